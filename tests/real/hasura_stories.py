@@ -402,7 +402,7 @@ def so_it_is_with_the_existing_role_mapper_whose_role_is_left_without_members_an
     assert f"members {ROLE} {{}} {{}}" in world.inventory()
     world.settled()
     world.run("plan", PRODUCT, "-c", "graph", "--acl", "user:new_example.com", code=None,
-              says=["who has this role is not readable"])
+              says=["the members of this role are not readable"])
     return world
 
 
@@ -450,7 +450,7 @@ def what_is_wrong_is_told_with_its_place_before_any_call():
     world.metadata("snowflake_add_source", name="theirs", configuration={"jdbc_url": URL.format(HOST)})
     world.metadata("snowflake_track_table", source="theirs", table=["OLD_ORDERS"],
                    configuration={"custom_root_fields": {"select": FIELDS[0]}})
-    world.plan(code=1, says=[f"Hasura has a root field `{FIELDS[0]}` already", "the table `OLD_ORDERS` of the source `theirs` gives it"])
+    world.plan(code=1, says=[f"Hasura already has a root field `{FIELDS[0]}` already", "the table `OLD_ORDERS` of the source `theirs` has it"])
     world.variables["HASURA_ADMIN_SECRET"] = "wrong"
     world.plan(code=1, says=["Hasura does not let terrace in", "HASURA_ADMIN_SECRET"])
     assert world.writes() == []

@@ -15,7 +15,7 @@ fn access_list_is_planned_and_applied_alone() {
     project.run(["blueprints", "check"]).done();
     project.run(["apply", "stack.yaml", "--acl", "user:ada", "--auto-approve"]).with_code(1).says("choose it with `-c");
     let early = project.run(["apply", "stack.yaml", "-c", "port", "--acl", "user:ada", "--auto-approve"]).with_code(1);
-    early.says("nobody can be let in before it is there").says("provision `port` first");
+    early.says("cannot grant access before it exists").says("provision `port` first");
     project.apply().done();
     // A user had access before terrace managed it.
     project.write("acl.txt", "user:eve\n");
@@ -46,7 +46,7 @@ fn access_list_is_planned_and_applied_alone() {
     project.run(["acl", "set", "stack.yaml", "port", "--auto-approve"]).done();
     assert!(!project.read("acl.txt").contains("user:"));
     let ran = project.run(["acl", "show", "port"]).done();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.contains("nobody has access to `port`")), ("", true), "{ran:?}");
+    assert_eq!((ran.stdout.as_str(), ran.stderr.contains("no principal has access to `port`")), ("", true), "{ran:?}");
     project.assert_settled("stack.yaml", &[]);
     // A plan from before a grant does not revoke it.
     let blueprint = project.read("blueprints/port.yaml");
@@ -87,7 +87,7 @@ fn access_fields_are_granted_with_the_principals() {
     project.run(set).done();
     assert_eq!(project.read("acl.txt"), r#"{"fields":{},"principals":["user:ada"]}"#);
     for (wrong, expected) in
-        [("days", "`days` of the access is no name with a value"), ("=7", "`=7` of the access is no")]
+        [("days", "`days` of the access list has no name or no `=`"), ("=7", "`=7` of the access is no")]
     {
         project.run(set.into_iter().chain(["--field", wrong])).with_code(1).says(expected);
     }

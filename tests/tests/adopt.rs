@@ -30,7 +30,7 @@ fn existing_table_is_adopted_and_its_alignment_is_shown() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       area
-      = sqlite_table.table   exists, is taken over, columns changed
+      = sqlite_table.table   exists, is adopted, columns changed
           ~ columns
               + NOTE TEXT {nullable = true}
               (1 unchanged item hidden)
@@ -53,11 +53,11 @@ fn table_whose_adoption_would_lose_data_is_refused() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     not_ours
 
-      × demo@local:area/sqlite_table.table is there already and is not taken over: what differs would destroy data
+      × demo@local:area/sqlite_table.table exists already and cannot be adopted: aligning it would destroy data
        ╭─[stack.yaml:8:15]
      8 │         name: table
        ·               ─────
@@ -88,7 +88,7 @@ fn objects_of_a_lost_state_are_destroyed_by_their_descriptor() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      - local_file.a   is there, and is not recorded
+      - local_file.a   exists, and is not in the state
 
     Plan: 0 to add, 0 to change, 1 to destroy.
 
@@ -116,14 +116,14 @@ fn destroy_keeps_unmanaged_objects_that_differ() {
     --- stderr
     not_ours
 
-      ⚠ demo@local:local_directory.d is there and is not recorded, and what it holds may be anybody's: it stays
-      help: where it is this stack's: `terrace import demo@local:local_directory.d theirs`, then destroy
+      ⚠ demo@local:local_directory.d exists, but is not in the state, and its data may belong to another owner: it stays
+      help: if it belongs to this stack, run `terrace import demo@local:local_directory.d theirs`, then destroy
 
     not_ours
 
-      ⚠ demo@local:local_file.f is there and is not recorded, and it is not as described (`content`, `sha256`, `size`): it
+      ⚠ demo@local:local_file.f exists, but is not in the state, and it differs from its description (`content`, `sha256`, `size`): it
       │ stays
-      help: where it is this stack's: `terrace import demo@local:local_file.f notes.txt`, then destroy
+      help: if it belongs to this stack, run `terrace import demo@local:local_file.f notes.txt`, then destroy
     ");
     assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));
 }
@@ -164,7 +164,7 @@ fn file_of_another_stack_is_not_adopted_by_another_path() {
     for path in ["out/x", "out/../out/x", "./out//x"] {
         project.write("b.yaml", stack("b", path));
         let told = project.run(["apply", "b.yaml", "--auto-approve"]);
-        told.with_code(1).says("would take over what is recorded as a@").says("local_file.f");
+        told.with_code(1).says("would adopt the object of a@").says("local_file.f");
     }
     assert_eq!(project.read("out/x"), "a");
     // Another spelling of the path is no change.

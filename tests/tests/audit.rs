@@ -250,7 +250,10 @@ fn changed_log_is_found_at_its_first_wrong_entry() {
     assert!(count >= 6, "{count}");
     let verified = || project.run(["audit", "export", "--verify"]);
     let output = verified().done().stderr;
-    assert!(output.contains(&format!("the audit log is whole: its last entry is {count} with the hash ")), "{output}");
+    assert!(
+        output.contains(&format!("the audit log is complete: its last entry is {count} with the hash ")),
+        "{output}"
+    );
     let change = |sql: &str| {
         let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
         state.execute(sql, []).unwrap();

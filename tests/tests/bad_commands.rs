@@ -30,7 +30,7 @@ fn hanging_command_is_stopped_at_its_timeout() {
     error: demo@local:local_command.bad: `create` did not end within 1 s and was stopped
       declared at stack.yaml:6:11
 
-    hint: give the resource a longer `timeouts`, if it needs more time
+    hint: set longer `timeouts` for the resource if it needs more time
     ");
     let pid = project.read("pid");
     let process = std::path::Path::new("/proc").join(pid.trim());
@@ -60,14 +60,14 @@ fn command_without_json_reports_its_output() {
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
 
-    error: demo@local:local_command.bad: `create` printed something that is not JSON on its standard output: expected one JSON object
+    error: demo@local:local_command.bad: `create` printed invalid JSON on its standard output: expected one JSON object
       expected value at line 1 column 1
       declared at stack.yaml:6:11
 
     hint: print messages for people on standard error
 
     left behind:
-      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
+      demo@local:local_command.bad: only partly created: the next apply replaces it
     ");
     snapshot!(failed("['true']", ""), @"
     exit: 3
@@ -79,10 +79,10 @@ fn command_without_json_reports_its_output() {
     error: demo@local:local_command.bad: `create` printed nothing on its standard output: expected one JSON object
       declared at stack.yaml:6:11
 
-    hint: print what is there now, `{}` at least
+    hint: print the object, `{}` at least
 
     left behind:
-      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
+      demo@local:local_command.bad: only partly created: the next apply replaces it
     ");
     snapshot!(failed("[sh, -c, 'echo [1]']", ""), @"
     exit: 3
@@ -97,7 +97,7 @@ fn command_without_json_reports_its_output() {
     hint: print messages for people on standard error
 
     left behind:
-      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
+      demo@local:local_command.bad: only partly created: the next apply replaces it
     ");
 }
 

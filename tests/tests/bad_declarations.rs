@@ -10,7 +10,7 @@ fn unknown_resource_type_gets_a_suggestion() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_type
 
@@ -24,7 +24,7 @@ fn unknown_resource_type_gets_a_suggestion() {
     let ran = refused_stack("resources:\n  - {type: cloud_bucket, name: a, config: {path: a}}\n");
     assert_eq!(ran.code, 1, "{ran}");
     ran.says("there is no resource type `cloud_bucket`").says("stack.yaml:5:12]");
-    ran.says("`terrace providers schema NAME` shows the types of one: airbyte, databricks, hasura");
+    ran.says("run `terrace providers schema NAME` to see the types of a provider: airbyte, databricks, hasura");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn unknown_attribute_gets_a_suggestion() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_attribute
 
@@ -54,7 +54,7 @@ fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     missing_attribute
 
@@ -70,11 +70,11 @@ fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     wrong_type
 
-      × `path` of `local_file` has to be text, and is a list
+      × `path` of `local_file` must be text, found a list
        ╭─[stack.yaml:5:42]
      5 │   - {type: local_file, name: a, config: {path: [a], content: b}}
        ·                                          ────
@@ -122,7 +122,7 @@ fn unknown_reference_lists_the_known_names() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_resource
 
@@ -185,7 +185,7 @@ fn unknown_reference_lists_the_known_names() {
      6 │   - {type: local_value, name: second, config: {input: '${{ 1 + }}'}}
        ·                                                               ─
        ╰────
-      help: an operator lacks its right side, or a bracket is not closed
+      help: an operator has no right side, or a bracket is not closed
     ");
 }
 
@@ -201,7 +201,7 @@ fn cycle_is_printed_with_the_place_of_each_edge() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     reference_cycle
 
@@ -217,14 +217,14 @@ fn cycle_is_printed_with_the_place_of_each_edge() {
        ·                                              ┬
        ·                                              ╰── local_value.c needs local_value.b
        ╰────
-      help: take one of these references away, or split a resource in two
+      help: remove one of these references, or split a resource in two
     ");
     snapshot!(refused_stack("resources:\n  - {type: local_value, name: a, config: {input: '${{ resources.a.id }}'}}\n"), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     reference_cycle
 
@@ -234,7 +234,7 @@ fn cycle_is_printed_with_the_place_of_each_edge() {
        ·                                                       ───────┬──────
        ·                                                              ╰── local_value.a needs local_value.a
        ╰────
-      help: take one of these references away, or split a resource in two
+      help: remove one of these references, or split a resource in two
     ");
 }
 
@@ -256,7 +256,7 @@ fn duplicate_address_is_shown_with_both_places() {
        ·                               ┬
        ·                               ╰── again here
        ╰────
-      help: rename or remove one of the two: names are unique, whatever the type
+      help: rename or remove one of the two: names must be unique across types
     ");
     snapshot!(refused_stack(
         "resources:\n  - {type: local_value, name: a, forEach: '${{ [\"x\", \"x\"] }}', config: {input: 1}}\n",
@@ -265,7 +265,7 @@ fn duplicate_address_is_shown_with_both_places() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     repeated_key
 
@@ -274,7 +274,7 @@ fn duplicate_address_is_shown_with_both_places() {
      5 │   - {type: local_value, name: a, forEach: '${{ ["x", "x"] }}', config: {input: 1}}
        ·                                           ───────────────────
        ╰────
-      help: keys name instances: each has to be its own
+      help: use a different key for each instance
     "#);
 }
 
@@ -285,7 +285,7 @@ fn path_out_of_the_project_is_refused() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     cannot_plan
 
@@ -301,7 +301,7 @@ fn path_out_of_the_project_is_refused() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     cannot_plan
 
@@ -418,7 +418,7 @@ fn duration_beyond_a_year_is_refused() {
 
     wrong_value
 
-      × `read` is `0s`: expected more than no time
+      × `read` is `0s`: expected a positive duration
        ╭─[stack.yaml:5:80]
      5 │   - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}
        ·                                                                                ──

@@ -25,7 +25,7 @@ fn missing_file_is_named() {
     missing_file
 
       × there is no file `stack.yaml`
-      help: give the path of a descriptor, of a folder of descriptors or of a saved plan
+      help: name a descriptor, a folder of descriptors or a saved plan
     ");
 }
 
@@ -39,7 +39,7 @@ fn folder_without_yaml_explains_its_meaning() {
     empty_folder
 
       × the folder `stacks` has no descriptor in it
-      help: a folder means its *.yaml and *.yml, not those of folders within
+      help: terrace reads *.yaml and *.yml of the folder, not of folders within
     ");
 }
 
@@ -108,7 +108,7 @@ fn empty_file_is_not_a_descriptor() {
     empty_file
 
       × `stack.yaml` is empty
-      help: write a descriptor, or leave the file out
+      help: write a descriptor into it, or leave the file out
     ");
     project.write("stack.yaml", "# only a comment\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -116,7 +116,7 @@ fn empty_file_is_not_a_descriptor() {
     --- stderr
     empty_file
 
-      × the file has nothing but comments: expected a YAML map
+      × the file contains only comments: expected a YAML map
        ╭─[stack.yaml:1:1]
      1 │ # only a comment
        · ────────────────
@@ -134,12 +134,12 @@ fn file_of_another_kind_lists_the_known_kinds() {
     --- stderr
     unknown_descriptor
 
-      × `kind: Deployment` is no descriptor
+      × `kind: Deployment` is not a descriptor
        ╭─[stack.yaml:2:7]
      2 │ kind: Deployment
        ·       ──────────
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+      help: expected `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), or a
             component's descriptor (`dataProduct:` with `componentIdToProvision:`)
     ");
     project.write("stack.yaml", "- a\n- list\n");
@@ -148,12 +148,12 @@ fn file_of_another_kind_lists_the_known_kinds() {
     --- stderr
     unknown_descriptor
 
-      × expected a map, and this is a list
+      × expected a map, but this is a list
        ╭─[stack.yaml:1:1]
      1 │ - a
        · ───
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+      help: expected `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), or a
             component's descriptor (`dataProduct:` with `componentIdToProvision:`)
     ");
 }
@@ -313,7 +313,7 @@ fn too_long_addresses_are_reported_once_with_their_declaration() {
     ));
     for command in [&["plan", "stack.yaml"][..], &["apply", "stack.yaml", "--auto-approve"]] {
         let ran = project.run(command.iter().copied()).with_code(1);
-        ran.says("2 instances of local_value.a: an address has more than 1024 bytes").says("stack.yaml:5:31");
+        ran.says("2 instances of local_value.a: an address is longer than 1024 bytes").says("stack.yaml:5:31");
         ran.says("choose shorter keys with `key:`");
         assert_eq!(ran.stderr.matches("1024 bytes").count(), 1, "{}", ran.stderr);
     }

@@ -28,7 +28,7 @@ fn file_that_is_not_a_database_is_left_alone() {
     --- stderr
     error: sqlite:[folder]/.terrace/state.db is not a terrace state: it is not a SQLite database
 
-    hint: name the state with `--state`; what is there is left alone
+    hint: name the state with `--state`; terrace leaves this file unchanged
     ");
 }
 
@@ -44,7 +44,7 @@ fn database_of_another_program_is_left_alone() {
     --- stderr
     error: sqlite:[folder]/.terrace/state.db is not a terrace state: it is another program's SQLite database
 
-    hint: name the state with `--state`; what is there is left alone
+    hint: name the state with `--state`; terrace leaves this file unchanged
     ");
 }
 
@@ -96,7 +96,7 @@ fn emptied_state_is_damaged_and_not_initialized_again() {
     snapshot!(refused(&project), @"
     exit: 1
     --- stderr
-    error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged, it is empty: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it; to begin anew, remove it
+    error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; to start again, remove it
     ");
     project.run(["doctor"]).with_code(1).says("state.db is damaged, it is empty: restore it from a backup");
     for words in [&["recover"] as &[&str], &["state", "list"], &["destroy", "demo@local", "--auto-approve"]] {
@@ -159,7 +159,7 @@ fn sealed_state_cannot_be_planned_without_its_key() {
     --- stderr
     error: demo@local:local_value.a: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
 
-    hint: sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; older keys stand in `encryption.previous`
+    hint: the state key seals sensitive values: put it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; put older keys in `encryption.previous`
     ");
 }
 
@@ -176,7 +176,7 @@ fn invalid_state_key_is_reported_with_its_source() {
         output_of("{key: no key}").contains("`encryption.key` of terrace.yaml: a state key is the base64 of 32 bytes")
     );
     assert!(output_of("{keyFile: key}").contains("key`: a state key is the base64 of 32 bytes; this one has 3 bytes"));
-    assert!(output_of("{keyCommand: [echo, AAAA]}").contains("what `echo` printed: a state key"));
+    assert!(output_of("{keyCommand: [echo, AAAA]}").contains("the output of `echo`: a state key"));
     assert!(output_of(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
 }
 
@@ -190,16 +190,16 @@ fn export_replaces_only_an_older_export() {
     snapshot!(project.run(["state", "export", "--out", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: `--out stack.yaml`: `stack.yaml` is there already and is no exported state, so it is left alone
+    error: `--out stack.yaml`: `stack.yaml` exists and is no exported state
 
-    hint: give `--out` the name of a new file, or of an export that may be replaced
+    hint: name a new file, or an export to replace
     ");
     snapshot!(project.run(["state", "export", "--out", "none/exported.json"]), @"
     exit: 1
     --- stderr
     error: `--out none/exported.json`: there is no folder `none`
 
-    hint: make the folder first
+    hint: create the folder first
     ");
     assert_eq!(project.read("stack.yaml"), before);
 }

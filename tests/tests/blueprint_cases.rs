@@ -72,7 +72,7 @@ fn invalid_access_list_or_request_is_refused_at_its_place() {
         "`acl` of a case has no field `fiels`",
         "did you mean `fields`?",
         "`request` of a case has no field `removeData`",
-        "the data product as it was provisioned last is text: expected a map",
+        "the last provisioned data product is text: expected a map",
         "door.test.yaml:7:31]",
     ] {
         ran.says(told);
@@ -85,7 +85,7 @@ fn access_list_needs_one_component_that_accepts_it() {
         "  - name: of one that takes nobody
     component: {blueprint: wall, specific: {}}
     acl: {principals: [user:a]}
-    expect: {errors: ['nobody can be let in to `component`: its blueprint, wall 1.0.0, has no `acl`']}
+    expect: {errors: ['cannot grant access to `component`: its blueprint, wall 1.0.0, has no `acl`']}
   - name: of two
     descriptor:
       apiVersion: terrace.dev/v1
@@ -93,7 +93,7 @@ fn access_list_needs_one_component_that_accepts_it() {
       metadata: {name: s}
       components: {a: {blueprint: wall, specific: {}}, b: {blueprint: wall, specific: {}}}
     acl: {principals: [user:a]}
-    expect: {errors: ['`acl` says who has access to one component']}
+    expect: {errors: ['`acl` applies to a single component']}
 ",
     );
     assert_eq!(ran.done().stdout, "2 tests passed\n");

@@ -105,7 +105,7 @@ fn failed_test_shows_the_difference() {
     exit: 1
     --- stdout
     FAILED: blueprints/page.test.yaml: a page
-      it has no `expect`; what is:
+      the case has no `expect`; its actual result:
       resources:
         component/local_file.page:
           path: pages/component.txt
@@ -125,7 +125,7 @@ fn failed_test_shows_the_difference() {
       +  - "`specific` needs `title`"
     2 of 3 tests failed
     --- stderr
-    `terrace blueprints test --accept` writes what is as what is expected
+    `terrace blueprints test --accept` writes the actual results as the expected ones
     "#);
 }
 
@@ -195,7 +195,7 @@ fn invalid_test_is_refused_with_its_place() {
      5 │   - name: a page # by its title
        ·     ────
        ╰────
-      help: add `component:`, as it would stand in a data product or in a stack
+      help: add `component:`, written as in a data product or in a stack
 
     unknown_field
 
@@ -213,7 +213,7 @@ fn invalid_test_is_refused_with_its_place() {
      22 │   - name: a page without a title
         ·     ────
         ╰────
-      help: add `component:`, as it would stand in a data product or in a stack
+      help: add `component:`, written as in a data product or in a stack
 
     unknown_field
 
@@ -350,8 +350,8 @@ fn new_blueprint_replaces_no_file() {
     let project = Project::new();
     project.run(["blueprints", "new", "report"]).done();
     let before = project.all_files();
-    project.run(["blueprints", "new", "report"]).with_code(1).says("there is a blueprint `report` already");
-    project.run(["blueprints", "new", "storage"]).with_code(1).says("there is a blueprint `storage` already");
+    project.run(["blueprints", "new", "report"]).with_code(1).says("the blueprint `report` already");
+    project.run(["blueprints", "new", "storage"]).with_code(1).says("the blueprint `storage` already");
     project.run(["blueprints", "new", "../x"]).with_code(1).says("small letters, digits and dashes");
     project.run(["blueprints", "new", "x", "--from", "local_fil"]).with_code(1).says("did you mean `local_file`?");
     project.run(["blueprints", "new", "x", "--from", "storag"]).with_code(1).says("did you mean `storage`?");

@@ -69,10 +69,10 @@ fn failed_deferred_check_fails_its_step_and_blocks_dependents() {
     --- stderr
     local_value.seed: created after [duration]
     local_file.note: creating...
-    local_file.note: created, and a check of it fails: another seed
+    local_file.note: created, but a check failed: another seed
 
     error: demo@local:local_file.note: another seed
-      the check stands at stack.yaml:6:107
+      the check is at stack.yaml:6:107
       declared at stack.yaml:6:30
 
     not done:
@@ -150,7 +150,7 @@ fn error_of_a_check_or_validation_has_no_expressions() {
         ),
     ] {
         let ran = Project::with_stack(&stack).run(["plan", "stack.yaml"]).with_code(1);
-        ran.says("`error` is text: there can be no expression in it").says("say in words what is wrong");
+        ran.says("`error` is plain text and cannot contain an expression").says("say in words what is wrong");
     }
 }
 

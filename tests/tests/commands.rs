@@ -105,7 +105,7 @@ fn state_commands_show_rows() {
     --- stderr
     error: demo@local has no resource `local_file.c`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
     snapshot!(project.run(["state", "show", "no address"]), @r#"
     exit: 1
@@ -157,7 +157,7 @@ fn show_accepts_resources_operations_and_stacks() {
     --- stderr
     error: there is no operation `[uuid]`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
 }
 
@@ -179,7 +179,7 @@ fn operations_and_leases_are_listed() {
     --- stderr
     error: there is no lease `no-such-lease`
 
-    hint: `terrace leases list` names those that are held
+    hint: `terrace leases list` lists the leases
     ");
     snapshot!(project.run(["recover"]), @"
     exit: 0
@@ -247,7 +247,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     exit: 0
     --- stdout
     airbyte 0.1.0  Sources, destinations and connections in Airbyte.
-    databricks 0.1.0  Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks.
+    databricks 0.1.0  Jobs, pipelines, repositories, permissions and Unity Catalog in Databricks workspaces.
     hasura 0.1.0  Sources, tables and permissions of Hasura, and the roles of its role mapper.
     kafka 0.1.0  Topics, access and schemas of Apache Kafka and Confluent clusters.
     local 0.1.0  Values, files, directories and commands of this machine.
@@ -255,7 +255,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
     snowflake 0.1.0  Databases, schemas, tables, views, roles, grants and tags in Snowflake.
     sqlite 0.1.0  Tables, views and indexes in SQLite database files.
-    witboost 0.1.0  Components that a specific provisioner of Witboost makes.
+    witboost 0.1.0  Components of specific provisioners of Witboost.
     ");
     let schema = project.run(["providers", "schema", "local"]).done().stdout;
     for ty in ["local_value", "local_file", "local_directory", "local_command"] {
@@ -364,7 +364,7 @@ fn lifecycle_of_a_blueprint_is_checked_without_a_descriptor() {
        ·                                                                                                    ────┬───
        ·                                                                                                        ╰── sample/local_file.note needs sample/local_file.note
        ╰────
-      help: take one of these references away, or split a resource in two
+      help: remove one of these references, or split a resource in two
     ");
 }
 

@@ -26,7 +26,7 @@ fn second_apply_without_waiting_is_refused_and_names_the_holder() {
     --- stderr
     error: the stack's own resources of demo@local are held by [person] since [time] (operation [uuid], lease [uuid])
 
-    hint: wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock [uuid]`
+    hint: wait longer with `--lock-timeout`, or, if its holder is gone, run `terrace unlock [uuid]`
     "#);
     project.open_gate("gate");
     first.finish().done();
@@ -52,7 +52,7 @@ fn plan_during_an_apply_does_not_wait() {
     project.run(["plan", "stack.yaml", "--lock-timeout", "0s"]).done();
     project.run(["leases", "list"]).done().says("tester@");
     let nothing = project.run(["recover"]).done();
-    nothing.says("Nothing to recover now: tester@").says(" is at work on demo@local, or was until its lease ends, at ");
+    nothing.says("Nothing to recover now: tester@").says(" is at work on demo@local under a lease until ");
     project.run(["operations", "list"]).done().says("running");
     project.open_gate("gate");
     first.finish().done();

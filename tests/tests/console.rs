@@ -85,7 +85,7 @@ fn errors_are_reported_with_their_places() {
      1 │ ${{ 1 + }}
        ·        ─
        ╰────
-      help: an operator lacks its right side, or a bracket is not closed
+      help: an operator has no right side, or a bracket is not closed
     "#);
 }
 
@@ -123,7 +123,7 @@ fn data_product_needs_a_selected_component() {
     assert_eq!(project.run(words.into_iter().chain(whole)).done().stdout, "\"local\"\n\"named\"\n");
     for inside in ["component.specific", "resources.database.path"] {
         let ran = project.run(words.into_iter().chain(["-e", inside])).with_code(1);
-        let _ = ran.says("`-c` looks into a component: ").says("snowflake-storage-area");
+        let _ = ran.says("choose a component with `-c`: ").says("snowflake-storage-area");
     }
 }
 
@@ -155,7 +155,7 @@ fn outputs_of_other_stacks_are_the_recorded_ones() {
     let giver = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\n";
     project.write("giver.yaml", format!("{giver}outputs: {{o: {{one: [1, two]}}}}\n"));
     let asked = |expression: &str| project.run(["console", "stack.yaml", "-e", expression]);
-    asked("stacks['giver'].outputs.o").with_code(1).says("there is no stack `giver@local` that was ever applied");
+    asked("stacks['giver'].outputs.o").with_code(1).says("the stack `giver@local` was never applied");
     project.run(["apply", "giver.yaml", "--auto-approve"]).done();
     let text = asked("stacks['giver'].outputs.o").done().stdout;
     assert_eq!(text, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");

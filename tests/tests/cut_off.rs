@@ -53,9 +53,9 @@ fn state_command_before_recovery_is_refused_with_a_hint() {
     snapshot!(project.run(["taint", "local_command.thing"]), @"
     exit: 4
     --- stderr
-    error: demo@local:local_command.thing has a step that was cut off
+    error: demo@local:local_command.thing has an interrupted step
 
-    hint: `terrace recover` finds out what became of it: try again after that
+    hint: resolve it with `terrace recover`, then try again
     ");
 }
 
@@ -189,7 +189,7 @@ fn interrupted_operation_has_ended_after_recovery() {
     project.run(["recover"]).done();
     let listed = project.run(["operations", "list"]).done();
     assert!(!listed.stdout.contains("abandoned"), "{listed}");
-    listed.says("interrupted").says("it was cut off; what became of its steps is recorded");
+    listed.says("interrupted").says("interrupted; the outcomes of its steps are recorded");
     project.run(["state", "prune", "--keep", "0s", "--auto-approve"]).done();
     let left = project.run(["operations", "list"]).done().stdout;
     assert!(left.lines().all(|line| !line.contains("  apply  ")), "{left}");
@@ -201,7 +201,7 @@ fn doctor_names_interrupted_operations_until_recovery() {
     apply_killed(&project, "after create");
     let doctor = project.run(["doctor"]).done();
     doctor.says("warn  operations: the process of operation `").says("` (apply) is gone");
-    doctor.says("`terrace recover demo@local` finds out what became of its steps");
+    doctor.says("run `terrace recover demo@local` to resolve its steps");
     assert!(!doctor.stdout.contains("in doubt"), "reported once: {doctor}");
     project.run(["recover"]).done();
     let doctor = project.run(["doctor"]).done();
@@ -284,7 +284,7 @@ fn verdict_without_an_environment_is_refused_if_ambiguous() {
     cut_off_in(&project, &["production", "staging"]);
     project.run(["recover"]).with_code(1).says("2 steps are still in doubt");
     let alone = project.run(["recover", "--absent", "local_command.thing"]).with_code(1);
-    alone.says("`local_command.thing` does not say in which environment it is").says("or pass `--env`");
+    alone.says("`local_command.thing` names no environment").says("or pass `--env`");
     let of = ["demo@production:local_command.thing", "demo@staging:local_command.thing"];
     project.run(["recover", "--absent", of[0], "--tainted", of[1]]).done();
     assert_eq!(project.run(["state", "list", "--env", "production"]).done().stdout, "");
@@ -320,7 +320,7 @@ fn operation_interrupted_between_steps_has_ended_after_recovery() {
     project.open_gate("gate");
     until("the program that outlived both has ended", || project.has("object"));
     project.run(["doctor"]).done().says("(recover) is gone");
-    project.run(["recover"]).done().says(" (recover) was cut off between two steps: it has ended");
+    project.run(["recover"]).done().says(" (recover) was interrupted between two steps: it is ended now");
     assert!(!project.run(["doctor"]).done().stdout.contains("operations:"));
     project.run(["recover"]).done().says("Nothing to recover.");
 }

@@ -86,7 +86,7 @@ fn saved_plan_without_consent_says_how_to_plan_again() {
     project.run(["apply", "my plan"]).with_code(4);
     let planned =
         project.run(["plan", "stack.yaml", "--allow-data-loss=sqlite_table.table", "--out", "my plan"]).done();
-    planned.says("saved the plan: `terrace apply 'my plan'` applies exactly that");
+    planned.says("saved the plan: `terrace apply 'my plan'` applies exactly this plan");
     project.run(["apply", "my plan"]).done();
 }
 
@@ -161,7 +161,7 @@ fn consent_covers_one_stack_and_existing_data() {
     --- stderr
     ambiguous_consent
 
-      × `--allow-data-loss=sqlite_table.t` means objects of several stacks: `one@local`, `two@local`
+      × `--allow-data-loss=sqlite_table.t` names objects of several stacks: `one@local`, `two@local`
       help: name the stack: `--allow-data-loss=one@local:sqlite_table.t`
     ");
     apply("--allow-data-loss=sqlite_table.nosuch").with_code(1).says("names no resource");
@@ -252,7 +252,7 @@ fn data_loss_over_http_needs_consent_in_the_plan() {
     };
     let apply = |plan: &Json| server.call("POST", &format!("/api/v1/plans/{}/apply", plan["id"].as_str().unwrap()), "");
     let expected = "demo@local:sqlite_table.table would lose data: column B is dropped (1 row)";
-    let how = r#"plan it by `POST /api/v1/plans` with `"allow_data_loss": ["sqlite_table.table"]`"#;
+    let how = r#"plan with `POST /api/v1/plans` and `"allow_data_loss": ["sqlite_table.table"]`"#;
     let made = plan(json!([])).json();
     assert!(made["problem"].as_str().is_some_and(|it| it.contains(expected) && it.contains(how)), "{made}");
     let refused = apply(&made);

@@ -312,7 +312,7 @@ fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
         plan
     };
     for (config, told, place) in [
-        ("name: Orders", "`Orders` is no name of a database", "5:50"),
+        ("name: Orders", "`Orders` is not a name for a database", "5:50"),
         ("name: orders, engine: oracle", "`engine` is `oracle`: expected `postgres` or `sqlite`", "5:64"),
         ("name: orders, ttl: tomorrow", "`ttl` is `tomorrow`: expected numbers with their units", "5:64"),
         ("name: orders, engine: sqlite, port: 5432", "is a file of SQLite and has no port", "5:80"),
@@ -332,14 +332,14 @@ fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
     --- stderr
     error: there is no database `orders`
 
-    hint: a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run
+    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`
     ");
     snapshot!(databases.run(&["run", "--database", "orders", "--chdir", "pipelines"]), @r"
     exit: 1
     --- stderr
     error: there is no database `orders`
 
-    hint: a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run
+    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`
     ");
     snapshot!(databases.run(&["run", "--new-database=soon", "--chdir", "pipelines"]), @r"
     exit: 1

@@ -181,7 +181,7 @@ fn workflow_runs_objects_of_the_same_plan() {
     );
     let ran = world.run(["plan", PRODUCT]);
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("there is no job `sales_shop_0_weekly_prod`").says("deploy that first, or in one run with this one");
+    ran.says("job `sales_shop_0_weekly_prod` not found").says("deploy that component first, or both in one run");
 }
 
 /// A changed token of the environment is sent, and no token is stored.
@@ -257,10 +257,10 @@ fn doctor_checks_a_configured_workspace_and_its_rights() {
     let stand_in = StandIn::start();
     let before = stand_in.inventory();
     let well = doctor(stand_in.url(), "secret").done();
-    well.says("ok    provider databricks of there: it answers, and lacks no right on the server as a whole");
+    well.says("ok    provider databricks of there: it answers, and has all server-wide rights");
     stand_in.entitle("terrace@example.com", &[]);
     let lacking = doctor(stand_in.url(), "secret").done();
-    lacking.says("warn  provider databricks of there: it answers, and may not make jobs and pipelines with clusters");
+    lacking.says("warn  provider databricks of there: it answers, but may not make jobs and pipelines with clusters");
     lacking.says("run `databricks users patch ");
     assert_eq!(stand_in.inventory(), before, "looking changed something");
     let wrong = doctor(stand_in.url(), "hunter2").with_code(1);

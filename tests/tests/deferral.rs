@@ -54,7 +54,7 @@ fn two_applies_create_what_depends_on_a_command() {
       + round = 1
 
       left for another apply
-        local_file.each[*]   which instances there are is known after local_command.list
+        local_file.each[*]   its instances are known after local_command.list
         local_file.note      comes after local_file.each
 
     Plan: 2 to add, 0 to change, 0 to destroy.

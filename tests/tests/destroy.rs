@@ -45,9 +45,9 @@ fn destroy_does_not_search_for_objects_of_an_invalid_descriptor() {
     let right =
         "components:\n  right: {resources: [{type: local_file, name: f, config: {path: right.txt, content: x}}]}\n";
     let project = Project::with_stack(&format!("{right}{wrong}"));
-    let told = "what demo@local describes and is not recorded is not looked for: it cannot be told what that is";
+    let told = "unmanaged objects of demo@local are not removed: its descriptor cannot be compiled";
     let nothing = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    nothing.says(told).says("`terrace validate stack.yaml --env local` says why");
+    nothing.says(told).says("see the reason with `terrace validate stack.yaml --env local`");
     assert!(!nothing.stderr.contains("found none"), "{nothing}");
     project.write_stack(right);
     project.apply().done();
@@ -107,7 +107,7 @@ fn unreachable_object_is_not_reported_as_gone() {
     std::fs::remove_file(project.path("blueprints/thing.yaml")).unwrap();
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/unprovision", &text));
-    assert!(status.to_string().contains("describes and is not recorded is not looked for: "), "{status}");
+    assert!(status.to_string().contains("skipped the search for unmanaged objects of "), "{status}");
     drop(server);
     project.write("blueprints/thing.yaml", blueprint);
     project.edit("blueprints/thing.yaml", silent, told);
@@ -122,7 +122,7 @@ fn object_without_a_search_is_named() {
         "resources:\n  - {type: local_command, name: thing, config: {create: [touch, made], delete: [rm, made]}}\n";
     let project = Project::with_stack(thing);
     let said = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    said.says("it cannot be told whether demo@local:local_command.thing is there: its provider cannot look for it");
+    said.says("cannot find out whether demo@local:local_command.thing exists: its provider cannot look for it");
 }
 
 #[test]

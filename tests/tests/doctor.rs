@@ -30,17 +30,17 @@ fn empty_folder_is_healthy_and_stays_empty() {
     exit: 0
     --- stdout
     ok    terrace: […]
-    ok    configuration: there is no terrace.yaml: the embedded environment `local` is there without
-    ok    state: sqlite:[folder]/.terrace/state.db: there is none yet, the first apply makes it
+    ok    configuration: there is no terrace.yaml: the built-in environment `local` needs none
+    ok    state: sqlite:[folder]/.terrace/state.db: it does not exist yet, the first apply creates it
     ok    disk of the state: […]
     ok    state key: there is one
-    ok    provider airbyte of local: it is not configured, so nobody was asked
-    ok    provider databricks of local: it is not configured, so nobody was asked
-    ok    provider hasura of local: it is not configured, so nobody was asked
+    ok    provider airbyte of local: it is not configured, so it was not called
+    ok    provider databricks of local: it is not configured, so it was not called
+    ok    provider hasura of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
-    ok    provider postgres of local: it is not configured, so nobody was asked
-    ok    provider snowflake of local: it is not configured, so nobody was asked
+    ok    provider postgres of local: it is not configured, so it was not called
+    ok    provider snowflake of local: it is not configured, so it was not called
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
@@ -75,32 +75,32 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    terrace: […]
     ok    configuration: [folder]/terrace.yaml, with local, production, outside
     fail  state: sqlite:[folder]/deep/state.db: there is no folder `[folder]/deep`
-          make it with `mkdir -p [folder]/deep`, or name another state
+          create it with `mkdir -p [folder]/deep`, or name another state
     ok    disk of the state: […]
     ok    state key: there is one
-    ok    provider airbyte of local: it is not configured, so nobody was asked
-    ok    provider databricks of local: it is not configured, so nobody was asked
-    ok    provider hasura of local: it is not configured, so nobody was asked
+    ok    provider airbyte of local: it is not configured, so it was not called
+    ok    provider databricks of local: it is not configured, so it was not called
+    ok    provider hasura of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
-    ok    provider postgres of local: it is not configured, so nobody was asked
-    ok    provider snowflake of local: it is not configured, so nobody was asked
+    ok    provider postgres of local: it is not configured, so it was not called
+    ok    provider snowflake of local: it is not configured, so it was not called
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
     warn  blueprints of local: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
           make one `match` more specific, or name the blueprint under `templates` of the environment
-    fail  environment production: what is wrong is told above
-          correct it, and ask again
-    ok    provider airbyte of outside: it is not configured, so nobody was asked
-    ok    provider databricks of outside: it is not configured, so nobody was asked
-    ok    provider hasura of outside: it is not configured, so nobody was asked
+    fail  environment production: see the errors above
+          correct it, then run `terrace doctor` again
+    ok    provider airbyte of outside: it is not configured, so it was not called
+    ok    provider databricks of outside: it is not configured, so it was not called
+    ok    provider hasura of outside: it is not configured, so it was not called
     ok    provider local of outside: it connects
     ok    provider pipelines of outside: it connects
-    ok    provider postgres of outside: it is not configured, so nobody was asked
-    ok    provider snowflake of outside: it is not configured, so nobody was asked
-    fail  provider sqlite of outside: it does not connect: the folder `/etc` lies outside the project folder
-          name a folder within the project folder
+    ok    provider postgres of outside: it is not configured, so it was not called
+    ok    provider snowflake of outside: it is not configured, so it was not called
+    fail  provider sqlite of outside: it does not connect: the folder `/etc` is outside the project folder
+          set a folder inside the project folder
     ok    provider witboost of outside: it connects
     ok    blueprints of outside: [n] are right
     warn  blueprints of outside: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
@@ -142,17 +142,17 @@ fn unset_variable_does_not_stop_checks_of_environments() {
     exit: 1
     --- stdout
     ok    terrace: […]
-    fail  configuration: what is wrong is told above
-          correct it, and ask again
-    warn  state and state key: they were not looked at: what the configuration says of them may be missing
-          correct the configuration, and ask again
-    ok    provider airbyte of a: it is not configured, so nobody was asked
-    ok    provider databricks of a: it is not configured, so nobody was asked
-    ok    provider hasura of a: it is not configured, so nobody was asked
+    fail  configuration: see the errors above
+          correct it, then run `terrace doctor` again
+    warn  state and state key: not checked: their part of the configuration may be missing
+          correct the configuration, then run `terrace doctor` again
+    ok    provider airbyte of a: it is not configured, so it was not called
+    ok    provider databricks of a: it is not configured, so it was not called
+    ok    provider hasura of a: it is not configured, so it was not called
     ok    provider local of a: it connects
     ok    provider pipelines of a: it connects
-    ok    provider postgres of a: it is not configured, so nobody was asked
-    ok    provider snowflake of a: it is not configured, so nobody was asked
+    ok    provider postgres of a: it is not configured, so it was not called
+    ok    provider snowflake of a: it is not configured, so it was not called
     ok    provider sqlite of a: it connects
     ok    provider witboost of a: it connects
     ok    blueprints of a: [n] are right
@@ -261,7 +261,7 @@ resources:
     project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.some` has no instance [\"id\"]");
 }
 
-const LACKS_NOTHING: &str = "it answers, and lacks no right on the server as a whole";
+const LACKS_NOTHING: &str = "it answers, and has all server-wide rights";
 
 /// Configured servers are called: an open session alone does not prove that a server answers.
 #[test]
@@ -326,16 +326,16 @@ fn missing_rights_are_reported_with_the_statements_that_grant_them() {
     let statement = format!("ALTER ROLE \"{database}_user\" CREATEDB");
     let ran = doctor(&project, &["--env", "there"]).done();
     ran.says(&format!(
-        "warn  provider postgres of there: it answers, and may not create databases\n      \
-         where that is needed, let somebody who may run `{statement}`\n"
+        "warn  provider postgres of there: it answers, but may not create databases\n      \
+         if you need this right, have an administrator run `{statement}`\n"
     ));
     let json = project.run(["doctor", "--env", "there", "--json"]).done().json();
     assert_eq!(json["healthy"], true);
     let checks = json["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["what"] == "provider postgres of there").unwrap();
     assert_eq!(check["status"], "warn");
-    assert_eq!(check["message"], "it answers, and may not create databases");
-    assert_eq!(check["mend"], format!("where that is needed, let somebody who may run `{statement}`"));
+    assert_eq!(check["message"], "it answers, but may not create databases");
+    assert_eq!(check["mend"], format!("if you need this right, have an administrator run `{statement}`"));
     // The statement works, and the next check shows that.
     execute(&statement);
     let healthy = doctor(&project, &["--env", "there"]).done();
@@ -368,7 +368,7 @@ fn snowflake_role_without_account_rights_is_reported() {
     doctor(&project, &["--env", "there"])
         .done()
         .says(
-            "warn  provider snowflake of there: it answers, and may not create databases, or use the warehouse `WH`\n",
+            "warn  provider snowflake of there: it answers, but may not create databases, or use the warehouse `WH`\n",
         )
         .says(
             "run `GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"; \
@@ -379,7 +379,7 @@ fn snowflake_role_without_account_rights_is_reported() {
     stand_in.faults().by_text.push(("SHOW GRANTS TO ROLE".to_owned(), terrace_test_snowflake::Fault::Fails));
     doctor(&project, &["--env", "there"])
         .done()
-        .says("warn  provider snowflake of there: it answers, and does not tell what it may do: ")
+        .says("warn  provider snowflake of there: it answers, but does not report its rights: ")
         .says("ask again");
 }
 
@@ -411,11 +411,11 @@ fn read_only_airbyte_user_is_reported_with_the_required_role() {
     };
     ask("there").done().says(&format!("ok    provider airbyte of there: {LACKS_NOTHING}\n"));
     ask("looks").done().says(&format!(
-        "warn  provider airbyte of looks: it answers, and may not create, change or delete in the workspace `{workspace}`"
+        "warn  provider airbyte of looks: it answers, but may not create, change or delete in the workspace `{workspace}`"
     ));
     ask("looks").done().says("POST /permissions {\"permissionType\":\"workspace_editor\",\"userId\":\"33333333-3333-4333-8333-333333333333\"");
     ask("lost").done().says(&format!("may not see the workspace `{none}`"));
-    ask("wrong").with_code(1).says("fail  provider airbyte of wrong: it does not answer").says("look at `token`");
+    ask("wrong").with_code(1).says("fail  provider airbyte of wrong: it does not answer").says("check `token`");
     // An installation without organizations has no permissions.
     stand_in.faults().by_call.push(("GET", "/permissions", terrace_test_airbyte::Fault::Status(404)));
     ask("looks").done().says("ok    provider airbyte of looks: it answers\n");
@@ -457,7 +457,7 @@ fn open_hasura_and_a_server_that_is_none_are_reported() {
     stand_in.open_to_all();
     ask("there")
         .done()
-        .says("warn  provider hasura of there: it answers, and may not keep out who does not say who they are")
+        .says("warn  provider hasura of there: it answers, but may not refuse anonymous requests")
         .says("HASURA_GRAPHQL_AUTH_HOOK");
     assert!(stand_in.take_writes().is_empty(), "looking changed something");
 }

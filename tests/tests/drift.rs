@@ -44,7 +44,7 @@ fn drift_can_be_printed_as_a_comment() {
 
     </details>
 
-    The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` makes things as they are described again; with `--refresh-only` it records them as they are.
+    The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` restores the described values; with `--refresh-only` it records the present values.
     The full list: `terrace drift --ignore=sha256 demo@local`
     "#);
     assert_eq!(project.recorded(), recorded, "looking for drift changed the state");
@@ -71,7 +71,7 @@ fn comment_reports_unreadable_objects() {
     std::fs::remove_file(project.path("out/edited.txt")).unwrap();
     std::os::unix::fs::symlink("edited.txt", project.path("out/edited.txt")).unwrap();
     let said = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    said.says("**Whether there is more drift cannot be told: not everything could be read.**").says("- **error**");
+    said.says("**There may be more drift: some objects could not be read.**").says("- **error**");
 }
 
 #[test]
@@ -85,14 +85,11 @@ fn only_stack_of_the_state_needs_no_name() {
     );
     project.run(["apply", "other.yaml", "--auto-approve"]).done();
     let several = project.run(["drift"]).with_code(1);
-    let _ = several
-        .says("the state has several stacks")
-        .says("demo@local, other@local")
-        .says("`--all` looks at all of them");
+    let _ = several.says("the state has several stacks").says("demo@local, other@local").says("or pass `--all`");
     project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
     // The same if none of them has rows: without a descriptor, `--stack` is not an option of this command.
     project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();
-    project.run(["drift"]).with_code(1).says("name the ones that are meant: demo@local, other@local");
+    project.run(["drift"]).with_code(1).says("name one or more of: demo@local, other@local");
     project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
 }
 
@@ -119,13 +116,13 @@ fn step_in_doubt_prevents_a_report_without_drift() {
     in_doubt
 
       × demo@local:local_command.thing: local_command.thing is in doubt: operation [uuid]
-      │ was cut off while it worked on it
-      help: `terrace recover` finds out what became of it, and records that
+      │ was interrupted while it worked on it
+      help: record its outcome with `terrace recover`
 
-    error: whether there is drift cannot be told: an operation was cut off, and what became of its steps is not recorded
+    error: whether there is drift cannot be told: an operation was interrupted, and the outcomes of its steps are unknown
     ");
     let markdown = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    markdown.says("**Whether there is drift cannot be told: an operation was cut off").says("`terrace recover`");
+    markdown.says("**There may be drift: an operation was cut off").says("`terrace recover`");
     let json = project.run(["drift", "--all", "--json"]).with_code(1).json();
     assert_eq!(json["errored"], true);
     assert_eq!(json["diagnostics"][0]["code"], "in_doubt");

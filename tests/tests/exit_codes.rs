@@ -43,7 +43,7 @@ fn apply_without_terminal_and_consent_changes_nothing() {
     --- stderr
     error: there is no terminal to ask on, so nothing was changed
 
-    hint: look at the plan, then pass `--auto-approve`
+    hint: review the plan, then pass `--auto-approve`
     "#);
     assert_eq!(project.files().into_keys().collect::<Vec<_>>(), ["stack.yaml"]);
 }
@@ -68,7 +68,7 @@ fn invalid_command_line_exits_with_1_and_a_suggestion() {
     snapshot!(project.run(["plan"]), @"
     exit: 1
     --- stderr
-    error: `terrace plan` needs to know which descriptor is meant
+    error: `terrace plan` needs a descriptor
 
     hint: write `terrace plan FILE`: a descriptor, or a folder of them; `terrace init` writes an example
     ");
@@ -138,7 +138,7 @@ fn protected_resource_is_not_destroyed() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.a'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` where
             nothing declares it; then try again
     ");
     project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);

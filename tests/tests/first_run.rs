@@ -273,7 +273,7 @@ fn destroy_reports_retained_objects() {
     stack distribution.network-status.0@local  (embedded environment: SQLite and files under .terrace/local)
 
       shared
-      o sqlite_database["DISTRIBUTION.NETWORKSTATUS_0"]   its data stays: its last owner goes
+      o sqlite_database["DISTRIBUTION.NETWORKSTATUS_0"]   its data stays: its last owner releases it
 
       confluent-kafka-streams-ingestion
       - local_file.streams
@@ -356,7 +356,7 @@ fn dropped_column_with_data_is_refused_without_consent() {
               (11 unchanged items hidden)
           (5 unchanged attributes hidden)
 
-    Data would be lost, so this plan is refused as it stands. To allow it, pass:
+    Data would be lost: this plan is refused. To allow it, pass:
       --allow-data-loss='snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]'   (1 row)
 
     Plan: 0 to add, 2 to change, 0 to destroy.

@@ -65,7 +65,7 @@ fn foreign_and_broken_files_are_left_alone() {
     let descriptor = project.read("data-product.yaml");
     project.write("notes.yaml", "a:    1\n");
     project.write("broken.yaml", "a: [1\n");
-    project.run(["fmt"]).done().says("`./broken.yaml` was left alone: it cannot be read as YAML");
+    project.run(["fmt"]).done().says("skipped `./broken.yaml`: it is not YAML");
     assert_eq!(project.read("data-product.yaml"), descriptor);
     assert_eq!(project.read("notes.yaml"), "a:    1\n");
     project.run(["fmt", "data-product.yaml"]).with_code(1).says("none of terrace's own files");
@@ -91,7 +91,7 @@ fn unformattable_file_is_reported_and_left_unchanged() {
     project.write("deep.yaml", &deep);
     project.write("good.yaml", CROOKED);
     let ran = project.run(["fmt"]).with_code(1);
-    ran.says("broken.yaml:").says("`./deep.yaml` cannot be laid out: a line begins more than 60 columns in");
+    ran.says("broken.yaml:").says("`./deep.yaml` cannot be formatted: a line is indented by more than 60 columns");
     assert_eq!((project.read("broken.yaml"), project.read("deep.yaml")), (broken, deep));
     assert_ne!(project.read("good.yaml"), CROOKED, "the others are laid out");
     project.run(["fmt", "none.yaml"]).with_code(1).says("`none.yaml` cannot be read");

@@ -50,7 +50,7 @@ fn early_failure_is_a_document() {
         (&["state", "show", "local_file.x", "--json"] as &[&str], "the state has no stacks"),
         (&["output", "--json"], "the state has no stacks"),
         (&["drift", "nope.yaml", "--json"], "there is no file `nope.yaml`"),
-        (&["operations", "show", "nope", "--json"], "`nope` is no operation: expected an id, or how one begins"),
+        (&["operations", "show", "nope", "--json"], "`nope` is not an operation: expected an id or its beginning"),
         (&["blueprints", "check", "nope.yaml", "--json"], "the blueprint `nope.yaml` cannot be read: it is not there"),
         (&["recover", "--json", "--env", "prod"], "the environment `prod` is not configured"),
         (

@@ -237,7 +237,7 @@ fn hasura_reads_snowflake_with_a_key_and_notices_a_new_key() {
     assert_eq!(run(&other, &["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).code, 0);
     let wrong = run("nothing-of-the-kind", &["plan", PRODUCT, "-c", "graph"]);
     assert_ne!(wrong.code, 0, "{wrong}");
-    wrong.says("is no key of PEM");
+    wrong.says("is not a PEM key");
 }
 
 #[test]
@@ -296,6 +296,6 @@ fn root_field_of_another_product_is_reported_by_the_plan() {
     let _ = world.stand_in.take_seen();
     let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
     assert_ne!(plan.code, 0, "{plan}");
-    plan.says("Hasura has a root field `shop_orders_0_graph_many` already").says("`theirs`");
+    plan.says("Hasura already has a root field `shop_orders_0_graph_many`").says("`theirs`");
     assert!(world.stand_in.take_writes().is_empty());
 }

@@ -18,7 +18,7 @@ fn existing_file_is_imported_and_declared_unchanged() {
     --- stdout
     local_file.a is `out/a` now
     --- stderr
-    declare it before the next apply, or that deletes it: `terrace import --generate demo@local:local_file.a` prints how
+    declare it before the next apply, which deletes it otherwise: `terrace import --generate demo@local:local_file.a` prints the declaration
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
     snapshot!(project.run(["import", "local_file.a", "out/a"]), @"
@@ -131,21 +131,21 @@ fn refused_import_names_its_reason_and_changes_nothing() {
     --- stderr
     error: `out/a` is demo@local:local_file.a already
 
-    hint: an object is one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@local:local_file.a'` drops it
+    hint: an object has one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@local:local_file.a'` drops it
     ");
     snapshot!(project.run(["import", "local_file.b", "out/nothing"]), @"
     exit: 1
     --- stderr
     error: there is no `local_file` with the id `out/nothing`
 
-    hint: look at the id; without the import the object would be created
+    hint: check the id; to create the object, remove the import
     ");
     snapshot!(project.run(["import", "local_value.b", "x"]), @"
     exit: 1
     --- stderr
     error: `x` cannot be looked up: a `local_value` cannot be imported: it exists in state only
 
-    hint: declare it and apply; there is nothing outside to take over
+    hint: declare it and apply; there is nothing to import outside the state
     ");
     snapshot!(project.run(["import", "local_fil.b", "x"]), @"
     exit: 1
@@ -159,12 +159,12 @@ fn refused_import_names_its_reason_and_changes_nothing() {
     --- stderr
     error: an import needs the id of an object
 
-    hint: `terrace import ADDRESS ID`; `terrace providers schema NAME` says what the id of a type is
+    hint: run `terrace import ADDRESS ID`; `terrace providers schema NAME` describes the id of a type
     ");
     snapshot!(project.run(["import", "shared/local_directory[\"x\"]", "x"]), @"
     exit: 1
     --- stderr
-    error: a shared resource is imported by the component that declares it
+    error: shared resources are adopted by the component that declares them
 
     hint: set `adopt: ifExists` on the resource
     ");
@@ -174,7 +174,7 @@ fn refused_import_names_its_reason_and_changes_nothing() {
     --- stderr
     error: demo@local:local_file.a is recorded, and is another object
 
-    hint: `terrace state rm demo@local:local_file.a` drops it and leaves its object alone
+    hint: drop its row and keep that object with `terrace state rm demo@local:local_file.a`
     ");
     assert_eq!(project.recorded(), recorded);
 }
@@ -212,7 +212,7 @@ fn tainted_object_is_replaced_unless_untainted() {
     --- stderr
     error: demo@local has no resource `local_file.b`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
 }
 
@@ -241,13 +241,13 @@ fn protected_object_is_kept_until_unprotected() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.a'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` where
             nothing declares it; then try again
 
     prevent_destroy
 
       × demo@local:local_file.b is protected and would be deleted
-      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.b'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.b'` where
             nothing declares it; then try again
     ");
     project.run(["destroy", "demo@local", "--auto-approve"]).with_code(1);

@@ -91,7 +91,7 @@ fn stack_flag_selects_one_of_the_declared_stacks() {
         assert_eq!(
             ran.stderr,
             "error: --stack: no descriptor declares the stack `tow@local`\n\nhint: did you mean `two@local`?\n\
-             hint: declared are: one@local, two@local\n",
+             hint: declared: one@local, two@local\n",
             "{word}"
         );
     }
@@ -113,9 +113,9 @@ fn stack_flag_without_effect_is_refused() {
     snapshot!(project.run(["destroy", "demo@local", "--stack", "other@local"]), @"
     exit: 1
     --- stderr
-    error: `--stack other@local` has no effect beside `demo@local`
+    error: `--stack other@local` has no effect with `demo@local`
 
-    hint: name stacks as words, or choose one of those that descriptors declare with `--stack`
+    hint: name the stacks without `--stack`; use `--stack` only with descriptors
     ");
     project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect beside `--all`");
 }

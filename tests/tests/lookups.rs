@@ -29,7 +29,7 @@ outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
      5 │   - {type: local_file, name: note, config: {path: note.txt}}
        ·                              ────
        ╰────
-      help: make it first; what this component makes itself stands in `dependsOn` of the lookup
+      help: create it first; if this component creates it, add it to the lookup's `dependsOn`
     ");
     project.write("note.txt", "hello");
     snapshot!(project.run(["plan", "stack.yaml"]), @r#"
@@ -97,7 +97,7 @@ fn table_created_by_the_plan_answers_a_lookup() {
           + source  = {name = "ORDERS"}
           + columns = ["ID", "NOTE"]
           + id      = "shop.db/ORDERS_V"
-      <= data.sqlite_table.orders   is read while applying: what it looks at changes
+      <= data.sqlite_table.orders   is read during apply: the object that it looks up changes
 
       area
       + sqlite_table.orders   2 columns
@@ -144,7 +144,7 @@ fn component_is_planned_alone_after_its_lookup_target_is_deployed() {
      8 │       - {type: sqlite_table, name: orders, config: {path: shop.db, name: ORDERS}}
        ·                                    ──────
        ╰────
-      help: `area`, which this component depends on, is not deployed: deploy it first, or in one run
+      help: `area`, which this component depends on, is not deployed: deploy it first, or in the same run
     "#);
     project.run(["apply", "stack.yaml", "-c", "area", "--auto-approve", "-q"]).done();
     project.run(["apply", "stack.yaml", "-c", "port", "--auto-approve", "-q"]).done();
@@ -191,7 +191,7 @@ resources:
     --- stderr
     unknown_field
 
-      × the lookup `orders` answers no `colums`
+      × the lookup `orders` does not return `colums`
         ╭─[blueprints/port.yaml:10:47]
      10 │     config: {path: columns.txt, content: '${{ json(data.orders.colums) }}'}
         ·                                               ────────────────────────
@@ -230,7 +230,7 @@ resources:
 #[test]
 fn provider_schema_shows_lookups() {
     let project = Project::new();
-    project.run(["providers", "schema", "sqlite"]).done().says("lookup sqlite_table: A table as it is.");
+    project.run(["providers", "schema", "sqlite"]).done().says("lookup sqlite_table: An existing table.");
     let json = project.run(["providers", "schema", "local", "--format", "json"]).done().json();
     assert_eq!(json["lookups"][0]["name"], "local_file");
 }
@@ -258,12 +258,12 @@ fn validation_checks_lookups_without_provider_calls() {
     --- stderr
     depends_on_left_out
 
-      ☞ `port` depends on `area`, which is left out here
+      ☞ `port` depends on `area`, which `-c` leaves out
        ╭─[stack.yaml:6:17]
      6 │     dependsOn: [area]
        ·                 ────
        ╰────
-      help: it has to be deployed before this component can be
+      help: deploy it before this component
     ");
 }
 
@@ -277,7 +277,7 @@ fn renamed_table_is_not_looked_up_by_its_old_name() {
     );
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     let ran = project.run(["plan", "stack.yaml", "--var", "n=NEW", "--allow-data-loss"]).with_code(1);
-    ran.says("demo@local:data.sqlite_table.look looks at an object that this plan removes: demo@local:sqlite_table.t");
+    ran.says("demo@local:data.sqlite_table.look looks up an object that this plan removes: demo@local:sqlite_table.t");
 }
 
 const MADE: &str = "resources:\n  - {type: local_file, name: made, config: {path: made.txt, content: one}}\n";
@@ -302,7 +302,7 @@ resources:
         "data:\n  - {type: local_file, name: it, config: {path: ./made.txt}}\noutputs: {o: '${{ data.it.content }}'}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("demo@local:data.local_file.it looks at an object that this plan removes: demo@local:local_file.made");
+    ran.says("demo@local:data.local_file.it looks up an object that this plan removes: demo@local:local_file.made");
 }
 
 #[test]

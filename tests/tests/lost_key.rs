@@ -45,9 +45,9 @@ fn output_with_a_lost_key_is_recorded_again() {
     --- stderr
     output_given_up
 
-      ⚠ the recorded output `token` of demo@local is given up: a sealed value cannot be opened: it was sealed with state
+      ⚠ the recorded output `token` of demo@local is dropped: a sealed value cannot be opened: it was sealed with state
       │ key bb9ad7f0, which is not configured
-      help: to keep it, give the state key that it was sealed with; apply records it anew, or drops it
+      help: to keep it, provide the state key that sealed it; apply records its new value or drops it
     "#);
     project.run_with(&[TOKEN], ["apply", "stack.yaml", "--plaintext-secrets", "--auto-approve"]).done();
     let ran = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
@@ -101,7 +101,7 @@ fn output_read_by_another_stack_needs_its_key() {
     --- stdout
     stack reader@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     expression_failed
 
@@ -111,7 +111,7 @@ fn output_read_by_another_stack_needs_its_key() {
      5 │   token: {value: '${{ stacks["demo"].outputs.token }}', sensitive: true}
        ·                       ────────────────────────────
        ╰────
-      help: give the state key that it was sealed with
+      help: provide the state key that sealed it
     "#);
     project.write("reader.yaml", reader.replace("outputs.token", "outputs.plain").replace(", sensitive: true", ""));
     project.run(["plan", "reader.yaml"]).done().says("open");
@@ -134,6 +134,6 @@ fn abandoned_output_does_not_block_another_key() {
     --- stdout
     2 records are sealed with the present key
     --- stderr
-    warning: what the outputs of demo@local were stays as it is: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+    warning: old versions of the outputs of demo@local stay as they are: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
     ");
 }

@@ -47,7 +47,9 @@ fn check_apply_continues_from_saved_state(project: &Project) {
     if !project.has(".terrace/state.db") {
         project.run(["state", "list"]).done().says("is what was saved of one that was lost there");
         let again = project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(4);
-        again.says("was lost, and what it recorded is in").says("to begin anew, move it elsewhere");
+        again
+            .says("is a copy of it")
+            .says("or move the copy elsewhere, to start with an empty state");
     }
     project.run(["doctor"]).says("was saved of a state that was lost here");
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
@@ -111,7 +113,7 @@ fn destroy_without_a_state_finds_objects_known_to_a_program_only() {
     project.apply().done();
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
     let destroy = ["destroy", "stack.yaml", "--auto-approve"];
-    project.run(destroy).done().says("- local_command.thing   is there, and is not recorded").says("1 destroyed");
+    project.run(destroy).done().says("- local_command.thing   exists, and is not in the state").says("1 destroyed");
     assert!(!project.has("object"));
     project.run(destroy).done().says("No changes.");
 }
@@ -130,7 +132,7 @@ fn request_refused_while_the_state_is_gone_is_not_run_after_restore() {
         let beside = std::fs::read_dir(project.path(".terrace")).unwrap().map(|entry| entry.unwrap().path());
         beside.into_iter().find(|path| path.to_string_lossy().contains(".saved-"))
     };
-    let put = "put it in its place, start again whatever still runs";
+    let put = "move it to the original path, restart all processes";
     until("the loss is logged", || server.told().contains(put));
     // The saved file is deleted too: the server saves it again.
     std::fs::remove_file(saved().unwrap()).unwrap();
@@ -139,7 +141,7 @@ fn request_refused_while_the_state_is_gone_is_not_run_after_restore() {
     // The server does not save again over newer records.
     let back = server.call("POST", "/v1/unprovision", &body);
     assert_eq!((back.status, saved()), (503, None), "{back:?}");
-    until("the loss is logged", || server.told().contains("by now it is back: start again whatever still runs"));
+    until("the loss is logged", || server.told().contains("the file is back: restart all processes"));
     drop(server);
     let listed = project.run(["operations", "list", "--json"]).done();
     assert!(!listed.stdout.contains("unprovision"), "{listed}");

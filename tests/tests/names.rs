@@ -169,7 +169,7 @@ fn stack_error_does_not_suggest_names_of_blueprints() {
      6 │   - {type: local_value, name: b, config: {input: '${{ product.name }}'}}
        ·                                                       ────────────
        ╰────
-      help: `product` is known in blueprints only
+      help: `product` is available only in blueprints
 
     unknown_variable
 
@@ -178,7 +178,7 @@ fn stack_error_does_not_suggest_names_of_blueprints() {
      7 │   - {type: local_value, name: c, config: {input: '${{ component.key }}'}}
        ·                                                       ─────────────
        ╰────
-      help: `component` is known in blueprints only
+      help: `component` is available only in blueprints
     ");
     project.run(["blueprints", "new", "thing"]).done();
     project.write_stack("components:\n  w: {blueprint: thing, specific: {title: '${{ frobnicate }}'}}\n");
@@ -249,7 +249,7 @@ fn request_values_are_known_only_where_they_can_be_read() {
         ("reqest.latestEnriched", "acl.fields", "did you mean `request`?"),
         ("1", "acl.field", "did you mean `fields`?"),
         ("1", "acl.roles", "it has: principals, fields"),
-        ("acl.fields", "1", "`acl` is known in the resources of `acl:` only"),
+        ("acl.fields", "1", "`acl` is available only in the resources of `acl:`"),
     ] {
         check(own, grant).with_code(1).says(expected);
     }

@@ -24,7 +24,7 @@ fn history_shows_why_steps_failed_or_are_in_doubt() {
     exit: 0
     --- stdout
     [uuid]  [time]  apply  failed  demo@local  by [person]: 0 done, 2 failed, 1 not tried
-         5  create  demo@local:local_file.dir  failed: `path` is `out`: a folder is there, expected a regular file
+         5  create  demo@local:local_file.dir  failed: `path` is `out`: expected a regular file, found a folder
          4  create  demo@local:local_command.lost  open, in doubt: `create` failed with exit code 3: no disk
     ");
     let log = project.run(["operations", "logs", &operation]).done().stdout;
@@ -82,8 +82,8 @@ fn dependent_of_a_step_in_doubt_is_not_in_doubt() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      ? local_command.lost   in doubt: the provider cannot tell whether the call took effect
-          `terrace recover` waits for what still runs, finds out, or asks
+      ? local_command.lost   in doubt: the provider does not know if the call took effect
+          run `terrace recover` to determine the outcome
         local_value.after    not done: waits for local_command.lost, whose last step is in doubt
 
     Plan: 0 to add, 0 to change, 0 to destroy.
@@ -156,7 +156,7 @@ fn doctor_lists_steps_in_doubt_and_the_command_to_recover() {
     let (project, _) = failed();
     let doctor = project.run(["doctor"]).done();
     doctor.says("warn  operations: demo@local: the last step of local_command.lost is in doubt");
-    doctor.says("`terrace recover demo@local` finds out what became of it, or asks");
+    doctor.says("run `terrace recover demo@local` to resolve it");
     project.run(["recover", "--absent", "local_command.lost"]).done();
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");

@@ -28,7 +28,7 @@ fn product_is_refused_if_its_name_belongs_to_another_id() {
         let ran =
             project.run([command, "second.yaml"].into_iter().chain((command != "plan").then_some("--auto-approve")));
         ran.with_code(1)
-            .says("`a.b.c.0@test` is recorded of the data product `urn:dmb:dp:a.b:c:0` already")
+            .says("`a.b.c.0@test` belongs to the data product `urn:dmb:dp:a.b:c:0` already")
             .says("second.yaml:9:10")
             .says("give one of the two another id");
     }

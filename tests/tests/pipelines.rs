@@ -127,7 +127,7 @@ fn pipelines_run_in_order_with_the_output_of_dpp() {
     snapshot!(pipelines.run(&["run", "--dirty"]), @r"
     exit: 0
     --- stderr
-    nothing to run: what the pipelines made is still good
+    nothing to run: the results of the pipelines are up to date
     ");
 }
 
@@ -194,13 +194,13 @@ fn invalid_specs_are_one_line_each_with_file_pipeline_and_step() {
     ./good: SUCCESS, processed 500 rows
     --- stderr
     error: badkey/pipeline-spec.yaml:2:10: ./badkey/x: `title` is a number: expected text; put it in quotes
-    warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
+    warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known keys: `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
     error: badstep/pipeline-spec.yaml:3:5: ./badstep/x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`
     error: cyc/pipeline-spec.yaml:3:15: ./cyc/x: it depends on itself: ./cyc/x → ./cyc/y → ./cyc/x; remove one of these dependencies
-    error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, and there is no such pipeline; the pipelines here are `./good`, `./badkey/x`, `./badstep/x`, `./cyc/x`, `./cyc/y`, `./missdep/x`, `./nopipe/x`, `./noproc/x`
+    error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, which does not exist; available pipelines: `./good`, `./badkey/x`, `./badstep/x`, `./cyc/x`, `./cyc/y`, `./missdep/x`, `./nopipe/x`, `./noproc/x`
     error: nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
-    error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` beside the spec, or name one that dpp brings
-    error: noyaml/pipeline-spec.yaml:4:3: expected `key: value`: there is no `:`; did you mean `gcs_list_files:`?
+    error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` next to the spec, or use a processor of dpp
+    error: noyaml/pipeline-spec.yaml:4:3: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?
     INFO    :RESULTS:
     INFO    :SUCCESS: ./good {'noise': 1, 'num rows': 500}
     ");
@@ -263,7 +263,7 @@ fn other_yaml_files_beside_specs_are_ignored() {
     pipelines.run(&["plan", "."]).done().says("Plan: 4 to add");
     // A file with a terrace `kind` is read as a descriptor.
     pipelines.project.write("stack.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is no descriptor");
+    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is not a descriptor");
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn pipeline_has_one_run_at_a_time() {
     let second = pipelines.start(&["apply", ".", "--auto-approve"]);
     second.until_told("waiting");
     let third = pipelines.start(&["run", "./slow", "--dirty"]);
-    third.until_told(&format!("./slow: waiting up to 60 s for run {}, which goes on", pipelines.runs()[0]));
+    third.until_told(&format!("./slow: waiting up to 60 s for the end of run {}", pipelines.runs()[0]));
     pipelines.project.write("go", "");
     first.finish().done();
     second.finish().done();

@@ -31,7 +31,7 @@ fn stacks_and_specs_do_not_hide_each_other() {
     project.write("other/stack.yaml", "kind: Stak\n");
     assert_both();
     project.write("noise/product.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is no descriptor").says("noise/product.yaml");
+    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is not a descriptor").says("noise/product.yaml");
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn init_writes_no_example_beside_pipelines() {
     wrote .gitignore
     --- stderr
 
-    there is no cluster for the pipelines yet: `terrace init local` makes one
-    next: `terrace plan .`, then `terrace apply .`; `terrace run` runs them by hand
+    there is no cluster for the pipelines yet: create one with `terrace init local`
+    next: `terrace plan .`, then `terrace apply .`; `terrace run` runs the pipelines by hand
     ");
     assert!(!project.has("stack.yaml"));
     project.run(["init"]).done().says("kept terrace.yaml");

@@ -101,7 +101,7 @@ fn installer_processes_end_with_terrace_and_never_run_twice() {
 fn timeout_of_a_run_includes_creating_its_environment() {
     let pipelines = project();
     let ran = hanging(&pipelines, &["run", "--timeout", "1s"]).finish().with_code(3);
-    ran.says("./quick: FAILURE, processed 0 rows").says("it took longer than the 1 s that it may");
+    ran.says("./quick: FAILURE, processed 0 rows").says("it took longer than its limit of 1 s");
     for process in ["maker", "beside", "apart"] {
         // The killed process disappears a moment later.
         until(&format!("{process} is gone"), || !is_alive(&pipelines, process));

@@ -46,7 +46,7 @@ impl Pipelines {
 #[test]
 fn runs_are_listed_newest_first() {
     let pipelines = kept(SPEC);
-    pipelines.run(&["runs", "list"]).done().says("nothing was run here");
+    pipelines.run(&["runs", "list"]).done().says("there are no runs here");
     pipelines.run(&["run"]).done();
     pipelines.project.write("noise.py", "raise SystemExit(3)");
     pipelines.run(&["run", "./second"]).with_code(3);
@@ -83,7 +83,11 @@ fn unknown_run_ids_are_refused_with_a_suggestion() {
     let run = pipelines.runs_of("./first")[0]["run_id"].as_str().unwrap().to_owned();
     for command in ["logs", "cancel"] {
         pipelines.run(&[command, "./frist"]).with_code(1).says("no run `./frist`").says("did you mean `./first`?");
-        pipelines.run(&[command, "second"]).with_code(1).says("never run here").says("`terrace run second` runs it");
+        pipelines
+            .run(&[command, "second"])
+            .with_code(1)
+            .says("never run here")
+            .says("run it with `terrace run second`");
         // Each id begins with this digit, so the prefix is too short.
         pipelines.run(&[command, &run[..1]]).with_code(1).says("there is no run").says("8 characters of an id");
     }
@@ -94,14 +98,14 @@ fn unknown_run_ids_are_refused_with_a_suggestion() {
     pipelines.project.write(&format!(".terrace/pipelines/runs/{other}/run.json"), record.replace(&run, &other));
     pipelines.run(&["logs", &run[..8]]).with_code(1).says("several runs begin").says(&run).says(&other);
     pipelines.run(&["runs", "list", "./frist"]).with_code(1).says("did you mean `./first`?");
-    pipelines.run(&["runs", "list", "./second"]).done().says("`./second` was never run here");
+    pipelines.run(&["runs", "list", "./second"]).done().says("`./second` has no runs here");
 }
 
 #[test]
 fn error_in_an_unselected_pipeline_is_a_warning() {
     let pipelines = kept("good: {pipeline: [{run: noise}]}\nbroken: {pipeline: [{run: nosie}]}\n");
     let ran = pipelines.run(&["run", "./good"]).done();
-    ran.says("warning: something else is wrong in `pipeline-spec.yaml`").says("./good: SUCCESS");
+    ran.says("warning: `pipeline-spec.yaml`").says("./good: SUCCESS");
     // A pattern that matches only the broken pipeline.
     pipelines.run(&["run", "bro%"]).with_code(1).says("did you mean `noise`?");
 }
@@ -192,7 +196,7 @@ fn disabled_schedules_are_listed_with_how_to_enable_them() {
     snapshot!(pipelines.run(&["schedules", "list"]), @r"
     exit: 0
     --- stderr
-    no pipeline runs by itself here
+    there are no schedules here
     schedules of specs that start nothing: 1; with `server: {pipelines: {schedules: true}}` in terrace.yaml `terrace serve` goes by them
     ");
     pipelines.project.write("terrace.yaml", "server: {pipelines: {schedules: true}}\n");
@@ -211,8 +215,8 @@ fn schedule_mistakes_are_reported_with_suggestions() {
         pipelines.run(&["plan", "stack.yaml"]).with_code(1)
     };
     output_of("pipeline: ./frist, cron: '0 5 * * *'").says("did you mean `./first`?");
-    output_of("pipeline: ./first, cron: '0 25 * * *'").says("`25` is no hour");
-    output_of("pipeline: ./first, cron: '0 0 30 2 *'").says("never comes");
+    output_of("pipeline: ./first, cron: '0 25 * * *'").says("invalid hour `25`");
+    output_of("pipeline: ./first, cron: '0 0 30 2 *'").says("never occurs");
     output_of("pipeline: ./first, cron: '0 5 * * *', timeZone: Europe/Rom").says("did you mean `Europe/Rome`?");
     output_of("pipeline: ./first, cron: '0 5 * * *', overlap: forbit").says("did you mean `forbid`?");
     output_of("pipeline: ./first, cron: '0 5 * * *', jitterSeconds: -1").says("expected 0 to 86400");
@@ -250,7 +254,7 @@ fn generated_pipelines_are_planned_after_their_plugins_ran() {
     );
     pipelines.project.write("made.source-spec.yaml", "one: {rows: 1}\n");
     let plan = pipelines.run(&["plan", "."]).done();
-    plan.says("the plugin `made` makes pipelines of this, which are not planned yet")
+    plan.says("the plugin `made` creates pipelines from this file, which are not planned yet")
         .says("`terrace run` in this folder");
     snapshot!(pipelines.run(&["run", "./one"]), @r"
     exit: 0
@@ -271,11 +275,11 @@ fn generated_pipelines_are_planned_after_their_plugins_ran() {
     --- stdout
     ./plain: SUCCESS, processed 500 rows
     --- stderr
-    error: made.source-spec.yaml:1:1: the plugin does not take it: it does not say why
+    error: made.source-spec.yaml:1:1: the plugin rejects it: it does not say why
     INFO    :RESULTS:
     INFO    :SUCCESS: ./plain {'noise': 1, 'num rows': 500}
     ");
-    pipelines.run(&["plan", "."]).with_code(1).says("the plugin does not take it");
+    pipelines.run(&["plan", "."]).with_code(1).says("the plugin rejects it");
 }
 
 #[test]
@@ -301,7 +305,11 @@ fn runners_file_beside_specs_is_not_a_descriptor() {
     pipelines.project.edit("dpp-runners.yaml", "GENTLE=1", "GENTLE=2");
     pipelines.run(&["plan", "."]).done().says("the spec changed: step 1 (`noise`)");
     pipelines.project.edit("dpp-runners.yaml", "gentle", "gentel");
-    pipelines.run(&["plan", "."]).with_code(1).says("there is no runner `gentle`").says("did you mean `gentel`?");
+    pipelines
+        .run(&["plan", "."])
+        .with_code(1)
+        .says("the runner `gentle` does not exist")
+        .says("did you mean `gentel`?");
 }
 
 #[test]
@@ -326,12 +334,12 @@ fn doctor_shows_environment_and_settings_of_runs() {
     ok    pipelines of local: datapackage-pipelines 2.2.11 runs on Python 3.[…]
     ok    pipelines of local: datapackage-pipelines 1.7.1 runs on Python 3.[…]
     ok    pipelines of local: packages are installed by […]
-    ok    pipelines of local: environments are kept in `[cache]/terrace/pipelines`: 4 so far
-    ok    pipelines of local: DPP_DB_ENGINE leads to postgresql on `db.example`
+    ok    pipelines of local: environments are stored in `[cache]/terrace/pipelines`: 4 so far
+    ok    pipelines of local: DPP_DB_ENGINE points to postgresql on `db.example`
     ");
     let mut command = pipelines.command(&["doctor"]);
     command.env("PATH", pipelines.project.path("nowhere"));
     let ran = pipelines.project.start(command).finish().done();
-    ran.says("no Python is here that datapackage-pipelines 2.2.11 runs on: `python3.11` is not there");
+    ran.says("found no Python for datapackage-pipelines 2.2.11: `python3.11` does not exist");
     ran.says("apt-get install python3.11 python3.11-venv");
 }

@@ -63,7 +63,7 @@ fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     Worker pod: dppctl-worker-… available
     Worker pod: dppctl-worker-… available
     --- stderr
-    local private cluster is ready; runs that wait: 0
+    local private cluster is ready; queued runs: 0
     ");
     // Another size keeps the existing pods.
     let before = queued.names();
@@ -203,7 +203,7 @@ fn worker_pool_is_planned_applied_and_destroyed() {
     let queued = Queued::new();
     let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";
     queued.project.write_stack(pool);
-    queued.run(&["run", "--queue"]).with_code(1).says("there is nobody who takes runs of the queue");
+    queued.run(&["run", "--queue"]).with_code(1).says("there are no workers for the queue");
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
     let ran = queued.run(&["run", "./quick", "--pool", "nightly"]).done();
@@ -335,7 +335,7 @@ fn dppctl_accepts_the_documented_commands() {
     --- stderr
     Switching to the public dppctl cluster
     do not use for private data!
-    its pods are processes of this machine, and go after 1 hour
+    its pods are processes of this machine, and stop after 1 hour
     Cluster is ready, starting 1 ephemeral DB pod and 1 ephemeral worker pod
     DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-public-1#TOKEN
     System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres, Password: …
@@ -356,13 +356,13 @@ fn remote_cluster_kinds_report_what_is_missing() {
     gcloud container clusters create CLUSTER --project PROJECT --zone ZONE
     gcloud container clusters get-credentials CLUSTER --project PROJECT --zone ZONE
     --- stderr
-    a cluster of this kind is made by its vendor's own commands:
-    error: pipelines cannot be run by a `gcloud` cluster: this terrace runs them on this machine alone
+    the vendor's own commands create a cluster of this kind:
+    error: a `gcloud` cluster cannot run pipelines: this terrace runs them only on this machine
 
     hint: `gcloud` is not installed: https://cloud.google.com/sdk/docs/install
     hint: `kubectl` is not installed: https://kubernetes.io/docs/tasks/tools/
-    hint: what is missing is an executor for Kubernetes (`executor` of the provider `pipelines` takes `local`)
-    hint: the active cluster stays as it is; `terrace init local` makes one of this machine
+    hint: terrace has no executor for Kubernetes (`executor` of the provider `pipelines` accepts only `local`)
+    hint: the active cluster is unchanged; create one on this machine with `terrace init local`
     ");
     assert!(!queued.project.has(".terrace"), "nothing was changed");
     // With the vendor's programs, only the other requirements are missing.
@@ -459,7 +459,7 @@ fn public_run_copies_its_results_to_public_storage() {
 #[test]
 fn folder_with_another_cluster_does_not_fall_back_to_the_public_one() {
     for (file, text, words) in [
-        (".dppctl.yaml", "clusterProvider: gcloud\n", "`.dppctl.yaml` asks for the cluster `gcloud`"),
+        (".dppctl.yaml", "clusterProvider: gcloud\n", "`.dppctl.yaml` requires the cluster `gcloud`"),
         ("Dockerfile", "FROM python:3.11\n", "the `Dockerfile` describes an image"),
     ] {
         let queued = Queued::new();

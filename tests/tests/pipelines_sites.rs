@@ -98,9 +98,9 @@ fn sites_are_public_only_with_an_explicit_setting() {
     snapshot!(project.run(["serve", "--sites", "0.0.0.0:0"]), @"
     exit: 1
     --- stderr
-    error: `0.0.0.0:0` shows sites to others than this machine, and sites ask for no token
+    error: `0.0.0.0:0` is reachable from other machines, and sites need no token
 
-    hint: say that everybody may read them with `server: {sites: {public: true}}`, or bind to 127.0.0.1
+    hint: make them public with `server: {sites: {public: true}}`, or bind to 127.0.0.1
     ");
     project.write(
         "terrace.yaml",

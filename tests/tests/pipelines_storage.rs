@@ -94,14 +94,12 @@ fn plan_lists_files_to_copy_and_drift_lists_changed_ones() {
 fn plan_before_the_run_shows_the_known_files() {
     let world = World::new("there", "");
     let project = &world.pipelines.project;
-    world.plan().with_code(2).says("because which files go is known when `data/committees` is written");
+    world.plan().with_code(2).says("because the files to copy are known after `data/committees` is written");
     world.apply().done();
     project.edit("pipeline-spec.yaml", "rows: 3", "rows: 4");
     fs::remove_file(project.path("there/weekly/committees/noise.csv")).unwrap();
     let plan = world.plan().with_code(2);
-    plan.says(
-        "because which files go is known when what comes before it is done; by those that are there now 1 file to send",
-    );
+    plan.says("because the files to copy are known after apply; for the present files: 1 file to send");
     plan.says("~ committees/noise.csv (");
 }
 
@@ -183,7 +181,7 @@ fn files_removed_at_the_source_are_deleted_only_with_consent() {
 fn invalid_sync_is_reported_at_its_place_before_any_change() {
     let world = World::new("ftp://there", "");
     let output = world.plan().with_code(1);
-    output.says("[stack.yaml:13:5]").says("`destination` is of a kind that nothing can be brought to");
+    output.says("[stack.yaml:13:5]").says("`destination` has an unsupported scheme");
     world.write_stack("s3://bucket/x", "");
     world.plan().with_code(1).says("`s3://` needs `s3AccessKeyId` and `s3SecretAccessKey`").says("AWS_ACCESS_KEY_ID");
     world.write_stack(".", "    publicUrl: https://data.example.com\n");
@@ -245,8 +243,8 @@ fn sync_errors_are_reported_before_the_run_if_possible() {
     let pipelines = &world.pipelines;
     for (words, told) in [
         (&["run", "--sync", "s3://bucket/x"][..], "s3AccessKeyId"),
-        (&["run", "--sync", "data"], "lie in each other"),
-        (&["run", "--sync", "https://there.example.com", "--public"], "only the server knows"),
+        (&["run", "--sync", "data"], "contain each other"),
+        (&["run", "--sync", "https://there.example.com", "--public"], "a web server itself decides"),
         (&["run", "--public"], "--sync"),
     ] {
         let ran = pipelines.run(words);
@@ -290,7 +288,9 @@ fn site_is_synced_whichever_pipelines_ran() {
     project.write("render_index.py", RENDER);
     project.write("public/404.html", "<h1>Not here</h1>");
     // Errors are reported before any run.
-    for (place, told) in [("s3://bucket/x", "s3AccessKeyId"), ("data", "lie in each other"), ("public", "lie in")] {
+    for (place, told) in
+        [("s3://bucket/x", "s3AccessKeyId"), ("data", "contain each other"), ("public", "contain each other")]
+    {
         pipelines.run(&["run", "all", "--sync", place]).with_code(1).says(told);
         assert!(!project.has(".terrace/pipelines/runs"), "{place}");
     }

@@ -52,20 +52,20 @@ fn good() -> Pipelines {
 
 #[test]
 fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
-    for how in ["failed", "took too long", "was cancelled", "was cut off"] {
+    for how in ["failed", "timed out", "was cancelled", "was interrupted"] {
         let pipelines = good();
         if how == "failed" {
             pipelines.project.write("how", "bad");
             pipelines.run(&["run", "./a"]).with_code(3);
         } else {
             pipelines.project.write("how", "slow");
-            let limit: &[&str] = if how == "took too long" { &["--timeout", "4s"] } else { &[] };
+            let limit: &[&str] = if how == "timed out" { &["--timeout", "4s"] } else { &[] };
             let running = pipelines.start(&[&["run", "./a"], limit].concat());
             until("the step begins", || pipelines.begun() == 1);
             // A running pipeline is not dirty.
             pipelines.run(&PLAN).done().says("No changes.");
             match how {
-                "took too long" => drop(running.finish().with_code(3)),
+                "timed out" => drop(running.finish().with_code(3)),
                 "was cancelled" => {
                     running.interrupt();
                     let _ = running.finish().with_code(130);
@@ -77,8 +77,8 @@ fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
             }
         }
         let plan = pipelines.run(&PLAN).with_code(2);
-        plan.says("because its last run did not end well: run ").says(how).says("~ pipelines_run.run");
-        plan.says("`./a` may make other data before it");
+        plan.says("because its last run did not succeed: run ").says(how).says("~ pipelines_run.run");
+        plan.says("`./a` may produce other data first");
         // Its dependents wait for a successful run.
         let held = pipelines.run(&["run", "./b"]).with_code(3);
         held.says("Dependency unsuccessful: Cannot run until dependency \"./a\" is successfully executed");
@@ -90,11 +90,11 @@ fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
                 "pipeline: [{run: noise}, {run: noise}]",
             );
             let held = pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).with_code(3);
-            held.says("`./b` depends on `./a`, whose last run did not end well: run ");
+            held.says("`./b` depends on `./a`, whose last run did not succeed: run ");
         }
         pipelines.project.write("how", "good");
         match how {
-            "failed" | "was cut off" => drop(pipelines.run(&["apply", ".", "--auto-approve"]).done()),
+            "failed" | "was interrupted" => drop(pipelines.run(&["apply", ".", "--auto-approve"]).done()),
             _ => {
                 let ran = pipelines.run(&["run", "--dirty"]).done();
                 ran.says("./a: SUCCESS");
@@ -102,7 +102,7 @@ fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
             }
         }
         pipelines.run(&PLAN).done().says("No changes.");
-        pipelines.run(&["run", "--dirty"]).done().says("nothing to run: what the pipelines made is still good");
+        pipelines.run(&["run", "--dirty"]).done().says("nothing to run: the results of the pipelines are up to date");
         pipelines.run(&["run", "./b"]).done();
     }
 }
@@ -111,7 +111,7 @@ fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
 fn missing_project_database_is_created_again() {
     let pipelines = good();
     fs::remove_file(pipelines.project.path(".terrace/pipelines/database.db")).unwrap();
-    pipelines.run(&PLAN).with_code(2).says("because the database that it wrote into is gone: `");
+    pipelines.run(&PLAN).with_code(2).says("because its database was removed: `");
     let ran = pipelines.run(&["run", "--dirty"]).done();
     ran.says("./a: SUCCESS");
     pipelines.run(&PLAN).done().says("No changes.");
@@ -131,12 +131,12 @@ fn dependents_of_a_run_interrupted_while_moving_files_are_held() {
     fs::remove_file(pipelines.project.path("data/a/datapackage.json")).unwrap();
     fs::create_dir_all(pipelines.project.path("data/a/datapackage.json/in-the-way")).unwrap();
     pipelines.run(&["run", "./a"]).with_code(1).says("datapackage.json");
-    let why = "was cut off while what it wrote was put in its place";
+    let why = "was interrupted while it moved its outputs into place";
     pipelines.run(&PLAN).with_code(2).says(why);
     pipelines.run(&["run", "./b"]).with_code(3).says("Dirty dependency");
     let held = pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).with_code(3);
     held.says("`./b` depends on `./a`, of which run ").says(why);
-    held.says("apply `./a`, too, or run it before: `terrace run ./a`");
+    held.says("apply `./a` too, or run it first: `terrace run ./a`");
     fs::remove_dir_all(pipelines.project.path("data/a/datapackage.json")).unwrap();
     pipelines.run(&["apply", ".", "-c", "a", "--auto-approve"]).done();
     pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).done();

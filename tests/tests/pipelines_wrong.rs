@@ -28,7 +28,7 @@ fn wrong() -> Pipelines {
 fn invalid_pipeline_does_not_stop_selected_valid_ones() {
     let pipelines = wrong();
     let plan = pipelines.run(&["plan", ".", "-c", "good"]).done();
-    plan.says("Plan: 2 to add").says("something else is wrong in `bad/pipeline-spec.yaml`");
+    plan.says("Plan: 2 to add").says("other pipelines have errors in `bad/pipeline-spec.yaml`");
     pipelines.run(&["apply", ".", "-c", "good", "--auto-approve"]).done();
     pipelines.run(&["apply", ".", "-c", "other", "--auto-approve"]).done();
     // The selected pipeline and its dependencies must be valid.
@@ -90,11 +90,11 @@ fn pipelines_are_listed_with_their_errors() {
       after     ./bad/x, the data package data/datapackage.json
     ./bad/x  cannot be run
       steps     no_such_proc
-      error     bad/pipeline-spec.yaml:3:5: ./bad/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` beside the spec, or name one that dpp brings
+      error     bad/pipeline-spec.yaml:3:5: ./bad/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` next to the spec, or use a processor of dpp
     ./nopipe/x  cannot be run
       error     nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
     noyaml/pipeline-spec.yaml
-      error     noyaml/pipeline-spec.yaml:4:3: expected `key: value`: there is no `:`; did you mean `gcs_list_files:`?
+      error     noyaml/pipeline-spec.yaml:4:3: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?
     ");
     let ran = pipelines.run(&["list", "pipelines", "bad", "--format", "json"]).done();
     let json = ran.json();

@@ -171,7 +171,7 @@ fn descriptor_warnings_are_in_every_format_of_the_plan() {
     let project = crate::server::project();
     let product = crate::server::product(&["a"]);
     project.write("product.yaml", product.replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']"));
-    let warning = "lies outside this data product";
+    let warning = "is outside this data product";
     let human = project.run(["plan", "product.yaml"]).done();
     assert_eq!(human.stderr.matches(warning).count(), 1, "{human}");
     let json = project.run(["plan", "product.yaml", "--format", "json"]).done().json();

@@ -257,10 +257,10 @@ fn invalid_input_is_reported_at_its_place() {
     let long = "x".repeat(64);
     for (columns, says, place) in [
         (format!("{{name: {long}, dataType: INT}}"), "maximum", "product.yaml"),
-        ("{name: a, dataType: NONSENSE}".to_owned(), "`NONSENSE` is no column type", "product.yaml"),
+        ("{name: a, dataType: NONSENSE}".to_owned(), "`NONSENSE` is not a column type", "product.yaml"),
         (
             "{name: a, dataType: UNKNOWN, dataTypeDisplay: \"int; DROP TABLE x\"}".to_owned(),
-            "is no type of PostgreSQL",
+            "is not a type of PostgreSQL",
             "product.yaml",
         ),
     ] {

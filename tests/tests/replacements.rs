@@ -27,11 +27,11 @@ fn failed_check_keeps_the_object_to_replace() {
     local_value.c: failed to replace: v must stay under 2
 
     error: demo@local:local_file.b: v must stay under 2
-      the check stands at stack.yaml:9:34
+      the check is at stack.yaml:9:34
       declared at stack.yaml:8:11
 
     error: demo@local:local_value.c: v must stay under 2
-      the check stands at stack.yaml:13:34
+      the check is at stack.yaml:13:34
       declared at stack.yaml:12:11
     ");
     assert_eq!(project.read("b-1.txt"), "hello");
@@ -92,15 +92,15 @@ fn half_replacement_is_counted_by_what_was_done() {
     local_file.b: creating...
     local_file.b: deleted after [duration]
     local_file.b: deleting...
-    local_file.b: failed to replace: there is a file `b-2.txt` already
+    local_file.b: failed to replace: the file `b-2.txt` exists already
     local_value.c: created after [duration]
     local_value.c: deleted after [duration]
 
-    error: demo@local:local_file.b: there is a file `b-2.txt` already
+    error: demo@local:local_file.b: the file `b-2.txt` exists already
       declared at stack.yaml:6:30
 
-    hint: to take it over: set `adopt: ifExists` on the resource
-    hint: to record it as it is: `terrace import demo@local:local_file.b b-2.txt`
+    hint: to adopt it, set `adopt: ifExists` on the resource
+    hint: to record it unchanged, run `terrace import demo@local:local_file.b b-2.txt`
     ");
 }
 
@@ -119,7 +119,7 @@ fn refused_step_is_not_reported_as_done() {
     --- stderr
     error: demo@local:local_value.a (generation 1, now 3) changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
 }
 
@@ -134,13 +134,13 @@ fn unfinished_replacement_is_named_at_the_end() {
     };
     let project = Project::with_stack(&stack("echo \"{}\" > object; exit 1", "one"));
     let half_made = project.apply().with_code(3);
-    half_made.says("left behind:\n  demo@local:local_command.thing: recorded as half-made, the next apply replaces it");
+    half_made.says("left behind:\n  demo@local:local_command.thing: only partly created: the next apply replaces it");
     let project = Project::with_stack(&stack("echo \"{}\" > object; cat object", "one"));
     project.apply().done();
     project.write_stack(&stack("echo \"{}\" > object; cat object", "two"));
     for _ in 0..2 {
         let undeleted = project.apply().with_code(3);
         undeleted.says("left behind:\n  demo@local:local_command.thing (deposed ");
-        undeleted.says("): replaced and not deleted, the next apply deletes it");
+        undeleted.says("): replaced but not deleted: the next apply deletes it");
     }
 }

@@ -32,7 +32,7 @@ fn resource_is_restored_to_a_generation() {
 
     Apply complete! Resources: 0 added, 1 changed, 0 destroyed.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
+    The descriptor is unchanged: its next apply undoes this rollback.
     local_file.a: updating...
     local_file.a: updated after [duration]
     "#);
@@ -80,12 +80,12 @@ fn stack_is_restored_to_an_operation_through_a_saved_plan() {
           ~ content = "two" → "one"
           ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
           (6 unchanged attributes hidden)
-      - local_file.b   is not in what was recorded then
+      - local_file.b   is not in the state of that time
 
     Plan: 0 to add, 1 to change, 1 to destroy.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
-    saved the plan: `terrace apply plan.json` applies exactly that
+    The descriptor is unchanged: its next apply undoes this rollback.
+    saved the plan: `terrace apply plan.json` applies exactly this plan
     "#);
     assert_eq!(project.read("out/a"), "two");
     project.run(["apply", "plan.json"]).done();
@@ -116,14 +116,14 @@ fn rollback_to_an_unknown_version_changes_nothing() {
     --- stderr
     error: there is no operation `ffff`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     snapshot!(project.run(["state", "rollback", "demo@local", "--to", "01890000-0000-7000-8000-000000000000"]), @"
     exit: 1
     --- stderr
     error: there is no operation `[uuid]`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "1"]), @r#"
     exit: 1
@@ -137,10 +137,10 @@ fn rollback_to_an_unknown_version_changes_nothing() {
 
     Plan: 0 to add, 1 to change, 0 to destroy.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
+    The descriptor is unchanged: its next apply undoes this rollback.
     error: there is no terminal to ask on, so nothing was changed
 
-    hint: look at the plan, then pass `--auto-approve`
+    hint: review the plan, then pass `--auto-approve`
     "#);
     assert_eq!(project.recorded(), recorded);
     assert_eq!(project.read("out/a"), "two");
@@ -291,14 +291,14 @@ fn imported_folder_is_removed_from_state_and_keeps_its_files() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      . local_directory.d   dropped from state: is not in what was recorded then
+      . local_directory.d   dropped from state: is not in the state of that time
 
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 forgotten)
 
     Apply complete! Resources: 0 added, 0 changed, 0 destroyed.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
+    The descriptor is unchanged: its next apply undoes this rollback.
     local_directory.d: forgotten after [duration]
     ");
     assert_eq!(project.read("theirs/notes.txt"), "notes");
@@ -320,8 +320,8 @@ fn rollback_deletes_created_objects_after_a_move_and_keeps_imported_ones() {
     project.write("theirs", "theirs");
     project.run(["import", "demo@local:local_file.c", "theirs"]).done();
     let back = project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]).done();
-    back.says("  . local_file.c       dropped from state: is not in what was recorded then\n");
-    back.says("  - local_file.moved   is not in what was recorded then\n");
+    back.says("  . local_file.c       dropped from state: is not in the state of that time\n");
+    back.says("  - local_file.moved   is not in the state of that time\n");
     assert!(!project.has("out/b"));
     assert_eq!(project.read("theirs"), "theirs");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
@@ -353,7 +353,7 @@ fn object_known_to_a_program_only_is_restored_at_its_former_address() {
     // A single resource is not created again while its object is recorded at another address.
     project.run(["state", "mv", thing, other]).done();
     let alone = project.run(["state", "rollback", thing, "--to", "1", "--auto-approve"]).with_code(1);
-    alone.says("demo@local:local_command.thing is recorded as demo@local:local_command.other by now");
+    alone.says("demo@local:local_command.thing is recorded as demo@local:local_command.other now");
     alone.says("`terrace state mv demo@local:local_command.other local_command.thing`");
     project.run(["state", "mv", "demo@local:local_command.other", "local_command.thing"]).done();
     assert_eq!(project.read("log"), "made\n");

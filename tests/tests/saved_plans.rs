@@ -145,10 +145,10 @@ fn object_changed_since_the_plan_is_not_overwritten() {
     Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
     --- stderr
 
-    error: demo@local:local_file.a: `content`, `sha256`, `size` of the object changed since the plan was made, so nothing was called
+    error: demo@local:local_file.a: `content`, `sha256`, `size` of the object changed since the plan was made, so the provider was not called
       declared at stack.yaml:5:30
 
-    hint: plan again: the new plan shows what is there now
+    hint: plan again: the new plan shows the present objects
     ");
     assert_eq!(project.read("out/a"), "theirs");
     project.run(["plan", "stack.yaml"]).done().says("drifted").says("1 to change");
@@ -216,7 +216,7 @@ fn stale_plan_names_the_changed_resource() {
     --- stderr
     error: demo@local:local_file.a (generation 1, now 2) changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
     assert_eq!((project.read("out/a").as_str(), project.recorded()), ("three", recorded));
 }
@@ -272,7 +272,7 @@ fn plan_of_another_state_is_refused() {
       planned for  sqlite:[folder]/.terrace/state.db ([uuid])
       this one is  sqlite:[folder]/other.db ([uuid])
 
-    hint: name the state that the plan was made for with `--state`, or plan again
+    hint: name the state of the plan with `--state`, or plan again
     ");
     assert_eq!(project.read("out/a"), "one");
 }
@@ -286,7 +286,7 @@ fn damaged_plan_is_an_error_wherever_the_damage_is() {
     snapshot!(project.run(["apply", "plan"]), @"
     exit: 1
     --- stderr
-    error: the plan file is damaged: its digest does not fit
+    error: the plan file is damaged: its digest does not match
 
     hint: plan again with this terrace
     ");
@@ -294,13 +294,13 @@ fn damaged_plan_is_an_error_wherever_the_damage_is() {
     snapshot!(project.run(["apply", "plan"]), @"
     exit: 1
     --- stderr
-    error: the plan file is damaged: it is cut off
+    error: the plan file is damaged: it is truncated
 
     hint: plan again with this terrace
     ");
     for end in ["x", "}", "{}", "\0"] {
         project.write("plan", format!("{text}{end}"));
-        project.run(["apply", "plan"]).with_code(1).says("the plan file is damaged: something stands after its end");
+        project.run(["apply", "plan"]).with_code(1).says("the plan file is damaged: there is text after its end");
     }
     // The file is truncated at each tenth: no panic and no change.
     for part in 0..10 {
@@ -318,16 +318,16 @@ fn plan_is_not_a_descriptor_and_descriptor_is_not_a_plan() {
     snapshot!(project.run(["plan", "plan"]), @"
     exit: 1
     --- stderr
-    error: a saved plan is no descriptor
+    error: a saved plan is not a descriptor
 
-    hint: `terrace apply PLAN` applies it, `terrace show PLAN` shows it
+    hint: apply it with `terrace apply PLAN`, or show it with `terrace show PLAN`
     ");
     snapshot!(project.run(["show", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: `stack.yaml` is no saved plan
+    error: `stack.yaml` is not a saved plan
 
-    hint: `terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do
+    hint: save one with `terrace plan FILE --out PLAN`, or preview the changes with `terrace plan FILE`
     ");
 }
 
@@ -481,7 +481,7 @@ fn failed_plan_keeps_an_older_file_and_reports_it() {
     project.run(words).done();
     let older = project.read("plan");
     project.write_stack("resources: [{type: local_value, name: a, config: {input: '${{ resources.none.id }}'}}]\n");
-    let expected = "`plan` was not written: it still is the older plan that was saved there";
+    let expected = "`plan` was not written: it still holds an older plan";
     let ran = project.run(words).with_code(1);
     assert!(ran.stderr.contains(expected), "{ran}");
     project.write("stack.yaml", "kind: [");
@@ -527,13 +527,13 @@ fn stale_plan_names_changed_resources_and_outputs() {
     --- stderr
     error: demo@local:local_file.a (generation 1, now 2), demo@local:local_file.gone (removed since), the output `o` of demo@local changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
     snapshot!(project.run(["apply", "removal"]), @"
     exit: 4
     --- stderr
     error: demo@local:local_file.a (generation 1, now 2), demo@local:local_file.gone (removed since), the output `o` of demo@local changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
 }

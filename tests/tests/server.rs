@@ -141,12 +141,15 @@ fn invalid_request_is_refused_by_field_and_changes_nothing() {
         (400, Some("descriptor.environment")),
         "{answer:?}"
     );
-    assert_eq!(output["moreInfo"]["solutions"][0], "configured are: test");
+    assert_eq!(output["moreInfo"]["solutions"][0], "configured environments: test");
     // A plain stack could declare a command, or read any file.
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: a}\nresources: []\n";
     for path in ["/v1/provision", "/v1/unprovision", "/v2/validate", "/api/v1/plans"] {
         let answer = server.call("POST", path, &serde_json::json!({"descriptor": stack}).to_string());
-        assert!(answer.status == 400 && answer.body.contains("this server takes data products"), "{path}: {answer:?}");
+        assert!(
+            answer.status == 400 && answer.body.contains("this server accepts data products only"),
+            "{path}: {answer:?}"
+        );
     }
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
     let answer = server.send("/v1/provision", PRODUCT, &misspelt);
@@ -193,7 +196,7 @@ fn same_request_has_one_token_while_it_runs() {
     assert_eq!(server.status(&first)["status"], "RUNNING");
     let waiting = server.status(&second);
     let line = (&waiting["status"], &waiting["logs"][0]["message"]);
-    let message = format!("waits for operation {first}, which is about the same");
+    let message = format!("waits for operation {first} on the same component");
     assert_eq!(line, (&"RUNNING".into(), &message.into()), "{waiting}");
     project.open_gate("gate-a");
     assert_eq!(server.ended(&first)["status"], "COMPLETED");
@@ -235,7 +238,7 @@ fn terminated_request_stops_and_reports_it() {
     assert!(messages(&status).ends_with("stop stopped before it began\n"), "{status}");
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     let stopped = project.run(["operations", "cancel", &waiting]).done();
-    stopped.says(&format!("operation {waiting} is stopped: it had not begun"));
+    stopped.says(&format!("operation {waiting} is stopped: it had not started"));
     project.run(["operations", "logs", &waiting]).done().says("stop: stopped before it began");
     assert_eq!(server.status(&waiting)["status"], "TERMINATED");
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
@@ -292,7 +295,10 @@ fn complete_set_of_principals_is_granted_and_kept() {
     let served = Served::start(&project, &[]);
     let refused = served.call("POST", "/v1/updateacl", &access("a", &product, &["user:ada"]));
     assert_eq!(refused.status, 400, "{refused:?}");
-    assert!(refused.body.contains("has no `acl`") && refused.body.contains("these take access: "), "{refused:?}");
+    assert!(
+        refused.body.contains("has no `acl`") && refused.body.contains("these blueprints have `acl`: "),
+        "{refused:?}"
+    );
     // Access to a missing object cannot be granted.
     let early = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada"]));
     assert_eq!(served.ended(&early.body)["status"], "FAILED");
@@ -321,7 +327,7 @@ fn complete_set_of_principals_is_granted_and_kept() {
     for (nobody, expected) in [
         (" ", "a principal has no name"),
         ("user:", "the principal `user:` has no name"),
-        ("user:a\nb", "the principal \"user:a\\nb\" has characters that no name has"),
+        ("user:a\nb", "the principal \"user:a\\nb\" has control characters"),
     ] {
         let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada", nobody]));
         assert_eq!((answer.status, &answer.json()["errors"]), (400, &serde_json::json!([expected])), "{answer:?}");
@@ -354,7 +360,7 @@ fn first_of_two_access_updates_of_one_version_wins() {
     assert_eq!(server.ended(&first)["status"], "COMPLETED");
     let late = server.ended(&second);
     assert_eq!(late["status"], "FAILED");
-    assert!(late["result"].as_str().unwrap().contains("somebody else has changed who has access"), "{late}");
+    assert!(late["result"].as_str().unwrap().contains("the access list has changed since you read it"), "{late}");
     assert_eq!(granted(&project), ["user_ada"]);
 }
 

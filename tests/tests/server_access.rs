@@ -225,7 +225,7 @@ fn short_token_is_refused_unless_the_configuration_allows_it() {
     write("");
     let server = Served::start(&project, &[]);
     assert_eq!((status(&server, "a"), status(&server, "tok-read-0123456789")), (401, 200));
-    until("it is logged", || server.told().contains("a token is too short and was refused"));
+    until("it is logged", || server.told().contains("refused a token that is too short"));
     assert!(server.told().contains("a token is short"), "{}", server.told());
     drop(server);
     write(", minimumTokenLength: 1");

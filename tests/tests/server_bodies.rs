@@ -30,7 +30,7 @@ fn body_is_read_up_to_its_limit() {
         let body = request("DATAPRODUCT_DESCRIPTOR", &with_comment(3_500_000), false);
         let answer = server.call_with("POST", path, body, &[("expect", "100-continue")]);
         is_refused(&answer, path, 413);
-        assert!(answer.body.contains("bytes, and 3000000 are taken at most"), "{answer:?}");
+        assert!(answer.body.contains("bytes: at most 3000000 are allowed"), "{answer:?}");
     }
     assert_eq!(project.run(["operations", "list"]).done().stdout, "");
 }
@@ -86,7 +86,7 @@ fn field_of_the_wrong_type_is_reported_by_path_with_the_expected_type() {
     let native = |body: &str, expected: &str| {
         let answer = server.call("POST", NATIVE, body);
         is_refused(&answer, NATIVE, 400);
-        assert_eq!(answer.json()["detail"], format!("{expected} (`/docs` says what this call takes)"));
+        assert_eq!(answer.json()["detail"], format!("{expected} (see `/docs` for the body of this call)"));
     };
     native(r#"{"descriptor": 7}"#, "`descriptor` is a whole number, and has to be text in double quotes");
     native(r#"{"descriptor": "", "destroy": "s3cret"}"#, "`destroy` is text, and has to be `true` or `false`");
@@ -96,10 +96,10 @@ fn field_of_the_wrong_type_is_reported_by_path_with_the_expected_type() {
     );
     native(r#"{"descriptor": "", "variables": []}"#, "`variables` is a list, and has to be a JSON object");
     native("{}", "`descriptor` is missing");
-    native("{\"descriptor\": ", "the body is no JSON: it ends too early, at line 1, column 15");
-    native("", "the body is empty: JSON is expected");
+    native("{\"descriptor\": ", "the body is not JSON: it ends too early, at line 1, column 15");
+    native("", "the body is empty: expected JSON");
     let unknown = server.call("POST", NATIVE, r#"{"descriptor": "", "nope": 1}"#);
-    assert!(unknown.body.contains("there is no field `nope`; the fields are `descriptor`"), "{unknown:?}");
+    assert!(unknown.body.contains("unknown field `nope`: expected `descriptor`"), "{unknown:?}");
     let scan = server.call("POST", "/api/v1/drift", r#"{"stack": 1}"#);
     is_refused(&scan, "/api/v1/drift", 400);
     assert!(scan.body.contains("`stack` is a whole number, and has to be text"), "{scan:?}");

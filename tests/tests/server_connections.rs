@@ -73,7 +73,7 @@ fn request_is_answered_if_its_body_does_not_arrive() {
     let head = "POST /v1/validate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let call = format!("{head}content-length: 9000000\r\n\r\n{{");
     let answer = rest(&server.begin(&call));
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("the body did not come in time"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("the body did not arrive in time"), "{answer}");
     let trickle = server.begin(&call);
     let mut sending = trickle.try_clone().unwrap();
     let sender = thread::spawn(move || {
@@ -116,7 +116,7 @@ fn new_connection_evicts_a_silent_one_at_the_limit() {
     });
     assert!(answer.contains("terrace_http_connections_refused_total{reason=\"max_per_address\"} "), "{answer}");
     until_figure(&server, "terrace_http_connections_closed_total{reason=\"evicted\"} ");
-    assert!(server.told().contains("connections are refused"), "{}", server.told());
+    assert!(server.told().contains("refusing connections"), "{}", server.told());
     drop(silent);
 }
 
@@ -126,13 +126,13 @@ fn server_accepts_again_after_descriptors_are_free() {
     project.write("terrace.yaml", "server: {connections: {max: 120, maxPerAddress: 120, headTimeout: 60s}}\n");
     let server = Served::start_with_files(&project, 128);
     let silent: Vec<TcpStream> = (0..150).map(|_| server.begin("")).collect();
-    until("the lack is logged", || server.told().contains("no connection can be accepted"));
+    until("the lack is logged", || server.told().contains("cannot accept connections"));
     drop(silent);
     until("its end is logged", || {
         assert_eq!(server.call("GET", "/health", "").status, 200);
-        server.told().contains("connections are accepted again")
+        server.told().contains("accepting connections again")
     });
-    assert_eq!(server.told().matches("no connection can be accepted").count(), 1, "{}", server.told());
+    assert_eq!(server.told().matches("cannot accept connections").count(), 1, "{}", server.told());
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn abandoned_request_is_reported_and_the_next_server_cancels_it() {
     project.run(["operations", "list"]).done().says("abandoned");
     project.run(["doctor"]).done().says(&format!("no server works on operation `{token}` (provision)"));
     let cancelled = project.run(["operations", "cancel", &token]).done();
-    cancelled.says(&format!("operation {token} is asked to stop: the next server ends it"));
+    cancelled.says(&format!("operation {token} will stop: the next server ends it"));
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&token)["status"], "TERMINATED");
     assert_eq!(log(&project), ["a", "b"]);

@@ -43,7 +43,7 @@ fn certificate_is_renewed_at_runtime() {
     let _ = certify(&project);
     project.write("server.pem", &certificate);
     server.hang_up();
-    until("the mistake is logged", || server.told().contains("the old one is kept"));
+    until("the mistake is logged", || server.told().contains("keeping the old one"));
     assert!(trusts(&server, &second));
     project.write("server.key", &key);
     assert_eq!(server.stop().code, 0);
@@ -53,15 +53,15 @@ fn certificate_is_renewed_at_runtime() {
 fn unusable_certificate_is_reported_before_the_server_starts() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
-    project.run(["serve"]).with_code(1).says("server.pem` cannot be read: No such file or directory");
+    project.run(["serve"]).with_code(1).says("server.pem`: No such file or directory");
     project.write("server.pem", "abc");
-    project.run(["serve"]).with_code(1).says("server.pem` holds no certificate");
-    project.run(["doctor"]).with_code(1).says("fail  server certificate: `").says("holds no certificate");
+    project.run(["serve"]).with_code(1).says("server.pem` contains no certificate");
+    project.run(["doctor"]).with_code(1).says("fail  server certificate: `").says("contains no certificate");
     let _ = certify(&project);
     project.run(["doctor"]).done().says("ok    server certificate: ").says("server.pem, with its key");
     project.write("server.key", "abc");
     let ran = project.run(["serve"]).with_code(1);
-    ran.says("server.key` holds no private key").says("`server.tls` names two files of PEM");
+    ran.says("server.key` contains no private key").says("`server.tls` names two files of PEM");
     let key = {
         certify(&project);
         project.read("server.key")

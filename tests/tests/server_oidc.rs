@@ -201,31 +201,31 @@ fn token_not_issued_for_this_server_is_refused_with_the_reason() {
     let refused = |token: &str, why: &str| {
         let (read, change, detail) = world.asks(token);
         assert_eq!((read, change), (401, 401), "{detail}");
-        assert_eq!(detail, format!("the caller is not known: {why}"));
+        assert_eq!(detail, format!("the caller is unknown: {why}"));
     };
     let token = |claims: Json| key.token("1", &world.claims(&claims));
     refused(&token(json!({"exp": 1_000_000})), "the token has expired");
-    refused(&token(json!({"nbf": 9_000_000_000_u64})), "the token does not hold yet");
-    refused(&token(json!({"aud": "somebody"})), "the token is for somebody else");
-    refused(&token(json!({"iss": "https://somebody.example.com"})), "the token is from somebody else");
+    refused(&token(json!({"nbf": 9_000_000_000_u64})), "the token is not valid yet");
+    refused(&token(json!({"aud": "somebody"})), "the token is for another audience");
+    refused(&token(json!({"iss": "https://somebody.example.com"})), "the token is from another issuer");
     for claim in ["exp", "iss", "aud"] {
         refused(&token(json!({claim: null})), "the token lacks `exp`, `iss` or `aud`");
     }
     let claims = world.claims(&json!({}));
     refused(&other.token("1", &claims), "the token was not signed by the issuer");
-    refused("abc", "the token is no JWT");
+    refused("abc", "the token is not a JWT");
     // Unsigned tokens, and tokens signed with a public value.
     let none = json!({"alg": "none", "kid": "1"});
-    refused(&signed(&none, &claims, |_| Vec::new()), "the token is no JWT");
+    refused(&signed(&none, &claims, |_| Vec::new()), "the token is not a JWT");
     let secret = json!({"alg": "HS256", "kid": "rsa"});
-    refused(&signed(&secret, &claims, |_| vec![1; 32]), "the token is signed in a way that is not taken");
+    refused(&signed(&secret, &claims, |_| vec![1; 32]), "the token has a signature algorithm that is not accepted");
     // The key has another type than the token claims.
     let confused = json!({"alg": "ES256", "kid": "rsa"});
-    let unknown = "the issuer has no such key as the token was signed with";
+    let unknown = "the issuer does not have the key of this token";
     refused(&signed(&confused, &claims, |text| key.sign(text)), unknown);
     // The token requires an unknown extension (RFC 7515, 4.1.11).
     let critical = json!({"alg": "ES256", "kid": "1", "crit": ["x"], "x": 1});
-    let why = "the token asks for something that is not known (`crit`)";
+    let why = "the token has unknown critical extensions (`crit`)";
     refused(&signed(&critical, &claims, |text| key.sign(text)), why);
     let (read, ..) = world.asks(&key.token("1", &claims));
     assert_eq!(read, 200);
@@ -239,14 +239,12 @@ fn token_for_another_purpose_is_refused() {
     let refused = |world: &World, head: &Json, claims: Json, why: &str| {
         let claims = world.claims(&claims);
         let (read, _, detail) = world.asks(&signed(head, &claims, |text| key.sign(text)));
-        let output = if read == 401 { detail.strip_prefix("the caller is not known: ").unwrap() } else { "" };
+        let output = if read == 401 { detail.strip_prefix("the caller is unknown: ").unwrap() } else { "" };
         assert_eq!(output, why, "{head} {claims}");
     };
     let head = |kind: &str| json!({"alg": "ES256", "kid": "1", "typ": kind});
-    let (other_type, no_access) = (
-        "the token is of another type (`typ`) than those that are accepted",
-        "the token is for another purpose than access (`typ`)",
-    );
+    let (other_type, no_access) =
+        ("the token has a type (`typ`) that is not accepted", "the token is for another purpose than access (`typ`)");
     let other_client = "the token does not name an accepted client (`azp`, `client_id`)";
     let several = |client: &str| json!({"aud": ["terrace", "account"], "azp": client});
     refused(&world, &json!({"alg": "ES256", "kid": "1"}), json!({}), "");
@@ -312,7 +310,7 @@ fn changed_keys_are_requested_again_but_not_for_every_token() {
     let (old, new) = (Key::ec(), Key::ec());
     let world = World::new(vec![], "");
     let claims = world.claims(&json!({}));
-    let unknown = "the caller is not known: the issuer has no such key as the token was signed with";
+    let unknown = "the caller is unknown: the issuer does not have the key of this token";
     assert_eq!(world.asks(&old.token("old", &claims)), (401, 401, unknown.to_owned()));
     let asked = world.issuer.heard().len();
     for _ in 0..20 {
@@ -362,6 +360,6 @@ fn server_without_its_issuer_is_not_ready_and_reports_it() {
     let bearer = format!("Bearer {token}");
     let answer = server.call_with("GET", "/api/v1/stacks", "", &[("authorization", &bearer)]);
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.body.contains("the keys of the issuer cannot be had now"), "{answer:?}");
+    assert!(answer.body.contains("the keys of the issuer are not available now"), "{answer:?}");
     assert_eq!(server.call("GET", "/api/v1/stacks", "").status, 401);
 }

@@ -81,9 +81,9 @@ fn server_is_ready_while_its_state_accepts_writes() {
     assert_eq!(server.call("GET", "/health", "").status, 200);
     cluster.order("start");
     until("it is ready again", || server.call("GET", "/ready", "").status == 200);
-    until("the end of the outage is logged", || server.told().contains("requests can be claimed again"));
+    until("the end of the outage is logged", || server.told().contains("claiming requests again"));
     // Each message is logged once, however long the outage was.
-    for once in ["no request can be claimed", "it is not heard now"] {
+    for once in ["cannot claim requests", "cannot listen for requests"] {
         assert_eq!(server.told().matches(once).count(), 1, "{}", server.told());
     }
 }

@@ -131,7 +131,7 @@ fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
     cluster.order("stop");
     project.open_gate("gate-c00");
     until("the program has ended", || project.has("made-c00"));
-    until("the server gives up recording it", || server.told().contains("a request cannot be worked on now"));
+    until("the server gives up recording it", || server.told().contains("cannot run a request now"));
     cluster.order("start");
     let status = server.ended(&token);
     assert_eq!(log(project), ["c00"], "the program ran once: {status}");

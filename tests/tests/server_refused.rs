@@ -205,14 +205,17 @@ fn unreadable_query_is_reported_in_terms_of_the_caller() {
         let expected = "`limit` has to be a whole number that is not negative";
         assert_eq!(refused(&format!("/stacks?limit={wrong}")), expected, "{wrong}");
     }
-    assert_eq!(refused("/stacks?limit=1&limit=2"), "`limit` is there twice: it is expected once");
-    assert_eq!(refused("/stacks?limt=1"), "there is no parameter `limt`; the parameters are `limit` or `after`");
+    assert_eq!(refused("/stacks?limit=1&limit=2"), "`limit` occurs twice: send it once");
+    assert_eq!(refused("/stacks?limt=1"), "unknown parameter `limt`: expected `limit` or `after`");
     let filters = "`stack`, `kind`, `status`, `limit`, `after`";
-    assert_eq!(refused("/operations?state=x"), format!("there is no parameter `state`; the parameters are {filters}"));
+    assert_eq!(refused("/operations?state=x"), format!("unknown parameter `state`: expected {filters}"));
     let resources = "/stacks/finance.cash.0@test/resources?status=nope";
     assert_eq!(refused(resources), "`status` has to be one of `ready`, `tainted`, `retained`");
     let kinds = refused("/operations?kind=nope");
-    assert!(kinds.starts_with("`nope` is no kind of operations: ") && kinds.contains("provision, "), "{kinds}");
+    assert!(
+        kinds.starts_with("`nope` is not a kind of operations: expected one of ") && kinds.contains("provision, "),
+        "{kinds}"
+    );
     let listed = project.run(["operations", "list", "--json"]).done().json();
     for operation in listed.as_array().unwrap() {
         let kind = operation["kind"].as_str().unwrap();

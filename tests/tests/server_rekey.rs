@@ -153,7 +153,7 @@ fn rekey_is_refused_if_a_queued_request_cannot_be_opened() {
     error: what operation [uuid] was queued for cannot be opened: a sealed value cannot be opened: it was sealed with state key f70b65e4, which is not configured
 
     hint: add the key that it was sealed with to `encryption.previous`
-    hint: where that key is lost, `terrace operations cancel [uuid]`: a server ends it then
+    hint: if that key is lost, run `terrace operations cancel [uuid]`: a server then ends the operation
     ");
     // A server without the key does not start the request, and can cancel it.
     project.run(["operations", "cancel", &token]).done();
@@ -174,7 +174,7 @@ fn server_with_only_the_old_key_leaves_requests_to_others() {
     assert_eq!(state.execute("UPDATE request SET fence = 100 WHERE result IS NULL", []).unwrap(), 1);
     drop(state);
     let old = Served::start_with(&project, &[], &[OLD]);
-    until("the server checks the queue", || old.told().contains("a request cannot be worked on now"));
+    until("the server checks the queue", || old.told().contains("cannot run a request now"));
     assert!(old.told().contains("which is not configured"), "{}", old.told());
     // The server fails a new request if it needs sealed records.
     let status = old.ended(&old.ask("/v1/unprovision", &meaning("a", &["a", "b"])));

@@ -102,7 +102,7 @@ fn request_waits_until_an_interrupted_call_cannot_take_effect() {
     project.write("blueprints/thing.yaml", blueprint);
     let token = came_to_nothing_elsewhere(&place);
     let second = Served::start(project, &[]);
-    let waiting = "queue waiting: finance.cash.0@test:a/local_command.made: what was cut off may still take effect";
+    let waiting = "queue waiting: finance.cash.0@test:a/local_command.made: an interrupted call may still take effect";
     until("it waits", || messages(&second.status(&token)).contains(waiting));
     let status = second.ended(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
@@ -123,7 +123,7 @@ fn request_waiting_for_an_interrupted_call_can_be_terminated() {
     // The interrupted call could still take effect for ten minutes.
     let output = second.ended(&token);
     assert_eq!(output["status"], "TERMINATED");
-    let left = "what became of finance.cash.0@test:a/local_command.made is not known yet";
+    let left = "the outcome of finance.cash.0@test:a/local_command.made is in doubt";
     assert!(output["result"].as_str().unwrap().contains(left), "{output}");
     assert!(!project.has("log"));
 }

@@ -96,7 +96,7 @@ fn unsupported_template_is_refused_at_once() {
         assert!(
             refused
                 .body
-                .contains("these can be asked: outputport, urn:dmb:utm:theirs, urn:dmb:utm:snowflake-storage-template"),
+                .contains("choose one of: outputport, urn:dmb:utm:theirs, urn:dmb:utm:snowflake-storage-template"),
             "{refused:?}"
         );
     }
@@ -166,11 +166,11 @@ fn component_is_read_in_its_recorded_environment() {
 fn unsupported_reverse_command_lists_the_supported_ones() {
     let project = project();
     let refused = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).with_code(1);
-    refused(&["nothing"]).says("no component `nothing` is recorded of theirs@local").says("these can be asked: ");
-    refused(&["urn:dmb:utm:nothing"]).says("no blueprint is for the template `urn:dmb:utm:nothing`");
+    refused(&["nothing"]).says("no component `nothing` is recorded of theirs@local").says("choose one of: ");
+    refused(&["urn:dmb:utm:nothing"]).says("no blueprint matches the template `urn:dmb:utm:nothing`");
     refused(&[STORAGE]).says("is a required property").says("--param NAME=VALUE");
-    refused(&[STORAGE, "--param", "schema"]).says("`--param schema` is no name with a value");
-    refused(&[STORAGE, "--param", "schema=[a"]).says("the value of `--param schema` is no YAML");
+    refused(&[STORAGE, "--param", "schema"]).says("`--param schema` has no name or no `=`");
+    refused(&[STORAGE, "--param", "schema=[a"]).says("the value of `--param schema` is not YAML");
     refused(&[STORAGE, "--catalog-info", "none.yaml"])
         .says("there is no file `none.yaml`")
         .says("`--catalog-info` takes");

@@ -327,7 +327,7 @@ fn unsupported_protocol_is_refused() {
     let variables =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
     let ran = Project::new().run_with(&variables, ["serve", "--bind", "127.0.0.1:0"]).with_code(1);
-    ran.says("`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not spoken here").says("http/protobuf");
+    ran.says("`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not supported").says("http/protobuf");
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn lost_telemetry_is_counted_at_shutdown() {
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();
-    let output = ran.stderr.lines().filter(|line| line.contains("not all could be sent by OpenTelemetry"));
+    let output = ran.stderr.lines().filter(|line| line.contains("some OpenTelemetry data was not sent"));
     // Traces, metrics and logs.
     assert_eq!((ran.code, output.filter(|line| line.contains("lost=")).count()), (0, 3), "{}", ran.stderr);
 }

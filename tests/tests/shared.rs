@@ -133,13 +133,13 @@ fn different_declaration_of_the_database_names_its_owners() {
 
       shared
       -/+ sqlite_database["warehouse"]   must be replaced: path "warehouse.db" → "other.db"
-          ! the object is deleted and made anew: it is empty or gone already, so no data is lost
+          ! the object is deleted and created again: it is empty or already gone: no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db" → "other.db"
           (1 unchanged attribute hidden)
 
       -/+ sqlite_table.table   must be replaced: path "warehouse.db" → "other.db"
-          ! the object is deleted and made anew: it is empty or gone already, so no data is lost
+          ! the object is deleted and created again: it is empty or already gone: no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db/two" → "other.db/two"
           (4 unchanged attributes hidden)
@@ -158,7 +158,7 @@ fn different_declaration_of_the_database_names_its_owners() {
        ·     ──────────┬──────────
        ·               ╰── by two@local
        ╰────
-      help: to change a shared resource, change it in one@local too and plan both stacks in one run
+      help: change the shared resource in one@local too, and plan both stacks in one run
     "#);
     assert!(!project.has("other.db"));
 }
@@ -210,7 +210,7 @@ fn released_owner_of_another_stack_is_named() {
     stack two@local  (embedded environment: SQLite and files under .terrace/local)
 
       shared
-      = local_directory["shop"]   was retained, is taken up again
+      = local_directory["shop"]   was retained, is adopted again
           (4 unchanged attributes hidden)
       - owner one@local:api of shared/local_directory["shop"]
 
@@ -295,7 +295,7 @@ fn invalid_shared_address_is_refused() {
     snapshot!(project.run(["state", "mv", WAREHOUSE, "sqlite_database.depot"]), @r#"
     exit: 1
     --- stderr
-    error: a shared resource cannot become `sqlite_database.depot`, which is one of a stack
+    error: a shared resource cannot become `sqlite_database.depot`, which belongs to a stack
 
     hint: write the new address as `shared/sqlite_database["KEY"]`
     "#);

@@ -51,7 +51,7 @@ fn invalid_log_level_is_a_warning() {
     --- stderr
     unknown_level
 
-      ⚠ `foo` in `TERRACE_LOG` is no level: nothing is logged for it
+      ⚠ `foo` in `TERRACE_LOG` is not a level: nothing is logged for it
       help: write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program
     ");
 }
@@ -65,7 +65,7 @@ fn terraform_commands_are_answered_with_their_equivalents() {
     --- stderr
     error: there is no command `refresh`
 
-    hint: `terrace drift FILE` shows what differs, `terrace apply --refresh-only FILE` records it
+    hint: `terrace drift FILE` shows drift, `terrace apply --refresh-only FILE` records it
     ");
     for (words, answer) in [
         (&["test"] as &[&str], "terrace blueprints test"),
@@ -92,16 +92,16 @@ fn operations_can_be_named_by_an_id_prefix() {
     snapshot!(project.run(["operations", "show", "nope"]), @"
     exit: 1
     --- stderr
-    error: `nope` is no operation: expected an id, or how one begins
+    error: `nope` is not an operation: expected an id or its beginning
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     snapshot!(project.run(["operations", "show", "00000000"]), @"
     exit: 1
     --- stderr
     error: there is no operation `00000000`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     project.run(["apply", "stack.yaml", "--auto-approve", "--replace-nothing"]).with_code(1);
     project.edit("stack.yaml", "one", "two");
@@ -166,7 +166,7 @@ fn two_blueprints_with_one_name_in_a_folder_are_refused() {
     --- stderr
     duplicate_blueprint
 
-      × the blueprint `page` stands in `more/a.yaml` and in `more/b.yaml`
+      × the blueprint `page` is declared in `more/a.yaml` and in `more/b.yaml`
        ╭─[more/b.yaml:3:18]
      3 │ metadata: {name: page, version: 1.0.0}
        ·                  ──┬─
@@ -197,9 +197,9 @@ fn destroy_refuses_a_saved_plan_and_apply_accepts_it() {
     snapshot!(project.run(["destroy", "gone.plan", "--auto-approve"]), @"
     exit: 1
     --- stderr
-    error: a saved plan is no descriptor
+    error: a saved plan is not a descriptor
 
-    hint: `terrace apply PLAN` applies it, `terrace show PLAN` shows it
+    hint: apply it with `terrace apply PLAN`, or show it with `terrace show PLAN`
     ");
     project.run(["apply", "gone.plan"]).done().says("1 destroyed");
 }
@@ -242,12 +242,12 @@ fn target_of_an_unplanned_stack_lists_the_planned_ones() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_resource
 
-      × `--target second@local:local_file.a`: the plan is not about the stack `second@local`
-      help: it is about `demo@local`
+      × `--target second@local:local_file.a`: the plan does not cover the stack `second@local`
+      help: the plan covers `demo@local`
     ");
     let ran = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
     ran.says("`--target second@local:local_file.b` names no resource").says("there are `local_file.a`");
@@ -283,7 +283,7 @@ fn misplaced_option_names_the_commands_that_accept_it() {
         (&["--env", "apply", "plan", "stack.yaml", "--absent=local_value.a"] as &[&str], "`terrace recover` takes it"),
         (&["drift", "stack.yaml", "-f"], "`terrace operations logs` and `terrace logs` take it"),
         (&["ssh", "--json"], "`terrace drift` and others take it"),
-        (&["state", "list", "--zyxwv"], "`terrace state list --help` lists those that it has"),
+        (&["state", "list", "--zyxwv"], "`terrace state list --help` lists its options"),
         (&["--json", "plan", "stack.yaml"], "write `terrace plan --json`"),
     ] {
         let ran = project.run(words.iter().copied()).with_code(1);
@@ -345,7 +345,7 @@ fn mistake_in_a_project_blueprint_names_the_component() {
     );
     let told = project.run(["validate", "stack.yaml"]).with_code(1);
     told.says("blueprints/own.yaml:6:")
-        .says("for what is written here")
+        .says("the value comes from here")
         .says("two: {blueprint: own, specific: {m: {}}}");
     assert!(!told.stderr.contains("one: {"), "{told}");
 }
@@ -403,7 +403,7 @@ fn cut_list_of_names_says_how_many_are_hidden() {
     project
         .run(["plan", "stack.yaml"])
         .with_code(1)
-        .says("declared are: last, n00, n01, n02, n03, n04, n05, n06 and 5")
+        .says("declared: last, n00, n01, n02, n03, n04, n05, n06 and 5")
         .says("more");
 }
 

@@ -275,7 +275,7 @@ fn port_is_checked_against_its_table() {
     world.project.edit(PRODUCT, "\n        - name: Latncy\n", "\n        - name: Latency\n");
     // Planned alone before its storage, the port gives a warning, and its step fails.
     let alone = world.run(["plan", PRODUCT, "-c", PORT]).done();
-    alone.says("not checked:").says("DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS is not there yet");
+    alone.says("not checked:").says("DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS does not exist yet");
     let failed = world.run(["apply", PRODUCT, "-c", PORT, "--auto-approve"]).with_code(3);
     failed.says("NETWORK_STATUS").says("does not exist or not authorized").says("GRANT SELECT ON TABLE");
     world.apply().done();

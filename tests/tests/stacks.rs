@@ -209,7 +209,7 @@ fn duplicate_declaration_in_two_files_of_a_stack_is_an_error() {
        ·                               ┬
        ·                               ╰── again here
        ╰────
-      help: rename or remove one of the two: names are unique, whatever the type
+      help: rename or remove one of the two: names must be unique across types
 
     Advice: 
       ☞ first here
@@ -232,11 +232,11 @@ fn existing_file_is_not_adopted_silently() {
     Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
     --- stderr
 
-    error: demo@local:local_file.a: there is a file `a.txt` already
+    error: demo@local:local_file.a: the file `a.txt` exists already
       declared at stack.yaml:5:30
 
-    hint: to take it over: set `adopt: ifExists` on the resource
-    hint: to record it as it is: `terrace import demo@local:local_file.a a.txt`
+    hint: to adopt it, set `adopt: ifExists` on the resource
+    hint: to record it unchanged, run `terrace import demo@local:local_file.a a.txt`
     ");
     assert_eq!(project.read("a.txt"), "theirs");
 }
@@ -287,11 +287,11 @@ fn never_applied_stack_is_reported_with_the_applied_ones() {
     --- stdout
     stack taker@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     expression_failed
 
-      × there is no stack `givr@local` that was ever applied
+      × the stack `givr@local` was never applied
        ╭─[taker.yaml:9:21]
      9 │       content: '${{ stacks["givr"].components["api"].outputs.url }}'
        ·                     ────────────────────────────────────────────
@@ -326,11 +326,11 @@ fn destroyed_stack_has_no_outputs() {
     --- stdout
     stack taker@dev
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     expression_failed
 
-      × nothing is recorded of the stack `giver@dev` any more
+      × the stack `giver@dev` has no state any more
        ╭─[taker.yaml:9:21]
      9 │       content: '${{ stacks["giver"].components["api"].outputs.url }}'
        ·                     ─────────────────────────────────────────────
@@ -366,7 +366,7 @@ fn objects_of_a_renamed_stack_are_reported_at_once() {
     project.apply().done();
     project.edit("stack.yaml", "name: demo", "name: renamed");
     let refused = project.run(["plan", "stack.yaml"]).with_code(1);
-    refused.says("renamed@local would make what demo@local has: `local_file.a`, `local_file.b`");
+    refused.says("renamed@local would create objects that demo@local has: `local_file.a`, `local_file.b`");
     refused.says("keep the name `demo`").says("stack.yaml:5");
     project.apply().with_code(1).says("recorded_elsewhere");
     // A stack with other objects at the same addresses is not the renamed one.

@@ -116,11 +116,11 @@ fn destination_that_is_not_empty_is_left_alone() {
     exit: 4
     --- stderr
     copying sqlite:[folder]/.terrace/state.db to sqlite:[folder]/.terrace/../.terrace/state.db
-    error: sqlite:[folder]/.terrace/../.terrace/state.db is this very state, or a copy of it
+    error: sqlite:[folder]/.terrace/../.terrace/state.db is the same state, or a copy of it
 
-    hint: name another, empty place with `--to`
+    hint: name another, empty store with `--to`
     ");
-    migrate(&project, FILE, FILE).with_code(4).says("is this very state");
+    migrate(&project, FILE, FILE).with_code(4).says("is the same state");
 }
 
 #[test]
@@ -129,9 +129,9 @@ fn typing_mistakes_are_reported() {
     snapshot!(project.run(["state", "migrate"]), @"
     exit: 1
     --- stderr
-    error: nothing says where to
+    error: the target is missing
 
-    hint: pass `--to URL`, or set `TERRACE_MIGRATE_TO` where it has a password: `sqlite:PATH`, `postgres://…`
+    hint: pass `--to URL`, or set `TERRACE_MIGRATE_TO` if it has a password: `sqlite:PATH`, `postgres://…`
     ");
     snapshot!(project.run(["state", "migrate", "--to", "mysql://me:hunter2@host/db"]), @"
     exit: 1
@@ -146,11 +146,11 @@ fn typing_mistakes_are_reported() {
     migrate(&project, FILE, &nowhere).with_code(1).says("postgres://jane@127.0.0.1:1/terrace cannot be reached");
     migrate(&project, FILE, &Cluster::shared().url("absent")).with_code(1).says("there is no database at");
     let nothing = Project::new();
-    nothing.run(["state", "migrate", "--to", "sqlite:new.db"]).with_code(1).says("nothing is recorded in sqlite:");
+    nothing.run(["state", "migrate", "--to", "sqlite:new.db"]).with_code(1).says("there is no state in sqlite:");
     nothing
         .run(["--state", "sqlite:gone.db", "state", "migrate", "--to", FILE])
         .with_code(1)
-        .says("nothing is recorded in sqlite:");
+        .says("there is no state in sqlite:");
     assert!(!nothing.has("new.db") && !nothing.has(".terrace"), "something was made");
     assert_settled(&project);
 }
@@ -172,7 +172,7 @@ fn state_in_use_is_refused_with_its_holder_and_moves_after_recovery() {
     let refused = migrate(&project, FILE, &url).with_code(4);
     refused
         .says("what became of demo@local:local_command.c in operation")
-        .says("`terrace recover demo@local` finds out");
+        .says("resolve it with `terrace recover demo@local`");
     at(&project, &url, ["doctor"]).done().says("there is none yet");
     // The gate is opened for reading too, so the write does not block if the program is gone.
     let gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate"));

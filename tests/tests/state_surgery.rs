@@ -33,7 +33,7 @@ fn both_addresses_accept_their_stack() {
     --- stderr
     error: a resource of demo@local cannot be moved into other@local
 
-    hint: keep it in its stack, or leave the stack before the new address out
+    hint: keep it in its stack, or write the new address without a stack
     ");
 }
 
@@ -87,7 +87,7 @@ fn missing_resource_or_taken_address_is_refused() {
     --- stderr
     error: demo@local has no resource `local_file.x`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
     snapshot!(project.run(["state", "mv", "local_file.a", "local_value.a"]), @"
     exit: 1
@@ -101,7 +101,7 @@ fn missing_resource_or_taken_address_is_refused() {
     --- stderr
     error: demo@local has no resource `local_file.x`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
     assert_eq!(project.recorded(), recorded);
     project.write_stack(
@@ -123,7 +123,7 @@ fn removed_resource_keeps_its_object() {
     --- stdout
     dropped demo@local:local_file.a
     --- stderr
-    the objects themselves are left alone
+    the objects themselves still exist
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
     assert_eq!(project.read("out/a"), "one");
@@ -162,7 +162,7 @@ fn state_is_exported_and_imported_elsewhere() {
     --- stderr
     error: recorded already, so nothing was imported: demo@local:local_file.a
 
-    hint: import into an empty state (`--state sqlite:NEW.db`), or drop what is there first: `terrace state rm demo@local:local_file.a`
+    hint: import into an empty state (`--state sqlite:NEW.db`), or drop the present rows first: `terrace state rm demo@local:local_file.a`
     ");
     assert_eq!(project.recorded(), recorded);
 
@@ -204,7 +204,7 @@ fn import_is_refused_if_a_recorded_output_differs() {
     snapshot!(project.run(["state", "import", "state.json"]), @"
     exit: 4
     --- stderr
-    error: recorded otherwise, so nothing was imported: the output `both` of demo@local
+    error: different in the state, so nothing was imported: the output `both` of demo@local
 
     hint: import into an empty state: `--state sqlite:NEW.db`
     ");
@@ -251,7 +251,7 @@ fn invalid_export_is_not_imported() {
     --- stderr
     error: `state.json`: this is not an exported state: it ends too early, at line 1, column 12
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
     project.write("state.json", "{}");
     snapshot!(project.run(["state", "import", "state.json"]), @"
@@ -259,14 +259,14 @@ fn invalid_export_is_not_imported() {
     --- stderr
     error: `state.json`: this is not an exported state: at line 1, column 2: missing field `formatVersion`
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
     snapshot!(project.run(["state", "import", "missing.json"]), @"
     exit: 1
     --- stderr
     error: `missing.json`: it is not there
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
 }
 

@@ -41,8 +41,8 @@ fn target_includes_its_dependencies() {
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
 
     local_file.a: creating...
     local_file.a: created after [duration]
@@ -68,8 +68,8 @@ fn target_includes_its_dependencies() {
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
 
     local_file.b: deleting...
     local_file.b: deleted after [duration]
@@ -89,12 +89,12 @@ fn mistyped_target_changes_nothing() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
 
     unknown_resource
 
@@ -106,14 +106,14 @@ fn mistyped_target_changes_nothing() {
     --- stderr
     error: --target: `b` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
 
-    hint: `terrace state list` names what is recorded
+    hint: `terrace state list` lists the addresses
     "#);
     snapshot!(project.run(["plan", "stack.yaml", "--replace", "local_file.c"]), @r#"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     replace_without_key
 
@@ -248,7 +248,7 @@ fn partial_plan_is_labelled_even_without_changes() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
     No changes. Your infrastructure matches the configuration.
-    Nothing but `one` was looked at: the rest may differ.
+    Checked only `one`: the rest may differ.
     ");
     let comment = project.run(["plan", "stack.yaml", "-c", "one", "--format", "markdown"]).done().stdout;
     assert!(comment.contains("\nNothing but `one` was looked at: the rest may differ.\n"), "{comment}");
@@ -258,12 +258,12 @@ fn partial_plan_is_labelled_even_without_changes() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
     No changes. Your infrastructure matches the configuration.
-    Only what was named was looked at: the rest may differ.
+    Only the named resources were checked: the others may differ.
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
     ");
     let whole = project.run(["plan", "stack.yaml"]).done();
     assert!(!whole.stdout.contains("looked at") && !whole.stdout.contains("only"), "{whole}");

@@ -19,7 +19,7 @@ fn renamed_resource_keeps_its_object_through_a_saved_plan() {
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 moved)
     --- stderr
-    saved the plan: `terrace apply plan.json` applies exactly that
+    saved the plan: `terrace apply plan.json` applies exactly this plan
     Plan digest `[digest]`, for `terrace apply --plan-digest`
     ");
     let json = project.run(["show", "plan.json", "--json"]).done().json();
@@ -91,7 +91,7 @@ fn existing_file_is_imported_with_its_differences() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     import_nothing
 
@@ -100,7 +100,7 @@ fn existing_file_is_imported_with_its_differences() {
      6 │ imports: [{to: local_file.a, id: out/a}]
        ·                                  ─────
        ╰────
-      help: look at the id; without the import the object would be created
+      help: check the id; to create the object, remove the import
     ");
     project.write("out/a", "zero");
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @r#"
@@ -136,7 +136,7 @@ fn state_only_resource_cannot_be_imported() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     cannot_import
 
@@ -145,7 +145,7 @@ fn state_only_resource_cannot_be_imported() {
      6 │ imports: [{to: local_value.a, id: x}]
        ·                                   ─
        ╰────
-      help: declare it and apply; there is nothing outside to take over
+      help: declare it and apply; there is nothing to import outside the state
     ");
 }
 

@@ -20,12 +20,12 @@ fn unreadable_configuration_error_says_what_was_expected() {
     --- stderr
     error: the configuration `[folder]/nope.yaml` cannot be read: it is not there
 
-    hint: `--config` takes the path of a terrace.yaml, and `terrace init` writes one; without, the nearest one upwards holds
+    hint: pass the path of a terrace.yaml to `--config`, or write one with `terrace init`; without `--config`, terrace reads the one in the nearest folder upwards
     ");
     run_refused(&["plan", "stack.yaml", "--config", "folder"])
         .says("folder` cannot be read: it is a folder, and not a file\n");
     run_refused(&["plan", "stack.yaml", "--config", "latin/x"])
-        .says("what its path goes through is a file, and not a folder\n");
+        .says("a part of its path is a file, and not a folder\n");
     run_refused(&["plan", "stack.yaml", "--config", "latin"]).says("it is not UTF-8: see line 1, character 4\n");
     let project = Project::with_stack("resources: []\n");
     std::fs::create_dir(project.path("terrace.yaml")).unwrap();
@@ -39,7 +39,7 @@ fn unreadable_configuration_error_says_what_was_expected() {
 fn invalid_state_url_is_reported_with_its_place_and_without_password() {
     let project = Project::with_stack("resources: []\n");
     let (wrong, why) =
-        ("postgres://me:hunter2@h/d?colour=blue", "postgres://me@h/d is not understood: unknown option `colour`");
+        ("postgres://me:hunter2@h/d?colour=blue", "postgres://me@h/d is invalid: unknown option `colour`");
     let check = |ran: Ran, place: &str| {
         assert!(!ran.stderr.contains("hunter2"), "{ran}");
         ran.with_code(1).says(&format!("{place}: {why}"));
@@ -57,9 +57,9 @@ fn missing_working_folder_error_says_what_was_expected() {
     snapshot!(run_refused(&["plan", "stack.yaml", "--chdir", "nope"]), @"
     exit: 1
     --- stderr
-    error: `--chdir nope`: there is no such folder
+    error: `--chdir nope`: this folder does not exist
 
-    hint: `--chdir` takes a folder; all other paths of the command line are relative to it
+    hint: pass a folder to `--chdir`; all other paths of the command line are relative to it
     ");
     run_refused(&["plan", "stack.yaml", "--chdir", "latin"]).says("`--chdir latin`: it is a file, and not a folder\n");
 }
@@ -71,7 +71,7 @@ fn unreadable_state_import_error_says_what_was_expected() {
     --- stderr
     error: `folder`: it is a folder, and not a file
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
     run_refused(&["state", "import", "latin"]).says("`latin`: it is not UTF-8: see line 1, character 4\n");
 }
@@ -98,7 +98,7 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
      2 │   keyFile: nope
        ·            ────
        ╰────
-      help: `keyFile` is a file with a key in it, relative to terrace.yaml; `terrace init --state-key` makes a key
+      help: set `keyFile` to a file with a key, relative to terrace.yaml; create a key with `terrace init --state-key`
     ");
     output_of("keyFile: folder").says("it is a folder, and not a file");
     output_of("keyFile: latin").says("it is not UTF-8: see line 1, character 4");
@@ -107,12 +107,12 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
     --- stderr
     unusable_state_key
 
-      × the state key cannot be had: `nope` cannot be run: there is no such program
+      × the state key is not available: `nope` cannot be run: there is no such program
        ╭─[terrace.yaml:2:15]
      2 │   keyCommand: [nope, --key]
        ·               ─────────────
        ╰────
-      help: `keyCommand` is a program and its arguments, `[program, argument]`, and is run without a shell
+      help: set `keyCommand` to a program and its arguments, `[program, argument]`: it runs without a shell
     ");
     output_of("keyCommand: [sh, -c, 'exit 3']").says("ended with exit status: 3");
     output_of("keyCommand: folder").says("there is no such program");

@@ -157,7 +157,7 @@ fn provisioners_rejection_is_reported_in_the_plan() {
     let both = Both::start();
     both.platform.edit(PLATFORM, "specific: {name: a}", "specific: {nam: a}");
     let plan = both.platform.run(["plan", PLATFORM]).with_code(1);
-    plan.says("specific").says("nam").says("the adapter says so");
+    plan.says("specific").says("nam").says("the adapter reported this problem");
     assert_eq!(both.calls(), [] as [&str; 0]);
 }
 
@@ -165,7 +165,7 @@ fn provisioners_rejection_is_reported_in_the_plan() {
 fn killed_provision_is_resumed_by_its_token_without_another_call() {
     let both = Both::start();
     both.apply_killed("a");
-    both.apply().done().says("it took effect and is recorded now");
+    both.apply().done().says("the step took effect and is recorded now");
     assert_eq!(log(&both.provisioner), ["a"]);
     assert_eq!(both.calls(), ["provision"]);
     both.platform.assert_settled(PLATFORM, &[]);
@@ -192,7 +192,7 @@ fn template_without_an_adapter_reports_where_to_declare_it() {
     both.platform
         .write("terrace.yaml", "environments: {test: {templates: {'urn:dmb:utm:thing': witboost-component}}}\n");
     let plan = both.platform.run(["plan", PLATFORM]).with_code(1);
-    plan.says("nothing says which adapter makes components of the template").says("urn:dmb:utm:thing:0.0.0");
+    plan.says("no adapter is configured for components of the template").says("urn:dmb:utm:thing:0.0.0");
     plan.says("providers.witboost");
 }
 

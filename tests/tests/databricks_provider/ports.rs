@@ -86,7 +86,7 @@ fn missing_table_is_reported_with_a_hint_for_the_environment() {
         let before = world.stand_in.inventory();
         let ran = world.apply();
         assert_ne!(ran.code, 0, "{ran}");
-        ran.says("there is no table `main.raw.order`").says(says).says("The schema `main.raw`");
+        ran.says("table `main.raw.order` not found").says(says).says("The schema `main.raw`");
         assert_eq!(world.stand_in.inventory(), before);
     }
 }
@@ -97,7 +97,7 @@ fn table_that_a_pipeline_will_create_is_waited_for() {
     // The pipeline writes to `main.raw`.
     world.project.edit(super::PRODUCT, "      dependsOn: []\n", "      dependsOn: [urn:dmb:cmp:sales:shop:0:flow]\n");
     world.project.edit(super::PRODUCT, "        tableName: orders\n", "        tableName: made\n");
-    world.run(["validate", super::PRODUCT, "--remote"]).done().says("not checked: `main.raw.made` is not there yet");
+    world.run(["validate", super::PRODUCT, "--remote"]).done().says("not checked: `main.raw.made` does not exist yet");
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
     ran.says("TABLE_OR_VIEW_NOT_FOUND").says("port/databricks_view.view");
@@ -116,9 +116,8 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     );
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("the column `price` is of another type in `main.raw.orders`:")
-        .says("DECIMAL(10,2), and not DECIMAL(12,2)");
-    ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; wanted are `id` INT, `price` DECIMAL(12,2)");
+    ran.says("the column `price` has the type").says("DECIMAL(10,2) instead of DECIMAL(12,2) in `main.raw.orders`");
+    ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; the view needs `id` INT, `price` DECIMAL(12,2)");
     let at = |text: &str| {
         let line = world.project.read(super::PRODUCT).lines().position(|line| line.contains(text)).unwrap();
         format!("{}:{}:", super::PRODUCT, line + 1)

@@ -353,7 +353,7 @@ fn workflow_through_all_calls() {
         "workspace": "shop", "workflow": {"settings": {"name": "nothing"}}}}}}),
     );
     assert_eq!(status["status"], "FAILED");
-    assert!(status.to_string().contains("there is no job `nothing`"), "{status:#}");
+    assert!(status.to_string().contains("job `nothing` not found"), "{status:#}");
     // The catalog's version equals the workflow: nothing stops, and nothing changes.
     let settings = updates["spec.mesh.specific.workflow.settings"].to_string();
     let (head, rest) = called.product.split_once("      workflow:\n").unwrap();

@@ -30,7 +30,7 @@ fn cancelled_queued_run_is_listed_as_cancelled() {
     let slow = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
     let quick = id(&queued.run(&["run", "./quick", "--detach"]).done());
-    queued.run(&["runs", "list", "./quick"]).done().says("`./quick` was never run here");
+    queued.run(&["runs", "list", "./quick"]).done().says("`./quick` has no runs here");
     let mut cancel = queued.command(&["cancel", &quick]);
     cancel.env("USER", "jane");
     queued.project.start(cancel).finish().done();
@@ -44,13 +44,13 @@ fn cancelled_queued_run_is_listed_as_cancelled() {
     assert!(run["started_at"].is_null() && run["queued_at"].as_str() <= run["finished_at"].as_str(), "{run}");
     assert!(run["queued_at"].is_string() && run["cancelled_by"].as_str().unwrap().starts_with("jane@"), "{run}");
     let error = run["error"].as_str().unwrap();
-    assert!(error.starts_with("it never began: it was called off at 2") && error.contains(" by jane@"), "{run}");
+    assert!(error.starts_with("it never started: it was cancelled at 2") && error.contains(" by jane@"), "{run}");
     let lines = queued.run(&["runs", "list"]).done();
     assert_eq!(lines.stdout.lines().count(), 2, "{lines}");
-    lines.says(&format!("  {quick}  cancelled  ")).says("./quick  it never began: it was called off at ");
+    lines.says(&format!("  {quick}  cancelled  ")).says("./quick  it never started: it was cancelled at ");
     for command in ["logs", "cancel"] {
         let ran = queued.run(&[command, &quick]).with_code(1);
-        ran.says(&format!("run {quick} of ./quick never began: it was called off at ")).says(" by jane@");
+        ran.says(&format!("run {quick} of ./quick never started: it was cancelled at ")).says(" by jane@");
     }
     // The cancelled run makes nothing dirty. The next run starts without it.
     queued.project.write("go", "");
@@ -109,7 +109,7 @@ fn ctrl_c_cancels_a_queued_run_even_with_a_broken_configuration() {
 /// record.
 fn note_called_off(queued: &Queued, run: &str, attempt: u32, record: &str) {
     let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
-    let ending = json!({"notrun": {"why": "cancelled", "what": ["stopped before it began"]}}).to_string();
+    let ending = json!({"notrun": {"why": "cancelled", "what": ["cancelled before its start"]}}).to_string();
     let insert = "INSERT INTO run (id, root, folder, pipeline, options, state, attempt, record, is_good, ending, queued_at, ended_at)
                   VALUES (?1, '.', '.', './quick', ?2, 'ended', ?3, ?4, 0, ?5, 0, 1)";
     let options = json!({"only_dirty": false, "is_forced": false, "uses_cache": true, "timeout": null,
@@ -129,7 +129,7 @@ fn run_cancelled_after_a_requeue_is_shown_by_its_first_record() {
     // The worker of this run died before it recorded anything.
     let nothing = "0a21107b-0000-7000-8000-000000000002";
     note_called_off(&queued, nothing, 1, nothing);
-    queued.run(&["logs", nothing]).with_code(1).says("never began: it was called off at ");
+    queued.run(&["logs", nothing]).with_code(1).says("never started: it was cancelled at ");
     let listed = queued.run(&["runs", "list", "--json"]).done().json();
     let mut ids: Vec<&str> =
         listed["runs"].as_array().unwrap().iter().map(|run| run["run_id"].as_str().unwrap()).collect();

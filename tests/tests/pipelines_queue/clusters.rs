@@ -55,7 +55,7 @@ fn cluster_database_is_used_by_workers_and_by_local_runs() {
     assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
     assert_eq!(engine(&queued, &["run", "./tell", "--no-queue"]), by_worker);
     // A plan has nothing to run again, and an apply writes nowhere else.
-    queued.run(&["plan", "."]).done().says("exists, is taken over");
+    queued.run(&["plan", "."]).done().says("exists, is adopted");
     queued.run(&["apply", ".", "--auto-approve"]).done();
     assert!(!queued.project.has("engine"), "the pipeline did not run again");
     queued.run(&["ssh", "dppctl-db-local-1"]).with_code(1).says("databases show dppctl-db-local-1 --reveal");
@@ -103,7 +103,7 @@ fn cluster_has_the_requested_number_of_databases() {
     let chosen = engine(&queued, &["run", "./tell"]);
     assert_eq!(engine(&queued, &["run", "./tell"]), chosen, "the same one each time");
     let none = queued.run(&["init", "local", "--databases", "0"]).done();
-    none.says("dppctl-db-local-1 is stopped: the cluster has it no more, and what it holds stays");
+    none.says("dppctl-db-local-1 is stopped: the cluster no longer uses it, and its data stays");
     none.says("dppctl-db-local-2 is stopped");
     assert_eq!(databases(&queued), []);
     assert!(engine(&queued, &["run", "./tell"]).starts_with("sqlite:///"));
@@ -138,7 +138,7 @@ fn database_with_a_cluster_name_of_another_owner_is_kept() {
     command.env("TERRACE_STATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     queued.project.start(command).finish().done();
     let refused = queued.run(&["init", "local", "--workers", "1"]).with_code(1);
-    refused.says("none of the cluster").says("--databases 0");
+    refused.says("not of the cluster").says("--databases 0");
     let declared = queued.run(&["databases", "remove", "dppctl-db-local-1", "--remove-data"]).with_code(4);
     declared.says("is declared in a descriptor");
     assert_eq!(queued.run(&["databases"]).done().stdout.lines().count(), 1);

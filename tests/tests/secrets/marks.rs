@@ -143,21 +143,21 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
     --- stderr
     sensitive_now
 
-      ☞ demo@local:local_file.file: `content`, `sha256`, `size` of local_file.file are sensitive now, which is recorded
+      ☞ demo@local:local_file.file: `content`, `sha256`, `size` of local_file.file are sensitive now, which the state records
        ╭─[stack.yaml:7:30]
      7 │   - {type: local_file, name: file, config: {path: out/token, content: '${{ vars.token }}'}}
        ·                              ────
        ╰────
-      help: what was recorded in the clear stays in the history until `terrace state prune` removes it
+      help: run `terrace state prune` to remove the plain-text values from the history
 
     sensitive_now
 
-      ☞ demo@local:local_value.copy: `input`, `output` of local_value.copy are sensitive now, which is recorded
+      ☞ demo@local:local_value.copy: `input`, `output` of local_value.copy are sensitive now, which the state records
        ╭─[stack.yaml:8:31]
      8 │   - {type: local_value, name: copy, config: {input: {key: '${{ vars.token }}'}}}
        ·                               ────
        ╰────
-      help: what was recorded in the clear stays in the history until `terrace state prune` removes it
+      help: run `terrace state prune` to remove the plain-text values from the history
     ");
     run(&project, &["plan", "stack.yaml", "--json"]).done().says(r#""newly_sensitive":"#);
     run(&project, &["plan", "stack.yaml", "--out", "p"]).done();

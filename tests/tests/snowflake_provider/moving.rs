@@ -102,5 +102,5 @@ fn object_whose_adoption_would_destroy_data_is_not_adopted() {
     replay(&world);
     world.stand_in.sql("ALTER TABLE DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS ADD COLUMN MORE TEXT");
     let plan = world.plan().with_code(1);
-    plan.says("what differs would destroy data").says("terrace import");
+    plan.says("aligning it would destroy data").says("terrace import");
 }
