@@ -353,7 +353,7 @@ pub struct InputArguments {
 /// Components and variables.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ChoiceArguments {
-    /// Only read this component, by its key or URN; may be repeated
+    /// Select only this component, by its key or URN; may be repeated
     #[arg(short, long = "component", value_name = "COMPONENT")]
     pub components: Vec<String>,
     /// Set the value of a variable [env: TERRACE_VAR_name]

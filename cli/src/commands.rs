@@ -73,8 +73,8 @@ impl Context<'_> {
         {
             let (saved, state) = (saved.display(), path.display());
             self.ui.tell(&format!(
-                "warning: the state `{state}` does not exist, and `{saved}` is a copy of a lost one: move \
-                 it to the path of the state and run `terrace recover`"
+                "warning: the state `{state}` does not exist, and `{saved}` is a copy of a lost state: move the copy \
+                 to the path of the state and run `terrace recover`"
             ));
         }
         Ok(settings)

@@ -373,7 +373,7 @@ fn touched(plan: &Plan) -> Components {
         for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
             let Ownership { address, stack, component } = &owner.ownership;
             components.insert((stack.clone(), component.clone()));
-            // While the object may be removed, nobody can become its owner.
+            // No component can become an owner while the object may be removed.
             if owner.action == OwnerAction::Add {
                 components.insert((StackId::shared(&stack.environment), address.leased_as()));
             }

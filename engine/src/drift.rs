@@ -185,7 +185,7 @@ fn in_doubt(stack: &StackId, intent: &Intent) -> Diagnostic {
         .hint("record its outcome with `terrace recover`")
 }
 
-/// The shared rows of the chosen part of a stack; `None` if there are none.
+/// The shared rows of the chosen part of a stack, or `None` without any.
 async fn shared_selection(
     planner: &Planner<'_>,
     stack: &StackId,

@@ -189,7 +189,7 @@ pub struct ComponentPlan {
     pub blueprint: Option<String>,
     /// Its location in the descriptor.
     pub place: Option<Place>,
-    /// What the plan does with it.
+    /// Its part in the plan.
     pub part: Part,
     /// Some or all of its changes are deferred to a later apply.
     pub is_deferred: bool,

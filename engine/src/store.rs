@@ -130,8 +130,8 @@ pub trait StateStore: Send + Sync {
     /// The log of an operation, oldest first, from line `after` on.
     async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError>;
 
-    /// Asks an operation to stop, in whichever process it runs. Returns `None` when no such operation runs. The first
-    /// principal to ask is recorded.
+    /// Requests the cancellation of an operation, in any process. Returns `None` when no such operation runs. Records
+    /// the first principal that requests it.
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError>;
 
     /// True when a caller asked the operation to stop.

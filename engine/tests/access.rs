@@ -179,8 +179,8 @@ async fn access_to_missing_component_is_refused() {
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
     let messages = story.errors(&product(1)).await;
-    assert!(messages.contains("`view` of `port` is not recorded"), "{messages}");
-    assert!(messages.contains("`schema` of `port` is not recorded"), "{messages}");
+    assert!(messages.contains("`view` of `port` is not in the state"), "{messages}");
+    assert!(messages.contains("`schema` of `port` is not in the state"), "{messages}");
     assert!(messages.contains("provision `port` first"), "{messages}");
     // The same if the grants read nothing of the component.
     let alone = PORT.replace("'${{ resources.view.id + \" in \" + resources.schema.key }}'", "1");
@@ -188,7 +188,7 @@ async fn access_to_missing_component_is_refused() {
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
     let messages = story.errors(&product(1)).await;
-    assert!(messages.contains("nobody can be let in to `port` before it is there"), "{messages}");
+    assert!(messages.contains("cannot grant access to `port` before it exists"), "{messages}");
     // A blueprint without `acl` accepts no principals.
     let without = PORT.split("acl:").next().unwrap();
     let mut story = Story { blueprints: vec![without.to_owned().leak()], ..Story::new() };
@@ -233,7 +233,7 @@ async fn access_list_is_deleted_with_its_component() {
     story.apply(&product(1)).await;
     set(&mut story, &["user:a"]).await;
     story.destroy().await;
-    // The shared object is retained, the default when its last owner goes.
+    // The shared object is retained, the default when its last owner releases it.
     assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["schema"]);
     story.apply(&product(1)).await;
     assert_eq!(recorded(&story).await, None);
@@ -305,7 +305,7 @@ async fn unread_access_fields_are_recorded() {
     story.options.access = grantees_with(&["user:a"], r#"{"a": 4}"#);
     story.apply(&product(1)).await;
     let refused = story.apply_plan(&late).await.unwrap_err().to_string();
-    assert!(refused.contains("who has access to `port`"), "{refused}");
+    assert!(refused.contains("the access list of `port` of demo@test changed"), "{refused}");
 }
 
 #[tokio::test]

@@ -53,8 +53,8 @@ async fn object_with_literal_name_is_not_ours() {
     put(&story, "a", 1);
     let text = stack("- {type: world_thing, name: a, adopt: ifOurs, config: {key: a}}");
     insta::assert_snapshot!(story.errors(&text).await, @"
-    stack.yaml:5:31: demo@test:world_thing.a is there already and is not taken over: `key` is written out, and follows no rule
-      hint: `terrace import demo@test:world_thing.a id-0` records it as it is; `adopt: ifExists` takes over whatever is there
+    stack.yaml:5:31: demo@test:world_thing.a exists already and cannot be adopted: `key` is a literal, not computed
+      hint: `terrace import demo@test:world_thing.a id-0` records it as it is; `adopt: ifExists` adopts any existing object
     ");
     story.apply(&text.replace("ifOurs", "ifExists")).await;
 }
@@ -66,7 +66,7 @@ async fn object_managed_by_another_row_is_not_adopted() {
         .apply(&stack("- {type: world_thing, name: b, config: {key: demo-a}}").replace("name: demo}", "name: other}"))
         .await;
     insta::assert_snapshot!(story.errors(&ours(1)).await, @"
-    stack.yaml:5:31: demo@test:world_thing.a is there already and is not taken over: other@test:world_thing.b manages it
+    stack.yaml:5:31: demo@test:world_thing.a exists already and cannot be adopted: other@test:world_thing.b manages it
       hint: give one of them another name, or let both own it with `shared`
     ");
 }
@@ -78,8 +78,8 @@ async fn retained_data_under_another_name_gets_a_move_hint() {
     story.apply(&data("old")).await;
     story.apply(&stack("- {type: world_thing, name: other, config: {key: other}}")).await;
     insta::assert_snapshot!(story.errors(&data("new")).await, @"
-    stack.yaml:5:30: demo@test:world_data.new is there already and is not taken over: it is the data of demo@test:world_data.old, which stayed
-      hint: to go on with it, write `moved: [{from: world_data.old, to: world_data.new}]`
+    stack.yaml:5:30: demo@test:world_data.new exists already and cannot be adopted: demo@test:world_data.old retained its data
+      hint: to continue with its data, write `moved: [{from: world_data.old, to: world_data.new}]`
     ");
 }
 
@@ -100,8 +100,8 @@ async fn existing_object_error_offers_adoption_and_import() {
     assert_eq!(
         report.failed[0].solutions,
         [
-            "to take it over: set `adopt: ifExists` on the resource",
-            "to record it as it is: `terrace import demo@test:world_thing.a 'it is'`"
+            "to adopt it, set `adopt: ifExists` on the resource",
+            "to record it unchanged, run `terrace import demo@test:world_thing.a 'it is'`"
         ]
     );
 }
@@ -117,7 +117,7 @@ async fn destroy_finds_and_removes_unmanaged_objects() {
     let plan = story.plan_destroy_of(&stack(PAIR)).await;
     assert_eq!(
         summary(&plan),
-        "- world_thing.a (is there, and is not recorded)\n- world_thing.b (is there, and is not recorded)\n"
+        "- world_thing.a (exists, and is not in the state)\n- world_thing.b (exists, and is not in the state)\n"
     );
     let report = story.apply_plan(&plan).await.unwrap();
     assert!(report.failed.is_empty(), "{:?}", report.failed);
@@ -135,7 +135,7 @@ async fn destroy_looks_up_component_whose_apply_recorded_no_resource() {
     assert_eq!(story.apply_once(&text).await.failed.len(), 1);
     assert_eq!(
         summary(&story.plan_destroy_of(&stack(PAIR)).await),
-        "- world_thing.b (is there, and is not recorded)\n"
+        "- world_thing.b (exists, and is not in the state)\n"
     );
 }
 
@@ -145,7 +145,7 @@ async fn destroy_removes_only_existing_objects() {
     put(&story, "b", 1);
     assert_eq!(
         summary(&story.plan_destroy_of(&stack(PAIR)).await),
-        "- world_thing.b (is there, and is not recorded)\n"
+        "- world_thing.b (exists, and is not in the state)\n"
     );
 }
 
@@ -155,7 +155,7 @@ async fn unmanaged_data_is_retained_and_recorded() {
     put(&story, "t", 1);
     let text = stack("- {type: world_data, name: t, adopt: ifExists, config: {key: t}}");
     let plan = story.plan_destroy_of(&text).await;
-    assert_eq!(summary(&plan), "o world_data.t (is there, and is not recorded)\n");
+    assert_eq!(summary(&plan), "o world_data.t (exists, and is not in the state)\n");
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_data.t (Retained)"]);
     story.options.remove_data = true;
@@ -181,7 +181,7 @@ async fn destroy_keeps_objects_of_another_stack() {
     assert!(!plan.has_changes(), "{}", summary(&plan));
     assert_eq!(
         plan.notes[0].message,
-        "demo@test:world_thing.a is there, and other@test:world_thing.x manages it: it stays"
+        "demo@test:world_thing.a exists, and other@test:world_thing.x manages it: it stays"
     );
 }
 
@@ -208,19 +208,19 @@ async fn object_with_a_row_is_not_adopted_by_another_address() {
     let renamed = stack(&taking("b", "k"));
     insta::assert_snapshot!(story.errors(&renamed).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
-      hint: say that it is the same one: `moved: [{from: 'world_thing.a', to: 'world_thing.b'}]`
+      hint: declare the move: `moved: [{from: 'world_thing.a', to: 'world_thing.b'}]`
     "#);
     story.options.targets = vec![(None, "world_thing.b".parse().unwrap())];
     insta::assert_snapshot!(story.errors(&renamed).await, @"
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
-    stack.yaml:5:31: demo@test:world_thing.b would take over what is recorded as demo@test:world_thing.a
-      hint: where it is the same one, say so: `moved: [{from: world_thing.a, to: world_thing.b}]`; `terrace state rm demo@test:world_thing.a` drops that record and leaves the object
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
+    stack.yaml:5:31: demo@test:world_thing.b would adopt the object of demo@test:world_thing.a
+      hint: if it is the same resource, declare the move: `moved: [{from: world_thing.a, to: world_thing.b}]`; `terrace state rm demo@test:world_thing.a` drops that record and leaves the object
     ");
     story.options.targets.clear();
     let elsewhere = stack(&taking("a", "k")).replace("name: demo}", "name: other}");
     insta::assert_snapshot!(story.errors(&elsewhere).await, @"
-    stack.yaml:5:31: other@test:world_thing.a would take over what is recorded as demo@test:world_thing.a
+    stack.yaml:5:31: other@test:world_thing.a would adopt the object of demo@test:world_thing.a
       hint: give one of them another name, or let both own it with `shared`; `terrace state rm demo@test:world_thing.a` drops that record and leaves the object
     ");
     // The object moves if both stacks are planned and the first one forgets it.
@@ -246,12 +246,12 @@ async fn rows_of_one_object_do_not_adopt_from_each_other() {
     story.store.commit(&[], vec![Record::Write { operation, write }, end]).await.unwrap();
     insta::assert_snapshot!(story.errors(&stack(&taking("b", "k"))).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
-      hint: `terrace state rm demo@test:world_thing.a` drops the one record and leaves the object
+      hint: `terrace state rm demo@test:world_thing.a` forgets that row and keeps the object
     "#);
     let replaced = taking("a", "other") + &taking("b", "k");
     insta::assert_snapshot!(story.errors(&stack(&replaced)).await, @r#"
     stack.yaml:6:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
-      hint: `terrace state rm demo@test:world_thing.a` drops the one record and leaves the object
+      hint: `terrace state rm demo@test:world_thing.a` forgets that row and keeps the object
     "#);
     story.log();
     story.apply(&(stack(&taking("b", "k")) + "forget: [world_thing.a]\n")).await;
@@ -285,7 +285,7 @@ async fn borrowed_object_is_released_and_own_object_deleted() {
     let nothing = stack("").replace("resources:", "resources: []");
     let plan = story.plan(&nothing).await;
     insta::assert_snapshot!(summary(&plan), @"
-    . world_borrowed.a (was there before, and stays)
+    . world_borrowed.a (existed before, and stays)
     - world_borrowed.b (is not declared any more)
     ");
     story.apply_plan(&plan).await.unwrap();

@@ -130,7 +130,7 @@ async fn row_moved_to_address_of_lost_creation_loses_no_object() {
     rename(&story, "world_thing.b", "world_thing.a").await;
     story.end_processes().await;
     let recovered = story.recover().await;
-    assert_eq!(recovered[0].found, "it took effect, and another object is recorded there by now");
+    assert_eq!(recovered[0].found, "the step took effect, but the row belongs to another object now");
     assert!(recovered[0].is_in_doubt);
     rename(&story, "world_thing.a", "world_thing.b").await;
     recover(&story).await;

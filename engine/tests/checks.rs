@@ -211,7 +211,7 @@ async fn check_orders_resource_after_what_it_reads() {
     story.apply(&text).await;
     assert_eq!(story.log(), ["create z", "create a"]);
     let loops = text.replace("name: z, config: {key: z", "name: z, config: {key: '${{ resources.a.id }}'");
-    assert!(story.errors(&loops).await.contains("a loop: world_thing.a → world_thing.z → world_thing.a"));
+    assert!(story.errors(&loops).await.contains("a cycle: world_thing.a → world_thing.z → world_thing.a"));
 }
 
 #[tokio::test]
@@ -237,9 +237,9 @@ async fn invalid_checks_are_reported_with_their_place() {
     );
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:5:86: there is no variable `self` here
-      hint: `self` is known in a check with `when: post` only
+      hint: `self` is available only in a check with `when: post`
     stack.yaml:5:86: there is no resource `none` in this component
-      hint: declared are: a
+      hint: declared: a
     ");
 }
 

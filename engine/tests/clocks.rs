@@ -112,7 +112,7 @@ async fn apply_starts_nothing_after_a_stall_with_a_lost_lease() {
         };
         let (applied, ()) = tokio::join!(applier.apply(&plan, operation), takes);
         let error = applied.unwrap_err();
-        let lost = "of demo@test was lost: another operation has it, or it was taken away";
+        let lost = "of demo@test was lost: another operation took it over, or a user broke it";
         assert_eq!(error.to_string(), format!("the lease on component `{taken}` {lost}"));
         assert_eq!(story.log(), ["create a"], "{taken}");
         let (ended, _) = story.store.operation(operation).await.unwrap().unwrap();

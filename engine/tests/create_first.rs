@@ -332,8 +332,8 @@ async fn object_with_unchanged_name_is_deleted_first_with_dependents() {
     assert_eq!(actions(&plan.unwrap()), ["-/+ a", "-/+ b"]);
     insta::assert_snapshot!(crate::support::story::told(&diagnostics, &sources), @"
     stack.yaml:5:31: world_thing.a cannot be created before it is destroyed: the new object has the name of the old one
-      hint: change what names it, too, to have both for a while
-    stack.yaml:6:31: world_thing.b cannot be created before it is destroyed: what it was made after is deleted first
+      hint: change its name too, so that both can exist
+    stack.yaml:6:31: world_thing.b cannot be created before it is destroyed: a dependency of it is deleted first
       hint: an object that keeps its name is deleted first
     ");
     story.apply(&text("c")).await;

@@ -25,7 +25,7 @@ async fn data_is_retained_and_restored_by_next_apply() {
     assert_eq!(story.rows().await, ["world_data.t (Retained)"]);
     assert!(!story.plan_destroy().await.has_changes(), "a second destroy has nothing to do");
     let plan = story.plan(&table("t", "full")).await;
-    assert_eq!(summary(&plan), "= world_data.t (was retained, is taken up again)\n");
+    assert_eq!(summary(&plan), "= world_data.t (was retained, is adopted again)\n");
     story.apply(&table("t", "full")).await;
     assert!(story.log().is_empty(), "the object was left alone all the time");
     assert_eq!(story.rows().await, ["world_data.t"]);
@@ -60,7 +60,8 @@ async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
         output,
-        ["the object came to hold 12 rows (the plan showed 2 rows) since the plan was made, so nothing was called"]
+        ["the object came to hold 12 rows (the plan showed 2 rows) since the plan was made, so the \
+             provider was not called"]
     );
     assert!(story.log().is_empty());
     let plan = story.plan_destroy().await;
@@ -87,8 +88,8 @@ async fn consent_covers_the_amount_shown_in_any_wording() {
     assert_eq!(
         failed,
         [
-            "the object came to hold 2 tables with 500 rows (the plan showed 2 tables with 5 rows) since the plan was made, so \
-          nothing was called"
+            "the object came to hold 2 tables with 500 rows (the plan showed 2 tables with 5 rows) since the plan was made, so the \
+             provider was not called"
         ]
     );
     assert!(called.is_empty());
@@ -103,10 +104,8 @@ async fn uncountable_data_exceeds_consent_for_a_known_amount() {
     let (failed, called) = removed_later("2 rows", "uncountable").await;
     assert_eq!(
         failed,
-        [
-            "it cannot be told any more how much the object holds (the plan showed 2 rows) since the plan was made, so nothing \
-          was called"
-        ]
+        ["the amount of data in the object became unknown (the plan showed 2 rows) since the plan was made, so the \
+             provider was not called"]
     );
     assert!(called.is_empty());
     // Consent to an unknown amount covers any amount.
@@ -186,7 +185,7 @@ async fn replacement_of_data_is_refused_unless_empty_or_allowed() {
     assert!(matches!(refused, ApplyError::DataLoss { .. }), "{refused}");
     assert_eq!(
         refused.to_string(),
-        "demo@test:world_data.t would lose data: the object is deleted and made anew (3 rows)"
+        "demo@test:world_data.t would lose data: the object is deleted and created again (3 rows)"
     );
     story.options.allow_data_loss = Consent::All;
     story.apply(&table("u", "empty")).await;
@@ -204,7 +203,11 @@ async fn table_filled_since_the_plan_is_not_replaced() {
     story.log();
     let report = story.apply_plan(&plan).await.unwrap();
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(output, ["the object came to hold 3 rows since the plan was made, so nothing was called"]);
+    assert_eq!(
+        output,
+        ["the object came to hold 3 rows since the plan was made, so the \
+             provider was not called"]
+    );
     assert!(story.log().is_empty(), "neither half of the replacement was begun");
     assert_eq!(story.rows().await, ["world_data.t"]);
 }
@@ -218,7 +221,11 @@ async fn update_of_data_changed_since_the_plan_does_not_start() {
     story.log();
     let report = story.apply_plan(&plan).await.unwrap();
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(output, ["`val` of the object changed since the plan was made, so nothing was called"]);
+    assert_eq!(
+        output,
+        ["`val` of the object changed since the plan was made, so the \
+             provider was not called"]
+    );
     assert!(story.log().is_empty());
     story.apply(&table("t", "two")).await;
 }
@@ -252,7 +259,11 @@ async fn update_stops_if_an_earlier_step_changed_more_than_planned() {
     let plan = story.plan(&under("two", "val: one, secret: new")).await;
     let report = story.apply_plan(&plan).await.unwrap();
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(output, ["`val` of the object changed since the plan was made, so nothing was called"]);
+    assert_eq!(
+        output,
+        ["`val` of the object changed since the plan was made, so the \
+             provider was not called"]
+    );
 }
 
 #[tokio::test]
@@ -372,7 +383,7 @@ async fn retained_data_under_another_name_is_moved_not_imported() {
     story.apply(&stack("- {type: world_thing, name: other, config: {key: other}}")).await;
     assert_eq!(story.rows().await, ["world_data.old (Retained)", "world_thing.other"]);
     let report = story.apply_once(&named("new")).await;
-    insta::assert_snapshot!(report.failed[0].solutions.join("\n"), @"world_data.old is its data, which stayed: to go on with it, write `moved: [{from: world_data.old, to: world_data.new}]`");
+    insta::assert_snapshot!(report.failed[0].solutions.join("\n"), @"world_data.old retained its data: to continue with it, write `moved: [{from: world_data.old, to: world_data.new}]`");
     story.apply(&(named("new") + "moved: [{from: world_data.old, to: world_data.new}]\n")).await;
     assert_eq!(story.rows().await, ["world_data.new"]);
     // An object of another stack stays there.

@@ -43,7 +43,7 @@ async fn unknown_value_is_an_error_without_the_flag() {
     let story = Story::new();
     insta::assert_snapshot!(story.errors(&chain()).await, @"
     stack.yaml:6:43: `forEach` depends on a value that is known only after apply
-      hint: use what is known before, such as a variable (`--var NAME=VALUE`), apply what it reads first (`terrace apply stack.yaml --env test --target 'world_thing.a'`), or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
+      hint: use a value that is known before, such as a variable (`--var NAME=VALUE`), apply its dependencies first (`terrace apply stack.yaml --env test --target 'world_thing.a'`), or defer it to another apply: `terrace apply stack.yaml --env test --allow-deferral`
     ");
 }
 
@@ -55,7 +55,7 @@ async fn known_changes_are_applied_and_another_apply_continues() {
     + world_thing.d
     output d: None -> Some("d")
     --
-    + world_thing.b[*] which instances there are is known after world_thing.a
+    + world_thing.b[*] its instances are known after world_thing.a
     + world_thing.c comes after world_thing.b
     + world_thing.e comes after world_thing.c
     "#);
@@ -87,7 +87,7 @@ async fn deferred_changes_are_shown_in_every_format() {
       + d = "d"
 
       left for another apply
-        world_thing.b[*]   which instances there are is known after world_thing.a
+        world_thing.b[*]   its instances are known after world_thing.a
         world_thing.c      comes after world_thing.b
         world_thing.e      comes after world_thing.c
 
@@ -109,7 +109,7 @@ async fn deferred_changes_are_shown_in_every_format() {
 
     #### Left for another apply: 3
 
-    - `world_thing.b[*]` which instances there are is known after world\_thing.a
+    - `world_thing.b[*]` its instances are known after world\_thing.a
     - `world_thing.c` comes after world\_thing.b
     - `world_thing.e` comes after world\_thing.c
 
@@ -253,7 +253,7 @@ async fn recorded_instances_and_outputs_stay_if_deferred() {
     ~ world_thing.a
     ~ world_thing.d
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.a
+    ~ world_thing.b[*] its instances are known after world_thing.a
     ~ world_thing.c comes after world_thing.b
     ~ world_thing.e comes after world_thing.c
     ");
@@ -272,11 +272,11 @@ async fn anything_that_decides_about_instances_may_be_deferred() {
     let thing =
         |fields: &str| stack(&format!("{SOURCE}- {{type: world_thing, name: b, {fields}, config: {{key: b}}}}"));
     let output_of = |plan: Plan| deferred(&plan);
-    insta::assert_snapshot!(output_of(story.plan(&thing("when: '${{ resources.a.id != \"\" }}'")).await), @"+ world_thing.b which instances there are is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("when: '${{ resources.a.id != \"\" }}'")).await), @"+ world_thing.b its instances are known after world_thing.a");
     insta::assert_snapshot!(output_of(story.plan(&thing("provider: '${{ resources.a.id }}'")).await), @"+ world_thing.b its provider is known after world_thing.a");
     insta::assert_snapshot!(output_of(story.plan(&thing("shared: '${{ resources.a.id }}'")).await), @"+ world_thing.b its `shared` key is known after world_thing.a");
-    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: [{n: 1}], key: '${{ resources.a.id }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
-    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: '${{ [resources.a.id] }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: [{n: 1}], key: '${{ resources.a.id }}'")).await), @"+ world_thing.b[*] its instances are known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: '${{ [resources.a.id] }}'")).await), @"+ world_thing.b[*] its instances are known after world_thing.a");
     let some = "forEach: [p, q], when: '${{ each.key == \"p\" || resources.a.id != \"\" }}'";
     let plan = story.plan(&thing(some)).await;
     assert_eq!(summary(&plan), "+ world_thing.a\n", "all instances are deferred, not only the unknown ones");
@@ -286,7 +286,7 @@ async fn anything_that_decides_about_instances_may_be_deferred() {
             "{SOURCE}- {{type: world_thing, name: b, when: '${{{{ data.l.id != \"\" }}}}', config: {{key: b}}}}"
         ))
     );
-    insta::assert_snapshot!(output_of(story.plan(&looked).await), @"+ world_thing.b which instances there are is known after data.world_thing.l");
+    insta::assert_snapshot!(output_of(story.plan(&looked).await), @"+ world_thing.b its instances are known after data.world_thing.l");
 }
 
 #[tokio::test]
@@ -294,8 +294,8 @@ async fn invalid_input_is_an_error_with_deferral_too() {
     let story = deferring();
     let wrong = stack(&format!("{SOURCE}- {{type: world_thing, name: b, forEach: 3, config: {{key: b}}}}"));
     insta::assert_snapshot!(story.errors(&wrong).await, @"
-    stack.yaml:6:43: `forEach` has to be a map or a list, and is a whole number
-      hint: a map, a list of texts, a list of objects with `key:`, or `range(n)`
+    stack.yaml:6:43: `forEach` must be a map or a list, found a whole number
+      hint: use a map, a list of strings, a list of objects with `key:`, or `range(n)`
     ");
 }
 
@@ -309,7 +309,7 @@ async fn lookups_that_depend_on_deferred_resources_are_deferred() {
     + world_thing.a
     --
     <= data.world_thing.l comes after world_thing.b
-    + world_thing.b[*] which instances there are is known after world_thing.a
+    + world_thing.b[*] its instances are known after world_thing.a
     + world_thing.c comes after data.world_thing.l
     ");
     story.apply_once(&text).await;
@@ -335,7 +335,7 @@ async fn dependents_of_a_component_with_deferred_parts_are_deferred() {
     + other/world_thing.o
     output one: None -> Some(1)
     --
-    + api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    + api/world_thing.b[*] its instances are known after api/world_thing.a
     + reader/world_thing.r comes after api/
     ");
     story.apply_once(&text).await;
@@ -351,7 +351,7 @@ async fn dependents_of_a_component_with_deferred_parts_are_deferred() {
     + other/world_thing.o
     output one: None -> Some(1)
     --
-    + api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    + api/world_thing.b[*] its instances are known after api/world_thing.a
     ");
     story.apply_once(&text).await;
     story.apply(&text).await;
@@ -371,7 +371,7 @@ async fn stacks_that_read_deferred_outputs_are_deferred() {
     + world_thing.a
     + world_thing.u
     --
-    + world_thing.b[*] which instances there are is known after world_thing.a
+    + world_thing.b[*] its instances are known after world_thing.a
     + world_thing.t comes after stack demo@test
     ");
     story.apply_once(&text).await;
@@ -408,7 +408,7 @@ async fn deferral_passes_through_components_of_outputs_alone() {
     + api/world_thing.a
     output n: None -> Some((known after apply))
     --
-    + api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    + api/world_thing.b[*] its instances are known after api/world_thing.a
     + world_thing.t[*] comes after stack middle@test
     ");
     story.apply_once(&text).await;
@@ -422,7 +422,7 @@ async fn deferral_passes_through_components_of_outputs_alone() {
     ~ api/world_thing.a
     output n: Some(["x", "y"]) -> Some((known after apply))
     --
-    ~ api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    ~ api/world_thing.b[*] its instances are known after api/world_thing.a
     ~ world_thing.t[*] comes after stack middle@test
     "#);
     story.apply_once(&next).await;
@@ -441,12 +441,12 @@ async fn deferred_resource_cannot_be_replaced() {
     let replace = ["world_thing.b[\"x\"]", "world_thing.b", "world_thing.c", "world_thing.d"];
     story.options.replace = replace.iter().map(|text| (None, text.parse().unwrap())).collect();
     insta::assert_snapshot!(story.errors(&chain().replace("[x, y]", "[x, z]")).await, @r#"
-    -: `--replace world_thing.b["x"]` names what is left for another apply (which instances there are is known after world_thing.a)
-      hint: apply without `--replace` first, and replace it once it can be planned
-    -: `--replace world_thing.b` names what is left for another apply (which instances there are is known after world_thing.a)
-      hint: apply without `--replace` first, and replace it once it can be planned
-    -: `--replace world_thing.c` names what is left for another apply (comes after world_thing.b)
-      hint: apply without `--replace` first, and replace it once it can be planned
+    -: `--replace world_thing.b["x"]` names a deferred resource (its instances are known after world_thing.a)
+      hint: apply without `--replace` first, then replace the resource with another apply
+    -: `--replace world_thing.b` names a deferred resource (its instances are known after world_thing.a)
+      hint: apply without `--replace` first, then replace the resource with another apply
+    -: `--replace world_thing.c` names a deferred resource (comes after world_thing.b)
+      hint: apply without `--replace` first, then replace the resource with another apply
     "#);
 }
 
@@ -484,7 +484,7 @@ async fn component_with_deferred_parts_keeps_its_shared_resources() {
     story.apply_once(&next).await;
     assert_eq!(story.log(), ["update n"]);
     insta::assert_snapshot!(summary(&story.plan(&next).await), @r#"
-    - shared/world_thing["common"] (its last owner goes)
+    - shared/world_thing["common"] (its last owner releases it)
     + shared/world_thing["two"]
     owner - x of shared/world_thing["common"]
     owner + x of shared/world_thing["two"]

@@ -140,12 +140,15 @@ async fn object_adopted_by_another_stack_meanwhile_is_not_recorded_twice() {
         story.apply(&other).await;
         let planned = story.try_plan(&text).await.0.unwrap();
         let output: Vec<&str> = planned.notes.iter().map(|note| note.message.as_str()).collect();
-        assert!(output.iter().any(|output| output.contains("is recorded as other@test:world_thing.a")), "{output:?}");
+        assert!(
+            output.iter().any(|output| output.contains("other@test:world_thing.a manages the object now")),
+            "{output:?}"
+        );
         let recovered = story.recover().await;
         assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
         assert_eq!(story.rows().await, ["world_thing.a"], "{recovered:?}");
         let output = story.errors(&text).await;
-        assert!(output.contains("would take over what is recorded as other@test:world_thing.a"), "{output}");
+        assert!(output.contains("would adopt the object of other@test:world_thing.a"), "{output}");
     }
 }
 
@@ -316,7 +319,7 @@ async fn hanging_search_leaves_its_step_in_doubt() {
     assert!(recovered[0].is_in_doubt && recovered[0].found == "no answer within 60 s", "{recovered:?}");
     story.fault("find b", Fault::HangBefore);
     let messages = story.errors(&stack("- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}")).await;
-    assert!(messages.contains("cannot be looked for: no answer within 60 s"), "{messages}");
+    assert!(messages.contains("cannot look for demo@test:world_thing.b: no answer within 60 s"), "{messages}");
     assert!(messages.starts_with("stack.yaml:"), "the error has its place: {messages}");
 }
 
@@ -413,7 +416,7 @@ async fn lease_lost_during_apply_ends_it_with_an_error_and_no_loss() {
     let lost = apply.await.unwrap_err();
     assert_eq!(
         lost.to_string(),
-        "the lease on the stack's own resources of demo@test was lost: another operation has it, or it was taken away"
+        "the lease on the stack's own resources of demo@test was lost: another operation took it over, or a user broke it"
     );
     assert_eq!(story.log(), ["create a"]);
     assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));

@@ -130,8 +130,8 @@ async fn existing_object_error_suggests_adoption_and_import() {
     assert_eq!(
         report.failed[0].solutions,
         [
-            "to take it over: set `adopt: ifExists` on the resource",
-            "to record it as it is: `terrace import demo@test:world_thing.a a`"
+            "to adopt it, set `adopt: ifExists` on the resource",
+            "to record it unchanged, run `terrace import demo@test:world_thing.a a`"
         ]
     );
     assert!(story.rows().await.is_empty());
@@ -377,7 +377,7 @@ async fn plan_after_a_crash_shows_what_recovery_would_record() {
     story.end_processes().await;
     let (plan, diagnostics, _) = story.try_plan(&three()).await;
     let said: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
-    assert!(said.iter().any(|message| message.contains("it took effect")), "{said:?}");
+    assert!(said.iter().any(|message| message.contains("the step took effect")), "{said:?}");
     assert!(!summary(&plan.unwrap()).contains("+ world_thing.b"));
     assert!(!story.rows().await.contains(&"world_thing.b".to_owned()));
 }

@@ -62,16 +62,16 @@ fn every_corpus_input_is_planned_or_refused_with_places() {
 #[test]
 fn corpus_input_fails_with_the_error_of_its_name() {
     for (name, expected) in [
-        ("duplicate-keys", "stands twice in one map"),
-        ("duplicate-keys-deep", "stands twice in one map"),
+        ("duplicate-keys", "appears twice in one map"),
+        ("duplicate-keys-deep", "appears twice in one map"),
         ("tabs", "tab"),
         ("anchor-unknown", "has no anchor"),
         ("alias-bomb", "alias"),
         ("unknown-fields", "has no field `resourcez`"),
         ("wrong-types", "expected a map"),
-        ("reference-cycle", "a loop"),
+        ("reference-cycle", "a cycle"),
         ("blueprint-unknown-fields", "has no field"),
-        ("blueprint-bad-schema", "no JSON Schema"),
+        ("blueprint-bad-schema", "is not a JSON Schema"),
     ] {
         let text = corpus("describe").into_iter().find(|(file, _)| file == &format!("{name}.yaml"));
         let (_, text) = text.unwrap_or_else(|| panic!("there is no `{name}`"));

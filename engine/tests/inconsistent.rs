@@ -60,11 +60,11 @@ async fn object_with_lost_reply_is_kept_if_it_reads_back_differently() {
 async fn object_without_updates_is_not_replaced_for_the_same_result() {
     let mut story = shortening();
     let report = story.apply_once(&one("world_fixed", "long")).await;
-    let solution = "the object is kept and recorded as it was read: write the value that was read, or list the attribute \
-                    in `ignoreChanges`";
+    let solution = "the object stays, and the state has its actual values: configure the value that was read, or list the \
+                    attribute in `ignoreChanges`";
     assert_eq!(report.failed[0].solutions[0], solution);
     insta::assert_snapshot!(story.errors(&one("world_fixed", "long")).await, @"
-    stack.yaml:5:31: demo@test:world_fixed.a was made as configured and reads back differently at `val`: a replacement would change nothing
+    stack.yaml:5:31: demo@test:world_fixed.a was created as configured, but its system returns other values at `val`: a replacement would change nothing
       hint: write the value that `terrace state show` prints, or list the attribute in `ignoreChanges`
     ");
     assert_eq!(story.log(), ["create a"]);

@@ -29,7 +29,7 @@ async fn unknown_instance_is_reported_with_the_configured_ones() {
     story.variables = BTreeMap::from([("region".to_owned(), Given::text("us", "a test"))]);
     insta::assert_snapshot!(story.errors(&in_region()).await, @"
     stack.yaml:6:44: there is no `world` instance `world.us`
-      hint: in the environment `test` there are: `world`, `world.eu`; a key under its `providers:` in terrace.yaml configures another, such as `world.other: {}`
+      hint: in the environment `test` there are: `world`, `world.eu`; to configure another, add a key under its `providers:` in terrace.yaml, such as `world.other: {}`
     ");
 }
 
@@ -42,7 +42,7 @@ async fn instance_that_is_known_only_after_apply_is_an_error() {
     );
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:6:44: `provider` has to be text, and is known only after apply
-      hint: use what is known while planning: the component, variables (`--var NAME=VALUE`), settings; or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
+      hint: use values that are known while planning: the component, variables (`--var NAME=VALUE`), settings; or defer it to another apply: `terrace apply stack.yaml --env test --allow-deferral`
     ");
 }
 
@@ -51,7 +51,7 @@ async fn object_does_not_move_between_instances() {
     let story = Story::new();
     story.apply(&in_region()).await;
     insta::assert_snapshot!(story.errors(&in_region().replace("\"world.\" + vars.region", "\"world\"")).await, @"
-    stack.yaml:6:31: demo@test:world_thing.a lives in provider instance `world.eu`, and is to live in `world`
+    stack.yaml:6:31: demo@test:world_thing.a exists in provider instance `world.eu`, but is declared in `world`
       hint: an object cannot move between instances: give the new one another name, and remove this one
     ");
 }
@@ -67,5 +67,5 @@ async fn owners_of_a_shared_resource_need_the_same_instance() {
     };
     story.apply(&shared("one", "world.eu")).await;
     let told = story.errors(&shared("two", "world")).await;
-    assert!(told.contains("with another `provider` than one@test"), "{told}");
+    assert!(told.contains("with another value of `provider` than one@test"), "{told}");
 }

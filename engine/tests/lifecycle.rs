@@ -125,7 +125,7 @@ async fn invalid_ignored_paths_are_reported_with_their_place() {
     let (_, diagnostics, sources) = story.try_plan(&ignoring("id", "a", "1")).await;
     insta::assert_snapshot!(crate::support::story::told(&diagnostics, &sources), @"
     stack.yaml:5:62: `id` is computed by the provider, so it has no changes to ignore
-      hint: take it out of `ignoreChanges`
+      hint: remove it from `ignoreChanges`
     ");
 }
 
@@ -143,7 +143,7 @@ async fn update_or_replacement_triggers_a_replacement() {
     story.apply(&triggered("a", "key: a, val: 1")).await;
     assert_eq!(story.log(), ["create a", "create b"]);
     let plan = story.plan(&triggered("a", "key: a, val: 2")).await;
-    assert_eq!(summary(&plan), "~ world_thing.a\n-/+ world_thing.b (what triggers its replacement changes)\n");
+    assert_eq!(summary(&plan), "~ world_thing.a\n-/+ world_thing.b (a replacement trigger changes)\n");
     story.apply(&triggered("a", "key: a, val: 2")).await;
     let log = story.log();
     assert_eq!(log.len(), 3, "{log:?}");
@@ -158,7 +158,7 @@ async fn new_object_triggers_a_replacement_of_an_existing_one() {
     story.apply(&stack("- {type: world_thing, name: b, config: {key: b}}")).await;
     let text = triggered("a", "key: a");
     let plan = story.plan(&text).await;
-    assert_eq!(summary(&plan), "+ world_thing.a\n-/+ world_thing.b (what triggers its replacement changes)\n");
+    assert_eq!(summary(&plan), "+ world_thing.a\n-/+ world_thing.b (a replacement trigger changes)\n");
     story.apply(&text).await;
     story.remote().objects.remove("a");
     let plan = story.plan(&text).await;
@@ -234,7 +234,7 @@ async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
       hint: write the name of a resource of this component, or a path into it: `name.attribute`
     stack.yaml:5:76: `replaceTriggeredBy`: `a..b` names no resource
       hint: write the name of a resource of this component, or a path into it: `name.attribute`
-    stack.yaml:5:67: `replaceTriggeredBy` names `aa`, which is no resource here
+    stack.yaml:5:67: `replaceTriggeredBy` names `aa`, which is not a resource here
       hint: the resources are `b` or `a`
     ");
     let messages = story.errors(&triggered("a.vall, a.key.x", "key: a")).await;
@@ -252,8 +252,8 @@ async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
     "#);
     let messages = story.errors(&triggered("a", "key: '${{ resources.b.key }}'")).await;
     insta::assert_snapshot!(messages, @"
-    stack.yaml:5:67: a loop: world_thing.b → world_thing.a → world_thing.b
-      hint: take one of these references away, or split a resource in two
+    stack.yaml:5:67: a cycle: world_thing.b → world_thing.a → world_thing.b
+      hint: remove one of these references, or split a resource in two
     ");
 }
 
@@ -271,10 +271,10 @@ async fn replacement_reason_is_shown_in_every_plan_format() {
     story.apply(&triggered("a.val", "key: a, val: 1")).await;
     let plan = story.plan(&triggered("a.val", "key: a, val: 2")).await;
     let shown = human::plan(&plan, &human::Human::default());
-    assert!(shown.contains("-/+ world_thing.b   what triggers its replacement changes: a.val\n"), "{shown}");
+    assert!(shown.contains("-/+ world_thing.b   a replacement trigger changes: a.val\n"), "{shown}");
     let options = markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "d", command: "c" };
     let shown = markdown::plan(&plan, &options);
-    assert!(shown.contains("- `-/+` `world_thing.b` what triggers its replacement changes: a.val"), "{shown}");
+    assert!(shown.contains("- `-/+` `world_thing.b` a replacement trigger changes: a.val"), "{shown}");
     let json = json::plan(&plan, &"0".repeat(64));
     check_schema(&json);
     let b = json["resource_changes"].as_array().unwrap().iter().find(|it| it["address"] == "world_thing.b").unwrap();

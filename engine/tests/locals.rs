@@ -45,10 +45,10 @@ async fn cycle_of_locals_is_printed_with_its_places() {
         THING,
     );
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
-    stack.yaml:8:13: a loop: locals.self → locals.self
-      hint: take one of these references away
-    stack.yaml:6:12: a loop: locals.one → locals.two → locals.one
-      hint: take one of these references away
+    stack.yaml:8:13: a cycle: locals.self → locals.self
+      hint: remove one of these references
+    stack.yaml:6:12: a cycle: locals.one → locals.two → locals.one
+      hint: remove one of these references
     ");
 }
 
@@ -61,14 +61,14 @@ async fn unknown_local_gets_a_suggestion_and_is_reported_once() {
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:5:14: there is no local `nmae`
       hint: did you mean `name`?
-    stack.yaml:7:12: a local reads other locals by name
+    stack.yaml:7:12: a local must read other locals by name
       hint: write `locals.name`
     stack.yaml:6:13: `vars` has no `sise`
     ");
     let text = with_locals("locals:\n  labels: x\n  odd: ${{ 1 / 0 }}\n  other: ${{ locals.odd }}", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:6:12: division by zero
-      hint: look at the divisor first: `b == 0 ? 0 : a / b`
+      hint: check the divisor first: `b == 0 ? 0 : a / b`
     ");
     let text = with_locals("locals:\n  labels: x", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
@@ -82,8 +82,8 @@ async fn local_names_follow_the_rules_of_variables() {
     let text = with_locals("locals: {my-label: 1, in: 2}", "- {type: world_thing, name: a, config: {key: a}}");
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:4:10: `my-label` cannot be the name of a local
-      hint: an expression would read a subtraction; use `my_label`
-    stack.yaml:4:23: `in` is a word of expressions and no name of a local
+      hint: an expression would read `-` as subtraction: use `my_label`
+    stack.yaml:4:23: `in` is a keyword of expressions and cannot be the name of a local
       hint: choose another name
     ");
     let text = with_locals("locals: {label: '${{ resources.a.id }}'}", THING);

@@ -65,7 +65,7 @@ async fn cycle_of_other_stacks_of_the_run_is_reported() {
     story.apply(&maker("giver", "made", "1")).await;
     let stacks = [looker("taker", "made"), reads("x", "y"), reads("y", "x"), maker("giver", "made", "2")];
     let messages = story.errors(&run(&stacks)).await;
-    assert!(messages.contains("a loop: x@test → y@test → x@test"), "{messages}");
+    assert!(messages.contains("a cycle: x@test → y@test → x@test"), "{messages}");
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn stack_that_reads_the_stack_that_looks_it_up_is_reported() {
     let both = run(&[taker, giver]);
     insta::assert_snapshot!(story.errors(&both).await, @"
     stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `made`
-      hint: giver@test:api/world_thing.made makes it, and giver@test is planned after taker@test, which it reads: apply what makes it first, or let one of the two read nothing of the other
+      hint: giver@test:api/world_thing.made creates it, and giver@test is planned after taker@test, which it reads: apply giver@test first, or remove the references of one stack to the other
     ");
     // The hint works.
     story.options.components = keys(&["api"]);
@@ -165,10 +165,7 @@ async fn stacks_that_look_each_other_up_are_planned_in_the_given_order() {
     let told: Vec<_> = plan.notes.iter().map(|note| (note.code.as_str(), note.message.as_str())).collect();
     assert_eq!(
         told,
-        [(
-            "lookup_before_change",
-            "look/data.world_thing.it finds two@test:api/world_thing.made as it is before the change"
-        )]
+        [("lookup_before_change", "look/data.world_thing.it reads two@test:api/world_thing.made before its change")]
     );
     story.apply_plan(&plan).await.unwrap();
     assert!(story.plan(&both("2")).await.notes.is_empty());
@@ -337,7 +334,7 @@ async fn lookup_of_its_own_reader_in_another_stack_is_reported() {
         )
     };
     insta::assert_snapshot!(story.errors(&run(&[stack("one", "a", "b"), stack("two", "b", "a")])).await, @"
-    stack.yaml:7:35: api/data.world_thing.it looks at two@test:api/world_thing.made, which waits for what it finds
-      hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+    stack.yaml:7:35: api/data.world_thing.it looks up two@test:api/world_thing.made, which depends on the result
+      hint: each apply would change the result: look up another object, or read the resource's own attribute where the value is needed
     ");
 }

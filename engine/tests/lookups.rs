@@ -127,7 +127,7 @@ async fn lookup_result_may_have_more_fields_than_planned() {
         let story = Story::new();
         story.remote().seen.insert("made".to_owned(), seen(deep, fields));
         let report = story.apply_once(&text).await;
-        assert_eq!(report.failed[0].error, "the plan does not hold any more: `val` is another one than was planned");
+        assert_eq!(report.failed[0].error, "the plan is no longer valid: `val` differs from the planned value");
     }
 }
 
@@ -139,7 +139,7 @@ async fn lookup_result_that_differs_from_the_plan_fails_its_readers() {
     story.remote().seen.insert("made".to_owned(), seen.into_iter().collect());
     let report = story.apply_once(&text).await;
     assert_eq!(story.log(), ["create made"]);
-    assert_eq!(report.failed[0].error, "the plan does not hold any more: `val` is another one than was planned");
+    assert_eq!(report.failed[0].error, "the plan is no longer valid: `val` differs from the planned value");
 }
 
 #[tokio::test]
@@ -166,9 +166,9 @@ async fn missing_object_of_an_undeployed_component_is_reported_with_it() {
     story.options.components = keys(&["port"]);
     insta::assert_snapshot!(story.errors(text).await, @"
     stack.yaml:6:17: `port` depends on `area`, which is not deployed
-      hint: apply it first, or in one run: add `-c area`
+      hint: apply it first, or in the same run: add `-c area`
     stack.yaml:8:35: port/data.world_thing.table has no answer: there is no thing `table`
-      hint: `area`, which this component depends on, is not deployed: deploy it first, or in one run
+      hint: `area`, which this component depends on, is not deployed: deploy it first, or in the same run
     ");
     story.options.components = keys(&["area"]);
     story.apply(text).await;
@@ -181,7 +181,7 @@ async fn lookup_without_a_result_is_an_error_at_its_place() {
     let story = Story::new();
     insta::assert_snapshot!(story.errors(&looking_at("{key: nowhere}", "")).await, @"
     stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `nowhere`
-      hint: make it first; what this component makes itself stands in `dependsOn` of the lookup
+      hint: create it first; if this component creates it, add it to the lookup's `dependsOn`
     ");
 }
 
@@ -202,7 +202,7 @@ async fn lookup_errors_are_reported_together() {
     let text = text.replace("data.a.val", "data.c.val");
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:8:67: there is no lookup `c` in this component
-      hint: declared are: a, b
+      hint: declared: a, b
     ");
 }
 
@@ -335,8 +335,8 @@ async fn lookup_may_read_another_lookup() {
     assert_eq!(story.remote_value("user", "val"), "found".into());
     let looped = text.replace("resources.first.id", "data.far.val");
     insta::assert_snapshot!(story.errors(&looped).await, @"
-    stack.yaml:5:55: a loop: data.world_thing.far → data.world_thing.near → data.world_thing.far
-      hint: take one of these references away, or split a resource in two
+    stack.yaml:5:55: a cycle: data.world_thing.far → data.world_thing.near → data.world_thing.far
+      hint: remove one of these references, or split a resource in two
     ");
 }
 
@@ -375,12 +375,12 @@ async fn lookup_of_an_object_that_the_plan_deletes_is_refused() {
     story.apply(&text).await;
     // The object is replaced under another name.
     insta::assert_snapshot!(story.errors(&looking_at("{key: old}", &thing("new"))).await, @"
-    stack.yaml:5:31: demo@test:data.world_thing.it looks at an object that this plan removes: demo@test:world_thing.t
-      hint: look at what is there once the plan is applied, or take the lookup away
+    stack.yaml:5:31: demo@test:data.world_thing.it looks up an object that this plan removes: demo@test:world_thing.t
+      hint: look up an object that exists after the apply, or remove the lookup
     ");
     // The object is deleted.
     let messages = story.errors(&looking_at("{key: old}", "")).await;
-    assert!(messages.contains("looks at an object that this plan removes: demo@test:world_thing.t"), "{messages}");
+    assert!(messages.contains("looks up an object that this plan removes: demo@test:world_thing.t"), "{messages}");
     assert!(story.log().iter().all(|call| call.starts_with("create")));
     // Other objects may be looked up, and objects that stay or are recreated.
     for text in [
@@ -409,8 +409,8 @@ async fn lookup_of_its_own_reader_is_reported_with_its_place() {
     story.apply(&thing("").replace("VAL", "old")).await;
     assert_eq!(story.errors(&own).await, before);
     insta::assert_snapshot!(before, @"
-        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
-          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        stack.yaml:5:31: data.world_thing.it looks up world_thing.user, which depends on the result
+          hint: each apply would change the result: look up another object, or read the resource's own attribute where the value is needed
         ");
     // The same through another lookup and another resource.
     let far = own.replace("data.it.val", "data.far.val").replace(
@@ -419,8 +419,8 @@ async fn lookup_of_its_own_reader_is_reported_with_its_place() {
          - {type: world_thing, name: near, config: {key: near, val: '${{ data.it.val }}'}}\n",
     );
     insta::assert_snapshot!(story.errors(&far).await, @"
-        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
-          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        stack.yaml:5:31: data.world_thing.it looks up world_thing.user, which depends on the result
+          hint: each apply would change the result: look up another object, or read the resource's own attribute where the value is needed
         ");
     // A lookup of an object that does not read it is no cycle.
     story.apply(&looked("new")).await;
@@ -454,6 +454,6 @@ async fn lookup_of_a_reader_of_another_lookup_is_read_after_it() {
     // Two lookups of each other's readers are a cycle.
     for is_first in [true, false] {
         let told = story.errors(&text(is_first, "four").replace("key: there", "key: user")).await;
-        assert!(told.contains("which waits for what it finds"), "{told}");
+        assert!(told.contains("which depends on the result"), "{told}");
     }
 }

@@ -93,7 +93,7 @@ async fn occupied_destination_is_a_warning_and_source_is_undeclared() {
     assert_eq!(diagnostics[0].severity, terrace_engine::diagnostic::Severity::Warning);
     assert_eq!(
         diagnostics[0].message,
-        "world_thing.a cannot move to world_thing.b, which is recorded already: it counts as not declared"
+        "world_thing.a cannot move to world_thing.b, which has a row already: it counts as not declared"
     );
 }
 
@@ -269,10 +269,10 @@ async fn invalid_moves_are_reported_with_their_places() {
     );
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:7:142: `world_thing.p` moves twice
-      hint: what had an address has one now: remove one of the two
-    stack.yaml:7:58: moves go round in a loop: world_thing.p → world_thing.q → world_thing.p
-      hint: remove the one that leads back
-    stack.yaml:7:16: `world_thing.a` moved to `world_thing.b` and is declared still
+      hint: an object can move to only one address: remove one of the two moves
+    stack.yaml:7:58: the moves form a circle: world_thing.p → world_thing.q → world_thing.p
+      hint: remove the move that leads back
+    stack.yaml:7:16: `world_thing.a` moved to `world_thing.b` and is still declared
       hint: remove the declaration, or this item of `moved`
     ");
     let text = moved(
@@ -280,7 +280,7 @@ async fn invalid_moves_are_reported_with_their_places() {
         "{from: 'world_thing.e[\"x\"]', to: world_thing.f}",
     );
     insta::assert_snapshot!(story.errors(&text).await, @r#"
-    stack.yaml:6:16: `world_thing.e["x"]` moved to `world_thing.f` and is declared still
+    stack.yaml:6:16: `world_thing.e["x"]` moved to `world_thing.f` and is still declared
       hint: remove the instance, or this item of `moved`
     "#);
     let text = moved(
@@ -291,10 +291,10 @@ async fn invalid_moves_are_reported_with_their_places() {
     insta::assert_snapshot!(story.errors(&text).await, @r#"
     stack.yaml:6:35: a `world_thing` cannot become a `world_data`
       hint: keep the type in the new address
-    stack.yaml:6:65: a component and a resource cannot take each other's place: `x/`, `world_thing.b`
+    stack.yaml:6:65: a component cannot become a resource, nor a resource a component: `x/`, `world_thing.b`
       hint: name two components (`a/` and `b/`) or two resources
     stack.yaml:6:88: `nothing` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
-      hint: write `type.name`, `type.name["key"]` for one instance, `component/` before it or for all of one
+      hint: write `type.name`, `type.name["key"]` for one instance, or `component/` for a whole component; put `component/` before a resource of a component
     stack.yaml:6:143: `world_thing.x` moves to itself
       hint: remove this item
     stack.yaml:6:160: an item of `moved` needs `to`
@@ -328,14 +328,14 @@ async fn rename_without_moved_suggests_the_statement() {
     let messages = story.errors(&text("new")).await;
     insta::assert_snapshot!(messages, @r#"
     stack.yaml:5:31: demo@test:world_thing.new names the object that is recorded as demo@test:world_thing.old: key "a"
-      hint: say that it is the same one: `moved: [{from: 'world_thing.old', to: 'world_thing.new'}]`
+      hint: declare the move: `moved: [{from: 'world_thing.old', to: 'world_thing.new'}]`
     "#);
     let each =
         |key: &str| stack(&format!("- {{type: world_thing, name: old, forEach: [{key}], config: {{key: e, val: 1}}}}"));
     story.apply(&each("one")).await;
     insta::assert_snapshot!(story.errors(&each("two")).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.old["two"] names the object that is recorded as demo@test:world_thing.old["one"]: key "e"
-      hint: say that it is the same one: `moved: [{from: 'world_thing.old["one"]', to: 'world_thing.old["two"]'}]`
+      hint: declare the move: `moved: [{from: 'world_thing.old["one"]', to: 'world_thing.old["two"]'}]`
     "#);
     story.log();
     // A resource with another identity is a new one.
@@ -354,7 +354,7 @@ async fn name_freed_by_a_replacement_can_be_used_by_a_new_object() {
     let adopted = thing("b", "old", "adopt: ifExists,") + &thing("z", "new", "");
     insta::assert_snapshot!(story.errors(&stack(&adopted)).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.z: key "old"
-      hint: where each goes on with the object that it names, move the records first: `terrace state mv demo@test:world_thing.z world_thing.b`
+      hint: if each resource is to keep the object that it names, move the rows first: `terrace state mv demo@test:world_thing.z world_thing.b`
     "#);
     // A new object waits for the removal, with a reference or without.
     let made = thing("b", "old", "") + &thing("z", "new", "");

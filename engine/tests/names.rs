@@ -97,9 +97,9 @@ async fn rows_of_data_are_moved_to_the_resources_that_name_them() {
     let text = numbered("world_data", &["b", "c"]);
     insta::assert_snapshot!(story.errors(&text).await, @r#"
     stack.yaml:5:30: demo@test:world_data.f[0] names the object that is recorded as demo@test:world_data.f[1]: key "b"
-      hint: where each goes on with the object that it names, move the records first: `terrace state mv 'demo@test:world_data.f[0]' 'world_data.f["aside1"]'`, then `terrace state mv 'demo@test:world_data.f[1]' 'world_data.f[0]'`, then `terrace state mv 'demo@test:world_data.f[2]' 'world_data.f[1]'`
+      hint: if each resource is to keep the object that it names, move the rows first: `terrace state mv 'demo@test:world_data.f[0]' 'world_data.f["aside1"]'`, then `terrace state mv 'demo@test:world_data.f[1]' 'world_data.f[0]'`, then `terrace state mv 'demo@test:world_data.f[2]' 'world_data.f[1]'`
     stack.yaml:5:30: demo@test:world_data.f[1] names the object that is recorded as demo@test:world_data.f[2]: key "c"
-      hint: move the records as the error about world_data.f[0] says
+      hint: move the rows with the commands in the error about world_data.f[0]
     "#);
     assert!(follow_hints(&story, &text).await);
     assert_eq!(summary(&story.plan(&text).await), "o world_data.f[\"aside1\"] (its key is not in forEach any more)\n");
@@ -113,9 +113,9 @@ async fn rows_of_data_are_moved_to_the_resources_that_name_them() {
     let text = pair("world_data", "y", "x");
     insta::assert_snapshot!(story.errors(&text).await, @r#"
     stack.yaml:5:30: demo@test:world_data.a names the object that is recorded as demo@test:world_data.b: key "y"
-      hint: where each goes on with the object that it names, move the records first: `terrace state mv demo@test:world_data.a world_data.a_aside1`, then `terrace state mv demo@test:world_data.b world_data.a`, then `terrace state mv demo@test:world_data.a_aside1 world_data.b`
+      hint: if each resource is to keep the object that it names, move the rows first: `terrace state mv demo@test:world_data.a world_data.a_aside1`, then `terrace state mv demo@test:world_data.b world_data.a`, then `terrace state mv demo@test:world_data.a_aside1 world_data.b`
     stack.yaml:6:30: demo@test:world_data.b names the object that is recorded as demo@test:world_data.a: key "x"
-      hint: move the records as the error about world_data.a says
+      hint: move the rows with the commands in the error about world_data.a
     "#);
     assert!(follow_hints(&story, &text).await);
     story.apply(&text).await;
@@ -130,8 +130,8 @@ async fn target_is_refused_if_a_resource_outside_of_it_has_the_name() {
     story.log();
     story.options.targets = vec![(None, "world_thing.f[0]".parse().unwrap())];
     insta::assert_snapshot!(story.errors(&numbered("world_thing", &["b", "c"])).await, @"
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     stack.yaml:5:31: demo@test:world_thing.f[0] names the object that is recorded as demo@test:world_thing.f[1]
       hint: plan world_thing.f[1] too: without `--target`, `--exclude` and `-c` both are planned
     ");
@@ -216,7 +216,7 @@ async fn objects_that_swap_names_by_renames_are_refused() {
     story.log();
     insta::assert_snapshot!(story.errors(&named(&[("a", "b"), ("b", "a"), ("c", "c"), ("d", "d")])).await, @"
     stack.yaml:5:31: demo@test:world_named.a and demo@test:world_named.b cannot take each other's names: each new name is still in use when it is taken
-      hint: give world_named.a an unused name and apply; then give it the name that it shall have, and apply again
+      hint: give world_named.a an unused name and apply; then give it its final name, and apply again
     ");
     let ring = named(&[("a", "b"), ("b", "c"), ("c", "a"), ("d", "d")]);
     assert_eq!(story.errors(&ring).await.matches("cannot take").count(), 1);
@@ -236,8 +236,8 @@ async fn rename_to_the_name_of_a_recorded_object_is_refused_under_target() {
     story.apply(&named(&[("a", "a"), ("b", "b")])).await;
     story.options.targets = vec![(None, "world_named.a".parse().unwrap())];
     insta::assert_snapshot!(story.errors(&named(&[("a", "b"), ("b", "c")])).await, @"
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     stack.yaml:5:31: demo@test:world_named.a names the object that is recorded as demo@test:world_named.b
       hint: plan world_named.b too: without `--target`, `--exclude` and `-c` both are planned
     ");

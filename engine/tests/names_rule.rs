@@ -203,8 +203,11 @@ async fn pipelines_stay_if_a_key_is_taken() {
     story.apply(&pipelines(&[BEFORE[0], BEFORE[1], ("bc", "C")])).await;
     story.identified = known(&NOW);
     let errors = story.errors(&pipelines(&NOW)).await;
-    assert!(errors.contains("b/world_thing.p belongs to `bc`, and bc/world_thing.p is recorded already"), "{errors}");
-    assert!(errors.contains("`terrace state rm demo@test:b/world_thing.p` drops the row"), "{errors}");
+    assert!(errors.contains("b/world_thing.p belongs to `bc`, and bc/world_thing.p has a row already"), "{errors}");
+    assert!(
+        errors.contains("`terrace state rm demo@test:b/world_thing.p` forgets the row and keeps its object"),
+        "{errors}"
+    );
 }
 
 #[tokio::test]

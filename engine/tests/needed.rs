@@ -147,7 +147,7 @@ async fn owner_is_not_removed_while_an_object_belongs_to_it() {
     story.log();
     insta::assert_snapshot!(story.errors(&stack(&of(""))).await, @"
     stack.yaml:5:29: demo@test:world_thing.o would be deleted, and demo@test:world_box.b needs it
-      hint: keep world_thing.o, or have world_box.b name another in its place: the system keeps an attribute that is left out
+      hint: keep world_thing.o, or let world_box.b name another object: the system keeps an omitted attribute
     ");
     assert!(story.errors(&stack(&of(", owner: o"))).await.contains("world_thing.o would be deleted"));
     let other =

@@ -158,13 +158,13 @@ async fn missing_outputs_of_another_stack_get_suggestions() {
         result.push_str(&story.errors(&taker(path)).await);
     }
     insta::assert_snapshot!(result, @r#"
-    stack.yaml:5:61: there is no stack `givr@test` that was ever applied
+    stack.yaml:5:61: the stack `givr@test` was never applied
       hint: did you mean `giver`?
-    stack.yaml:5:61: component `apy` of giver@test is not there, or not deployed
+    stack.yaml:5:61: component `apy` of giver@test does not exist or is not deployed
       hint: did you mean `api`?
     stack.yaml:5:61: component `api` of giver@test has no output `idd`
       hint: did you mean `id`?
-    stack.yaml:5:61: there is no stack `giver@other` that was ever applied
+    stack.yaml:5:61: the stack `giver@other` was never applied
       hint: apply giver@other first, or plan both in one run
     stack.yaml:5:61: `stacks` is read as `stacks["name"].components["key"].outputs.name`
       hint: outputs of the stack itself: `stacks["name"].outputs.name`
@@ -176,8 +176,8 @@ async fn cycle_of_stacks_is_reported() {
     let story = Story::new();
     let back = giver("'${{ stacks[\"taker\"].outputs.x }}'");
     insta::assert_snapshot!(story.errors(&both(&taker(ID), &back)).await, @"
-    stack.yaml:5:61: a loop: taker@test → giver@test → taker@test
-      hint: stacks of one run are planned one after the other: let one of them read nothing of the other
+    stack.yaml:5:61: a cycle: taker@test → giver@test → taker@test
+      hint: stacks of one run are planned one after the other: remove the references of one stack to the other
     ");
 }
 

@@ -32,8 +32,8 @@ async fn object_of_another_instance_is_not_taken_for_the_first() {
     let story = Story::new();
     story.apply(&single("y")).await;
     insta::assert_snapshot!(story.errors(&repeated("x, y")).await, @r#"
-    stack.yaml:5:31: `world_thing.a` is recorded, and is the object of `world_thing.a["y"]` now
-      hint: say so: `moved: [{from: 'world_thing.a', to: 'world_thing.a["y"]'}]`
+    stack.yaml:5:31: `world_thing.a` has a row, and its object is `world_thing.a["y"]` now
+      hint: declare the move: `moved: [{from: 'world_thing.a', to: 'world_thing.a["y"]'}]`
     "#);
     let text = repeated("x, y") + "moved: [{from: world_thing.a, to: 'world_thing.a[\"y\"]'}]\n";
     story.log();
@@ -64,7 +64,7 @@ async fn resource_without_identity_is_the_first_or_only_instance() {
     story.apply(&named("p, q")).await;
     let (plan, diagnostics, _) = story.try_plan(&note("")).await;
     assert_eq!(plan.unwrap().stacks[0].counts().destroy, 2);
-    let message = "`world_note.n` had instances, and which of them it is now cannot be told: all are deleted";
+    let message = "`world_note.n` had instances, and it is unclear which of them it continues: all are deleted";
     assert_eq!(diagnostics[0].message, message);
     story.apply(&named("p")).await;
     assert_eq!(summary(&story.plan(&note("")).await), "> world_note.n from world_note.n[\"p\"]\n");

@@ -101,7 +101,7 @@ async fn request_is_known_only_in_blueprints_and_their_checks() {
         )
     };
     let told = Story::new().errors(&stack("request.latestEnriched")).await;
-    assert!(told.contains("`request` is known in blueprints only"), "{told}");
+    assert!(told.contains("`request` is available only in blueprints"), "{told}");
     let told = Story::new().errors(&stack("reqest")).await;
     assert!(!told.contains("request"), "{told}");
     let told = self::story("reqest.latestEnriched", None).errors(PRODUCT).await;

@@ -58,7 +58,7 @@ async fn stack_returns_to_the_state_after_an_operation() {
     let plan = rolled_back(&story, first).await;
     assert_eq!(
         summary(&plan),
-        "~ world_thing.a\n+ world_thing.b\n- world_thing.c (is not in what was recorded then)\n"
+        "~ world_thing.a\n+ world_thing.b\n- world_thing.c (is not in the state of that time)\n"
     );
     story.apply_plan(&plan).await.unwrap();
     let mut log = story.log();
@@ -168,8 +168,8 @@ async fn pruned_row_is_not_taken_for_an_absent_one() {
     assert_eq!(
         notes,
         [
-            "what demo@test:world_thing.a was then was pruned, so it stays as it is",
-            "what the outputs of demo@test were then was pruned, so they stay as they are",
+            "the earlier version of demo@test:world_thing.a was pruned, so it stays as it is",
+            "the earlier values of the outputs of demo@test were pruned, so they stay as they are",
         ]
     );
 }
@@ -182,5 +182,5 @@ async fn later_row_is_deleted_even_if_older_versions_were_pruned() {
     let second = story.apply(&things("val: 2", "")).await.operation;
     story.apply(&things("val: 2", B)).await;
     let plan = rolled_back(&story, second).await;
-    assert_eq!(summary(&plan), "- world_thing.b (is not in what was recorded then)\n");
+    assert_eq!(summary(&plan), "- world_thing.b (is not in the state of that time)\n");
 }

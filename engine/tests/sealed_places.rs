@@ -65,7 +65,7 @@ async fn value_in_the_clear_is_refused_under_a_key() {
     json["secret"] = "forged".into();
     forge(&story, Row { attributes: json.to_string(), ..a }).await;
     let output = refusal(&story, &stack(SECRETS)).await;
-    assert!(output.contains("in the clear although there is a state key"), "{output}");
+    assert!(output.contains("in clear text although there is a state key"), "{output}");
 }
 
 #[tokio::test]

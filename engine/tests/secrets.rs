@@ -309,8 +309,8 @@ async fn condition_must_not_read_sensitive_values() {
     };
     let mut story = Story::new();
     insta::assert_snapshot!(story.errors(&text("vars.t == \"hunter2\"")).await, @"
-    stack.yaml:9:44: `when` reads a sensitive value, and plans show whether it is true
-      hint: decide by what may be shown, and read the sensitive value where it is used
+    stack.yaml:9:44: `when` reads a sensitive value, but plans show its result
+      hint: decide by a value that may be shown, and read the sensitive value where it is used
     ");
     // An unknown value is refused too, even if it could be deferred.
     for allow_deferral in [false, true] {
@@ -434,8 +434,8 @@ async fn unstorable_secret_found_by_recovery_keeps_only_its_step_in_doubt() {
     story.seal = Arc::new(Seal::without_key(false));
     let output: Vec<String> = story.recover().await.iter().map(|it| format!("{} {}", it.address, it.found)).collect();
     insta::assert_snapshot!(output.join("\n"), @"
-    demo@test:x/world_thing.a the object is there, and a sensitive value of it cannot be stored: give a state key, or record it with `terrace apply --plaintext-secrets`
-    demo@test:x/world_thing.b it did not take effect
+    demo@test:x/world_thing.a the object exists, but a sensitive value of it cannot be stored: provide a state key, or record it with `terrace apply --plaintext-secrets`
+    demo@test:x/world_thing.b the step did not take effect
     ");
     assert!(!recorded(&story).await.contains("found"), "{}", recorded(&story).await);
     // A plan shows the step as in doubt if its apply could not store the secret either.

@@ -338,7 +338,7 @@ async fn search_for_unmanaged_objects_ends_after_a_minute() {
     let began = tokio::time::Instant::now();
     let told = story.destroy_errors(&stack(things)).await;
     assert_eq!(began.elapsed().as_secs(), 60);
-    let expected = "it cannot be told whether what demo@test describes and is not recorded is there: to ask for it takes longer than 60 s\n";
+    let expected = "cannot find out which objects of demo@test exist that are not in the state: the search takes longer than 60 s\n";
     assert!(told.contains(expected), "{told}");
 }
 
@@ -349,8 +349,8 @@ async fn unreachable_object_is_not_reported_as_gone() {
     let lost = Story::new();
     lost.fault("find a", Fault::Before(ErrorKind::PermissionDenied));
     insta::assert_snapshot!(lost.destroy_errors(&text).await, @"
-    stack.yaml:5:31: it cannot be told whether what demo@test describes and is not recorded is there: demo@test:world_thing.a cannot be looked for: find a: no
-      hint: let the identity that the instance of `world` is configured with do this, or configure another
+    stack.yaml:5:31: cannot find out which objects of demo@test exist that are not in the state: cannot look for demo@test:world_thing.a: find a: no
+      hint: grant this permission to the identity of the `world` instance, or configure another identity
     ");
     lost.fault("find a", Fault::Before(ErrorKind::NotFound));
     assert!(!lost.plan_destroy_of(&text).await.has_changes(), "the object does not exist");
@@ -359,7 +359,7 @@ async fn unreachable_object_is_not_reported_as_gone() {
     assert!(!lost.plan_destroy_of(&by_lookup).await.has_changes(), "its lookup has no result");
     lost.fault("look at other", Fault::Before(ErrorKind::PermissionDenied));
     insta::assert_snapshot!(lost.destroy_errors(&by_lookup).await, @"
-    stack.yaml:7:34: it cannot be told whether what demo@test describes and is not recorded is there: data.world_thing.it has no answer: look at other: no
-      hint: let the identity that the instance of `world` is configured with do this, or configure another
+    stack.yaml:7:34: cannot find out which objects of demo@test exist that are not in the state: data.world_thing.it has no answer: look at other: no
+      hint: grant this permission to the identity of the `world` instance, or configure another identity
     ");
 }

@@ -30,9 +30,9 @@ async fn dependencies_of_deferred_objects_are_not_deleted_yet() {
     - world_thing.alone (is not declared any more)
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
-    - world_thing.old is not removed yet: world_thing.b["x"] may stand on it
-    - world_thing.older is not removed yet: world_thing.old may stand on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
+    - world_thing.old is not removed yet: world_thing.b["x"] may depend on it
+    - world_thing.older is not removed yet: world_thing.old may depend on it
     "#);
     story.apply_once(&next).await;
     let mut log = story.log();
@@ -53,9 +53,9 @@ async fn deletions_wait_for_all_instances_and_components() {
     insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @r#"
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
-    - world_thing.old["p"] is not removed yet: world_thing.b["x"] may stand on it
-    - world_thing.old["q"] is not removed yet: world_thing.b["x"] may stand on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
+    - world_thing.old["p"] is not removed yet: world_thing.b["x"] may depend on it
+    - world_thing.old["q"] is not removed yet: world_thing.b["x"] may depend on it
     "#);
     let story = deferring();
     let of = |base: &str, depends: &str, each: &str| {
@@ -73,8 +73,8 @@ async fn deletions_wait_for_all_instances_and_components() {
     insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
     ~ top/world_thing.n
     --
-    - base/world_thing.o is not removed yet: top/world_thing.b["x"] may stand on it
-    ~ top/world_thing.b[*] which instances there are is known after top/world_thing.n
+    - base/world_thing.o is not removed yet: top/world_thing.b["x"] may depend on it
+    ~ top/world_thing.b[*] its instances are known after top/world_thing.n
     "#);
     story.apply_once(&next).await;
     assert_eq!(story.log(), ["update n"]);
@@ -107,8 +107,8 @@ async fn deletions_wait_in_renamed_components() {
     > core/world_thing.p from base/world_thing.p
     ~ top/world_thing.n
     --
-    - core/world_thing.o is not removed yet: top/world_thing.b["x"] may stand on it
-    ~ top/world_thing.b[*] which instances there are is known after top/world_thing.n
+    - core/world_thing.o is not removed yet: top/world_thing.b["x"] may depend on it
+    ~ top/world_thing.b[*] its instances are known after top/world_thing.n
     "#);
     story.apply_once(&next).await;
     assert_eq!(story.log(), ["update n"]);
@@ -127,8 +127,8 @@ async fn dependencies_of_deferred_objects_are_not_replaced() {
     story.log();
     let next = standing(&old.replace("key: old", "key: new"), "[z]", &format!("{UNKNOWN}, dependsOn: [old]"));
     insta::assert_snapshot!(story.errors(&next).await, @r#"
-    stack.yaml:5:31: `world_thing.old` would be replaced, and `world_thing.b["x"]`, which is deferred, may stand on it
-      hint: to replace it first, and leave the rest as it is: `terrace apply … --target 'world_thing.old'`
+    stack.yaml:5:31: `world_thing.old` would be replaced, and `world_thing.b["x"]`, which is deferred, may depend on it
+      hint: to replace only this resource first, run `terrace apply … --target 'world_thing.old'`
     "#);
     // The hint works.
     let mut targeted = story.beside();
@@ -147,7 +147,7 @@ async fn dependencies_of_deferred_objects_are_not_replaced() {
     -/+ world_note.old (must be replaced)
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    ~ world_thing.b[*] its instances are known after world_thing.n
     ");
 }
 
@@ -159,12 +159,12 @@ async fn nothing_is_created_in_place_of_a_deferred_object() {
     let next = standing(&old.replace("name: old", "name: other"), "[z]", UNKNOWN);
     insta::assert_snapshot!(story.errors(&next).await, @"
     stack.yaml:5:31: `world_thing.other` would be the object of `world_thing.old`, which is deferred
-      hint: leave it out until that one is planned: `--exclude 'world_thing.other'`
+      hint: exclude it until the deferred resource is planned: `--exclude 'world_thing.other'`
     ");
     let next = standing("- {type: world_thing, name: other, config: {key: b-x}}", "[z]", UNKNOWN);
     insta::assert_snapshot!(story.errors(&next).await, @r#"
     stack.yaml:5:31: `world_thing.other` would be the object of `world_thing.b["x"]`, which is deferred
-      hint: leave it out until that one is planned: `--exclude 'world_thing.other'`
+      hint: exclude it until the deferred resource is planned: `--exclude 'world_thing.other'`
     "#);
 }
 
@@ -176,14 +176,14 @@ async fn retained_data_is_not_reported_as_waiting() {
     insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @r#"
     ~ world_thing.n
     --
-    o world_data.old is not removed yet: world_thing.b["x"] may stand on it
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    o world_data.old is not removed yet: world_thing.b["x"] may depend on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
     "#);
     story.apply(&standing("", "[x]", "forEach: [x]")).await;
     insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @"
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    ~ world_thing.b[*] its instances are known after world_thing.n
     ");
 }
 
@@ -201,7 +201,7 @@ async fn step_in_doubt_of_a_deferred_resource_is_reported() {
       world_slow.b["x"]
       world_thing.n
     --
-    ~ world_slow.b[*] which instances there are is known after world_thing.n
+    ~ world_slow.b[*] its instances are known after world_thing.n
     "#);
     let doubts: Vec<_> = plan.changes().filter(|(_, change)| change.in_doubt.is_some()).collect();
     assert_eq!(doubts[0].1.address.to_string(), "world_slow.b[\"x\"]");
@@ -221,8 +221,8 @@ async fn deposed_object_stays_while_deferred_objects_may_depend_on_it() {
     insta::assert_snapshot!(both(&story.plan(&left).await), @r#"
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
-    - world_thing.old is not removed yet: world_thing.b["x"] may stand on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
+    - world_thing.old is not removed yet: world_thing.b["x"] may depend on it
     "#);
     story.apply_once(&left).await;
     assert_eq!(story.log(), ["update n"]);

@@ -45,7 +45,7 @@ async fn planned(story: &Story, text: &str) -> (String, Vec<String>) {
     (plan.map(|plan| summary(&plan)).unwrap_or_default(), messages)
 }
 
-const PARTIAL: &str = "Warning: only a part is planned: what was not named is left as it is";
+const PARTIAL: &str = "Warning: the plan is partial: all other resources stay as they are";
 
 #[tokio::test]
 async fn target_includes_only_its_dependencies() {
@@ -168,28 +168,28 @@ async fn unknown_targets_list_the_known_resources() {
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.aa"])).await, @"
     -: `--target world_thing.aa` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     ");
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.e[\"z\"]", "nowhere/"])).await, @r#"
     -: `--target world_thing.e["z"]` names no resource
       hint: did you mean `world_thing.e`?
     -: `--target nowhere/` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     "#);
     insta::assert_snapshot!(errors(excluding(&story, &["world_data.b"])).await, @"
     -: `--exclude world_data.b` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     ");
     insta::assert_snapshot!(errors(excluding(&story, &["world_thing.e[\"X\"]"])).await, @r#"
     -: `--exclude world_thing.e["X"]` names no resource
       hint: did you mean `world_thing.e["x"]`?
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     "#);
     // A declared instance without an object can be excluded.
     let more = abc().replace("[x, y]", "[x, y, z]");

@@ -84,7 +84,7 @@ async fn row_of_a_newer_version_is_an_error_with_both_versions() {
     story.apply(&stack("- {type: world_thing, name: a, config: {key: a, val: \"2\"}}")).await;
     story.remote().version = 1;
     insta::assert_snapshot!(story.errors(&stack(OLD)).await, @"
-    -: demo@test:world_thing.a was recorded with version 2 of `world_thing`, and this terrace knows version 1
+    -: demo@test:world_thing.a was recorded with version 2 of `world_thing`; this terrace knows version 1
       hint: use the terrace that recorded it, or a newer one
     ");
 }
@@ -151,14 +151,14 @@ async fn object_of_an_interrupted_step_is_recorded_in_the_new_version() {
 async fn interrupted_update_is_compared_in_the_new_version() {
     let two = OLD.replace("val: 1", "val: 2");
     for (fault, found, val) in [
-        (Fault::HangBefore, "it did not take effect", "\"val\":1"),
-        (Fault::HangAfter, "it took effect and is recorded now", "\"val\":\"2\""),
+        (Fault::HangBefore, "the step did not take effect", "\"val\":1"),
+        (Fault::HangAfter, "the step took effect and is recorded now", "\"val\":\"2\""),
     ] {
         let story = cut_off(OLD, &two, "update a", fault).await;
         assert_eq!(story.recover().await[0].found, found);
         let row = row(&story).await;
         assert!(row.attributes.contains(val), "{}", row.attributes);
-        assert_eq!(story.plan(&stack(NEW)).await.has_changes(), found != "it did not take effect");
+        assert_eq!(story.plan(&stack(NEW)).await.has_changes(), found != "the step did not take effect");
     }
 }
 
@@ -190,7 +190,7 @@ async fn step_of_a_newer_version_is_left_to_a_newer_terrace() {
     story.remote().version = 2;
     story.remote().asked.clear();
     let recovered = story.recover().await;
-    insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 3 of `world_thing`, and this terrace knows version 2; use the terrace that recorded it, or a newer one");
+    insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 3 of `world_thing`; this terrace knows version 2; use the terrace that recorded it, or a newer one");
     assert!(recovered[0].is_in_doubt && !story.remote().asked.iter().any(|asked| asked.starts_with("find")));
 }
 

@@ -38,7 +38,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// What a caller may do. Each scope includes those before it.
+/// Rights of a caller. Each scope includes the earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Read the state.
@@ -135,7 +135,7 @@ impl Caller {
     /// Checks that the caller may do the action with all of these resources.
     ///
     /// # Errors
-    /// When a scope is missing, or a resource is outside the limits. The answer names only what the call named.
+    /// When a scope is missing, or a resource is outside the limits. The answer contains only names from the call.
     pub(crate) fn check(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> Result<(), Refusal> {
         self.is_decided.store(true, Ordering::Relaxed);
         let stacks = resources.iter().filter_map(|resource| match resource {

@@ -27,8 +27,8 @@ pub(crate) struct ClaimHeartbeat {
 }
 
 impl ClaimHeartbeat {
-    /// Renews a claim in a task of its own, so that a slow store delays no other work. `cancel` is set on a
-    /// cancellation, and when the claim is lost: then the run records what it has done, and the new holder continues.
+    /// Renews a claim in a separate task, so that a slow store delays no other work. `cancel` is set on a
+    /// cancellation, and when the claim is lost: then the run records its results, and the new holder continues.
     pub(crate) fn of(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> Self {
         let lost = CancellationToken::new();
         let (shared, claim, cancel, gone) = (Arc::clone(shared), claim.clone(), cancel.clone(), lost.clone());

@@ -53,7 +53,7 @@ impl Shared {
         Ok(stacks)
     }
 
-    /// The newest scan of a stack; `None` if there is none.
+    /// The newest scan of a stack, if any.
     pub(crate) async fn newest_scan(&self, stack: &StackId) -> Result<Option<Scan>, StoreError> {
         let which =
             OperationFilter { kind: Some(KIND.to_owned()), stack: Some(stack.clone()), ..OperationFilter::newest(1) };

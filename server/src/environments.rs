@@ -1,4 +1,4 @@
-//! Environments of a server: what the engine needs for each. The caller builds them from configuration and providers.
+//! Environments of a server: the engine's inputs for each. The caller builds them from configuration and providers.
 
 use crate::request_context::NAME;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! Verification of tokens (JWT, RFC 7519) with the keys of an issuer (JWKS, RFC 7517), for callers of the server and of
-//! services beside it.
+//! other services, such as the role mapper.
 
 mod keys;
 mod signature;

@@ -4,7 +4,7 @@
 //! requests, one at a time for each component. If a process dies, another worker claims its requests again.
 //!
 //! Read in this order:
-//! - [`environments`]: what the engine needs for each environment
+//! - [`environments`]: the engine's inputs for each environment
 //! - `routes`: all paths; `listen` and [`tls`] accept connections
 //! - [`auth`]: scopes and limits of callers; [`audit`]: changes and refused calls; `precheck`, [`body`] and `object`:
 //!   reading of heads and bodies

@@ -43,7 +43,7 @@ impl Logbook {
         self.write(lines.map(|(level, message)| line(self.operation, level, phase, message)).collect()).await;
     }
 
-    /// Writes the last line of a stopped operation, with what was done before the stop.
+    /// Writes the last line of a stopped operation, with its results before the stop.
     pub(crate) async fn stopped(&self, end: &RequestEnd) {
         self.write(vec![end.stopped(self.operation)]).await;
     }

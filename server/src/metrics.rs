@@ -47,7 +47,7 @@ pub enum FiguresError {
 
 /// Collects the metrics of the whole process from this call on.
 ///
-/// The findings of a scan are shown until the scan after the next is due, whichever server makes it.
+/// The findings of a scan are shown until the scan after the next is due, on any server.
 ///
 /// # Errors
 /// When another part of the process collects metrics already.

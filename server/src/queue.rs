@@ -181,7 +181,7 @@ impl Request {
         }
     }
 
-    /// Digests of the request's meaning. Descriptors with the same meaning have the same digest, whatever their
+    /// Digests of the request's meaning. Descriptors with the same meaning have the same digest in any
     /// notation. With a state key the digest is keyed: sealed content of the body cannot be found by trying values.
     pub(crate) fn digests(&self, seal: Option<&Seal>) -> Digests {
         let canonical_text = self.canonical_text();
@@ -301,7 +301,7 @@ pub(crate) struct Judged {
     digests: Digests,
 }
 
-/// Checks the descriptor of a request. `read` returns what the request is about, or its errors.
+/// Checks the descriptor of a request. `read` returns the subject of the request, or its errors.
 ///
 /// # Errors
 /// As `read`, and when too many large descriptors are in work.
@@ -498,7 +498,7 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
 }
 
 /// Waits until there may be a request. One of the idle workers polls the store for all; when it finds a request,
-/// another one polls.
+/// another worker polls.
 async fn rest(shared: &Shared) {
     let pause = async {
         let _looks = shared.looking.lock().await;
@@ -516,7 +516,7 @@ pub(crate) const MOST_DEATHS: usize = 3;
 /// From this many dead servers on, a server runs only one such request at a time, so that it does not take others with
 /// it.
 const SUSPICIOUS: usize = 2;
-/// How long such a request waits while another one runs.
+/// Waiting time of such a request while another request runs.
 const SHORT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs a request, unless too many servers died of it. It waits while another suspicious request runs, and while large

@@ -65,7 +65,7 @@ impl Field {
 /// The field of a descriptor that names the component to act on.
 const TARGET: &str = "componentIdToProvision";
 
-/// For whom a descriptor is read.
+/// The reader of a descriptor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum By<'c> {
     /// A caller that needs this action: its limits apply.
@@ -193,21 +193,12 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// Applies the names in the store to the descriptor's objects.
-async fn keep_recorded_names(
-    descriptor: &mut Descriptor,
-    environment: &str,
-    store: &dyn ServerStore,
-) -> Result<(), Refusal> {
-    descriptor.keep_recorded_names(environment, store).await.map_err(|error| Refusal::Broken(error.to_string()))
-}
-
 impl<'a> RequestContext<'a> {
     /// Reads a descriptor whose plan no user reviews. For provisioning, it must list components: without any, the plan
     /// would remove everything.
     ///
-    /// When it is not valid for this purpose.
-    /// When it is wrong, for that purpose.
+    /// # Errors
+    /// When the descriptor is not valid for this purpose.
     pub(crate) async fn read(
         (worlds, store): (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
@@ -265,7 +256,7 @@ impl<'a> RequestContext<'a> {
             Some(name) => environment(worlds, Some(name), "environment", by)?,
             None => world_of(worlds, &descriptor, &sources, field, by)?,
         };
-        keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
+        descriptor.keep_recorded_names(&world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         // This check comes before any answer that depends on the configuration or the state.
         let consents = request.remove_data || !beside.allow_data_loss.is_empty();
@@ -349,7 +340,7 @@ impl<'a> RequestContext<'a> {
         let mut sources = Sources::default();
         let (mut descriptor, _) = parse(worlds, &mut sources, request, Purpose::Make, DESCRIPTOR)?;
         let world = world_of(worlds, &descriptor, &sources, DESCRIPTOR, by)?;
-        keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
+        descriptor.keep_recorded_names(&world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         by.check(false, &[Resource::Stack(&stack), named(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;

@@ -148,7 +148,7 @@ pub(crate) async fn carry_out(
             run.give_back().await;
             return None;
         }
-        // Waiting does not need a worker: another one claims the request after the back-off.
+        // Waiting does not need a worker: any worker claims the request after the back-off.
         Err(Failure::Held(held)) if run.may_wait().await => {
             // The request was readable, and the store answered.
             shared.unworkable.forget(claim.operation);

@@ -114,6 +114,8 @@ pub enum ServeError {
 pub(crate) struct Shared {
     pub(crate) worlds: Environments,
     pub(crate) store: Arc<dyn ServerStore>,
+    /// The same store, for callers that wait for an answer.
+    pub(crate) calls: Arc<dyn ServerStore>,
     pub(crate) nothing: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
     pub(crate) admission: Admission,
@@ -163,6 +165,7 @@ impl Server {
             worlds,
             audit: Audit::start(Arc::<dyn ServerStore>::clone(&store)),
             answering: TaskTracker::new(),
+            calls: Arc::clone(&store).for_calls(),
             store,
             nothing,
             admission: Admission::new(settings.auth.clone()).map_err(ServeError::Client)?,
@@ -189,7 +192,7 @@ impl Server {
             beside = Some((listener, routes));
         }
         let routes = routes::routes(&shared, pages, beside.is_none());
-        // Planning keeps a processor busy. It has threads of its own, so that the server can answer calls meanwhile.
+        // Planning keeps a processor busy. It has its own threads, so that the server can answer calls meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let abandon = CancellationToken::new();
         let start = |_| {

@@ -23,8 +23,8 @@ use terrace_engine::store::{
     Acquired, AskedRow, AuditEntry, AuditLink, AuditLog, AuditPage, Cancelled, Claimant, ComponentEntry, ComponentRead,
     ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
     NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim,
-    RequestEnd, RequestQueue, RequestRow, Row, RowStatus, Selection, StackSnapshot, StateStore, StepRow, StoreError,
-    StoreIdentity,
+    RequestEnd, RequestQueue, RequestRow, Row, RowStatus, Selection, ServerStore, StackSnapshot, StateStore, StepRow,
+    StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -430,6 +430,10 @@ impl AuditLog for MemoryStore {
 
 #[async_trait]
 impl RequestQueue for MemoryStore {
+    fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore> {
+        self
+    }
+
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         self.change(|state, now| state.enqueue(request, most, now))
     }

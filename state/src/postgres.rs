@@ -1,9 +1,9 @@
 //! Store in a PostgreSQL database, for processes on many machines at once.
 //!
-//! Every call is one transaction on a connection of its own; a retry starts another one. The last statement is sent
+//! Every call is one transaction on its own connection; a retry starts a new transaction. The last statement is sent
 //! together with `COMMIT` ([`session`]). Reads see one snapshot (REPEATABLE READ). Writes are READ COMMITTED, and lock
-//! what they touch before they read it, in one order for all ([`lock`]). A transaction that waited sees the writes of
-//! the other one; there are no deadlocks and no retries. SERIALIZABLE would promise the same, but its refusals grow
+//! their rows before they read them, all in the same order ([`lock`]). A transaction that waited sees the writes of
+//! the other transaction; there are no deadlocks and no retries. SERIALIZABLE would promise the same, but its refusals grow
 //! with the work in flight: small tables are read as a whole, so that unrelated stacks would refuse each other. If the
 //! server still refuses a transaction because another program or version locks differently, the store retries a few
 //! times.
@@ -11,7 +11,7 @@
 //! The time is that of the database (`clock_timestamp()`, read when everything is locked), because the clocks of
 //! machines differ. Leases end only by expiry.
 //!
-//! The store runs on a thread of its own. So leases are renewed even if the caller's threads are busy, and a commit
+//! The store runs on its own thread. So leases are renewed even if the caller's threads are busy, and a commit
 //! continues when its caller stops waiting.
 //!
 //! The store waits for a server that restarts ([`server`]): it repeats uncommitted work, and looks up whether an
@@ -117,7 +117,7 @@ async fn store(url: &PostgresUrl, access: Access, clock: &Arc<dyn Clock>) -> Res
         })
         .await?;
     let identity = found.map(|id| StoreIdentity { id, url: server.url.clone() });
-    Ok(identity.map(|identity| PostgresStore { server, identity, access }))
+    Ok(identity.map(|identity| PostgresStore { server: Arc::new(server), identity, access, line: Line::Work }))
 }
 
 /// The format of a database; 0 if it has no store yet.
@@ -171,9 +171,11 @@ pub(crate) async fn damage(url: &PostgresUrl) -> Result<Option<String>, StoreErr
 
 /// A store in a PostgreSQL database.
 struct PostgresStore {
-    server: Server,
+    server: Arc<Server>,
     identity: StoreIdentity,
     access: Access,
+    /// The line of reads that have none of their own.
+    line: Line,
 }
 
 impl PostgresStore {
@@ -238,20 +240,20 @@ impl StateStore for PostgresStore {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.read(Line::Work, Purpose::Look, |session, context| Box::pin(context.now(session))).await
+        self.read(self.line, Purpose::Look, |session, context| Box::pin(context.now(session))).await
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(read::stacks(session))).await
+        self.read(self.line, Purpose::Look, |session, _| Box::pin(read::stacks(session))).await
     }
 
     async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(read::known_stacks(session))).await
+        self.read(self.line, Purpose::Look, |session, _| Box::pin(read::known_stacks(session))).await
     }
 
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.read(Line::Work, Purpose::Look, move |session, _| {
+        self.read(self.line, Purpose::Look, move |session, _| {
             Box::pin(async move { read::rows(session, &stack, &selection).await })
         })
         .await
@@ -259,7 +261,7 @@ impl StateStore for PostgresStore {
 
     async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError> {
         let environment = environment.to_owned();
-        self.read(Line::Work, Purpose::Look, move |session, _| {
+        self.read(self.line, Purpose::Look, move |session, _| {
             Box::pin(async move { read::retained_rows(session, &environment).await })
         })
         .await
@@ -267,7 +269,7 @@ impl StateStore for PostgresStore {
 
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         let stack = stack.clone();
-        self.read(Line::Work, Purpose::Look, move |session, _| {
+        self.read(self.line, Purpose::Look, move |session, _| {
             Box::pin(async move { read::components(session, &stack).await })
         })
         .await
@@ -279,7 +281,7 @@ impl StateStore for PostgresStore {
         components: &BTreeSet<String>,
     ) -> Result<Vec<ComponentRead>, StoreError> {
         let (stack, keys) = (stack.clone(), components.clone());
-        self.read(Line::Work, Purpose::Read, move |session, _| {
+        self.read(self.line, Purpose::Read, move |session, _| {
             Box::pin(async move { read::component_reads(session, &stack, &keys).await })
         })
         .await
@@ -287,7 +289,7 @@ impl StateStore for PostgresStore {
 
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         let (environment, of) = (environment.to_owned(), of.clone());
-        self.read(Line::Work, Purpose::Look, move |session, _| {
+        self.read(self.line, Purpose::Look, move |session, _| {
             Box::pin(async move { read::owners(session, &environment, &of).await })
         })
         .await
@@ -295,7 +297,7 @@ impl StateStore for PostgresStore {
 
     async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.read(Line::Work, Purpose::Look, move |session, context| {
+        self.read(self.line, Purpose::Look, move |session, context| {
             Box::pin(async move { journal::open_intents(session, context, &stack, &selection).await })
         })
         .await
@@ -303,7 +305,7 @@ impl StateStore for PostgresStore {
 
     async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
         let (stack, address) = (stack.clone(), address.clone());
-        self.read(Line::Work, Purpose::Read, move |session, _| {
+        self.read(self.line, Purpose::Read, move |session, _| {
             Box::pin(async move { read::history(session, &stack, &address).await })
         })
         .await
@@ -311,7 +313,7 @@ impl StateStore for PostgresStore {
 
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         let stack = stack.cloned();
-        self.read(Line::Work, Purpose::Read, move |session, _| {
+        self.read(self.line, Purpose::Read, move |session, _| {
             session.wait_long();
             Box::pin(read::snapshot(session, stack, with_history))
         })
@@ -340,7 +342,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
-        self.read(Line::Work, Purpose::Read, |session, context| {
+        self.read(self.line, Purpose::Read, |session, context| {
             Box::pin(async move { lease::held(session, context.now(session).await?).await })
         })
         .await
@@ -367,18 +369,18 @@ impl StateStore for PostgresStore {
 
     async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
         let which = which.clone();
-        self.read(Line::Work, Purpose::Read, move |session, context| {
+        self.read(self.line, Purpose::Read, move |session, context| {
             Box::pin(journal::operations(session, context, which))
         })
         .await
     }
 
     async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(Line::Work, Purpose::Read, |session, context| Box::pin(journal::unended(session, context))).await
+        self.read(self.line, Purpose::Read, |session, context| Box::pin(journal::unended(session, context))).await
     }
 
     async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
-        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::ids(session, within.clone(), limit)))
+        self.read(self.line, Purpose::Look, move |session, _| Box::pin(journal::ids(session, within.clone(), limit)))
             .await
     }
 
@@ -388,7 +390,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
-        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::logs(session, id, after))).await
+        self.read(self.line, Purpose::Look, move |session, _| Box::pin(journal::logs(session, id, after))).await
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
@@ -406,7 +408,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        let now = self.read(Line::Work, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
+        let now = self.read(self.line, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
         let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
         let mut pruned = Pruned::default();
         for part in [Part::Versions, Part::ComponentVersions, Part::Operations] {
@@ -429,7 +431,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::is_spent(session, plan))).await
+        self.read(self.line, Purpose::Look, move |session, _| Box::pin(journal::is_spent(session, plan))).await
     }
 }
 
@@ -443,11 +445,11 @@ impl AuditLog for PostgresStore {
     }
 
     async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
-        self.read(Line::Work, Purpose::Read, move |session, _| Box::pin(audit::page(session, after, limit))).await
+        self.read(self.line, Purpose::Read, move |session, _| Box::pin(audit::page(session, after, limit))).await
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        let now = self.read(Line::Work, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
+        let now = self.read(self.line, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
         let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
         let end = self.audited(0, 0).await?.head.map_or(0, |head| head.number);
         let mut pruned = 0;
@@ -465,6 +467,11 @@ impl AuditLog for PostgresStore {
 
 #[async_trait]
 impl RequestQueue for PostgresStore {
+    fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore> {
+        let (server, identity) = (Arc::clone(&self.server), self.identity.clone());
+        Arc::new(Self { server, identity, access: self.access, line: Line::Call })
+    }
+
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         self.write(Line::Call, Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
             Box::pin(request::enqueue(session, context, request, *most))
@@ -516,7 +523,7 @@ impl RequestQueue for PostgresStore {
     }
 
     async fn waiting(&self) -> Result<usize, StoreError> {
-        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(request::waiting(session))).await
+        self.read(self.line, Purpose::Look, |session, _| Box::pin(request::waiting(session))).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
@@ -533,7 +540,7 @@ impl RequestQueue for PostgresStore {
     }
 
     async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
-        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(request::asked(session))).await
+        self.read(self.line, Purpose::Look, |session, _| Box::pin(request::asked(session))).await
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {

@@ -1,6 +1,6 @@
 //! Store in a SQLite file.
 //!
-//! One connection writes, on a thread of its own, in immediate transactions that are durable when they return. A few
+//! One connection writes, on its own thread, in immediate transactions that are durable when they return. A few
 //! others read, each call in one snapshot, and never wait for a sync. Several processes may use one file.
 //!
 //! Read [`commit`] for transactions, [`write`] and [`read`] for rows, [`lease`] for the rights of writers.
@@ -47,7 +47,7 @@ use terrace_engine::store::{
     Acquired, AskedRow, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
     HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
     OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
-    Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 use worker::{Turn, Workers};
@@ -119,7 +119,7 @@ pub(crate) struct SqliteStore {
 enum Writer {
     /// Not at all: the store was opened for reading.
     None,
-    /// On a thread of its own, into a file.
+    /// On its own thread, into a file.
     Own(Workers, Arc<FileIdentity>),
     /// On the reader's thread: a database in memory has only one connection.
     TheReader,
@@ -445,6 +445,10 @@ impl AuditLog for SqliteStore {
 
 #[async_trait]
 impl RequestQueue for SqliteStore {
+    fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore> {
+        self
+    }
+
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         let request = request.clone();
         self.write_first(move |transaction, context| request::enqueue(transaction, context, &request, most)).await

@@ -32,7 +32,7 @@ fn not_a_word(what: &dyn Display) -> String {
     format!("`{what}` is not a single word")
 }
 
-/// An access list as two columns: the principals, and the fields beside them if there are any.
+/// An access list as two columns: the principals, and the further fields, if any.
 pub(crate) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), String> {
     let Some(Access { principals, fields }) = access else { return Ok((None, None)) };
     let principals = serde_json::to_string(principals).map_err(|error| error.to_string())?;

@@ -435,9 +435,9 @@ def what_is_wrong_is_told_with_its_place_before_any_call():
         ("      allowAggregations: true\n", "      selectByPk: shop_orders_0_graph_by_pk\n", ["cannot be served: a view has no primary key", "data-product.yaml:"]),
         ("allowAggregations", "selectStream: shop_orders_0_graph_stream\n      allowAggregations", ["cannot be served: Snowflake streams no rows", "data-product.yaml:"]),
         ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: []", ["depends on exactly one other output port"]),
-        ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: [urn:dmb:cmp:shop:orders:0:gone]", ["is no component of this product"]),
+        ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: [urn:dmb:cmp:shop:orders:0:gone]", ["is not a component of this product"]),
         ("      customTableName: shop_orders_0_graph_orders\n", "", ["customTableName"]),
-        ("name: Orders", "name: Órders", ["make no name of GraphQL"]),
+        ("name: Orders", "name: Órders", ["give no valid GraphQL name"]),
     ]
     world = World()
     whole = (world.folder / PRODUCT).read_text()

@@ -30,7 +30,8 @@ fn access_list_is_planned_and_applied_alone() {
     project.run(["acl", "show", "prot"]).with_code(1).says("did you mean `port`?");
     // A name without a kind is a group: the user with the same name would lose access.
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:bob"]).done();
-    plan.says("`ada` is read as a group, and `user:ada`, who has access now").says("did you mean `user:ada`?");
+    plan.says("`ada` is read as a group, and `user:ada`, which has access now, is not in the request");
+    plan.says("did you mean `user:ada`?");
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:ada"]).done();
     assert!(!plan.stderr.contains("read as a group"), "{plan}");
     // `acl set` does the same.
@@ -54,7 +55,7 @@ fn access_list_is_planned_and_applied_alone() {
     project.write("blueprints/port.yaml", blueprint.replacen("resources:\n", more, 1));
     project.run(["plan", "stack.yaml", "--out", "saved"]).done();
     project.run(["acl", "set", "stack.yaml", "port", "user:dan", "--auto-approve"]).done();
-    project.run(["apply", "saved"]).with_code(4).says("who has access");
+    project.run(["apply", "saved"]).with_code(4).says("the access list of `port` of demo@local changed");
     assert!(project.read("acl.txt").contains("user:dan") && !project.has("more.txt"));
 }
 
@@ -78,7 +79,7 @@ fn access_fields_are_granted_with_the_principals() {
     crate::schemas::assert_is("acl", &told);
     assert_eq!(told["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
     let shown = project.run(["acl", "show", "port"]).done();
-    assert_eq!(shown.stdout, "user:ada\n\nSaid beside:\n  days = \"30\"\n  why = \"a=b\"\n");
+    assert_eq!(shown.stdout, "user:ada\n\nFields:\n  days = \"30\"\n  why = \"a=b\"\n");
     // Fields are exported with the principals, and a later list without fields drops them.
     let exported = project.run(["state", "export"]).done().stdout;
     assert!(exported.contains("\"accessFields\""), "{exported}");
@@ -86,9 +87,10 @@ fn access_fields_are_granted_with_the_principals() {
     plan.says("~ local_file.acl");
     project.run(set).done();
     assert_eq!(project.read("acl.txt"), r#"{"fields":{},"principals":["user:ada"]}"#);
-    for (wrong, expected) in
-        [("days", "`days` of the access list has no name or no `=`"), ("=7", "`=7` of the access is no")]
-    {
+    for (wrong, expected) in [
+        ("days", "the field `days` of the access list has no name or no `=`"),
+        ("=7", "the field `=7` of the access list has no name or no `=`"),
+    ] {
         project.run(set.into_iter().chain(["--field", wrong])).with_code(1).says(expected);
     }
     project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).says("is given twice");

@@ -62,8 +62,8 @@ fn table_whose_adoption_would_lose_data_is_refused() {
      8 │         name: table
        ·               ─────
        ╰────
-      help: `terrace import demo@local:area/sqlite_table.table shop.db/DEMO` records it as it is; `adopt: ifExists` takes
-            over whatever is there
+      help: `terrace import demo@local:area/sqlite_table.table shop.db/DEMO` records it as it is; `adopt: ifExists` adopts
+            any existing object
     ");
 }
 
@@ -121,8 +121,8 @@ fn destroy_keeps_unmanaged_objects_that_differ() {
 
     not_ours
 
-      ⚠ demo@local:local_file.f exists, but is not in the state, and it differs from its description (`content`, `sha256`, `size`): it
-      │ stays
+      ⚠ demo@local:local_file.f exists, but is not in the state, and it differs from its description (`content`, `sha256`,
+      │ `size`): it stays
       help: if it belongs to this stack, run `terrace import demo@local:local_file.f notes.txt`, then destroy
     ");
     assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));

@@ -181,7 +181,7 @@ fn objects_with_other_consumers_stay_and_the_consumers_are_named() {
     world.stand_in.connect(&json!({"name": "theirs", "sourceId": source, "destinationId": destination}));
     let ran = world.run(["destroy", PRODUCT, "--auto-approve"]);
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("connections of others use it: `theirs`");
+    ran.says("is still used by other connections: `theirs`");
     assert_eq!(world.stand_in.inventory(), ["connection theirs", "destination Snowflake", "source Public Places CSV"]);
     world.stand_in.remove(&world.id("theirs"));
     world.run(["destroy", PRODUCT, "--auto-approve"]).done();
@@ -215,9 +215,10 @@ fn error_is_reported_at_its_line_before_any_call() {
         "name: Public Places CSV <> Snowflake",
         "name: Towns\n          schedule: {type: cron, cron: \"* * * * *\"}",
     );
-    world.plan().with_code(1).says("is no schedule of");
+    world.plan().with_code(1).says("`* * * * *` is not a valid").says("it has 5 fields, not six or seven");
     world.project.edit(PRODUCT, "{type: cron, cron: \"* * * * *\"}", "{type: manual}");
     world.stand_in.remove_workspace(WORKSPACE);
-    world.plan().with_code(1).says("there is no workspace");
+    let refused = world.plan().with_code(1);
+    refused.says(&format!("`{WORKSPACE}` not found, or the instance's principal may not see it"));
     assert!(world.stand_in.take_writes().is_empty());
 }

@@ -74,7 +74,7 @@ fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
     --- stderr
     wrong_type
 
-      × `path` of `local_file` must be text, found a list
+      × `path` of `local_file` has to be text, and is a list
        ╭─[stack.yaml:5:42]
      5 │   - {type: local_file, name: a, config: {path: [a], content: b}}
        ·                                          ────
@@ -205,7 +205,7 @@ fn cycle_is_printed_with_the_place_of_each_edge() {
     --- stderr
     reference_cycle
 
-      × a loop: local_value.a → local_value.c → local_value.b → local_value.a
+      × a cycle: local_value.a → local_value.c → local_value.b → local_value.a
        ╭─[stack.yaml:5:55]
      5 │   - {type: local_value, name: a, config: {input: '${{ resources.c.output }}'}}
        ·                                                       ─────────┬────────
@@ -228,7 +228,7 @@ fn cycle_is_printed_with_the_place_of_each_edge() {
     --- stderr
     reference_cycle
 
-      × a loop: local_value.a → local_value.a
+      × a cycle: local_value.a → local_value.a
        ╭─[stack.yaml:5:55]
      5 │   - {type: local_value, name: a, config: {input: '${{ resources.a.id }}'}}
        ·                                                       ───────┬──────

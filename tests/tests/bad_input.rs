@@ -165,7 +165,7 @@ fn duplicate_key_is_shown_with_both_places() {
     --- stderr
     duplicate_key
 
-      × the key `resources` stands twice in one map
+      × the key `resources` appears twice in one map
        ╭─[stack.yaml:4:1]
      4 │ resources: []
        · ────┬────

@@ -98,7 +98,7 @@ fn emptied_state_is_damaged_and_not_initialized_again() {
     --- stderr
     error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; to start again, remove it
     ");
-    project.run(["doctor"]).with_code(1).says("state.db is damaged, it is empty: restore it from a backup");
+    project.run(["doctor"]).with_code(1).says("state.db is damaged: it is empty; restore it from a backup");
     for words in [&["recover"] as &[&str], &["state", "list"], &["destroy", "demo@local", "--auto-approve"]] {
         project.run(words.iter().copied()).with_code(1).says("it is empty");
     }

@@ -239,7 +239,7 @@ fn test_that_cannot_be_rewritten_is_left_unchanged() {
     let project = with_page();
     let test = "{apiVersion: terrace.dev/v1, kind: BlueprintTest, cases: [{name: a, component: {blueprint: page}}]}\n";
     project.write("blueprints/page.test.yaml", test);
-    project.run(["blueprints", "test", "--accept"]).with_code(1).says("on a line of its own");
+    project.run(["blueprints", "test", "--accept"]).with_code(1).says("write each field of a case on a separate line");
     assert_eq!(project.read("blueprints/page.test.yaml"), test);
 }
 
@@ -350,8 +350,8 @@ fn new_blueprint_replaces_no_file() {
     let project = Project::new();
     project.run(["blueprints", "new", "report"]).done();
     let before = project.all_files();
-    project.run(["blueprints", "new", "report"]).with_code(1).says("the blueprint `report` already");
-    project.run(["blueprints", "new", "storage"]).with_code(1).says("the blueprint `storage` already");
+    project.run(["blueprints", "new", "report"]).with_code(1).says("the blueprint `report` exists already");
+    project.run(["blueprints", "new", "storage"]).with_code(1).says("the blueprint `storage` exists already");
     project.run(["blueprints", "new", "../x"]).with_code(1).says("small letters, digits and dashes");
     project.run(["blueprints", "new", "x", "--from", "local_fil"]).with_code(1).says("did you mean `local_file`?");
     project.run(["blueprints", "new", "x", "--from", "storag"]).with_code(1).says("did you mean `storage`?");

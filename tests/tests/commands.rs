@@ -358,7 +358,7 @@ fn lifecycle_of_a_blueprint_is_checked_without_a_descriptor() {
 
     reference_cycle
 
-      × a loop: sample/local_file.note → sample/local_file.note
+      × a cycle: sample/local_file.note → sample/local_file.note
        ╭─[blueprints/note.yaml:7:100]
      7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
        ·                                                                                                    ────┬───

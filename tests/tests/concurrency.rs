@@ -52,7 +52,7 @@ fn plan_during_an_apply_does_not_wait() {
     project.run(["plan", "stack.yaml", "--lock-timeout", "0s"]).done();
     project.run(["leases", "list"]).done().says("tester@");
     let nothing = project.run(["recover"]).done();
-    nothing.says("Nothing to recover now: tester@").says(" is at work on demo@local under a lease until ");
+    nothing.says("Nothing to recover now: tester@").says(" works on demo@local under a lease until ");
     project.run(["operations", "list"]).done().says("running");
     project.open_gate("gate");
     first.finish().done();
@@ -91,7 +91,7 @@ fn destroy_during_an_apply_waits_and_removes_its_objects() {
     second.until_told("are held by");
     project.open_gate("gate");
     first.finish().done();
-    second.finish().done().says("somebody was at work on this: planning again").says("1 destroyed");
+    second.finish().done().says("another operation worked on the same resources: planning again").says("1 destroyed");
     assert!(!project.has("log"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
 }

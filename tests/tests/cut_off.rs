@@ -25,7 +25,7 @@ fn interrupted_resource_is_not_changed_by_state_commands() {
         ];
         for words in by_hand {
             let refused = project.run(words.iter().copied()).with_code(4);
-            refused.says("local_command.thing has a step that was cut off").says("`terrace recover`");
+            refused.says("local_command.thing has an interrupted step").says("`terrace recover`");
         }
         assert_eq!(recorded(&project), before, "{moment}");
         project.run(["recover"]).done();
@@ -76,7 +76,7 @@ fn import_onto_an_interrupted_creation_is_refused() {
     let project = killed_at_a_lock();
     Connection::open(project.path("shop.db")).unwrap().execute_batch("CREATE TABLE T (A INTEGER)").unwrap();
     let refused = project.run(["import", "sqlite_table.t", "shop.db/T"]).with_code(4);
-    refused.says("sqlite_table.t has a step that was cut off");
+    refused.says("sqlite_table.t has an interrupted step");
     assert_eq!(project.run(["state", "list"]).done().stdout, "sqlite_table.t (in doubt)\n");
 }
 
@@ -87,7 +87,7 @@ fn state_import_onto_an_interrupted_creation_is_refused() {
     let elsewhere = |words: &[&str]| project.run(other.into_iter().chain(words.iter().copied()));
     elsewhere(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
     elsewhere(&["state", "export", "--out", "state.json"]).done();
-    project.run(["state", "import", "state.json"]).with_code(4).says("sqlite_table.t has a step that was cut off");
+    project.run(["state", "import", "state.json"]).with_code(4).says("sqlite_table.t has an interrupted step");
 }
 
 const TABLE: &str = r#"resources:
@@ -242,7 +242,8 @@ fn two_steps_of_one_address_are_reported_and_resolved_separately() {
     assert!(lines.contains(&"demo@local:local_command.thing"), "{asked}");
     // Without a key the verdict is about the current object.
     let tainted = project.run(["recover", "--tainted", "local_command.thing"]).with_code(1);
-    tainted.says("demo@local:local_command.thing: recorded as half-made").says("1 step is still in doubt");
+    tainted.says("demo@local:local_command.thing: its row is tainted, the next apply replaces the object");
+    tainted.says("1 step is still in doubt");
     let left = project.run(["state", "list"]).done().stdout;
     assert!(left.contains("local_command.thing (tainted)"), "{left}");
     project.run(["recover", "--absent", deposed]).done().says(&format!("{deposed}: its row is dropped"));

@@ -81,7 +81,7 @@ fn saved_plan_without_consent_says_how_to_plan_again() {
     let project = filled();
     project.write_stack(&(stack("", ONE, "one") + &format!("columns: {ONE}\n")));
     let planned = project.run(["plan", "stack.yaml", "--out", "my plan"]).done();
-    planned.says("saved the plan: `terrace apply 'my plan'` refuses it, for data would be lost");
+    planned.says("saved the plan: `terrace apply 'my plan'` refuses it, because data would be lost");
     planned.says("plan again with `--allow-data-loss=sqlite_table.table`, or everywhere with `--allow-data-loss`");
     project.run(["apply", "my plan"]).with_code(4);
     let planned =

@@ -136,7 +136,7 @@ fn externally_changed_workflow_stops_the_plan() {
     let _ = world.stand_in.take_seen();
     let plan = world.apply();
     assert_ne!(plan.code, 0, "{plan}");
-    plan.says("the job is not as terrace left it");
+    plan.says("the job was changed outside terrace, and `override` is false");
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
     world.project.edit(PRODUCT, "override: false", "override: true");
     world.apply().done();
@@ -210,18 +210,18 @@ fn changed_git_token_is_sent_and_none_is_stored() {
 #[test]
 fn invalid_product_is_reported_before_any_write() {
     for (old, new, says) in [
-        ("cronExpression: \"0 0 6 * * ?\"", "cronExpression: \"0 0 6 * *\"", "is no expression of Quartz"),
-        ("devGroup: group:dev", "devGroup: group:nobody", "there is no group `nobody`"),
+        ("cronExpression: \"0 0 6 * * ?\"", "cronExpression: \"0 0 6 * *\"", "`0 0 6 * *` is not a Quartz expression"),
+        ("devGroup: group:dev", "devGroup: group:nobody", "group `nobody` not found"),
         (
             "workspace: shop\n        repoPath: shop_0/nightly",
             "workspace: other\n        repoPath: shop_0/nightly",
-            "the workspace `other` is no URL",
+            "the workspace `other` is not a URL",
         ),
-        ("minWorkers: 1", "minWorkers: 9", "the least number of workers is more than the most"),
-        ("sqlWarehouseName: wh", "sqlWarehouseName: nothing", "there is no SQL warehouse `nothing`"),
+        ("minWorkers: 1", "minWorkers: 9", "`minWorkers` is greater than `maxWorkers`"),
+        ("sqlWarehouseName: wh", "sqlWarehouseName: nothing", "SQL warehouse `nothing` not found"),
         ("name: price, dataType: DECIMAL", "name: prize, dataType: DECIMAL", "has no column `prize`"),
-        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "is of another type in `main.raw.orders`"),
-        ("runAsPrincipalName: runner", "runAsPrincipalName: nobody", "there is no service principal `nobody`"),
+        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "the type INT instead of DATE in `main.raw.orders`"),
+        ("runAsPrincipalName: runner", "runAsPrincipalName: nobody", "service principal `nobody` not found"),
     ] {
         let world = World::new();
         world.project.edit(PRODUCT, old, new);
@@ -260,7 +260,9 @@ fn doctor_checks_a_configured_workspace_and_its_rights() {
     well.says("ok    provider databricks of there: it answers, and has all server-wide rights");
     stand_in.entitle("terrace@example.com", &[]);
     let lacking = doctor(stand_in.url(), "secret").done();
-    lacking.says("warn  provider databricks of there: it answers, but may not make jobs and pipelines with clusters");
+    lacking.says(
+        "warn  provider databricks of there: it answers, but may not create jobs and pipelines with their own clusters",
+    );
     lacking.says("run `databricks users patch ");
     assert_eq!(stand_in.inventory(), before, "looking changed something");
     let wrong = doctor(stand_in.url(), "hunter2").with_code(1);

@@ -58,7 +58,7 @@ fn destroy_does_not_search_for_objects_of_an_invalid_descriptor() {
     assert!(!project.has("right.txt"));
     // A valid descriptor has no such message.
     project.write_stack(right);
-    assert!(!project.run(["destroy", "stack.yaml", "--auto-approve"]).done().stderr.contains("looked for"));
+    assert!(!project.run(["destroy", "stack.yaml", "--auto-approve"]).done().stderr.contains("are not removed"));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn unreachable_object_is_not_reported_as_gone() {
     project.edit("blueprints/thing.yaml", told, silent);
     project.write("product.yaml", &text);
     let destroy = ["destroy", "product.yaml", "--env", "test", "--auto-approve"];
-    let why = "it cannot be told whether what finance.cash.0@test describes and is not recorded is there";
+    let why = "cannot find out which objects of finance.cash.0@test exist that are not in the state: cannot look for";
     project.run(destroy).with_code(1).says(why);
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/unprovision", &text));
@@ -134,7 +134,7 @@ fn missing_search_for_grants_of_unmanaged_objects_is_reported() {
     project.write("blueprints/thing.yaml", format!("{blueprint}{acl}"));
     project.write("product.yaml", product(&["a"]));
     let destroy = || project.run(["destroy", "product.yaml", "--env", "test", "--auto-approve"]).done();
-    let expected = "finance.cash.0@test:a is there and is not recorded, nor is who has access to it";
+    let expected = "finance.cash.0@test:a exists, but neither it nor its access list is in the state";
     assert!(!destroy().stderr.contains(expected), "nothing is there");
     project.run(["apply", "product.yaml", "--env", "test", "--auto-approve"]).done();
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
@@ -148,9 +148,9 @@ fn unresolvable_server_is_an_error_and_a_missing_one_is_not() {
     let project = Project::with_stack(role);
     project.write("terrace.yaml", "environments: {local: {providers: {postgres: {host: nobody.invalid}}}}\n");
     let lost = project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);
-    lost.says("it cannot be told whether what demo@local describes and is not recorded is there");
+    lost.says("cannot find out which objects of demo@local exist that are not in the state: cannot look for");
     let metadata = "resources:\n  - {type: hasura_role, name: reader, config: {roleId: reader}}\n";
     let project = Project::with_stack(metadata);
     let never = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    never.says("not everything that demo@local describes and that is not recorded could be looked for");
+    never.says("could not look for all objects of demo@local that are not in the state: ").says("needs `componentId`");
 }

@@ -13,7 +13,7 @@ fn doctor(project: &Project, arguments: &[&str]) -> Ran {
         line if line.contains("  terrace: ") => "ok    terrace: […]".to_owned(),
         line if line.contains("MiB are free") => "ok    disk of the state: […]".to_owned(),
         line => match line.split_once(": ") {
-            Some((what, rest)) if rest.ends_with(" are right") => format!("{what}: [n] are right"),
+            Some((what, rest)) if rest.ends_with(" are valid") => format!("{what}: [n] are valid"),
             _ => line.to_owned(),
         },
     });
@@ -33,7 +33,7 @@ fn empty_folder_is_healthy_and_stays_empty() {
     ok    configuration: there is no terrace.yaml: the built-in environment `local` needs none
     ok    state: sqlite:[folder]/.terrace/state.db: it does not exist yet, the first apply creates it
     ok    disk of the state: […]
-    ok    state key: there is one
+    ok    state key: present
     ok    provider airbyte of local: it is not configured, so it was not called
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
@@ -43,7 +43,7 @@ fn empty_folder_is_healthy_and_stays_empty() {
     ok    provider snowflake of local: it is not configured, so it was not called
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
-    ok    blueprints of local: [n] are right
+    ok    blueprints of local: [n] are valid
     ");
 }
 
@@ -77,7 +77,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     fail  state: sqlite:[folder]/deep/state.db: there is no folder `[folder]/deep`
           create it with `mkdir -p [folder]/deep`, or name another state
     ok    disk of the state: […]
-    ok    state key: there is one
+    ok    state key: present
     ok    provider airbyte of local: it is not configured, so it was not called
     ok    provider databricks of local: it is not configured, so it was not called
     ok    provider hasura of local: it is not configured, so it was not called
@@ -87,7 +87,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     ok    provider snowflake of local: it is not configured, so it was not called
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
-    ok    blueprints of local: [n] are right
+    ok    blueprints of local: [n] are valid
     warn  blueprints of local: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
           make one `match` more specific, or name the blueprint under `templates` of the environment
     fail  environment production: see the errors above
@@ -102,7 +102,7 @@ fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     fail  provider sqlite of outside: it does not connect: the folder `/etc` is outside the project folder
           set a folder inside the project folder
     ok    provider witboost of outside: it connects
-    ok    blueprints of outside: [n] are right
+    ok    blueprints of outside: [n] are valid
     warn  blueprints of outside: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
           make one `match` more specific, or name the blueprint under `templates` of the environment
     --- stderr
@@ -155,7 +155,7 @@ fn unset_variable_does_not_stop_checks_of_environments() {
     ok    provider snowflake of a: it is not configured, so it was not called
     ok    provider sqlite of a: it connects
     ok    provider witboost of a: it connects
-    ok    blueprints of a: [n] are right
+    ok    blueprints of a: [n] are valid
     --- stderr
     expression_failed
 
@@ -207,7 +207,7 @@ fn invalid_or_world_readable_state_is_reported() {
     project.apply().done();
     let state = project.path(".terrace/state.db");
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o644)).unwrap();
-    doctor(&project, &[]).done().says("can be read by others").says("chmod 600");
+    doctor(&project, &[]).done().says("can be read by other users of this machine").says("chmod 600");
     let database = rusqlite::Connection::open(&state).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
@@ -287,7 +287,7 @@ fn configured_servers_are_called() {
     for provider in ["snowflake", "postgres", "kafka"] {
         gone.says(&format!("fail  provider {provider} of gone: it does not"));
     }
-    gone.says("look at `bootstrapServers`");
+    gone.says("check `bootstrapServers` and `securityProtocol` of the instance");
     for ran in [&wrong, &gone] {
         assert!(!ran.to_string().contains("hunter2"), "{ran}");
     }
@@ -380,7 +380,7 @@ fn snowflake_role_without_account_rights_is_reported() {
     doctor(&project, &["--env", "there"])
         .done()
         .says("warn  provider snowflake of there: it answers, but does not report its rights: ")
-        .says("ask again");
+        .says("run `terrace doctor` again");
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn open_hasura_and_a_server_that_is_none_are_reported() {
     ask("three").with_code(1).says("there is no metadata API at `url`").says("supported: v2.x");
     ask("alone")
         .done()
-        .says("warn  provider hasura of alone: it answers, and does not tell what it may do")
+        .says("warn  provider hasura of alone: it answers, but does not report its rights: ")
         .says("roleMapper.url");
     stand_in.open_to_all();
     ask("there")

@@ -119,10 +119,10 @@ fn step_in_doubt_prevents_a_report_without_drift() {
       │ was interrupted while it worked on it
       help: record its outcome with `terrace recover`
 
-    error: whether there is drift cannot be told: an operation was interrupted, and the outcomes of its steps are unknown
+    error: whether there is drift is unknown: an operation was interrupted, and the outcomes of its steps are unknown
     ");
     let markdown = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    markdown.says("**There may be drift: an operation was cut off").says("`terrace recover`");
+    markdown.says("**There may be drift: an operation was interrupted").says("`terrace recover`");
     let json = project.run(["drift", "--all", "--json"]).with_code(1).json();
     assert_eq!(json["errored"], true);
     assert_eq!(json["diagnostics"][0]["code"], "in_doubt");

@@ -68,7 +68,7 @@ fn foreign_and_broken_files_are_left_alone() {
     project.run(["fmt"]).done().says("skipped `./broken.yaml`: it is not YAML");
     assert_eq!(project.read("data-product.yaml"), descriptor);
     assert_eq!(project.read("notes.yaml"), "a:    1\n");
-    project.run(["fmt", "data-product.yaml"]).with_code(1).says("none of terrace's own files");
+    project.run(["fmt", "data-product.yaml"]).with_code(1).says("is not one of terrace's own files");
 }
 
 #[test]

@@ -51,7 +51,10 @@ fn early_failure_is_a_document() {
         (&["output", "--json"], "the state has no stacks"),
         (&["drift", "nope.yaml", "--json"], "there is no file `nope.yaml`"),
         (&["operations", "show", "nope", "--json"], "`nope` is not an operation: expected an id or its beginning"),
-        (&["blueprints", "check", "nope.yaml", "--json"], "the blueprint `nope.yaml` cannot be read: it is not there"),
+        (
+            &["blueprints", "check", "nope.yaml", "--json"],
+            "the blueprint `nope.yaml` cannot be read: it does not exist",
+        ),
         (&["recover", "--json", "--env", "prod"], "the environment `prod` is not configured"),
         (
             &["stacks", "--json", "--state", "nope:x"],

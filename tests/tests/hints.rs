@@ -96,7 +96,7 @@ fn hint_moves_an_object_recorded_by_another_resource() {
     project.write_stack(&one("b"));
     // A plan with `--target` does not check the other recorded objects. The call does.
     let failed = project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.b"]).with_code(3);
-    failed.says("local_file.a is recorded as it");
+    failed.says("local_file.a has this object: to continue with it, run `terrace state mv");
     follow(&project, &failed);
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.read("f"), "x");

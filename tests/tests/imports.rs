@@ -172,7 +172,7 @@ fn refused_import_names_its_reason_and_changes_nothing() {
     snapshot!(project.run(["import", "local_file.a", "out/c"]), @"
     exit: 1
     --- stderr
-    error: demo@local:local_file.a is recorded, and is another object
+    error: the state has another object at demo@local:local_file.a
 
     hint: drop its row and keep that object with `terrace state rm demo@local:local_file.a`
     ");
@@ -241,13 +241,13 @@ fn protected_object_is_kept_until_unprotected() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` if
             nothing declares it; then try again
 
     prevent_destroy
 
       × demo@local:local_file.b is protected and would be deleted
-      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.b'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.b'` if
             nothing declares it; then try again
     ");
     project.run(["destroy", "demo@local", "--auto-approve"]).with_code(1);

@@ -91,7 +91,7 @@ fn stack_flag_selects_one_of_the_declared_stacks() {
         assert_eq!(
             ran.stderr,
             "error: --stack: no descriptor declares the stack `tow@local`\n\nhint: did you mean `two@local`?\n\
-             hint: declared: one@local, two@local\n",
+             hint: choose one of: one@local, two@local\n",
             "{word}"
         );
     }
@@ -117,7 +117,7 @@ fn stack_flag_without_effect_is_refused() {
 
     hint: name the stacks without `--stack`; use `--stack` only with descriptors
     ");
-    project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect beside `--all`");
+    project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect with `--all`");
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn lookup_during_apply_is_in_every_format_of_the_plan() {
     assert_eq!(read["change"]["actions"], serde_json::json!(["read"]));
     assert_eq!(read["action_reason"], "read_because_dependency_pending");
     let markdown = project.run(["plan", "stack.yaml", "--format", "markdown"]).done();
-    markdown.says("data.sqlite_table.orders   is read while applying");
+    markdown.says("data.sqlite_table.orders   is read during apply: the object that it looks up changes");
     let stream = project.run(["plan", "stack.yaml", "--format", "json-stream"]).done();
     stream.says("port/data.sqlite_table.orders: Plan to read");
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();

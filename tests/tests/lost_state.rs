@@ -45,13 +45,11 @@ fn check_apply_continues_from_saved_state(project: &Project) {
     assert!(!project.has("last.txt"), "nothing new begins");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
     if !project.has(".terrace/state.db") {
-        project.run(["state", "list"]).done().says("is what was saved of one that was lost there");
+        project.run(["state", "list"]).done().says("is a copy of a lost state: move the copy to the path of");
         let again = project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(4);
-        again
-            .says("is a copy of it")
-            .says("or move the copy elsewhere, to start with an empty state");
+        again.says("is a copy of it").says("or move the copy elsewhere, to start with an empty state");
     }
-    project.run(["doctor"]).says("was saved of a state that was lost here");
+    project.run(["doctor"]).says("is a copy of a state file that was lost while in use");
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
     project.run(["recover"]).done();
     project.apply().done();

@@ -216,7 +216,10 @@ fn misspelt_common_field_is_found_in_a_blueprint() {
     // A descriptor may have more fields. A name unlike every common field is only missing in the sample.
     project.edit("blueprints/thing.yaml", "product.nmae", "product.costCentre");
     project.edit("blueprints/thing.yaml", "component.specifc.author", "component.specific.author");
-    project.run(["blueprints", "check"]).done().says("over a sample made from the schema");
+    project
+        .run(["blueprints", "check"])
+        .done()
+        .says("with a sample generated from the schema: `product` has no `costCentre`");
 }
 
 #[test]

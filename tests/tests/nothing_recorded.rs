@@ -17,7 +17,7 @@ fn drift_of_a_never_applied_stack_is_an_error() {
     for form in ["markdown", "json"] {
         let said = project.run(["drift", "stack.yaml", "--format", form]).with_code(1);
         assert!(!said.stdout.contains("No drift"), "{said}");
-        said.says("nothing is recorded of the stack `demo@local`");
+        said.says("has no state of the stack `demo@local`");
     }
     project.apply().done();
     project.run(["drift", "stack.yaml"]).done().says("No drift");

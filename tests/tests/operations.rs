@@ -129,7 +129,7 @@ fn interrupted_operation_names_its_signal() {
     ] {
         let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
-        running.until_told("nothing new is begun");
+        running.until_told("waiting for running steps to end and recording them, starting no others");
         project.open_gate("gate");
         running.finish().with_code(130);
         let operation = newest(&project);

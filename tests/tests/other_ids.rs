@@ -76,7 +76,7 @@ fn unprovision_is_refused_for_another_id_even_without_a_valid_product() {
         let status = server.ended(&server.ask("/v1/unprovision", &descriptor));
         assert_eq!(status["status"], "FAILED", "{descriptor} {status}");
         let result = status["result"].as_str().unwrap();
-        assert!(result.contains("is recorded of the data product `urn:dmb:dp:a.b:c:0`"), "{result}");
+        assert!(result.contains("belongs to the data product `urn:dmb:dp:a.b:c:0` already"), "{result}");
     }
     assert_eq!(recorded(&project), before);
     // The owner's broken descriptor still removes its own stack.

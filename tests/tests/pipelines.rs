@@ -369,7 +369,7 @@ fn pipeline_has_one_run_at_a_time() {
     // A caller that does not wait gets an error. A caller that waits finds no work.
     let refused = pipelines.run(&["apply", ".", "--auto-approve", "--lock-timeout", "0s"]).with_code(4);
     refused.says("lease");
-    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).says("goes on; wait longer");
+    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).says("is still running; wait longer");
     let second = pipelines.start(&["apply", ".", "--auto-approve"]);
     second.until_told("waiting");
     let third = pipelines.start(&["run", "./slow", "--dirty"]);
@@ -403,8 +403,11 @@ fn another_process_follows_and_stops_a_run() {
     running.finish().with_code(130).says("./slow: CANCELLED");
     following.finish().done();
     assert!(!pipelines.has_processes() && !pipelines.project.has("data"));
-    pipelines.run(&["cancel", "./slow"]).with_code(1).says("is over: it was cancelled");
-    pipelines.run(&["logs", "./slow", "--step", "9"]).with_code(1).says("its steps are 1 (`noise`), 2 (`slow`)");
+    pipelines.run(&["cancel", "./slow"]).with_code(1).says("has ended: it was cancelled");
+    pipelines
+        .run(&["logs", "./slow", "--step", "9"])
+        .with_code(1)
+        .says("choose one of its steps: 1 (`noise`), 2 (`slow`)");
 }
 
 #[test]

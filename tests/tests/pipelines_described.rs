@@ -42,7 +42,7 @@ fn stack_and_specs_with_one_name_are_shown_differently() {
     pipelines.project.write_named_stack(&name, "resources: []\n");
     let ran = pipelines.run(&["plan", "."]).with_code(1);
     ran.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
-    ran.says("pipeline-spec.yaml:1:").says("call the stack of the file otherwise");
+    ran.says("pipeline-spec.yaml:1:").says("rename the stack of the descriptor");
     assert_eq!(ran.stdout, "");
 }
 

@@ -86,7 +86,7 @@ fn unknown_run_ids_are_refused_with_a_suggestion() {
         pipelines
             .run(&[command, "second"])
             .with_code(1)
-            .says("never run here")
+            .says("`second` has no runs here")
             .says("run it with `terrace run second`");
         // Each id begins with this digit, so the prefix is too short.
         pipelines.run(&[command, &run[..1]]).with_code(1).says("there is no run").says("8 characters of an id");
@@ -193,11 +193,11 @@ fn server_without_a_local_environment_starts_due_runs() {
 #[test]
 fn disabled_schedules_are_listed_with_how_to_enable_them() {
     let pipelines = kept(SPEC);
-    snapshot!(pipelines.run(&["schedules", "list"]), @r"
+    snapshot!(pipelines.run(&["schedules", "list"]), @"
     exit: 0
     --- stderr
     there are no schedules here
-    schedules of specs that start nothing: 1; with `server: {pipelines: {schedules: true}}` in terrace.yaml `terrace serve` goes by them
+    schedules of specs that start nothing: 1; set `server: {pipelines: {schedules: true}}` in terrace.yaml to let `terrace serve` start them
     ");
     pipelines.project.write("terrace.yaml", "server: {pipelines: {schedules: true}}\n");
     let listed = pipelines.run(&["schedules", "list"]).done();

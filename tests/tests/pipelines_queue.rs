@@ -376,7 +376,7 @@ fn remote_cluster_kinds_report_what_is_missing() {
     let ran = queued.project.start(command).finish().with_code(1);
     assert!(!ran.stderr.contains("not installed"), "{ran}");
     for kind in ["minikube", "minikube-public", "kamatera"] {
-        queued.run(&["init", kind]).with_code(1).says("pipelines cannot be run by");
+        queued.run(&["init", kind]).with_code(1).says(&format!("a `{kind}` cluster cannot run pipelines"));
     }
     queued.run(&["init", "locla"]).with_code(1).says("'local'");
 }
@@ -394,7 +394,7 @@ fn damaged_queue_is_reported_with_a_hint() {
     without.says("./quick: SUCCESS");
     assert!(!without.stderr.contains("is damaged"), "{without}");
     let listed = queued.run(&["runs", "list"]).done();
-    listed.says("  succeeded  ").says("is damaged").says("runs that were called off in it are not listed");
+    listed.says("  succeeded  ").says("is damaged").says("runs cancelled in the queue are not listed");
     fs::remove_file(&queue).unwrap();
     queued.run(&["run", "./quick"]).done();
 }
@@ -464,7 +464,8 @@ fn folder_with_another_cluster_does_not_fall_back_to_the_public_one() {
     ] {
         let queued = Queued::new();
         queued.project.write(file, text);
-        queued.dppctl(&["run", "./quick"]).with_code(1).says(words).says("`dppctl init local` starts workers");
+        let refused = queued.dppctl(&["run", "./quick"]).with_code(1);
+        refused.says(words).says("start workers on this machine with `dppctl init local`");
         queued.dppctl(&["init"]).with_code(1).says(words);
         assert!(!queued.project.has(".terrace"), "it changes nothing");
     }

@@ -23,7 +23,7 @@ fn applied_resources_are_recorded_on_the_server_and_the_second_plan_is_empty() {
     let run = |arguments: &[&str]| run(&project, &url, arguments.iter().copied());
     let before = run(&["plan", "stack.yaml", "--detailed-exitcode"]);
     assert_eq!(before.code, 2, "{before}");
-    run(&["doctor"]).done().says("there is none yet, the first apply makes it");
+    run(&["doctor"]).done().says("it does not exist yet, the first apply creates it");
     run(&["apply", "stack.yaml", "--auto-approve"]).done();
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
     run(&["state", "list"]).done().says("local_file.a").says("local_value.b");
@@ -64,6 +64,6 @@ fn unreachable_server_is_named_without_its_password() {
         let ran = run(&project, &url, arguments.iter().copied()).with_code(1);
         ran.says("state cannot be opened: postgres://jane@127.0.0.1:1/terrace cannot be reached");
     }
-    run(&project, &url, ["doctor"]).with_code(1).says("see that the server runs and lets this user in");
+    run(&project, &url, ["doctor"]).with_code(1).says("check that the server runs and accepts this user");
     assert!(!project.has("a.txt"));
 }

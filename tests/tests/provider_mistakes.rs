@@ -145,7 +145,7 @@ fn postgresql_mistakes_are_reported_at_their_place() {
             "postgres_view",
             format!("database: {database}\nschema: s\nname: v\ndefinition: SELECT 1; DROP SCHEMA s"),
             1,
-            "one",
+            "the definition is more than one statement",
             "stack.yaml:11",
         ),
     ];
@@ -228,7 +228,7 @@ fn snowflake_mistakes_are_reported_at_their_place() {
             "snowflake_view",
             "database: D\nschema: S\nname: V\nstatement: SELECT 1; DROP SCHEMA D.S".to_owned(),
             1,
-            "one",
+            "a view's statement must be a single query, but text follows a `;`",
             "stack.yaml:11",
         ),
         of(
@@ -237,7 +237,7 @@ fn snowflake_mistakes_are_reported_at_their_place() {
             "role: R\nobjectType: table\nobject: D.S.T\nprivileges: [\"SELECT ON TABLE D.S.T TO ROLE R; --\"]"
                 .to_owned(),
             1,
-            "no privilege",
+            "is not a privilege that can be granted here",
             "stack.yaml:11",
         ),
     ];

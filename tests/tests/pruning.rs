@@ -43,5 +43,5 @@ fn interrupted_prune_does_not_report_that_nothing_was_pruned() {
     running.interrupt();
     let ran = running.finish().with_code(130);
     assert!(!ran.stderr.contains("nothing was changed"), "{ran}");
-    ran.says("what runs is waited for");
+    ran.says("waiting for running steps to end and recording them");
 }

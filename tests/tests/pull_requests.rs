@@ -209,7 +209,7 @@ fn plan_of_unmerged_files_is_refused() {
     repository.push("three");
     repository.merge();
     repository.run(4, "apply", &[]);
-    assert!(repository.comment().contains("other files were merged than were planned"));
+    assert!(repository.comment().contains("the merged files differ from the planned files"));
     assert_eq!(repository.file(), "one");
 }
 
@@ -317,7 +317,7 @@ fn artifact_of_another_run_is_not_applied() {
     let output = repository.project.path("output");
     let variables = [("PLAN_COMMIT", commit.as_str()), ("GITHUB_OUTPUT", output.to_str().unwrap())];
     let said = repository.run(1, "find-plan", &variables);
-    assert!(said.contains("let the pull request be planned again") && !output.exists(), "{said}");
+    assert!(said.contains("run the plan job of the pull request again") && !output.exists(), "{said}");
     let run = repository.github_run(80, &commit, &json!({}));
     repository.list_runs(&commit, &[runs, vec![run]].concat());
     repository.run(0, "find-plan", &variables);

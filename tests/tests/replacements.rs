@@ -92,11 +92,11 @@ fn half_replacement_is_counted_by_what_was_done() {
     local_file.b: creating...
     local_file.b: deleted after [duration]
     local_file.b: deleting...
-    local_file.b: failed to replace: the file `b-2.txt` exists already
+    local_file.b: failed to replace: there is a file `b-2.txt` already
     local_value.c: created after [duration]
     local_value.c: deleted after [duration]
 
-    error: demo@local:local_file.b: the file `b-2.txt` exists already
+    error: demo@local:local_file.b: there is a file `b-2.txt` already
       declared at stack.yaml:6:30
 
     hint: to adopt it, set `adopt: ifExists` on the resource

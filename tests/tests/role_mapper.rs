@@ -250,7 +250,7 @@ fn role_mapper_without_access_control_does_not_start() {
     let project = Project::new();
     let least = [("ROLE_MAPPER_JWT_ISSUER", "https://login.example.com"), ("ROLE_MAPPER_JWT_AUDIENCE", "hasura")];
     let ran = project.run_with(&least, ["role-mapper", "--bind", "0.0.0.0:0"]).with_code(1);
-    ran.says("lets others than this machine call").says("ROLE_MAPPER_TOKEN");
+    ran.says("is reachable from other machines, and calls need no token").says("ROLE_MAPPER_TOKEN");
     project.run(["role-mapper"]).with_code(1).says("ROLE_MAPPER_JWT_ISSUER is not set");
     let wrong = [least[0], least[1], ("ROLE_MAPPER_SUBSCRIPTION", "true")];
     project.run_with(&wrong, ["role-mapper"]).with_code(1).says("did you mean `ROLE_MAPPER_SUBSCRIPTIONS`?");

@@ -109,7 +109,7 @@ fn rollback_to_an_unknown_version_changes_nothing() {
     --- stderr
     error: demo@local:local_file.a has no generation 9
 
-    hint: it has 2, 1
+    hint: choose one of: 2, 1
     ");
     snapshot!(project.run(["state", "rollback", "demo@local", "--to", "ffff"]), @"
     exit: 1

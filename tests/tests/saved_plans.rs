@@ -65,7 +65,8 @@ fn plan_with_another_digest_is_refused_and_changes_nothing() {
     project.edit("stack.yaml", "content: two", "content: three");
     let reviewed = digest(&project);
     project.write("out/a", "theirs");
-    project.run(["apply", "stack.yaml", "-q", "--plan-digest", &reviewed]).with_code(4).says("another plan");
+    let refused = project.run(["apply", "stack.yaml", "-q", "--plan-digest", &reviewed]).with_code(4);
+    refused.says("the plan differs from the expected one");
     assert_eq!(project.read("out/a"), "theirs");
     project.run(["apply", "stack.yaml", "--plan-digest", "abc"]).with_code(1).says("64 digits");
     let removal = project.run(["plan", "stack.yaml", "--destroy", "--json"]).done().json();
@@ -177,9 +178,9 @@ fn shown_plan_has_its_digest_and_whether_it_was_applied() {
     let expected = format!("Plan digest `{}`", digest(&project));
     assert!(planned.stderr.contains(&expected), "{planned}");
     let shown = project.run(["show", "plan"]).done();
-    assert!(shown.stdout.contains(&expected) && !shown.stdout.contains("spent"), "{shown}");
+    assert!(shown.stdout.contains(&expected) && !shown.stdout.contains("applied already"), "{shown}");
     project.run(["apply", "plan"]).done();
-    project.run(["show", "plan"]).done().says("This plan was applied already: it is spent");
+    project.run(["show", "plan"]).done().says("This plan was applied already: plan again.");
 }
 
 #[test]
@@ -405,7 +406,10 @@ fn plaintext_plan_digest_depends_on_secrets() {
     };
     let digest = plan("one", &["--json"]).json()["terrace"]["plan_digest"].as_str().unwrap().to_owned();
     let words = ["apply", "stack.yaml", "--plaintext-secrets", "--plan-digest", &digest];
-    project.run_with(&[("TERRACE_VAR_token", "two")], words).with_code(4).says("another plan than the expected one");
+    project
+        .run_with(&[("TERRACE_VAR_token", "two")], words)
+        .with_code(4)
+        .says("the plan differs from the expected one");
     assert!(!project.recorded().is_some_and(|recorded| recorded.contains("local_value")));
     project.run_with(&[("TERRACE_VAR_token", "one")], words).done();
 }
@@ -470,7 +474,7 @@ fn plan_does_not_choose_the_configuration() {
     project.copy(&project.path("stack.yaml"), "evil/stack.yaml");
     let config = ["--config", "evil/terrace.yaml"];
     project.run([&["plan", "evil/stack.yaml", "--out", "plan"], &config[..]].concat()).done();
-    project.run(["apply", "plan"]).with_code(4).says("a project elsewhere").says("--config");
+    project.run(["apply", "plan"]).with_code(4).says("the plan names another project").says("--config");
     project.run([&["apply", "plan", "-q"], &config[..]].concat()).done();
 }
 
@@ -496,7 +500,7 @@ fn failed_plan_keeps_an_older_file_and_reports_it() {
 fn show_of_a_missing_plan_explains_what_it_can_show() {
     let project = Project::with_stack("resources: [{type: local_value, name: orders}]\n");
     let output_of = |what| format!("there is no file, operation or resource `{what}`");
-    let hint = "hint: give a plan that `terrace plan FILE --out PLAN` saved, an address of `terrace state list` or an";
+    let hint = "hint: name a plan saved by `terrace plan FILE --out PLAN`, an address of `terrace state list` or an";
     project.run(["show", "nope.plan"]).with_code(1).says(&output_of("nope.plan")).says(hint);
     project.apply().done();
     for what in ["nope.plan", "./nope.plan", "nope"] {

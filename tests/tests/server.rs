@@ -259,7 +259,7 @@ fn terminated_request_stops_and_reports_it() {
 fn external_calls_need_an_explicit_setting() {
     let project = project();
     let ran = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1);
-    ran.says("lets others than this machine call").says("bind to 127.0.0.1");
+    ran.says("`0.0.0.0:0` is reachable from other machines").says("bind to 127.0.0.1");
 }
 
 /// Creates a product with a port that grants access, and a workload that does not.

@@ -201,7 +201,7 @@ fn cross_site_call_is_refused_without_authentication() {
 fn server_for_other_machines_needs_access_control() {
     let project = Project::new();
     let error = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1).stderr;
-    assert!(error.contains("`0.0.0.0:0` lets others than this machine call"), "{error}");
+    assert!(error.contains("`0.0.0.0:0` is reachable from other machines"), "{error}");
     project.write("terrace.yaml", "server: {bind: '0.0.0.0:0', auth: {mode: none}}\n");
     let server = project.start(project.command(["serve"]));
     server.until_told("serving on http://0.0.0.0:");

@@ -139,7 +139,8 @@ fn sensitive_variable_is_not_stored_without_a_key() {
     let body = json!({"descriptor": descriptor, "variables": {"word": "s3cr3t-word"}}).to_string();
     let answer = server.call("POST", "/api/v1/plans", &body);
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.body.contains("`variables.word` is sensitive, and there is no state key"), "{answer:?}");
+    let problem = "`variables.word` is sensitive, and the server has no state key to seal it";
+    assert!(answer.body.contains(problem), "{answer:?}");
     for file in ["state.db", "state.db-wal"] {
         let bytes = std::fs::read(project.path(&format!(".terrace/{file}"))).unwrap_or_default();
         assert!(!bytes.windows(6).any(|bytes| bytes == b"s3cr3t"), "{file} has it");
@@ -184,8 +185,8 @@ fn descriptor_warnings_are_in_plans_and_verdicts() {
     let project = super::server::project();
     let server = Served::start(&project, &[]);
     let descriptor = super::server::product(&["a"]).replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']");
-    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` is outside this data product (nothing waits for it, and \
-                   expressions cannot read its outputs)";
+    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` is outside this data product (terrace does not wait \
+                   for it, and expressions cannot read its outputs)";
     let is_warned = |told: &Json| told["warnings"][0].as_str().is_some_and(|told| told.ends_with(warning));
     let verdict = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &descriptor).json();
     assert!(verdict["valid"] == true && is_warned(&verdict), "{verdict}");

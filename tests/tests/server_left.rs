@@ -37,7 +37,7 @@ fn abandoned_request_is_reported_and_the_next_server_cancels_it() {
         .run(["operations", "logs", "--follow", &token])
         .with_code(1)
         .says(&message)
-        .says("the next server goes on with it");
+        .says("start a server to continue it, or end it with `terrace operations cancel`");
     // Recovery settles the steps and leaves the request to a server.
     project.run(["recover", "--env", "test"]).done();
     project.run(["operations", "list"]).done().says("abandoned");

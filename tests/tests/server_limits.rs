@@ -20,7 +20,7 @@ fn stack_with_too_many_resources_is_refused_with_place_and_limit() {
     let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &many);
     assert_eq!(answer.status, 400, "{answer:?}");
     assert!(answer.body.contains("the stack has more than 2 resources"), "{answer:?}");
-    assert!(answer.body.contains("have `server.limits` of the server raised"), "{answer:?}");
+    assert!(answer.body.contains("raise `server.limits` of the server"), "{answer:?}");
     let answer = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &many).json();
     assert_eq!(answer["valid"], json!(false));
     let token = server.ask("/v2/validate", &many);

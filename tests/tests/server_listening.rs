@@ -61,7 +61,7 @@ fn unusable_certificate_is_reported_before_the_server_starts() {
     project.run(["doctor"]).done().says("ok    server certificate: ").says("server.pem, with its key");
     project.write("server.key", "abc");
     let ran = project.run(["serve"]).with_code(1);
-    ran.says("server.key` contains no private key").says("`server.tls` names two files of PEM");
+    ran.says("server.key` contains no private key").says("name two PEM files in `server.tls`");
     let key = {
         certify(&project);
         project.read("server.key")

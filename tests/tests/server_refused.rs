@@ -30,7 +30,7 @@ fn native_api_gives_hints() {
         assert_eq!(answer.status, 400, "{answer:?}");
         answer.json()["detail"].as_str().unwrap().to_owned()
     };
-    let moon = "the environment `nope` is not configured (configured are: test)";
+    let moon = "the environment `nope` is not configured (configured environments: test)";
     assert_eq!(detail(json!({"descriptor": product, "environment": "nope"})), moon);
     let elsewhere = product.replace("environment: test", "environment: nope");
     let output = detail(json!({"descriptor": elsewhere}));

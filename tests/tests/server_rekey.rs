@@ -150,7 +150,7 @@ fn rekey_is_refused_if_a_queued_request_cannot_be_opened() {
     snapshot!(refused, @"
     exit: 1
     --- stderr
-    error: what operation [uuid] was queued for cannot be opened: a sealed value cannot be opened: it was sealed with state key f70b65e4, which is not configured
+    error: the request of operation [uuid] cannot be opened: a sealed value cannot be opened: it was sealed with state key f70b65e4, which is not configured
 
     hint: add the key that it was sealed with to `encryption.previous`
     hint: if that key is lost, run `terrace operations cancel [uuid]`: a server then ends the operation

@@ -75,7 +75,7 @@ fn unsupported_template_is_refused_at_once() {
     );
     let server = Served::start(&project, &[]);
     for (template, params, field, expected) in [
-        ("urn:dmb:utm:nothing:0.0.0", json!({}), "useCaseTemplateId", "no blueprint is for the template"),
+        ("urn:dmb:utm:nothing:0.0.0", json!({}), "useCaseTemplateId", "no blueprint matches the template"),
         ("urn:dmb:utm:databricks-workload-job-template", json!({}), "useCaseTemplateId", "has no `reverse`"),
         ("hasura-outputport", json!({}), "useCaseTemplateId", "the blueprint `hasura-outputport` has no `reverse`"),
         (STORAGE, json!({"database": "SALES"}), "params", "\"schema\" is a required property"),
@@ -166,12 +166,14 @@ fn component_is_read_in_its_recorded_environment() {
 fn unsupported_reverse_command_lists_the_supported_ones() {
     let project = project();
     let refused = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).with_code(1);
-    refused(&["nothing"]).says("no component `nothing` is recorded of theirs@local").says("choose one of: ");
+    refused(&["nothing"])
+        .says("`nothing` is neither a component in the state of theirs@local nor a blueprint")
+        .says("choose one of: ");
     refused(&["urn:dmb:utm:nothing"]).says("no blueprint matches the template `urn:dmb:utm:nothing`");
     refused(&[STORAGE]).says("is a required property").says("--param NAME=VALUE");
     refused(&[STORAGE, "--param", "schema"]).says("`--param schema` has no name or no `=`");
     refused(&[STORAGE, "--param", "schema=[a"]).says("the value of `--param schema` is not YAML");
     refused(&[STORAGE, "--catalog-info", "none.yaml"])
         .says("there is no file `none.yaml`")
-        .says("`--catalog-info` takes");
+        .says("pass a YAML or JSON file with the component as the catalog has it to `--catalog-info`");
 }

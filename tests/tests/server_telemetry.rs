@@ -52,9 +52,11 @@ fn every_log_line_is_json_if_configured() {
     let ran = server.stop();
     let told = lines(&ran.stderr);
     assert_eq!(told.len(), ran.stderr.lines().count(), "{}", ran.stderr);
-    for (level, text) in
-        [("INFO", "serving on http://"), ("ERROR", "terrace.yaml:1:23"), ("INFO", "stopped by SIGTERM: nothing new")]
-    {
+    for (level, text) in [
+        ("INFO", "serving on http://"),
+        ("ERROR", "terrace.yaml:1:23"),
+        ("INFO", "stopped by SIGTERM: waiting for running steps to end"),
+    ] {
         let says = |line: &&Json| line["fields"]["message"].as_str().unwrap().contains(text);
         assert_eq!(told.iter().find(says).unwrap()["level"], level, "{}", ran.stderr);
     }
@@ -358,7 +360,7 @@ fn unreachable_collector_blocks_nothing_and_is_logged_once() {
     let ran = server.stop();
     assert_eq!((ran.code, lost(&ran.stderr).len(), back(&ran.stderr)), (0, 2, 2), "{}", ran.stderr);
     assert!(lost(&ran.stderr).iter().all(|line| line.contains(" WARN ")), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("not all could be sent"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("some OpenTelemetry data was not sent"), "{}", ran.stderr);
 }
 
 #[test]
@@ -471,7 +473,7 @@ fn collector_gets_traces_metrics_and_logs_by_grpc() {
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();
-    assert!(ran.code == 0 && !ran.stderr.contains("not all could be sent"), "{ran:?}");
+    assert!(ran.code == 0 && !ran.stderr.contains("some OpenTelemetry data was not sent"), "{ran:?}");
     let traces = collector.messages::<ExportTraceServiceRequest>("TraceService");
     let spans = traces.iter().flat_map(|it| &it.resource_spans).flat_map(|it| &it.scope_spans).flat_map(|it| &it.spans);
     assert!(spans.into_iter().any(|span| span.name == "operation provision"), "{traces:?}");

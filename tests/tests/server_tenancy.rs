@@ -233,7 +233,7 @@ fn every_route_respects_the_limits_of_every_scope() {
                         assert_eq!(answer.status, if answered == Missing { 404 } else { 400 }, "{place}");
                         // The response equals the response for an id that never existed.
                         let never = "01890000-0000-7000-8000-000000000000";
-                        let bogus = (stack("nobody"), "never", never);
+                        let bogus = (stack("nobody"), "nowhere", never);
                         let other = with(&bogus.0, bogus.1, bogus.2);
                         let other = call(&server, scope, method, &other, &body(template, "nobody"));
                         let output_of = |answer: &Answer, names: [&str; 3]| {

@@ -67,7 +67,7 @@ fn validation_gives_a_hint_and_needs_its_component() {
     let response = server.send("/v1/validate", PRODUCT, &elsewhere).json();
     assert_eq!(
         response["error"]["errors"],
-        json!(["descriptor:6:14: the environment `moon` is not configured (configured are: test)"])
+        json!(["descriptor:6:14: the environment `moon` is not configured (configured environments: test)"])
     );
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
     let response = server.send("/v1/validate", PRODUCT, &misspelt).json().to_string();
@@ -143,7 +143,7 @@ fn unknown_cursor_is_refused_and_drift_needs_no_body() {
     assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a"])))["status"], "COMPLETED");
     for after in ["zzz", "01a1fdad-ab09-71aa-a181-26f66a460be5"] {
         let answer = server.call("GET", &format!("/api/v1/operations?after={after}"), "");
-        assert!(answer.status == 400 && answer.body.contains("begin again"), "{answer:?}");
+        assert!(answer.status == 400 && answer.body.contains("start with the first page"), "{answer:?}");
     }
     let begun = server.call("POST", "/api/v1/drift", "");
     assert_eq!((begun.status, begun.json().as_array().map(Vec::len)), (202, Some(1)), "{begun:?}");

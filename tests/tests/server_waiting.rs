@@ -109,7 +109,7 @@ fn dependency_cycle_is_refused_before_queueing() {
     let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &looped);
     assert_eq!(answer.status, 400, "{answer:?}");
     let output = answer.json();
-    assert!(output["errors"][0].as_str().unwrap().contains("a loop"), "{output}");
+    assert!(output["errors"][0].as_str().unwrap().contains("a cycle"), "{output}");
     assert_eq!(output["inputErrorField"], "descriptor", "{output}");
     assert_eq!(server.call("GET", "/api/v1/operations", "").json()["items"], serde_json::json!([]));
 }

@@ -38,14 +38,15 @@ fn log_of_a_running_operation_is_followed_to_its_end() {
 #[test]
 fn first_interrupt_waits_records_and_exits_with_130() {
     let signals = [
-        (Running::interrupt as fn(&Running), "interrupted: nothing new is begun"),
-        (Running::terminate, "stopped by SIGTERM: nothing new is begun"),
-        (Running::hang_up, "stopped by SIGHUP: nothing new is begun"),
+        (Running::interrupt as fn(&Running), "interrupted: waiting for running steps to end and recording them"),
+        (Running::terminate, "stopped by SIGTERM: waiting for running steps to end and recording them"),
+        (Running::hang_up, "stopped by SIGHUP: waiting for running steps to end and recording them"),
     ];
     for (stop, told) in signals {
         let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
         running.until_told(told);
+        running.until_told("starting no others");
         project.open_gate("gate");
         let ran = running.finish().with_code(130);
         ran.says("local_file.after: not begun");
@@ -62,7 +63,7 @@ fn first_interrupt_waits_records_and_exits_with_130() {
 fn second_interrupt_exits_at_once_and_the_next_apply_creates_nothing_twice() {
     let (project, running) = Project::at_the_gate(GATED);
     running.interrupt();
-    running.until_told("once more to leave at once");
+    running.until_told("repeat to leave at once");
     running.interrupt();
     running.finish().with_code(130).says("left at once");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
@@ -80,7 +81,7 @@ fn second_interrupt_exits_at_once_and_the_next_apply_creates_nothing_twice() {
 fn two_simultaneous_terminations_count_as_one() {
     let (project, running) = Project::at_the_gate(GATED);
     running.terminate();
-    running.until_told("stopped by SIGTERM: nothing new is begun");
+    running.until_told("stopped by SIGTERM: waiting for running steps to end and recording them");
     running.terminate();
     project.open_gate("gate");
     running.finish().with_code(130).says("local_file.after: not begun");
@@ -104,12 +105,12 @@ fn operation_of_another_process_can_be_cancelled() {
     let (project, running) = Project::at_the_gate(GATED);
     let operations = project.run(["operations", "list", "--json"]).done().json();
     let id = operations[0]["operation"].as_str().unwrap().to_owned();
-    project.run(["operations", "cancel", &id]).done().says("is asked to stop");
+    project.run(["operations", "cancel", &id]).done().says("will stop: it ends its running steps first");
     running.until_told("waiting for");
     project.open_gate("gate");
     running.finish().with_code(130).says("local_file.after: not begun");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
-    project.run(["operations", "cancel", &id]).with_code(1).says("does not run any more: it is interrupted");
+    project.run(["operations", "cancel", &id]).with_code(1).says("is not running: it is interrupted");
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn destroy_refuses_a_saved_plan_and_apply_accepts_it() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let help = project.run(["destroy", "--help"]).done().stdout;
-    assert!(help.contains("Descriptors or stacks") && !help.contains("or one saved plan"), "{help}");
+    assert!(help.contains("Destroy these descriptors or stacks") && !help.contains("or one saved plan"), "{help}");
     project.run(["plan", "--destroy", "stack.yaml", "--out", "gone.plan"]).done();
     snapshot!(project.run(["destroy", "gone.plan", "--auto-approve"]), @"
     exit: 1
@@ -262,8 +262,8 @@ fn field_is_listed_once() {
 #[test]
 fn option_of_another_command_gets_a_hint() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
-    project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("variables have no part in it");
-    project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("variables have no part in it");
+    project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("ignores variables: leave them out");
+    project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("ignores variables: leave them out");
     let ran = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
     ran.says("`terrace graph` has no option `--json`").says("--format mermaid");
     assert!(!ran.stderr.contains("as a value"), "{ran}");
@@ -327,7 +327,8 @@ fn stack_in_place_of_a_descriptor_suggests_commands_for_stacks() {
     let project = Project::new();
     let ran = project.run(["plan", "multi@local"]).with_code(1);
     ran.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
-    project.run(["plan", "multi@local.yaml"]).with_code(1).says("give the path of a descriptor");
+    let ran = project.run(["plan", "multi@local.yaml"]).with_code(1);
+    ran.says("name a descriptor, a folder of descriptors or a saved plan");
 }
 
 const AREA: &str = "components:\n  area:\n    blueprint: snowflake-storage\n    specific:\n      database: D\n      schema: S\n      \
@@ -359,8 +360,8 @@ fn mistake_in_a_built_in_blueprint_is_reported_in_the_descriptor() {
     --- stderr
     cannot_plan
 
-      × demo@local:area/sqlite_table.table["SQLITE_X"]: `SQLITE_X` cannot be used: names that begin with `sqlite_` belong
-      │ to SQLite itself
+      × demo@local:area/sqlite_table.table["SQLITE_X"]: `SQLITE_X` cannot be used: SQLite reserves names that begin with
+      │ `sqlite_`
         ╭─[stack.yaml:10:7]
      10 │       tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]
         ·       ──────
@@ -410,7 +411,8 @@ fn cut_list_of_names_says_how_many_are_hidden() {
 #[test]
 fn field_count_is_answered_with_for_each() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, count: 3, config: {input: 1}}\n");
-    project.run(["plan", "stack.yaml"]).with_code(1).says("a resource has no field `count`").says("made by `forEach`");
+    let refused = project.run(["plan", "stack.yaml"]).with_code(1);
+    refused.says("a resource has no field `count`").says("for several instances use `forEach` with a list or a map");
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn existing_file_is_not_adopted_silently() {
     Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
     --- stderr
 
-    error: demo@local:local_file.a: the file `a.txt` exists already
+    error: demo@local:local_file.a: there is a file `a.txt` already
       declared at stack.yaml:5:30
 
     hint: to adopt it, set `adopt: ifExists` on the resource

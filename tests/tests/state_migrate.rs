@@ -54,7 +54,8 @@ fn state_moves_to_a_server_and_back_without_new_changes() {
     project.edit("stack.yaml", "content: two", "content: three");
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     let moved = migrate(&project, FILE, &url).done();
-    moved.says("compared row by row").says("is as it was and can be removed").says("has to name the new one");
+    moved.says("compared row by row").says("is unchanged and can be removed");
+    moved.says("Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new state on every machine.");
     assert!(moved.stdout.lines().any(|line| line.starts_with("version ")), "{moved}");
     assert_eq!(at(&project, &url, ["state", "export", "--history"]).done().stdout, recorded);
     assert_eq!(at(&project, &url, ["operations", "list"]).done().stdout, operations);
@@ -171,9 +172,9 @@ fn state_in_use_is_refused_with_its_holder_and_moves_after_recovery() {
     let _ = apply.finish();
     let refused = migrate(&project, FILE, &url).with_code(4);
     refused
-        .says("what became of demo@local:local_command.c in operation")
+        .says("demo@local:local_command.c is in doubt since operation")
         .says("resolve it with `terrace recover demo@local`");
-    at(&project, &url, ["doctor"]).done().says("there is none yet");
+    at(&project, &url, ["doctor"]).done().says("it does not exist yet");
     // The gate is opened for reading too, so the write does not block if the program is gone.
     let gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate"));
     std::io::Write::write_all(&mut gate.unwrap(), b"open\n").unwrap();

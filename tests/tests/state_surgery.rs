@@ -160,7 +160,7 @@ fn state_is_exported_and_imported_elsewhere() {
     snapshot!(project.run(["state", "import", "state.json"]), @"
     exit: 4
     --- stderr
-    error: recorded already, so nothing was imported: demo@local:local_file.a
+    error: already in the state, so nothing was imported: demo@local:local_file.a
 
     hint: import into an empty state (`--state sqlite:NEW.db`), or drop the present rows first: `terrace state rm demo@local:local_file.a`
     ");
@@ -264,7 +264,7 @@ fn invalid_export_is_not_imported() {
     snapshot!(project.run(["state", "import", "missing.json"]), @"
     exit: 1
     --- stderr
-    error: `missing.json`: it is not there
+    error: `missing.json`: it does not exist
 
     hint: name a file that `terrace state export --out FILE` wrote
     ");

@@ -251,7 +251,7 @@ fn partial_plan_is_labelled_even_without_changes() {
     Checked only `one`: the rest may differ.
     ");
     let comment = project.run(["plan", "stack.yaml", "-c", "one", "--format", "markdown"]).done().stdout;
-    assert!(comment.contains("\nNothing but `one` was looked at: the rest may differ.\n"), "{comment}");
+    assert!(comment.contains("\nChecked only `one`: the rest may differ.\n"), "{comment}");
     snapshot!(project.run(["plan", "stack.yaml", "--target", "two/local_value.a"]), @"
     exit: 0
     --- stdout
@@ -266,14 +266,14 @@ fn partial_plan_is_labelled_even_without_changes() {
       help: plan without `--target` and `--exclude` to see all changes
     ");
     let whole = project.run(["plan", "stack.yaml"]).done();
-    assert!(!whole.stdout.contains("looked at") && !whole.stdout.contains("only"), "{whole}");
+    assert!(!whole.stdout.contains("may differ") && !whole.stdout.contains("only"), "{whole}");
     project.write_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
          - {type: local_value, name: b, config: {input: 1}}\n",
     );
     project.apply().done();
     let target = project.run(["plan", "stack.yaml", "--target", "local_value.a"]).done();
-    assert!(target.stdout.contains("\nOnly what was named was looked at: the rest may differ.\n"), "{target}");
+    assert!(target.stdout.contains("\nOnly the named resources were checked: the others may differ.\n"), "{target}");
 }
 
 #[test]

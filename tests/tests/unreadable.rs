@@ -18,7 +18,7 @@ fn unreadable_configuration_error_says_what_was_expected() {
     snapshot!(run_refused(&["plan", "stack.yaml", "--config", "nope.yaml"]), @"
     exit: 1
     --- stderr
-    error: the configuration `[folder]/nope.yaml` cannot be read: it is not there
+    error: the configuration `[folder]/nope.yaml` cannot be read: it does not exist
 
     hint: pass the path of a terrace.yaml to `--config`, or write one with `terrace init`; without `--config`, terrace reads the one in the nearest folder upwards
     ");
@@ -57,7 +57,7 @@ fn missing_working_folder_error_says_what_was_expected() {
     snapshot!(run_refused(&["plan", "stack.yaml", "--chdir", "nope"]), @"
     exit: 1
     --- stderr
-    error: `--chdir nope`: this folder does not exist
+    error: `--chdir nope`: there is no such folder
 
     hint: pass a folder to `--chdir`; all other paths of the command line are relative to it
     ");
@@ -93,7 +93,7 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
     --- stderr
     unusable_state_key
 
-      × the state key `[folder]/nope` cannot be read: it is not there
+      × the state key `[folder]/nope` cannot be read: it does not exist
        ╭─[terrace.yaml:2:12]
      2 │   keyFile: nope
        ·            ────
@@ -117,7 +117,7 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
     output_of("keyCommand: [sh, -c, 'exit 3']").says("ended with exit status: 3");
     output_of("keyCommand: folder").says("there is no such program");
     project.write("terrace.yaml", "encryption:\n  keyFile: ${{ file(\"nope\") }}\n");
-    project.run(["plan", "stack.yaml"]).with_code(1).says("nope`: it is not there\n");
+    project.run(["plan", "stack.yaml"]).with_code(1).says("nope`: it does not exist\n");
     project.write("terrace.yaml", "encryption:\n  keyFile: nope\n");
     let said = project.run(["doctor"]).with_code(1);
     assert!(said.stdout.contains("state key: terrace.yaml:2:12: the state key `"), "{said}");
@@ -129,7 +129,7 @@ fn slow_key_command_is_named() {
     project.make_gate("gate");
     project.write("terrace.yaml", "encryption: {keyCommand: [sh, -c, 'cat; read line < gate; echo $line']}\n");
     let running = project.start(project.command(["plan", "stack.yaml"]));
-    running.until_told("waiting for `sh`, which `keyCommand` of terrace.yaml names");
+    running.until_told("waiting for `sh`, the `keyCommand` of terrace.yaml");
     project.open_gate("gate");
     let ran = running.finish().with_code(1);
     assert!(ran.stderr.contains("a state key is the base64 of 32 bytes"), "{ran}");

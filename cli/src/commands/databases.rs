@@ -97,7 +97,7 @@ fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Resul
         let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
         if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {
             return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`"))
-                .hint(format!("reduce its number with `terrace init {kind} --databases N`")));
+                .hint(format!("reduce the number of its databases with `terrace init {kind} --databases N`")));
         }
     } else if !record.is_fresh {
         return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))

@@ -11,13 +11,14 @@ use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, recorded};
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict, end_cut_off};
-use terrace_engine::store::{OperationRow, Selection, StateStore};
+use terrace_engine::store::{LeaseInfo, OperationRow, Selection, StateStore};
 
 /// Recovers stacks.
 ///
@@ -148,7 +149,12 @@ async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
         at_work.extend(open.iter().filter(|open| !open.is_orphaned).map(|open| open.intent.operation));
     }
     let (leases, now) = (store.leases().await?, store.now().await?);
-    Ok(match leases.iter().find(|lease| at_work.contains(&lease.operation)) {
+    Ok(nothing_message(leases.iter().find(|lease| at_work.contains(&lease.operation)), now))
+}
+
+/// The message if nothing was recovered, with the lease of an operation that has an open step.
+fn nothing_message(lease: Option<&LeaseInfo>, now: Timestamp) -> String {
+    match lease {
         None => "Nothing to recover.\n".to_owned(),
         // The holder may hang: only the user knows whether it will continue.
         Some(lease) if lease.expires <= now => format!(
@@ -157,7 +163,7 @@ async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
             harmless_line(&lease.holder),
             lease.stack,
             lease.expires,
-            lease.operation
+            lease.id
         ),
         Some(lease) => format!(
             "Nothing to recover now: {} works on {} under a lease until {}: if it is gone, run this again after that.\n",
@@ -165,7 +171,7 @@ async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
             lease.stack,
             lease.expires
         ),
-    })
+    }
 }
 
 /// Progress events without those that the result repeats in view of the user.

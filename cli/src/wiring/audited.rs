@@ -196,6 +196,10 @@ impl StateStore for Audited {
 
 #[async_trait]
 impl RequestQueue for Audited {
+    fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore> {
+        Arc::new(Self::new(Arc::clone(&self.store).for_calls(), &self.actor))
+    }
+
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         self.store.enqueue(request, most).await
     }

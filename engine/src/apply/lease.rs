@@ -84,7 +84,7 @@ impl Leases {
         let begins = records.iter().any(|record| matches!(record, Record::Intent(_)));
         let again = begins.then(|| records.clone());
         match (self.store.commit(&needed, records).await, again) {
-            // A lease that expired by a clock jump or a suspended machine is still valid if nobody acquired it.
+            // A lease that expired by a clock jump or a suspended machine is still valid if no operation acquired it.
             (Err(StoreError::LeaseLost { .. }), Some(again)) if self.store.renew(&needed, TERM).await.is_ok() => {
                 self.store.commit(&needed, again).await
             }

@@ -66,7 +66,7 @@ impl Writer {
 
     /// Sends an event without records, after all earlier submissions.
     pub(crate) fn tell(&self, event: Event) {
-        // If the task has ended, nobody receives the event.
+        // If the task has ended, the event is lost.
         let _ = self.queue.send(Task::Tell(event));
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn explain<N>(
         }
         let mut names: Vec<&str> = needs.iter().map(|(name, _)| name.as_str()).collect();
         names.extend(names.first().copied());
-        let mut diagnostic = Diagnostic::error("reference_cycle", format!("a loop: {}", names.join(" → "))).hint(hint);
+        let mut diagnostic = Diagnostic::error("reference_cycle", format!("a cycle: {}", names.join(" → "))).hint(hint);
         for ((name, span), needed) in needs.iter().zip(names.iter().skip(1)) {
             diagnostic = diagnostic.at_with(*span, format!("{name} needs {needed}"));
         }

@@ -71,7 +71,7 @@ pub enum FileError {
         key: String,
     },
     /// The plan's digest differs from the expected one.
-    #[error("this is another plan than the expected one\n  expected  {expected}\n  actual    {actual}")]
+    #[error("the plan differs from the expected one\n  expected  {expected}\n  actual    {actual}")]
     OtherDigest {
         /// The digest that the caller expects.
         expected: String,

@@ -29,7 +29,8 @@ pub(super) fn note(change: &Change, address: &str, span: Span) -> Option<Diagnos
     let after = change.after.as_ref().filter(|_| change.is_newly_sensitive())?;
     let names: Vec<String> = after.newly_sensitive.iter().map(|path| format!("`{path}`")).collect();
     let are = if names.len() == 1 { "is" } else { "are" };
-    let message = format!("{} of {} {are} sensitive now, which the state records", names.join(", "), change.address);
+    let message =
+        format!("{} of {} {are} sensitive now; apply marks the stored values", names.join(", "), change.address);
     let hint = "run `terrace state prune` to remove the plain-text values from the history";
     Some(Diagnostic::note("sensitive_now", message).at(span).about(address).hint(hint))
 }

@@ -263,7 +263,7 @@ pub(crate) async fn plan(
         diagnostics.push(
             Diagnostic::note(
                 "lifecycle_changed",
-                format!("the lifecycle of {} changes, which the state records", change.address),
+                format!("the lifecycle of {} changes; apply records the new one", change.address),
             )
             .at(input.span)
             .about(&address_text),

@@ -161,7 +161,7 @@ impl Planner<'_> {
             {
                 reads.push(Read::absent(stack, &address));
             }
-            // A forgotten object that still exists may be the recorded one, and so may one that still has a row. Another object at
+            // A forgotten object that still exists may be the recorded object, and so may an object that still has a row. Another object at
             // that address is not adopted.
             let is_same = |row: &LoadedRow| are_same(&row.opened.prior.identity, &opened.prior.identity);
             let is_recorded_object = match loaded.rows.get(&address) {

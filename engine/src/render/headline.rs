@@ -56,7 +56,7 @@ fn effect_and_reason(change: &Change, mode: Mode) -> String {
             joined([Some(reason.unwrap_or("must be replaced").to_owned()), why], ": ")
         }
         Action::Delete => reason.unwrap_or_default().to_owned(),
-        Action::Read => "is read while applying".to_owned(),
+        Action::Read => "is read during apply".to_owned(),
         Action::Adopt if change.import_id.is_some() => {
             let id = change.import_id.as_deref().unwrap_or_default();
             joined([Some(format!("imported from {}", visible(id))), changed(change)], ", ")

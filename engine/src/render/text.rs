@@ -188,7 +188,7 @@ pub fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The option for an environment, after a space. Also for the default environment, because the reader may have another one in
+/// The option for an environment, after a space. Also for the default environment, because the reader may have a different one in
 /// `TERRACE_ENV` or in the descriptor.
 #[must_use]
 pub fn environment_option(name: &str) -> String {

@@ -176,7 +176,7 @@ pub enum Write {
         outputs: String,
     },
     /// Replaces the stored body and digest of a request: the same content under another key. Skips a request whose
-    /// digest has changed, and one that has ended and whose body is no longer stored.
+    /// digest has changed, and an ended request without a stored body.
     ResealRequest {
         /// The new body and digest.
         asked: Box<AskedAnew>,

@@ -4,6 +4,7 @@
 use super::{AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -62,6 +63,9 @@ pub trait RequestQueue: Send + Sync {
 
     /// The record of a request; `None` when the operation is not a request.
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
+
+    /// The same store for calls to a server: its reads do not queue behind workers, and fail soon while the store is away.
+    fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore>;
 }
 
 /// A store with everything that a server needs.

@@ -60,7 +60,7 @@ fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
 
 fn duplicate(first: &Entry, second: &Entry, policy: DuplicateKeys) -> Diagnostic {
     let is_harmless = policy == DuplicateKeys::WarnWhenEqual && is_same(&first.value, &second.value);
-    let message = format!("the key `{}` stands twice in one map", second.key);
+    let message = format!("the key `{}` appears twice in one map", second.key);
     let diagnostic = if is_harmless {
         Diagnostic::warning("duplicate_key", message).hint("the values are equal; remove one of the two")
     } else {

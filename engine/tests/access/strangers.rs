@@ -55,12 +55,12 @@ async fn external_grants_are_reported_and_stay() {
     assert!(!plan.has_changes());
     assert_eq!(
         notes(&plan),
-        ["others gave access to `port`: foreign: user:x READ, foreign: user:y READ, foreign: user:z READ"]
+        ["external grants on `port`: foreign: user:x READ, foreign: user:y READ, foreign: user:z READ"]
     );
     // A principal that joins the list is adopted; the other external grants stay.
     assert_eq!(set(&mut story, &["user:b", "user:x"]).await, ["delete user:a"]);
     assert_eq!(readers(&story), ["user:b", "user:owner", "user:x", "user:y", "user:z"]);
-    let output = ["others gave access to `port`: foreign: user:y READ, foreign: user:z READ"];
+    let output = ["external grants on `port`: foreign: user:y READ, foreign: user:z READ"];
     assert_eq!(notes(&story.plan(&product(1)).await), output);
     // An empty list is a list, too.
     set(&mut story, &[]).await;
@@ -74,9 +74,9 @@ async fn external_grants_are_revoked_if_environment_says_so() {
     story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
     let plan = story.plan(&product(1)).await;
     insta::assert_snapshot!(summary(&plan), @r#"
-    - port/world_grant.reader["foreign user:x"] (foreign: others gave that access)
-    - port/world_grant.reader["foreign user:y"] (foreign: others gave that access)
-    - port/world_grant.reader["foreign user:z"] (foreign: others gave that access)
+    - port/world_grant.reader["foreign user:x"] (external grant: terrace did not give that access)
+    - port/world_grant.reader["foreign user:y"] (external grant: terrace did not give that access)
+    - port/world_grant.reader["foreign user:z"] (external grant: terrace did not give that access)
     "#);
     assert_eq!(notes(&plan), [] as [&str; 0]);
     // Listed principals get access before external grants are revoked.
@@ -134,7 +134,7 @@ async fn grantees_are_not_read_without_refresh_and_failure_is_reported() {
     story.fault("grantees", Fault::Before(ErrorKind::PermissionDenied));
     let plan = story.plan(&product(1)).await;
     let told: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
-    assert_eq!(told, ["who else has access cannot be told: `world_grant` of `world`: grantees of role: no"]);
+    assert_eq!(told, ["cannot read external grants: `world_grant` of `world`: grantees of role: no"]);
     assert!(!plan.has_changes());
 }
 
@@ -222,7 +222,7 @@ async fn grant_adopted_by_another_stack_since_plan_stays() {
     let failed: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
         failed,
-        ["other@test:world_grant.g came to give that access since the plan was made, so nothing was called"]
+        ["other@test:world_grant.g has managed that access since the plan was made, so the provider was not called"]
     );
     assert_eq!(readers(&story), ["user:a", "user:b", "user:owner", "user:y"]);
     assert!(!story.plan(&product(1)).await.has_changes());

@@ -81,11 +81,11 @@ async fn back_to_a(story: &Story, first: Uuid) -> (String, Vec<String>, Vec<Stri
 }
 
 fn delete_line(name: &str) -> String {
-    format!("- world_thing.{name} (is not in what was recorded then)\n")
+    format!("- world_thing.{name} (is not in the state of that time)\n")
 }
 
 fn forget_line(name: &str) -> String {
-    format!(". world_thing.{name} (is not in what was recorded then)\n")
+    format!(". world_thing.{name} (is not in the state of that time)\n")
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn moved_object_is_followed_under_another_key() {
             false => assert_eq!((summary(&plan), notes.len()), (delete_line("c"), 0)),
             true => {
                 assert_eq!((summary(&plan), notes.len()), (String::new(), 1));
-                assert!(notes[0].contains("world_thing.c or took it over"), "{notes:?}");
+                assert!(notes[0].contains("world_thing.c or adopted it"), "{notes:?}");
             }
         }
     }
@@ -251,9 +251,7 @@ async fn object_adopted_in_place_of_another_is_not_replaced() {
         let messages: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
         assert_eq!(
             messages,
-            [
-                "demo@test:world_thing.b is another object by now that terrace did not make: to roll it back is to delete that"
-            ]
+            ["demo@test:world_thing.b is another object now, which terrace did not create: a rollback would delete it"]
         );
         assert!(story.log().is_empty());
     }
@@ -285,7 +283,7 @@ async fn adopted_data_is_released_and_not_retained() {
         story.apply(&beside_a(&adopted("b", "b").replace("world_thing", "world_data"))).await;
         story.options.remove_data = remove_data;
         let (plan, calls, left) = back_to_a(&story, first).await;
-        assert_eq!(plan, ". world_data.b (is not in what was recorded then)\n");
+        assert_eq!(plan, ". world_data.b (is not in the state of that time)\n");
         assert_eq!((calls, left), (vec![], vec!["a".to_owned(), "b".to_owned()]));
     }
 }
@@ -310,9 +308,9 @@ async fn object_of_unknown_provenance_stays() {
         let note = plan.notes.first().map(|note| (note.message.clone(), note.hint.clone().unwrap_or_default()));
         (summary(&plan), note)
     };
-    let message = "whether terrace made demo@test:world_thing.b or took it over was pruned, so it stays as it is";
-    let hint = "`terrace state rm demo@test:world_thing.b` drops it and leaves the object; a plan that does not declare \
-                it deletes it";
+    let message = "the history does not show any more whether terrace created demo@test:world_thing.b or adopted it, so it stays as it is";
+    let hint = "to keep the object, forget it with `terrace state rm demo@test:world_thing.b`; to delete it, apply a \
+                descriptor without it";
     let unknown = (String::new(), Some((message.to_owned(), hint.to_owned())));
     assert_eq!(plan_and_note(story.plan_rollback(&demo(), wished()).await), unknown);
     // A later change does not tell either.
@@ -323,7 +321,7 @@ async fn object_of_unknown_provenance_stays() {
     let wished = Wished { rows: [("world_thing.c".parse().unwrap(), None)].into(), ..Wished::default() };
     let (plan, note) = plan_and_note(story.plan_rollback(&demo(), wished).await);
     assert_eq!(plan, "");
-    assert!(note.is_some_and(|(message, _)| message.contains("world_thing.c or took it over was pruned")));
+    assert!(note.is_some_and(|(message, _)| message.contains("world_thing.c or adopted it")));
 }
 
 #[tokio::test]
@@ -336,7 +334,7 @@ async fn object_adopted_since_stays_in_the_system() {
     story.apply(&things("val: 1", taken)).await;
     story.log();
     let plan = rolled_back(&story, first).await;
-    assert_eq!(summary(&plan), ". world_thing.b (is not in what was recorded then)\n");
+    assert_eq!(summary(&plan), ". world_thing.b (is not in the state of that time)\n");
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), [] as [String; 0]);
     assert!(story.remote().objects.contains_key("b"));
@@ -355,18 +353,16 @@ async fn object_with_another_row_is_not_adopted() {
     only_a.rows.retain(|address, _| address.to_string() == "world_thing.a");
     let problems = story.try_plan_rollback(&demo(), only_a.clone()).await.diagnostics;
     let problems: Vec<_> = problems.into_iter().map(|it| (it.message, it.hint.unwrap_or_default())).collect();
-    let hint = "where it is the same one, move it back first: `terrace state mv demo@test:world_thing.b world_thing.a`";
-    let message = "demo@test:world_thing.a would take over what is recorded as demo@test:world_thing.b";
+    let hint =
+        "if it is the same resource, move it back first: `terrace state mv demo@test:world_thing.b world_thing.a`";
+    let message = "demo@test:world_thing.a would adopt the object of demo@test:world_thing.b";
     assert_eq!(problems, [(message.to_owned(), hint.to_owned())]);
     // The same if another stack has adopted it since.
     drop_by_hand(&story, "world_thing.b").await;
     story.apply(&stack(&adopted("a", "a")).replace("name: demo}", "name: other}")).await;
     story.log();
     let problems = story.try_plan_rollback(&demo(), only_a).await.diagnostics;
-    assert_eq!(
-        problems[0].message,
-        "demo@test:world_thing.a would take over what is recorded as other@test:world_thing.a"
-    );
+    assert_eq!(problems[0].message, "demo@test:world_thing.a would adopt the object of other@test:world_thing.a");
     assert!(story.log().is_empty());
 }
 

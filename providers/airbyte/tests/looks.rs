@@ -179,7 +179,7 @@ async fn invalid_settings_are_refused_with_a_hint() {
     let stand_in = StandIn::start();
     for (more, expected) in [
         (json!({"url": "ftp://x"}), "is not the URL of an Airbyte server"),
-        (json!({"url": "https://me:hunter2@x"}), "has a user in it"),
+        (json!({"url": "https://me:hunter2@x"}), "it contains a user"),
         (json!({"clientId": "x"}), "exclude each other"),
         (json!({"token": null, "clientId": "x"}), "needs `clientSecret`"),
         (json!({"token": null, "username": "x"}), "needs `password`"),

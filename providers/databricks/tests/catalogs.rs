@@ -227,5 +227,5 @@ async fn contents_of_a_schema_are_counted_over_all_pages() {
     assert_eq!(counted, DataAmount::Some { count: 9, text });
     stand_in.faults().is_endless = true;
     let error = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap_err();
-    assert!(error.message.contains("pages come round again"), "{error}");
+    assert!(error.message.contains("pages repeat"), "{error}");
 }

@@ -362,7 +362,7 @@ async fn endless_pages_are_an_error_and_small_pages_are_joined() {
     assert!(error.message.starts_with("there are 3 jobs `kept`"), "{error}");
     stand_in.faults().is_endless = true;
     let error = instance.session.lookup("databricks_job_id", &named).await.unwrap_err();
-    assert!(error.message.contains("come round again"), "{error}");
+    assert!(error.message.contains("pages repeat"), "{error}");
     let error = instance.read(JOB, &made).await.unwrap_err();
     assert_eq!((error.kind, error.message.contains("do not end")), (ErrorKind::Failed, true), "{}", error.message);
 }

@@ -27,6 +27,11 @@ async fn plan_refuses_invalid_attributes_with_their_path() {
         assert_eq!(at.to_string(), path, "{config}");
         assert!(!error.solutions.is_empty(), "{config}: {error}");
     }
+    for number in [0, 40_000] {
+        let config = attributes(json!({"name": "a", "replicationFactor": number}));
+        let error = instance.plan(TOPIC, None, &config).await.unwrap_err();
+        assert_eq!(error.solutions, ["write a number from 1 to 32767"]);
+    }
 }
 
 fn acl(resource: &str, principal: &str, operation: &str) -> Json {

@@ -255,7 +255,7 @@ async fn printing_background_process_does_not_block_the_call() {
         let config = attributes(json!({"create": sh(&script)}));
         let call = local.call();
         let created = tokio::time::timeout(Duration::from_secs(20), local.create_values(&config, &call)).await;
-        // It may have ended by itself because nobody reads its output.
+        // It may have ended already, because its output has no reader.
         drop(std::process::Command::new("kill").arg(local.content("child").trim()).output());
         assert_eq!(created.expect("the call ends").unwrap().text("id"), Some("up"));
     }
@@ -298,7 +298,7 @@ async fn change_of_only_argv_or_folder_runs_no_program() {
     local.delete(&updated).await.unwrap();
     assert!(local.path("sub/two.input_of").exists());
 
-    // The recorded object is deleted, whatever the descriptor contains by now.
+    // Deletes the recorded object, even if the descriptor has changed.
     local.delete(&created).await.unwrap();
     assert!(local.path("one.input_of").exists());
 }

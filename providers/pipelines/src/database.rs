@@ -1,4 +1,3 @@
-//!
 //! Local databases that pipelines write into: their creation, lookup, lifetime and end.
 //!
 //! Each database has a folder below the project's `.terrace/pipelines/databases`, with a record (`database.json`), its

@@ -1,4 +1,3 @@
-//!
 //! Python environments of steps: one per set of packages, created once and cached.
 //!
 //! A [`Recipe`] lists the packages; its key is the name of the folder. A lock of the operating system protects the

@@ -1,4 +1,3 @@
-//!
 //! Fingerprints: hashes of all inputs of a pipeline's result. The inputs are its spec, its code, its data, the
 //! pipelines before it, and its database.
 //!

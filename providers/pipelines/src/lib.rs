@@ -1,6 +1,5 @@
 //! The `pipelines` provider: data pipelines of frictionless datapackage-pipelines (dpp), run on this machine.
 //!
-//!
 //! Reading order: [`spec`] (the specs that users write), [`fingerprint`] (the inputs of a result), [`environment`] (the
 //! Python environment of steps), [`executor`] (programs that runs start), [`run`] (one run, and several in order),
 //! [`database`] (where pipelines write tables), [`resource`] (resources with plan and apply), [`schema`] (their

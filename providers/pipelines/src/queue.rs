@@ -1,4 +1,3 @@
-//!
 //! The queue of a project: worker pools, and runs that wait for a worker. It is a SQLite file next to the records of
 //! runs, which any number of processes read and write.
 //!
@@ -47,7 +46,7 @@ const REMEMBERED: i64 = 5000;
 #[derive(Clone)]
 pub struct Queue {
     folder: PathBuf,
-    /// Identity of the file: another one may replace it later.
+    /// Identity of the file, which another file may replace later.
     file: Option<(u64, u64)>,
     connection: Arc<Mutex<Connection>>,
 }

@@ -1,4 +1,3 @@
-//!
 //! Resource types for pipelines and runs: how they are planned and applied.
 //!
 //! `folder` reads specs. [`pipeline`] records a spec in the project; [`run`] is the last good result of a pipeline;

@@ -1,4 +1,3 @@
-//!
 //! Runs of pipelines, with a record, a log, and outputs that appear only when complete.
 //!
 //! Reading order: [`record`] (record of a run), [`store`] (storage of records, and the turn of a pipeline; `files`:

@@ -1,4 +1,3 @@
-//!
 //! Schedules of pipelines: their definition, due times, and the start of runs.
 //!
 //! A schedule is a record of the project, either declared as a resource or part of a spec. [`due`] decides from times

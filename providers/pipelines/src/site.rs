@@ -1,4 +1,3 @@
-//!
 //! Static sites of pipeline results, combined with static files that take precedence.
 //!
 //! A site is rendered as a whole into a new folder `versions/ID`, and the link `current` then switches atomically. The

@@ -1,4 +1,3 @@
-//!
 //! Pipeline specs: `pipeline-spec.yaml` and related files, found as in dpp and parsed with positions.
 //!
 //! [`read`] finds and parses the files below a folder. It returns the pipelines, and all errors with file, line,

@@ -1,4 +1,3 @@
-//!
 //! Copies outputs of pipelines to other places: a folder, S3, Google Cloud Storage, or a server that accepts HTTP
 //! `PUT`.
 //!

@@ -1,4 +1,3 @@
-//!
 //! Workers: processes that execute queued runs, one at a time, with the same [`Runner`] as `terrace run`. If a worker
 //! is killed, its run is found: it ended, or it returns to the queue.
 //!

@@ -3,7 +3,7 @@
 use crate::normal::settled;
 use crate::{Attribute, AttributeType, Attributes, Map, Object, Path, Private, Recorded, ResourceType, Value};
 
-/// What the engine proposes for one resource.
+/// The engine's proposal for a resource.
 #[derive(Debug, Clone)]
 pub struct ProposedChange<'a> {
     /// The resource's address with its stack.

@@ -3,7 +3,7 @@
 use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Found, Recorded};
+use terrace_provider::{Call, ErrorKind, Found, Recorded};
 use terrace_test_snowflake::StandIn;
 
 #[tokio::test]
@@ -281,9 +281,10 @@ async fn object_of_another_owner_is_neither_changed_nor_dropped() {
         let imported = instance.session.import(instance.ty(ty), id).await.unwrap().unwrap_or_else(|| panic!("{id}"));
         let prior = recorded(&attributes(json!({})), imported);
         let right = format!("GRANT OWNERSHIP ON {owned} TO ROLE \"TERRACE_ROLE\"");
-        for error in
-            [instance.update(ty, &prior, config).await.unwrap_err(), instance.delete(ty, &prior).await.unwrap_err()]
-        {
+        let call = Call { removes_data: true, ..instance.call() };
+        let updated = instance.update(ty, &prior, config).await;
+        let deleted = instance.session.delete(instance.ty(ty), &call, &prior).await;
+        for error in [updated.unwrap_err(), deleted.unwrap_err()] {
             assert_eq!(error.kind.code(), "permission_denied", "{ty}: {error:?}");
             assert!(error.solutions.iter().any(|it| it.starts_with(&right)), "{ty}: {error:?}");
         }

@@ -289,7 +289,7 @@ async fn variables_do_not_apply_to_other_instances() {
     assert_eq!(role["name"], "PUBLIC".into());
     let _ = stand_in.take_seen();
     let error = ask("snowflake.eu", json!({})).await.unwrap_err();
-    assert!(error.to_string().contains("which account"), "{error}");
+    assert!(error.to_string().contains("no Snowflake account is set"), "{error}");
     assert!(!error.solutions[0].contains("SNOWFLAKE_"), "{error:?}");
     let error = ask("snowflake.eu", json!({"account": "cd67890"})).await.unwrap_err();
     assert!(error.to_string().contains("no credentials"), "{error}");
@@ -332,13 +332,13 @@ async fn invalid_settings_have_a_solution() {
     let settings = terrace_provider::conformance::settings(std::path::Path::new("."));
     let session = provider().connect(&settings).await.unwrap();
     let error = session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap_err();
-    assert!(error.to_string().contains("which account"), "{error}");
+    assert!(error.to_string().contains("no Snowflake account is set"), "{error}");
     assert!(error.solutions[0].contains("providers.conformance"), "{error:?}");
     for (values, said) in [
         (json!({"account": "a/b", "token": "x"}), "letters"),
         (json!({"host": "http://me:x@host", "token": "x"}), "the host is not valid"),
         (json!({"account": "a"}), "no credentials"),
-        (json!({"account": "a", "token": "x", "oauthToken": "y"}), "both say"),
+        (json!({"account": "a", "token": "x", "oauthToken": "y"}), "both define the credentials"),
         (json!({"account": "a", "privateKeyFile": "none.p8"}), "`user`"),
         (json!({"account": "a", "user": "u", "privateKeyFile": "none.p8"}), "cannot be read"),
         (json!({"account": "a", "token": "x", "timeout": 0}), "not a valid time"),

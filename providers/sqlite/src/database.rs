@@ -1,4 +1,4 @@
-//! Database files: created with a mark in their header, deleted with the files that SQLite keeps beside them.
+//! Database files: created with a mark in their header, deleted together with SQLite's files next to them.
 
 use crate::connection::{Access, File};
 use crate::error::{from_io, from_sqlite};
@@ -62,7 +62,7 @@ pub(crate) fn check(file: &File) -> Result<(), ProviderError> {
     tables(&connection).map(drop).map_err(|error| from_sqlite(&file.path, &error))
 }
 
-/// Deletes the file and the files that SQLite keeps beside it. A database with tables is deleted only if
+/// Deletes the file and SQLite's files next to it. A database with tables is deleted only if
 /// `is_recursive`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Lookups of existing tables and views, whoever created them.
+//! Lookups of existing tables and views, created by terrace or not.
 
 use crate::connection::{Access, Folders};
 use crate::error::from_sqlite;

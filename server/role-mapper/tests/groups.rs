@@ -71,7 +71,7 @@ async fn member_of(
     assert!(query["$select"].contains("displayName"));
     let from: usize = query.get("$skiptoken").map_or(0, |token| token.parse().unwrap());
     let of = |number: usize| match number {
-        // A directory role is not a group, whatever its name.
+        // A directory role is not a group, regardless of its name.
         7 => json!({"@odata.type": "#microsoft.graph.directoryRole", "displayName": "group 249"}),
         _ => {
             json!({"@odata.type": "#microsoft.graph.group", "id": number.to_string(), "displayName": format!("group {number}")})

@@ -97,7 +97,7 @@ async fn foreign_and_missing_roles_are_errors() {
     assert_eq!(mapper.get("/v1/roles").await.1["roles"], json!([theirs]));
     let error =
         instance.create(BINDING, json!({"roleId": "none", "users": ["user:a"], "groups": []})).await.unwrap_err();
-    assert_eq!(error.message, "there is no role `none`");
+    assert_eq!(error.message, "role `none` does not exist");
 }
 
 #[tokio::test]

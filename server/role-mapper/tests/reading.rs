@@ -1,5 +1,5 @@
-//! graphql-engine has a parser of its own. The role mapper must see every root field that graphql-engine would execute:
-//! else a text could get a role for some fields and an answer with others.
+//! graphql-engine has its own parser. The role mapper must see every root field that graphql-engine would execute.
+//! Otherwise a text could get a role for some fields and an answer with other fields.
 //!
 //! `Hasura` follows the grammar of that parser (<https://github.com/hasura/graphql-parser-hs>), which has no tokens: it
 //! accepts keywords at the beginning of longer words (`queryA`), and backtracks when an alternative fails midway.

@@ -19,7 +19,7 @@ pub(crate) async fn serve(routes: Router) -> String {
     url
 }
 
-/// A role mapper with a store in memory and an issuer of its own.
+/// A role mapper with its own store in memory and its own issuer.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn RoleStore>,
     pub(crate) url: String,

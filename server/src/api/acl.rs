@@ -104,7 +104,7 @@ pub(super) async fn set(
     let new_request = Request::Access { request, access, expected, named };
     let by = caller.clone();
     let judged = judged(&shared, new_request, async move |shared, worlds, request| {
-        let (from, by) = ((worlds, shared.store.as_ref()), By::Caller(&by, Action::UpdateAcl));
+        let (from, by) = ((worlds, shared.calls.as_ref()), By::Caller(&by, Action::UpdateAcl));
         let described = RequestContext::read(from, request, Purpose::Make, by).await?;
         described.takes_access()?;
         Ok(described.place_of())
@@ -119,7 +119,7 @@ pub(super) async fn set(
 }
 
 async fn recorded(shared: &Shared, stack: &StackId, component: &str) -> Result<Expected, Problem> {
-    let rows = shared.store.components(stack).await?;
+    let rows = shared.calls.components(stack).await?;
     let row = rows.into_iter().find(|row| row.key == component);
     let row =
         row.ok_or_else(|| Problem::not_found(format!("the state has no component `{component}` in `{stack}`")))?;

@@ -124,9 +124,9 @@ pub(super) async fn create(
     let by = caller.clone();
     let judged = judged(&shared, new_request, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::Plan);
-        let from = (worlds, shared.store.as_ref());
+        let from = (worlds, shared.calls.as_ref());
         let mut described = RequestContext::read_beside(from, request, &beside, purpose, by).await?;
-        described.check_known(shared.store.as_ref()).await?;
+        described.check_known(shared.calls.as_ref()).await?;
         Ok(described.place_of())
     });
     let judged = judged.await?;
@@ -197,7 +197,7 @@ pub(super) async fn apply(
     let by = caller.clone();
     let judged = judged(&shared, new_request, async move |shared, worlds, request| {
         let by = |action| By::Caller(&by, action);
-        let from = (worlds, shared.store.as_ref());
+        let from = (worlds, shared.calls.as_ref());
         let described = RequestContext::read_beside(from, request, &beside, purpose, by(Action::Apply)).await?;
         let place = described.place_of();
         if destroy {
@@ -231,7 +231,7 @@ async fn found(shared: &Shared, caller: &Caller, id: Uuid) -> Result<(OperationR
 /// The number of operations that are read at once.
 const PAGE: usize = 50;
 
-/// The operation that applied a plan, else the newest one that tried. An ended operation has the plan's ID in its
+/// The operation that applied a plan, or else the newest attempt. An ended operation has the plan's ID in its
 /// outcome, a running one in its request.
 async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<OperationRow>, Problem> {
     let stack = plan.about().first().cloned();

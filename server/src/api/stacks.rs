@@ -109,7 +109,7 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Stack>>, Problem> {
-    let stacks = caller.seen(shared.store.stacks().await?, Caller::sees).into_iter().map(|stack| Stack {
+    let stacks = caller.seen(shared.calls.stacks().await?, Caller::sees).into_iter().map(|stack| Stack {
         stack: stack.to_string(),
         name: stack.name.to_string(),
         environment: stack.environment.to_string(),
@@ -129,7 +129,7 @@ pub(super) async fn components(
     let stack = known(&shared, &caller, &stack).await?;
     let seal = shared.worlds.get(&stack.environment).map(|world| &world.seal);
     let mut found = Vec::new();
-    for row in shared.store.components(&stack).await? {
+    for row in shared.calls.components(&stack).await? {
         let outputs = match seal {
             Some(seal) => open_component(&stack, &row, seal).map_err(Problem::broken)?.values,
             None => Default::default(),
@@ -159,7 +159,7 @@ pub(super) async fn resources(
         Some(component) => Selection::Components([component.clone()].into()),
         None => Selection::All,
     };
-    let rows = shared.store.rows(&stack, &selection).await?.into_iter().filter(|row| {
+    let rows = shared.calls.rows(&stack, &selection).await?.into_iter().filter(|row| {
         filter.ty.as_ref().is_none_or(|ty| *ty == row.address.ty)
             && filter.status.is_none_or(|status| status == row.status)
     });
@@ -184,7 +184,7 @@ pub(super) async fn history(
     let is_seen = caller.hides(Some(&stack), |caller, stack| caller.sees(stack)).is_some();
     let nothing = || Problem::not_found(format!("the state has never had `{address}` in `{stack}`"));
     let parsed: Address = address.parse().map_err(|_| nothing())?;
-    let entries = if is_seen { shared.store.history(&stack, &parsed).await? } else { Vec::new() };
+    let entries = if is_seen { shared.calls.history(&stack, &parsed).await? } else { Vec::new() };
     if entries.is_empty() {
         return Err(nothing());
     }
@@ -200,7 +200,7 @@ pub(super) async fn history(
 /// The stack of that name, if the state has it and the caller sees it.
 pub(super) async fn known(shared: &Shared, caller: &Caller, name: &str) -> Result<StackId, Problem> {
     let stack: StackId = name.parse().map_err(|_| no_stack(name))?;
-    let recorded = shared.store.known_stacks().await?.contains(&stack).then_some(stack);
+    let recorded = shared.calls.known_stacks().await?.contains(&stack).then_some(stack);
     caller.hides(recorded, Caller::sees).ok_or_else(|| no_stack(name))
 }
 

@@ -71,7 +71,7 @@ impl Reason {
     }
 }
 
-/// What a call waits for.
+/// Kind of wait of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     /// More of its body. The body itself has a deadline.
@@ -213,7 +213,7 @@ impl Clock {
         all.iter().min().copied().filter(|_| all.len() == state.calls)
     }
 
-    /// Closes the connection at once, to give its place to another one.
+    /// Closes the connection at once, to make room for another connection.
     pub(super) fn evict(&self) {
         self.is_evicted.store(true, Ordering::Release);
         self.stream.wake();

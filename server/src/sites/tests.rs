@@ -18,7 +18,7 @@ impl Shelf for SingleShelf {
     }
 }
 
-/// A site with a page, a folder, a style, an error page, and unlisted files beside it.
+/// A site with a page, a folder, a style, an error page, and unlisted files next to them.
 fn site() -> (TempDir, Site) {
     let folder = tempfile::tempdir().unwrap();
     let files = [

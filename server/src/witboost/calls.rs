@@ -101,7 +101,7 @@ async fn judgement(
     // A descriptor without a stack is invalid; its errors are the answer.
     caller.check(Action::Validate, false, &[Resource::Any])?;
     match RequestContext::read(
-        (worlds, shared.store.as_ref()),
+        (worlds, shared.calls.as_ref()),
         request,
         Purpose::Make,
         By::Caller(caller, Action::Validate),
@@ -134,7 +134,7 @@ pub(crate) async fn validate_later(
     // Errors in the descriptor are the result of the validation. Only a missing stack is refused here.
     let by = caller.clone();
     let token = ask(&shared, &caller, Request::Validate(request), async move |shared, worlds, request| {
-        RequestContext::place((worlds, shared.store.as_ref()), request, By::Caller(&by, Action::Validate)).await
+        RequestContext::place((worlds, shared.calls.as_ref()), request, By::Caller(&by, Action::Validate)).await
     });
     let token = token.await?;
     Ok(accepted(&headers, token))
@@ -193,7 +193,7 @@ pub(crate) async fn update_acl(
     let by = caller.clone();
     let token = ask(&shared, &caller, new_request, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::UpdateAcl);
-        let described = RequestContext::read_provisioned((worlds, shared.store.as_ref()), request, by).await?;
+        let described = RequestContext::read_provisioned((worlds, shared.calls.as_ref()), request, by).await?;
         described.takes_access()?;
         Ok(described.place_of())
     });
@@ -219,9 +219,9 @@ async fn queue(
     };
     let by = caller.clone();
     let token = ask(shared, caller, new_request, async move |shared, worlds, request| {
-        let from = (worlds, shared.store.as_ref());
+        let from = (worlds, shared.calls.as_ref());
         let mut described = RequestContext::read(from, request, purpose, By::Caller(&by, action)).await?;
-        described.check_known(shared.store.as_ref()).await?;
+        described.check_known(shared.calls.as_ref()).await?;
         if purpose == Purpose::Make {
             described.check(shared.nothing.as_ref()).await?;
         }

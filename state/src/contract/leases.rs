@@ -109,7 +109,7 @@ pub async fn released_lease_still_raises_the_fence(fixture: Fixture) {
     }
 }
 
-/// A writer with a successor cannot write any more, whatever else it holds.
+/// A writer with a successor can no longer write, even if it holds other leases.
 pub async fn writer_with_an_old_fence_is_refused(fixture: Fixture) {
     let old = fixture.granted(Uuid::now_v7(), &["api", "db"]).await;
     fixture.clock.advance(TERM);

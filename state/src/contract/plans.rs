@@ -58,8 +58,7 @@ pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
     spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0)]).await.unwrap();
 }
 
-/// Outputs are not in rows: a changed component makes the plan stale, one that was written again without a change does
-/// not.
+/// Outputs are not in rows: a changed component makes the plan stale, but a rewrite without a change does not.
 pub async fn plan_is_stale_after_a_component_changed(fixture: Fixture) {
     let record = |key: &str, outputs: &str| {
         let (key, outputs) = (key.to_owned(), outputs.to_owned());

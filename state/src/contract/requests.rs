@@ -240,7 +240,7 @@ pub async fn expired_claim_is_claimed_again(fixture: Fixture) {
     fixture.store.finish(&second, &completed()).await.unwrap();
 }
 
-/// Each dead process is named once, even if another one has the claim now.
+/// Each dead process is named once, even if another process has the claim now.
 pub async fn expired_claim_counts_as_death_of_its_claimant(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     assert!(fixture.claim_as("one").await.unwrap().deaths.is_empty());
@@ -301,7 +301,7 @@ pub async fn claimant_back_after_an_outage_is_no_death(fixture: Fixture) {
     assert!(fixture.claim_expired("three").await.deaths.is_empty());
 }
 
-/// The deaths of one request say nothing about the next one.
+/// The deaths of one request do not count for the next one.
 pub async fn deaths_of_a_finished_request_are_forgotten(fixture: Fixture) {
     let first = fixture.ask("api", "a").await;
     fixture.claim_as("one").await.unwrap();

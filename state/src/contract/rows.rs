@@ -234,7 +234,7 @@ pub async fn dependents_of_all_instances_follow_moved_ones(fixture: Fixture) {
     let rows = [
         row("local_value.a[\"x\"]"),
         row("local_value.a[\"y\"]"),
-        // These sort beside the instances, but are none.
+        // These sort next to the instances, but are not instances.
         row("local_value.a"),
         row("local_value.a-b[\"x\"]"),
         depending("local_value.user", &["local_value.a[*]"]),

@@ -1,4 +1,4 @@
-//! Commits: lock what is touched, check the leases, then apply the records in order, all in one transaction.
+//! Commits: lock the affected rows, check the leases, then apply the records in order, all in one transaction.
 
 use super::batch::{Batch, Ended, Line, Target};
 use super::error::Failure;

@@ -10,7 +10,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The kinds of callers, each with connections of its own.
+/// The kinds of callers, each with its own connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
     /// Work on an operation.

@@ -1,6 +1,6 @@
 //! Pruning: old versions that are not current, and ended operations with their steps and logs.
 //!
-//! Pruning runs in batches, oldest rows first, each in a transaction of its own with its own locks: operations wait at
+//! Pruning runs in batches, oldest rows first, each in a separate transaction with its own locks: operations wait at
 //! most for one batch.
 
 use super::error::Failure;

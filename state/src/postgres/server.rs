@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-/// Retries of a transaction that conflicts with another one.
+/// Maximum retries of a transaction after conflicts.
 const AGAIN: usize = 8;
 /// The longest pause before such a retry.
 const TURN: Duration = Duration::from_millis(500);
@@ -329,7 +329,7 @@ impl<'a> Pauses<'a> {
         is_first && !self.is_away.load(Ordering::Relaxed) || self.wait().await
     }
 
-    /// Pauses; false if this call or another one has waited long enough.
+    /// Pauses; false if this call or any other call has waited long enough.
     async fn wait(&mut self) -> bool {
         let is_in_time = |_: &Duration| Instant::now() < self.until && !self.is_away.load(Ordering::Relaxed);
         match self.next.next().filter(is_in_time) {

@@ -50,7 +50,7 @@ const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 /// Deadline of statements of migrations, transfers and pruning.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A transaction on a connection of its own. If it is dropped before its end, the connection closes, and the server
+/// A transaction on its own connection. If it is dropped before its end, the connection closes, and the server
 /// rolls back. So the pool never gets a connection inside a transaction.
 ///
 /// Each answer has a deadline. A connection that missed it is closed, and never returns to its pool.
@@ -126,7 +126,7 @@ impl Session {
             false => self.purpose.begin(),
         };
         let Some(begin) = begin else { return (Ok(()), answer.await) };
-        // It counts as sent, whatever the answers are.
+        // It counts as sent, regardless of the answers.
         self.is_begun.store(true, Ordering::Relaxed);
         let begin = async { Ok(self.in_time(client.batch_execute(begin)).await??) };
         let (begun, answered) = join(begin, answer).await;

@@ -223,7 +223,7 @@ fn make_private_for(path: &Path, named: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// True if no process has the file open: while one does, a log exists beside it.
+/// True if no process has the file open: an open file has a log next to it.
 fn is_left_alone(path: &Path) -> bool {
     ["-wal", "-shm"].iter().all(|suffix| {
         let mut name = path.as_os_str().to_owned();

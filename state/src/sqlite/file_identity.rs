@@ -37,12 +37,12 @@ pub(super) struct FileIdentity {
     path: PathBuf,
     /// `None` if the system has no file IDs.
     file: Option<FileId>,
-    /// SQLite's files beside it, with their IDs.
+    /// SQLite's files next to it, with their IDs.
     logs: Vec<(PathBuf, FileId)>,
     /// The path of a saved copy.
     saved: PathBuf,
     is_saved: AtomicBool,
-    /// What the copy contains: the row changes of this process, and a number that changes with other writers.
+    /// Content of the copy: the number of row changes of this process, and a number that changes with other writers.
     recorded: (AtomicU64, AtomicI64),
 }
 

@@ -1,4 +1,4 @@
-//! One side of a transfer in a SQLite file: one immediate transaction on a connection of its own during the whole
+//! One side of a transfer in a SQLite file: one immediate transaction on its own connection during the whole
 //! transfer.
 
 use super::columns::Columns;

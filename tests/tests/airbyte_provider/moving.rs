@@ -66,5 +66,6 @@ fn duplicate_names_are_reported_with_their_ids() {
     replay(&world);
     let more = json!({"name": "Snowflake", "workspaceId": WORKSPACE, "configuration": {"destinationType": "csv", "destination_path": "/local"}});
     let other = world.stand_in.make(false, &more);
-    world.plan().with_code(1).says("are 2 destinations `Snowflake`").says(&other);
+    let plan = world.plan().with_code(1);
+    plan.says(": there are 2").says("destinations `Snowflake` in the workspace: `").says(&other);
 }

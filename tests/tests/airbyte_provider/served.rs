@@ -62,7 +62,7 @@ fn descriptor_passes_all_calls_of_the_coordinator() {
         202 => server.ended(&refused.body).to_string(),
         _ => refused.body,
     };
-    assert!(output.contains("nobody can be let in"), "{output}");
+    assert!(output.contains("cannot grant access to `cashflows-calculation`"), "{output}");
 
     let gone = ended(&server, &server.send("/v1/unprovision", KIND, &changed));
     assert_eq!(gone["status"], "COMPLETED", "{gone}");
@@ -112,7 +112,7 @@ fn variables_of_an_earlier_service_configure_the_provider() {
     // Without a Snowflake account nothing is created.
     let bare = world.project.run_with(&airbyte, ["apply", PRODUCT, "--auto-approve"]);
     assert_ne!(bare.code, 0, "{bare}");
-    bare.says("nothing says how the");
+    bare.says("the connection to Snowflake").says("is incomplete: set `settings.airbyte.snowflake`");
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
     let all = [airbyte.as_slice(), &account].concat();
     let run = |words: &[&str]| {

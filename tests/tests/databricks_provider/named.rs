@@ -51,16 +51,16 @@ fn null_and_ignored_names_follow_the_rule() {
 fn name_that_differs_from_the_rule_is_a_warning() {
     let world = World::new();
     let ran = world.run(["plan", PRODUCT]).done();
-    ran.says("the job is called `network-status-databricks-01`, and by the rule");
-    assert_eq!(ran.to_string().matches("by the rule for").count(), 1, "{ran}");
+    ran.says("the job is named `network-status-databricks-01`, but the naming rule");
+    assert_eq!(ran.to_string().matches("naming rule").count(), 1, "{ran}");
     for (old, new, warning) in [
-        ("jobName: sales_shop_0_nightly_prod", "jobName: mine", "the job is called `mine`, and by the rule for names"),
-        ("pipelineName: sales_shop_0_flow_prod", "pipelineName: mine", "the pipeline is called `mine`"),
-        ("name: sales_shop_0_steps_prod", "name: mine", "the workflow is called `mine`"),
+        ("jobName: sales_shop_0_nightly_prod", "jobName: mine", "the job is named `mine`, but the naming rule gives"),
+        ("pipelineName: sales_shop_0_flow_prod", "pipelineName: mine", "the pipeline is named `mine`"),
+        ("name: sales_shop_0_steps_prod", "name: mine", "the workflow is named `mine`"),
         (
             "repoPath: shop_0/flow",
             "repoPath: mine/flow",
-            "the repository is checked out at `mine/flow`, and by the rule",
+            "the repository is checked out at `mine/flow`, but the naming rule",
         ),
         ("repoPath: shop_0/steps", "repoPath: mine/steps", "the repository is checked out at `mine/steps`"),
     ] {
@@ -81,7 +81,7 @@ fn names_that_differ_in_case_and_signs_follow_the_rule() {
         world.project.edit(PRODUCT, old, new);
     }
     let ran = world.run(["plan", PRODUCT]).done();
-    assert!(!ran.to_string().contains("by the rule for"), "{ran}");
+    assert!(!ran.to_string().contains("naming rule"), "{ran}");
 }
 
 #[test]

@@ -74,8 +74,8 @@ fn port_without_a_contract_publishes_all_columns_of_its_source() {
 #[test]
 fn missing_table_is_reported_with_a_hint_for_the_environment() {
     for (settings, says) in [
-        ("outputPort: {}", "bring the job or pipeline that makes it to prod"),
-        ("developmentEnvironments: [PROD]", "run the job or pipeline that makes it, or correct `tableName`"),
+        ("outputPort: {}", "deploy the job or pipeline that creates it to prod"),
+        ("developmentEnvironments: [PROD]", "run the job or pipeline that creates it, or correct `tableName`"),
     ] {
         let world = world(settings);
         world.project.edit(
@@ -116,7 +116,7 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     );
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("the column `price` has the type").says("DECIMAL(10,2) instead of DECIMAL(12,2) in `main.raw.orders`");
+    ran.says("the column `price` has the type DECIMAL(10,2) instead of").says("DECIMAL(12,2) in `main.raw.orders`");
     ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; the view needs `id` INT, `price` DECIMAL(12,2)");
     let at = |text: &str| {
         let line = world.project.read(super::PRODUCT).lines().position(|line| line.contains(text)).unwrap();

@@ -325,7 +325,7 @@ fn workflow_through_all_calls() {
     called.drift().says("timeout_seconds");
     let status = called.call("/v1/provision", false);
     assert_eq!(status["status"], "FAILED", "{status:#}");
-    assert!(status.to_string().contains("the job is not as terrace left it"), "{status:#}");
+    assert!(status.to_string().contains("the job was changed outside terrace, and `override` is false"), "{status:#}");
     assert_eq!(called.job(name)["settings"]["timeout_seconds"], 60);
     let (status, answer) = called.access(&["user:ada.lovelace_example.com"]);
     assert_eq!(status, 400, "{answer}");
@@ -492,5 +492,5 @@ fn table_is_imported_into_a_data_contract() {
     assert_eq!(status["status"], "COMPLETED", "{status:#}");
     let (_, status) = called.reverse(PORT, params("shown", "SCHEMA_AND_DETAILS"), catalog);
     assert_eq!(status["status"], "FAILED");
-    assert!(status.to_string().contains("is a view and no table"), "{status:#}");
+    assert!(status.to_string().contains("is a view, not a table"), "{status:#}");
 }

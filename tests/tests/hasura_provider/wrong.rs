@@ -45,11 +45,11 @@ fn hostile_text_is_accepted_or_refused_at_its_place() {
     let verdicts: Vec<String> = fields.into_iter().map(result_of).collect();
     insta::assert_snapshot!(verdicts.join("\n"), @r#"
     name: Orders
-        the names of the domain, the product and the port make no name of GraphQL
+        the names of the domain, the product and the port give no valid GraphQL name
     domain: shop
-        the names of the domain, the product and the port make no name of GraphQL
+        the names of the domain, the product and the port give no valid GraphQL name
     name: Graph
-        the names of the domain, the product and the port make no name of GraphQL
+        the names of the domain, the product and the port give no valid GraphQL name
     database: SHOP_EXAMPLE
         nothing is called so: shop.orders.0@development:graph/hasura_table.table: Hasura cannot track the table `OPEN_ORDERS` of the source `shop_orders_0`: Inconsistent object: no such table/view exists in source: "OPEN_ORDERS" (invalid-configuration, HTTP 400)
     schema: ORDERS_0
@@ -96,7 +96,7 @@ fn names_without_prefix_or_too_long_are_reported_at_their_place() {
             "selectAggregate: shop_orders_0_graph_select",
             "two root fields",
         ),
-        ("name: Graph", "name: Gräph", "make no name of GraphQL"),
+        ("name: Graph", "name: Gräph", "give no valid GraphQL name"),
         ("name: Graph", long.as_str(), "does not begin with the names"),
     ] {
         let world = World::new();

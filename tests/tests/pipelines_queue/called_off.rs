@@ -15,13 +15,13 @@ fn queued_and_running_runs_are_cancelled_by_id() {
     assert_eq!(detached["queued"][0]["pipeline_id"], "./quick");
     crate::schemas::assert_is("runDetached", &detached);
     let quick = detached["queued"][0]["run_id"].as_str().unwrap();
-    queued.run(&["logs", quick]).with_code(1).says("has not begun: it is queued");
+    queued.run(&["logs", quick]).with_code(1).says("has not started: it is queued");
     queued.run(&["cancel", quick]).done().says(&format!("./quick: CANCELLED, run {quick}"));
     queued.run(&["cancel", &slow]).done().says("./slow: CANCELLED");
     assert_eq!(queued.states(quick), ["queued", "ended"]);
     assert_eq!(queued.states(&slow), ["queued", "assigned", "ended"]);
     until("its processes are gone", || !queued.has_processes());
-    queued.run(&["cancel", &slow]).with_code(1).says("is over: it was cancelled");
+    queued.run(&["cancel", &slow]).with_code(1).says("has ended: it was cancelled");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn run_cancelled_after_a_requeue_is_shown_by_its_first_record() {
     // The second attempt was cancelled before it had a record. The first attempt has one.
     note_called_off(&queued, &begun, 2, "0a21107b-0000-7000-8000-000000000001");
     queued.run(&["logs", &begun]).done();
-    queued.run(&["cancel", &begun]).with_code(1).says("is over: it succeeded");
+    queued.run(&["cancel", &begun]).with_code(1).says("has ended: it succeeded");
     // The worker of this run died before it recorded anything.
     let nothing = "0a21107b-0000-7000-8000-000000000002";
     note_called_off(&queued, nothing, 1, nothing);

@@ -119,7 +119,8 @@ fn cluster_has_the_requested_number_of_databases() {
     assert_eq!(databases(&queued).len(), 2);
     // A database can be removed only if the cluster no longer has it.
     let remove = |name: &str| queued.run(&["databases", "remove", name, "--remove-data"]);
-    remove("dppctl-db-local-2").with_code(4).says("the cluster `local` has").says("terrace init local --databases N");
+    let used = remove("dppctl-db-local-2").with_code(4);
+    used.says("the cluster `local` uses the database `dppctl-db-local-2`").says("terrace init local --databases N");
     queued.run(&["init", "local", "--databases", "1"]).done();
     remove("dppctl-db-local-2").done().says("removed dppctl-db-local-2");
     remove("dppctl-db-local-2").with_code(1).says("there is no database");
@@ -166,5 +167,6 @@ fn run_without_queue_reports_a_damaged_queue_if_the_pipeline_uses_a_database() {
     queued.run(&["init", "local", "--workers", "1", "--databases", "0"]).done();
     queued.damage_queue();
     let ran = queued.run(&["run", "./tell", "--no-queue"]).done();
-    ran.says("warning: the queue of runs `").says("is damaged").says("not into the database of a cluster");
+    ran.says("warning: the queue of runs `").says("is damaged");
+    ran.says("pipelines write into their configured database, not into that of a cluster");
 }

@@ -143,7 +143,8 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
     --- stderr
     sensitive_now
 
-      ☞ demo@local:local_file.file: `content`, `sha256`, `size` of local_file.file are sensitive now, which the state records
+      ☞ demo@local:local_file.file: `content`, `sha256`, `size` of local_file.file are sensitive now; apply marks the
+      │ stored values
        ╭─[stack.yaml:7:30]
      7 │   - {type: local_file, name: file, config: {path: out/token, content: '${{ vars.token }}'}}
        ·                              ────
@@ -152,7 +153,8 @@ fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
 
     sensitive_now
 
-      ☞ demo@local:local_value.copy: `input`, `output` of local_value.copy are sensitive now, which the state records
+      ☞ demo@local:local_value.copy: `input`, `output` of local_value.copy are sensitive now; apply marks the stored
+      │ values
        ╭─[stack.yaml:8:31]
      8 │   - {type: local_value, name: copy, config: {input: {key: '${{ vars.token }}'}}}
        ·                               ────

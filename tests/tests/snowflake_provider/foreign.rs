@@ -76,7 +76,8 @@ fn external_grants_are_revoked_if_configured() {
     // A later apply revokes them too, and drift shows them until then.
     world.stand_in.sql(&format!("GRANT ROLE {ROLE} TO USER Z"));
     world.run(["drift", PRODUCT]).with_code(2).says("foreign: user Z");
-    world.plan().done().says("0 to add, 0 to change, 1 to destroy").says("others gave that access");
+    let plan = world.plan().done();
+    plan.says("0 to add, 0 to change, 1 to destroy").says("external grant: terrace did not give that access");
     world.apply().done();
     world.assert_settled();
     world.run(["drift", PRODUCT]).done();

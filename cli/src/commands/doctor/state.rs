@@ -39,10 +39,10 @@ fn saved(path: &Path) -> Option<Finding> {
         message,
         match path.exists() {
             true => {
-                "if you need no changes since then, move it to the path of the state and run `terrace recover`; \
-                     else remove it"
+                "if the present state has no changes that you need, move the copy to the path of the state and run \
+                     `terrace recover`; else remove the copy"
             }
-            false => "move it to the path of the state and run `terrace recover`",
+            false => "move the copy to the path of the state and run `terrace recover`",
         },
     ))
 }

@@ -126,7 +126,10 @@ fn errors(done: &Done) -> Vec<Wrong> {
             let run = run.as_ref().map(|run| format!("run {run} is still running; ")).unwrap_or_default();
             one(
                 "Already Running",
-                format!("{run}wait longer with `--lock-timeout`, or `terrace cancel {}`", done.pipeline),
+                format!(
+                    "{run}wait longer with `--lock-timeout`, or stop the run with `terrace cancel {}`",
+                    done.pipeline
+                ),
             )
         }
         BatchEnd::NotRun(NotRun::Cancelled) => one("init", "stopped before it started".to_owned()),

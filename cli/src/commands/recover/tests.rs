@@ -148,3 +148,19 @@ fn open_call_is_not_up_for_decision() {
     let failure = still_in_doubt(&[&open]);
     assert_eq!(failure.hints, ["the call may still take effect: run `terrace recover` again later"]);
 }
+
+#[test]
+fn lease_to_revoke_is_named_by_its_id() {
+    let lease = LeaseInfo {
+        id: "7".to_owned(),
+        stack: "demo@local".parse().unwrap(),
+        component: "a".to_owned(),
+        holder: "jane".to_owned(),
+        operation: Uuid::nil(),
+        since: Timestamp::UNIX_EPOCH,
+        expires: Timestamp::UNIX_EPOCH,
+    };
+    assert!(nothing_message(Some(&lease), lease.expires).contains("`terrace unlock 7`"));
+    let later = LeaseInfo { expires: Timestamp::MAX, ..lease };
+    assert!(nothing_message(Some(&later), Timestamp::UNIX_EPOCH).contains("run this again after that"));
+}

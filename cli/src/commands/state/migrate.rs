@@ -52,7 +52,7 @@ pub(super) async fn run(
         context.ui.print(&table(&moved))?;
         context.ui.print(&format!(
             "\nThe whole state is in {to}, compared row by row. {from} is unchanged and can be removed.\n\
-             Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new one on every machine.\n"
+             Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new state on every machine.\n"
         ))?;
     }
     Ok(Exit::Done)

@@ -37,16 +37,3 @@ pub(super) fn in_words(
     };
     differing_attributes(ty, planned, observed).filter_map(|(name, _)| words(name)).collect()
 }
-
-/// The solution for a result that differs from the plan.
-pub(super) fn solution(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> &'static str {
-    let is_replacing = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.replaces);
-    match differing_attributes(ty, planned, observed).any(|(name, _)| is_replacing(name)) {
-        // The next plan refuses to replace the object, because a new object would get the same value.
-        true => {
-            "the object is kept and recorded as it was read: write the value that was read, or list the attribute in \
-             `ignoreChanges`"
-        }
-        false => "the object is kept and recorded as it was read: the next plan shows the remaining change",
-    }
-}

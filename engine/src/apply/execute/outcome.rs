@@ -58,7 +58,10 @@ fn made_with(
     let mut outcome = write_row(prepared, row, expected, Some(attributes.clone()));
     if let (Some((breach, more)), None) = (breaches.split_first(), &outcome.failure) {
         let error = ProviderError::bug(format!("a fault of the provider of `{}`: {breach}", ty.name))
-            .solution(inconsistent::solution(ty, planned, observed))
+            .solution(
+                "the object stays, and the state has its actual values: configure the value that was read, or list the \
+                 attribute in `ignoreChanges`",
+            )
             .solution("report the difference to the author of the provider");
         let error = ProviderError { problems: more.to_vec(), ..error };
         let values = inconsistent::in_words(ty, planned, observed, &attributes);

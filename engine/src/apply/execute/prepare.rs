@@ -121,7 +121,7 @@ pub(crate) fn prepare_removal(
 }
 
 /// True if the row of a missing object is removed. The journal distinguishes this from a forgotten object, which stays: a later
-/// object of that name would be another one.
+/// object of that name would be a different object.
 fn is_missing(change: &Change) -> bool {
     let is_let_go = matches!(
         change.reason,

@@ -145,7 +145,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     global("uint", "uint(value) -> uint", "an unsigned whole number"),
     // Optional values: `map.?key.orValue("none")`.
     member("hasValue", "optional.hasValue() -> bool", "whether there is a value"),
-    member("or", "optional.or(other) -> optional", "this optional, or the other if there is no value"),
+    member("or", "optional.or(other) -> optional", "this optional, or the other if this one is empty"),
     member("orValue", "optional.orValue(value) -> value", "the value, or the one given: `map.?key.orValue(1)`"),
     member("value", "optional.value() -> value", "the value; fails without a value"),
     global("optional.none", "optional.none() -> optional", "no value"),

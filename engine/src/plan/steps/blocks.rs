@@ -1,4 +1,4 @@
-//! Dependencies on a whole `forEach`: the key `[*]` stands for all instances, recorded as such.
+//! Dependencies on a whole `forEach`: the key `[*]` stands for all instances, also in the state.
 //!
 //! Each such block has barriers, so that 100 instances that depend on 100 others need 200 edges instead of 10,000.
 

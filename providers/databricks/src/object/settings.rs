@@ -210,9 +210,10 @@ pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: 
     let message = format!("the {what} was changed outside terrace, and `override` is false");
     let error = ProviderError::new(ErrorKind::InvalidInput { path: Some(Path::attribute("settings")) }, message);
     let error = differences.into_iter().take(20).fold(error, ProviderError::problem);
-    Err(error
-        .solution("copy the changes into the descriptor (reverse provisioning does that)")
-        .solution("or set `override: true`, which overwrites them"))
+    Err(error.solution(
+        "copy the changes into the descriptor, for example with reverse provisioning; or set `override: true` to \
+         overwrite them",
+    ))
 }
 
 /// The differences of settings, one line each, with both values. Secrets, and texts that look like secrets, are

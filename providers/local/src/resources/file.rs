@@ -285,7 +285,7 @@ fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>,
 
 fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     if let Some(prior) = &attempt.prior {
-        // An object with a prior state is the recorded one, whatever the call did; its content is read from the file.
+        // An object with a prior state is the recorded object, regardless of the call. Its content is read from the file.
         let expected = if attempt.planned.is_empty() { &prior.attributes } else { &attempt.planned };
         return Ok(observe(project, expected)?.map_or(Found::Absent, Found::Ours));
     }

@@ -1,4 +1,3 @@
-//!
 //! User of a server, and the place of its data.
 //!
 //! PostgreSQL refuses to run as root. If root runs terrace, the server runs as the owner of the project folder, or else

@@ -1,4 +1,3 @@
-//!
 //! Deadlines of databases that are safe against changes of the clock.
 //!
 //! Within one boot of the machine, uptime decides (`/proc/uptime`), which cannot be set and includes suspension. So a

@@ -1,4 +1,3 @@
-//!
 //! Guards of databases: a small process per database that ends it when it expires, and shows its page until then.
 //!
 //! The process that creates or starts a database starts its guard, which outlives it. A guard holds a lock while it

@@ -1,4 +1,3 @@
-//!
 //! Tables of a database for people: their names, columns, and rows in pages.
 //!
 //! All access is read-only: files are opened for reading, servers get read-only transactions. Queries contain only

@@ -1,4 +1,3 @@
-//!
 //! Creation of databases.
 //!
 //! The order is: the record, the guard, the data, and last the mark in the record that all is complete. If a command is

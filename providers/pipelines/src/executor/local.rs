@@ -1,9 +1,8 @@
-//!
 //! Runs jobs as processes of this machine: one process per step, connected by pipes, in one process group.
 //!
 //! The streams between steps pass through this process, which counts rows without help from the steps. A step receives
-//! the end of its input only after the previous step ended well, so an interrupted stream never looks complete. The
-//! error thus names the step that failed, and not a later one that missed its input.
+//! the end of its input only after the previous step ended well, so an interrupted stream never looks complete. So
+//! the error names the failed step, and not a later step without input.
 
 mod guard;
 mod memory;
@@ -159,7 +158,7 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
         });
     }
     drop(report_end);
-    // Counts what was read before a pipe was abandoned, since a process outside of the run may hold the pipe open.
+    // Counts the data read before a pipe was abandoned, because a process outside the run may hold the pipe open.
     let passed: Vec<stream::Passing> = (0..count).map(|_| stream::Passing::default()).collect();
     let flows = flow(job, inputs, outputs, &ends, &passed, watch);
     let ending = conduct(job, guard, cancel, &mut ended_steps, &mut steps, watch);

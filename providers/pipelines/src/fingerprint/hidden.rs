@@ -1,4 +1,3 @@
-//!
 //! Possible secrets in specs: excluded from digests in plans and states, and compared by a key of the project.
 //!
 //! A digest of a short secret can be found by search if the rest is known. Plans and states have more readers than the

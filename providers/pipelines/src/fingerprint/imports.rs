@@ -1,4 +1,3 @@
-//!
 //! Imports of Python code, by statements and by calls with the name of a module.
 //!
 //! Imports in branches that never run count too. An extra file only causes one more run, but a missing file would leave

@@ -1,4 +1,3 @@
-//!
 //! `pipelines_database`: a database for pipelines, which lives until it is removed or expires.
 //!
 //! An expired database remains as `expired`, without data: a plan reports that and changes nothing. A run that writes

@@ -1,4 +1,3 @@
-//!
 //! `pipelines_volume_sync`: copies files of the project, or outputs of a pipeline, to another place.
 //!
 //! The object is the manifest that a sync writes next to the files. Deletion keeps the files, unless `deleteOutputs` is

@@ -1,4 +1,3 @@
-//!
 //! Pipelines that plugins generate from `*.source-spec.yaml`. The plugin's `Generator` runs in the Python environment
 //! of the file's folder. Its result is cached next to the specs, where [`crate::spec::read`] finds it without Python.
 //!

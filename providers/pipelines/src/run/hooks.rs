@@ -1,4 +1,3 @@
-//!
 //! Notifications of a run's progress to the addresses in a spec's `hooks`, with the same events as dpp
 //! (`status/pipeline_status.py`): `queue`, `start`, `progress` and `finish`, each a JSON object.
 //!

@@ -1,4 +1,3 @@
-//!
 //! Storage of run records, and the turns of pipelines.
 //!
 //! Below the project's `.terrace/pipelines`, each run has a folder (`runs/ID`: `run.json`, `log.jsonl`), and each

@@ -1,4 +1,3 @@
-//!
 //! Starts runs when they are due.
 //!
 //! [`Keeper::look`] gets the present time as an argument, so tests need no clock; [`Keeper::keep`] calls it every

@@ -1,4 +1,3 @@
-//!
 //! Storage of schedules and of decisions about them: a folder for each below the records of the project.
 //!
 //! A start is recorded before it happens. If a server is killed in between, the next one finds the record, and the

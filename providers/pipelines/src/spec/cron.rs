@@ -1,4 +1,3 @@
-//!
 //! Crontabs with five fields in the order of cron: minute, hour, day of the month, month, day of the week.
 //!
 //! Changes of the clock are handled as in cron. A time with fixed hours occurs once a day. If it does not exist on a

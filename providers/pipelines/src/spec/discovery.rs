@@ -1,4 +1,3 @@
-//!
 //! Discovery of specs: the same walk as dpp's `find_specs`, but in an order that does not depend on the file system.
 //!
 //! Names that begin with a dot and [`Ignored`] paths are skipped; links are not followed.

@@ -1,4 +1,3 @@
-//!
 //! Wrapper command of a runner of kind `wrapped-python`: `docker run … python -c "{cmd}"`.
 //!
 //! The text is first split into words like in a shell (dpp: `shlex.split`), and only then filled in. So a parameter of

@@ -1,4 +1,3 @@
-//!
 //! YAML of specs as PyYAML reads it, since dpp's specs are written for PyYAML: `yes` is true, `010` is eight and
 //! `2014-01-01` is a date. Every value has its position.
 //!

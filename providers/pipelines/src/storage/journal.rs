@@ -1,4 +1,3 @@
-//!
 //! Journal of a sync's progress, so that the next sync continues an interrupted one.
 //!
 //! It has a line for each sent file, and for each part of a large file. Readers skip incomplete lines after a crash.

@@ -1,4 +1,3 @@
-//!
 //! Manifest of a sync, stored next to the files: their paths, contents, and tags at the destination.
 //!
 //! The manifest is the object that plans manage: without it, nothing counts as synced, even if files exist there.

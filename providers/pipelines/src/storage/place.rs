@@ -1,4 +1,3 @@
-//!
 //! Names of destinations, and addresses of their readers.
 //!
 //! `data/out`, `/srv/data`, `file:///srv/data`, `s3://bucket/prefix`, `gs://bucket/prefix`, `https://host/path`. Below

@@ -1,4 +1,3 @@
-//!
 //! A web server that accepts `PUT` as a destination: WebDAV, an artifact repository, or another server.
 //!
 //! The SDK's client keeps bodies in memory. Files are streamed, so this module sends the requests itself with the SDK's

@@ -239,7 +239,7 @@ fn column_like(present: &PresentColumn, like: Option<&Column>, is_forced: bool, 
     if column.default.is_none() && !present.is_domain && column.generated.is_none() {
         column.default = like.default.clone().filter(|default| expression::is_null(default));
     }
-    // Columns of a key and identity columns are never nullable, whatever is configured.
+    // Columns of a key and identity columns are never nullable, regardless of the configuration.
     if is_forced || is_serial || column.identity.is_some() {
         column.is_nullable = like.is_nullable;
     }

@@ -57,7 +57,7 @@ impl Api {
             let next_request = match next(&page) {
                 Next::End => None,
                 place if !visited.insert(format!("{place:?}")) => {
-                    return Err(Failure::Lost(format!("the pages repeat after {}", visited.len())));
+                    return Err(Failure::Lost(format!("the pages repeat after page {}", visited.len())));
                 }
                 _ if visited.len() >= MOST_PAGES => {
                     return Err(Failure::Lost(format!("the answer has more than {MOST_PAGES} pages")));

@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Applies the fields of a body to a connection. Without `streams`, both calls select all streams of the source,
-    /// whatever was configured before.
+    /// regardless of the earlier configuration.
     fn written(&self, mut connection: Connection, fields: &Map<String, Json>) -> Outcome<Connection> {
         if fields.contains_key("name") {
             connection.name = text(fields, "name")?;

@@ -26,13 +26,13 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the call.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next calls, whatever their number.
+    /// For the next calls, in order.
     pub next: VecDeque<Fault>,
     /// For the next call of a method whose path contains a text, once each.
     pub by_call: Vec<(&'static str, &'static str, Fault)>,
     /// Duration of every call.
     pub takes: Option<Duration>,
-    /// Maximum page size, whatever the query asks for.
+    /// Maximum page size, which overrides the query.
     pub page: Option<usize>,
     /// Fields that responses omit, as other versions do.
     pub unsaid: Vec<&'static str>,

@@ -119,7 +119,7 @@ impl World {
         self.workspaces.values_mut().find(|it| it.resource["properties"]["workspaceId"] == number)
     }
 
-    /// One line for each object, for checks of what is left.
+    /// One line for each object, for checks of leftovers.
     pub(crate) fn inventory(&self) -> Vec<String> {
         let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
         let mut lines: Vec<String> = self

@@ -28,7 +28,7 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the call.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next calls, whatever their number.
+    /// For the next calls, in order.
     pub next: VecDeque<Fault>,
     /// For calls whose `METHOD path` contains a text, once each.
     pub by_text: Vec<(String, Fault)>,
@@ -42,7 +42,7 @@ pub struct Faults {
     pub statement_polls: usize,
     /// A finished statement is reported as closed.
     pub closes_statements: bool,
-    /// Page size, whatever the query asks for.
+    /// Page size, which overrides the query.
     pub page: Option<usize>,
     /// Every page links to a next one.
     pub is_endless: bool,

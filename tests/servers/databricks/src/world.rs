@@ -165,7 +165,7 @@ impl World {
         self.metastore_owner == who || held.any(|(_, held)| held.contains(privilege))
     }
 
-    /// One line for each object, for checks of what is left.
+    /// One line for each object, for checks of leftovers.
     pub(crate) fn inventory(&self) -> Vec<String> {
         let mut lines = Vec::new();
         lines

@@ -31,7 +31,7 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the request.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next requests, whatever their number.
+    /// For the next requests, in order.
     pub next: VecDeque<Fault>,
     /// For requests whose line in the log contains a text, once each.
     pub by_text: Vec<(String, Fault)>,

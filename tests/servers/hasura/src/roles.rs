@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The kind of role mapper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mapper {
-    /// The existing one: it does not return root fields or members, and removes nothing.
+    /// The previous role mapper: it does not return root fields or members, and removes nothing.
     Old,
-    /// One that returns and removes everything.
+    /// A role mapper that returns and removes everything.
     #[default]
     Extended,
 }

@@ -37,7 +37,7 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the statement.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next statements, whatever their number.
+    /// For the next statements, in order.
     pub next: VecDeque<Fault>,
     /// For statements that contain a text, once each.
     pub by_text: Vec<(String, Fault)>,

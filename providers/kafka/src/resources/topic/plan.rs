@@ -71,7 +71,8 @@ fn check(change: &ProposedChange<'_>) -> Result<(), ProviderError> {
     for (name, most) in [("partitions", i64::from(i32::MAX)), ("replicationFactor", i64::from(i16::MAX))] {
         let Some(number) = change.config.get(name).and_then(Value::as_int) else { continue };
         if !(1..=most).contains(&number) {
-            return invalid(name, format!("{number} is out of range for `{name}`"), "write a number greater than 0");
+            let hint = format!("write a number from 1 to {most}");
+            return invalid(name, format!("{number} is out of range for `{name}`"), &hint);
         }
     }
     wanted(change.config).map(|_| ())

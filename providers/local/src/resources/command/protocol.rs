@@ -1,4 +1,4 @@
-//! The JSON object that a program gets and the one that it prints.
+//! The JSON object that a program receives, and the JSON object that it prints.
 
 use crate::project::invalid;
 use crate::resources::attributes::given;

@@ -294,8 +294,8 @@ impl Streams {
         self.stdout.is_some() || self.stderr.is_some()
     }
 
-    /// Reads the remaining output after the program ended. After the time limit it only reads what is already in the
-    /// pipes: on a busy machine that may be the whole output of the program.
+    /// Reads the remaining output after the program ended. After the time limit it only empties the pipes:
+    /// on a busy machine they may hold the whole output of the program.
     async fn drain(&mut self) {
         let end = Instant::now() + AFTERWARDS;
         let mut late = 0;

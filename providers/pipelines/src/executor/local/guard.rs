@@ -1,4 +1,3 @@
-//!
 //! Ends the processes of a run when its executor dies.
 //!
 //! Each run has its own process group. Its leader is a small shell that reads from a pipe which only the executor holds

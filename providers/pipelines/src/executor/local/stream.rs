@@ -1,4 +1,3 @@
-//!
 //! Forwards and counts the stream between two steps.
 //!
 //! A stream is a line of dependencies, a line that describes the data package, then per resource an empty line and its

@@ -1,4 +1,3 @@
-//!
 //! Numbers that Python supports, but JSON here does not: whole numbers of any size, infinities, and NaN.
 //!
 //! PyYAML reads them, and dpp passes them on as Python's JSON writes them: `123456789012345678901234567890`,

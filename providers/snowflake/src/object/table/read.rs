@@ -95,7 +95,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
         if is_same(&column.ty, &known.ty) {
             column.ty.clone_from(&known.ty);
         }
-        // Columns of the primary key are never null, whatever is configured.
+        // Columns of the primary key are never null, regardless of the configuration.
         if is_key(&column.name) && like.primary_key.contains(&column.name) {
             column.is_nullable = known.is_nullable;
         }

@@ -94,7 +94,7 @@ fn rows_response(handle: &str, rows: &Rows, size: Option<usize>, partition: Opti
         return refused(StatusCode::BAD_REQUEST, "391905", "There is no such partition");
     };
     if wanted > 0 {
-        // Compressed, whatever the request accepts.
+        // Compressed, regardless of the request's `Accept-Encoding`.
         let text = json!({"data": part}).to_string();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(text.as_bytes()).unwrap();
