@@ -1,6 +1,6 @@
-//! What is done with hostile input: by the fuzzer, and by a test of the engine over the corpus.
+//! Exercises the engine with hostile input, in the fuzzer and in a test over the corpus.
 #![allow(dead_code, reason = "each target uses its part")]
-#![allow(clippy::expect_used, reason = "what fails here is a find")]
+#![allow(clippy::expect_used, reason = "a failure here is a finding")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::blueprint::check::check;
@@ -19,19 +19,19 @@ use terrace_engine::source::Sources;
 use terrace_engine::yaml::Budget;
 use terrace_state::MemoryStore;
 
-/// Parts a descriptor from the blueprint after it.
+/// Separates a descriptor from the blueprint after it.
 pub const BOUNDARY: &str = "\n=== blueprint\n";
-/// A key, so that sensitive values can be planned.
+/// A key, because sensitive values cannot be planned without one.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// What was said of an input.
+/// The diagnostics of an input.
 #[derive(Debug, Default)]
 pub struct Told {
-    /// All that was said: `error[code]: message`.
+    /// All diagnostics: `error[code]: message`.
     pub all: Vec<String>,
-    /// The errors that point at no place.
+    /// The errors without a place.
     pub without_place: Vec<String>,
-    /// The body of the plan file, when it was planned.
+    /// The body of the plan file, if the input was planned.
     pub plan: Option<String>,
 }
 
@@ -47,10 +47,10 @@ impl Told {
     }
 }
 
-/// Reads a descriptor, and a blueprint when there is one after it, as far as they can be read; plans what can be planned.
+/// Reads a descriptor, and a blueprint if one follows, as far as possible, and plans the result.
 pub fn describe(text: &str, registry: &Registry) -> Told {
     let (described, blueprint) = text.split_once(BOUNDARY).map_or((text, None), |(one, other)| (one, Some(other)));
-    let (mut sources, mut told) = (Sources::default(), Told::default());
+    let (mut sources, mut report) = (Sources::default(), Told::default());
     let functions = Functions::default();
     let id = sources.add("descriptor.yaml", described);
     let (descriptors, mut found) = descriptor::read(&mut sources, &[id], &Budget::default());
@@ -61,15 +61,15 @@ pub fn describe(text: &str, registry: &Registry) -> Told {
         let (blueprint, diagnostics) = blueprint::read(id, &sources, origin, &|_| None, &Budget::default());
         found.extend(diagnostics);
         if let Some(blueprint) = &blueprint {
-            told.add(&check(blueprint, registry, &functions), &sources);
+            report.add(&check(blueprint, registry, &functions), &sources);
         }
         blueprints.extend(blueprint);
     }
     let (library, diagnostics) = Library::new(blueprints, None);
     found.extend(diagnostics);
-    told.add(&found, &sources);
+    report.add(&found, &sources);
     if has_errors(&found) {
-        return told;
+        return report;
     }
     let environment = Environment { name: "local".to_owned(), ..Environment::default() };
     let (templates, variables) = (Templates::new(), BTreeMap::new());
@@ -85,7 +85,7 @@ pub fn describe(text: &str, registry: &Registry) -> Told {
     let mut stacks = Vec::new();
     for descriptor in &descriptors {
         let (compiled, diagnostics) = compiler.compile(descriptor, &BTreeSet::new());
-        told.add(&diagnostics, &sources);
+        report.add(&diagnostics, &sources);
         stacks.extend(compiled.filter(|_| !has_errors(&diagnostics)));
     }
     let (store, options) = (MemoryStore::new(), Options::default());
@@ -104,19 +104,19 @@ pub fn describe(text: &str, registry: &Registry) -> Told {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let computed = runtime.block_on(planner.plan(&stacks, Default::default())).expect("an empty store can be read");
-    told.add(&computed.diagnostics, &sources);
+    report.add(&computed.diagnostics, &sources);
     let written = show(&computed.plan, &seal);
-    told.plan =
+    report.plan =
         written.split_once("\"plan\":").and_then(|(_, rest)| rest.trim_end().strip_suffix('}')).map(str::to_owned);
-    told.plan = told.plan.filter(|_| !stacks.is_empty() && !computed.plan.is_errored);
-    told
+    report.plan = report.plan.filter(|_| !stacks.is_empty() && !computed.plan.is_errored);
+    report
 }
 
-/// Reads a plan file with that body; answers whether it is one. What could be read is shown, written and read again.
+/// Reads a plan file with that body, and returns whether it is valid. Renders, writes and reads a valid plan again.
 pub fn plan_file(body: &str) -> bool {
     let seal = Seal::with_key(KEY, &[]).expect("the key is one");
     let text = file::enclose(body, &seal).expect("every text can be enclosed");
-    // As it is, and as what it says it is.
+    // Read the body both as a whole file and enclosed in one.
     let _ = file::read(body, &seal);
     match file::read(&text, &seal) {
         Ok(plan) => {
@@ -127,7 +127,7 @@ pub fn plan_file(body: &str) -> bool {
     }
 }
 
-/// Shows a plan in every form; answers its file.
+/// Renders a plan in every form, and returns its file.
 fn show(plan: &Plan, seal: &Seal) -> String {
     let digest = file::digest(plan, seal).expect("a plan has a digest");
     for detail in [human::Detail::Summary, human::Detail::Compact, human::Detail::Full] {
@@ -137,10 +137,10 @@ fn show(plan: &Plan, seal: &Seal) -> String {
         plan,
         &markdown::Markdown { max_chars: 0, max_bytes: 0, digest: &digest, command: "terrace show plan.json" },
     );
-    assert!(comment.chars().count() <= markdown::Markdown::LEAST_CHARS, "a comment is longer than its budget");
+    assert!(comment.chars().count() <= markdown::Markdown::LEAST_CHARS, "a comment exceeds its budget");
     let _ = json::plan(plan, &digest);
-    let written = file::write(plan, seal).expect("with a key every plan can be written");
-    let again = file::read(&written, seal).expect("what was written can be read");
-    assert_eq!(file::digest(&again, seal).expect("a plan has a digest"), digest, "it came back as another plan");
+    let written = file::write(plan, seal).expect("every plan can be written with a key");
+    let again = file::read(&written, seal).expect("a written plan can be read");
+    assert_eq!(file::digest(&again, seal).expect("a plan has a digest"), digest, "the plan changed");
     written
 }

@@ -1,4 +1,4 @@
-//! What can be asked on the command line: definitions only, nothing is decided here.
+//! Definitions of the command line: commands, arguments and options.
 
 mod acl;
 mod audit;
@@ -47,7 +47,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
 
-/// Reads where connections are taken.
+/// Parses the address that a server listens on.
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected an IP address with its port, such as `127.0.0.1:8091`".to_owned())
 }
@@ -55,12 +55,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// Plans and applies data products.
 #[derive(Debug, Parser)]
 #[command(name = "terrace", version = crate::version::VERSION, propagate_version = false)]
-#[command(after_help = "`terrace help COMMAND` tells more; `terrace help terraform` maps the commands of terraform.")]
+#[command(after_help = "`terrace help COMMAND` has details and examples; `terrace help terraform` maps its commands.")]
 pub struct CommandLine {
-    /// What holds for every command.
+    /// Options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -69,47 +69,48 @@ pub struct CommandLine {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Where state is kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [env: TERRACE_STATE]
+    /// Use this state store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [env: TERRACE_STATE]
     #[arg(long, global = true, value_name = "URL")]
     pub state: Option<String>,
-    /// The environment [env: TERRACE_ENV] [default: the descriptor's, else `local`]
+    /// Set the environment [env: TERRACE_ENV] [default: the descriptor's, else `local`]
     #[arg(long, global = true, value_name = "NAME")]
     pub env: Option<String>,
-    /// The configuration file [default: terrace.yaml, looked for upwards]
+    /// Read this configuration file [default: terrace.yaml of this folder or its closest parent]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Change to this folder first
     #[arg(long, global = true, value_name = "DIR")]
     pub chdir: Option<PathBuf>,
-    /// The stack that is meant: one of those that descriptors declare, else the one that addresses are relative to
+    /// Select a stack: a stack of the descriptors, or the stack that addresses are relative to
     #[arg(long, global = true, value_name = "NAME@ENV")]
     pub stack: Option<String>,
-    /// How long to wait for what others hold, such as `90s`; `0s` refuses at once [default: 60s; a server waits a day]
+    /// Wait this long for leases of other operations, such as `90s`; `0s` fails at once [default: 60s; a server waits a
+    /// day]
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration::parse)]
     pub lock_timeout: Option<Duration>,
-    /// Ask questions; with `--input=false` what needs an answer fails
+    /// Ask questions; with `--input=false` a command fails instead of asking
     #[arg(long, global = true, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub input: bool,
-    /// When to use colour
+    /// Set the use of colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Tell more on standard error; twice for all that is known
+    /// Log more on standard error; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Tell only results and errors
+    /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 }
 
 impl Global {
-    /// How long a command waits for what others hold.
+    /// How long a command waits for leases of other operations.
     pub fn patience(&self) -> Duration {
         self.lock_timeout.unwrap_or(PATIENCE)
     }
 }
 
-/// How long a command waits for what others hold, where nobody says otherwise.
+/// Default of `--lock-timeout`.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When colour is used.
@@ -137,10 +138,10 @@ pub enum Format {
 /// `--format` of commands with two forms.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct FormatArguments {
-    /// The form of the result
+    /// Set the form of the result
     #[arg(long, value_name = "FORM", default_value = "human")]
     format: Format,
-    /// The same as `--format json`
+    /// Print JSON, as with `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }
@@ -153,7 +154,7 @@ impl FormatArguments {
     }
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a project: configuration, an example, a key for secrets; or a cluster for data pipelines
@@ -161,25 +162,25 @@ pub enum Command {
         after_help = "Examples:\n  terrace init\n  terrace init --state-key\n  terrace init local --workers 4\n  terrace init    (in a project with a cluster: how far it is)"
     )]
     Init(InitArguments),
-    /// Check descriptors without state and network
+    /// Check descriptors without state or network
     #[command(after_help = "Examples:\n  terrace validate data-product.yaml\n  terrace validate -c orders stacks/")]
     Validate(ValidateArguments),
-    /// Show what applying would do
+    /// Show the changes that an apply would make
     #[command(
         after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md\n  terrace plan --target api/ --exclude 'api/local_file.part[\"x\"]' stacks/\n  terrace plan --replace local_file.a --refresh=false stack.yaml"
     )]
     Plan(PlanArguments),
-    /// Make things as described, or apply a saved plan
+    /// Create, change and delete objects as described, or apply a saved plan
     #[command(
-        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml\n\nA saved plan (`terrace plan --out PLAN`) is applied without a question: it was looked at when it was made. It is applied once, and refused (exit code 4) where what it was made from changed since."
+        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml\n\nA saved plan (`terrace plan --out PLAN`) is applied without a question, and only once. If its state or descriptors changed since, terrace refuses it (exit code 4)."
     )]
     Apply(ApplyArguments),
-    /// Remove what was made
+    /// Delete the objects of a descriptor or a stack
     #[command(
-        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a\n\nA saved plan, also one of `terrace plan --destroy --out PLAN`, is applied by `terrace apply PLAN`."
+        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a\n\n`terrace apply PLAN` applies a plan that `terrace plan --destroy --out PLAN` saved."
     )]
     Destroy(DestroyArguments),
-    /// Show what differs from what was recorded; change nothing
+    /// Show drift, the differences of remote objects from the state; change nothing
     #[command(
         after_help = "Examples:\n  terrace drift data-product.yaml\n  terrace drift --all --ignore tags\n  terrace drift --all --format markdown > comment.md"
     )]
@@ -195,7 +196,7 @@ pub enum Command {
         after_help = "Examples:\n  terrace graph --format svg stack.yaml > graph.svg\n  terrace graph --format mermaid stack.yaml\n  terrace graph stack.yaml | dot -Tsvg > graph.svg"
     )]
     Graph(GraphArguments),
-    /// Record an object that exists as a resource, or print the configuration for it
+    /// Import an existing object as a resource, or print the configuration for it
     #[command(
         after_help = "Examples:\n  terrace import local_file.a out/a.txt\n  terrace import 'demo@local:api/sqlite_table.t[\"x\"]' shop.db/ORDERS\n  terrace import --generate demo@local:local_file.a out/a.txt > imported.yaml"
     )]
@@ -203,48 +204,48 @@ pub enum Command {
     /// Have the next plan replace an object
     #[command(after_help = "Example:\n  terrace taint local_file.a")]
     Taint(MarkArguments),
-    /// Keep an object that was recorded as half-made
+    /// Clear the mark of a tainted object: the next plan keeps it
     #[command(after_help = "Example:\n  terrace untaint 'api/local_file.part[\"x\"]'")]
     Untaint(MarkArguments),
-    /// Lift the protection of an object that nothing declares any more
+    /// Lift the protection of an object that no descriptor declares any more
     #[command(after_help = "Example:\n  terrace unprotect demo@local:local_file.a")]
     Unprotect(MarkArguments),
-    /// The stacks of the state
+    /// List the stacks of the state
     Stacks(StacksArguments),
-    /// Look into the state, and mend it
+    /// Inspect and repair the state
     #[command(subcommand)]
     State(StateCommand),
-    /// What was done
+    /// List, show and cancel operations, and print their logs
     Operations(OperationsArguments),
-    /// Who may change what right now
+    /// List leases, the locks of running operations
     Leases(LeasesArguments),
     /// Export and prune the audit log of changes and refused calls
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Find out what became of steps that a crash cut off
+    /// Resolve in-doubt steps after a crash
     #[command(
         after_help = "Examples:\n  terrace recover\n  terrace recover --absent 'api/local_file.part[\"x\"]'\n  terrace recover --tainted demo@local:local_file.a"
     )]
     Recover(RecoverArguments),
-    /// Take a lease away from its holder
-    #[command(after_help = "Example:\n  terrace unlock LEASE    (`terrace leases list` names them)")]
+    /// Revoke a lease of another operation
+    #[command(after_help = "Example:\n  terrace unlock LEASE    (`terrace leases list` lists them)")]
     Unlock(UnlockArguments),
-    /// Who has access to a component
+    /// Show or replace the access list of a component
     #[command(subcommand)]
     Acl(AclCommand),
-    /// What is there, as values for a catalog's component
+    /// Read remote objects as values for a component of a catalog
     #[command(
         after_help = "Examples:\n  terrace reverse orders --param database=SALES --param schema=ORDERS_1 --param 'tables=[ORDERS]'\n  terrace reverse urn:dmb:utm:snowflake-storage-template:0.0.0 --param … --write updates.yaml"
     )]
     Reverse(ReverseArguments),
-    /// Answer calls over HTTP: Witboost's coordinator, and the native API
+    /// Run the HTTP server: Witboost's coordinator API and the native API
     #[command(
         after_help = "Examples:\n  terrace serve\n  terrace serve --bind 127.0.0.1:8091 --state sqlite:/var/lib/terrace/state.db"
     )]
     Serve(ServeArguments),
-    /// Keep roles of Hasura and who has them, and be its authentication webhook
+    /// Run the role mapper: manage roles of Hasura and their members, and answer its authentication webhook
     #[command(
-        after_help = "Examples:\n  terrace role-mapper\n  terrace role-mapper --bind 0.0.0.0:8092 --state postgres://USER@HOST/DATABASE\n\nVariables ROLE_MAPPER_* say whose tokens it takes: see docs/role-mapper.md"
+        after_help = "Examples:\n  terrace role-mapper\n  terrace role-mapper --bind 0.0.0.0:8092 --state postgres://USER@HOST/DATABASE\n\nVariables ROLE_MAPPER_* set the issuers of accepted tokens: see docs/role-mapper.md"
     )]
     RoleMapper(RoleMapperArguments),
     /// Run data pipelines of the working directory: `pipeline-spec.yaml` of datapackage-pipelines
@@ -252,52 +253,52 @@ pub enum Command {
         after_help = "Examples:\n  terrace run\n  terrace run ./committees/dump-to-db\n  terrace run './committees/%' --dirty --concurrency 4\n  terrace --chdir pipelines run all --json\n  terrace run --pool nightly --detach"
     )]
     Run(PipelineArguments),
-    /// What the steps of a data pipeline's run said
+    /// Print the logs of a data pipeline's run
     #[command(after_help = "Examples:\n  terrace logs ./committees/dump-to-db\n  terrace logs -f RUN --step 2")]
     Logs(LogsArguments),
-    /// The runs of data pipelines
+    /// List the runs of data pipelines
     #[command(subcommand)]
     Runs(RunsCommand),
-    /// Data pipelines that run by themselves, while `terrace serve` runs
+    /// List the schedules of data pipelines; `terrace serve` starts their runs
     #[command(subcommand)]
     Schedules(SchedulesCommand),
-    /// Stop a data pipeline's run
+    /// Stop a run of a data pipeline
     #[command(after_help = "Example:\n  terrace cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),
-    /// What there is: `pods`, `pipelines`
+    /// List `pods` or `pipelines`
     #[command(subcommand, after_help = "Examples:\n  terrace list pods --json\n  terrace list pipelines")]
     List(ListCommand),
-    /// The workers of data pipelines, and what they do
+    /// List the workers of data pipelines and their current work
     #[command(after_help = "Examples:\n  terrace pods list\n  terrace pods list --format human")]
     Pods(PodsArguments),
-    /// A shell where a worker runs its pipelines, with what their steps see
+    /// Open a shell in the environment of a worker's steps
     #[command(
         after_help = "Examples:\n  terrace ssh dppctl-worker-dkofij848dhiu\n  terrace ssh POD 'pip list | grep SQL'"
     )]
     Ssh(SshArguments),
-    /// Work on the queue of runs: started by terrace itself
+    /// Run pipelines of the queue; terrace starts this command itself
     #[command(hide = true)]
     PipelinesWorker(WorkerArguments),
-    /// Databases of data pipelines on this machine: how they are reached, how long they are kept
+    /// List, extend, start, stop, dump and remove databases of data pipelines on this machine
     #[command(
         after_help = "Examples:\n  terrace databases\n  terrace databases show orders --reveal\n  terrace databases extend orders 1h\n  terrace databases dump orders orders.sql"
     )]
     Databases(DatabasesArguments),
-    /// The blueprints that components can have
+    /// List, show, check, create and test blueprints
     Blueprints(BlueprintsArguments),
-    /// The technologies of this build
+    /// List the providers of this build, or print the schema of a provider
     Providers(ProvidersArguments),
-    /// Evaluate expressions against a descriptor and what is recorded of it
+    /// Evaluate expressions against a descriptor and its state
     #[command(
         after_help = "Examples:\n  terrace console stack.yaml\n  terrace console stack.yaml -e 'resources.a.id' -e 'vars.size * 2'\n  echo 'component.specific' | terrace console data-product.yaml -c orders"
     )]
     Console(ConsoleArguments),
-    /// Lay out terrace's own files: stacks, blueprints and their tests, terrace.yaml
+    /// Format terrace's own files: stacks, blueprints and their tests, terrace.yaml
     #[command(
         after_help = "Examples:\n  terrace fmt\n  terrace fmt --check --recursive\n  terrace fmt stack.yaml blueprints"
     )]
     Fmt(FmtArguments),
-    /// Look whether everything is there that the other commands need
+    /// Check that the other commands have everything they need
     #[command(after_help = "Examples:\n  terrace doctor\n  terrace doctor --env production --json")]
     Doctor(DoctorArguments),
     /// Write a completion script for a shell
@@ -308,7 +309,7 @@ pub enum Command {
     Man(ManArguments),
     /// Show the version
     Version(VersionArguments),
-    /// Commands of terraform, and what does the same here
+    /// Map terraform's commands to terrace's
     #[command(hide = true, long_about = crate::commands::TERRAFORM, help_template = "{about}")]
     Terraform,
 }
@@ -316,7 +317,7 @@ pub enum Command {
 /// `terrace init`.
 #[derive(Debug, Args)]
 pub struct InitArguments {
-    /// Only make a key for sensitive values and tell where it belongs
+    /// Only create a key for sensitive values, and print where to put it
     #[arg(long)]
     pub state_key: bool,
     /// A cluster for data pipelines.
@@ -327,10 +328,10 @@ pub struct InitArguments {
 /// `terrace validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArguments {
-    /// What is validated, and with which variables.
+    /// The descriptors and their variables.
     #[command(flatten)]
     pub input: InputArguments,
-    /// Ask providers too, where they have a dry run: plans against the state, and shows what is found
+    /// Plan against the state too, and ask providers that have a dry run
     #[arg(long)]
     pub remote: bool,
     /// The form of the result.
@@ -338,27 +339,27 @@ pub struct ValidateArguments {
     pub format: FormatArguments,
 }
 
-/// Descriptors, and what they are read with.
+/// Descriptors and their variables.
 #[derive(Debug, Clone, Default, Args)]
 pub struct InputArguments {
-    /// Descriptors; a folder means its *.yaml and *.yml
+    /// Read these descriptors; of a folder, its *.yaml and *.yml
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// What components and variables are meant.
+    /// Components and variables.
     #[command(flatten)]
     pub choice: ChoiceArguments,
 }
 
-/// Which components, with which variables.
+/// Components and variables.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ChoiceArguments {
-    /// Only this component, by its key or URN; may be repeated
+    /// Select only this component, by its key or URN; may be repeated
     #[arg(short, long = "component", value_name = "COMPONENT")]
     pub components: Vec<String>,
-    /// The value of a variable [env: TERRACE_VAR_name]
+    /// Set the value of a variable [env: TERRACE_VAR_name]
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub variables: Vec<String>,
-    /// A YAML or JSON file with values of variables
+    /// Read values of variables from a YAML or JSON file
     #[arg(long = "var-file", value_name = "FILE")]
     pub variable_files: Vec<PathBuf>,
 }
@@ -366,7 +367,7 @@ pub struct ChoiceArguments {
 /// `terrace show`.
 #[derive(Debug, Args)]
 pub struct ShowArguments {
-    /// A plan file, an address or an operation's id [default: all resources of the stack]
+    /// Show this plan file, address or operation id [default: all resources of the stack]
     #[arg(value_name = "PLAN|ADDRESS|OPERATION")]
     pub what: Option<String>,
     /// The form of the result.
@@ -377,12 +378,12 @@ pub struct ShowArguments {
 /// `terrace output`.
 #[derive(Debug, Args)]
 pub struct OutputArguments {
-    /// One output, `component/name` when several components have it
+    /// Print only this output; `component/name` if several components have it
     pub name: Option<String>,
-    /// The form of the result
+    /// Set the form of the result
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub format: OutputFormat,
-    /// The same as `--format json`
+    /// Print JSON, as with `--format json`
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
     /// Show sensitive values
@@ -404,10 +405,10 @@ pub enum OutputFormat {
 /// `terrace graph`.
 #[derive(Debug, Args)]
 pub struct GraphArguments {
-    /// What is drawn.
+    /// The descriptors and their variables.
     #[command(flatten)]
     pub input: InputArguments,
-    /// The form of the result
+    /// Set the form of the result
     #[arg(long, value_name = "FORM", default_value = "dot")]
     pub format: GraphFormat,
 }
@@ -415,16 +416,16 @@ pub struct GraphArguments {
 /// `terrace recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArguments {
-    /// Stacks (`name@environment`) [default: all of the environment that is named, else all]
+    /// Recover these stacks (`name@environment`) [default: all of the environment given, else all]
     #[arg(value_name = "STACK")]
     pub stacks: Vec<String>,
-    /// Where it cannot be told: the call had no effect, it is recorded as before; may be repeated
+    /// Resolve an in-doubt step: the call had no effect, its row stays as before; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub unchanged: Vec<String>,
     /// Resolve an in-doubt step: the object does not exist, its row is dropped; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub absent: Vec<String>,
-    /// Where it cannot be told: it is half-made, the next apply replaces it; may be repeated
+    /// Resolve an in-doubt step: the object is incomplete, the next apply replaces it; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub tainted: Vec<String>,
     /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
@@ -439,9 +440,9 @@ pub struct RecoverArguments {
 /// `terrace unlock`.
 #[derive(Debug, Args)]
 pub struct UnlockArguments {
-    /// The lease
+    /// Revoke this lease
     pub lease: String,
-    /// Do not ask
+    /// Skip the question
     #[arg(long, alias = "force")]
     pub auto_approve: bool,
 }
@@ -449,10 +450,10 @@ pub struct UnlockArguments {
 /// `terrace console`.
 #[derive(Debug, Args)]
 pub struct ConsoleArguments {
-    /// What expressions are evaluated against.
+    /// The descriptors and their variables.
     #[command(flatten)]
     pub input: InputArguments,
-    /// An expression, without `${{` and `}}`; may be repeated [default: the lines of standard input]
+    /// Evaluate this expression, without `${{` and `}}`; may be repeated [default: the lines of standard input]
     #[arg(short, long = "expression", value_name = "EXPRESSION")]
     pub expressions: Vec<String>,
 }
@@ -460,13 +461,13 @@ pub struct ConsoleArguments {
 /// `terrace fmt`.
 #[derive(Debug, Args)]
 pub struct FmtArguments {
-    /// Files and folders; of a folder those that are terrace's own
+    /// Format these files; of a folder, terrace's own files
     #[arg(value_name = "FILE", default_value = ".")]
     pub paths: Vec<PathBuf>,
-    /// Change nothing; end with 2 when a file is not laid out
+    /// Change nothing; exit with 2 if a file is not formatted
     #[arg(long)]
     pub check: bool,
-    /// Folders within folders, too
+    /// Include folders within folders
     #[arg(short, long)]
     pub recursive: bool,
 }
@@ -482,14 +483,14 @@ pub struct DoctorArguments {
 /// `terrace completion`.
 #[derive(Debug, Args)]
 pub struct CompletionArguments {
-    /// The shell
+    /// Write the script for this shell
     pub shell: clap_complete::Shell,
 }
 
 /// `terrace man`.
 #[derive(Debug, Args)]
 pub struct ManArguments {
-    /// The folder
+    /// Write the pages into this folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 }

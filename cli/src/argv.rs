@@ -1,4 +1,4 @@
-//! Habits from other tools that the parser cannot know: `-auto-approve`, `-var a=b`, `--target=…`.
+//! Corrections of habits from other tools, which the parser does not know: `-auto-approve`, `-var a=b`, `--target=…`.
 
 use crate::args::CommandLine;
 use crate::failure::Failure;
@@ -11,61 +11,52 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use terrace_engine::diagnostic::closest;
 
-/// Long options of terraform that mean something else here, or nothing yet.
+/// Long options of terraform with another meaning in terrace, or none.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("upgrade", "providers are compiled in: there is nothing to upgrade"),
-    ("lock", "leases are always taken; `--lock-timeout` says how long to wait for others"),
+    ("lock", "terrace always takes leases; `--lock-timeout` limits the wait for them"),
     ("var-files", "write `--var-file=…`"),
     ("no-color", "write `--color=never`"),
     ("compact-warnings", "there is no such option here"),
     ("raw", "write `--format=raw`"),
 ];
 
-/// Commands of terraform that have another name here, or nothing to do.
+/// Commands of terraform with another name in terrace, or without a counterpart.
 const COMMANDS: &[(&str, &str)] = &[
-    ("refresh", "`terrace drift FILE` shows what differs, `terrace apply --refresh-only FILE` records it"),
-    ("workspace", "environments take its place: `--env NAME`, or `TERRACE_ENV`; `terrace stacks list` names stacks"),
-    ("force-unlock", "`terrace leases list` names leases, `terrace unlock LEASE` takes one away"),
+    ("refresh", "`terrace drift FILE` shows drift, `terrace apply --refresh-only FILE` records it"),
+    ("workspace", "use environments: `--env NAME`, or `TERRACE_ENV`; `terrace stacks list` lists stacks"),
+    ("force-unlock", "`terrace leases list` lists leases, `terrace unlock LEASE` revokes one"),
     ("pull", "`terrace state export` writes the state"),
-    ("push", "`terrace state import FILE` takes in what `terrace state export` wrote"),
+    ("push", "`terrace state import FILE` imports a file of `terrace state export`"),
     (
         "replace-provider",
-        "`provider` of a resource chooses a configured instance; `terrace plan FILE` shows what follows",
+        "`provider` of a resource chooses a configured instance; `terrace plan FILE` shows the effect",
     ),
     ("identities", "`terrace state show ADDRESS --json` has the identity of a resource"),
-    ("test", "`terrace blueprints test` tests blueprints; `terrace plan FILE` shows what a descriptor becomes"),
-    ("get", "there are no modules to get: `terrace blueprints list` names what components can have"),
-    ("modules", "blueprints take their place: `terrace blueprints list`"),
-    ("login", "there is nothing to log in to: credentials stand in terrace.yaml, or in variables"),
-    ("logout", "there is nothing to log out of: credentials stand in terrace.yaml, or in variables"),
-    ("metadata", "`terrace providers schema NAME` shows what a provider has"),
-    ("query", "there is no such command here; `terrace drift FILE` looks at what is recorded"),
+    ("test", "`terrace blueprints test` tests blueprints; `terrace plan FILE` shows the resources of a descriptor"),
+    ("get", "there are no modules to get: `terrace blueprints list` lists the blueprints"),
+    ("modules", "use blueprints: `terrace blueprints list`"),
+    ("login", "there is nothing to log in to: set credentials in terrace.yaml or in variables"),
+    ("logout", "there is nothing to log out of: set credentials in terrace.yaml or in variables"),
+    ("metadata", "`terrace providers schema NAME` shows the types of a provider"),
+    ("query", "use `terrace drift FILE` to compare the state with remote objects"),
 ];
 
-const WHOLE: &str =
-    "drift looks at whole stacks; `terrace plan FILE -c COMPONENT --refresh-only` looks at one component";
+const WHOLE: &str = "drift covers whole stacks; use `terrace plan FILE -c COMPONENT --refresh-only` for a component";
 const REMOVAL: &str = "it has no effect on a removal: leave it out";
-/// What help tells of beside commands.
+/// The topic of help besides commands.
 const TOPIC: &str = "terraform";
-/// Options of some commands that others have no use for, or have under another name.
+/// Options that other commands do not have, or have under another name.
 const MISPLACED: &[(&str, &str, &str)] = &[
     ("destroy", "--replace", REMOVAL),
     ("destroy", "--allow-deferral", REMOVAL),
     ("destroy", "--force", "`--auto-approve` removes without asking"),
     ("apply", "--force", "`--auto-approve` applies without asking"),
-    ("destroy", "--refresh-only", "`terrace apply --refresh-only FILE` records what is found"),
+    ("destroy", "--refresh-only", "use `terrace apply --refresh-only FILE` to record drift"),
     ("drift", "-c", WHOLE),
     ("drift", "--component", WHOLE),
-    (
-        "drift",
-        "--var",
-        "drift compares what is recorded with what is there: variables have no part in it, leave them out",
-    ),
-    (
-        "drift",
-        "--var-file",
-        "drift compares what is recorded with what is there: variables have no part in it, leave them out",
-    ),
+    ("drift", "--var", "drift compares the state with remote objects and ignores variables: leave them out"),
+    ("drift", "--var-file", "drift compares the state with remote objects and ignores variables: leave them out"),
     (
         "graph",
         "--json",
@@ -73,16 +64,16 @@ const MISPLACED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Reads a command line; help is laid out as wide as what shows it.
+/// Parses a command line. Help is wrapped at the width of the terminal.
 pub(crate) fn parsed<P: Parser>(arguments: &[OsString]) -> Result<P, clap::Error> {
     let mut command = P::command().term_width(help_width(&Variables::of_process()));
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// What to say of an option that a command has not: what to do instead, or which ones have it.
+/// The failure for an option that a command does not have, with an alternative or the commands that have it.
 pub(crate) fn misplaced(arguments: &[OsString], option: &str) -> Option<Failure> {
-    // A word too many is no option.
+    // A surplus word is not an option.
     if !option.starts_with('-') {
         return None;
     }
@@ -91,23 +82,23 @@ pub(crate) fn misplaced(arguments: &[OsString], option: &str) -> Option<Failure>
     {
         return Some(Failure::new(format!("`terrace {command}` has no option `{option}`")).hint(*hint));
     }
-    let asked = Asked::of(arguments);
-    if asked.command.get_arguments().any(|argument| is_called(argument, option)) {
-        let message = format!("`{option}` stands before the command that it is for");
-        return Some(Failure::new(message).hint(format!("write `{} {option}`", asked.path)));
+    let target = Target::of(arguments);
+    if target.command.get_arguments().any(|argument| is_called(argument, option)) {
+        let message = format!("`{option}` comes before its command");
+        return Some(Failure::new(message).hint(format!("write `{} {option}`", target.path)));
     }
-    let failure = Failure::new(format!("`{}` has no option `{option}`", asked.path));
+    let failure = Failure::new(format!("`{}` has no option `{option}`", target.path));
     let mut takers = Vec::new();
     add_takers(&CommandLine::command(), "terrace", option, &mut takers);
     let hint = match takers.as_slice() {
-        [] => format!("`{} --help` lists those that it has", asked.path),
+        [] => format!("`{} --help` lists its options", target.path),
         [only] => format!("{only} takes it"),
         _ => format!("{} take it", listed(&takers, 5)),
     };
     Some(failure.hint(hint))
 }
 
-/// The commands below one that have an option, in backticks.
+/// Adds the subcommands that have an option, in backticks.
 fn add_takers(command: &clap::Command, path: &str, option: &str, takers: &mut Vec<String>) {
     for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         let path = format!("{path} {}", command.get_name());
@@ -118,14 +109,14 @@ fn add_takers(command: &clap::Command, path: &str, option: &str, takers: &mut Ve
     }
 }
 
-/// True when an option has that name, with its dashes, or that other name.
+/// True if an option has that name or alias. Long names begin with dashes.
 fn is_called(option: &clap::Arg, name: &str) -> bool {
     let long = name.strip_prefix("--");
     let aliases = option.get_all_aliases().unwrap_or_default();
     is_written(option, name) || long.is_some_and(|long| aliases.contains(&long))
 }
 
-/// Some things in a sentence, the first few of many.
+/// Names in a sentence; only the first of many.
 fn listed(names: &[String], most: usize) -> String {
     let first = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names {
@@ -135,42 +126,42 @@ fn listed(names: &[String], most: usize) -> String {
     }
 }
 
-/// Which command a command line is about.
-struct Asked {
-    /// As it is written: `terrace state list`.
+/// The command of a command line.
+struct Target {
+    /// As typed: `terrace state list`.
     path: String,
-    /// The command itself; that of help where only that is asked for.
+    /// The definition of the command; for `help COMMAND` that of the named command.
     command: clap::Command,
-    /// Its help is asked for.
+    /// True for `help COMMAND`.
     is_help: bool,
 }
 
-impl Asked {
+impl Target {
     fn of(arguments: &[OsString]) -> Self {
         let mut command = CommandLine::command();
         let globals: Vec<clap::Arg> = command.get_arguments().filter(|it| it.is_global_set()).cloned().collect();
-        let mut asked = Self { path: "terrace".to_owned(), command: command.clone(), is_help: false };
+        let mut target = Self { path: "terrace".to_owned(), command: command.clone(), is_help: false };
         let mut words = arguments.iter().skip(1).map(|word| word.to_str().unwrap_or_default());
         while let Some(word) = words.next() {
             if let Some(option) = globals.iter().find(|option| is_written(option, word)) {
                 if takes_next(option, word) {
                     words.next();
                 }
-            } else if word == "help" && asked.path == "terrace" && !asked.is_help {
-                asked.is_help = true;
+            } else if word == "help" && target.path == "terrace" && !target.is_help {
+                target.is_help = true;
             } else if !word.starts_with('-') {
                 let Some(within) = command.find_subcommand(word).cloned() else { break };
-                asked.path = format!("{} {}", asked.path, within.get_name());
-                (asked.command, command) = (within.clone(), within);
+                target.path = format!("{} {}", target.path, within.get_name());
+                (target.command, command) = (within.clone(), within);
             }
         }
-        asked
+        target
     }
 }
 
-/// What to say of a command that there is not: the one that was meant, or which there are.
+/// The failure for an unknown command, with a suggestion or the known commands.
 pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
-    let Asked { path, command, is_help } = Asked::of(arguments);
+    let Target { path, command, is_help } = Target::of(arguments);
     let is_first = path == "terrace";
     let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
     let mut names: Vec<&str> = shown.map(clap::Command::get_name).collect();
@@ -188,19 +179,19 @@ pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
     }
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
-        [] => failure.hint(format!("`{path} --help` tells what it takes")),
+        [] => failure.hint(format!("`{path} --help` shows its arguments")),
         _ if is_first => failure.hint("`terrace help` lists the commands"),
         names => failure.hint(format!("`{path}` takes {}", listed(names, usize::MAX))),
     }
 }
 
-/// What to say of a command that terraform has and terrace has not.
+/// The failure for a command that only terraform has.
 pub(crate) fn elsewhere(command: &str) -> Option<Failure> {
     let (_, hint) = COMMANDS.iter().find(|(name, _)| *name == command)?;
     Some(Failure::new(format!("there is no command `{command}`")).hint(*hint))
 }
 
-/// `terrace help --help` is `terrace help`, which the parser does not know.
+/// Turns `terrace help --help` into `terrace help`, because the parser does not know the former.
 pub(crate) fn without_help_of_help(arguments: &[OsString]) -> &[OsString] {
     let is_help = |word: &OsString| word == "--help" || word == "-h";
     match arguments {
@@ -211,7 +202,7 @@ pub(crate) fn without_help_of_help(arguments: &[OsString]) -> &[OsString] {
     }
 }
 
-/// `terrace help plan --color never`: options of every command, which the parser takes before `help` alone.
+/// Moves global options of `terrace help plan --color never` before `help`, because the parser accepts them only there.
 pub(crate) fn with_globals_before_help(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let command = CommandLine::command();
     let globals: Vec<&clap::Arg> = command.get_arguments().filter(|argument| argument.is_global_set()).collect();
@@ -254,7 +245,7 @@ fn is_written(option: &clap::Arg, word: &str) -> bool {
     (long.is_some() && long == option.get_long()) || option.get_short().is_some_and(is_short)
 }
 
-/// What to say of a command that misses its descriptors: those that lie in this folder, where some do.
+/// The failure for a command without a descriptor, with the descriptors in this folder.
 pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option<Failure> {
     let [only] = missing else { return None };
     let placeholder = only.trim_end_matches('.');
@@ -263,7 +254,7 @@ pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option
     }
     let all = CommandLine::command();
     let command = arguments.iter().find_map(|word| all.get_subcommands().find(|it| *word == *it.get_name()))?;
-    // `terrace state import` takes a file that is no descriptor.
+    // `terrace state import` expects a file that is not a descriptor.
     if command.has_subcommands() {
         return None;
     }
@@ -281,15 +272,15 @@ pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option
         _ if is_all => format!("`terrace {command} .` takes the descriptors of this folder: {}", names.join(", ")),
         several => format!("write `terrace {command} {}`", several.join(" ")),
     };
-    Some(Failure::new(format!("`terrace {command}` needs to know which descriptor is meant")).hint(hint))
+    Some(Failure::new(format!("`terrace {command}` needs a descriptor")).hint(hint))
 }
 
-/// True when the command line is about another folder than this one.
+/// True if the command line changes to another folder.
 fn is_elsewhere(arguments: &[OsString]) -> bool {
     arguments.iter().filter_map(|word| word.to_str()).any(|word| word.starts_with("--chdir"))
 }
 
-/// What to say of a command line in which a long option has one dash, or is one of terraform's.
+/// The failure for a long option with one dash, or an option of terraform.
 pub(crate) fn correction(arguments: &[OsString]) -> Option<Failure> {
     let known = long_options();
     let words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
@@ -317,11 +308,11 @@ fn correct(word: &str, known: &BTreeSet<String>, arguments: &[OsString]) -> Opti
     if let Some((_, hint)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
         return Some(unknown().hint(*hint));
     }
-    // What begins with one dash and is no option at all is the parser's to explain.
-    let Asked { command: asked, path, .. } = Asked::of(arguments);
+    // Leaves other words with one dash to the parser.
+    let Target { command: target, path, .. } = Target::of(arguments);
     let everywhere = CommandLine::command();
     let globals = everywhere.get_arguments().filter(|option| option.is_global_set());
-    let shown = asked.get_arguments().chain(globals).filter(|option| !option.is_hide_set());
+    let shown = target.get_arguments().chain(globals).filter(|option| !option.is_hide_set());
     let version = (path == "terrace").then_some(VERSION);
     let names = shown.flat_map(names_of).chain([HELP]).chain(version);
     let best = closest(name, names).filter(|_| is_long)?;
@@ -330,10 +321,10 @@ fn correct(word: &str, known: &BTreeSet<String>, arguments: &[OsString]) -> Opti
 
 /// What every command takes.
 const HELP: &str = "help";
-/// What terrace takes without a command.
+/// The option that terrace accepts without a command.
 const VERSION: &str = "version";
 
-/// The names of an option, if it has a long one.
+/// The long names of an option.
 fn names_of(option: &clap::Arg) -> impl Iterator<Item = &str> {
     option.get_long().into_iter().chain(option.get_all_aliases().unwrap_or_default())
 }
@@ -353,48 +344,48 @@ fn long_options() -> BTreeSet<String> {
 mod tests {
     use super::*;
 
-    fn told(line: &str) -> Option<String> {
+    fn hint_for(line: &str) -> Option<String> {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         correction(&arguments)?.hints.first().cloned()
     }
 
     #[test]
-    fn long_options_with_one_dash_are_answered_with_the_right_spelling() {
-        assert_eq!(told("terrace apply -auto-approve x.yaml").as_deref(), Some("write `--auto-approve`"));
-        assert_eq!(told("terrace plan -out=plan x.yaml").as_deref(), Some("write `--out=plan`"));
-        assert_eq!(told("terrace plan -var a=b x.yaml").as_deref(), Some("write `--var`"));
-        assert_eq!(told("terrace plan -config=x.yaml").as_deref(), Some("write `--config=x.yaml`"));
-        assert_eq!(told("terrace plan -no-color x.yaml").as_deref(), Some("write `--color=never`"));
-        assert_eq!(told("terrace plan -target=a.b x.yaml").as_deref(), Some("write `--target=a.b`"));
-        assert_eq!(told("terrace plan -replace a.b x.yaml").as_deref(), Some("write `--replace`"));
-        assert_eq!(told("terrace plan -refresh-only x.yaml").as_deref(), Some("write `--refresh-only`"));
-        assert_eq!(told("terrace plan --target a.b x.yaml"), None);
-        assert_eq!(told("terrace -help").as_deref(), Some("write `--help`"));
+    fn long_option_with_one_dash_is_corrected() {
+        assert_eq!(hint_for("terrace apply -auto-approve x.yaml").as_deref(), Some("write `--auto-approve`"));
+        assert_eq!(hint_for("terrace plan -out=plan x.yaml").as_deref(), Some("write `--out=plan`"));
+        assert_eq!(hint_for("terrace plan -var a=b x.yaml").as_deref(), Some("write `--var`"));
+        assert_eq!(hint_for("terrace plan -config=x.yaml").as_deref(), Some("write `--config=x.yaml`"));
+        assert_eq!(hint_for("terrace plan -no-color x.yaml").as_deref(), Some("write `--color=never`"));
+        assert_eq!(hint_for("terrace plan -target=a.b x.yaml").as_deref(), Some("write `--target=a.b`"));
+        assert_eq!(hint_for("terrace plan -replace a.b x.yaml").as_deref(), Some("write `--replace`"));
+        assert_eq!(hint_for("terrace plan -refresh-only x.yaml").as_deref(), Some("write `--refresh-only`"));
+        assert_eq!(hint_for("terrace plan --target a.b x.yaml"), None);
+        assert_eq!(hint_for("terrace -help").as_deref(), Some("write `--help`"));
     }
 
     #[test]
-    fn a_slip_in_a_long_option_gets_a_suggestion() {
-        assert_eq!(told("terrace plan --evn prod x.yaml").as_deref(), Some("did you mean `--env`?"));
-        assert_eq!(told("terrace apply --auto-aprove x.yaml").as_deref(), Some("did you mean `--auto-approve`?"));
+    fn misspelt_long_option_gets_a_suggestion() {
+        assert_eq!(hint_for("terrace plan --evn prod x.yaml").as_deref(), Some("did you mean `--env`?"));
+        assert_eq!(hint_for("terrace apply --auto-aprove x.yaml").as_deref(), Some("did you mean `--auto-approve`?"));
         assert_eq!(
-            told("terrace plan --detailed-exitcod x.yaml").as_deref(),
+            hint_for("terrace plan --detailed-exitcod x.yaml").as_deref(),
             Some("did you mean `--detailed-exitcode`?")
         );
-        assert_eq!(told("terrace output -raw x").as_deref(), Some("write `--format=raw`"));
-        assert_eq!(told("terrace plan --zyxwv x.yaml"), None);
-        assert_eq!(told("terrace plan --foo x.yaml"), None, "no other command's");
-        assert_eq!(told("terrace --verson").as_deref(), Some("did you mean `--version`?"));
+        assert_eq!(hint_for("terrace output -raw x").as_deref(), Some("write `--format=raw`"));
+        assert_eq!(hint_for("terrace plan --zyxwv x.yaml"), None);
+        assert_eq!(hint_for("terrace plan --foo x.yaml"), None, "options of other commands are not suggested");
+        assert_eq!(hint_for("terrace --verson").as_deref(), Some("did you mean `--version`?"));
         assert_ne!(
-            told("terrace plan --version1 x.yaml").as_deref(),
+            hint_for("terrace plan --version1 x.yaml").as_deref(),
             Some("did you mean `--version`?"),
-            "it is terrace's"
+            "only terrace itself has it"
         );
-        assert_eq!(told("terrace state list --sate x.yaml").as_deref(), Some("did you mean `--state`?"));
-        assert_eq!(told("terrace unlock --force x"), None, "aliases are options, too");
+        assert_eq!(hint_for("terrace state list --sate x.yaml").as_deref(), Some("did you mean `--state`?"));
+        assert_eq!(hint_for("terrace unlock --force x"), None, "aliases are options too");
     }
 
     #[test]
-    fn commands_of_terraform_are_answered_with_what_does_the_same() {
+    fn terraform_command_gets_its_counterpart() {
         for (command, answer) in
             [("refresh", "terrace drift"), ("force-unlock", "terrace unlock"), ("pull", "state export")]
         {
@@ -408,10 +399,10 @@ mod tests {
 
     #[test]
     fn other_mistakes_are_left_to_the_parser() {
-        assert_eq!(told("terrace plan -Z x.yaml"), None);
-        assert_eq!(told("terrace plan --detail=nothing x.yaml"), None);
-        assert_eq!(told("terrace aply"), None);
-        assert_eq!(told("terrace -vv plan -c api x.yaml"), None);
-        assert_eq!(told("terrace plan -- -var"), None);
+        assert_eq!(hint_for("terrace plan -Z x.yaml"), None);
+        assert_eq!(hint_for("terrace plan --detail=nothing x.yaml"), None);
+        assert_eq!(hint_for("terrace aply"), None);
+        assert_eq!(hint_for("terrace -vv plan -c api x.yaml"), None);
+        assert_eq!(hint_for("terrace plan -- -var"), None);
     }
 }

@@ -1,5 +1,4 @@
-//! The commands, one file each. Those that touch state or providers run in a runtime of their own; the others do not
-//! even start one.
+//! The commands, one file each. Commands with state or providers run in an async runtime; the others do not start one.
 
 mod acl;
 mod apply;
@@ -50,10 +49,10 @@ use std::path::Path;
 use terrace_state::{StoreUrl, saved_beside};
 use tokio::runtime::Runtime;
 
-/// What `terrace help terraform` says.
+/// The text of `terrace help terraform`.
 pub(crate) const TERRAFORM: &str = include_str!("commands/terraform.txt");
 
-/// What every command is given.
+/// Common inputs of all commands.
 pub(crate) struct Context<'a> {
     pub(crate) global: &'a Global,
     pub(crate) variables: &'a Variables,
@@ -63,10 +62,10 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The settings that hold near a descriptor, or in the working directory.
+    /// The settings for a descriptor, or for the working directory.
     ///
     /// # Errors
-    /// When the configuration is wrong.
+    /// When the configuration is invalid.
     pub(crate) fn settings(&self, anchor: Option<&Path>) -> Result<Settings, Failure> {
         let settings = Settings::resolve(self.global, self.variables, self.providers, anchor, self.ui)?;
         if let (StoreUrl::Sqlite(path), true) = (&settings.state, is_missing(&settings.state))
@@ -74,18 +73,18 @@ impl Context<'_> {
         {
             let (saved, state) = (saved.display(), path.display());
             self.ui.tell(&format!(
-                "warning: the state `{state}` is not there, and `{saved}` is what was saved of one that was lost there: put \
-                 it in its place, then `terrace recover`"
+                "warning: the state `{state}` does not exist, and `{saved}` is a copy of a lost state: move the copy \
+                 to the path of the state and run `terrace recover`"
             ));
         }
         Ok(settings)
     }
 
-    /// The settings of the project of a saved plan. The plan itself does not choose the configuration: a forged one would
-    /// name a folder whose configuration has the key, or the key command, of the forger.
+    /// The settings of a saved plan's project. The plan itself does not choose the configuration: a forged plan could
+    /// name a folder whose configuration has the forger's key or key command.
     ///
     /// # Errors
-    /// As [`Context::settings`], and when the plan is of a project with another configuration.
+    /// As [`Context::settings`], and when the plan belongs to a project with another configuration.
     pub(crate) fn settings_of_plan(&self, claims: &PlanClaims) -> Result<Settings, Failure> {
         let settings = self.settings(claims.descriptor.as_deref())?;
         let Some(path) = settings.configuration_file.as_ref().filter(|_| self.global.config.is_none()) else {
@@ -95,15 +94,15 @@ impl Context<'_> {
             return Ok(settings);
         }
         let shown = path.display();
-        Err(Failure::refused(format!("the plan names a project elsewhere, which `{shown}` configures"))
-            .hint(format!("if that is the project, pass `--config {shown}`, or run this in its folder")))
+        Err(Failure::refused(format!("the plan names another project, which `{shown}` configures"))
+            .hint(format!("if this project is intended, pass `--config {shown}`, or run this in its folder")))
     }
 }
 
 /// Runs a command.
 ///
 /// # Errors
-/// When it could not do what it was to do.
+/// When the command fails.
 pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Completion(arguments) => completion::run(context, &arguments),
@@ -120,8 +119,8 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
     }
 }
 
-/// What asynchronous calls run in. One thread more than there are cores, unless tokio's own variable says how many: where all
-/// cores judge descriptors, each may look at the file system without having to hand over what else it had to do
+/// The runtime of asynchronous calls. It has one thread more than there are cores, unless tokio's own variable sets the
+/// number. If all cores check descriptors, each can then access the file system without handing over its other work
 /// (`terrace_provider::blocking`).
 fn runtime(variables: &Variables) -> Result<Runtime, Failure> {
     let threads = variables.get("TOKIO_WORKER_THREADS").and_then(|threads| threads.parse::<NonZero<u16>>().ok());
@@ -144,7 +143,7 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
             result = run => result,
         }
     });
-    // A provider's blocking call that nobody waits for any more must not hold the process.
+    // An abandoned blocking call of a provider must not keep the process alive.
     runtime.shutdown_background();
     result
 }
@@ -186,7 +185,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Unprotect(arguments) => state::mark(context, signals, &arguments.address, Mark::Unprotected).await,
         Command::Recover(arguments) => recover::run(context, &arguments, signals).await,
         Command::Unlock(arguments) => unlock::run(context, &arguments).await,
-        // The commands without a runtime were taken care of before.
+        // Commands without a runtime ran before.
         _ => Ok(Exit::Done),
     }
 }

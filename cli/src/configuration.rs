@@ -1,8 +1,9 @@
-//! `terrace.yaml`: a closed schema, read with places, so that a slip is told where it stands.
+//! `terrace.yaml`: a closed schema, read with places, so that an error names its line.
 //!
-//! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated where they are needed: an
-//! environment that is not worked in may name variables that are not there. [`expand`](self) evaluates, `read` knows
-//! the fields, `compatibility` the defaults of adapters, `limits` those of how much a provider may be asked, `server` those of the server, `secrets` the lines that are not to be quoted.
+//! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated only when needed: an
+//! unused environment may name variables that do not exist. [`expand`](self) evaluates values, `read` knows the fields,
+//! `compatibility` the defaults of adapters, `limits` the limits of provider instances, `server` the fields of the
+//! server, and `secrets` the lines that diagnostics must not quote.
 
 mod compatibility;
 mod expand;
@@ -39,29 +40,29 @@ pub(crate) use server::{MOST_PARALLEL, MOST_WORKERS};
 
 /// The file's name.
 pub const FILE_NAME: &str = "terrace.yaml";
-/// The environment variable with the state key, which goes before the file.
+/// The environment variable with the state key. It has priority over the file.
 pub(crate) const STATE_KEY: &str = "TERRACE_STATE_KEY";
 
-/// What `terrace.yaml` says.
+/// The content of `terrace.yaml`.
 #[derive(Debug, Clone, Default)]
 pub struct Configuration {
-    /// Where the state is.
+    /// URL of the state.
     pub state: Option<String>,
     /// The state key.
     pub encryption: Encryption,
-    /// Principals that are mapped by hand.
+    /// Principals with explicit names.
     pub identities: IdentityTable,
-    /// How the server is reached, and how much it takes on.
+    /// Settings of the server.
     pub server: ServerConfiguration,
-    /// What cannot be evaluated in the server's part: nothing of it is known then, and who does not serve needs none.
+    /// Errors in the server's part that prevent its evaluation. Only `serve` needs this part.
     pub server_unevaluated: Vec<Diagnostic>,
-    /// The text that it was read from: diagnostics point into it.
+    /// The text of the configuration: diagnostics point into it.
     pub sources: Sources,
-    /// The file that it was read from.
+    /// The file of the configuration.
     pub file: Option<PathBuf>,
-    /// The files that it names: keys, certificates, and what `file("…")` reads.
+    /// Files in the configuration: keys, certificates, and arguments of `file("…")`.
     pub named_files: Vec<PathBuf>,
-    /// The folder that relative paths in it are relative to.
+    /// Base of relative paths.
     folder: PathBuf,
     environments: Vec<RawEnvironment>,
 }
@@ -73,26 +74,25 @@ struct RawEnvironment {
     node: Node,
 }
 
-/// Where the key is that seals sensitive values.
+/// Sources of the keys that seal sensitive values.
 #[derive(Clone, Default)]
 pub struct Encryption {
     /// The key that new values are sealed with.
     pub current: Option<Located<KeySource>>,
     /// Keys that older values may have been sealed with.
     pub previous: Vec<Located<KeySource>>,
-    /// Refuse sealed values that are not bound to their place, as an older terrace wrote them.
+    /// Refuse sealed values without a binding to their place, as older versions wrote them.
     pub is_bound_required: bool,
 }
 
-/// How one key is had.
+/// The source of a key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// The key itself.
     Key(Zeroizing<String>),
     /// A file that holds it.
     File(PathBuf),
-    /// A command that prints it: its words, without a shell, and the names of variables that it gets beside the usual
-    /// ones.
+    /// A command that prints it: its words, without a shell, and names of further variables that it gets.
     Command(Vec<String>, Vec<String>),
 }
 
@@ -102,16 +102,16 @@ impl std::fmt::Debug for Encryption {
     }
 }
 
-/// One environment, its values evaluated.
+/// An environment with evaluated values.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// Its name.
     pub name: String,
     /// The blueprint overlay.
     pub overlay: Option<Located<String>>,
-    /// Changes may destroy data without being asked for each time.
+    /// Changes may destroy data without consent for each of them.
     pub is_data_loss_allowed: bool,
-    /// `/v1/validate` of the server asks remote systems.
+    /// `/v1/validate` of the server calls remote systems.
     pub is_validated_remotely: bool,
     /// `settings` in expressions.
     pub settings: Value,
@@ -119,11 +119,11 @@ pub struct Environment {
     pub templates: Templates,
     /// The configured instances of providers.
     pub providers: Vec<Instance>,
-    /// The state keys of this environment alone; without, those of the project.
+    /// The state keys of this environment; `None` for those of the project.
     pub encryption: Option<Encryption>,
-    /// How long plans wait for systems that give no answer.
+    /// Limits of waits for systems without an answer.
     pub patience: Patience,
-    /// Folders of blueprints; the project's `blueprints` folder when nothing is said.
+    /// Folders of blueprints; the project's `blueprints` folder by default.
     pub blueprints: Option<Vec<Located<String>>>,
 }
 
@@ -136,24 +136,24 @@ pub struct Instance {
     pub provider: String,
     /// The settings, not yet checked against the provider's schema.
     pub settings: terrace_provider::Attributes,
-    /// How much it may be asked.
+    /// Limits of calls.
     pub limits: Limits,
-    /// Where each setting stands.
+    /// Places of the settings.
     pub node: Node,
-    /// Where the instance is named.
+    /// Place of the instance's name.
     pub span: Span,
 }
 
 impl Configuration {
-    /// Reads a file; what could be read is answered also when something is wrong with it.
+    /// Reads a file. Returns the readable part despite errors.
     ///
     /// # Errors
-    /// When there is no such file, or it is no text.
+    /// When the file does not exist or is not text.
     pub fn read(path: &Path, variables: &Variables) -> Result<(Self, Vec<Diagnostic>), Failure> {
         let text = files::text(path, files::HANDWRITTEN).map_err(|error| {
             Failure::new(format!("the configuration `{}` cannot be read: {error}", path.display())).hint(
-                "`--config` takes the path of a terrace.yaml, and `terrace init` writes one; without, the nearest one \
-                 upwards holds",
+                "pass the path of a terrace.yaml to `--config`, or write one with `terrace init`; without `--config`, terrace reads \
+                 the one in the nearest folder upwards",
             )
         })?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
@@ -162,7 +162,7 @@ impl Configuration {
         Ok((Self { file: Some(path.to_owned()), ..configuration }, diagnostics))
     }
 
-    /// Reads a text; relative paths in it are relative to `folder`.
+    /// Parses a text; relative paths in it are relative to `folder`.
     #[must_use]
     pub fn parse(name: &str, text: &str, folder: &Path, variables: &Variables) -> (Self, Vec<Diagnostic>) {
         let mut sources = Sources::default();
@@ -171,7 +171,7 @@ impl Configuration {
         read::configuration(id, text, Self { sources, folder: folder.to_owned(), ..Self::default() }, variables)
     }
 
-    /// The names of the environments that can be worked in.
+    /// The names of the available environments.
     #[must_use]
     pub fn environment_names(&self) -> Vec<&str> {
         match self.environments.as_slice() {
@@ -180,13 +180,13 @@ impl Configuration {
         }
     }
 
-    /// True when environments are configured; without, there is the embedded one.
+    /// True if environments are configured; otherwise only the embedded one exists.
     #[must_use]
     pub fn has_environments(&self) -> bool {
         !self.environments.is_empty()
     }
 
-    /// One environment, its values evaluated; `None` when it is not configured.
+    /// An environment with evaluated values; `None` if it is not configured.
     #[must_use]
     pub fn environment(&self, name: &str, variables: &Variables) -> (Option<Environment>, Vec<Diagnostic>) {
         if self.environments.is_empty() && name == DEFAULT_ENVIRONMENT {
@@ -203,7 +203,7 @@ impl Configuration {
 }
 
 impl Environment {
-    /// The environment that is there without any configuration.
+    /// The default environment without a configuration.
     fn embedded() -> Self {
         Self {
             name: DEFAULT_ENVIRONMENT.to_owned(),
@@ -219,15 +219,15 @@ impl Environment {
         self.overlay.as_ref().map(|overlay| overlay.value.as_str())
     }
 
-    /// True when things are made on this machine.
+    /// True if objects are created on this machine.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         self.overlay_name() == Some(EMBEDDED)
     }
 }
 
-/// The configuration that holds for a folder: the nearest one upwards. Whatever has that name is meant to be it: who reads it
-/// says what is wrong with one that is no file.
+/// The configuration of a folder: the nearest one upwards. Includes a path that is not a file, so that reading it fails
+/// visibly.
 #[must_use]
 pub fn find(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.symlink_metadata().is_ok())

@@ -1,5 +1,5 @@
-//! The same program under the name `dppctl`, by a link: it takes what the document of that name calls it with, and does what
-//! terrace does for that.
+//! The program under the name `dppctl`, by a link. It accepts the calls of dppctl's document, and runs the matching
+//! commands of terrace.
 
 use crate::argv;
 use crate::commands::KINDS;
@@ -15,56 +15,56 @@ pub(crate) const NAME: &str = "dppctl";
 /// Runs data pipelines.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version = crate::version::VERSION)]
-#[command(after_help = "This is terrace under another name: `terrace help run` and `terrace help init` tell more.")]
+#[command(after_help = "This is terrace under another name: see `terrace help run` and `terrace help init`.")]
 struct Dppctl {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a cluster the active one, or say how far it is
+    /// Activate a cluster, or print its progress
     Init {
-        /// The kind of cluster; without it the one that is active
+        /// Activate this kind of cluster; without it, print the progress of the active one
         #[arg(value_name = "KIND")]
         kind: Option<String>,
-        /// So many workers
+        /// Start this many workers
         #[arg(long, value_name = "N")]
         workers: Option<String>,
-        /// So many databases
+        /// Start this many databases
         #[arg(long, value_name = "N")]
         databases: Option<String>,
     },
     /// Run pipelines by the workers of the active cluster
     Run {
-        /// A zip of the folder of the specs
+        /// Run a zip of the folder of specs
         #[arg(long, value_name = "URL.zip[#subdir]")]
         workload: Option<String>,
-        /// Tell what steps say
+        /// Print the output of steps
         #[arg(long)]
         verbose: bool,
-        /// Tell more than that
+        /// Print more details
         #[arg(long)]
         debug: bool,
-        /// Ids, `prefix%`; `all` is the default
+        /// Run these pipelines: ids, `prefix%` [default: `all`]
         #[arg(value_name = "PIPELINE_ID")]
         pipelines: Vec<String>,
     },
-    /// What there is
+    /// List pods
     List {
-        /// `pods`
+        /// List `pods`
         what: Listed,
     },
-    /// A shell where a worker runs its pipelines
+    /// Open a shell in the environment of a worker's steps
     Ssh {
-        /// A worker, as `dppctl list pods` names it
+        /// Name a worker of `dppctl list pods`
         pod: String,
-        /// What the shell runs, instead of asking for commands
+        /// Run this command instead of an interactive shell
         #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// The kinds of clusters
+    /// List the kinds of clusters
     Providers,
 }
 
@@ -73,27 +73,27 @@ enum Listed {
     Pods,
 }
 
-/// True for a program that was called by the other name.
+/// True if the program was called as `dppctl`.
 pub(crate) fn is_meant(program: Option<&OsString>) -> bool {
     program.and_then(|program| Path::new(program).file_name()) == Some(OsStr::new(NAME))
 }
 
-/// The name that this process was called by, for what people are told to type.
+/// The name that the process was called by, for commands in messages.
 pub(crate) fn program() -> &'static str {
     if is_meant(std::env::args_os().next().as_ref()) { NAME } else { "terrace" }
 }
 
-/// The words of terrace that do what is asked; help, mistakes and what needs no other words are told here.
+/// Translates a command line to one of terrace. Prints help, errors and lists itself.
 pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> {
-    let asked = argv::parsed::<Dppctl>(arguments).map_err(|error| {
+    let parsed = argv::parsed::<Dppctl>(arguments).map_err(|error| {
         let is_mistake = error.use_stderr();
-        // Nobody is left to tell when the terminal is gone.
+        // Ignores an error: the terminal is gone.
         let _ = error.print();
         if is_mistake { Exit::Error } else { Exit::Done }
     })?;
     let mut words: Vec<String> = vec!["terrace".to_owned()];
     let mut add = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
-    match asked.command {
+    match parsed.command {
         Command::Init { kind, workers, databases } => {
             add(&["init", "--progress"]);
             for (option, number) in [("--workers", workers), ("--databases", databases)] {
@@ -108,9 +108,9 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
         Command::Run { workload: Some(workload), .. } => {
             Ui::plain().fail(
                 &Failure::new(format!(
-                    "`--workload {workload}` cannot be run: pipelines are run where their specs lie"
+                    "`--workload {workload}` cannot be run: pipelines run in the folder of their specs"
                 ))
-                .hint("unpack it, and call `dppctl run` in the folder with its `pipeline-spec.yaml`"),
+                .hint("unpack it, and run `dppctl run` in the folder with its `pipeline-spec.yaml`"),
             );
             return Err(Exit::Error);
         }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_document_calls_is_what_terrace_does() {
+    fn calls_of_the_document_are_translated() {
         assert_eq!(words("dppctl run ./dump-to-db").unwrap(), "terrace run --queue --else-public -- ./dump-to-db");
         assert_eq!(words("dppctl run --verbose all").unwrap(), "terrace run --queue --else-public -v -- all");
         assert_eq!(words("dppctl init").unwrap(), "terrace init --progress");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_counts_and_not_where_the_link_lies() {
+    fn only_the_name_of_the_link_counts() {
         let is_meant = |name: &str| super::is_meant(Some(&OsString::from(name)));
         assert!(is_meant("dppctl") && is_meant("/usr/local/bin/dppctl"));
         assert!(!is_meant("terrace") && !is_meant("/dppctl/terrace") && !super::is_meant(None));

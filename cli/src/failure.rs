@@ -1,4 +1,4 @@
-//! How a command ends: an exit code, and for a failure what is told of it.
+//! Exit codes, and failures with a message and hints.
 //!
 //! The codes are those of every command: 0 done, 1 error, 2 changes found, 3 applied with failures, 4 refused, 130
 //! interrupted.
@@ -11,20 +11,20 @@ use terrace_engine::store::StoreError;
 use terrace_provider::ProviderError;
 use terrace_provider::value::wire::WireError;
 
-/// How a command ends.
+/// Exit codes of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// It did what it was to do.
+    /// The command succeeded.
     Done,
-    /// Something is wrong with the input, a provider or the state.
+    /// The input, a provider or the state has an error.
     Error,
-    /// Changes or drift were found, and that was the question.
+    /// A check found changes or drift.
     Changes,
-    /// Some steps failed, or a shared object stays that all owners let go of; what could be done is done and recorded.
+    /// Some steps failed, or a shared object without owners remains. All other steps are done and recorded.
     PartlyApplied,
     /// A lease is held, a plan is stale or spent, data would be lost.
     Refused,
-    /// A person stopped it.
+    /// The user stopped the command.
     Interrupted,
 }
 
@@ -43,14 +43,14 @@ impl Exit {
     }
 }
 
-/// A command could not do what it was to do.
+/// The failure of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// How the process ends.
+    /// The exit code.
     pub exit: Exit,
-    /// What is told; nothing when all was told before.
+    /// The message; `None` if everything was reported before.
     pub message: Option<String>,
-    /// What a person can do about it.
+    /// Remedies.
     pub hints: Vec<String>,
 }
 
@@ -61,19 +61,19 @@ impl Failure {
         Self { exit: Exit::Error, message: Some(message.into()), hints: Vec::new() }
     }
 
-    /// Something that is refused.
+    /// A refusal.
     #[must_use]
     pub fn refused(message: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, ..Self::new(message) }
     }
 
-    /// All was told before: only the exit code is left.
+    /// A failure whose errors were reported before: only its exit code matters.
     #[must_use]
     pub const fn told(exit: Exit) -> Self {
         Self { exit, message: None, hints: Vec::new() }
     }
 
-    /// Adds what a person can do.
+    /// Adds a remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -85,14 +85,14 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Stale(_) | StoreError::OtherOutputs(_) => {
-                Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
+                Self::refused(error.to_string()).hint("plan again, and review the new plan")
             }
             StoreError::PlanSpent => Self::refused(error.to_string()).hint("a plan is applied once: plan again"),
             StoreError::LeaseLost { .. } => Self::new(error.to_string())
-                .hint("what was done is recorded; `terrace recover` looks into what was cut off"),
+                .hint("completed steps are recorded; resolve interrupted ones with `terrace recover`"),
             StoreError::NewerFormat { .. } => Self::new(error.to_string()).hint("use a newer terrace"),
             StoreError::NotAStore { .. } => {
-                Self::new(error.to_string()).hint("name the state with `--state`; what is there is left alone")
+                Self::new(error.to_string()).hint("name the state with `--state`; terrace leaves this file unchanged")
             }
             StoreError::Occupied { .. }
             | StoreError::ClaimLost(_)
@@ -108,7 +108,7 @@ impl From<LeaseError> for Failure {
             LeaseError::Held(ref held) => {
                 let lease = held.first().map_or("LEASE", |lease| lease.id.as_str());
                 Self::refused(error.to_string()).hint(format!(
-                    "wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock {lease}`"
+                    "wait longer with `--lock-timeout`, or, if its holder is gone, run `terrace unlock {lease}`"
                 ))
             }
             LeaseError::Store(error) => error.into(),
@@ -121,18 +121,18 @@ impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::OtherState { .. } => Self::refused(error.to_string())
-                .hint("name the state that the plan was made for with `--state`, or plan again"),
+                .hint("name the state of the plan with `--state`, or plan again"),
             ApplyError::DataLoss { .. } => {
                 Self::refused(error.to_string()).hint("consent with `--allow-data-loss=ADDRESS` when planning")
             }
             ApplyError::OtherProvider { .. } => Self::refused(error.to_string())
                 .hint("plan again with this terrace, or apply it with the one that planned"),
             ApplyError::OtherSettings(_) | ApplyError::NoInstance(_) => Self::refused(error.to_string()).hint(
-                "plan again, or apply it with the configuration (`providers:` in terrace.yaml) that it was made with",
+                "plan again, or apply it with the configuration (`providers:` in terrace.yaml) of the plan",
             ),
-            ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),
+            ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: the new plan keeps it"),
             ApplyError::OtherOutputs { .. } | ApplyError::OtherAccess { .. } => {
-                Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
+                Self::refused(error.to_string()).hint("plan again, and review the new plan")
             }
             ApplyError::NotRecovered { .. } => {
                 Self::refused(error.to_string()).hint("run `terrace recover`, then plan again")
@@ -141,7 +141,7 @@ impl From<ApplyError> for Failure {
             ApplyError::Errored | ApplyError::Loop => Self::new(error.to_string()),
             ApplyError::Lease(error) => error.into(),
             ApplyError::Store(error @ StoreError::Unavailable { .. }) => {
-                Self::from(error).hint("once the state can be reached, do it again, a saved plan by planning again: what was begun is looked into first")
+                Self::from(error).hint("run this again once the state can be reached; replace a saved plan by a new one: the command first resolves interrupted steps")
             }
             ApplyError::Store(error) => error.into(),
         }
@@ -165,13 +165,13 @@ impl From<FileError> for Failure {
             FileError::OtherFormat { .. } => Self::refused(error.to_string()).hint("plan again with this terrace"),
             FileError::Unauthenticated => Self::refused(error.to_string())
                 .hint("pass `--plan-digest DIGEST`: `terrace plan --out` prints the digest, and the Markdown comment ends with it")
-                .hint("or make a key with `terrace init --state-key`, configure it where plans are made and applied, and plan again"),
+                .hint("or create a key with `terrace init --state-key`, configure it for planning and applying, and plan again"),
             FileError::NoCode => Self::refused(error.to_string()).hint("plan again where the state key is configured"),
             FileError::Forged => Self::refused(error.to_string())
-                .hint("find out who changed the file; plan again, and apply the new plan"),
+                .hint("find the cause of the change in the file; plan again, and apply the new plan"),
             FileError::UnknownKey { .. } => Self::refused(error.to_string()).hint(KEY_HINT),
             FileError::OtherDigest { .. } => {
-                Self::refused(error.to_string()).hint("look at this plan with `terrace show`, and pass its digest")
+                Self::refused(error.to_string()).hint("review this plan with `terrace show`, and pass its digest")
             }
         }
     }
@@ -183,7 +183,7 @@ impl From<WireError> for Failure {
     }
 }
 
-/// What to do about a value that cannot be stored or opened.
+/// The remedy for a value that cannot be stored or opened.
 pub(crate) fn hint_of(error: &WireError) -> &'static str {
     match error {
         WireError::NoKey => NO_KEY_HINT,
@@ -192,40 +192,38 @@ pub(crate) fn hint_of(error: &WireError) -> &'static str {
             "if the value is yours, `terrace state rekey --plaintext-secrets` seals it; else restore the state from a backup"
         }
         WireError::Unbound(_) => {
-            "take `requireBound` out of terrace.yaml, run `terrace state rekey`, which binds all values, and put it back"
+            "remove `requireBound` from terrace.yaml, bind all values with `terrace state rekey`, then add it again"
         }
-        WireError::Damaged(_) => {
-            "what is stored there is not what terrace writes: `terrace doctor` looks at the whole state"
-        }
+        WireError::Damaged(_) => "terrace did not write this value: check the whole state with `terrace doctor`",
     }
 }
 
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
-        let told = error.to_string();
-        // A problem that the error ends with is told once.
-        let is_told = error
+        let message = error.to_string();
+        // Drops a problem that the error message ends with.
+        let is_repeated = error
             .problems
             .as_slice()
             .first()
-            .is_some_and(|only| error.problems.len() == 1 && told.ends_with(only.as_str()));
-        let problems = error.problems.into_iter().filter(|_| !is_told);
-        let message = std::iter::once(told).chain(problems).collect::<Vec<_>>().join("\n");
+            .is_some_and(|only| error.problems.len() == 1 && message.ends_with(only.as_str()));
+        let problems = error.problems.into_iter().filter(|_| !is_repeated);
+        let message = std::iter::once(message).chain(problems).collect::<Vec<_>>().join("\n");
         error.solutions.into_iter().fold(Self::new(message), Self::hint)
     }
 }
 
-const NO_KEY_HINT: &str = "make a key with `terrace init --state-key`; `plan`, `apply` and `destroy` write it in the clear with `--plaintext-secrets`";
+const NO_KEY_HINT: &str = "create a key with `terrace init --state-key`; `plan`, `apply` and `destroy` write it in the clear with `--plaintext-secrets`";
 
-const KEY_HINT: &str = "sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in \
-                        `encryption:` of terrace.yaml; older keys stand in `encryption.previous`";
+const KEY_HINT: &str = "the state key seals sensitive values: put it in `TERRACE_STATE_KEY`, or in \
+                        `encryption:` of terrace.yaml; put older keys in `encryption.previous`";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_ends_with_4() {
+    fn refusal_has_exit_code_4() {
         assert_eq!(Failure::from(StoreError::PlanSpent).exit.code(), 4);
         assert_eq!(Failure::from(StoreError::Stale(Vec::new())).exit.code(), 4);
         assert_eq!(Failure::from(ApplyError::OtherOutputs { outputs: Vec::new(), rows: Vec::new() }).exit.code(), 4);

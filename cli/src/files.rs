@@ -1,4 +1,4 @@
-//! Files that people name, read up to a limit: a device, a pipe or a file that grows must not fill the memory.
+//! Reads files of the user up to a limit: a device, a pipe or a growing file must not fill the memory.
 
 use std::fmt;
 use std::fs::File;
@@ -8,21 +8,21 @@ use terrace_engine::plan::file::BEGINNING;
 use terrace_engine::render::shell_word;
 use terrace_engine::yaml::Budget;
 
-/// The longest that files people write by hand may be, in bytes: configurations, blueprints, their tests and schemas.
+/// Limit of files that users write, in bytes: configurations, blueprints, their tests and schemas.
 pub(crate) const HANDWRITTEN: u64 = 8 << 20;
-/// The longest that files terrace writes may be, in bytes: saved plans, exported states.
+/// Limit of files that terrace writes, in bytes: saved plans, exported states.
 pub(crate) const WRITTEN: u64 = 512 << 20;
-/// The longest that a key may be, in bytes.
+/// Limit of a key, in bytes.
 pub(crate) const KEY: u64 = 64 << 10;
 
-/// Why a file has no text.
+/// Reasons why a file has no text.
 #[derive(Debug)]
 pub(crate) enum Unreadable {
     /// It cannot be opened or read.
     Failed(io::Error),
     /// It has more bytes than this.
     TooLong(u64),
-    /// It is no UTF-8; the line, and the character in it, counted from 1.
+    /// It is not UTF-8. Line, and character in the line, counted from 1.
     NotUtf8 { line: usize, column: usize },
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// What other users of this machine may do with a file.
+/// Access of other users of this machine to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Others {
     /// Nothing.
@@ -47,7 +47,7 @@ pub(crate) enum Others {
     Write,
 }
 
-/// What other users may do with a file. A device or a pipe, and a file that is not there, count as private.
+/// The access of other users to a file. A device, a pipe and a missing file count as private.
 pub(crate) fn others(path: &Path) -> Others {
     use std::os::unix::fs::MetadataExt;
     let Ok(about) = std::fs::metadata(path) else { return Others::Nothing };
@@ -59,32 +59,32 @@ pub(crate) fn others(path: &Path) -> Others {
     }
 }
 
-/// The command that keeps other users from a file.
+/// The command that removes the access of other users to a file.
 pub(crate) fn make_private(path: &Path) -> String {
     format!("`chmod 600 {}`", shell_word(&path.to_string_lossy()))
 }
 
-/// Why the system refused something of a file, as people say it.
+/// The reason of a failed file operation, in words.
 pub(crate) fn because(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "it is not there".to_owned(),
+        ErrorKind::NotFound => "it does not exist".to_owned(),
         ErrorKind::IsADirectory => "it is a folder, and not a file".to_owned(),
-        ErrorKind::NotADirectory => "what its path goes through is a file, and not a folder".to_owned(),
-        ErrorKind::PermissionDenied => "there is no permission for it".to_owned(),
+        ErrorKind::NotADirectory => "a part of its path is a file, and not a folder".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }
 }
 
-/// The text of a file of at most `limit` bytes; no more than one byte beyond is read.
+/// The text of a file of at most `limit` bytes. Reads at most one byte more.
 ///
 /// # Errors
-/// When it cannot be read, is longer, or is no text.
+/// When the file cannot be read, is longer, or is not text.
 pub(crate) fn text(path: &Path, limit: u64) -> Result<String, Unreadable> {
     let mut file = File::open(path).map_err(Unreadable::Failed)?;
     rest(&mut file, Vec::new(), limit)
 }
 
-/// The text of a descriptor or of a saved plan, which may be longer. They are told apart by how they begin.
+/// The text of a descriptor, or of a saved plan, which has a higher limit. The beginning of the file decides.
 ///
 /// # Errors
 /// As [`text`].
@@ -96,7 +96,7 @@ pub(crate) fn descriptor_or_plan(path: &Path) -> Result<String, Unreadable> {
     rest(&mut file, beginning, limit)
 }
 
-/// What was read and what follows it.
+/// The bytes read so far, and the rest of the file.
 fn rest(file: &mut File, mut bytes: Vec<u8>, limit: u64) -> Result<String, Unreadable> {
     let left = limit.saturating_sub(bytes.len() as u64);
     file.take(left.saturating_add(1)).read_to_end(&mut bytes).map_err(Unreadable::Failed)?;
@@ -111,7 +111,7 @@ fn rest(file: &mut File, mut bytes: Vec<u8>, limit: u64) -> Result<String, Unrea
     })
 }
 
-/// A size as people say it.
+/// A size in words.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 1 << 30 => format!("{} GiB", bytes >> 30),
@@ -125,14 +125,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_without_end_is_read_up_to_the_limit() {
+    fn endless_device_is_read_up_to_the_limit() {
         let zero = Path::new("/dev/zero");
         assert!(matches!(text(zero, 4096), Err(Unreadable::TooLong(4096))));
         assert!(matches!(descriptor_or_plan(zero), Err(Unreadable::TooLong(_))));
     }
 
     #[test]
-    fn mode_of_file_says_what_other_users_may_do() {
+    fn file_mode_decides_access_of_other_users() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_as_long_as_the_limit_is_read() {
+    fn file_of_exactly_the_limit_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "one\ntwo").unwrap();

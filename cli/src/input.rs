@@ -1,4 +1,4 @@
-//! Descriptors, saved plans and values of variables, from the files that a person names.
+//! Reads descriptors, saved plans and values of variables from files.
 
 pub(crate) mod specs;
 
@@ -25,27 +25,27 @@ use terrace_engine::yaml::{self, Budget};
 use terrace_provider::Value;
 use terrace_state::Access;
 
-/// The code of what says that there is no such file.
+/// The code of a diagnostic about a missing file.
 const MISSING: &str = "missing_file";
-/// The code of what says that a file is empty.
+/// The code of a diagnostic about an empty file.
 const EMPTY: &str = "empty_file";
-/// Begins the names of environment variables that give variables of a stack.
+/// Prefix of environment variables with values of a stack's variables.
 const VARIABLE_PREFIX: &str = "TERRACE_VAR_";
 
-/// What the named files hold.
+/// The content of the named files.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     /// The texts, for diagnostics.
     pub(crate) sources: Sources,
-    /// What the descriptors describe.
+    /// The descriptors.
     pub(crate) descriptors: Vec<Descriptor>,
-    /// What is to be said of the descriptors.
+    /// Diagnostics about the descriptors.
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// SHA-256 of each descriptor by name.
     pub(crate) digests: BTreeMap<String, String>,
-    /// Folders of pipeline specs, whose descriptors wait to know the project.
+    /// Folders of pipeline specs. Their descriptors get names once the project is known.
     folders: Vec<specs::Folder>,
-    /// What is wrong with their pipelines, until it is known which count.
+    /// Errors of pipelines, until it is known which of them matter.
     faults: Vec<specs::Faults>,
 }
 
@@ -55,11 +55,11 @@ struct Text {
     text: String,
 }
 
-/// What the words of a command line name.
+/// The files of a command line.
 pub(crate) enum Named {
     /// A saved plan.
     Plan(String),
-    /// Descriptors, read but not judged.
+    /// Descriptors, parsed but not checked.
     Descriptors(Box<Input>),
 }
 
@@ -67,16 +67,16 @@ impl Input {
     /// Reads descriptors.
     ///
     /// # Errors
-    /// When a file cannot be read, which is reported; what is wrong inside is for the caller to judge.
+    /// When a file cannot be read, which is reported. The caller checks the content.
     pub(crate) fn read(paths: &[PathBuf], ui: &Ui) -> Result<Self, Failure> {
         match named(paths, ui)? {
             Named::Descriptors(input) => Ok(*input),
-            Named::Plan(_) => Err(Failure::new("a saved plan is no descriptor")
-                .hint("`terrace apply PLAN` applies it, `terrace show PLAN` shows it")),
+            Named::Plan(_) => Err(Failure::new("a saved plan is not a descriptor")
+                .hint("apply it with `terrace apply PLAN`, or show it with `terrace show PLAN`")),
         }
     }
 
-    /// Takes up the folders of pipeline specs as descriptors, now that the project is known: they are called by it.
+    /// Adds folders of pipeline specs as descriptors, once the project is known: it decides their names.
     pub(crate) fn place(&mut self, settings: &Settings) {
         for mut folder in std::mem::take(&mut self.folders) {
             folder.place(&settings.project_folder);
@@ -88,7 +88,7 @@ impl Input {
         }
     }
 
-    /// Takes the names that the state has for stacks and components, and the rule that they follow.
+    /// Uses the names of stacks and components in the state, and their naming rule.
     ///
     /// # Errors
     /// When the state cannot be read, or the descriptors name several environments.
@@ -104,7 +104,7 @@ impl Input {
         Ok(())
     }
 
-    /// Takes up what is wrong with pipelines: all of it, or what these components need and a word on the rest.
+    /// Adds errors of pipelines as diagnostics: all of them, or those of these components with a note on the others.
     pub(crate) fn take_up_faults(&mut self, components: &BTreeSet<String>) {
         let is_known = |key: &String| {
             let mut described = self.descriptors.iter().flat_map(|it| &it.components);
@@ -119,8 +119,8 @@ impl Input {
         }
     }
 
-    /// Sets apart what is wrong with pipelines, and answers it with the components that nothing is wrong with; nothing where
-    /// there is none of either, or something else is described, too.
+    /// Separates pipelines with errors. Returns the components without errors, and the diagnostics. `None` without any
+    /// of either, or if there are other descriptors.
     pub(crate) fn set_faults_apart(&mut self) -> Option<(BTreeSet<String>, Vec<Diagnostic>)> {
         let ([descriptor], [faults]) = (self.descriptors.as_slice(), self.faults.as_slice()) else { return None };
         let keys = descriptor.components.iter().map(|component| component.key.clone());
@@ -132,25 +132,25 @@ impl Input {
         Some((sound, faults.into_iter().flat_map(specs::Faults::into_told).collect()))
     }
 
-    /// True when the files describe anything.
+    /// True if the files have any descriptor.
     pub(crate) fn has_descriptors(&self) -> bool {
         !self.descriptors.is_empty() || !self.folders.is_empty()
     }
 
-    /// Reports what is wrong with the descriptors.
+    /// Reports the diagnostics of the descriptors.
     ///
     /// # Errors
-    /// When anything is.
+    /// When one of them is an error.
     pub(crate) fn accept(&self, ui: &Ui) -> Result<(), Failure> {
         report(ui, &self.sources, &self.diagnostics);
         if has_errors(&self.diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(()) }
     }
 
-    /// The environment that all descriptors name; those that name none follow the others. Nothing when one is asked for
-    /// by flag or variable, for then the descriptors' own does not count.
+    /// The common environment of all descriptors that name one. `None` if a flag or variable names it, which has
+    /// priority.
     ///
     /// # Errors
-    /// When they name different ones, which is reported.
+    /// When they name different environments, which is reported.
     pub(crate) fn environment(&self, settings: &Settings, ui: &Ui) -> Result<Option<EnvironmentRef<'_>>, Failure> {
         let mut named = self.descriptors.iter().filter_map(|descriptor| descriptor.environment.as_ref());
         let Some(first) = named.next().filter(|_| settings.environment.is_none()) else { return Ok(None) };
@@ -167,7 +167,7 @@ impl Input {
     }
 }
 
-/// Reads what the words of a command line name: one saved plan, or descriptors.
+/// Reads the files of a command line: one saved plan, or descriptors.
 ///
 /// # Errors
 /// When a file cannot be read, which is reported.
@@ -178,7 +178,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut folders = BTreeMap::new();
     for path in paths {
         let files = match specs::found_at(path) {
-            // Beside specs, only what says that it is a descriptor.
+            // Next to specs, only files that declare themselves as descriptors.
             Some(found) => {
                 let (_, specs) = folders.entry(identity(&found.folder)).or_insert((found.folder, None));
                 *specs = found.specs.or(specs.take());
@@ -189,7 +189,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
                 Vec::new()
             }),
         };
-        // A file may be named twice, or by itself and by its folder; that is one descriptor.
+        // A file may be named twice, or by itself and by its folder: it is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
             match text_of(file) {
                 Ok(text) => texts.push(text),
@@ -203,7 +203,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     } else if has_plan {
         return match <[Text; 1]>::try_from(texts) {
             Ok([plan]) => Ok(Named::Plan(plan.text)),
-            Err(_) => Err(Failure::new("a saved plan stands alone: give it without other files")),
+            Err(_) => Err(Failure::new("a saved plan cannot be combined with other files")),
         };
     }
     let mut input = Input::default();
@@ -220,7 +220,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         }
     }
     if !diagnostics.is_empty() {
-        // What is wrong with the others is said along.
+        // Reports errors of the other files too.
         diagnostics.extend(found);
         diagnostics.extend(input.folders.into_iter().flat_map(|folder| folder.faults.into_told()));
         report(ui, &input.sources, &diagnostics);
@@ -230,12 +230,12 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     Ok(Named::Descriptors(Box::new(input)))
 }
 
-/// What a file is, however its path is written.
+/// The identity of a file, independent of the spelling of its path.
 fn identity(file: &Path) -> PathBuf {
     file.canonicalize().unwrap_or_else(|_| file.to_owned())
 }
 
-/// The file of that path, or the descriptors of a folder.
+/// The file of a path, or the descriptors of a folder.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -250,7 +250,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
         let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        // The configuration often lies beside the descriptors.
+        // The configuration often is in the same folder.
         let is_configuration = file.file_name().is_some_and(|name| name == FILE_NAME);
         if is_yaml && !is_configuration && !specs::is_of_pipelines(&file) && file.is_file() {
             files.push(file);
@@ -260,15 +260,15 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     if files.is_empty() {
         return Err(Box::new(
             Diagnostic::error("empty_folder", format!("the folder `{}` has no descriptor in it", path.display()))
-                .hint("a folder means its *.yaml and *.yml, not those of folders within"),
+                .hint("terrace reads *.yaml and *.yml of the folder, not of folders within"),
         ));
     }
     Ok(files)
 }
 
-/// The descriptors of this folder that nothing is wrong with, and whether they are all that naming it would read.
+/// The valid descriptors of this folder, and true if naming the folder would read exactly these.
 pub(crate) fn descriptors_here() -> (Vec<String>, bool) {
-    // More than that no hint lists.
+    // Hints list no more than this.
     const MANY: usize = 10;
     let files = files_of(Path::new(".")).unwrap_or_default();
     if files.len() > MANY {
@@ -292,12 +292,12 @@ fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
     let text = files::descriptor_or_plan(path).map_err(|error| Box::new(unreadable(&name, &error)))?;
     if text.trim().is_empty() {
         let diagnostic = Diagnostic::error(EMPTY, format!("`{name}` is empty"));
-        return Err(Box::new(diagnostic.hint("write a descriptor, or leave the file out")));
+        return Err(Box::new(diagnostic.hint("write a descriptor into it, or leave the file out")));
     }
     Ok(Text { name, text })
 }
 
-/// Says why there is no text.
+/// The diagnostic about a file without text.
 fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
     match error {
         Unreadable::Failed(error) if error.kind() == ErrorKind::NotFound => {
@@ -307,11 +307,11 @@ fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
                         && Path::new(name).extension().is_none_or(|it| it != "yaml" && it != "yml") =>
                 {
                     format!(
-                        "a stack is named to remove it or to look at it: `terrace plan --destroy {stack}`, \
+                        "name a stack only to remove or inspect it: `terrace plan --destroy {stack}`, \
                                  `terrace destroy {stack}`, `terrace drift {stack}`; a plan needs its descriptor"
                     )
                 }
-                _ => "give the path of a descriptor, of a folder of descriptors or of a saved plan".to_owned(),
+                _ => "name a descriptor, a folder of descriptors or a saved plan".to_owned(),
             })
         }
         Unreadable::Failed(error) => {
@@ -332,10 +332,10 @@ fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
     }
 }
 
-/// Claims of a saved plan that is not authenticated yet: they find the project and its key, and nothing else acts on them.
+/// Claims of a saved plan that is not authenticated yet. They only select the project and its key.
 #[derive(Debug, Default)]
 pub(crate) struct PlanClaims {
-    /// A descriptor that the plan was made from and that is still there: the project is where it lies.
+    /// An existing descriptor of the plan: its folder selects the project.
     pub(crate) descriptor: Option<PathBuf>,
     /// The environment, which selects the state key.
     pub(crate) environment: Option<String>,
@@ -361,10 +361,10 @@ impl PlanClaims {
     }
 }
 
-/// The values given for variables: by flag, else by file, else by environment variable.
+/// The values of variables: flags have priority over files, and files over environment variables.
 ///
 /// # Errors
-/// When a flag is no `name=value`, or a file cannot be read, which is reported.
+/// When a flag is not `name=value`, or a file cannot be read, which is reported.
 pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, ui: &Ui) -> Result<Values, Failure> {
     let mut given = Values::default();
     for (name, value) in variables.with_prefix(VARIABLE_PREFIX) {
@@ -380,8 +380,8 @@ pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, u
     }
     for text in &choice.variables {
         let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            // What stands there instead may be the value.
-            return Err(Failure::new("a `--var` is no name with a value").hint("write `--var NAME=VALUE`"));
+            // The text may be the value.
+            return Err(Failure::new("a `--var` has no name or no `=`").hint("write `--var NAME=VALUE`"));
         };
         given.asked.push(name.to_owned());
         given.values.insert(name.to_owned(), Given::text(value, format!("`--var {name}`")));
@@ -389,30 +389,30 @@ pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, u
     Ok(given)
 }
 
-/// Values given for variables.
+/// Values of variables.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     /// By name.
     pub(crate) values: BTreeMap<String, Given>,
-    /// The names that were given on purpose: the environment may hold variables of other stacks.
+    /// Names from flags and files. Environment variables may be for other stacks.
     pub(crate) asked: Vec<String>,
 }
 
-/// The map that a file holds: what an option takes.
+/// The map in a file of an option.
 ///
 /// # Errors
-/// When the file cannot be read, which is reported, or holds something else.
+/// When the file cannot be read, which is reported, or is not a map.
 pub(crate) fn map_of(path: &Path, option: &str, what: &str, ui: &Ui) -> Result<Vec<(String, Value)>, Failure> {
     let mut sources = Sources::default();
     let missing = |mut diagnostic: Diagnostic| {
         if diagnostic.code == MISSING {
-            diagnostic.hint = Some(format!("`{option}` takes a YAML or JSON file with {what}"));
+            diagnostic.hint = Some(format!("pass a YAML or JSON file with {what} to `{option}`"));
         }
         diagnostic
     };
     let read = text_of(path).map_err(|diagnostic| vec![missing(*diagnostic)]).and_then(|Text { name, text }| {
         let id = sources.add(name, text.as_str());
-        // Any of the values may be that of a sensitive variable.
+        // Any value may be that of a sensitive variable.
         sources.hide(id, 0..text.len());
         yaml::parse(id, &text, &Budget::default())
     });
@@ -421,9 +421,8 @@ pub(crate) fn map_of(path: &Path, option: &str, what: &str, ui: &Ui) -> Result<V
         Failure::told(Exit::Error)
     })?;
     let Some(entries) = node.as_map() else {
-        return Err(
-            Failure::new(format!("`{}` is no map: {what}", path.display())).hint("write `name: value` in each line")
-        );
+        return Err(Failure::new(format!("`{}` is not a map: expected {what}", path.display()))
+            .hint("write `name: value` in each line"));
     };
     Ok(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value())).collect())
 }

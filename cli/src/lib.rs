@@ -1,12 +1,12 @@
-//! The `terrace` command line: arguments and configuration in, results, diagnostics and an exit code out.
+//! The `terrace` command line: from arguments and configuration to results, diagnostics and an exit code.
 //!
-//! It wires providers and a store to the engine and knows the terminal; it decides nothing about plans. Results go to
-//! standard output, everything else to standard error.
+//! It connects providers and a store to the engine, and knows the terminal. It makes no decisions about plans. Results
+//! go to standard output, everything else to standard error.
 //!
-//! Read in this order: [`args`] (what can be asked), [`settings`] and [`configuration`] (what is in force), `wiring`
-//! (what the engine gets), `commands` (one file each), `ui`, `report` and `progress` (what people see).
+//! Reading order: [`args`] (command line), [`settings`] and [`configuration`] (effective settings), `wiring` (inputs of
+//! the engine), `commands` (one file each), `ui`, `report` and `progress` (output for people).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice texts anywhere: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod args;
@@ -47,26 +47,26 @@ use std::process::ExitCode;
 use ui::Ui;
 use variables::Variables;
 
-/// Runs one command line, the program's name first; answers the process's exit code.
+/// Runs a command line, whose first item is the program's name. Returns the exit code of the process.
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     run_with(arguments, &Providers::built_in())
 }
 
-/// The same with the providers of another build: how a provider outside of this repository gets its `main`.
+/// Runs a command line with other providers: a provider outside of this repository uses this in its `main`.
 #[must_use]
 pub fn run_with(arguments: Vec<OsString>, providers: &Providers) -> ExitCode {
     ui::hide_panics(&Ui::plain());
-    // Nothing that a panic left half done is looked at again: the process ends.
+    // Nothing reads the state of a panicked command: the process ends.
     let exit = std::panic::catch_unwind(AssertUnwindSafe(|| match parse(&arguments) {
         Ok(command_line) => carry_out(command_line, providers),
         Err(exit) => exit,
     }));
-    // The panic was told by the hook.
+    // The hook reported the panic.
     ExitCode::from(exit.unwrap_or(Exit::Error).code())
 }
 
-/// Reads the command line; help, version and mistakes are told here.
+/// Parses the command line. Prints help, version and errors itself.
 fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
     let translated = if dppctl::is_meant(arguments.first()) { Some(dppctl::translated(arguments)?) } else { None };
     let arguments = translated.as_deref().unwrap_or(arguments);
@@ -98,7 +98,7 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
             return Exit::Error;
         }
         let is_mistake = error.use_stderr();
-        // Nobody is left to tell when the terminal is gone.
+        // Ignores an error: the terminal is gone.
         let _ = error.print();
         if is_mistake { Exit::Error } else { Exit::Done }
     })
@@ -109,7 +109,7 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
     let ui = Ui::new(&command_line.global, &variables);
     let context = Context { global: &command_line.global, variables: &variables, ui: &ui, providers };
     let form = command_line.command.form();
-    // The log of a server is as its configuration says, which is to be read first.
+    // The log of a server depends on its configuration, which is not read yet.
     let has_own_log = matches!(command_line.command, args::Command::Serve(_) | args::Command::RoleMapper(_));
     let result = prepare(&command_line.global, &variables, &ui, has_own_log)
         .and_then(|()| providers.check())
@@ -118,14 +118,14 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             ui.fail(&failure);
-            // What went wrong was told people; that programs cannot be told changes nothing about it.
+            // People have the message already: a failed write of the machine output changes nothing.
             let _ = form.map(|form| tell_programs(&ui, form, &failure));
             failure.exit
         }
     }
 }
 
-/// Changes the folder and opens the log, before anything else looks at either.
+/// Changes the folder and opens the log, before any other use of either.
 fn prepare(global: &args::Global, variables: &Variables, ui: &Ui, has_own_log: bool) -> Result<(), Failure> {
     if let Some(folder) = &global.chdir {
         std::env::set_current_dir(folder).map_err(|error| no_folder(folder, &error))?;
@@ -133,7 +133,7 @@ fn prepare(global: &args::Global, variables: &Variables, ui: &Ui, has_own_log: b
     if has_own_log { Ok(()) } else { logging::start(global, variables, ui) }
 }
 
-/// Why it is not possible to change to a folder.
+/// The failure of changing to a folder.
 fn no_folder(folder: &Path, error: &std::io::Error) -> Failure {
     let why = match error.kind() {
         ErrorKind::NotFound => "there is no such folder".to_owned(),
@@ -141,5 +141,5 @@ fn no_folder(folder: &Path, error: &std::io::Error) -> Failure {
         _ => files::because(error),
     };
     Failure::new(format!("`--chdir {}`: {why}", folder.display()))
-        .hint("`--chdir` takes a folder; all other paths of the command line are relative to it")
+        .hint("pass a folder to `--chdir`; all other paths of the command line are relative to it")
 }

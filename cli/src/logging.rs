@@ -1,4 +1,4 @@
-//! The log: to standard error, or to the file that `TERRACE_LOG_FILE` names.
+//! The log: on standard error, or in the file of `TERRACE_LOG_FILE`.
 
 use crate::args::Global;
 use crate::commands::Context;
@@ -32,14 +32,14 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 /// Opens the log.
 ///
 /// # Errors
-/// When the log file cannot be written, or `TERRACE_LOG` cannot be understood.
+/// When the log file cannot be written, or `TERRACE_LOG` is invalid.
 pub(crate) fn start(global: &Global, variables: &Variables, ui: &Ui) -> Result<(), Failure> {
     if let Some(warning) = variables.get("TERRACE_LOG").and_then(slip) {
         report(ui, &Sources::default(), &[warning]);
     }
     let Some(directives) = directives(global, variables.get("TERRACE_LOG")) else { return Ok(()) };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&directives)?);
-    // A second log in one process is one of tests: the first one stays.
+    // Only tests start a second log in a process: the first one stays.
     let _ = match variables.get("TERRACE_LOG_FILE") {
         Some(path) => subscriber.with_ansi(false).with_writer(Arc::new(open_log(path)?)).try_init(),
         None => {
@@ -66,7 +66,7 @@ pub(crate) fn audit(destination: &AuditDestination, folder: &Path) -> Result<Opt
     Ok(Some(entries.with_filter(filter_fn(|metadata| metadata.target() == TARGET)).boxed()))
 }
 
-/// Writes the message of an event alone.
+/// Writes only the message of an event.
 struct Entry;
 
 impl<S, N> FormatEvent<S, N> for Entry
@@ -79,7 +79,7 @@ where
         impl Visit for Message<'_> {
             fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
                 if field.name() == "message" {
-                    // A writer of texts does not fail.
+                    // Writing to a string cannot fail.
                     let _ = writeln!(self.0, "{value:?}");
                 }
             }
@@ -89,16 +89,16 @@ where
     }
 }
 
-/// What the server logs, as long as it does.
+/// The handle of the server's log.
 pub(crate) struct ServerLog(reload::Handle<EnvFilter, Layered>);
 
-/// What is below the filter.
+/// The layers below the filter.
 type Layered = tracing_subscriber::layer::Layered<Vec<BoxedLayer>, Registry>;
 
-/// Opens the log of the server: to standard error, as text or as JSON, and to whom else these layers tell.
+/// Opens the log of the server: on standard error as text or JSON, and in additional layers.
 ///
 /// # Errors
-/// When the log file cannot be written, or the levels cannot be understood.
+/// When the log file cannot be written, or the levels are invalid.
 pub(crate) fn serve(
     context: &Context<'_>,
     configured: &LogConfiguration,
@@ -120,27 +120,27 @@ pub(crate) fn serve(
     let told = if configured.is_json { told.json().boxed() } else { told.boxed() };
     layers.push(told.with_filter(filter_fn(|metadata| metadata.target() != TARGET)).boxed());
     let (filter, handle) = reload::Layer::new(server_filter(context, configured)?);
-    // A second log in one process is one of tests: the first one stays.
+    // Only tests start a second log in a process: the first one stays.
     let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
     Ok(ServerLog(handle))
 }
 
 impl ServerLog {
-    /// Goes on with the levels of a configuration that was read again.
+    /// Applies the levels of a reloaded configuration.
     ///
     /// # Errors
-    /// When they cannot be understood.
+    /// When they are invalid.
     pub(crate) fn reload(&self, context: &Context<'_>, configured: &LogConfiguration) -> Result<(), Failure> {
         let filter = server_filter(context, configured)?;
-        self.0.reload(filter).map_err(|error| Failure::new(format!("the log stays as it is: {error}")))
+        self.0.reload(filter).map_err(|error| Failure::new(format!("the log keeps its levels: {error}")))
     }
 }
 
 fn server_filter(context: &Context<'_>, configured: &LogConfiguration) -> Result<EnvFilter, Failure> {
-    let asked = directives(context.global, context.variables.get("TERRACE_LOG"));
-    let asked = asked.or_else(|| directives(context.global, configured.level.as_deref()));
-    let filter = filter(&asked.unwrap_or_else(|| of_level("info")))?;
-    // The levels of the other log do not silence the audit log.
+    let requested = directives(context.global, context.variables.get("TERRACE_LOG"));
+    let requested = requested.or_else(|| directives(context.global, configured.level.as_deref()));
+    let filter = filter(&requested.unwrap_or_else(|| of_level("info")))?;
+    // Levels of the other log do not silence the audit log.
     Ok(match format!("{TARGET}=info").parse::<Directive>() {
         Ok(audited) => filter.add_directive(audited),
         Err(_) => filter,
@@ -149,12 +149,12 @@ fn server_filter(context: &Context<'_>, configured: &LogConfiguration) -> Result
 
 fn filter(directives: &str) -> Result<EnvFilter, Failure> {
     EnvFilter::try_new(directives).map_err(|error| {
-        Failure::new(format!("`TERRACE_LOG` cannot be understood: {error}"))
+        Failure::new(format!("`TERRACE_LOG` is invalid: {error}"))
             .hint("write `error`, `warn`, `info`, `debug` or `trace`")
     })
 }
 
-/// Whether a text says what is to be logged.
+/// True for valid levels.
 pub(crate) fn is_level(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok() && slip(text).is_none()
 }
@@ -163,7 +163,7 @@ fn open_log(path: &str) -> Result<File, Failure> {
     open(Path::new(path), "the log", "TERRACE_LOG_FILE")
 }
 
-/// Opens a log file that only this user can read. `setting` names it.
+/// Opens a log file that only this user can read. `setting` is the name of its setting.
 fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
     let shown = path.display();
     if files::others(path) == Others::Write {
@@ -173,14 +173,14 @@ fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
     // A log may hold confidential names and values.
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| {
         Failure::new(format!("{what} `{shown}` cannot be written: {error}"))
-            .hint(format!("give `{setting}` the path of a file in a folder that is there"))
+            .hint(format!("set `{setting}` to the path of a file in an existing folder"))
     })
 }
 
-/// The levels that a log can have.
+/// The levels of a log.
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// A word that is no level names a part of the program whose log is wanted; hardly anybody means that.
+/// Warns about a word that is not a level: it would select a part of the program, which is rarely intended.
 fn slip(directives: &str) -> Option<Diagnostic> {
     let is_level = |word: &str| LEVELS.contains(&word.to_lowercase().as_str()) || word.parse::<u8>().is_ok();
     let is_part = |word: &str| word.starts_with("terrace") || word.contains("::");
@@ -189,19 +189,19 @@ fn slip(directives: &str) -> Option<Diagnostic> {
     Some(
         Diagnostic::warning(
             "unknown_level",
-            format!("`{wrong}` in `TERRACE_LOG` is no level: nothing is logged for it"),
+            format!("`{wrong}` in `TERRACE_LOG` is not a level: nothing is logged for it"),
         )
         .hint("write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program")
         .maybe_hint(did_you_mean(wrong, LEVELS)),
     )
 }
 
-/// A level alone is about terrace: libraries stay quiet until they are named.
+/// A level alone applies to terrace: libraries log only warnings unless named.
 fn of_level(level: &str) -> String {
     format!("warn,terrace={level}")
 }
 
-/// What is logged; nothing is unless somebody asks.
+/// The directives of the log; `None` without a flag or a variable.
 fn directives(global: &Global, variable: Option<&str>) -> Option<String> {
     match (global.verbose, variable) {
         (0, Some(level @ ("error" | "warn" | "info" | "debug" | "trace"))) => Some(of_level(level)),
@@ -221,13 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_logged_unless_asked_for() {
+    fn nothing_is_logged_by_default() {
         assert_eq!(directives(&verbose(0), None), None);
     }
 
     #[test]
-    fn a_word_that_is_no_level_is_told_with_a_suggestion() {
-        assert_eq!(slip("foo").unwrap().message, "`foo` in `TERRACE_LOG` is no level: nothing is logged for it");
+    fn unknown_level_gets_a_suggestion() {
+        assert_eq!(slip("foo").unwrap().message, "`foo` in `TERRACE_LOG` is not a level: nothing is logged for it");
         assert_eq!(slip("warn,debgu").unwrap().hint.as_deref(), Some("did you mean `debug`?"));
         for fine in ["debug", "WARN", "hyper=info", "terrace_engine", "warn,terrace_state=trace", "off", "[span]=info"]
         {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_goes_before_the_variable() {
+    fn flag_has_priority_over_variable() {
         assert_eq!(directives(&verbose(2), Some("error")).as_deref(), Some("warn,terrace=trace"));
         assert_eq!(directives(&verbose(0), Some("debug")).as_deref(), Some("warn,terrace=debug"));
         assert_eq!(directives(&verbose(0), Some("hyper=info")).as_deref(), Some("hyper=info"));

@@ -1,9 +1,9 @@
-//! The `terrace` command: hands the process over to the library and its exit code back to the process.
+//! The `terrace` command: runs the library and returns its exit code.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
-// For a server: where many threads allocate at once, those of the system (musl's most of all) wait for each other.
+// For servers: with many threads, the system's allocator (musl's in particular) makes them wait for each other.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,6 +1,6 @@
-//! The memory that this process may use, and the limits that follow from it.
+//! The memory of this process, and limits derived from it.
 //!
-//! The limit of the process's control group counts, else the memory of the machine; `TERRACE_MEMORY` says otherwise.
+//! The memory is the limit of the process's control group, else that of the machine; `TERRACE_MEMORY` overrides both.
 
 use crate::failure::Failure;
 use crate::variables::Variables;
@@ -11,25 +11,25 @@ use terrace_engine::limits::Limits;
 /// The variable with the memory to plan for.
 const VARIABLE: &str = "TERRACE_MEMORY";
 
-/// Memory of a process before it judges anything: the program, the store, the blueprints.
+/// Memory of a process before any check: the program, the store, the blueprints.
 const BASE: u64 = 128 << 20;
 
-/// A command takes this much memory for a resource: see `docs/scale.md`.
+/// Memory of a command for each resource: see `docs/scale.md`.
 const OF_COMMAND: u64 = 12 << 10;
 
-/// A server takes this much memory for a resource: many threads allocate, and the allocator keeps freed memory.
+/// Memory of a server for each resource: many threads allocate, and the allocator keeps freed memory.
 const OF_SERVER: u64 = 32 << 10;
 
-/// Reading, validating and holding a value of a text takes this much memory.
+/// Memory for reading, validating and holding a value of a text.
 const OF_VALUE: u64 = 320;
 
-/// The memory of a machine whose own cannot be read.
+/// The assumed memory of a machine that does not report it.
 const UNKNOWN: u64 = 2 << 30;
 
-/// How to raise the limits of a command.
-const RAISE: &str = "set `TERRACE_MEMORY` to more than the memory that terrace found, such as `TERRACE_MEMORY=8GB`";
+/// Hint on raising the limits of a command.
+const RAISE: &str = "set `TERRACE_MEMORY` to more than the detected memory, such as `TERRACE_MEMORY=8GB`";
 
-/// The bytes that this process may use.
+/// The memory of this process, in bytes.
 ///
 /// # Errors
 /// When `TERRACE_MEMORY` is not a size.
@@ -43,7 +43,7 @@ pub(crate) fn available(variables: &Variables) -> Result<u64, Failure> {
     }
 }
 
-/// A size: `512MB`, `2GB`.
+/// Parses a size: `512MB`, `2GB`.
 pub(crate) fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let factor = match text.strip_prefix(digits)?.trim() {
@@ -56,12 +56,12 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| *bytes > 0)
 }
 
-/// The limits of a command, which judges one thing at a time.
+/// The limits of a command, which checks one descriptor at a time.
 pub(crate) fn of_command(memory: u64) -> Limits {
     limits(left(memory) / 10 * 9, OF_COMMAND, RAISE)
 }
 
-/// The limits of a descriptor that may take so many bytes of a server.
+/// The limits of a descriptor for this much memory of a server, in bytes.
 pub(crate) fn of_server(bytes: u64, raise: &'static str) -> Limits {
     limits(bytes, OF_SERVER, raise)
 }
@@ -71,7 +71,7 @@ fn limits(bytes: u64, of_resource: u64, raise: &'static str) -> Limits {
     Limits::new(count(OF_VALUE, 100_000), count(of_resource, 100), raise)
 }
 
-/// The memory for judging, of a process that may use so many bytes.
+/// The memory for checks, of a process with this much memory, in bytes.
 pub(crate) const fn left(memory: u64) -> u64 {
     memory.saturating_sub(BASE)
 }
@@ -92,7 +92,7 @@ fn found(root: &Path) -> u64 {
     limits.chain(of_machine(root)).min().unwrap_or(UNKNOWN)
 }
 
-/// The smallest limit of a group and of those that it is in. A container may see its own group as the root.
+/// The smallest limit of a group and its parents. A container may see its own group as the root.
 fn of_group(mount: &Path, group: &str, file: &str) -> Option<u64> {
     let mut folder: PathBuf = mount.join(group.trim_start_matches('/'));
     let mut least = None;
@@ -129,7 +129,7 @@ mod tests {
     const MACHINE: (&str, &str) = ("proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\n");
 
     #[test]
-    fn smallest_limit_of_nested_groups_counts() {
+    fn smallest_limit_of_nested_groups_applies() {
         let v2 = root(&[
             MACHINE,
             ("proc/self/cgroup", "0::/pods/one/inner\n"),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_counts_where_groups_have_no_limit() {
+    fn memory_of_machine_applies_without_group_limit() {
         let files = [MACHINE, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "max\n")];
         assert_eq!(found(root(&files).path()), 16 << 20);
         assert_eq!(found(root(&[]).path()), UNKNOWN);

@@ -1,4 +1,4 @@
-//! From files to a plan: what `validate`, `plan`, `apply`, `destroy` and `graph` have in common.
+//! From files to a plan: the common part of `validate`, `plan`, `apply`, `destroy` and `graph`.
 
 mod access;
 mod command;
@@ -33,24 +33,24 @@ use terrace_engine::store::StateStore;
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
-/// Descriptors ready to be planned, and the world they are planned in.
+/// Compiled descriptors and their environment.
 pub(crate) struct Project {
     pub(crate) settings: Settings,
     pub(crate) world: World,
     pub(crate) sources: Sources,
     pub(crate) origin: Origin,
-    /// The stacks, each with the components that were chosen.
+    /// The stacks with their chosen components.
     pub(crate) stacks: Vec<Described>,
-    /// What was said of them, and reported.
+    /// Diagnostics of the descriptors, reported already.
     said: Vec<Diagnostic>,
-    /// What is wrong with pipelines that are left out: the plan of the others cannot be applied.
+    /// Errors of pipelines that were left out: a plan of the others cannot be applied.
     left_out: Vec<Diagnostic>,
 }
 
-/// One described stack.
+/// A compiled stack with its chosen components.
 pub(crate) struct Described {
     pub(crate) compiled: CompiledStack,
-    /// The components to act on; none for all.
+    /// The components to act on; empty for all.
     pub(crate) chosen: BTreeSet<String>,
 }
 
@@ -59,10 +59,10 @@ fn uses_blueprints(descriptor: &Descriptor) -> bool {
 }
 
 impl Project {
-    /// Plans what the descriptors describe.
+    /// Plans the descriptors.
     ///
     /// # Errors
-    /// When the state cannot be read, or components were chosen in several stacks.
+    /// When the state cannot be read, or components are chosen in several stacks.
     pub(crate) async fn plan(
         &self,
         store: &dyn StateStore,
@@ -81,8 +81,8 @@ impl Project {
         Ok(computed)
     }
 
-    /// What a plan has to say that asks neither state nor network: checks that can be decided, values that a provider
-    /// does not take. What only those asked could tell is left out.
+    /// Diagnostics of a plan without state and network: checks with known values, and values that providers refuse.
+    /// Leaves out everything that needs state or network.
     ///
     /// # Errors
     /// As [`Project::plan`].
@@ -97,14 +97,14 @@ impl Project {
         Ok(diagnostics)
     }
 
-    /// The variables whose values anybody may see.
+    /// Variables whose values may be shown.
     pub(crate) fn open_variables(&self) -> BTreeSet<String> {
         let all = || self.stacks.iter().flat_map(|described| &described.compiled.variables);
         let hidden: BTreeSet<&String> = all().filter(|(_, it)| it.has_sensitive()).map(|(name, _)| name).collect();
         all().map(|(name, _)| name).filter(|name| !hidden.contains(name)).cloned().collect()
     }
 
-    /// The components that were chosen: keys are planned by name, so they may be chosen in one stack only.
+    /// The chosen components. Only one stack may have any, because the planner selects components by key.
     fn chosen(&self) -> Result<BTreeSet<String>, Failure> {
         match self.stacks.as_slice() {
             [only] => Ok(only.chosen.clone()),
@@ -115,25 +115,25 @@ impl Project {
     }
 }
 
-/// What is to be removed: stacks, or components of them.
+/// Stacks or components to remove.
 pub(crate) struct Removal {
     pub(crate) settings: Settings,
     pub(crate) world: World,
     pub(crate) stacks: Vec<StackId>,
     components: BTreeSet<String>,
     origin: Origin,
-    /// The texts that diagnostics point into.
+    /// Texts for diagnostics.
     pub(crate) sources: Sources,
-    /// Stacks that are named by words; the store knows what they mean.
+    /// Words that name stacks; the store resolves them.
     words: Vec<String>,
-    /// What those of the descriptors describe that can be compiled: what is not recorded is looked for.
+    /// Compiled stacks of the descriptors, to find unmanaged objects.
     described: Vec<CompiledStack>,
-    /// Stacks of which that cannot be told, with the files of their descriptors.
+    /// Stacks whose descriptors cannot be compiled, with their files.
     undescribed: Vec<(String, String)>,
 }
 
 impl Removal {
-    /// Reads what is to be removed: only a descriptor's name counts, whatever else is wrong with it.
+    /// Reads the stacks to remove. Only the name in a descriptor matters, not its other errors.
     ///
     /// # Errors
     /// When a file cannot be read or names no stack.
@@ -169,7 +169,7 @@ impl Removal {
         for descriptor in &input.descriptors {
             match chosen(descriptor, &requested) {
                 Ok(keys) => components.extend(keys),
-                // A component that is described no more may still be there.
+                // A component without a declaration may still have rows.
                 Err(_) => components.extend(requested.iter().cloned()),
             }
             stacks.push(StackId::new(descriptor.stack.as_str(), environment.name.as_str()));
@@ -186,7 +186,7 @@ impl Removal {
     /// Plans the removal.
     ///
     /// # Errors
-    /// When the state cannot be read, or has no such stack.
+    /// When the state cannot be read, or does not have a stack.
     pub(crate) async fn plan(
         &self,
         store: &dyn StateStore,
@@ -199,18 +199,18 @@ impl Removal {
         for (stack, file) in &self.undescribed {
             let environment = &self.world.environment.name;
             let what = StackId::new(stack.as_str(), environment.as_str());
-            let message =
-                format!("what {what} describes and is not recorded is not looked for: it cannot be told what that is");
-            let hint = format!("`terrace validate {}{}` says why", quoted(file), environment_option(environment));
+            let message = format!("unmanaged objects of {what} are not removed: its descriptor cannot be compiled");
+            let hint =
+                format!("see the reason with `terrace validate {}{}`", quoted(file), environment_option(environment));
             computed.add(Diagnostic::warning(NOT_LOOKED_FOR, message).hint(hint), &self.sources);
         }
         Ok(computed)
     }
 
-    /// The stacks, those that are named by words included.
+    /// All stacks, including those named by words.
     ///
     /// # Errors
-    /// When the store has no such stack.
+    /// When the store does not have a stack.
     pub(crate) async fn stacks(&self, store: &dyn StateStore) -> Result<Vec<StackId>, Failure> {
         let mut found = self.stacks.clone();
         for word in &self.words {
@@ -223,7 +223,8 @@ impl Removal {
     }
 }
 
-/// What descriptors describe, and the stacks and files of those that cannot be compiled: a removal needs none.
+/// Compiles descriptors without reporting errors. Returns the stacks, and the names and files of the others: a removal
+/// needs no compiled stack.
 fn quietly_compiled(
     context: &Context<'_>,
     choice: &ChoiceArguments,
@@ -264,7 +265,7 @@ fn quietly_compiled(
     (described, undescribed)
 }
 
-/// True when something was wrong with the text of a descriptor already; what has no place may be about any.
+/// True if the text of a descriptor has errors. An error without a place counts for every descriptor.
 fn is_misread(descriptor: &Descriptor, input: &Input) -> bool {
     let texts: BTreeSet<SourceId> = descriptor.components.iter().map(|component| component.span.source).collect();
     input.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).any(|error| {
@@ -275,15 +276,15 @@ fn is_misread(descriptor: &Descriptor, input: &Input) -> bool {
     })
 }
 
-/// A word that can only be a file is reported as a missing one, not as an unknown stack.
+/// Recognises words that can only be files, so that they are reported as missing files, not as unknown stacks.
 fn looks_like_file(word: &str) -> bool {
     word.contains('/') || [".yaml", ".yml", ".json"].iter().any(|ending| word.ends_with(ending))
 }
 
-/// What was asked of a plan.
+/// Options of the planner.
 ///
 /// # Errors
-/// When `--allow-data-loss` names what is no address.
+/// When `--allow-data-loss` has an invalid address.
 pub(crate) fn options(
     arguments: &PlanningArguments,
     world: &World,
@@ -317,15 +318,15 @@ pub(crate) fn options(
     })
 }
 
-/// What an option names, each with the stack before it when one is named.
+/// Addresses of an option, each with its stack if it names one.
 fn named<T: FromStr<Err = AddressError>>(option: &str, texts: &[String]) -> Result<Vec<(Option<StackId>, T)>, Failure> {
     let wrong = |error: AddressError| {
-        Failure::new(format!("{option}: {error}")).hint("`terrace state list` names what is recorded")
+        Failure::new(format!("{option}: {error}")).hint("`terrace state list` lists the addresses")
     };
     texts.iter().map(|text| of_stack(text).map_err(wrong)).collect()
 }
 
-/// A planner for one question, asked now.
+/// A planner for one plan at the present time.
 pub(crate) fn planner<'a>(
     store: &'a dyn StateStore,
     world: &'a World,
@@ -352,7 +353,7 @@ mod tests {
     use terrace_engine::address::Address;
 
     #[test]
-    fn addresses_may_stand_with_their_stack() {
+    fn address_may_include_its_stack() {
         let parsed = |text: &str| {
             of_stack::<Address>(text).map(|(stack, address)| (stack.map(|it| it.to_string()), address.to_string()))
         };
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_can_only_be_files_are_told_apart_from_stacks() {
+    fn file_names_are_not_mistaken_for_stacks() {
         assert!(looks_like_file("dir/x") && looks_like_file("x.yaml"));
         assert!(!looks_like_file("finance.cash.0@local"));
     }

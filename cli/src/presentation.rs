@@ -1,4 +1,4 @@
-//! Plans and drift in the form that was asked for: the one place that calls the engine's renderers.
+//! Prints plans and drift in the requested form: the only caller of the engine's renderers.
 
 use crate::args::{Detail, DriftFormat, PlanFormat};
 use crate::failure::Failure;
@@ -9,13 +9,13 @@ use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::{drift, human, json, markdown, stream};
 use terrace_engine::seal::Seal;
 
-/// How a plan is shown.
+/// The form of a plan's output.
 pub(crate) struct PlanView {
     pub(crate) format: PlanFormat,
     pub(crate) detail: Detail,
-    /// The longest that markdown may become.
+    /// Limit of Markdown, in characters.
     pub(crate) max_chars: usize,
-    /// The command that shows all of it.
+    /// The command that prints the whole plan.
     pub(crate) command: String,
 }
 
@@ -27,7 +27,7 @@ impl PlanView {
     }
 }
 
-/// A plan on standard output.
+/// Prints a plan on standard output.
 ///
 /// # Errors
 /// When standard output cannot be written, or the plan has no digest.
@@ -49,7 +49,7 @@ pub(crate) fn plan(ui: &Ui, plan: &Plan, view: &PlanView, seal: &Seal) -> Result
     }
 }
 
-/// The version and the plan, one JSON object a line.
+/// Prints the version and the plan, one JSON object a line.
 ///
 /// # Errors
 /// When standard output cannot be written.
@@ -68,18 +68,18 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
     human::plan(plan, &screen(ui, detail))
 }
 
-/// Lines as the terminal that results go to has room for them.
+/// Wraps lines at the width of the terminal.
 pub(crate) fn narrowed(ui: &Ui, lines: &str) -> String {
     const HANGING: usize = 6;
     terrace_engine::render::narrowed(lines, ui.result_width().unwrap_or(0), HANGING)
 }
 
-/// The terminal that results go to.
+/// The properties of the terminal for results.
 fn screen(ui: &Ui, detail: human::Detail) -> human::Human {
     human::Human { color: ui.is_result_colored(), width: ui.result_width().unwrap_or(0), detail }
 }
 
-/// Drift on standard output. What is not whole has resources that could not be read: no drift is no finding then.
+/// Prints drift on standard output. With unreadable resources, an empty result is not printed: drift is unknown then.
 ///
 /// # Errors
 /// When standard output cannot be written.

@@ -1,4 +1,4 @@
-//! What is seen while a plan is applied: bars on a terminal, lines elsewhere, JSON lines for programs.
+//! Progress of an apply: bars on a terminal, lines elsewhere, JSON lines for programs.
 
 use crate::report::harmless;
 use crate::ui::Ui;
@@ -13,17 +13,17 @@ use terrace_engine::plan::Plan;
 use terrace_engine::render::steps::Steps;
 use terrace_engine::render::stream::Applying;
 
-/// How often a running bar moves.
+/// Interval of movements of a running bar.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Shows events as they come.
+/// Shows events as they happen.
 pub(crate) struct Progress {
     ui: Ui,
     form: Form,
     steps: Steps,
 }
 
-/// How events are shown.
+/// Forms of progress.
 enum Form {
     Bars(Box<Bars>),
     Lines,
@@ -38,17 +38,17 @@ struct Bars {
 }
 
 impl Progress {
-    /// For people: bars when they watch, else a line for each thing that happens.
+    /// For people: bars on a terminal, else a line for each event.
     pub(crate) fn for_people(ui: &Ui, has_several_stacks: bool) -> Arc<Self> {
-        Self::telling(ui, Steps::new(has_several_stacks))
+        Self::shown_on(ui, Steps::new(has_several_stacks))
     }
 
-    /// The same for the steps of a plan, which says what is imported.
+    /// Progress of a plan's steps, with its imports.
     pub(crate) fn of_plan(ui: &Ui, plan: &Plan) -> Arc<Self> {
-        Self::telling(ui, Steps::of_plan(plan))
+        Self::shown_on(ui, Steps::of_plan(plan))
     }
 
-    fn telling(ui: &Ui, steps: Steps) -> Arc<Self> {
+    fn shown_on(ui: &Ui, steps: Steps) -> Arc<Self> {
         let form = if ui.is_watched() && !ui.is_quiet {
             Form::Bars(Box::new(Bars::new(ProgressDrawTarget::stderr())))
         } else {
@@ -63,14 +63,14 @@ impl Progress {
         Arc::new(Self { ui: ui.clone(), form, steps: Steps::new(has_several_stacks) })
     }
 
-    /// Tells programs now and then that a long step still runs; for people the bars do.
+    /// Reports long steps to programs from time to time; people see bars.
     pub(crate) fn tick(&self, at: Timestamp) {
         if let Form::Json(applying) = &self.form {
             self.print(&locked(applying).tick(at));
         }
     }
 
-    /// What programs are told at the end.
+    /// Prints the final JSON lines.
     pub(crate) fn finish(&self, report: &terrace_engine::apply::Report, is_destroy: bool, at: Timestamp) {
         match &self.form {
             Form::Bars(bars) => bars.clear(),
@@ -79,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bars off the screen: an error comes instead.
+    /// Removes the bars before an error.
     pub(crate) fn clear(&self) {
         if let Form::Bars(bars) = &self.form {
             bars.clear();
@@ -88,7 +88,7 @@ impl Progress {
 
     fn print(&self, lines: &[serde_json::Value]) {
         for line in lines {
-            // What is applied goes on whether or not anybody still reads.
+            // The apply continues without a reader.
             let _ = self.ui.print(&format!("{line}\n"));
         }
     }
@@ -113,14 +113,14 @@ impl Progress {
         }
     }
 
-    /// Draws what an event means for the bars; true when that is all that is to be seen of it.
+    /// Draws an event on the bars; true if no line is necessary.
     fn is_drawn(&self, bars: &Bars, event: &Event) -> bool {
         match event {
             Event::Started { steps, .. } => bars.begin(*steps),
             Event::StepStarted { stack, address, action } => {
                 bars.add(stack, address, &self.steps.begun(stack, address, *action));
             }
-            // What waits for its rate has not begun: it has no bar yet.
+            // A step that waits for its rate limit has no bar yet.
             Event::StepWaiting { address, message } | Event::StepProgress { address, message } => {
                 return bars.note(address, message);
             }
@@ -158,7 +158,7 @@ impl Bars {
     }
 
     fn begin(&self, steps: usize) {
-        // What is as wide as there is room is cut to the terminal: a line that wraps leaves a part of it behind.
+        // Cuts the bar to the width of the terminal: a wrapped line would leave a part on the screen.
         let style = ProgressStyle::with_template("[{wide_bar}] {pos}/{len} steps, {elapsed}");
         self.overall.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         self.overall.set_length(u64::try_from(steps).unwrap_or(u64::MAX));
@@ -167,7 +167,7 @@ impl Bars {
     }
 
     fn add(&self, stack: &StackId, address: &Address, begun: &str) {
-        // A bar of its own would draw itself past the others, where nobody clears it.
+        // A separate bar would draw over the others, where it is never cleared.
         let bar = self.all.insert_before(&self.overall, ProgressBar::hidden());
         let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -178,7 +178,7 @@ impl Bars {
         locked(&self.running).insert(name(stack, address), bar);
     }
 
-    /// Says something at a bar; false when there is none of that name.
+    /// Shows a message at a bar; false if the bar does not exist.
     fn note(&self, name: &str, message: &str) -> bool {
         let running = locked(&self.running);
         let Some(bar) = running.get(name) else { return false };
@@ -195,13 +195,13 @@ impl Bars {
 
     fn clear(&self) {
         locked(&self.running).drain().for_each(|(_, bar)| bar.finish_and_clear());
-        // Drawing is slower than counting: what was counted last is drawn before all of it goes.
+        // Drawing is slower than counting: draws the last count before removing the bar.
         self.overall.abandon();
         self.overall.finish_and_clear();
     }
 }
 
-/// A poisoned lock holds only what is drawn.
+/// A poisoned lock holds only display state.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -216,7 +216,7 @@ mod tests {
     use indicatif::TermLike;
     use std::io;
 
-    /// A terminal that remembers all that was written on it.
+    /// A terminal that keeps everything written to it.
     #[derive(Debug, Clone, Default)]
     struct Terminal(Arc<Mutex<String>>);
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_count_that_is_drawn_is_the_true_one() {
+    fn last_drawn_count_is_correct() {
         let terminal = Terminal::default();
         let bars = Bars::new(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
         bars.begin(7);

@@ -1,7 +1,7 @@
-//! Diagnostics as reports on standard error: what is wrong, the line it is in, what to do.
+//! Reports of diagnostics on standard error: the error, its line, and the remedy.
 //!
-//! Only the lines at fault are shown, not their neighbours: a configuration may hold a secret in the next line. Texts
-//! come from files that anybody may have written, so control characters are never passed on to the terminal.
+//! A report shows only lines with an error, not their neighbours: the next line of a configuration may hold a secret.
+//! Texts may come from untrusted files, so control characters never reach the terminal.
 
 mod json;
 mod source;
@@ -22,16 +22,16 @@ use terrace_engine::source::{SourceId, Sources, Span};
 use terrace_provider::Severity;
 use textwrap::{WordSeparator, WordSplitter};
 
-/// The most reports that are shown: who has more mistakes mends these first.
+/// Limit of reports: users correct the first errors first.
 const LIMIT: usize = 50;
-/// What is told of each resource that another operation works on, or was cut off at.
+/// Diagnostics about each resource of a running or interrupted operation.
 const OF_OPERATIONS: [&str; 2] = ["operation_running", "interrupted_step"];
-/// So many of one operation are told one by one, and so many are named of more.
+/// Limit of single reports for one operation, and of resources named in a combined report.
 const NAMED: usize = 3;
-/// Below this a report cannot be laid out.
+/// Minimum width of a report.
 const NARROWEST: usize = 40;
 
-/// Tells all diagnostics, errors last, where they are seen.
+/// Reports all diagnostics, errors last, next to the prompt.
 pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
     diagnostics.iter().for_each(|diagnostic| ui.remember(Note::of(diagnostic, sources)));
     let mut shown = together(diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect());
@@ -49,7 +49,7 @@ pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
     }
 }
 
-/// Puts together what says the same of many resources of one operation.
+/// Combines equal diagnostics about many resources of an operation.
 fn together(diagnostics: Vec<&Diagnostic>) -> Vec<Cow<'_, Diagnostic>> {
     let mut addresses: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for (said, address) in diagnostics.iter().filter_map(|diagnostic| of_operation(diagnostic)) {
@@ -67,14 +67,14 @@ fn together(diagnostics: Vec<&Diagnostic>) -> Vec<Cow<'_, Diagnostic>> {
                 let message = format!("{before}{} resources of {stack}, such as {named}{after}", all.len());
                 shown.push(Cow::Owned(Diagnostic { message, address: None, ..diagnostic.clone() }));
             }
-            // All are told with the first of them.
+            // The first of them reports all.
             Some(_) => {}
         }
     }
     shown
 }
 
-/// What is said of a resource, but which one.
+/// A diagnostic without its resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Said<'a> {
     code: &'static str,
@@ -83,7 +83,7 @@ struct Said<'a> {
     after: &'a str,
 }
 
-/// What is said of a resource that an operation works on, and which one.
+/// The parts of a diagnostic about a resource of an operation, and its address.
 fn of_operation(diagnostic: &Diagnostic) -> Option<(Said<'_>, &str)> {
     let code = diagnostic.code;
     let (stack, address) = stacks::split(diagnostic.address.as_deref()?).filter(|_| OF_OPERATIONS.contains(&code))?;
@@ -96,7 +96,7 @@ fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme,
         .with_width(width.max(NARROWEST))
         .with_context_lines(0)
         .with_links(false)
-        // At blanks only: an option or a name that is broken at its hyphens cannot be copied.
+        // Breaks only at blanks: an option or a name that is broken at hyphens cannot be copied.
         .with_word_separator(WordSeparator::AsciiSpace)
         .with_word_splitter(WordSplitter::NoHyphenation)
         .with_break_words(false)
@@ -108,7 +108,7 @@ fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme,
     }
 }
 
-/// The texts that reports show lines of, each made presentable once.
+/// Texts with lines for reports, each sanitised once.
 struct Texts<'a> {
     sources: &'a Sources,
     known: BTreeMap<SourceId, Text>,
@@ -126,7 +126,7 @@ impl Texts<'_> {
     }
 }
 
-/// A diagnostic as miette wants it.
+/// A diagnostic in the form of miette.
 #[derive(Debug)]
 struct Report {
     severity: Option<Severity>,
@@ -206,14 +206,14 @@ fn spanned(label: &Label) -> Option<Span> {
     }
 }
 
-/// The part of a span in its first line: a block is recognised by how it begins.
+/// The part of a span in its first line, which identifies a block.
 fn first_line(span: Span, text: Option<&Text>) -> SourceSpan {
     let (start, end) = (span.start as usize, span.end as usize);
     let end = text.map_or(end, |text| text.end_of_line(start).min(end)).max(start);
     SourceSpan::new(start.into(), end - start)
 }
 
-/// Text without control characters but line breaks, and without invisible characters.
+/// Removes invisible characters, and control characters except line breaks.
 pub(crate) fn harmless(text: &str) -> String {
     let text = &with_visible(text);
     if !text.chars().any(|c| c.is_control() && c != '\n') {
@@ -227,7 +227,7 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-/// The same in one line: what others chose, such as the names of callers, begins none of its own.
+/// Sanitises a text for one line: names chosen by callers cannot begin a new line.
 pub(crate) fn harmless_line(text: &str) -> String {
     harmless(text).replace('\n', "\\n")
 }

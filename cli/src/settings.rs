@@ -1,4 +1,4 @@
-//! What is in force: flag before variable before file before default, resolved once.
+//! Effective settings. Flags have priority over variables, the configuration file and defaults. Resolved once.
 
 use crate::args::Global;
 use crate::configuration::{Configuration, Environment, STATE_KEY, ServerConfiguration, find};
@@ -16,12 +16,12 @@ use terrace_engine::diagnostic::{Diagnostic, closest, has_errors};
 use terrace_engine::source::{Sources, Span};
 use terrace_state::{StoreUrl, StoreUrlError};
 
-/// Where the state is when nobody says it, within the project folder.
+/// The default path of the state in the project folder.
 pub(crate) const DEFAULT_STATE: &str = ".terrace/state.db";
-/// The code of what says that a value cannot be evaluated.
+/// The code of a diagnostic about a value that cannot be evaluated.
 const EXPRESSION_FAILED: &str = "expression_failed";
 
-/// An environment that is asked for, and where it stands when a text names it.
+/// A requested environment, and its place if a text names it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EnvironmentRef<'a> {
     name: &'a str,
@@ -29,39 +29,39 @@ pub(crate) struct EnvironmentRef<'a> {
 }
 
 impl<'a> EnvironmentRef<'a> {
-    /// Named by a word of the command line or by a plan.
+    /// An environment from the command line or a plan.
     pub(crate) const fn word(name: &'a str) -> Self {
         Self { name, place: None }
     }
 
-    /// Named by a descriptor.
+    /// An environment from a descriptor.
     pub(crate) fn described(name: &'a Located<String>, sources: &'a Sources) -> Self {
         Self { name: &name.value, place: Some((name.span, sources)) }
     }
 }
 
-/// What is in force for one run.
+/// Effective settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder that relative paths of the configuration, of local things and of the state resolve against.
+    /// Base of relative paths in the configuration, of local objects and of the state.
     pub project_folder: PathBuf,
-    /// The configuration; the empty one when there is no file.
+    /// The configuration; empty without a file.
     pub configuration: Configuration,
-    /// The file that the configuration was read from.
+    /// The file of the configuration.
     pub configuration_file: Option<PathBuf>,
-    /// Where the state is.
+    /// URL of the state.
     pub state: StoreUrl,
-    /// The environment that flag or variable name.
+    /// The environment of flag or variable.
     pub environment: Option<String>,
     /// The stack that addresses are relative to.
     pub stack: Option<StackId>,
-    /// How long to wait for what others hold.
+    /// Limit of the wait for leases.
     pub patience: Duration,
-    /// The key that `TERRACE_STATE_KEY` holds.
+    /// The key in `TERRACE_STATE_KEY`.
     pub state_key: Option<SecretString>,
-    /// Who asks, for people: `jane@host (pid 4711)`.
+    /// The user, for people: `jane@host (pid 4711)`.
     pub actor: String,
-    /// The environment variables, for values that name them.
+    /// Environment variables for values that name them.
     pub variables: Variables,
     /// The providers of this build.
     pub providers: Providers,
@@ -70,10 +70,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Resolves the settings; `anchor` is the first descriptor, near which the configuration is looked for.
+    /// Resolves the settings. The search for the configuration starts at `anchor`, the first descriptor.
     ///
     /// # Errors
-    /// When the configuration cannot be read, which is reported, or a setting is not what it should be.
+    /// When the configuration cannot be read, which is reported, or a setting is invalid.
     pub(crate) fn resolve(
         global: &Global,
         variables: &Variables,
@@ -87,11 +87,11 @@ impl Settings {
         }
     }
 
-    /// As [`Settings::resolve`]; where values of the configuration cannot be evaluated, which is reported, what there is
-    /// without them, and false.
+    /// Like [`Settings::resolve`], but tolerates values of the configuration that cannot be evaluated. These are
+    /// reported, and the second result is false.
     ///
     /// # Errors
-    /// When more is wrong than such values.
+    /// When there are other errors.
     pub(crate) fn resolve_as_far(
         global: &Global,
         variables: &Variables,
@@ -144,31 +144,31 @@ impl Settings {
         Ok((settings, is_right))
     }
 
-    /// The server's part of the configuration, for who needs it.
+    /// The server's part of the configuration.
     ///
     /// # Errors
-    /// When something in it cannot be evaluated, which is reported.
+    /// When it cannot be evaluated, which is reported.
     pub(crate) fn server(&self, ui: &Ui) -> Result<&ServerConfiguration, Failure> {
         let found = &self.configuration.server_unevaluated;
         report(ui, &self.configuration.sources, found);
         if has_errors(found) { Err(Failure::told(Exit::Error)) } else { Ok(&self.configuration.server) }
     }
 
-    /// Another state than the one in force, as a flag or a variable names it.
+    /// The URL of another state, from a flag or a variable.
     ///
     /// # Errors
-    /// When the text is no place of a state.
+    /// When the text is not a URL of a state.
     pub(crate) fn other_state(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
         Ok(supported(text, origin)?.relative_to(&working_folder()?))
     }
 
-    /// The environment to work in: that of flag or variable, else the descriptor's, else `local`.
+    /// The selected environment: that of flag or variable, else the descriptor's, else `local`.
     ///
     /// # Errors
-    /// When it is not configured, or its configuration is wrong, which is reported.
+    /// When it is not configured or its configuration is invalid, which is reported.
     pub(crate) fn environment(&self, described: Option<EnvironmentRef<'_>>, ui: &Ui) -> Result<Environment, Failure> {
-        let asked = self.environment.as_deref().map(EnvironmentRef::word).or(described);
-        let EnvironmentRef { name, place } = asked.unwrap_or(EnvironmentRef::word(DEFAULT_ENVIRONMENT));
+        let requested = self.environment.as_deref().map(EnvironmentRef::word).or(described);
+        let EnvironmentRef { name, place } = requested.unwrap_or(EnvironmentRef::word(DEFAULT_ENVIRONMENT));
         let known = self.configuration.environment_names();
         if !known.contains(&name) {
             let message = format!("the environment `{name}` is not configured");
@@ -182,7 +182,7 @@ impl Settings {
         environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::told(Exit::Error))
     }
 
-    /// The same for who asks about no descriptor: without `local`, the only one that is configured.
+    /// The selected environment without a descriptor: without `local`, the only configured one.
     ///
     /// # Errors
     /// As [`Settings::environment`].
@@ -190,7 +190,7 @@ impl Settings {
         self.environment(self.usual_environment().map(EnvironmentRef::word), ui)
     }
 
-    /// The environment that is meant where nobody names one: `local`, else the only one that is configured.
+    /// The default environment: `local`, else the only configured one.
     pub(crate) fn usual_environment(&self) -> Option<&str> {
         let known = self.configuration.environment_names();
         match known.as_slice() {
@@ -199,7 +199,7 @@ impl Settings {
         }
     }
 
-    /// What to do about an environment that is not configured.
+    /// The remedy for an environment that is not configured.
     fn other_environments(&self, name: &str, known: &[&str]) -> String {
         if !self.configuration.has_environments() {
             return format!(
@@ -217,7 +217,7 @@ impl Settings {
     }
 }
 
-/// The configuration that holds in the working directory.
+/// The configuration for the working directory.
 ///
 /// # Errors
 /// When the working directory is missing.
@@ -226,10 +226,10 @@ pub(crate) fn configuration_here() -> Result<Option<PathBuf>, Failure> {
 }
 
 fn working_folder() -> Result<PathBuf, Failure> {
-    std::env::current_dir().map_err(|error| Failure::new(format!("the working directory cannot be told: {error}")))
+    std::env::current_dir().map_err(|error| Failure::new(format!("the working directory is unknown: {error}")))
 }
 
-/// Where a state is. Of what is none only the part before `://` is repeated, for a password may follow.
+/// Parses the URL of a state. Quotes an invalid one only up to `://`, because a password may follow.
 fn supported(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
     const HINT: &str = "write `sqlite:PATH`, such as `sqlite:.terrace/state.db`, or `postgres://USER@HOST/DATABASE`";
     let url = text.parse().map_err(|error: StoreUrlError| {
@@ -245,7 +245,7 @@ fn supported(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
     Ok(url)
 }
 
-/// The state: flag and variable are relative to the working directory, the rest to the project folder.
+/// The state. Flag and variable are relative to the working directory, other paths to the project folder.
 fn state_url(
     global: &Global,
     variables: &Variables,
@@ -262,7 +262,7 @@ fn state_url(
     }
 }
 
-/// Without a descriptor the project is where its state is: here or in a folder above.
+/// Without a descriptor, the project is the folder of its state: here or in a folder above.
 fn with_state(working_folder: &Path) -> PathBuf {
     let has_state = |folder: &&Path| folder.join(DEFAULT_STATE).is_file();
     working_folder.ancestors().find(has_state).unwrap_or(working_folder).to_owned()
@@ -272,11 +272,11 @@ fn with_state(working_folder: &Path) -> PathBuf {
 fn folder_of(path: &Path, working_folder: &Path) -> PathBuf {
     let path = working_folder.join(path);
     let folder = if path.is_dir() { path } else { path.parent().map_or(path.clone(), Path::to_owned) };
-    // Looking upwards makes sense without `..` only; a folder that is not there is reported with its file.
+    // The search upwards needs a path without `..`. A missing folder is reported with its file.
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// Who asks, for people; in a container a user often has a number and no name.
+/// The user, for people. In a container a user often has only a number.
 fn actor(variables: &Variables) -> String {
     let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variables.get(name)).map(str::to_owned);
     let user = named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP (a terminal that was closed): what runs is waited for and recorded, the second one leaves at once.
-//! A server reads its settings again instead when it gets SIGHUP.
+//! Handling of SIGINT, SIGTERM and SIGHUP (a closed terminal). The first signal waits for running steps and records
+//! them; the second one ends the process at once. A server reloads its settings at SIGHUP instead.
 
 use crate::ui::Ui;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,36 +8,36 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// What Ctrl-C sends.
+/// The signal of Ctrl-C.
 const INTERRUPT: &str = "SIGINT (Ctrl-C)";
-/// What supervisors send.
+/// The signal of supervisors.
 const TERMINATE: &str = "SIGTERM";
-/// What the end of a terminal sends.
+/// The signal of a closed terminal.
 const HANGUP: &str = "SIGHUP";
 
-/// How long the command has to let go of what it was waiting for; one that computes is not waited for.
+/// Time for a waiting command to end; a computing command gets no more.
 const LETTING_GO: Duration = Duration::from_millis(50);
 
-/// How soon after one another two SIGTERMs are one: `timeout` sends one to the process and one to its group.
+/// Two SIGTERMs within this time count as one: `timeout` sends one to the process and one to its group.
 const SAME: Duration = Duration::from_secs(1);
 
-/// Watches for signals as long as the process lives.
+/// Watches for signals until the process ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
-    /// Set by the first signal while something is being changed.
+    /// Cancelled by the first signal during changes.
     pub(crate) cancel: CancellationToken,
-    /// The signal that did, for people.
+    /// That signal, for people.
     pub(crate) stopped_by: Arc<OnceLock<&'static str>>,
-    /// Set by the first signal while nothing is being changed: whoever waits for something lets go of it, so that the
-    /// programs that only look end, too.
+    /// Cancelled by the first signal while nothing changes: waiting commands end, and with them programs that they
+    /// started to read.
     pub(crate) leaving: CancellationToken,
     is_changing: Arc<AtomicBool>,
-    /// Told of SIGHUP instead, by those who ask for it.
+    /// Notified of SIGHUP, if [`Signals::on_hangup`] was called.
     again: Arc<OnceLock<Arc<Notify>>>,
 }
 
 impl Signals {
-    /// Begins to watch. Called within the runtime.
+    /// Starts to watch. Must be called in the runtime.
     pub(crate) fn watch(ui: &Ui) -> Self {
         let signals = Self {
             cancel: CancellationToken::new(),
@@ -50,25 +50,25 @@ impl Signals {
         signals
     }
 
-    /// From here on something may be changed: the first signal waits for what runs. Before, there is nothing to wait
-    /// for, and the first signal ends the process.
+    /// From now on the first signal waits for running steps. Before, nothing needs a wait, and the first signal ends
+    /// the process.
     pub(crate) fn begin_changes(&self) {
         self.is_changing.store(true, Ordering::SeqCst);
     }
 
-    /// From here on SIGHUP asks for nothing but this, also where the process was started to outlive its terminal.
+    /// From now on SIGHUP only notifies, even if the process was started to survive its terminal.
     pub(crate) fn on_hangup(&self) -> Arc<Notify> {
         let again = self.again.get_or_init(Arc::default);
         tell_hangups(Arc::clone(again));
         Arc::clone(again)
     }
 
-    /// Nothing is being changed any more, until it begins again.
+    /// The command changes nothing until the next [`Signals::begin_changes`].
     pub(crate) fn end_changes(&self) {
         self.is_changing.store(false, Ordering::SeqCst);
     }
 
-    /// The next signal that asks to stop.
+    /// The next signal to stop.
     async fn next(&self, received: &mut Received) -> &'static str {
         loop {
             match (received.one().await, self.again.get()) {
@@ -82,28 +82,28 @@ impl Signals {
         let Some(mut received) = Received::new() else { return };
         let signal = self.next(&mut received).await;
         if !self.is_changing.load(Ordering::SeqCst) {
-            ui.tell(&format!("{}, nothing was changed", told(signal)));
+            ui.tell(&format!("{}, nothing was changed", reason(signal)));
             self.leaving.cancel();
             tokio::time::sleep(LETTING_GO).await;
             leave();
         }
         self.stopped_by.get_or_init(|| signal);
         self.cancel.cancel();
-        let what = "nothing new is begun, what runs is waited for and recorded; once more to leave at once";
-        ui.tell(&format!("{}: {what}", told(signal)));
+        let what = "waiting for running steps to end and recording them, starting no others; repeat to leave at once";
+        ui.tell(&format!("{}: {what}", reason(signal)));
         let begun = Instant::now();
         while self.next(&mut received).await == TERMINATE && signal == TERMINATE && begun.elapsed() < SAME {}
-        ui.tell("left at once: `terrace recover` finds out what became of what was running");
+        ui.tell("left at once: resolve the running steps with `terrace recover`");
         leave();
     }
 }
 
-/// How it is said that a signal ends what runs: nobody pressed a key for those that supervisors send.
-fn told(signal: &str) -> String {
+/// The reason of the stop in words. Only Ctrl-C comes from a user, the other signals from supervisors.
+fn reason(signal: &str) -> String {
     if signal == INTERRUPT { "interrupted".to_owned() } else { format!("stopped by {signal}") }
 }
 
-/// Ends the process: the journal covers what was running.
+/// Ends the process: the journal has the running steps.
 #[expect(clippy::exit, reason = "tasks in the middle of a provider's call cannot be made to return")]
 fn leave() -> ! {
     std::process::exit(i32::from(crate::failure::Exit::Interrupted.code()))
@@ -113,7 +113,7 @@ fn leave() -> ! {
 struct Received {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
-    /// Nothing where the process was started to outlive its terminal, as `nohup` does.
+    /// `None` if the process was started to survive its terminal, as by `nohup`.
     hangup: Option<tokio::signal::unix::Signal>,
 }
 
@@ -128,7 +128,7 @@ impl Received {
         })
     }
 
-    /// The name of the next one.
+    /// The name of the next signal.
     async fn one(&mut self) -> &'static str {
         let hangup = async {
             match &mut self.hangup {
@@ -144,7 +144,7 @@ impl Received {
     }
 }
 
-/// Tells of each SIGHUP from now on.
+/// Notifies of each SIGHUP from now on.
 #[cfg(unix)]
 fn tell_hangups(again: Arc<Notify>) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -156,14 +156,14 @@ fn tell_hangups(again: Arc<Notify>) {
                 }
             });
         }
-        Err(error) => tracing::warn!(%error, "settings are not read again at SIGHUP"),
+        Err(error) => tracing::warn!(%error, "settings are not reloaded at SIGHUP"),
     }
 }
 
 #[cfg(not(unix))]
 fn tell_hangups(_: Arc<Notify>) {}
 
-/// True when this process was started with SIGHUP ignored; where the system does not tell, it is not.
+/// True if this process was started with SIGHUP ignored, as far as the system reports it.
 #[cfg(unix)]
 fn is_hangup_ignored() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status))
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_ignores_hangups_goes_on_doing_so() {
+    fn ignored_hangups_stay_ignored() {
         assert!(ignores_hangup("Name:\tterrace\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n"));
         assert!(!ignores_hangup("SigIgn:\t0000000000001000\n"));
         assert!(!ignores_hangup(""));

@@ -1,4 +1,4 @@
-//! Which stack is meant, where no descriptor says it: `--stack`, `STACK:ADDRESS`, or the only one that there is.
+//! Selection of a stack without a descriptor: by `--stack`, by `STACK:ADDRESS`, or the only one in the state.
 
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -11,7 +11,7 @@ use terrace_engine::store::{OwnersOf, Selection, StateStore};
 /// The stack that addresses are relative to.
 ///
 /// # Errors
-/// When the one that is named is not known, or none is named and the store has several, or none.
+/// When the named stack is unknown, or when none is named and the store does not have exactly one.
 pub(crate) async fn current(settings: &Settings, store: &dyn StateStore) -> Result<StackId, Failure> {
     if let Some(stack) = &settings.stack {
         return recorded(&stack.to_string(), settings, store).await;
@@ -21,10 +21,10 @@ pub(crate) async fn current(settings: &Settings, store: &dyn StateStore) -> Resu
     })
 }
 
-/// The only stack that there is; else all of them.
+/// The only stack in the store, or all of them.
 ///
 /// # Errors
-/// When there is none, or the store cannot be read.
+/// When there are no stacks, or the store cannot be read.
 pub(crate) async fn only(
     settings: &Settings,
     store: &dyn StateStore,
@@ -36,13 +36,12 @@ pub(crate) async fn only(
     };
     match stacks.as_slice() {
         [only] => Ok(Ok(only.clone())),
-        [] => Err(Failure::new("the state has no stacks").hint("`terrace apply FILE` makes one")),
+        [] => Err(Failure::new("the state has no stacks").hint("create one with `terrace apply FILE`")),
         _ => Ok(Err(stacks)),
     }
 }
 
-/// The stacks of which something is recorded, without the pseudo-stacks of shared resources; of one environment when
-/// one is named.
+/// The stacks with rows, without the pseudo-stacks of shared resources. Only those of the selected environment, if any.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -50,7 +49,7 @@ pub(crate) async fn own(settings: &Settings, store: &dyn StateStore) -> Result<V
     Ok(without_shared(here(settings, store.stacks().await?)))
 }
 
-/// The stacks of the environment that is named, if one is.
+/// The stacks of the selected environment, if any.
 fn here(settings: &Settings, mut stacks: Vec<StackId>) -> Vec<StackId> {
     stacks.retain(|stack| settings.environment.as_ref().is_none_or(|it| stack.environment == *it));
     stacks
@@ -65,7 +64,7 @@ fn listed<'a>(stacks: impl IntoIterator<Item = &'a StackId>) -> String {
     stacks.into_iter().map(StackId::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The stack that a word names: `name@environment`, or a name that the store knows in one environment.
+/// The stack that a word names: `name@environment`, or a name that is unique in the store.
 ///
 /// # Errors
 /// When there is no such stack, or several.
@@ -73,7 +72,7 @@ pub(crate) async fn named(word: &str, settings: &Settings, store: &dyn StateStor
     find(word, settings, store, &format!("there is no file and no stack `{word}`")).await
 }
 
-/// As [`named`], where a word cannot be a file.
+/// Like [`named`], for a word that cannot be a file.
 ///
 /// # Errors
 /// When there is no such stack, or several.
@@ -81,8 +80,7 @@ pub(crate) async fn recorded(word: &str, settings: &Settings, store: &dyn StateS
     find(word, settings, store, &format!("there is no stack `{word}`")).await
 }
 
-/// A stack is known by whatever was ever recorded of it. A name alone means one of which something still is, if there
-/// is one.
+/// Finds a stack, even one without rows. A name alone prefers a stack with rows.
 async fn find(word: &str, settings: &Settings, store: &dyn StateStore, missing: &str) -> Result<StackId, Failure> {
     let (recorded, known) = (store.stacks().await?, store.known_stacks().await?);
     let (recorded, known) = (here(settings, recorded), here(settings, known));
@@ -99,7 +97,7 @@ async fn find(word: &str, settings: &Settings, store: &dyn StateStore, missing: 
             Err(match (closest(word, names.iter().map(String::as_str)), recorded.is_empty()) {
                 (Some(best), _) => failure.hint(format!("did you mean `{best}`?")),
                 (None, true) => failure.hint("the state has no stacks"),
-                (None, false) => failure.hint(format!("the state has: {}", listed(&recorded))),
+                (None, false) => failure.hint(format!("choose one of: {}", listed(&recorded))),
             })
         }
         several => Err(Failure::new(format!("there are several stacks `{word}`"))
@@ -107,7 +105,7 @@ async fn find(word: &str, settings: &Settings, store: &dyn StateStore, missing: 
     }
 }
 
-/// The addresses of a stack, the shared ones that it owns included.
+/// The addresses of a stack, including its shared resources.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -122,7 +120,7 @@ pub(crate) async fn addresses(stack: &StackId, store: &dyn StateStore) -> Result
     Ok(all.into_iter().collect())
 }
 
-/// Which of the addresses somebody may have meant: those with that name, those that begin so, else the closest.
+/// Suggestions for an address: those with that name, those with that beginning, else the closest.
 pub(crate) fn similar(text: &str, addresses: &[String]) -> Option<String> {
     const MANY: usize = 5;
     let text = split(text).map_or(text, |(_, address)| address);
@@ -147,10 +145,10 @@ pub(crate) fn similar(text: &str, addresses: &[String]) -> Option<String> {
     }
 }
 
-/// What `ADDRESS` or `STACK:ADDRESS` names. A shared address is looked for in the environment's shared resources.
+/// The resource of `ADDRESS` or `STACK:ADDRESS`. Shared addresses belong to the environment's shared resources.
 ///
 /// # Errors
-/// When it is no address, or the stack cannot be told.
+/// When the address is invalid, or no stack is selected.
 pub(crate) async fn locate(
     text: &str,
     settings: &Settings,
@@ -171,7 +169,7 @@ pub(crate) async fn locate(
                 all.iter().any(|address| address.strip_prefix(named).is_some_and(|it| it.starts_with('/')));
             return Err(match is_component {
                 true => failure.hint(format!(
-                    "`{named}` is a component; as a whole it moves with `moved: [{{from: {named}/, to: OTHER/}}]` in its \
+                    "`{named}` is a component; to move it as a whole, add `moved: [{{from: {named}/, to: OTHER/}}]` to its \
                      descriptor"
                 )),
                 false => failure,
@@ -186,19 +184,19 @@ pub(crate) async fn locate(
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Option<String> {
+    fn suggestion(text: &str) -> Option<String> {
         let addresses = ["api/local_file.f[\"a.b\"]", "api/local_file.f[\"c\"]", "local_file.greeting"];
         similar(text, &addresses.map(str::to_owned))
     }
 
     #[test]
-    fn an_address_that_is_not_there_gets_those_that_are_like_it() {
-        assert_eq!(told("greeting").as_deref(), Some("did you mean `local_file.greeting`?"));
-        assert_eq!(told("local_file.greetng").as_deref(), Some("did you mean `local_file.greeting`?"));
+    fn unknown_address_gets_similar_ones() {
+        assert_eq!(suggestion("greeting").as_deref(), Some("did you mean `local_file.greeting`?"));
+        assert_eq!(suggestion("local_file.greetng").as_deref(), Some("did you mean `local_file.greeting`?"));
         let both = Some("did you mean one of `api/local_file.f[\"a.b\"]`, `api/local_file.f[\"c\"]`?");
-        assert_eq!(told("api/local_file.f").as_deref(), both);
-        assert_eq!(told("demo@local:local_file.f").as_deref(), both);
-        assert_eq!(told("f").as_deref(), both);
-        assert_eq!(told("zzz"), None);
+        assert_eq!(suggestion("api/local_file.f").as_deref(), both);
+        assert_eq!(suggestion("demo@local:local_file.f").as_deref(), both);
+        assert_eq!(suggestion("f").as_deref(), both);
+        assert_eq!(suggestion("zzz"), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Traces, figures and logs for a collector of OpenTelemetry or for the console, as the `OTEL_*` variables of its
-//! specification say. Nothing is sent unless they name an endpoint or an exporter.
+//! Traces, metrics and logs for a collector of OpenTelemetry or for the console. The `OTEL_*` variables of its
+//! specification configure them. Without an endpoint or an exporter nothing is sent.
 
 mod conventions;
 mod exporters;
@@ -28,7 +28,7 @@ use terrace_server::MoreFigures;
 use tracing_subscriber::{Layer, Registry};
 use watched::{Losses, Watched};
 
-/// What is sent, as long as the process serves.
+/// Telemetry of a serving process.
 #[derive(Default)]
 pub(crate) struct Telemetry {
     traces: Option<(SdkTracerProvider, Arc<Losses>)>,
@@ -37,14 +37,14 @@ pub(crate) struct Telemetry {
     warnings: Vec<String>,
 }
 
-/// A part of what happens with spans and events.
+/// A layer for spans and events.
 pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 impl Telemetry {
-    /// What the variables ask for.
+    /// Starts the telemetry that the variables configure.
     ///
     /// # Errors
-    /// When they cannot be understood.
+    /// When the variables are invalid.
     pub(crate) fn start(variables: &Variables) -> Result<Self, Failure> {
         let mut telemetry = Self::default();
         if variables.get("OTEL_SDK_DISABLED").is_some_and(|word| word.eq_ignore_ascii_case("true")) {
@@ -53,7 +53,7 @@ impl Telemetry {
         let mut of = |signal| exporters::of(signal, variables, &mut telemetry.warnings);
         let [traces, metrics, logs] = Signal::ALL.map(&mut of);
         let (traces, metrics, logs) = (traces?, metrics?, logs?);
-        // What is sent may have to be encrypted. It fails where that was chosen already, which is as well.
+        // Connections may need TLS. An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resource = resource(variables);
         telemetry.traces = trace(traces, variables, &resource)?;
@@ -62,34 +62,34 @@ impl Telemetry {
         Ok(telemetry)
     }
 
-    /// Logs what of the variables is ignored.
+    /// Logs ignored values of variables.
     pub(crate) fn warn(&self) {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
     }
 
-    /// The recorder that sends figures.
+    /// The recorder for metrics.
     pub(crate) fn recorder(&self) -> Option<MoreFigures> {
         let (provider, _) = self.metrics.as_ref()?;
         Some(Box::new(figures::Figures::new(provider.meter(env!("CARGO_PKG_NAME")))))
     }
 
-    /// What turns spans and events into what is sent.
+    /// The layers that convert spans and events.
     pub(crate) fn layers(&self) -> Vec<BoxedLayer> {
         let traces = self.traces.as_ref().map(|(provider, _)| {
             let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(env!("CARGO_PKG_NAME")));
-            // Where in the code it is, and what threads do, tells who looks at traces nothing.
+            // Code locations and threads do not help readers of traces.
             layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false).boxed()
         });
         let logs = self.logs.as_ref().map(|(provider, _)| Within(OpenTelemetryTracingBridge::new(provider)).boxed());
         traces.into_iter().chain(logs).collect()
     }
 
-    /// Sends what was not sent yet.
+    /// Sends the remaining data.
     pub(crate) async fn end(self) {
         let Self { traces, metrics, logs, .. } = self;
-        // It waits for an answer, on this thread.
+        // The shutdown blocks its thread until the collector answers.
         let ended = tokio::task::spawn_blocking(move || {
             if let Some((provider, losses)) = traces {
                 losses.end(provider.shutdown());
@@ -105,9 +105,9 @@ impl Telemetry {
     }
 }
 
-/// The service that sends: terrace, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` name another service.
+/// The service name of the data: terrace, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` set it.
 fn resource(variables: &Variables) -> Resource {
-    // `OTEL_SERVICE_NAME` goes first; the SDK has it the other way round.
+    // `OTEL_SERVICE_NAME` has priority; the SDK does the reverse.
     let own = variables.get("OTEL_SERVICE_NAME");
     let is_name = |one: &str| one.split_once('=').is_some_and(|(key, _)| key.trim() == "service.name");
     let is_among = variables.get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.split(',').any(is_name));
@@ -120,11 +120,11 @@ fn resource(variables: &Variables) -> Resource {
 }
 
 fn refuse(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(format!("nothing can be sent by OpenTelemetry: {error}"))
-        .hint("see `OTEL_EXPORTER_OTLP_ENDPOINT` and its like; `OTEL_SDK_DISABLED=true` sends nothing")
+    Failure::new(format!("OpenTelemetry cannot be set up: {error}"))
+        .hint("correct `OTEL_EXPORTER_OTLP_ENDPOINT` and related variables, or set `OTEL_SDK_DISABLED=true`")
 }
 
-/// A builder for gRPC that trusts what this machine trusts, where the collector is called by TLS.
+/// Makes gRPC trust the certificates of this machine, if the collector uses TLS.
 fn trusting<B: WithTonicConfig>(builder: B, signal: Signal, variables: &Variables) -> B {
     match exporters::is_encrypted(signal, variables) {
         true => builder.with_tls_config(ClientTlsConfig::new().with_native_roots()),

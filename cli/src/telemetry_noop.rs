@@ -4,11 +4,11 @@ use crate::failure::Failure;
 use crate::variables::Variables;
 use tracing_subscriber::{Layer, Registry};
 
-/// Nothing.
+/// Empty telemetry.
 #[derive(Default)]
 pub(crate) struct Telemetry;
 
-/// A part of what happens with spans and events.
+/// A layer for spans and events.
 pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 impl Telemetry {

@@ -1,4 +1,4 @@
-//! The terminal: results on standard output, everything else on standard error, questions.
+//! The terminal: results on standard output, everything else on standard error, and questions.
 
 use crate::args::{Color, Global};
 use crate::failure::Failure;
@@ -15,50 +15,50 @@ use terrace_engine::plan::Note;
 use terrace_engine::render::with_visible;
 use terrace_provider::Severity;
 
-/// How wide reports are where neither a terminal nor `COLUMNS` says it.
+/// Width of reports without a terminal or `COLUMNS`.
 const WIDTH: usize = 100;
 
-/// The widest that help becomes.
+/// Maximum width of help.
 const WIDEST_HELP: usize = 120;
 
-/// How wide help is. The parser itself does not ask a terminal that knows its width alone.
+/// The width of help. The parser itself does not read the width of a terminal.
 pub(crate) fn help_width(variables: &Variables) -> usize {
     let terminal = columns_of(io::stdout()).or_else(|| columns_of(io::stderr()));
     terminal.or_else(|| columns(variables)).unwrap_or(WIDTH).min(WIDEST_HELP)
 }
 
-/// What `COLUMNS` says.
+/// The value of `COLUMNS`.
 fn columns(variables: &Variables) -> Option<usize> {
     variables.get("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0)
 }
 
-/// How wide a terminal is; nothing where it is none, or does not know it.
+/// The width of a terminal; `None` if the stream is not a terminal or has no known width.
 fn columns_of(stream: impl AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-/// What can be shown, and how.
+/// Options of output.
 #[derive(Debug, Clone)]
 pub(crate) struct Ui {
     choice: ColorChoice,
     is_asking_allowed: bool,
-    /// Only results and errors are shown.
+    /// True to show only results and errors.
     pub(crate) is_quiet: bool,
-    /// What `COLUMNS` says.
+    /// The value of `COLUMNS`.
     columns: Option<usize>,
-    /// The diagnostics so far, for results in JSON. Clones tell into the same list.
+    /// Diagnostics so far, for JSON results. Clones share the list.
     told: Arc<Mutex<Vec<Note>>>,
-    /// A result was begun.
+    /// True once a result was started.
     has_printed: Arc<AtomicBool>,
-    /// Whoever read standard output went away.
+    /// True once the reader of standard output is gone.
     is_unread: Arc<AtomicBool>,
-    /// What is told are lines of a log that is JSON. Clones do as this one.
+    /// True to print messages as lines of a JSON log. Clones share it.
     is_json: Arc<AtomicBool>,
 }
 
 impl Ui {
-    /// The terminal as the options want it.
+    /// The terminal with the options of the command line.
     pub(crate) fn new(global: &Global, variables: &Variables) -> Self {
         let choice = match global.color {
             Color::Auto => ColorChoice::Auto,
@@ -91,7 +91,7 @@ impl Ui {
         }
     }
 
-    /// From here on all that is told is a line of JSON, as those of a server's log are: programs read that.
+    /// From now on prints messages as lines of JSON, like a server's log, for programs.
     pub(crate) fn tell_as_json(&self) {
         self.is_json.store(true, Ordering::Relaxed);
         hide_panics(self);
@@ -101,37 +101,37 @@ impl Ui {
         self.is_json.load(Ordering::Relaxed)
     }
 
-    /// True when results are coloured.
+    /// True if results are coloured.
     pub(crate) fn is_result_colored(&self) -> bool {
         is_colored(self.choice, &io::stdout())
     }
 
-    /// True when what is told is coloured.
+    /// True if messages are coloured.
     pub(crate) fn is_telling_colored(&self) -> bool {
         !self.is_json() && is_colored(self.choice, &io::stderr())
     }
 
-    /// True when a person watches what is told.
+    /// True if messages go to a terminal.
     pub(crate) fn is_watched(&self) -> bool {
         io::stderr().is_terminal()
     }
 
-    /// True when a person watches results.
+    /// True if results go to a terminal.
     pub(crate) fn is_result_watched(&self) -> bool {
         io::stdout().is_terminal()
     }
 
-    /// True when a person can be asked.
+    /// True if questions are possible.
     pub(crate) fn can_ask(&self) -> bool {
         self.is_asking_allowed && io::stdin().is_terminal()
     }
 
-    /// How wide results may be; nothing where neither a terminal nor `COLUMNS` says it: logs and files take all.
+    /// The width of results; `None` without a terminal or `COLUMNS`: logs and files have no limit.
     pub(crate) fn result_width(&self) -> Option<usize> {
         self.width(io::stdout())
     }
 
-    /// How wide what is told may be.
+    /// The width of messages.
     pub(crate) fn telling_width(&self) -> usize {
         self.width(io::stderr()).unwrap_or(WIDTH)
     }
@@ -140,7 +140,7 @@ impl Ui {
         columns_of(stream).or(self.columns)
     }
 
-    /// Remembers a diagnostic, for a result in JSON.
+    /// Keeps a diagnostic for a JSON result.
     pub(crate) fn remember(&self, diagnostic: Note) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
     }
@@ -150,18 +150,18 @@ impl Ui {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// True when a result was begun.
+    /// True once a result was started.
     pub(crate) fn has_printed(&self) -> bool {
         self.has_printed.load(Ordering::Relaxed)
     }
 
-    /// True when nobody reads results any more.
+    /// True once the reader of results is gone.
     pub(crate) fn is_unread(&self) -> bool {
         self.is_unread.load(Ordering::Relaxed)
     }
 
-    /// Writes a result, invisible characters written out. A reader that went away neither stops a command nor changes how it ends: nothing is written from
-    /// then on.
+    /// Prints a result, with invisible characters escaped. If the reader goes away, the command continues with the same
+    /// exit code, and prints nothing more.
     ///
     /// # Errors
     /// When standard output cannot be written.
@@ -169,7 +169,7 @@ impl Ui {
         self.print_raw(&with_visible(text))
     }
 
-    /// Writes a result as it is, for programs that read it.
+    /// Prints a result unchanged, for programs.
     ///
     /// # Errors
     /// As [`Ui::print`].
@@ -189,7 +189,7 @@ impl Ui {
         }
     }
 
-    /// Writes a list. Where it is empty, one sentence on standard error says what there is none of.
+    /// Prints a list. If it is empty, prints `nothing` on standard error.
     ///
     /// # Errors
     /// As [`Ui::print`].
@@ -200,7 +200,7 @@ impl Ui {
         self.print(lines)
     }
 
-    /// Writes a result as JSON, indented.
+    /// Prints a result as indented JSON.
     ///
     /// # Errors
     /// As [`Ui::print`].
@@ -208,19 +208,19 @@ impl Ui {
         self.print(&format!("{json:#}\n"))
     }
 
-    /// Tells something that is no result.
+    /// Prints a message, unless the user wants only errors.
     pub(crate) fn say(&self, text: &str) {
         if !self.is_quiet {
             self.tell(text);
         }
     }
 
-    /// Tells something also when only errors are wanted.
+    /// Prints a message in any case.
     pub(crate) fn tell(&self, text: &str) {
         self.tell_at(Severity::Note, text);
     }
 
-    /// Tells something that is as bad as that.
+    /// Prints a message with a severity.
     pub(crate) fn tell_at(&self, severity: Severity, text: &str) {
         if !self.is_json() {
             self.write(text);
@@ -231,11 +231,11 @@ impl Ui {
 
     fn write(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr().lock(), self.choice_of(&io::stderr()));
-        // Where standard error is closed there is nobody to tell.
+        // Ignores errors: standard error may be closed.
         let _ = writeln!(stream, "{}", with_visible(text));
     }
 
-    /// Tells why a command failed, unless that was told before.
+    /// Prints a failure, unless it was reported before.
     pub(crate) fn fail(&self, failure: &Failure) {
         let Some(message) = &failure.message else { return };
         if self.is_json() {
@@ -252,15 +252,15 @@ impl Ui {
         }
     }
 
-    /// Asks for consent: only `yes` is one. The hint says what to do where nobody can be asked.
+    /// Asks for consent: only `yes` is accepted. The hint is the remedy without a terminal.
     ///
     /// # Errors
-    /// When nobody can be asked, or the answer is another.
+    /// When there is no terminal, or the answer is not `yes`.
     pub(crate) fn confirm(&self, question: &str, hint: &str) -> Result<(), Failure> {
         if !self.can_ask() {
             return Err(Failure::new("there is no terminal to ask on, so nothing was changed").hint(hint));
         }
-        // Standard error is not locked: a signal is told of while the answer is awaited.
+        // Standard error is not locked, so that signals can be reported during the question.
         match ask(question, &mut io::stdin().lock(), &mut io::stderr()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::new("the answer was not `yes`, so nothing was changed")),
@@ -268,7 +268,7 @@ impl Ui {
         }
     }
 
-    /// Asks for one of several words, or their first letters; `None` when there is no answer any more.
+    /// Asks for one of several words or their first letters; `None` at the end of input.
     ///
     /// # Errors
     /// When the answer cannot be read.
@@ -291,7 +291,7 @@ fn is_colored(choice: ColorChoice, stream: &impl anstream::stream::RawStream) ->
     choice != ColorChoice::Never
 }
 
-/// Asks, and answers whether the answer is `yes`.
+/// Asks, and returns true for the answer `yes`.
 fn ask(question: &str, input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<bool> {
     write!(output, "\n{question}\n  Only 'yes' will be accepted.\n\n  Enter a value: ")?;
     output.flush()?;
@@ -301,7 +301,7 @@ fn ask(question: &str, input: &mut dyn BufRead, output: &mut dyn Write) -> io::R
     Ok(answer.trim() == "yes")
 }
 
-/// Asks until the answer is one of the words, or the first letter of one.
+/// Asks until the answer is one of the words or a first letter.
 fn choose<'a>(
     question: &str,
     words: &[&'a str],
@@ -327,12 +327,12 @@ fn choose<'a>(
     }
 }
 
-/// How many of something: `1 blueprint`, `2 blueprints`.
+/// A number with its noun: `1 blueprint`, `2 blueprints`.
 pub(crate) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A line as those of a server's log.
+/// A line in the form of a server's log.
 fn line_of_log(severity: Severity, fields: Json) -> String {
     let level = match severity {
         Severity::Note => "INFO",
@@ -343,13 +343,13 @@ fn line_of_log(severity: Severity, fields: Json) -> String {
         .to_string()
 }
 
-/// Says that a panic is a bug instead of showing its message, which may hold anything.
+/// Reports a panic as a bug and hides its message, which may hold secrets.
 pub(crate) fn hide_panics(ui: &Ui) {
     let ui = ui.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
         let bug = Failure::new(format!("this is a bug of terrace{place}: please report what you did"));
-        ui.fail(&bug.hint("what was done is recorded; `terrace recover` looks into what was cut off"));
+        ui.fail(&bug.hint("completed steps are recorded; resolve interrupted ones with `terrace recover`"));
     }));
 }
 
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_as_wide_as_columns_says_where_there_is_no_terminal() {
+    fn columns_sets_the_width_without_a_terminal() {
         let width = |columns: &str| {
             let variables = [("COLUMNS", columns)].into_iter().collect();
             Ui::new(&Global::default(), &variables).width(std::fs::File::open("/dev/null").unwrap())
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_a_word_or_its_first_letter_and_is_asked_for_until_it_is_one() {
+    fn choice_is_repeated_until_a_word_or_its_first_letter() {
         let chosen =
             |text: &str| choose("What?", &["absent", "tainted"], &mut text.as_bytes(), &mut Vec::new()).unwrap();
         assert_eq!(chosen("a\n"), Some("absent"));
@@ -394,9 +394,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_terminal_nobody_is_asked() {
-        let failure = Ui::plain().confirm("Apply?", "look at the plan, then pass `--auto-approve`").unwrap_err();
+    fn question_without_a_terminal_fails() {
+        let failure = Ui::plain().confirm("Apply?", "review the plan, then pass `--auto-approve`").unwrap_err();
         assert_eq!(failure.exit, Exit::Error);
-        assert_eq!(failure.hints, ["look at the plan, then pass `--auto-approve`"]);
+        assert_eq!(failure.hints, ["review the plan, then pass `--auto-approve`"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The environment of the process, read once: everything else gets it handed.
+//! The environment of the process, read once.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Those of this process. What is not UTF-8 is left out: no setting of terrace is anything else.
+    /// Variables of this process. Leaves out those that are not UTF-8: terrace has no such settings.
     #[must_use]
     pub fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -27,7 +27,7 @@ impl Variables {
         self.0.keys().map(String::as_str)
     }
 
-    /// Variables whose names begin so, without that beginning.
+    /// Variables with a prefix, by the rest of their names.
     pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0.iter().filter_map(move |(name, value)| {
             let rest = name.strip_prefix(prefix).filter(|rest| !rest.is_empty())?;

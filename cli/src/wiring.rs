@@ -1,4 +1,4 @@
-//! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
+//! Connects providers, store, functions and blueprints for one environment: the only module that knows all of them.
 
 mod audited;
 pub(crate) mod blueprints;
@@ -39,7 +39,7 @@ use terrace_provider::wrap::silence::{Patience, Reporter};
 use terrace_state::roles::{self, RoleStore};
 use terrace_state::{Access, StoreUrl, open, saved_beside};
 
-/// All that the engine needs in one environment.
+/// Inputs of the engine for one environment.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
@@ -47,18 +47,18 @@ pub(crate) struct World {
     pub(crate) seal: Arc<Seal>,
     pub(crate) environment: compute::Environment,
     pub(crate) templates: Templates,
-    /// Changes may destroy data without being asked for each time.
+    /// Changes may destroy data without consent for each of them.
     pub(crate) is_data_loss_allowed: bool,
-    /// `/v1/validate` asks remote systems.
+    /// `/v1/validate` calls remote systems.
     pub(crate) is_validated_remotely: bool,
     configuration: Environment,
 }
 
 impl World {
-    /// Puts everything together; nothing is connected or opened yet.
+    /// Sets up the environment. Connects to nothing and opens nothing yet.
     ///
     /// # Errors
-    /// When the environment's configuration does not fit its providers, which is reported, or a state key is wrong.
+    /// When the configuration does not fit the providers, which is reported, or a state key is invalid.
     pub(crate) fn new(
         settings: &Settings,
         configuration: Environment,
@@ -105,7 +105,7 @@ impl World {
         })
     }
 
-    /// The world of the environment that flag or variable name, else the default one.
+    /// The environment of flag or variable, else the default one.
     ///
     /// # Errors
     /// As [`World::new`], and when the environment is not configured.
@@ -113,11 +113,10 @@ impl World {
         Self::new(settings, settings.environment(None, ui)?, false, ui)
     }
 
-    /// The key of an environment, without the rest of a world. Without an environment, or for an environment that is not
-    /// configured, the key of the project.
+    /// The key of an environment. Without an environment, or for an unconfigured environment, the key of the project.
     ///
     /// # Errors
-    /// When the state key cannot be had, which is reported.
+    /// When the state key is not available, which is reported.
     pub(crate) fn seal(
         settings: &Settings,
         environment: Option<&str>,
@@ -139,13 +138,13 @@ impl World {
     }
 }
 
-/// Prints the instances that a plan waits for.
+/// Prints waits of a plan for provider instances.
 fn reporter(ui: &Ui) -> Reporter {
     let ui = ui.clone();
     Arc::new(move |line| ui.say(line))
 }
 
-/// The state keys of an environment; nothing where it uses those of the project.
+/// The state keys of an environment; `None` if it uses those of the project.
 fn own_keys(settings: &Settings, environment: &str, ui: &Ui) -> Result<Option<Encryption>, Failure> {
     if !settings.configuration.environment_names().contains(&environment) {
         return Ok(None);
@@ -159,10 +158,10 @@ fn own_keys(settings: &Settings, environment: &str, ui: &Ui) -> Result<Option<En
     }
 }
 
-/// The settings of the instance of an environment that is called as its provider.
+/// The settings of the instance with the name of its provider.
 ///
 /// # Errors
-/// When the environment's configuration does not fit its providers, which is reported.
+/// When the configuration does not fit the providers, which is reported.
 pub(crate) fn instance(
     settings: &Settings,
     configuration: &Environment,
@@ -204,14 +203,14 @@ async fn opened(settings: &Settings, access: Access) -> Result<Arc<dyn ServerSto
     Ok(if access == Access::ReadWrite { Arc::new(Audited::new(store, &settings.actor)) } else { store })
 }
 
-/// Refuses to begin anew where a state was lost and what it recorded was saved: all of that would be made twice.
+/// Refuses to start with an empty state next to the copy of a lost one: applies would create everything twice.
 fn refuse_beside_saved(state: &StoreUrl) -> Result<(), Failure> {
     let StoreUrl::Sqlite(path) = state else { return Ok(()) };
     let Some(saved) = saved_beside(path).filter(|_| is_missing(state)) else { return Ok(()) };
     let (path, saved) = (shell_word(&path.to_string_lossy()), shell_word(&saved.to_string_lossy()));
-    Err(Failure::refused(format!("the state {path} was lost, and what it recorded is in {saved}"))
-        .hint(format!("go on with it: `mv {saved} {path}`, then `terrace recover`"))
-        .hint("to begin anew, move it elsewhere"))
+    Err(Failure::refused(format!("the state {path} was lost, and {saved} is a copy of it"))
+        .hint(format!("restore the copy: `mv {saved} {path}`, then `terrace recover`"))
+        .hint("or move the copy elsewhere, to start with an empty state"))
 }
 
 /// Opens the store with its requests and its audit log for reading.
@@ -222,7 +221,7 @@ pub(crate) async fn server_store_to_read(settings: &Settings) -> Result<Arc<dyn 
     opened(settings, Access::ReadOnly).await
 }
 
-/// Opens the store for a server, which makes it where there is none.
+/// Opens the store for a server; creates it if necessary.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -232,7 +231,7 @@ pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerSt
     Ok(open(&settings.state, Access::ReadWrite).await?)
 }
 
-/// Opens what the role mapper keeps beside the state, which is made where there is none.
+/// Opens the store of the role mapper next to the state; creates it if necessary.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -242,25 +241,24 @@ pub(crate) async fn role_store(settings: &Settings) -> Result<Arc<dyn RoleStore>
     Ok(roles::open(&settings.state).await?)
 }
 
-/// Makes the folder of the default state; that of another one has to be there.
+/// Creates the folder of the default state. The folder of another state must exist.
 ///
 /// # Errors
-/// When it cannot be made, or is not there.
+/// When it cannot be created, or does not exist.
 pub(crate) fn ready_place(state: &StoreUrl) -> Result<(), Failure> {
     let Some(folder) = missing_folder(state) else { return check_folder(state) };
     std::fs::create_dir_all(folder)
-        .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))
+        .map_err(|error| Failure::new(format!("the folder `{}` cannot be created: {error}", folder.display())))
 }
 
-/// The folder of the default state, where it is not there. That of a state that a person named has to be there; the
-/// default one comes with the first change.
+/// The missing folder of the default state. The first change creates it. The folder of any other state must exist.
 fn missing_folder(state: &StoreUrl) -> Option<&Path> {
     let StoreUrl::Sqlite(path) = state else { return None };
     path.parent().filter(|folder| path.ends_with(DEFAULT_STATE) && !folder.exists())
 }
 
-/// Opens what is recorded, to change it. Where there is no state yet it is an empty one that cannot be written: what can only
-/// be refused, or has nothing to do, makes none.
+/// Opens the store for changes of existing rows. A missing state is opened as an empty read-only one: a command that is
+/// refused or has nothing to do must not create a state.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -268,7 +266,7 @@ pub(crate) async fn recorded(settings: &Settings) -> Result<Arc<dyn StateStore>,
     Ok(recorded_with_requests(settings).await?)
 }
 
-/// The same with the requests of servers.
+/// Like [`recorded`], with the requests of servers.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -276,18 +274,18 @@ pub(crate) async fn recorded_with_requests(settings: &Settings) -> Result<Arc<dy
     opened(settings, if is_missing(&settings.state) { Access::ReadOnly } else { Access::ReadWrite }).await
 }
 
-/// True when the state would be made by opening it for writing.
+/// True if opening the state for writing would create it.
 pub(crate) fn is_missing(state: &StoreUrl) -> bool {
     matches!(state, StoreUrl::Sqlite(path) if !path.exists())
 }
 
-/// A state is not made together with its folder: a slip in a path would begin a second, empty state.
+/// Refuses to create a folder for a state: with a typing error in the path, this would start a second, empty state.
 fn check_folder(state: &StoreUrl) -> Result<(), Failure> {
     let StoreUrl::Sqlite(path) = state else { return Ok(()) };
     let Some(folder) = path.parent().filter(|folder| !folder.exists()) else { return Ok(()) };
     let (shown, word) = (folder.display(), quoted(&folder.display().to_string()));
     Err(Failure::new(format!("the state `{state}` cannot be opened: there is no folder `{shown}`"))
-        .hint(format!("make it with `mkdir -p {word}`, or name another state")))
+        .hint(format!("create it with `mkdir -p {word}`, or name another state")))
 }
 
 fn functions<'a>(schemas: impl Iterator<Item = &'a ProviderSchema>, settings: &Settings) -> Functions {
@@ -305,13 +303,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_in_a_folder_that_is_not_there_says_how_to_make_it() {
+    fn state_in_a_missing_folder_gets_a_hint() {
         let folder = tempfile::tempdir().unwrap();
         let state = |path: &str| StoreUrl::Sqlite(folder.path().join(path));
         assert_eq!(check_folder(&state("state.db")), Ok(()));
         let failure = check_folder(&state("deep/er/state.db")).unwrap_err();
         assert!(failure.hints[0].contains(&format!("mkdir -p {}", folder.path().join("deep/er").display())));
-        // What else is wrong with a folder is for the store to say.
+        // The store reports other errors of the folder.
         std::fs::write(folder.path().join("file"), "").unwrap();
         assert_eq!(check_folder(&state("file/state.db")), Ok(()));
     }

@@ -1,24 +1,24 @@
-//! Who has access to a component, as it is asked for, planned and recorded: the principals, and what was said beside them.
+//! Access to a component, as requested, planned and recorded: principals with further fields.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 use terrace_provider::Value;
 use terrace_provider::names::scripts::check_principal_scripts;
 
-/// All who have access to a component, and what was said beside.
+/// The principals with access to a component, and the further fields of the request.
 ///
-/// Two that mean the same are equal and are written alike.
+/// Equal access lists compare equal and serialise alike, regardless of order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// All of them, sorted: `user:ada`, `group:readers`.
+    /// The principals, sorted: `user:ada`, `group:readers`.
     pub principals: Vec<String>,
-    /// What was said beside.
+    /// The further fields of the request.
     #[serde(default, skip_serializing_if = "Fields::is_empty")]
     pub fields: Fields,
 }
 
 impl Access {
-    /// Those principals, in any order.
+    /// An access list of principals in any order.
     #[must_use]
     pub fn new(mut principals: Vec<String>, fields: Fields) -> Self {
         principals.sort();
@@ -26,15 +26,15 @@ impl Access {
         Self { principals, fields }
     }
 
-    /// The first of the texts that names nobody: which one it is, from 0, and why.
+    /// Checks that every text names a principal.
     ///
     /// # Errors
-    /// When there is one.
+    /// The index of the first invalid text, and a message.
     pub fn check(principals: &[String]) -> Result<(), (usize, String)> {
         for (at, principal) in principals.iter().enumerate() {
             let name = principal.split_once(':').map_or(principal.as_str(), |(_, name)| name);
             if principal.chars().any(char::is_control) {
-                return Err((at, format!("the principal {principal:?} has characters that no name has")));
+                return Err((at, format!("the principal {principal:?} has control characters")));
             }
             if let Err(problem) = check_principal_scripts(principal) {
                 return Err((at, format!("the principal `{principal}` {problem}")));
@@ -58,19 +58,19 @@ impl Access {
     }
 }
 
-/// What is said beside the principals, by name; all keys are sorted, however they were written.
+/// The fields of a request next to the principals. All keys are sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "JsonMap<String, Json>")]
 pub struct Fields(JsonMap<String, Json>);
 
 impl Fields {
-    /// True where nothing was said.
+    /// True when the list of fields is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// True when it nests deeper than what is recorded may.
+    /// True when the fields nest deeper than the state allows.
     #[must_use]
     pub fn is_too_deep(&self) -> bool {
         self.to_value().is_too_deep()
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_the_same_is_written_alike() {
+    fn equal_access_lists_serialise_alike() {
         let one = Access::new(
             vec!["user:b".into(), "user:a".into(), "user:b".into()],
             fields(r#"{"b": [{"d": 1, "c": 2}], "a": null}"#),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_nest_as_deep_as_what_is_recorded() {
+    fn fields_nest_as_deep_as_the_state_allows() {
         let nested = |levels: usize| fields(&format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels)));
         assert!(!nested(63).is_too_deep());
         assert!(nested(64).is_too_deep());

@@ -1,35 +1,35 @@
-//! What a plan does to a resource, and why: one sign and one word each, defined here and used everywhere.
+//! Actions of a plan and their reasons, with the sign and the word that every output uses for them.
 
 use serde::{Deserialize, Serialize};
 
-/// What is done to one resource.
+/// The action on one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Nothing.
+    /// Keeps the object as it is.
     NoOp,
-    /// An object is made.
+    /// Creates an object.
     Create,
-    /// The object is changed in place.
+    /// Updates the object in place.
     Update,
-    /// The object is deleted, then made anew.
+    /// Deletes the object, then creates a new one.
     Replace,
-    /// A new object is made, then the old one is deleted.
+    /// Creates a new object, then deletes the old one.
     ReplaceCreateFirst,
-    /// The object is deleted.
+    /// Deletes the object.
     Delete,
-    /// Data is looked up.
+    /// Reads data with a lookup.
     Read,
-    /// An object that exists is taken over.
+    /// Adopts an existing object into the state.
     Adopt,
-    /// The object is dropped from state and left alone.
+    /// Drops the object from the state and leaves it in place.
     Forget,
-    /// Its component goes, the object stays and is remembered for the next provision.
+    /// Removes the component and keeps the object; the next provision adopts it.
     Retain,
 }
 
 impl Action {
-    /// The sign in plans.
+    /// The sign in rendered plans.
     #[must_use]
     pub const fn sign(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Action {
         }
     }
 
-    /// The word for people.
+    /// The word in rendered plans.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -68,109 +68,109 @@ impl Action {
         matches!(self, Self::Replace | Self::ReplaceCreateFirst)
     }
 
-    /// True when an object of this address is there (or will be) once the action is done.
+    /// True when an object exists at this address after the action.
     #[must_use]
     pub const fn leaves_object(self) -> bool {
         !matches!(self, Self::Delete | Self::Forget | Self::Retain)
     }
 
-    /// True when the object that was there is gone once the action is done.
+    /// True when the previous object no longer exists after the action.
     #[must_use]
     pub const fn removes_object(self) -> bool {
         matches!(self, Self::Delete | Self::Replace | Self::ReplaceCreateFirst)
     }
 }
 
-/// Why an action was chosen, where the attributes alone do not say it.
+/// The reason for an action, where the attributes alone do not explain it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// The changed attributes cannot be changed in place.
     CannotUpdate,
-    /// The object's creation failed half-way.
+    /// The creation of the object failed halfway.
     Tainted,
-    /// Asked for with `--replace`.
+    /// The user requested it with `--replace`.
     Requested,
-    /// What `replaceTriggeredBy` names changes.
+    /// A resource or attribute in `replaceTriggeredBy` changes.
     Triggered,
     /// The resource is not declared any more.
     NoConfig,
     /// Its `when` is false.
     NotWanted,
-    /// Its component is not described any more.
+    /// Its component is not declared any more.
     NoComponent,
     /// `forEach` does not yield its key any more.
     NoKey,
-    /// The resource became (or is no longer) a `forEach`.
+    /// The declaration gained or lost its `forEach`.
     WrongRepetition,
-    /// The whole stack or component is destroyed.
+    /// The user destroys the whole stack or component.
     Destroy,
-    /// The same, and nothing recorded it: it was found where the descriptor says it would be.
+    /// The user destroys the stack, and the object has no row: the planner found it where the descriptor places it.
     Unrecorded,
-    /// The last owner of a shared object goes.
+    /// The last owner of a shared object releases it.
     LastRelease,
-    /// The same, and `onLastRelease` says that it stays.
+    /// The last owner releases the object, and `onLastRelease` is `retain`.
     KeptAtLastRelease,
-    /// The data was retained earlier and is wanted gone now.
+    /// An earlier operation retained the data, and this one removes it.
     RemoveData,
-    /// It was replaced, and its deletion failed then.
+    /// An earlier operation replaced it and failed to delete it.
     Deposed,
     /// It was deleted outside terrace.
     Gone,
-    /// It differs from what was recorded.
+    /// The remote object differs from its row.
     Drifted,
-    /// It was retained and is taken up again.
+    /// An earlier operation retained it, and this one adopts it again.
     TakenUp,
-    /// The descriptor says that it is to be forgotten.
+    /// The descriptor asks to forget it.
     Forgotten,
     /// It moved to an address that is not declared.
     NoMoveTarget,
-    /// An import says that it is this resource.
+    /// An import names it.
     Imported,
-    /// It was not recorded at the time that is gone back to.
+    /// The state that the rollback restores does not contain it.
     RolledBack,
-    /// It would be deleted, and a retained object needs it.
+    /// It would be deleted, but a retained object needs it.
     Needed,
-    /// It was there before, and is somebody else's.
+    /// It existed before terrace used it, and belongs to another party.
     Borrowed,
-    /// It lets somebody in whom nobody asked terrace to let in, and the environment says that such access goes.
+    /// An external grant, and the environment's policy removes external grants.
     Foreign,
 }
 
 impl Reason {
-    /// A few words for people.
+    /// A short phrase for plans.
     #[must_use]
     pub const fn text(&self) -> &'static str {
         match self {
             Self::CannotUpdate => "must be replaced",
             Self::Tainted => "is tainted, so must be replaced",
             Self::Requested => "will be replaced, as requested",
-            Self::Triggered => "what triggers its replacement changes",
+            Self::Triggered => "a replacement trigger changes",
             Self::NoConfig => "is not declared any more",
             Self::NotWanted => "its `when` is false",
             Self::NoComponent => "its component is not described any more",
             Self::NoKey => "its key is not in forEach any more",
             Self::WrongRepetition => "forEach was added or removed",
             Self::Destroy => "destroy",
-            Self::Unrecorded => "is there, and is not recorded",
-            Self::LastRelease => "its last owner goes",
-            Self::KeptAtLastRelease => "its last owner goes, and `onLastRelease` is `retain`",
+            Self::Unrecorded => "exists, and is not in the state",
+            Self::LastRelease => "its last owner releases it",
+            Self::KeptAtLastRelease => "its last owner releases it, and `onLastRelease` is `retain`",
             Self::RemoveData => "its retained data is removed",
             Self::Deposed => "was replaced, and is left over",
             Self::Gone => "was deleted outside terrace",
             Self::Drifted => "drifted",
-            Self::TakenUp => "was retained, is taken up again",
+            Self::TakenUp => "was retained, is adopted again",
             Self::Forgotten => "is to be forgotten",
             Self::NoMoveTarget => "moved to an address that is not declared",
             Self::Imported => "is imported",
-            Self::RolledBack => "is not in what was recorded then",
+            Self::RolledBack => "is not in the state of that time",
             Self::Needed => "a retained object needs it",
-            Self::Borrowed => "was there before, and stays",
-            Self::Foreign => "foreign: others gave that access",
+            Self::Borrowed => "existed before, and stays",
+            Self::Foreign => "external grant: terrace did not give that access",
         }
     }
 
-    /// Terraform's word in plan JSON, where it has one.
+    /// The name of the reason in Terraform's plan JSON, if it has one.
     #[must_use]
     pub const fn terraform(&self) -> Option<&'static str> {
         match self {
@@ -179,7 +179,7 @@ impl Reason {
             Self::Requested => Some("replace_by_request"),
             Self::Triggered => Some("replace_by_triggers"),
             Self::NoConfig => Some("delete_because_no_resource_config"),
-            // What `count = 0` is there.
+            // Terraform reports `count = 0` this way.
             Self::NotWanted => Some("delete_because_count_index"),
             Self::NoComponent => Some("delete_because_no_module"),
             Self::NoKey => Some("delete_because_each_key"),

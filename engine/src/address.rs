@@ -1,18 +1,19 @@
-//! Names of things: `distribution.network-status.0@local:snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]`.
+//! Addresses of resources:
+//! `distribution.network-status.0@local:snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]`.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// The environment when nobody says it.
+/// The default environment.
 pub const DEFAULT_ENVIRONMENT: &str = "local";
 
-/// One data product in one environment; state, leases and history hang off it. Printed `name@environment`.
+/// One data product in one environment, the owner of state, leases and history. Printed as `name@environment`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId {
-    /// `distribution.network-status.0`.
+    /// The name, for example `distribution.network-status.0`.
     pub name: String,
-    /// `production`.
+    /// The environment, for example `production`.
     pub environment: String,
 }
 
@@ -30,20 +31,20 @@ impl StackId {
     }
 }
 
-/// The key of one instance of a `forEach`.
+/// The key of an instance of a `forEach`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum InstanceKey {
-    /// Of a list made by `range(n)`.
+    /// Index in a list made by `range(n)`.
     Index(i64),
-    /// Of a map or a list of texts.
+    /// Key of a map, or item of a list of strings.
     Text(String),
-    /// Every one there is: only in dependencies, where something comes after all instances.
+    /// All instances. Only dependencies use it, to order a resource after every instance of another.
     All,
 }
 
-/// The name of one resource within its stack: `[component/]type.name[["key"]]`.
+/// The name of a resource within its stack: `[component/]type.name[["key"]]`.
 ///
-/// Shared resources have the component `shared` and no name of their own: `shared/<type>["<share key>"]`.
+/// Shared resources have the component `shared` and an empty name: `shared/<type>["<share key>"]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     /// The component's key; empty for the stack's own resources.
@@ -56,13 +57,13 @@ pub struct Address {
     pub key: Option<InstanceKey>,
 }
 
-/// How the type of a lookup's address begins: `data.sqlite_table.orders`.
+/// Prefix of the type in a lookup's address: `data.sqlite_table.orders`.
 pub const LOOKUP: &str = "data.";
 
 /// The component key of shared resources.
 pub const SHARED: &str = "shared";
 
-/// The longest address that is recorded, in bytes: databases find rows by it.
+/// The longest address of a row, in bytes. Databases index rows by address, and limit the length of an index key.
 pub const LONGEST: usize = 1024;
 
 impl Address {
@@ -77,7 +78,7 @@ impl Address {
         }
     }
 
-    /// The address of a lookup, which is no resource and has no row.
+    /// The address of a lookup. A lookup has no row in the state.
     #[must_use]
     pub fn lookup(component: &str, ty: &str, name: &str) -> Self {
         Self { component: component.to_owned(), ty: format!("{LOOKUP}{ty}"), name: name.to_owned(), key: None }
@@ -89,20 +90,20 @@ impl Address {
         self.name.is_empty() && self.component == SHARED
     }
 
-    /// What has to be leased to change the row: its component, or a shared row itself.
+    /// The lease that a change of the row needs: its component, or the row itself if it is shared.
     #[must_use]
     pub fn leased_as(&self) -> String {
         if self.is_shared() { self.to_string() } else { self.component.clone() }
     }
 
-    /// True when dependencies name it: itself, or all instances of its block.
+    /// True when the dependencies contain this address, or all instances of its block.
     #[must_use]
     pub fn is_among(&self, dependencies: &HashSet<Self>) -> bool {
         let whole = || Self { key: Some(InstanceKey::All), ..self.clone() };
         dependencies.contains(self) || dependencies.contains(&whole())
     }
 
-    /// The address without its component: what stands under the component's heading in a plan.
+    /// The address without its component, for plans that print resources under a heading of the component.
     #[must_use]
     pub fn local(&self) -> LocalAddress<'_> {
         LocalAddress(self)
@@ -113,7 +114,7 @@ impl Address {
 #[derive(Debug, Clone, Copy)]
 pub struct LocalAddress<'a>(&'a Address);
 
-/// A text is no address or stack.
+/// Error of parsing an address or a stack.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
 pub struct AddressError {
@@ -164,14 +165,14 @@ impl fmt::Display for LocalAddress<'_> {
 }
 
 impl Address {
-    /// True for one that is too long to be recorded.
+    /// True when the address is longer than [`LONGEST`].
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         let key = match &self.key {
             Some(InstanceKey::Text(text)) => text.len(),
             Some(InstanceKey::Index(_) | InstanceKey::All) | None => 0,
         };
-        // Written down, a character of a key becomes ten at the most.
+        // Escaped, a character of a key takes ten bytes at most.
         let shortest = self.component.len() + self.ty.len() + self.name.len() + key;
         shortest > LONGEST / 16 && self.to_string().len() > LONGEST
     }
@@ -256,19 +257,19 @@ macro_rules! serialise_as_text {
 
 serialise_as_text!(StackId, Address, InstanceKey);
 
-/// The stack and the address of `STACK:ADDRESS`; none where no stack is named.
+/// Splits `STACK:ADDRESS` into stack and address. Returns `None` for a text without a stack.
 #[must_use]
 pub fn split_stack(text: &str) -> Option<(&str, &str)> {
-    // A key may hold a colon and an `@`, the stack before the address may not hold a bracket.
+    // A key may contain a colon and an `@`; the stack before the address cannot contain a bracket.
     let head = text.split_once('[').map_or(text, |(head, _)| head);
     let (stack, _) = head.split_once(':')?;
     Some((stack, text.get(stack.len() + 1..)?))
 }
 
-/// What is named, and the stack that stands before it.
+/// Parses `[STACK:]NAME` into the stack and the named thing.
 ///
 /// # Errors
-/// When one of the two is none.
+/// When the stack or the name is malformed.
 pub fn of_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(Option<StackId>, T), AddressError> {
     match split_stack(text) {
         Some((stack, named)) => Ok((Some(stack.parse()?), named.parse()?)),
@@ -281,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_print_as_they_are_read() {
+    fn address_round_trips_through_text() {
         for text in [
             "local_value.a",
             "api/local_file.part[\"x\"]",
@@ -297,20 +298,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn malformed_address_is_refused() {
         for text in ["", "a", "a.", ".b", "a.b[", "a.b[\"x]", "c/a", "shared/x", "data.x"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn stacks_take_the_last_at_sign() {
+    fn stack_splits_at_last_at_sign() {
         assert_eq!("a@b@c".parse::<StackId>().unwrap(), StackId::new("a@b", "c"));
         assert!("a@".parse::<StackId>().is_err());
     }
 
     #[test]
-    fn a_stack_stands_before_the_colon_and_never_in_a_key() {
+    fn stack_is_split_before_the_colon_but_not_within_a_key() {
         let split = split_stack("demo@local:api/local_file.a[\"x:y\"]");
         assert_eq!(split, Some(("demo@local", "api/local_file.a[\"x:y\"]")));
         assert_eq!(split_stack("local_file.a[\"x@y:z\"]"), None);

@@ -1,10 +1,10 @@
-//! Applying a plan: its steps run in order and in parallel, each journalled before and after.
+//! Applies a plan: runs its steps in order and in parallel, and journals each before and after.
 //!
-//! Only what the plan says is done. The intent of a step is durable before its provider is called; its outcome is
-//! durable before anything that depends on it is called. A failed step blocks what depends on it, the rest goes on.
+//! Apply does only what the plan contains. The intent of a step is durable before its provider is called. Its outcome is durable
+//! before a dependent step is called. A failed step blocks its dependents; other steps go on.
 //!
-//! The parts: [`steps`] is the order, [`execute`] one step, [`writer`] the journal, [`lease`] the right to write,
-//! [`values`] what expressions see.
+//! The parts: [`steps`] is the order, [`execute`] a single step, [`writer`] the journal, [`lease`] the right to write, [`values`]
+//! the values of expressions.
 
 mod contention;
 mod ended_calls;
@@ -40,105 +40,105 @@ use terrace_provider::{Map, ProviderSchema, wrap::stoppable};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// All that applying works with.
+/// The inputs of an apply.
 pub struct Applier {
-    /// Where rows and the journal are.
+    /// The state and the journal.
     pub store: Arc<dyn StateStore>,
-    /// Who implements what.
+    /// The providers.
     pub registry: Arc<Registry>,
     /// Functions of expressions.
     pub functions: Arc<Functions>,
-    /// Seals what rows hold.
+    /// Seals sensitive values of rows.
     pub seal: Arc<Seal>,
-    /// Where things are shown.
+    /// The receiver of progress events.
     pub events: Arc<dyn Events>,
-    /// Set when the user wants to stop.
+    /// Cancelled when the user stops the operation.
     pub cancel: CancellationToken,
-    /// What set it in this process, for people: a signal.
+    /// The cause of the stop within this process, for people: a signal.
     pub stopped_by: Arc<OnceLock<&'static str>>,
-    /// Whoever asks plans anew when the plan is outdated.
+    /// True if the caller replans when the plan is stale.
     pub plans_again: bool,
-    /// How many provider calls at once.
+    /// The number of concurrent provider calls.
     pub parallelism: usize,
-    /// How long to wait for leases of others.
+    /// How long to wait for leases of other operations.
     pub patience: Duration,
-    /// Who asks, for people.
+    /// The user or process that applies, for people.
     pub actor: String,
-    /// The number of the first step in the journal: an operation that is taken up again has some already.
+    /// The journal's number of the first step; not 0 for an operation that continues an earlier run.
     pub first_step: u32,
-    /// Plans may be old: objects are looked at once more before they are updated.
+    /// True if the plan may be old: objects are read again before they are updated.
     pub looks_again: bool,
 }
 
-/// A plan could not be applied, or not to the end.
+/// A failure that prevents an apply or ends it early.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The plan is of another state.
+    /// The plan belongs to another state.
     #[error("this plan was made for another state\n  planned for  {plan}\n  this one is  {state}")]
     OtherState {
-        /// The place and the id of the state that the plan names.
+        /// The URL and the id of the plan's state.
         plan: String,
-        /// Those of the state at hand.
+        /// The URL and the id of the present state.
         state: String,
     },
-    /// Rows that get another address cannot be sealed for it.
+    /// A moved row cannot be sealed at its new address.
     #[error("a row cannot be moved: {0}")]
     Moved(RekeyError),
-    /// The plan was made by another version of a provider.
+    /// Another version of a provider made the plan.
     #[error("this plan was made with the provider `{plan}`; the instance `{instance}` has `{here}` here")]
     OtherProvider {
         /// The instance.
         instance: String,
-        /// The provider and its version that planned.
+        /// The provider and version that planned.
         plan: String,
-        /// The provider and its version that would apply.
+        /// The provider and version that would apply.
         here: String,
     },
-    /// The plan was made with other settings of an instance: it may be another server now.
+    /// The settings of an instance changed: it may be another server now.
     #[error("this plan was made with other settings of the provider instance `{0}`")]
     OtherSettings(String),
-    /// An instance that has a part in the plan is not configured.
+    /// An instance that the plan needs is not configured.
     #[error("the provider instance `{0}` that this plan needs is not configured")]
     NoInstance(String),
-    /// The plan met errors while it was made.
+    /// Planning found errors.
     #[error("this plan has errors and cannot be applied")]
     Errored,
-    /// The plan would lose data nobody consented to lose.
+    /// The plan would destroy data without the user's consent.
     #[error("{address} would lose data: {what}")]
     DataLoss {
         /// The resource.
         address: String,
-        /// What would be lost.
+        /// The data that would be destroyed.
         what: String,
     },
-    /// A step that a crash left open is in the way.
-    #[error("{address} has a step that was cut off: it has to be recovered first")]
+    /// An interrupted step of the resource is still open.
+    #[error("{address} has an interrupted step: recover it first")]
     NotRecovered {
         /// The resource.
         address: String,
     },
-    /// Somebody else uses a shared object that the plan changes or removes.
+    /// Another component owns a shared object that the plan changes or removes.
     #[error("{address} would be {what}, and {} owns it since the plan was made", owner_in_words(stack, component))]
     OwnedAnew {
         /// `changed` or `removed`.
         what: &'static str,
         /// The shared resource.
         address: String,
-        /// Whose component became an owner.
+        /// The stack of the new owner.
         stack: StackId,
-        /// The component.
+        /// The component of the new owner.
         component: String,
     },
-    /// Outputs that the plan took as they were recorded are others now.
+    /// Recorded outputs that the plan read changed.
     #[error("{} changed since the plan was made", outputs::in_words(.outputs, .rows))]
     OtherOutputs {
         /// The outputs.
         outputs: Vec<OutputRead>,
-        /// Rows that the plan stands on and that are others, too.
+        /// Rows of the read set that changed too.
         rows: Vec<StaleRead>,
     },
-    /// Others have access to a component that the plan works on.
-    #[error("who has access to `{component}` of {stack} changed since the plan was made")]
+    /// The access list of a component in the plan changed.
+    #[error("the access list of `{component}` of {stack} changed since the plan was made")]
     OtherAccess {
         /// The stack.
         stack: StackId,
@@ -146,12 +146,12 @@ pub enum ApplyError {
         component: String,
     },
     /// The plan's steps cannot be ordered.
-    #[error("the steps of this plan form a loop")]
+    #[error("the steps of this plan form a cycle")]
     Loop,
-    /// Leases could not be had.
+    /// The leases could not be acquired.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The store refused or failed. What was recorded before stays.
+    /// The store refused or failed. Earlier records stay.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -160,7 +160,7 @@ impl Applier {
     /// Applies a plan.
     ///
     /// # Errors
-    /// When nothing could be begun, or the state could not be written any more. Steps that failed are in the report.
+    /// If nothing could be started, or the state became unwritable. Failed steps are in the report.
     pub async fn apply(&self, plan: &Plan, operation: Uuid) -> Result<Report, ApplyError> {
         self.refuse(plan).await?;
         let components = touched(plan);
@@ -183,10 +183,10 @@ impl Applier {
         Ok(report)
     }
 
-    /// Spends a plan that has nothing to do: what it was computed from is still so.
+    /// Marks a plan without changes as applied, if its read set is unchanged.
     ///
     /// # Errors
-    /// When it is not, or the plan was applied before.
+    /// If the read set changed, or the plan was applied before.
     pub async fn spend(&self, plan: &Plan) -> Result<(), ApplyError> {
         self.refuse(plan).await?;
         let components = self.refuse_other_outputs(plan, None).await?.reads;
@@ -221,22 +221,22 @@ impl Applier {
             }
             Err(error) => (OperationStatus::Failed, error.to_string()),
         };
-        // What was refused by the store (a stale plan, a lost lease) is still worth an end in the log; when the store
-        // cannot be written at all, the first error says so.
+        // An operation that the store refused (a stale plan, a lost lease) still gets an end in the log. If the store is
+        // unwritable, the first error is returned.
         let end = held.end(operation, status, summary).await;
         let report = result?;
         end?;
         Ok(report)
     }
 
-    /// What can be refused before any lease is taken.
+    /// Refuses a plan before any lease is acquired.
     ///
     /// # Errors
-    /// With why the plan cannot be applied to this state, or not with these providers.
+    /// With the reason why the plan does not fit this state or these providers.
     pub async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
         let StoreIdentity { id, url } = self.store.identity().await?;
         self.seal.bind(id);
-        // A plan that was made when there was no store yet names none: that nothing was recorded is in its reads.
+        // A plan that was made before the store existed has no store id. Its read set requires that the state is empty.
         if plan.state != id && !plan.state.is_nil() {
             let (plan, state) = (place_of_state(&plan.state_url, plan.state), place_of_state(&url, id));
             return Err(ApplyError::OtherState { plan, state });
@@ -269,8 +269,8 @@ impl Applier {
         Ok(())
     }
 
-    /// A plan does not know what became of steps that were cut off after it was made: those of the components that
-    /// it works on have to be recovered first, but for those that it knows to be in doubt and leaves alone.
+    /// Refuses a plan if its components have interrupted steps that it does not know. They have to be recovered first. Steps in
+    /// doubt that the plan holds back are allowed.
     async fn refuse_open_steps(&self, plan: &Plan, components: &Components) -> Result<(), ApplyError> {
         let known: HashSet<(StackId, &Address, &Option<String>)> = plan
             .changes()
@@ -281,7 +281,7 @@ impl Applier {
         for stack in components.iter().map(|(stack, _)| stack).collect::<BTreeSet<_>>() {
             for open in self.store.open_intents(stack, &Selection::All).await?.iter().filter(|open| open.is_orphaned) {
                 let address = &open.intent.row.address;
-                // Shared resources are each on their own.
+                // Each shared resource is checked by itself.
                 let is_touched = match address.is_shared() {
                     true => changed.contains(address),
                     false => components.contains(&(stack.clone(), address.component.clone())),
@@ -294,11 +294,11 @@ impl Applier {
         Ok(())
     }
 
-    /// A plan that removes a component knows all its rows. One that came since would be left without its component.
+    /// Refuses a plan that removes a component if the component has new rows, which would lose their component.
     async fn refuse_new_rows(&self, plan: &Plan) -> Result<(), ApplyError> {
         let known: HashSet<(&StackId, &Address, Option<&str>)> =
             plan.reads.iter().map(|read| (&read.stack, &read.address, read.deposed.as_deref())).collect();
-        let mut moved = Vec::new();
+        let mut new_rows = Vec::new();
         for StackPlan { stack, components, .. } in &plan.stacks {
             let removed = components.iter().filter(|component| component.part == Part::Removed);
             let removed: BTreeSet<String> = removed.map(|component| component.key.clone()).collect();
@@ -306,21 +306,20 @@ impl Applier {
                 continue;
             }
             for row in self.store.rows(stack, &Selection::Components(removed)).await? {
-                // Retained rows stay on record without their component.
+                // Retained rows stay in the state without their component.
                 let is_known =
                     row.status == RowStatus::Retained || known.contains(&(stack, &row.address, row.deposed.as_deref()));
                 if !is_known {
                     let read = Read { deposed: row.deposed, ..Read::absent(stack, &row.address) };
-                    moved.push(StaleRead { read, now: row.generation });
+                    new_rows.push(StaleRead { read, now: row.generation });
                 }
             }
         }
-        if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
+        if new_rows.is_empty() { Ok(()) } else { Err(StoreError::Stale(new_rows).into()) }
     }
 
-    /// A plan that changes a shared object knows all its owners. One that came since did not touch the row, so its
-    /// generation does not tell; whoever becomes an owner holds the lease of the object for that moment, as this run
-    /// does.
+    /// Refuses a plan that changes a shared object if the object has a new owner. A new owner does not change the row's generation.
+    /// It holds the object's lease while it is added, as this run does.
     async fn refuse_new_owners(&self, plan: &Plan) -> Result<(), ApplyError> {
         let mut changed: BTreeMap<&str, BTreeSet<Address>> = BTreeMap::new();
         let mut removed: HashSet<&Address> = HashSet::new();
@@ -349,7 +348,7 @@ impl Applier {
 /// Components by stack.
 pub(crate) type Components = BTreeSet<(StackId, String)>;
 
-/// Where a state is, and which it is: another one may have come to the same place.
+/// The URL of a state and its id, because another state may be at the same URL now.
 fn place_of_state(url: &str, id: Uuid) -> String {
     match (url, id.is_nil()) {
         ("", _) => format!("a state of the id {id}"),
@@ -358,7 +357,7 @@ fn place_of_state(url: &str, id: Uuid) -> String {
     }
 }
 
-/// The components that applying a plan writes to.
+/// The components that an apply of the plan writes to.
 fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {
@@ -374,12 +373,12 @@ fn touched(plan: &Plan) -> Components {
         for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
             let Ownership { address, stack, component } = &owner.ownership;
             components.insert((stack.clone(), component.clone()));
-            // Nobody becomes an owner while the object is worked on: it may go.
+            // No component can become an owner while the object may be removed.
             if owner.action == OwnerAction::Add {
                 components.insert((StackId::shared(&stack.environment), address.leased_as()));
             }
         }
-        let is_written = |it: &&ComponentPlan| it.part == Part::Removed || it.is_other();
+        let is_written = |component: &&ComponentPlan| component.part == Part::Removed || component.is_other();
         for component in stack.components.iter().filter(is_written) {
             components.insert((stack.stack.clone(), component.key.clone()));
         }
@@ -387,8 +386,8 @@ fn touched(plan: &Plan) -> Components {
     components
 }
 
-/// What is recorded before the first step: owners and the order of components, so that whatever a crash leaves can be
-/// found and removed in order.
+/// The writes before the first step: owners and the order of components, so that objects that a crash leaves can be found and
+/// removed in order.
 fn opening_writes(plan: &Plan, components: &Components, now: &OutputsNow, seal: &Seal) -> Vec<Write> {
     let mut writes = Vec::new();
     for stack in &plan.stacks {
@@ -405,7 +404,7 @@ fn opening_writes(plan: &Plan, components: &Components, now: &OutputsNow, seal: 
     writes
 }
 
-/// The outputs of each component as they were recorded, as far as the plan says what becomes of them.
+/// The recorded outputs of each component, as far as the plan changes them.
 fn outputs_before(stack: &StackPlan) -> BTreeMap<&str, Map> {
     let mut recorded: BTreeMap<&str, Map> = BTreeMap::new();
     for output in &stack.outputs {
@@ -416,17 +415,17 @@ fn outputs_before(stack: &StackPlan) -> BTreeMap<&str, Map> {
     recorded
 }
 
-/// What was not done.
+/// The work that was not done.
 #[derive(Debug, Default)]
 struct Unfinished {
-    /// The components that it belongs to.
+    /// The components of unfinished changes.
     components: Components,
-    /// The resources.
+    /// The resources of unfinished changes.
     addresses: HashSet<(StackId, Address)>,
 }
 
-/// What is recorded of components and owners once the steps are done. Components that the plan does nothing about are
-/// left alone: their leases are not held.
+/// The writes of components and owners after the steps. Components without changes are left out, because the apply does not hold
+/// their leases.
 fn closing_writes(
     plan: &Plan,
     outputs: &BTreeMap<(StackId, String), Map>,
@@ -458,12 +457,12 @@ fn closing_writes(
             let name = (stack.clone(), component.clone());
             let is_unfinished = unfinished.addresses.contains(&(StackId::shared(&stack.environment), address.clone()));
             match owner.action {
-                // Who still has something to remove still owns it, or nobody would ever remove it.
+                // A component that still has something to remove stays an owner, so that a later plan removes it.
                 OwnerAction::Drop { is_last } if !is_unfinished && !unfinished.components.contains(&name) => {
                     let ownership = owner.ownership.clone();
                     writes.push(Write::DropOwner { ownership, may_be_last: is_last });
                 }
-                // What was not done is not what the object was made by.
+                // A declaration whose change was not applied is not recorded.
                 OwnerAction::Declare | OwnerAction::Record if !is_unfinished && components.contains(&name) => {
                     writes.push(owner_write(declared.get(&owner.ownership).unwrap_or(owner), seal));
                 }
@@ -477,7 +476,7 @@ fn closing_writes(
     writes
 }
 
-/// The row of an owner. A declaration that cannot be sealed is left out: nobody compares with it then.
+/// The row of an owner. A declaration that cannot be sealed is left out: it is not compared then.
 fn owner_write(owner: &OwnerChange, seal: &Seal) -> Write {
     let declaration =
         owner.declaration.as_ref().and_then(|declaration| declaration.to_stored(&owner.ownership, seal).ok());

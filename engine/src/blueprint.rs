@@ -1,9 +1,8 @@
-//! Blueprints: which resources a kind of component becomes, as data.
+//! Blueprints: data that defines the resources of a kind of component.
 //!
-//! A blueprint says which components it is for ([`matching`]), what they may ask for ([`validate`], a JSON Schema), and
-//! what they become: the same declarations as in a stack. [`read`] reads one file; a [`Library`] resolves what
-//! overrides and extends what, and answers which blueprint a component has. Nothing is compiled here: expressions wait
-//! for a component.
+//! A blueprint selects components ([`matching`]), validates their `specific` with a JSON Schema ([`validate`]), and
+//! declares resources like a stack does. [`read`] reads one file. A [`Library`] resolves overrides and `extends`, and
+//! chooses the blueprint of a component. Expressions are evaluated later, for each component.
 
 pub mod case;
 pub mod check;
@@ -40,43 +39,43 @@ pub(crate) use validate::path_under;
 pub struct Blueprint {
     /// Its name: `snowflake-storage`.
     pub name: Located<String>,
-    /// Its version, for people and for the plan's digest.
+    /// Its version, for display and for the plan's digest.
     pub version: String,
-    /// What it is for.
+    /// A description for display.
     pub description: Option<String>,
-    /// The overlay that it belongs to; in environments with another overlay, or none, it is not there.
+    /// Its overlay. It is available only in environments with the same overlay; `None` means all environments.
     pub overlay: Option<String>,
-    /// The blueprint that it takes `match`, `specific` and `checks` from, and whose place it takes.
+    /// The blueprint that it extends and replaces, and that provides its `match`, `specific` and `checks`.
     pub extends: Option<Located<String>>,
-    /// Where it comes from.
+    /// Its source.
     pub origin: Origin,
-    /// What a component must be; without any fact it is found by name only.
+    /// The facts that a component must have; without any fact, only its name selects the blueprint.
     pub matcher: Facts,
-    /// It says itself what a component must be, whatever it extends.
+    /// The blueprint has a `match` itself and does not inherit it.
     pub has_own_match: bool,
-    /// What a component may ask for.
+    /// The schema of `specific`.
     pub specific: Option<Arc<SpecificSchema>>,
-    /// Values that its expressions read by name: `locals`.
+    /// Named values for its expressions.
     pub locals: Vec<Local>,
     /// Conditions that a component must meet.
     pub checks: Vec<Check>,
-    /// What a component becomes.
+    /// The resources and outputs of a component.
     pub declarations: Arc<Declarations>,
-    /// Resources of the component that have another name now.
+    /// Resources of the component with a new name.
     pub moved: Vec<Move>,
-    /// What exists because of the principals that have access.
+    /// The resources that grant access to principals.
     pub acl: Arc<Declarations>,
-    /// How reverse provisioning is answered, where it can be.
+    /// How to answer reverse provisioning, if the blueprint supports it.
     pub reverse: Option<Reverse>,
-    /// Where it begins.
+    /// The place of its beginning.
     pub span: Span,
-    /// The variables that its expressions read, each with the field, where they name one; once somebody asks.
+    /// The variables that its expressions read, each with its first field. Computed on first use.
     read: OnceLock<BTreeSet<(String, Option<String>)>>,
 }
 
 impl Blueprint {
-    /// True when an expression reads that field of a variable, or anything of it where no field is given: what is costly
-    /// to put together is left out for all other blueprints.
+    /// True when an expression reads the field of a variable, or any part of the variable if `field` is `None`. The
+    /// compiler builds costly values only for blueprints that read them.
     pub(crate) fn reads(&self, root: &str, field: Option<&str>) -> bool {
         let read = self.read.get_or_init(|| {
             let all = self.templates().flat_map(Template::references).map(|reference| {
@@ -91,11 +90,11 @@ impl Blueprint {
         read.iter().any(|(of, name)| of == root && (field.is_none() || name.as_deref() == field))
     }
 
-    /// Everything in it that is evaluated for a component.
+    /// All templates that are evaluated for a component.
     fn templates(&self) -> impl Iterator<Item = &Template> {
-        let declared = [&self.declarations, &self.acl].into_iter().flat_map(|of| {
-            let blocks = of.resources.iter().chain(&of.data);
-            blocks.flat_map(templates).chain(of.outputs.iter().flat_map(output_templates))
+        let declared = [&self.declarations, &self.acl].into_iter().flat_map(|declarations| {
+            let blocks = declarations.resources.iter().chain(&declarations.data);
+            blocks.flat_map(templates).chain(declarations.outputs.iter().flat_map(output_templates))
         });
         declared
             .chain(self.locals.iter().map(|local| &local.value))
@@ -103,12 +102,12 @@ impl Blueprint {
     }
 }
 
-/// Where a blueprint comes from.
+/// The source of a blueprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// Its file's name, for people.
+    /// The name of its file, for display.
     pub file: String,
-    /// It is a provider's own, which a project's blueprint of the same name overrides.
+    /// The blueprint belongs to a provider. A project's blueprint of the same name overrides it.
     pub is_built_in: bool,
 }
 

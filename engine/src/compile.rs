@@ -1,6 +1,6 @@
-//! A descriptor and its blueprints become declarations: what is to be planned, component by component.
+//! Compilation of a descriptor and its blueprints into the declarations of each component.
 //!
-//! Components that were not chosen are neither validated nor matched: another operation deploys them.
+//! Components that were not chosen are neither validated nor matched with a blueprint: another operation deploys them.
 
 pub(crate) mod blueprint_origin;
 pub(crate) mod facts;
@@ -41,75 +41,75 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
-/// What compiling works with.
+/// The inputs of compilation.
 #[derive(Clone, Copy)]
 pub struct Compiler<'a> {
     /// The texts that diagnostics point into.
     pub sources: &'a Sources,
     /// Functions of expressions.
     pub functions: &'a Functions,
-    /// Where things will be made: its name and settings are in scope of checks.
+    /// The target environment. Its name and settings are in scope of checks.
     pub environment: &'a Environment,
     /// The blueprints.
     pub library: &'a Library,
-    /// What the environment says of templates.
+    /// The environment's assignment of blueprints to templates.
     pub templates: &'a Templates,
     /// Values given for variables, by name.
     pub variables: &'a BTreeMap<String, Given>,
-    /// The text of the data product as it was provisioned last, where one was sent.
+    /// The source of the data product as last provisioned, if the caller sent it.
     pub latest_enriched: Option<SourceId>,
 }
 
 /// A value given for a variable.
 #[derive(Debug, Clone)]
 pub struct Given {
-    /// What was given.
+    /// The value.
     pub value: GivenValue,
-    /// Where, for people: `--var`, a file, an environment variable.
+    /// The origin for messages: `--var`, a file, an environment variable.
     pub by: String,
 }
 
 impl Given {
-    /// A text, and where it was given.
+    /// A value given as text, and its origin.
     #[must_use]
     pub fn text(text: impl Into<String>, by: impl Into<String>) -> Self {
         Self { value: GivenValue::Text(text.into()), by: by.into() }
     }
 }
 
-/// What is given for a variable.
+/// The form of a value for a variable.
 #[derive(Debug, Clone)]
 pub enum GivenValue {
-    /// On the command line or in the environment: read by the variable's type.
+    /// From the command line or the environment. The variable's type decides how it is parsed.
     Text(String),
-    /// In a file.
+    /// From a file.
     Value(Value),
 }
 
-/// A stack ready to be planned.
+/// A stack ready for planning.
 #[derive(Debug, Clone)]
 pub struct CompiledStack {
-    /// Which.
+    /// The stack.
     pub stack: StackId,
     /// The components, in the order of the descriptor.
     pub components: Vec<CompiledComponent>,
     /// The data product: `product` in expressions.
     pub product: Value,
-    /// What was sent beside the descriptor: `request` in expressions of blueprints.
+    /// The data sent along with the descriptor: `request` in expressions of blueprints.
     pub request: Value,
     /// The values of the variables: `vars` in expressions.
     pub variables: Map,
     /// The values of the locals: `locals` in expressions.
     pub locals: Map,
-    /// What is said of objects that are recorded already, or should be.
+    /// The declared changes of recorded objects: moves, forgets, imports.
     pub transitions: CompiledTransitions,
-    /// The rule that its names follow.
+    /// The naming rule of the stack.
     pub names: NamesRule,
 }
 
 impl CompiledStack {
-    /// The address of a shared resource that a component declares, as far as its share key is known before anything is
-    /// planned.
+    /// The address of a shared resource that a component declares. `None` if its share key is known only while
+    /// planning.
     #[must_use]
     pub fn shared_address(
         &self,
@@ -138,16 +138,16 @@ impl CompiledStack {
     }
 }
 
-/// What exists because others have access to a component.
+/// The access that was granted to a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
-    /// Who has.
+    /// The principals.
     pub access: Access,
-    /// Where the resources of `acl` begin among the declared ones.
+    /// Index of the first resource of `acl` among the declared resources.
     pub begin: usize,
 }
 
-/// A component ready to be planned.
+/// A component ready for planning.
 #[derive(Debug, Clone)]
 pub struct CompiledComponent {
     /// Its key; empty for the stack's own resources.
@@ -156,11 +156,11 @@ pub struct CompiledComponent {
     pub id: Option<String>,
     /// The components that it depends on.
     pub depends_on: Vec<Dependency>,
-    /// What it consists of; nothing when it was not chosen.
+    /// Its declarations; empty when the component was not chosen.
     pub declarations: Arc<Declarations>,
-    /// What exists because of the principals that have access, as the blueprint says.
+    /// The blueprint's declarations that grant access to principals.
     pub acl: Arc<Declarations>,
-    /// Who has access, once that is known: the resources of `acl` are among the declarations then.
+    /// The granted access, once known. The resources of `acl` are then part of the declarations.
     pub granted: Option<Granted>,
     /// `component` in expressions: as written, with the schema's defaults and its key.
     pub value: Value,
@@ -168,26 +168,26 @@ pub struct CompiledComponent {
     pub locals: Option<Map>,
     /// `name version` of the blueprint that it was compiled with.
     pub blueprint: Option<String>,
-    /// Resources of it that have another name now, as the blueprint says.
+    /// Resources of it that the blueprint renamed.
     pub moved: Vec<Move>,
-    /// Where it begins.
+    /// The place of the component.
     pub span: Span,
 }
 
 impl CompiledComponent {
-    /// Whether anything lets others in.
+    /// Checks that the component can grant access.
     ///
     /// # Errors
-    /// When its blueprint has no `acl`: why nobody can be, in words.
+    /// When its blueprint has no `acl`. The error is a message.
     pub fn takes_access(&self) -> Result<(), String> {
         if !self.acl.resources.is_empty() {
             return Ok(());
         }
         let blueprint = self.blueprint.as_deref().unwrap_or("no blueprint");
-        Err(format!("nobody can be let in to `{}`: its blueprint, {blueprint}, has no `acl`", self.key))
+        Err(format!("cannot grant access to `{}`: its blueprint, {blueprint}, has no `acl`", self.key))
     }
 
-    /// Those have access: the resources of `acl` are among the others from now on, after them.
+    /// Adds the resources of `acl` for these principals after the other declarations.
     pub(crate) fn grant(&mut self, access: Access) {
         let begin = self.declarations.resources.len();
         let mut declarations = Declarations::clone(&self.declarations);
@@ -196,26 +196,26 @@ impl CompiledComponent {
         self.granted = Some(Granted { access, begin });
     }
 
-    /// What exists for who has access.
+    /// The resources that grant access.
     pub(crate) fn grants(&self) -> impl Iterator<Item = &ResourceDeclaration> {
         let begin = self.granted.as_ref().map(|granted| granted.begin);
         begin.into_iter().flat_map(|begin| self.declarations.resources.iter().skip(begin))
     }
 
-    /// True when it has lookups.
+    /// True when the component has lookups.
     pub(crate) fn looks_up(&self) -> bool {
         !self.declarations.data.is_empty()
     }
 }
 
-/// The positions of components by all names that they have: keys, and URNs where no key says the same.
+/// The positions of components by key, and by URN unless it equals another component's key.
 pub(crate) fn by_name(components: &[CompiledComponent]) -> HashMap<&str, usize> {
     let named = components.iter().enumerate();
     let ids = named.clone().rev().filter_map(|(at, component)| Some((component.id.as_deref()?, at)));
     ids.chain(named.map(|(at, component)| (component.key.as_str(), at))).collect()
 }
 
-/// The components to act on: the requested ones, else the one that the descriptor itself asks for, else (empty) all.
+/// The components to act on: the requested ones, else the target of the descriptor, else all (an empty set).
 ///
 /// # Errors
 /// When a requested component is not in the descriptor.
@@ -225,25 +225,22 @@ pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<B
     }
     let mut keys = BTreeSet::new();
     let mut diagnostics = Vec::new();
-    for wanted in requested {
-        let is_meant = |component: &&Component| component.key == *wanted || component.id.as_deref() == Some(wanted);
-        match descriptor.components.iter().find(is_meant) {
+    for name in requested {
+        let matches = |component: &&Component| component.key == *name || component.id.as_deref() == Some(name);
+        match descriptor.components.iter().find(matches) {
             Some(component) => {
                 keys.insert(component.key.clone());
             }
             None => {
                 let known = descriptor.components.iter().map(|component| component.key.as_str());
                 let listed: Vec<&str> = known.clone().filter(|key| !key.is_empty()).collect();
-                let hint = did_you_mean(wanted, known).unwrap_or_else(|| match listed.is_empty() {
+                let hint = did_you_mean(name, known).unwrap_or_else(|| match listed.is_empty() {
                     true => "this stack has no components".to_owned(),
                     false => format!("there are: {}", listed.join(", ")),
                 });
                 diagnostics.push(
-                    Diagnostic::error(
-                        "unknown_component",
-                        format!("`{}` has no component `{wanted}`", descriptor.stack),
-                    )
-                    .hint(hint),
+                    Diagnostic::error("unknown_component", format!("`{}` has no component `{name}`", descriptor.stack))
+                        .hint(hint),
                 );
             }
         }
@@ -252,9 +249,9 @@ pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<B
 }
 
 impl Compiler<'_> {
-    /// Compiles a descriptor; `chosen` are the components to act on, none for all.
+    /// Compiles a descriptor. `chosen` are the components to act on; an empty set means all.
     ///
-    /// What could be compiled is answered only when nothing is wrong.
+    /// Returns a stack only without errors.
     #[must_use]
     pub fn compile(
         &self,
@@ -274,14 +271,16 @@ impl Compiler<'_> {
         Compiler { functions: &functions, ..*self }.compile_stack(descriptor, chosen)
     }
 
-    /// The stack by the rule of earlier versions, where that gives it a share in objects that others of its domain share.
+    /// Compiles the stack under the earlier naming rule. Returns the result if only that rule makes it share objects
+    /// with other stacks of its domain.
     fn joining(
         &self,
         descriptor: &Descriptor,
         chosen: &BTreeSet<String>,
         (compiled, _): &(Option<CompiledStack>, Vec<Diagnostic>),
     ) -> Option<(Option<CompiledStack>, Vec<Diagnostic>)> {
-        let before = descriptor.former.as_ref().map(|former| &former.shared).filter(|shared| !shared.is_empty())?;
+        let former_shared =
+            descriptor.former.as_ref().map(|former| &former.shared).filter(|shared| !shared.is_empty())?;
         let addresses = |compiled: &CompiledStack| -> BTreeSet<Address> {
             let components = compiled.components.iter();
             let shared = components.flat_map(|it| it.declarations.resources.iter().map(move |resource| (it, resource)));
@@ -293,7 +292,7 @@ impl Compiler<'_> {
         let by_ascii = Descriptor { names: NamesRule::Ascii, ..descriptor.clone() };
         let (joined, diagnostics) = self.compile_by_rule(&by_ascii, chosen);
         let joined = joined?;
-        let is_joining = addresses(&joined).difference(&own).any(|address| before.contains(address));
+        let is_joining = addresses(&joined).difference(&own).any(|address| former_shared.contains(address));
         is_joining.then_some((Some(joined), diagnostics))
     }
 
@@ -359,7 +358,7 @@ impl Compiler<'_> {
         )
     }
 
-    /// What is known of a stack before anything is planned.
+    /// The values that expressions can read before planning.
     fn facts(&self, descriptor: &Descriptor, variables: &Map, diagnostics: &mut Vec<Diagnostic>) -> FactScope {
         let roots = [
             ("product", descriptor.product_facts()),
@@ -406,7 +405,7 @@ impl Compiler<'_> {
                 diagnostics.push(
                     Diagnostic::error("endless_defaults", format!("`{}`: {endless}", blueprint.name.value))
                         .at(component.span)
-                        .hint("take a `default` out of the blueprint's schema that holds itself by `$ref`"),
+                        .hint("remove a `default` of the blueprint's schema that contains itself through `$ref`"),
                 );
                 return None;
             }
@@ -448,20 +447,20 @@ impl Compiler<'_> {
             locals: locals.as_map().cloned(),
             value,
             blueprint: Some(blueprint_name(blueprint)),
-            moved: blueprint.moved.iter().map(|one| one.within(&component.key)).collect(),
+            moved: blueprint.moved.iter().map(|renamed| renamed.within(&component.key)).collect(),
             ..nothing(component)
         })
     }
 }
 
-/// What is known of a stack before any of its components is compiled.
+/// The values known before any component is compiled.
 #[derive(Clone, Copy)]
 struct Known<'a> {
     facts: &'a FactScope,
     request: &'a Value,
 }
 
-/// What a component depends on. A stack's own resources say so by what they read.
+/// The dependencies of a component. Those of the stack's own resources follow from the outputs that they read.
 fn dependencies(component: &Component, declarations: &Declarations, descriptor: &Descriptor) -> Vec<Dependency> {
     if !component.key.is_empty() {
         return component.depends_on.clone();

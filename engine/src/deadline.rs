@@ -1,4 +1,4 @@
-//! How long provider calls are waited for, and what becomes of those that break off.
+//! Time limits of provider calls, and the errors of calls that time out or panic.
 
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use terrace_provider::wrap::{in_time, within};
 use terrace_provider::{Call, ErrorKind, ProviderError};
 
-/// How long a call that outlives its time is waited for, where its effects end with it: what such calls wait for
-/// themselves (a lock, a program that was told to end) is over by then.
+/// Extra time for a call past its limit, when its effects end with the call. Such a call may wait for a lock, or for a
+/// program to stop; the time limits of these waits are shorter.
 pub(crate) const GRACE: Duration = Duration::from_secs(15);
 
-/// A call that changes something ended without its result, or did not end at all.
+/// A changing call that ended without a result, or did not end.
 pub(crate) struct Broken {
-    /// What is told of it.
+    /// The error to report.
     pub(crate) error: ProviderError,
-    /// Nobody waits for it any more, and it may go on: what can be seen now is not yet what comes of it.
+    /// The engine stopped waiting, and the call may still run: reads of the object may show a state that is not final.
     pub(crate) may_still_run: bool,
 }
 
-/// Waits for a call that changes something: one that does not answer may have happened, or may happen yet. Letting go
-/// of it does not stop it where it runs on a thread of its own; so where nothing but its end tells that it can have no
-/// effect any more, that is waited for a while longer.
+/// Waits for a call that changes something. Without an answer, the change may have happened or may still happen:
+/// dropping the future does not stop work on another thread. If only the end of the call proves that it has no more
+/// effect (`settle` is zero), the engine waits for [`GRACE`] longer.
 pub(crate) async fn changing<T>(
     call: &Call,
     settle: Duration,
@@ -30,7 +30,7 @@ pub(crate) async fn changing<T>(
     tokio::pin!(work);
     let mut answer = in_time(call.timeout, work.as_mut()).await;
     if answer.is_err() && settle.is_zero() {
-        call.progress.message(&format!("{}; it is waited for until it ends", late(call.timeout)));
+        call.progress.message(&format!("{}; waiting for it to end", late(call.timeout)));
         answer = tokio::time::timeout(GRACE, work).await;
     }
     match answer {
@@ -52,17 +52,18 @@ pub(crate) async fn reading<T>(
     }
 }
 
-/// A provider that panics takes its own call down, not those of others: what is asserted to be safe is dropped.
+/// The error of a call that panicked. Only this call fails; the panicked future is dropped, so `AssertUnwindSafe`
+/// holds.
 fn panicked(kind: ErrorKind) -> ProviderError {
-    ProviderError::new(kind, "the provider broke off in the middle of the call")
-        .solution("this is a fault of the provider: report it to its author")
+    ProviderError::new(kind, "the provider panicked during the call")
+        .solution("this is a bug of the provider: report it to its author")
 }
 
 fn late(timeout: Duration) -> String {
     format!("no answer within {} s", timeout.as_secs())
 }
 
-/// The error of a call that changes nothing and did not answer: what kept failing until then says why.
+/// The error of a reading call that timed out. It quotes the latest error before the timeout as the likely cause.
 pub(crate) fn late_after(latest: Option<&ProviderError>, timeout: Duration) -> ProviderError {
     let late = no_answer(ErrorKind::Transient, timeout);
     match latest {
@@ -74,8 +75,8 @@ pub(crate) fn late_after(latest: Option<&ProviderError>, timeout: Duration) -> P
     }
 }
 
-/// The error of a call that did not answer.
+/// The error of a call that timed out.
 pub(crate) fn no_answer(kind: ErrorKind, timeout: Duration) -> ProviderError {
     ProviderError::new(kind, late(timeout))
-        .solution("give the resource a longer `timeouts`, or look at what keeps the provider busy")
+        .solution("set longer `timeouts` of the resource, or find out what keeps the provider busy")
 }

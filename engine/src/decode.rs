@@ -1,14 +1,14 @@
-//! Reading maps whose fields are all known: stacks, blueprints, configuration.
+//! Decoding of maps with a fixed set of fields: stacks, blueprints, configuration.
 //!
-//! A [`Fields`] hands out the fields of one map, remembers which were asked for, and reports what is missing, has the
-//! wrong type or was not asked for at all. It never stops at the first mistake: the caller goes on with what it got.
+//! A [`Fields`] returns the fields of a map and remembers the requested names. It reports fields that are missing, have
+//! the wrong type or are unknown. It continues after errors, so that one run reports them all.
 
 use crate::descriptor::Located;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Span;
 use crate::yaml::{Entry, Node, slip_in_key, slip_in_value};
 
-/// The fields of one map.
+/// The fields of a map.
 #[derive(Debug)]
 pub struct Fields<'n, 'd> {
     what: &'static str,
@@ -17,12 +17,12 @@ pub struct Fields<'n, 'd> {
     asked: Vec<&'static str>,
     unsupported: &'static [&'static str],
     elsewhere: &'static [(&'static str, &'static str)],
-    /// Where mistakes are reported.
+    /// Receives the errors.
     pub diagnostics: &'d mut Vec<Diagnostic>,
 }
 
 impl<'n, 'd> Fields<'n, 'd> {
-    /// Opens a map; `what` names it in messages: `a resource`. Anything but a map is reported, and `None`.
+    /// Opens a map. `what` names it in messages, for example `a resource`. Reports any other node and returns `None`.
     pub fn open(node: &'n Node, what: &'static str, diagnostics: &'d mut Vec<Diagnostic>) -> Option<Self> {
         match node.as_map() {
             Some(entries) => {
@@ -36,29 +36,30 @@ impl<'n, 'd> Fields<'n, 'd> {
         }
     }
 
-    /// Where the map stands.
+    /// The place of the map.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// Names fields that are understood elsewhere but not here yet: they are reported as such, not as unknown.
+    /// Sets names of fields that exist elsewhere but are not supported here yet. Their error differs from an unknown
+    /// field's.
     pub fn not_supported_yet(&mut self, names: &'static [&'static str]) {
         self.unsupported = names;
     }
 
-    /// Names fields that other tools have, each with what to write instead.
+    /// Sets names of fields of other tools, each with the field to use instead.
     pub fn known_elsewhere(&mut self, fields: &'static [(&'static str, &'static str)]) {
         self.elsewhere = fields;
     }
 
-    /// The field of that name; null counts as absent.
+    /// Returns the field; null counts as absent.
     pub fn optional(&mut self, name: &'static str) -> Option<&'n Entry> {
         self.asked.push(name);
         self.entries.iter().rev().find(|entry| entry.key == name && !entry.value.is_null())
     }
 
-    /// The field of that name; it is reported when absent.
+    /// Returns the field, and reports its absence.
     pub fn required(&mut self, name: &'static str) -> Option<&'n Entry> {
         let found = self.optional(name);
         if found.is_none() {
@@ -76,19 +77,19 @@ impl<'n, 'd> Fields<'n, 'd> {
         found
     }
 
-    /// The text of that field.
+    /// The text of the field.
     pub fn text(&mut self, name: &'static str) -> Option<Located<String>> {
         let entry = self.optional(name)?;
         expect_text(entry, self.diagnostics)
     }
 
-    /// The text of that field; it is reported when absent.
+    /// The text of the field. Reports its absence.
     pub fn required_text(&mut self, name: &'static str) -> Option<Located<String>> {
         let entry = self.required(name)?;
         expect_text(entry, self.diagnostics)
     }
 
-    /// The truth value of that field; false when absent.
+    /// The truth value of the field; false if it is absent.
     pub fn is_true(&mut self, name: &'static str) -> bool {
         let Some(entry) = self.optional(name) else { return false };
         entry.value.as_bool().unwrap_or_else(|| {
@@ -98,7 +99,7 @@ impl<'n, 'd> Fields<'n, 'd> {
         })
     }
 
-    /// The items of that field; none when absent.
+    /// The items of the field; empty if it is absent.
     pub fn list(&mut self, name: &'static str) -> &'n [Node] {
         let Some(entry) = self.optional(name) else { return &[] };
         entry.value.as_list().unwrap_or_else(|| {
@@ -107,7 +108,7 @@ impl<'n, 'd> Fields<'n, 'd> {
         })
     }
 
-    /// The texts of that field; none when absent.
+    /// The texts of the field; empty if it is absent.
     pub fn texts(&mut self, name: &'static str) -> Vec<Located<String>> {
         let mut texts = Vec::new();
         for item in self.list(name) {
@@ -119,7 +120,7 @@ impl<'n, 'd> Fields<'n, 'd> {
         texts
     }
 
-    /// The entries of that field; none when absent.
+    /// The entries of the field; empty if it is absent.
     pub fn map(&mut self, name: &'static str) -> &'n [Entry] {
         let Some(entry) = self.optional(name) else { return &[] };
         entry.value.as_map().unwrap_or_else(|| {
@@ -128,7 +129,8 @@ impl<'n, 'd> Fields<'n, 'd> {
         })
     }
 
-    /// One of a few words; the first pair's value when absent.
+    /// The value of the field's word, from pairs of words and values; `None` if the field is absent or has another
+    /// word.
     pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.text(name)?;
         let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
@@ -144,17 +146,17 @@ impl<'n, 'd> Fields<'n, 'd> {
         found
     }
 
-    /// Reports every field that was not asked for.
+    /// Reports every field that was not requested.
     pub fn finish(self) {
-        // A field may be asked for twice, once for each form that it can have.
+        // A caller may request a field twice, once for each form of its value.
         let mut known: Vec<&str> = Vec::new();
         for name in &self.asked {
             if !known.contains(name) {
                 known.push(name);
             }
         }
-        let is_there = |name: &&str| self.entries.iter().any(|entry| entry.key == **name);
-        let absent: Vec<&str> = known.iter().copied().filter(|name| !is_there(name)).collect();
+        let is_present = |name: &&str| self.entries.iter().any(|entry| entry.key == **name);
+        let absent: Vec<&str> = known.iter().copied().filter(|name| !is_present(name)).collect();
         for entry in self.entries {
             let name = entry.key.as_str();
             if self.asked.contains(&name) {
@@ -176,13 +178,13 @@ impl<'n, 'd> Fields<'n, 'd> {
         }
     }
 
-    /// A place for what is missing in a map: its first key, since a whole block is no place to look at.
+    /// A place for errors about the whole map: its first key, because a whole block is hard to read.
     fn heading(&self) -> Span {
         self.entries.first().map_or(self.span, |entry| entry.key_span)
     }
 }
 
-/// The text of an entry; anything else is reported.
+/// The text of an entry. Reports any other node.
 pub fn expect_text(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Located<String>> {
     if let Some(text) = entry.value.as_text() {
         return Some(Located { value: text.to_owned(), span: entry.value.span });
@@ -195,7 +197,7 @@ pub fn expect_text(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<L
     None
 }
 
-/// "`x` is a list: expected text".
+/// The error `x is a list: expected text`.
 #[must_use]
 pub fn wrong_type(what: &str, expected: &str, node: &Node) -> Diagnostic {
     Diagnostic::error("wrong_type", format!("{what} is {}: expected {expected}", kind_in_words(node)))
@@ -203,7 +205,7 @@ pub fn wrong_type(what: &str, expected: &str, node: &Node) -> Diagnostic {
         .hint(slip_in_value(node, expected).unwrap_or_else(|| format!("write {expected} here")))
 }
 
-/// What a node is: `a list`, `text`, `empty`.
+/// The kind of a node for messages: `a list`, `text`, `empty`.
 pub(crate) fn kind_in_words(node: &Node) -> String {
     match node.kind_name() {
         "null" => "empty".to_owned(),
@@ -212,7 +214,7 @@ pub(crate) fn kind_in_words(node: &Node) -> String {
     }
 }
 
-/// "`a`, `b` or `c`".
+/// Joins names for messages: "`a`, `b` or `c`".
 #[must_use]
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();

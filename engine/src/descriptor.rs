@@ -1,8 +1,8 @@
-//! What a user describes, whatever front end it was written for: one stack, its components and what each asks for.
+//! Descriptors: a stack with its components, independent of the input format.
 //!
-//! [`read`] is the front door: it parses texts, tells by content which front end each is for, and merges the files of
-//! one stack. [`witboost`] and [`stack`] are the front ends; `declaration` reads what a stack and a blueprint have in
-//! common. Nothing here looks at a blueprint's schema, at providers or at state.
+//! [`read`] is the entry point: it parses texts, detects the format of each by its content, and merges the files of a
+//! stack. [`witboost`] and [`stack`] are the front ends; `declaration` reads the parts that stacks and blueprints
+//! share. This module knows neither blueprints' schemas nor providers nor state.
 
 mod checks;
 pub mod declaration;
@@ -35,7 +35,7 @@ pub use witboost::{MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 /// A described stack.
 #[derive(Debug, Clone)]
 pub struct Descriptor {
-    /// Which front end read it.
+    /// The front end that read it.
     pub front_end: FrontEnd,
     /// The stack's name, without the environment: `distribution.network-status.0`.
     pub stack: String,
@@ -43,29 +43,29 @@ pub struct Descriptor {
     pub environment: Option<Located<String>>,
     /// The data product without its components, as written. Null for a plain stack.
     pub product: Value,
-    /// Name, domain and version of the data product as its id gives them: those that are not written.
+    /// The name, domain and version of the data product that derive from its id because the descriptor omits them.
     pub derived: Map,
     /// The components, in the order written. The stack's own resources are the component with the empty key.
     pub components: Vec<Component>,
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
     pub target: Option<String>,
-    /// The component of this product that it asks to act on and does not list, which is an error. Where that component is to
-    /// go, what is recorded of it may be enough.
+    /// The target component, if it belongs to this product but is not listed. That is an error, except that the state
+    /// may suffice to remove the component.
     pub unlisted: Option<Unlisted>,
     /// The declared variables.
     pub variables: Vec<Variable>,
-    /// Values computed once from the variables, under names of their own.
+    /// Named values that are computed once from the variables.
     pub locals: Vec<Local>,
-    /// What it says of objects that are recorded already, or should be.
+    /// The declared changes of recorded objects.
     pub transitions: Transitions,
-    /// The rule that its names follow.
+    /// The naming rule of the stack.
     pub names: NamesRule,
-    /// Its names by [`NamesRule::Ascii`], which a state may have; nothing once they were taken.
+    /// Its names by [`NamesRule::Ascii`], which a state may use; `None` once they were applied.
     pub former: Option<Box<FormerNames>>,
 }
 
 impl Descriptor {
-    /// The data product with the fields that its id gives: `product` in expressions.
+    /// The data product with the fields derived from its id: `product` in expressions.
     #[must_use]
     pub fn product_facts(&self) -> Value {
         let mut product = self.product.clone();
@@ -76,7 +76,7 @@ impl Descriptor {
     }
 }
 
-/// A component that is named and not listed.
+/// A component that the descriptor names as target but does not list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlisted {
     /// Its id.
@@ -85,7 +85,7 @@ pub struct Unlisted {
     pub key: String,
 }
 
-/// Which front end read a descriptor.
+/// The front end of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrontEnd {
     /// A Witboost data product.
@@ -94,7 +94,7 @@ pub enum FrontEnd {
     Stack,
 }
 
-/// A value and where it stands.
+/// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
     /// The value.
@@ -103,18 +103,18 @@ pub struct Located<T> {
     pub span: Span,
 }
 
-/// One deployable part of a stack.
+/// A deployable part of a stack.
 #[derive(Debug, Clone)]
 pub struct Component {
     /// The key: the part of its URN after the data product's, `parent/child` for nested ones, or its name in a stack.
     pub key: String,
-    /// The URN, where there is one.
+    /// The URN, if there is one.
     pub id: Option<String>,
     /// The components that it depends on.
     pub depends_on: Vec<Dependency>,
-    /// What it consists of.
+    /// The content.
     pub body: Body,
-    /// Where it begins.
+    /// The place of its beginning.
     pub span: Span,
 }
 
@@ -123,33 +123,33 @@ pub struct Component {
 pub struct Dependency {
     /// As written.
     pub text: String,
-    /// The key of a component of the same descriptor; `None` when it lies outside.
+    /// The key of a component of the same descriptor; `None` for a component outside.
     pub key: Option<String>,
-    /// Where it stands.
+    /// The place.
     pub span: Span,
 }
 
-/// What a component consists of.
+/// The content of a component.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// A blueprint says.
+    /// A blueprint defines the resources.
     Blueprint(Box<BlueprintUse>),
-    /// It says itself.
+    /// The component defines the resources itself.
     Resources(Arc<Declarations>),
 }
 
 /// A component that a blueprint compiles.
 #[derive(Debug, Clone)]
 pub struct BlueprintUse {
-    /// The blueprint by name, in a stack; otherwise it is matched by the facts.
+    /// The name of the blueprint, in a stack; otherwise the facts select it.
     pub name: Option<Located<String>>,
-    /// What blueprints match on.
+    /// The facts that blueprints match.
     pub facts: Facts,
-    /// The whole component as written: `component` in expressions, `specific` is validated against the schema.
+    /// The whole component as written. Expressions read it as `component`, and the schema validates `specific`.
     pub node: Arc<Node>,
 }
 
-/// What blueprints match on.
+/// The fields of a component that select its blueprint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `useCaseTemplateId`.
@@ -167,7 +167,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts, each read by the name of its field.
+    /// Reads the facts with a function that takes the name of a field.
     pub(crate) fn read(mut fact: impl FnMut(&'static str) -> Option<String>) -> Self {
         Self {
             use_case_template_id: fact("useCaseTemplateId"),
@@ -183,100 +183,100 @@ impl Facts {
 /// Resources and outputs as declared by a stack's component or by a blueprint.
 #[derive(Debug, Clone, Default)]
 pub struct Declarations {
-    /// The checks of a stack itself: they warn. None for components and blueprints.
+    /// The checks of a stack itself, which cause warnings. Empty for components and blueprints.
     pub checks: Vec<Check>,
     /// The resources, in the order written.
     pub resources: Vec<ResourceDeclaration>,
-    /// The lookups, in the order written: declared like resources, of which they have type, name, provider,
-    /// configuration and what they come after.
+    /// The lookups, in the order written. They use these fields of a resource: type, name, provider, configuration and
+    /// dependencies.
     pub data: Vec<ResourceDeclaration>,
     /// The outputs, in the order written.
     pub outputs: Vec<OutputDeclaration>,
 }
 
-/// One declared resource, or one for each item.
+/// A declared resource, possibly with an instance for each item.
 #[derive(Debug, Clone)]
 pub struct ResourceDeclaration {
     /// The resource type.
     pub ty: Located<String>,
     /// The name, unique in its component.
     pub name: Located<String>,
-    /// One instance for each item of this.
+    /// The items; each makes one instance.
     pub for_each: Option<Template>,
-    /// The key of an instance, where items do not say it themselves.
+    /// The key of an instance, if the items do not contain it.
     pub key: Option<Template>,
-    /// False: as if it were not there.
+    /// The condition; if it is false, the resource does not exist.
     pub when: Option<Template>,
     /// The configured attributes: a literal map or a map template.
     pub config: Template,
     /// Names of resources of the same component.
     pub depends_on: Vec<Located<String>>,
-    /// The configured provider instance, when not the type's default one.
+    /// The configured provider instance, if it differs from the type's default.
     pub provider: Option<Template>,
     /// The share key of a shared resource.
     pub shared: Option<Template>,
-    /// Whether an object that exists is taken over.
+    /// Whether the engine adopts an existing object.
     pub adopt: Adopt,
-    /// How changes behave, and how long calls may take.
+    /// The lifecycle settings and timeouts.
     pub lifecycle: Lifecycle,
-    /// What may differ from what is configured.
+    /// The attributes that may differ from the configuration.
     pub ignore_changes: Vec<Located<Path>>,
-    /// What replaces the object when it changes.
+    /// The resources and attributes whose change replaces the object.
     pub replace_triggered_by: Vec<Trigger>,
     /// Conditions before and after its step.
     pub checks: Vec<Check>,
-    /// Where it begins.
+    /// The place of its beginning.
     pub span: Span,
 }
 
-/// A condition, and what to say when it is not met.
+/// A condition with the message for its failure.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// When it is decided, at the latest.
+    /// The latest time at which it is evaluated.
     pub when: CheckTime,
     /// The condition.
     pub assert: Arc<Template>,
-    /// What to say when it is not met.
+    /// The message.
     pub error: String,
 }
 
-/// When a check of a resource is decided, at the latest.
+/// The latest time at which a check of a resource is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckTime {
     /// Before its step.
     Pre,
-    /// After its step: it may look at the object as `self`.
+    /// After its step. The check may read the object as `self`.
     Post,
 }
 
-/// What replaces an object when it changes: a resource of the same component, or a path into one.
+/// A trigger of replacement: a resource of the same component, or a path into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
     /// The resource's name.
     pub name: String,
-    /// What of it: of a `forEach` the first step is an instance. Empty for all of it.
+    /// The path, which starts with the instance for a `forEach`. Empty for the whole resource.
     pub path: Path,
     /// As written.
     pub text: String,
-    /// Where it stands.
+    /// The place.
     pub span: Span,
 }
 
-/// Whether an object that exists already is taken over instead of created.
+/// Whether the engine adopts an existing object instead of creating one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Adopt {
-    /// It is an error.
+    /// An existing object is an error.
     #[default]
     Never,
-    /// Always.
+    /// Any existing object is adopted.
     IfExists,
-    /// When its name follows our rule: the blueprint's author vouches for that.
+    /// An object is adopted if its name follows terrace's rule. The author of the blueprint vouches for that.
     IfOurs,
 }
 
-/// How changes of a resource behave.
+/// The lifecycle settings of a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Lifecycle {
@@ -284,18 +284,18 @@ pub struct Lifecycle {
     pub create_before_destroy: bool,
     /// A plan that would delete the object is an error.
     pub prevent_destroy: bool,
-    /// What becomes of a shared object when its last owner goes.
+    /// The action on a shared object when its last owner releases it.
     pub on_last_release: OnLastRelease,
-    /// What may differ from what is configured.
+    /// The attributes that may differ from the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore_changes: Vec<Path>,
-    /// How long calls may take, where not as the type says.
+    /// The timeouts that differ from the type's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Box<TimeoutOverrides>>,
 }
 
 impl Lifecycle {
-    /// How long calls of a resource of that type may take.
+    /// The timeouts of calls for a resource of that type.
     #[must_use]
     pub fn timeouts(&self, ty: &ResourceType) -> Timeouts {
         let TimeoutOverrides { create, update, delete, read } = self.timeouts.as_deref().copied().unwrap_or_default();
@@ -308,49 +308,49 @@ impl Lifecycle {
     }
 }
 
-/// What becomes of a shared object when its last owner goes.
+/// The action on a shared object when its last owner releases it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnLastRelease {
-    /// It stays.
+    /// The object stays.
     #[default]
     Retain,
-    /// It is deleted.
+    /// The engine deletes the object.
     Delete,
 }
 
-/// How long calls may take, where not as the type says.
+/// The timeouts that differ from the type's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct TimeoutOverrides {
-    /// For creating.
+    /// Timeout of `create`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub create: Option<Duration>,
-    /// For updating.
+    /// Timeout of `update`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<Duration>,
-    /// For deleting.
+    /// Timeout of `delete`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete: Option<Duration>,
-    /// For reading.
+    /// Timeout of `read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Duration>,
 }
 
-/// One declared output.
+/// A declared output.
 #[derive(Debug, Clone)]
 pub struct OutputDeclaration {
     /// The name.
     pub name: Located<String>,
     /// The value.
     pub value: Template,
-    /// It may expose a sensitive value.
+    /// The output may expose a sensitive value.
     pub is_sensitive: bool,
-    /// Who sees it: public ones are shown to consumers.
+    /// Consumers see the output.
     pub is_public: bool,
-    /// A label for people.
+    /// A label for display.
     pub label: Option<Template>,
-    /// How a console shows it: `string`, `dashboard` …
+    /// How a console displays it: `string`, `dashboard` …
     pub display: Option<String>,
 }
 
@@ -361,9 +361,9 @@ pub struct Variable {
     pub name: Located<String>,
     /// The type.
     pub ty: VariableType,
-    /// Taken when nothing is given; a variable without is required.
+    /// The value if none is given; a variable without a default is required.
     pub default: Option<Value>,
-    /// Redacted everywhere.
+    /// The value is redacted everywhere.
     pub is_sensitive: bool,
     /// Conditions that the value must meet.
     pub validation: Vec<Validation>,
@@ -380,7 +380,7 @@ pub enum VariableType {
     Float,
     /// True or false.
     Bool,
-    /// Whatever fits the JSON Schema.
+    /// Any value that is valid under the JSON Schema.
     Schema(serde_json::Value),
     /// Anything.
     Any,
@@ -391,7 +391,7 @@ pub enum VariableType {
 pub struct Local {
     /// The name.
     pub name: Located<String>,
-    /// The value; may read variables and other locals.
+    /// The value, which may read variables and other locals.
     pub value: Template,
 }
 
@@ -400,7 +400,7 @@ pub struct Local {
 pub struct Validation {
     /// The condition.
     pub assert: Template,
-    /// What to say when it is false.
+    /// The message for its failure.
     pub error: String,
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with what a person wrote: plain values, rendered by whoever shows them.
+//! Errors, warnings and notes about a user's text. They are plain values; callers render them.
 
 use crate::source::{Place, SourceId, Sources, Span};
 use std::collections::HashSet;
@@ -6,42 +6,42 @@ use terrace_provider::Path;
 pub use terrace_provider::Severity;
 use terrace_provider::names;
 
-/// One thing to tell the author of a descriptor, blueprint or configuration.
+/// A message to the author of a descriptor, blueprint or configuration.
 ///
 /// Messages begin in lower case, end without a period and put literals in backticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Error, warning or note.
     pub severity: Severity,
-    /// A stable word for tools: `unknown_field`, `reference_cycle`.
+    /// A stable code for tools: `unknown_field`, `reference_cycle`.
     pub code: &'static str,
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// Where, the main place first, each with a few words of its own (may be empty).
+    /// The places, the main one first, each with a short text (may be empty).
     pub labels: Vec<Label>,
-    /// What to do.
+    /// The remedy.
     pub hint: Option<String>,
-    /// The resource it is about, when it is about one.
+    /// The address of the affected resource, if any.
     pub address: Option<String>,
-    /// The attribute of that resource, or the part of one, where it is about that.
+    /// The path of the affected attribute, if any.
     pub path: Option<Path>,
 }
 
-/// A place and what is to be said of it.
+/// A place with a short text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// The place, in a text that is at hand or known by name only.
+    /// The place.
     pub at: Location,
-    /// A few words; may be empty.
+    /// A short text; may be empty.
     pub text: String,
 }
 
 /// A place in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// In a text that is at hand.
+    /// In a loaded text.
     Span(Span),
-    /// In a text that is not: an expression of a saved plan.
+    /// In a text that is not loaded: an expression of a saved plan.
     Place(Place),
 }
 
@@ -78,48 +78,48 @@ impl Diagnostic {
         self.at_with(span, "")
     }
 
-    /// Adds a place with a few words.
+    /// Adds a place with a short text.
     #[must_use]
     pub fn at_with(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { at: Location::Span(span), text: text.into() });
         self
     }
 
-    /// Adds a place in a text that is not at hand.
+    /// Adds a place in a text that is not loaded.
     #[must_use]
     pub fn at_place(self, place: Place) -> Self {
         self.at_place_with(place, "")
     }
 
-    /// Adds a place in a text that is not at hand, with a few words.
+    /// Adds a place in a text that is not loaded, with a short text.
     #[must_use]
     pub fn at_place_with(mut self, place: Place, text: impl Into<String>) -> Self {
         self.labels.push(Label { at: Location::Place(place), text: text.into() });
         self
     }
 
-    /// Adds what to do.
+    /// Sets the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds a hint when there is one.
+    /// Sets the hint if there is one.
     #[must_use]
     pub fn maybe_hint(mut self, hint: Option<String>) -> Self {
         self.hint = hint.or(self.hint);
         self
     }
 
-    /// Says which resource it is about.
+    /// Sets the affected resource.
     #[must_use]
     pub fn about(mut self, address: impl std::fmt::Display) -> Self {
         self.address = Some(address.to_string());
         self
     }
 
-    /// Says which attribute it is about, where it is about one.
+    /// Sets the affected attribute.
     #[must_use]
     pub fn on(mut self, path: Option<Path>) -> Self {
         self.path = path;
@@ -132,7 +132,7 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    /// The text that the main place is in, where it is at hand.
+    /// The source of the main place, if its text is loaded.
     #[must_use]
     pub fn source(&self) -> Option<SourceId> {
         match &self.labels.first()?.at {
@@ -141,7 +141,7 @@ impl Diagnostic {
         }
     }
 
-    /// The main place, for people.
+    /// The main place, for display.
     #[must_use]
     pub fn place(&self, sources: &Sources) -> Option<Place> {
         match &self.labels.first()?.at {
@@ -151,16 +151,16 @@ impl Diagnostic {
     }
 }
 
-/// "did you mean `…`?" for the closest of the given names, when one is close.
+/// The hint "did you mean `…`?" with the closest known name, if there is a close one.
 #[must_use]
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     closest(name, known).map(|best| format!("did you mean `{best}`?"))
 }
 
-/// How many names a hint lists.
+/// Maximum number of names in a hint.
 const LISTED: usize = 8;
 
-/// `a, b, c`: the first of the names, and how many more there are.
+/// Joins the first names for a hint, `a, b, c`, with the number of the rest.
 #[must_use]
 pub fn first_of(names: &[&str]) -> String {
     let first = names.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
@@ -170,13 +170,14 @@ pub fn first_of(names: &[&str]) -> String {
     }
 }
 
-/// The closest of the given names, when one is close enough to be a slip.
+/// The closest known name, if it is close enough to be a typing error.
 #[must_use]
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names::closest(name, known)
 }
 
-/// Leaves one of each: instances of one declaration repeat its mistakes, and what looks at it twice finds them twice.
+/// Removes repeated diagnostics. Instances of a declaration repeat its errors, and several checks may find the same
+/// error.
 pub fn remove_repeated(diagnostics: &mut Vec<Diagnostic>) {
     let mut seen = HashSet::new();
     diagnostics.retain(|diagnostic| {

@@ -1,20 +1,19 @@
-//! Before and after, attribute by attribute.
+//! Differences between attributes before and after a change.
 
 use terrace_provider::{Attributes, Path, ResourceType, Value};
 
 /// A difference at one path; an absent side is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Where.
+    /// The path.
     pub path: Path,
-    /// What was.
+    /// The old value.
     pub before: Option<Value>,
-    /// What is to be.
+    /// The new value.
     pub after: Option<Value>,
 }
 
-/// The differences between two sets of attributes, as deep as they go: into maps, and into lists whose items are
-/// named or whose length stays.
+/// Returns the differences between two sets of attributes. It descends into maps, and into lists of equal length.
 #[must_use]
 pub fn differences(before: &Attributes, after: &Attributes) -> Vec<Difference> {
     let mut found = Vec::new();
@@ -22,15 +21,15 @@ pub fn differences(before: &Attributes, after: &Attributes) -> Vec<Difference> {
     found
 }
 
-/// The attributes that differ, by name.
+/// The names of attributes that differ.
 #[must_use]
 pub fn changed_attributes(before: &Attributes, after: &Attributes) -> Vec<Path> {
     let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
     names.filter(|name| !is_same(before.get(*name), after.get(*name))).map(|name| Path::attribute(name)).collect()
 }
 
-/// The attributes that differ between what is recorded and what is planned. Write-only ones are never recorded: their
-/// change is told by detectors.
+/// The attributes that differ between row and plan. Write-only attributes are skipped: the state never contains them,
+/// and detectors find their changes.
 #[must_use]
 pub fn changed_from_recorded(ty: &ResourceType, recorded: &Attributes, planned: &Attributes) -> Vec<Path> {
     let is_write_only = |path: &Path| {
@@ -39,13 +38,13 @@ pub fn changed_from_recorded(ty: &ResourceType, recorded: &Attributes, planned: 
     changed_attributes(recorded, planned).into_iter().filter(|path| !is_write_only(path)).collect()
 }
 
-/// True when both have the same attributes, whatever of them is sensitive.
+/// True when both have the same attributes, regardless of sensitivity.
 #[must_use]
 pub fn are_same(before: &Attributes, after: &Attributes) -> bool {
     changed_attributes(before, after).is_empty()
 }
 
-/// True when nothing changes; null counts as absent.
+/// True when both values are the same. Null counts as absent.
 pub(crate) fn is_same(before: Option<&Value>, after: Option<&Value>) -> bool {
     match (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null())) {
         (Some(before), Some(after)) => before.is_same_as(after),
@@ -90,13 +89,15 @@ mod tests {
     #[track_caller]
     fn check(before: serde_json::Value, after: serde_json::Value, expected: &[&str]) {
         let found = differences(&attributes(before), &attributes(after));
-        let found: Vec<String> =
-            found.iter().map(|it| format!("{}: {:?} -> {:?}", it.path, it.before, it.after)).collect();
+        let found: Vec<String> = found
+            .iter()
+            .map(|difference| format!("{}: {:?} -> {:?}", difference.path, difference.before, difference.after))
+            .collect();
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn differences_are_as_deep_as_they_go() {
+    fn differences_descend_into_maps_and_lists() {
         check(
             serde_json::json!({"a": {"b": 1, "c": 2}, "l": [1, 2]}),
             serde_json::json!({"a": {"b": 1, "c": 3}, "l": [1, 4], "n": "x"}),
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_another_length_differ_as_a_whole() {
+    fn lists_of_unequal_length_differ_as_a_whole() {
         check(serde_json::json!({"l": [1]}), serde_json::json!({"l": []}), &["l: Some([1]) -> Some([])"]);
     }
 

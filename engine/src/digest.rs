@@ -1,11 +1,11 @@
-//! The digest that texts, settings and plans are told apart by.
+//! SHA-256 digests that identify texts, settings and plans.
 
 use base16ct::lower::encode_string;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufWriter, Write};
 
-/// How long a digest is.
+/// Length of a digest in hexadecimal digits.
 pub const DIGEST_DIGITS: usize = 64;
 
 /// SHA-256 of bytes, as 64 lower-case hexadecimal digits.
@@ -14,10 +14,10 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     encode_string(&Sha256::digest(bytes))
 }
 
-/// SHA-256 of a value as JSON, which is never in memory as a whole.
+/// SHA-256 of a value as JSON. The JSON is hashed in a stream, so it is never in memory as a whole.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// When the value cannot be serialised as JSON.
 pub fn sha256_of_json(value: &impl Serialize) -> serde_json::Result<String> {
     let mut text = BufWriter::new(Hashing::default());
     serde_json::to_writer(&mut text, value)?;
@@ -25,7 +25,7 @@ pub fn sha256_of_json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(hash.finish())
 }
 
-/// A digest of what comes piece by piece.
+/// A digest that is computed piece by piece.
 #[derive(Debug, Default)]
 pub struct Hashing(Sha256);
 
@@ -35,7 +35,7 @@ impl Hashing {
         self.0.update(bytes);
     }
 
-    /// The digest of all pieces as if they were one, as of [`sha256`].
+    /// The digest of all pieces joined, equal to [`sha256`] of the joined bytes.
     #[must_use]
     pub fn finish(self) -> String {
         encode_string(&self.0.finalize())
@@ -56,13 +56,13 @@ impl Write for Hashing {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_digest_is_that_of_the_standard() {
+    fn sha256_matches_standard_example() {
         // FIPS 180-4, the example of "abc".
         assert_eq!(super::sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]
-    fn a_value_has_the_digest_of_its_text() {
+    fn json_digest_equals_digest_of_its_text() {
         let value = vec!["abc"; 10_000];
         let text = serde_json::to_string(&value).unwrap();
         assert_eq!(super::sha256_of_json(&value).unwrap(), super::sha256(text));

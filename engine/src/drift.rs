@@ -1,8 +1,8 @@
-//! What differs from the state, without any change of a descriptor. Nothing is written.
+//! Drift: remote objects that differ from their rows. Writes nothing.
 //!
-//! This is the reading half of planning on its own: rows are loaded and their objects read; what a plan would have
-//! taken in silently is told here. Rows whose last step is in doubt are left to plans and recovery: that there are some
-//! is an error, for what is recorded of them is not what was done.
+//! Drift detection is the reading half of planning: it loads rows, reads their objects and reports the differences that a plan
+//! would only take into account. Rows with a step in doubt are left to plans and recovery. They cause an error, because their
+//! values may be wrong.
 
 mod external_grants;
 
@@ -17,40 +17,40 @@ use std::collections::BTreeSet;
 use terrace_provider::wrap::silence::with_patience;
 use terrace_provider::{Path, Value};
 
-/// The error on a step that was cut off.
+/// The code of errors about interrupted steps.
 const IN_DOUBT: &str = "in_doubt";
 
-/// One resource that is not as recorded.
+/// A resource that differs from its row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DriftItem {
-    /// The stack whose row it is; the pseudo-stack of shared resources for a shared one.
+    /// The stack of the row; the pseudo-stack for a shared resource.
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// Which of its objects, when it is one that another took the place of.
+    /// The deposed key, if it is a deposed object.
     pub deposed: Option<String>,
-    /// What happened to it.
+    /// The kind of drift.
     pub kind: DriftKind,
-    /// What differs; empty when the object is gone.
+    /// The differences; empty if the object is gone.
     pub attributes: Vec<DriftedAttribute>,
 }
 
-/// What happened to an object behind terrace's back.
+/// The kind of a remote change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DriftKind {
-    /// Attributes of it were changed.
+    /// Its attributes changed.
     Changed,
     /// It was deleted.
     Deleted,
-    /// It was deleted, and another one was made in its place.
+    /// It was deleted and created again.
     Recreated,
-    /// Others let somebody in whom nothing recorded lets in: the attributes are `principal` and `privilege`.
+    /// An external grant exists: the attributes are `principal` and `privilege`.
     Foreign,
 }
 
 impl DriftItem {
-    /// Who was let in by others, and to do what: `foreign: User:ada READ`.
+    /// The external grant in words: `foreign: User:ada READ`.
     #[must_use]
     pub fn foreign(&self) -> Option<String> {
         let observed = |name: &str| {
@@ -62,19 +62,19 @@ impl DriftItem {
     }
 }
 
-/// A difference between what is recorded and what was found; an absent side is `None`.
+/// A difference between the row and the object; an absent side is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DriftedAttribute {
-    /// Where.
+    /// The path of the attribute.
     pub path: Path,
-    /// What is recorded.
+    /// The value in the row.
     pub recorded: Option<Value>,
-    /// What was found.
+    /// The value of the object.
     pub observed: Option<Value>,
 }
 
 impl DriftKind {
-    /// The word in every form of output.
+    /// The word in all output formats.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -86,12 +86,12 @@ impl DriftKind {
     }
 }
 
-/// Reads the objects that a stack's rows (and the shared rows that it owns) stand for, and tells what differs.
+/// Reads the objects of a stack's rows and of the shared rows that it owns, and returns the differences.
 ///
-/// The planner's own choice about refreshing is of no account: drift cannot be told without.
+/// Ignores the planner's `refresh` option, because drift needs the objects.
 ///
 /// # Errors
-/// When the store cannot be read or what it holds cannot be opened. An object that cannot be read is a diagnostic.
+/// If the store cannot be read or a value cannot be decrypted. An object that cannot be read is a diagnostic.
 pub async fn detect(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -100,15 +100,15 @@ pub async fn detect(
     Detector::of(planner).detect(stack, selection).await
 }
 
-/// Tells what differs of several stacks.
+/// Detects drift of several stacks.
 pub struct Detector<'p> {
     planner: &'p Planner<'p>,
-    /// Who is let in by terrace: what all stacks record, read once.
+    /// The managed grants of the environment, read once.
     known: Known,
 }
 
 impl<'p> Detector<'p> {
-    /// Whoever looks with that planner.
+    /// Creates a detector with the settings of a planner.
     #[must_use]
     pub fn of(planner: &'p Planner<'p>) -> Self {
         Self { planner, known: Known::default() }
@@ -148,42 +148,44 @@ async fn look(
         diagnostics.retain(|diagnostic| diagnostic.code != refresh::INTERRUPTED);
         let open = planner.store.open_intents(stack, &selection).await?;
         diagnostics.extend(open.iter().filter(|open| open.is_orphaned).map(|open| in_doubt(stack, &open.intent)));
-        let let_in = external_grants::let_in(&planner, stack, &loaded, (&accessible, known), &mut diagnostics).await?;
+        let external =
+            external_grants::let_in(&planner, stack, &loaded, (&accessible, known), &mut diagnostics).await?;
         let current = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
         let deposed = loaded.deposed.into_iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
         let rows = current.map(|(address, row)| ((address, None), row));
         let rows = rows.chain(deposed.map(|((address, key), deposed)| ((address, Some(key)), deposed.row)));
         let mut found: Vec<DriftItem> = rows.filter_map(|(key, row)| item(&planner, stack, key, row)).collect();
-        // What a resource left over comes after what it is now.
-        found.sort_by(|one, other| (&one.address, &one.deposed).cmp(&(&other.address, &other.deposed)));
+        // Deposed objects come after the current one.
+        found.sort_by(|left, right| (&left.address, &left.deposed).cmp(&(&right.address, &right.deposed)));
         items.extend(found);
-        items.extend(let_in);
+        items.extend(external);
     }
     Ok((items, diagnostics))
 }
 
-/// Why it cannot be told whether there is (more) drift; `None` when all could be looked at.
+/// Why there may be unknown drift; `None` if all objects were read.
 #[must_use]
 pub fn uncertainty(diagnostics: &[Diagnostic]) -> Option<&'static str> {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).peekable();
     errors.peek()?;
     Some(match errors.all(|error| error.code == IN_DOUBT) {
-        true => "an operation was cut off, and what became of its steps is not recorded",
-        false => "not everything could be read",
+        true => "an operation was interrupted, and the outcomes of its steps are unknown",
+        false => "some objects could not be read",
     })
 }
 
-/// What is recorded of an object whose last step was cut off says nothing about the object.
+/// The error for a row whose last step was interrupted: its values may be wrong.
 fn in_doubt(stack: &StackId, intent: &Intent) -> Diagnostic {
     let (operation, address) = (intent.operation, &intent.row.address);
     let deposed = intent.row.deposed.as_ref().map(|key| format!(" (deposed object {key})")).unwrap_or_default();
-    let message = format!("{address}{deposed} is in doubt: operation {operation} was cut off while it worked on it");
+    let message =
+        format!("{address}{deposed} is in doubt: operation {operation} was interrupted while it worked on it");
     Diagnostic::error(IN_DOUBT, message)
         .about(format!("{stack}:{address}"))
-        .hint("`terrace recover` finds out what became of it, and records that")
+        .hint("record its outcome with `terrace recover`")
 }
 
-/// The shared rows that belong to the chosen part of a stack; `None` when there are none.
+/// The shared rows of the chosen part of a stack, or `None` without any.
 async fn shared_selection(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -224,7 +226,7 @@ fn item(
             observed: difference.after,
         })
         .collect();
-    // What a provider gives an object once, and what has changed since, is not that object's any more.
+    // A changed stable attribute belongs to another object, because a provider sets it only once.
     let ty = planner.registry.resource_type(&address.ty);
     let is_another = attributes
         .iter()
@@ -238,20 +240,20 @@ fn item(
     }
     let count = item.attributes.len();
     let item = without(item, ignored)?;
-    // What the provider computes of what is ignored differs with it.
+    // Computed attributes that depend on ignored ones differ with them.
     let is_computed = |name: &str| ty.is_some_and(|(_, ty)| ty.attributes.get(name).is_some_and(|it| !it.configurable));
     let mut names = item.attributes.iter().filter_map(|attribute| attribute.path.first_key());
     (item.attributes.len() == count || !names.all(is_computed)).then_some(item)
 }
 
-/// Leaves out the attributes at or below the given paths; `None` where nothing else differs.
+/// Removes the attributes at or below the given paths; `None` if no other attribute differs.
 fn without(mut item: DriftItem, ignored: &[Path]) -> Option<DriftItem> {
     let had_any = !item.attributes.is_empty();
     item.attributes.retain(|attribute| !ignored.iter().any(|path| path.covers(&attribute.path)));
     (!had_any || !item.attributes.is_empty()).then_some(item)
 }
 
-/// Leaves out the attributes at or below the given paths, and the resources of which nothing else differs.
+/// Removes the attributes at or below the given paths, and resources without other differences.
 #[must_use]
 pub fn ignoring(items: Vec<DriftItem>, ignored: &[Path]) -> Vec<DriftItem> {
     items.into_iter().filter_map(|item| without(item, ignored)).collect()

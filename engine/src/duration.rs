@@ -1,28 +1,28 @@
-//! Durations as people write them: `30s`, `5m`, `1h30m`, `500ms`.
+//! Durations in units: `30s`, `5m`, `1h30m`, `500ms`.
 
 use std::time::Duration;
 
-/// The longest that is taken: a year. What is longer is a slip of the pen, and a clock that it is added to may not be
-/// able to show the sum.
+/// The longest accepted duration, a year. A longer one is probably a typing error, and adding it to a clock could
+/// overflow.
 pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A text that is not taken as a duration.
+/// A text that is not an accepted duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// It is not one.
+    /// The text is not a duration.
     #[error("expected numbers with their units, such as `90s`, `5m` or `1h30m`")]
     NotOne,
-    /// It is longer than [`LONGEST`].
+    /// The duration is longer than [`LONGEST`].
     #[error("expected a duration of at most a year (8760h)")]
     TooLong,
 }
 
-/// Reads a duration.
+/// Parses a duration.
 ///
 /// # Errors
-/// When the text is none, or one that is too long.
+/// When the text is not a duration, or the duration is longer than [`LONGEST`].
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
-    // The library also reads `5 minutes ago`, `PT5M` and `-5m`; only the first form is ours.
+    // jiff also reads `5 minutes ago`, `PT5M` and `-5m`; terrace accepts only units of time.
     let is_plain = text.starts_with(|first: char| first.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 'h' | 'm' | 's' | '.'));
     let signed: jiff::SignedDuration = is_plain.then(|| text.parse().ok()).flatten().ok_or(DurationError::NotOne)?;
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_than_a_year_is_refused() {
+    fn duration_longer_than_a_year_is_refused() {
         assert_eq!(parse("8760h"), Ok(LONGEST));
         for text in ["8760h1s", "9223372036854775807s", "2562047788015215h"] {
             assert_eq!(parse(text), Err(DurationError::TooLong), "{text}");

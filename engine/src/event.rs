@@ -1,102 +1,102 @@
-//! What happens while a plan is applied, for whoever shows it.
+//! Events of an apply, for the programs that display them.
 
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use std::time::Duration;
 
-/// One thing that happened.
+/// An event of an apply.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The operation begins.
+    /// The operation starts.
     Started {
-        /// The operation.
+        /// The operation's id.
         operation: uuid::Uuid,
-        /// How many steps it has.
+        /// Number of steps.
         steps: usize,
     },
-    /// Another operation holds a component; this one waits.
+    /// Another operation holds a component, and this one waits for the lease.
     WaitingForLease {
-        /// Who holds what, for people.
+        /// The components and their holders, for display.
         held: String,
-        /// How long it will wait at most.
+        /// Longest remaining wait.
         left: Duration,
     },
-    /// A step that a crash left is looked into, and again.
+    /// The engine checks a step that a crash interrupted; it may do so repeatedly.
     Recovering {
-        /// What was found so far, for people.
+        /// The findings so far, for display.
         message: String,
     },
-    /// It is known what became of a step that a crash left, and that is durable.
+    /// The outcome of an interrupted step is known and durable.
     Recovered {
-        /// What was found, for people.
+        /// The findings, for display.
         message: String,
     },
-    /// A provider is called.
+    /// The engine calls a provider.
     StepStarted {
         /// The stack.
         stack: StackId,
         /// The resource.
         address: Address,
-        /// What is done.
+        /// The action.
         action: Action,
     },
-    /// A provider is to be called once its limits allow it.
+    /// A step waits until its limits allow the provider call.
     StepWaiting {
         /// The resource, with its stack.
         address: String,
-        /// For what.
+        /// The limit that it waits for.
         message: String,
     },
-    /// A provider has something to say. The journal has it already.
+    /// A provider reports progress. The journal already has the message.
     StepProgress {
         /// The resource, with its stack.
         address: String,
-        /// What.
+        /// The message.
         message: String,
     },
-    /// A step is done and its outcome durable.
+    /// A step succeeded, and its outcome is durable.
     StepDone {
         /// The stack.
         stack: StackId,
         /// The resource.
         address: Address,
-        /// What was done.
+        /// The action.
         action: Action,
-        /// How long the call took.
+        /// Duration of the call.
         took: Duration,
     },
-    /// A step failed, and that is durable.
+    /// A step failed, and its outcome is durable.
     StepFailed {
         /// The stack.
         stack: StackId,
         /// The resource.
         address: Address,
-        /// What was to be done.
+        /// The action.
         action: Action,
-        /// Why.
+        /// The error.
         error: String,
     },
-    /// A call succeeded and its outcome is durable, and a check of what it left does not hold.
+    /// A call succeeded and its outcome is durable, but a check of the result failed.
     CheckFailed {
         /// The stack.
         stack: StackId,
         /// The resource.
         address: Address,
-        /// What was done.
+        /// The action.
         action: Action,
-        /// What the check says.
+        /// The message of the check.
         error: String,
     },
-    /// The user asked to stop: what runs is waited for.
+    /// The user asked to stop, and the engine waits for running calls.
     Stopping {
-        /// How many calls still run.
+        /// Number of calls that still run.
         running: usize,
     },
 }
 
-/// Takes events.
+/// A receiver of events.
 pub trait Events: Send + Sync {
-    /// Takes one. Called from the engine's tasks, and nothing is written while it runs: it must not block for long.
+    /// Receives an event. It must not block for long: the engine's tasks call it, and record nothing until it returns.
     fn take(&self, event: Event);
 }
 

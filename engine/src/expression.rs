@@ -1,13 +1,12 @@
 //! Expressions: CEL between `${{` and `}}`, inside YAML values.
 //!
-//! A [`Template`] is a YAML value whose expressions were compiled, once. Evaluating it against a [`Scope`] gives a
-//! [`Value`] in which everything that depends on the unknown is unknown, and everything that depends on the sensitive
-//! is sensitive.
+//! A [`Template`] is a YAML value with compiled expressions. Evaluation in a [`Scope`] returns a [`Value`]. Its parts
+//! that depend on unknown values are unknown, and those that depend on sensitive values are sensitive.
 //!
-//! Read in this order: `split` (where expressions begin and end), `compile` (text to syntax tree, paths read off it),
-//! `needed` (what the tree looks at of them), `counted` (what takes the cost of it), `evaluate` (paths are read, CEL
-//! decides), `call` (one call alone needs no CEL), `bridge` (values into CEL and back), [`functions`], [`capture`] (what a
-//! saved plan keeps), `saved` (templates as JSON).
+//! Read the modules in this order: `split` (finds expressions in a text), `compile` (parses an expression and extracts
+//! its paths), `needed` (the parts of each path that the tree uses), `counted` (inserts budget checks), `evaluate`
+//! (reads paths and runs CEL), `call` (runs single calls without CEL), `bridge` (converts values to CEL and back),
+//! [`functions`], [`capture`] (values in a saved plan), `saved` (templates as JSON).
 
 mod bridge;
 mod budget;
@@ -40,64 +39,64 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use terrace_provider::Value;
 
-/// A YAML value with compiled expressions in it.
+/// A YAML value with compiled expressions.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// Where it stands.
+    /// The place of the value.
     pub span: Span,
-    /// What it is.
+    /// The kind with its content.
     pub kind: TemplateKind,
 }
 
-/// What a template is.
+/// The kinds of templates.
 #[derive(Debug, Clone)]
 pub enum TemplateKind {
-    /// No expression in it.
+    /// A value without expressions.
     Literal(Value),
-    /// One expression alone: the result keeps its type.
+    /// A single expression: the result keeps its type.
     Expression(Arc<Expression>),
-    /// Text with expressions in it: the result is text.
+    /// A text with expressions: the result is text.
     Text(Vec<TextPart>),
-    /// Items, at least one of which holds an expression.
+    /// A list with at least one expression in its items.
     List(Vec<Template>),
-    /// Entries.
+    /// A map.
     Map(Vec<TemplateEntry>),
 }
 
-/// A piece of a text.
+/// A part of a text.
 #[derive(Debug, Clone)]
 pub enum TextPart {
-    /// As it stands.
+    /// Plain text.
     Literal(String),
-    /// To be evaluated.
+    /// An expression, inserted as text.
     Expression(Arc<Expression>),
 }
 
-/// An entry of a map; keys hold no expressions.
+/// An entry of a map; keys contain no expressions.
 #[derive(Debug, Clone)]
 pub struct TemplateEntry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub key_span: Span,
     /// The value.
     pub value: Template,
 }
 
-/// One compiled expression.
+/// A compiled expression.
 #[derive(Debug)]
 pub struct Expression {
     /// The text between `${{` and `}}`, trimmed.
     pub text: String,
-    /// Where it stands, when its text is at hand.
+    /// Its place, if its text is loaded.
     pub span: Span,
-    /// Where it stands, for people.
+    /// Its place, for display.
     pub place: Option<Place>,
-    /// The paths it reads, as far as they can be told from its text; paths within `[…]` stand here on their own, too.
+    /// The paths that it reads, as far as its text shows. Paths within `[…]` are listed separately, too.
     pub references: Vec<Reference>,
-    /// How it is evaluated.
+    /// The compiled form.
     program: compile::Program,
-    /// True for an expression of a saved plan: its span points into no text, its place still speaks to people.
+    /// True for an expression of a saved plan: its span refers to no loaded text; its place is still valid.
     is_saved: bool,
 }
 
@@ -113,7 +112,7 @@ pub struct Reference {
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReferenceStep {
-    /// `.name` or `["name"]`.
+    /// A key: `.name` or `["name"]`.
     Key(String),
     /// `[3]`.
     Index(i64),
@@ -121,48 +120,48 @@ pub enum ReferenceStep {
     Path(Box<Reference>),
 }
 
-/// Where expressions find their variables.
+/// A source of variables for expressions.
 pub trait Scope: Sync {
-    /// The value at a path; steps that are paths themselves were replaced by what they say.
+    /// Returns the value at a path. Steps that are paths themselves were replaced by their values.
     ///
     /// # Errors
-    /// When the path leads nowhere; the message says what is there instead.
+    /// When the path does not exist; the message names what exists instead.
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing>;
 }
 
-/// A path leads nowhere.
+/// Error for a path that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// What is missing: "`resources` has no `tabel`".
+    /// The error: "`resources` has no `tabel`".
     pub message: String,
-    /// What to do: "did you mean `table`?".
+    /// The remedy: "did you mean `table`?".
     pub hint: Option<String>,
-    /// How many steps led somewhere: an optional read (`a.?b`) of what comes after them has no value. `None` where the
-    /// path is wrong itself, which nothing makes up for.
+    /// The number of steps that exist. An optional read (`a.?b`) of later steps has no value. `None` if the path itself
+    /// is invalid, which an optional read does not excuse.
     pub led: Option<usize>,
-    /// True when what lacks it is sensitive: that it is not there is as secret.
+    /// True when a sensitive value lacks the path: its absence is as secret as the value.
     pub is_sensitive: bool,
 }
 
 impl Missing {
-    /// A path that is wrong itself.
+    /// The error of an invalid path.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, led: None, is_sensitive: false }
     }
 
-    /// What to do.
+    /// Sets the hint.
     #[must_use]
     pub fn hint(self, hint: impl Into<Option<String>>) -> Self {
         Self { hint: hint.into(), ..self }
     }
 
-    /// The path is right, and led that many steps far.
+    /// Marks the path as valid, with that many steps that exist.
     #[must_use]
     pub fn led(self, steps: usize) -> Self {
         Self { led: Some(steps), ..self }
     }
 
-    /// The path had that many more steps before those that it was found on.
+    /// Adds the number of steps that precede the path.
     #[must_use]
     pub fn after(self, steps: usize) -> Self {
         Self { led: self.led.map(|led| led + steps), ..self }

@@ -1,7 +1,7 @@
-//! The graph of declared resources: in which order they are planned, and why there is none when there is none.
+//! The graph of declared resources: their order in a plan, or the cycle that prevents an order.
 //!
-//! Nodes are declarations, not instances: a `forEach` of 100,000 is one node. Components that others depend on stand
-//! as two nodes, their beginning and their end, so that the number of edges grows with what is written.
+//! Nodes are declarations, not instances: a `forEach` of 100,000 is one node. Each component has two more nodes, its
+//! beginning and its end, so that the number of edges grows linearly with the descriptor.
 
 pub(crate) mod loops;
 
@@ -19,12 +19,12 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
-/// A declaration: the component's and its own position.
+/// A declaration, as the position of its component and its position within the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Block {
-    /// Which component.
+    /// Position of the component.
     pub component: usize,
-    /// Which of its resources.
+    /// Position of the resource in the component.
     pub resource: usize,
 }
 
@@ -36,32 +36,32 @@ enum Node {
     End(usize),
 }
 
-/// One stop of the walk that plans.
+/// One stop of the planner's walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visit {
-    /// A declaration.
+    /// A declared resource.
     Block(Block),
-    /// A lookup: as late as what reads it allows, for it may look at what the others make.
+    /// A lookup. It is as late as its readers allow, because other resources may create the object that it reads.
     Lookup(Block),
-    /// All declarations of this component were visited.
+    /// The end of a component: all its declarations were visited.
     End(usize),
 }
 
-/// The order in which declarations are planned.
+/// Returns the order in which the planner visits declarations.
 ///
 /// # Errors
-/// References to nothing, and cycles: each loop is printed with the place of each of its edges.
+/// Unknown references, and cycles with the place of each edge.
 pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnostic>> {
     order_with(components, &BTreeSet::new())
 }
 
-/// The same with lookups that come after what they look at: each declaration before its lookup.
+/// Returns the same order with extra edges from declarations to the lookups that read their objects.
 ///
 /// # Errors
 /// As [`order`].
 pub(crate) fn order_with(
     components: &[CompiledComponent],
-    looked_at: &BTreeSet<(Block, Block)>,
+    lookup_edges: &BTreeSet<(Block, Block)>,
 ) -> Result<Vec<Visit>, Vec<Diagnostic>> {
     let mut graph = Graph::default();
     let mut diagnostics = Vec::new();
@@ -71,29 +71,29 @@ pub(crate) fn order_with(
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
-    for (made, lookup) in looked_at {
-        let (Some(from), Some(to)) = (graph.blocks.get(made), graph.lookups.get(lookup)) else { continue };
+    for (target, lookup) in lookup_edges {
+        let (Some(from), Some(to)) = (graph.blocks.get(target), graph.lookups.get(lookup)) else { continue };
         graph.edges.add_edge(*from, *to, Span::default());
     }
     match toposort(&graph.edges, None) {
         Ok(nodes) => Ok(graph.lookups_late(nodes).into_iter().filter_map(|node| graph.visit(node)).collect()),
         Err(_) => {
-            let hint = "take one of these references away, or split a resource in two";
+            let hint = "remove one of these references, or split a resource in two";
             Err(loops::explain(&graph.edges, hint, |node| graph.describe(node, components)))
         }
     }
 }
 
-/// Which way dependencies are followed.
+/// The direction in which to follow dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Towards {
-    /// To what something comes after.
+    /// To the dependencies of a declaration.
     Dependencies,
-    /// To what comes after something.
+    /// To the dependents of a declaration.
     Dependents,
 }
 
-/// All declarations that can be reached from some, these included. References to nothing are passed over.
+/// Returns all declarations reachable from the given ones, including these. Unknown references are skipped.
 #[must_use]
 pub fn reach(components: &[CompiledComponent], from: &BTreeSet<Block>, towards: Towards) -> BTreeSet<Block> {
     if from.is_empty() {
@@ -107,7 +107,7 @@ pub fn reach(components: &[CompiledComponent], from: &BTreeSet<Block>, towards: 
     graph.reached(from.iter().filter_map(|block| graph.blocks.get(block).copied()).collect(), direction)
 }
 
-/// What comes after lookups.
+/// Dependents of lookups.
 pub(crate) struct Readers(Graph);
 
 impl Readers {
@@ -115,7 +115,7 @@ impl Readers {
         Self(Graph::of(components))
     }
 
-    /// All declarations that come after a lookup: what reads it, and what comes after that.
+    /// Returns all dependents of a lookup, direct and transitive.
     pub(crate) fn of_lookup(&self, lookup: Block) -> BTreeSet<Block> {
         self.0.reached(self.0.lookups.get(&lookup).copied().into_iter().collect(), Outgoing)
     }
@@ -131,17 +131,17 @@ struct Graph {
 }
 
 impl Graph {
-    /// The graph of declarations without what is wrong with them.
+    /// Builds the graph and drops its errors.
     fn of(components: &[CompiledComponent]) -> Self {
         let mut graph = Self::default();
-        let mut told = Vec::new();
+        let mut ignored = Vec::new();
         graph.add_components(components);
-        graph.link_components(components, &mut told);
-        graph.link_references(components, &mut told);
+        graph.link_components(components, &mut ignored);
+        graph.link_references(components, &mut ignored);
         graph
     }
 
-    /// The resources that can be reached from some nodes, these included.
+    /// Returns the resources reachable from the given nodes, including these.
     fn reached(&self, mut waiting: Vec<NodeIndex>, direction: Direction) -> BTreeSet<Block> {
         let mut reached: HashSet<NodeIndex> = HashSet::new();
         while let Some(node) = waiting.pop() {
@@ -189,8 +189,8 @@ impl Graph {
         }
     }
 
-    /// The same order but for lookups, which come when nothing else can: what they look at may be made by any of the
-    /// others, which no reference tells.
+    /// Moves lookups as late as possible: a lookup comes only when no resource is ready. Any resource may create the
+    /// object that a lookup reads, without a reference that shows it.
     fn lookups_late(&self, nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
         if self.lookups.is_empty() {
             return nodes;
@@ -244,25 +244,25 @@ impl Graph {
             let data = data.map(|(at, declaration)| (declaration, self.lookups.get(&block(position, at)).copied()));
             for (declaration, to) in blocks.chain(data).collect::<Vec<_>>() {
                 let Some(to) = to else { continue };
-                // Each name once: looking for an edge that is there already would walk all edges of what is read, and
-                // what everything reads has one for each of its readers.
-                let mut wanted: IndexMap<&str, Span> = IndexMap::new();
-                let mut want = |name: &'c str, span: Span, diagnostics: &mut Vec<Diagnostic>| {
+                // Collect each name once. Checking for an existing edge would walk all edges of the dependency, and a
+                // resource that everything reads has an edge for each reader.
+                let mut dependencies: IndexMap<&str, Span> = IndexMap::new();
+                let mut depend_on = |name: &'c str, span: Span, diagnostics: &mut Vec<Diagnostic>| {
                     if names.contains_key(name) {
-                        wanted.insert(name, span);
+                        dependencies.insert(name, span);
                     } else {
                         diagnostics.push(unknown_resource(name, span, names.keys().copied()));
                     }
                 };
                 for name in &declaration.depends_on {
-                    want(&name.value, name.span, diagnostics);
+                    depend_on(&name.value, name.span, diagnostics);
                 }
                 for trigger in &declaration.replace_triggered_by {
-                    want(&trigger.name, trigger.span, diagnostics);
+                    depend_on(&trigger.name, trigger.span, diagnostics);
                 }
                 for (reference, span) in templates(declaration).flat_map(Template::located_references) {
                     match resource_name(reference) {
-                        Some(Ok(name)) => want(name, span, diagnostics),
+                        Some(Ok(name)) => depend_on(name, span, diagnostics),
                         Some(Err(())) => diagnostics.push(whole_resources(span)),
                         None => {}
                     }
@@ -273,7 +273,7 @@ impl Graph {
                         self.edges.add_edge(*from, to, span);
                     }
                 }
-                for (name, span) in wanted {
+                for (name, span) in dependencies {
                     let from = names.get(name).map(|resource| Block { component: position, resource: *resource });
                     if let Some(from) = from.and_then(|from| self.blocks.get(&from)) {
                         self.edges.add_edge(*from, to, span);
@@ -356,7 +356,7 @@ fn block(component: usize, resource: usize) -> Block {
     Block { component, resource }
 }
 
-/// The position of the lookup that a reference reads.
+/// The position of the lookup that a reference reads. Reports unknown lookups.
 fn lookup_read(
     reference: &Reference,
     span: Span,
@@ -381,14 +381,14 @@ fn lookup_read(
     known.sort_unstable();
     let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
         0 => "this component declares no lookups: declare it under `data:`".to_owned(),
-        _ => format!("declared are: {}", first_of(&known)),
+        _ => format!("declared: {}", first_of(&known)),
     });
     let error = Diagnostic::error("unknown_lookup", format!("there is no lookup `{name}` in this component"));
     diagnostics.push(error.at(span).hint(hint));
     None
 }
 
-/// The resource that a reference reads; an error for `resources` as a whole.
+/// The resource that a reference reads, or an error for `resources` as a whole.
 fn resource_name(reference: &Reference) -> Option<Result<&str, ()>> {
     if reference.root != "resources" {
         return None;
@@ -431,8 +431,8 @@ fn check_component_reference(
         let keys: Vec<&str> =
             components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty()).collect();
         let hint = did_you_mean(wanted, keys.iter().copied()).unwrap_or_else(|| match keys.is_empty() {
-            true => "there are no components here: leave the reference out".to_owned(),
-            false => format!("the components are {}", first_of(&keys)),
+            true => "this data product has no components: remove the reference".to_owned(),
+            false => format!("components: {}", first_of(&keys)),
         });
         diagnostics.push(
             Diagnostic::error("unknown_component", format!("there is no component `{wanted}`")).at(span).hint(hint),
@@ -444,7 +444,7 @@ fn check_component_reference(
         diagnostics.push(
             Diagnostic::error(
                 "undeclared_dependency",
-                format!("component `{}` reads an output of `{}` and does not depend on it", component.key, other.key),
+                format!("component `{}` reads an output of `{}` but does not depend on it", component.key, other.key),
             )
             .at(span)
             .hint(format!("add `{}` to `dependsOn` of `{}`", other.key, component.key)),
@@ -457,7 +457,7 @@ fn unknown_resource<'a>(name: &str, span: Span, known: impl Iterator<Item = &'a 
     known.sort_unstable();
     let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
         0 => "this component declares no resources".to_owned(),
-        _ => format!("declared are: {}", first_of(&known)),
+        _ => format!("declared: {}", first_of(&known)),
     });
     Diagnostic::error("unknown_resource", format!("there is no resource `{name}` in this component"))
         .at(span)

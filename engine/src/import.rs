@@ -1,4 +1,4 @@
-//! Taking over objects that exist: what an id names, whether it is free, how it is recorded and declared.
+//! Import of existing objects: find the object of an id, check that no row has it, record it and print its declaration.
 
 use crate::address::{Address, InstanceKey, StackId};
 use crate::deadline;
@@ -15,13 +15,13 @@ use terrace_provider::{
 };
 use uuid::Uuid;
 
-/// The code of an import whose provider cannot tell of the object.
+/// The code of an import whose provider fails to find the object.
 pub(crate) const CANNOT_IMPORT: &str = "cannot_import";
 
-/// An object cannot be imported.
+/// An error of importing an object.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ImportError {
-    /// There is none of that id.
+    /// No object has this id.
     #[error("there is no `{ty}` with the id `{id}`")]
     Nothing {
         /// The resource type.
@@ -29,7 +29,7 @@ pub enum ImportError {
         /// The id.
         id: String,
     },
-    /// It is another resource already.
+    /// The state already records the object as another resource.
     #[error("`{id}` is {stack}:{address} already")]
     Recorded {
         /// The id.
@@ -39,7 +39,7 @@ pub enum ImportError {
         /// That resource.
         address: Address,
     },
-    /// The provider cannot look it up.
+    /// The provider failed to find the object.
     #[error("`{id}` cannot be looked up: {error}")]
     Provider {
         /// The id.
@@ -50,7 +50,7 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    /// The stable word for tools.
+    /// The stable code for tools.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -60,13 +60,13 @@ impl ImportError {
         }
     }
 
-    /// What to do.
+    /// The remedy.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Nothing { .. } => Some("look at the id; without the import the object would be created".to_owned()),
+            Self::Nothing { .. } => Some("check the id; to create the object, remove the import".to_owned()),
             Self::Recorded { stack, address, .. } => Some(format!(
-                "an object is one resource: `moved` gives it another address within its stack, `terrace state rm \
+                "an object has one resource: `moved` gives it another address within its stack, `terrace state rm \
                  '{stack}:{address}'` drops it"
             )),
             Self::Provider { error, .. } => error.solutions.first().cloned(),
@@ -74,10 +74,10 @@ impl ImportError {
     }
 }
 
-/// The object of an id.
+/// Reads the object of an id from the provider.
 ///
 /// # Errors
-/// When there is none, or the provider cannot tell.
+/// When there is no such object, or the provider fails.
 pub async fn look_up(session: &dyn Session, ty: &ResourceType, id: &str) -> Result<Observed, ImportError> {
     match deadline::reading(ty.timeouts.read, session.import(ty, id)).await {
         Ok(Some(observed)) => Ok(observed),
@@ -87,11 +87,11 @@ pub async fn look_up(session: &dyn Session, ty: &ResourceType, id: &str) -> Resu
     }
 }
 
-/// Remarks on the configuration of an imported object: parts that its attributes do not describe, and why its provider would
-/// refuse it.
+/// Returns remarks on the configuration of an imported object: parts that its attributes do not describe, and the error
+/// if its provider would refuse the configuration.
 ///
 /// # Errors
-/// When the provider cannot tell.
+/// When the provider fails.
 pub async fn remarks(
     session: &dyn Session,
     ty: &ResourceType,
@@ -113,16 +113,16 @@ pub async fn remarks(
         changed_write_only: &[],
     };
     if let Err(error) = deadline::reading(ty.timeouts.read, session.plan(ty, &proposed)).await {
-        remarks.push(format!("terrace does not take it as it is: {error}"));
+        remarks.push(format!("terrace does not accept its configuration: {error}"));
     }
     Ok(remarks)
 }
 
-/// The resource that an object of a provider instance is recorded as, in any stack of the environment. Imports are
-/// rare: every stack is looked at.
+/// Returns the resource that records an object of a provider instance, in any stack of the environment. It reads every
+/// stack; imports are rare.
 ///
 /// # Errors
-/// When the store cannot be read or what it holds cannot be opened.
+/// When the store cannot be read or a row cannot be opened.
 pub async fn recorded_as(
     store: &dyn StateStore,
     seal: &Seal,
@@ -146,7 +146,7 @@ pub async fn recorded_as(
     Ok(None)
 }
 
-/// The row of an object that was found, as a resource of that address.
+/// Builds the row of an imported object.
 ///
 /// # Errors
 /// When a sensitive value cannot be sealed.
@@ -177,11 +177,12 @@ pub fn row(
     )
 }
 
-/// How an object is declared, as YAML of a stack: what may be configured and is not as usual. What is sensitive is
-/// left out and said so. With an id the import stands there too; with a stack it is a whole descriptor of it.
+/// Returns the declaration of an object as YAML: all configurable attributes that differ from their defaults. Sensitive
+/// values are left out, with a comment. With an id, the import is included; with a stack, the result is a whole
+/// descriptor.
 ///
 /// # Errors
-/// When the values cannot be written as YAML.
+/// When the values cannot be serialised as YAML.
 pub fn configuration(
     ty: &ResourceType,
     address: &Address,
@@ -232,13 +233,13 @@ pub fn configuration(
     let mut text = serde_saphyr::to_string(&OtherFormat(&document.into())).map_err(|error| error.to_string())?;
     for name in secrets {
         text.push_str(&format!(
-            "# `{name}` is sensitive and not shown: give it by a variable with `sensitive: true`\n"
+            "# `{name}` is sensitive and not shown: set it with a variable that has `sensitive: true`\n"
         ));
     }
     Ok(text)
 }
 
-/// A value in which no text is read as an expression.
+/// Escapes texts so that they are not read as expressions.
 fn escaped(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value as Json;
     match value {

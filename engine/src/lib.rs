@@ -1,7 +1,7 @@
-//! The engine: descriptors compile into a resource graph, which is diffed against recorded state into a plan, which is
-//! applied.
+//! The engine: compiles descriptors into a resource graph, compares the graph with the state, and applies the resulting
+//! plan.
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings anywhere: a bad index only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod access;

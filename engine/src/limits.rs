@@ -1,5 +1,5 @@
-//! Limits on what one descriptor may make terrace compute. The caller derives them from its memory: the engine itself reads
-//! neither files nor the environment, and knows no clock.
+//! Limits on the computation that one descriptor may cause. The caller derives them from its memory: the engine reads
+//! neither files nor the environment, and has no clock.
 
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
@@ -16,48 +16,48 @@ pub const TOO_MANY_RESOURCES: &str = "too_many_resources";
 /// The code of the error for a descriptor that takes too long.
 pub const TOO_SLOW: &str = "too_slow";
 
-/// A configuration counts as one more resource for each so many items, or 16 bytes of text, that it holds.
+/// A configuration counts as one more resource for every 256 units of size. A unit is an item, or 16 bytes of text.
 const ITEMS_OF_ONE: usize = 256;
 
-/// What one descriptor may make terrace compute. Clones share [`Limits::is_exceeded`].
+/// Limits on the computation for one descriptor. Clones share [`Limits::is_exceeded`].
 #[derive(Clone)]
 pub struct Limits {
-    /// The most values of a text, expanded aliases included.
+    /// Maximum number of values in a text, including expanded aliases.
     pub values: usize,
-    /// The most items that one expression walks over or makes.
+    /// Maximum number of items that one expression visits or creates.
     pub items: usize,
-    /// The most resources of a stack. A large configuration counts as several.
+    /// Maximum number of resources of a stack. A large configuration counts as several.
     pub resources: usize,
-    /// The time for judging; none where the caller waits for as long as it takes.
+    /// Time limit for compilation and planning; `None` means no limit.
     pub time: Option<TimeLimit>,
     /// How to raise the limits, for hints: `raise …`.
     pub raise: &'static str,
     exceeded: Arc<AtomicBool>,
 }
 
-/// A limit of time, by the clock of the caller.
+/// A time limit, measured by the caller's clock.
 #[derive(Clone)]
 pub struct TimeLimit {
-    /// How long it is, for messages.
+    /// The length, for messages.
     pub length: Duration,
     /// Returns true once the time is over.
     pub is_over: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Limits {
-    /// Limits without one of time. An expression may make as many items as a text may have values.
+    /// Limits without a time limit. An expression may create as many items as a text may have values.
     #[must_use]
     pub fn new(values: usize, resources: usize, raise: &'static str) -> Self {
         Self { values, items: values, resources, time: None, raise, exceeded: Arc::default() }
     }
 
-    /// The same limits with one of time, for a judging that begins now.
+    /// The same limits with a time limit that starts now.
     #[must_use]
     pub fn within(&self, time: TimeLimit) -> Self {
         Self { time: Some(time), exceeded: Arc::default(), ..self.clone() }
     }
 
-    /// The budget of a text under these limits.
+    /// The parsing budget of a text under these limits.
     #[must_use]
     pub fn budget(&self) -> Budget {
         Budget { nodes: self.values, raise: Some(self.raise), ..Budget::default() }
@@ -69,25 +69,25 @@ impl Limits {
         self.exceeded.load(Ordering::Relaxed)
     }
 
-    /// Notes that a stack goes beyond them.
+    /// Records that a stack exceeds the limits.
     pub(crate) fn exceed(&self) {
         self.exceeded.store(true, Ordering::Relaxed);
     }
 
-    /// Checks the time.
+    /// Checks the time limit.
     ///
     /// # Errors
-    /// When it is over.
+    /// When the time is over.
     pub(crate) fn check_time(&self, at: Span) -> Result<(), Diagnostic> {
         let Some(time) = self.time.as_ref().filter(|time| (time.is_over)()) else { return Ok(()) };
-        let message = format!("judging the descriptor takes longer than {} s", time.length.as_secs_f64());
+        let message = format!("evaluating the descriptor takes longer than {} s", time.length.as_secs_f64());
         let hint = "let expressions compute less, or split the descriptor into several data products";
         Err(Diagnostic::error(TOO_SLOW, message).at(at).hint(hint))
     }
 }
 
 impl Default for Limits {
-    /// The limits of a caller that names none.
+    /// Default limits.
     fn default() -> Self {
         Self::new(Budget::default().nodes, 1_000_000, "plan on a machine with more memory")
     }
@@ -111,15 +111,15 @@ impl fmt::Debug for Limits {
 pub(crate) struct Counted(AtomicUsize);
 
 impl Counted {
-    /// True once there are more than the limits allow.
+    /// True once the count exceeds the limit.
     pub(crate) fn is_over(&self, limits: &Limits) -> bool {
         self.0.load(Ordering::Relaxed) > limits.resources
     }
 
-    /// Counts so many more.
+    /// Adds to the count.
     ///
     /// # Errors
-    /// When there are more than the limits allow. From then on every call fails.
+    /// When the count exceeds the limit. From then on every call fails.
     pub(crate) fn add(&self, resources: usize, limits: &Limits, at: Span) -> Result<(), Diagnostic> {
         let before = self.0.fetch_add(resources, Ordering::Relaxed);
         if before.saturating_add(resources) <= limits.resources && before <= limits.resources {
@@ -136,12 +136,12 @@ impl Counted {
     }
 }
 
-/// How many resources a configuration counts as, beside its own.
+/// The number of resources that a configuration counts as, in addition to its own.
 pub(crate) fn more_of(size: usize) -> usize {
     size / ITEMS_OF_ONE
 }
 
-/// How many items a `forEach` has.
+/// The number of items of a `forEach`.
 pub(crate) fn length(value: &Value) -> usize {
     match value {
         Value::List(items) => items.len(),

@@ -1,6 +1,6 @@
-//! What expressions name, looked up before anything is evaluated: variables and locals, resources and their attributes
-//! by the providers' schemas, components and their outputs. It needs neither state nor network, so that a slip is told
-//! when a descriptor or a blueprint is checked, and all of them at once when it is planned.
+//! Checks of the names in expressions, without evaluation: variables, locals, resources and their attributes by the
+//! providers' schemas, components and their outputs. The checks need neither state nor network. So the check of a
+//! descriptor or blueprint reports misspelt names, and a plan reports all of them at once.
 
 use crate::compile::{CompiledComponent, CompiledStack, REQUEST, by_name};
 use crate::descriptor::{Check, CheckTime, Declarations, OutputDeclaration, ResourceDeclaration};
@@ -14,9 +14,9 @@ use crate::source::Span;
 use std::collections::{BTreeSet, HashSet};
 use terrace_provider::{Path, ResourceType, Step, Value};
 
-/// The variables of expressions: those that every declaration of a stack may read, then those of blueprints besides, then
-/// what is there where it is known who has access. That others than the resources of `acl` do not ask for the last is checked
-/// with the blueprint.
+/// The variables of expressions: first those that every declaration of a stack may read, then those that only
+/// blueprints may read, last those that need known principals. The check of the blueprint ensures that only resources
+/// of `acl` read the last.
 const ROOTS: [&str; 13] = [
     "environment",
     "stack",
@@ -32,35 +32,35 @@ const ROOTS: [&str; 13] = [
     REQUEST,
     "acl",
 ];
-/// So many of them every declaration of a stack may read.
+/// The number of variables that every declaration of a stack may read.
 const OF_STACKS: usize = 9;
-/// So many those that a blueprint declares.
+/// The number of variables that a blueprint's declarations may read.
 const OF_BLUEPRINTS: usize = 12;
 
-/// What is wrong with the declarations of a stack.
+/// The errors in the declarations of a stack.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// All of it, in the order of the declarations.
+    /// All errors, in the order of the declarations.
     pub diagnostics: Vec<Diagnostic>,
-    /// The resources that have an error: they are not evaluated, which would tell it again.
+    /// The resources with errors. They are not evaluated, because that would report the same errors again.
     pub(crate) resources: HashSet<Block>,
-    /// The outputs that have one, by the positions of their component and their own.
+    /// The outputs with errors, by the positions of the component and the output.
     pub(crate) outputs: HashSet<(usize, usize)>,
 }
 
-/// The first so many variables.
+/// The first `count` variables.
 fn roots(count: usize) -> &'static [&'static str] {
     ROOTS.get(..count).unwrap_or(&ROOTS)
 }
 
-/// Looks up all that the chosen components of a stack name; no component chosen stands for all of them.
+/// Checks all names in the chosen components of a stack. An empty set means all components.
 #[must_use]
 pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Registry) -> Faults {
     let is_chosen = |key: &str| chosen.is_empty() || chosen.contains(key);
     let components = by_name(&stack.components);
     let outputs_of = |wanted: &str| {
         let component = stack.components.get(*components.get(wanted)?)?;
-        // What was not chosen was not compiled: its outputs are those that are recorded.
+        // A component that was not chosen was not compiled: its outputs come from the state.
         let outputs = is_chosen(&component.key).then_some(&component.declarations.outputs)?;
         Some(outputs.iter().map(|output| output.name.value.as_str()).collect())
     };
@@ -68,7 +68,8 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
     let locals: BTreeSet<&str> = stack.locals.keys().map(String::as_str).collect();
     let of_blueprints: Vec<_> = stack.components.iter().map(names_of_locals).collect();
     let mut faults = Faults::default();
-    for (position, component) in stack.components.iter().enumerate().filter(|(_, it)| is_chosen(&it.key)) {
+    for (position, component) in stack.components.iter().enumerate().filter(|(_, component)| is_chosen(&component.key))
+    {
         let lookup = Lookup {
             roots: roots(match (&component.blueprint, &component.granted) {
                 (_, Some(_)) => ROOTS.len(),
@@ -117,22 +118,22 @@ pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item
     std::iter::once(&output.value).chain(&output.label)
 }
 
-/// What is known where a template stands, beside what is known everywhere.
+/// The variables known to a template in addition to the roots.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Here<'t> {
-    /// `each`.
+    /// `each` is known.
     pub(crate) has_each: bool,
-    /// `self`: a resource of that type.
+    /// `self` is known, a resource of this type.
     pub(crate) own: Option<&'t ResourceType>,
 }
 
-/// What the expressions of some declarations may name.
+/// The names that the expressions of some declarations may use.
 pub(crate) struct Lookup<'a> {
-    /// The variables in scope; `each` is known where there is a `forEach`.
+    /// The variables in scope, without `each` and `self`.
     pub(crate) roots: &'a [&'a str],
-    /// The names of declared variables, where they are known.
+    /// The names of declared variables, if known.
     pub(crate) variables: Option<&'a BTreeSet<&'a str>>,
-    /// The names of declared locals, where they are known.
+    /// The names of declared locals, if known.
     pub(crate) locals: Option<&'a BTreeSet<&'a str>>,
     /// Positions of resources by name.
     pub(crate) names: QuickMap<&'a str, usize>,
@@ -140,13 +141,12 @@ pub(crate) struct Lookup<'a> {
     pub(crate) declarations: &'a Declarations,
     /// Their types.
     pub(crate) registry: &'a Registry,
-    /// The names of the outputs of a component by its key or URN; nothing when they are not known.
+    /// Returns the names of a component's outputs by its key or URN; `None` if they are unknown.
     pub(crate) outputs_of: &'a dyn Fn(&str) -> Option<Vec<&'a str>>,
 }
 
 impl Lookup<'_> {
-    /// Looks up a resource's type, and all that it names; its attributes are checked as far as they stand there without
-    /// being evaluated.
+    /// Checks a resource's type and all names in its templates. Checks those attributes that have no expressions.
     pub(crate) fn resource(&self, declaration: &ResourceDeclaration, diagnostics: &mut Vec<Diagnostic>) {
         let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else {
             diagnostics.push(self.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
@@ -164,7 +164,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// Looks up all that a template names.
+    /// Checks all names in a template.
     pub(crate) fn template(&self, template: &Template, here: Here<'_>, diagnostics: &mut Vec<Diagnostic>) {
         for (reference, span) in template.located_references() {
             let mut found = Vec::new();
@@ -206,31 +206,31 @@ impl Lookup<'_> {
             .filter(|_| !matches!(root, "each" | "component" | "product" | REQUEST))
             .unwrap_or_else(|| match root {
                 "each" => "`each` needs `forEach`".to_owned(),
-                "self" => "`self` is known in a check with `when: post` only".to_owned(),
-                "component" | "product" | REQUEST => format!("`{root}` is known in blueprints only"),
-                "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
+                "self" => "`self` is available only in a check with `when: post`".to_owned(),
+                "component" | "product" | REQUEST => format!("`{root}` is available only in blueprints"),
+                "acl" => "`acl` is available only in the resources of `acl:`".to_owned(),
                 _ => format!("there are: {}", self.roots.join(", ")),
             });
         Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here")).hint(hint)
     }
 
-    /// Looks up a path into a resource. One that names no resource is told with the graph, which needs it more.
+    /// Checks a path into a resource. The graph reports unknown resources.
     fn attribute(&self, name: &str, reference: &Reference, span: Span, diagnostics: &mut Vec<Diagnostic>) {
         let declaration = self.names.get(name).and_then(|position| self.declarations.resources.get(*position));
         let Some(declaration) = declaration else { return };
         let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else { return };
-        // With `forEach` the first step chooses an instance.
+        // With `forEach` the first step selects an instance.
         let skipped = if declaration.for_each.is_some() { 2 } else { 1 };
         typecheck::check_path(ty.name, &ty.attributes, &path_of(reference, skipped), span, diagnostics);
     }
 
-    /// Looks up an output of a component. A component that is not there is told with the graph.
+    /// Checks an output of a component. The graph reports unknown components.
     fn output(&self, key: &str, reference: &Reference, span: Span, diagnostics: &mut Vec<Diagnostic>) {
         let wanted = match reference.steps.get(1..) {
             Some([ReferenceStep::Key(outputs), ReferenceStep::Key(name), ..]) if outputs == "outputs" => name,
             Some([ReferenceStep::Key(outputs), ..]) if outputs == "outputs" => return,
             _ => {
-                let message = "`components` is read as `components[\"key\"].outputs.name`";
+                let message = "`components` must be read as `components[\"key\"].outputs.name`";
                 diagnostics.push(
                     Diagnostic::error("whole_component", message)
                         .at(span)
@@ -249,7 +249,7 @@ impl Lookup<'_> {
     }
 }
 
-/// The steps of a reference behind its first ones, as far as they are plain.
+/// The path after the first `skipped` steps of a reference, up to the first computed step.
 fn path_of(reference: &Reference, skipped: usize) -> Path {
     let steps = reference.steps.iter().skip(skipped).map_while(|step| match step {
         ReferenceStep::Key(key) => Some(Step::Key(key.clone())),
@@ -259,7 +259,7 @@ fn path_of(reference: &Reference, skipped: usize) -> Path {
     Path(steps.collect())
 }
 
-/// What to say of a name that is not among those that are known.
+/// The error for an unknown name.
 fn unknown(
     what: &str,
     code: &'static str,

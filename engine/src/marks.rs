@@ -1,51 +1,52 @@
-//! Sensitive marks between versions of a value: what is marked in one version is hidden in the other, wherever it went.
+//! Sensitivity marks across versions of a value: a value that is marked in one version is hidden in the other, even if
+//! moved.
 //!
-//! Marks belong to values, not to places: an item of a list that lost its neighbour is as secret as before. Where it
-//! cannot be told which part of another version is the marked one, the whole is sensitive.
+//! Marks belong to values, not to places: an item of a list is as secret after its neighbour was removed. If the marked
+//! part of the other version cannot be identified, the whole value is sensitive.
 
 use crate::diff::is_same;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use terrace_provider::{Attribute, Attributes, Map, Object, Path, Value};
 
-/// A shorter text is found in too much that has nothing to do with it.
+/// Minimum length of a secret for substring search, because shorter texts occur by chance.
 const SHORTEST: usize = 4;
 
-/// Whose marks count when two versions of a value do not have the same shape.
+/// The trusted marks when two versions of a value differ in shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// The value has no marks of its own, so what cannot be recognised may be the secret.
+    /// The value has no marks, so any unrecognised part may be the secret.
     Nothing,
-    /// The value has its own marks, so only what is marked in the other version alone has to be looked for.
+    /// The value has marks, so only values that are marked in the other version alone must be searched.
     Own,
 }
 
-/// A value as somebody found it, marked like a version of it that has all its marks.
+/// Marks a value that a provider read, like a version with complete marks.
 #[must_use]
 pub fn found(value: &Value, marked: &Value) -> Value {
     covered(value, marked, Trust::Nothing)
 }
 
-/// Attributes as somebody found them, marked like a version of them that has all its marks.
+/// Marks attributes that a provider read, like a version with complete marks.
 #[must_use]
 pub fn found_attributes(attributes: &Attributes, marked: &Attributes) -> Attributes {
     each(attributes, marked, Trust::Nothing)
 }
 
-/// A value that has its own marks, hidden as well where another version of it is marked.
+/// Adds the marks of another version to a value that has marks.
 #[must_use]
 pub fn beside(value: &Value, other: &Value) -> Value {
     covered(value, other, Trust::Own)
 }
 
-/// Attributes that have their own marks, hidden as well where another version of them is marked.
+/// Adds the marks of another version to attributes that have marks.
 #[must_use]
 pub fn beside_attributes(attributes: &Attributes, other: &Attributes) -> Attributes {
     each(attributes, other, Trust::Own)
 }
 
-/// Attributes before and after a change, each hidden where the other is: what was not marked yet may be the very value that
-/// is to be hidden from now on.
+/// Adds the marks of each version to the other, before and after a change: an unmarked old value may be the value that
+/// is hidden from now on.
 #[must_use]
 pub fn together<'a>(before: &'a Attributes, after: &'a Attributes) -> (Cow<'a, Attributes>, Cow<'a, Attributes>) {
     if ![before, after].iter().any(|attributes| attributes.values().any(Value::has_sensitive)) {
@@ -54,20 +55,21 @@ pub fn together<'a>(before: &'a Attributes, after: &'a Attributes) -> (Cow<'a, A
     (Cow::Owned(beside_attributes(before, after)), Cow::Owned(beside_attributes(after, before)))
 }
 
-/// Marks what a provider computed and what tells a sensitive text, such as an id that is a path: not every provider says
-/// so of what it makes of others. What it was given is as secret, be it that it is told in another form or not at all.
+/// Marks computed attributes that contain a sensitive text, such as an id that is a path, because not every provider
+/// marks derived values. The given values are also secret, even if the provider returns them in another form or not at
+/// all.
 pub fn spread(schema: &Object, given: &Attributes, attributes: &mut Attributes) {
-    if !schema.0.iter().any(is_made) {
+    if !schema.0.iter().any(is_computed) {
         return;
     }
-    let mut telling = Vec::new();
+    let mut revealing = Vec::new();
     {
         let mut secrets = Vec::new();
         for (name, value) in given.iter().chain(attributes.iter()) {
             let attribute = schema.get(name);
             let is_secret = attribute.is_some_and(|attribute| attribute.sensitive || attribute.write_only);
-            // What only tells a secret is hidden as a whole: what stands beside it there is none.
-            if !is_secret && attribute.is_some_and(is_made) {
+            // A computed attribute with a secret is hidden as a whole; its other texts are not secrets.
+            if !is_secret && attribute.is_some_and(is_computed) {
                 continue;
             }
             if is_secret || value.has_sensitive() {
@@ -75,29 +77,30 @@ pub fn spread(schema: &Object, given: &Attributes, attributes: &mut Attributes) 
             }
         }
         secrets.retain(|secret| secret.len() >= SHORTEST);
-        let computed = schema.0.iter().filter(|attribute| is_made(attribute));
+        let computed = schema.0.iter().filter(|attribute| is_computed(attribute));
         for attribute in computed.filter(|_| !secrets.is_empty()) {
             let Some(value) = attributes.get(attribute.name) else { continue };
-            let mut is_telling = false;
+            let mut reveals_secret = false;
             value.visit_texts(false, &mut |leaf, is_marked| {
-                is_telling = is_telling || (!is_marked && secrets.iter().any(|secret| leaf.contains(secret.as_ref())));
+                reveals_secret =
+                    reveals_secret || (!is_marked && secrets.iter().any(|secret| leaf.contains(secret.as_ref())));
             });
-            telling.extend(is_telling.then_some(attribute.name));
+            revealing.extend(reveals_secret.then_some(attribute.name));
         }
     }
-    for name in telling {
+    for name in revealing {
         if let Some(value) = attributes.get_mut(name) {
             *value = Value::sensitive(std::mem::take(value));
         }
     }
 }
 
-/// True for what a provider alone says.
-fn is_made(attribute: &Attribute) -> bool {
+/// True for an attribute that only a provider sets.
+fn is_computed(attribute: &Attribute) -> bool {
     attribute.computed && !attribute.configurable
 }
 
-/// The attributes that stay what they are and are sensitive, or more of them is, only from now on.
+/// The attributes whose value stays the same, and that gain marks.
 #[must_use]
 pub fn added(before: &Attributes, after: &Attributes) -> Vec<Path> {
     let is_added = |(name, after): &(&String, &Value)| {
@@ -106,7 +109,7 @@ pub fn added(before: &Attributes, after: &Attributes) -> Vec<Path> {
     after.iter().filter(is_added).map(|(name, _)| Path::attribute(name)).collect()
 }
 
-/// True when something is marked that was not; both are the same but for marks.
+/// True when something is newly marked. Both must be the same except for marks.
 #[must_use]
 pub fn adds(before: &Value, after: &Value) -> bool {
     match (before, after) {
@@ -139,23 +142,23 @@ fn covered(value: &Value, other: &Value, trust: Trust) -> Value {
         (Value::Unknown, _) => Value::Unknown,
         (Value::Map(entries), Value::Map(others)) => map(entries, others, trust),
         (Value::List(items), Value::List(others)) => list(items, others, trust)
-            .or_else(|| (trust == Trust::Own && !tells(value, other)).then(|| value.clone()))
+            .or_else(|| (trust == Trust::Own && !reveals(value, other)).then(|| value.clone()))
             .unwrap_or_else(|| Value::sensitive(value.clone())),
-        _ if trust == Trust::Own && !tells(value, other) => value.clone(),
+        _ if trust == Trust::Own && !reveals(value, other) => value.clone(),
         _ => Value::sensitive(value.clone()),
     }
 }
 
-/// Keys say which entry is which. A new one may be a marked one under another key.
+/// Keys identify entries. A new entry may be a renamed marked entry.
 fn map(entries: &Map, others: &Map, trust: Trust) -> Value {
     let is_kept = |(key, other): (&String, &Value)| {
-        !other.has_sensitive() || entries.get(key).is_some_and(|it| it.is_same_as(other))
+        !other.has_sensitive() || entries.get(key).is_some_and(|entry| entry.is_same_as(other))
     };
     let are_all_kept = others.iter().all(is_kept);
     let whole = Value::Map(others.clone());
     let new = |value: &Value| match trust {
         _ if are_all_kept => value.clone(),
-        Trust::Own if !tells(value, &whole) => value.clone(),
+        Trust::Own if !reveals(value, &whole) => value.clone(),
         _ => Value::sensitive(value.clone()),
     };
     let marked = |(key, value): (&String, &Value)| {
@@ -165,13 +168,13 @@ fn map(entries: &Map, others: &Map, trust: Trust) -> Value {
     entries.iter().map(marked).collect()
 }
 
-/// The list with its items marked, when it can be told which of them are.
+/// Marks the items of a list; `None` when the marked items cannot be identified.
 fn list(items: &[Value], others: &[Value], trust: Trust) -> Option<Value> {
-    // Nothing moved: what differs, differs where it is marked.
+    // Nothing moved: differences are only in marked parts.
     if items.len() == others.len() && items.iter().zip(others).all(|(item, other)| is_alike(item, other)) {
         return Some(Value::List(items.iter().zip(others).map(|(item, other)| covered(item, other, trust)).collect()));
     }
-    // All that is marked is still there, wherever.
+    // All marked items still exist, at any position.
     let mut marked: HashMap<String, Vec<&Value>> = HashMap::new();
     for other in others.iter().filter(|other| other.has_sensitive() && !other.has_unknown()) {
         marked.entry(text(other)).or_default().push(other);
@@ -182,11 +185,11 @@ fn list(items: &[Value], others: &[Value], trust: Trust) -> Option<Value> {
     };
     let items = items.iter().map(item).collect();
     let is_found =
-        marked.values().all(Vec::is_empty) && !others.iter().any(|it| it.has_sensitive() && it.has_unknown());
+        marked.values().all(Vec::is_empty) && !others.iter().any(|other| other.has_sensitive() && other.has_unknown());
     is_found.then_some(Value::List(items))
 }
 
-/// True when two values differ at most where either is sensitive or unknown.
+/// True when two values differ only where either is sensitive or unknown.
 fn is_alike(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Sensitive(_) | Value::Unknown, _) | (_, Value::Sensitive(_) | Value::Unknown) => true,
@@ -201,7 +204,7 @@ fn is_alike(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// A text that is the same for the same values, whatever the order of their keys.
+/// A text that is equal for equal values, regardless of the order of keys.
 fn text(value: &Value) -> String {
     match value.exposed() {
         Value::List(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(",")),
@@ -215,8 +218,8 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// True when a value shows something that is marked in another version of it.
-fn tells(value: &Value, other: &Value) -> bool {
+/// True when an unmarked part of a value contains something that is marked in the other version.
+fn reveals(value: &Value, other: &Value) -> bool {
     let (mut shown, mut marked) = (Vec::new(), Vec::new());
     value.visit_texts(false, &mut |leaf, is_marked| shown.extend((!is_marked).then_some(leaf)));
     other.visit_texts(false, &mut |leaf, is_marked| marked.extend(is_marked.then_some(leaf)));

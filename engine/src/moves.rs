@@ -1,4 +1,4 @@
-//! Where resources moved: what descriptors and blueprints say, followed from each recorded address to the present one.
+//! Moves of resources: follows `moved` of descriptors and blueprints from a recorded address to the present one.
 
 use crate::address::{Address, InstanceKey, StackId};
 use crate::descriptor::transitions::Move;
@@ -12,37 +12,36 @@ use crate::selector::{Selector, is_same_block};
 use crate::store::{Generation, OwnerRow, OwnersOf, Ownership, Row, Selection, StateStore, Write};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// The moves of a stack, found by the address that they begin at.
+/// The moves of a stack, by their origin.
 #[derive(Debug, Clone, Default)]
 pub struct Moves {
     all: Vec<Move>,
-    /// Positions by component, type and name of what moves.
+    /// Positions of moves by component, type and name of their origin.
     resources: HashMap<(String, String, String), Vec<usize>>,
-    /// Positions by the component that moves.
+    /// Positions of moves by the component that moves.
     components: HashMap<String, usize>,
-    /// The components whose move ends the way of an object: all of these take place at the same time, and one may go where
-    /// another one leaves.
+    /// The components that move last. Their moves take place at the same time, so that one may take the key that another leaves.
     last: BTreeSet<String>,
 }
 
 impl Moves {
-    /// The moves, all of which hold together; what does not is reported.
+    /// Indexes the moves; conflicts are reported.
     #[must_use]
     pub fn new(all: Vec<Move>, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut moves = Self::default();
         let mut origins: HashMap<&Selector, &Move> = HashMap::new();
-        for one in &all {
-            if let Some(first) = origins.insert(&one.from.value, one) {
+        for entry in &all {
+            if let Some(first) = origins.insert(&entry.from.value, entry) {
                 diagnostics.push(
-                    Diagnostic::error("moved_twice", format!("`{}` moves twice", one.from.value))
-                        .at_with(one.from.span, "again here")
+                    Diagnostic::error("moved_twice", format!("`{}` moves twice", entry.from.value))
+                        .at_with(entry.from.span, "again here")
                         .at_with(first.from.span, "first here")
-                        .hint("what had an address has one now: remove one of the two"),
+                        .hint("an object can move to only one address: remove one of the two moves"),
                 );
             }
         }
-        for (position, one) in all.iter().enumerate() {
-            match &one.from.value {
+        for (position, entry) in all.iter().enumerate() {
+            match &entry.from.value {
                 Selector::Component(component) => {
                     moves.components.insert(component.clone(), position);
                 }
@@ -54,32 +53,32 @@ impl Moves {
         moves
     }
 
-    /// These moves, and moves of components that take place at the same time, after all others.
+    /// Adds moves of components that take place at the same time, after all others.
     #[must_use]
     pub(crate) fn with_last(&self, last: Vec<Move>, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut moves = Self::new(self.all.iter().cloned().chain(last.iter().cloned()).collect(), &mut Vec::new());
-        let stated: HashSet<&Selector> = self.all.iter().map(|one| &one.from.value).collect();
-        let twice = last.iter().filter(|one| stated.contains(&one.from.value));
-        diagnostics.extend(twice.map(|one| {
-            Diagnostic::error("moved_twice", format!("`{}` moves twice", one.from.value))
+        let stated: HashSet<&Selector> = self.all.iter().map(|entry| &entry.from.value).collect();
+        let twice = last.iter().filter(|entry| stated.contains(&entry.from.value));
+        diagnostics.extend(twice.map(|entry| {
+            Diagnostic::error("moved_twice", format!("`{}` moves twice", entry.from.value))
                 .at(self
                     .all
                     .iter()
-                    .find(|other| other.from.value == one.from.value)
-                    .map_or(one.from.span, |it| it.from.span))
-                .hint("remove this move: the objects say themselves which component they belong to")
+                    .find(|other| other.from.value == entry.from.value)
+                    .map_or(entry.from.span, |other| other.from.span))
+                .hint("remove this move: the objects show which component they belong to")
         }));
-        moves.last = last.iter().map(|one| one.from.value.component().to_owned()).collect();
+        moves.last = last.iter().map(|entry| entry.from.value.component().to_owned()).collect();
         moves
     }
 
     /// True for a move of [`Moves::with_last`].
     #[must_use]
-    pub(crate) fn is_last(&self, one: &Move) -> bool {
-        matches!(&one.from.value, Selector::Component(component) if self.last.contains(component))
+    pub(crate) fn is_last(&self, entry: &Move) -> bool {
+        matches!(&entry.from.value, Selector::Component(component) if self.last.contains(component))
     }
 
-    /// True when nothing moves.
+    /// True if there are no moves.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
@@ -90,71 +89,71 @@ impl Moves {
         self.all.iter()
     }
 
-    /// The move of a resource, the one that says the most about it, and the address that it leads to.
+    /// The most specific move of a resource, and the address that it leads to.
     #[must_use]
     pub fn next(&self, address: &Address) -> Option<(&Move, Address)> {
         let of_block = self.resources.get(&block(address)).into_iter().flatten();
         let of_component = self.components.get(&address.component);
         let candidates = of_block.chain(of_component).filter_map(|position| self.all.get(*position));
-        let applied = candidates.filter_map(|one| Some((one, one.apply(address)?)));
-        applied.min_by_key(|(one, _)| match &one.from.value {
+        let applied = candidates.filter_map(|entry| Some((entry, entry.apply(address)?)));
+        applied.min_by_key(|(entry, _)| match &entry.from.value {
             Selector::Resource(from) if from.key.is_some() => 0,
             Selector::Resource(_) => 1,
             Selector::Component(_) => 2,
         })
     }
 
-    /// The address that a resource has at last, with the number of moves on the way; `None` when it does not move.
+    /// The final address of a resource, with the number of moves; `None` if it does not move.
     #[must_use]
     pub fn destination(&self, address: &Address) -> Option<(Address, usize)> {
         let (mut at, mut hops) = (address.clone(), 0);
-        while let Some((one, to)) = self.next(&at).filter(|_| hops < self.all.len()) {
+        while let Some((entry, to)) = self.next(&at).filter(|_| hops < self.all.len()) {
             (at, hops) = (to, hops + 1);
-            if self.is_last(one) {
+            if self.is_last(entry) {
                 break;
             }
         }
         (hops > 0 && at != *address).then_some((at, hops))
     }
 
-    /// The key that a component has at last; `None` when it does not move.
+    /// The final key of a component; `None` if it does not move.
     #[must_use]
     pub fn component(&self, key: &str) -> Option<String> {
         let any = representative(&Selector::Component(key.to_owned()));
         self.destination(&any).map(|(address, _)| address.component)
     }
 
-    /// Moves that lead back to where they began lead nowhere.
+    /// Reports circles of moves.
     fn check_loops(&self, diagnostics: &mut Vec<Diagnostic>) {
         let mut reported: HashSet<&Selector> = HashSet::new();
         for start in &self.all {
             let mut at = representative(&start.from.value);
-            let mut way: Vec<&Move> = Vec::new();
-            while let Some((one, to)) = self.next(&at) {
-                let has_closed = way.first().is_some_and(|first| std::ptr::eq(*first, one));
-                if has_closed && !way.iter().any(|one| reported.contains(&one.from.value)) {
-                    reported.extend(way.iter().map(|one| &one.from.value));
-                    diagnostics.push(going_round(&way));
+            let mut path: Vec<&Move> = Vec::new();
+            while let Some((entry, to)) = self.next(&at) {
+                let has_closed = path.first().is_some_and(|first| std::ptr::eq(*first, entry));
+                if has_closed && !path.iter().any(|entry| reported.contains(&entry.from.value)) {
+                    reported.extend(path.iter().map(|entry| &entry.from.value));
+                    diagnostics.push(move_circle(&path));
                 }
-                if way.len() > self.all.len() || has_closed {
+                if path.len() > self.all.len() || has_closed {
                     break;
                 }
-                way.push(one);
+                path.push(entry);
                 at = to;
             }
         }
     }
 }
 
-fn going_round(way: &[&Move]) -> Diagnostic {
-    let mut names: Vec<String> = way.iter().map(|one| one.from.value.to_string()).collect();
+fn move_circle(path: &[&Move]) -> Diagnostic {
+    let mut names: Vec<String> = path.iter().map(|entry| entry.from.value.to_string()).collect();
     names.extend(names.first().cloned());
-    let message = format!("moves go round in a loop: {}", names.join(" → "));
-    let diagnostic = Diagnostic::error("move_loop", message).hint("remove the one that leads back");
-    way.iter().fold(diagnostic, |diagnostic, one| diagnostic.at(one.from.span))
+    let message = format!("the moves form a circle: {}", names.join(" → "));
+    let diagnostic = Diagnostic::error("move_loop", message).hint("remove the move that leads back");
+    path.iter().fold(diagnostic, |diagnostic, entry| diagnostic.at(entry.from.span))
 }
 
-/// An address that moves as the selector says.
+/// An address that the selector's move applies to.
 fn representative(selector: &Selector) -> Address {
     match selector {
         Selector::Resource(address) => address.clone(),
@@ -168,41 +167,40 @@ fn block(address: &Address) -> (String, String, String) {
     (address.component.clone(), address.ty.clone(), address.name.clone())
 }
 
-/// What stands for all instances.
+/// The address that stands for all instances.
 fn all_instances(address: &Address) -> Address {
     Address { key: Some(InstanceKey::All), ..address.clone() }
 }
 
-/// One recorded row that gets another address.
+/// A row that moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moving {
-    /// The address that it has.
+    /// The present address.
     pub from: Address,
-    /// The address that it gets.
+    /// The new address.
     pub to: Address,
-    /// The version of the row.
+    /// The generation of the row.
     pub generation: Generation,
 }
 
-/// What is to be written so that rows get other addresses, and that whatever depended on them, or read the component that
-/// they were in, follows.
+/// The writes that move rows, and that update the recorded dependencies and reads of others.
 #[must_use]
 pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
     let moving = &in_order(moving);
-    let rename = |one: &Moving| Write::Move {
+    let rename = |moving: &Moving| Write::Move {
         stack: stack.clone(),
-        from: one.from.clone(),
-        to: one.to.clone(),
-        expected: one.generation,
+        from: moving.from.clone(),
+        to: moving.to.clone(),
+        expected: moving.generation,
     };
-    let follow = following(moving.iter().map(|one| (&one.from, &one.to)));
+    let follow = following(moving.iter().map(|moving| (&moving.from, &moving.to)));
     let follow = follow.into_iter().flat_map(|(block, targets)| {
         let stack = stack.clone();
         targets.into_iter().map(move |to| Write::Follow { stack: stack.clone(), block: block.clone(), to })
     });
-    let mut between: Vec<(&str, &str)> = moving.iter().filter_map(|one| between(&one.from, &one.to)).collect();
-    let mut seen = HashSet::new();
-    between.retain(|pair| seen.insert(*pair));
+    let mut between: Vec<(&str, &str)> = moving.iter().filter_map(|moving| between(&moving.from, &moving.to)).collect();
+    let mut known = HashSet::new();
+    between.retain(|pair| known.insert(*pair));
     let reads = between.into_iter().map(|(from, to)| Write::FollowReads {
         stack: stack.clone(),
         from: from.to_owned(),
@@ -211,15 +209,15 @@ pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
     moving.iter().map(rename).chain(follow).chain(reads).collect()
 }
 
-/// The rows in an order in which each one finds its new address free.
+/// Sorts the rows so that each finds its new address free.
 fn in_order(moving: &[Moving]) -> Vec<Moving> {
     let mut ordered = Vec::with_capacity(moving.len());
     let mut waiting: Vec<&Moving> = moving.iter().collect();
     while !waiting.is_empty() {
-        let taken: HashSet<&Address> = waiting.iter().map(|one| &one.from).collect();
+        let taken: HashSet<&Address> = waiting.iter().map(|moving| &moving.from).collect();
         let (blocked, free): (Vec<&Moving>, Vec<&Moving>) =
-            waiting.iter().copied().partition(|one| one.to != one.from && taken.contains(&one.to));
-        // The store refuses what goes round.
+            waiting.iter().copied().partition(|moving| moving.to != moving.from && taken.contains(&moving.to));
+        // The store refuses circles.
         let (free, blocked) = if free.is_empty() { (blocked, Vec::new()) } else { (free, blocked) };
         ordered.extend(free.into_iter().cloned());
         waiting = blocked;
@@ -227,11 +225,10 @@ fn in_order(moving: &[Moving]) -> Vec<Moving> {
     ordered
 }
 
-/// The writes that follow [`writes`]: they seal moved rows, and declarations of a moved shared resource, for their new
-/// addresses.
+/// The writes after [`writes`]: they seal moved rows, and declarations of moved shared resources, at their new addresses.
 ///
 /// # Errors
-/// When the store cannot be read, or something cannot be opened or sealed.
+/// If the store cannot be read, or a value cannot be decrypted or sealed.
 pub async fn resealing(
     store: &dyn StateStore,
     seal: &Seal,
@@ -239,7 +236,7 @@ pub async fn resealing(
     moving: &[Moving],
 ) -> Result<Vec<Write>, RekeyError> {
     seal.bind_to(store).await?;
-    let targets: BTreeMap<&Address, &Address> = moving.iter().map(|one| (&one.from, &one.to)).collect();
+    let targets: BTreeMap<&Address, &Address> = moving.iter().map(|entry| (&entry.from, &entry.to)).collect();
     let from: BTreeSet<Address> = targets.keys().map(|from| (*from).clone()).collect();
     let sealed = |what: String| move |error| RekeyError::Sealed { what, error };
     let mut writes = Vec::new();
@@ -255,7 +252,8 @@ pub async fn resealing(
     }
     for OwnerRow { ownership, declaration } in store.owners(&stack.environment, &OwnersOf::Addresses(from)).await? {
         let Some(to) = targets.get(&ownership.address) else { continue };
-        let what = || format!("how `{}` of {} declares {}", ownership.component, ownership.stack, ownership.address);
+        let what =
+            || format!("declaration by `{}` of {} of {}", ownership.component, ownership.stack, ownership.address);
         let declared = SharedDeclaration::from_stored(&ownership, &declaration, seal).map_err(sealed(what()))?;
         let Some(declared) = declared.filter(SharedDeclaration::has_sensitive) else { continue };
         let moved = Ownership { address: (*to).clone(), ..ownership.clone() };
@@ -265,14 +263,14 @@ pub async fn resealing(
     Ok(writes)
 }
 
-/// The component that an object leaves, and the one that it goes to.
+/// The old and the new component of an object; `None` if the component stays.
 pub(crate) fn between<'a>(from: &'a Address, to: &'a Address) -> Option<(&'a str, &'a str)> {
     let is_other = from.component != to.component && !from.is_shared();
     is_other.then_some((from.component.as_str(), to.component.as_str()))
 }
 
-/// What comes after all instances of a resource, and where it comes after when instances went elsewhere. Several
-/// instances that went to one resource are that resource as a whole, so that the answer does not grow with them.
+/// New targets of dependencies on all instances of a resource, after instances moved elsewhere. If several instances moved to one
+/// resource, the target is that resource as a whole, so that the number of targets stays small.
 pub(crate) fn following<'a>(
     moved: impl Iterator<Item = (&'a Address, &'a Address)>,
 ) -> BTreeMap<Address, BTreeSet<Address>> {
@@ -300,7 +298,7 @@ pub(crate) fn as_written(from: &Address, to: &Address) -> String {
     format!("moved: [{{from: {}, to: {}}}]", quoted(from), quoted(to))
 }
 
-/// The command that moves the row of a stack. What is shared is in no descriptor that could say it.
+/// The command that moves a row of a stack. No descriptor can move a shared resource.
 pub(crate) fn as_command(stack: &StackId, from: &Address, to: &Address) -> String {
     let stack = if from.is_shared() { StackId::shared(&stack.environment) } else { stack.clone() };
     format!("terrace state mv {} {}", shell_word(&format!("{stack}:{from}")), shell_word(&to.to_string()))
@@ -326,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn moves_are_followed_to_the_end_in_whatever_order_they_stand() {
+    fn destination_follows_all_moves_in_any_order() {
         let (moves, faults) = moves(&["t.b -> t.c", "t.a -> t.b", "old/ -> new/", "t.x[\"1\"] -> t.y", "t.x -> t.z"]);
         assert!(faults.is_empty(), "{faults:?}");
         assert_eq!(end(&moves, "t.a").as_deref(), Some("t.c"));
@@ -338,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_resource_becomes_an_instance_and_instances_stay() {
+    fn single_resource_moves_to_instance_and_instances_stay() {
         let (moves, faults) = moves(&["t.a -> t.a[\"x\"]"]);
         assert!(faults.is_empty(), "{faults:?}");
         assert_eq!(end(&moves, "t.a").as_deref(), Some("t.a[\"x\"]"));
@@ -346,15 +344,15 @@ mod tests {
     }
 
     #[test]
-    fn moves_that_lead_back_are_told_once() {
+    fn circle_of_moves_is_reported_once() {
         let (_, faults) = moves(&["t.a -> t.b", "t.b -> t.c", "t.c -> t.a", "t.start -> t.a"]);
-        assert_eq!(faults, ["moves go round in a loop: t.a → t.b → t.c → t.a"]);
+        assert_eq!(faults, ["the moves form a circle: t.a → t.b → t.c → t.a"]);
         let (_, faults) = moves(&["t.a -> t.b", "t.a -> t.c"]);
         assert_eq!(faults, ["`t.a` moves twice"]);
     }
 
     #[test]
-    fn what_depends_on_all_instances_follows_those_that_went_elsewhere() {
+    fn dependency_on_all_instances_follows_moved_instances() {
         let parse = |text: &str| text.parse::<Address>().unwrap();
         let pairs = [("t.a[0]", "t.b[0]"), ("t.a[1]", "t.b[1]"), ("t.c[0]", "t.c[1]"), ("t.d[0]", "t.e")];
         let pairs = pairs.map(|(from, to)| (parse(from), parse(to)));

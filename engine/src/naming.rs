@@ -1,36 +1,37 @@
-//! Names that people choose, in the letters that keys, folders and names of databases are made of.
+//! Conversion of user-chosen names to the letters that keys, folders and database names allow.
 //!
-//! One rule for all of them: letters beyond ASCII are written in Latin letters, and a part that had any ends in the first
-//! eight digits of its digest. `売上` and `賣上` are written alike and stay two names; a part in ASCII stays as it was.
+//! One rule holds for all names: letters beyond ASCII are transliterated to Latin letters, and the result ends in the
+//! first eight digits of the original's digest. `売上` and `賣上` are transliterated alike and stay distinct. A name in
+//! ASCII keeps its letters.
 
 use crate::digest::sha256;
 use deunicode::deunicode_with_tofu;
 use unicode_normalization::UnicodeNormalization;
 
-/// How many digits of a digest keep two names apart.
+/// Number of digest digits that keep transliterated names distinct.
 const DIGITS: usize = 8;
 
-/// The rule that names of a stack follow.
+/// The naming rule of a stack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NamesRule {
-    /// Each character beyond ASCII counts as none: the rule that a state follows which was recorded by it.
+    /// Drops characters beyond ASCII: the rule of states that were created under it.
     #[default]
     Ascii,
-    /// [`distinct`].
+    /// Transliterates with [`distinct`].
     Latin,
 }
 
 impl NamesRule {
-    /// True for [`NamesRule::Ascii`], which is not recorded.
+    /// True for [`NamesRule::Ascii`], which is not written to the state.
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         *self == Self::Ascii
     }
 }
 
-/// Writes a text in the characters that `is_plain` accepts, words joined by the separator, with its digest at the end:
-/// `Qualità 2` as `Qualita-2-6c1fd0c1`.
+/// Writes a text in the characters that `is_plain` accepts, joins its words with the separator, and appends the digest:
+/// `Qualità 2` becomes `Qualita-2-6c1fd0c1`.
 ///
 /// Composed and decomposed letters are the same text.
 #[must_use]

@@ -1,7 +1,7 @@
-//! The plan: one inert value that says all that apply will do, and from what it was computed.
+//! The plan: one inert value that holds all that apply will do, and its sources.
 //!
-//! Apply reads nothing else but the rows it names: not the descriptor, not blueprints, not variables. A saved plan is
-//! this value in a file ([`file`]), a rendered plan is this value in words ([`crate::render`]).
+//! Apply reads the plan and the rows that it names, nothing else: no descriptor, no blueprint, no variable. [`file`] saves a plan,
+//! [`crate::render`] prints it.
 
 pub mod access;
 pub(crate) mod adoption;
@@ -91,78 +91,78 @@ pub use owner::{OwnerAction, OwnerChange, SharedName};
 pub use removed_data::DataLossNote;
 pub use shared::SharedDeclaration;
 
-/// The ordered changes of one or more stacks, and what they were computed from.
+/// The ordered changes of one or more stacks, and their sources.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Names the plan; a plan is applied once.
+    /// Identifies the plan; a plan is applied once.
     pub id: Uuid,
-    /// When it was made.
+    /// Creation time.
     pub timestamp: Timestamp,
-    /// By which terrace.
+    /// The terrace version that created it.
     pub terrace_version: String,
-    /// The store that its rows are in; nil when there was none yet.
+    /// The store of its rows; nil if the store did not exist yet.
     pub state: Uuid,
-    /// Where that store was, for people.
+    /// The URL of that store, for people.
     pub state_url: String,
     /// The environment.
     pub environment: String,
-    /// What the plan's header says of the environment: `embedded environment: …`.
+    /// The environment line of the plan's header: `embedded environment: …`.
     pub environment_note: Option<String>,
-    /// What it was asked for.
+    /// The kind of plan that the caller requested.
     pub mode: Mode,
-    /// It carries out all that is described; false with `-c` or when parts were deferred.
+    /// True if the plan covers the whole descriptor; false with `-c` or after a deferral.
     pub is_complete: bool,
-    /// Planning met an error: it can be shown, not applied.
+    /// Planning found errors: the plan can be shown, not applied.
     pub is_errored: bool,
-    /// What it was computed from.
+    /// The sources of the plan.
     pub origin: Origin,
     /// The stacks.
     pub stacks: Vec<StackPlan>,
-    /// Every row that is changed or gives a value, with its generation.
+    /// Every row that the plan changes or reads a value from, with its generation.
     pub reads: Vec<Read>,
-    /// What planning had to say.
+    /// The diagnostics of planning.
     pub notes: Vec<Note>,
 }
 
-/// What a plan was computed from. Digests are SHA-256 in hexadecimal.
+/// The sources of a plan. Digests are SHA-256 in hexadecimal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
     /// Digest of each descriptor file by name.
     pub descriptors: BTreeMap<String, String>,
     /// Digest of each blueprint by name.
     pub blueprints: BTreeMap<String, String>,
-    /// Provider and version of each instance that has a part in it: `sqlite 0.1.0`.
+    /// Provider and version of each instance that the plan uses: `sqlite 0.1.0`.
     pub providers: BTreeMap<String, String>,
     /// Digest of the settings of each of these instances, without secrets.
     pub settings: BTreeMap<String, String>,
 }
 
-/// The plan of one stack.
+/// The plan of a stack.
 #[derive(Debug, Clone)]
 pub struct StackPlan {
     /// The stack.
     pub stack: StackId,
-    /// Its components in the order of the descriptor, then those that are only recorded.
+    /// Its components in the order of the descriptor, then those that exist only in the state.
     pub components: Vec<ComponentPlan>,
     /// The changes, by component order, then address. Shared resources come first.
     pub changes: Vec<Change>,
     /// The outputs.
     pub outputs: Vec<OutputChange>,
-    /// What is left for another apply.
+    /// Changes that are deferred to a later apply.
     pub deferred: Vec<DeferredChange>,
-    /// Its own checks, which warn.
+    /// The stack's own checks, which only warn.
     pub checks: Vec<PlannedCheck>,
-    /// The lookups, those that were answered while planning included.
+    /// The lookups, including those that were answered while planning.
     pub lookups: Vec<Lookup>,
-    /// What its components read of other stacks.
+    /// The outputs and objects of other stacks that its components read.
     pub needs: Vec<StackNeed>,
-    /// What they read of stacks that are not in the plan, as recorded.
+    /// The recorded outputs that they read of stacks outside the plan.
     pub others: Vec<OtherOutputs>,
-    /// The recorded outputs that the plan stands on.
+    /// The recorded outputs that the plan depends on.
     pub output_reads: Vec<OutputRead>,
-    /// Shared rows that get or lose an owner, or that an owner declares anew.
+    /// Shared rows that get or lose an owner, or whose owner changes its declaration.
     pub owners: Vec<OwnerChange>,
-    /// Who owned the shared objects that its changes are about when the plan was made.
+    /// The owners, at planning time, of the shared objects that the plan changes.
     pub owned: Vec<Ownership>,
 }
 
@@ -171,253 +171,252 @@ pub struct StackPlan {
 pub struct ComponentPlan {
     /// Its key.
     pub key: String,
-    /// Its URN, by which others may read its outputs.
+    /// Its URN, by which other components may read its outputs.
     pub id: Option<String>,
-    /// What it and its data product are called where they come from.
+    /// The identifiers of the component and of its data product at their source.
     pub ids: Option<Ids>,
-    /// The components it depends on.
+    /// The components that it depends on.
     pub depends_on: Vec<String>,
-    /// The components it depended on, as recorded.
+    /// The components that it depended on, from the state.
     pub depended_on: Vec<String>,
-    /// The components of other stacks whose outputs it reads, or whose objects it looks at.
+    /// The components of other stacks whose outputs it reads or whose objects it looks up.
     pub reads: Vec<StackRead>,
-    /// The components of other stacks that it read, as recorded.
+    /// The components of other stacks that it read, from the state.
     pub recorded_reads: Vec<StackRead>,
     /// The shared resources that it declares.
     pub shared: Vec<SharedName>,
-    /// The blueprint it was compiled with.
+    /// The blueprint that it was compiled with.
     pub blueprint: Option<String>,
-    /// Where the descriptor describes it.
+    /// Its location in the descriptor.
     pub place: Option<Place>,
-    /// What the plan does about it.
+    /// Its part in the plan.
     pub part: Part,
-    /// Parts of it, or all of it, are left for another apply.
+    /// Some or all of its changes are deferred to a later apply.
     pub is_deferred: bool,
-    /// Its outputs as recorded, when the plan leaves it alone: others read them.
+    /// Its recorded outputs if the plan does not touch it, for the components that read them.
     pub recorded_outputs: Attributes,
-    /// Who has access to it; `None` where nobody ever said.
+    /// Its access list; `None` if no access list was ever requested.
     pub access: Option<Access>,
-    /// Who had, as recorded.
+    /// The recorded access list.
     pub recorded_access: Option<Access>,
-    /// The resources, by type and name, that exist for who has access.
+    /// The type and name of each resource that exists because of the access list.
     pub grants: Vec<(String, String)>,
 }
 
-/// What a plan does about a component.
+/// The plan's effect on a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// It is planned.
+    /// The plan covers it.
     Planned,
-    /// It is left alone.
+    /// The plan does not touch it.
     Untouched,
-    /// It goes.
+    /// The plan removes it.
     Removed,
 }
 
-/// What is done to one resource.
+/// The change of a resource.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The resource.
     pub address: Address,
-    /// The deposed object of it, when the change is about that.
+    /// The key of the deposed object, if the change is about one.
     pub deposed: Option<String>,
-    /// The address that it had until now.
+    /// The resource's former address, if it moved.
     pub moved_from: Option<Address>,
-    /// What its provider knows the object by, when it is taken over because an import says so.
+    /// The id in the import that adopts the object.
     pub import_id: Option<String>,
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// Why.
+    /// The planner's reason.
     pub reason: Option<Reason>,
-    /// Why, in the words of its provider.
+    /// The provider's reasons, in its words.
     pub because: Vec<String>,
-    /// Where it is declared.
+    /// Its declaration in the descriptor.
     pub place: Option<Place>,
     /// The provider instance.
     pub provider: String,
-    /// The version of the row that the change was computed from; 0 when there is none.
+    /// The generation of the row that the change was computed from; 0 without a row.
     pub generation: Generation,
-    /// The object as recorded and refreshed; `None` when there is none, or when it is gone.
+    /// The object as recorded and refreshed; `None` if it does not exist or is gone.
     pub prior: Option<Box<Prior>>,
-    /// The object to be.
+    /// The object after the change.
     pub after: Option<After>,
-    /// The differences that need a new object.
+    /// The differences that need a replacement.
     pub replace_paths: Vec<Path>,
-    /// What `replaceTriggeredBy` names and what changes, when that is the reason.
+    /// The changed resources that `replaceTriggeredBy` names, if they are the reason.
     pub triggered_by: Vec<String>,
-    /// What may differ from what is configured.
+    /// The attributes that may differ from the configuration.
     pub ignored: Vec<Path>,
-    /// The attributes that differ from what was recorded, outside any change of ours.
+    /// The attributes that drifted: their remote values differ from the recorded ones.
     pub drift: Vec<Path>,
-    /// The resources that it comes after.
+    /// The resources that it is applied after.
     pub depends_on: Vec<Address>,
-    /// How it behaves, recorded with its row.
+    /// Its lifecycle settings, recorded with its row.
     pub lifecycle: Lifecycle,
-    /// How long its calls may take.
+    /// The time limits of its calls.
     pub timeouts: Timeouts,
-    /// The data that would be lost.
+    /// The data that the change would destroy.
     pub data_loss: Option<DataLossNote>,
-    /// Its checks, with what is known of them.
+    /// Its checks, as far as they are decided.
     pub checks: Vec<PlannedCheck>,
-    /// Something keeps the change from being carried out: its recorded step is in doubt, or that of another one.
+    /// The step in doubt that blocks the change: its own or another resource's.
     pub in_doubt: Option<String>,
-    /// The step in doubt is that of another resource, which this one waits for.
+    /// The step in doubt belongs to another resource, which this one waits for.
     pub is_held_back: bool,
 }
 
-/// A check, as far as it could be decided while planning.
+/// A check, decided as far as possible while planning.
 #[derive(Debug, Clone)]
 pub struct PlannedCheck {
-    /// When it is decided, at the latest.
+    /// The latest time at which it is decided.
     pub when: CheckTime,
-    /// What to say when it is not met.
+    /// The error text of a failed check.
     pub error: String,
-    /// Where it stands.
+    /// Its location in the descriptor.
     pub place: Option<Place>,
-    /// What is known.
+    /// The result so far.
     pub status: CheckStatus,
-    /// Why it could not be decided, when that failed it.
+    /// Why it could not be decided, if that failed it.
     pub problem: Option<String>,
-    /// How to decide it when what it waits for is known.
+    /// The condition to evaluate once its unknown values are known.
     pub deferred: Option<Deferred>,
 }
 
-/// What is known of a check, from good to bad.
+/// The result of a check, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckStatus {
-    /// It is met.
+    /// The condition is true.
     Pass,
-    /// It waits for what is known after apply.
+    /// The condition depends on values that are known after apply.
     Unknown,
-    /// It is not met.
+    /// The condition is false.
     Fail,
-    /// It cannot be decided, which fails it.
+    /// The condition cannot be evaluated, which fails the check.
     Error,
 }
 
 /// An object before a change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prior {
-    /// What is known of it.
+    /// The status of the row.
     pub status: RowStatus,
-    /// The attributes that name it.
+    /// The attributes that identify it.
     pub identity: Attributes,
     /// All attributes, refreshed.
     pub attributes: Attributes,
-    /// The attributes as recorded, where refreshing found others.
+    /// The recorded attributes, if the refresh found other values.
     pub recorded: Option<Attributes>,
-    /// The provider's bytes.
+    /// The provider's private data.
     pub private: Private,
-    /// The resources that it was made after.
+    /// The resources that it was created after.
     pub dependencies: Vec<Address>,
-    /// Change detectors of write-only attributes.
+    /// Fingerprints that detect changes of write-only attributes.
     pub write_only: BTreeMap<String, String>,
     /// Digests of planned values that the system returned differently.
     pub inconsistent: BTreeMap<String, String>,
-    /// How it behaves, as recorded.
+    /// The recorded lifecycle settings.
     pub lifecycle: Lifecycle,
 }
 
 /// An object after a change.
 #[derive(Debug, Clone)]
 pub struct After {
-    /// The planned attributes; what is not known yet is unknown.
+    /// The planned attributes; values known after apply are unknown.
     pub attributes: Attributes,
-    /// The provider's bytes.
+    /// The provider's private data.
     pub private: Private,
-    /// The configuration, to be evaluated again when what it waits for is known.
+    /// The configuration, to be evaluated again once its unknown values are known.
     pub deferred: Option<Deferred>,
-    /// Change detectors of write-only attributes.
+    /// Fingerprints that detect changes of write-only attributes.
     pub write_only: BTreeMap<String, String>,
-    /// The attributes that stay what they are and are sensitive from now on.
+    /// The attributes whose values stay and become sensitive.
     pub newly_sensitive: Vec<Path>,
 }
 
 /// A configuration that waits for values of other resources.
 #[derive(Debug, Clone)]
 pub struct Deferred {
-    /// The component in whose scope it is evaluated: that of a shared resource is the one that declares it.
+    /// The component in whose scope it is evaluated; for a shared resource the declaring component.
     pub component: String,
     /// The configuration, or the value.
     pub template: Arc<Template>,
-    /// The values it reads that do not wait.
+    /// The values that it reads and that are known already.
     pub captured: Arc<Captured>,
 }
 
-/// What becomes of an output.
+/// The change of an output.
 #[derive(Debug, Clone)]
 pub struct OutputChange {
-    /// The component; empty for the stack's own.
+    /// The component; empty for an output of the stack.
     pub component: String,
     /// The name.
     pub name: String,
-    /// As recorded.
+    /// The recorded value.
     pub before: Option<Value>,
-    /// As planned; unknown when it waits. `None` when the output goes.
+    /// The planned value; unknown if it depends on unknown values. `None` if the output is removed.
     pub after: Option<Value>,
-    /// How to evaluate it when what it waits for is known.
+    /// The expression to evaluate once its unknown values are known.
     pub deferred: Option<Deferred>,
-    /// It is recorded in the clear, and is sensitive from now on.
+    /// The value is recorded in plain text and becomes sensitive.
     pub is_newly_sensitive: bool,
-    /// Who sees it.
+    /// True for a public output.
     pub is_public: bool,
     /// A label for people.
     pub label: Option<String>,
 }
 
 impl Change {
-    /// The stack whose row this is: that of the plan, or the pseudo-stack of shared resources.
+    /// The stack that holds the row: the plan's stack, or the pseudo-stack of shared resources.
     #[must_use]
     pub fn stack(&self, stack: &StackId) -> StackId {
         row_stack(stack, &self.address)
     }
 
-    /// The checks that wait, of those to be decided then.
+    /// The undecided checks of one phase.
     pub(crate) fn waiting_checks(&self, when: CheckTime) -> impl Iterator<Item = (&PlannedCheck, &Deferred)> {
         let checks = self.checks.iter().filter(move |check| check.when == when);
         checks.filter_map(|check| Some((check, check.deferred.as_ref()?)))
     }
 
-    /// True for anything but a no-op. Output-only and owner changes are counted elsewhere.
+    /// True for any action but a no-op. Output changes and owner changes are counted separately.
     #[must_use]
     pub fn is_change(&self) -> bool {
         self.action != Action::NoOp || self.in_doubt.is_some() || self.moved_from.is_some()
     }
 
-    /// True when refreshing found something that has to be written, whatever the action.
+    /// True if the refresh found values to write to the state, for any action.
     #[must_use]
     pub fn has_refreshed(&self) -> bool {
         self.prior.as_ref().is_some_and(|prior| prior.recorded.is_some())
     }
 
-    /// True when the object stays as it is and how it behaves does not: protection and retention hold without a
-    /// descriptor, so they are recorded.
+    /// True if the object stays and its lifecycle settings change. The row holds them, because protection and retention apply without a
+    /// descriptor too.
     #[must_use]
     pub fn has_other_lifecycle(&self) -> bool {
         self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.lifecycle != self.lifecycle)
     }
 
-    /// True when the object stays as it is and is recorded in the clear where it is sensitive from now on.
+    /// True if the object stays and a value recorded in plain text becomes sensitive.
     #[must_use]
     pub fn is_newly_sensitive(&self) -> bool {
         self.is_kept() && self.after.as_ref().is_some_and(|after| !after.newly_sensitive.is_empty())
     }
 
-    /// True when the object stays as it is and comes after other resources than is recorded.
+    /// True if the object stays and its recorded dependencies change.
     #[must_use]
     pub fn has_other_dependencies(&self) -> bool {
         self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on)
     }
 
-    /// True when the row has to be written though nothing is done: refreshed, with another lifecycle or more that is
-    /// sensitive, or made after other resources than recorded. Were those not written, rows of different times could
-    /// depend on each other in a loop.
+    /// True if the row has to be written although the object stays: the refresh, the lifecycle, the sensitivity or the dependencies differ.
+    /// Without that write, rows of different times could depend on each other in a cycle.
     #[must_use]
     pub fn is_recorded_anew(&self) -> bool {
-        let is_other = self.has_other_lifecycle() || self.has_other_dependencies();
-        self.has_refreshed() || is_other || self.is_newly_sensitive()
+        let differs = self.has_other_lifecycle() || self.has_other_dependencies();
+        self.has_refreshed() || differs || self.is_newly_sensitive()
     }
 
     fn is_kept(&self) -> bool {
@@ -426,14 +425,14 @@ impl Change {
 }
 
 impl OutputChange {
-    /// True when the recorded output becomes another one, or is not to be recorded in the clear any more.
+    /// True if the recorded output changes, or becomes sensitive and is recorded in plain text.
     #[must_use]
     pub fn is_change(&self) -> bool {
         if self.is_newly_sensitive {
             return true;
         }
         match (&self.before, &self.after) {
-            // What cannot be opened and stays as it is.
+            // An output that cannot be decrypted stays as it is.
             (before, after) if self.deferred.is_none() && before == after => false,
             (Some(before), Some(after)) => !before.is_same_as(after),
             (None, None) => false,
@@ -443,7 +442,7 @@ impl OutputChange {
 }
 
 impl Plan {
-    /// True when applying it would do or record anything.
+    /// True if applying the plan would change an object or the state.
     #[must_use]
     pub fn has_changes(&self) -> bool {
         Self::is_any_changed(self.mode, &self.stacks)
@@ -455,7 +454,7 @@ impl Plan {
         is_recorded || stacks.iter().any(StackPlan::has_changes)
     }
 
-    /// What is left for another apply, with its stack.
+    /// The deferred changes, with their stacks.
     pub fn deferred(&self) -> impl Iterator<Item = (&StackPlan, &DeferredChange)> {
         self.stacks.iter().flat_map(|stack| stack.deferred.iter().map(move |deferred| (stack, deferred)))
     }
@@ -465,7 +464,7 @@ impl Plan {
         self.stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)))
     }
 
-    /// The changes that would lose data nobody consented to lose.
+    /// The changes that would destroy data without the user's consent.
     pub fn refused_data_loss(&self) -> impl Iterator<Item = (&StackPlan, &Change, &DataLossNote)> {
         self.changes().filter_map(|(stack, change)| {
             let loss = change.data_loss.as_ref().filter(|loss| !loss.is_allowed && loss.amount.is_some())?;

@@ -1,4 +1,4 @@
-//! Between what a store keeps (sealed texts) and what planning works with (values).
+//! Conversion between the sealed texts of a store and the values of a plan.
 
 use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
@@ -15,17 +15,17 @@ use terrace_provider::value::wire::{Sealing, Spot, WireError, decode_at, decode_
 use terrace_provider::{Attributes, Map, Observed, Private, Recorded, ResourceType, Value};
 use uuid::Uuid;
 
-/// What the engine remembers of a row beside its attributes, so that it can be planned without a descriptor.
+/// The part of a row that lets the engine plan without a descriptor.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
-    /// How the resource behaves.
+    /// The lifecycle settings of the resource.
     #[serde(flatten)]
     pub lifecycle: Lifecycle,
     /// Keyed digests of write-only attributes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub write_only: BTreeMap<String, String>,
-    /// Digests of planned values that the system returned differently.
+    /// Digests of planned values that the remote system returned differently.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub inconsistent: BTreeMap<String, String>,
 }
@@ -37,7 +37,7 @@ pub struct Opened {
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// The deposed object of it.
+    /// The key of the deposed object, if the row is for one.
     pub deposed: Option<String>,
     /// The provider instance.
     pub provider: String,
@@ -49,14 +49,14 @@ pub struct Opened {
     pub prior: Prior,
 }
 
-/// What is to be written of an object.
+/// The content of a new row.
 #[derive(Debug)]
 pub struct NewRow<'a> {
     /// The stack.
     pub stack: StackId,
     /// The resource.
     pub address: &'a Address,
-    /// What is known of the object.
+    /// The status of the object.
     pub status: RowStatus,
     /// The provider instance.
     pub provider: &'a str,
@@ -64,15 +64,15 @@ pub struct NewRow<'a> {
     pub provider_version: &'a str,
     /// The resource type's schema version.
     pub schema_version: u32,
-    /// The attributes that name it.
+    /// The identity attributes.
     pub identity: &'a Attributes,
-    /// All attributes; write-only ones are left out by [`storable`].
+    /// All attributes. [`storable`] leaves write-only ones out.
     pub attributes: &'a Attributes,
     /// The provider's bytes.
     pub private: &'a Private,
-    /// The resources that it was made after.
+    /// Its direct dependencies.
     pub dependencies: &'a [Address],
-    /// How it behaves.
+    /// The settings for planning without a descriptor.
     pub memory: &'a Memory,
     /// The operation that writes it.
     pub operation: Uuid,
@@ -121,7 +121,7 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         provider: new.provider.to_owned(),
         provider_version: Some(new.provider_version.to_owned()),
         schema_version: new.schema_version,
-        // A provider that names its object does not know which of the names are sensitive.
+        // A provider that returns an identity does not know which of its parts are sensitive.
         identity: encode_map(&marks::found_attributes(new.identity, new.attributes), &at(RowPart::Identity))?
             .to_string(),
         attributes: encode_map(new.attributes, &at(RowPart::Attributes))?.to_string(),
@@ -133,10 +133,10 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
     })
 }
 
-/// The row of a protected object without its protection; `None` when it has none.
+/// Returns the row without its protection; `None` when the row is not protected.
 ///
 /// # Errors
-/// When what is remembered of it is damaged.
+/// When the row's memory is damaged.
 pub fn without_protection(row: Row) -> Result<Option<Row>, WireError> {
     let mut memory = memory(&row)?;
     if !std::mem::take(&mut memory.lifecycle.prevent_destroy) {
@@ -145,24 +145,24 @@ pub fn without_protection(row: Row) -> Result<Option<Row>, WireError> {
     Ok(Some(Row { lifecycle: stored_memory(&memory)?, ..row }))
 }
 
-/// What a row remembers.
+/// Parses the memory of a row.
 ///
 /// # Errors
-/// When that is damaged.
+/// When the text is damaged.
 pub(crate) fn memory(row: &Row) -> Result<Memory, WireError> {
     serde_json::from_str(&row.lifecycle).map_err(|error| WireError::Damaged(error.to_string()))
 }
 
-/// The text of it in a row.
+/// Serialises the memory of a row.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When serialisation fails.
 pub(crate) fn stored_memory(memory: &Memory) -> Result<String, WireError> {
     serde_json::to_string(memory).map_err(|error| WireError::Damaged(error.to_string()))
 }
 
-/// Seals the bytes of a provider: they are of secret class as a whole. Without a key they are stored as they are,
-/// for they hold a provider's own marks, never what a user declared sensitive.
+/// Seals the private bytes of a provider, which are secret as a whole. Without a key they are stored unsealed: they
+/// hold the provider's own data, never values that a user declared sensitive.
 ///
 /// # Errors
 /// When sealing fails.
@@ -173,13 +173,13 @@ pub fn seal_private(private: &Private, placed: &Placed<'_>) -> Result<Vec<u8>, W
     Ok([SEALED_PRIVATE, placed.seal(&Spot::Root, &private.0)?.as_bytes()].concat())
 }
 
-/// Marks private bytes that are sealed.
+/// Prefix of sealed private bytes.
 const SEALED_PRIVATE: &[u8] = b"\0terrace-sealed:";
 
-/// Opens the bytes of a provider.
+/// Opens the private bytes of a provider.
 ///
 /// # Errors
-/// When they are sealed and cannot be opened.
+/// When they are sealed and cannot be opened, or are unsealed although the store requires seals.
 pub fn open_private(bytes: &[u8], placed: &Placed<'_>) -> Result<Private, WireError> {
     match bytes.strip_prefix(SEALED_PRIVATE) {
         None if !bytes.is_empty() && placed.requires_bound() => Err(placed.unbound()),
@@ -206,7 +206,7 @@ pub fn open_attributes(row: &Row, seal: &Seal) -> Result<Attributes, WireError> 
     open_text(&row.attributes, &placed(row, RowPart::Attributes, seal))
 }
 
-/// Opens the attributes that name the object of a row.
+/// Opens the identity attributes of a row.
 ///
 /// # Errors
 /// As [`open_attributes`].
@@ -214,8 +214,8 @@ pub fn open_identity(row: &Row, seal: &Seal) -> Result<Attributes, WireError> {
     open_text(&row.identity, &placed(row, RowPart::Identity, seal))
 }
 
-/// Seals a row again for an address in the bound store; `from` is the store that it was sealed for. `None` when the row has
-/// no sensitive value.
+/// Seals a row for another address in the bound store. `from` is the store that it was sealed for. Returns `None` when
+/// the row has no sensitive value.
 ///
 /// # Errors
 /// When something cannot be opened or sealed.
@@ -240,8 +240,8 @@ pub fn resealed(row: Row, from: Option<Uuid>, to: &Address, seal: &Seal) -> Resu
     Ok(Some(row))
 }
 
-/// Refuses an attribute that its schema calls sensitive and that a row holds without a mark, although there is a key: its
-/// value was put there by a program without the key, or by a terrace that did not know the attribute as sensitive.
+/// Refuses a row with an unmarked value of an attribute that the schema declares sensitive, although there is a key. A
+/// program without the key wrote the value, or a terrace whose schema did not declare the attribute sensitive.
 ///
 /// # Errors
 /// When there is such an attribute.
@@ -256,7 +256,7 @@ pub(crate) fn check_marked(ty: &ResourceType, opened: &Opened, seal: &Seal) -> R
     seal.check_marked(&place, &Spot::Key(&Spot::Root, attribute.name))
 }
 
-/// Opens attributes as the text of a row keeps them.
+/// Opens attributes from the text of a row.
 ///
 /// # Errors
 /// When the text is damaged or a sealed part cannot be opened.
@@ -265,8 +265,8 @@ pub fn open_text(text: &str, seal: &dyn Sealing) -> Result<Attributes, WireError
     decode_map(json, seal)
 }
 
-/// The outputs of a component as a store keeps them. A sensitive one that cannot be sealed is left out, but not its name;
-/// what is not known was not told yet.
+/// Seals the outputs of a component. Unknown outputs are left out. A sensitive output that cannot be sealed is stored
+/// without its value.
 ///
 /// # Errors
 /// When a sensitive value cannot be sealed although there is a key.
@@ -282,13 +282,13 @@ pub fn seal_outputs((stack, component): (&StackId, &str), outputs: &Map, seal: &
 /// The recorded outputs of a component.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outputs {
-    /// Those that are stored.
+    /// The stored values.
     pub values: Map,
-    /// The names of sensitive ones that were left out for lack of a state key.
+    /// The names of sensitive outputs that were stored without a value for lack of a state key.
     pub unstored: BTreeSet<String>,
 }
 
-/// Opens what [`seal_outputs`] wrote.
+/// Opens the text that [`seal_outputs`] wrote.
 ///
 /// # Errors
 /// When the text is damaged or a sealed part cannot be opened.
@@ -305,7 +305,7 @@ pub fn open_component(stack: &StackId, row: &ComponentRow, seal: &Seal) -> Resul
     open_outputs(&row.outputs, &seal.at(Place::Outputs { stack, component: &row.key }))
 }
 
-/// Opens what can be opened of [`seal_outputs`], and says of the rest why it cannot.
+/// Opens the outputs that can be opened, and returns the errors of the rest by name.
 ///
 /// # Errors
 /// When the text is damaged.
@@ -333,9 +333,9 @@ pub(crate) fn open_outputs_apart(
     Ok((outputs, closed))
 }
 
-/// The attributes of an object after a call. Values that the provider read take the spelling of the plan wherever both mean
-/// the same. Planned values complete those that cannot be read back. Write-only values are left out; values that the schema
-/// or the plan marks as sensitive are marked.
+/// Returns the attributes to store after a call. Values that the provider read keep the plan's spelling when both mean
+/// the same. Planned values complete those that cannot be read back. Write-only values are left out. Values that the
+/// schema or the plan marks as sensitive are marked.
 #[must_use]
 pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Attributes {
     let mut merged = Attributes::with_capacity_and_hasher(ty.attributes.0.len(), Default::default());
@@ -364,13 +364,13 @@ pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) ->
     merged
 }
 
-/// The attributes of an object as refreshing found them, completed and marked from what is recorded.
+/// Returns the attributes to store after a refresh, completed and marked from the row.
 #[must_use]
 pub fn refreshed(ty: &ResourceType, recorded: &Attributes, observed: &Observed) -> Attributes {
     storable(ty, recorded, observed)
 }
 
-/// The object as providers get it.
+/// The object in the form that providers get.
 #[must_use]
 pub fn recorded(stack: &StackId, address: &Address, prior: &Prior) -> Recorded {
     Recorded {
@@ -382,8 +382,8 @@ pub fn recorded(stack: &StackId, address: &Address, prior: &Prior) -> Recorded {
 }
 
 impl Prior {
-    /// The object as providers get it, under that address, until it is given back: a plan asks about each object, and would
-    /// copy all of them.
+    /// Moves the object into the form that providers get, until [`Prior::take_back`]. Avoids copies: a plan asks a
+    /// provider about every object.
     pub(crate) fn lend(&mut self, address: &str) -> Recorded {
         Recorded {
             address: address.to_owned(),
@@ -393,13 +393,13 @@ impl Prior {
         }
     }
 
-    /// Ends what [`Prior::lend`] began.
+    /// Moves the object back after [`Prior::lend`].
     pub(crate) fn take_back(&mut self, lent: Recorded) {
         let Recorded { address: _, identity, attributes, private } = lent;
         (self.identity, self.attributes, self.private) = (identity, attributes, private);
     }
 
-    /// What is remembered of the object beside its attributes.
+    /// The settings for planning without a descriptor.
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {

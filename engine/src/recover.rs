@@ -1,7 +1,7 @@
-//! What became of steps whose outcome was never recorded.
+//! Recovery of interrupted steps: determines their outcomes.
 //!
-//! [`finding`] asks the provider and changes nothing; [`Recovery`] records the answer, under the component's lease; what it
-//! writes is in [`writes`].
+//! [`finding`] queries the provider and changes nothing. [`Recovery`] records the outcome under the component's lease; [`writes`]
+//! has the writes.
 
 mod finding;
 mod writes;
@@ -32,7 +32,7 @@ use writes::Writes;
 pub use finding::{Arrived, Finding};
 pub(crate) use finding::{in_present_form, look_into};
 
-/// A step that was cut off. An address alone is not one: beside the present object deposed ones may have open steps.
+/// An interrupted step. An address alone does not identify one, because its deposed objects may have open steps too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CutOff {
     /// The stack of its row.
@@ -41,7 +41,7 @@ pub struct CutOff {
     pub address: Address,
     /// The deposed object; `None` for the present one.
     pub deposed: Option<String>,
-    /// The operation that it is of.
+    /// The operation of the step.
     pub operation: Uuid,
     /// Its number within the operation.
     pub step: u32,
@@ -59,7 +59,7 @@ impl CutOff {
     }
 }
 
-/// Prints the object that it was about.
+/// Prints the object of the step.
 impl fmt::Display for CutOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.stack, self.address)?;
@@ -67,55 +67,54 @@ impl fmt::Display for CutOff {
     }
 }
 
-/// What recovery did about one step.
+/// The result of recovery for a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
     /// The step.
     pub step: CutOff,
     /// Its object in words: the resource with its stack, and the key of a deposed one.
     pub address: String,
-    /// What was found, in words.
+    /// The finding, in words.
     pub found: String,
-    /// It could not be told: the step stays open and blocks its component.
+    /// The outcome is unknown: the step stays open and blocks its component.
     pub is_in_doubt: bool,
-    /// Its call could still take effect when recovery began: what was known of it before that is worth nothing.
+    /// The call could still take effect when recovery began, so an earlier refresh may be outdated.
     pub was_open: bool,
 }
 
-/// What a person says of a step that nobody can tell about.
+/// A user's decision about a step in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The call had no effect: what is recorded stays as it is, which is nothing where it was to be made.
+    /// The call had no effect: the row stays as it is, and no row is created.
     Unchanged,
-    /// There is no such object: nothing is kept.
+    /// The object does not exist: its row is removed.
     Absent,
-    /// It is there, in whatever state: it is recorded, and replaced by the next apply.
+    /// The object exists in an unknown state: it is recorded as tainted, and the next apply replaces it.
     Tainted,
 }
 
-/// What an operation is called that recovers.
+/// The kind of a recovering operation.
 pub const RECOVER: &str = "recover";
 
-/// All that recovery works with.
+/// The inputs of recovery.
 pub struct Recovery<'a> {
-    /// Where rows and the journal are.
+    /// The state and the journal.
     pub store: &'a Arc<dyn StateStore>,
-    /// Who implements what.
+    /// The providers.
     pub registry: &'a Registry,
-    /// Opens and seals what rows hold.
+    /// Decrypts and seals values of rows.
     pub seal: &'a Seal,
-    /// Where progress is shown.
+    /// The receiver of progress events.
     pub events: &'a dyn Events,
-    /// Set when the user wants to stop.
+    /// Cancelled when the user stops the operation.
     pub cancel: &'a CancellationToken,
-    /// How long to wait for leases of others, and for calls that may still take effect.
+    /// How long to wait for leases of other operations, and for calls that may still take effect.
     pub patience: Duration,
-    /// Who asks, for people.
+    /// The user or process that recovers, for people.
     pub actor: &'a str,
 }
 
-/// The ends of operations that were cut off and have no step left that is open, but of those that end with their request:
-/// nobody else will write them.
+/// The end records of abandoned operations without open steps. Operations that end with their request are excluded.
 async fn endings(
     store: &dyn StateStore,
     operations: impl IntoIterator<Item = Uuid>,
@@ -124,27 +123,26 @@ async fn endings(
     for id in operations {
         let Some((operation, steps)) = store.operation(id).await? else { continue };
         if operation.is_abandoned && !operation.is_requested && steps.iter().all(|step| step.result.is_some()) {
-            let summary = "it was cut off; what became of its steps is recorded".to_owned();
+            let summary = "interrupted; the outcomes of its steps are recorded".to_owned();
             ends.push(Record::End { operation: id, status: OperationStatus::Interrupted, summary });
         }
     }
     Ok(ends)
 }
 
-/// Ends the operations that were cut off between two steps, where they are meant: there is nothing to find out of them.
-/// Answers which. One that may merely stand still goes on later, and is left alone, but for a recovery, which goes on all the
-/// same.
+/// Ends matching operations that were interrupted between two steps, and returns them. An operation whose process may only be
+/// suspended is left alone, because it may continue; an abandoned recovery is ended in any case.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn end_cut_off(
     store: &dyn StateStore,
-    is_meant: impl Fn(&OperationRow) -> bool,
+    matches: impl Fn(&OperationRow) -> bool,
 ) -> Result<Vec<OperationRow>, StoreError> {
     let unended = store.unended_operations().await?;
     let mut ended = Vec::new();
     let is_over = |operation: &OperationRow| operation.is_gone || operation.is_abandoned && operation.kind == RECOVER;
-    for operation in unended.into_iter().filter(|operation| is_over(operation) && is_meant(operation)) {
+    for operation in unended.into_iter().filter(|operation| is_over(operation) && matches(operation)) {
         let ends = endings(store, [operation.id]).await?;
         if !ends.is_empty() {
             store.commit(&[], ends).await?;
@@ -155,11 +153,11 @@ pub async fn end_cut_off(
 }
 
 impl Recovery<'_> {
-    /// Resolves the orphaned steps of a stack and of shared resources of its environment, under the leases of their
-    /// components. Steps of live operations are left alone.
+    /// Resolves the orphaned steps of a stack, and of shared resources of its environment, under the leases of their components.
+    /// Steps of running operations are left alone.
     ///
     /// # Errors
-    /// When leases cannot be had or the store fails.
+    /// If leases cannot be acquired or the store fails.
     pub async fn run(
         &self,
         stack: &StackId,
@@ -183,7 +181,7 @@ impl Recovery<'_> {
         let (held, operation) = self.begin(stack, &orphaned).await?;
         let mut recovered = Vec::new();
         let result = async {
-            // Another one may have been quicker: what is still open counts.
+            // Another recovery may have closed some: only steps that are still open count.
             let begun = Instant::now();
             let mut closed = BTreeSet::new();
             for open in self.orphaned(stack, selection).await? {
@@ -194,7 +192,7 @@ impl Recovery<'_> {
             }
             let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
             let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
-            let summary = format!("{} looked into, {in_doubt} in doubt", counted(recovered.len(), "steps"));
+            let summary = format!("{} checked, {in_doubt} in doubt", counted(recovered.len(), "steps"));
             let mut records = endings(self.store.as_ref(), closed).await?;
             records.push(Record::End { operation, status, summary });
             held.commit(records).await
@@ -206,26 +204,26 @@ impl Recovery<'_> {
         Ok(recovered)
     }
 
-    /// Closes a step that nobody can tell about as a person says; false when it is not open any more.
+    /// Closes a step in doubt with the user's decision; false if it is not open any more.
     ///
     /// # Errors
-    /// When leases cannot be had or the store fails.
+    /// If leases cannot be acquired or the store fails.
     pub async fn decide(&self, step: &CutOff, verdict: Verdict) -> Result<bool, LeaseError> {
         self.seal.bind_to(self.store.as_ref()).await?;
         let CutOff { stack, address, .. } = step;
         let Some(open) = self.still_open(step).await? else { return Ok(false) };
         let (held, operation) = self.begin(stack, &[open]).await?;
         let result = async {
-            // Another one may have been quicker: what is still open counts.
+            // Another recovery may have closed it.
             let open = self.still_open(step).await?;
             let is_decided = open.is_some();
             let named = step.deposed.as_ref().map(|key| format!(" (deposed {key})")).unwrap_or_default();
-            let mut summary = format!("{address}{named}: nothing was in doubt any more");
+            let mut summary = format!("{address}{named}: no step was in doubt any more");
             if let Some(open) = open {
                 let found = match verdict {
-                    Verdict::Unchanged => "a person said that the call had no effect",
-                    Verdict::Absent => "a person said that there is no such object",
-                    Verdict::Tainted => "a person said that it is there, half-made",
+                    Verdict::Unchanged => "a user decided that the call had no effect",
+                    Verdict::Absent => "a user decided that the object does not exist",
+                    Verdict::Tainted => "a user decided that the object is partly created",
                 };
                 let writes = Writes::new(&open.intent, self.row(&open.intent).await?, self.seal);
                 let writes = match verdict {
@@ -250,13 +248,13 @@ impl Recovery<'_> {
         Ok(is_decided)
     }
 
-    /// The intent of a step, as long as nobody knows what became of it.
+    /// The intent of a step while it is open and orphaned.
     async fn still_open(&self, step: &CutOff) -> Result<Option<OpenIntent>, StoreError> {
         let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
         Ok(self.orphaned(&step.stack, &selection).await?.into_iter().find(|open| step.is(open)))
     }
 
-    /// Takes the leases of the components of steps, and begins an operation under them.
+    /// Acquires the leases of the steps' components, and begins an operation under them.
     async fn begin(&self, stack: &StackId, steps: &[OpenIntent]) -> Result<(Held, Uuid), LeaseError> {
         let operation = Uuid::now_v7();
         let claim = Claim {
@@ -289,12 +287,12 @@ impl Recovery<'_> {
         Ok(orphaned.map(|open| self.registry.ended_calls().complete(open)).collect())
     }
 
-    /// Finds out what became of one step, waiting while its call may still take effect, and records it.
+    /// Determines the outcome of a step and records it. Waits while its call may still take effect.
     async fn resolve(&self, held: &Held, open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
         let step = CutOff::of(&open.intent);
         let address = step.to_string();
-        let mut told = String::new();
-        // Steps are looked into one after the other, and all get older meanwhile.
+        let mut reported = String::new();
+        // Steps are checked one after the other, and their age grows meanwhile.
         let listed = open.age;
         let mut open = OpenIntent { age: listed.saturating_add(begun.elapsed()), ..open };
         let may_take_effect = open.settles_in().is_some();
@@ -302,12 +300,12 @@ impl Recovery<'_> {
             Ok(open) => open,
             Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect }),
         };
-        // As it is now, under the lease, whatever was done to the row since the step was begun.
+        // The present row, under the lease, with any changes since the step began.
         let row = match self.row(&open.intent).await? {
             Some(row) => match upgraded(self.registry, self.seal, row).await {
                 Ok(row) => Some(row),
                 Err(outdated) => {
-                    let found = format!("what is recorded of it was {outdated}");
+                    let found = format!("its row was {outdated}");
                     return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect });
                 }
             },
@@ -316,7 +314,7 @@ impl Recovery<'_> {
         let writes = Writes::new(&open.intent, row, self.seal);
         let recorded = writes.updated()?;
         let mut was_open = false;
-        // Not every store records when a process ended.
+        // Some stores do not record when a process ended.
         let mut seen_gone = open.is_holder_gone.then(Instant::now);
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
@@ -326,11 +324,11 @@ impl Recovery<'_> {
             if left.is_zero() || self.cancel.is_cancelled() {
                 break finding;
             }
-            // The time left counts down in the reason: the same but for numbers is told once.
-            let told_now: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
-            if told_now != told {
+            // The reason contains a countdown: reasons that differ only in numbers are reported once.
+            let without_numbers: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+            if without_numbers != reported {
                 self.events.take(Event::Recovering { message: format!("{address}: {reason}; looking again") });
-                told = told_now;
+                reported = without_numbers;
             }
             let pause = Duration::from_secs(1).min(left);
             tokio::select! {
@@ -347,27 +345,27 @@ impl Recovery<'_> {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
                 return Ok(Recovered { step, address, found: reason, is_in_doubt: true, was_open });
             }
-            Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
+            Finding::Unchanged => ("the step did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
             Finding::Object { attributes, observed, arrived } => {
                 match self.elsewhere(&open.intent, &writes, &observed).await? {
                     Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open }),
                     Ok(Some(by)) => {
-                        let found = format!("it took effect, and the object is recorded as {by} by now");
+                        let found = format!("the step took effect, and {by} manages the object now");
                         return self.close(held, &open.intent, found, Vec::new(), was_open).await;
                     }
                     Ok(None) => {}
                 }
                 match writes.recorded(&attributes, &observed, arrived)? {
                     Some(writes) if writes.is_empty() => {
-                        ("it is there, and not recorded any more".to_owned(), Vec::new())
+                        ("the object exists, but it has no row any more".to_owned(), Vec::new())
                     }
                     Some(writes) if arrived.is_as_planned() => {
-                        ("it took effect and is recorded now".to_owned(), writes)
+                        ("the step took effect and is recorded now".to_owned(), writes)
                     }
-                    Some(writes) => ("it is recorded as it is now".to_owned(), writes),
+                    Some(writes) => ("the object's current values are recorded".to_owned(), writes),
                     None => {
-                        let found = "it took effect, and another object is recorded there by now".to_owned();
+                        let found = "the step took effect, but the row belongs to another object now".to_owned();
                         return Ok(Recovered { step, address, found, is_in_doubt: true, was_open });
                     }
                 }
@@ -376,7 +374,7 @@ impl Recovery<'_> {
         self.close(held, &open.intent, found, writes, was_open).await
     }
 
-    /// Records what was found out.
+    /// Records an outcome.
     async fn close(
         &self,
         held: &Held,
@@ -392,8 +390,8 @@ impl Recovery<'_> {
         Ok(Recovered { step, address, found, is_in_doubt: false, was_open })
     }
 
-    /// The resource that what a step made or took over is recorded as by now, `None` where it is to be recorded; or why
-    /// that cannot be told.
+    /// The resource that manages the step's object now; `None` if the step's row has to record it. The inner error is the reason
+    /// why this is unknown.
     async fn elsewhere(
         &self,
         intent: &Intent,
@@ -405,7 +403,7 @@ impl Recovery<'_> {
         }
         let Row { stack, address, provider, .. } = &intent.row;
         let object = (address.ty.as_str(), provider.as_str(), &observed.identity);
-        // Looked at anew for each step: the one before may have recorded the same object.
+        // Read again for each step, because the one before may have recorded the same object.
         match Managed::default()
             .within(self.store.as_ref(), (self.registry, self.seal), &stack.environment, object)
             .await
@@ -416,7 +414,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// What is recorded where a step worked.
+    /// The present row at the step's address.
     async fn row(&self, intent: &Intent) -> Result<Option<Row>, StoreError> {
         let address = &intent.row.address;
         let rows = self.store.rows(&intent.row.stack, &Selection::Addresses(BTreeSet::from([address.clone()]))).await?;
@@ -433,7 +431,7 @@ impl Recovery<'_> {
     }
 }
 
-/// Closes a step that recovery has an answer to.
+/// The record that closes a step.
 fn closing(intent: &Intent, found: &str, writes: Vec<Write>) -> Record {
     Record::Outcome {
         operation: intent.operation,

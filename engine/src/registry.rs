@@ -1,4 +1,4 @@
-//! Which providers there are, and which instances of them an environment configures.
+//! The providers of this build, and the instances that an environment configures.
 
 mod offline;
 mod settings;
@@ -13,14 +13,14 @@ use terrace_provider::wrap::{Guarded, Limits, guarded};
 use terrace_provider::{Attributes, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
 use tokio::sync::OnceCell;
 
-/// The providers of this build and the instances of one environment.
+/// The providers of this build and the instances of an environment.
 pub struct Registry {
     providers: Vec<Arc<dyn Provider>>,
     instances: BTreeMap<String, Instance>,
     ended_calls: Arc<EndedCalls>,
 }
 
-/// One configured instance; connected when it is first needed.
+/// A configured instance, connected on first use.
 struct Instance {
     provider: Arc<dyn Provider>,
     settings: Settings,
@@ -29,8 +29,8 @@ struct Instance {
 }
 
 impl Registry {
-    /// A registry of these providers and of the instances that the settings name; `provider_of` says which provider
-    /// each instance is one of. Instances of unknown providers are left out: the configuration was checked before.
+    /// Builds a registry from providers and from settings of instances by provider name. Skips instances of unknown
+    /// providers: the configuration check has reported them.
     #[must_use]
     pub fn new(providers: Vec<Arc<dyn Provider>>, instances: Vec<(String, Settings)>) -> Self {
         let find = |name: &str| providers.iter().find(|provider| provider.schema().name == name).cloned();
@@ -49,14 +49,14 @@ impl Registry {
         Self { providers, instances, ended_calls: Arc::default() }
     }
 
-    /// The same with the ledger of another registry of this process.
+    /// Returns the registry with the ended calls of another registry of this process.
     #[must_use]
     pub fn with_ended_calls(mut self, ended_calls: Arc<EndedCalls>) -> Self {
         self.ended_calls = ended_calls;
         self
     }
 
-    /// The same with these limits for the instances that are named; the others have the default ones.
+    /// Returns the registry with limits for the named instances; the others have default limits.
     #[must_use]
     pub fn with_limits(mut self, limits: BTreeMap<String, Limits>) -> Self {
         for (name, limits) in limits {
@@ -67,14 +67,14 @@ impl Registry {
         self
     }
 
-    /// The same providers and instances without anything behind them: plans come from schemas alone, and nothing exists.
-    /// A provider without a configured instance gets one of its own name, for nobody connects to it.
+    /// Returns the same providers and instances without connections: plans come from schemas alone, and no objects
+    /// exist. A provider without an instance gets one with its own name, because nothing connects to it.
     #[must_use]
     pub fn offline(&self) -> Self {
         self.without_objects(false)
     }
 
-    /// The same, but lookups are asked where an instance is configured. It is connected to when the first one is.
+    /// Returns an offline registry that runs lookups on configured instances, connecting on the first lookup.
     #[must_use]
     pub fn lookups_only(&self) -> Self {
         self.without_objects(true)
@@ -85,8 +85,16 @@ impl Registry {
             let provider = Arc::new(Offline { provider: Arc::clone(provider), answers_lookups });
             Instance { provider, settings, limits, session: OnceCell::new() }
         };
-        let configured = self.instances.iter().map(|(name, it)| {
-            (name.clone(), instance(&it.provider, answers_lookups, it.settings.clone(), it.limits.clone()))
+        let configured = self.instances.iter().map(|(name, configured_instance)| {
+            (
+                name.clone(),
+                instance(
+                    &configured_instance.provider,
+                    answers_lookups,
+                    configured_instance.settings.clone(),
+                    configured_instance.limits.clone(),
+                ),
+            )
         });
         let mut instances: BTreeMap<String, Instance> = configured.collect();
         for provider in &self.providers {
@@ -105,36 +113,37 @@ impl Registry {
         Self { providers: self.providers.clone(), instances, ended_calls: Arc::default() }
     }
 
-    /// What all providers of this build declare.
+    /// The schemas of all providers of this build.
     pub fn schemas(&self) -> impl Iterator<Item = &ProviderSchema> {
         self.providers.iter().map(|provider| provider.schema())
     }
 
-    /// The resource type of that name, and the provider that has it.
+    /// The resource type of that name, and its provider.
     #[must_use]
     pub fn resource_type(&self, name: &str) -> Option<(&ProviderSchema, &ResourceType)> {
         self.of_that_name(name, |schema| schema.resource(name))
     }
 
-    /// The lookup of that name, and the provider that has it.
+    /// The lookup of that name, and its provider.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<(&ProviderSchema, &Lookup)> {
         self.of_that_name(name, |schema| schema.lookup(name))
     }
 
-    /// What the provider whose name a type begins with declares by it, or else what any other does. It is asked several
-    /// times for each resource: looking through the types of all would cost more with every provider.
+    /// Searches the provider whose name is the prefix of a type first, then all others. It is called several times for
+    /// each resource, so a search through all types would be too slow with many providers.
     fn of_that_name<'a, T>(
         &'a self,
         name: &str,
         declared: impl Fn(&'a ProviderSchema) -> Option<&'a T>,
     ) -> Option<(&'a ProviderSchema, &'a T)> {
-        let of = |schema: &'a ProviderSchema| Some((schema, declared(schema)?));
-        let begins = |schema: &&ProviderSchema| name.strip_prefix(schema.name).is_some_and(|it| it.starts_with('_'));
-        self.schemas().filter(begins).find_map(of).or_else(|| self.schemas().find_map(of))
+        let find = |schema: &'a ProviderSchema| Some((schema, declared(schema)?));
+        let is_prefix =
+            |schema: &&ProviderSchema| name.strip_prefix(schema.name).is_some_and(|rest| rest.starts_with('_'));
+        self.schemas().filter(is_prefix).find_map(find).or_else(|| self.schemas().find_map(find))
     }
 
-    /// An error for a lookup that no provider has.
+    /// The error for an unknown lookup.
     #[must_use]
     pub fn unknown_lookup(&self, name: &str) -> Diagnostic {
         let known: Vec<&str> = self.schemas().flat_map(|schema| &schema.lookups).map(|lookup| lookup.name).collect();
@@ -145,13 +154,13 @@ impl Registry {
         Diagnostic::error("unknown_lookup", format!("there is no lookup `{name}`")).hint(hint)
     }
 
-    /// An error for a type that no provider has.
+    /// The error for an unknown resource type.
     #[must_use]
     pub fn unknown_type(&self, name: &str) -> Diagnostic {
         let known = self.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
         let hint = did_you_mean(name, known).unwrap_or_else(|| {
             let providers: Vec<_> = self.schemas().map(|schema| schema.name).collect();
-            format!("`terrace providers schema NAME` shows the types of one: {}", providers.join(", "))
+            format!("run `terrace providers schema NAME` to see the types of a provider: {}", providers.join(", "))
         });
         Diagnostic::error("unknown_type", format!("there is no resource type `{name}`")).hint(hint)
     }
@@ -167,7 +176,7 @@ impl Registry {
         self.instances.keys().map(String::as_str)
     }
 
-    /// Which instances of a provider there are, and how there come to be more.
+    /// A hint with the instances of a provider, and how to configure another.
     #[must_use]
     pub fn instances_of(&self, provider: &str, environment: &str) -> String {
         let is_of = |name: &&str| self.instance(name).is_some_and(|schema| schema.name == provider);
@@ -177,18 +186,18 @@ impl Registry {
             names => format!("there are: {}", names.join(", ")),
         };
         format!(
-            "in the environment `{environment}` {there_are}; a key under its `providers:` in terrace.yaml configures another, \
+            "in the environment `{environment}` {there_are}; to configure another, add a key under its `providers:` in terrace.yaml, \
              such as `{provider}.other: {{}}`"
         )
     }
 
-    /// Calls of this process that have ended although their steps may still be open.
+    /// Calls of this process that ended while their steps may still be open.
     #[must_use]
     pub fn ended_calls(&self) -> &EndedCalls {
         &self.ended_calls
     }
 
-    /// How much an instance may be asked.
+    /// The limits of an instance.
     #[must_use]
     pub fn limits(&self, instance: &str) -> Option<&Limits> {
         self.instances.get(instance).map(|instance| &instance.limits)
@@ -202,9 +211,9 @@ impl Registry {
         Ok(self.connected(instance).await?)
     }
 
-    /// The connected session of an instance, once its limits allow so many calls of a type: the next ones do not wait for
-    /// them, and go one after the other in a slot that it keeps. `waits` is told once, in words, when there is a token to
-    /// wait for.
+    /// The connected session of an instance, once its limits admit that many calls of a type. The calls themselves do
+    /// not wait again; they run one after the other in a slot that the session keeps. Calls `waits` once with a message
+    /// if it must wait.
     ///
     /// # Errors
     /// When the instance is not configured or cannot be connected.

@@ -1,4 +1,4 @@
-//! Sealing everything anew: what a state holds under older keys comes under the present one.
+//! Sealing of a state under the current key: re-seals everything that older keys sealed.
 
 use crate::address::StackId;
 use crate::plan::outputs_in_words;
@@ -12,7 +12,7 @@ use terrace_provider::Attributes;
 use terrace_provider::value::wire::{WireError, encode_map};
 use uuid::Uuid;
 
-/// A state cannot be sealed anew.
+/// An error of re-sealing a state.
 #[derive(Debug, thiserror::Error)]
 pub enum RekeyError {
     /// An environment has no state key.
@@ -21,55 +21,56 @@ pub enum RekeyError {
         /// The environment.
         environment: String,
     },
-    /// A crash left steps whose rows are sealed, too.
-    #[error("{stack} has steps that were cut off")]
+    /// A crash left open steps, whose rows are sealed too.
+    #[error("{stack} has interrupted steps")]
     NotRecovered {
         /// The stack.
         stack: StackId,
     },
-    /// Something cannot be opened with any of the keys.
+    /// A record cannot be opened with any key.
     #[error("{what} cannot be opened: {error}")]
     Sealed {
-        /// What.
+        /// The record.
         what: String,
-        /// Why.
+        /// The reason.
         error: WireError,
     },
-    /// What a server was asked for, and has not done, cannot be opened with any of the keys.
-    #[error("what operation {operation} was queued for cannot be opened: {error}")]
+    /// The body of a queued request cannot be opened with any key.
+    #[error("the request of operation {operation} cannot be opened: {error}")]
     Asked {
         /// The operation.
         operation: Uuid,
-        /// Why.
+        /// The reason.
         error: WireError,
     },
-    /// The store.
+    /// An error of the store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What is to be written so that everything is sealed with the present key.
+/// The writes that bring a state under the current key.
 #[derive(Debug, Default)]
 pub struct Resealed {
     /// The writes.
     pub writes: Vec<Write>,
-    /// What has to be leased for them: also what others work on now, who seal with the key that they know.
+    /// The leases that the writes need. They include all live leases, because their holders seal with the key they
+    /// loaded.
     pub leases: BTreeSet<(StackId, String)>,
-    /// What is no more, and stays as it is because it cannot be opened.
+    /// Old versions that stay as they are because they cannot be opened.
     pub left: BTreeSet<String>,
 }
 
-/// Seals a write of another store for the bound store: a sealed value opens in its own store only.
+/// Re-seals a write of another store for the bound store, because a sealed value opens only in its own store.
 ///
 /// # Errors
-/// When something cannot be opened as that of the other store, or not be sealed.
+/// When a value cannot be opened as one of the other store, or cannot be sealed.
 pub fn rebound(write: Write, from: Uuid, seal: &Seal) -> Result<Write, RekeyError> {
     let failed = |what: String| move |error| RekeyError::Sealed { what, error };
     Ok(match write {
         Write::Put { row, expected } => {
             let (what, address) = (format!("{}:{}", row.stack, row.address), row.address.clone());
-            let anew = resealed_row((*row).clone(), Some(from), &address, seal).map_err(failed(what))?;
-            Write::Put { row: anew.map_or(row, Box::new), expected }
+            let resealed = resealed_row((*row).clone(), Some(from), &address, seal).map_err(failed(what))?;
+            Write::Put { row: resealed.map_or(row, Box::new), expected }
         }
         Write::Component { stack, component } => {
             let what = outputs_in_words(&stack, &component.key);
@@ -83,21 +84,20 @@ pub fn rebound(write: Write, from: Uuid, seal: &Seal) -> Result<Write, RekeyErro
                 || format!("how `{}` of {} declares {}", ownership.component, ownership.stack, ownership.address);
             let declared = SharedDeclaration::from_stored_in(Some(from), ownership, declaration, seal);
             let declared = declared.map_err(failed(what()))?.filter(SharedDeclaration::has_sensitive);
-            let anew = declared.map(|declared| declared.to_stored(ownership, seal)).transpose();
-            let anew = anew.map_err(failed(what()))?.unwrap_or_else(|| declaration.clone());
-            Write::PutOwner(OwnerRow { ownership: ownership.clone(), declaration: anew })
+            let resealed = declared.map(|declared| declared.to_stored(ownership, seal)).transpose();
+            let resealed = resealed.map_err(failed(what()))?.unwrap_or_else(|| declaration.clone());
+            Write::PutOwner(OwnerRow { ownership: ownership.clone(), declaration: resealed })
         }
         other => other,
     })
 }
 
-/// Seals everything that a store holds with the present key of each environment: all versions of all rows, outputs,
-/// declarations of owners.
-/// Older versions that cannot be opened stay as they are: their key is lost, and so are they.
-/// Change detectors of write-only values cannot be made anew: their next plan sends those values again.
+/// Re-seals everything in a store with the current key of each environment: all versions of all rows, outputs, owners'
+/// declarations. Old versions that cannot be opened stay as they are, because their key is lost. Change detectors of
+/// write-only values cannot be re-sealed: the next plan sends those values again.
 ///
 /// # Errors
-/// When there is no key, something that counts now cannot be opened, or the store cannot be read.
+/// When there is no key, a current record cannot be opened, or the store cannot be read.
 pub async fn reseal(
     store: &dyn StateStore,
     seal_of: impl Fn(&str) -> Option<Arc<Seal>> + Send,
@@ -124,14 +124,14 @@ pub async fn reseal(
             let lease = (stack.clone(), row.address.leased_as());
             let is_current = current.contains(&(row.address.clone(), row.generation));
             let address = row.address.clone();
-            let anew = match resealed_row(row, None, &address, seal) {
+            let new_row = match resealed_row(row, None, &address, seal) {
                 Err(error) if !is_current => {
-                    resealed.left.insert(format!("what {what} was stays as it is: {error}"));
+                    resealed.left.insert(format!("an old version of {what} stays as it is: {error}"));
                     None
                 }
-                anew => anew.map_err(failed(what))?,
+                new_row => new_row.map_err(failed(what))?,
             };
-            if let Some(row) = anew {
+            if let Some(row) = new_row {
                 resealed.leases.insert(lease);
                 resealed.writes.push(Write::Reseal { row: Box::new(row) });
             }
@@ -146,10 +146,10 @@ pub async fn reseal(
                     let (stack, version) = (stack.clone(), entry.version);
                     resealed.writes.push(Write::ResealComponent { stack, version, outputs });
                 }
-                // What counts now is refused below.
+                // The loop below reports a current component.
                 Err(_) if snapshot.components.contains(&component) => {}
                 Err(error) => {
-                    resealed.left.insert(format!("what {outputs} were stays as it is: {error}"));
+                    resealed.left.insert(format!("old versions of {outputs} stay as they are: {error}"));
                 }
             }
         }
@@ -175,7 +175,7 @@ pub async fn reseal(
     Ok(resealed)
 }
 
-/// Seals the outputs of a component again; `None` when they have no sensitive value.
+/// Re-seals the outputs of a component. Returns `None` when they have no sensitive value.
 fn resealed_outputs(
     stack: &StackId,
     component: &ComponentRow,

@@ -1,12 +1,11 @@
-//! One plan, shown to different readers.
+//! Renders a plan for different readers.
 //!
-//! Every form is made from the one inert [`Plan`](crate::plan::Plan) and says the same: [`human`] for a terminal,
-//! [`markdown`] for a pull request, [`json`] for tools that read plans of terraform, [`stream`] for tools that follow
-//! an operation, [`steps`] for people who do, [`drift`] for what changed outside terrace. The forms share what a change is called ([`headline`]),
-//! how its attributes differ ([`attributes`]) and how it is counted ([`totals`]).
+//! All forms come from the same inert [`Plan`](crate::plan::Plan): [`human`] for a terminal, [`markdown`] for a pull request,
+//! [`json`] for tools that read Terraform plans, [`stream`] for tools that follow an operation, [`steps`] for people who do,
+//! [`drift`] for changes outside terrace. They share the headline of a change ([`headline`]), the differences of its attributes
+//! ([`attributes`]) and the counts ([`totals`]).
 //!
-//! Values that are marked sensitive are never opened here, and every text from outside is made harmless before it is
-//! printed ([`text`]).
+//! Sensitive values are never exposed here, and all text from outside is made harmless before it is printed ([`text`]).
 
 mod attributes;
 pub mod drift;

@@ -1,4 +1,4 @@
-//! What a `forEach` repeats: its items, each with the key that names it. Resources and imports are repeated alike.
+//! Items of a `forEach` and their keys, for resources and imports.
 
 use crate::address::InstanceKey;
 use crate::diagnostic::Diagnostic;
@@ -9,18 +9,18 @@ use terrace_provider::Value;
 /// One item of a `forEach`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Item {
-    /// What names it.
+    /// The key of the instance.
     pub(crate) key: InstanceKey,
-    /// `each` in expressions.
+    /// The value of `each` in expressions.
     pub(crate) each: Value,
 }
 
 /// Why a `forEach` has no items.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum NoItems {
-    /// It, one of its items or the key of one is not known yet: the field that says so.
+    /// Field that holds the unknown value: `forEach` itself, an item or a key.
     Unknown(&'static str),
-    /// It is wrong: this is what is to be said of it.
+    /// The `forEach` is invalid.
     Wrong(Vec<Diagnostic>),
 }
 
@@ -30,7 +30,7 @@ impl From<Diagnostic> for NoItems {
     }
 }
 
-/// The items of what a `forEach` came to. Where `key` says what names an item, `key_of` evaluates it.
+/// Returns the items of an evaluated `forEach`. Evaluates `key` with `key_of` for each item of a list.
 pub(crate) fn items(
     for_each: &Template,
     value: Value,
@@ -40,10 +40,10 @@ pub(crate) fn items(
     if value.has_sensitive() {
         return Err(Diagnostic::error(
             "sensitive_for_each",
-            "`forEach` reads a sensitive value, and its keys are shown",
+            "`forEach` reads a sensitive value, but its keys are public",
         )
         .at(for_each.span)
-        .hint("use keys that may be shown, and read the sensitive value where it is used")
+        .hint("use public keys, and read the sensitive value in the resource's attributes")
         .into());
     }
     match value {
@@ -52,10 +52,10 @@ pub(crate) fn items(
         Value::Null => Ok(Vec::new()),
         Value::Unknown => Err(NoItems::Unknown("forEach")),
         other => {
-            let message = format!("`forEach` has to be a map or a list, and is {}", other.kind());
+            let message = format!("`forEach` must be a map or a list, found {}", other.kind());
             Err(Diagnostic::error("wrong_type", message)
                 .at(for_each.span)
-                .hint("a map, a list of texts, a list of objects with `key:`, or `range(n)`")
+                .hint("use a map, a list of strings, a list of objects with `key:`, or `range(n)`")
                 .into())
         }
     }
@@ -85,17 +85,17 @@ fn of_list(
             }
             (None, Value::Unknown) => return Err(NoItems::Unknown("forEach")),
             (None, other) => {
-                let message = format!("an item of `forEach` is {} and has no key", other.kind());
+                let message = format!("an item of `forEach` is {} without a key", other.kind());
                 return Err(Diagnostic::error("no_key", message)
                     .at(for_each.span)
-                    .hint("write a `key:` beside it, for example `key: ${{ each.value.name }}`")
+                    .hint("add a `key:`, for example `key: ${{ each.value.name }}`")
                     .into());
             }
         };
         if !seen.insert(item.key.clone()) {
             return Err(Diagnostic::error("repeated_key", format!("two items of `forEach` have the key {}", item.key))
                 .at(key.map_or(for_each.span, |key| key.span))
-                .hint("keys name instances: each has to be its own")
+                .hint("use a different key for each instance")
                 .into());
         }
         items.push(item);

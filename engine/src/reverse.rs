@@ -1,6 +1,6 @@
-//! Reverse provisioning: what is there, asked of providers, as values for a catalog's component.
+//! Reverse provisioning: reads existing objects with lookups, and converts them to values for a catalog's component.
 //!
-//! Nothing is planned or recorded: lookups are asked one after the other, and the blueprint says what follows.
+//! It plans and records nothing: it runs the lookups in order, and the blueprint converts their results.
 
 use crate::blueprint::matching::Templates;
 use crate::blueprint::reverse::Reverse;
@@ -22,36 +22,36 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::wrap::silence::with_patience;
 use terrace_provider::{ErrorKind, Map, Path, Value};
 
-/// What is asked.
+/// The input of a reverse provisioning.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// What the blueprint is to look for: `params`.
+    /// The parameters of the search: `params`.
     pub params: Value,
-    /// The component as the catalog has it: `catalogInfo`.
+    /// The component in the catalog: `catalogInfo`.
     pub catalog_info: Value,
 }
 
-/// What questions are answered with.
+/// The dependencies of reverse provisioning.
 #[derive(Clone, Copy)]
 pub struct Reversing<'a> {
-    /// Who implements what.
+    /// The providers.
     pub registry: &'a Registry,
     /// Functions of expressions.
     pub functions: &'a Functions,
-    /// Where things are.
+    /// The environment of the objects.
     pub environment: &'a Environment,
 }
 
-/// The blueprint that answers for a template, or is called so, and how.
+/// Finds the blueprint of a template, or the blueprint with that name, and its `reverse`.
 ///
 /// # Errors
-/// When there is none, or it does not say how: in words, and those templates that can.
+/// When there is no such blueprint, or it has no `reverse`: a message, and a hint with the supported templates.
 pub fn choose<'l>(
     library: &'l Library,
     template: &str,
     templates: &Templates,
 ) -> Result<(&'l Blueprint, &'l Reverse), (String, String)> {
-    // As whoever asks names them: by the templates that the environment maps, too.
+    // List the names that callers may use, including the templates that the environment maps.
     let names = library.iter().filter(|blueprint| blueprint.reverse.is_some()).flat_map(|blueprint| {
         let name = blueprint.name.value.as_str();
         let mapped = templates.iter().filter(move |(_, to)| *to == name).map(|(template, _)| template.as_str());
@@ -60,10 +60,10 @@ pub fn choose<'l>(
     let able: Vec<&str> = names.collect();
     let hint = match able.is_empty() {
         true => "no blueprint has `reverse`".to_owned(),
-        false => format!("these can be asked: {}", able.join(", ")),
+        false => format!("choose one of: {}", able.join(", ")),
     };
     match library.of_template(template, templates).or_else(|| library.get(template)) {
-        None => Err((format!("no blueprint is for the template `{template}`"), hint)),
+        None => Err((format!("no blueprint matches the template `{template}`"), hint)),
         Some(blueprint) => match &blueprint.reverse {
             Some(reverse) => Ok((blueprint, reverse)),
             None => Err((format!("the blueprint `{}` has no `reverse`", blueprint.name.value), hint)),
@@ -71,10 +71,10 @@ pub fn choose<'l>(
     }
 }
 
-/// What is asked for, with the defaults of the blueprint.
+/// Returns the parameters with the blueprint's defaults.
 ///
 /// # Errors
-/// When it does not fit the blueprint's schema: what is wrong, in words.
+/// Messages, when the parameters are not valid under the blueprint's schema.
 pub fn params(reverse: &Reverse, given: Value) -> Result<Value, Vec<String>> {
     let Some(schema) = &reverse.params else { return Ok(given) };
     let given = Node::of(&given, Span::default());
@@ -85,10 +85,10 @@ pub fn params(reverse: &Reverse, given: Value) -> Result<Value, Vec<String>> {
 }
 
 impl Reversing<'_> {
-    /// The values for the catalog, by their dotted paths.
+    /// Returns the values for the catalog, by dotted path.
     ///
     /// # Errors
-    /// When the question does not fit the blueprint, a lookup has no answer, or a value cannot be told.
+    /// When the parameters are invalid, a lookup fails, or a value cannot be computed.
     pub async fn updates(&self, reverse: &Reverse, question: Question) -> Result<Map, Vec<Diagnostic>> {
         with_patience(&self.environment.patience, self.updates_of(reverse, question)).await
     }
@@ -122,9 +122,9 @@ impl Reversing<'_> {
                         format!("`{}` would expose a sensitive value", update.path.value),
                     )
                     .at(update.path.span)
-                    .hint("leave it out: a catalog is read by everybody"),
+                    .hint("remove it: everyone can read the catalog"),
                 ),
-                // A catalog keeps its value.
+                // The catalog keeps its current value.
                 Ok(Value::Null) => {}
                 Ok(value) => drop(updates.insert(update.path.value.clone(), value)),
                 Err(found) => diagnostics.extend(found),
@@ -133,7 +133,7 @@ impl Reversing<'_> {
         if diagnostics.is_empty() { Ok(updates) } else { Err(diagnostics) }
     }
 
-    /// What a lookup is answered with; a list where it is asked for every item of one.
+    /// Runs a lookup, or for `forEach` one lookup for each item, with a list as result.
     async fn answers(
         &self,
         lookup: &ResourceDeclaration,
@@ -142,7 +142,7 @@ impl Reversing<'_> {
     ) -> Result<Value, Vec<Diagnostic>> {
         let Some(items) = &lookup.for_each else { return self.ask(lookup, scope, functions).await };
         let Value::List(values) = items.evaluate(scope, functions)? else {
-            let error = Diagnostic::error("wrong_type", "`forEach` of a lookup has to be a list");
+            let error = Diagnostic::error("wrong_type", "`forEach` of a lookup must be a list");
             return Err(vec![error.at(items.span)]);
         };
         let mut answers = Vec::with_capacity(values.len());
@@ -155,7 +155,7 @@ impl Reversing<'_> {
         Ok(Value::List(answers))
     }
 
-    /// What a lookup is answered with.
+    /// Runs a lookup.
     async fn ask(
         &self,
         lookup: &ResourceDeclaration,
@@ -171,7 +171,7 @@ impl Reversing<'_> {
             Some(template) => match template.evaluate(scope, functions)? {
                 Value::String(name) => name,
                 other => {
-                    let message = format!("`provider` has to be the name of an instance, and is {}", other.kind());
+                    let message = format!("`provider` must be the name of an instance, found {}", other.kind());
                     return Err(vec![Diagnostic::error("wrong_type", message).at(template.span)]);
                 }
             },
@@ -180,7 +180,7 @@ impl Reversing<'_> {
             Value::Map(given) => given,
             Value::Null => Map::default(),
             other => {
-                let message = format!("`config` has to be a map, and is {}", other.kind());
+                let message = format!("`config` must be a map, found {}", other.kind());
                 return Err(vec![Diagnostic::error("wrong_type", message).at(lookup.config.span)]);
             }
         };
@@ -191,20 +191,20 @@ impl Reversing<'_> {
             return Err(found);
         }
         let arguments = with_defaults(&schema.arguments, &given);
-        let asked = async {
+        let call = async {
             let session = self.registry.session(&instance).await?;
             deadline::reading(Timeouts::default().read, session.lookup(schema.name, &arguments)).await
         };
-        match asked.await {
+        match call.await {
             Ok(result) => Ok(answer(schema, &arguments, &result)),
             Err(error) => {
                 let at = match &error.kind {
                     ErrorKind::InvalidInput { path: Some(path) } => lookup.config.span_at(path),
                     _ => lookup.name.span,
                 };
-                let told = format!("`data.{}` has no answer: {}", lookup.name.value, error.with_problems());
+                let message = format!("`data.{}` has no answer: {}", lookup.name.value, error.with_problems());
                 let hint = error.solutions.first().cloned();
-                Err(vec![Diagnostic::error("lookup_failed", told).at(at).maybe_hint(hint)])
+                Err(vec![Diagnostic::error("lookup_failed", message).at(at).maybe_hint(hint)])
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Sealing sensitive values for rest: XChaCha20-Poly1305 under the state key.
+//! Encryption of sensitive values at rest: XChaCha20-Poly1305 with the state key.
 //!
-//! A sealed text is `KEY:v2:BASE64`. Its place is authenticated with it: the store, the stack, the address, the part of the
-//! row, the schema version and the spot within. A text that is copied elsewhere does not open. Older terraces wrote
-//! `KEY:BASE64`, which is bound to nothing: it opens anywhere until [`Seal::requiring_bound`] ends that.
+//! A sealed text is `KEY:v2:BASE64`. Its place is authenticated: store, stack, address, part of the row, schema version
+//! and position within. A text that is copied elsewhere cannot be opened. Older terraces wrote `KEY:BASE64`, which is
+//! not bound to a place and opens anywhere, unless [`Seal::requiring_bound`] forbids it.
 
 mod place;
 
@@ -25,31 +25,31 @@ use terrace_provider::value::wire::{Sealing, Spot, WireError, encode};
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
-/// The associated data of an older terrace: it names no place.
+/// The associated data of an older terrace, without a place.
 const UNBOUND: &[u8] = b"terrace sealed value v1";
-/// Marks a text that is bound to its place.
+/// Prefix of a text that is bound to its place.
 const BOUND: &str = "v2:";
 const PLAIN: &str = "plain:";
 
-/// How sensitive values are stored.
+/// Seals and opens sensitive values.
 pub struct Seal {
     /// The key for new texts.
     current: Option<Key>,
-    /// Keys that older texts may have been sealed with.
+    /// Keys of older texts.
     previous: Vec<Key>,
-    /// Without a key, store in the clear instead of refusing; with a key, open values in the clear.
+    /// Without a key, store values in the clear instead of refusing them; with a key, open values in the clear.
     is_plaintext_allowed: bool,
     /// Refuse texts that are not bound to their place.
     is_bound_required: bool,
     /// The store whose rows and requests are sealed and opened.
     store: RwLock<Binding>,
-    /// Digests of what was found stored in the clear: to store it so again tells nobody anything new.
+    /// Digests of values that were stored in the clear. Storing such a value in the clear again reveals nothing new.
     found_in_clear: Mutex<HashSet<[u8; 32]>>,
     /// Something stored in the clear was opened.
     has_opened_clear: AtomicBool,
 }
 
-/// The store that a seal is used with.
+/// The store of a seal.
 #[derive(Clone, Copy, Default)]
 struct Binding {
     store: Option<Uuid>,
@@ -57,37 +57,37 @@ struct Binding {
     is_pinned: bool,
 }
 
-/// One state key.
+/// A state key.
 #[derive(Clone)]
 struct Key {
     id: String,
-    /// Overwrites its key when it is dropped.
+    /// Overwrites its key when dropped.
     cipher: XChaCha20Poly1305,
     mac_key: Zeroizing<[u8; 32]>,
     plan_key: Zeroizing<[u8; 32]>,
 }
 
-/// How long the code of [`Seal::authenticate`] is: the id of the key, a colon and an HMAC in hexadecimal digits.
+/// Length of the code of [`Seal::authenticate`]: the id of the key, a colon and an HMAC in hexadecimal digits.
 pub(crate) const CODE_LENGTH: usize = KEY_ID_LENGTH + 1 + 64;
 const KEY_ID_LENGTH: usize = 8;
 
-/// The id of the key that a sealed text or an authentication code names.
+/// The id of the key in a sealed text or an authentication code.
 pub(crate) fn key_of(text: &str) -> Option<&str> {
     let (id, _) = text.split_once(':')?;
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     (id.len() == KEY_ID_LENGTH && id.bytes().all(is_digit)).then_some(id)
 }
 
-/// An authentication code proves nothing.
+/// Failures of verifying an authentication code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unverified {
-    /// It is of a key that is not configured.
+    /// The code's key is not configured.
     UnknownKey(String),
-    /// It is of another text, or no code.
+    /// The code belongs to another text, or is not a code.
     OtherText,
 }
 
-/// A state key is not what it should be.
+/// Error for a malformed state key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a state key is the base64 of 32 bytes; this one {0}")]
 pub struct KeyError(String);
@@ -99,7 +99,7 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// Without a key: new sensitive values are refused, or stored in the clear when that was asked for.
+    /// Creates a seal without a key. It refuses new sensitive values, or stores them in the clear if that is allowed.
     #[must_use]
     pub fn without_key(is_plaintext_allowed: bool) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Seal {
         }
     }
 
-    /// With a key, as base64 of 32 bytes, and older keys for opening.
+    /// Creates a seal with a key, as base64 of 32 bytes, and older keys for opening.
     ///
     /// # Errors
     /// When a key is not 32 bytes in base64.
@@ -123,19 +123,19 @@ impl Seal {
         Ok(Self { current, previous, ..Self::without_key(false) })
     }
 
-    /// Opens values in the clear although there is a key; the next write seals them.
+    /// Also opens values in the clear; the next write seals them.
     #[must_use]
     pub fn accepting_clear(self, is_accepted: bool) -> Self {
         Self { is_plaintext_allowed: self.is_plaintext_allowed || is_accepted, ..self }
     }
 
-    /// Refuses sealed texts that are not bound to their place, as an older terrace wrote them.
+    /// Refuses sealed texts of an older terrace, which are not bound to their place.
     #[must_use]
     pub fn requiring_bound(self, is_required: bool) -> Self {
         Self { is_bound_required: is_required, ..self }
     }
 
-    /// Names the store whose rows are sealed and opened from now on, unless one was pinned.
+    /// Sets the store whose rows are sealed and opened, unless a store was pinned.
     pub fn bind(&self, store: Uuid) {
         let mut binding = self.store.write().unwrap_or_else(PoisonError::into_inner);
         if !binding.is_pinned {
@@ -143,16 +143,16 @@ impl Seal {
         }
     }
 
-    /// Names the only store whose rows are sealed and opened from now on: a server also plans with empty stores meanwhile.
+    /// Sets and pins the store whose rows are sealed and opened: a server also plans with empty stores.
     pub fn pin(&self, store: Uuid) {
         let mut binding = self.store.write().unwrap_or_else(PoisonError::into_inner);
         *binding = Binding { store: Some(store), is_pinned: true };
     }
 
-    /// Names the store whose rows are sealed and opened from now on.
+    /// Sets the store whose rows are sealed and opened.
     ///
     /// # Errors
-    /// When the store cannot be asked.
+    /// When the store's identity cannot be read.
     pub async fn bind_to(&self, store: &dyn StateStore) -> Result<(), StoreError> {
         self.bind(store.identity().await?.id);
         Ok(())
@@ -171,7 +171,7 @@ impl Seal {
         Placed { seal: self, store: Some(store), place, is_only_current: false }
     }
 
-    /// Refuses a value that its schema calls sensitive and that is stored without a mark.
+    /// Refuses an unmarked value of an attribute that the schema declares sensitive.
     ///
     /// # Errors
     /// When there is a key, and values in the clear are not accepted.
@@ -188,16 +188,16 @@ impl Seal {
         self.current.is_some() || self.is_plaintext_allowed
     }
 
-    /// True when a value can be stored: it is not sensitive, can be sealed, or is stored in the clear already. What is not
-    /// known yet may turn out to be anything.
+    /// True when a value can be stored: it is not sensitive, can be sealed, or is already stored in the clear. An
+    /// unknown value may turn out to be any value.
     #[must_use]
     pub fn can_store(&self, value: &Value) -> bool {
-        // Without a key there is nothing that a place is bound by.
+        // Without a key the place is irrelevant.
         let nowhere = || self.at(Place::Plan { id: Uuid::nil() });
         self.can_store_new() || !value.has_sensitive() || (!value.has_unknown() && encode(value, &nowhere()).is_ok())
     }
 
-    /// True when something that was stored in the clear has been opened.
+    /// True when a value that was stored in the clear was opened.
     #[must_use]
     pub fn has_opened_clear(&self) -> bool {
         self.has_opened_clear.load(Ordering::Relaxed)
@@ -209,13 +209,13 @@ impl Seal {
         self.current.is_some()
     }
 
-    /// A keyed digest that tells a change of a value that is never stored. Without a key there is none.
+    /// A keyed digest that detects changes of a value that is never stored; `None` without a key.
     #[must_use]
     pub fn change_detector(&self, value: &[u8]) -> Option<String> {
         self.current.as_ref()?.change_detector(value)
     }
 
-    /// The keyed digests that a value has under the keys of before.
+    /// The keyed digests of a value under the older keys.
     #[must_use]
     pub fn older_change_detectors(&self, value: &[u8]) -> Vec<String> {
         self.previous.iter().filter_map(|key| key.change_detector(value)).collect()
@@ -227,7 +227,7 @@ impl Seal {
         Some(format!("{}:{}", key.id, encode_string(&key.plan_mac(parts)?.finalize().into_bytes())))
     }
 
-    /// Checks a code under the key that it names: the present one, or one of before as long as that is configured.
+    /// Checks a code with the key that it names: the current one, or a configured older one.
     pub(crate) fn verify(&self, parts: &[&[u8]], code: &str) -> Result<(), Unverified> {
         let id = key_of(code).ok_or(Unverified::OtherText)?;
         let code = code.get(KEY_ID_LENGTH + 1..).ok_or(Unverified::OtherText)?;
@@ -236,16 +236,16 @@ impl Seal {
         let mut bytes = [0_u8; 32];
         let code = base16ct::lower::decode(code, &mut bytes).map_err(|_| Unverified::OtherText)?;
         let mac = key.plan_mac(parts).ok_or(Unverified::OtherText)?;
-        // In constant time.
+        // Compares in constant time.
         mac.verify_slice(code).map_err(|_| Unverified::OtherText)
     }
 
-    /// As it sealed when a key of before was the present one, for each of them.
+    /// Returns a seal for each older key, as if it were the current one.
     pub(crate) fn older(&self) -> impl Iterator<Item = Self> {
         self.previous.iter().map(|key| Self { current: Some(key.clone()), ..Self::without_key(false) })
     }
 
-    /// Seals bytes together with the text of a place.
+    /// Seals bytes for a place.
     fn seal(&self, place: impl FnOnce() -> Result<Vec<u8>, WireError>, clear: &[u8]) -> Result<String, WireError> {
         let Some(key) = &self.current else {
             if self.is_plaintext_allowed || self.found_in_clear().contains(&digest(clear)) {
@@ -262,7 +262,7 @@ impl Seal {
         Ok(format!("{}:{BOUND}{}", key.id, BASE64.encode([nonce.as_slice(), &sealed].concat())))
     }
 
-    /// Opens the text of a place, which `words` names.
+    /// Opens a text of a place. `words` describes the place in errors.
     fn open(
         &self,
         place: impl FnOnce() -> Result<Vec<u8>, WireError>,
@@ -286,7 +286,7 @@ impl Seal {
         let keys = self.current.iter().chain(self.previous.iter().filter(|_| !is_only_current));
         let key = keys.into_iter().find(|key| key.id == id).ok_or_else(|| {
             WireError::CannotOpen(match is_only_current {
-                true => "it is not sealed with the present key".to_owned(),
+                true => "it is not sealed with the current key".to_owned(),
                 false => format!("it was sealed with state key {id}, which is not configured"),
             })
         })?;
@@ -345,7 +345,7 @@ impl Key {
     }
 }
 
-/// Opens nothing: what is sealed is seen as sensitive, without its value and without a key.
+/// Opens nothing: sealed values appear as sensitive without a value. Needs no key.
 #[derive(Debug, Clone, Copy)]
 pub struct Blind;
 

@@ -1,20 +1,20 @@
-//! What chooses resources by their addresses: one instance, all instances of a resource, or a whole component.
+//! Selectors of resources by address: one instance, all instances of a resource, or a whole component.
 
 use crate::address::{Address, AddressError, InstanceKey};
 use std::fmt;
 use std::str::FromStr;
 
-/// Chooses resources of one stack.
+/// A selector of resources in a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Selector {
-    /// All of a component: `api/`.
+    /// All resources of a component: `api/`.
     Component(String),
-    /// All instances of a resource (`api/local_file.a`), or one of them (`api/local_file.a["x"]`).
+    /// All instances of a resource (`api/local_file.a`), or one instance (`api/local_file.a["x"]`).
     Resource(Address),
 }
 
 impl Selector {
-    /// True when the address is one of those meant. That of all instances (`[*]`) is, when they all are.
+    /// True when the selector includes the address. `[*]` is included when all instances are.
     #[must_use]
     pub fn covers(&self, address: &Address) -> bool {
         match self {
@@ -25,7 +25,7 @@ impl Selector {
         }
     }
 
-    /// The component that it is about.
+    /// The component of the selected resources.
     #[must_use]
     pub fn component(&self) -> &str {
         match self {
@@ -35,7 +35,7 @@ impl Selector {
     }
 }
 
-/// True when both addresses are instances of one declared resource.
+/// True when both addresses are instances of the same declared resource.
 #[must_use]
 pub fn is_same_block(one: &Address, other: &Address) -> bool {
     one.component == other.component && one.ty == other.ty && one.name == other.name
@@ -58,7 +58,7 @@ impl FromStr for Selector {
             return Ok(Self::Component(component.to_owned()));
         }
         let address: Address = text.parse()?;
-        // All instances are what a resource without a key stands for.
+        // A resource without a key means all instances.
         let key = address.key.filter(|key| *key != InstanceKey::All);
         Ok(Self::Resource(Address { key, ..address }))
     }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_without_a_key_stands_for_all_its_instances() {
+    fn selector_without_a_key_covers_all_instances() {
         assert!(covers("local_file.a", "local_file.a") && covers("local_file.a", "local_file.a[\"x\"]"));
         assert!(covers("local_file.a[*]", "local_file.a[0]") && covers("local_file.a", "local_file.a[*]"));
         assert!(covers("local_file.a[0]", "local_file.a[0]") && !covers("local_file.a[0]", "local_file.a[1]"));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_named_with_a_slash() {
+    fn component_selector_ends_in_a_slash() {
         assert!(covers("api/", "api/local_file.a") && covers("parent/child/", "parent/child/local_file.a"));
         assert!(!covers("api/", "local_file.a") && !covers("parent/", "parent/child/local_file.a"));
         assert_eq!("parent/child/".parse::<Selector>().unwrap().to_string(), "parent/child/");

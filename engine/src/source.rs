@@ -1,18 +1,18 @@
-//! Texts that people edit, and places in them.
+//! Texts that users edit, and places in them.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-/// One text: a descriptor, a blueprint, a configuration.
+/// A text: a descriptor, a blueprint, a configuration.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The name under which a person knows it: a path relative to where they stand.
+    /// The name for users: a path relative to the working directory.
     pub name: String,
     /// The text.
     pub text: Arc<str>,
 }
 
-/// Which text of a [`Sources`] a span lies in.
+/// The index of a text in [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SourceId(u32);
 
@@ -27,7 +27,7 @@ pub struct Span {
     pub end: u32,
 }
 
-/// A place for people, independent of the text: `data-product.yaml:12:5`. Lines and columns count from 1.
+/// A place for display, independent of the text: `data-product.yaml:12:5`. Lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// The source's name.
@@ -44,17 +44,17 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// All texts of one run, so that a diagnostic can show the line it speaks of.
+/// All texts of a run. Diagnostics quote lines from them.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Shared: whoever copies them copies no text.
+    /// Shared, so that a clone copies no text.
     all: Vec<Arc<Entry>>,
 }
 
 #[derive(Debug, Clone)]
 struct Entry {
     source: Source,
-    /// The byte at which each line begins, once somebody asks for a place: of most texts nobody does.
+    /// First byte of each line, computed at the first request for a place. Most texts never need it.
     lines: OnceLock<Vec<u32>>,
     /// Bytes that are not to be quoted.
     hidden: Vec<Range<u32>>,
@@ -62,7 +62,7 @@ struct Entry {
 }
 
 impl Sources {
-    /// Adds a text. Texts beyond 4 GiB are cut off by the budget before they come here.
+    /// Adds a text. The parsing budget cuts texts beyond 4 GiB off before.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
         let id = SourceId(to_u32(self.all.len()));
         self.all.push(Arc::new(Entry {
@@ -74,7 +74,7 @@ impl Sources {
         id
     }
 
-    /// Adds a text that terrace brings along: nobody has it as a file.
+    /// Adds a text that is built into terrace and is not a file of the user.
     pub fn add_built_in(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
         let id = self.add(name, text);
         if let Some(entry) = self.all.last_mut().map(Arc::make_mut) {
@@ -83,31 +83,31 @@ impl Sources {
         id
     }
 
-    /// True for a text that terrace brings along.
+    /// True for a text that is built into terrace.
     #[must_use]
     pub fn is_built_in(&self, id: SourceId) -> bool {
         self.all.get(id.0 as usize).is_some_and(|entry| entry.is_built_in)
     }
 
-    /// These texts, the first of them taken from elsewhere: what was read there keeps its places.
+    /// Returns these texts with the first one replaced by that of `other`. Places in it stay valid.
     #[must_use]
     pub fn with_first_of(&self, other: &Self) -> Self {
         let all = other.all.iter().take(1).chain(self.all.iter().skip(1));
         Self { all: all.cloned().collect() }
     }
 
-    /// Says that a range of bytes holds what may not be shown: places in it can be named and not be quoted.
+    /// Marks a range of bytes as secret. Places in it can be named, but diagnostics do not quote it.
     pub fn hide(&mut self, id: SourceId, bytes: Range<usize>) {
         if let Some(entry) = self.all.get_mut(id.0 as usize).map(Arc::make_mut) {
             entry.hidden.push(to_u32(bytes.start)..to_u32(bytes.end));
         }
     }
 
-    /// True when the text at the beginning of a span may be shown.
+    /// True when diagnostics may quote the text at the start of a span.
     #[must_use]
     pub fn can_quote(&self, span: Span) -> bool {
         let hidden = self.all.get(span.source.0 as usize).map(|entry| entry.hidden.as_slice()).unwrap_or_default();
-        // The end of a line is still that line.
+        // The end of a line belongs to the line.
         !hidden.iter().any(|bytes| bytes.start <= span.start && span.start <= bytes.end)
     }
 
@@ -117,7 +117,7 @@ impl Sources {
         self.all.get(id.0 as usize).map(|entry| &entry.source)
     }
 
-    /// Where a span begins, for people.
+    /// The start of a span, for display.
     #[must_use]
     pub fn place(&self, span: Span) -> Option<Place> {
         let entry = self.all.get(span.source.0 as usize)?;

@@ -1,4 +1,4 @@
-//! What several test modules of this crate share.
+//! Helpers that several test modules of this crate share.
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::source::Sources;

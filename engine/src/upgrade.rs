@@ -1,4 +1,4 @@
-//! What an older terrace recorded, rows and steps alike: the provider brings it to the form that this build knows.
+//! Upgrades of rows and steps from older schema versions. The provider converts the attributes.
 
 use crate::marks;
 use crate::record::{self, Opened};
@@ -8,22 +8,22 @@ use crate::store::Row;
 use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{ProviderError, ResourceType, Value};
 
-/// Why something recorded is not in the form that this build knows.
+/// Error of an upgrade.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Outdated {
-    /// A newer terrace recorded it.
-    #[error("recorded with version {found} of `{ty}`, and this terrace knows version {known}")]
+    /// A newer terrace wrote the record.
+    #[error("recorded with version {found} of `{ty}`; this terrace knows version {known}")]
     Newer { ty: &'static str, found: u32, known: u32 },
     /// Its provider cannot upgrade it.
     #[error("recorded with version {found} of `{ty}`, which cannot be upgraded: {error}")]
     Refused { ty: &'static str, found: u32, error: ProviderError },
-    /// It cannot be opened.
+    /// The record cannot be opened.
     #[error(transparent)]
     Closed(#[from] WireError),
 }
 
 impl Outdated {
-    /// What to do about it.
+    /// The remedy.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Newer { .. } => Some("use the terrace that recorded it, or a newer one".to_owned()),
@@ -33,7 +33,7 @@ impl Outdated {
     }
 }
 
-/// Brings an opened row to the schema version of this build. One of a type that this build does not have stays as it is.
+/// Upgrades an opened row to the schema version of this build. Skips a type that this build does not have.
 pub(crate) async fn upgrade(registry: &Registry, opened: &mut Opened) -> Result<(), Outdated> {
     let Some(ty) = outdated(registry, &opened.address.ty, opened.schema_version)? else { return Ok(()) };
     let found = opened.schema_version;
@@ -52,7 +52,7 @@ pub(crate) async fn upgrade(registry: &Registry, opened: &mut Opened) -> Result<
     Ok(())
 }
 
-/// As [`upgrade`], for a row as it is stored.
+/// Upgrades a stored row, like [`upgrade`].
 pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Result<Row, Outdated> {
     if outdated(registry, &row.address.ty, row.schema_version)?.is_none() {
         return Ok(row);
@@ -69,7 +69,7 @@ pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Resu
     Ok(row)
 }
 
-/// The type of what is recorded in an older form; `None` for what is in the present one.
+/// Returns the type if the record has an older schema version, and `None` if it is current.
 fn outdated<'r>(registry: &'r Registry, ty: &str, found: u32) -> Result<Option<&'r ResourceType>, Outdated> {
     let Some((_, ty)) = registry.resource_type(ty) else { return Ok(None) };
     let known = ty.schema_version;

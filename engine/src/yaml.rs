@@ -1,10 +1,11 @@
-//! Text to a tree of nodes with their places, built from the YAML parser's events.
+//! YAML texts as a tree of nodes with places, built from the parser's events.
 //!
-//! JSON is read by the same code. Budgets make size, depth and alias bombs errors; duplicate keys and tabs are errors
+//! The same code reads JSON. Budgets turn size, depth and alias bombs into errors; duplicate keys and tabs are errors
 //! with a place. `no` and `yes` are text (YAML 1.2), `0123` keeps its text, timestamps are text.
 //!
-//! Read in this order: [`parse`] (events to nodes), `scalar` (which text is a number), `mapping` (merge keys and
-//! duplicates), `syntax` (messages for the parser's errors), `slips` (common mistakes), `node` (how to look into the tree).
+//! Read the modules in this order: [`parse`] (events to nodes), `scalar` (types of unquoted text), `mapping` (merge
+//! keys and duplicates), `syntax` (messages for the parser's errors), `slips` (common typing errors), `node` (access to
+//! the tree).
 
 mod mapping;
 mod node;
@@ -24,13 +25,13 @@ pub(crate) use slips::{slip_in_key, slip_in_value};
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where it stands: a scalar's own text; for a block its first to last byte.
+    /// The place: a scalar's own text, or a block's first to last byte.
     pub span: Span,
-    /// What it is.
+    /// The value.
     pub kind: NodeKind,
 }
 
-/// What a node is.
+/// The kinds of nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NodeKind {
     /// `null`, `~` or nothing.
@@ -52,9 +53,9 @@ pub enum NodeKind {
 /// An entry of a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The key; keys that are not text are taken as the text they were written in.
+    /// The key. Keys of other types are converted to the text they were written in.
     pub key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub key_span: Span,
     /// The value.
     pub value: Node,

@@ -1,4 +1,4 @@
-//! Who has access to a component: what grants it is planned by what was asked for last, and alone when that changes.
+//! Access lists of components: a plan follows the last requested list, and has only grants when only that changes.
 
 mod strangers;
 
@@ -59,12 +59,12 @@ async fn recorded(story: &Story) -> Option<Vec<String>> {
     recorded_access(story).await.map(|access| access.principals)
 }
 
-/// Grants access, and answers what was called.
+/// Sets the access list and returns the calls.
 async fn set(story: &mut Story, principals: &[&str]) -> Vec<String> {
     story.log();
     story.options.access = grantees(principals);
     story.options.components = ["port".to_owned()].into();
-    // What is described is another value by now; it is not what is asked for.
+    // The descriptor has another value, but only access was requested.
     story.apply(&product(2)).await;
     story.options.access = None;
     story.options.components.clear();
@@ -72,14 +72,14 @@ async fn set(story: &mut Story, principals: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_whole_set_is_granted_and_who_is_not_in_it_any_more_goes_last() {
+async fn access_list_is_replaced_and_removals_come_last() {
     let mut story = story();
     story.apply(&product(1)).await;
     assert_eq!(recorded(&story).await, None);
     assert_eq!(set(&mut story, &["user:b", "user:a", "user:a"]).await, ["create user:a", "create user:b"]);
     assert_eq!(recorded(&story).await.unwrap(), ["user:a", "user:b"]);
     assert_eq!(set(&mut story, &["user:c", "user:b"]).await, ["create user:c", "delete user:a"]);
-    // Who is not to have access loses it, also where somebody else cannot be let in.
+    // A removed principal loses access even if a new one cannot be added.
     story.options.access = grantees(&["user:b", "user:d"]);
     story.options.components = ["port".to_owned()].into();
     story.fault("create user:d", Fault::Before(ErrorKind::PermissionDenied));
@@ -87,8 +87,8 @@ async fn the_whole_set_is_granted_and_who_is_not_in_it_any_more_goes_last() {
     assert_eq!((report.failed.len(), report.blocked.len()), (1, 0), "{report:?}");
     assert_eq!(story.log(), ["create user:d", "delete user:c"]);
     assert_eq!(set(&mut story, &["user:c", "user:b"]).await, ["create user:c"]);
-    assert_eq!(story.remote_value("view", "val").to_json_text(), "1", "all else is left as it is");
-    // A later provision keeps them.
+    assert_eq!(story.remote_value("view", "val").to_json_text(), "1", "other objects stay unchanged");
+    // A later provision keeps the list.
     story.apply(&product(2)).await;
     assert_eq!(story.log(), ["update view"]);
     assert_eq!(recorded(&story).await.unwrap(), ["user:b", "user:c"]);
@@ -96,7 +96,7 @@ async fn the_whole_set_is_granted_and_who_is_not_in_it_any_more_goes_last() {
     assert_eq!(recorded(&story).await.unwrap(), [] as [&str; 0]);
 }
 
-/// Readers, or writers where `acl.fields.write` says so; each has a role, and then is a member of it.
+/// Readers, or writers if `acl.fields.write` is true; a writer has a role and a membership in it.
 const ROLES: &str = "acl:
   resources:
     - type: world_thing
@@ -114,7 +114,7 @@ const ROLES: &str = "acl:
 ";
 
 #[tokio::test]
-async fn who_could_not_be_let_in_anew_keeps_what_he_had_and_nobody_else_does() {
+async fn old_grant_stays_only_for_principals_whose_new_one_failed() {
     let port = [PORT.split("acl:").next().unwrap(), ROLES].concat();
     let mut story = Story { blueprints: vec![port.leak()], ..Story::new() };
     story.apply(&product(1)).await;
@@ -134,7 +134,7 @@ async fn who_could_not_be_let_in_anew_keeps_what_he_had_and_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn what_lets_in_everybody_at_once_stays_until_what_takes_its_place_is_there() {
+async fn common_policy_stays_until_its_replacement_exists() {
     let policies = "acl:
   resources:
     - {type: world_thing, name: reading, when: '${{ !acl.fields.?write.orValue(false) }}', config: {key: reading}}
@@ -155,7 +155,7 @@ async fn what_lets_in_everybody_at_once_stays_until_what_takes_its_place_is_ther
 }
 
 #[tokio::test]
-async fn who_is_sent_away_goes_also_where_what_all_share_cannot_be_changed() {
+async fn removed_principal_goes_even_if_common_role_cannot_change() {
     let roles = "acl:
   resources:
     - {type: world_thing, name: role, config: {key: role, val: '${{ acl.fields.?comment.orValue(\"\") }}'}}
@@ -174,33 +174,33 @@ async fn who_is_sent_away_goes_also_where_what_all_share_cannot_be_changed() {
 }
 
 #[tokio::test]
-async fn access_to_what_is_not_there_is_refused() {
+async fn access_to_missing_component_is_refused() {
     let mut story = story();
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("`view` of `port` is not recorded"), "{told}");
-    assert!(told.contains("`schema` of `port` is not recorded"), "{told}");
-    assert!(told.contains("provision `port` first"), "{told}");
-    // Also where the grants need nothing of it.
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("`view` of `port` is not in the state"), "{messages}");
+    assert!(messages.contains("`schema` of `port` is not in the state"), "{messages}");
+    assert!(messages.contains("provision `port` first"), "{messages}");
+    // The same if the grants read nothing of the component.
     let alone = PORT.replace("'${{ resources.view.id + \" in \" + resources.schema.key }}'", "1");
     let mut story = Story { blueprints: vec![alone.leak()], ..Story::new() };
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("nobody can be let in to `port` before it is there"), "{told}");
-    // What has no `acl` takes nobody.
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("cannot grant access to `port` before it exists"), "{messages}");
+    // A blueprint without `acl` accepts no principals.
     let without = PORT.split("acl:").next().unwrap();
     let mut story = Story { blueprints: vec![without.to_owned().leak()], ..Story::new() };
     story.apply(&product(1)).await;
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("its blueprint, port 1.0.0, has no `acl`"), "{told}");
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("its blueprint, port 1.0.0, has no `acl`"), "{messages}");
 }
 
 #[tokio::test]
-async fn what_could_not_be_granted_is_granted_by_the_next_provision() {
+async fn failed_grant_is_retried_by_next_provision() {
     let mut story = story();
     story.apply(&product(1)).await;
     story.options.access = grantees(&["user:a", "user:b"]);
@@ -212,7 +212,7 @@ async fn what_could_not_be_granted_is_granted_by_the_next_provision() {
 }
 
 #[tokio::test]
-async fn grants_that_are_there_already_are_taken_over_when_they_are_first_asked_for() {
+async fn existing_grants_are_adopted_on_first_request() {
     let mut story = story();
     story.apply(&product(1)).await;
     let grant = |key: &str| {
@@ -228,36 +228,36 @@ async fn grants_that_are_there_already_are_taken_over_when_they_are_first_asked_
 }
 
 #[tokio::test]
-async fn who_has_access_goes_with_the_component() {
+async fn access_list_is_deleted_with_its_component() {
     let mut story = story();
     story.apply(&product(1)).await;
     set(&mut story, &["user:a"]).await;
     story.destroy().await;
-    // What is shared stays, as it is told to when its last owner goes.
+    // The shared object is retained, the default when its last owner releases it.
     assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["schema"]);
     story.apply(&product(1)).await;
     assert_eq!(recorded(&story).await, None);
 }
 
-/// A port whose grants say for how long, where that was said.
+/// A port whose grants have the given value.
 fn with_fields(grant: &str) -> Story {
     let port = PORT.replace("'${{ resources.view.id + \" in \" + resources.schema.key }}'", grant);
     Story { blueprints: vec![port.leak()], ..Story::new() }
 }
 
 #[tokio::test]
-async fn what_is_said_beside_the_principals_reaches_the_grants_and_is_kept() {
+async fn access_fields_reach_grants_and_are_recorded() {
     let mut story = with_fields("'${{ acl.fields.?days.orValue(0) }}'");
     story.apply(&product(1)).await;
     story.options.access = grantees_with(&["user:a"], r#"{"why": {"b": 1, "a": 2}, "days": 30}"#);
     story.apply(&product(1)).await;
     assert_eq!(story.remote_value("user:a", "val").to_json_text(), "30");
-    // A later plan sees it without being told, also of somebody who has to be let in again.
+    // A later plan reads the recorded fields, also for a grant that must be recreated.
     story.options.access = None;
     story.remote().objects.remove("user:a");
     story.apply(&product(2)).await;
     assert_eq!(story.remote_value("user:a", "val").to_json_text(), "30");
-    // It is replaced as a whole, by itself as well.
+    // The fields are replaced as a whole, also without a change of principals.
     story.log();
     story.options.access = grantees_with(&["user:a"], r#"{"days": 7}"#);
     story.apply(&product(2)).await;
@@ -269,7 +269,7 @@ async fn what_is_said_beside_the_principals_reaches_the_grants_and_is_kept() {
 }
 
 #[tokio::test]
-async fn what_was_said_of_access_comes_back_with_what_was_recorded_then() {
+async fn rollback_restores_access_fields() {
     let mut story = with_fields("'${{ acl.fields.?days.orValue(0) }}'");
     story.apply(&product(1)).await;
     story.options.access = grantees_with(&["user:a"], r#"{"days": 30}"#);
@@ -285,7 +285,7 @@ async fn what_was_said_of_access_comes_back_with_what_was_recorded_then() {
 }
 
 #[tokio::test]
-async fn what_nothing_reads_is_recorded_all_the_same() {
+async fn unread_access_fields_are_recorded() {
     let mut story = story();
     story.apply(&product(1)).await;
     set(&mut story, &["user:a"]).await;
@@ -296,24 +296,24 @@ async fn what_nothing_reads_is_recorded_all_the_same() {
     assert_eq!(story.log(), [] as [&str; 0]);
     let said = serde_json::to_string(&recorded_access(&story).await.unwrap().fields).unwrap();
     assert_eq!(said, r#"{"a":2,"b":1}"#);
-    // The same in another order is the same.
+    // The order of keys makes no difference.
     story.options.access = grantees_with(&["user:a"], r#"{"a": 2, "b": 1}"#);
     assert!(!story.plan(&product(1)).await.has_work());
-    // Whoever planned before that was said does not take it back.
+    // A plan from before the last change of the fields is stale.
     story.options.access = grantees_with(&["user:a"], r#"{"a": 3}"#);
     let late = story.plan(&product(1)).await;
     story.options.access = grantees_with(&["user:a"], r#"{"a": 4}"#);
     story.apply(&product(1)).await;
     let refused = story.apply_plan(&late).await.unwrap_err().to_string();
-    assert!(refused.contains("who has access to `port`"), "{refused}");
+    assert!(refused.contains("the access list of `port` of demo@test changed"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_slip_in_what_is_read_of_access_is_told() {
+async fn misspelled_acl_variable_is_reported() {
     let mut story = with_fields("'${{ acl.field.days }}'");
     story.options.access = None;
     story.apply(&product(1)).await;
     story.options.access = grantees(&["user:a"]);
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("did you mean `fields`?"), "{told}");
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("did you mean `fields`?"), "{messages}");
 }

@@ -1,4 +1,4 @@
-//! Outputs where only access is planned: what describes nothing of access stays as it is recorded.
+//! Outputs of a plan that changes only access: outputs that do not read the access list stay as recorded.
 
 use crate::support::Story;
 use serde_json::{Value as Json, json};
@@ -34,7 +34,7 @@ async fn outputs(story: &Story) -> Json {
 }
 
 #[tokio::test]
-async fn those_of_what_was_never_applied_are_not_recorded() {
+async fn outputs_of_unapplied_changes_are_not_recorded() {
     let mut story = Story { blueprints: vec![PORT], ..Story::new() };
     story.apply(&product(1)).await;
     let recorded = outputs(&story).await;
@@ -42,7 +42,7 @@ async fn those_of_what_was_never_applied_are_not_recorded() {
     let access = Access::new(vec!["user:a".to_owned()], Fields::default());
     story.options.access = Some(Grantees { component: "port".to_owned(), access });
     story.options.components = ["port".to_owned()].into();
-    // What is described is another value by now; who has access is all that is asked for.
+    // The descriptor has another value, but only access was requested.
     story.apply(&product(2)).await;
     assert_eq!(story.remote_value("grant", "val").to_json_text(), json!(1).to_string());
     assert_eq!(outputs(&story).await, recorded);

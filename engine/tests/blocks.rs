@@ -1,4 +1,4 @@
-//! Resources that come after all instances of another one.
+//! Resources that depend on all instances of another resource.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -12,7 +12,7 @@ fn after_all(of_a: &str, of_b: &str) -> String {
 
 const THREE: &str = "{\"1\": 1, \"2\": 1, \"3\": 1}";
 
-/// The log is all calls of the one kind, then all of the other.
+/// Checks that all calls of the first kind precede all calls of the second.
 #[track_caller]
 fn check_in_two_parts(log: &[String], first: &str, then: &str) {
     let split = log.iter().position(|call| call.starts_with(then)).unwrap();
@@ -22,7 +22,7 @@ fn check_in_two_parts(log: &[String], first: &str, then: &str) {
 }
 
 #[tokio::test]
-async fn every_instance_comes_after_all_of_another_resource_and_goes_before_them() {
+async fn instances_are_created_after_and_deleted_before_all_of_another() {
     let story = Story::new();
     story.apply(&after_all(THREE, THREE)).await;
     check_in_two_parts(&story.log(), "create a", "create b");
@@ -31,7 +31,7 @@ async fn every_instance_comes_after_all_of_another_resource_and_goes_before_them
 }
 
 #[tokio::test]
-async fn coming_after_all_instances_is_one_recorded_dependency() {
+async fn dependency_on_all_instances_is_one_entry() {
     let story = Story::new();
     let plan = story.plan(&after_all(THREE, THREE)).await;
     for (_, change) in plan.changes().filter(|(_, change)| change.address.name == "b") {
@@ -41,7 +41,7 @@ async fn coming_after_all_instances_is_one_recorded_dependency() {
 }
 
 #[tokio::test]
-async fn an_instance_goes_after_the_update_of_what_came_after_all_of_them() {
+async fn instance_is_deleted_after_update_of_its_dependents() {
     let story = Story::new();
     let reading = |keys: &str| {
         stack(&format!(
@@ -58,7 +58,7 @@ async fn an_instance_goes_after_the_update_of_what_came_after_all_of_them() {
 }
 
 #[tokio::test]
-async fn all_instances_that_are_replaced_are_there_again_before_what_comes_after_them() {
+async fn all_instances_are_replaced_before_their_dependents_change() {
     let story = Story::new();
     let text = |prefix: &str| {
         stack(&format!(
@@ -75,7 +75,7 @@ async fn all_instances_that_are_replaced_are_there_again_before_what_comes_after
 }
 
 #[tokio::test]
-async fn what_comes_after_all_instances_is_not_tried_when_one_of_them_fails() {
+async fn dependents_of_all_instances_are_blocked_if_one_fails() {
     use crate::support::world::Fault;
     use terrace_provider::ErrorKind;
     let story = Story::new();
@@ -86,7 +86,7 @@ async fn what_comes_after_all_instances_is_not_tried_when_one_of_them_fails() {
 }
 
 #[tokio::test]
-async fn a_resource_that_becomes_several_goes_after_what_used_it() {
+async fn resource_turned_into_instances_goes_after_its_dependents() {
     let story = Story::new();
     let single = stack(
         "- {type: world_thing, name: b, config: {key: b}, dependsOn: [a]}
@@ -104,7 +104,7 @@ async fn a_resource_that_becomes_several_goes_after_what_used_it() {
     assert_eq!(story.log(), ["create a", "update b", "delete 1"]);
 }
 
-/// a and the instances of b, either of which comes after the other; b is of that type.
+/// `a` and the instances of `b`, of which one depends on the other; `ty` is the type of `b`.
 fn turned(ty: &str, is_a_first: bool, key: &str) -> String {
     let (of_a, of_b) = if is_a_first { ("", "a") } else { ("b", "") };
     stack(&format!(
@@ -114,7 +114,7 @@ fn turned(ty: &str, is_a_first: bool, key: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_stayed_of_all_instances_is_removed_before_what_it_came_after() {
+async fn retained_instance_is_deleted_before_its_old_dependency() {
     let mut story = Story::new();
     story.apply(&turned("world_data", true, "x")).await;
     story.apply(&turned("world_data", false, "y")).await;
@@ -127,7 +127,7 @@ async fn what_stayed_of_all_instances_is_removed_before_what_it_came_after() {
 }
 
 #[tokio::test]
-async fn an_instance_whose_deletion_failed_is_removed_before_what_it_came_after() {
+async fn instance_with_failed_deletion_goes_before_its_old_dependency() {
     use crate::support::world::Fault;
     use terrace_provider::ErrorKind;
     let story = Story::new();

@@ -37,7 +37,7 @@ fn with(blueprint: String) -> Story {
 }
 
 #[tokio::test]
-async fn they_are_read_in_checks_resources_and_outputs_whatever_their_order() {
+async fn locals_are_read_in_checks_resources_and_outputs_in_any_order() {
     let story = with(BLUEPRINT.replace("resources.other.key", "resources.other.only.key"));
     story.apply(&product(3)).await;
     assert_eq!(story.remote_value("cash3", "val"), "cash".into());
@@ -45,7 +45,7 @@ async fn they_are_read_in_checks_resources_and_outputs_whatever_their_order() {
 }
 
 #[tokio::test]
-async fn a_plan_that_was_saved_has_them() {
+async fn saved_plan_holds_locals() {
     let story = with(BLUEPRINT.replace("resources.other.key", "resources.other.only.id + locals.label"));
     let plan = story.plan(&product(3)).await;
     story.apply_plan(&plan).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_plan_that_was_saved_has_them() {
 }
 
 #[tokio::test]
-async fn a_slip_and_a_loop_are_told() {
+async fn typos_and_cycles_of_locals_are_reported() {
     let story = with(BLUEPRINT.replace("locals.prefix]", "locals.prefx]"));
     insta::assert_snapshot!(story.errors(&product(3)).await);
     let story = with(BLUEPRINT.replace("lower(product.name)", "locals.label"));

@@ -1,4 +1,4 @@
-//! Rows that were changed by hand while a step on them was cut off: it is found out all the same.
+//! Rows that a user changed during an interrupted step: recovery still finds the outcome.
 
 use crate::failure::crash_while;
 use crate::support::Story;
@@ -45,7 +45,7 @@ async fn rename(story: &Story, from: &str, to: &str) {
     write(story, Write::Move { stack, from, to: address(to), expected }).await;
 }
 
-/// Recovers, and nothing is left to find out.
+/// Recovers, and checks that no step stays open.
 async fn recover(story: &Story) {
     story.end_processes().await;
     let recovered = story.recover().await;
@@ -54,7 +54,7 @@ async fn recover(story: &Story) {
 }
 
 #[tokio::test]
-async fn what_was_tainted_during_an_update_stays_tainted() {
+async fn row_tainted_during_update_stays_tainted() {
     for fault in [Fault::HangBefore, Fault::HangAfter] {
         let story = Story::new();
         story.apply(&thing("world_thing", "1")).await;
@@ -68,7 +68,7 @@ async fn what_was_tainted_during_an_update_stays_tainted() {
 }
 
 #[tokio::test]
-async fn what_was_tainted_during_its_removal_is_removed() {
+async fn row_tainted_during_deletion_is_deleted() {
     for (fault, rows) in [(Fault::HangBefore, vec!["world_thing.a (Tainted)"]), (Fault::HangAfter, vec![])] {
         let story = Story::new();
         story.apply(&thing("world_thing", "1")).await;
@@ -82,7 +82,7 @@ async fn what_was_tainted_during_its_removal_is_removed() {
 }
 
 #[tokio::test]
-async fn what_was_dropped_or_moved_during_a_step_stays_so() {
+async fn row_dropped_or_moved_during_a_step_stays_so() {
     for (next, call) in [(thing("world_thing", "2"), "update a"), (NOTHING.to_owned(), "delete a")] {
         for fault in [Fault::HangBefore, Fault::HangAfter] {
             for is_moved in [true, false] {
@@ -102,7 +102,7 @@ async fn what_was_dropped_or_moved_during_a_step_stays_so() {
 }
 
 #[tokio::test]
-async fn what_was_tainted_while_its_successor_was_made_first_goes_with_the_next_apply() {
+async fn row_tainted_during_create_first_goes_with_next_apply() {
     let text = |key: &str| {
         stack(&format!(
             "- {{type: world_thing, name: a, lifecycle: {{createBeforeDestroy: true}}, config: {{key: {key}}}}}"
@@ -121,7 +121,7 @@ async fn what_was_tainted_while_its_successor_was_made_first_goes_with_the_next_
 }
 
 #[tokio::test]
-async fn an_object_that_was_recorded_where_another_was_being_made_is_not_lost() {
+async fn row_moved_to_address_of_lost_creation_loses_no_object() {
     let story = Story::new();
     let two = |name: &str| stack(&format!("- {{type: world_thing, name: {name}, config: {{key: other}}}}"));
     story.apply(&two("b")).await;
@@ -130,7 +130,7 @@ async fn an_object_that_was_recorded_where_another_was_being_made_is_not_lost() 
     rename(&story, "world_thing.b", "world_thing.a").await;
     story.end_processes().await;
     let recovered = story.recover().await;
-    assert_eq!(recovered[0].found, "it took effect, and another object is recorded there by now");
+    assert_eq!(recovered[0].found, "the step took effect, but the row belongs to another object now");
     assert!(recovered[0].is_in_doubt);
     rename(&story, "world_thing.a", "world_thing.b").await;
     recover(&story).await;
@@ -139,7 +139,7 @@ async fn an_object_that_was_recorded_where_another_was_being_made_is_not_lost() 
 }
 
 #[tokio::test]
-async fn a_person_decides_about_a_row_that_was_changed_by_hand() {
+async fn user_resolves_step_on_row_changed_by_hand() {
     for (verdict, rows) in [(Verdict::Absent, vec![]), (Verdict::Tainted, vec!["world_slow.a (Tainted)"])] {
         let story = Story::new();
         story.apply(&thing("world_slow", "1")).await;
@@ -154,7 +154,7 @@ async fn a_person_decides_about_a_row_that_was_changed_by_hand() {
 }
 
 #[tokio::test]
-async fn an_operation_that_was_cut_off_ends_with_the_last_of_its_steps() {
+async fn interrupted_operation_ends_with_its_last_step() {
     let story = Story::new();
     let text = stack(
         "- {type: world_thing, name: a, config: {key: a}}
@@ -174,7 +174,7 @@ async fn an_operation_that_was_cut_off_ends_with_the_last_of_its_steps() {
 }
 
 #[tokio::test]
-async fn a_person_decides_of_the_present_and_of_the_deposed_object_each_by_itself() {
+async fn user_resolves_current_and_deposed_object_separately() {
     for order in [[true, false], [false, true]] {
         let story = Story::new();
         let text = |key: &str| {
@@ -190,7 +190,7 @@ async fn a_person_decides_of_the_present_and_of_the_deposed_object_each_by_itsel
         story.end_processes().await;
         let recovered = story.recover().await;
         assert_eq!(recovered.len(), 2, "{recovered:?}");
-        assert_ne!(recovered[0].address, recovered[1].address, "each is told by itself");
+        assert_ne!(recovered[0].address, recovered[1].address, "each has its own address");
         for is_deposed in order {
             let step = recovered.iter().map(|it| &it.step).find(|step| step.deposed.is_some() == is_deposed).unwrap();
             let verdict = if is_deposed { Verdict::Absent } else { Verdict::Tainted };

@@ -1,4 +1,4 @@
-//! Checks of resources, before and after their step, and of stacks.
+//! Checks of resources before and after their step, and checks of stacks.
 
 use crate::failure::crash_while;
 use crate::lifecycle::check_schema;
@@ -19,7 +19,7 @@ fn checked(when: &str, assert: &str, val: &str) -> String {
     ))
 }
 
-/// `a` reads what `base` is given, which is known only after apply.
+/// `a` checks a value of `base` that is unknown until apply.
 fn waiting(when: &str, assert: &str, base: &str) -> String {
     stack(&format!(
         "- {{type: world_thing, name: base, config: {{key: base, val: {base}}}}}\n\
@@ -33,7 +33,7 @@ fn failures(report: &Report) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_check_that_is_false_while_planning_is_an_error_of_a_plan_that_is_still_shown() {
+async fn failed_check_is_an_error_of_a_plan_that_is_still_shown() {
     for (when, assert) in [("pre", "1 > 2"), ("post", "self.val > 2")] {
         let story = Story::new();
         let (plan, diagnostics, sources) = story.try_plan(&checked(when, assert, "1")).await;
@@ -63,7 +63,7 @@ async fn a_check_that_is_false_while_planning_is_an_error_of_a_plan_that_is_stil
 }
 
 #[tokio::test]
-async fn a_check_that_is_true_while_planning_costs_nothing_later() {
+async fn passed_check_is_not_deferred() {
     let story = Story::new();
     let text =
         checked("pre", "vars.size < 3", "1").replace("resources:", "variables: {size: {default: 1}}\nresources:");
@@ -74,7 +74,7 @@ async fn a_check_that_is_true_while_planning_costs_nothing_later() {
 }
 
 #[tokio::test]
-async fn an_unknown_pre_check_is_decided_before_the_step_and_fails_it() {
+async fn unknown_pre_check_is_decided_before_the_step() {
     let story = Story::new();
     let text = waiting("pre", "resources.base.id == \"id-2\"", "1");
     let report = story.apply_once(&text).await;
@@ -82,14 +82,14 @@ async fn an_unknown_pre_check_is_decided_before_the_step_and_fails_it() {
     assert_eq!(report.blocked.len(), 1);
     assert_eq!(story.log(), ["create base"], "nothing is called");
     assert_eq!(story.rows().await, ["world_thing.base"]);
-    // Now that it is known the next plan says so.
+    // The value is known now: the next plan reports the failure.
     assert!(story.errors(&text).await.contains("world_thing.a: a is not good"));
     story.apply(&waiting("pre", "resources.base.id == \"id-1\"", "1")).await;
     assert_eq!(story.log(), ["create a", "create b"]);
 }
 
 #[tokio::test]
-async fn a_post_check_that_fails_keeps_the_row_untainted_and_what_depends_on_it_does_not_run() {
+async fn failed_post_check_keeps_row_and_blocks_dependents() {
     let story = Story::new();
     let text = checked("post", "self.id == \"id-7\"", "1");
     let report = story.apply_once(&text).await;
@@ -105,7 +105,7 @@ async fn a_post_check_that_fails_keeps_the_row_untainted_and_what_depends_on_it_
 }
 
 #[tokio::test]
-async fn a_post_check_sees_what_an_update_made_of_the_object() {
+async fn post_check_sees_updated_object() {
     let story = Story::new();
     story.apply(&checked("post", "self.echo == self.val", "1")).await;
     story.apply(&checked("post", "self.echo == self.val", "2")).await;
@@ -115,7 +115,7 @@ async fn a_post_check_sees_what_an_update_made_of_the_object() {
 }
 
 #[tokio::test]
-async fn a_resource_that_does_not_change_is_checked_when_its_check_became_unknown() {
+async fn unchanged_resource_is_checked_if_its_check_is_unknown() {
     for when in ["pre", "post"] {
         let story = Story::new();
         let text = |val: &str| waiting(when, "resources.base.echo == 1", val);
@@ -131,12 +131,15 @@ async fn a_resource_that_does_not_change_is_checked_when_its_check_became_unknow
 }
 
 #[tokio::test]
-async fn a_check_that_cannot_be_decided_is_a_failed_check() {
+async fn undecidable_check_fails() {
     let story = Story::new();
     let cases = ["resources.base.key", "resources.base.key > 1"];
     for assert in cases {
-        let told = story.errors(&waiting("pre", assert, "1")).await;
-        assert!(told.contains("world_thing.a: a is not good\n  hint: the check could not be decided: "), "{told}");
+        let messages = story.errors(&waiting("pre", assert, "1")).await;
+        assert!(
+            messages.contains("world_thing.a: a is not good\n  hint: the check could not be decided: "),
+            "{messages}"
+        );
     }
     let json = {
         let (plan, _, _) = story.try_plan(&waiting("pre", "resources.base.key > 1", "1")).await;
@@ -150,7 +153,7 @@ async fn a_check_that_cannot_be_decided_is_a_failed_check() {
 }
 
 #[tokio::test]
-async fn each_instance_is_checked_on_its_own() {
+async fn each_instance_is_checked_separately() {
     let story = Story::new();
     let text = |least: &str| {
         stack(&format!(
@@ -158,8 +161,8 @@ async fn each_instance_is_checked_on_its_own() {
              checks: [{{when: post, assert: '${{{{ self.val >= {least} && self.id != \"id-9\" }}}}', error: too small}}, {{when: pre, assert: '${{{{ each.value < 5 }}}}', error: too large}}]}}"
         ))
     };
-    let told = story.errors(&text("2")).await;
-    assert!(told.contains("world_thing.part[\"x\"]: too small") && !told.contains("[\"y\"]"), "{told}");
+    let messages = story.errors(&text("2")).await;
+    assert!(messages.contains("world_thing.part[\"x\"]: too small") && !messages.contains("[\"y\"]"), "{messages}");
     let plan = story.plan(&text("1")).await;
     let json = json::plan(&plan, &"0".repeat(64));
     check_schema(&json);
@@ -199,7 +202,7 @@ async fn each_instance_is_checked_on_its_own() {
 }
 
 #[tokio::test]
-async fn a_check_is_an_edge_to_what_it_reads() {
+async fn check_orders_resource_after_what_it_reads() {
     let story = Story::new();
     let text = stack(
         "- {type: world_thing, name: a, config: {key: a}, checks: [{when: post, assert: '${{ resources.z.id != \"\" }}', error: no}]}
@@ -208,11 +211,11 @@ async fn a_check_is_an_edge_to_what_it_reads() {
     story.apply(&text).await;
     assert_eq!(story.log(), ["create z", "create a"]);
     let loops = text.replace("name: z, config: {key: z", "name: z, config: {key: '${{ resources.a.id }}'");
-    assert!(story.errors(&loops).await.contains("a loop: world_thing.a → world_thing.z → world_thing.a"));
+    assert!(story.errors(&loops).await.contains("a cycle: world_thing.a → world_thing.z → world_thing.a"));
 }
 
 #[tokio::test]
-async fn checks_with_mistakes_are_told_with_their_place() {
+async fn invalid_checks_are_reported_with_their_place() {
     let story = Story::new();
     let text = stack(
         "- {type: world_thing, name: a, config: {key: a}, checks: [{when: after, assert: true, error: x}, {assert: true}, {when: pre, asert: true, error: x}]}",
@@ -234,14 +237,14 @@ async fn checks_with_mistakes_are_told_with_their_place() {
     );
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:5:86: there is no variable `self` here
-      hint: `self` is known in a check with `when: post` only
+      hint: `self` is available only in a check with `when: post`
     stack.yaml:5:86: there is no resource `none` in this component
-      hint: declared are: a
+      hint: declared: a
     ");
 }
 
 #[tokio::test]
-async fn a_failed_check_of_a_shared_resource_fails_what_uses_it() {
+async fn failed_check_of_shared_resource_blocks_its_consumers() {
     let story = Story::new();
     let text = "
 apiVersion: terrace.dev/v1
@@ -261,7 +264,7 @@ components:
 }
 
 #[tokio::test]
-async fn a_secret_that_a_check_reads_is_shown_nowhere() {
+async fn secret_in_a_check_is_shown_nowhere() {
     let story = Story::new();
     let text = |wanted: &str| {
         stack(&format!(
@@ -280,7 +283,7 @@ async fn a_secret_that_a_check_reads_is_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn a_replacement_whose_post_check_fails_keeps_the_old_object_where_it_creates_first() {
+async fn failed_post_check_keeps_old_object_if_created_first() {
     let story = Story::new();
     let text = |key: &str, assert: &str| {
         checked("post", assert, "1")
@@ -297,7 +300,7 @@ async fn a_replacement_whose_post_check_fails_keeps_the_old_object_where_it_crea
 }
 
 #[tokio::test]
-async fn checks_that_wait_survive_a_crash_in_the_plan_of_the_next_run() {
+async fn deferred_check_is_planned_after_a_crash() {
     let story = Story::new();
     let text = checked("post", "self.id == \"id-7\"", "1");
     crash_while(&story, &text, "create a", Fault::HangAfter).await;
@@ -307,7 +310,7 @@ async fn checks_that_wait_survive_a_crash_in_the_plan_of_the_next_run() {
 }
 
 #[tokio::test]
-async fn destroying_asks_no_check() {
+async fn destroy_has_no_checks() {
     let story = Story::new();
     story.apply(&checked("pre", "true", "1")).await;
     assert!(story.plan_destroy().await.changes().all(|(_, change)| change.checks.is_empty()));
@@ -322,7 +325,7 @@ fn of_stack(assert: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_check_of_a_stack_warns_and_stops_nothing() {
+async fn failed_stack_check_is_a_warning() {
     let story = Story::new();
     let (plan, diagnostics, sources) = story.try_plan(&of_stack("resources.a.val == 2")).await;
     assert!(!has_errors(&diagnostics));
@@ -337,7 +340,7 @@ async fn a_check_of_a_stack_warns_and_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_check_of_a_stack_that_waits_is_decided_after_apply() {
+async fn unknown_stack_check_is_decided_after_apply() {
     for (assert, expected) in [
         ("resources.a.id == \"id-1\"", None),
         ("resources.a.id == \"id-2\"", Some("the stack is not good")),
@@ -355,7 +358,7 @@ async fn a_check_of_a_stack_that_waits_is_decided_after_apply() {
 }
 
 #[tokio::test]
-async fn a_check_of_a_stack_that_waited_in_vain_says_so() {
+async fn stack_check_with_value_still_unknown_is_reported() {
     let story = Story::new();
     story.fault("create a", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.apply_once(&of_stack("resources.a.id == \"id-1\"")).await;
@@ -364,7 +367,7 @@ async fn a_check_of_a_stack_that_waited_in_vain_says_so() {
 }
 
 #[tokio::test]
-async fn a_check_of_a_stack_reads_outputs_of_components_and_needs_no_resource_beside() {
+async fn stack_check_reads_outputs_without_top_level_resources() {
     let story = Story::new();
     let text = |id: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! Clocks that jump: whoever works goes on with what nobody took from it.
+//! Clock jumps: an operation goes on under expired leases as long as no other operation took them.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -14,7 +14,7 @@ use terrace_engine::store::{Acquired, Lease, LeaseRequest, NewOperation, Operati
 use terrace_state::{Clock, ManualClock, MemoryStore, SystemClock};
 use uuid::Uuid;
 
-/// Lets an hour pass for the store's clock each time that something is called.
+/// Advances the store's clock by an hour whenever a step starts.
 struct Jumps(Arc<ManualClock>);
 
 impl Events for Jumps {
@@ -26,7 +26,7 @@ impl Events for Jumps {
 }
 
 #[tokio::test]
-async fn an_apply_goes_on_under_leases_that_the_clock_ended_and_nobody_took() {
+async fn apply_continues_under_expired_untaken_leases() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
     let text = stack(
@@ -42,7 +42,7 @@ async fn an_apply_goes_on_under_leases_that_the_clock_ended_and_nobody_took() {
 }
 
 #[tokio::test]
-async fn however_much_is_written_at_once_it_is_written_under_a_lease_that_nobody_took() {
+async fn apply_writes_many_records_under_expired_untaken_leases() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
     let after = "dependsOn: [a]";
@@ -61,22 +61,22 @@ async fn however_much_is_written_at_once_it_is_written_under_a_lease_that_nobody
     assert_eq!(story.rows().await.len(), 102);
 }
 
-/// Longer than a lease lasts unless it is renewed.
+/// Longer than the term of a lease.
 const STALL: Duration = Duration::from_secs(40);
 
-/// An operation whose first call lasts that long by the clock of this process, while nobody renews anything.
+/// An operation whose first call outlasts the leases by this process's clock, while nothing renews them.
 fn stalled(story: &Story) -> Uuid {
     story.fault("create a", Fault::Late(STALL));
     Uuid::now_v7()
 }
 
-/// Two components, one after the other.
+/// Two components; the second depends on the first.
 const TWO: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  \
     x: {resources: [{type: world_thing, name: a, config: {key: a}}]}\n  \
     y: {resources: [{type: world_thing, name: b, config: {key: b}}], dependsOn: [x]}\n";
 
 #[tokio::test(start_paused = true)]
-async fn an_apply_goes_on_after_a_stall_in_which_nobody_took_its_leases() {
+async fn apply_continues_after_a_stall_with_untaken_leases() {
     let story = Story::new();
     let plan = story.plan(TWO).await;
     let operation = stalled(&story);
@@ -89,7 +89,7 @@ async fn an_apply_goes_on_after_a_stall_in_which_nobody_took_its_leases() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_apply_goes_on_after_a_stall_by_all_clocks_in_which_nobody_took_its_leases() {
+async fn apply_continues_after_a_stall_of_all_clocks() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
     let plan = story.plan(TWO).await;
@@ -99,9 +99,9 @@ async fn an_apply_goes_on_after_a_stall_by_all_clocks_in_which_nobody_took_its_l
     assert_eq!(story.log(), ["create a", "create b"]);
 }
 
-/// Nothing starts before it is known whether they are still held, not even what is about another component.
+/// No step starts before the engine knows whether it holds its leases, not even one of another component.
 #[tokio::test(start_paused = true)]
-async fn an_apply_starts_nothing_after_a_stall_in_which_somebody_took_a_lease() {
+async fn apply_starts_nothing_after_a_stall_with_a_lost_lease() {
     for taken in ["x", "y"] {
         let story = Story::new();
         let plan = story.plan(TWO).await;
@@ -112,7 +112,7 @@ async fn an_apply_starts_nothing_after_a_stall_in_which_somebody_took_a_lease() 
         };
         let (applied, ()) = tokio::join!(applier.apply(&plan, operation), takes);
         let error = applied.unwrap_err();
-        let lost = "of demo@test was lost: another operation has it, or it was taken away";
+        let lost = "of demo@test was lost: another operation took it over, or a user broke it";
         assert_eq!(error.to_string(), format!("the lease on component `{taken}` {lost}"));
         assert_eq!(story.log(), ["create a"], "{taken}");
         let (ended, _) = story.store.operation(operation).await.unwrap().unwrap();
@@ -120,9 +120,9 @@ async fn an_apply_starts_nothing_after_a_stall_in_which_somebody_took_a_lease() 
     }
 }
 
-/// Somebody else has found out by then what became of it.
+/// Another operation has recorded the outcome meanwhile.
 #[tokio::test(start_paused = true)]
-async fn an_apply_that_lost_its_leases_leaves_the_end_that_another_one_wrote() {
+async fn apply_with_lost_leases_keeps_the_recorded_end() {
     let story = Story::new();
     let plan = story.plan(TWO).await;
     let (applier, operation) = (story.applier(), stalled(&story));
@@ -138,7 +138,7 @@ async fn an_apply_that_lost_its_leases_leaves_the_end_that_another_one_wrote() {
     assert_eq!((ended.status, ended.summary.as_str()), (OperationStatus::Interrupted, "cut off"));
 }
 
-/// Takes a lease away from whoever has it, as time does.
+/// Takes a lease from its holder, as expiry does.
 async fn take(story: &Story, component: &str) -> Vec<Lease> {
     let held = story.store.leases().await.unwrap();
     let held = held.into_iter().find(|lease| lease.component == component).unwrap();
@@ -146,7 +146,7 @@ async fn take(story: &Story, component: &str) -> Vec<Lease> {
     take_as(story, Uuid::now_v7(), component).await
 }
 
-/// Takes the lease of a component that nobody has.
+/// Acquires the free lease of a component.
 async fn take_as(story: &Story, operation: Uuid, component: &str) -> Vec<Lease> {
     let request = LeaseRequest {
         components: BTreeSet::from([(StackId::new("demo", "test"), component.to_owned())]),
@@ -161,7 +161,7 @@ async fn take_as(story: &Story, operation: Uuid, component: &str) -> Vec<Lease> 
 }
 
 #[tokio::test]
-async fn what_may_merely_stand_still_is_not_ended_by_others_but_for_a_recovery() {
+async fn abandoned_recovery_is_ended_but_abandoned_apply_is_not() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
     let store = story.store.as_ref();

@@ -1,4 +1,4 @@
-//! Replacements that make the new object before they delete the old one.
+//! Replacements that create the new object before they delete the old one.
 
 use crate::failure::crash_while;
 use crate::support::Story;
@@ -12,7 +12,7 @@ use terrace_provider::ErrorKind;
 
 const FIRST: &str = "lifecycle: {createBeforeDestroy: true}, ";
 
-/// `b` uses `a`, which creates first.
+/// `b` uses `a`, which is created first.
 fn pair(key: &str) -> String {
     stack(&format!(
         "- {{type: world_thing, name: a, {FIRST}config: {{key: {key}}}}}\n\
@@ -25,12 +25,12 @@ fn one(key: &str) -> String {
 }
 
 fn actions(plan: &Plan) -> Vec<String> {
-    let told = |change: &Change| format!("{} {}", change.action.sign(), change.address.name);
-    plan.changes().filter(|(_, change)| change.action != Action::NoOp).map(|(_, change)| told(change)).collect()
+    let output_of = |change: &Change| format!("{} {}", change.action.sign(), change.address.name);
+    plan.changes().filter(|(_, change)| change.action != Action::NoOp).map(|(_, change)| output_of(change)).collect()
 }
 
 #[tokio::test]
-async fn the_new_object_is_made_its_users_move_on_then_the_old_one_goes() {
+async fn new_object_is_created_before_consumers_move_and_old_one_goes() {
     let story = Story::new();
     story.apply(&pair("one")).await;
     story.log();
@@ -43,7 +43,7 @@ async fn the_new_object_is_made_its_users_move_on_then_the_old_one_goes() {
 }
 
 #[tokio::test]
-async fn between_its_halves_the_old_object_is_on_record_as_deposed() {
+async fn old_object_has_a_deposed_row_until_it_is_deleted() {
     let story = Story::new();
     story.apply(&pair("one")).await;
     crash_while(&story, &pair("two"), "delete one", Fault::HangBefore).await;
@@ -56,7 +56,7 @@ async fn between_its_halves_the_old_object_is_on_record_as_deposed() {
 }
 
 #[tokio::test]
-async fn what_a_create_first_resource_comes_after_is_created_first_too() {
+async fn dependencies_of_a_create_first_resource_are_created_first_too() {
     for uses in ["val: '${{ resources.a.id }}'", "val: 1"] {
         let story = Story::new();
         let text = |key: &str| {
@@ -80,7 +80,7 @@ async fn what_a_create_first_resource_comes_after_is_created_first_too() {
 }
 
 #[tokio::test]
-async fn a_chain_of_three_is_replaced_with_one_of_them_creating_first() {
+async fn chain_of_three_is_replaced_with_any_one_creating_first() {
     for creates_first in 0..3 {
         let story = Story::new();
         let text = |key: &str| {
@@ -104,7 +104,7 @@ async fn a_chain_of_three_is_replaced_with_one_of_them_creating_first() {
 }
 
 #[tokio::test]
-async fn a_create_half_that_fails_leaves_the_old_object_as_it_was() {
+async fn failed_create_keeps_the_old_object() {
     let story = Story::new();
     story.apply(&pair("one")).await;
     story.log();
@@ -118,7 +118,7 @@ async fn a_create_half_that_fails_leaves_the_old_object_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_tainted_object_stays_tainted_when_its_successor_cannot_be_made() {
+async fn tainted_object_stays_tainted_if_its_successor_fails() {
     let story = Story::new();
     story.fault("create one", Fault::After(ErrorKind::Failed));
     story.apply_once(&one("one")).await;
@@ -132,7 +132,7 @@ async fn a_tainted_object_stays_tainted_when_its_successor_cannot_be_made() {
 }
 
 #[tokio::test]
-async fn a_half_made_successor_is_recorded_beside_the_old_object_and_both_go() {
+async fn half_created_successor_is_recorded_and_both_objects_go() {
     let story = Story::new();
     story.apply(&one("one")).await;
     story.fault("create two", Fault::After(ErrorKind::Failed));
@@ -147,8 +147,8 @@ async fn a_half_made_successor_is_recorded_beside_the_old_object_and_both_go() {
     assert_eq!(story.rows().await, ["world_thing.a"]);
 }
 
-/// The world after a replacement whose deletion failed.
-async fn left_over() -> Story {
+/// A story with a deposed object: a replacement whose deletion failed.
+async fn with_deposed_object() -> Story {
     let story = Story::new();
     story.apply(&pair("one")).await;
     story.fault("delete one", Fault::Before(ErrorKind::PermissionDenied));
@@ -160,8 +160,8 @@ async fn left_over() -> Story {
 }
 
 #[tokio::test]
-async fn a_delete_half_that_fails_leaves_the_old_object_deposed_and_the_next_plan_removes_it() {
-    let story = left_over().await;
+async fn failed_delete_leaves_a_deposed_object_for_the_next_plan() {
+    let story = with_deposed_object().await;
     assert_eq!(story.rows().await, ["world_thing.a", "world_thing.a (deposed)", "world_thing.b"]);
     assert!(story.remote().objects.contains_key("one"), "with its own name and id");
     let plan = story.plan(&pair("two")).await;
@@ -174,8 +174,8 @@ async fn a_delete_half_that_fails_leaves_the_old_object_deposed_and_the_next_pla
 }
 
 #[tokio::test]
-async fn a_deposed_object_is_shown_in_every_form_of_a_plan() {
-    let story = left_over().await;
+async fn deposed_object_is_shown_in_every_plan_format() {
+    let story = with_deposed_object().await;
     let plan = story.plan(&pair("two")).await;
     let key = plan.changes().find_map(|(_, change)| change.deposed.clone()).unwrap();
     let shown = human::plan(&plan, &human::Human::default()).replace(&key, "0badcafe");
@@ -195,15 +195,15 @@ async fn a_deposed_object_is_shown_in_every_form_of_a_plan() {
     let json = json::plan(&plan, &"0".repeat(64));
     crate::lifecycle::check_schema(&json);
     let entries = json["resource_changes"].as_array().unwrap().iter().filter(|it| it["address"] == "world_thing.a");
-    let told: Vec<_> = entries.map(|it| (it["deposed"].clone(), it["change"]["actions"].clone())).collect();
+    let output: Vec<_> = entries.map(|it| (it["deposed"].clone(), it["change"]["actions"].clone())).collect();
     let expected =
         [(serde_json::json!(null), serde_json::json!(["no-op"])), (key.into(), serde_json::json!(["delete"]))];
-    assert_eq!(told, expected);
+    assert_eq!(output, expected);
 }
 
 #[tokio::test]
-async fn a_deposed_object_that_is_gone_is_dropped_from_state() {
-    let story = left_over().await;
+async fn missing_deposed_object_is_dropped_from_state() {
+    let story = with_deposed_object().await;
     story.remote().objects.remove("one");
     let plan = story.plan(&pair("two")).await;
     assert_eq!(summary(&plan), ". world_thing.a (was deleted outside terrace)\n");
@@ -212,8 +212,8 @@ async fn a_deposed_object_that_is_gone_is_dropped_from_state() {
 }
 
 #[tokio::test]
-async fn a_replacement_of_the_successor_removes_both() {
-    let story = left_over().await;
+async fn replacement_of_the_successor_removes_both_objects() {
+    let story = with_deposed_object().await;
     story.fault("delete two", Fault::Before(ErrorKind::PermissionDenied));
     story.apply_once(&pair("three")).await;
     assert_eq!(story.rows().await, ["world_thing.a", "world_thing.a (deposed)", "world_thing.b"]);
@@ -223,8 +223,8 @@ async fn a_replacement_of_the_successor_removes_both() {
 }
 
 #[tokio::test]
-async fn going_back_to_the_name_of_what_is_left_over_deletes_that_first() {
-    let story = left_over().await;
+async fn deposed_object_is_deleted_first_if_its_name_is_used_again() {
+    let story = with_deposed_object().await;
     story.apply(&pair("one")).await;
     assert_eq!(story.log(), ["delete one", "create one", "update b", "delete two"]);
     let text = |key: &str, of_b: &str| {
@@ -234,7 +234,7 @@ async fn going_back_to_the_name_of_what_is_left_over_deletes_that_first() {
     story.fault("delete one", Fault::Before(ErrorKind::PermissionDenied));
     story.apply_once(&text("two", "b")).await;
     story.log();
-    // What was made after that name goes before it, whatever its own lifecycle says.
+    // A dependent of that name is deleted before it, whatever its own lifecycle says.
     story.apply(&text("one", "c")).await;
     let mut log = story.log();
     assert_eq!(log[..3], ["delete b", "delete one", "create one"]);
@@ -243,8 +243,8 @@ async fn going_back_to_the_name_of_what_is_left_over_deletes_that_first() {
 }
 
 #[tokio::test]
-async fn destroying_deletes_the_current_and_the_deposed_object() {
-    let story = left_over().await;
+async fn destroy_deletes_the_current_and_the_deposed_object() {
+    let story = with_deposed_object().await;
     let report = story.destroy().await;
     assert!(report.failed.is_empty(), "{report:?}");
     let log = story.log();
@@ -254,7 +254,7 @@ async fn destroying_deletes_the_current_and_the_deposed_object() {
 }
 
 #[tokio::test]
-async fn the_old_object_stays_while_a_user_could_not_move_on() {
+async fn old_object_stays_while_a_consumer_has_not_moved() {
     let story = Story::new();
     story.apply(&pair("one")).await;
     story.fault("update b", Fault::Before(ErrorKind::PermissionDenied));
@@ -267,7 +267,7 @@ async fn the_old_object_stays_while_a_user_could_not_move_on() {
 }
 
 #[tokio::test]
-async fn each_instance_creates_first_and_one_that_is_left_over_goes_alone() {
+async fn each_instance_is_created_first_and_its_leftover_goes_alone() {
     let story = Story::new();
     let text = |version: &str| {
         stack(&format!(
@@ -295,7 +295,7 @@ async fn each_instance_creates_first_and_one_that_is_left_over_goes_alone() {
 }
 
 #[tokio::test]
-async fn what_another_component_uses_is_created_first_and_deleted_once_that_moved_on() {
+async fn resource_used_by_another_component_is_created_first() {
     let story = Story::new();
     let text = |key: &str| {
         format!(
@@ -314,7 +314,7 @@ async fn what_another_component_uses_is_created_first_and_deleted_once_that_move
 }
 
 #[tokio::test]
-async fn an_object_that_keeps_its_name_is_deleted_first_and_so_is_what_was_made_after_it() {
+async fn object_with_unchanged_name_is_deleted_first_with_dependents() {
     let story = Story::new();
     let text = |key: &str| {
         stack(&format!(
@@ -323,7 +323,7 @@ async fn an_object_that_keeps_its_name_is_deleted_first_and_so_is_what_was_made_
         ))
     };
     story.apply(&text("b")).await;
-    // Made again half-way, it has to be replaced under the name that it has.
+    // Its failed re-creation taints it: it must be replaced under the same name.
     story.remote().objects.remove("a");
     story.fault("create a", Fault::After(ErrorKind::Failed));
     story.apply_once(&text("b")).await;
@@ -332,8 +332,8 @@ async fn an_object_that_keeps_its_name_is_deleted_first_and_so_is_what_was_made_
     assert_eq!(actions(&plan.unwrap()), ["-/+ a", "-/+ b"]);
     insta::assert_snapshot!(crate::support::story::told(&diagnostics, &sources), @"
     stack.yaml:5:31: world_thing.a cannot be created before it is destroyed: the new object has the name of the old one
-      hint: change what names it, too, to have both for a while
-    stack.yaml:6:31: world_thing.b cannot be created before it is destroyed: what it was made after is deleted first
+      hint: change its name too, so that both can exist
+    stack.yaml:6:31: world_thing.b cannot be created before it is destroyed: a dependency of it is deleted first
       hint: an object that keeps its name is deleted first
     ");
     story.apply(&text("c")).await;
@@ -341,7 +341,7 @@ async fn an_object_that_keeps_its_name_is_deleted_first_and_so_is_what_was_made_
 }
 
 #[tokio::test]
-async fn what_lives_in_state_only_is_replaced_create_first_without_a_call() {
+async fn state_only_resource_is_replaced_create_first_without_a_call() {
     let story = Story::new();
     let text = |key: &str| stack(&format!("- {{type: world_note, name: a, {FIRST}config: {{key: {key}}}}}"));
     story.apply(&text("one")).await;
@@ -352,7 +352,7 @@ async fn what_lives_in_state_only_is_replaced_create_first_without_a_call() {
 }
 
 #[tokio::test]
-async fn data_that_is_left_over_is_deleted_with_consent_only() {
+async fn deposed_data_is_deleted_only_with_consent() {
     let mut story = Story::new();
     let text = |key: &str| stack(&format!("- {{type: world_data, name: a, {FIRST}config: {{key: {key}}}}}"));
     story.apply(&text("one")).await;
@@ -371,7 +371,7 @@ async fn data_that_is_left_over_is_deleted_with_consent_only() {
 }
 
 #[tokio::test]
-async fn a_shared_object_is_replaced_create_first_and_what_is_left_over_goes_with_the_next_apply() {
+async fn shared_resource_is_replaced_create_first() {
     let story = Story::new();
     let text = |key: &str| {
         format!(
@@ -390,13 +390,13 @@ async fn a_shared_object_is_replaced_create_first_and_what_is_left_over_goes_wit
 }
 
 #[tokio::test]
-async fn a_lost_create_half_is_found_out_and_the_old_object_goes_then() {
+async fn lost_create_of_a_replacement_is_recovered_and_old_object_goes() {
     for fault in [Fault::HangBefore, Fault::HangAfter] {
         let story = Story::new();
         story.apply(&pair("one")).await;
         crash_while(&story, &pair("two"), "create two", fault.clone()).await;
         story.end_processes().await;
-        // A plan says what recovery would record, and writes nothing.
+        // A plan shows what recovery would record, and writes nothing.
         let (plan, _, _) = story.try_plan(&pair("two")).await;
         let expected: &[&str] = match fault {
             Fault::HangBefore => &["+/- a", "~ b"],
@@ -412,7 +412,7 @@ async fn a_lost_create_half_is_found_out_and_the_old_object_goes_then() {
 }
 
 #[tokio::test]
-async fn a_deletion_in_doubt_is_that_of_the_deposed_object_and_holds_up_its_component() {
+async fn deletion_of_deposed_object_in_doubt_blocks_its_component() {
     let story = Story::new();
     let text = |key: &str, val: &str| {
         stack(&format!(
@@ -435,8 +435,8 @@ async fn a_deletion_in_doubt_is_that_of_the_deposed_object_and_holds_up_its_comp
 }
 
 #[tokio::test]
-async fn what_is_left_over_moves_along_with_its_successor_and_is_let_go_of_with_it() {
-    let story = left_over().await;
+async fn deposed_object_is_moved_and_forgotten_with_its_successor() {
+    let story = with_deposed_object().await;
     let moved = pair("two").replace("name: a,", "name: c,").replace("resources.a.id", "resources.c.id");
     let moved = format!("{moved}moved: [{{from: world_thing.a, to: world_thing.c}}]\n");
     let plan = story.plan(&moved).await;
@@ -445,7 +445,7 @@ async fn what_is_left_over_moves_along_with_its_successor_and_is_let_go_of_with_
     assert_eq!(story.log(), ["delete one"]);
     assert_eq!(story.rows().await, ["world_thing.b", "world_thing.c"]);
 
-    let story = left_over().await;
+    let story = with_deposed_object().await;
     let text = stack("- {type: world_thing, name: b, config: {key: b}}");
     story.apply(&format!("{text}forget: [world_thing.a]\n")).await;
     assert_eq!(story.log(), ["update b"]);
@@ -454,8 +454,8 @@ async fn what_is_left_over_moves_along_with_its_successor_and_is_let_go_of_with_
 }
 
 #[tokio::test]
-async fn an_object_that_moved_and_is_replaced_keeps_its_old_self_beside_it() {
-    let story = left_over().await;
+async fn moved_and_replaced_object_keeps_its_deposed_row() {
+    let story = with_deposed_object().await;
     let moved = |key: &str| {
         let text = pair(key).replace("name: a,", "name: c,").replace("resources.a.id", "resources.c.id");
         format!("{text}moved: [{{from: world_thing.a, to: world_thing.c}}]\n")
@@ -468,15 +468,15 @@ async fn an_object_that_moved_and_is_replaced_keeps_its_old_self_beside_it() {
 }
 
 #[tokio::test]
-async fn a_plan_of_a_part_leaves_what_is_left_over_elsewhere() {
-    let mut story = left_over().await;
+async fn targeted_plan_leaves_other_deposed_objects() {
+    let mut story = with_deposed_object().await;
     story.options.excludes = vec![(None, "world_thing.a".parse().unwrap())];
     assert!(!story.plan(&pair("two")).await.has_changes());
 }
 
 #[tokio::test]
-async fn a_plan_that_only_records_leaves_what_is_left_over_alone() {
-    let mut story = left_over().await;
+async fn refresh_only_plan_keeps_deposed_objects() {
+    let mut story = with_deposed_object().await;
     story.options.refresh_only = true;
     assert!(!story.plan(&pair("two")).await.has_changes());
     story.remote().objects.remove("one");

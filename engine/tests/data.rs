@@ -1,4 +1,4 @@
-//! What holds data, what is retained, what is shared.
+//! Resources with data, retained resources, shared resources.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -15,7 +15,7 @@ fn table(key: &str, val: &str) -> String {
 }
 
 #[tokio::test]
-async fn data_is_retained_and_taken_up_again() {
+async fn data_is_retained_and_restored_by_next_apply() {
     let story = Story::new();
     story.apply(&table("t", "full")).await;
     story.log();
@@ -25,14 +25,14 @@ async fn data_is_retained_and_taken_up_again() {
     assert_eq!(story.rows().await, ["world_data.t (Retained)"]);
     assert!(!story.plan_destroy().await.has_changes(), "a second destroy has nothing to do");
     let plan = story.plan(&table("t", "full")).await;
-    assert_eq!(summary(&plan), "= world_data.t (was retained, is taken up again)\n");
+    assert_eq!(summary(&plan), "= world_data.t (was retained, is adopted again)\n");
     story.apply(&table("t", "full")).await;
     assert!(story.log().is_empty(), "the object was left alone all the time");
     assert_eq!(story.rows().await, ["world_data.t"]);
 }
 
 #[tokio::test]
-async fn with_consent_data_goes_also_when_it_was_retained_before() {
+async fn consent_removes_data_that_was_retained_before() {
     let mut story = Story::new();
     story.apply(&table("t", "full")).await;
     story.destroy().await;
@@ -45,7 +45,7 @@ async fn with_consent_data_goes_also_when_it_was_retained_before() {
 }
 
 #[tokio::test]
-async fn a_removal_of_data_says_how_much_goes_and_removes_no_more() {
+async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     let mut story = Story::new();
     story.apply(&table("t", "2 rows")).await;
     story.options.remove_data = true;
@@ -57,10 +57,11 @@ async fn a_removal_of_data_says_how_much_goes_and_removes_no_more() {
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "12 rows".into());
     story.log();
     let report = Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
-        told,
-        ["the object came to hold 12 rows (the plan showed 2 rows) since the plan was made, so nothing was called"]
+        output,
+        ["the object came to hold 12 rows (the plan showed 2 rows) since the plan was made, so the \
+             provider was not called"]
     );
     assert!(story.log().is_empty());
     let plan = story.plan_destroy().await;
@@ -69,7 +70,7 @@ async fn a_removal_of_data_says_how_much_goes_and_removes_no_more() {
     assert_eq!(story.log(), ["delete t"]);
 }
 
-/// Removes a table by a saved plan that showed `shown`, once it holds `then`: what failed, and what was called.
+/// Deletes a table by a saved plan that showed `shown`, when it holds `then`. Returns the errors and the calls.
 async fn removed_later(shown: &str, then: &str) -> (Vec<String>, Vec<String>) {
     let mut story = Story::new();
     story.apply(&table("t", shown)).await;
@@ -82,13 +83,13 @@ async fn removed_later(shown: &str, then: &str) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn consent_is_for_as_much_data_as_was_shown_however_it_is_said() {
+async fn consent_covers_the_amount_shown_in_any_wording() {
     let (failed, called) = removed_later("2 tables with 5 rows", "2 tables with 500 rows").await;
     assert_eq!(
         failed,
         [
-            "the object came to hold 2 tables with 500 rows (the plan showed 2 tables with 5 rows) since the plan was made, so \
-          nothing was called"
+            "the object came to hold 2 tables with 500 rows (the plan showed 2 tables with 5 rows) since the plan was made, so the \
+             provider was not called"
         ]
     );
     assert!(called.is_empty());
@@ -99,17 +100,15 @@ async fn consent_is_for_as_much_data_as_was_shown_however_it_is_said() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_counted_any_more_may_be_more_than_was_consented_to() {
+async fn uncountable_data_exceeds_consent_for_a_known_amount() {
     let (failed, called) = removed_later("2 rows", "uncountable").await;
     assert_eq!(
         failed,
-        [
-            "it cannot be told any more how much the object holds (the plan showed 2 rows) since the plan was made, so nothing \
-          was called"
-        ]
+        ["the amount of data in the object became unknown (the plan showed 2 rows) since the plan was made, so the \
+             provider was not called"]
     );
     assert!(called.is_empty());
-    // Who saw that nobody knows how much it is has consented to all of it.
+    // Consent to an unknown amount covers any amount.
     for then in ["uncountable", "2 rows"] {
         let (failed, called) = removed_later("uncountable", then).await;
         assert_eq!((failed.len(), called), (0, vec!["delete t".to_owned()]));
@@ -117,21 +116,21 @@ async fn what_cannot_be_counted_any_more_may_be_more_than_was_consented_to() {
 }
 
 #[tokio::test]
-async fn what_spares_its_data_is_removed_and_told_whether_that_goes_too() {
+async fn type_that_spares_its_data_is_deleted_with_data_only_if_asked() {
     let mut story = Story::new();
-    let told = |key: &str| stack(&format!("- {{type: world_told, name: t, config: {{key: {key}}}}}"));
-    story.apply(&told("t")).await;
+    let output_of = |key: &str| stack(&format!("- {{type: world_told, name: t, config: {{key: {key}}}}}"));
+    story.apply(&output_of("t")).await;
     story.log();
     let plan = story.plan_destroy().await;
     assert_eq!(summary(&plan), "- world_told.t (destroy)\n");
     assert!(plan.changes().all(|(_, change)| change.data_loss.is_none()));
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), ["delete t"]);
-    story.apply(&told("t")).await;
+    story.apply(&output_of("t")).await;
     story.options.remove_data = true;
     story.log();
-    // The data of what is made anew stays, whatever else is removed.
-    story.apply(&told("u")).await;
+    // A replacement spares the data, even if the plan removes data.
+    story.apply(&output_of("u")).await;
     assert_eq!(story.log(), ["delete t", "create u"]);
     let plan = story.plan_destroy().await;
     let loss = plan.changes().next().unwrap().1.data_loss.clone().unwrap();
@@ -141,7 +140,7 @@ async fn what_spares_its_data_is_removed_and_told_whether_that_goes_too() {
 }
 
 #[tokio::test]
-async fn a_removal_by_edit_retains_too() {
+async fn undeclared_data_is_retained() {
     let story = Story::new();
     story.apply(&table("t", "full")).await;
     let plan = story.plan(EMPTY).await;
@@ -150,7 +149,7 @@ async fn a_removal_by_edit_retains_too() {
 }
 
 #[tokio::test]
-async fn what_was_made_after_retained_data_is_deleted_before_what_that_stands_on() {
+async fn dependent_of_retained_data_is_deleted_before_its_dependency() {
     let mut story = Story::new();
     let base = "- {type: world_thing, name: base, config: {key: base}}";
     story
@@ -178,7 +177,7 @@ async fn what_was_made_after_retained_data_is_deleted_before_what_that_stands_on
 }
 
 #[tokio::test]
-async fn a_replacement_of_what_holds_data_is_refused_unless_it_is_empty_or_allowed() {
+async fn replacement_of_data_is_refused_unless_empty_or_allowed() {
     let mut story = Story::new();
     story.apply(&table("t", "full")).await;
     let plan = story.plan(&table("u", "full")).await;
@@ -186,7 +185,7 @@ async fn a_replacement_of_what_holds_data_is_refused_unless_it_is_empty_or_allow
     assert!(matches!(refused, ApplyError::DataLoss { .. }), "{refused}");
     assert_eq!(
         refused.to_string(),
-        "demo@test:world_data.t would lose data: the object is deleted and made anew (3 rows)"
+        "demo@test:world_data.t would lose data: the object is deleted and created again (3 rows)"
     );
     story.options.allow_data_loss = Consent::All;
     story.apply(&table("u", "empty")).await;
@@ -196,34 +195,42 @@ async fn a_replacement_of_what_holds_data_is_refused_unless_it_is_empty_or_allow
 }
 
 #[tokio::test]
-async fn what_was_empty_when_the_plan_was_made_and_is_not_any_more_is_left_alone() {
+async fn table_filled_since_the_plan_is_not_replaced() {
     let story = Story::new();
     story.apply(&table("t", "empty")).await;
     let plan = story.plan(&table("u", "empty")).await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "full".into());
     story.log();
     let report = story.apply_plan(&plan).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["the object came to hold 3 rows since the plan was made, so nothing was called"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(
+        output,
+        ["the object came to hold 3 rows since the plan was made, so the \
+             provider was not called"]
+    );
     assert!(story.log().is_empty(), "neither half of the replacement was begun");
     assert_eq!(story.rows().await, ["world_data.t"]);
 }
 
 #[tokio::test]
-async fn an_update_of_what_holds_data_and_was_changed_since_the_plan_is_not_begun() {
+async fn update_of_data_changed_since_the_plan_does_not_start() {
     let story = Story::new();
     story.apply(&table("t", "one")).await;
     let plan = story.plan(&table("t", "two")).await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "precious".into());
     story.log();
     let report = story.apply_plan(&plan).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["`val` of the object changed since the plan was made, so nothing was called"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(
+        output,
+        ["`val` of the object changed since the plan was made, so the \
+             provider was not called"]
+    );
     assert!(story.log().is_empty());
     story.apply(&table("t", "two")).await;
 }
 
-/// A thing, and a table that is made after it.
+/// A thing, and a table that depends on it.
 fn under(val: &str, table: &str) -> String {
     stack(&format!(
         "- {{type: world_thing, name: b, config: {{key: b, val: {val}}}}}\n- {{type: world_data, name: t, config: {{key: t, {table}}}, \
@@ -233,7 +240,7 @@ fn under(val: &str, table: &str) -> String {
 
 #[tokio::test]
 async fn update_goes_on_after_a_step_before_it_changed_its_object() {
-    // A server may carry a change on as it is planned, or half of it.
+    // A server may apply a dependent change as planned, or half of it.
     for carried in ["two", "half"] {
         let story = Story::new();
         story.apply(&under("one", "val: one")).await;
@@ -245,24 +252,28 @@ async fn update_goes_on_after_a_step_before_it_changed_its_object() {
 }
 
 #[tokio::test]
-async fn update_stops_where_a_step_before_it_changed_more_than_the_plan_shows() {
+async fn update_stops_if_an_earlier_step_changed_more_than_planned() {
     let story = Story::new();
     story.apply(&under("one", "val: one")).await;
     story.remote().carried.insert("update b", ("t", "other".into()));
     let plan = story.plan(&under("two", "val: one, secret: new")).await;
     let report = story.apply_plan(&plan).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["`val` of the object changed since the plan was made, so nothing was called"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(
+        output,
+        ["`val` of the object changed since the plan was made, so the \
+             provider was not called"]
+    );
 }
 
 #[tokio::test]
-async fn update_stops_where_a_stranger_changed_its_object() {
+async fn update_stops_if_its_object_changed_externally() {
     let story = Story::new();
     story.apply(&under("one", "val: one")).await;
     let plan = story.plan(&under("one", "val: two")).await;
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "half".into());
     let report = story.apply_plan(&plan).await.unwrap();
-    assert_eq!(report.failed.len(), 1, "the thing before it is left alone, so nothing explains the change");
+    assert_eq!(report.failed.len(), 1, "its dependency has no step that explains the change");
 }
 
 fn product(name: &str, components: &[&str], val: &str) -> String {
@@ -278,7 +289,7 @@ fn product(name: &str, components: &[&str], val: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_shared_resource_is_made_once_and_goes_with_its_last_owner() {
+async fn shared_resource_is_created_once_and_goes_with_its_last_owner() {
     let mut story = Story::new();
     story.apply(&product("one", &["x", "y"], "1")).await;
     assert_eq!(story.log().iter().filter(|call| *call == "create base").count(), 1);
@@ -295,7 +306,7 @@ async fn a_shared_resource_is_made_once_and_goes_with_its_last_owner() {
 }
 
 #[tokio::test]
-async fn a_shared_resource_with_data_is_retained_and_removed_later() {
+async fn shared_resource_with_data_is_retained_and_removed_later() {
     let mut story = Story::new();
     story.apply(&product("one", &["x"], "1")).await;
     story.destroy().await;
@@ -309,7 +320,7 @@ async fn a_shared_resource_with_data_is_retained_and_removed_later() {
 }
 
 #[tokio::test]
-async fn a_removal_is_refused_once_another_stack_owns_the_shared_resource_too() {
+async fn removal_is_refused_once_another_stack_owns_the_shared_resource() {
     let mut story = Story::new();
     story.apply(&product("one", &["x"], "1")).await;
     story.options.remove_data = true;
@@ -326,7 +337,7 @@ async fn a_removal_is_refused_once_another_stack_owns_the_shared_resource_too() 
 }
 
 #[tokio::test]
-async fn stacks_that_are_destroyed_together_take_their_shared_resource_with_them() {
+async fn stacks_destroyed_together_take_their_shared_resource() {
     let mut story = Story::new();
     story.apply(&product("one", &["x"], "1")).await;
     story.apply(&product("two", &["z"], "1")).await;
@@ -335,12 +346,12 @@ async fn stacks_that_are_destroyed_together_take_their_shared_resource_with_them
     story.destroy().await;
     let log = story.log();
     assert_eq!(log.len(), 3, "{log:?}");
-    assert_eq!(log[2], "delete base", "what was made after it goes before it, in whichever stack: {log:?}");
+    assert_eq!(log[2], "delete base", "dependents of both stacks are deleted first: {log:?}");
     assert!(story.rows().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_shared_resource_stays_when_something_of_another_stack_could_not_be_removed() {
+async fn shared_resource_stays_if_a_dependent_could_not_be_deleted() {
     let mut story = Story::new();
     story.apply(&product("one", &["x"], "1")).await;
     story.apply(&product("two", &["z"], "1")).await;
@@ -358,27 +369,27 @@ async fn a_shared_resource_stays_when_something_of_another_stack_could_not_be_re
 }
 
 #[tokio::test]
-async fn two_components_that_declare_a_shared_resource_differently_are_told_so() {
+async fn conflicting_declarations_of_a_shared_resource_are_reported() {
     let story = Story::new();
     let text = product("one", &["x", "y"], "1").replacen("val: 1", "val: 2", 1);
     insta::assert_snapshot!(story.errors(&text).await);
 }
 
 #[tokio::test]
-async fn data_that_stayed_under_another_name_is_moved_not_imported() {
+async fn retained_data_under_another_name_is_moved_not_imported() {
     let story = Story::new();
     let named = |name: &str| stack(&format!("- {{type: world_data, name: {name}, config: {{key: a, val: 1}}}}"));
     story.apply(&named("old")).await;
     story.apply(&stack("- {type: world_thing, name: other, config: {key: other}}")).await;
     assert_eq!(story.rows().await, ["world_data.old (Retained)", "world_thing.other"]);
     let report = story.apply_once(&named("new")).await;
-    insta::assert_snapshot!(report.failed[0].solutions.join("\n"), @"world_data.old is its data, which stayed: to go on with it, write `moved: [{from: world_data.old, to: world_data.new}]`");
+    insta::assert_snapshot!(report.failed[0].solutions.join("\n"), @"world_data.old retained its data: to continue with it, write `moved: [{from: world_data.old, to: world_data.new}]`");
     story.apply(&(named("new") + "moved: [{from: world_data.old, to: world_data.new}]\n")).await;
     assert_eq!(story.rows().await, ["world_data.new"]);
-    // What another stack has stays that stack's.
+    // An object of another stack stays there.
     let report = story.apply_once(&named("mine").replace("name: demo", "name: another")).await;
     insta::assert_snapshot!(report.failed[0].solutions.join("\n"), @"demo@test:world_data.new has it: give one of them another name, or let both own it with `shared`");
-    // What is recorded nowhere can be imported.
+    // An unmanaged object can be imported.
     story.remote().objects.insert("b".to_owned(), Default::default());
     let report = story.apply_once(&named("b").replace("key: a", "key: b").replace("name: demo", "name: another")).await;
     assert!(report.failed[0].solutions[1].contains("`terrace import another@test:world_data.b b`"), "{report:?}");

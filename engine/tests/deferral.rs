@@ -1,25 +1,25 @@
-//! What cannot be planned before something else is applied is left for another apply, where that is allowed.
+//! Deferral: changes that depend on unknown values are left for another apply, if the option allows it.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::{human, json, markdown, stream};
 
-/// Where deferral is allowed.
+/// A story that allows deferral.
 pub(crate) fn deferring() -> Story {
     let mut story = Story::new();
     story.options.allow_deferral = true;
     story
 }
 
-/// What is left for another apply, one a line.
+/// The deferred changes of a plan, one a line.
 fn deferred(plan: &Plan) -> String {
     plan.deferred().map(|(_, it)| format!("{} {} {}\n", it.action.sign(), it.address, it.text())).collect()
 }
 
-/// What a plan does, and below it what it leaves.
+/// The changes of a plan, and below them its deferred ones.
 pub(crate) fn both(plan: &Plan) -> String {
-    assert_eq!(plan.is_complete, plan.deferred().next().is_none(), "what is left makes a plan incomplete");
+    assert_eq!(plan.is_complete, plan.deferred().next().is_none(), "deferred changes make a plan incomplete");
     format!("{}--\n{}", summary(plan), deferred(plan))
 }
 
@@ -39,23 +39,23 @@ fn chain() -> String {
 }
 
 #[tokio::test]
-async fn without_the_flag_the_unknown_is_an_error_that_names_it() {
+async fn unknown_value_is_an_error_without_the_flag() {
     let story = Story::new();
     insta::assert_snapshot!(story.errors(&chain()).await, @"
     stack.yaml:6:43: `forEach` depends on a value that is known only after apply
-      hint: use what is known before, such as a variable (`--var NAME=VALUE`), apply what it reads first (`terrace apply stack.yaml --env test --target 'world_thing.a'`), or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
+      hint: use a value that is known before, such as a variable (`--var NAME=VALUE`), apply its dependencies first (`terrace apply stack.yaml --env test --target 'world_thing.a'`), or defer it to another apply: `terrace apply stack.yaml --env test --allow-deferral`
     ");
 }
 
 #[tokio::test]
-async fn what_is_known_is_applied_and_another_apply_goes_on_from_there() {
+async fn known_changes_are_applied_and_another_apply_continues() {
     let story = deferring();
     insta::assert_snapshot!(both(&story.plan(&chain()).await), @r#"
     + world_thing.a
     + world_thing.d
     output d: None -> Some("d")
     --
-    + world_thing.b[*] which instances there are is known after world_thing.a
+    + world_thing.b[*] its instances are known after world_thing.a
     + world_thing.c comes after world_thing.b
     + world_thing.e comes after world_thing.c
     "#);
@@ -67,7 +67,7 @@ async fn what_is_known_is_applied_and_another_apply_goes_on_from_there() {
 }
 
 #[tokio::test]
-async fn what_is_left_is_told_in_every_form() {
+async fn deferred_changes_are_shown_in_every_format() {
     let story = deferring();
     let plan = story.plan(&chain()).await;
     insta::assert_snapshot!(human::plan(&plan, &human::Human::default()), @r#"
@@ -87,7 +87,7 @@ async fn what_is_left_is_told_in_every_form() {
       + d = "d"
 
       left for another apply
-        world_thing.b[*]   which instances there are is known after world_thing.a
+        world_thing.b[*]   its instances are known after world_thing.a
         world_thing.c      comes after world_thing.b
         world_thing.e      comes after world_thing.c
 
@@ -109,7 +109,7 @@ async fn what_is_left_is_told_in_every_form() {
 
     #### Left for another apply: 3
 
-    - `world_thing.b[*]` which instances there are is known after world\_thing.a
+    - `world_thing.b[*]` its instances are known after world\_thing.a
     - `world_thing.c` comes after world\_thing.b
     - `world_thing.e` comes after world\_thing.c
 
@@ -141,10 +141,10 @@ async fn what_is_left_is_told_in_every_form() {
 
     Plan digest `digest`. The full plan: `terrace plan`
     "#);
-    let told = json::plan(&plan, "digest");
-    assert_eq!(told["complete"], false);
-    assert_eq!(told["applyable"], true);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&told["deferred_changes"][0]).unwrap(), @r#"
+    let output = json::plan(&plan, "digest");
+    assert_eq!(output["complete"], false);
+    assert_eq!(output["applyable"], true);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&output["deferred_changes"][0]).unwrap(), @r#"
     {
       "reason": "instance_count_unknown",
       "resource_change": {
@@ -213,21 +213,24 @@ async fn what_is_left_is_told_in_every_form() {
 }
 
 #[tokio::test]
-async fn a_plan_that_only_leaves_things_does_not_say_that_all_is_as_described() {
+async fn plan_with_only_deferred_changes_does_not_say_no_changes() {
     let story = deferring();
     story.apply_once(&stack(SOURCE)).await;
     let text = stack(&format!("{}{EACH}", source("[x]"))) + "variables: {}\n";
     let plan = story.plan(&text).await;
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("Plan: 0 to add, 1 to change, 0 to destroy.\n1 resource left for later"), "{told}");
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("Plan: 0 to add, 1 to change, 0 to destroy.\n1 resource left for later"), "{output}");
     let mut left = plan.clone();
     left.stacks[0].changes.clear();
-    let told = human::plan(&left, &human::Human::default());
-    assert!(!told.contains("No changes") && told.contains("Plan: 0 to add, 0 to change, 0 to destroy."), "{told}");
+    let output = human::plan(&left, &human::Human::default());
+    assert!(
+        !output.contains("No changes") && output.contains("Plan: 0 to add, 0 to change, 0 to destroy."),
+        "{output}"
+    );
 }
 
 #[tokio::test]
-async fn what_is_left_is_part_of_the_digest_and_of_the_saved_plan() {
+async fn deferred_changes_are_part_of_the_digest_and_saved_plan() {
     let story = deferring();
     let plan = story.plan(&chain()).await;
     let read = file::read(&file::write(&plan, &story.seal).unwrap(), &story.seal).unwrap();
@@ -239,7 +242,7 @@ async fn what_is_left_is_part_of_the_digest_and_of_the_saved_plan() {
 }
 
 #[tokio::test]
-async fn recorded_instances_are_left_alone_and_so_are_outputs() {
+async fn recorded_instances_and_outputs_stay_if_deferred() {
     let story = deferring();
     story.apply_once(&chain()).await;
     story.apply(&chain()).await;
@@ -250,7 +253,7 @@ async fn recorded_instances_are_left_alone_and_so_are_outputs() {
     ~ world_thing.a
     ~ world_thing.d
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.a
+    ~ world_thing.b[*] its instances are known after world_thing.a
     ~ world_thing.c comes after world_thing.b
     ~ world_thing.e comes after world_thing.c
     ");
@@ -264,40 +267,40 @@ async fn recorded_instances_are_left_alone_and_so_are_outputs() {
 }
 
 #[tokio::test]
-async fn whatever_decides_about_instances_may_wait() {
+async fn anything_that_decides_about_instances_may_be_deferred() {
     let story = deferring();
     let thing =
         |fields: &str| stack(&format!("{SOURCE}- {{type: world_thing, name: b, {fields}, config: {{key: b}}}}"));
-    let told = |plan: Plan| deferred(&plan);
-    insta::assert_snapshot!(told(story.plan(&thing("when: '${{ resources.a.id != \"\" }}'")).await), @"+ world_thing.b which instances there are is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("provider: '${{ resources.a.id }}'")).await), @"+ world_thing.b its provider is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("shared: '${{ resources.a.id }}'")).await), @"+ world_thing.b its `shared` key is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("forEach: [{n: 1}], key: '${{ resources.a.id }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("forEach: '${{ [resources.a.id] }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
+    let output_of = |plan: Plan| deferred(&plan);
+    insta::assert_snapshot!(output_of(story.plan(&thing("when: '${{ resources.a.id != \"\" }}'")).await), @"+ world_thing.b its instances are known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("provider: '${{ resources.a.id }}'")).await), @"+ world_thing.b its provider is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("shared: '${{ resources.a.id }}'")).await), @"+ world_thing.b its `shared` key is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: [{n: 1}], key: '${{ resources.a.id }}'")).await), @"+ world_thing.b[*] its instances are known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: '${{ [resources.a.id] }}'")).await), @"+ world_thing.b[*] its instances are known after world_thing.a");
     let some = "forEach: [p, q], when: '${{ each.key == \"p\" || resources.a.id != \"\" }}'";
     let plan = story.plan(&thing(some)).await;
-    assert_eq!(summary(&plan), "+ world_thing.a\n", "all instances wait, not only those that are not known");
+    assert_eq!(summary(&plan), "+ world_thing.a\n", "all instances are deferred, not only the unknown ones");
     let looked = format!(
         "{}data: [{{type: world_thing, name: l, config: {{key: '${{{{ resources.a.id }}}}'}}}}]\n",
         stack(&format!(
             "{SOURCE}- {{type: world_thing, name: b, when: '${{{{ data.l.id != \"\" }}}}', config: {{key: b}}}}"
         ))
     );
-    insta::assert_snapshot!(told(story.plan(&looked).await), @"+ world_thing.b which instances there are is known after data.world_thing.l");
+    insta::assert_snapshot!(output_of(story.plan(&looked).await), @"+ world_thing.b its instances are known after data.world_thing.l");
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_an_error_with_deferral_too() {
+async fn invalid_input_is_an_error_with_deferral_too() {
     let story = deferring();
     let wrong = stack(&format!("{SOURCE}- {{type: world_thing, name: b, forEach: 3, config: {{key: b}}}}"));
     insta::assert_snapshot!(story.errors(&wrong).await, @"
-    stack.yaml:6:43: `forEach` has to be a map or a list, and is a whole number
-      hint: a map, a list of texts, a list of objects with `key:`, or `range(n)`
+    stack.yaml:6:43: `forEach` must be a map or a list, found a whole number
+      hint: use a map, a list of strings, a list of objects with `key:`, or `range(n)`
     ");
 }
 
 #[tokio::test]
-async fn lookups_that_come_after_what_is_left_are_left_too() {
+async fn lookups_that_depend_on_deferred_resources_are_deferred() {
     let story = deferring();
     let text = stack(&format!(
         "{SOURCE}{EACH}- {{type: world_thing, name: c, config: {{key: c, val: '${{{{ data.l.id }}}}'}}}}"
@@ -306,7 +309,7 @@ async fn lookups_that_come_after_what_is_left_are_left_too() {
     + world_thing.a
     --
     <= data.world_thing.l comes after world_thing.b
-    + world_thing.b[*] which instances there are is known after world_thing.a
+    + world_thing.b[*] its instances are known after world_thing.a
     + world_thing.c comes after data.world_thing.l
     ");
     story.apply_once(&text).await;
@@ -324,7 +327,7 @@ fn components(api: &str, reader: &str) -> String {
 }
 
 #[tokio::test]
-async fn components_that_depend_on_one_with_parts_that_are_left_are_left_whole() {
+async fn dependents_of_a_component_with_deferred_parts_are_deferred() {
     let story = deferring();
     let text = components("1", "{type: world_thing, name: r, config: {key: r}}");
     insta::assert_snapshot!(both(&story.plan(&text).await), @"
@@ -332,7 +335,7 @@ async fn components_that_depend_on_one_with_parts_that_are_left_are_left_whole()
     + other/world_thing.o
     output one: None -> Some(1)
     --
-    + api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    + api/world_thing.b[*] its instances are known after api/world_thing.a
     + reader/world_thing.r comes after api/
     ");
     story.apply_once(&text).await;
@@ -340,7 +343,7 @@ async fn components_that_depend_on_one_with_parts_that_are_left_are_left_whole()
     let mut log = story.log();
     log.sort();
     assert_eq!(log, ["create a", "create o", "create r", "create x", "create y"]);
-    // A component of outputs alone is left whole as well.
+    // A component of outputs alone is deferred as well.
     let story = deferring();
     let text = components("1", "");
     insta::assert_snapshot!(both(&story.plan(&text).await), @"
@@ -348,14 +351,14 @@ async fn components_that_depend_on_one_with_parts_that_are_left_are_left_whole()
     + other/world_thing.o
     output one: None -> Some(1)
     --
-    + api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    + api/world_thing.b[*] its instances are known after api/world_thing.a
     ");
     story.apply_once(&text).await;
     story.apply(&text).await;
 }
 
 #[tokio::test]
-async fn stacks_that_read_what_is_left_are_left_too() {
+async fn stacks_that_read_deferred_outputs_are_deferred() {
     let story = deferring();
     let giver = stack(&format!("{SOURCE}{EACH}")) + "outputs: {all: '${{ resources.b }}'}\n";
     let taker = stack(
@@ -368,15 +371,15 @@ async fn stacks_that_read_what_is_left_are_left_too() {
     + world_thing.a
     + world_thing.u
     --
-    + world_thing.b[*] which instances there are is known after world_thing.a
+    + world_thing.b[*] its instances are known after world_thing.a
     + world_thing.t comes after stack demo@test
     ");
     story.apply_once(&text).await;
     story.apply(&text).await;
 }
 
-/// A stack whose own output is that of its component, which has instances that wait; one of outputs alone that passes it
-/// on; and one with instances of what that passes on.
+/// Three stacks. `giver` outputs a value of its component, which has deferred instances; `middle` has only outputs and
+/// passes it on; `taker` has instances of the passed value.
 fn passing_on(names: &str) -> String {
     let head = |name: &str| format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\n");
     let source = source(names);
@@ -398,14 +401,14 @@ fn passing_on(names: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_left_is_followed_through_components_of_outputs_alone() {
+async fn deferral_passes_through_components_of_outputs_alone() {
     let story = deferring();
     let text = passing_on("[x, y]");
     insta::assert_snapshot!(both(&story.plan(&text).await), @"
     + api/world_thing.a
     output n: None -> Some((known after apply))
     --
-    + api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    + api/world_thing.b[*] its instances are known after api/world_thing.a
     + world_thing.t[*] comes after stack middle@test
     ");
     story.apply_once(&text).await;
@@ -413,13 +416,13 @@ async fn what_is_left_is_followed_through_components_of_outputs_alone() {
     let mut log = story.log();
     log.sort();
     assert_eq!(log, ["create a", "create t-x", "create t-y", "create x", "create y"]);
-    // What is recorded is not taken for what will be.
+    // Recorded outputs don't stand for the values after apply.
     let next = passing_on("[y, z]");
     insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
     ~ api/world_thing.a
     output n: Some(["x", "y"]) -> Some((known after apply))
     --
-    ~ api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    ~ api/world_thing.b[*] its instances are known after api/world_thing.a
     ~ world_thing.t[*] comes after stack middle@test
     "#);
     story.apply_once(&next).await;
@@ -431,24 +434,24 @@ async fn what_is_left_is_followed_through_components_of_outputs_alone() {
 }
 
 #[tokio::test]
-async fn what_is_left_cannot_be_replaced() {
+async fn deferred_resource_cannot_be_replaced() {
     let mut story = deferring();
     story.apply_once(&chain()).await;
     story.apply(&chain()).await;
     let replace = ["world_thing.b[\"x\"]", "world_thing.b", "world_thing.c", "world_thing.d"];
     story.options.replace = replace.iter().map(|text| (None, text.parse().unwrap())).collect();
     insta::assert_snapshot!(story.errors(&chain().replace("[x, y]", "[x, z]")).await, @r#"
-    -: `--replace world_thing.b["x"]` names what is left for another apply (which instances there are is known after world_thing.a)
-      hint: apply without `--replace` first, and replace it once it can be planned
-    -: `--replace world_thing.b` names what is left for another apply (which instances there are is known after world_thing.a)
-      hint: apply without `--replace` first, and replace it once it can be planned
-    -: `--replace world_thing.c` names what is left for another apply (comes after world_thing.b)
-      hint: apply without `--replace` first, and replace it once it can be planned
+    -: `--replace world_thing.b["x"]` names a deferred resource (its instances are known after world_thing.a)
+      hint: apply without `--replace` first, then replace the resource with another apply
+    -: `--replace world_thing.b` names a deferred resource (its instances are known after world_thing.a)
+      hint: apply without `--replace` first, then replace the resource with another apply
+    -: `--replace world_thing.c` names a deferred resource (comes after world_thing.b)
+      hint: apply without `--replace` first, then replace the resource with another apply
     "#);
 }
 
 #[tokio::test]
-async fn imports_into_what_is_left_wait_with_it() {
+async fn imports_into_deferred_resources_are_deferred() {
     let story = deferring();
     let text = chain() + "imports: [{to: 'world_thing.b[\"x\"]', id: x}]\n";
     story
@@ -461,7 +464,7 @@ async fn imports_into_what_is_left_wait_with_it() {
 }
 
 #[tokio::test]
-async fn what_a_component_shares_is_not_let_go_while_parts_of_it_are_left() {
+async fn component_with_deferred_parts_keeps_its_shared_resources() {
     let story = deferring();
     let of = |n: &str, shared: &str| {
         format!(
@@ -481,7 +484,7 @@ async fn what_a_component_shares_is_not_let_go_while_parts_of_it_are_left() {
     story.apply_once(&next).await;
     assert_eq!(story.log(), ["update n"]);
     insta::assert_snapshot!(summary(&story.plan(&next).await), @r#"
-    - shared/world_thing["common"] (its last owner goes)
+    - shared/world_thing["common"] (its last owner releases it)
     + shared/world_thing["two"]
     owner - x of shared/world_thing["common"]
     owner + x of shared/world_thing["two"]

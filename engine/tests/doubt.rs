@@ -1,4 +1,4 @@
-//! What is not known after a call, and who waits for it.
+//! Steps in doubt, and the changes that wait for their resolution.
 
 use crate::failure::crash_while;
 use crate::support::Story;
@@ -15,7 +15,7 @@ fn one(ty: &str, val: &str) -> String {
     stack(&format!("- {{type: {ty}, name: a, config: {{key: a, val: {val}}}}}"))
 }
 
-/// Two components: the first with a thing whose calls settle late.
+/// Two components: the first has a thing whose calls settle late.
 fn two(first: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n{first}  y:\n    resources:\n\
@@ -28,7 +28,7 @@ const SLOW: &str = "  x:\n    resources:
       - {type: world_thing, name: b, dependsOn: [a], config: {key: b}}\n";
 
 #[tokio::test]
-async fn an_update_of_what_cannot_be_read_is_what_can_be_found_of_it() {
+async fn lost_update_of_an_unreadable_object_is_resolved_by_a_search() {
     for (fault, again) in [(Fault::HangAfter, &[] as &[&str]), (Fault::HangBefore, &["update a"])] {
         let story = Story::new();
         story.apply(&one("world_told", "1")).await;
@@ -43,7 +43,7 @@ async fn an_update_of_what_cannot_be_read_is_what_can_be_found_of_it() {
 }
 
 #[tokio::test]
-async fn a_step_in_doubt_blocks_its_component_and_no_other() {
+async fn step_in_doubt_blocks_only_its_component() {
     let story = Story::new();
     let text = two("  x:\n    resources:\n      - {type: world_slow, name: a, config: {key: a}}\n");
     crash_while(&story, &text, "create a", Fault::HangBefore).await;
@@ -61,7 +61,7 @@ async fn a_step_in_doubt_blocks_its_component_and_no_other() {
         .collect();
     assert_eq!(doubts.len(), 2, "{doubts:?}");
     assert_eq!(doubts[1], "x/world_thing.b: waits for x/world_slow.a, whose last step is in doubt");
-    // Only the step that was cut off is in doubt: what comes after it waits.
+    // Only the interrupted step is in doubt; its dependents wait.
     let counts = plan.stacks[0].counts();
     assert_eq!((counts.in_doubt, counts.held_back), (1, 1));
     let report = story.apply_plan(&plan).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_step_in_doubt_blocks_its_component_and_no_other() {
 }
 
 #[tokio::test]
-async fn what_comes_after_a_step_in_doubt_is_planned_as_it_is_done_in_whichever_component() {
+async fn dependents_of_a_step_in_doubt_wait_in_any_component() {
     let story = Story::new();
     let text = two("  x:
     resources:
@@ -106,7 +106,7 @@ async fn what_comes_after_a_step_in_doubt_is_planned_as_it_is_done_in_whichever_
     assert_eq!(story.log(), ["create c"]);
 }
 
-/// A story in which `a` is being taken over, and what became of its alignment is not known; and its text.
+/// A story in which the update of an adopted object was lost; and its descriptor.
 async fn lost_alignment(fault: Fault) -> (Story, String) {
     let story = Story::new();
     let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
@@ -119,7 +119,7 @@ async fn lost_alignment(fault: Fault) -> (Story, String) {
 }
 
 #[tokio::test]
-async fn a_lost_alignment_of_what_was_taken_over_is_recorded_when_it_took_effect() {
+async fn lost_update_of_an_adopted_object_is_recorded_if_it_took_effect() {
     for (fault, is_done) in [(Fault::HangAfter, true), (Fault::HangBefore, false)] {
         let (story, text) = lost_alignment(fault).await;
         let recovered = story.recover().await;
@@ -133,24 +133,27 @@ async fn a_lost_alignment_of_what_was_taken_over_is_recorded_when_it_took_effect
 }
 
 #[tokio::test]
-async fn what_another_stack_took_over_meanwhile_is_not_recorded_twice() {
+async fn object_adopted_by_another_stack_meanwhile_is_not_recorded_twice() {
     for fault in [Fault::HangAfter, Fault::HangBefore] {
         let (story, text) = lost_alignment(fault).await;
         let other = text.replace("name: demo", "name: other");
         story.apply(&other).await;
         let planned = story.try_plan(&text).await.0.unwrap();
-        let told: Vec<&str> = planned.notes.iter().map(|note| note.message.as_str()).collect();
-        assert!(told.iter().any(|told| told.contains("is recorded as other@test:world_thing.a")), "{told:?}");
+        let output: Vec<&str> = planned.notes.iter().map(|note| note.message.as_str()).collect();
+        assert!(
+            output.iter().any(|output| output.contains("other@test:world_thing.a manages the object now")),
+            "{output:?}"
+        );
         let recovered = story.recover().await;
         assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
         assert_eq!(story.rows().await, ["world_thing.a"], "{recovered:?}");
-        let told = story.errors(&text).await;
-        assert!(told.contains("would take over what is recorded as other@test:world_thing.a"), "{told}");
+        let output = story.errors(&text).await;
+        assert!(output.contains("would adopt the object of other@test:world_thing.a"), "{output}");
     }
 }
 
 #[tokio::test]
-async fn what_is_in_doubt_and_not_declared_any_more_is_shown_and_keeps_its_component() {
+async fn undeclared_step_in_doubt_is_shown_and_keeps_its_component() {
     let story = Story::new();
     crash_while(&story, &two(SLOW), "create a", Fault::HangBefore).await;
     story.end_processes().await;
@@ -170,7 +173,7 @@ async fn what_is_in_doubt_and_not_declared_any_more_is_shown_and_keeps_its_compo
 }
 
 #[tokio::test]
-async fn a_recorded_object_in_doubt_survives_a_destroy_that_goes_on_with_the_rest() {
+async fn destroy_keeps_object_in_doubt_and_removes_the_rest() {
     let story = Story::new();
     let first = |val: &str| {
         two(&format!("  x:\n    resources:\n      - {{type: world_slow, name: a, config: {{key: a, val: {val}}}}}\n"))
@@ -185,7 +188,7 @@ async fn a_recorded_object_in_doubt_survives_a_destroy_that_goes_on_with_the_res
 }
 
 #[tokio::test]
-async fn a_lost_update_or_delete_may_still_take_effect_until_it_settled() {
+async fn lost_update_or_delete_is_in_doubt_until_it_settled() {
     for (next, call) in [("2", "update a"), ("", "delete a")] {
         let story = Story::new();
         let text = |val: &str| {
@@ -196,7 +199,7 @@ async fn a_lost_update_or_delete_may_still_take_effect_until_it_settled() {
         story.end_processes().await;
         let recovered = story.recover().await;
         assert!(recovered[0].found.contains("the lost call may still take effect for"), "{recovered:?}");
-        // It does.
+        // The lost call takes effect.
         match next {
             "" => drop(story.remote().objects.remove("a")),
             val => drop(
@@ -217,7 +220,7 @@ async fn a_lost_update_or_delete_may_still_take_effect_until_it_settled() {
 }
 
 #[tokio::test]
-async fn a_lost_call_that_is_known_to_have_come_to_nothing_is_not_waited_for() {
+async fn lost_call_without_effect_is_resolved_at_once() {
     for (before, next, call) in [("", "1", "create a"), ("1", "2", "update a"), ("1", "", "delete a")] {
         let story = Story::new();
         let text = |val: &str| {
@@ -241,7 +244,7 @@ async fn a_lost_call_that_is_known_to_have_come_to_nothing_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn an_update_whose_reply_was_lost_is_recorded_as_it_can_be_read() {
+async fn update_with_lost_reply_is_recorded_as_read() {
     for (fault, is_done) in [(Fault::After(ErrorKind::Ambiguous), true), (Fault::Before(ErrorKind::Ambiguous), false)] {
         let story = Story::new();
         story.apply(&one("world_thing", "1")).await;
@@ -250,12 +253,12 @@ async fn an_update_whose_reply_was_lost_is_recorded_as_it_can_be_read() {
         assert_eq!(report.failed.is_empty(), is_done, "{report:?}");
         let plan = story.plan(&one("world_thing", "2")).await;
         assert_eq!(plan.has_changes(), !is_done);
-        assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "what is recorded is what is there");
+        assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "the row equals the object");
     }
 }
 
 #[tokio::test]
-async fn a_delete_whose_reply_was_lost_is_done_when_nothing_is_there() {
+async fn delete_with_lost_reply_is_done_if_object_is_gone() {
     for (fault, rows) in [(Fault::After(ErrorKind::Ambiguous), 0), (Fault::Before(ErrorKind::Ambiguous), 1)] {
         let story = Story::new();
         story.apply(&one("world_thing", "1")).await;
@@ -266,7 +269,7 @@ async fn a_delete_whose_reply_was_lost_is_done_when_nothing_is_there() {
 }
 
 #[tokio::test]
-async fn a_call_that_settles_late_stays_open_when_its_reply_was_lost() {
+async fn late_settling_call_with_lost_reply_stays_open() {
     for (next, call) in [("2", "update a"), ("", "delete a")] {
         let story = Story::new();
         story.apply(&one("world_slow", "1")).await;
@@ -280,7 +283,7 @@ async fn a_call_that_settles_late_stays_open_when_its_reply_was_lost() {
 }
 
 #[tokio::test]
-async fn lost_calls_get_older_together() {
+async fn waits_for_lost_calls_run_in_parallel() {
     let story = Story::new();
     let calls = ["create a", "create b", "create c"];
     calls.iter().for_each(|call| story.fault(call, Fault::Before(ErrorKind::Ambiguous)));
@@ -288,7 +291,7 @@ async fn lost_calls_get_older_together() {
     let report = story.apply_once(&stack(&things.join("\n  "))).await;
     assert_eq!(report.failed.len(), 3, "{report:?}");
     tokio::time::pause();
-    // A call may take 600 s, and settles within 30 more: time for one wait, not for three.
+    // A call may take 600 s and settle within 30 more: enough for one wait, not for three.
     let recovered = story.recover_within(std::time::Duration::from_secs(700)).await;
     assert_eq!(recovered.len(), 3);
     assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
@@ -296,17 +299,17 @@ async fn lost_calls_get_older_together() {
 }
 
 #[tokio::test]
-async fn a_read_that_never_answers_ends_at_its_deadline() {
+async fn hanging_read_ends_at_its_deadline() {
     let story = Story::new();
     story.apply(&one("world_thing", "1")).await;
     tokio::time::pause();
     story.fault("read a", Fault::HangBefore);
-    let told = story.errors(&one("world_thing", "1")).await;
-    assert!(told.contains("world_thing.a cannot be read: no answer within 60 s"), "{told}");
+    let messages = story.errors(&one("world_thing", "1")).await;
+    assert!(messages.contains("world_thing.a cannot be read: no answer within 60 s"), "{messages}");
 }
 
 #[tokio::test]
-async fn a_search_that_never_answers_leaves_its_step_in_doubt() {
+async fn hanging_search_leaves_its_step_in_doubt() {
     let story = Story::new();
     crash_while(&story, &one("world_thing", "1"), "create a", Fault::HangBefore).await;
     story.end_processes().await;
@@ -315,13 +318,13 @@ async fn a_search_that_never_answers_leaves_its_step_in_doubt() {
     let recovered = story.recover().await;
     assert!(recovered[0].is_in_doubt && recovered[0].found == "no answer within 60 s", "{recovered:?}");
     story.fault("find b", Fault::HangBefore);
-    let told = story.errors(&stack("- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}")).await;
-    assert!(told.contains("cannot be looked for: no answer within 60 s"), "{told}");
-    assert!(told.starts_with("stack.yaml:"), "its place is told: {told}");
+    let messages = story.errors(&stack("- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}")).await;
+    assert!(messages.contains("cannot look for demo@test:world_thing.b: no answer within 60 s"), "{messages}");
+    assert!(messages.starts_with("stack.yaml:"), "the error has its place: {messages}");
 }
 
 #[tokio::test]
-async fn a_failed_create_whose_search_never_answers_stays_open() {
+async fn failed_create_with_hanging_search_stays_open() {
     let story = Story::new();
     tokio::time::pause();
     story.fault("create a", Fault::After(ErrorKind::Failed));
@@ -333,7 +336,7 @@ async fn a_failed_create_whose_search_never_answers_stays_open() {
 }
 
 #[tokio::test]
-async fn an_open_step_refuses_plans_that_work_on_its_component_and_no_others() {
+async fn open_step_refuses_only_plans_of_its_component() {
     let mut story = Story::new();
     let text = |b: &str, c: &str| {
         two(&format!("  x:\n    resources:\n      - {{type: world_thing, name: b, config: {{key: b, val: {b}}}}}\n"))
@@ -355,7 +358,7 @@ async fn an_open_step_refuses_plans_that_work_on_its_component_and_no_others() {
 }
 
 #[tokio::test]
-async fn nothing_is_looked_for_after_a_create_that_met_a_stranger() {
+async fn create_that_met_an_existing_object_is_not_searched_for() {
     let story = Story::new();
     story.remote().objects.insert("a".to_owned(), [("key".to_owned(), "a".into())].into_iter().collect());
     let plan = story.plan(&one("world_thing", "1")).await;
@@ -366,9 +369,9 @@ async fn nothing_is_looked_for_after_a_create_that_met_a_stranger() {
 }
 
 #[tokio::test]
-async fn what_has_no_name_of_its_own_is_not_adopted() {
+async fn resource_without_identity_is_not_adopted() {
     let story = Story::new();
-    // The world finds the object without a key under the empty one.
+    // `World` finds an object without a key under the empty key.
     story.remote().objects.insert(String::new(), [("val".to_owned(), 1_i64.into())].into_iter().collect());
     let plan = story.plan(&stack("- {type: world_note, name: a, adopt: ifExists, config: {key: n, val: 1}}")).await;
     assert_eq!(summary(&plan), "+ world_note.a\n");
@@ -376,7 +379,7 @@ async fn what_has_no_name_of_its_own_is_not_adopted() {
 }
 
 #[tokio::test]
-async fn a_plan_made_before_there_was_a_store_is_applied_to_a_fresh_one() {
+async fn plan_from_before_the_store_applies_to_a_fresh_store() {
     let story = Story::new();
     let mut plan = story.plan(&one("world_thing", "1")).await;
     plan.state = Uuid::now_v7();
@@ -391,7 +394,7 @@ async fn a_plan_made_before_there_was_a_store_is_applied_to_a_fresh_one() {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_lost_in_the_middle_ends_the_apply_with_an_error_and_nothing_is_lost() {
+async fn lease_lost_during_apply_ends_it_with_an_error_and_no_loss() {
     let mut story = Story::new();
     story.parallelism = 1;
     let text = stack(
@@ -413,7 +416,7 @@ async fn a_lease_that_is_lost_in_the_middle_ends_the_apply_with_an_error_and_not
     let lost = apply.await.unwrap_err();
     assert_eq!(
         lost.to_string(),
-        "the lease on the stack's own resources of demo@test was lost: another operation has it, or it was taken away"
+        "the lease on the stack's own resources of demo@test was lost: another operation took it over, or a user broke it"
     );
     assert_eq!(story.log(), ["create a"]);
     assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));
@@ -422,7 +425,7 @@ async fn a_lease_that_is_lost_in_the_middle_ends_the_apply_with_an_error_and_not
 }
 
 #[tokio::test]
-async fn a_shared_object_that_could_not_be_deleted_keeps_its_last_owner() {
+async fn shared_object_with_failed_deletion_keeps_its_last_owner() {
     let mut story = Story::new();
     story.options.remove_data = true;
     let text = two("  x:\n    resources:
@@ -435,7 +438,7 @@ async fn a_shared_object_that_could_not_be_deleted_keeps_its_last_owner() {
 }
 
 #[tokio::test]
-async fn a_stop_before_anything_was_begun_leaves_the_plan_to_be_applied_later() {
+async fn plan_stopped_before_its_first_step_can_be_applied_later() {
     let mut story = Story::new();
     let plan = story.plan(&one("world_thing", "1")).await;
     story.cancel.cancel();
@@ -447,7 +450,7 @@ async fn a_stop_before_anything_was_begun_leaves_the_plan_to_be_applied_later() 
 }
 
 #[tokio::test]
-async fn an_apply_of_one_component_writes_nothing_about_another() {
+async fn apply_of_one_component_writes_nothing_about_another() {
     let story = Story::new();
     let text = |b: &str, out: &str| {
         two(&format!(

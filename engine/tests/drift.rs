@@ -1,4 +1,4 @@
-//! What differs from the state, told without writing anything; and how a real plan tells the same.
+//! Drift between state and objects: reported without a write, and the same as in a plan.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -11,7 +11,7 @@ use terrace_engine::source::Sources;
 use terrace_engine::store::{Row, Selection};
 use uuid::Uuid;
 
-/// The drift of a stack. What was asked for otherwise does not keep it from looking.
+/// The drift of a stack. Detection reads objects even with `refresh: false`.
 async fn drift_of(story: &Story, name: &str, selection: &Selection) -> Vec<DriftItem> {
     let before = story.remote().log.len();
     let planner = Planner {
@@ -42,9 +42,9 @@ fn things() -> String {
     )
 }
 
-/// A world in which everything happened behind terrace's back that can.
+/// A story with every kind of drift.
 async fn drifted() -> Story {
-    // One after the other, so that ids are given in the same order each time.
+    // One step at a time, so that ids have the same order each time.
     let story = Story { parallelism: 1, ..Story::new() };
     story.apply(&things()).await;
     let mut remote = story.remote();
@@ -58,14 +58,14 @@ async fn drifted() -> Story {
 }
 
 #[tokio::test]
-async fn what_is_as_recorded_is_no_drift() {
+async fn unchanged_objects_have_no_drift() {
     let story = Story::new();
     story.apply(&things()).await;
     assert!(drift_of(&story, "demo", &Selection::All).await.is_empty());
 }
 
 #[tokio::test]
-async fn what_changed_went_or_was_made_again_is_told() {
+async fn changed_deleted_and_recreated_objects_are_drift() {
     let story = drifted().await;
     let items = drift_of(&story, "demo", &Selection::All).await;
     insta::assert_snapshot!(drift::human(&[], &items, &human::Human::default()));
@@ -73,7 +73,7 @@ async fn what_changed_went_or_was_made_again_is_told() {
 }
 
 #[tokio::test]
-async fn a_plan_tells_the_same_drift_and_mends_it() {
+async fn plan_shows_the_same_drift_and_corrects_it() {
     let story = drifted().await;
     let plan = story.plan(&things()).await;
     let text = human::plan(&plan, &human::Human::default());
@@ -84,7 +84,7 @@ async fn a_plan_tells_the_same_drift_and_mends_it() {
 }
 
 #[tokio::test]
-async fn shared_rows_of_the_chosen_components_are_looked_at_too() {
+async fn shared_rows_of_chosen_components_are_checked_too() {
     let story = Story::new();
     story
         .apply(
@@ -107,7 +107,7 @@ async fn shared_rows_of_the_chosen_components_are_looked_at_too() {
 }
 
 #[tokio::test]
-async fn what_is_ignored_is_no_drift_unless_the_object_is_another() {
+async fn ignored_changes_are_no_drift_unless_the_object_was_recreated() {
     let text = |ignored: &str| {
         stack(&format!(
             "- {{type: world_thing, name: a, lifecycle: {{ignoreChanges: [{ignored}]}}, \
@@ -122,7 +122,7 @@ async fn what_is_ignored_is_no_drift_unless_the_object_is_another() {
     {
         let story = Story::new();
         story.apply(&text("")).await;
-        // It is recorded although nothing else is to be done.
+        // The lifecycle is recorded even without another change.
         story.apply(&text(ignored)).await;
         let edit = serde_json::json!({"x": 2, "y": 2});
         story.remote().objects.get_mut("a").unwrap().insert("val".to_owned(), edit.into());
@@ -133,73 +133,73 @@ async fn what_is_ignored_is_no_drift_unless_the_object_is_another() {
     }
 }
 
-/// The same world, only looked at.
-fn looking(story: &Story) -> Story {
+/// The same store and remote system, planned with `refresh_only`.
+fn refresher(story: &Story) -> Story {
     let options = Options { refresh_only: true, ..Options::default() };
     Story { options, remote: story.remote.clone(), ..Story::on(story.store.clone()) }
 }
 
 #[tokio::test]
-async fn a_refresh_only_plan_records_what_is_found_and_does_nothing_about_it() {
+async fn refresh_only_plan_records_drift_and_changes_nothing() {
     let story = drifted().await;
-    let looking = looking(&story);
-    let plan = looking.plan(&things()).await;
+    let refresher = refresher(&story);
+    let plan = refresher.plan(&things()).await;
     assert!(plan.has_changes());
-    let told = human::plan(&plan, &human::Human::default());
-    insta::assert_snapshot!(told);
-    let told = json::plan(&plan, "digest");
-    assert_eq!(told["resource_drift"].as_array().unwrap().len(), 4);
+    let output = human::plan(&plan, &human::Human::default());
+    insta::assert_snapshot!(output);
+    let output = json::plan(&plan, "digest");
+    assert_eq!(output["resource_drift"].as_array().unwrap().len(), 4);
     let actions: Vec<_> =
-        told["resource_changes"].as_array().unwrap().iter().map(|it| &it["change"]["actions"]).collect();
+        output["resource_changes"].as_array().unwrap().iter().map(|it| &it["change"]["actions"]).collect();
     assert!(
         actions
             .iter()
             .all(|action| **action == serde_json::json!(["no-op"]) || **action == serde_json::json!(["forget"]))
     );
-    assert!(!told.to_string().contains("hunter"));
+    assert!(!output.to_string().contains("hunter"));
     story.log();
-    looking.apply_plan(&plan).await.unwrap();
+    refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), [""; 0]);
     assert!(drift_of(&story, "demo", &Selection::All).await.is_empty());
-    assert!(!looking.plan(&things()).await.has_changes());
-    // A plan that does something mends what is recorded now.
+    assert!(!refresher.plan(&things()).await.has_changes());
+    // A normal plan corrects the drift that is recorded now.
     story.apply(&things()).await;
     assert!(story.log().contains(&"create gone".to_owned()));
 }
 
 #[tokio::test]
-async fn what_is_not_declared_or_tainted_is_recorded_anew_and_stays_so() {
+async fn refresh_only_updates_undeclared_and_tainted_rows() {
     let story = Story { parallelism: 1, ..Story::new() };
     story.fault("create edited", crate::support::world::Fault::After(terrace_provider::ErrorKind::Failed));
     story.apply_once(&things()).await;
     let edit = serde_json::json!(7);
     story.remote().objects.get_mut("edited").unwrap().insert("val".to_owned(), edit.clone().into());
     story.remote().objects.get_mut("same").unwrap().insert("val".to_owned(), edit.into());
-    let looking = looking(&story);
-    let plan = looking.plan(&stack("")).await;
-    looking.apply_plan(&plan).await.unwrap();
+    let refresher = refresher(&story);
+    let plan = refresher.plan(&stack("")).await;
+    refresher.apply_plan(&plan).await.unwrap();
     assert!(story.rows().await.contains(&"world_thing.edited (Tainted)".to_owned()));
     let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.attributes.contains("\"val\":7")).count(), 2);
 }
 
 #[tokio::test]
-async fn a_refresh_only_plan_moves_rows_too() {
+async fn refresh_only_plan_moves_rows_too() {
     let story = Story::new();
     story.apply(&stack("- {type: world_thing, name: a, config: {key: k, val: 1}}")).await;
     story.remote().objects.get_mut("k").unwrap().insert("val".to_owned(), serde_json::json!(2).into());
     let text = stack("- {type: world_thing, name: b, config: {key: k, val: 1}}")
         + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
-    let looking = looking(&story);
-    let plan = looking.plan(&text).await;
+    let refresher = refresher(&story);
+    let plan = refresher.plan(&text).await;
     assert_eq!(crate::support::story::summary(&plan), "> world_thing.b from world_thing.a\n");
-    looking.apply_plan(&plan).await.unwrap();
+    refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_thing.b"]);
     assert_eq!(crate::support::story::summary(&story.plan(&text).await), "~ world_thing.b\n");
 }
 
-/// A world in which an object that was replaced is left over, as `one`.
-async fn left_over() -> Story {
+/// A story with a deposed object: a replaced object, `one`, whose deletion failed.
+async fn with_deposed_object() -> Story {
     let story = Story::new();
     story.apply(&replaced("one")).await;
     story.fault("delete one", crate::support::world::Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
@@ -216,15 +216,15 @@ fn replaced(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_refresh_only_plan_records_what_became_of_an_object_that_is_left_over() {
-    let story = left_over().await;
+async fn refresh_only_plan_records_drift_of_a_deposed_object() {
+    let story = with_deposed_object().await;
     let before = row_of(&story, true).await;
     story.remote().objects.get_mut("one").unwrap().insert("val".to_owned(), serde_json::json!(7).into());
-    let looking = looking(&story);
-    let plan = looking.plan(&replaced("two")).await;
+    let refresher = refresher(&story);
+    let plan = refresher.plan(&replaced("two")).await;
     let key = before.deposed.clone().unwrap();
-    let told = human::plan(&plan, &human::Human::default()).replace(&key, "0badcafe");
-    insta::assert_snapshot!(told, @"
+    let output = human::plan(&plan, &human::Human::default()).replace(&key, "0badcafe");
+    insta::assert_snapshot!(output, @"
     stack demo@test
 
         world_thing.a (deposed object 0badcafe)   changed outside terrace, is recorded
@@ -235,35 +235,35 @@ async fn a_refresh_only_plan_records_what_became_of_an_object_that_is_left_over(
     (1 drifted)
     This is a refresh-only plan: apply records the objects as they are, and changes nothing else.
     ");
-    let told = json::plan(&plan, "digest");
-    assert_eq!(told["resource_drift"].as_array().unwrap().len(), 1);
-    assert_eq!(told["resource_drift"][0]["deposed"], serde_json::json!(key));
-    looking.apply_plan(&plan).await.unwrap();
+    let output = json::plan(&plan, "digest");
+    assert_eq!(output["resource_drift"].as_array().unwrap().len(), 1);
+    assert_eq!(output["resource_drift"][0]["deposed"], serde_json::json!(key));
+    refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), [""; 0]);
     let (current, deposed) = (row_of(&story, false).await, row_of(&story, true).await);
     assert!(current.attributes.contains("\"val\":1") && deposed.attributes.contains("\"val\":7"));
     assert_eq!((deposed.deposed, deposed.dependencies), (Some(key), before.dependencies));
-    assert!(!looking.plan(&replaced("two")).await.has_changes());
-    // A plan that does something removes it, as it is recorded now.
+    assert!(!refresher.plan(&replaced("two")).await.has_changes());
+    // A normal plan deletes it as it is recorded now.
     story.apply(&replaced("two")).await;
     assert_eq!(story.log(), ["delete one"]);
 }
 
 #[tokio::test]
-async fn a_refresh_only_plan_drops_an_object_that_was_left_over_and_is_gone() {
-    let story = left_over().await;
+async fn refresh_only_plan_drops_a_missing_deposed_object() {
+    let story = with_deposed_object().await;
     story.remote().objects.remove("one");
-    let looking = looking(&story);
-    let plan = looking.plan(&replaced("two")).await;
-    looking.apply_plan(&plan).await.unwrap();
+    let refresher = refresher(&story);
+    let plan = refresher.plan(&replaced("two")).await;
+    refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_thing.a"]);
     assert_eq!(story.log(), [""; 0]);
-    assert!(!looking.plan(&replaced("two")).await.has_changes());
+    assert!(!refresher.plan(&replaced("two")).await.has_changes());
 }
 
 #[tokio::test]
-async fn what_became_of_an_object_that_is_left_over_is_drift() {
-    let story = left_over().await;
+async fn changes_of_a_deposed_object_are_drift() {
+    let story = with_deposed_object().await;
     let key = row_of(&story, true).await.deposed.unwrap();
     story.remote().objects.get_mut("one").unwrap().insert("val".to_owned(), serde_json::json!(7).into());
     let items = drift_of(&story, "demo", &Selection::All).await;
@@ -275,24 +275,24 @@ async fn what_became_of_an_object_that_is_left_over_is_drift() {
 
     Drift: 1 resource differs from the state.
     ");
-    let told = drift::json(&items);
-    assert_eq!(told["drifted"][0]["deposed"], serde_json::json!(key));
+    let output = drift::json(&items);
+    assert_eq!(output["drifted"][0]["deposed"], serde_json::json!(key));
     story.remote().objects.remove("one");
     let items = drift_of(&story, "demo", &Selection::All).await;
     assert_eq!((items.len(), items[0].kind), (1, DriftKind::Deleted));
 }
 
 #[tokio::test]
-async fn what_is_left_over_is_recorded_where_its_resource_moved_to() {
-    let story = left_over().await;
+async fn deposed_object_is_recorded_at_the_new_address_of_its_resource() {
+    let story = with_deposed_object().await;
     story.remote().objects.get_mut("one").unwrap().insert("val".to_owned(), serde_json::json!(7).into());
     let text = replaced("two").replace("name: a", "name: b") + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
-    let looking = looking(&story);
-    let plan = looking.plan(&text).await;
-    looking.apply_plan(&plan).await.unwrap();
+    let refresher = refresher(&story);
+    let plan = refresher.plan(&text).await;
+    refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_thing.b", "world_thing.b (deposed)"]);
     assert!(row_of(&story, true).await.attributes.contains("\"val\":7"));
-    assert!(!looking.plan(&text).await.has_changes());
+    assert!(!refresher.plan(&text).await.has_changes());
 }
 
 async fn row_of(story: &Story, is_deposed: bool) -> Row {
@@ -301,7 +301,7 @@ async fn row_of(story: &Story, is_deposed: bool) -> Row {
 }
 
 #[tokio::test]
-async fn a_refresh_only_plan_records_what_moved_as_what_others_come_after() {
+async fn refresh_only_plan_updates_dependencies_on_moved_rows() {
     let story = Story::new();
     let text = |name: &str| {
         stack(&format!(
@@ -312,15 +312,15 @@ async fn a_refresh_only_plan_records_what_moved_as_what_others_come_after() {
     story.apply(&text("a")).await;
     story.remote().objects.get_mut("user").unwrap().insert("val".to_owned(), serde_json::json!(2).into());
     let moved = text("b") + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
-    let looking = looking(&story);
-    looking.apply_plan(&looking.plan(&moved).await).await.unwrap();
+    let refresher = refresher(&story);
+    refresher.apply_plan(&refresher.plan(&moved).await).await.unwrap();
     let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
     let user = rows.iter().find(|row| row.address.name == "user").unwrap();
     assert_eq!(user.dependencies, ["world_thing.b".parse().unwrap()]);
 }
 
 #[tokio::test]
-async fn without_refreshing_the_state_is_believed() {
+async fn plan_without_refresh_trusts_the_state() {
     let story = drifted().await;
     let believing = Story {
         options: Options { refresh: false, ..Options::default() },

@@ -1,4 +1,4 @@
-//! Steps that fail, crash, are stopped.
+//! Steps that fail, crash or are stopped.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -16,7 +16,7 @@ fn three() -> String {
 }
 
 #[tokio::test]
-async fn a_failed_step_blocks_what_depends_on_it_and_the_rest_goes_on() {
+async fn failed_step_blocks_only_its_dependents() {
     let story = Story::new();
     story.fault("create b", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.apply_once(&three()).await;
@@ -31,7 +31,7 @@ async fn a_failed_step_blocks_what_depends_on_it_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_create_that_failed_and_left_an_object_is_tainted_and_replaced_next() {
+async fn failed_create_with_an_object_is_tainted_and_replaced_next() {
     let story = Story::new();
     story.fault("create b", Fault::After(ErrorKind::Bug));
     let report = story.apply_once(&three()).await;
@@ -45,7 +45,7 @@ async fn a_create_that_failed_and_left_an_object_is_tainted_and_replaced_next() 
 }
 
 #[tokio::test]
-async fn a_create_whose_reply_was_lost_is_found_and_counts_as_done() {
+async fn create_with_lost_reply_is_found_and_done() {
     let story = Story::new();
     story.fault("create b", Fault::After(ErrorKind::Ambiguous));
     let report = story.apply(&three()).await;
@@ -54,7 +54,7 @@ async fn a_create_whose_reply_was_lost_is_found_and_counts_as_done() {
 }
 
 #[tokio::test]
-async fn a_provider_that_panics_takes_no_other_call_down_and_what_it_did_is_found() {
+async fn panicking_provider_fails_no_other_call_and_its_effect_is_found() {
     let story = Story::new();
     story.fault("create b", Fault::Panic);
     let report = story.apply(&three()).await;
@@ -67,7 +67,7 @@ async fn a_provider_that_panics_takes_no_other_call_down_and_what_it_did_is_foun
 }
 
 #[tokio::test]
-async fn temporary_errors_are_tried_again() {
+async fn transient_errors_are_retried() {
     let story = Story::new();
     story.fault("create b", Fault::Before(ErrorKind::Transient));
     tokio::time::pause();
@@ -77,7 +77,7 @@ async fn temporary_errors_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_call_whose_time_is_over_between_two_attempts_ends_with_its_last_error() {
+async fn call_out_of_time_between_attempts_ends_with_its_last_error() {
     let story = Story::new();
     story.fault("create a", Fault::Always(ErrorKind::Transient));
     tokio::time::pause();
@@ -87,7 +87,7 @@ async fn a_call_whose_time_is_over_between_two_attempts_ends_with_its_last_error
 }
 
 #[tokio::test]
-async fn what_never_reached_a_service_that_is_away_is_not_in_doubt() {
+async fn call_that_never_reached_its_service_is_not_in_doubt() {
     let story = Story::new();
     story.fault("create a", Fault::Always(ErrorKind::Transient));
     story.fault("find a", Fault::Always(ErrorKind::Transient));
@@ -99,7 +99,7 @@ async fn what_never_reached_a_service_that_is_away_is_not_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_failed_update_keeps_the_row_as_it_was() {
+async fn failed_update_keeps_the_row() {
     let story = Story::new();
     let text = |val: &str| stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}"));
     story.apply(&text("1")).await;
@@ -111,7 +111,7 @@ async fn a_failed_update_keeps_the_row_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_failed_delete_keeps_the_row() {
+async fn failed_delete_keeps_the_row() {
     let story = Story::new();
     story.apply(&three()).await;
     story.fault("delete c", Fault::Before(ErrorKind::PermissionDenied));
@@ -123,15 +123,15 @@ async fn a_failed_delete_keeps_the_row() {
 }
 
 #[tokio::test]
-async fn an_object_that_is_there_already_is_an_error_with_the_import_line() {
+async fn existing_object_error_suggests_adoption_and_import() {
     let story = Story::new();
     story.remote().objects.insert("a".to_owned(), [("key".to_owned(), "a".into())].into_iter().collect());
     let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
     assert_eq!(
         report.failed[0].solutions,
         [
-            "to take it over: set `adopt: ifExists` on the resource",
-            "to record it as it is: `terrace import demo@test:world_thing.a a`"
+            "to adopt it, set `adopt: ifExists` on the resource",
+            "to record it unchanged, run `terrace import demo@test:world_thing.a a`"
         ]
     );
     assert!(story.rows().await.is_empty());
@@ -139,7 +139,7 @@ async fn an_object_that_is_there_already_is_an_error_with_the_import_line() {
 }
 
 #[tokio::test]
-async fn an_object_that_is_there_already_is_adopted_where_the_descriptor_says_so() {
+async fn existing_object_is_adopted_if_descriptor_allows_it() {
     let story = Story::new();
     story.remote().objects.insert(
         "a".to_owned(),
@@ -165,7 +165,7 @@ async fn object_is_recorded_and_kept_if_its_provider_lies() {
 }
 
 #[tokio::test]
-async fn a_call_that_never_answers_ends_at_its_timeout() {
+async fn hanging_call_ends_at_its_timeout() {
     let story = Story::new();
     story.fault("create a", Fault::HangBefore);
     tokio::time::pause();
@@ -175,7 +175,7 @@ async fn a_call_that_never_answers_ends_at_its_timeout() {
 }
 
 #[tokio::test]
-async fn a_call_that_outlives_its_time_stays_open_whatever_is_there_meanwhile() {
+async fn timed_out_call_stays_open_in_any_remote_state() {
     for (next, call) in [("1", "create a"), ("2", "update a"), ("", "delete a")] {
         let story = Story::new();
         let text = |val: &str| match val {
@@ -189,7 +189,7 @@ async fn a_call_that_outlives_its_time_stays_open_whatever_is_there_meanwhile() 
         story.fault(call, Fault::HangBefore);
         let report = story.apply_once(&text(next)).await;
         assert_eq!(report.failed.len(), 1, "{call}");
-        // Its process lives, and may still get to it.
+        // The process of the call is alive, so the call may still take effect.
         let recovered = story.recover().await;
         assert!(recovered.len() == 1 && recovered[0].is_in_doubt, "{call}: {recovered:?}");
         assert!(recovered[0].found.contains("the lost call may still take effect for"), "{recovered:?}");
@@ -201,7 +201,7 @@ async fn a_call_that_outlives_its_time_stays_open_whatever_is_there_meanwhile() 
 }
 
 #[tokio::test]
-async fn a_call_that_ends_a_little_late_is_recorded_as_it_ended() {
+async fn call_that_ends_shortly_after_its_timeout_is_recorded() {
     let story = Story::new();
     tokio::time::pause();
     story.fault("create a", Fault::Late(std::time::Duration::from_secs(605)));
@@ -211,7 +211,7 @@ async fn a_call_that_ends_a_little_late_is_recorded_as_it_ended() {
 }
 
 #[tokio::test]
-async fn a_plan_is_applied_once() {
+async fn plan_is_applied_once() {
     let story = Story::new();
     let plan = story.plan(&three()).await;
     story.apply_plan(&plan).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_plan_is_applied_once() {
 }
 
 #[tokio::test]
-async fn a_plan_whose_rows_moved_is_refused_and_names_them() {
+async fn stale_plan_is_refused_and_names_the_changed_rows() {
     let story = Story::new();
     let text = |val: &str| stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}"));
     story.apply(&text("1")).await;
@@ -233,7 +233,7 @@ async fn a_plan_whose_rows_moved_is_refused_and_names_them() {
 }
 
 #[tokio::test]
-async fn a_plan_of_a_first_apply_is_refused_when_another_came_first() {
+async fn first_plan_is_stale_after_another_first_apply() {
     let story = Story::new();
     let stale = story.plan(&three()).await;
     story.apply(&three()).await;
@@ -243,7 +243,7 @@ async fn a_plan_of_a_first_apply_is_refused_when_another_came_first() {
 }
 
 #[tokio::test]
-async fn a_saved_removal_is_refused_whole_once_its_component_has_a_row_that_it_does_not_know() {
+async fn saved_destroy_is_stale_if_its_component_has_a_new_row() {
     let story = Story::new();
     let one = "- {type: world_thing, name: a, config: {key: a}}";
     story.apply(&stack(one)).await;
@@ -257,18 +257,18 @@ async fn a_saved_removal_is_refused_whole_once_its_component_has_a_row_that_it_d
 }
 
 #[tokio::test]
-async fn after_a_lost_reply_an_object_is_looked_for_with_the_true_age_of_the_call() {
+async fn search_after_a_lost_reply_knows_the_real_age_of_the_call() {
     let story = Story::new();
     story.fault("create a", Fault::After(ErrorKind::Ambiguous));
     story.apply(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
     let ages = std::mem::take(&mut story.remote().ages);
     assert_eq!(ages.len(), 1);
-    assert!(ages[0] < std::time::Duration::from_secs(60), "not the 600 s that the call was allowed: {ages:?}");
+    assert!(ages[0] < std::time::Duration::from_secs(60), "not the timeout of 600 s: {ages:?}");
 }
 
 #[tokio::test]
-async fn an_object_is_looked_for_with_what_its_call_reported() {
-    let told = Partial {
+async fn search_receives_the_partial_result_of_its_call() {
+    let partial = Partial {
         identity: Some(
             [("key".to_owned(), Value::from("a")), ("id".to_owned(), Value::from("7"))].into_iter().collect(),
         ),
@@ -276,7 +276,7 @@ async fn an_object_is_looked_for_with_what_its_call_reported() {
     };
     for crashes in [true, false] {
         let story = Story::new();
-        story.remote().reported = Some(told.clone());
+        story.remote().reported = Some(partial.clone());
         let text = stack("- {type: world_thing, name: a, config: {key: a}}");
         if crashes {
             crash_while(&story, &text, "create a", Fault::HangAfter).await;
@@ -289,13 +289,17 @@ async fn an_object_is_looked_for_with_what_its_call_reported() {
         let attempts = std::mem::take(&mut story.remote().attempts);
         assert!(!attempts.is_empty());
         for (identity, private) in attempts {
-            assert_eq!((Some(identity), Some(private)), (told.identity.clone(), told.private.clone()), "{crashes}");
+            assert_eq!(
+                (Some(identity), Some(private)),
+                (partial.identity.clone(), partial.private.clone()),
+                "{crashes}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_removed_without_a_descriptor_keeps_its_timeouts() {
+async fn deletion_without_a_descriptor_keeps_its_timeouts() {
     let story = Story::new();
     let text = |timeouts: &str| {
         stack(&format!("- {{type: world_thing, name: a, config: {{key: a}}, timeouts: {{{timeouts}}}}}"))
@@ -309,7 +313,7 @@ async fn what_is_removed_without_a_descriptor_keeps_its_timeouts() {
 }
 
 #[tokio::test]
-async fn a_stop_lets_what_runs_end_and_starts_nothing_new() {
+async fn stopped_apply_starts_no_new_step() {
     let story = Story::new();
     let text = stack(
         "- {type: world_thing, name: a, config: {key: a}}
@@ -323,27 +327,27 @@ async fn a_stop_lets_what_runs_end_and_starts_nothing_new() {
     assert!(story.log().is_empty());
 }
 
-/// Drops an apply at a point where the world has seen a call begin: as a kill does, with nothing recorded after it.
+/// Drops an apply after the start of a call, as a kill does: nothing is recorded after it.
 pub(crate) async fn crash_while(story: &Story, text: &str, call: &str, fault: Fault) {
     story.fault(call, fault);
     let plan = story.plan(text).await;
     let applier = story.applier();
     let apply = applier.apply(&plan, uuid::Uuid::now_v7());
     tokio::pin!(apply);
-    // The call is seen before its effect: so many turns of the scheduler later it hangs where it was told to.
+    // The log shows the call before its effect; some turns of the scheduler later it hangs where its fault says.
     let mut turns_left = 100;
     while turns_left > 0 {
         tokio::select! {
             biased;
-            _ = &mut apply => panic!("it was to hang"),
+            _ = &mut apply => panic!("the apply should hang"),
             () = tokio::task::yield_now() => {}
         }
-        turns_left -= i32::from(story.remote().log.iter().any(|seen| seen == call));
+        turns_left -= i32::from(story.remote().log.iter().any(|logged| logged == call));
     }
 }
 
 #[tokio::test]
-async fn a_crash_after_the_effect_of_a_create_loses_nothing() {
+async fn crash_after_the_effect_of_a_create_loses_nothing() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangAfter).await;
     story.end_processes().await;
@@ -357,7 +361,7 @@ async fn a_crash_after_the_effect_of_a_create_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_crash_before_the_effect_of_a_create_is_made_up_for() {
+async fn create_that_crashed_before_its_effect_is_repeated() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangBefore).await;
     story.end_processes().await;
@@ -367,19 +371,19 @@ async fn a_crash_before_the_effect_of_a_create_is_made_up_for() {
 }
 
 #[tokio::test]
-async fn planning_after_a_crash_says_what_would_be_recorded_and_writes_nothing() {
+async fn plan_after_a_crash_shows_what_recovery_would_record() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangAfter).await;
     story.end_processes().await;
     let (plan, diagnostics, _) = story.try_plan(&three()).await;
     let said: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
-    assert!(said.iter().any(|message| message.contains("it took effect")), "{said:?}");
+    assert!(said.iter().any(|message| message.contains("the step took effect")), "{said:?}");
     assert!(!summary(&plan.unwrap()).contains("+ world_thing.b"));
     assert!(!story.rows().await.contains(&"world_thing.b".to_owned()));
 }
 
 #[tokio::test]
-async fn an_attempt_that_may_still_take_effect_is_in_doubt_and_blocks_only_itself() {
+async fn attempt_that_may_still_take_effect_blocks_only_itself() {
     let story = Story::new();
     let text = stack(
         "- {type: world_slow, name: a, config: {key: a}}
@@ -398,7 +402,7 @@ async fn an_attempt_that_may_still_take_effect_is_in_doubt_and_blocks_only_itsel
 }
 
 #[tokio::test]
-async fn a_crash_during_update_and_delete_is_recovered() {
+async fn crash_during_update_or_delete_is_recovered() {
     for (next, call) in [("2", "update a"), ("", "delete a")] {
         for fault in [Fault::HangBefore, Fault::HangAfter] {
             let story = Story::new();
@@ -417,7 +421,7 @@ async fn a_crash_during_update_and_delete_is_recovered() {
 }
 
 #[tokio::test]
-async fn a_component_that_another_works_on_is_not_touched() {
+async fn component_under_lease_of_another_operation_is_not_changed() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangBefore).await;
     let refused = story.apply_plan(&story.plan(&three()).await).await.unwrap_err();
@@ -440,15 +444,15 @@ async fn secrets_are_in_no_plan_row_or_error() {
 }
 
 #[tokio::test]
-async fn without_a_key_a_plan_that_would_store_a_secret_is_refused() {
+async fn plan_that_would_store_a_secret_needs_a_key() {
     let mut story = Story::new();
     story.seal = std::sync::Arc::new(terrace_engine::seal::Seal::without_key(false));
-    let told = story.errors(&stack("- {type: world_thing, name: a, config: {key: a, secret: hunter2}}")).await;
-    insta::assert_snapshot!(told);
+    let messages = story.errors(&stack("- {type: world_thing, name: a, config: {key: a, secret: hunter2}}")).await;
+    insta::assert_snapshot!(messages);
 }
 
 #[tokio::test]
-async fn a_person_can_decide_what_nobody_can_tell() {
+async fn user_can_resolve_a_step_in_doubt() {
     use terrace_engine::recover::Verdict;
     let verdicts =
         [(Verdict::Unchanged, vec![]), (Verdict::Absent, vec![]), (Verdict::Tainted, vec!["world_slow.a (Tainted)"])];
@@ -467,7 +471,7 @@ async fn a_person_can_decide_what_nobody_can_tell() {
 }
 
 #[tokio::test]
-async fn an_update_of_which_a_person_says_that_it_had_no_effect_is_made_again_and_no_object_twice() {
+async fn update_resolved_as_not_applied_is_repeated_without_a_create() {
     use terrace_engine::recover::Verdict;
     let text = |val: u8| stack(&format!("- {{type: world_slow, name: a, config: {{key: a, val: {val}}}}}"));
     let story = Story::new();
@@ -483,7 +487,7 @@ async fn an_update_of_which_a_person_says_that_it_had_no_effect_is_made_again_an
 }
 
 #[tokio::test]
-async fn a_create_that_never_began_made_nothing_and_nobody_asks() {
+async fn create_that_never_began_is_not_searched_for() {
     let story = Story::new();
     story.fault("create b", Fault::Before(ErrorKind::NotBegun));
     let asked = |story: &Story| story.remote().asked.iter().filter(|call| *call == "find b").count();
@@ -493,6 +497,6 @@ async fn a_create_that_never_began_made_nothing_and_nobody_asks() {
     let report = story.apply_plan(&plan).await.unwrap();
     assert_eq!(report.failed.len(), 1);
     assert!(report.failed[0].solutions.is_empty(), "nothing is in doubt: {:?}", report.failed[0].solutions);
-    assert_eq!(asked(&story), before, "nothing is to be found out");
+    assert_eq!(asked(&story), before, "no search is needed");
     story.apply(&text).await;
 }

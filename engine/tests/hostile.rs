@@ -1,4 +1,4 @@
-//! Input that nobody would write, in `fuzz/corpus`: no panic, no hang, and every error has a place.
+//! Hostile input from `fuzz/corpus`: no panic, no hang, and every error has a place.
 
 #[path = "../../fuzz/exercise.rs"]
 #[allow(unreachable_pub, reason = "shared with the fuzzer")]
@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use terrace_engine::registry::Registry;
 
-/// An input that takes longer hangs: the slowest takes a hundredth of it.
+/// Limit for one input, after which it counts as hanging: the slowest needs a hundredth of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn corpus(target: &str) -> Vec<(String, String)> {
@@ -29,11 +29,11 @@ fn corpus(target: &str) -> Vec<(String, String)> {
     found
 }
 
-/// What becomes of an input, unless it hangs.
+/// Returns the result of one input; fails if it hangs.
 #[track_caller]
 fn within_patience<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, waiting) = mpsc::channel();
-    // A stack of the size that the main thread of a process has.
+    // The stack size of a process's main thread.
     let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(move || done.send(work())).unwrap();
     match waiting.recv_timeout(PATIENCE) {
         Ok(answer) => answer,
@@ -51,38 +51,38 @@ fn described(name: &str, text: String) -> Told {
 }
 
 #[test]
-fn every_input_of_the_corpus_is_planned_or_refused_with_places() {
+fn every_corpus_input_is_planned_or_refused_with_places() {
     for (name, text) in corpus("describe") {
-        let told = described(&name, text);
-        assert!(told.without_place.is_empty(), "{name}: {:#?}", told.without_place);
-        assert_eq!(told.plan.is_some(), name.starts_with("good-"), "{name}: {:#?}", told.all);
+        let output = described(&name, text);
+        assert!(output.without_place.is_empty(), "{name}: {:#?}", output.without_place);
+        assert_eq!(output.plan.is_some(), name.starts_with("good-"), "{name}: {:#?}", output.all);
     }
 }
 
 #[test]
-fn every_input_says_what_its_name_says() {
+fn corpus_input_fails_with_the_error_of_its_name() {
     for (name, expected) in [
-        ("duplicate-keys", "stands twice in one map"),
-        ("duplicate-keys-deep", "stands twice in one map"),
+        ("duplicate-keys", "appears twice in one map"),
+        ("duplicate-keys-deep", "appears twice in one map"),
         ("tabs", "tab"),
         ("anchor-unknown", "has no anchor"),
         ("alias-bomb", "alias"),
         ("unknown-fields", "has no field `resourcez`"),
         ("wrong-types", "expected a map"),
-        ("reference-cycle", "a loop"),
+        ("reference-cycle", "a cycle"),
         ("blueprint-unknown-fields", "has no field"),
-        ("blueprint-bad-schema", "no JSON Schema"),
+        ("blueprint-bad-schema", "is not a JSON Schema"),
     ] {
         let text = corpus("describe").into_iter().find(|(file, _)| file == &format!("{name}.yaml"));
         let (_, text) = text.unwrap_or_else(|| panic!("there is no `{name}`"));
-        let told = described(name, text);
-        assert!(told.all.iter().any(|line| line.contains(expected)), "{name}: {:#?}", told.all);
+        let output = described(name, text);
+        assert!(output.all.iter().any(|line| line.contains(expected)), "{name}: {:#?}", output.all);
     }
 }
 
-/// Too large to keep as files.
+/// Inputs too large to keep as files.
 #[test]
-fn what_is_too_long_too_deep_or_too_much_is_refused() {
+fn input_that_is_too_long_deep_or_numerous_is_refused() {
     let head = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\n";
     let million = |text: &str| text.repeat((1 << 20) / text.len());
     let inputs = [
@@ -116,16 +116,16 @@ fn what_is_too_long_too_deep_or_too_much_is_refused() {
         ),
     ];
     for (name, text) in inputs {
-        let told = described(name, text);
-        assert!(told.all.iter().any(|line| line.starts_with("Error")), "{name}: {:#?}", told.all);
-        assert!(told.without_place.is_empty(), "{name}: {:#?}", told.without_place);
+        let output = described(name, text);
+        assert!(output.all.iter().any(|line| line.starts_with("Error")), "{name}: {:#?}", output.all);
+        assert!(output.without_place.is_empty(), "{name}: {:#?}", output.without_place);
     }
 }
 
-/// Each line holds the one before 150 times: of six, the last would hold ten million million items. Were
-/// nothing counted, the machine would have no memory left, so there are as many lines as it takes to be refused.
+/// Each line holds the previous line 150 times: the sixth would hold about 10^13 items. Without limits the machine
+/// would run out of memory, so the input has only as many lines as it takes to be refused.
 #[test]
-fn values_that_hold_each_other_are_refused_before_they_are_copied() {
+fn values_that_multiply_are_refused_before_they_are_copied() {
     let head = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\n";
     let lines = |line: &dyn Fn(usize) -> String| (1..7).map(line).collect::<String>();
     let often = |text: String, between: &str| vec![text; 150].join(between);
@@ -193,22 +193,22 @@ fn values_that_hold_each_other_are_refused_before_they_are_copied() {
         ),
     ];
     for (name, expected, text) in inputs {
-        let told = described(name, head.to_owned() + &text);
-        assert!(told.all.iter().any(|line| line.contains(expected)), "{name}: {:.2000}", told.all.join("\n"));
-        assert!(told.without_place.is_empty(), "{name}: {:#?}", told.without_place);
+        let output = described(name, head.to_owned() + &text);
+        assert!(output.all.iter().any(|line| line.contains(expected)), "{name}: {:.2000}", output.all.join("\n"));
+        assert!(output.without_place.is_empty(), "{name}: {:#?}", output.without_place);
     }
 }
 
 #[test]
-fn every_plan_file_of_the_corpus_is_read_or_refused() {
+fn every_corpus_plan_file_is_read_or_refused() {
     for (name, body) in corpus("plan_file") {
         within_patience(&name, move || plan_file(&body));
     }
 }
 
-/// What a bad disk or a curious person does to a plan.
+/// Damage by a bad disk or an edit.
 #[test]
-fn a_plan_that_is_cut_or_changed_anywhere_is_read_or_refused() {
+fn truncated_or_edited_plan_is_read_or_refused() {
     for (name, text) in corpus("describe").into_iter().filter(|(name, _)| name.starts_with("good-")) {
         let body = described(&name, text).plan.unwrap();
         assert!(plan_file(&body), "{name} is no plan as it is");

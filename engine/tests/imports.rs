@@ -1,5 +1,4 @@
-//! Objects that exist become resources, and resources are forgotten: what is there is not made, what is left is not
-//! deleted.
+//! Imports of existing objects, and forgotten resources: neither calls the provider to create or delete.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -26,40 +25,40 @@ fn importing(val: i64, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_object_as_declared_is_imported_without_a_call() {
+async fn matching_object_is_imported_without_a_call() {
     let story = there(&[("k", 1)]);
     let text = importing(1, "k");
     let plan = story.plan(&text).await;
     assert_eq!(summary(&plan), "= world_thing.a (is imported)\n");
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("  = world_thing.a   imported from k\n"), "{told}");
-    assert!(told.contains("Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.\n(1 imported)\n"), "{told}");
-    let told = json::plan(&plan, "digest");
-    let change = &told["resource_changes"][0]["change"];
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("  = world_thing.a   imported from k\n"), "{output}");
+    assert!(output.contains("Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.\n(1 imported)\n"), "{output}");
+    let output = json::plan(&plan, "digest");
+    let change = &output["resource_changes"][0]["change"];
     assert_eq!(change["importing"], serde_json::json!({"id": "k"}));
     assert_eq!(change["actions"], serde_json::json!(["no-op"]));
     story.apply(&text).await;
     assert_eq!(story.log(), [""; 0]);
     assert_eq!(story.rows().await, ["world_thing.a"]);
     story.destroy().await;
-    assert_eq!(story.log(), ["delete k"], "it is as any other resource now");
+    assert_eq!(story.log(), ["delete k"], "an imported resource is like any other");
 }
 
 #[tokio::test]
-async fn an_import_shows_what_it_aligns_and_aligns_it() {
+async fn import_shows_and_applies_the_update_it_needs() {
     let story = there(&[("k", 1)]);
     let text = importing(2, "k");
     let plan = story.plan(&text).await;
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("imported from k, val changed") && told.contains("~ val  = 1 → 2"), "{told}");
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("imported from k, val changed") && output.contains("~ val  = 1 → 2"), "{output}");
     assert_eq!(json::plan(&plan, "d")["resource_changes"][0]["change"]["actions"], serde_json::json!(["update"]));
     story.apply(&text).await;
     assert_eq!(story.log(), ["update k"]);
-    assert_eq!(story.remote_value("k", "id"), Value::from("found k"), "it is the object that was there");
+    assert_eq!(story.remote_value("k", "id"), Value::from("found k"), "the object is the same");
 }
 
 #[tokio::test]
-async fn an_import_that_was_done_is_nothing_to_do() {
+async fn repeated_import_has_no_changes() {
     let story = there(&[("k", 1)]);
     story.apply(&importing(1, "k")).await;
     story.remote().asked.clear();
@@ -68,7 +67,7 @@ async fn an_import_that_was_done_is_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn an_id_may_be_an_expression_over_variables() {
+async fn import_id_may_be_an_expression_over_variables() {
     let story = there(&[("k", 1)]);
     let text = importing(1, "'${{ vars.prefix + \"k\" }}'") + "variables: {prefix: {type: string, default: ''}}\n";
     assert_eq!(summary(&story.plan(&text).await), "= world_thing.a (is imported)\n");
@@ -80,7 +79,7 @@ fn importing_each(imports: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_import_with_for_each_takes_over_an_object_for_each_item() {
+async fn import_with_for_each_imports_an_object_per_item() {
     let story = there(&[("x", 1), ("y", 1)]);
     for items in ["[x, y]", "'${{ {\"x\": \"x\", \"y\": \"y\"} }}'", "[{key: x}, {key: y}]", "'${{ vars.all }}'"] {
         let item = format!(
@@ -101,7 +100,7 @@ async fn an_import_with_for_each_takes_over_an_object_for_each_item() {
 }
 
 #[tokio::test]
-async fn an_import_for_each_item_may_number_them() {
+async fn import_with_for_each_may_number_its_items() {
     let story = there(&[("k0", 1), ("k1", 1)]);
     let resources =
         "- {type: world_thing, name: a, forEach: '${{ range(2) }}', config: {key: 'k${{ string(each.key) }}', val: 1}}";
@@ -115,27 +114,27 @@ async fn an_import_for_each_item_may_number_them() {
 }
 
 #[tokio::test]
-async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
+async fn invalid_imports_with_for_each_are_reported_with_their_places() {
     let story = there(&[("x", 1), ("y", 1)]);
     let each = |item: &str| importing_each(&format!("  - {item}\n"));
     insta::assert_snapshot!(story.errors(&each("{forEach: [x, y], to: 'world_thing.a[\"x\"]', id: '${{ each.key }}'}")).await, @r#"
     stack.yaml:7:27: `world_thing.a["x"]` is imported twice
-      hint: a resource is one object: remove one of the two, or name each item in `to` with `each.key`
+      hint: remove one of the two imports, or name each item in `to` with `each.key`
     "#);
     let two = importing_each(
         "  - {forEach: [x], to: 'world_thing.a[\"${{ each.key }}\"]', id: x}\n  - {to: 'world_thing.a[\"x\"]', id: x}\n",
     );
     insta::assert_snapshot!(story.errors(&two).await, @r#"
     stack.yaml:8:10: `world_thing.a["x"]` is imported twice
-      hint: a resource is one object: remove one of the two
+      hint: remove one of the two imports
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: [x], to: 'world_thing.a[${{ each.key }}]', id: x}")).await, @r#"
     stack.yaml:7:24: `world_thing.a[x]` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
-      hint: write `type.name`, `type.name["key"]` for one instance, `component/` before it or for all of one
+      hint: write `type.name`, `type.name["key"]` for one instance, or `component/` for a whole component; put `component/` before a resource of a component
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: [z], to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")).await, @r#"
-    stack.yaml:7:24: `world_thing.a["z"]` is to be imported and is not declared
-      hint: declare it: `terrace import --generate 'world_thing.a["z"]' ID` prints how
+    stack.yaml:7:24: `world_thing.a["z"]` is imported but not declared
+      hint: declare it as `terrace import --generate 'world_thing.a["z"]' ID` prints it
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: '${{ resources.a }}', to: world_thing.a, id: x}")).await, @"
     stack.yaml:7:20: there is no variable `resources` here
@@ -143,22 +142,22 @@ async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
     ");
     insta::assert_snapshot!(story.errors(&each("{forEach: [x, x], to: 'world_thing.${{ each.key }}', id: x}")).await, @r#"
     stack.yaml:7:15: two items of `forEach` have the key ["x"]
-      hint: keys name instances: each has to be its own
+      hint: use a different key for each instance
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: 3, to: 'world_thing.${{ each.key }}', id: x}")).await, @"
-    stack.yaml:7:15: `forEach` has to be a map or a list, and is a whole number
-      hint: a map, a list of texts, a list of objects with `key:`, or `range(n)`
+    stack.yaml:7:15: `forEach` must be a map or a list, found a whole number
+      hint: use a map, a list of strings, a list of objects with `key:`, or `range(n)`
     ");
     insta::assert_snapshot!(story.errors(&each("{forEach: [[1]], to: '${{ each.value }}', id: x}")).await, @"
-    stack.yaml:7:15: an item of `forEach` is a list and has no key
-      hint: write a `key:` beside it, for example `key: ${{ each.value.name }}`
+    stack.yaml:7:15: an item of `forEach` is a list without a key
+      hint: add a `key:`, for example `key: ${{ each.value.name }}`
     ");
     insta::assert_snapshot!(story.errors(&each("{forEach: [{a: 1}], key: '${{ each.value.a }}', to: '${{ each.value }}', id: x}")).await, @"
-    stack.yaml:7:30: `key` has to be text, and is a whole number
+    stack.yaml:7:30: `key` must be text, found a whole number
       hint: use `string(…)`
     ");
     insta::assert_snapshot!(story.errors(&each("{forEach: '${{ range(1) }}', to: '${{ each.value }}', id: x}")).await, @"
-    stack.yaml:7:38: `to` has to be text, and is a whole number
+    stack.yaml:7:38: `to` must be text, found a whole number
       hint: write an address, as text
     ");
     insta::assert_snapshot!(story.errors(&each("{to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")).await, @"
@@ -166,31 +165,31 @@ async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
       hint: there are: environment, stack, settings, vars, locals
     ");
     insta::assert_snapshot!(story.errors(&each("{key: a, to: 'world_thing.a[\"x\"]', id: x}")).await, @"
-    stack.yaml:7:11: `key` names the items of a `forEach`, and there is none
-      hint: remove it, or write the items under `forEach`
+    stack.yaml:7:11: `key` names the items of a `forEach`, which is missing
+      hint: remove `key`, or add `forEach:`
     ");
     let secret = each("{forEach: '${{ vars.secret }}', to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")
         + "variables: {secret: {schema: {type: array}, default: [x], sensitive: true}}\n";
     insta::assert_snapshot!(story.errors(&secret).await, @"
-    stack.yaml:7:15: `forEach` reads a sensitive value, and its keys are shown
-      hint: use keys that may be shown, and read the sensitive value where it is used
+    stack.yaml:7:15: `forEach` reads a sensitive value, but its keys are public
+      hint: use public keys, and read the sensitive value in the resource's attributes
     ");
 }
 
 #[tokio::test]
-async fn imports_that_cannot_be_are_told_with_their_places() {
+async fn invalid_imports_are_reported_with_their_places() {
     let story = there(&[("k", 1), ("other", 1)]);
     insta::assert_snapshot!(story.errors(&importing(1, "nothing")).await, @"
     stack.yaml:6:35: there is no `world_thing` with the id `nothing`
-      hint: look at the id; without the import the object would be created
+      hint: check the id; to create the object, remove the import
     ");
     insta::assert_snapshot!(story.errors(&importing(1, "other")).await, @r#"
-    stack.yaml:6:35: `other` would have to be replaced to become demo@test:world_thing.a: `key` of it is "other"
-      hint: declare the object as it is; what cannot be changed in place is changed once it is imported
+    stack.yaml:6:35: `other` would have to be replaced to become demo@test:world_thing.a: its `key` is "other"
+      hint: declare the object as it is, import it, and then change the attributes that need a replacement
     "#);
     let text = importing(1, "k") + "forget: [world_thing.a]\n";
     insta::assert_snapshot!(story.errors(&text).await, @"
-    stack.yaml:7:10: `world_thing.a` is to be forgotten and is declared still
+    stack.yaml:7:10: `world_thing.a` is to be forgotten and is still declared
       hint: remove the declaration, or this item of `forget`
     ");
     let text = stack(
@@ -198,38 +197,38 @@ async fn imports_that_cannot_be_are_told_with_their_places() {
     ) + "imports:\n  - {to: world_note.n, id: n}\n  - {to: world_thing.ab, id: b}\n  - {to: world_thing.abc, id: ''}\n  \
            - {to: world_thing.abc, id: [1]}\n";
     insta::assert_snapshot!(story.errors(&text).await, @"
-    stack.yaml:10:31: `id` has to be text, and is empty
-      hint: write what the provider knows the object by
-    stack.yaml:11:31: `id` has to be text, and is a list
-      hint: write what the provider knows the object by
+    stack.yaml:10:31: `id` must be text, found empty
+      hint: write the provider's id of the object
+    stack.yaml:11:31: `id` must be text, found a list
+      hint: write the provider's id of the object
     ");
     let text = text.replace("  - {to: world_thing.abc, id: ''}\n", "").replace("id: [1]", "id: k");
     insta::assert_snapshot!(story.errors(&text).await, @r#"
     stack.yaml:8:28: `n` cannot be looked up: a `world_note` is no object
-    stack.yaml:9:10: `world_thing.ab` is to be imported and is not declared
-      hint: declare it: `terrace import --generate 'world_thing.ab' ID` prints how
-    stack.yaml:10:31: `k` would have to be replaced to become demo@test:world_thing.abc: `key` of it is "k"
-      hint: declare the object as it is; what cannot be changed in place is changed once it is imported
+    stack.yaml:9:10: `world_thing.ab` is imported but not declared
+      hint: declare it as `terrace import --generate 'world_thing.ab' ID` prints it
+    stack.yaml:10:31: `k` would have to be replaced to become demo@test:world_thing.abc: its `key` is "k"
+      hint: declare the object as it is, import it, and then change the attributes that need a replacement
     "#);
 }
 
 #[tokio::test]
-async fn what_another_resource_is_already_is_not_imported() {
+async fn object_of_another_resource_is_not_imported() {
     let story = there(&[]);
     story.apply(&stack("- {type: world_thing, name: b, config: {key: k, val: 1}}")).await;
     insta::assert_snapshot!(story.errors(&importing(1, "k")).await, @"
     stack.yaml:6:35: `k` is demo@test:world_thing.b already
-      hint: an object is one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@test:world_thing.b'` drops it
+      hint: an object has one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@test:world_thing.b'` drops it
     ");
     let other = importing(1, "k").replace("name: demo", "name: second");
     insta::assert_snapshot!(story.errors(&other).await, @"
     stack.yaml:6:35: `k` is demo@test:world_thing.b already
-      hint: an object is one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@test:world_thing.b'` drops it
+      hint: an object has one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@test:world_thing.b'` drops it
     ");
 }
 
 #[tokio::test]
-async fn a_forgotten_resource_is_dropped_and_its_object_stays() {
+async fn forgotten_resource_loses_its_row_and_keeps_its_object() {
     let story = Story::new();
     let two = "- {type: world_thing, name: a, config: {key: a}}\n- {type: world_data, name: b, forEach: [x, y], config: \
                {key: '${{ each.key }}'}}";
@@ -245,12 +244,12 @@ async fn a_forgotten_resource_is_dropped_and_its_object_stays() {
     assert_eq!(story.log(), ["create c"]);
     assert_eq!(story.rows().await, ["world_thing.c"]);
     assert!(story.remote().objects.contains_key("a") && story.remote().objects.contains_key("x"));
-    // What is gone already is nothing to show.
+    // A second plan has nothing to forget.
     assert_eq!(summary(&story.plan(&text).await), "");
 }
 
 #[tokio::test]
-async fn one_instance_or_a_whole_component_is_forgotten() {
+async fn one_instance_or_a_whole_component_can_be_forgotten() {
     let story = Story::new();
     let each = |keys: &str, forget: &str| {
         format!(
@@ -264,11 +263,11 @@ async fn one_instance_or_a_whole_component_is_forgotten() {
     let text = each("y", "'world_thing.a[\"x\"]'");
     assert_eq!(summary(&story.plan(&text).await), ". world_thing.a[\"x\"] (is to be forgotten)\n");
     insta::assert_snapshot!(story.errors(&each("x, y", "'world_thing.a[\"x\"]'")).await, @r#"
-    stack.yaml:6:10: `world_thing.a["x"]` is to be forgotten and is declared still
+    stack.yaml:6:10: `world_thing.a["x"]` is to be forgotten and is still declared
       hint: remove the declaration, or this item of `forget`
     "#);
     insta::assert_snapshot!(story.errors(&each("x, y", "world_thing.a")).await, @"
-    stack.yaml:6:10: `world_thing.a` is to be forgotten and is declared still
+    stack.yaml:6:10: `world_thing.a` is to be forgotten and is still declared
       hint: remove the declaration, or this item of `forget`
     ");
     let story = Story::new();
@@ -288,7 +287,7 @@ async fn one_instance_or_a_whole_component_is_forgotten() {
 }
 
 #[tokio::test]
-async fn what_is_protected_may_be_forgotten() {
+async fn protected_resource_can_be_forgotten() {
     let story = Story::new();
     let text = "- {type: world_thing, name: a, lifecycle: {preventDestroy: true}, config: {key: a}}";
     story.apply(&stack(text)).await;
@@ -297,7 +296,7 @@ async fn what_is_protected_may_be_forgotten() {
 }
 
 #[tokio::test]
-async fn what_is_imported_is_not_replaced_with_what_is_made() {
+async fn imported_resource_is_not_replaced_with_its_trigger() {
     let story = there(&[("k", 1)]);
     let text = stack(
         "- {type: world_thing, name: a, config: {key: k, val: 1}, lifecycle: {replaceTriggeredBy: [b]}}
@@ -308,14 +307,14 @@ async fn what_is_imported_is_not_replaced_with_what_is_made() {
 }
 
 #[tokio::test]
-async fn an_import_of_what_nothing_declares_is_taken_for_no_resource_of_another_type() {
+async fn undeclared_import_suggests_only_resources_of_its_type() {
     let story = there(&[("k", 1)]);
     let text = |declared: &str| {
         stack(&format!("- {{type: {declared}, name: daily_orders, config: {{key: k}}}}"))
             + "imports: [{to: world_thing.daily_order, id: k}]\n"
     };
-    let told = story.errors(&text("world_note")).await;
-    assert!(told.contains("declare it: `terrace import --generate 'world_thing.daily_order' ID`"), "{told}");
-    let told = story.errors(&text("world_thing")).await;
-    assert!(told.contains("did you mean `world_thing.daily_orders`?"), "{told}");
+    let messages = story.errors(&text("world_note")).await;
+    assert!(messages.contains("declare it as `terrace import --generate 'world_thing.daily_order' ID`"), "{messages}");
+    let messages = story.errors(&text("world_thing")).await;
+    assert!(messages.contains("did you mean `world_thing.daily_orders`?"), "{messages}");
 }

@@ -1,4 +1,4 @@
-//! Objects that read back otherwise than planned: the engine keeps them.
+//! Objects that read back differently than planned: the engine keeps them.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -11,7 +11,7 @@ fn one(ty: &str, val: &str) -> String {
     stack(&format!("- {{type: {ty}, name: a, config: {{key: a, val: {val}}}}}"))
 }
 
-/// A world that keeps `short` for `long`.
+/// A story whose remote system stores `short` for `long`.
 fn shortening() -> Story {
     let story = Story::new();
     story.remote().other_forms.push(("long".into(), "short".into()));
@@ -25,7 +25,7 @@ async fn statuses(story: &Story) -> Vec<RowStatus> {
 }
 
 #[tokio::test]
-async fn object_is_kept_and_updated_if_it_reads_back_otherwise_than_planned() {
+async fn object_is_kept_and_updated_if_it_reads_back_differently() {
     for ty in ["world_data", "world_thing", "world_item", "world_box"] {
         let story = shortening();
         let report = story.apply_once(&one(ty, "long")).await;
@@ -34,7 +34,7 @@ async fn object_is_kept_and_updated_if_it_reads_back_otherwise_than_planned() {
         assert_eq!(failed.problems, [r#"`val`: planned "long", read "short""#], "{ty}");
         assert!(report.left.is_empty(), "{ty}: nothing is left to be replaced");
         assert_eq!(statuses(&story).await, [RowStatus::Ready], "{ty}");
-        // However often it is applied, nothing is deleted.
+        // Repeated applies delete nothing.
         for _ in 0..2 {
             assert_eq!(summary(&story.plan(&one(ty, "long")).await), format!("~ {ty}.a\n"));
             assert_eq!(story.apply_once(&one(ty, "long")).await.failed.len(), 1);
@@ -47,7 +47,7 @@ async fn object_is_kept_and_updated_if_it_reads_back_otherwise_than_planned() {
 }
 
 #[tokio::test]
-async fn object_is_kept_if_its_reply_is_lost_and_it_reads_back_otherwise() {
+async fn object_with_lost_reply_is_kept_if_it_reads_back_differently() {
     let story = shortening();
     story.fault("create a", Fault::After(ErrorKind::Ambiguous));
     let report = story.apply_once(&one("world_data", "long")).await;
@@ -64,11 +64,11 @@ async fn object_without_updates_is_not_replaced_for_the_same_result() {
                     attribute in `ignoreChanges`";
     assert_eq!(report.failed[0].solutions[0], solution);
     insta::assert_snapshot!(story.errors(&one("world_fixed", "long")).await, @"
-    stack.yaml:5:31: demo@test:world_fixed.a was made as configured and reads back differently at `val`: a replacement would change nothing
+    stack.yaml:5:31: demo@test:world_fixed.a was created as configured, but its system returns other values at `val`: a replacement would change nothing
       hint: write the value that `terrace state show` prints, or list the attribute in `ignoreChanges`
     ");
     assert_eq!(story.log(), ["create a"]);
-    // A refresh, or another lifecycle, does not forget it.
+    // A refresh or another lifecycle keeps this knowledge.
     let ignoring = one("world_fixed", "short").replace("name: a,", "name: a, lifecycle: {ignoreChanges: [echo]},");
     story.apply(&ignoring).await;
     story.errors(&one("world_fixed", "long")).await;
@@ -82,7 +82,7 @@ async fn object_without_updates_is_not_replaced_for_the_same_result() {
 }
 
 #[tokio::test]
-async fn sensitive_value_that_reads_back_otherwise_is_not_printed() {
+async fn sensitive_value_that_reads_back_differently_is_not_printed() {
     let story = shortening();
     let text = stack("- {type: world_thing, name: a, config: {key: a, secret: long}}");
     let report = story.apply_once(&text).await;
@@ -92,7 +92,7 @@ async fn sensitive_value_that_reads_back_otherwise_is_not_printed() {
 }
 
 #[tokio::test]
-async fn replacement_that_reads_back_otherwise_is_kept() {
+async fn replacement_that_reads_back_differently_is_kept() {
     let story = shortening();
     let text = |key: &str| stack(&format!("- {{type: world_thing, name: a, config: {{key: {key}, val: long}}}}"));
     story.apply_once(&text("a")).await;

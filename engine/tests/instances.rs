@@ -1,4 +1,4 @@
-//! Which configured instance of a provider a resource lives in.
+//! Provider instances of resources.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -13,28 +13,28 @@ fn in_region() -> String {
 }
 
 #[tokio::test]
-async fn an_expression_picks_the_instance_and_the_row_remembers_it() {
+async fn expression_selects_the_instance_and_the_row_records_it() {
     let story = Story::new();
     story.apply(&in_region()).await;
     let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
     assert_eq!(rows[0].provider, "world.eu");
-    // It is removed where it lives, without a descriptor.
+    // Without a descriptor, the resource is deleted in the recorded instance.
     story.destroy().await;
     assert_eq!(story.log(), ["create a", "delete a"]);
 }
 
 #[tokio::test]
-async fn an_instance_that_is_not_configured_is_told_with_those_that_are() {
+async fn unknown_instance_is_reported_with_the_configured_ones() {
     let mut story = Story::new();
     story.variables = BTreeMap::from([("region".to_owned(), Given::text("us", "a test"))]);
     insta::assert_snapshot!(story.errors(&in_region()).await, @"
     stack.yaml:6:44: there is no `world` instance `world.us`
-      hint: in the environment `test` there are: `world`, `world.eu`; a key under its `providers:` in terrace.yaml configures another, such as `world.other: {}`
+      hint: in the environment `test` there are: `world`, `world.eu`; to configure another, add a key under its `providers:` in terrace.yaml, such as `world.other: {}`
     ");
 }
 
 #[tokio::test]
-async fn an_instance_that_is_known_after_apply_only_is_an_error() {
+async fn instance_that_is_known_only_after_apply_is_an_error() {
     let story = Story::new();
     let text = stack(
         "- {type: world_thing, name: first, config: {key: first}}\n\
@@ -42,22 +42,22 @@ async fn an_instance_that_is_known_after_apply_only_is_an_error() {
     );
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:6:44: `provider` has to be text, and is known only after apply
-      hint: use what is known while planning: the component, variables (`--var NAME=VALUE`), settings; or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
+      hint: use values that are known while planning: the component, variables (`--var NAME=VALUE`), settings; or defer it to another apply: `terrace apply stack.yaml --env test --allow-deferral`
     ");
 }
 
 #[tokio::test]
-async fn an_object_does_not_move_between_instances() {
+async fn object_does_not_move_between_instances() {
     let story = Story::new();
     story.apply(&in_region()).await;
     insta::assert_snapshot!(story.errors(&in_region().replace("\"world.\" + vars.region", "\"world\"")).await, @"
-    stack.yaml:6:31: demo@test:world_thing.a lives in provider instance `world.eu`, and is to live in `world`
+    stack.yaml:6:31: demo@test:world_thing.a exists in provider instance `world.eu`, but is declared in `world`
       hint: an object cannot move between instances: give the new one another name, and remove this one
     ");
 }
 
 #[tokio::test]
-async fn owners_of_a_shared_resource_name_the_same_instance() {
+async fn owners_of_a_shared_resource_need_the_same_instance() {
     let story = Story::new();
     let shared = |name: &str, provider: &str| {
         format!(
@@ -67,5 +67,5 @@ async fn owners_of_a_shared_resource_name_the_same_instance() {
     };
     story.apply(&shared("one", "world.eu")).await;
     let told = story.errors(&shared("two", "world")).await;
-    assert!(told.contains("with another `provider` than one@test"), "{told}");
+    assert!(told.contains("with another value of `provider` than one@test"), "{told}");
 }

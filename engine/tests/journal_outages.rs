@@ -1,5 +1,5 @@
-//! A store that fails at every point of the journal and works again within one process, as a server sees it: the same
-//! operation runs once more, at once, and ends where an undisturbed one does. No call is made twice, no object is lost.
+//! A store that fails at every point of the journal and recovers within one process, as a server sees it: the same
+//! operation runs again at once and ends like an undisturbed one. No call is made twice, and no object is lost.
 
 use crate::journal_points::{Kind, SCENES, Scene, store};
 use crate::support::Story;
@@ -12,12 +12,12 @@ use terrace_engine::apply::{Applier, ApplyError};
 use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, Selection, StateStore};
 use uuid::Uuid;
 
-/// The runs after which a request has to be done.
+/// Number of runs after which a request must be done.
 const MOST_RUNS: usize = 12;
-/// The number of plans in a run.
+/// Number of plans in a run.
 const MOST_PLANS: usize = 4;
 
-/// A request that a server works on: one operation, which runs again after each failure of the store.
+/// A server's request: one operation, which runs again after each failure of the store.
 struct Request {
     scene: Scene,
     operation: Uuid,
@@ -60,7 +60,7 @@ impl Request {
         panic!("{}: not done after {MOST_RUNS} runs: {errors:#?}", self.what);
     }
 
-    /// Works as a server does on a claimed request: recovers, plans, applies.
+    /// Runs as a server does on a claimed request: recovers, plans, applies.
     async fn run(&self, story: &Story) -> Result<(), String> {
         self.recover(story).await?;
         for _ in 0..MOST_PLANS {
@@ -95,19 +95,19 @@ impl Request {
         steps.iter().map(|step| step.step + 1).max().unwrap_or_default()
     }
 
-    /// A recovery that could not release its leases keeps them until they expire: this is that moment. Leases of the
-    /// request itself stay, since it comes back sooner.
+    /// Ends the leases of a recovery that could not release them, as their expiry does. The leases of the request
+    /// itself stay, since the request runs again sooner.
     async fn expire_leases_of_recovery(&self, story: &Story, error: &str) {
         let held = story.store.leases().await.unwrap();
         for lease in held.into_iter().filter(|lease| lease.operation != self.operation) {
             assert!(error.contains("is held by") || error.contains("is away"), "{}: {error}", self.what);
-            // While the outage lasts nothing can be taken away either.
+            // During the outage, breaking a lease fails too.
             let _ = story.store.break_lease(&lease.id).await;
         }
     }
 }
 
-/// The numbers of calls that fail: one, a few, enough to fail the second run as well.
+/// Numbers of failing calls: one, a few, enough to fail the second run as well.
 const LENGTHS: [usize; 3] = [1, 2, 5];
 
 async fn fail_at_every_write(kind: Kind, counted: Counted) {

@@ -1,5 +1,5 @@
-//! A failure or a death at every write of the journal and at every call of a provider: the next run loses nothing,
-//! doubles nothing, and ends where an undisturbed one does.
+//! A failure or a crash at every write of the journal and at every call of a provider: the next run loses nothing,
+//! creates nothing twice, and ends like an undisturbed one.
 
 use crate::support::Story;
 use crate::support::story::summary;
@@ -34,8 +34,8 @@ components:
       - {type: world_thing, name: last, config: {key: last}}
 ";
 
-/// An update, a replacement, a deletion, a creation, notes, an update of what is shared, a component more and one less,
-/// resources that moved, with and without a change.
+/// An update, a replacement, a deletion, a creation, notes, an update of a shared resource, an added and a removed
+/// component, and resources that moved with and without a change.
 const AFTER: &str = "
 apiVersion: terrace.dev/v1
 kind: Stack
@@ -61,12 +61,12 @@ components:
       - {type: world_thing, name: still, config: {key: still, val: '${{ components.x.outputs.renamed }}'}}
 ";
 
-/// What is done, and from where.
+/// The operation and the state it starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scene {
     First,
     Change,
-    /// The same, and what is replaced is made before it is deleted.
+    /// The same, with replacements that create first.
     ChangeCreateFirst,
     Destroy,
 }
@@ -91,7 +91,7 @@ pub(crate) async fn store(kind: Kind) -> Arc<dyn ServerStore> {
 }
 
 impl Scene {
-    /// The world as the scene finds it.
+    /// The story at the start of the scene.
     async fn begin(self, kind: Kind) -> Story {
         self.begin_on(store(kind).await).await
     }
@@ -119,7 +119,7 @@ impl Scene {
         }
     }
 
-    /// Finds out what became of it all, does the scene again, and looks at what is there.
+    /// Recovers, repeats the scene, and checks the result.
     async fn mend_and_check(self, story: &mut Story, store: Arc<dyn StateStore>, what: &str) {
         story.store = store;
         story.remote().faults.clear();
@@ -134,7 +134,7 @@ impl Scene {
         self.check(story, what).await;
     }
 
-    /// The second plan is empty, nothing was made twice, and every object has its row.
+    /// Checks that a second plan is empty, that no object was created twice, and that every object has a row.
     pub(crate) async fn check(self, story: &mut Story, what: &str) {
         let plan = self.plan(story).await;
         assert!(!plan.has_changes(), "{what}: {}", summary(&plan));
@@ -175,7 +175,7 @@ impl Scene {
     }
 }
 
-/// Texts of a list.
+/// A list of owned strings.
 trait Owned {
     fn map_owned(&self) -> Vec<String>;
 }
@@ -186,7 +186,7 @@ impl Owned for &[&str] {
     }
 }
 
-/// Applies on a store that breaks; `None` when the process died.
+/// Applies on a failing store; `None` when the process died.
 async fn apply_on(story: &mut Story, plan: &Plan, store: &Arc<TroubledStore>) -> Option<Result<Report, ApplyError>> {
     story.store = store.clone();
     let applier = story.applier();
@@ -215,8 +215,8 @@ async fn break_every_write(kind: Kind) {
                 match how {
                     Break::DiesBefore | Break::DiesAfter => assert!(result.is_none(), "{what}"),
                     Break::FailsBefore | Break::FailsAfter => {
-                        let told = result.unwrap().unwrap_err().to_string();
-                        assert_eq!(told, "state cannot be written: the disk is full", "{what}");
+                        let error = result.unwrap().unwrap_err().to_string();
+                        assert_eq!(error, "state cannot be written: the disk is full", "{what}");
                     }
                 }
                 scene.mend_and_check(&mut story, inner, &what).await;
@@ -226,12 +226,12 @@ async fn break_every_write(kind: Kind) {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_any_write_breaks_in_memory() {
+async fn no_loss_if_any_write_fails_in_memory() {
     break_every_write(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_any_write_breaks_in_sqlite() {
+async fn no_loss_if_any_write_fails_in_sqlite() {
     break_every_write(Kind::Sqlite).await;
 }
 
@@ -273,12 +273,12 @@ async fn break_every_call(kind: Kind) {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_any_call_fails_in_memory() {
+async fn no_loss_if_any_call_fails_in_memory() {
     break_every_call(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_any_call_fails_in_sqlite() {
+async fn no_loss_if_any_call_fails_in_sqlite() {
     break_every_call(Kind::Sqlite).await;
 }
 
@@ -305,11 +305,11 @@ async fn die_at_every_call(kind: Kind) {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_the_process_dies_in_any_call_in_memory() {
+async fn no_loss_if_the_process_dies_in_any_call_in_memory() {
     die_at_every_call(Kind::Memory).await;
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_the_process_dies_in_any_call_in_sqlite() {
+async fn no_loss_if_the_process_dies_in_any_call_in_sqlite() {
     die_at_every_call(Kind::Sqlite).await;
 }

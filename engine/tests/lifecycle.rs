@@ -1,4 +1,4 @@
-//! How a resource's `lifecycle` changes what is planned: what is ignored, what triggers a replacement.
+//! Effects of a resource's `lifecycle` on its plan: ignored changes and triggered replacements.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -13,7 +13,7 @@ fn ignoring(ignored: &str, key: &str, val: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_ignored_is_sent_on_create_and_changes_nothing_after() {
+async fn ignored_attribute_is_sent_on_create_and_never_updated() {
     let story = Story::new();
     story.apply(&ignoring("val", "a", "1")).await;
     assert_eq!(story.remote_value("a", "val"), 1_i64.into());
@@ -23,18 +23,18 @@ async fn what_is_ignored_is_sent_on_create_and_changes_nothing_after() {
 }
 
 #[tokio::test]
-async fn other_attributes_of_the_same_change_are_still_updated() {
+async fn other_attributes_of_the_same_change_are_updated() {
     let story = Story::new();
     let text = |val: &str, secret: &str| ignoring("val", "a", &format!("{val}, secret: {secret}"));
     story.apply(&text("1", "one")).await;
     story.apply(&text("2", "two")).await;
     assert_eq!(story.log(), ["create a", "update a"]);
-    assert_eq!(story.remote_value("a", "val"), 1_i64.into(), "what was there is what is sent");
+    assert_eq!(story.remote_value("a", "val"), 1_i64.into(), "the update sends the recorded value");
     assert_eq!(story.remote_value("a", "secret"), "two".into());
 }
 
 #[tokio::test]
-async fn drift_of_what_is_ignored_is_kept_and_is_no_change() {
+async fn drift_of_an_ignored_attribute_is_recorded_and_no_change() {
     let story = Story::new();
     let text = |secret: &str| ignoring("val", "a", &format!("1, secret: {secret}"));
     story.apply(&text("one")).await;
@@ -43,11 +43,11 @@ async fn drift_of_what_is_ignored_is_kept_and_is_no_change() {
     story.apply(&text("two")).await;
     assert_eq!(story.remote_value("a", "val"), 9_i64.into());
     let plan = story.plan(&text("two")).await;
-    assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "what is recorded is what is there");
+    assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "the row equals the object");
 }
 
 #[tokio::test]
-async fn what_replaces_does_not_when_it_is_ignored() {
+async fn ignored_attribute_triggers_no_replacement() {
     let story = Story::new();
     story.apply(&ignoring("key", "a", "1")).await;
     story.apply(&ignoring("key", "b", "2")).await;
@@ -55,7 +55,7 @@ async fn what_replaces_does_not_when_it_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_star_ignores_everything() {
+async fn star_ignores_every_attribute() {
     let story = Story::new();
     story.apply(&ignoring("'*'", "a", "1, secret: one")).await;
     story.apply(&ignoring("'*'", "b", "2, secret: two")).await;
@@ -64,7 +64,7 @@ async fn a_star_ignores_everything() {
 }
 
 #[tokio::test]
-async fn map_keys_and_nested_paths_are_ignored_alone() {
+async fn map_keys_and_nested_paths_are_ignored_separately() {
     let story = Story::new();
     let ignored = r#"'val.tags["my owner"]', 'val.list[0].size'"#;
     story.apply(&ignoring(ignored, "a", "{tags: {my owner: jane, team: x}, list: [{size: 1}, {size: 1}]}")).await;
@@ -77,7 +77,7 @@ async fn map_keys_and_nested_paths_are_ignored_alone() {
 }
 
 #[tokio::test]
-async fn what_is_known_after_apply_only_is_ignored_too() {
+async fn ignored_attribute_may_have_an_unknown_value() {
     let story = Story::new();
     let text = |key: &str, more: &str| {
         stack(&format!(
@@ -94,7 +94,7 @@ async fn what_is_known_after_apply_only_is_ignored_too() {
 }
 
 #[tokio::test]
-async fn a_tainted_object_is_replaced_whatever_is_ignored() {
+async fn tainted_object_is_replaced_despite_ignored_changes() {
     let story = Story::new();
     story.fault("create a", Fault::After(ErrorKind::Failed));
     story.apply_once(&ignoring("'*'", "a", "1")).await;
@@ -106,17 +106,17 @@ async fn a_tainted_object_is_replaced_whatever_is_ignored() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_ignored_is_told_with_its_place() {
+async fn invalid_ignored_paths_are_reported_with_their_place() {
     let story = Story::new();
-    let told = story.errors(&ignoring("vall, key.x, 'val.', '[0]'", "a", "1")).await;
-    insta::assert_snapshot!(told, @r#"
+    let messages = story.errors(&ignoring("vall, key.x, 'val.', '[0]'", "a", "1")).await;
+    insta::assert_snapshot!(messages, @r#"
     stack.yaml:5:75: `ignoreChanges`: `val.` is not the path of an attribute
       hint: write it like `a.b[0]["key"].c`, or `*` for all attributes
     stack.yaml:5:83: `ignoreChanges`: `[0]` is not the path of an attribute
       hint: write it like `a.b[0]["key"].c`, or `*` for all attributes
     "#);
-    let told = story.errors(&ignoring("vall, key.x, val.anything, '*'", "a", "1")).await;
-    insta::assert_snapshot!(told, @"
+    let messages = story.errors(&ignoring("vall, key.x, val.anything, '*'", "a", "1")).await;
+    insta::assert_snapshot!(messages, @"
     stack.yaml:5:62: `world_thing` has no attribute `vall`
       hint: did you mean `val`?
     stack.yaml:5:68: `world_thing` has no attribute `key.x`
@@ -125,11 +125,11 @@ async fn what_cannot_be_ignored_is_told_with_its_place() {
     let (_, diagnostics, sources) = story.try_plan(&ignoring("id", "a", "1")).await;
     insta::assert_snapshot!(crate::support::story::told(&diagnostics, &sources), @"
     stack.yaml:5:62: `id` is computed by the provider, so it has no changes to ignore
-      hint: take it out of `ignoreChanges`
+      hint: remove it from `ignoreChanges`
     ");
 }
 
-/// `b` is replaced when what is given of `a` changes.
+/// `b` is replaced when the given part of `a` changes.
 fn triggered(trigger: &str, a: &str) -> String {
     stack(&format!(
         "- {{type: world_thing, name: b, lifecycle: {{replaceTriggeredBy: [{trigger}]}}, config: {{key: b}}}}\n\
@@ -138,12 +138,12 @@ fn triggered(trigger: &str, a: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_update_or_a_replacement_triggers_a_replacement_and_a_second_plan_is_empty() {
+async fn update_or_replacement_triggers_a_replacement() {
     let story = Story::new();
     story.apply(&triggered("a", "key: a, val: 1")).await;
     assert_eq!(story.log(), ["create a", "create b"]);
     let plan = story.plan(&triggered("a", "key: a, val: 2")).await;
-    assert_eq!(summary(&plan), "~ world_thing.a\n-/+ world_thing.b (what triggers its replacement changes)\n");
+    assert_eq!(summary(&plan), "~ world_thing.a\n-/+ world_thing.b (a replacement trigger changes)\n");
     story.apply(&triggered("a", "key: a, val: 2")).await;
     let log = story.log();
     assert_eq!(log.len(), 3, "{log:?}");
@@ -153,12 +153,12 @@ async fn an_update_or_a_replacement_triggers_a_replacement_and_a_second_plan_is_
 }
 
 #[tokio::test]
-async fn an_object_that_is_made_triggers_a_replacement_of_what_was_there_before_it() {
+async fn new_object_triggers_a_replacement_of_an_existing_one() {
     let story = Story::new();
     story.apply(&stack("- {type: world_thing, name: b, config: {key: b}}")).await;
     let text = triggered("a", "key: a");
     let plan = story.plan(&text).await;
-    assert_eq!(summary(&plan), "+ world_thing.a\n-/+ world_thing.b (what triggers its replacement changes)\n");
+    assert_eq!(summary(&plan), "+ world_thing.a\n-/+ world_thing.b (a replacement trigger changes)\n");
     story.apply(&text).await;
     story.remote().objects.remove("a");
     let plan = story.plan(&text).await;
@@ -167,7 +167,7 @@ async fn an_object_that_is_made_triggers_a_replacement_of_what_was_there_before_
 }
 
 #[tokio::test]
-async fn a_path_triggers_only_when_it_changes() {
+async fn path_triggers_only_when_its_value_changes() {
     let story = Story::new();
     story.apply(&triggered("a.val.size", "key: a, val: {size: 1, owner: jane}")).await;
     story.log();
@@ -175,7 +175,7 @@ async fn a_path_triggers_only_when_it_changes() {
     assert_eq!(story.log(), ["update a"]);
     story.apply(&triggered("a.val.size", "key: a, val: {size: 2, owner: joe}")).await;
     assert_eq!(story.log().len(), 3);
-    // The id stays with an update and changes with the object.
+    // The id stays with an update and changes with a replacement.
     story.apply(&triggered("a.id", "key: a, val: 3")).await;
     assert_eq!(story.log(), ["update a"]);
     story.apply(&triggered("a.id", "key: c, val: 3")).await;
@@ -183,7 +183,7 @@ async fn a_path_triggers_only_when_it_changes() {
 }
 
 #[tokio::test]
-async fn any_instance_triggers_or_only_the_one_that_is_named() {
+async fn any_instance_triggers_unless_one_is_named() {
     let story = Story::new();
     let text = |trigger: &str, x: &str, y: &str| {
         stack(&format!(
@@ -202,7 +202,7 @@ async fn any_instance_triggers_or_only_the_one_that_is_named() {
 }
 
 #[tokio::test]
-async fn a_shared_resource_triggers_wherever_it_was_planned_first() {
+async fn shared_resource_triggers_in_every_component() {
     let story = Story::new();
     let text = |val: &str| {
         let component = |name: &str| {
@@ -226,34 +226,34 @@ async fn a_shared_resource_triggers_wherever_it_was_planned_first() {
 }
 
 #[tokio::test]
-async fn triggers_that_lead_nowhere_and_loops_of_them_are_told_with_their_place() {
+async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
     let story = Story::new();
-    let told = story.errors(&triggered("aa, '*', a..b", "key: a")).await;
-    insta::assert_snapshot!(told, @"
+    let messages = story.errors(&triggered("aa, '*', a..b", "key: a")).await;
+    insta::assert_snapshot!(messages, @"
     stack.yaml:5:71: `replaceTriggeredBy`: `*` names no resource
       hint: write the name of a resource of this component, or a path into it: `name.attribute`
     stack.yaml:5:76: `replaceTriggeredBy`: `a..b` names no resource
       hint: write the name of a resource of this component, or a path into it: `name.attribute`
-    stack.yaml:5:67: `replaceTriggeredBy` names `aa`, which is no resource here
+    stack.yaml:5:67: `replaceTriggeredBy` names `aa`, which is not a resource here
       hint: the resources are `b` or `a`
     ");
-    let told = story.errors(&triggered("a.vall, a.key.x", "key: a")).await;
-    insta::assert_snapshot!(told, @"
+    let messages = story.errors(&triggered("a.vall, a.key.x", "key: a")).await;
+    insta::assert_snapshot!(messages, @"
     stack.yaml:5:67: `world_thing` has no attribute `vall`
       hint: did you mean `val`?
     stack.yaml:5:75: `world_thing` has no attribute `key.x`
       hint: `key` is text
     ");
     let part = "  - {type: world_thing, name: part, forEach: [x], config: {key: '${{ each.key }}'}}\n";
-    let told = story.errors(&format!("{}\n{part}", triggered("part.z", "key: a").trim_end())).await;
-    insta::assert_snapshot!(told, @r#"
+    let messages = story.errors(&format!("{}\n{part}", triggered("part.z", "key: a").trim_end())).await;
+    insta::assert_snapshot!(messages, @r#"
     stack.yaml:5:67: `resources.part` has no instance ["z"]
       hint: its keys are: x
     "#);
-    let told = story.errors(&triggered("a", "key: '${{ resources.b.key }}'")).await;
-    insta::assert_snapshot!(told, @"
-    stack.yaml:5:67: a loop: world_thing.b → world_thing.a → world_thing.b
-      hint: take one of these references away, or split a resource in two
+    let messages = story.errors(&triggered("a", "key: '${{ resources.b.key }}'")).await;
+    insta::assert_snapshot!(messages, @"
+    stack.yaml:5:67: a cycle: world_thing.b → world_thing.a → world_thing.b
+      hint: remove one of these references, or split a resource in two
     ");
 }
 
@@ -265,16 +265,16 @@ pub(crate) fn check_schema(json: &serde_json::Value) {
 }
 
 #[tokio::test]
-async fn a_reason_is_shown_in_every_form_of_a_plan() {
+async fn replacement_reason_is_shown_in_every_plan_format() {
     use terrace_engine::render::{human, json, markdown};
     let story = Story::new();
     story.apply(&triggered("a.val", "key: a, val: 1")).await;
     let plan = story.plan(&triggered("a.val", "key: a, val: 2")).await;
     let shown = human::plan(&plan, &human::Human::default());
-    assert!(shown.contains("-/+ world_thing.b   what triggers its replacement changes: a.val\n"), "{shown}");
+    assert!(shown.contains("-/+ world_thing.b   a replacement trigger changes: a.val\n"), "{shown}");
     let options = markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "d", command: "c" };
     let shown = markdown::plan(&plan, &options);
-    assert!(shown.contains("- `-/+` `world_thing.b` what triggers its replacement changes: a.val"), "{shown}");
+    assert!(shown.contains("- `-/+` `world_thing.b` a replacement trigger changes: a.val"), "{shown}");
     let json = json::plan(&plan, &"0".repeat(64));
     check_schema(&json);
     let b = json["resource_changes"].as_array().unwrap().iter().find(|it| it["address"] == "world_thing.b").unwrap();

@@ -1,4 +1,4 @@
-//! Locals: values that a stack computes from its variables under names of their own.
+//! Locals: named values that a stack computes from its variables.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -11,7 +11,7 @@ fn with_locals(locals: &str, resources: &str) -> String {
 const THING: &str = "- {type: world_thing, name: a, config: {key: a, val: '${{ locals.label }}'}}";
 
 #[tokio::test]
-async fn a_local_is_computed_from_variables_and_other_locals_whatever_their_order() {
+async fn local_reads_variables_and_other_locals_in_any_order() {
     let mut story = Story::new();
     let text = with_locals(
         "variables: {size: {type: int, default: 3}}
@@ -27,7 +27,7 @@ locals: {label: '${{ locals.prefix + string(vars.size) }}', prefix: n, twice: ['
 }
 
 #[tokio::test]
-async fn a_local_keeps_the_type_of_its_expression_and_names_the_stack_and_its_environment() {
+async fn local_keeps_its_type_and_may_read_stack_and_environment() {
     let story = Story::new();
     let text = with_locals(
         "locals: {keys: ['x', 'y'], label: '${{ stack + \"@\" + environment }}'}",
@@ -39,21 +39,21 @@ async fn a_local_keeps_the_type_of_its_expression_and_names_the_stack_and_its_en
 }
 
 #[tokio::test]
-async fn a_loop_of_locals_is_printed_with_its_places() {
+async fn cycle_of_locals_is_printed_with_its_places() {
     let text = with_locals(
         "locals:\n  label: ${{ locals.one }}\n  one: ${{ locals.two + 1 }}\n  two: ${{ locals.one }}\n  self: ${{ locals.self }}",
         THING,
     );
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
-    stack.yaml:8:13: a loop: locals.self → locals.self
-      hint: take one of these references away
-    stack.yaml:6:12: a loop: locals.one → locals.two → locals.one
-      hint: take one of these references away
+    stack.yaml:8:13: a cycle: locals.self → locals.self
+      hint: remove one of these references
+    stack.yaml:6:12: a cycle: locals.one → locals.two → locals.one
+      hint: remove one of these references
     ");
 }
 
 #[tokio::test]
-async fn an_unknown_local_gets_a_suggestion_and_each_mistake_is_told_once() {
+async fn unknown_local_gets_a_suggestion_and_is_reported_once() {
     let text = with_locals(
         "locals:\n  lable: ${{ locals.nmae }}\n  name: ${{ vars.sise }}\n  all: ${{ locals }}",
         &format!("{THING}\n- {{type: world_thing, name: b, config: {{key: b, val: '${{{{ locals.name }}}}'}}}}"),
@@ -61,14 +61,14 @@ async fn an_unknown_local_gets_a_suggestion_and_each_mistake_is_told_once() {
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:5:14: there is no local `nmae`
       hint: did you mean `name`?
-    stack.yaml:7:12: a local reads other locals by name
+    stack.yaml:7:12: a local must read other locals by name
       hint: write `locals.name`
     stack.yaml:6:13: `vars` has no `sise`
     ");
     let text = with_locals("locals:\n  labels: x\n  odd: ${{ 1 / 0 }}\n  other: ${{ locals.odd }}", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:6:12: division by zero
-      hint: look at the divisor first: `b == 0 ? 0 : a / b`
+      hint: check the divisor first: `b == 0 ? 0 : a / b`
     ");
     let text = with_locals("locals:\n  labels: x", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
@@ -78,12 +78,12 @@ async fn an_unknown_local_gets_a_suggestion_and_each_mistake_is_told_once() {
 }
 
 #[tokio::test]
-async fn locals_are_named_like_variables_and_each_once() {
+async fn local_names_follow_the_rules_of_variables() {
     let text = with_locals("locals: {my-label: 1, in: 2}", "- {type: world_thing, name: a, config: {key: a}}");
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:4:10: `my-label` cannot be the name of a local
-      hint: an expression would read a subtraction; use `my_label`
-    stack.yaml:4:23: `in` is a word of expressions and no name of a local
+      hint: an expression would read `-` as subtraction: use `my_label`
+    stack.yaml:4:23: `in` is a keyword of expressions and cannot be the name of a local
       hint: choose another name
     ");
     let text = with_locals("locals: {label: '${{ resources.a.id }}'}", THING);
@@ -94,7 +94,7 @@ async fn locals_are_named_like_variables_and_each_once() {
 }
 
 #[tokio::test]
-async fn what_a_local_computes_from_a_secret_is_secret() {
+async fn local_computed_from_a_secret_is_sensitive() {
     let story = Story::new();
     let variables = "variables: {token: {type: string, default: hunter2, sensitive: true}}
 locals: {label: '${{ \"token \" + vars.token }}'}";

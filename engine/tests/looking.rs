@@ -1,4 +1,4 @@
-//! Lookups of what other stacks of the same run make.
+//! Lookups of objects that other stacks of the same run create.
 
 use crate::support::Story;
 use crate::support::story::{keys, summary};
@@ -6,7 +6,7 @@ use crate::support::world::Fault;
 use terrace_engine::plan::Plan;
 use terrace_provider::ErrorKind;
 
-/// A stack that makes a thing.
+/// A stack that creates a thing.
 fn maker(name: &str, key: &str, val: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n  api:\n    resources:\n      \
@@ -14,7 +14,7 @@ fn maker(name: &str, key: &str, val: &str) -> String {
     )
 }
 
-/// A stack that looks at one, and makes one of what it finds.
+/// A stack that looks up a thing and creates another from its value.
 fn looker(name: &str, at: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ndata:\n  \
@@ -27,24 +27,24 @@ fn run(stacks: &[String]) -> String {
     stacks.join("\n---\n")
 }
 
-/// The lookups of a plan that are read while it is applied.
+/// The number of lookups that are read during apply.
 fn late(plan: &Plan) -> usize {
     plan.stacks.iter().flat_map(|stack| &stack.lookups).filter(|lookup| lookup.reason.is_some()).count()
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_another_stack_of_the_run_makes_answers_from_its_plan() {
-    let told = "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
-    let stacks = [maker("giver", "made", "planned"), looker("taker", "made") + told];
+async fn lookup_of_another_planned_stack_is_answered_from_its_plan() {
+    let expected = "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
+    let stacks = [maker("giver", "made", "planned"), looker("taker", "made") + expected];
     for stacks in [stacks.clone(), [stacks[1].clone(), stacks[0].clone()]] {
         let story = Story::new();
         let plan = story.plan(&run(&stacks)).await;
         let in_plan: Vec<_> = plan.stacks.iter().map(|stack| stack.stack.name.as_str()).collect();
-        assert_eq!(in_plan[0] == "giver", stacks[0].contains("giver"), "the plan has them as they are given");
+        assert_eq!(in_plan[0] == "giver", stacks[0].contains("giver"), "the plan keeps the given order");
         assert_eq!(late(&plan), 1);
-        let told = summary(&plan);
-        assert!(told.contains("output val: None -> Some(\"planned\")"), "{told}");
-        assert!(told.contains("output id: None -> Some((known after apply))"), "{told}");
+        let expected = summary(&plan);
+        assert!(expected.contains("output val: None -> Some(\"planned\")"), "{expected}");
+        assert!(expected.contains("output id: None -> Some((known after apply))"), "{expected}");
         story.apply(&run(&stacks)).await;
         assert_eq!(story.log(), ["create made", "create taker"]);
         assert_eq!(story.remote_value("taker", "val"), "planned".into());
@@ -54,7 +54,7 @@ async fn a_lookup_of_what_another_stack_of_the_run_makes_answers_from_its_plan()
 }
 
 #[tokio::test]
-async fn a_loop_of_other_stacks_of_the_run_is_told_as_it_is() {
+async fn cycle_of_other_stacks_of_the_run_is_reported() {
     let reads = |name: &str, other: &str| {
         format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\noutputs: {{o: '${{{{ \
@@ -64,12 +64,12 @@ async fn a_loop_of_other_stacks_of_the_run_is_told_as_it_is() {
     let story = Story::new();
     story.apply(&maker("giver", "made", "1")).await;
     let stacks = [looker("taker", "made"), reads("x", "y"), reads("y", "x"), maker("giver", "made", "2")];
-    let told = story.errors(&run(&stacks)).await;
-    assert!(told.contains("a loop: x@test → y@test → x@test"), "{told}");
+    let messages = story.errors(&run(&stacks)).await;
+    assert!(messages.contains("a cycle: x@test → y@test → x@test"), "{messages}");
 }
 
 #[tokio::test]
-async fn what_is_looked_at_is_recorded_as_such_by_an_apply_without_changes() {
+async fn lookup_dependency_is_recorded_by_an_apply_without_changes() {
     let story = Story::new();
     story.apply(&maker("giver", "made", "1")).await;
     story.apply(&looker("taker", "made")).await;
@@ -84,7 +84,7 @@ async fn what_is_looked_at_is_recorded_as_such_by_an_apply_without_changes() {
 }
 
 #[tokio::test]
-async fn what_another_stack_plans_of_an_object_is_checked_where_it_is_read() {
+async fn planned_value_of_another_stack_is_type_checked_where_it_is_read() {
     let story = Story::new();
     let stacks =
         [looker("taker", "made").replace("data.it.val }}", "data.it.val.deep }}"), maker("giver", "made", "7")];
@@ -92,7 +92,7 @@ async fn what_another_stack_plans_of_an_object_is_checked_where_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_another_stack_changes_is_read_after_that() {
+async fn lookup_of_an_object_that_another_stack_updates_is_read_after() {
     let story = Story::new();
     let both = |val: &str| run(&[looker("taker", "made"), maker("giver", "made", val)]);
     story.apply(&both("one")).await;
@@ -104,7 +104,7 @@ async fn a_lookup_of_what_another_stack_changes_is_read_after_that() {
 }
 
 #[tokio::test]
-async fn stacks_that_look_at_each_other_in_a_row_are_planned_from_its_end() {
+async fn chain_of_lookups_across_stacks_is_planned_from_its_end() {
     let story = Story::new();
     let stacks = run(&[looker("a", "b"), looker("b", "c"), looker("c", "made"), maker("giver", "made", "planned")]);
     story.apply(&stacks).await;
@@ -115,7 +115,7 @@ async fn stacks_that_look_at_each_other_in_a_row_are_planned_from_its_end() {
 }
 
 #[tokio::test]
-async fn what_looks_at_what_another_stack_could_not_make_is_left() {
+async fn lookup_of_an_object_whose_creation_failed_blocks_its_readers() {
     let story = Story::new();
     story.fault("create made", Fault::Before(ErrorKind::PermissionDenied));
     let text = run(&[looker("taker", "made"), maker("giver", "made", "planned")]);
@@ -127,18 +127,18 @@ async fn what_looks_at_what_another_stack_could_not_make_is_left() {
 }
 
 #[tokio::test]
-async fn a_stack_that_reads_who_looks_at_what_it_makes_is_named() {
+async fn stack_that_reads_the_stack_that_looks_it_up_is_reported() {
     let mut story = Story::new();
-    // The giver makes what the taker looks at, of what the taker tells.
+    // The giver creates the object that the taker looks up, and reads an output of the taker.
     let giver = maker("giver", "made", "planned")
         + "  rest:\n    resources:\n      - {type: world_thing, name: rest, config: {key: rest, val: '${{ stacks[\"taker\"].outputs.o }}'}}\n";
     let taker = looker("taker", "made") + "outputs: {o: told}\n";
     let both = run(&[taker, giver]);
     insta::assert_snapshot!(story.errors(&both).await, @"
     stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `made`
-      hint: giver@test:api/world_thing.made makes it, and giver@test is planned after taker@test, which it reads: apply what makes it first, or let one of the two read nothing of the other
+      hint: giver@test:api/world_thing.made creates it, and giver@test is planned after taker@test, which it reads: apply giver@test first, or remove the references of one stack to the other
     ");
-    // As it says.
+    // The hint works.
     story.options.components = keys(&["api"]);
     story.apply(&run(&[maker("giver", "made", "planned")])).await;
     story.options.components = keys(&[]);
@@ -146,7 +146,7 @@ async fn a_stack_that_reads_who_looks_at_what_it_makes_is_named() {
 }
 
 #[tokio::test]
-async fn stacks_that_look_at_what_the_other_one_has_are_planned_as_they_are_given() {
+async fn stacks_that_look_each_other_up_are_planned_in_the_given_order() {
     let story = Story::new();
     let stack = |name: &str, key: &str, val: &str, at: &str| {
         maker(name, key, val)
@@ -161,14 +161,11 @@ async fn stacks_that_look_at_what_the_other_one_has_are_planned_as_they_are_give
     }
     story.apply(&both("1")).await;
     let plan = story.plan(&both("2")).await;
-    // Two changes before it is looked at, one only after it.
+    // Stack `two` changes before its lookup is read, `one` only after it.
     let told: Vec<_> = plan.notes.iter().map(|note| (note.code.as_str(), note.message.as_str())).collect();
     assert_eq!(
         told,
-        [(
-            "lookup_before_change",
-            "look/data.world_thing.it finds two@test:api/world_thing.made as it is before the change"
-        )]
+        [("lookup_before_change", "look/data.world_thing.it reads two@test:api/world_thing.made before its change")]
     );
     story.apply_plan(&plan).await.unwrap();
     assert!(story.plan(&both("2")).await.notes.is_empty());
@@ -176,7 +173,7 @@ async fn stacks_that_look_at_what_the_other_one_has_are_planned_as_they_are_give
 }
 
 #[tokio::test]
-async fn a_shared_object_of_a_stack_that_comes_later_is_looked_at_as_planned() {
+async fn shared_object_of_a_later_stack_is_looked_up_as_planned() {
     let story = Story::new();
     let owner = maker("giver", "made", "planned").replace("name: made,", "name: made, shared: common,");
     let text = run(&[looker("taker", "made"), owner]);
@@ -186,14 +183,14 @@ async fn a_shared_object_of_a_stack_that_comes_later_is_looked_at_as_planned() {
 }
 
 #[tokio::test]
-async fn what_looked_at_another_stack_goes_before_it_however_often_it_was_applied_alone() {
+async fn reader_is_deleted_before_the_object_it_looked_up() {
     let story = Story::new();
     story.apply(&run(&[looker("taker", "made"), maker("giver", "made", "planned")])).await;
     story.apply(&(looker("taker", "made") + "  - {type: world_thing, name: more, config: {key: more}}\n")).await;
     story.log();
     story.destroy().await;
     assert_eq!(story.log().last().map(String::as_str), Some("delete made"));
-    // Without a lookup there is nothing to stand on it.
+    // Without the lookup the dependency ends.
     story.apply(&run(&[looker("taker", "made"), maker("giver", "made", "planned")])).await;
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: taker}\nresources:\n  \
         - {type: world_thing, name: user, config: {key: taker}}\n";
@@ -203,7 +200,7 @@ async fn what_looked_at_another_stack_goes_before_it_however_often_it_was_applie
     assert!(story.store.components(taker).await.unwrap().iter().all(|component| component.reads.is_empty()));
 }
 
-/// Stacks that each make a thing whose name they find in what the one before makes, the last of them first.
+/// Stacks in reverse order, each of which creates a thing whose name it looks up in the previous stack.
 fn chain(count: usize, val: &str) -> String {
     let link = |at: usize| match at {
         0 => maker("s0", &format!("k0-{val}"), val),
@@ -217,7 +214,7 @@ fn chain(count: usize, val: &str) -> String {
     run(&(0..count).rev().map(link).collect::<Vec<_>>())
 }
 
-/// How often each resource was planned, at the most.
+/// The largest number of times that one resource was planned.
 fn planned_at_most(story: &Story) -> usize {
     let planned = std::mem::take(&mut story.remote().planned);
     let resources = planned.iter().filter(|address| !address.contains("data."));
@@ -226,7 +223,7 @@ fn planned_at_most(story: &Story) -> usize {
     times.into_values().max().unwrap_or_default()
 }
 
-/// What was asked more than once since this was asked.
+/// Calls that were made more than once since the last use of this function.
 fn asked_again(story: &Story) -> Vec<String> {
     let mut asked = std::mem::take(&mut story.remote().asked);
     asked.sort();
@@ -235,7 +232,7 @@ fn asked_again(story: &Story) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn stacks_in_the_wrong_order_are_planned_twice_however_many_there_are() {
+async fn chain_of_stacks_in_reverse_order_is_planned_twice() {
     let story = Story::new();
     let stacks = chain(24, "x");
     let plan = story.plan(&stacks).await;
@@ -246,7 +243,7 @@ async fn stacks_in_the_wrong_order_are_planned_twice_however_many_there_are() {
     assert_eq!(story.remote_value("k23-x", "val"), "x".into());
     asked_again(&story);
     planned_at_most(&story);
-    // What is there is read once, too, when the first of them changes, and all of them are replaced.
+    // Objects are also read once when the first stack changes and all others are replaced.
     let plan = story.plan(&chain(24, "y")).await;
     assert!(plan.has_changes());
     assert_eq!(planned_at_most(&story), 2);
@@ -256,7 +253,7 @@ async fn stacks_in_the_wrong_order_are_planned_twice_however_many_there_are() {
 }
 
 #[tokio::test]
-async fn what_is_planned_again_is_read_once() {
+async fn objects_are_read_once_if_a_stack_is_planned_again() {
     let story = Story::new();
     let both = |val: &str| run(&[looker("taker", "made"), maker("giver", "made", val)]);
     story.apply(&both("one")).await;
@@ -267,15 +264,15 @@ async fn what_is_planned_again_is_read_once() {
     assert!(again.is_empty(), "{again:?}");
     let planned = std::mem::take(&mut story.remote().planned);
     let of_giver = planned.iter().filter(|address| address.starts_with("giver")).count();
-    assert_eq!(of_giver, 1, "nothing of it depends on the other one: {planned:?}");
+    assert_eq!(of_giver, 1, "the giver depends on no other stack: {planned:?}");
     story.apply(&both("two")).await;
 }
 
 #[tokio::test]
-async fn a_single_stack_that_is_planned_again_reads_its_objects_once() {
+async fn objects_are_read_once_if_a_single_stack_is_planned_again() {
     let story = Story::new();
     story.apply(&maker("other", "other", "1")).await;
-    // The lookup of it is made when nothing is known of what is made of the second one.
+    // The lookup runs before the planner knows the change of its object.
     let text = |val: &str| {
         format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ndata:\n  \
@@ -296,7 +293,7 @@ async fn a_single_stack_that_is_planned_again_reads_its_objects_once() {
 }
 
 #[tokio::test]
-async fn a_shared_object_of_what_is_planned_again_is_declared_once() {
+async fn shared_object_of_stacks_planned_again_is_declared_once() {
     let story = Story::new();
     let shared = |name: &str, val: &str| {
         looker(name, "made")
@@ -316,7 +313,7 @@ async fn a_shared_object_of_what_is_planned_again_is_declared_once() {
     assert_eq!(plan.changes().filter(|(_, change)| change.address.is_shared()).count(), 1);
     story.apply(&all("two")).await;
     assert_eq!(story.remote_value("ours", "val"), "two".into());
-    // Owners that leave are told by those that were planned again, too.
+    // Stacks that were planned again also record owners that leave.
     story.apply(&run(&[looker("taker", "made"), reader.replace("VAL", "two"), maker("giver", "made", "three")])).await;
     assert!(story.remote().objects.contains_key("ours"));
     story.destroy().await;
@@ -324,7 +321,7 @@ async fn a_shared_object_of_what_is_planned_again_is_declared_once() {
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_reads_it_in_another_stack_is_told() {
+async fn lookup_of_its_own_reader_in_another_stack_is_reported() {
     let story = Story::new();
     for (name, key) in [("one", "a"), ("two", "b")] {
         story.apply(&maker(name, key, "1")).await;
@@ -337,7 +334,7 @@ async fn a_lookup_of_what_reads_it_in_another_stack_is_told() {
         )
     };
     insta::assert_snapshot!(story.errors(&run(&[stack("one", "a", "b"), stack("two", "b", "a")])).await, @"
-    stack.yaml:7:35: api/data.world_thing.it looks at two@test:api/world_thing.made, which waits for what it finds
-      hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+    stack.yaml:7:35: api/data.world_thing.it looks up two@test:api/world_thing.made, which depends on the result
+      hint: each apply would change the result: look up another object, or read the resource's own attribute where the value is needed
     ");
 }

@@ -1,4 +1,4 @@
-//! What is looked up: answered while planning where that can be, read while applying where not.
+//! Lookups: answered during planning if possible, otherwise during apply.
 
 use crate::support::Story;
 use crate::support::story::{keys, summary};
@@ -16,7 +16,7 @@ fn looking_at(config: &str, rest: &str) -> String {
     )
 }
 
-/// The lookups of a plan that are read while it is applied.
+/// The lookups that are read during apply.
 fn late(plan: &Plan) -> Vec<(String, ReadReason)> {
     let lookups = plan.stacks.iter().flat_map(|stack| &stack.lookups);
     lookups.filter_map(|lookup| Some((lookup.address.to_string(), lookup.reason?))).collect()
@@ -29,7 +29,7 @@ fn put(story: &Story, key: &str, val: &str) {
 }
 
 #[tokio::test]
-async fn what_is_there_is_looked_up_while_planning() {
+async fn existing_object_is_looked_up_during_planning() {
     let story = Story::new();
     put(&story, "there", "found");
     let text = looking_at("{key: there}", "outputs: {answer: '${{ data.it.val }}'}\n");
@@ -44,7 +44,7 @@ async fn what_is_there_is_looked_up_while_planning() {
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_is_known_after_apply_is_read_then() {
+async fn lookup_with_unknown_arguments_is_read_during_apply() {
     let story = Story::new();
     put(&story, "id-1", "found");
     let text = looking_at(
@@ -56,12 +56,12 @@ async fn a_lookup_of_what_is_known_after_apply_is_read_then() {
     story.apply(&text).await;
     assert_eq!(story.log(), ["create first", "create user"]);
     assert_eq!(story.remote_value("user", "val"), "found".into());
-    // It is known from now on: a second plan has nothing to read.
+    // The arguments are known now: a second plan has no lookup left to read during apply.
     assert!(late(&story.plan(&text).await).is_empty());
 }
 
 #[tokio::test]
-async fn a_lookup_waits_for_what_it_comes_after_while_that_changes() {
+async fn lookup_waits_for_a_dependency_that_changes() {
     let story = Story::new();
     put(&story, "there", "before");
     let text = |val: i64| {
@@ -73,12 +73,12 @@ async fn a_lookup_waits_for_what_it_comes_after_while_that_changes() {
     let plan = story.plan(&text(1)).await;
     assert_eq!(late(&plan), [("data.world_thing.it".to_owned(), ReadReason::Pending)]);
     story.apply(&text(1)).await;
-    assert!(late(&story.plan(&text(1)).await).is_empty(), "nothing is to come before it any more");
+    assert!(late(&story.plan(&text(1)).await).is_empty(), "no dependency changes");
     assert_eq!(late(&story.plan(&text(2)).await).len(), 1);
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_the_plan_makes_answers_from_the_plan() {
+async fn lookup_of_an_object_in_the_plan_is_answered_from_the_plan() {
     let story = Story::new();
     let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n")
         + "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
@@ -91,7 +91,7 @@ async fn a_lookup_of_what_the_plan_makes_answers_from_the_plan() {
     output val: None -> Some("planned")
     "#);
     let user = plan.changes().find(|(_, change)| change.address.name == "user").unwrap().1;
-    assert_eq!(user.depends_on, ["world_thing.made".parse().unwrap()], "and goes before it one day");
+    assert_eq!(user.depends_on, ["world_thing.made".parse().unwrap()], "so that `user` is deleted first");
     story.apply(&text).await;
     assert_eq!(story.log(), ["create made", "create user"]);
     story.destroy().await;
@@ -99,7 +99,7 @@ async fn a_lookup_of_what_the_plan_makes_answers_from_the_plan() {
 }
 
 #[tokio::test]
-async fn what_the_plan_says_of_an_object_is_checked_where_it_is_read() {
+async fn planned_value_is_type_checked_where_it_is_read() {
     let story = Story::new();
     let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: 7}}\n");
     let errors = story.errors(&text.replace("data.it.val }}", "data.it.val.deep }}")).await;
@@ -107,7 +107,7 @@ async fn what_the_plan_says_of_an_object_is_checked_where_it_is_read() {
 }
 
 #[tokio::test]
-async fn an_answer_may_tell_more_than_the_plan_knew() {
+async fn lookup_result_may_have_more_fields_than_planned() {
     let story = Story::new();
     let planned = "{deep: 1, fields: [{name: a}, {name: b}]}";
     let resource = format!("  - {{type: world_thing, name: made, config: {{key: made, val: {planned}}}}}\n");
@@ -127,23 +127,23 @@ async fn an_answer_may_tell_more_than_the_plan_knew() {
         let story = Story::new();
         story.remote().seen.insert("made".to_owned(), seen(deep, fields));
         let report = story.apply_once(&text).await;
-        assert_eq!(report.failed[0].error, "the plan does not hold any more: `val` is another one than was planned");
+        assert_eq!(report.failed[0].error, "the plan is no longer valid: `val` differs from the planned value");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_another_one_than_was_planned_fails_before_it_is_used() {
+async fn lookup_result_that_differs_from_the_plan_fails_its_readers() {
     let story = Story::new();
     let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n");
     let seen = [("key", "made"), ("val", "another")].map(|(name, value)| (name.to_owned(), Value::from(value)));
     story.remote().seen.insert("made".to_owned(), seen.into_iter().collect());
     let report = story.apply_once(&text).await;
     assert_eq!(story.log(), ["create made"]);
-    assert_eq!(report.failed[0].error, "the plan does not hold any more: `val` is another one than was planned");
+    assert_eq!(report.failed[0].error, "the plan is no longer valid: `val` differs from the planned value");
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_another_component_makes_answers_from_the_plan_too() {
+async fn lookup_of_an_object_of_another_component_is_answered_from_the_plan() {
     let story = Story::new();
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  \
         port:\n    dependsOn: [area]\n    data:\n      - {type: world_thing, name: table, config: {key: table}}\n    resources:\n      \
@@ -157,7 +157,7 @@ async fn a_lookup_of_what_another_component_makes_answers_from_the_plan_too() {
 }
 
 #[tokio::test]
-async fn what_a_component_that_is_not_deployed_would_make_is_missed_by_name() {
+async fn missing_object_of_an_undeployed_component_is_reported_with_it() {
     let mut story = Story::new();
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  \
         port:\n    dependsOn: [area]\n    data:\n      - {type: world_thing, name: table, config: {key: table}}\n    resources:\n      \
@@ -166,9 +166,9 @@ async fn what_a_component_that_is_not_deployed_would_make_is_missed_by_name() {
     story.options.components = keys(&["port"]);
     insta::assert_snapshot!(story.errors(text).await, @"
     stack.yaml:6:17: `port` depends on `area`, which is not deployed
-      hint: apply it first, or in one run: add `-c area`
+      hint: apply it first, or in the same run: add `-c area`
     stack.yaml:8:35: port/data.world_thing.table has no answer: there is no thing `table`
-      hint: `area`, which this component depends on, is not deployed: deploy it first, or in one run
+      hint: `area`, which this component depends on, is not deployed: deploy it first, or in the same run
     ");
     story.options.components = keys(&["area"]);
     story.apply(text).await;
@@ -177,16 +177,16 @@ async fn what_a_component_that_is_not_deployed_would_make_is_missed_by_name() {
 }
 
 #[tokio::test]
-async fn a_lookup_that_finds_nothing_is_an_error_at_its_place() {
+async fn lookup_without_a_result_is_an_error_at_its_place() {
     let story = Story::new();
     insta::assert_snapshot!(story.errors(&looking_at("{key: nowhere}", "")).await, @"
     stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `nowhere`
-      hint: make it first; what this component makes itself stands in `dependsOn` of the lookup
+      hint: create it first; if this component creates it, add it to the lookup's `dependsOn`
     ");
 }
 
 #[tokio::test]
-async fn mistakes_of_lookups_are_told_together() {
+async fn lookup_errors_are_reported_together() {
     let story = Story::new();
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ndata:\n  \
         - {type: world_thin, name: a, config: {key: x}}\n  - {type: world_thing, name: b, config: {kee: x}}\nresources:\n  \
@@ -202,12 +202,12 @@ async fn mistakes_of_lookups_are_told_together() {
     let text = text.replace("data.a.val", "data.c.val");
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:8:67: there is no lookup `c` in this component
-      hint: declared are: a, b
+      hint: declared: a, b
     ");
 }
 
 #[tokio::test]
-async fn an_answer_has_the_names_of_its_schema() {
+async fn lookup_result_is_checked_against_its_schema() {
     let story = Story::new();
     put(&story, "there", "found");
     let text = looking_at("{key: there}", "").replace("data.it.val", "data.it.vall");
@@ -218,20 +218,20 @@ async fn an_answer_has_the_names_of_its_schema() {
 }
 
 #[tokio::test]
-async fn secrets_stay_secret_through_a_lookup() {
+async fn sensitive_values_stay_sensitive_through_a_lookup() {
     let story = Story::new();
     put(&story, "there", "found");
     story.remote().objects.get_mut("there").unwrap().insert("secret".to_owned(), "hunter2".into());
     let text = looking_at("{key: there}", "outputs: {s: {value: '${{ data.it.secret }}'}}\n");
-    let told = story.errors(&text).await;
-    assert!(told.contains("output `s` exposes a sensitive value"), "{told}");
-    // What was found by a secret tells of it.
+    let messages = story.errors(&text).await;
+    assert!(messages.contains("output `s` exposes a sensitive value"), "{messages}");
+    // The result of a lookup by a secret could reveal the secret.
     let text = looking_at("{key: there, password: open}", "outputs: {s: '${{ data.it.val }}'}\n");
     assert!(!story.errors(&text).await.contains("hunter2"));
 }
 
 #[tokio::test]
-async fn a_lookup_that_fails_while_applying_keeps_back_what_reads_it() {
+async fn failed_lookup_during_apply_blocks_its_readers() {
     let story = Story::new();
     let text = looking_at(
         "{key: '${{ resources.first.id }}'}",
@@ -245,13 +245,13 @@ async fn a_lookup_that_fails_while_applying_keeps_back_what_reads_it() {
     let mut log = story.log();
     log.sort();
     assert_eq!(log, ["create first", "create free"]);
-    // Nothing is missing any more: the next run goes on.
+    // The object exists now: the next run continues.
     put(&story, "id-1", "found");
     story.apply(&text).await;
 }
 
 #[tokio::test]
-async fn a_lookup_that_fails_while_applying_has_its_place() {
+async fn failed_lookup_during_apply_has_its_place() {
     let story = Story::new();
     let text = looking_at(
         "{key: '${{ resources.first.id }}'}",
@@ -265,15 +265,15 @@ async fn a_lookup_that_fails_while_applying_has_its_place() {
 }
 
 #[tokio::test]
-async fn what_a_provider_says_beside_why_there_is_no_answer_is_told() {
+async fn provider_problems_of_a_failed_lookup_are_reported() {
     let story = Story::new();
     story.remote().told = vec!["there are here, there"];
-    let told = story.errors(&looking_at("{key: nowhere}", "")).await;
-    assert!(told.contains("has no answer: there is no thing `nowhere`; there are here, there\n"), "{told}");
+    let messages = story.errors(&looking_at("{key: nowhere}", "")).await;
+    assert!(messages.contains("has no answer: there is no thing `nowhere`; there are here, there\n"), "{messages}");
 }
 
 #[tokio::test]
-async fn what_a_blueprint_looks_up_and_the_plan_removes_is_told_with_the_component_it_is_for() {
+async fn blueprint_lookup_of_a_removed_object_is_reported_with_its_component() {
     const AREA: &str = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: area, version: 1.0.0}\nmatch: {kind: storage}\n\
         specific: {type: object}\nresources:\n  - {type: world_thing, name: area, config: {key: area}}\n";
     const PORT: &str = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: port, version: 1.0.0}\nmatch: {kind: outputport}\n\
@@ -290,8 +290,8 @@ async fn what_a_blueprint_looks_up_and_the_plan_removes_is_told_with_the_compone
         .apply(&product("    - {id: 'urn:dmb:cmp:finance:cash:0:area', name: Area, kind: storage, specific: {}}\n"))
         .await;
     let (_, diagnostics, sources) = story.try_plan(&product("")).await;
-    let told = diagnostics.iter().find(|told| told.code == "lookup_of_removed").unwrap();
-    let places: Vec<String> = told
+    let removed = diagnostics.iter().find(|diagnostic| diagnostic.code == "lookup_of_removed").unwrap();
+    let places: Vec<String> = removed
         .labels
         .iter()
         .map(|label| match &label.at {
@@ -303,7 +303,7 @@ async fn what_a_blueprint_looks_up_and_the_plan_removes_is_told_with_the_compone
 }
 
 #[tokio::test]
-async fn what_two_components_ask_alike_is_asked_once() {
+async fn equal_lookups_of_two_components_run_once() {
     let story = Story::new();
     put(&story, "there", "found");
     let component = |name: &str| {
@@ -322,7 +322,7 @@ async fn what_two_components_ask_alike_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_lookup_reads_another_one() {
+async fn lookup_may_read_another_lookup() {
     let story = Story::new();
     put(&story, "id-1", "there");
     put(&story, "there", "found");
@@ -335,21 +335,21 @@ async fn a_lookup_reads_another_one() {
     assert_eq!(story.remote_value("user", "val"), "found".into());
     let looped = text.replace("resources.first.id", "data.far.val");
     insta::assert_snapshot!(story.errors(&looped).await, @"
-    stack.yaml:5:55: a loop: data.world_thing.far → data.world_thing.near → data.world_thing.far
-      hint: take one of these references away, or split a resource in two
+    stack.yaml:5:55: a cycle: data.world_thing.far → data.world_thing.near → data.world_thing.far
+      hint: remove one of these references, or split a resource in two
     ");
 }
 
 #[tokio::test]
-async fn an_unreachable_provider_is_told_and_nothing_is_done() {
+async fn unreachable_provider_is_reported_during_planning() {
     let story = Story::new();
     story.fault("look at there", Fault::Before(ErrorKind::PermissionDenied));
-    let told = story.errors(&looking_at("{key: there}", "")).await;
-    assert!(told.contains("data.world_thing.it has no answer: look at there: no"), "{told}");
+    let messages = story.errors(&looking_at("{key: there}", "")).await;
+    assert!(messages.contains("data.world_thing.it has no answer: look at there: no"), "{messages}");
 }
 
 #[tokio::test]
-async fn what_many_instances_read_is_one_lookup() {
+async fn lookup_with_many_reading_instances_runs_once() {
     let story = Story::new();
     put(&story, "id-1", "found");
     let text = looking_at(
@@ -367,22 +367,22 @@ async fn what_many_instances_read_is_one_lookup() {
 }
 
 #[tokio::test]
-async fn what_the_plan_removes_is_not_looked_at() {
+async fn lookup_of_an_object_that_the_plan_deletes_is_refused() {
     let story = Story::new();
     put(&story, "other", "found");
     let thing = |key: &str| format!("  - {{type: world_thing, name: t, config: {{key: {key}, val: old}}}}\n");
     let text = looking_at("{key: old}", &thing("old"));
     story.apply(&text).await;
-    // It is replaced by one of another name.
+    // The object is replaced under another name.
     insta::assert_snapshot!(story.errors(&looking_at("{key: old}", &thing("new"))).await, @"
-    stack.yaml:5:31: demo@test:data.world_thing.it looks at an object that this plan removes: demo@test:world_thing.t
-      hint: look at what is there once the plan is applied, or take the lookup away
+    stack.yaml:5:31: demo@test:data.world_thing.it looks up an object that this plan removes: demo@test:world_thing.t
+      hint: look up an object that exists after the apply, or remove the lookup
     ");
-    // It goes.
-    let told = story.errors(&looking_at("{key: old}", "")).await;
-    assert!(told.contains("looks at an object that this plan removes: demo@test:world_thing.t"), "{told}");
+    // The object is deleted.
+    let messages = story.errors(&looking_at("{key: old}", "")).await;
+    assert!(messages.contains("looks up an object that this plan removes: demo@test:world_thing.t"), "{messages}");
     assert!(story.log().iter().all(|call| call.starts_with("create")));
-    // Others may be looked at, and what stays or is made anew.
+    // Other objects may be looked up, and objects that stay or are recreated.
     for text in [
         looking_at("{key: other}", &thing("new")),
         looking_at("{key: old}", "forget: [world_thing.t]\n"),
@@ -393,7 +393,7 @@ async fn what_the_plan_removes_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_reads_it_is_told_at_its_place() {
+async fn lookup_of_its_own_reader_is_reported_with_its_place() {
     let story = Story::new();
     let thing = |rest: &str| {
         format!(
@@ -404,25 +404,25 @@ async fn a_lookup_of_what_reads_it_is_told_at_its_place() {
     let looked =
         |val: &str| thing("data:\n  - {type: world_thing, name: it, config: {key: user}}\n").replace("VAL", val);
     let own = looked("'${{ string(data.it.val) + \"x\" }}'");
-    // Before it is there, and after.
+    // Before the object exists, and after.
     let before = story.errors(&own).await;
     story.apply(&thing("").replace("VAL", "old")).await;
     assert_eq!(story.errors(&own).await, before);
     insta::assert_snapshot!(before, @"
-        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
-          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        stack.yaml:5:31: data.world_thing.it looks up world_thing.user, which depends on the result
+          hint: each apply would change the result: look up another object, or read the resource's own attribute where the value is needed
         ");
-    // Be it by another lookup and another resource.
+    // The same through another lookup and another resource.
     let far = own.replace("data.it.val", "data.far.val").replace(
         "resources:\n",
         "  - {type: world_thing, name: far, config: {key: '${{ resources.near.key }}'}}\nresources:\n  \
          - {type: world_thing, name: near, config: {key: near, val: '${{ data.it.val }}'}}\n",
     );
     insta::assert_snapshot!(story.errors(&far).await, @"
-        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
-          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        stack.yaml:5:31: data.world_thing.it looks up world_thing.user, which depends on the result
+          hint: each apply would change the result: look up another object, or read the resource's own attribute where the value is needed
         ");
-    // Who looks at it and is not read by it is no loop.
+    // A lookup of an object that does not read it is no cycle.
     story.apply(&looked("new")).await;
     story
         .apply(
@@ -433,10 +433,10 @@ async fn a_lookup_of_what_reads_it_is_told_at_its_place() {
 }
 
 #[tokio::test]
-async fn a_lookup_of_what_reads_another_one_comes_after_it() {
+async fn lookup_of_a_reader_of_another_lookup_is_read_after_it() {
     let story = Story::new();
     put(&story, "there", "found");
-    // Nothing but what the one is asked says that it comes after the other.
+    // Only the arguments of the lookups show that `a` depends on `b`.
     let text = |is_first: bool, val: &str| {
         let a = "  - {type: world_thing, name: a, config: {key: made}}\n";
         let b = "  - {type: world_thing, name: b, config: {key: there}}\n";
@@ -451,9 +451,9 @@ async fn a_lookup_of_what_reads_another_one_comes_after_it() {
         story.apply(&text(is_first, val)).await;
         assert_eq!(story.remote_value("user", "val"), format!("found{val}").into());
     }
-    // Two that look at what the other one is read for are a loop all the same.
+    // Two lookups of each other's readers are a cycle.
     for is_first in [true, false] {
         let told = story.errors(&text(is_first, "four").replace("key: there", "key: user")).await;
-        assert!(told.contains("which waits for what it finds"), "{told}");
+        assert!(told.contains("which depends on the result"), "{told}");
     }
 }

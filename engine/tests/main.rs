@@ -1,4 +1,4 @@
-//! The engine through its front doors: descriptors in, calls of a scriptable provider and rows of a store out.
+//! Tests of the engine through its public API: descriptors in; provider calls and store rows out.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,47 +11,47 @@
 mod support;
 
 mod access;
-mod access_outputs; // what is told of a component while only access changes
-mod adopt; // what is there already: taken over, or refused with the way to do it
-mod blocks; // what comes after all instances of a resource
+mod access_outputs; // outputs of a plan that changes only access
+mod adopt; // existing objects: adopted, or refused with a hint
+mod blocks; // dependencies on all instances of a resource
 mod blueprint_locals; // values that blueprints compute once
-mod by_hand; // rows that were changed by hand while a step on them was cut off
+mod by_hand; // rows changed by a user during an interrupted step
 mod checks; // conditions before and after a step, and of a stack
-mod clocks; // clocks that jump
-mod create_first; // replacements that make the new object first
-mod data; // what holds data, what is shared, what is retained
-mod deferral; // what cannot be planned yet is left for another apply
-mod doubt; // what is not known after a call, and who waits for it
-mod drift; // what differs from the state
-mod failure; // steps that fail, crash, are stopped
-mod hostile; // input that nobody would write
-mod imports; // objects that exist become resources, resources are forgotten
-mod inconsistent; // objects that read back otherwise than planned
-mod input; // descriptors with mistakes: what a person is told
-mod instances; // which configured instance of a provider a resource lives in
-mod journal_outages; // a store that fails for a while at every write, within one process
+mod clocks; // clock jumps
+mod create_first; // replacements that create first
+mod data; // resources with data, shared and retained resources
+mod deferral; // changes left for another apply
+mod doubt; // steps in doubt, and the changes that wait for them
+mod drift; // drift between state and objects
+mod failure; // steps that fail, crash or are stopped
+mod hostile; // hostile input
+mod imports; // imported and forgotten objects
+mod inconsistent; // objects that read back differently than planned
+mod input; // errors of descriptors with mistakes
+mod instances; // provider instances of resources
+mod journal_outages; // a store that fails for a while at every write
 mod journal_points; // a crash or a failure at every write and every call
-mod lifecycle; // what is ignored, what triggers a replacement
+mod lifecycle; // ignored changes and triggered replacements
 mod locals; // values computed from variables
-mod looking; // what other stacks of the same run make is looked up
-mod lookups; // what is looked up, now or while applying
-mod moves; // resources that have another address now
-mod names; // names that go from one resource to another
-mod names_rule; // rules of names, of this version and earlier ones
+mod looking; // lookups of objects of other stacks in the same run
+mod lookups; // lookups during planning and apply
+mod moves; // resources with a new address
+mod names; // names that pass from one resource to another
+mod names_rule; // naming rules of this version and earlier ones
 mod needed; // containers and owners of objects that stay
-mod order; // what is called, in which order, and what a second plan says
-mod others; // what stacks read of each other
+mod order; // order of calls, and second plans
+mod others; // outputs that stacks read from each other
 mod plan_files; // plan files: forged, changed, without a key
-mod properties; // random stacks among random trouble
+mod properties; // random stacks with random failures
 mod repetition; // a single resource becomes a `forEach`, and back
-mod request; // what is sent beside a descriptor, and what it says of siblings
-mod results; // what a call leaves on record that fails or does something else
-mod rollback; // back to what was recorded before
-mod sealed_places; // sealed values open at their own place only
-mod secrets; // what is sensitive from now on, or was until now
-mod shared; // what several stacks own
-mod slow; // providers that take their time before anything is called
-mod standing; // what objects of what is left may stand on is not removed before them
-mod targets; // plans of a part, objects that are made anew
-mod telling; // what is told of steps, in which order
-mod versions; // rows of other schema versions, and what providers say of plans
+mod request; // requests with a data product and its siblings
+mod results; // state after calls that fail or deviate from the plan
+mod rollback; // rollback to an earlier state
+mod sealed_places; // sealed values open only at their own place
+mod secrets; // values that become or stop being sensitive
+mod shared; // resources owned by several stacks
+mod slow; // providers that take time before the first call
+mod standing; // order of deletions around deferred and waiting objects
+mod targets; // targeted plans and requested replacements
+mod telling; // order of a step's events
+mod versions; // rows of other schema versions, and provider findings

@@ -1,4 +1,4 @@
-//! Resources that have another address now: nothing is called for that, and what depended on them follows.
+//! Resources with a new address: a move makes no call, and dependents follow it.
 
 use crate::support::Story;
 use crate::support::story::{keys, stack, summary};
@@ -26,7 +26,7 @@ const B: &str = "- {type: world_thing, name: b, config: {key: k, val: 1}}";
 const A_TO_B: &str = "{from: world_thing.a, to: world_thing.b}";
 
 #[tokio::test]
-async fn a_renamed_resource_moves_without_a_call() {
+async fn renamed_resource_moves_without_a_call() {
     let story = Story::new();
     story.apply(&stack(A)).await;
     story.log();
@@ -34,22 +34,22 @@ async fn a_renamed_resource_moves_without_a_call() {
     let plan = story.plan(&text).await;
     assert_eq!(summary(&plan), "> world_thing.b from world_thing.a\n");
     assert!(plan.has_changes());
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("  > world_thing.b   moved from world_thing.a\n"), "{told}");
-    assert!(told.contains("Plan: 0 to add, 0 to change, 0 to destroy.\n(1 moved)\n"), "{told}");
-    let told = json::plan(&plan, "digest");
-    let change = &told["resource_changes"][0];
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("  > world_thing.b   moved from world_thing.a\n"), "{output}");
+    assert!(output.contains("Plan: 0 to add, 0 to change, 0 to destroy.\n(1 moved)\n"), "{output}");
+    let output = json::plan(&plan, "digest");
+    let change = &output["resource_changes"][0];
     assert_eq!(change["previous_address"], "world_thing.a");
     assert_eq!(change["change"]["actions"], serde_json::json!(["no-op"]));
     story.apply(&text).await;
     assert_eq!(story.log(), [""; 0]);
     assert_eq!(story.rows().await, ["world_thing.b"]);
-    // What moved stays moved: the statement may stand for as long as somebody may need it.
+    // A move happens once: its statement may stay in the descriptor.
     assert_eq!(summary(&story.plan(&text).await), "");
 }
 
 #[tokio::test]
-async fn a_move_with_a_change_is_an_update_at_the_new_address() {
+async fn move_with_a_change_is_an_update_at_the_new_address() {
     let story = Story::new();
     story.apply(&stack(A)).await;
     story.log();
@@ -69,7 +69,7 @@ async fn a_move_with_a_change_is_an_update_at_the_new_address() {
 }
 
 #[tokio::test]
-async fn moves_are_followed_from_wherever_a_state_begins() {
+async fn chain_of_moves_starts_at_any_recorded_address() {
     let chain = "{from: world_thing.b, to: world_thing.c}, {from: world_thing.a, to: world_thing.b}";
     for first in [A, B] {
         let story = Story::new();
@@ -82,7 +82,7 @@ async fn moves_are_followed_from_wherever_a_state_begins() {
 }
 
 #[tokio::test]
-async fn a_taken_destination_is_a_warning_and_the_source_is_not_declared() {
+async fn occupied_destination_is_a_warning_and_source_is_undeclared() {
     let story = Story::new();
     story.apply(&stack(&format!("{A}\n- {{type: world_thing, name: b, config: {{key: other}}}}"))).await;
     let text = moved("- {type: world_thing, name: b, config: {key: other}}", A_TO_B);
@@ -93,12 +93,12 @@ async fn a_taken_destination_is_a_warning_and_the_source_is_not_declared() {
     assert_eq!(diagnostics[0].severity, terrace_engine::diagnostic::Severity::Warning);
     assert_eq!(
         diagnostics[0].message,
-        "world_thing.a cannot move to world_thing.b, which is recorded already: it counts as not declared"
+        "world_thing.a cannot move to world_thing.b, which has a row already: it counts as not declared"
     );
 }
 
 #[tokio::test]
-async fn all_instances_move_with_their_resource_and_what_came_after_all_of_them_follows() {
+async fn all_instances_move_with_their_resource_and_dependents_follow() {
     let story = Story::new();
     let of = |name: &str, moves: &str| {
         format!(
@@ -120,11 +120,11 @@ async fn all_instances_move_with_their_resource_and_what_came_after_all_of_them_
     assert_eq!(story.log(), [""; 0]);
     assert_eq!(dependencies(&story, "world_thing.user").await, ["world_thing.b[*]"]);
     story.destroy().await;
-    assert_eq!(story.log()[0], "delete user", "what was made last goes first");
+    assert_eq!(story.log()[0], "delete user", "dependents are deleted first");
 }
 
 #[tokio::test]
-async fn an_instance_becomes_a_resource_of_its_own_and_back() {
+async fn instance_becomes_a_single_resource_and_back() {
     let story = Story { parallelism: 1, ..Story::new() };
     let each = |keys: &str| {
         format!("- {{type: world_thing, name: a, forEach: [{keys}], config: {{key: '${{{{ each.key }}}}'}}}}\n")
@@ -154,7 +154,7 @@ fn components(first: &str, second: &str, moves: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_component_moves_as_a_whole_with_its_outputs() {
+async fn component_moves_as_a_whole_with_its_outputs() {
     let story = Story::new();
     story.apply(&components("old", "user", "")).await;
     story.log();
@@ -169,7 +169,7 @@ async fn a_component_moves_as_a_whole_with_its_outputs() {
 }
 
 #[tokio::test]
-async fn outputs_of_a_component_that_goes_go_also_where_one_of_its_resources_moved() {
+async fn outputs_of_a_removed_component_go_even_if_a_resource_moved() {
     let story = Story::new();
     let text = |moves: &str, rest: &str| {
         format!(
@@ -190,7 +190,7 @@ async fn outputs_of_a_component_that_goes_go_also_where_one_of_its_resources_mov
 }
 
 #[tokio::test]
-async fn a_resource_moves_from_component_to_component() {
+async fn resource_moves_from_component_to_component() {
     let story = Story::new();
     story.apply(&components("x", "y", "")).await;
     story.log();
@@ -208,7 +208,7 @@ async fn a_resource_moves_from_component_to_component() {
 }
 
 #[tokio::test]
-async fn a_move_that_leaves_what_is_planned_names_the_other_side() {
+async fn move_out_of_the_planned_components_names_the_other_one() {
     let story = Story::new();
     story.apply(&components("x", "y", "")).await;
     for (moves, chosen, other) in [
@@ -232,7 +232,7 @@ async fn a_move_that_leaves_what_is_planned_names_the_other_side() {
 }
 
 #[tokio::test]
-async fn a_plan_with_a_move_is_stale_when_either_side_changes() {
+async fn plan_with_a_move_is_stale_if_either_address_changes() {
     let story = Story::new();
     story.apply(&stack(A)).await;
     let text = moved(B, A_TO_B);
@@ -248,7 +248,7 @@ async fn a_plan_with_a_move_is_stale_when_either_side_changes() {
 }
 
 #[tokio::test]
-async fn what_moved_somewhere_that_is_not_declared_goes() {
+async fn resource_moved_to_an_undeclared_address_is_deleted() {
     let story = Story::new();
     story.apply(&stack(A)).await;
     story.log();
@@ -260,7 +260,7 @@ async fn what_moved_somewhere_that_is_not_declared_goes() {
 }
 
 #[tokio::test]
-async fn moves_that_cannot_be_are_told_with_their_places() {
+async fn invalid_moves_are_reported_with_their_places() {
     let story = Story::new();
     let text = moved(
         &format!("{A}\n- {{type: world_thing, name: e, forEach: [x], config: {{key: '${{{{ each.key }}}}'}}}}"),
@@ -269,10 +269,10 @@ async fn moves_that_cannot_be_are_told_with_their_places() {
     );
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:7:142: `world_thing.p` moves twice
-      hint: what had an address has one now: remove one of the two
-    stack.yaml:7:58: moves go round in a loop: world_thing.p → world_thing.q → world_thing.p
-      hint: remove the one that leads back
-    stack.yaml:7:16: `world_thing.a` moved to `world_thing.b` and is declared still
+      hint: an object can move to only one address: remove one of the two moves
+    stack.yaml:7:58: the moves form a circle: world_thing.p → world_thing.q → world_thing.p
+      hint: remove the move that leads back
+    stack.yaml:7:16: `world_thing.a` moved to `world_thing.b` and is still declared
       hint: remove the declaration, or this item of `moved`
     ");
     let text = moved(
@@ -280,7 +280,7 @@ async fn moves_that_cannot_be_are_told_with_their_places() {
         "{from: 'world_thing.e[\"x\"]', to: world_thing.f}",
     );
     insta::assert_snapshot!(story.errors(&text).await, @r#"
-    stack.yaml:6:16: `world_thing.e["x"]` moved to `world_thing.f` and is declared still
+    stack.yaml:6:16: `world_thing.e["x"]` moved to `world_thing.f` and is still declared
       hint: remove the instance, or this item of `moved`
     "#);
     let text = moved(
@@ -291,10 +291,10 @@ async fn moves_that_cannot_be_are_told_with_their_places() {
     insta::assert_snapshot!(story.errors(&text).await, @r#"
     stack.yaml:6:35: a `world_thing` cannot become a `world_data`
       hint: keep the type in the new address
-    stack.yaml:6:65: a component and a resource cannot take each other's place: `x/`, `world_thing.b`
+    stack.yaml:6:65: a component cannot become a resource, nor a resource a component: `x/`, `world_thing.b`
       hint: name two components (`a/` and `b/`) or two resources
     stack.yaml:6:88: `nothing` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
-      hint: write `type.name`, `type.name["key"]` for one instance, `component/` before it or for all of one
+      hint: write `type.name`, `type.name["key"]` for one instance, or `component/` for a whole component; put `component/` before a resource of a component
     stack.yaml:6:143: `world_thing.x` moves to itself
       hint: remove this item
     stack.yaml:6:160: an item of `moved` needs `to`
@@ -303,7 +303,7 @@ async fn moves_that_cannot_be_are_told_with_their_places() {
 }
 
 #[tokio::test]
-async fn an_instance_that_moves_and_is_single_now_moves_once() {
+async fn instance_that_moves_and_becomes_single_moves_once() {
     for ty in ["world_thing", "world_note"] {
         let story = Story::new();
         story.apply(&stack(&format!("- {{type: {ty}, name: a, forEach: [x], config: {{key: a}}}}"))).await;
@@ -321,30 +321,30 @@ async fn an_instance_that_moves_and_is_single_now_moves_once() {
 }
 
 #[tokio::test]
-async fn a_resource_that_is_renamed_without_moved_is_told_what_to_write() {
+async fn rename_without_moved_suggests_the_statement() {
     let story = Story::new();
     let text = |name: &str| stack(&format!("- {{type: world_thing, name: {name}, config: {{key: a, val: 1}}}}"));
     story.apply(&text("old")).await;
-    let told = story.errors(&text("new")).await;
-    insta::assert_snapshot!(told, @r#"
+    let messages = story.errors(&text("new")).await;
+    insta::assert_snapshot!(messages, @r#"
     stack.yaml:5:31: demo@test:world_thing.new names the object that is recorded as demo@test:world_thing.old: key "a"
-      hint: say that it is the same one: `moved: [{from: 'world_thing.old', to: 'world_thing.new'}]`
+      hint: declare the move: `moved: [{from: 'world_thing.old', to: 'world_thing.new'}]`
     "#);
     let each =
         |key: &str| stack(&format!("- {{type: world_thing, name: old, forEach: [{key}], config: {{key: e, val: 1}}}}"));
     story.apply(&each("one")).await;
     insta::assert_snapshot!(story.errors(&each("two")).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.old["two"] names the object that is recorded as demo@test:world_thing.old["one"]: key "e"
-      hint: say that it is the same one: `moved: [{from: 'world_thing.old["one"]', to: 'world_thing.old["two"]'}]`
+      hint: declare the move: `moved: [{from: 'world_thing.old["one"]', to: 'world_thing.old["two"]'}]`
     "#);
     story.log();
-    // What has another name is another one.
+    // A resource with another identity is a new one.
     story.apply(&text("new")).await;
     assert_eq!(story.log(), ["create a", "delete e"]);
 }
 
 #[tokio::test]
-async fn name_that_a_replacement_leaves_is_free_once_the_old_object_is_gone() {
+async fn name_freed_by_a_replacement_can_be_used_by_a_new_object() {
     let thing = |name: &str, key: &str, more: &str| {
         format!("- {{type: world_thing, name: {name}, {more} config: {{key: {key}, val: 1}}}}\n")
     };
@@ -354,7 +354,7 @@ async fn name_that_a_replacement_leaves_is_free_once_the_old_object_is_gone() {
     let adopted = thing("b", "old", "adopt: ifExists,") + &thing("z", "new", "");
     insta::assert_snapshot!(story.errors(&stack(&adopted)).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.z: key "old"
-      hint: where each goes on with the object that it names, move the records first: `terrace state mv demo@test:world_thing.z world_thing.b`
+      hint: if each resource is to keep the object that it names, move the rows first: `terrace state mv demo@test:world_thing.z world_thing.b`
     "#);
     // A new object waits for the removal, with a reference or without.
     let made = thing("b", "old", "") + &thing("z", "new", "");

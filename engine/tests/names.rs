@@ -1,4 +1,4 @@
-//! Names that go from one resource to another: an index that shifts, two resources that swap.
+//! Names that pass from one resource to another: a shifted index, two resources that swap.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -25,7 +25,7 @@ fn pair(ty: &str, a: &str, b: &str) -> String {
     ))
 }
 
-/// Moves a record, as `terrace state mv` does.
+/// Moves a row, as `terrace state mv` does.
 async fn move_record(story: &Story, from: &str, to: &str) {
     let (stack, from) = from.split_once(':').unwrap();
     let stack = StackId::new(stack.split_once('@').unwrap().0, "test");
@@ -41,7 +41,7 @@ async fn move_record(story: &Story, from: &str, to: &str) {
     story.store.commit(&[], writes.chain([end]).collect()).await.unwrap();
 }
 
-/// Follows the hints of all errors to the letter; false without errors.
+/// Follows the hints of all errors literally; false without errors.
 async fn follow_hints(story: &Story, text: &str) -> bool {
     let (_, diagnostics, _) = story.try_plan(text).await;
     let hints: Vec<String> =
@@ -62,7 +62,7 @@ fn remaining(story: &Story) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn first_of_a_list_is_removed_and_the_rest_shifts() {
+async fn removal_of_a_first_list_item_shifts_the_rest() {
     let story = Story::new();
     story.apply(&numbered("world_thing", &["a", "b", "c"])).await;
     story.log();
@@ -90,16 +90,16 @@ async fn two_resources_swap_their_objects() {
 }
 
 #[tokio::test]
-async fn records_of_data_are_moved_to_where_their_objects_are_named() {
+async fn rows_of_data_are_moved_to_the_resources_that_name_them() {
     let story = Story::new();
     story.apply(&numbered("world_data", &["a", "b", "c"])).await;
     story.log();
     let text = numbered("world_data", &["b", "c"]);
     insta::assert_snapshot!(story.errors(&text).await, @r#"
     stack.yaml:5:30: demo@test:world_data.f[0] names the object that is recorded as demo@test:world_data.f[1]: key "b"
-      hint: where each goes on with the object that it names, move the records first: `terrace state mv 'demo@test:world_data.f[0]' 'world_data.f["aside1"]'`, then `terrace state mv 'demo@test:world_data.f[1]' 'world_data.f[0]'`, then `terrace state mv 'demo@test:world_data.f[2]' 'world_data.f[1]'`
+      hint: if each resource is to keep the object that it names, move the rows first: `terrace state mv 'demo@test:world_data.f[0]' 'world_data.f["aside1"]'`, then `terrace state mv 'demo@test:world_data.f[1]' 'world_data.f[0]'`, then `terrace state mv 'demo@test:world_data.f[2]' 'world_data.f[1]'`
     stack.yaml:5:30: demo@test:world_data.f[1] names the object that is recorded as demo@test:world_data.f[2]: key "c"
-      hint: move the records as the error about world_data.f[0] says
+      hint: move the rows with the commands in the error about world_data.f[0]
     "#);
     assert!(follow_hints(&story, &text).await);
     assert_eq!(summary(&story.plan(&text).await), "o world_data.f[\"aside1\"] (its key is not in forEach any more)\n");
@@ -113,9 +113,9 @@ async fn records_of_data_are_moved_to_where_their_objects_are_named() {
     let text = pair("world_data", "y", "x");
     insta::assert_snapshot!(story.errors(&text).await, @r#"
     stack.yaml:5:30: demo@test:world_data.a names the object that is recorded as demo@test:world_data.b: key "y"
-      hint: where each goes on with the object that it names, move the records first: `terrace state mv demo@test:world_data.a world_data.a_aside1`, then `terrace state mv demo@test:world_data.b world_data.a`, then `terrace state mv demo@test:world_data.a_aside1 world_data.b`
+      hint: if each resource is to keep the object that it names, move the rows first: `terrace state mv demo@test:world_data.a world_data.a_aside1`, then `terrace state mv demo@test:world_data.b world_data.a`, then `terrace state mv demo@test:world_data.a_aside1 world_data.b`
     stack.yaml:6:30: demo@test:world_data.b names the object that is recorded as demo@test:world_data.a: key "x"
-      hint: move the records as the error about world_data.a says
+      hint: move the rows with the commands in the error about world_data.a
     "#);
     assert!(follow_hints(&story, &text).await);
     story.apply(&text).await;
@@ -130,8 +130,8 @@ async fn target_is_refused_if_a_resource_outside_of_it_has_the_name() {
     story.log();
     story.options.targets = vec![(None, "world_thing.f[0]".parse().unwrap())];
     insta::assert_snapshot!(story.errors(&numbered("world_thing", &["b", "c"])).await, @"
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     stack.yaml:5:31: demo@test:world_thing.f[0] names the object that is recorded as demo@test:world_thing.f[1]
       hint: plan world_thing.f[1] too: without `--target`, `--exclude` and `-c` both are planned
     ");
@@ -150,7 +150,7 @@ async fn replacement_is_refused_if_another_stack_or_retained_data_has_the_name()
     stack.yaml:5:31: demo@test:world_thing.a names the object that is recorded as other@test:world_thing.a
       hint: give world_thing.a another name: that object stays
     ");
-    // Data that stayed keeps its name, too.
+    // Retained data keeps its name, too.
     story.options.allow_data_loss = terrace_engine::plan::compute::Consent::All;
     story.apply(&pair("world_data", "p", "q").replace("name: demo}", "name: data}")).await;
     let one = |key: &str| stack(&format!("- {{type: world_data, name: b, config: {{key: {key}}}}}"));
@@ -185,9 +185,9 @@ proptest! {
         });
     }
 
-    /// The hints for a list of objects with data lead to a plan, and every object is kept.
+    /// The hints for a list of objects with data lead to a plan, and every object stays.
     #[test]
-    fn hints_about_lists_of_data_lead_out_and_lose_no_object(before in some_names(), after in some_names()) {
+    fn hints_about_lists_of_data_lead_to_a_plan_and_lose_no_object(before in some_names(), after in some_names()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let story = Story::new();
@@ -216,14 +216,14 @@ async fn objects_that_swap_names_by_renames_are_refused() {
     story.log();
     insta::assert_snapshot!(story.errors(&named(&[("a", "b"), ("b", "a"), ("c", "c"), ("d", "d")])).await, @"
     stack.yaml:5:31: demo@test:world_named.a and demo@test:world_named.b cannot take each other's names: each new name is still in use when it is taken
-      hint: give world_named.a an unused name and apply; then give it the name that it shall have, and apply again
+      hint: give world_named.a an unused name and apply; then give it its final name, and apply again
     ");
     let ring = named(&[("a", "b"), ("b", "c"), ("c", "a"), ("d", "d")]);
     assert_eq!(story.errors(&ring).await.matches("cannot take").count(), 1);
     // A chain with a free end is applied from that end.
     story.apply(&named(&[("a", "b"), ("b", "c"), ("c", "e"), ("d", "d")])).await;
     assert_eq!(story.log(), ["update c", "update b", "update a"]);
-    // As the hint of the swap says.
+    // The hint of the swap works.
     for keys in [[("a", "x"), ("b", "c")], [("a", "x"), ("b", "b")], [("a", "c"), ("b", "b")]] {
         story.apply(&named(&[keys[0], keys[1], ("c", "e"), ("d", "d")])).await;
     }
@@ -236,8 +236,8 @@ async fn rename_to_the_name_of_a_recorded_object_is_refused_under_target() {
     story.apply(&named(&[("a", "a"), ("b", "b")])).await;
     story.options.targets = vec![(None, "world_named.a".parse().unwrap())];
     insta::assert_snapshot!(story.errors(&named(&[("a", "b"), ("b", "c")])).await, @"
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     stack.yaml:5:31: demo@test:world_named.a names the object that is recorded as demo@test:world_named.b
       hint: plan world_named.b too: without `--target`, `--exclude` and `-c` both are planned
     ");

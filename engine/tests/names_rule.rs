@@ -1,4 +1,4 @@
-//! Rules of names: a state keeps the names that an earlier version gave, and takes no names of another stack.
+//! Naming rules: a state keeps names from an earlier version, and takes no names of another stack.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -10,7 +10,7 @@ use terrace_engine::descriptor::transitions::Identified;
 use terrace_engine::naming::NamesRule;
 use terrace_engine::store::Selection;
 
-/// A blueprint whose one object is called by these expressions.
+/// A blueprint with one object, named by these expressions.
 macro_rules! blueprint {
     ($resource:literal) => {
         concat!(
@@ -30,7 +30,7 @@ fn product(id: &str, component: &str, specific: &str) -> String {
     )
 }
 
-/// Applies the descriptor as an earlier version did, and goes on as this one.
+/// Applies the descriptor as an earlier version did; later plans follow the current rule.
 async fn applied_before(mut story: Story, text: &str) -> Story {
     story.names = NamesRule::Ascii;
     story.apply(text).await;
@@ -45,7 +45,7 @@ async fn check_unchanged(story: &Story, text: &str) {
 }
 
 #[tokio::test]
-async fn plain_stack_keeps_names_that_it_made_of_a_variable() {
+async fn plain_stack_keeps_names_made_from_a_variable() {
     let text = stack("- {type: world_thing, name: a, config: {key: '${{ normalize(vars.team) }}'}}");
     let text = format!("{text}variables: {{team: null}}\n");
     let variables = [("team".to_owned(), Given::text("Qualità", "a test"))];
@@ -53,14 +53,14 @@ async fn plain_stack_keeps_names_that_it_made_of_a_variable() {
     let story = applied_before(story, &text).await;
     assert!(story.remote().objects.contains_key("qualit"));
     check_unchanged(&story, &text).await;
-    // A component that comes later follows the rule of its stack.
+    // A new component follows the rule of its stack.
     let more = "components: {c: {resources: [{type: world_thing, name: b, config: {key: '${{ normalize(vars.team) + \"x\" }}'}}]}}\n";
     story.apply(&(text + more)).await;
     assert!(story.remote().objects.contains_key("qualitx"), "{:?}", story.remote().objects);
 }
 
 #[tokio::test]
-async fn new_stack_keeps_its_rule_though_its_text_is_in_ascii() {
+async fn new_stack_keeps_its_rule_with_a_text_in_ascii() {
     let text = stack("- {type: world_thing, name: a, config: {key: '${{ normalize(vars.team) }}'}}");
     let text = format!("{text}variables: {{team: null}}\n");
     let variables = [("team".to_owned(), Given::text("Qualità", "a test"))];
@@ -70,7 +70,7 @@ async fn new_stack_keeps_its_rule_though_its_text_is_in_ascii() {
 }
 
 #[tokio::test]
-async fn product_in_ascii_keeps_names_that_it_made_of_settings() {
+async fn product_in_ascii_keeps_names_made_from_settings() {
     let settings = [("company".to_owned(), terrace_provider::Value::from("Società"))];
     let blueprints = vec![blueprint!("config: {key: '${{ normalize(settings.company) }}'}")];
     let story =
@@ -81,7 +81,7 @@ async fn product_in_ascii_keeps_names_that_it_made_of_settings() {
 }
 
 #[tokio::test]
-async fn product_keeps_names_that_it_made_of_keys_of_a_map() {
+async fn product_keeps_names_made_from_map_keys() {
     let blueprints =
         vec![blueprint!("forEach: '${{ component.specific.teams }}', config: {key: '${{ normalize(each.key) }}'}")];
     let text = product("id: urn:dmb:dp:d:p:0\n", "p:0:c", "{teams: {qualità: x}}").replace("Qualità", "d");
@@ -89,7 +89,7 @@ async fn product_keeps_names_that_it_made_of_keys_of_a_map() {
     check_unchanged(&story, &text).await;
 }
 
-/// Applies a product as an earlier version did, whose component had another key in ASCII.
+/// Applies a product as an earlier version did, with another component key in ASCII.
 async fn with_former_component(text: &str, former: &str) -> Story {
     let story =
         Story { blueprints: vec![blueprint!("config: {key: '${{ normalize(component.key) }}'}")], ..Story::new() };
@@ -117,7 +117,7 @@ async fn product_without_id_keeps_its_stack() {
     check_unchanged(&story, &text).await;
 }
 
-/// A folder of pipelines, each an object that names its folder in `val`.
+/// A folder of pipelines: objects that hold the folder's name in `val`.
 fn folder(stack: &str, pipelines: &[&str]) -> String {
     let mut text = format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {stack}}}\ncomponents:\n");
     for name in pipelines {
@@ -128,7 +128,7 @@ fn folder(stack: &str, pipelines: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn folder_of_pipelines_takes_its_former_name_from_its_own_pipelines_alone() {
+async fn folder_takes_its_former_name_only_from_its_own_pipelines() {
     let former = |folder: &str| FormerNames {
         stack: "former".into(),
         folder: Some(("val", folder.into())),
@@ -150,7 +150,7 @@ async fn folder_of_pipelines_takes_its_former_name_from_its_own_pipelines_alone(
     }
 }
 
-/// What earlier versions called the pipelines A and B: `b` and, as that was taken, `bx`.
+/// Names in earlier versions of pipelines A and B: `b`, and `bx` since `b` was taken.
 const BEFORE: [(&str, &str); 2] = [("b", "A"), ("bx", "B")];
 const NOW: [(&str, &str); 2] = [("bc", "A"), ("b", "B")];
 
@@ -198,17 +198,20 @@ async fn pipeline_moves_to_a_key_that_another_pipeline_leaves() {
 }
 
 #[tokio::test]
-async fn pipelines_stay_if_one_of_them_finds_its_key_taken() {
+async fn pipelines_stay_if_a_key_is_taken() {
     let mut story = Story::new();
     story.apply(&pipelines(&[BEFORE[0], BEFORE[1], ("bc", "C")])).await;
     story.identified = known(&NOW);
     let errors = story.errors(&pipelines(&NOW)).await;
-    assert!(errors.contains("b/world_thing.p belongs to `bc`, and bc/world_thing.p is recorded already"), "{errors}");
-    assert!(errors.contains("`terrace state rm demo@test:b/world_thing.p` drops the row"), "{errors}");
+    assert!(errors.contains("b/world_thing.p belongs to `bc`, and bc/world_thing.p has a row already"), "{errors}");
+    assert!(
+        errors.contains("`terrace state rm demo@test:b/world_thing.p` forgets the row and keeps its object"),
+        "{errors}"
+    );
 }
 
 #[tokio::test]
-async fn value_that_waits_for_apply_is_named_by_the_rule_of_its_stack() {
+async fn unknown_value_is_named_by_the_rule_of_its_stack() {
     let of = |more: &str| {
         stack(&format!(
             "- {{type: world_thing, name: a, config: {{key: a{more}, val: è}}}}
@@ -234,7 +237,7 @@ async fn shared_rows(story: &Story) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn new_product_shares_the_object_that_an_earlier_version_made_of_its_domain() {
+async fn new_product_shares_the_domain_object_of_an_earlier_version() {
     let one = product("id: urn:dmb:dp:d:one:0\n", "one:0:c", "{}");
     let two = product("id: urn:dmb:dp:d:two:0\n", "two:0:c", "{}");
     let three = two.replace("Qualità", "Città").replace("two", "three");
@@ -242,11 +245,11 @@ async fn new_product_shares_the_object_that_an_earlier_version_made_of_its_domai
     story.apply(&two).await;
     assert_eq!(shared_rows(&story).await, ["shared/world_thing[\"qualit\"]"]);
     story.apply(&one).await;
-    // A domain that nobody shares yet has a name by the present rule.
+    // A domain without a shared object gets a name by the current rule.
     story.apply(&three).await;
     let rows = shared_rows(&story).await;
     assert!(rows.iter().any(|row| row.contains("citta_")), "{rows:?}");
-    // The first product may go.
+    // The first product may be destroyed.
     story
         .apply(
             &product("id: urn:dmb:dp:d:one:0\n", "one:0:c", "{}")

@@ -17,9 +17,9 @@ async fn box_is_retained_if_it_holds_a_retained_item() {
     let report = story.apply_plan(&plan).await.unwrap();
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(story.rows().await, ["world_box.b (Retained)", "world_item.i (Retained)"]);
-    assert!(!story.plan_destroy().await.has_changes(), "there is nothing left to do");
+    assert!(!story.plan_destroy().await.has_changes(), "a second destroy has no changes");
     assert_eq!(story.log(), [""; 0]);
-    // It is taken up again, and goes with the data.
+    // The next apply restores the box; both go when data is removed.
     story.apply(&text).await;
     assert_eq!(story.rows().await, ["world_box.b", "world_item.i"]);
     story.destroy().await;
@@ -30,7 +30,7 @@ async fn box_is_retained_if_it_holds_a_retained_item() {
 }
 
 #[tokio::test]
-async fn box_is_retained_if_both_are_taken_out_of_the_file() {
+async fn box_is_retained_if_both_are_undeclared() {
     let story = Story::new();
     let other = "- {type: world_thing, name: t, config: {key: t}}\n";
     story.apply(&stack(&format!("{BOX}{ITEM}{other}"))).await;
@@ -81,7 +81,7 @@ async fn boxes_and_owners_around_a_retained_item_stay() {
     assert!(!story.plan_destroy().await.has_changes());
 }
 
-/// A box in one component, an item in another, without a reference between them.
+/// A box in one component and an item in another, without a reference between them.
 fn components(with: &[&str]) -> String {
     let of = |name: &&str| match *name {
         "boxes" => "  boxes: {resources: [{type: world_box, name: b, config: {key: b}}]}\n",
@@ -95,7 +95,7 @@ fn components(with: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn box_is_retained_if_its_item_was_retained_by_an_earlier_plan_or_another_stack() {
+async fn box_is_retained_for_an_item_retained_by_another_plan_or_stack() {
     let mut story = Story::new();
     story.apply(&components(&["boxes", "items", "else"])).await;
     story.options.components = keys(&["items"]);
@@ -121,7 +121,7 @@ async fn box_is_retained_if_its_item_was_retained_by_an_earlier_plan_or_another_
 }
 
 #[tokio::test]
-async fn shared_box_is_retained_and_keeps_its_last_owner_if_it_holds_a_retained_item() {
+async fn shared_box_with_a_retained_item_keeps_its_last_owner() {
     let mut story = Story::new();
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  a:\n    resources:\n      \
                 - {type: world_box, name: b, shared: b, lifecycle: {onLastRelease: delete}, config: {key: b}}\n      \
@@ -139,7 +139,7 @@ async fn shared_box_is_retained_and_keeps_its_last_owner_if_it_holds_a_retained_
 }
 
 #[tokio::test]
-async fn owner_is_not_removed_if_what_belongs_to_it_stays() {
+async fn owner_is_not_removed_while_an_object_belongs_to_it() {
     let story = Story::new();
     let owner = "- {type: world_thing, name: o, config: {key: o}}\n";
     let of = |owner: &str| format!("- {{type: world_box, name: b, config: {{key: b{owner}}}}}\n");
@@ -147,7 +147,7 @@ async fn owner_is_not_removed_if_what_belongs_to_it_stays() {
     story.log();
     insta::assert_snapshot!(story.errors(&stack(&of(""))).await, @"
     stack.yaml:5:29: demo@test:world_thing.o would be deleted, and demo@test:world_box.b needs it
-      hint: keep world_thing.o, or have world_box.b name another in its place: the system keeps an attribute that is left out
+      hint: keep world_thing.o, or let world_box.b name another object: the system keeps an omitted attribute
     ");
     assert!(story.errors(&stack(&of(", owner: o"))).await.contains("world_thing.o would be deleted"));
     let other =
@@ -163,7 +163,7 @@ async fn box_is_not_replaced_if_it_holds_a_retained_item() {
     let renamed = stack(&BOX.replace("key: b", "key: c"));
     story.apply(&text).await;
     story.log();
-    // The item is retained by the same plan, then by an earlier plan.
+    // The same plan retains the item, then an earlier plan.
     insta::assert_snapshot!(story.errors(&renamed).await, @"
     stack.yaml:5:29: demo@test:world_box.b would be replaced, and demo@test:world_item.i, whose data is retained, needs it
       hint: keep world_box.b as it is, or declare demo@test:world_item.i again, or remove its data first with `--remove-data`
@@ -174,7 +174,7 @@ async fn box_is_not_replaced_if_it_holds_a_retained_item() {
     stack.yaml:5:29: demo@test:world_box.b would be replaced, and demo@test:world_item.i, whose data is retained, needs it
       hint: keep world_box.b as it is, or declare demo@test:world_item.i again, or remove its data first with `--remove-data`
     ");
-    // A box that keeps its name is deleted in between, too.
+    // A box that keeps its name is also deleted before it is recreated.
     let taint = stack(&format!("{BOX}- {{type: world_box, name: outer, config: {{key: outer}}}}\n"));
     story.apply(&taint).await;
     let moved = taint.replace("config: {key: b}", "config: {key: b, box: outer}");

@@ -1,4 +1,4 @@
-//! What is called, in which order, and what a second plan says.
+//! Order of calls, and second plans.
 
 use crate::support::Story;
 use crate::support::story::{keys, stack, summary};
@@ -14,7 +14,7 @@ fn pair(val: &str, key: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_fresh_stack_is_created_in_order_and_values_flow() {
+async fn new_stack_is_created_in_order_with_values_of_dependencies() {
     let story = Story::new();
     story.apply(&pair("1", "a")).await;
     assert_eq!(story.log(), ["create a", "create b"]);
@@ -23,7 +23,7 @@ async fn a_fresh_stack_is_created_in_order_and_values_flow() {
 }
 
 #[tokio::test]
-async fn an_update_in_place_touches_only_what_changed() {
+async fn update_in_place_changes_only_its_resource() {
     let story = Story::new();
     story.apply(&pair("1", "a")).await;
     story.log();
@@ -34,7 +34,7 @@ async fn an_update_in_place_touches_only_what_changed() {
 }
 
 #[tokio::test]
-async fn a_replacement_deletes_first_and_its_user_is_updated_after() {
+async fn replacement_deletes_first_and_its_consumer_is_updated_after() {
     let story = Story::new();
     story.apply(&pair("1", "a")).await;
     story.log();
@@ -45,7 +45,7 @@ async fn a_replacement_deletes_first_and_its_user_is_updated_after() {
 }
 
 #[tokio::test]
-async fn a_replacement_cascades_when_the_user_has_to_be_replaced_too() {
+async fn replacement_replaces_its_consumer_if_required() {
     let story = Story::new();
     let text = |key: &str| {
         stack(&format!(
@@ -60,7 +60,7 @@ async fn a_replacement_cascades_when_the_user_has_to_be_replaced_too() {
 }
 
 #[tokio::test]
-async fn what_is_not_declared_any_more_goes_in_reverse() {
+async fn undeclared_resources_are_deleted_in_reverse_order() {
     let story = Story::new();
     story.apply(&pair("1", "a")).await;
     story.log();
@@ -70,7 +70,7 @@ async fn what_is_not_declared_any_more_goes_in_reverse() {
 }
 
 #[tokio::test]
-async fn a_user_that_lets_go_is_updated_before_what_it_used_is_deleted() {
+async fn consumer_is_updated_before_its_old_dependency_is_deleted() {
     let story = Story::new();
     story.apply(&pair("1", "a")).await;
     story.log();
@@ -79,7 +79,7 @@ async fn a_user_that_lets_go_is_updated_before_what_it_used_is_deleted() {
 }
 
 #[tokio::test]
-async fn order_alone_makes_no_change() {
+async fn dependency_alone_makes_no_change() {
     let story = Story::new();
     let text = |val: &str| {
         stack(&format!(
@@ -146,9 +146,9 @@ const BY_URN: &str = "dataProduct:
 ";
 
 #[tokio::test]
-async fn an_output_is_read_by_urn_while_applying_as_it_is_while_planning() {
+async fn output_is_read_by_urn_during_planning_and_apply() {
     let mut story = Story { blueprints: vec![AREA, PORT], ..Story::new() };
-    // What the area is called is known only once it is there.
+    // The id of the area is known only after apply.
     let report = story.apply(BY_URN).await;
     let area = story.remote_value("area", "id");
     assert_eq!(
@@ -156,7 +156,7 @@ async fn an_output_is_read_by_urn_while_applying_as_it_is_while_planning() {
         (area.clone(), area.clone())
     );
     assert!(report.outputs.values().any(|outputs| outputs.get("area") == Some(&area)), "{:?}", report.outputs);
-    // It is recorded, and the port alone is made anew.
+    // The output is recorded, and only the port is recreated.
     story.remote().objects.remove("by_urn");
     story.options.components = keys(&["port"]);
     story.apply(BY_URN).await;
@@ -164,7 +164,7 @@ async fn an_output_is_read_by_urn_while_applying_as_it_is_while_planning() {
 }
 
 #[tokio::test]
-async fn a_component_begins_when_those_it_depends_on_are_done_and_ends_before_them() {
+async fn component_starts_after_its_dependencies_and_is_deleted_first() {
     let story = Story::new();
     let report = story.apply(COMPONENTS).await;
     let log = story.log();
@@ -180,7 +180,7 @@ async fn a_component_begins_when_those_it_depends_on_are_done_and_ends_before_th
 }
 
 #[tokio::test]
-async fn a_component_planned_alone_reads_the_recorded_outputs_of_others() {
+async fn component_planned_alone_reads_recorded_outputs() {
     let mut story = Story::new();
     story.apply(COMPONENTS).await;
     story.remote().objects.get_mut("y1").unwrap().insert("val".to_owned(), "drifted".into());
@@ -193,7 +193,7 @@ async fn a_component_planned_alone_reads_the_recorded_outputs_of_others() {
 }
 
 #[tokio::test]
-async fn a_diamond_is_destroyed_from_its_tip() {
+async fn diamond_is_destroyed_from_its_tip() {
     let story = Story::new();
     story
         .apply(&stack(
@@ -213,7 +213,7 @@ async fn a_diamond_is_destroyed_from_its_tip() {
 }
 
 #[tokio::test]
-async fn instances_come_and_go_by_key() {
+async fn instances_are_created_and_deleted_by_key() {
     let story = Story::new();
     let text = |keys: &str| {
         stack(&format!(
@@ -237,7 +237,7 @@ async fn instances_come_and_go_by_key() {
 }
 
 #[tokio::test]
-async fn when_is_false_is_as_if_it_were_not_there() {
+async fn resource_with_false_condition_is_absent() {
     let story = Story::new();
     let text =
         |when: &str| stack(&format!("- {{type: world_thing, name: a, when: '${{{{ {when} }}}}', config: {{key: a}}}}"));
@@ -263,7 +263,7 @@ async fn unknown_values_propagate_and_known_parts_stay_known() {
 }
 
 #[tokio::test]
-async fn never_more_calls_at_once_than_allowed() {
+async fn calls_never_exceed_the_parallelism() {
     let mut story = Story::new();
     story.parallelism = 3;
     story
@@ -275,7 +275,7 @@ async fn never_more_calls_at_once_than_allowed() {
 }
 
 #[tokio::test]
-async fn what_changed_remotely_is_mended_and_what_is_gone_is_made_again() {
+async fn drift_is_corrected_and_missing_objects_are_recreated() {
     let story = Story::new();
     story.apply(&pair("1", "a")).await;
     story.remote().objects.get_mut("a").unwrap().insert("val".to_owned(), 9_i64.into());
@@ -290,7 +290,7 @@ async fn what_changed_remotely_is_mended_and_what_is_gone_is_made_again() {
 }
 
 #[tokio::test]
-async fn two_plans_of_the_same_input_are_the_same_but_for_id_and_time() {
+async fn two_plans_of_the_same_input_have_the_same_digest() {
     let story = Story::new();
     let text = pair("1", "a");
     let (one, two) = (story.plan(&text).await, story.plan(&text).await);
@@ -302,7 +302,7 @@ async fn two_plans_of_the_same_input_are_the_same_but_for_id_and_time() {
 }
 
 #[tokio::test]
-async fn what_used_a_replaced_object_goes_before_it_whatever_else_depends_on_its_component() {
+async fn old_dependent_is_deleted_before_its_replaced_dependency() {
     let story = Story::new();
     let text = |swap: &str, gone: &str, used: &str| {
         format!(
@@ -321,7 +321,7 @@ async fn what_used_a_replaced_object_goes_before_it_whatever_else_depends_on_its
 }
 
 #[tokio::test]
-async fn what_lives_in_state_only_is_replaced_without_a_call() {
+async fn state_only_resource_is_replaced_without_a_call() {
     let story = Story::new();
     let text = |key: &str| stack(&format!("- {{type: world_note, name: a, config: {{key: {key}}}}}"));
     story.apply(&text("one")).await;
@@ -331,7 +331,7 @@ async fn what_lives_in_state_only_is_replaced_without_a_call() {
 }
 
 #[tokio::test]
-async fn a_dependency_that_turns_around_leaves_no_loop_on_record() {
+async fn reversed_dependency_leaves_no_cycle_in_state() {
     let story = Story::new();
     let text = |a: &str, b: &str| {
         stack(&format!(
@@ -347,23 +347,23 @@ async fn a_dependency_that_turns_around_leaves_no_loop_on_record() {
 }
 
 #[tokio::test]
-async fn protection_is_recorded_when_nothing_else_changes_and_lifted_the_same_way() {
+async fn protection_is_recorded_and_lifted_without_another_change() {
     let story = Story::new();
     let text = |lifecycle: &str| {
         stack(&format!("- {{type: world_thing, name: a, lifecycle: {{{lifecycle}}}, config: {{key: a}}}}"))
     };
     story.apply(&text("")).await;
     story.apply(&text("preventDestroy: true")).await;
-    let none = stack("").replace("resources:", "resources: []");
-    let told = story.errors(&none).await;
-    assert!(told.contains("world_thing.a is protected and would be deleted"), "{told}");
+    let empty = stack("").replace("resources:", "resources: []");
+    let messages = story.errors(&empty).await;
+    assert!(messages.contains("world_thing.a is protected and would be deleted"), "{messages}");
     story.apply(&text("")).await;
-    story.apply(&none).await;
+    story.apply(&empty).await;
     assert!(story.rows().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_stacks_own_resources_come_after_the_components_whose_outputs_they_read() {
+async fn own_resources_of_a_stack_follow_the_components_they_read() {
     let story = Story::new();
     let text = "
 apiVersion: terrace.dev/v1
@@ -385,7 +385,7 @@ components:
 }
 
 #[tokio::test]
-async fn a_component_that_is_planned_alone_creates_first_what_it_needs_of_its_own() {
+async fn component_planned_alone_creates_first_only_its_own_resources() {
     let mut story = Story::new();
     let text = |key: &str| {
         format!(
@@ -402,11 +402,11 @@ async fn a_component_that_is_planned_alone_creates_first_what_it_needs_of_its_ow
     let plan = story.plan(&text("two")).await;
     assert_eq!(summary(&plan), "+/- y/world_thing.a (must be replaced)\n");
     story.apply_plan(&plan).await.unwrap();
-    assert_eq!(story.log(), ["create a-two", "delete a-one"], "what is not planned is not replaced");
+    assert_eq!(story.log(), ["create a-two", "delete a-one"], "only planned resources are replaced");
 }
 
 #[tokio::test]
-async fn what_was_left_over_with_an_older_object_does_not_hold_back_the_one_in_its_place() {
+async fn leftovers_of_an_older_object_do_not_block_its_successor() {
     let story = Story::new();
     let text = |resources: &str| {
         format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nresources:\n{resources}")
@@ -417,7 +417,7 @@ async fn what_was_left_over_with_an_older_object_does_not_hold_back_the_one_in_i
          - {type: world_thing, name: between, config: {key: between-1, val: '${{ resources.base.id }}'}}\n",
     );
     story.apply(&before).await;
-    // The new base comes first and is not as planned: what used the old one is left over beside what takes its place.
+    // The new base is created first and deviates from the plan, so consumers of the old base are left over.
     let now = text(
         "  - {type: world_thing, name: base, config: {key: base-0, val: 1}}\n  \
          - {type: world_thing, name: user, lifecycle: {createBeforeDestroy: true}, config: {key: user-0, val: '${{ resources.made.id }}'}}\n  \
@@ -430,7 +430,8 @@ async fn what_was_left_over_with_an_older_object_does_not_hold_back_the_one_in_i
     story.apply(&now).await;
 }
 
-/// What is recorded goes round: an instance that should have gone came before what comes after all of its block by now.
+/// A state with a dependency cycle: an instance whose deletion failed precedes a resource that now depends on all
+/// instances.
 async fn going_round() -> (Story, Uuid, String) {
     let story = Story::new();
     story
@@ -450,7 +451,7 @@ async fn going_round() -> (Story, Uuid, String) {
 }
 
 #[tokio::test]
-async fn what_goes_round_in_what_is_recorded_is_recorded_as_it_is_found() {
+async fn dependency_cycle_in_state_can_be_refreshed() {
     let (mut story, _, now) = going_round().await;
     story.remote().objects.get_mut("y").unwrap().insert("val".to_owned(), "drifted".into());
     story.options.refresh_only = true;
@@ -461,7 +462,7 @@ async fn what_goes_round_in_what_is_recorded_is_recorded_as_it_is_found() {
 }
 
 #[tokio::test]
-async fn what_went_round_when_it_was_recorded_is_made_again_by_a_rollback() {
+async fn rollback_to_a_state_with_a_dependency_cycle_recreates_it() {
     let (story, operation, now) = going_round().await;
     story.apply(&now.replace("{key: a}", "{key: a, val: 2}")).await;
     story.log();
@@ -474,7 +475,7 @@ async fn what_went_round_when_it_was_recorded_is_made_again_by_a_rollback() {
 }
 
 #[tokio::test]
-async fn a_dependency_that_is_all_that_changed_is_work_until_it_is_recorded() {
+async fn changed_dependency_alone_is_work_until_it_is_recorded() {
     let text = |after: &str| {
         stack(&format!(
             "- {{type: world_thing, name: a, config: {{key: a}}}}\n\

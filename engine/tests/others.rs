@@ -1,4 +1,4 @@
-//! What stacks read of each other: outputs, as recorded or as planned in the same run.
+//! Outputs that stacks read from each other, as recorded or as planned in the same run.
 
 use crate::support::Story;
 use crate::support::story::{keys, summary};
@@ -15,7 +15,7 @@ fn giver(val: &str) -> String {
     )
 }
 
-/// A stack that reads one.
+/// A stack that reads an output.
 fn taker(path: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: taker}}\nresources:\n  \
@@ -30,7 +30,7 @@ fn both(one: &str, two: &str) -> String {
     format!("{one}\n---\n{two}")
 }
 
-/// The giver and then the taker are applied; what was called for it is forgotten.
+/// Applies the giver and then the taker, and clears the log.
 async fn apply_both(story: &Story) {
     story.apply(&giver("1")).await;
     story.apply(&taker(ID)).await;
@@ -38,7 +38,7 @@ async fn apply_both(story: &Story) {
 }
 
 #[tokio::test]
-async fn a_recorded_output_of_another_stack_is_read() {
+async fn recorded_output_of_another_stack_is_read() {
     let story = Story::new();
     story.apply(&giver("1")).await;
     story.apply(&taker(ID)).await;
@@ -49,7 +49,7 @@ async fn a_recorded_output_of_another_stack_is_read() {
 }
 
 #[tokio::test]
-async fn stacks_of_one_run_come_after_those_that_they_read() {
+async fn stacks_of_one_run_follow_those_that_they_read() {
     let story = Story::new();
     let text = both(&taker(ID), &giver("1"));
     let plan = story.plan(&text).await;
@@ -57,7 +57,7 @@ async fn stacks_of_one_run_come_after_those_that_they_read() {
     story.apply(&text).await;
     assert_eq!(story.log(), ["create a", "create b"]);
     assert_eq!(story.remote_value("b", "val"), "id-1".into());
-    // A planned value is known before anything is done.
+    // A planned value is known before apply.
     let plan = story.plan(&both(&taker(VAL), &giver("7"))).await;
     let b = plan.changes().find(|(_, change)| change.address.name == "b").unwrap().1;
     assert_eq!(b.after.as_ref().unwrap().attributes["val"], 7_i64.into());
@@ -65,12 +65,12 @@ async fn stacks_of_one_run_come_after_those_that_they_read() {
 }
 
 #[tokio::test]
-async fn stacks_that_are_destroyed_together_go_before_those_that_they_read() {
+async fn stacks_destroyed_together_go_before_those_that_they_read() {
     let story = Story::new();
     apply_both(&story).await;
     assert!(story.destroy().await.failed.is_empty());
     assert_eq!(story.log(), ["delete b", "delete a"]);
-    // The giver stays where what reads it cannot go.
+    // The giver stays if its reader could not be deleted.
     apply_both(&story).await;
     story.fault("delete b", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.destroy().await;
@@ -78,7 +78,7 @@ async fn stacks_that_are_destroyed_together_go_before_those_that_they_read() {
     assert_eq!(story.log(), ["delete b"]);
 }
 
-/// The giver, whose component has another name since.
+/// The giver after a rename of its component.
 fn renamed(things: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: giver}}\nmoved: [{{from: api/, to: core/}}]\ncomponents:\n  \
@@ -87,7 +87,7 @@ fn renamed(things: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_reads_another_stack_goes_before_what_moved_since() {
+async fn reader_is_deleted_before_a_resource_that_moved_since() {
     let story = Story::new();
     story.apply(&giver("1")).await;
     story.apply(&taker(ID)).await;
@@ -95,7 +95,7 @@ async fn what_reads_another_stack_goes_before_what_moved_since() {
     story.log();
     assert!(story.destroy().await.failed.is_empty());
     assert_eq!(story.log(), ["delete b", "delete a"]);
-    // And where it moves in the same run.
+    // The same if it moves in the same run.
     apply_both(&story).await;
     let without = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: taker}\nresources: []\n";
     story.apply(&both(&renamed("{type: world_thing, name: k, config: {key: k}}"), without)).await;
@@ -105,7 +105,7 @@ async fn what_reads_another_stack_goes_before_what_moved_since() {
 }
 
 #[tokio::test]
-async fn what_a_stack_reads_no_more_may_go_in_the_same_run() {
+async fn output_that_is_no_longer_read_may_go_in_the_same_run() {
     let story = Story::new();
     story.apply(&both(&giver("1"), &taker(ID))).await;
     story.log();
@@ -115,7 +115,7 @@ async fn what_a_stack_reads_no_more_may_go_in_the_same_run() {
 }
 
 #[tokio::test]
-async fn stacks_that_came_to_read_each_other_are_destroyed_all_the_same() {
+async fn stacks_that_read_each_other_can_be_destroyed() {
     let story = Story::new();
     story.apply(&giver("1")).await;
     story.apply(&(taker(ID) + "outputs: {x: 7}\n")).await;
@@ -125,7 +125,7 @@ async fn stacks_that_came_to_read_each_other_are_destroyed_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_reads_another_stack_is_not_tried_when_that_fails() {
+async fn reader_is_blocked_if_another_stack_fails() {
     let story = Story::new();
     story.fault("create a", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.apply_once(&both(&taker(ID), &giver("1"))).await;
@@ -134,7 +134,7 @@ async fn what_reads_another_stack_is_not_tried_when_that_fails() {
 }
 
 #[tokio::test]
-async fn the_own_outputs_of_a_stack_are_read_without_a_component() {
+async fn own_outputs_of_a_stack_are_read_without_a_component() {
     let story = Story::new();
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\nresources:\n  \
         - {type: world_thing, name: a, config: {key: a}}\noutputs: {id: '${{ resources.a.id }}'}\n";
@@ -144,10 +144,10 @@ async fn the_own_outputs_of_a_stack_are_read_without_a_component() {
 }
 
 #[tokio::test]
-async fn what_another_stack_does_not_have_is_told_with_what_it_has() {
+async fn missing_outputs_of_another_stack_get_suggestions() {
     let story = Story::new();
     story.apply(&giver("1")).await;
-    let mut told = String::new();
+    let mut result = String::new();
     for path in [
         "stacks[\"givr\"].components[\"api\"].outputs.id",
         "stacks[\"giver\"].components[\"apy\"].outputs.id",
@@ -155,16 +155,16 @@ async fn what_another_stack_does_not_have_is_told_with_what_it_has() {
         "stacks[\"giver@other\"].components[\"api\"].outputs.id",
         "stacks[\"giver\"].api.id",
     ] {
-        told.push_str(&story.errors(&taker(path)).await);
+        result.push_str(&story.errors(&taker(path)).await);
     }
-    insta::assert_snapshot!(told, @r#"
-    stack.yaml:5:61: there is no stack `givr@test` that was ever applied
+    insta::assert_snapshot!(result, @r#"
+    stack.yaml:5:61: the stack `givr@test` was never applied
       hint: did you mean `giver`?
-    stack.yaml:5:61: component `apy` of giver@test is not there, or not deployed
+    stack.yaml:5:61: component `apy` of giver@test does not exist or is not deployed
       hint: did you mean `api`?
     stack.yaml:5:61: component `api` of giver@test has no output `idd`
       hint: did you mean `id`?
-    stack.yaml:5:61: there is no stack `giver@other` that was ever applied
+    stack.yaml:5:61: the stack `giver@other` was never applied
       hint: apply giver@other first, or plan both in one run
     stack.yaml:5:61: `stacks` is read as `stacks["name"].components["key"].outputs.name`
       hint: outputs of the stack itself: `stacks["name"].outputs.name`
@@ -172,17 +172,17 @@ async fn what_another_stack_does_not_have_is_told_with_what_it_has() {
 }
 
 #[tokio::test]
-async fn stacks_that_read_each_other_are_told_the_loop() {
+async fn cycle_of_stacks_is_reported() {
     let story = Story::new();
     let back = giver("'${{ stacks[\"taker\"].outputs.x }}'");
     insta::assert_snapshot!(story.errors(&both(&taker(ID), &back)).await, @"
-    stack.yaml:5:61: a loop: taker@test → giver@test → taker@test
-      hint: stacks of one run are planned one after the other: let one of them read nothing of the other
+    stack.yaml:5:61: a cycle: taker@test → giver@test → taker@test
+      hint: stacks of one run are planned one after the other: remove the references of one stack to the other
     ");
 }
 
 #[tokio::test]
-async fn a_plan_is_stale_once_the_other_stack_was_applied() {
+async fn plan_is_stale_after_an_apply_of_the_stack_it_reads() {
     let story = Story::new();
     story.apply(&giver("1")).await;
     let plan = story.plan(&taker(ID)).await;
@@ -197,7 +197,7 @@ async fn a_plan_is_stale_once_the_other_stack_was_applied() {
     assert!(story.log().is_empty());
 }
 
-/// A stack with outputs that nothing but their text makes.
+/// A stack with constant outputs.
 fn words(read: &str, beside: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: giver}}\ncomponents:\n  api:\n    resources: []\n    \
@@ -206,7 +206,7 @@ fn words(read: &str, beside: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_plan_is_stale_once_an_output_that_it_read_is_another_one() {
+async fn plan_is_stale_after_a_change_of_an_output_it_read() {
     let story = Story::new();
     story.apply(&words("one", "one")).await;
     let plan = story.plan(&taker("stacks[\"giver\"].components[\"api\"].outputs.read")).await;
@@ -221,7 +221,7 @@ async fn a_plan_is_stale_once_an_output_that_it_read_is_another_one() {
 }
 
 #[tokio::test]
-async fn a_plan_that_read_all_outputs_stands_on_all_of_them() {
+async fn plan_that_read_all_outputs_is_stale_after_any_change() {
     let story = Story::new();
     story.apply(&words("one", "one")).await;
     let plan = story.plan(&taker("json(stacks[\"giver\"].components[\"api\"].outputs)")).await;
@@ -231,7 +231,7 @@ async fn a_plan_that_read_all_outputs_stands_on_all_of_them() {
 }
 
 #[tokio::test]
-async fn a_plan_of_one_component_stands_on_the_outputs_that_it_read_of_others() {
+async fn plan_of_a_component_is_stale_only_after_outputs_it_read_changed() {
     let mut story = Story::new();
     let text = |read: &str, beside: &str| {
         words(read, beside)
@@ -253,24 +253,24 @@ async fn a_plan_of_one_component_stands_on_the_outputs_that_it_read_of_others() 
 }
 
 #[tokio::test]
-async fn a_secret_of_another_stack_stays_secret() {
+async fn secret_of_another_stack_stays_secret() {
     let story = Story::new();
     let secret = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\nresources:\n  \
         - {type: world_thing, name: a, config: {key: a, secret: hunter2}}\n\
         outputs: {s: {value: '${{ resources.a.secret }}', sensitive: true}}\n";
     story.apply(secret).await;
     let text = taker("stacks[\"giver\"].outputs.s") + "outputs: {s: '${{ stacks[\"giver\"].outputs.s }}'}\n";
-    let told = story.errors(&text).await;
-    assert!(told.contains("output `s` exposes a sensitive value") && !told.contains("hunter2"), "{told}");
+    let messages = story.errors(&text).await;
+    assert!(messages.contains("output `s` exposes a sensitive value") && !messages.contains("hunter2"), "{messages}");
     let plan = story.plan(&taker("stacks[\"giver\"].outputs.s")).await;
     assert!(!format!("{plan:?}{}", summary(&plan)).contains("hunter2"));
     story.apply(&taker("stacks[\"giver\"].outputs.s")).await;
 }
 
 #[tokio::test]
-async fn a_mistake_in_one_stack_gives_no_second_one_in_what_reads_it() {
+async fn error_in_one_stack_causes_no_second_one_in_its_reader() {
     let story = Story::new();
     let broken = giver("1").replace("resources.a.id", "resources.b.id");
-    let told = story.errors(&both(&taker(ID), &broken)).await;
-    assert_eq!(told.lines().filter(|line| line.starts_with("stack")).count(), 1, "{told}");
+    let messages = story.errors(&both(&taker(ID), &broken)).await;
+    assert_eq!(messages.lines().filter(|line| line.starts_with("stack")).count(), 1, "{messages}");
 }

@@ -1,4 +1,4 @@
-//! Plan files: a reader with a state key accepts the files of its holders only, byte by byte.
+//! Plan files: a reader with a state key accepts only files from holders of the key, byte by byte.
 
 use crate::support::Story;
 use crate::support::story::{KEY, stack};
@@ -17,7 +17,7 @@ async fn planned() -> (Plan, Seal) {
     (Story::new().plan(&text()).await, Seal::with_key(KEY, &[]).unwrap())
 }
 
-/// The file with another body and the digest of that body; the code stays.
+/// The file with another body and that body's digest; the authentication code stays.
 fn with_body(written: &str, body: &str) -> String {
     let (head, old) = written.split_once("\"plan\":").unwrap();
     let old = old.strip_suffix("}\n").unwrap();
@@ -35,7 +35,7 @@ async fn changed_body_with_its_digest_is_forged() {
     let forged = with_body(&written, &body(&written).replace("reviewed", "forged"));
     assert_ne!(forged, written);
     assert!(matches!(file::read(&forged, &seal), Err(FileError::Forged)));
-    // A code made with another key does not pass either.
+    // A code from another key is refused too.
     let other = Seal::with_key(OTHER_KEY, &[]).unwrap();
     let own = file::enclose(body(&forged), &other).unwrap();
     assert!(matches!(file::read(&own, &seal), Err(FileError::UnknownKey { .. })));

@@ -1,4 +1,4 @@
-//! Random stacks, edited at random, among random drift, failures and deaths: what the engine promises of every one.
+//! Random stacks with random edits, drift, failures and crashes: properties of the engine that hold for all of them.
 
 mod checks;
 mod stack;
@@ -22,7 +22,7 @@ use terrace_provider::ErrorKind;
 use transitions::{Names, Transitions};
 use uuid::Uuid;
 
-/// What goes wrong before an edit arrives.
+/// Failure before an edit is applied.
 #[derive(Debug, Clone)]
 enum Trouble {
     None,
@@ -34,23 +34,23 @@ enum Trouble {
 struct Edit {
     stack: Stack,
     trouble: Trouble,
-    /// Which object was changed or removed behind terrace's back.
+    /// The object that changed outside terrace; true if it was deleted.
     drift: Option<(prop::sample::Index, bool)>,
-    /// Which row is tainted.
+    /// The row to taint.
     tainted: Option<prop::sample::Index>,
-    /// Which row is dropped by hand at the end, and its object removed.
+    /// The row that is dropped at the end, together with its object.
     dropped: Option<prop::sample::Index>,
-    /// What is found is recorded before anything is done about it.
+    /// Drift is recorded by a refresh-only plan first.
     is_recorded_first: bool,
-    /// Which of the things is worked on before the others.
+    /// The resource that is applied before the others.
     first: Option<prop::sample::Index>,
-    /// New things are there already, and are imported.
+    /// New resources exist already and are imported.
     is_importing: bool,
-    /// Things that are not declared any more are forgotten, and removed by somebody else.
+    /// Undeclared resources are forgotten, and their objects are deleted outside terrace.
     is_forgetting: bool,
-    /// Which instances there are is known only once what they read is there.
+    /// The instances depend on values that are unknown until apply.
     is_waiting: bool,
-    /// Secrets may be stored in the clear: while there is trouble, and afterwards.
+    /// Whether secrets may be stored in the clear: during the trouble, and afterwards.
     is_agreed: [bool; 2],
 }
 
@@ -121,8 +121,8 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     prop::collection::vec(edit, 2..4)
 }
 
-/// Everything that is true of every edit.
-async fn live_through(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
+/// Checks the properties that hold for every edit.
+async fn check_history(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
     let mut story = Story::new();
     story.options.remove_data = removes_data;
     story.options.allow_data_loss = Consent::All;
@@ -134,13 +134,13 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
         if let Some((index, is_removed)) = edit.drift {
             drift(&story, index, is_removed);
         }
-        transitions.make(&story);
+        transitions.create_objects(&story);
         if let Some(index) = edit.tainted {
             taint(&story, index).await;
         }
         let [is_agreed_first, is_agreed] = edit.is_agreed;
         storing.begin(&mut story, is_agreed_first);
-        meet(&mut story, &text, &edit.trouble).await;
+        apply_with_trouble(&mut story, &text, &edit.trouble).await;
         story.remote().faults.clear();
         recover(&mut story, storing, is_agreed).await;
         if edit.is_recorded_first {
@@ -151,7 +151,7 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
         }
         if let Some(first) = edit.stack.address_of(edit.first) {
             storing.begin(&mut story, is_agreed);
-            // What moves has to be among them with both its names.
+            // A resource that moves must be targeted by both addresses.
             let targets = transitions.moving.iter().chain([&first]);
             story.options.targets = targets.map(|target| (None, target.parse().unwrap())).collect();
             apply_part(&mut story, &text).await;
@@ -168,12 +168,12 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
             storing.begin(&mut story, true);
         }
         if !carry_out(&mut story, &text).await {
-            assert!(carry_out(&mut story, &text).await, "it may be stored now:\n{text}");
+            assert!(carry_out(&mut story, &text).await, "secrets may be stored now:\n{text}");
         }
-        // What is stored in the clear may stay so without being asked for again.
+        // A value stored in the clear may stay so without consent.
         storing.begin(&mut story, false);
         story.check_second_plan(&text).await;
-        transitions.remove(&story);
+        transitions.delete_objects(&story);
         check_records(&story).await;
         check_dependencies(&story).await;
         storing.check(&story).await;
@@ -191,7 +191,7 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
     assert!(story.store.stacks().await.unwrap().is_empty());
 }
 
-/// Finds out what became of what was cut off. A new secret that may not be stored stays in doubt until it may.
+/// Recovers interrupted steps. A step with a new secret that may not be stored stays in doubt until consent.
 async fn recover(story: &mut Story, storing: Storing, is_agreed: bool) {
     storing.begin(story, is_agreed);
     let steps = story.recover().await;
@@ -204,7 +204,7 @@ async fn recover(story: &mut Story, storing: Storing, is_agreed: bool) {
     }
 }
 
-/// The same, when everything may be stored.
+/// The same, with consent to store everything.
 async fn recover_agreed(story: &mut Story, storing: Storing) {
     storing.begin(story, true);
     for step in story.recover().await {
@@ -212,8 +212,8 @@ async fn recover_agreed(story: &mut Story, storing: Storing) {
     }
 }
 
-/// Plans and applies a descriptor, and nothing fails. False when something could not be recorded: what a provider makes of
-/// a secret is known too late, and may not be stored. Nothing of it is lost once it may.
+/// Plans and applies a descriptor; no step may fail. False if a secret could not be stored: one that a provider
+/// creates is known too late to refuse it. Nothing is lost once it may be stored.
 async fn carry_out(story: &mut Story, text: &str) -> bool {
     let plan = story.plan(text).await;
     check_digest(story, &plan, text).await;
@@ -234,7 +234,7 @@ async fn carry_out_plan(story: &mut Story, plan: &Plan, text: &str) -> bool {
     true
 }
 
-/// True when all that is wrong is a secret that may not be stored. Nothing comes of such a plan.
+/// True if the only errors are secrets that may not be stored. Such a plan changes nothing.
 async fn is_refused(story: &Story, text: &str) -> bool {
     if !is_refusing(story) {
         return false;
@@ -251,11 +251,11 @@ async fn is_refused(story: &Story, text: &str) -> bool {
     true
 }
 
-/// Applies a plan that is not about everything; what it is about succeeds.
+/// Applies a targeted plan; its steps succeed.
 async fn apply_part(story: &mut Story, text: &str) {
     let (plan, diagnostics, sources) = story.try_plan(text).await;
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-    // Whoever declares the shared object otherwise has to be planned, too.
+    // Components that declare the shared object differently must be planned, too.
     let is_expected = |code: &str| code == "shared_conflict" || (code == "no_state_key" && is_refusing(story));
     if errors.clone().next().is_some() && errors.all(|error| is_expected(error.code)) {
         return;
@@ -264,8 +264,8 @@ async fn apply_part(story: &mut Story, text: &str) {
     carry_out_plan(story, &plan.unwrap(), text).await;
 }
 
-/// Applies what is known until nothing is left for another apply. What is refused because of what is left is made by
-/// whoever comes next and knows it all.
+/// Applies known changes until no deferred ones are left. Stops at an error caused by deferral: the next complete plan
+/// applies the rest.
 async fn apply_in_rounds(story: &mut Story, text: &str) {
     for _ in 0..20 {
         let (plan, diagnostics, sources) = story.try_plan(text).await;
@@ -284,12 +284,12 @@ async fn apply_in_rounds(story: &mut Story, text: &str) {
         if plan.is_complete {
             return story.check_second_plan(text).await;
         }
-        assert!(plan.has_changes(), "nothing brings nearer what is left:\n{text}");
+        assert!(plan.has_changes(), "the plan makes no progress:\n{text}");
     }
-    panic!("there is always something left:\n{text}");
+    panic!("deferred changes never end:\n{text}");
 }
 
-/// Marks one of the rows as one that has to be made anew.
+/// Taints a row.
 async fn taint(story: &Story, index: prop::sample::Index) {
     let mut rows = Vec::new();
     for stack in story.store.stacks().await.unwrap() {
@@ -310,7 +310,7 @@ async fn taint(story: &Story, index: prop::sample::Index) {
     story.store.commit(&[], vec![Record::Write { operation, write }, end]).await.unwrap();
 }
 
-/// Drops one of the rows, as `state rm` does; somebody else removes its object.
+/// Drops a row, as `state rm` does, and deletes its object outside terrace.
 async fn drop_row(story: &Story, index: prop::sample::Index) {
     let mut rows = Vec::new();
     for stack in story.store.stacks().await.unwrap() {
@@ -355,8 +355,8 @@ fn drift(story: &Story, index: prop::sample::Index, is_removed: bool) {
     }
 }
 
-/// Applies among trouble; however it ends.
-async fn meet(story: &mut Story, text: &str, trouble: &Trouble) {
+/// Applies with a failure; the outcome does not matter.
+async fn apply_with_trouble(story: &mut Story, text: &str, trouble: &Trouble) {
     if is_refused(story, text).await {
         return;
     }
@@ -384,7 +384,7 @@ async fn meet(story: &mut Story, text: &str, trouble: &Trouble) {
     story.end_processes().await;
 }
 
-/// 64 cases, or as many as `PROPTEST_CASES` says.
+/// 64 cases, or the number in `PROPTEST_CASES`.
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     let cases = if default.cases == 256 { 64 } else { default.cases };
@@ -395,12 +395,12 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn whatever_happens_to_a_stack_the_next_run_makes_it_as_described(
+    fn next_run_reaches_the_descriptor_after_any_trouble(
         edits in edits(),
         removes_data in any::<bool>(),
         storing in storing(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(live_through(edits, removes_data, storing));
+        runtime.block_on(check_history(edits, removes_data, storing));
     }
 }

@@ -1,4 +1,4 @@
-//! A single resource that becomes a `forEach`, and back: the object stays where it is plain which one it is.
+//! A single resource that becomes a `forEach`, and back: the object stays if its instance is clear.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -12,7 +12,7 @@ fn repeated(keys: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_single_resource_becomes_the_first_instance_and_back() {
+async fn single_resource_becomes_the_first_instance_and_back() {
     let story = Story::new();
     story.apply(&single("x")).await;
     story.log();
@@ -28,12 +28,12 @@ async fn a_single_resource_becomes_the_first_instance_and_back() {
 }
 
 #[tokio::test]
-async fn the_object_of_another_instance_is_not_taken_for_the_first() {
+async fn object_of_another_instance_is_not_taken_for_the_first() {
     let story = Story::new();
     story.apply(&single("y")).await;
     insta::assert_snapshot!(story.errors(&repeated("x, y")).await, @r#"
-    stack.yaml:5:31: `world_thing.a` is recorded, and is the object of `world_thing.a["y"]` now
-      hint: say so: `moved: [{from: 'world_thing.a', to: 'world_thing.a["y"]'}]`
+    stack.yaml:5:31: `world_thing.a` has a row, and its object is `world_thing.a["y"]` now
+      hint: declare the move: `moved: [{from: 'world_thing.a', to: 'world_thing.a["y"]'}]`
     "#);
     let text = repeated("x, y") + "moved: [{from: world_thing.a, to: 'world_thing.a[\"y\"]'}]\n";
     story.log();
@@ -42,7 +42,7 @@ async fn the_object_of_another_instance_is_not_taken_for_the_first() {
 }
 
 #[tokio::test]
-async fn an_object_that_no_instance_names_goes() {
+async fn object_that_no_instance_names_is_deleted() {
     let story = Story::new();
     story.apply(&single("old")).await;
     let expected = "- world_thing.a (forEach was added or removed)\n+ world_thing.a[\"x\"]\n";
@@ -50,7 +50,7 @@ async fn an_object_that_no_instance_names_goes() {
 }
 
 #[tokio::test]
-async fn what_has_no_name_of_its_own_is_the_first_or_the_only_instance() {
+async fn resource_without_identity_is_the_first_or_only_instance() {
     let note = |repeat: &str| stack(&format!("- {{type: world_note, name: n, {repeat} config: {{key: same}}}}"));
     let story = Story::new();
     story.apply(&note("")).await;
@@ -64,7 +64,7 @@ async fn what_has_no_name_of_its_own_is_the_first_or_the_only_instance() {
     story.apply(&named("p, q")).await;
     let (plan, diagnostics, _) = story.try_plan(&note("")).await;
     assert_eq!(plan.unwrap().stacks[0].counts().destroy, 2);
-    let message = "`world_note.n` had instances, and which of them it is now cannot be told: all are deleted";
+    let message = "`world_note.n` had instances, and it is unclear which of them it continues: all are deleted";
     assert_eq!(diagnostics[0].message, message);
     story.apply(&named("p")).await;
     assert_eq!(summary(&story.plan(&note("")).await), "> world_note.n from world_note.n[\"p\"]\n");

@@ -1,4 +1,4 @@
-//! What is sent beside a descriptor, and what a descriptor says of siblings: what blueprints read of both.
+//! Data sent along with a descriptor, and info of siblings: what blueprints read of both.
 
 use crate::support::Story;
 
@@ -20,7 +20,7 @@ fn choosing(component: &str, mut story: Story) -> Story {
     story
 }
 
-/// A product with a port that depends on a storage, of which something is told.
+/// A product with a port that depends on a storage with public info.
 const PRODUCT: &str = "dataProduct:
   id: urn:dmb:dp:finance:cash:0
   name: Cash
@@ -42,7 +42,7 @@ components:
     info: {publicInfo: {view: {value: v1}}}
 ";
 
-/// What the expression gave.
+/// The value of an expression.
 async fn read(val: &str, latest: Option<&'static str>) -> String {
     let story = story(val, latest);
     story.apply_plan(&story.plan(PRODUCT).await).await.unwrap();
@@ -50,18 +50,18 @@ async fn read(val: &str, latest: Option<&'static str>) -> String {
 }
 
 #[tokio::test]
-async fn the_product_as_it_was_provisioned_last_is_read() {
+async fn latest_provisioned_product_is_read() {
     let status = "request.latestEnriched.info.latestProvisioningOperation.status";
     assert_eq!(read(status, Some(LATEST)).await, "\"Failed\"");
     let own = "request.latestEnriched.components.filter(it, it.id == component.id)[0].info.publicInfo.view.value";
     assert_eq!(read(own, Some(LATEST)).await, "\"v1\"");
-    // Wrapped as descriptors are, too.
+    // Wrapped like a descriptor, too.
     let wrapped = "dataProduct: {id: x, info: {publicInfo: {a: 1}}}\ncomponentIdToProvision: y\n";
     assert_eq!(read("request.latestEnriched.info.publicInfo.a", Some(wrapped)).await, "1");
 }
 
 #[tokio::test]
-async fn where_none_was_sent_it_is_null() {
+async fn latest_product_is_null_if_none_was_sent() {
     let val = "request.latestEnriched == null ? \"first\" : \"again\"";
     for nothing in [None, Some("null\n")] {
         assert_eq!(read(val, nothing).await, "\"first\"", "{nothing:?}");
@@ -70,7 +70,7 @@ async fn where_none_was_sent_it_is_null() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_product_is_told_with_its_place_where_something_reads_it() {
+async fn invalid_latest_product_is_reported_only_if_it_is_read() {
     let read = "json(request.latestEnriched)";
     for (wrong, expected) in [
         ("- 1\n", "latest.yaml:1:1"),
@@ -78,15 +78,15 @@ async fn a_text_that_is_no_product_is_told_with_its_place_where_something_reads_
         ("a: [1\n", "latest.yaml:"),
         ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\na: 1\n", "latest.yaml:2:1"),
     ] {
-        let told = story(read, Some(wrong)).errors(PRODUCT).await;
-        assert!(told.contains(expected), "{told}");
+        let messages = story(read, Some(wrong)).errors(PRODUCT).await;
+        assert!(messages.contains(expected), "{messages}");
     }
-    // Nothing reads it here.
+    // This blueprint does not read it.
     assert_eq!(self::read("component.name", Some("- 1\n")).await, "\"Port\"");
 }
 
 #[tokio::test]
-async fn checks_of_blueprints_read_it_and_others_do_not() {
+async fn request_is_known_only_in_blueprints_and_their_checks() {
     let checked = blueprint("component.name").replace(
         "resources:",
         "checks:\n  - {assert: '${{ request.latestEnriched != null }}', error: it was never provisioned}\nresources:",
@@ -101,7 +101,7 @@ async fn checks_of_blueprints_read_it_and_others_do_not() {
         )
     };
     let told = Story::new().errors(&stack("request.latestEnriched")).await;
-    assert!(told.contains("`request` is known in blueprints only"), "{told}");
+    assert!(told.contains("`request` is available only in blueprints"), "{told}");
     let told = Story::new().errors(&stack("reqest")).await;
     assert!(!told.contains("request"), "{told}");
     let told = self::story("reqest.latestEnriched", None).errors(PRODUCT).await;
@@ -111,13 +111,13 @@ async fn checks_of_blueprints_read_it_and_others_do_not() {
 }
 
 #[tokio::test]
-async fn what_is_told_of_siblings_is_read() {
+async fn public_info_of_siblings_is_read() {
     let host =
         "component.descriptor.dataProduct.components.filter(it, it.name == \"Store\")[0].info.publicInfo.host.value";
     assert_eq!(read(host, None).await, "\"db-1\"");
     let host = "component.dependencies[component.dependsOn[0]].info.publicInfo.host.value";
     assert_eq!(read(host, None).await, "\"db-1\"");
-    // Those that it depends on and that are there; in a stack none.
+    // The dependencies that exist; none in a stack.
     assert_eq!(
         read("json(component.dependencies.map(id, id))", None).await,
         r#""[\"urn:dmb:cmp:finance:cash:0:store\"]""#
@@ -134,7 +134,7 @@ async fn siblings_are_read_with_the_names_of_their_blueprints() {
     assert_eq!(read("component.siblings[\"other\"].name", None).await, "\"Other\"");
     let names = "json(component.siblings.map(key, key + \" \" + string(component.siblings[key].blueprint != null)))";
     assert_eq!(read(names, None).await, r#""[\"other false\",\"port true\",\"store false\"]""#);
-    // A component cannot say that it has another blueprint.
+    // A component cannot claim another blueprint.
     let lying = PRODUCT.replace("name: Other,", "name: Other, blueprint: port,");
     let story = story("json(component.siblings[\"other\"].blueprint)", None);
     story.apply_plan(&story.plan(&lying).await).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a call leaves on record that fails, comes to half of it, or does something else than was planned.
+//! State after calls that fail, end half-way, or deviate from the plan.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -20,32 +20,32 @@ async fn row_of(story: &Story, address: &str) -> Row {
 }
 
 #[tokio::test]
-async fn a_create_that_came_to_half_is_tainted_and_told_by_the_providers_words_alone() {
+async fn half_done_create_is_tainted_and_reported_with_provider_error() {
     let story = Story::new();
     story.fault("create b", Fault::Half(ErrorKind::Failed));
     let report = story.apply_once(&pair("1")).await;
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["create b came to half of it"], "and nothing of what it differs in");
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(output, ["create b came to half of it"], "without the differences");
     let row = row_of(&story, "world_thing.b").await;
     assert_eq!(row.status, RowStatus::Tainted);
-    assert!(row.attributes.contains("a lie"), "as it is: {}", row.attributes);
+    assert!(row.attributes.contains("a lie"), "as read: {}", row.attributes);
     assert_eq!(summary(&story.plan(&pair("1")).await), "-/+ world_thing.b (is tainted, so must be replaced)\n");
 }
 
 #[tokio::test]
-async fn a_failed_update_keeps_all_that_was_recorded() {
+async fn failed_update_keeps_the_recorded_row() {
     let story = Story::new();
     story.apply(&pair("1")).await;
     let before = row_of(&story, "world_thing.b").await;
     story.fault("update b", Fault::Before(ErrorKind::Failed));
     let report = story.apply_once(&pair("2")).await;
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["update b was refused"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(output, ["update b was refused"]);
     assert_eq!(row_of(&story, "world_thing.b").await, before);
 }
 
 #[tokio::test]
-async fn an_update_that_lies_is_told_and_recorded_as_it_is_untainted() {
+async fn deviating_update_is_reported_and_recorded_untainted() {
     let story = Story::new();
     story.apply(&pair("1")).await;
     story.fault("update b", Fault::Lie);
@@ -57,7 +57,7 @@ async fn an_update_that_lies_is_told_and_recorded_as_it_is_untainted() {
 }
 
 #[tokio::test]
-async fn a_tainted_object_whose_deletion_fails_keeps_its_row_with_everything() {
+async fn tainted_object_with_failed_deletion_keeps_its_row() {
     let story = Story::new();
     story.fault("create b", Fault::After(ErrorKind::Bug));
     story.apply_once(&pair("1")).await;
@@ -66,12 +66,12 @@ async fn a_tainted_object_whose_deletion_fails_keeps_its_row_with_everything() {
     story.fault("delete b", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.destroy().await;
     assert_eq!(report.failed.len(), 1);
-    assert_eq!(row_of(&story, "world_thing.b").await, before, "tainted still, with dependencies and private data");
+    assert_eq!(row_of(&story, "world_thing.b").await, before, "still tainted, with dependencies and private data");
     assert_eq!(before.dependencies.len(), 1);
 }
 
 #[tokio::test]
-async fn a_stop_reaches_the_call_that_runs_and_what_it_did_is_recorded() {
+async fn cancel_reaches_the_running_call_and_its_effect_is_recorded() {
     let story = Story::new();
     story.fault("create a", Fault::UntilStopped);
     let plan = story.plan(&pair("1")).await;
@@ -88,11 +88,11 @@ async fn a_stop_reaches_the_call_that_runs_and_what_it_did_is_recorded() {
     assert_eq!((story.rows().await, story.log()), (vec!["world_thing.a".to_owned()], vec!["create a".to_owned()]));
     let again = Story { cancel: tokio_util::sync::CancellationToken::new(), ..story };
     again.apply(&pair("1")).await;
-    assert_eq!(again.log(), ["create b"], "it goes on where it stopped");
+    assert_eq!(again.log(), ["create b"], "it continues where it stopped");
 }
 
 #[tokio::test]
-async fn what_is_protected_is_neither_replaced_nor_scaled_in() {
+async fn protected_resource_is_neither_replaced_nor_scaled_in() {
     let story = Story::new();
     let text = |keys: &str, name: &str| {
         stack(&format!(
@@ -101,16 +101,16 @@ async fn what_is_protected_is_neither_replaced_nor_scaled_in() {
         ))
     };
     story.apply(&text("[x, y]", "n")).await;
-    let told = story.errors(&text("[x]", "n")).await;
-    assert!(told.contains("world_thing.a[\"y\"] is protected and would be deleted"), "{told}");
-    assert!(!told.contains("[\"x\"]"), "{told}");
-    let told = story.errors(&text("[x, y]", "m")).await;
-    assert!(told.contains("world_thing.a[\"x\"] is protected and would be replaced"), "{told}");
+    let messages = story.errors(&text("[x]", "n")).await;
+    assert!(messages.contains("world_thing.a[\"y\"] is protected and would be deleted"), "{messages}");
+    assert!(!messages.contains("[\"x\"]"), "{messages}");
+    let messages = story.errors(&text("[x, y]", "m")).await;
+    assert!(messages.contains("world_thing.a[\"x\"] is protected and would be replaced"), "{messages}");
     story.apply(&text("[x, y]", "n")).await;
 }
 
 #[tokio::test]
-async fn instances_by_number_go_by_number_whatever_their_names_sort_like() {
+async fn numbered_instances_are_removed_by_number_not_by_text() {
     let story = Story::new();
     let text = |count: usize| {
         stack(&format!(
@@ -123,8 +123,8 @@ async fn instances_by_number_go_by_number_whatever_their_names_sort_like() {
     let plan = story.plan(&text(2)).await;
     let gone = plan.changes().filter(|(_, change)| change.action.removes_object()).count();
     assert_eq!((gone, plan.changes().count()), (10, 12));
-    let told = terrace_engine::render::json::plan(&plan, "digest");
-    let changes = told["resource_changes"].as_array().unwrap();
+    let output = terrace_engine::render::json::plan(&plan, "digest");
+    let changes = output["resource_changes"].as_array().unwrap();
     let reasons = changes.iter().filter_map(|change| change["action_reason"].as_str());
     assert_eq!(reasons.collect::<Vec<_>>(), ["delete_because_each_key"; 10]);
     story.apply(&text(2)).await;
@@ -132,7 +132,7 @@ async fn instances_by_number_go_by_number_whatever_their_names_sort_like() {
 }
 
 #[tokio::test]
-async fn components_that_depend_on_each_other_are_told_as_the_loop_they_are() {
+async fn cycle_of_components_is_reported() {
     let story = Story::new();
     let component = |name: &str, on: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! Back to what was recorded before: objects are made as they were, from the history alone.
+//! Rollback to an earlier state: objects are restored from the history alone.
 
 mod fates;
 mod makers;
@@ -18,7 +18,7 @@ fn demo() -> StackId {
     StackId::new("demo", "test")
 }
 
-/// What was recorded when an operation had ended.
+/// The state at the end of an operation.
 async fn wished(story: &Story, operation: Uuid) -> Option<Wished> {
     let snapshots = story.store.snapshot(Some(&demo()), true).await.unwrap();
     as_of(&snapshots[0], operation)
@@ -28,8 +28,8 @@ pub(crate) async fn rolled_back(story: &Story, operation: Uuid) -> Plan {
     story.plan_rollback(&demo(), wished(story, operation).await.unwrap()).await
 }
 
-/// Another key seals everything from here on. What is recorded of the lost address stays sealed by the old one, which nobody
-/// has any more.
+/// Seals the state with another key. The rows of the lost address stay sealed with the old key, which no longer
+/// exists.
 async fn rekeyed(story: &mut Story, lost: Option<&str>) {
     const NEW: &str = "//////////////////////////////////////////8=";
     story.seal = Seal::with_key(NEW, &[KEY]).unwrap().into();
@@ -50,7 +50,7 @@ fn things(a: &str, rest: &str) -> String {
 const B: &str = "- {type: world_thing, name: b, dependsOn: [a], config: {key: b}}";
 
 #[tokio::test]
-async fn a_stack_goes_back_to_where_an_operation_left_it() {
+async fn stack_returns_to_the_state_after_an_operation() {
     let story = Story::new();
     let first = story.apply(&things("val: 1, secret: hunter2", B)).await.operation;
     story.apply(&things("val: 2", "- {type: world_thing, name: c, config: {key: c}}")).await;
@@ -58,7 +58,7 @@ async fn a_stack_goes_back_to_where_an_operation_left_it() {
     let plan = rolled_back(&story, first).await;
     assert_eq!(
         summary(&plan),
-        "~ world_thing.a\n+ world_thing.b\n- world_thing.c (is not in what was recorded then)\n"
+        "~ world_thing.a\n+ world_thing.b\n- world_thing.c (is not in the state of that time)\n"
     );
     story.apply_plan(&plan).await.unwrap();
     let mut log = story.log();
@@ -70,7 +70,7 @@ async fn a_stack_goes_back_to_where_an_operation_left_it() {
 }
 
 #[tokio::test]
-async fn what_was_dropped_or_moved_by_hand_is_taken_up_and_not_made_again() {
+async fn forgotten_or_moved_object_is_adopted_and_not_recreated() {
     let story = Story::new();
     let first = story.apply(&things("val: 1", "")).await.operation;
     let text = stack("- {type: world_thing, name: z, config: {key: a, val: 1}}")
@@ -90,7 +90,7 @@ async fn what_was_dropped_or_moved_by_hand_is_taken_up_and_not_made_again() {
 }
 
 #[tokio::test]
-async fn outputs_go_back_with_their_stack() {
+async fn outputs_are_rolled_back_with_their_stack() {
     let story = Story::new();
     let text = |val: &str, outputs: &str| things(&format!("val: {val}"), "") + &format!("outputs: {{{outputs}}}\n");
     let secret = "s: {value: hunter2, sensitive: true}, val: '${{ resources.a.val }}', gone: one, shown: one";
@@ -104,22 +104,22 @@ async fn outputs_go_back_with_their_stack() {
     };
     let then = outputs().await;
     let plan = rolled_back(&story, first).await;
-    let told = summary(&plan);
-    let lines: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
+    let changes = summary(&plan);
+    let lines: Vec<&str> = changes.lines().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(lines, ["~ world_thing.a", "output gone", "output new", "output s", "output shown", "output val"]);
     story.apply_plan(&plan).await.unwrap();
     let now = outputs().await;
     assert_eq!(now.keys().collect::<Vec<_>>(), ["gone", "s", "shown", "val"]);
     assert_eq!((now["s"].revealed(), now["val"].clone()), ("hunter2".into(), 1_i64.into()));
-    assert!(now["shown"].has_sensitive(), "what became a secret since stays one");
+    assert!(now["shown"].has_sensitive(), "a value that became secret since stays secret");
     assert!(!rolled_back(&story, first).await.has_changes());
-    // Back again, from what was made by going back.
+    // Forward again, from the state that the rollback recorded.
     story.apply_plan(&rolled_back(&story, second).await).await.unwrap();
     assert_eq!(outputs().await, then);
 }
 
 #[tokio::test]
-async fn an_operation_that_wrote_outputs_only_is_a_place_to_go_back_to() {
+async fn operation_that_wrote_only_outputs_is_a_rollback_target() {
     let story = Story::new();
     let text = |val: &str| things("val: 1", "") + &format!("outputs: {{o: {val}}}\n");
     story.apply(&text("one")).await;
@@ -132,14 +132,14 @@ async fn an_operation_that_wrote_outputs_only_is_a_place_to_go_back_to() {
 }
 
 #[tokio::test]
-async fn an_operation_that_wrote_nothing_of_the_stack_is_no_place_to_go_back_to() {
+async fn operation_that_wrote_nothing_of_the_stack_is_no_target() {
     let story = Story::new();
     story.apply(&things("val: 1", "")).await;
     assert!(wished(&story, Uuid::now_v7()).await.is_none());
 }
 
 #[tokio::test]
-async fn what_is_created_first_is_created_first_on_the_way_back_too() {
+async fn create_first_applies_to_rollbacks_too() {
     let story = Story::new();
     let text = |key: &str| {
         stack(&format!(
@@ -156,7 +156,7 @@ async fn what_is_created_first_is_created_first_on_the_way_back_too() {
 }
 
 #[tokio::test]
-async fn what_was_pruned_is_not_taken_for_what_was_not_there() {
+async fn pruned_row_is_not_taken_for_an_absent_one() {
     let story = Story::new();
     let text = |val: &str| things(&format!("val: {val}"), B) + &format!("outputs: {{o: {val}, same: as before}}\n");
     let first = story.apply(&text("1")).await.operation;
@@ -168,19 +168,19 @@ async fn what_was_pruned_is_not_taken_for_what_was_not_there() {
     assert_eq!(
         notes,
         [
-            "what demo@test:world_thing.a was then was pruned, so it stays as it is",
-            "what the outputs of demo@test were then was pruned, so they stay as they are",
+            "the earlier version of demo@test:world_thing.a was pruned, so it stays as it is",
+            "the earlier values of the outputs of demo@test were pruned, so they stay as they are",
         ]
     );
 }
 
 #[tokio::test]
-async fn what_began_later_goes_also_after_older_versions_were_pruned() {
+async fn later_row_is_deleted_even_if_older_versions_were_pruned() {
     let story = Story::new();
     story.apply(&things("val: 1", "")).await;
     story.store.prune(std::time::Duration::ZERO).await.unwrap();
     let second = story.apply(&things("val: 2", "")).await.operation;
     story.apply(&things("val: 2", B)).await;
     let plan = rolled_back(&story, second).await;
-    assert_eq!(summary(&plan), "- world_thing.b (is not in what was recorded then)\n");
+    assert_eq!(summary(&plan), "- world_thing.b (is not in the state of that time)\n");
 }

@@ -1,4 +1,4 @@
-//! Sealed values open at their own place only, and follow rows that move.
+//! Sealed values open only at their own place, and are sealed again when their row moves.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -22,13 +22,13 @@ async fn row(story: &Story, address: &str) -> Row {
     story.store.rows(&demo(), &Selection::Addresses([address].into())).await.unwrap().remove(0)
 }
 
-/// Replaces texts of a row behind terrace.
+/// Replaces texts of a row outside terrace.
 async fn forge(story: &Story, row: Row) {
     let write = Write::Reseal { row: Box::new(row) };
     story.store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
 }
 
-/// Why the stack cannot be planned.
+/// The reason why the stack cannot be planned.
 async fn refusal(story: &Story, text: &str) -> String {
     match story.failing_plan(text).await {
         PlanFailure::Sealed { address, error } => format!("{address}: {error}"),
@@ -42,8 +42,8 @@ async fn value_of_another_row_does_not_open() {
     story.apply(&stack(SECRETS)).await;
     let (a, b) = (row(&story, "world_thing.a").await, row(&story, "world_thing.b").await);
     forge(&story, Row { attributes: a.attributes.clone(), ..b }).await;
-    let told = refusal(&story, &stack(SECRETS)).await;
-    assert!(told.contains("`/secret` of the attributes of demo@test:world_thing.b"), "{told}");
+    let output = refusal(&story, &stack(SECRETS)).await;
+    assert!(output.contains("`/secret` of the attributes of demo@test:world_thing.b"), "{output}");
 }
 
 #[tokio::test]
@@ -64,8 +64,8 @@ async fn value_in_the_clear_is_refused_under_a_key() {
     let mut json: serde_json::Value = serde_json::from_str(&a.attributes).unwrap();
     json["secret"] = "forged".into();
     forge(&story, Row { attributes: json.to_string(), ..a }).await;
-    let told = refusal(&story, &stack(SECRETS)).await;
-    assert!(told.contains("in the clear although there is a state key"), "{told}");
+    let output = refusal(&story, &stack(SECRETS)).await;
+    assert!(output.contains("in clear text although there is a state key"), "{output}");
 }
 
 #[tokio::test]

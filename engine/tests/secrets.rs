@@ -1,4 +1,4 @@
-//! What is sensitive from now on, or was until now: in no row, no owner's declaration and no plan in the clear.
+//! Values that become or stop being sensitive: no row, declaration or plan has them in the clear.
 
 use crate::failure::crash_while;
 use crate::support::Story;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 const OTHER_KEY: &str = "//////////////////////////////////////////8=";
 
-/// A stack of resources with a variable `t`, sensitive or not.
+/// A stack with a variable `t`, sensitive or not.
 fn stack(name: &str, is_sensitive: bool, resources: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nvariables: {{t: {{type: string, default: \
@@ -23,12 +23,12 @@ fn stack(name: &str, is_sensitive: bool, resources: &str) -> String {
     )
 }
 
-/// A stack of one thing, with a variable `t` that is sensitive.
+/// A stack of one thing, with a sensitive variable `t`.
 fn thing_a(val: &str) -> String {
     stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n"))
 }
 
-/// All that a store holds now, as texts.
+/// The current content of a store as text.
 async fn recorded(story: &Story) -> String {
     let mut text = String::new();
     for stack in story.store.stacks().await.unwrap() {
@@ -44,7 +44,7 @@ async fn recorded(story: &Story) -> String {
 }
 
 #[tokio::test]
-async fn an_update_that_came_to_nothing_leaves_the_old_secret_sealed() {
+async fn update_without_effect_leaves_the_old_secret_sealed() {
     let story = Story::new();
     story.apply(&thing_a("'${{ vars.t }}'")).await;
     story.fault("update a", Fault::Before(ErrorKind::Ambiguous));
@@ -54,19 +54,19 @@ async fn an_update_that_came_to_nothing_leaves_the_old_secret_sealed() {
     story.apply(&thing_a("plain")).await;
 }
 
-/// A thing with a password that nobody can read back.
+/// A thing with a write-only password.
 fn locked(ty: &str, val: u8, password: &str) -> String {
     let config = format!("{{key: a, val: {val}, password: {password}}}");
     stack("demo", true, &format!("      - {{type: {ty}, name: a, config: {config}}}\n"))
 }
 
-/// What the remote side has for the password of the thing.
+/// The password in the remote system.
 fn password(story: &Story) -> Value {
     story.remote().objects["a"]["password"].clone()
 }
 
 #[tokio::test]
-async fn a_password_that_is_not_known_to_have_arrived_is_sent_again() {
+async fn password_with_uncertain_arrival_is_sent_again() {
     let faults = || {
         let ambiguous = ErrorKind::Ambiguous;
         [Fault::Before(ambiguous.clone()), Fault::After(ambiguous), Fault::Half(ErrorKind::Failed)]
@@ -78,7 +78,7 @@ async fn a_password_that_is_not_known_to_have_arrived_is_sent_again() {
         story.fault("update a", fault);
         let text = locked("world_thing", val, "new");
         let report = story.apply_once(&text).await;
-        assert_eq!(report.failed.len(), 1, "{what}: nobody knows what became of it");
+        assert_eq!(report.failed.len(), 1, "{what}: the outcome is unknown");
         story.remote().objects.get_mut("a").unwrap().insert("password".to_owned(), "old".into());
         story.apply(&text).await;
         assert_eq!(password(&story), Value::from("new"), "{what}");
@@ -87,7 +87,7 @@ async fn a_password_that_is_not_known_to_have_arrived_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_password_of_a_step_that_was_cut_off_is_sent_again() {
+async fn password_of_an_interrupted_step_is_sent_again() {
     for (val, is_recovered) in [(1, true), (1, false), (2, true), (2, false)] {
         for fault in [Fault::HangBefore, Fault::HangAfter] {
             let what = format!("{fault:?}, val {val}, recovered: {is_recovered}");
@@ -96,12 +96,12 @@ async fn a_password_of_a_step_that_was_cut_off_is_sent_again() {
             let text = locked("world_thing", val, "new");
             crash_while(&story, &text, "update a", fault).await;
             story.end_processes().await;
-            // A part of what was sent may have arrived: all but the password.
+            // A part of the update may have arrived: all but the password.
             story.remote().objects.get_mut("a").unwrap().insert("password".to_owned(), "old".into());
             if is_recovered {
                 story.recover().await;
             }
-            assert!(story.plan(&text).await.has_changes(), "{what}: the plan tells of it");
+            assert!(story.plan(&text).await.has_changes(), "{what}: the plan shows it");
             story.recover().await;
             story.apply(&text).await;
             assert_eq!(password(&story), Value::from("new"), "{what}");
@@ -111,7 +111,7 @@ async fn a_password_of_a_step_that_was_cut_off_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_password_whose_call_may_still_take_effect_leaves_its_step_in_doubt() {
+async fn password_of_a_call_that_may_still_take_effect_is_in_doubt() {
     let story = Story::new();
     story.apply(&locked("world_slow", 1, "old")).await;
     story.fault("update a", Fault::After(ErrorKind::Ambiguous));
@@ -123,7 +123,7 @@ async fn a_password_whose_call_may_still_take_effect_leaves_its_step_in_doubt() 
 }
 
 #[tokio::test]
-async fn a_template_of_which_one_instance_is_secret_is_sealed_for_all() {
+async fn template_with_one_secret_instance_is_sealed_for_all() {
     let story = Story::new();
     let text = stack(
         "demo",
@@ -139,7 +139,7 @@ async fn a_template_of_which_one_instance_is_secret_is_sealed_for_all() {
 }
 
 #[tokio::test]
-async fn what_a_failed_update_sent_is_hidden_where_the_object_tells_it() {
+async fn secret_of_a_failed_update_is_sealed_if_the_object_returns_it() {
     let story = Story::new();
     story.apply(&thing_a("[plain]")).await;
     story.fault("update a", Fault::After(ErrorKind::Failed));
@@ -151,7 +151,7 @@ async fn what_a_failed_update_sent_is_hidden_where_the_object_tells_it() {
 }
 
 #[tokio::test]
-async fn what_a_failed_update_sent_is_sealed_by_whoever_records_what_is_there() {
+async fn secret_of_a_failed_update_is_sealed_by_a_refresh() {
     let mut story = Story::new();
     story.apply(&thing_a("[plain]")).await;
     story.fault("update a", Fault::After(ErrorKind::Failed));
@@ -159,16 +159,16 @@ async fn what_a_failed_update_sent_is_sealed_by_whoever_records_what_is_there() 
     assert_eq!(report.failed.len(), 1);
     story.options.refresh_only = true;
     let plan = story.plan(&thing_a("[plain]")).await;
-    assert!(plan.changes().any(|(_, change)| change.has_refreshed()), "it has changed");
+    assert!(plan.changes().any(|(_, change)| change.has_refreshed()), "the object has changed");
     story.apply_plan(&plan).await.unwrap();
     assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
     story.options.refresh_only = false;
     story.apply(&thing_a("[plain]")).await;
-    assert!(recorded(&story).await.contains("plain"), "what was recorded before it is open again once it is known");
+    assert!(recorded(&story).await.contains("plain"), "the earlier value is no longer sealed once it is read again");
 }
 
 #[tokio::test]
-async fn what_a_lost_update_sent_is_sealed_where_only_a_part_of_it_arrived() {
+async fn secret_of_a_lost_update_is_sealed_if_only_a_part_arrived() {
     for is_recovered in [true, false] {
         let story = Story::new();
         story.apply(&thing_a("[plain]")).await;
@@ -189,7 +189,7 @@ async fn what_a_lost_update_sent_is_sealed_where_only_a_part_of_it_arrived() {
 }
 
 #[tokio::test]
-async fn what_a_failed_update_sent_is_sealed_where_nothing_was_recorded_before() {
+async fn secret_of_a_failed_update_is_sealed_without_an_earlier_value() {
     let mut story = Story::new();
     let nothing = thing_a("[plain]").replace(", val: [plain]", "");
     story.apply(&nothing).await;
@@ -205,7 +205,7 @@ async fn what_a_failed_update_sent_is_sealed_where_nothing_was_recorded_before()
 }
 
 #[tokio::test]
-async fn what_names_an_object_and_becomes_sensitive_later_is_recorded_so_with_its_id_and_without_a_call() {
+async fn identity_that_becomes_sensitive_is_sealed_without_a_call() {
     let story = Story::new();
     let text = |is_sensitive| {
         stack(
@@ -226,7 +226,7 @@ async fn what_names_an_object_and_becomes_sensitive_later_is_recorded_so_with_it
 }
 
 #[tokio::test]
-async fn a_secret_that_a_descriptor_has_beside_what_waits_is_sealed_in_a_plan_file() {
+async fn secret_next_to_an_unknown_value_is_sealed_in_a_plan_file() {
     let story = Story::new();
     let text = stack(
         "demo",
@@ -251,7 +251,7 @@ async fn a_secret_that_a_descriptor_has_beside_what_waits_is_sealed_in_a_plan_fi
 }
 
 #[tokio::test]
-async fn how_an_owner_declares_a_shared_resource_is_recorded_anew_when_it_becomes_sensitive() {
+async fn owner_declaration_is_recorded_again_when_it_becomes_sensitive() {
     let story = Story::new();
     let text = |name: &str, is_sensitive| {
         stack(
@@ -270,7 +270,7 @@ async fn how_an_owner_declares_a_shared_resource_is_recorded_anew_when_it_become
 }
 
 #[tokio::test]
-async fn a_secret_output_that_stays_the_same_is_not_recorded_anew() {
+async fn unchanged_secret_output_is_not_recorded_again() {
     let mut story = Story::new();
     let text = |val: &str, output: &str| {
         let resources = format!(
@@ -292,14 +292,14 @@ async fn a_secret_output_that_stays_the_same_is_not_recorded_anew() {
         assert_ne!(now, before);
         now
     };
-    // What is sealed with a key of before is sealed anew with the next write.
+    // A value sealed with an old key is sealed again with the next write.
     story.seal = Arc::new(Seal::with_key(OTHER_KEY, &[KEY]).unwrap());
     story.apply(&text("three", r#"vars.t + "!""#)).await;
     assert_ne!(versions(&story).await, before);
 }
 
 #[tokio::test]
-async fn whether_something_is_there_is_decided_by_nothing_sensitive() {
+async fn condition_must_not_read_sensitive_values() {
     let text = |when: &str| {
         let resources = format!(
             "      - {{type: world_thing, name: a, config: {{key: a}}}}\n      \
@@ -309,21 +309,21 @@ async fn whether_something_is_there_is_decided_by_nothing_sensitive() {
     };
     let mut story = Story::new();
     insta::assert_snapshot!(story.errors(&text("vars.t == \"hunter2\"")).await, @"
-    stack.yaml:9:44: `when` reads a sensitive value, and plans show whether it is true
-      hint: decide by what may be shown, and read the sensitive value where it is used
+    stack.yaml:9:44: `when` reads a sensitive value, but plans show its result
+      hint: decide by a value that may be shown, and read the sensitive value where it is used
     ");
-    // What is not known yet is no better, also where it may be left for another apply.
+    // An unknown value is refused too, even if it could be deferred.
     for allow_deferral in [false, true] {
         story.options.allow_deferral = allow_deferral;
         for when in ["has(vars.t)", "vars.t == resources.a.id"] {
-            let told = story.errors(&text(when)).await;
-            assert!(told.contains("`when` reads a sensitive value"), "{told}");
+            let messages = story.errors(&text(when)).await;
+            assert!(messages.contains("`when` reads a sensitive value"), "{messages}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_recorded_leaves_its_step_open_and_is_recorded_once_it_can_be() {
+async fn step_with_an_unstorable_secret_stays_open_until_it_can_be_stored() {
     let mut story = Story::new();
     let text = |val: &str| {
         let resources =
@@ -331,19 +331,19 @@ async fn a_secret_that_cannot_be_recorded_leaves_its_step_open_and_is_recorded_o
         stack("demo", false, &resources)
     };
     story.seal = Arc::new(Seal::without_key(true));
-    // A plan file holds nothing in the clear: these are applied where they are made.
+    // Plan files have nothing in the clear: these plans are applied directly.
     let apply = async |story: &Story, val: &str| {
         let plan = story.plan(&text(val)).await;
         story.applier().apply(&plan, Uuid::now_v7()).await.unwrap()
     };
     apply(&story, "one").await;
-    // What is stored in the clear already may stay so; what the provider makes of it is new.
+    // A value in the clear may stay so; the provider's new value may not.
     story.seal = Arc::new(Seal::without_key(false));
     story.fault("update a", Fault::NewSecret);
     let report = apply(&story, "two").await;
-    let told: Vec<String> =
+    let output: Vec<String> =
         report.failed.iter().map(|it| format!("{}\n{}", it.error, it.solutions.join("\n"))).collect();
-    insta::assert_snapshot!(told.join("\n\n"));
+    insta::assert_snapshot!(output.join("\n\n"));
     assert_eq!(story.rows().await, ["x/world_thing.a"]);
     assert!(!recorded(&story).await.contains("two"), "{}", recorded(&story).await);
     story.seal = Arc::new(Seal::with_key(KEY, &[]).unwrap().accepting_clear(true));
@@ -357,7 +357,7 @@ async fn a_secret_that_cannot_be_recorded_leaves_its_step_open_and_is_recorded_o
 }
 
 #[tokio::test]
-async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_anything_is_recorded() {
+async fn found_secret_that_may_not_be_stored_is_refused_before_a_write() {
     let mut story = Story::new();
     let thing = |name: &str| {
         format!(
@@ -370,7 +370,7 @@ async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_an
     story.apply(&text).await;
     let before = recorded(&story).await;
     story.remote().objects.get_mut("a").unwrap().insert("secret".to_owned(), "found".into());
-    // Drift is only recorded, or ignored and recorded beside.
+    // Drift is only recorded, or ignored and recorded with another change.
     for (refresh_only, text) in [(true, &text), (false, &stack("demo", false, &(thing("a") + &thing("b"))))] {
         story.seal = Arc::new(Seal::without_key(false));
         story.options.refresh_only = refresh_only;
@@ -385,7 +385,7 @@ async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_an
 }
 
 #[tokio::test]
-async fn what_is_computed_of_a_secret_is_sealed_though_the_secret_itself_is_told_in_another_form() {
+async fn computed_copy_of_a_secret_is_sealed_if_the_secret_reads_differently() {
     let story = Story::new();
     let text = thing_a("'${{ vars.t }}'");
     story.fault("create a", Fault::Lie);
@@ -397,9 +397,9 @@ async fn what_is_computed_of_a_secret_is_sealed_though_the_secret_itself_is_told
 }
 
 #[tokio::test]
-async fn what_stands_beside_a_secret_in_what_is_computed_is_none_itself() {
+async fn plain_value_next_to_a_secret_in_a_computed_list_is_not_sealed() {
     let story = Story::new();
-    // The last one echoes `id-1` and the secret in one, and its own id begins like that: `id-10`.
+    // The last thing echoes `id-1` and the secret in one value, and its own id has the same prefix: `id-10`.
     let resources = "      - {type: world_thing, name: first, config: {key: first}}\n      \
         - {type: world_thing, name: more, forEach: '${{ range(8) }}', dependsOn: [first], config: {key: 'm${{ each.key }}'}}\n      \
         - {type: world_thing, name: last, dependsOn: [more], config: {key: last, val: ['${{ resources.first.id }}', '${{ vars.t }}']}}\n    \
@@ -412,7 +412,7 @@ async fn what_stands_beside_a_secret_in_what_is_computed_is_none_itself() {
 }
 
 #[tokio::test]
-async fn another_secret_that_recovery_finds_and_may_not_store_leaves_its_step_in_doubt_and_no_other() {
+async fn unstorable_secret_found_by_recovery_keeps_only_its_step_in_doubt() {
     let mut story = Story::new();
     let things = |val: &str| {
         let thing = |name: &str| {
@@ -425,20 +425,20 @@ async fn another_secret_that_recovery_finds_and_may_not_store_leaves_its_step_in
     story.remote().objects.get_mut("a").unwrap().insert("secret".to_owned(), "found".into());
     story.seal = Arc::new(Seal::without_key(false));
     let plan = story.plan(&things("two")).await;
-    // Nobody knows of either whether it took effect.
+    // The outcome of both updates is unknown.
     story.fault("update a", Fault::Before(ErrorKind::Ambiguous));
     story.fault("update b", Fault::Before(ErrorKind::Ambiguous));
     story.fault("read b", Fault::Before(ErrorKind::Failed));
     assert_eq!(story.apply_plan(&plan).await.unwrap().failed.len(), 2);
     story.end_processes().await;
     story.seal = Arc::new(Seal::without_key(false));
-    let told: Vec<String> = story.recover().await.iter().map(|it| format!("{} {}", it.address, it.found)).collect();
-    insta::assert_snapshot!(told.join("\n"), @"
-    demo@test:x/world_thing.a the object is there, and a sensitive value of it cannot be stored: give a state key, or record it with `terrace apply --plaintext-secrets`
-    demo@test:x/world_thing.b it did not take effect
+    let output: Vec<String> = story.recover().await.iter().map(|it| format!("{} {}", it.address, it.found)).collect();
+    insta::assert_snapshot!(output.join("\n"), @"
+    demo@test:x/world_thing.a the object exists, but a sensitive value of it cannot be stored: provide a state key, or record it with `terrace apply --plaintext-secrets`
+    demo@test:x/world_thing.b the step did not take effect
     ");
     assert!(!recorded(&story).await.contains("found"), "{}", recorded(&story).await);
-    // What the next apply could not record either is in doubt in a plan, too.
+    // A plan shows the step as in doubt if its apply could not store the secret either.
     let plan = story.plan(&things("two")).await;
     let in_doubt: Vec<&str> = plan.changes().filter_map(|(_, change)| change.in_doubt.as_deref()).collect();
     assert!(in_doubt.iter().any(|why| why.contains("cannot be stored")), "{in_doubt:?}");

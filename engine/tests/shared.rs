@@ -1,4 +1,5 @@
-//! What several stacks own: made once, declared alike, leased for a moment, removed by the last.
+//! Resources shared by several stacks: created once, declared equally, leased briefly, and deleted with the last
+//! owner.
 
 use crate::support::Story;
 use crate::support::story::summary;
@@ -10,7 +11,7 @@ use terrace_provider::ErrorKind;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A stack whose one component owns what is shared, and something of its own made after it.
+/// A stack whose one component owns the shared resource and a dependent of it.
 fn product(name: &str, val: &str) -> String {
     with_base(name, &format!("{{key: base, val: {val}}}"))
 }
@@ -23,7 +24,7 @@ fn with_base(name: &str, config: &str) -> String {
     )
 }
 
-/// The stack without any component.
+/// The stack without components.
 fn nothing(name: &str) -> String {
     format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents: {{}}\n")
 }
@@ -32,10 +33,10 @@ fn both(one: &str, two: &str) -> String {
     format!("{one}\n---\n{two}")
 }
 
-/// Lets an apply go on until it stands at a call that never answers.
+/// Runs an apply until a call hangs.
 async fn until(running: &mut (impl Future<Output = Result<Report, ApplyError>> + Unpin), hung: CancellationToken) {
     tokio::select! {
-        _ = running => panic!("it did not stop"),
+        _ = running => panic!("the apply ended"),
         () = hung.cancelled() => {}
     }
 }
@@ -47,7 +48,7 @@ async fn owners(story: &Story) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn stacks_of_one_plan_that_declare_the_same_new_resource_make_it_once() {
+async fn stacks_of_one_plan_create_a_shared_resource_once() {
     let story = Story::new();
     let text = both(&product("one", "1"), &product("two", "1"));
     let plan = story.plan(&text).await;
@@ -61,17 +62,17 @@ async fn stacks_of_one_plan_that_declare_the_same_new_resource_make_it_once() {
     story.apply(&text).await;
     let log = story.log();
     assert_eq!(log.len(), 3, "{log:?}");
-    assert_eq!(log[0], "create base", "what is made after it waits, in whichever stack: {log:?}");
+    assert_eq!(log[0], "create base", "dependents wait in every stack: {log:?}");
     assert_eq!(owners(&story).await, ["one@test:x", "two@test:x"]);
     assert_eq!(
         story.remote_value("two", "val"),
         story.remote_value("base", "id"),
-        "the second stack knows what was made"
+        "the second stack reads the new object"
     );
 }
 
 #[tokio::test]
-async fn what_is_made_after_a_shared_resource_is_not_tried_when_that_fails_in_another_stack() {
+async fn dependents_are_blocked_in_all_stacks_if_a_shared_resource_fails() {
     let story = Story::new();
     story.fault("create base", Fault::Before(ErrorKind::PermissionDenied));
     let text = both(&product("one", "1"), &product("two", "1"));
@@ -82,7 +83,7 @@ async fn what_is_made_after_a_shared_resource_is_not_tried_when_that_fails_in_an
 }
 
 #[tokio::test]
-async fn a_shared_resource_that_is_replaced_is_there_again_before_what_uses_it_in_another_stack() {
+async fn shared_resource_is_replaced_before_its_consumers_change() {
     let story = Story::new();
     let stacks =
         |key: &str| both(&with_base("one", &format!("{{key: {key}}}")), &with_base("two", &format!("{{key: {key}}}")));
@@ -91,11 +92,11 @@ async fn a_shared_resource_that_is_replaced_is_there_again_before_what_uses_it_i
     story.apply(&stacks("new")).await;
     let log = story.log();
     assert_eq!(log[..2], ["delete old", "create new"]);
-    assert_eq!(log.len(), 4, "both follow: {log:?}");
+    assert_eq!(log.len(), 4, "both consumers are updated: {log:?}");
 }
 
 #[tokio::test]
-async fn what_goes_in_one_stack_goes_before_the_shared_resource_that_another_replaces() {
+async fn consumer_is_deleted_before_another_stack_replaces_its_dependency() {
     let story = Story::new();
     story.apply(&both(&with_base("one", "{key: old}"), &with_base("two", "{key: old}"))).await;
     story.log();
@@ -104,7 +105,7 @@ async fn what_goes_in_one_stack_goes_before_the_shared_resource_that_another_rep
 }
 
 #[tokio::test]
-async fn a_resource_that_changes_hands_in_one_plan_stays() {
+async fn resource_that_changes_owners_in_one_plan_stays() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     story.log();
@@ -114,34 +115,34 @@ async fn a_resource_that_changes_hands_in_one_plan_stays() {
 }
 
 #[tokio::test]
-async fn a_stack_planned_alone_is_told_that_another_owner_declares_the_resource_differently() {
+async fn conflicting_declaration_names_the_other_owner() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     story.apply(&product("two", "1")).await;
     insta::assert_snapshot!(story.errors(&product("two", "2")).await, @r#"
-    stack.yaml:7:9: `x` of two@test declares shared/world_thing["common"] with another `val` than `x` of one@test, which owns it too
-      hint: to change a shared resource, change it in one@test too and plan both stacks in one run
+    stack.yaml:7:9: `x` of two@test declares shared/world_thing["common"] with another value of `val` than `x` of one@test, which owns it too
+      hint: change the shared resource in one@test too, and plan both stacks in one run
     "#);
 }
 
 #[tokio::test]
-async fn a_newcomer_has_to_declare_the_resource_as_its_owners_do() {
+async fn new_owner_must_declare_the_resource_equally() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
-    let told = story.errors(&product("two", "2")).await;
-    assert!(told.contains("with another `val` than `x` of one@test"), "{told}");
+    let messages = story.errors(&product("two", "2")).await;
+    assert!(messages.contains("with another value of `val` than `x` of one@test"), "{messages}");
 }
 
 #[tokio::test]
-async fn how_a_resource_behaves_is_declared_alike_too() {
+async fn owners_must_declare_the_same_lifecycle() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
-    let told = story.errors(&product("two", "1").replace("onLastRelease: delete", "onLastRelease: retain")).await;
-    assert!(told.contains("with another `lifecycle` than"), "{told}");
+    let messages = story.errors(&product("two", "1").replace("onLastRelease: delete", "onLastRelease: retain")).await;
+    assert!(messages.contains("with another value of `lifecycle` than"), "{messages}");
 }
 
 #[tokio::test]
-async fn what_is_not_known_yet_is_compared_once_it_is() {
+async fn unknown_values_are_compared_once_they_are_known() {
     let story = Story::new();
     let stack = |name: &str, val: &str| {
         with_base(name, &format!("{{key: base, val: {val}}}")).replace(
@@ -149,19 +150,19 @@ async fn what_is_not_known_yet_is_compared_once_it_is() {
             "    resources:\n      - {type: world_thing, name: seed, shared: seed, config: {key: seed}}\n",
         )
     };
-    // At first the value is known after apply only.
+    // At first the value is known only after apply.
     story.apply(&stack("one", "'${{ resources.seed.id }}'")).await;
-    let told = story.errors(&stack("two", "other")).await;
-    assert!(told.contains("with another `val` than `x` of one@test"), "{told}");
+    let messages = story.errors(&stack("two", "other")).await;
+    assert!(messages.contains("with another value of `val` than `x` of one@test"), "{messages}");
     story.apply(&stack("two", "id-1")).await;
 }
 
 #[tokio::test]
-async fn a_secret_of_a_shared_resource_is_compared_and_not_told() {
+async fn secrets_of_a_shared_resource_are_compared_and_not_printed() {
     let story = Story::new();
     story.apply(&with_base("one", "{key: base, secret: hunter2}")).await;
-    let told = story.errors(&with_base("two", "{key: base, secret: other}")).await;
-    assert!(told.contains("with another `secret` than") && !told.contains("hunter2"), "{told}");
+    let messages = story.errors(&with_base("two", "{key: base, secret: other}")).await;
+    assert!(messages.contains("with another value of `secret` than") && !messages.contains("hunter2"), "{messages}");
     story.apply(&with_base("two", "{key: base, secret: hunter2}")).await;
     let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
     for owner in story.store.owners("test", &all).await.unwrap() {
@@ -170,21 +171,21 @@ async fn a_secret_of_a_shared_resource_is_compared_and_not_told() {
 }
 
 #[tokio::test]
-async fn owners_that_are_planned_together_change_the_resource() {
+async fn owners_planned_together_change_the_resource() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     story.apply(&product("two", "1")).await;
     story.log();
     story.apply(&both(&product("one", "2"), &product("two", "2"))).await;
     assert_eq!(story.log(), ["update base"]);
-    // Each of them agrees from now on, planned alone too.
+    // Each owner agrees from now on, also if planned alone.
     story.check_second_plan(&product("one", "2")).await;
     story.check_second_plan(&product("two", "2")).await;
-    assert!(story.errors(&product("one", "1")).await.contains("with another `val` than `x` of two@test"));
+    assert!(story.errors(&product("one", "1")).await.contains("with another value of `val` than `x` of two@test"));
 }
 
 #[tokio::test]
-async fn the_only_owner_changes_the_resource_alone() {
+async fn only_owner_changes_the_resource_alone() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     story.apply(&product("two", "1")).await;
@@ -194,7 +195,7 @@ async fn the_only_owner_changes_the_resource_alone() {
 }
 
 #[tokio::test]
-async fn a_change_that_failed_is_not_what_the_owner_declared() {
+async fn failed_change_does_not_count_as_declared() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     story.fault("update base", Fault::Before(ErrorKind::PermissionDenied));
@@ -203,7 +204,7 @@ async fn a_change_that_failed_is_not_what_the_owner_declared() {
 }
 
 #[tokio::test]
-async fn a_plan_is_refused_once_somebody_owns_the_resource_that_it_changes() {
+async fn plan_is_stale_once_its_changed_resource_has_a_new_owner() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     let plan = story.plan(&product("one", "2")).await;
@@ -223,22 +224,22 @@ async fn a_plan_is_refused_once_somebody_owns_the_resource_that_it_changes() {
 }
 
 #[tokio::test]
-async fn owners_that_leave_at_the_same_time_do_not_leave_the_resource_to_nobody() {
+async fn owners_that_leave_concurrently_leave_one_responsible() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     story.apply(&product("two", "1")).await;
     let (first, second) = (story.plan(&nothing("one")).await, story.plan(&nothing("two")).await);
     story.apply_plan(&first).await.unwrap();
     let report = story.apply_plan(&second).await.unwrap();
-    assert_eq!(report.still_owned.len(), 1, "and is told");
-    assert_eq!(owners(&story).await, ["two@test:x"], "somebody has to be there who removes it");
+    assert_eq!(report.still_owned.len(), 1, "and is reported");
+    assert_eq!(owners(&story).await, ["two@test:x"], "one owner must stay to delete it");
     story.apply(&nothing("two")).await;
     assert!(story.rows().await.is_empty());
     assert!(story.remote().objects.is_empty());
 }
 
 #[tokio::test]
-async fn who_only_kept_the_data_of_a_resource_has_no_say_in_it() {
+async fn former_owner_of_retained_data_has_no_vote() {
     let mut story = Story::new();
     let data = |text: String| text.replace("world_thing, name: base", "world_data, name: base");
     story.apply(&data(product("one", "1"))).await;
@@ -251,7 +252,7 @@ async fn who_only_kept_the_data_of_a_resource_has_no_say_in_it() {
 }
 
 #[tokio::test]
-async fn the_lease_of_a_shared_resource_is_given_back_once_the_object_is_done() {
+async fn lease_of_a_shared_resource_ends_with_its_step() {
     let story = Story::new();
     story.fault("create one", Fault::HangAfter);
     let (plan, hung) = (story.plan(&product("one", "1")).await, story.remote().hung.clone());
@@ -260,12 +261,12 @@ async fn the_lease_of_a_shared_resource_is_given_back_once_the_object_is_done() 
     until(&mut running, hung).await;
     let held = story.store.leases().await.unwrap();
     assert_eq!(held.iter().map(|lease| lease.component.as_str()).collect::<Vec<_>>(), ["x"]);
-    // Another stack becomes an owner while the first one is still at work on what is its own.
+    // Another stack becomes an owner while the first one still applies its own resources.
     story.apply(&product("two", "1")).await;
 }
 
 #[tokio::test]
-async fn a_shared_resource_is_leased_while_it_is_made() {
+async fn shared_resource_is_leased_during_its_creation() {
     let story = Story::new();
     story.fault("create base", Fault::HangBefore);
     let (plan, hung) = (story.plan(&product("one", "1")).await, story.remote().hung.clone());
@@ -284,7 +285,7 @@ async fn a_shared_resource_is_leased_while_it_is_made() {
 }
 
 #[tokio::test]
-async fn work_on_one_shared_resource_does_not_hold_up_another() {
+async fn lease_of_one_shared_resource_does_not_block_another() {
     let story = Story::new();
     story.fault("create base", Fault::HangBefore);
     let (plan, hung) = (story.plan(&product("one", "1")).await, story.remote().hung.clone());
@@ -296,7 +297,7 @@ async fn work_on_one_shared_resource_does_not_hold_up_another() {
 }
 
 #[tokio::test]
-async fn one_declaration_makes_several_shared_resources() {
+async fn one_declaration_creates_several_shared_resources() {
     let story = Story::new();
     let stack = |name: &str, keys: &str| {
         format!(
@@ -323,7 +324,7 @@ async fn one_declaration_makes_several_shared_resources() {
 }
 
 #[tokio::test]
-async fn a_shared_resource_survives_either_order_of_removal() {
+async fn shared_resource_can_be_released_in_any_order() {
     for order in [["one", "two"], ["two", "one"]] {
         let story = Story::new();
         story.apply(&both(&product("one", "1"), &product("two", "1"))).await;
@@ -337,7 +338,7 @@ async fn a_shared_resource_survives_either_order_of_removal() {
     }
 }
 
-/// A stack that owns a room by the name that a lookup answers with, by a door of its own.
+/// A stack that owns a room with a name from a lookup, through a door of its own.
 fn by_door(name: &str, door: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ndata:\n  \
@@ -356,30 +357,30 @@ fn with_house() -> Story {
 }
 
 #[tokio::test]
-async fn what_is_shared_goes_by_what_a_lookup_answers_and_by_whatever_way_each_owner_gets_there() {
+async fn shared_resource_may_have_a_key_from_a_lookup_and_a_way_per_owner() {
     let story = with_house();
     story.apply(&by_door("one", "left")).await;
-    // Alone, and in one plan with the first: no owner moves the other's way.
+    // Planned alone, and together with the first stack: no owner changes the way of the other.
     story.apply(&by_door("two", "right")).await;
     story.apply(&both(&by_door("two", "right"), &by_door("one", "left"))).await;
     assert_eq!(story.log(), ["create room"]);
     assert_eq!(story.rows().await, ["shared/world_room[\"room of green\"]"]);
     assert_eq!(story.remote_value("room", "door"), "left".into());
     story.apply(&nothing("one")).await;
-    assert_eq!(story.log(), [] as [&str; 0], "the other one is left");
+    assert_eq!(story.log(), [] as [&str; 0], "the other owner is left");
     story.apply(&nothing("two")).await;
     assert_eq!(story.log(), ["delete room"]);
 }
 
 #[tokio::test]
-async fn a_lookup_that_fails_is_all_that_is_told_of_what_is_shared_by_its_answer() {
+async fn failed_lookup_of_a_shared_key_is_one_error() {
     let errors = Story::new().errors(&by_door("one", "left")).await;
     assert_eq!(errors.matches("lookup_failed").count() + errors.matches("has no answer").count(), 1, "{errors}");
     assert!(!errors.contains("`shared`"), "{errors}");
 }
 
 #[tokio::test]
-async fn nobody_is_asked_for_the_name_of_what_is_shared_where_nobody_is_asked_for_anything() {
+async fn offline_plan_does_not_look_up_a_shared_key() {
     let mut story = with_house();
     story.options.offline = true;
     story.options.refresh = false;
@@ -388,22 +389,22 @@ async fn nobody_is_asked_for_the_name_of_what_is_shared_where_nobody_is_asked_fo
     assert_eq!(shared, ["shared/world_room[\"room of (known after apply)\"]"]);
 }
 
-/// What is shared by another key from now on: the object stays the one that it is once its row was moved.
+/// A new key for the same shared object: the object stays once its row has moved.
 #[tokio::test]
-async fn another_key_of_what_is_shared_is_told_with_the_command_that_moves_it() {
+async fn changed_key_of_a_shared_resource_gets_a_move_command() {
     let keyed = |name: &str, key: &str| {
         product(name, "1").replace("shared: common,", &format!("shared: {key}, adopt: ifExists,"))
     };
     const MOVE: &str = "terrace state mv 'shared@test:shared/world_thing[\"common\"]' 'shared/world_thing[\"other\"]'`";
     let story = Story::new();
     story.apply(&keyed("one", "common")).await;
-    // The only owner lets it go by its old name, and takes it over by the new one.
-    let told = story.errors(&keyed("one", "other")).await;
-    assert!(told.contains(MOVE), "{told}");
-    // One of two owners does.
+    // The only owner releases the old key and adopts the new one.
+    let messages = story.errors(&keyed("one", "other")).await;
+    assert!(messages.contains(MOVE), "{messages}");
+    // The same with one of two owners.
     story.apply(&keyed("two", "common")).await;
-    let told = story.errors(&keyed("one", "other")).await;
-    assert!(told.contains(MOVE), "{told}");
+    let messages = story.errors(&keyed("one", "other")).await;
+    assert!(messages.contains(MOVE), "{messages}");
     let (stack, common) = (StackId::shared("test"), "shared/world_thing[\"common\"]".parse().unwrap());
     let row = story.store.rows(&stack, &Selection::All).await.unwrap().remove(0);
     let to = "shared/world_thing[\"other\"]".parse().unwrap();

@@ -1,4 +1,4 @@
-//! Providers that take their time before anything is called: only what waits for them waits.
+//! Providers that take time before the first call: only dependents wait for them.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -14,12 +14,12 @@ use terrace_provider::wrap::{Limits, Rate, TypeLimits};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Applies a plan; a time that stands still ends what waits for ever.
+/// Applies a plan; the paused clock ends an endless wait.
 async fn applied(story: &Story, plan: &Plan) -> Report {
     tokio::time::timeout(Duration::from_secs(3_600), story.apply_plan(plan)).await.unwrap().unwrap()
 }
 
-/// `slow` and `b` wait for `a`, `c` waits for `b`.
+/// `slow` and `b` depend on `a`, and `c` on `b`.
 fn two_branches(a: &str) -> String {
     stack(&format!(
         "- {{type: world_thing, name: a, config: {{key: {a}}}}}
@@ -30,7 +30,7 @@ fn two_branches(a: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_of_one_resource_that_takes_long_keeps_no_other_from_being_made_and_recorded() {
+async fn slow_replanning_of_one_resource_blocks_no_other() {
     let story = Story::new();
     let plan = story.plan(&two_branches("a")).await;
     story.fault("plan slow", Fault::Until("create c"));
@@ -41,7 +41,7 @@ async fn a_plan_of_one_resource_that_takes_long_keeps_no_other_from_being_made_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_connection_that_takes_long_keeps_no_other_instance_waiting() {
+async fn slow_connection_blocks_no_other_instance() {
     let story = Story::new();
     let text = stack(
         "- {type: world_note, name: far, provider: world.eu, config: {key: far}}
@@ -57,9 +57,9 @@ async fn a_first_connection_that_takes_long_keeps_no_other_instance_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_asks_whether_an_old_object_may_go_keeps_no_other_waiting() {
+async fn slow_check_before_a_deletion_blocks_no_other_resource() {
     let story = Story::new();
-    // `slow` waits for the removal of `user`, and `a` is as wanted by then.
+    // `slow` waits for the deletion of `user`, after `a` has been updated.
     let text = |version: &str| {
         stack(&format!(
             "- {{type: world_thing, name: a, config: {{key: a, val: {version}}}}}
@@ -82,7 +82,7 @@ async fn what_asks_whether_an_old_object_may_go_keeps_no_other_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_no_plan_and_leaves_no_open_step() {
+async fn cancel_does_not_wait_for_replanning_and_leaves_no_open_step() {
     let story = Story::new();
     let plan = story.plan(&two_branches("a")).await;
     story.fault("plan slow", Fault::HangBefore);
@@ -95,11 +95,11 @@ async fn a_stop_waits_for_no_plan_and_leaves_no_open_step() {
     assert!(report.is_interrupted);
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert!(report.not_begun.iter().any(|(_, address)| address.to_string() == "world_thing.slow"));
-    assert!(story.recover().await.is_empty(), "nothing is open");
+    assert!(story.recover().await.is_empty(), "no step is open");
     assert!(!story.log().contains(&"create slow".to_owned()));
 }
 
-/// Hears what steps say, and stops at the first word where it is to.
+/// Records messages of steps, and cancels at the first one if `stop` is set.
 #[derive(Default)]
 struct Listener {
     said: Mutex<Vec<String>>,
@@ -115,7 +115,7 @@ impl Events for Listener {
     }
 }
 
-/// A story whose instance takes one call in 100 s, and three things that have no time to wait for that.
+/// A story whose instance allows one call in 100 s, and three things with a timeout of 1 s.
 fn rated() -> (Story, String) {
     let rate = Rate::per_second(0.01, None);
     let limits = [("world".to_owned(), Limits { rate, ..Limits::default() })].into();
@@ -127,42 +127,42 @@ fn rated() -> (Story, String) {
     (Story { limits, ..Story::new() }, text)
 }
 
-async fn heard(story: &Story, plan: &Plan, listener: &Arc<Listener>) -> (Uuid, Report) {
+async fn apply_listening(story: &Story, plan: &Plan, listener: &Arc<Listener>) -> (Uuid, Report) {
     let applier = Applier { events: Arc::clone(listener) as Arc<dyn Events>, ..story.applier() };
     let operation = Uuid::now_v7();
     (operation, applier.apply(plan, operation).await.unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_rate_counts_towards_no_timeout_and_is_told_once() {
+async fn waiting_for_a_rate_limit_counts_towards_no_timeout() {
     let (story, text) = rated();
     let plan = story.plan(&text).await;
     let (listener, began) = (Arc::new(Listener::default()), tokio::time::Instant::now());
-    let (_, report) = heard(&story, &plan, &listener).await;
+    let (_, report) = apply_listening(&story, &plan, &listener).await;
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert!(began.elapsed() >= Duration::from_secs(200), "{:?}", began.elapsed());
     assert_eq!(story.log(), ["create a", "create b", "create c"]);
-    let told = |name: &str| format!("demo@test:world_thing.{name}: waiting (limit of 0.01/s of `world`)");
-    assert_eq!(*listener.said.lock().unwrap(), [told("b"), told("c")]);
+    let waiting_line = |name: &str| format!("demo@test:world_thing.{name}: waiting (limit of 0.01/s of `world`)");
+    assert_eq!(*listener.said.lock().unwrap(), [waiting_line("b"), waiting_line("c")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_while_steps_wait_for_a_rate_leaves_no_open_step() {
+async fn cancel_during_a_rate_limit_leaves_no_open_step() {
     let (story, text) = rated();
     let plan = story.plan(&text).await;
     let listener = Arc::new(Listener { stop: Some(story.cancel.clone()), ..Listener::default() });
-    let (operation, report) = heard(&story, &plan, &listener).await;
+    let (operation, report) = apply_listening(&story, &plan, &listener).await;
     assert!(report.is_interrupted && report.failed.is_empty(), "{:?}", report.failed);
-    // The first one had its turn, and ends.
+    // The first step had its turn, and ends.
     assert_eq!(story.log(), ["create a"]);
     let (_, steps) = story.store.operation(operation).await.unwrap().unwrap();
     assert_eq!(steps.len(), 1, "{steps:?}");
     assert_eq!(report.not_begun.len(), 2);
-    assert!(story.recover().await.is_empty(), "nothing is open");
+    assert!(story.recover().await.is_empty(), "no step is open");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_plan_has_the_tokens_for_looking_again_before_its_steps_begin() {
+async fn rate_limit_of_drift_checks_counts_towards_no_timeout() {
     let (mut story, _) = rated();
     let text = |val: &str| {
         stack(&format!(
@@ -182,7 +182,7 @@ async fn an_old_plan_has_the_tokens_for_looking_again_before_its_steps_begin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_rate_takes_no_slot_from_other_instances() {
+async fn waiting_for_a_rate_limit_takes_no_slot_of_other_instances() {
     let rate = Rate::per_second(0.01, None);
     let limits = [("world.eu".to_owned(), Limits { rate, ..Limits::default() })].into();
     let story = Story { limits, ..Story::new() };
@@ -206,7 +206,7 @@ async fn what_waits_for_a_rate_takes_no_slot_from_other_instances() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_that_waits_for_its_rate_keeps_no_other_type_of_its_instance_waiting() {
+async fn rate_limit_of_one_type_blocks_no_other_type() {
     let rate = Rate::per_second(0.01, None);
     let types = [("world_data".to_owned(), TypeLimits { rate, ..TypeLimits::default() })].into();
     let limits = Limits { concurrency: 2, types, ..Limits::default() };
@@ -223,7 +223,7 @@ async fn a_type_that_waits_for_its_rate_keeps_no_other_type_of_its_instance_wait
     assert_eq!(story.log(), ["create a", "create near", "create b", "create c"]);
 }
 
-/// Two stacks of so many things, by whose names their keys begin.
+/// Two stacks of `count` things, whose keys begin with the stack's name.
 fn two_stacks(count: usize) -> [String; 2] {
     ["one", "other"].map(|name| {
         let thing =
@@ -232,7 +232,7 @@ fn two_stacks(count: usize) -> [String; 2] {
     })
 }
 
-/// Applies both at once, as a server does: their calls are of one registry.
+/// Applies both at once with one registry, as a server does.
 async fn both_applied(story: &Story, texts: &[String; 2]) -> [Report; 2] {
     let [one, other] = [story.plan(&texts[0]).await, story.plan(&texts[1]).await];
     let applier = story.applier();
@@ -242,7 +242,7 @@ async fn both_applied(story: &Story, texts: &[String; 2]) -> [Report; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_slot_that_another_run_has_counts_towards_no_timeout() {
+async fn waiting_for_a_slot_of_another_run_counts_towards_no_timeout() {
     let limits = Limits { concurrency: 2, ..Limits::default() };
     let story = Story { limits: [("world".to_owned(), limits)].into(), ..Story::new() };
     let texts = two_stacks(4);
@@ -253,18 +253,18 @@ async fn waiting_for_a_slot_that_another_run_has_counts_towards_no_timeout() {
     for report in both_applied(&story, &texts).await {
         assert!(report.failed.is_empty(), "{:?}", report.failed);
     }
-    // To let go of the leases a thread is waited for, which has another clock: up to 5 s pass by this one.
+    // The release of leases waits for a thread with a real clock: up to 5 s pass on this one.
     assert!((30..=35).contains(&began.elapsed().as_secs()), "two at once, and always two: {:?}", began.elapsed());
     assert_eq!(story.log().len(), 8);
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_that_share_an_instance_never_wait_for_each_other_without_end() {
+async fn runs_that_share_an_instance_do_not_deadlock() {
     let limits = Limits { concurrency: 2, ..Limits::default() };
     let limits = [("world".to_owned(), limits)].into();
     let story = Story { limits, parallelism: 1, ..Story::new() };
     let texts = two_stacks(6);
-    // Who tries again needs a slot once more.
+    // A retry needs a slot again.
     for key in ["one", "other"].iter().flat_map(|name| (0..6).map(move |n| format!("create {name}{n}"))) {
         story.fault(&key, Fault::Before(ErrorKind::Transient));
     }
@@ -276,7 +276,7 @@ async fn runs_that_share_an_instance_never_wait_for_each_other_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_what_waits_for_a_slot_that_another_run_has() {
+async fn cancel_ends_waiting_for_a_slot_of_another_run() {
     let limits = Limits { concurrency: 1, ..Limits::default() };
     let story = Story { limits: [("world".to_owned(), limits)].into(), ..Story::new() };
     let texts = two_stacks(3);
@@ -289,11 +289,11 @@ async fn a_stop_ends_what_waits_for_a_slot_that_another_run_has() {
     assert!(reports.iter().all(|report| report.is_interrupted && report.failed.is_empty()));
     assert_eq!(reports.map(|report| report.not_begun.len()), [2, 3]);
     assert_eq!(story.log(), ["create one0"]);
-    assert!(story.recover().await.is_empty(), "nothing is open");
+    assert!(story.recover().await.is_empty(), "no step is open");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_is_waited_for_as_long_as_it_was_given_when_it_is_read() {
+async fn read_timeout_of_a_resource_applies_during_planning() {
     let story = Story::new();
     let text = stack(
         "- {type: world_thing, name: a, timeouts: {read: 2s}, config: {key: a}}
@@ -301,13 +301,13 @@ async fn an_object_is_waited_for_as_long_as_it_was_given_when_it_is_read() {
     );
     story.apply(&text).await;
     story.fault("read a", Fault::HangBefore);
-    let told = story.errors(&text).await;
-    assert!(told.contains("world_thing.a cannot be read: no answer within 2 s"), "{told}");
-    assert!(!told.contains("world_thing.b"), "{told}");
+    let messages = story.errors(&text).await;
+    assert!(messages.contains("world_thing.a cannot be read: no answer within 2 s"), "{messages}");
+    assert!(!messages.contains("world_thing.b"), "{messages}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_whose_time_is_over_between_two_attempts_is_told_with_the_latest_error() {
+async fn timed_out_read_reports_the_latest_error() {
     let story = Story::new();
     let text = stack(
         "- {type: world_thing, name: a, timeouts: {read: 2s}, config: {key: a}}
@@ -319,16 +319,16 @@ async fn an_object_whose_time_is_over_between_two_attempts_is_told_with_the_late
         story.fault(object, Fault::Always(ErrorKind::Transient));
     }
     story.fault("read c", Fault::HangBefore);
-    let told = story.errors(&text).await;
+    let messages = story.errors(&text).await;
     for (name, latest) in [("a", "; the latest error: read a: no"), ("b", "; the latest error: read b: no"), ("c", "")]
     {
         let expected = format!("world_thing.{name} cannot be read: no answer within 2 s{latest}\n");
-        assert!(told.contains(&expected), "{name}: {told}");
+        assert!(messages.contains(&expected), "{name}: {messages}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_never_made_is_not_looked_for_without_end() {
+async fn search_for_unmanaged_objects_ends_after_a_minute() {
     let story = Story::new();
     let things = "- {type: world_thing, name: a, config: {key: a}}
          - {type: world_thing, name: b, config: {key: b, val: '${{ resources.a.id }}'}}";
@@ -338,28 +338,28 @@ async fn what_was_never_made_is_not_looked_for_without_end() {
     let began = tokio::time::Instant::now();
     let told = story.destroy_errors(&stack(things)).await;
     assert_eq!(began.elapsed().as_secs(), 60);
-    let expected = "it cannot be told whether what demo@test describes and is not recorded is there: to ask for it takes longer than 60 s\n";
+    let expected = "cannot find out which objects of demo@test exist that are not in the state: the search takes longer than 60 s\n";
     assert!(told.contains(expected), "{told}");
 }
 
 #[tokio::test]
-async fn what_may_be_there_is_not_said_to_be_gone() {
-    // The state was lost, and nobody is told what is there.
+async fn unreachable_object_is_not_reported_as_gone() {
+    // The state is lost, and the provider refuses to read the objects.
     let text = stack("- {type: world_thing, name: a, config: {key: a}}");
     let lost = Story::new();
     lost.fault("find a", Fault::Before(ErrorKind::PermissionDenied));
     insta::assert_snapshot!(lost.destroy_errors(&text).await, @"
-    stack.yaml:5:31: it cannot be told whether what demo@test describes and is not recorded is there: demo@test:world_thing.a cannot be looked for: find a: no
-      hint: let the identity that the instance of `world` is configured with do this, or configure another
+    stack.yaml:5:31: cannot find out which objects of demo@test exist that are not in the state: cannot look for demo@test:world_thing.a: find a: no
+      hint: grant this permission to the identity of the `world` instance, or configure another identity
     ");
     lost.fault("find a", Fault::Before(ErrorKind::NotFound));
-    assert!(!lost.plan_destroy_of(&text).await.has_changes(), "there can be none");
+    assert!(!lost.plan_destroy_of(&text).await.has_changes(), "the object does not exist");
     let by_lookup = stack("- {type: world_thing, name: a, config: {key: '${{ data.it.val }}'}}")
         + "\ndata: [{type: world_thing, name: it, config: {key: other}}]\n";
-    assert!(!lost.plan_destroy_of(&by_lookup).await.has_changes(), "it needs what is not there");
+    assert!(!lost.plan_destroy_of(&by_lookup).await.has_changes(), "its lookup has no result");
     lost.fault("look at other", Fault::Before(ErrorKind::PermissionDenied));
     insta::assert_snapshot!(lost.destroy_errors(&by_lookup).await, @"
-    stack.yaml:7:34: it cannot be told whether what demo@test describes and is not recorded is there: data.world_thing.it has no answer: look at other: no
-      hint: let the identity that the instance of `world` is configured with do this, or configure another
+    stack.yaml:7:34: cannot find out which objects of demo@test exist that are not in the state: data.world_thing.it has no answer: look at other: no
+      hint: grant this permission to the identity of the `world` instance, or configure another identity
     ");
 }

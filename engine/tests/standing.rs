@@ -1,4 +1,4 @@
-//! What objects of resources that are left for another apply may stand on: it is not removed before them.
+//! Dependencies of deferred resources: not deleted before the deferred changes.
 
 use crate::deferral::{both, deferring};
 use crate::failure::crash_while;
@@ -6,7 +6,7 @@ use crate::support::story::stack;
 use crate::support::world::Fault;
 use terrace_provider::ErrorKind;
 
-/// `b`, made after `old` and known by its keys, and then after nothing and not known yet.
+/// `b`, first with known keys and a dependency on `old`, then with unknown keys and no dependency.
 fn standing(old: &str, n: &str, b: &str) -> String {
     stack(&format!(
         "{old}\n- {{type: world_thing, name: n, config: {{key: n, val: {n}}}}}\n- {{type: world_thing, name: b, {b}, config: \
@@ -18,7 +18,7 @@ const KNOWN: &str = "forEach: [x], dependsOn: [old]";
 const UNKNOWN: &str = "forEach: '${{ resources.n.echo }}'";
 
 #[tokio::test]
-async fn what_objects_that_are_left_may_stand_on_is_not_removed_yet() {
+async fn dependencies_of_deferred_objects_are_not_deleted_yet() {
     let story = deferring();
     let old = "- {type: world_thing, name: older, config: {key: older}}
                - {type: world_thing, name: old, dependsOn: [older], config: {key: old}}
@@ -30,9 +30,9 @@ async fn what_objects_that_are_left_may_stand_on_is_not_removed_yet() {
     - world_thing.alone (is not declared any more)
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
-    - world_thing.old is not removed yet: world_thing.b["x"] may stand on it
-    - world_thing.older is not removed yet: world_thing.old may stand on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
+    - world_thing.old is not removed yet: world_thing.b["x"] may depend on it
+    - world_thing.older is not removed yet: world_thing.old may depend on it
     "#);
     story.apply_once(&next).await;
     let mut log = story.log();
@@ -45,7 +45,7 @@ async fn what_objects_that_are_left_may_stand_on_is_not_removed_yet() {
 }
 
 #[tokio::test]
-async fn removals_wait_for_all_instances_and_for_components_too() {
+async fn deletions_wait_for_all_instances_and_components() {
     let story = deferring();
     let old = "- {type: world_thing, name: old, forEach: [p, q], config: {key: '${{ each.key }}'}}";
     story.apply(&standing(old, "[x]", KNOWN)).await;
@@ -53,9 +53,9 @@ async fn removals_wait_for_all_instances_and_for_components_too() {
     insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @r#"
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
-    - world_thing.old["p"] is not removed yet: world_thing.b["x"] may stand on it
-    - world_thing.old["q"] is not removed yet: world_thing.b["x"] may stand on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
+    - world_thing.old["p"] is not removed yet: world_thing.b["x"] may depend on it
+    - world_thing.old["q"] is not removed yet: world_thing.b["x"] may depend on it
     "#);
     let story = deferring();
     let of = |base: &str, depends: &str, each: &str| {
@@ -73,8 +73,8 @@ async fn removals_wait_for_all_instances_and_for_components_too() {
     insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
     ~ top/world_thing.n
     --
-    - base/world_thing.o is not removed yet: top/world_thing.b["x"] may stand on it
-    ~ top/world_thing.b[*] which instances there are is known after top/world_thing.n
+    - base/world_thing.o is not removed yet: top/world_thing.b["x"] may depend on it
+    ~ top/world_thing.b[*] its instances are known after top/world_thing.n
     "#);
     story.apply_once(&next).await;
     assert_eq!(story.log(), ["update n"]);
@@ -86,7 +86,7 @@ async fn removals_wait_for_all_instances_and_for_components_too() {
 }
 
 #[tokio::test]
-async fn removals_wait_in_components_that_have_another_name_now() {
+async fn deletions_wait_in_renamed_components() {
     let story = deferring();
     let of = |base: &str, things: &str, n: &str| {
         format!(
@@ -107,8 +107,8 @@ async fn removals_wait_in_components_that_have_another_name_now() {
     > core/world_thing.p from base/world_thing.p
     ~ top/world_thing.n
     --
-    - core/world_thing.o is not removed yet: top/world_thing.b["x"] may stand on it
-    ~ top/world_thing.b[*] which instances there are is known after top/world_thing.n
+    - core/world_thing.o is not removed yet: top/world_thing.b["x"] may depend on it
+    ~ top/world_thing.b[*] its instances are known after top/world_thing.n
     "#);
     story.apply_once(&next).await;
     assert_eq!(story.log(), ["update n"]);
@@ -120,17 +120,17 @@ async fn removals_wait_in_components_that_have_another_name_now() {
 }
 
 #[tokio::test]
-async fn what_objects_that_are_left_may_stand_on_is_not_replaced() {
+async fn dependencies_of_deferred_objects_are_not_replaced() {
     let story = deferring();
     let old = "- {type: world_thing, name: old, config: {key: old}}";
     story.apply(&standing(old, "[x]", KNOWN)).await;
     story.log();
     let next = standing(&old.replace("key: old", "key: new"), "[z]", &format!("{UNKNOWN}, dependsOn: [old]"));
     insta::assert_snapshot!(story.errors(&next).await, @r#"
-    stack.yaml:5:31: `world_thing.old` would be replaced, and `world_thing.b["x"]`, which is deferred, may stand on it
-      hint: to replace it first, and leave the rest as it is: `terrace apply … --target 'world_thing.old'`
+    stack.yaml:5:31: `world_thing.old` would be replaced, and `world_thing.b["x"]`, which is deferred, may depend on it
+      hint: to replace only this resource first, run `terrace apply … --target 'world_thing.old'`
     "#);
-    // The way that the hint names.
+    // The hint works.
     let mut targeted = story.beside();
     targeted.options.allow_deferral = true;
     targeted.options.targets = vec![(None, "world_thing.old".parse().unwrap())];
@@ -138,7 +138,7 @@ async fn what_objects_that_are_left_may_stand_on_is_not_replaced() {
     assert_eq!(story.log(), ["delete old", "create new"]);
     story.apply_once(&next).await;
     story.apply(&next).await;
-    // What lives in state only is no object that anything stands on.
+    // A state-only resource is no object to depend on.
     let story = deferring();
     let old = "- {type: world_note, name: old, config: {key: old}}";
     story.apply(&standing(old, "[x]", KNOWN)).await;
@@ -147,48 +147,48 @@ async fn what_objects_that_are_left_may_stand_on_is_not_replaced() {
     -/+ world_note.old (must be replaced)
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    ~ world_thing.b[*] its instances are known after world_thing.n
     ");
 }
 
 #[tokio::test]
-async fn nothing_is_made_in_the_place_of_an_object_that_is_left() {
+async fn nothing_is_created_in_place_of_a_deferred_object() {
     let story = deferring();
     let old = "- {type: world_thing, name: old, config: {key: old}}";
     story.apply(&standing(old, "[x]", KNOWN)).await;
     let next = standing(&old.replace("name: old", "name: other"), "[z]", UNKNOWN);
     insta::assert_snapshot!(story.errors(&next).await, @"
     stack.yaml:5:31: `world_thing.other` would be the object of `world_thing.old`, which is deferred
-      hint: leave it out until that one is planned: `--exclude 'world_thing.other'`
+      hint: exclude it until the deferred resource is planned: `--exclude 'world_thing.other'`
     ");
     let next = standing("- {type: world_thing, name: other, config: {key: b-x}}", "[z]", UNKNOWN);
     insta::assert_snapshot!(story.errors(&next).await, @r#"
     stack.yaml:5:31: `world_thing.other` would be the object of `world_thing.b["x"]`, which is deferred
-      hint: leave it out until that one is planned: `--exclude 'world_thing.other'`
+      hint: exclude it until the deferred resource is planned: `--exclude 'world_thing.other'`
     "#);
 }
 
 #[tokio::test]
-async fn data_that_would_stay_anyway_is_not_told_of() {
+async fn retained_data_is_not_reported_as_waiting() {
     let story = deferring();
     let old = "- {type: world_data, name: old, config: {key: old}}";
     story.apply(&standing(old, "[x]", KNOWN)).await;
     insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @r#"
     ~ world_thing.n
     --
-    o world_data.old is not removed yet: world_thing.b["x"] may stand on it
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    o world_data.old is not removed yet: world_thing.b["x"] may depend on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
     "#);
     story.apply(&standing("", "[x]", "forEach: [x]")).await;
     insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @"
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    ~ world_thing.b[*] its instances are known after world_thing.n
     ");
 }
 
 #[tokio::test]
-async fn a_step_in_doubt_of_what_is_left_is_still_told() {
+async fn step_in_doubt_of_a_deferred_resource_is_reported() {
     let story = deferring();
     let slow = |n: &str, b: &str| standing("", n, b).replace("type: world_thing, name: b", "type: world_slow, name: b");
     let changed = slow("[x]", "forEach: [x]").replace("key: 'b-${{ each.key }}'", "key: 'b-${{ each.key }}', val: 2");
@@ -201,7 +201,7 @@ async fn a_step_in_doubt_of_what_is_left_is_still_told() {
       world_slow.b["x"]
       world_thing.n
     --
-    ~ world_slow.b[*] which instances there are is known after world_thing.n
+    ~ world_slow.b[*] its instances are known after world_thing.n
     "#);
     let doubts: Vec<_> = plan.changes().filter(|(_, change)| change.in_doubt.is_some()).collect();
     assert_eq!(doubts[0].1.address.to_string(), "world_slow.b[\"x\"]");
@@ -209,7 +209,7 @@ async fn a_step_in_doubt_of_what_is_left_is_still_told() {
 }
 
 #[tokio::test]
-async fn the_object_that_a_replacement_left_over_stays_while_others_may_stand_on_it() {
+async fn deposed_object_stays_while_deferred_objects_may_depend_on_it() {
     let story = deferring();
     let old = "- {type: world_thing, name: old, lifecycle: {createBeforeDestroy: true}, config: {key: old}}";
     story.apply(&standing(old, "[x]", KNOWN)).await;
@@ -221,8 +221,8 @@ async fn the_object_that_a_replacement_left_over_stays_while_others_may_stand_on
     insta::assert_snapshot!(both(&story.plan(&left).await), @r#"
     ~ world_thing.n
     --
-    ~ world_thing.b[*] which instances there are is known after world_thing.n
-    - world_thing.old is not removed yet: world_thing.b["x"] may stand on it
+    ~ world_thing.b[*] its instances are known after world_thing.n
+    - world_thing.old is not removed yet: world_thing.b["x"] may depend on it
     "#);
     story.apply_once(&left).await;
     assert_eq!(story.log(), ["update n"]);

@@ -1,4 +1,5 @@
-//! A world to plan and apply in: a scriptable provider, stores that break, and stories told as descriptors.
+//! Test environment of the engine: a scriptable provider, stores that fail, and stories that plan and apply
+//! descriptors.
 
 pub mod story;
 pub mod troubled;

@@ -1,4 +1,4 @@
-//! Plans of a part: targets with what they need, exclusions with what needs them, objects that are to be made anew.
+//! Partial plans: targets with their dependencies, exclusions with their dependents, and requested replacements.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -11,24 +11,24 @@ fn selectors(texts: &[&str]) -> Vec<(Option<StackId>, Selector)> {
 }
 
 fn targeting(story: &Story, targets: &[&str]) -> Story {
-    asking(story, Options { targets: selectors(targets), ..Options::default() })
+    with_options(story, Options { targets: selectors(targets), ..Options::default() })
 }
 
 fn excluding(story: &Story, excludes: &[&str]) -> Story {
-    asking(story, Options { excludes: selectors(excludes), ..Options::default() })
+    with_options(story, Options { excludes: selectors(excludes), ..Options::default() })
 }
 
 fn replacing(story: &Story, addresses: &[&str]) -> Story {
     let replace = addresses.iter().map(|text| (None, text.parse().unwrap())).collect();
-    asking(story, Options { replace, ..Options::default() })
+    with_options(story, Options { replace, ..Options::default() })
 }
 
-/// The same world, asked another question.
-fn asking(story: &Story, options: Options) -> Story {
+/// The same store and remote system, with other options.
+fn with_options(story: &Story, options: Options) -> Story {
     Story { options, remote: story.remote.clone(), ..Story::on(story.store.clone()) }
 }
 
-/// b uses a, d uses b, c is on its own; e has instances.
+/// `b` uses `a`, `d` uses `b`, `c` is on its own; `e` has instances.
 const ABC: &str = "- {type: world_thing, name: a, config: {key: a, val: 1}}
     - {type: world_thing, name: b, config: {key: b, val: '${{ resources.a.id }}'}}
     - {type: world_thing, name: c, config: {key: c, val: 1}}
@@ -41,25 +41,25 @@ fn abc() -> String {
 
 async fn planned(story: &Story, text: &str) -> (String, Vec<String>) {
     let (plan, diagnostics, _) = story.try_plan(text).await;
-    let told = diagnostics.iter().map(|it| format!("{:?}: {}", it.severity, it.message)).collect();
-    (plan.map(|plan| summary(&plan)).unwrap_or_default(), told)
+    let messages = diagnostics.iter().map(|it| format!("{:?}: {}", it.severity, it.message)).collect();
+    (plan.map(|plan| summary(&plan)).unwrap_or_default(), messages)
 }
 
-const PARTIAL: &str = "Warning: only a part is planned: what was not named is left as it is";
+const PARTIAL: &str = "Warning: the plan is partial: all other resources stay as they are";
 
 #[tokio::test]
-async fn a_target_takes_what_it_needs_along_and_nothing_else() {
+async fn target_includes_only_its_dependencies() {
     let story = Story::new();
     let targeted = targeting(&story, &["world_thing.b"]);
-    let (plan, told) = planned(&targeted, &abc()).await;
+    let (plan, messages) = planned(&targeted, &abc()).await;
     assert_eq!(plan, "+ world_thing.a\n+ world_thing.b\noutput a: None -> Some((known after apply))\n");
-    assert_eq!(told, [PARTIAL]);
+    assert_eq!(messages, [PARTIAL]);
     let plan = targeted.plan(&abc()).await;
     assert!(!plan.is_complete);
     targeted.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
     targeted.check_second_plan(&abc()).await;
-    // Of what is there, only what was chosen is read.
+    // Of the existing objects, only the targeted ones are read.
     story.apply(&abc()).await;
     story.remote().asked.clear();
     targeted.plan(&abc()).await;
@@ -67,18 +67,18 @@ async fn a_target_takes_what_it_needs_along_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn one_instance_is_a_target() {
+async fn one_instance_can_be_a_target() {
     let story = Story::new();
     let targeted = targeting(&story, &["world_thing.e[\"y\"]"]);
     assert_eq!(planned(&targeted, &abc()).await.0, "+ world_thing.e[\"y\"]\n");
     story.apply(&abc()).await;
-    // The other one and what is not declared any more stay as they are.
+    // The other instance and undeclared resources stay.
     let text = stack("- {type: world_thing, name: e, forEach: [x, y], config: {key: '${{ each.key }}', val: 2}}");
     assert_eq!(planned(&targeted, &text).await.0, "~ world_thing.e[\"y\"]\n");
 }
 
 #[tokio::test]
-async fn what_is_not_declared_goes_when_it_is_a_target_with_what_was_made_after_it() {
+async fn undeclared_target_is_deleted_with_its_dependents() {
     let story = Story::new();
     story.apply(&abc()).await;
     let text = stack("- {type: world_thing, name: a, config: {key: a, val: 1}}");
@@ -89,24 +89,24 @@ async fn what_is_not_declared_goes_when_it_is_a_target_with_what_was_made_after_
 }
 
 #[tokio::test]
-async fn an_exclusion_leaves_what_needs_it_out_too() {
+async fn exclusion_includes_dependents() {
     let story = Story::new();
-    let (plan, told) = planned(&excluding(&story, &["world_thing.b", "world_thing.e[\"x\"]"]), &abc()).await;
+    let (plan, messages) = planned(&excluding(&story, &["world_thing.b", "world_thing.e[\"x\"]"]), &abc()).await;
     assert_eq!(
         plan,
         "+ world_thing.a\n+ world_thing.c\n+ world_thing.e[\"y\"]\noutput a: None -> Some((known after apply))\noutput c: None -> \
          Some((known after apply))\n"
     );
-    assert_eq!(told, [PARTIAL]);
+    assert_eq!(messages, [PARTIAL]);
     story.apply(&abc()).await;
-    // What was made before an object that stays, stays.
+    // Dependencies of an object that stays, stay.
     let (plan, _) = planned(&excluding(&story, &["world_thing.b"]), &stack("")).await;
     let gone: Vec<&str> = plan.lines().filter(|line| line.starts_with('-')).map(|line| &line[2..15]).collect();
     assert_eq!(gone, ["world_thing.c", "world_thing.d", "world_thing.e", "world_thing.e"]);
 }
 
 #[tokio::test]
-async fn a_removal_with_a_target_takes_what_was_made_after_it_along() {
+async fn destroy_with_a_target_includes_its_dependents() {
     let story = Story::new();
     story.apply(&abc()).await;
     story.log();
@@ -121,14 +121,14 @@ async fn a_removal_with_a_target_takes_what_was_made_after_it_along() {
 }
 
 #[tokio::test]
-async fn a_resource_without_any_instance_can_be_a_target() {
+async fn resource_without_instances_can_be_a_target() {
     let story = Story::new();
     let text = stack("- {type: world_thing, name: a, forEach: [], config: {key: '${{ each.key }}'}}");
     assert_eq!(summary(&targeting(&story, &["world_thing.a"]).plan(&text).await), "");
 }
 
 #[tokio::test]
-async fn components_are_targets_with_what_they_depend_on() {
+async fn component_target_includes_its_dependencies() {
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  x:\n    resources: [{type: \
                 world_thing, name: t, config: {key: x}}]\n    outputs: {key: '${{ resources.t.key }}'}\n  y:\n    dependsOn: \
                 [x]\n    resources: [{type: world_thing, name: t, config: {key: y, val: '${{ components.x.outputs.key }}'}}]\n  \
@@ -138,15 +138,15 @@ async fn components_are_targets_with_what_they_depend_on() {
     assert_eq!(plan, "+ x/world_thing.t\n+ y/world_thing.t\noutput key: None -> Some(\"x\")\n");
     story.apply(text).await;
     let destroyed = targeting(&story, &["x/world_thing.t"]).plan_destroy().await;
-    let told = "- x/world_thing.t (destroy)\n- y/world_thing.t (destroy)\noutput key: Some(\"x\") -> None\n";
-    assert_eq!(summary(&destroyed), told);
+    let expected = "- x/world_thing.t (destroy)\n- y/world_thing.t (destroy)\noutput key: Some(\"x\") -> None\n";
+    assert_eq!(summary(&destroyed), expected);
     let excluded = excluding(&story, &["x/"]);
     let changed = text.replace("key: x}", "key: x2}").replace("key: z}", "key: z, val: 2}");
     assert_eq!(planned(&excluded, &changed).await.0, "~ z/world_thing.t\n");
 }
 
 #[tokio::test]
-async fn an_object_is_made_anew_on_request() {
+async fn object_is_replaced_on_request() {
     let story = Story { parallelism: 1, ..Story::new() };
     story.apply(&abc()).await;
     story.log();
@@ -161,37 +161,37 @@ async fn an_object_is_made_anew_on_request() {
 }
 
 #[tokio::test]
-async fn names_that_lead_nowhere_are_told_with_what_there_is() {
+async fn unknown_targets_list_the_known_resources() {
     let story = Story::new();
     story.apply(&abc()).await;
     let errors = async |story: Story| story.errors(&abc()).await;
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.aa"])).await, @"
     -: `--target world_thing.aa` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     ");
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.e[\"z\"]", "nowhere/"])).await, @r#"
     -: `--target world_thing.e["z"]` names no resource
       hint: did you mean `world_thing.e`?
     -: `--target nowhere/` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     "#);
     insta::assert_snapshot!(errors(excluding(&story, &["world_data.b"])).await, @"
     -: `--exclude world_data.b` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     ");
     insta::assert_snapshot!(errors(excluding(&story, &["world_thing.e[\"X\"]"])).await, @r#"
     -: `--exclude world_thing.e["X"]` names no resource
       hint: did you mean `world_thing.e["x"]`?
-    -: only a part is planned: what was not named is left as it is
-      hint: plan without `--target` and `--exclude` to see what else there is to do
+    -: the plan is partial: all other resources stay as they are
+      hint: plan without `--target` and `--exclude` to see all changes
     "#);
-    // One that is declared and was never made can be left out.
+    // A declared instance without an object can be excluded.
     let more = abc().replace("[x, y]", "[x, y, z]");
     let (left_out, _) = planned(&excluding(&story, &["world_thing.e[\"z\"]"]), &more).await;
     assert_eq!(left_out, "");
@@ -204,7 +204,7 @@ async fn names_that_lead_nowhere_are_told_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_target_that_covers_one_side_of_a_move_names_the_other() {
+async fn target_of_one_side_of_a_move_names_the_other() {
     let story = Story::new();
     story.apply(&stack("- {type: world_thing, name: old, config: {key: k}}")).await;
     let text =
@@ -228,7 +228,7 @@ async fn a_target_that_covers_one_side_of_a_move_names_the_other() {
 }
 
 #[tokio::test]
-async fn a_name_that_something_had_is_a_target_after_the_move() {
+async fn former_address_can_be_a_target_after_a_move() {
     let story = Story::new();
     let text = stack("- {type: world_thing, name: b, config: {key: k}}")
         + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
@@ -237,7 +237,7 @@ async fn a_name_that_something_had_is_a_target_after_the_move() {
 }
 
 #[tokio::test]
-async fn imports_of_what_was_not_named_are_left_for_later() {
+async fn imports_outside_the_target_are_skipped() {
     let story = Story::new();
     let text =
         stack("- {type: world_thing, name: a, config: {key: a}}\n- {type: world_thing, name: b, config: {key: b}}")
@@ -246,7 +246,7 @@ async fn imports_of_what_was_not_named_are_left_for_later() {
 }
 
 #[tokio::test]
-async fn components_that_came_to_depend_on_each_other_part_by_part_are_planned_and_removed() {
+async fn components_with_a_recorded_cycle_can_be_planned_and_destroyed() {
     let text = |x: &str, y: &str| {
         format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  x:\n    dependsOn: [{x}]\n    \
@@ -256,8 +256,8 @@ async fn components_that_came_to_depend_on_each_other_part_by_part_are_planned_a
     };
     let story = Story::new();
     story.apply(&text("", "x")).await;
-    // Only x is recorded with what it depends on now.
-    let part = asking(&story, Options { components: ["x".to_owned()].into(), ..Options::default() });
+    // Only the row of `x` has its current dependencies.
+    let part = with_options(&story, Options { components: ["x".to_owned()].into(), ..Options::default() });
     part.apply(&text("y", "")).await;
     assert_eq!(summary(&story.plan_destroy().await).lines().count(), 2);
     story.apply(&text("y", "")).await;

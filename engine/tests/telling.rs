@@ -1,4 +1,4 @@
-//! What is told while a plan is applied: whatever the threads do, nothing begins before what it waits for is done.
+//! Events during apply: with any thread timing, no step starts before its dependencies are done.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -9,7 +9,7 @@ use terrace_engine::event::{Event, Events};
 use terrace_engine::plan::Plan;
 use uuid::Uuid;
 
-/// Writes down what is told of steps.
+/// Records the events of steps.
 #[derive(Default)]
 struct Listener(Mutex<Vec<String>>);
 
@@ -25,26 +25,26 @@ impl Events for Listener {
     }
 }
 
-/// Applies a plan, and answers with what was told.
-async fn told(story: &Story, plan: &Plan) -> Vec<String> {
+/// Applies a plan and returns the recorded events.
+async fn events_of(story: &Story, plan: &Plan) -> Vec<String> {
     let listener = Arc::new(Listener::default());
     let applier = Applier { events: listener.clone(), ..story.applier() };
     applier.apply(plan, Uuid::now_v7()).await.unwrap();
     listener.0.lock().unwrap().clone()
 }
 
-/// How often threads get a chance to overtake each other: one in some tens took it before the order was kept.
+/// Number of runs, for thread races: before events were ordered, about one run in some tens failed.
 const TIMES: usize = 500;
 
-async fn is_always_told(text: &str, expected: &[&str]) {
+async fn check_events(text: &str, expected: &[&str]) {
     for _ in 0..TIMES {
         let story = Story::new();
-        assert_eq!(told(&story, &story.plan(text).await).await, expected);
+        assert_eq!(events_of(&story, &story.plan(text).await).await, expected);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn nothing_is_told_to_begin_before_what_it_waits_for_is_told_to_be_done() {
+async fn step_start_is_reported_after_its_dependencies_are_done() {
     let text = stack(
         "- {type: world_note, name: n, config: {key: n}}
          - {type: world_thing, name: a, dependsOn: [n], config: {key: a}}
@@ -53,21 +53,21 @@ async fn nothing_is_told_to_begin_before_what_it_waits_for_is_told_to_be_done() 
          - {type: world_thing, name: c, dependsOn: [b], config: {key: c}}",
     );
     let lines = ["done n", "begins a", "done a", "done o", "begins b", "done b", "begins c", "done c"];
-    is_always_told(&text, &lines).await;
+    check_events(&text, &lines).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn nothing_is_told_to_be_read_or_to_fail_before_what_it_waits_for_is_told_to_be_done() {
+async fn lookup_or_failure_is_reported_after_its_dependencies_are_done() {
     let text = stack(
         "- {type: world_thing, name: a, config: {key: a}}
          - {type: world_thing, name: b, config: {key: b, val: '${{ data.it.id }}'}, checks: [
              {when: pre, assert: '${{ resources.a.id == \"none\" }}', error: another one}]}\n",
     ) + "data:\n  - {type: world_thing, name: it, config: {key: '${{ resources.a.key + resources.a.id.substring(0, 0) }}'}}\n";
-    is_always_told(&text, &["begins a", "done a", "begins it", "done it", "fails b"]).await;
+    check_events(&text, &["begins a", "done a", "begins it", "done it", "fails b"]).await;
 }
 
 #[tokio::test]
-async fn nothing_is_told_to_be_done_that_is_not_on_record() {
+async fn step_is_reported_done_only_if_it_is_recorded() {
     let text = stack(
         "- {type: world_note, name: n, config: {key: n}}
          - {type: world_thing, name: a, dependsOn: [n], config: {key: a}}

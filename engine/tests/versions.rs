@@ -1,4 +1,4 @@
-//! Rows that other versions of a provider wrote, and what providers say of plans before anything is done.
+//! Rows from other versions of a provider, and findings of providers during planning.
 
 use crate::failure::crash_while;
 use crate::support::Story;
@@ -16,7 +16,7 @@ async fn row(story: &Story) -> Row {
     story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap().remove(0)
 }
 
-/// A story whose thing was recorded with version 1, and whose provider has version 2 by now.
+/// A story with a row of version 1, and a provider of version 2.
 async fn upgraded() -> Story {
     let mut story = Story::new();
     story.apply(&stack(OLD)).await;
@@ -27,15 +27,15 @@ async fn upgraded() -> Story {
 }
 
 #[tokio::test]
-async fn a_row_of_an_older_version_is_upgraded_as_it_is_loaded() {
+async fn row_of_an_older_version_is_upgraded_when_loaded() {
     let story = upgraded().await;
-    assert!(!story.plan(&stack(NEW)).await.has_changes(), "what it means is what is described");
+    assert!(!story.plan(&stack(NEW)).await.has_changes(), "the upgraded row equals the descriptor");
     assert!(story.remote().asked.contains(&"upgrade a from 1 to 2".to_owned()));
     assert_eq!(row(&story).await.schema_version, 1, "planning writes nothing");
 }
 
 #[tokio::test]
-async fn the_next_apply_that_touches_a_row_writes_it_in_the_present_form() {
+async fn next_apply_of_a_row_writes_the_current_version() {
     let story = upgraded().await;
     story.apply(&stack("- {type: world_thing, name: a, config: {key: a, val: \"2\"}}")).await;
     assert_eq!(story.log(), ["update a"]);
@@ -46,7 +46,7 @@ async fn the_next_apply_that_touches_a_row_writes_it_in_the_present_form() {
 }
 
 #[tokio::test]
-async fn a_row_of_an_older_version_is_removed_too() {
+async fn row_of_an_older_version_can_be_deleted() {
     let story = upgraded().await;
     story.destroy().await;
     assert_eq!(story.log(), ["delete a"]);
@@ -54,7 +54,7 @@ async fn a_row_of_an_older_version_is_removed_too() {
 }
 
 #[tokio::test]
-async fn the_row_of_an_object_that_is_left_over_is_upgraded_too() {
+async fn row_of_a_deposed_object_is_upgraded_too() {
     let mut story = Story::new();
     let text = |key: &str| {
         let lifecycle = "lifecycle: {createBeforeDestroy: true}";
@@ -72,25 +72,25 @@ async fn the_row_of_an_object_that_is_left_over_is_upgraded_too() {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_upgraded_is_told_and_left_alone() {
+async fn failed_upgrade_is_reported_and_keeps_the_row() {
     let story = upgraded().await;
     story.fault("upgrade a", Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
     insta::assert_snapshot!(story.errors(&stack(NEW)).await, @"-: demo@test:world_thing.a was recorded with version 1 of `world_thing`, which cannot be upgraded: upgrade a from 1 to 2: no");
 }
 
 #[tokio::test]
-async fn a_row_of_a_newer_version_is_an_error_that_names_both() {
+async fn row_of_a_newer_version_is_an_error_with_both_versions() {
     let story = upgraded().await;
     story.apply(&stack("- {type: world_thing, name: a, config: {key: a, val: \"2\"}}")).await;
     story.remote().version = 1;
     insta::assert_snapshot!(story.errors(&stack(OLD)).await, @"
-    -: demo@test:world_thing.a was recorded with version 2 of `world_thing`, and this terrace knows version 1
+    -: demo@test:world_thing.a was recorded with version 2 of `world_thing`; this terrace knows version 1
       hint: use the terrace that recorded it, or a newer one
     ");
 }
 
 #[tokio::test]
-async fn what_a_provider_says_of_a_plan_stands_at_its_place() {
+async fn provider_finding_is_reported_at_its_place() {
     let story = Story::new();
     let finding = |severity| Finding {
         severity,
@@ -108,11 +108,11 @@ async fn what_a_provider_says_of_a_plan_stands_at_its_place() {
     assert_eq!(summary(&plan), "+ world_thing.a\n");
     assert_eq!(plan.notes[0].message, "the remote side takes no 1");
     story.apply_once(&stack(OLD)).await;
-    // What does not change is asked about no more.
+    // Unchanged resources are not validated.
     assert!(story.plan(&stack(OLD)).await.notes.is_empty());
 }
 
-/// A story whose step was cut off by a terrace of version 1, and whose provider has version 2 by now, which sees texts.
+/// A story with a step that was interrupted under version 1, and a provider of version 2, which returns strings.
 async fn cut_off(before: &str, now: &str, call: &str, fault: Fault) -> Story {
     let mut story = Story::new();
     if !before.is_empty() {
@@ -134,9 +134,9 @@ async fn cut_off(before: &str, now: &str, call: &str, fault: Fault) -> Story {
 }
 
 #[tokio::test]
-async fn the_object_of_a_step_that_an_older_version_was_cut_off_in_is_recorded_in_the_present_form() {
+async fn object_of_an_interrupted_step_is_recorded_in_the_new_version() {
     let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
-    // What cannot be read back is as it was planned.
+    // A value that cannot be read is recorded as planned.
     story.remote().objects.get_mut("a").unwrap().shift_remove("val");
     let (plan, ..) = story.try_plan(&stack(NEW)).await;
     assert!(!plan.unwrap().has_changes());
@@ -148,22 +148,22 @@ async fn the_object_of_a_step_that_an_older_version_was_cut_off_in_is_recorded_i
 }
 
 #[tokio::test]
-async fn an_update_that_an_older_version_was_cut_off_in_is_compared_in_the_present_form() {
+async fn interrupted_update_is_compared_in_the_new_version() {
     let two = OLD.replace("val: 1", "val: 2");
     for (fault, found, val) in [
-        (Fault::HangBefore, "it did not take effect", "\"val\":1"),
-        (Fault::HangAfter, "it took effect and is recorded now", "\"val\":\"2\""),
+        (Fault::HangBefore, "the step did not take effect", "\"val\":1"),
+        (Fault::HangAfter, "the step took effect and is recorded now", "\"val\":\"2\""),
     ] {
         let story = cut_off(OLD, &two, "update a", fault).await;
         assert_eq!(story.recover().await[0].found, found);
         let row = row(&story).await;
         assert!(row.attributes.contains(val), "{}", row.attributes);
-        assert_eq!(story.plan(&stack(NEW)).await.has_changes(), found != "it did not take effect");
+        assert_eq!(story.plan(&stack(NEW)).await.has_changes(), found != "the step did not take effect");
     }
 }
 
 #[tokio::test]
-async fn a_step_whose_row_cannot_be_upgraded_stays_in_doubt_until_somebody_decides() {
+async fn step_with_a_failed_upgrade_stays_in_doubt_until_resolved() {
     let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
     story.fault("upgrade a", Fault::Always(terrace_provider::ErrorKind::PermissionDenied));
     let recovered = story.recover().await;
@@ -172,14 +172,14 @@ async fn a_step_whose_row_cannot_be_upgraded_stays_in_doubt_until_somebody_decid
     let plan = story.plan(&stack(NEW)).await;
     assert_eq!(plan.changes().next().unwrap().1.in_doubt.as_ref(), Some(&recovered[0].found));
     assert!(story.decide("world_thing.a", Verdict::Tainted).await);
-    assert_eq!(row(&story).await.schema_version, 1, "it is recorded as it was");
+    assert_eq!(row(&story).await.schema_version, 1, "the row keeps its version");
     story.remote().faults.clear();
     story.apply(&stack(NEW)).await;
     assert_eq!(row(&story).await.schema_version, 2);
 }
 
 #[tokio::test]
-async fn a_step_of_a_newer_version_is_left_to_a_newer_terrace() {
+async fn step_of_a_newer_version_is_left_to_a_newer_terrace() {
     let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
     story.remote().version = 3;
     story.fault("create b", Fault::HangAfter);
@@ -190,12 +190,12 @@ async fn a_step_of_a_newer_version_is_left_to_a_newer_terrace() {
     story.remote().version = 2;
     story.remote().asked.clear();
     let recovered = story.recover().await;
-    insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 3 of `world_thing`, and this terrace knows version 2; use the terrace that recorded it, or a newer one");
+    insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 3 of `world_thing`; this terrace knows version 2; use the terrace that recorded it, or a newer one");
     assert!(recovered[0].is_in_doubt && !story.remote().asked.iter().any(|asked| asked.starts_with("find")));
 }
 
 #[tokio::test]
-async fn a_row_says_which_version_of_its_provider_wrote_it_last() {
+async fn row_records_the_last_provider_version() {
     let story = Story::new();
     story.apply(&stack(OLD)).await;
     assert_eq!(row(&story).await.provider_version.as_deref(), Some("1.0.0"));
@@ -206,7 +206,7 @@ async fn a_row_says_which_version_of_its_provider_wrote_it_last() {
 }
 
 #[tokio::test]
-async fn a_plan_is_not_applied_by_another_version_of_a_provider_that_has_a_part_in_it() {
+async fn plan_is_not_applied_with_another_provider_version() {
     let story = Story::new();
     let plan = story.plan(&stack(OLD)).await;
     assert_eq!(plan.origin.providers.iter().collect::<Vec<_>>(), [(&"world".to_owned(), &"world 1.0.0".to_owned())]);

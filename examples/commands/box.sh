@@ -1,7 +1,7 @@
 #!/bin/sh
-# usage: box.sh create|read|update|delete|find     told by one JSON object on standard input and by $LABEL
+# usage: box.sh create|read|update|delete|find     input: a JSON object on standard input, and $LABEL
 #
-# A box is a file named by the resource's address: that is what `find` still knows after a call whose outcome was lost.
+# A box is a file named after the resource's address, so that `find` can find it after a call with a lost outcome.
 set -eu
 address=$(sed 's/^{"address":"\(\([^"\\]\|\\.\)*\)".*/\1/')
 box=boxes/$(printf '%s' "$address" | tr -c 'A-Za-z0-9_.@-' '_').json
@@ -9,7 +9,7 @@ case $1 in
 create | update)
   mkdir -p boxes
   printf '{"id": "%s", "label": "%s"}\n' "$box" "$LABEL" >"$box.new"
-  mv "$box.new" "$box" # whole or not at all, whenever we are killed
+  mv "$box.new" "$box" # atomic, even if this script is killed
   cat "$box"
   ;;
 read | find) if [ -f "$box" ]; then cat "$box"; else echo null; fi ;;

@@ -1,4 +1,4 @@
-//! Descriptors and blueprints: read, checked, compiled, planned and shown.
+//! Fuzzes descriptors and blueprints: reads, checks, compiles, plans and renders them.
 #![no_main]
 
 #[path = "../exercise.rs"]
@@ -17,6 +17,6 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 });
 
 fuzz_target!(|text: &str| {
-    let told = exercise::describe(text, &REGISTRY);
-    assert!(told.without_place.is_empty(), "without a place: {:?}", told.without_place);
+    let report = exercise::describe(text, &REGISTRY);
+    assert!(report.without_place.is_empty(), "without a place: {:?}", report.without_place);
 });

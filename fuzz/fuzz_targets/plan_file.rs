@@ -1,4 +1,4 @@
-//! Plan files: read, shown, written and read again.
+//! Fuzzes plan files: reads, renders, writes and reads them again.
 #![no_main]
 
 #[path = "../exercise.rs"]

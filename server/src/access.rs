@@ -1,16 +1,17 @@
-//! What callers say of access: who is thought to have it, and what they say beside the principals.
+//! Access lists in calls: the expected list, and the fields beside the principals.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use terrace_engine::access::{Access, Fields};
 
-/// What it looks like.
+/// The expected form of the fields.
 pub(crate) const FIELDS: &str = "send a JSON object, or leave it out";
 
-/// Reads it; nothing was said where it was left out.
+/// Reads the fields of an access list. A missing value means no fields.
 ///
 /// # Errors
-/// When it is no object, or nests deeper than what is recorded may: what is wrong, to be said of the field.
+/// When the value is not an object, or nests deeper than the state allows. The error continues a sentence about the
+/// field.
 pub(crate) fn fields(sent: Option<Json>) -> Result<Fields, &'static str> {
     let fields = match sent {
         None | Some(Json::Null) => return Ok(Fields::default()),
@@ -21,23 +22,23 @@ pub(crate) fn fields(sent: Option<Json>) -> Result<Fields, &'static str> {
         Some(Json::Array(_)) => return Err("is a list: expected an object"),
     };
     match fields.is_too_deep() {
-        true => Err("nests lists and objects too deep: 64 levels are the most"),
+        true => Err("nests lists and objects too deep: at most 64 levels are allowed"),
         false => Ok(fields),
     }
 }
 
-/// Who is thought to have access.
+/// The access list that the caller expects to be in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Expected {
-    /// `None` where nobody ever said.
+    /// `None` if no caller ever set access.
     pub(crate) principals: Option<Vec<String>>,
-    /// What was said beside.
+    /// Fields that were set along with the principals.
     #[serde(default, skip_serializing_if = "Fields::is_empty")]
     pub(crate) fields: Fields,
 }
 
 impl Expected {
-    /// As it is recorded.
+    /// The list that the state records.
     pub(crate) fn of(access: Option<Access>) -> Self {
         match access {
             Some(Access { principals, fields }) => Self { principals: Some(principals), fields },

@@ -1,4 +1,4 @@
-//! How calls are refused: the bodies that the API has for that, without a word on the inside of the server.
+//! Refusals of calls and their bodies. No body reveals internals of the server.
 
 use crate::auth::Scope;
 use axum::Json;
@@ -17,58 +17,58 @@ use terrace_provider::Severity;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Why a call is not carried out.
+/// Why the server refuses a call.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// What was sent is wrong: 400, `RequestValidationError`.
+    /// The body is invalid: 400, `RequestValidationError`.
     Invalid(Box<Invalid>),
-    /// What was sent is too long: 413.
+    /// The body is too long: 413.
     TooLong(String),
-    /// Too much waits already: 503.
+    /// The queue is full: 503.
     Busy,
-    /// Another call was made with that idempotency key: 422.
+    /// Another call used that idempotency key: 422.
     KeyTaken,
-    /// Nobody knows who calls, and why not: 401.
+    /// The caller is unknown, with the reason: 401.
     Unknown(Cow<'static, str>),
-    /// Who calls may not do that: 403.
+    /// The caller lacks the scope for this call: 403.
     Forbidden {
-        /// Whose token it is.
+        /// The owner of the token.
         name: String,
-        /// What the token is for, if for anything.
+        /// The scope of the token, if it has one.
         has: Option<Scope>,
-        /// What was asked.
+        /// The scope that the call needs.
         asked: Scope,
     },
     /// The call is outside the limits of its caller: 403.
     Limited {
-        /// Whose token it is.
+        /// The owner of the token.
         name: String,
     },
-    /// The call consents to the loss of data, and its caller may not: 403.
+    /// The call consents to the loss of data, and its caller may not consent: 403.
     NoConsent {
-        /// Whose token it is.
+        /// The owner of the token.
         name: String,
     },
-    /// The caller has as many open requests as it may have: 429.
+    /// The caller has its maximum of waiting requests: 429.
     OverQuota {
-        /// Whose token it is.
+        /// The owner of the token.
         name: String,
-        /// How many may wait.
+        /// The maximum of waiting requests.
         most: u32,
-        /// Where that is configured.
+        /// The setting of this maximum.
         limit: &'static str,
     },
-    /// A browser calls for somebody who may not know of it, and how that is seen: 403.
+    /// A page of another site may have sent the call through the user's browser, with the evidence: 403.
     Foreign(&'static str),
-    /// There is nothing at that path: 404.
+    /// The path does not exist: 404.
     NoPath,
-    /// There is something at that path, and not for that method: 405.
+    /// The path exists, but not with that method: 405.
     NoMethod,
-    /// Not now, and why: 503.
+    /// The server cannot take the call now, with the reason: 503.
     Unavailable(String),
-    /// The state can be neither read nor written now, and why: 503, with a number that the log has.
+    /// The store does not answer, with the reason: 503, with an incident number that the log explains.
     Away(String),
-    /// The server cannot: 500, `SystemError`, with a number that its log has.
+    /// An internal error: 500, `SystemError`, with an incident number that the log explains.
     Broken(String),
 }
 
@@ -84,7 +84,7 @@ fn is_late(rejection: &BytesRejection) -> bool {
     false
 }
 
-/// What is wrong with what was sent.
+/// The errors of a body.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = RequestValidationError)]
 #[serde(rename_all = "camelCase")]
@@ -94,22 +94,22 @@ pub(crate) struct Invalid {
     #[serde(skip_serializing_if = "Option::is_none")]
     input_error_field: Option<String>,
     more_info: MoreInfo,
-    /// Each error with what to do about it, for answers that have no other place for that.
+    /// Each error with its hint, for answers without a separate field for hints.
     #[serde(skip)]
     helped: Vec<String>,
-    /// The warnings beside the errors, each with what to do about it.
+    /// The warnings along with the errors, each with its hint.
     #[serde(skip)]
     warnings: Vec<String>,
 }
 
-/// Further facts of an error.
+/// Further details of an error.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct MoreInfo {
     problems: Vec<String>,
     solutions: Vec<String>,
 }
 
-/// What the server cannot, or does not take.
+/// The body of all other refusals.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SystemError {
@@ -119,22 +119,22 @@ pub(crate) struct SystemError {
 }
 
 impl Refusal {
-    /// One thing is wrong with one field of the body.
+    /// One problem with one field of the body.
     pub(crate) fn field(field: &str, problem: impl Into<String>, solution: impl Into<String>) -> Self {
         Self::one(Some(field.to_owned()), problem.into(), solution.into())
     }
 
-    /// One thing is wrong with all of what was sent.
+    /// One problem with the whole body.
     pub(crate) fn whole(problem: impl Into<String>, solution: impl Into<String>) -> Self {
         Self::one(None, problem.into(), solution.into())
     }
 
-    /// A body did not come.
+    /// The body did not arrive.
     pub(crate) fn of_body(rejection: &BytesRejection) -> Self {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLong("the body is too long".to_owned()),
-            _ if is_late(rejection) => Self::whole("the body did not come in time", "send it again, without pauses"),
-            _ => Self::whole("the body did not come whole", "send it again"),
+            _ if is_late(rejection) => Self::whole("the body did not arrive in time", "send it again, without pauses"),
+            _ => Self::whole("the body is incomplete", "send it again"),
         }
     }
 
@@ -149,12 +149,12 @@ impl Refusal {
         }))
     }
 
-    /// The text in a field of the body has these errors.
+    /// Errors in the text of a body field.
     pub(crate) fn text(field: &str, diagnostics: &[Diagnostic], sources: &Sources) -> Self {
         let mut solutions: Vec<String> =
             diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
         solutions.dedup();
-        let problems = diagnostics.iter().filter(|it| it.is_error()).map(|error| told(error, sources)).collect();
+        let problems = diagnostics.iter().filter(|it| it.is_error()).map(|error| with_place(error, sources)).collect();
         let mut refusal = Self::several(field, problems, solutions);
         if let Self::Invalid(invalid) = &mut refusal {
             invalid.helped = errors(diagnostics, sources);
@@ -163,7 +163,7 @@ impl Refusal {
         refusal
     }
 
-    /// Several things may be wrong with one field of the body.
+    /// Several problems with one field of the body.
     pub(crate) fn several(field: &str, errors: Vec<String>, solutions: Vec<String>) -> Self {
         let user_message = match errors.as_slice() {
             [only] => only.clone(),
@@ -179,20 +179,20 @@ impl Refusal {
         }))
     }
 
-    /// These are the problems.
+    /// A refusal with these problems.
     pub(crate) fn problems_of(problems: Vec<String>) -> Self {
         Self::Invalid(Box::new(Invalid { helped: problems.clone(), errors: problems, ..Invalid::default() }))
     }
 
-    /// Adds the place to each problem that is reported with its solution.
+    /// Prefixes the place to each problem that is reported with its hint.
     pub(crate) fn placed(mut self, place: &Place) -> Self {
         if let Self::Invalid(invalid) = &mut self {
-            invalid.helped.iter_mut().for_each(|told| *told = placed(Some(place), told));
+            invalid.helped.iter_mut().for_each(|problem| *problem = placed(Some(place), problem));
         }
         self
     }
 
-    /// All problems and warnings, each with what to do about it.
+    /// All problems and warnings, each with its hint.
     pub(crate) fn told(self) -> Messages {
         match self {
             Self::Invalid(invalid) => Messages { errors: invalid.helped, warnings: invalid.warnings },
@@ -200,7 +200,7 @@ impl Refusal {
         }
     }
 
-    /// All problems; what to do about them stands elsewhere in the answer, or goes without saying.
+    /// All problems, without hints.
     pub(crate) fn problems(&self) -> Vec<String> {
         match self {
             Self::Invalid(invalid) => invalid.errors.clone(),
@@ -221,12 +221,12 @@ impl Refusal {
     }
 }
 
-/// A mistake in the server ended a call; where it is was logged as it happened.
+/// The refusal after a panic. The panic itself is already in the log.
 pub(crate) fn broken_off() -> Refusal {
     Refusal::Broken("a panic".to_owned())
 }
 
-/// A problem with what to do about it.
+/// A problem with its hint.
 fn helped(problem: &str, solution: Option<&str>) -> String {
     match solution.filter(|solution| !solution.is_empty()) {
         Some(solution) => format!("{problem} ({solution})"),
@@ -234,7 +234,7 @@ fn helped(problem: &str, solution: Option<&str>) -> String {
     }
 }
 
-/// What is to be said, each with its place and what to do about it.
+/// Errors and warnings, each with its place and its hint.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     pub(crate) errors: Vec<String>,
@@ -248,25 +248,25 @@ impl Messages {
     }
 }
 
-/// The warnings of a plan, each with its place and what to do about it.
+/// The warnings of a plan, each with its place and its hint.
 pub(crate) fn warnings(notes: &[Note]) -> Vec<String> {
     let warnings = notes.iter().filter(|note| note.severity == Severity::Warning);
     let line = |note: &Note| placed(note.place.as_ref(), &note.message);
     warnings.map(|note| helped(&line(note), note.hint.as_deref())).collect()
 }
 
-/// The errors among what is to be said, each with its place and what to do about it.
+/// The errors among the diagnostics, each with its place and its hint.
 pub(crate) fn errors(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
     advised(diagnostics, Severity::Error, sources)
 }
 
-/// What is that severe, each with its place and what to do about it.
+/// The diagnostics of that severity, each with its place and its hint.
 fn advised(diagnostics: &[Diagnostic], severity: Severity, sources: &Sources) -> Vec<String> {
     let chosen = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
-    chosen.map(|diagnostic| helped(&told(diagnostic, sources), diagnostic.hint.as_deref())).collect()
+    chosen.map(|diagnostic| helped(&with_place(diagnostic, sources), diagnostic.hint.as_deref())).collect()
 }
 
-fn told(diagnostic: &Diagnostic, sources: &Sources) -> String {
+fn with_place(diagnostic: &Diagnostic, sources: &Sources) -> String {
     placed(diagnostic.place(sources).as_ref(), &diagnostic.message)
 }
 
@@ -286,7 +286,7 @@ impl From<StoreError> for Refusal {
     }
 }
 
-/// What callers are told of a state that does not answer; the log has the reason.
+/// The message for callers if the store does not answer. The log has the reason.
 pub(crate) fn away(error: &str) -> String {
     let incident = Uuid::now_v7();
     tracing::error!(%incident, error, "a call failed");
@@ -297,19 +297,19 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, solution) = match &self {
             Self::Invalid(invalid) => return (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
-            Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "send less, or have `server.bodyLimit` raised"),
+            Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "send less, or raise `server.bodyLimit`"),
             Self::Busy | Self::Unavailable(_) | Self::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again later"),
-            Self::NoPath => (StatusCode::NOT_FOUND, "`/docs` lists what there is"),
-            Self::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "use a method that `Allow` lists"),
+            Self::NoPath => (StatusCode::NOT_FOUND, "`/docs` lists all paths"),
+            Self::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "use a method from the `Allow` header"),
             Self::KeyTaken => (StatusCode::UNPROCESSABLE_ENTITY, "send a new key for each call"),
             Self::Unknown(_) => (StatusCode::UNAUTHORIZED, NO_TOKEN),
             Self::Forbidden { .. } | Self::Limited { .. } => {
-                (StatusCode::FORBIDDEN, "call with a token that may do that")
+                (StatusCode::FORBIDDEN, "use a token that allows this call")
             }
-            Self::NoConsent { .. } => (StatusCode::FORBIDDEN, "call with a token that has the scope `data-loss`"),
-            Self::OverQuota { .. } => (StatusCode::TOO_MANY_REQUESTS, "wait until some of them have begun"),
-            Self::Foreign(_) => (StatusCode::FORBIDDEN, "call it yourself, or configure `server.auth`"),
-            Self::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "look for the incident in the log of the server"),
+            Self::NoConsent { .. } => (StatusCode::FORBIDDEN, "use a token with the scope `data-loss`"),
+            Self::OverQuota { .. } => (StatusCode::TOO_MANY_REQUESTS, "wait until some of these requests have started"),
+            Self::Foreign(_) => (StatusCode::FORBIDDEN, "call the server directly, or configure `server.auth`"),
+            Self::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "find the incident in the server's log"),
         };
         let error = match &self {
             Self::Broken(error) => {
@@ -333,23 +333,22 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Seconds after which a call may be taken that is not taken now.
+/// Seconds after which a caller should repeat a refused call.
 pub(crate) const RETRY_AFTER: &str = "5";
 
-/// Why a set of who has access is not the one to start from.
-pub(crate) const OTHER_ACCESS: &str = "somebody else has changed who has access: look again";
+/// The reason why a change of access with a wrong expected list is refused.
+pub(crate) const OTHER_ACCESS: &str = "the access list has changed since you read it: read it again";
 
 const KEY_TAKEN: &str = "another call was made with that `Idempotency-Key`: send a new one for each";
 
-/// Where callers read what there is.
-const NO_PATH: &str = "there is nothing at this path: `/docs` lists what there is";
-const NO_METHOD: &str = "this path does not take that method: `Allow` says which it takes";
+const NO_PATH: &str = "this path does not exist: `/docs` lists all paths";
+const NO_METHOD: &str = "this path does not support that method: `Allow` lists the supported ones";
 
-/// Why somebody is not known who showed no token, or none of this server.
+/// The hint for a missing or unknown token.
 pub(crate) const NO_TOKEN: &str = "send `Authorization: Bearer TOKEN` with a token of this server";
 
 fn unknown(why: &str) -> String {
-    format!("the caller is not known: {why}")
+    format!("the caller is unknown: {why}")
 }
 
 fn forbidden(name: &str, has: Option<Scope>, asked: Scope) -> String {
@@ -366,14 +365,14 @@ fn limited(name: &str) -> String {
 
 fn no_consent(name: &str) -> String {
     let scope = crate::auth::DATA_LOSS;
-    format!("the token of `{name}` has no scope `{scope}`, and this call consents to the loss of data")
+    format!("the token of `{name}` lacks the scope `{scope}`, and this call consents to the loss of data")
 }
 
 fn over_quota(name: &str, most: u32, limit: &str) -> String {
     let requests = if most == 1 { "request" } else { "requests" };
-    format!("`{name}` may have {most} {requests} waiting (`{limit}`), and has: try again later")
+    format!("`{name}` may have {most} {requests} waiting (`{limit}`), and has reached this limit: try again later")
 }
 
 fn foreign(how: &str) -> String {
-    format!("{how}, and this server asks for no token: call it yourself, or configure `server.auth`")
+    format!("{how}, and this server requires no tokens: call it directly, or configure `server.auth`")
 }

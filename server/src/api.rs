@@ -1,5 +1,4 @@
-//! The native API under `/api/v1`: plans, what is recorded, operations, configuration. Its description is made from the
-//! code.
+//! The native API under `/api/v1`: plans, state, operations, configuration. Its description is generated from the code.
 
 mod accept;
 mod acl;
@@ -28,15 +27,15 @@ use utoipa::openapi::OpenApi as Description;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Where the API is.
+/// The path of the API.
 const BASE: &str = "/api/v1";
 
-/// What holds for all of it.
+/// The head of the description.
 #[derive(OpenApi)]
 #[openapi(info(
     title = "terrace",
     version = "1",
-    description = "Plans, what is recorded, operations and configuration. Errors are problem details (RFC 9457).",
+    description = "Plans, state, operations and configuration. Errors are problem details (RFC 9457).",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
 struct Head;
@@ -75,24 +74,24 @@ fn parts() -> [(Action, OpenApiRouter<Arc<Shared>>); 7] {
 #[must_use]
 pub fn description() -> Description {
     let parts = parts().into_iter().map(|(action, part)| needing(action.scope(), part.into_openapi()));
-    // One path may be in several parts: its calls are put together.
+    // One path may be in several parts: merging combines its calls.
     let all = parts.reduce(Description::merge_from).unwrap_or_default();
     let mut description = Head::openapi().nest(BASE, all);
     let anywhere = [
-        ("400", "what was sent is wrong"),
-        ("401", "the caller is not known"),
-        ("403", "who calls may not do that"),
-        ("413", "what was sent is too long"),
-        ("429", "the caller has as many open requests as it may have"),
-        ("500", "the server cannot"),
-        ("503", "the server cannot now"),
+        ("400", "the request is invalid"),
+        ("401", "the caller is unknown"),
+        ("403", "the caller may not do that"),
+        ("413", "the body is too long"),
+        ("429", "the caller has its maximum of waiting requests"),
+        ("500", "internal error"),
+        ("503", "unavailable: try again later"),
     ];
     describe_answers(&mut description, &anywhere, "application/problem+json", |_| "Problem");
     describe_tokens(&mut description);
     description
 }
 
-/// The API.
+/// The routes of the API.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let mut all = Router::new();
     for (action, part) in parts() {
@@ -102,7 +101,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let all = all.fallback(|| async { refused(Refusal::NoPath) });
     let all = all.method_not_allowed_fallback(|| async { refused(Refusal::NoMethod) });
     let all = Router::new().nest(BASE, all.layer(CatchPanicLayer::custom(|_| refused(broken_off()))));
-    // What is nested begins behind the slash.
+    // Nested routes do not match the base with a slash.
     all.route(&format!("{BASE}/"), any(|| async { refused(Refusal::NoPath) }))
 }
 

@@ -1,12 +1,12 @@
-//! What somebody looked at before it was to be done: a plan is made again when it is applied, and again where the process
-//! that applied it ended.
+//! Approved plans. The server plans again when it applies a plan, and again after the applying process died; the new
+//! plan has to match the approved one.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use terrace_engine::action::Action;
 use terrace_engine::plan::Plan;
 
-/// The digest of a plan and what it changes.
+/// The digest of a plan and its changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Approved {
     pub(crate) digest: String,
@@ -20,8 +20,8 @@ impl Approved {
         Self { digest, changes: changes(plan).map(|(of, action)| (of, action.word().to_owned())).collect() }
     }
 
-    /// Whether a plan is what is left of it: it works on nothing else, and takes nothing away but where it was to, or where a
-    /// half-made object is to be made anew.
+    /// Whether a plan is the rest of this one. It may change no other objects. It may delete or replace only where the
+    /// approved plan did, or where a partly created object has to be recreated.
     pub(crate) fn leaves(&self, plan: &Plan) -> bool {
         let takes_away = |word: &str| TAKING_AWAY.iter().any(|action| action.word() == word);
         changes(plan).all(|(of, action)| {
@@ -31,16 +31,15 @@ impl Approved {
         })
     }
 
-    /// What is said where a plan is another one by now: the first thing that it does otherwise, where that is told by what
-    /// becomes of what.
+    /// The message for a plan that has changed. It names the first difference, if an action differs.
     pub(crate) fn outdated(&self, plan: &Plan) -> String {
         let now: BTreeMap<String, &str> = changes(plan).map(|(of, action)| (of, action.word())).collect();
         let is_other = |(of, word): &(&String, &&str)| self.changes.get(*of).is_none_or(|approved| approved != **word);
         let other = now.iter().find(is_other).map(|(of, _)| of);
         let other = other.or_else(|| self.changes.keys().find(|of| !now.contains_key(*of)));
-        // What an older server stored says of nothing what it was to be.
+        // A plan that an older server stored has no changes here.
         let about = other.filter(|_| !self.changes.is_empty()).map(|of| format!(" about `{of}`")).unwrap_or_default();
-        format!("the plan is outdated: what it would do{about} now is something else; plan again")
+        format!("the plan is stale: its actions{about} have changed; plan again")
     }
 }
 

@@ -1,7 +1,8 @@
-//! The audit log of the server: every call that changes something, and every call that is refused.
+//! Audit log of the server: every changing call, and every refused call.
 //!
-//! An entry goes to the log (`terrace::audit`, one JSON object a line) and to the store, where entries make a chain. Refused
-//! and failed calls are limited by address and by caller, so that they cannot fill either; the suppressed ones are counted.
+//! An entry goes to the log (`terrace::audit`, one JSON object a line) and to the store, where entries make a chain.
+//! Refused and failed calls are limited by address and by caller, so that they cannot fill either. Suppressed ones are
+//! counted.
 
 use crate::listen::Peer;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
@@ -19,18 +20,18 @@ use tokio_util::sync::CancellationToken;
 
 /// The target of the log.
 pub const TARGET: &str = "terrace::audit";
-/// Refused or failed calls of an address and caller that get entries within [`WINDOW`].
+/// Entries for refused or failed calls of one caller from one address within [`WINDOW`].
 const MOST: u32 = 10;
-/// The same of a caller from all addresses. Callers without a known token count as one.
+/// The same for one caller from all addresses. Callers without a known token count as one caller.
 const MOST_OF_CALLER: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses and callers with a count each; all others share a count.
+/// Addresses and callers with a count of their own; all others share one count.
 const MOST_KEYS: usize = 1_024;
-/// Entries of refused or failed calls that wait for the store at once. Others are in the log alone.
+/// Entries of refused or failed calls that may wait for the store. Further entries go to the log only.
 const MOST_PENDING: usize = 4_096;
 /// Interval at which entries of refused and failed calls are written, in one transaction.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long an answer waits for its entry. The entry is written all the same.
+/// How long an answer waits for its entry. The entry is written even after that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The audit log of a server. A task writes entries into the store, in the order of the calls.
@@ -53,7 +54,7 @@ struct Pending {
 }
 
 impl Audit {
-    /// Starts the writer, in the present Tokio runtime.
+    /// Starts the writer in the current Tokio runtime.
     #[must_use]
     pub fn start(store: Arc<dyn AuditLog>) -> Arc<Self> {
         let audit = Arc::new(Self {
@@ -69,8 +70,8 @@ impl Audit {
         audit
     }
 
-    /// Records a call. The entry of a change is written before its call is answered; those of other calls later, several
-    /// at once.
+    /// Records a call. The entry of a change is written before its call is answered. Other entries are written later,
+    /// in batches.
     pub async fn record(&self, entry: AuditEntry) {
         match entry.outcome {
             AuditOutcome::Accepted | AuditOutcome::Done => self.change(entry).await,
@@ -80,7 +81,7 @@ impl Audit {
         }
     }
 
-    /// Writes the beginning or the end of a change.
+    /// Writes the start or the end of a change.
     pub(crate) async fn change(&self, entry: AuditEntry) {
         log(&entry);
         let (written, is_written) = oneshot::channel();
@@ -91,18 +92,20 @@ impl Audit {
         }
         self.urgent.notify_one();
         if timeout(PATIENCE, is_written).await.is_err() {
-            tracing::warn!("the store takes long to write the audit log: a change goes on before its entry is written");
+            tracing::warn!(
+                "the store takes long to write the audit log: a change continues before its entry is written"
+            );
         }
     }
 
-    /// Writes all that is left, with the counts of suppressed calls, and ends the writer.
+    /// Writes all remaining entries with the counts of suppressed calls, and ends the writer.
     pub async fn end(&self) {
         self.end.cancel();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer
             && timeout(PATIENCE, writer).await.is_err()
         {
-            tracing::error!("the store takes long to write the audit log: its last entries are in this log alone");
+            tracing::error!("the store takes long to write the audit log: its last entries are only in this log");
         }
     }
 
@@ -110,14 +113,14 @@ impl Audit {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs an entry, and has the writer take it with others.
+    /// Logs an entry, and queues it for the writer.
     fn enqueue(&self, entry: AuditEntry) {
         log(&entry);
         let mut pending = self.pending();
         if pending.entries.len() < MOST_PENDING {
             pending.entries.push(entry);
         } else {
-            tracing::error!("the store takes long to write the audit log: an entry is in this log alone");
+            tracing::error!("the store takes long to write the audit log: an entry is only in this log");
         }
     }
 
@@ -136,7 +139,7 @@ impl Audit {
         self.write().await;
     }
 
-    /// Enqueues the counts of suppressed calls whose time is over.
+    /// Queues the counts of suppressed calls whose window is over.
     fn enqueue_counts(&self, now: Instant) {
         self.throttle.due(now).into_iter().for_each(|entry| self.enqueue(entry));
     }
@@ -149,16 +152,16 @@ impl Audit {
         }
         let count = entries.len();
         if let Err(error) = self.store.audit(entries).await {
-            tracing::error!(%error, count, "the audit log in the store cannot be written: entries are in this log alone");
+            tracing::error!(%error, count, "the audit log in the store cannot be written: entries are only in this log");
         }
         for written in waiting {
-            // The call may have been answered.
+            // The call may have been answered already.
             let _ = written.send(());
         }
     }
 }
 
-/// Logs an entry.
+/// Writes an entry to the log.
 pub fn log(entry: &AuditEntry) {
     let mut fields = json!(entry);
     if let Some(fields) = fields.as_object_mut() {
@@ -172,10 +175,10 @@ pub fn log(entry: &AuditEntry) {
 /// The actor of a call without a known token.
 pub const UNKNOWN: &str = "unknown";
 
-/// So many characters of a target are in the audit log.
+/// The longest target in the audit log, in characters.
 const LONGEST_TARGET: usize = 256;
 
-/// Facts for the audit log from the head of a call.
+/// The facts that the audit log takes from the head of a call.
 #[derive(Debug, Clone)]
 pub struct Head {
     target: String,
@@ -197,7 +200,7 @@ impl Head {
         }
     }
 
-    /// The same call, whose body names an object.
+    /// The same call with the object that its body names.
     #[must_use]
     pub fn about(self, object: &str) -> Self {
         Self { target: format!("{}: {object}", self.target), ..self }
@@ -216,7 +219,7 @@ impl Head {
     }
 }
 
-/// The path of a call whose first names a nested router has taken away. The route has them.
+/// The full path of a call. A nested router has removed the first parts; the route still has them.
 fn whole_path(route: &str, path: &str) -> String {
     let taken = route.matches('/').count().saturating_sub(path.matches('/').count());
     let taken: Vec<&str> = route.split('/').take(taken + 1).collect();
@@ -243,7 +246,7 @@ struct Count {
 }
 
 impl Count {
-    /// The count of a key. Keys that are too many share one.
+    /// The count of a key. All keys beyond the limit share one count.
     fn of(all: &mut HashMap<String, Self>, mut key: String, now: Instant) -> &mut Self {
         if all.len() >= MOST_KEYS && !all.contains_key(&key) {
             key.clear();
@@ -263,7 +266,7 @@ impl Count {
         self.last = Some(entry);
     }
 
-    /// Counts a call that passes; returns how many were suppressed before it.
+    /// Counts a call that passes, and returns the number of suppressed calls before it.
     fn pass(&mut self) -> u64 {
         self.passed += 1;
         self.last = None;
@@ -278,7 +281,7 @@ impl Count {
 }
 
 impl Throttle {
-    /// The entry, with the number of those before it that did not pass; nothing where it does not pass.
+    /// The entry with the number of suppressed entries before it; `None` if the limit suppresses this entry, too.
     fn admit(&self, entry: AuditEntry, now: Instant) -> Option<AuditEntry> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Counts { of_addresses, of_callers } = &mut *counts;
@@ -298,7 +301,7 @@ impl Throttle {
         Some(AuditEntry { suppressed, ..entry })
     }
 
-    /// The entries of the counts whose time is over.
+    /// The entries of the counts whose window is over.
     fn due(&self, now: Instant) -> Vec<AuditEntry> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
@@ -316,7 +319,7 @@ impl Throttle {
     }
 }
 
-/// What addresses are counted by: one host may have all of a network of IPv6.
+/// The key by which addresses are counted. One host may own a whole /64 network of IPv6.
 fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -354,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_calls_are_counted_where_they_are_left_out() {
+    fn suppressed_calls_are_counted() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         let passed = (0..100).filter(|_| throttle.admit(refused_at([192, 0, 2, 1], "eve"), now).is_some()).count();
         assert_eq!(passed, 10);
@@ -400,7 +403,11 @@ mod tests {
         // A known caller keeps its own share.
         assert!(throttle.admit(refused("ada"), now).is_some());
         let due = throttle.due(now + WINDOW);
-        assert_eq!(due.iter().map(|entry| entry.suppressed).collect::<Vec<_>>(), [9_939], "the others have one entry");
+        assert_eq!(
+            due.iter().map(|entry| entry.suppressed).collect::<Vec<_>>(),
+            [9_939],
+            "one entry stands for the others"
+        );
         assert_eq!((0..100).filter(|net| admit(*net, now + WINDOW).is_some()).count(), 60);
         assert_eq!(admit(0, now + 2 * WINDOW).unwrap().suppressed, 40);
     }
@@ -445,7 +452,7 @@ mod tests {
         assert!(log.actors().is_empty());
         tokio::time::sleep(PAUSE).await;
         assert_eq!(log.actors(), [["ada", "bob", "eve"]]);
-        // A change waits for its entry, and those before it are written with it.
+        // A change waits for its entry, and the writer writes earlier entries with it.
         audit.record(refused("ada")).await;
         audit.record(AuditEntry::new("joe", "provision", AuditOutcome::Accepted)).await;
         assert_eq!(log.actors()[1..], [["ada", "joe"]]);

@@ -1,6 +1,6 @@
-//! Authentication and authorisation: a caller shows a token, a token has scopes and limits, each route has an action.
+//! Authentication and authorisation: a caller sends a token, a token has scopes and limits, each route has an action.
 //!
-//! `limits` decides, handlers ask `Caller`, and `guard` is around every route.
+//! `limits` decides, handlers ask `Caller`, and `guard` wraps every route.
 
 mod door;
 mod limits;
@@ -38,55 +38,55 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// What a caller may do. Each may also do what stands before it.
+/// Rights of a caller. Each scope includes the earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Look at what is recorded.
+    /// Read the state.
     Read,
-    /// Ask what would be done: that reads what is there by the providers' accounts.
+    /// Plan. The planner reads remote objects with the accounts of the providers.
     Plan,
-    /// Change what is there.
+    /// Change remote objects.
     Apply,
-    /// Change what is recorded, and what others do.
+    /// Change the state, and the operations of other callers.
     Admin,
 }
 
 impl Scope {
-    /// All of them, by name.
+    /// All scopes, by word.
     pub const WORDS: [(&'static str, Self); 4] =
         [("read", Self::Read), ("plan", Self::Plan), ("apply", Self::Apply), ("admin", Self::Admin)];
 
-    /// Its name.
+    /// The word of the scope.
     #[must_use]
     pub fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, scope)| *scope == self).map_or("", |(word, _)| word)
     }
 }
 
-/// Who is let in.
+/// Which callers are admitted.
 #[derive(Debug, Clone, Default)]
 pub enum Auth {
-    /// Everybody on this machine, for nobody said otherwise.
+    /// Every caller on this machine: the default without configuration.
     #[default]
     ThisMachine,
-    /// Everybody who can reach the server.
+    /// Every caller that can reach the server.
     Anybody,
-    /// Who shows one of these tokens (RFC 6750).
+    /// Callers with one of these tokens (RFC 6750).
     Tokens(Vec<Token>),
-    /// Who shows a token that this issuer signed.
+    /// Callers with a token that this issuer signed.
     Oidc(Oidc),
 }
 
-/// A token that is let in. The token itself is known to its owner alone.
+/// A token of the configuration. Only its owner knows the token itself.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// Whose it is, for people: operations name it.
+    /// The name of the owner, which operations record.
     pub name: String,
     /// The SHA-256 of the token, in lower-case hexadecimal digits.
     pub sha256: String,
     /// Its scopes and limits.
     pub grant: Grant,
-    /// The characters that it has to have: a shorter one is refused, for its digest says nothing of its length.
+    /// The fewest characters. The server refuses shorter tokens; a digest does not reveal the length.
     pub minimum_length: usize,
 }
 
@@ -97,23 +97,23 @@ impl Token {
     const ADVISED_LENGTH: usize = 22;
 }
 
-/// The word of the scope to consent to the loss of data. No other scope but `admin` has it.
+/// The word of the scope to consent to the loss of data. Only `admin` includes it.
 pub const DATA_LOSS: &str = "data-loss";
 
 /// The caller of a call. Handlers ask it whether the call may go on, and which objects its answer may show.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     principal: Arc<Principal>,
-    /// By which it knows its call again (`Idempotency-Key`).
+    /// The idempotency key of the call (`Idempotency-Key`).
     key: Option<String>,
-    /// A handler checked the stacks or environments of the call.
+    /// True once a handler has checked the stacks or environments of the call.
     is_decided: Arc<AtomicBool>,
-    /// The limits hid something that the call named, or refused it.
+    /// True if the limits hid an object that the call named, or refused the call.
     is_refused: Arc<AtomicBool>,
     facts: Arc<Mutex<Facts>>,
 }
 
-/// Facts for the audit log that a handler finds out.
+/// Facts for the audit log that only a handler knows.
 #[derive(Debug, Default)]
 struct Facts {
     stacks: BTreeSet<String>,
@@ -127,15 +127,15 @@ impl Caller {
         Self { principal, key, is_decided: unset(), is_refused: unset(), facts: Arc::default() }
     }
 
-    /// The server itself, by its schedule.
+    /// The server itself, for scheduled work.
     pub(crate) fn schedule() -> Self {
         Self::new(Arc::new(Principal::unlimited(Some("schedule".to_owned()))), None)
     }
 
-    /// Checks that the caller may do that with all of these resources.
+    /// Checks that the caller may do the action with all of these resources.
     ///
     /// # Errors
-    /// When a scope is missing, or the call is outside the limits. The answer names no more than the call did.
+    /// When a scope is missing, or a resource is outside the limits. The answer contains only names from the call.
     pub(crate) fn check(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> Result<(), Refusal> {
         self.is_decided.store(true, Ordering::Relaxed);
         let stacks = resources.iter().filter_map(|resource| match resource {
@@ -160,12 +160,12 @@ impl Caller {
         })
     }
 
-    /// Notes the operation that the call becomes, or that it stops.
+    /// Notes the operation that the call starts or cancels.
     pub(crate) fn became(&self, operation: Uuid) {
         self.note(|facts| facts.operation = Some(operation));
     }
 
-    /// Forgets the operation of a call that is refused.
+    /// Forgets the operation of a refused call.
     pub(crate) fn became_nothing(&self) {
         self.note(|facts| facts.operation = None);
     }
@@ -176,7 +176,7 @@ impl Caller {
         facts
     }
 
-    /// Whether the token of the caller has ended.
+    /// Whether the caller's token has expired.
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         self.principal.is_expired(now)
     }
@@ -185,17 +185,17 @@ impl Caller {
         note(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Whether the caller may do that with a stack, for calls that leave out the others.
+    /// Whether the caller may do the action with a stack, for lists that leave out the other stacks.
     pub(crate) fn may(&self, action: Action, stack: &StackId) -> bool {
         self.decided(self.principal.may(action, false, &[Resource::Stack(stack)]))
     }
 
-    /// Whether the caller sees a stack and all that belongs to it.
+    /// Whether the caller sees a stack and everything in it.
     pub(crate) fn sees(&self, stack: &StackId) -> bool {
         self.may(Action::Read, stack)
     }
 
-    /// Whether the caller sees all of these stacks: something that is about several shows each of them.
+    /// Whether the caller sees all of these stacks. An object of several stacks would reveal each of them.
     pub(crate) fn sees_all(&self, stacks: &[StackId]) -> bool {
         self.decided(self.principal.sees_all(stacks))
     }
@@ -211,7 +211,8 @@ impl Caller {
         items.into_iter().filter(|item| sees(self, item)).collect()
     }
 
-    /// The object that the call names, unless it is hidden from the caller: a hidden object is answered as an unknown one.
+    /// The object that the call names, unless the limits hide it. The server answers for a hidden object as for an
+    /// unknown one.
     pub(crate) fn hides<T>(&self, found: Option<T>, sees: impl FnOnce(&Self, &T) -> bool) -> Option<T> {
         self.decided(true);
         let is_there = found.is_some();
@@ -222,7 +223,7 @@ impl Caller {
         seen
     }
 
-    /// The share of the queue for a call.
+    /// The caller's share of the queue for a call.
     pub(crate) fn quota(&self, action: Action, stack: &StackId) -> Option<Quota> {
         self.principal.quota(action, stack)
     }
@@ -232,16 +233,16 @@ impl Caller {
         seen
     }
 
-    /// True when it knows its call again.
+    /// True if the call has an idempotency key.
     pub(crate) fn has_key(&self) -> bool {
         self.key.is_some()
     }
 
-    /// Checks the caller's scope where the content of a call needs a larger one than its action. The grant that allows the
-    /// action with the stack has to have it.
+    /// Checks the caller's scope if the content of a call needs a larger one than its action. The grant that allows the
+    /// action on the stack must have this scope.
     ///
     /// # Errors
-    /// When the scope of the token is smaller, or the stack is outside its limits.
+    /// When the scope of the token is too small, or the stack is outside its limits.
     pub(crate) fn check_scope(&self, needed: Scope, action: Action, stack: &StackId) -> Result<(), Refusal> {
         let resources = [Resource::Stack(stack)];
         self.check(action, false, &resources)?;
@@ -257,35 +258,35 @@ impl Caller {
         })
     }
 
-    /// Who calls, for people: the owner of the token, else what is known of all who call like that.
+    /// The name of the caller: the owner of the token, else the given word.
     pub(crate) fn named(&self, otherwise: &str) -> String {
         self.principal.name.clone().unwrap_or_else(|| otherwise.to_owned())
     }
 
-    /// The owner of the token, where callers show one.
+    /// The owner of the token, if the server requires tokens.
     pub(crate) fn name(&self) -> Option<&str> {
         self.principal.name.as_deref()
     }
 
-    /// The key by which this caller knows a request again, whatever that is about.
+    /// The idempotency key with its owner: two callers may use the same key.
     pub(crate) fn key(&self) -> Option<String> {
         self.key.as_ref().map(|key| json!([self.principal.name, key]).to_string())
     }
 
-    /// The same caller with one request of several that its call becomes.
+    /// The same caller for one of the several requests that a call starts.
     pub(crate) fn with_one_of(&self, part: &str) -> Self {
         Self { key: self.key.as_ref().map(|key| json!([key, part]).to_string()), ..self.clone() }
     }
 }
 
-/// Why a call under another name is refused.
-pub(crate) const OTHER_NAME: &str = "it is sent to a name that is not this machine's own";
+/// The reason why a call under a foreign host name is refused.
+pub(crate) const OTHER_NAME: &str = "it is addressed to a host name other than this machine's own";
 
-/// Who is let in, while the server runs.
+/// Which callers are admitted, with the parts that only a running server needs.
 pub(crate) enum Admission {
     ThisMachine,
     Anybody,
-    /// Callers who show one of these tokens.
+    /// Callers with one of these tokens.
     Tokens(Vec<KnownToken>),
     Oidc(Box<Issuer>),
 }
@@ -304,10 +305,10 @@ impl From<Token> for KnownToken {
 }
 
 impl Admission {
-    /// Who is let in by these settings.
+    /// Builds the admission from the settings.
     ///
     /// # Errors
-    /// When keys could not be fetched from anywhere.
+    /// When the HTTP client for the issuer's keys cannot be built.
     pub(crate) fn new(auth: Auth) -> Result<Self, String> {
         Ok(match auth {
             Auth::ThisMachine => Self::ThisMachine,
@@ -317,8 +318,8 @@ impl Admission {
         })
     }
 
-    /// Whether answers that need no token may name stacks and environments to a caller with these headers: where callers have
-    /// limits, only those may read all names who show a token without.
+    /// Whether answers without authentication may name stacks and environments to a caller with these headers. If any
+    /// token has limits, only callers with an unlimited token may read all names.
     pub(crate) async fn shows_names(&self, headers: &HeaderMap) -> bool {
         let hides = match self {
             Self::ThisMachine | Self::Anybody => false,
@@ -328,10 +329,10 @@ impl Admission {
         !hides || self.admit(headers).await.is_ok_and(|principal| principal.sees_everything())
     }
 
-    /// Refuses calls that may be made for somebody who does not know of them.
+    /// Refuses calls that a page of another site may have sent.
     ///
     /// # Errors
-    /// With what tells so.
+    /// With the evidence.
     fn check_site(&self, request: &Request) -> Result<(), Refusal> {
         match self {
             Self::ThisMachine | Self::Anybody if pages::is_of_another_site(request) => {
@@ -342,10 +343,10 @@ impl Admission {
         }
     }
 
-    /// Checks that a caller with these headers may still read an operation about these stacks.
+    /// Checks that a caller with these headers may still read an operation of these stacks.
     ///
     /// # Errors
-    /// When its token is not known any more, or does not allow that.
+    /// When its token is no longer known, or does not allow that.
     pub(crate) async fn check_reader(&self, headers: &HeaderMap, stacks: &[StackId]) -> Result<(), Refusal> {
         let principal = self.admit(headers).await?;
         let may_read = principal.may(Action::Read, false, &[Resource::Any]) && principal.sees_all(stacks);
@@ -358,12 +359,12 @@ impl Admission {
     /// The principal of a call with these headers.
     ///
     /// # Errors
-    /// When its token is missing or not known.
+    /// When its token is missing or unknown.
     async fn admit(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
         match self {
             Self::ThisMachine | Self::Anybody => Ok(Arc::new(Principal::unlimited(None))),
             Self::Tokens(tokens) => {
-                // Digests are compared: how long that takes says nothing about the token.
+                // The comparison uses digests: its duration reveals nothing about the token.
                 let shown = shown(headers)?;
                 let digest = sha256(shown);
                 let known = tokens.iter().find(|token| token.sha256 == digest);
@@ -379,7 +380,7 @@ impl Admission {
 /// How often the log warns of short tokens.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
-/// Refuses a token below the minimum, and warns of other short ones.
+/// Refuses a token below the minimum length, and warns of other short tokens.
 fn check_length(token: &KnownToken, length: usize) -> Result<(), Refusal> {
     static SHORT: LazyLock<LogThrottle> = LazyLock::new(|| LogThrottle::new(WARN_EVERY));
     let (name, minimum) = (token.principal.name.as_deref().unwrap_or_default(), token.minimum_length);
@@ -388,17 +389,17 @@ fn check_length(token: &KnownToken, length: usize) -> Result<(), Refusal> {
             name,
             length,
             minimum,
-            "a token is too short and was refused: replace it by `openssl rand -hex 32`"
+            "refused a token that is too short: replace it with `openssl rand -hex 32`"
         );
         return Err(Refusal::Unknown(format!("the token has fewer than {minimum} characters").into()));
     }
     if length < Token::ADVISED_LENGTH && SHORT.count().is_some() {
-        tracing::warn!(name, length, "a token is short: replace it by one of 128 random bits, `openssl rand -hex 32`");
+        tracing::warn!(name, length, "a token is short: replace it with 128 random bits, `openssl rand -hex 32`");
     }
     Ok(())
 }
 
-/// The token that a caller shows (RFC 6750).
+/// The token in the headers (RFC 6750).
 fn shown(headers: &HeaderMap) -> Result<&str, Refusal> {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|shown| shown.trim().split_once(' '));
@@ -407,7 +408,7 @@ fn shown(headers: &HeaderMap) -> Result<&str, Refusal> {
     Ok(token.trim())
 }
 
-/// By which a call is to be known again.
+/// The idempotency key in the headers.
 fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     match key.to_str().ok().filter(|key| !key.is_empty()) {
@@ -416,10 +417,10 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// How a call is answered that is refused.
+/// Makes the answer of a refused call.
 type Refuse = fn(Refusal) -> Response;
 
-/// These routes for callers who may do that; other calls are answered by `refuse`.
+/// Guards routes: only callers that may do the action reach them; `refuse` answers other calls.
 pub(crate) fn guarded(
     shared: &Arc<Shared>,
     action: Action,
@@ -438,7 +439,7 @@ async fn guard(
     if !action.is_change() {
         return answered(shared, action, refuse, request, next).await;
     }
-    // A caller that goes away does not cut a change off from its entry in the audit log.
+    // If the caller disconnects, the change still gets its entry in the audit log.
     let answering = answered(Arc::clone(&shared), action, refuse, request, next).in_current_span();
     shared.answering.spawn(answering).await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
@@ -446,7 +447,7 @@ async fn guard(
     })
 }
 
-/// Answers a call, if its caller may make it, and writes it into the audit log.
+/// Answers a call if its caller may make it, and writes the audit entry.
 async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut request: Request, next: Next) -> Response {
     let head = Head::of(&request);
     let readable = readable(&request, shared.settings.body_limit).and_then(|()| shared.admission.check_site(&request));
@@ -468,7 +469,7 @@ async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut reque
     let is_late = answered.is_err();
     let late = |_| format!("it took longer than {} s: try again later", limit.as_secs_f64());
     let response = match answered.map_err(late) {
-        // A route that checks no limits is a mistake, even for callers without limits.
+        // A route that checks no limits is a bug, even for callers without limits.
         Ok(response) if response.status().is_success() && !caller.is_decided.load(Ordering::Relaxed) => {
             refuse(Refusal::Broken(format!("a route of the action `{}` checks no limits", action.word())))
         }
@@ -479,14 +480,14 @@ async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut reque
     response
 }
 
-/// The answer of a call.
+/// The status of an answer.
 struct Answer {
     status: StatusCode,
-    /// The call timed out, and the store goes on with its change.
+    /// The call timed out, and the store continues with its change.
     is_late: bool,
 }
 
-/// Writes a call that changes something, or consents to the loss of data, or is refused.
+/// Records a call that changes something, consents to the loss of data, or is refused.
 async fn audit(
     shared: &Shared,
     head: &Head,
@@ -518,10 +519,10 @@ async fn audit(
     shared.audit.record(entry).await;
 }
 
-/// The caller of a call that may be answered, as far as its head says.
+/// The caller of a call, checked as far as the head of the call allows.
 ///
 /// # Errors
-/// When it may not, with the caller where that is known.
+/// When the call is refused, with the caller if it is known.
 async fn admitted(shared: &Shared, action: Action, headers: &HeaderMap) -> Result<Caller, (Option<Caller>, Refusal)> {
     let principal = shared.admission.admit(headers).await.map_err(|refusal| (None, refusal))?;
     let head = Caller::new(Arc::clone(&principal), None);

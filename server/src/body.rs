@@ -1,21 +1,20 @@
-//! Bodies as they came, read as JSON: what is wrong with one is told by its field, in words of whoever calls, and without what
-//! was sent, which may be secret.
+//! Parses a JSON body. Errors name the field in the caller's terms, and never repeat values, which may be secret.
 
 use crate::object::Object;
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-/// Why a body cannot be read: what is there, and what has to be.
+/// Why a body cannot be read: the found and the expected form.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// What is wrong, in words.
+    /// The problem.
     pub problem: String,
-    /// The path of the field that is wrong or missing, where it is one.
+    /// The path of the wrong or missing field, if the error concerns one.
     pub field: Option<String>,
 }
 
-/// Whether a body is said to be JSON. Pages of others can send anything else without being asked.
+/// Whether the content type is JSON. A page of another site can send other types without a preflight request.
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {
     let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok()).unwrap_or_default();
@@ -23,7 +22,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-/// A body without the mark of byte order that some programs begin all their texts with (RFC 8259, 8.1).
+/// The body without a byte order mark, which some programs send (RFC 8259, 8.1).
 pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
@@ -31,64 +30,64 @@ pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
 /// Reads a body that is an object.
 ///
 /// # Errors
-/// When it is none, or not of that type.
+/// When the body is not an object of that type.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
     let bytes = without_mark(bytes);
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let Object(read) = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();
-        told(bytes, &path, error.inner())
+        described(bytes, &path, error.inner())
     })?;
-    from.end().map_err(|error| told(bytes, ROOT, &error))?;
+    from.end().map_err(|error| described(bytes, ROOT, &error))?;
     Ok(read)
 }
 
-/// So much is told of the name of a field that there is not.
+/// The longest part of an unknown field's name in an error.
 const LONGEST_NAME: usize = 100;
 
-/// How what is compressed by gzip begins (RFC 1952, 2.3.1).
+/// The first bytes of gzip data (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// How the path of the whole is written.
+/// The path of the whole body.
 const ROOT: &str = ".";
 
-fn told(bytes: &[u8], path: &str, error: &serde_json::Error) -> Unread {
+fn described(bytes: &[u8], path: &str, error: &serde_json::Error) -> Unread {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
     let whole = |problem| Unread { problem, field: None };
     match error.classify() {
-        _ if bytes.trim_ascii().is_empty() => whole("the body is empty: JSON is expected".to_owned()),
-        _ if bytes.starts_with(&GZIP) => whole("the body is compressed: it is expected as it is".to_owned()),
+        _ if bytes.trim_ascii().is_empty() => whole("the body is empty: expected JSON".to_owned()),
+        _ if bytes.starts_with(&GZIP) => whole("the body is compressed: send it uncompressed".to_owned()),
         _ if std::str::from_utf8(bytes).is_err() => whole("the body is not UTF-8".to_owned()),
         Category::Data => of_field(path, text),
         Category::Io | Category::Syntax | Category::Eof => {
             let (line, column) = (error.line(), error.column());
-            whole(format!("the body is no JSON: {}, at line {line}, column {column}", of_syntax(text)))
+            whole(format!("the body is not JSON: {}, at line {line}, column {column}", of_syntax(text)))
         }
     }
 }
 
-/// What is wrong with what is no JSON.
+/// The problem with a body that is not JSON.
 fn of_syntax(text: &str) -> &str {
     match text {
         _ if text.starts_with("EOF") => "it ends too early",
         "expected value" => {
-            "a value is expected: text in double quotes, a number, `true`, `false`, `null`, a list or an object"
+            "expected a value: text in double quotes, a number, `true`, `false`, `null`, a list or an object"
         }
-        "key must be a string" => "the name of a field is expected, in double quotes",
-        "trailing comma" => "nothing follows a comma",
-        "trailing characters" => "something follows its end",
-        "number out of range" => "a number is larger than can be read",
+        "key must be a string" => "expected the name of a field in double quotes",
+        "trailing comma" => "a comma is followed by nothing",
+        "trailing characters" => "text follows after its end",
+        "number out of range" => "a number is too large",
         "recursion limit exceeded" => "it is nested too deeply",
-        "expected ident" => "a word is neither `true`, `false` nor `null`: text is written in double quotes",
-        _ if text.starts_with("control character") => "a line break or the like stands in text: it is written `\\n`",
-        // It speaks of JSON alone.
+        "expected ident" => "expected `true`, `false` or `null`: put text in double quotes",
+        _ if text.starts_with("control character") => "a control character is in a text: write `\\n` for it",
+        // Other messages mention only JSON syntax.
         _ => text,
     }
 }
 
-/// What is wrong with a field, by what serde says of it.
+/// The problem with a field, derived from serde's message.
 pub(crate) fn of_field(path: &str, text: &str) -> Unread {
     let within = |name: &str| if path == ROOT { name.to_owned() } else { format!("{path}.{name}") };
     let of = |field: String, problem: String| Unread { problem, field: Some(field) };
@@ -98,39 +97,39 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
     }
     if let Some(name) = named(text, "duplicate field `") {
         let name = within(name);
-        let problem = format!("`{name}` is there twice: it is expected once");
+        let problem = format!("`{name}` occurs twice: send it once");
         return of(name, problem);
     }
     if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(of_unknown) {
-        // The path has it already.
+        // The path ends with the name already.
         let name = if path == ROOT { name } else { path };
         let name = shown(name);
         let problem = match expected {
-            Some(expected) => format!("there is no field `{name}`; the fields are {expected}"),
-            None => format!("there is no field `{name}`, nor any other"),
+            Some(expected) => format!("unknown field `{name}`: expected {expected}"),
+            None => format!("unknown field `{name}`: expected no fields"),
         };
         return of(name, problem);
     }
     let what = if path == ROOT { "the body".to_owned() } else { format!("`{path}`") };
     let problem = match text.rsplit_once(", expected ") {
         Some((found, expected)) if found.starts_with("unknown variant `") => format!("{what} has to be {expected}"),
-        Some((found, expected)) => match (kind(found), wanted(expected)) {
+        Some((found, expected)) => match (kind(found), expected_kind(expected)) {
             (Some(found), Some(expected)) => format!("{what} is {found}, and has to be {expected}"),
-            (Some(found), None) => format!("{what} is {found}, which is not expected there"),
+            (Some(found), None) => format!("{what} is {found}, which is not allowed there"),
             (None, Some(expected)) => format!("{what} has to be {expected}"),
-            (None, None) => format!("{what} is not what is expected there"),
+            (None, None) => format!("{what} has the wrong form"),
         },
-        None => format!("{what} is not what is expected there"),
+        None => format!("{what} has the wrong form"),
     };
     Unread { problem, field: (path != ROOT).then(|| path.to_owned()) }
 }
 
-/// A name as it is repeated. Whoever calls wrote it: a line of a log holds it whatever it is.
+/// A name for an error, escaped and shortened: the caller chose it, and it may end up in a line of a log.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect()
 }
 
-/// The name of a field that there is not, which may be any text, and those that there are; none where there is none.
+/// The unknown field and the known ones in serde's message; `None` for another message.
 pub(crate) fn of_unknown(rest: &str) -> Option<(&str, Option<&str>)> {
     if let Some(name) = rest.strip_suffix("`, there are no fields") {
         return Some((name, None));
@@ -143,7 +142,7 @@ fn named<'t>(text: &'t str, what: &str) -> Option<&'t str> {
     text.strip_prefix(what)?.strip_suffix('`')
 }
 
-/// What kind of value was found: the value itself is told to nobody.
+/// The kind of the found value, never the value itself.
 fn kind(found: &str) -> Option<&'static str> {
     let (_, found) = found.split_once(": ")?;
     Some(match found.split([' ', '`']).next()? {
@@ -158,8 +157,8 @@ fn kind(found: &str) -> Option<&'static str> {
     })
 }
 
-/// What was expected, for somebody who does not know the types of this server.
-fn wanted(expected: &str) -> Option<&'static str> {
+/// The expected kind, in words that do not name the server's types.
+fn expected_kind(expected: &str) -> Option<&'static str> {
     Some(match expected {
         "a string" | "a character" => "text in double quotes",
         "a boolean" => "`true` or `false`",
@@ -182,8 +181,8 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only what cannot be read of it counts")]
-    struct Asked {
+    #[expect(dead_code, reason = "the test reads only the errors")]
+    struct Fields {
         name: String,
         #[serde(default)]
         is_wanted: bool,
@@ -199,18 +198,18 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only what cannot be read of it counts")]
+    #[expect(dead_code, reason = "the test reads only the errors")]
     struct Part {
         a: u64,
     }
 
     #[track_caller]
     fn check(body: &str, expected: &str) {
-        assert_eq!(read::<Asked>(body.as_bytes()).unwrap_err().problem, expected, "{body}");
+        assert_eq!(read::<Fields>(body.as_bytes()).unwrap_err().problem, expected, "{body}");
     }
 
     #[test]
-    fn a_field_is_told_by_its_path_with_what_is_there_and_what_has_to_be() {
+    fn error_names_the_field_with_found_and_expected_kinds() {
         check(r#"{"name": 1}"#, "`name` is a whole number, and has to be text in double quotes");
         check(r#"{"name": null}"#, "`name` is `null`, and has to be text in double quotes");
         check(
@@ -233,32 +232,32 @@ mod tests {
         );
         check(r#"{"name": "", "more": []}"#, "`more` is a list, and has to be a JSON object");
         check("{}", "`name` is missing");
-        check(r#"{"name": "", "part": {"a": 1, "a": 1}}"#, "`part.a` is there twice: it is expected once");
+        check(r#"{"name": "", "part": {"a": 1, "a": 1}}"#, "`part.a` occurs twice: send it once");
         check(r#"{"name": "", "part": {}}"#, "`part.a` is missing");
-        check(r#"{"name": "", "part": {"a": 1, "b\n": 1}}"#, "there is no field `part.b\\n`; the fields are `a`");
+        check(r#"{"name": "", "part": {"a": 1, "b\n": 1}}"#, "unknown field `part.b\\n`: expected `a`");
         let long = format!(r#"{{"{}": 1}}"#, "x".repeat(1000));
-        let (told, fields) = ("x".repeat(LONGEST_NAME), "`name`, `is_wanted`, `count`, `all`, `more`, `part`");
-        check(&long, &format!("there is no field `{told}`; the fields are {fields}"));
-        check(r#"{"name": "", "name": ""}"#, "`name` is there twice: it is expected once");
+        let (shortened, fields) = ("x".repeat(LONGEST_NAME), "`name`, `is_wanted`, `count`, `all`, `more`, `part`");
+        check(&long, &format!("unknown field `{shortened}`: expected {fields}"));
+        check(r#"{"name": "", "name": ""}"#, "`name` occurs twice: send it once");
         let fields = "`name`, `is_wanted`, `count`, `all`, `more`, `part`";
-        check(r#"{"a`, expected b": ""}"#, &format!("there is no field `a`, expected b`; the fields are {fields}"));
-        check(r#"{"nmae": ""}"#, &format!("there is no field `nmae`; the fields are {fields}"));
+        check(r#"{"a`, expected b": ""}"#, &format!("unknown field `a`, expected b`: expected {fields}"));
+        check(r#"{"nmae": ""}"#, &format!("unknown field `nmae`: expected {fields}"));
         for (body, kind) in [("[]", "a list"), ("1", "a whole number"), ("null", "`null`"), ("\"x\"", "text")] {
             check(body, &format!("the body is {kind}, and has to be a JSON object"));
         }
     }
 
     #[test]
-    fn what_is_no_json_is_told_with_its_place() {
-        let no = "the body is no JSON:";
-        check(" \n", "the body is empty: JSON is expected");
+    fn syntax_error_names_its_position() {
+        let no = "the body is not JSON:";
+        check(" \n", "the body is empty: expected JSON");
         check("{\"name\": ", &format!("{no} it ends too early, at line 1, column 9"));
-        check("{\"name\": \"\",}", &format!("{no} nothing follows a comma, at line 1, column 13"));
-        check("{\n'name': 1}", &format!("{no} the name of a field is expected, in double quotes, at line 2, column 1"));
-        check("{\"name\": \"\"} x", &format!("{no} something follows its end, at line 1, column 14"));
+        check("{\"name\": \"\",}", &format!("{no} a comma is followed by nothing, at line 1, column 13"));
+        check("{\n'name': 1}", &format!("{no} expected the name of a field in double quotes, at line 2, column 1"));
+        check("{\"name\": \"\"} x", &format!("{no} text follows after its end, at line 1, column 14"));
         check("{\"name\" 1}", &format!("{no} expected `:`, at line 1, column 9"));
-        let problem = |bytes: &[u8]| read::<Asked>(bytes).unwrap_err().problem;
-        assert_eq!(problem(b"\x1f\x8b\x08\x00"), "the body is compressed: it is expected as it is");
+        let problem = |bytes: &[u8]| read::<Fields>(bytes).unwrap_err().problem;
+        assert_eq!(problem(b"\x1f\x8b\x08\x00"), "the body is compressed: send it uncompressed");
         assert_eq!(problem(b"{\"name\": \"\xe9\"}"), "the body is not UTF-8");
         assert_eq!(problem(b"\xef\xbb\xbf[]"), "the body is a list, and has to be a JSON object");
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use terrace_engine::store::{Cancelled, OperationRow, OperationStatus, RequestEnd, StoreError};
 
 impl Shared {
-    /// Asks an operation to stop; false where it has ended. What was queued and not begun ends at once, whatever it waits for.
+    /// Asks an operation to stop; false if it has ended. A queued operation that has not started ends at once, even if
+    /// it waits for others.
     pub(crate) async fn cancel(&self, operation: &OperationRow, caller: &Caller) -> Result<bool, StoreError> {
         caller.became(operation.id);
         let cancelled = self.store.request_cancel(operation.id, &caller.named("anonymous")).await?;
@@ -16,7 +17,7 @@ impl Shared {
             let log = Logbook { store: Arc::clone(&self.store), operation: operation.id };
             log.stopped(&RequestEnd::called_off()).await;
             metrics::counted(&operation.kind, OperationStatus::Interrupted);
-            // What waited for it may have its turn.
+            // A request that waited for this one may start.
             self.wake.notify_one();
         }
         Ok(cancelled.is_some())

@@ -1,4 +1,4 @@
-//! Heartbeat of a claimed request: renews the claim, and watches for a request to stop.
+//! Heartbeat of a claimed request: renews the claim, and watches for cancellation.
 
 use crate::serve::Shared;
 use std::sync::Arc;
@@ -9,48 +9,48 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long a claim lasts unless it is kept.
+/// How long a claim lasts unless it is renewed.
 pub(crate) const TERM: Duration = Duration::from_secs(30);
-/// How often it is.
+/// How often the claim is renewed.
 const KEEP: Duration = Duration::from_secs(10);
-/// How long the store may leave workers without an answer before the keeper gives a claim up. Claims have connections apart
-/// from those of workers: without this limit the keeper would keep the claim of a worker that hangs.
+/// How long the store may leave workers without an answer before the heartbeat gives up the claim. Heartbeats use other
+/// connections than workers: without this limit the heartbeat would renew the claim of a worker that hangs.
 const STALL: Duration = Duration::from_secs(90);
-/// How often it is looked whether somebody asked to stop.
+/// How often the heartbeat checks for cancellation.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Keeps a claim until it is dropped.
+/// Renews a claim until it is dropped.
 pub(crate) struct ClaimHeartbeat {
     task: JoinHandle<()>,
-    /// Set when the claim was lost, or may be: whoever claims it next goes on.
+    /// Set when the claim was lost, or may be: the next worker that claims the request continues it.
     lost: CancellationToken,
 }
 
 impl ClaimHeartbeat {
-    /// Keeps a claim in a task of its own: a store that is slow to answer holds nobody up. `cancel` is set when somebody
-    /// asks to stop, and when the claim is lost: what was done so far is recorded, and whoever has it now goes on.
+    /// Renews a claim in a separate task, so that a slow store delays no other work. `cancel` is set on a
+    /// cancellation, and when the claim is lost: then the run records its results, and the new holder continues.
     pub(crate) fn of(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> Self {
         let lost = CancellationToken::new();
         let (shared, claim, cancel, gone) = (Arc::clone(shared), claim.clone(), cancel.clone(), lost.clone());
         let task = tokio::spawn(async move {
-            // What was begun is waited for: the claim is kept until then, also by one who is to stop.
+            // The run finishes the steps that it has started; until then it needs the claim, also after a cancellation.
             tokio::join!(keep(&shared, &claim, &cancel, &gone), look(&shared, claim.operation, &cancel));
         });
         Self { task, lost }
     }
 
-    /// Set when somebody else may work on the request now, or will soon.
+    /// Set when another worker may work on the request now, or will soon.
     pub(crate) fn lost(&self) -> &CancellationToken {
         &self.lost
     }
 
-    /// Whether somebody else may work on the request now, or will soon.
+    /// Whether another worker may work on the request now, or will soon.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }
 }
 
-/// Keeps a claim until the store refuses, or leaves workers without an answer.
+/// Renews a claim until the store refuses, or leaves workers without an answer.
 async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken, lost: &CancellationToken) {
     let (mut kept, mut worked) = (Instant::now(), Instant::now());
     loop {
@@ -63,7 +63,7 @@ async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken,
             worked = Instant::now();
         } else if worked.elapsed() >= STALL {
             let seconds = worked.elapsed().as_secs();
-            tracing::warn!(operation = %claim.operation, seconds, "the store does not answer workers: the claim is given up");
+            tracing::warn!(operation = %claim.operation, seconds, "the store does not answer workers: giving up the claim");
             lost.cancel();
             cancel.cancel();
             return;
@@ -71,8 +71,8 @@ async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken,
         match answer {
             Ok(()) => kept = begun,
             Err(error) => {
-                tracing::warn!(operation = %claim.operation, %error, "the claim on a request is not kept");
-                // Nobody else has it before its term is over.
+                tracing::warn!(operation = %claim.operation, %error, "cannot renew the claim on a request");
+                // No other worker has the request before the term of the claim is over.
                 if matches!(error, StoreError::ClaimLost(_)) || kept.elapsed() >= TERM {
                     lost.cancel();
                     cancel.cancel();
@@ -83,7 +83,7 @@ async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken,
     }
 }
 
-/// Looks whether somebody asks to stop.
+/// Watches for a cancellation.
 async fn look(shared: &Shared, operation: Uuid, cancel: &CancellationToken) {
     while !cancel.is_cancelled() {
         tokio::time::sleep(LOOK).await;
@@ -99,10 +99,10 @@ impl Drop for ClaimHeartbeat {
     }
 }
 
-/// Whether somebody asked an operation to stop.
+/// Whether an operation is to be cancelled.
 pub(crate) async fn is_to_stop(shared: &Shared, operation: Uuid) -> bool {
     let answer = shared.store.is_cancel_requested(operation).await;
     shared.last_answer.note(&answer);
-    // A store that does not answer now is asked again.
+    // If the store does not answer, the next check asks again.
     answer.unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! `/docs`: the descriptions of both APIs, to read and to try, all of it in the binary.
+//! `/docs`: the descriptions of both APIs, to read and to try. The binary contains all pages.
 
 use crate::auth::Scope;
 use crate::serve::Shared;
@@ -13,18 +13,18 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, ResponseBuilder, Server};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
-/// Where the description of the native API is.
+/// The path of the native API's description.
 const NATIVE: &str = "/api/v1/openapi.json";
-/// The same as the pages find it.
+/// The same path, relative to the pages.
 const NATIVE_BESIDE: &str = "../api/v1/openapi.json";
-/// Where that of Witboost's is.
+/// The path of the description of Witboost's API.
 const WITBOOST: &str = "/docs/specific-provisioner.json";
-/// The same as the pages, which are in `/docs/`, find it below any prefix.
+/// The same path, relative to the pages in `/docs/`, below any prefix.
 const WITBOOST_BESIDE: &str = "specific-provisioner.json";
 
-/// The pages, and what they show.
+/// The pages and the descriptions that they show.
 ///
-/// A proxy may have taken a prefix off the path, so that pages and redirects name relative paths only.
+/// Pages and redirects use relative paths, since a proxy may have removed a prefix from the path.
 pub(crate) fn router() -> Router<Arc<Shared>> {
     let native = Url::with_primary("terrace", NATIVE_BESIDE, true);
     Router::new()
@@ -33,7 +33,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .merge(pages([native, Url::new("specific provisioner", WITBOOST_BESIDE)]))
 }
 
-/// The pages below a prefix, where Witboost's API is.
+/// The pages below the prefix of Witboost's API.
 pub(crate) fn router_below(prefix: &str) -> Router<Arc<Shared>> {
     let last = prefix.rsplit('/').next().unwrap_or_default();
     let beside = format!("{last}/docs/");
@@ -44,7 +44,7 @@ pub(crate) fn router_below(prefix: &str) -> Router<Arc<Shared>> {
 }
 
 fn pages<const N: usize>(described: [Url<'static>; N]) -> Router<Arc<Shared>> {
-    // By default the pages ask a server on the internet whether a description is valid.
+    // By default the pages send a description to a validator on the internet.
     let pages = SwaggerUi::new("/docs").config(Config::new(described).validator_url("none"));
     Router::new()
         .route(WITBOOST, serving(witboost::description(), "../"))
@@ -64,7 +64,7 @@ async fn lead_beside(mut page: Response) -> Response {
     page
 }
 
-/// Keeps the pages from loading, and from sending to, anything but this server. Their styles are set by scripts.
+/// Keeps the pages from loading from, or sending to, any other server. Scripts set their styles.
 async fn confine(mut page: Response) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                           connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -72,7 +72,7 @@ async fn confine(mut page: Response) -> Response {
     page
 }
 
-/// A description, and the way from it to where its paths begin.
+/// A description with the relative path to the root of its paths.
 fn serving(mut description: Description, root: &str) -> axum::routing::MethodRouter<Arc<Shared>> {
     description.servers = Some(vec![Server::new(root)]);
     let description = Arc::new(description);
@@ -83,10 +83,10 @@ async fn describe(description: Arc<Description>) -> Response {
     Json(description.as_ref()).into_response()
 }
 
-/// By this name descriptions speak of the tokens that callers show.
+/// The name of the tokens' security scheme in the descriptions.
 const TOKEN: &str = "token";
 
-/// The description of calls that need a scope. A server that asks for no tokens takes them without.
+/// Marks calls with the scope that they need. A server without tokens accepts them without one.
 pub(crate) fn needing(scope: Scope, mut part: Description) -> Description {
     let items = part.paths.paths.values_mut();
     let calls = items.flat_map(|item| [&mut item.get, &mut item.put, &mut item.post, &mut item.delete]);
@@ -97,29 +97,30 @@ pub(crate) fn needing(scope: Scope, mut part: Description) -> Description {
     part
 }
 
-/// Says how the tokens are shown that calls need.
+/// Describes how callers send tokens.
 pub(crate) fn describe_tokens(description: &mut Description) {
-    let told = "Where `server.auth` asks for tokens (RFC 6750): one of those that are configured, or a JWT of the issuer. Each \
-                call names the scope that its token has to have at least: read, plan, apply or admin. A token may have limits: \
-                a stack, operation, plan, lease or environment outside of them is answered as if it were not there, and a call \
-                whose body names one is answered with 403. A body that consents to the loss of data needs the scope data-loss.";
-    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(told)).build();
+    let text = "If `server.auth` requires tokens (RFC 6750): a configured token, or a JWT of the issuer. Each call names \
+                the least scope of its token: read, plan, apply or admin. A token may have limits: the server answers \
+                for a stack, operation, plan, lease or environment outside of them as if it did not exist, and refuses \
+                a call whose body names one with 403. A body that consents to the loss of data needs the scope \
+                data-loss.";
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build();
     description.components.get_or_insert_default().add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
 }
 
-/// A status that any call may have, and what it says.
+/// A status that any call may have, and its description.
 pub(crate) type Anywhere = (&'static str, &'static str);
 
-/// What a status says where the call itself does not say more.
+/// The description of a status if the call itself has none.
 const USUAL: [Anywhere; 4] = [
-    ("200", "what was asked for"),
-    ("202", "it is begun"),
-    ("404", "there is no such thing"),
-    ("422", "another call was made with that idempotency key"),
+    ("200", "success"),
+    ("202", "the operation is queued"),
+    ("404", "not found"),
+    ("422", "another call used that idempotency key"),
 ];
 
-/// Each answer says what it means. Errors look alike everywhere: each call has those that can come from any, and all have bodies
-/// of that type, by the schema that their status has.
+/// Gives each answer a description. Errors look alike everywhere: each call has the errors that any call can have, all
+/// with bodies of that type and the schema of their status.
 pub(crate) fn describe_answers(
     description: &mut Description,
     anywhere: &[Anywhere],
@@ -130,15 +131,15 @@ pub(crate) fn describe_answers(
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().filter_map(Option::as_mut) {
             let responses = &mut operation.responses.responses;
-            for (status, told) in anywhere {
-                let response = || RefOr::T(ResponseBuilder::new().description(*told).build());
+            for (status, text) in anywhere {
+                let response = || RefOr::T(ResponseBuilder::new().description(*text).build());
                 responses.entry((*status).to_owned()).or_insert_with(response);
             }
             for (status, response) in responses {
                 let RefOr::T(response) = response else { continue };
                 if response.description.is_empty() {
-                    let told = anywhere.iter().chain(&USUAL).find(|(of, _)| of == status);
-                    response.description = told.map(|(_, told)| (*told).to_owned()).unwrap_or_default();
+                    let text = anywhere.iter().chain(&USUAL).find(|(of, _)| of == status);
+                    response.description = text.map(|(_, text)| (*text).to_owned()).unwrap_or_default();
                 }
                 if status.starts_with(['4', '5']) {
                     let body = RefOr::T(Content::new(Some(Ref::from_schema_name(schema_of(status)))));
@@ -155,7 +156,7 @@ mod tests {
     use serde_json::Value as Json;
     use std::collections::BTreeSet;
 
-    /// The calls of a description: method, path and what is said of it.
+    /// The calls of a description: method, path and details.
     fn calls(description: &Description) -> Vec<(String, String, Json)> {
         let description = serde_json::to_value(description).unwrap();
         let paths = description["paths"].as_object().unwrap().clone();
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_stand_where_they_are_sent() {
+    fn parameters_have_the_place_where_they_are_sent() {
         for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
             let of_path = parameters(&call).into_iter().filter(|(place, _)| *place == "path").map(|(_, name)| name);
             let mut of_path: Vec<&str> = of_path.collect();
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_calls_have_one_name() {
+    fn operation_ids_are_unique() {
         for description in [api::description(), witboost::description()] {
             let calls = calls(&description);
             let names: BTreeSet<&str> = calls.iter().filter_map(|(_, _, call)| call["operationId"].as_str()).collect();
@@ -198,19 +199,19 @@ mod tests {
     }
 
     #[test]
-    fn each_call_and_each_answer_says_what_it_means() {
+    fn each_call_and_each_answer_has_a_description() {
         for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
             let summary = call["summary"].as_str().unwrap_or_default();
             assert!(summary.ends_with('.') && !summary.starts_with('`'), "{method} {path}: {summary}");
             for (status, answer) in call["responses"].as_object().unwrap() {
-                let told = answer["description"].as_str().unwrap_or_default();
-                assert!(!told.is_empty(), "{method} {path}: {status}");
+                let text = answer["description"].as_str().unwrap_or_default();
+                assert!(!text.is_empty(), "{method} {path}: {status}");
             }
         }
     }
 
     #[test]
-    fn what_begins_something_takes_a_key_and_says_that_it_may_be_taken() {
+    fn calls_that_start_an_operation_accept_an_idempotency_key() {
         let mut keyed = Vec::new();
         for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
             if parameters(&call).contains(&("header", "Idempotency-Key")) {

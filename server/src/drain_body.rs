@@ -1,7 +1,7 @@
-//! Drains bodies that a call left unread, as a refused call does, while the answer goes out.
+//! Drains bodies that a call left unread, as a refused call does, while the server sends the answer.
 //!
-//! Else the connection or the stream is reset, and callers that still send lose the answer: Python's client and curl 7.88 over
-//! HTTP/2 look for it only when they have sent all.
+//! Otherwise the server resets the connection or the stream, and callers that still send lose the answer. Python's
+//! client and curl 7.88 over HTTP/2 read the answer only after they have sent everything.
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::Request;
@@ -17,13 +17,13 @@ use tokio::sync::oneshot;
 /// How long a body is drained.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The most bytes of a body that are drained: several times the limit of a body, so that callers read the 413, and few enough
-/// that a caller without a token cannot keep a connection busy.
+/// The most bytes of a body that are drained: several times the limit of a body, so that callers can read the 413, and
+/// few enough that a caller without a token cannot keep a connection busy.
 const BYTES: usize = 64 << 20;
 
 /// Drains the rest of a call's body.
 pub(crate) async fn take(request: Request, next: Next) -> Response {
-    // Who waits for `100 Continue` sends nothing in vain.
+    // A caller that waits for `100 Continue` has not sent its body yet.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
     }
@@ -47,7 +47,7 @@ async fn forget(mut rest: BodyDataStream) {
     }
 }
 
-/// A body that comes back when it is dropped before its end.
+/// A body that returns to its owner if it is dropped before its end.
 struct Lent {
     body: Option<BodyDataStream>,
     left: Option<oneshot::Sender<BodyDataStream>>,
@@ -69,7 +69,7 @@ impl Stream for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let (Some(body), Some(left)) = (self.body.take(), self.left.take()) {
-            // The call itself may be over, and nobody there to take it.
+            // The call itself may be over already.
             let _ = left.send(body);
         }
     }
@@ -104,12 +104,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_refused_while_it_sends_is_not_cut_off() {
+    async fn refused_caller_can_send_the_rest_of_its_body() {
         let refused = post(|| async { StatusCode::FORBIDDEN });
         let (status, mut body, mut pings) = answered(Router::new().route("/", refused).layer(from_fn(take))).await;
         assert_eq!(status, 403);
         body.send_data(Bytes::from_static(b"and more"), true).unwrap();
-        // By the time that this comes back everything before did.
+        // Once this answer arrives, everything before it has arrived.
         pings.ping(h2::Ping::opaque()).await.unwrap();
         let reset = poll_fn(|cx| Poll::Ready(body.poll_reset(cx))).await;
         assert!(!matches!(reset, Poll::Ready(Ok(_))), "{reset:?}");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_read_is_read_whole() {
+    async fn read_body_is_complete() {
         let echo = Router::new().route("/", post(|body: String| async { body })).layer(from_fn(take));
         let request = axum::http::Request::post("/").body(Body::from("all of it")).unwrap();
         let answer = tower::ServiceExt::oneshot(echo, request).await.unwrap();

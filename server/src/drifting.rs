@@ -1,4 +1,4 @@
-//! Drift: scans as requests like any other, on a schedule too, and what the newest ones found.
+//! Drift scans: requests like any other, also on a schedule, and the findings of the newest scans.
 
 use crate::answer::{Refusal, errors};
 use crate::auth::Caller;
@@ -18,14 +18,14 @@ use terrace_engine::render::drift::json;
 use terrace_engine::store::{OperationFilter, OperationRow, SCANS, Selection, StateStore, StoreError};
 use uuid::Uuid;
 
-/// What the operations are called.
+/// The kind of these operations.
 pub(crate) const KIND: &str = "drift";
-/// What a scan found.
+/// The findings of a scan.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Found {
-    /// The resources that are not as recorded.
+    /// The resources that differ from the state.
     pub(crate) drifted: Vec<Json>,
-    /// What could not be read: there may be more drift.
+    /// Errors of reading: there may be more drift.
     pub(crate) unread: Vec<String>,
 }
 
@@ -33,27 +33,27 @@ pub(crate) struct Found {
 pub(crate) struct Scan {
     pub(crate) stack: StackId,
     pub(crate) operation: OperationRow,
-    /// Nothing before it ended, or when it failed.
+    /// `None` before the scan ended, or if it failed.
     pub(crate) found: Option<Found>,
 }
 
 impl Shared {
-    /// Queues a scan of a stack, the first of those that one call with a key asks for.
+    /// Queues a scan of a stack, the first of those that one call with an idempotency key asks for.
     pub(crate) async fn scan(&self, caller: &Caller, stack: &StackId, beside: &[StackId]) -> Result<Uuid, Refusal> {
         let queue = StackId::new(SCANS, stack.environment.as_str());
         let beside = beside.iter().map(ToString::to_string).collect();
-        let asked = Request::Drift { stack: stack.to_string(), beside };
-        self.ask_beside(caller, &asked, vec![queue, stack.clone()]).await
+        let request_body = Request::Drift { stack: stack.to_string(), beside };
+        self.ask_beside(caller, &request_body, vec![queue, stack.clone()]).await
     }
 
-    /// The stacks that can be scanned: those of environments that are configured here.
+    /// The stacks that can be scanned: those of configured environments.
     pub(crate) async fn scanned(&self) -> Result<Vec<StackId>, StoreError> {
         let mut stacks = self.store.stacks().await?;
         stacks.retain(|stack| stack.name != SHARED && self.worlds.get(&stack.environment).is_some());
         Ok(stacks)
     }
 
-    /// The newest scan of a stack; `None` when it was never looked at.
+    /// The newest scan of a stack, if any.
     pub(crate) async fn newest_scan(&self, stack: &StackId) -> Result<Option<Scan>, StoreError> {
         let which =
             OperationFilter { kind: Some(KIND.to_owned()), stack: Some(stack.clone()), ..OperationFilter::newest(1) };
@@ -64,12 +64,12 @@ impl Shared {
     }
 }
 
-/// Looks for drift of a stack.
+/// Scans a stack for drift.
 ///
 /// # Errors
 /// When its rows cannot be read, or its environment is not configured.
 pub(crate) async fn look(shared: &Shared, store: &dyn StateStore, stack: &str) -> Result<Found, Refusal> {
-    let unknown = || Refusal::problems_of(vec![format!("`{stack}` is no stack that can be looked at here")]);
+    let unknown = || Refusal::problems_of(vec![format!("the stack `{stack}` cannot be scanned here")]);
     let stack: StackId = stack.parse().map_err(|_| unknown())?;
     let world = shared.worlds.get(&stack.environment).ok_or_else(unknown)?;
     let options = Options::default();
@@ -92,13 +92,13 @@ pub(crate) async fn look(shared: &Shared, store: &dyn StateStore, stack: &str) -
     Ok(Found { drifted, unread: errors(&diagnostics, &world.sources) })
 }
 
-/// Scans all stacks again and again. Where several servers do, each scan is made by one of them.
+/// Scans all stacks regularly. If several servers have a schedule, one of them makes each scan.
 pub(crate) async fn schedule(shared: Arc<Shared>, every: Duration) {
     loop {
         if let Err(error) = scan_due(&shared, every).await {
-            tracing::warn!(?error, "drift cannot be looked for now");
+            tracing::warn!(?error, "cannot scan for drift now");
         }
-        // Often enough to notice when another server that did it is gone.
+        // Often enough to notice that another server which made the scans is gone.
         tokio::select! {
             () = tokio::time::sleep(every.min(Duration::from_secs(60))) => {}
             () = shared.stop.cancelled() => return,

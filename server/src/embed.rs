@@ -1,4 +1,4 @@
-//! Serves routes of other crates like the server's own: the same listener, TLS, shutdown, rules for every call, and
+//! Serves routes of other crates like the server's own: the same listener, TLS, shutdown, checks of every call, and
 //! metrics.
 
 use crate::listen::{ConnectionLimits, listen};
@@ -15,41 +15,41 @@ use std::net::TcpListener;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How routes are served.
+/// Settings for routes of other crates.
 #[derive(Debug, Clone)]
 pub struct EmbeddedRoutes {
-    /// The certificate that calls are taken with; without one they are not encrypted.
+    /// The certificate; `None` for unencrypted connections.
     pub certificate: Option<Certificate>,
     /// The longest body, in bytes.
     pub body_limit: usize,
     /// Limits of connections.
     pub connections: ConnectionLimits,
-    /// How long calls that are being answered are waited for in the end.
+    /// Grace period for running calls at shutdown.
     pub drain: Duration,
-    /// How a call is answered that a mistake in the program ended.
+    /// The answer to a call that panicked.
     pub broken: fn() -> Response,
 }
 
-/// `GET /metrics`, in the text format of Prometheus: figures of the process, which are collected from here on.
+/// `GET /metrics` in the text format of Prometheus: metrics of the process, collected from this call on.
 ///
 /// # Errors
-/// When something else collects them already.
+/// When another part of the process collects metrics already.
 pub fn figures() -> Result<Router, ServeError> {
     let figures = metrics::collect(None, None)?;
-    let told = move || std::future::ready(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render()));
-    Ok(Router::new().route("/metrics", get(told)))
+    let answer = move || std::future::ready(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render()));
+    Ok(Router::new().route("/metrics", get(answer)))
 }
 
 impl EmbeddedRoutes {
-    /// Answers calls until `stop` is set.
+    /// Serves calls until `stop` is set.
     ///
     /// # Errors
-    /// When connections cannot be taken, or the certificate cannot be used.
+    /// When the server cannot accept connections, or cannot use the certificate.
     pub async fn serve(self, listener: TcpListener, routes: Router, stop: CancellationToken) -> Result<(), ServeError> {
         let routes = around(routes, self.body_limit, self.broken);
         let handle = Handle::new();
         let mut serving = std::pin::pin!(listen(listener, self.certificate, &self.connections, &handle, routes));
-        // Without being told to it ends only when it cannot go on.
+        // Without `stop` it ends only on an error.
         tokio::select! {
             served = &mut serving => return served,
             () = stop.cancelled() => handle.graceful_shutdown(Some(self.drain)),

@@ -1,4 +1,4 @@
-//! The environments of a server: what the engine needs for each, put together by the caller from configuration and providers.
+//! Environments of a server: the engine's inputs for each. The caller builds them from configuration and providers.
 
 use crate::request_context::NAME;
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{StateStore, StoreError};
 
-/// All that the engine needs in one environment.
+/// Everything that the engine needs for one environment.
 pub struct World {
     /// The configured instances of providers.
     pub registry: Arc<Registry>,
-    /// Functions of expressions.
+    /// Functions for expressions.
     pub functions: Arc<Functions>,
-    /// Seals what is recorded.
+    /// Seals secret values in the state.
     pub seal: Arc<Seal>,
     /// The environment.
     pub environment: Environment,
@@ -27,17 +27,17 @@ pub struct World {
     pub templates: Templates,
     /// The blueprints.
     pub library: Library,
-    /// The texts of the blueprints, behind that of [`sources`]: what is wrong points into them.
+    /// The texts of the blueprints, after the one of [`sources`]. Diagnostics refer to them.
     pub sources: Sources,
-    /// The version of terrace that plans say made them.
+    /// The version of terrace that plans record.
     pub version: &'static str,
-    /// Changes may destroy data without being asked for each time.
+    /// Whether changes may destroy data without consent for each call.
     pub is_data_loss_allowed: bool,
-    /// `/v1/validate` asks remote systems, too.
+    /// Whether `/v1/validate` also reads remote systems.
     pub is_validated_remotely: bool,
 }
 
-/// The texts of a world, before any of its blueprints is read: the first one stands for the descriptors that come.
+/// The initial texts of an environment. The first one stands for the descriptors of later calls.
 #[must_use]
 pub fn sources() -> Sources {
     let mut sources = Sources::default();
@@ -45,36 +45,36 @@ pub fn sources() -> Sources {
     sources
 }
 
-/// The environments that a server works in.
+/// The environments that a server serves.
 #[derive(Clone)]
 pub struct Environments {
     worlds: Arc<BTreeMap<String, World>>,
-    /// Seals the bodies of requests, which may be about several environments.
+    /// Seals the bodies of requests, which may concern several environments.
     queue: Arc<Seal>,
-    /// A caller may declare any resource of any provider, not only what blueprints make of data products.
+    /// Whether a caller may declare any resource of any provider, not only those of blueprints.
     takes_stacks: bool,
     limits: Limits,
 }
 
 impl Environments {
-    /// Those environments, with the key of the queue; `takes_stacks` where callers are trusted with every resource of every
-    /// provider.
+    /// Creates the environments with the key of the queue. `takes_stacks` is for callers that are trusted with every
+    /// resource of every provider.
     #[must_use]
     pub fn new(worlds: BTreeMap<String, World>, queue: Arc<Seal>, takes_stacks: bool) -> Self {
         Self { worlds: Arc::new(worlds), queue, takes_stacks, limits: Limits::default() }
     }
 
-    /// Names the only store whose rows and requests all keys seal and open.
+    /// Binds all keys to the identity of this store: they seal and open only its rows and requests.
     ///
     /// # Errors
-    /// When the store cannot be asked.
+    /// When the store cannot be read.
     pub(crate) async fn pin_to(&self, store: &dyn StateStore) -> Result<(), StoreError> {
         let id = store.identity().await?.id;
         self.worlds.values().map(|world| &world.seal).chain([&self.queue]).for_each(|seal| seal.pin(id));
         Ok(())
     }
 
-    /// The same environments for descriptors that have to keep to these limits.
+    /// The same environments with these limits for descriptors.
     pub(crate) fn within(&self, limits: Limits) -> Self {
         Self { limits, ..self.clone() }
     }
@@ -94,17 +94,17 @@ impl Environments {
         self.worlds.get(environment)
     }
 
-    /// The names of all, sorted.
+    /// The names of all environments, sorted.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.worlds.keys().map(String::as_str).collect()
     }
 
-    /// What requests are sealed with.
+    /// The seal of the requests.
     pub(crate) fn seal(&self) -> &Seal {
         &self.queue
     }
 
-    /// The only one, where there is but one.
+    /// The name of the environment, if there is exactly one.
     pub(crate) fn only(&self) -> Option<&str> {
         match self.names().as_slice() {
             [only] => Some(*only),

@@ -1,7 +1,7 @@
-//! Judging of descriptors within limits, so that callers cannot exhaust memory or processors together.
+//! Parsing and checking of descriptors within limits, so that callers cannot exhaust memory or processors together.
 //!
-//! The server judges a small text at once, within low limits. A large text, and a small one that exceeds these limits, needs a
-//! permit, of which there are few; a thread that gives way to other calls judges it.
+//! The server processes a small text at once, within low limits. A large text, and a small one that exceeds these
+//! limits, needs one of few permits; a thread with low priority processes it.
 
 mod large_bodies;
 
@@ -23,36 +23,36 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-/// A text of at most so many bytes is small.
+/// The longest small text, in bytes.
 const SMALL: usize = 64 << 10;
 
-/// An expression of a small descriptor makes at most so many items; each call thread may compute one at a time.
+/// The most items of an expression in a small descriptor. Each call thread may compute one expression at a time.
 const SMALL_ITEMS: usize = 100_000;
 
 /// How long a call waits for a permit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Limits of judging.
+/// Settings of the limits.
 #[derive(Debug, Clone)]
 pub struct JudgingSettings {
     /// The limits of a large descriptor.
     pub limits: Limits,
     /// The most resources of a stack that is planned without a permit.
     pub small_resources: usize,
-    /// How many large descriptors are judged, planned or applied at once.
+    /// How many large descriptors are parsed, planned or applied at once.
     pub large_at_once: usize,
-    /// How many large bodies are held at once.
+    /// How many large bodies the server holds at once.
     pub bodies_at_once: usize,
-    /// How long a call may judge.
+    /// How long a call may process its descriptor.
     pub time: Duration,
 }
 
-/// The permits, and who needs one.
+/// The permits, and the requests that need one.
 pub(crate) struct Judging {
     settings: JudgingSettings,
     large: Arc<Semaphore>,
     bodies: LargeBodies,
-    /// Requests of a small text that turned out to be large.
+    /// Requests with a small text that exceeded the low limits.
     grown: RetryCounter,
 }
 
@@ -63,7 +63,7 @@ impl Judging {
         Self { settings, large, bodies, grown: RetryCounter::default() }
     }
 
-    /// The limits of a small or a large descriptor, without one of time.
+    /// The limits of a small or a large descriptor, without a time limit.
     pub(crate) fn limits(&self, is_large: bool) -> Limits {
         let Limits { values, items, resources, raise, .. } = self.settings.limits;
         let (items, resources) = match is_large {
@@ -75,7 +75,7 @@ impl Judging {
         limits
     }
 
-    /// The same for a call, whose time begins now.
+    /// The same limits for a call, whose time starts now.
     fn of_call(&self, is_large: bool) -> Limits {
         let (length, begun) = (self.settings.time, Instant::now());
         self.limits(is_large).within(TimeLimit { length, is_over: Arc::new(move || begun.elapsed() > length) })
@@ -87,7 +87,7 @@ impl Judging {
         limits.is_exceeded() && (limits.resources < most.resources || limits.items < most.items)
     }
 
-    /// What a worker may use for a request with a body of so many bytes; nothing while other large requests have the permits.
+    /// The limits for a worker's request with a body of this size; `None` while other large requests hold all permits.
     pub(crate) fn for_work(&self, operation: Uuid, bytes: usize) -> Option<Turn> {
         if bytes <= SMALL && !self.grown.has(operation) {
             return Some(Turn { limits: self.limits(false), is_large: false, _permit: None });
@@ -96,7 +96,7 @@ impl Judging {
         Some(Turn { limits: self.limits(true), is_large: true, _permit: Some(permit) })
     }
 
-    /// Whether a request has to be worked on again, as a large one.
+    /// Whether a request has to run again, as a large one.
     pub(crate) fn is_to_grow(&self, operation: Uuid, turn: &Turn) -> bool {
         let has_grown = !turn.is_large && self.has_grown(&turn.limits);
         if has_grown {
@@ -118,11 +118,11 @@ pub(crate) struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Does work that judges a text of so many bytes. It runs a second time where the first one needs the limits of a large
-/// descriptor, so it must not change anything.
+/// Processes a text of this size. The work runs a second time if it exceeds the low limits, so it must not change
+/// anything.
 ///
 /// # Errors
-/// When there is no permit for a large one in time.
+/// When no permit for a large text is free in time.
 pub(crate) async fn judge<T, W, F>(shared: &Arc<Shared>, bytes: usize, work: W) -> Result<T, Refusal>
 where
     T: Send + 'static,
@@ -140,10 +140,10 @@ where
     aside(shared, work).await
 }
 
-/// Does work within the limits of a large descriptor, on a thread that gives way to other calls.
+/// Does work within the limits of a large descriptor, on a thread with low priority.
 ///
 /// # Errors
-/// When others hold all permits for too long.
+/// When other calls hold all permits for too long.
 pub(crate) async fn aside<T, W, F>(shared: &Arc<Shared>, work: W) -> Result<T, Refusal>
 where
     T: Send + 'static,
@@ -152,7 +152,7 @@ where
 {
     let permit = tokio::time::timeout(PATIENCE, Arc::clone(&shared.judging.large).acquire_owned()).await;
     let Ok(Ok(permit)) = permit else {
-        return Err(Refusal::Unavailable("other large descriptors are being judged".to_owned()));
+        return Err(Refusal::Unavailable("other large descriptors are being processed".to_owned()));
     };
     let (runtime, shared) = (Handle::current(), Arc::clone(shared));
     let (done, judged) = tokio::sync::oneshot::channel();
@@ -164,17 +164,17 @@ where
         let _ = done.send(runtime.block_on(work(Arc::clone(&shared), limits)));
     };
     let begun = std::thread::Builder::new().name("judge".to_owned()).spawn(judging);
-    begun.map_err(|error| Refusal::Unavailable(format!("there is no thread to judge a descriptor: {error}")))?;
-    judged.await.map_err(|_| Refusal::Broken("judging a descriptor broke off".to_owned()))
+    begun.map_err(|error| Refusal::Unavailable(format!("cannot start a thread for a descriptor: {error}")))?;
+    judged.await.map_err(|_| Refusal::Broken("processing a descriptor was interrupted".to_owned()))
 }
 
-/// Does work on a body of so many bytes; other calls go on meanwhile where it takes long.
+/// Does work on a body of this size; for a large body, other calls continue on other threads.
 pub(crate) fn on_body<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes <= SMALL { work() } else { block_in_place(work) }
 }
 
-/// Has a call with a large body wait until few enough others hold one. Its body waits in the connection, and then has half of
-/// the time of a call to come.
+/// Makes a call with a large body wait for a permit. Its body waits in the connection, and then has half of the time of
+/// a call to arrive.
 pub(crate) async fn take_turns(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());

@@ -1,5 +1,5 @@
-//! Tokens (JWT, RFC 7519) that an issuer signed, by keys that it shows (JWKS, RFC 7517): for callers of the server, and for
-//! what else a process serves beside it.
+//! Verification of tokens (JWT, RFC 7519) with the keys of an issuer (JWKS, RFC 7517), for callers of the server and of
+//! other services, such as the role mapper.
 
 mod keys;
 mod signature;
@@ -12,52 +12,53 @@ use std::time::Duration;
 
 pub use jsonwebtoken::Algorithm;
 
-/// How tokens may be signed: by keys that only the issuer has.
+/// The accepted signature algorithms: asymmetric ones, whose private key only the issuer has.
 pub const ALGORITHMS: [Algorithm; 9] = signature::ALGORITHMS;
 
-/// How far the clocks of an issuer and of this machine may differ.
+/// The largest accepted clock difference between an issuer and this machine.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
 
-/// Which tokens are taken.
+/// Which tokens are accepted.
 #[derive(Debug, Clone)]
 pub struct Trust {
-    /// Who signs them: one of these is `iss`, letter by letter. The description of the first says where the keys are.
+    /// Accepted issuers (`iss`), compared literally. The discovery document of the first names the URL of the keys.
     pub issuers: Vec<String>,
-    /// For whom they have to be: one of these is one of `aud`.
+    /// Accepted audiences: one of them must be in `aud`.
     pub audiences: Vec<String>,
-    /// Where the keys are; `None` where the first issuer's own description says so (`/.well-known/openid-configuration`).
+    /// The URL of the keys; `None` to read it from the first issuer's discovery document
+    /// (`/.well-known/openid-configuration`).
     pub jwks_url: Option<String>,
-    /// How they may be signed.
+    /// Accepted signature algorithms.
     pub algorithms: Vec<Algorithm>,
-    /// The types that they may have.
+    /// Accepted types.
     pub types: Accepted,
-    /// The clients that they may have been issued to (`azp`).
+    /// Clients to which accepted tokens may have been issued (`azp`).
     pub clients: Accepted,
 }
 
 /// Which values of a header or a claim are accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Accepted {
-    /// All of them.
+    /// All values.
     #[default]
     Any,
-    /// Those that are safe for access tokens.
+    /// The values that are safe for access tokens.
     Usual,
-    /// These.
+    /// These values.
     Of(Vec<String>),
 }
 
 /// The types of access tokens: RFC 7519, 5.1, and RFC 9068, 2.1.
 const TYPES: [&str; 2] = ["JWT", "at+jwt"];
 const MEDIA_TYPE: &str = "application/";
-/// What Keycloak writes into the claim `typ` of tokens that are for no call.
+/// Values of the claim `typ` in Keycloak's tokens that are not access tokens.
 const OTHER_TYPES: [&str; 4] = ["ID", "Refresh", "Offline", "Logout"];
 
 impl Trust {
-    /// Whether a token of this head is one to call with. A head need not name a type.
+    /// Whether the head has the type of an access token. A head need not name a type.
     fn accepts_type(&self, named: Option<&str>) -> bool {
         let Some(named) = named else { return true };
-        // A type may be written as the media type that it is short for (RFC 7515, 4.1.9).
+        // A type may be written as the media type that it abbreviates (RFC 7515, 4.1.9).
         let named = match named.split_at_checked(MEDIA_TYPE.len()) {
             Some((start, rest)) if start.eq_ignore_ascii_case(MEDIA_TYPE) => rest,
             _ => named,
@@ -70,15 +71,15 @@ impl Trust {
         }
     }
 
-    /// Whether claims are those of a token to call with, by what Keycloak says there.
+    /// Whether the claim `typ` of Keycloak allows access.
     fn accepts_kind(&self, claims: &Map<String, Json>) -> bool {
         let kind = claims.get("typ").and_then(Json::as_str).unwrap_or_default();
         self.types == Accepted::Any || !OTHER_TYPES.iter().any(|other| other.eq_ignore_ascii_case(kind))
     }
 
-    /// Whether the client that a token was issued to may call: `azp` names it (OpenID Connect Core 1.0, 2), in access tokens
-    /// also `client_id` (RFC 9068, 2.2) or `appid` (version 1.0 of the Microsoft identity platform). A token for several
-    /// audiences names by `azp` which of them may use it (OpenID Connect Core 1.0, 3.1.3.7).
+    /// Whether the client to which a token was issued may call. `azp` names the client (OpenID Connect Core 1.0, 2), in
+    /// access tokens also `client_id` (RFC 9068, 2.2) or `appid` (version 1.0 of the Microsoft identity platform). A
+    /// token for several audiences names in `azp` the one that may use it (OpenID Connect Core 1.0, 3.1.3.7).
     fn accepts_client(&self, claims: &Map<String, Json>) -> bool {
         let is_among = |client: &Json, names: &[String]| {
             client.as_str().is_some_and(|client| names.iter().any(|name| name == client))
@@ -97,26 +98,26 @@ impl Trust {
     }
 }
 
-/// Why a token is not taken.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// It is wrong, and how, without a word of what is in it.
+    /// The token is invalid, with a reason that reveals no content.
     Token(&'static str),
-    /// There are no keys to be had; the log says why.
+    /// The keys are not available; the log has the reason.
     NoKeys,
 }
 
-/// Reads tokens, with the keys that it fetched for them. Keys that change are fetched without being told.
+/// Verifies tokens with the issuer's keys, and fetches new keys when needed.
 pub struct Verifier {
     trust: Trust,
     keys: Keys,
 }
 
 impl Verifier {
-    /// Nothing is fetched before the first token.
+    /// Creates a verifier without fetching keys: the first token does that.
     ///
     /// # Errors
-    /// When nothing can be fetched at all, in words.
+    /// When the HTTP client cannot be built, with the reason.
     pub fn new(trust: Trust) -> Result<Self, String> {
         signature::install();
         let first = trust.issuers.first().map(String::as_str).unwrap_or_default();
@@ -124,35 +125,36 @@ impl Verifier {
         Ok(Self { trust, keys })
     }
 
-    /// Whether there are keys to be had.
+    /// Checks that the keys can be fetched.
     ///
     /// # Errors
-    /// When there are none, in words.
+    /// When they cannot, with the reason.
     pub async fn check(&self) -> Result<(), String> {
         self.keys.refresh().await
     }
 
-    /// What a token says.
+    /// The claims of a valid token.
     ///
     /// # Errors
-    /// When it is not a valid one of an issuer, for this audience, at this time.
+    /// When it is not a valid token of an accepted issuer, for this audience, at this time.
     pub async fn claims(&self, token: &str) -> Result<Map<String, Json>, Refused> {
-        let head = decode_header(token).map_err(|_| Refused::Token("the token is no JWT"))?;
+        let head = decode_header(token).map_err(|_| Refused::Token("the token is not a JWT"))?;
         if !self.trust.algorithms.contains(&head.alg) || !ALGORITHMS.contains(&head.alg) {
-            return Err(Refused::Token("the token is signed in a way that is not taken"));
+            return Err(Refused::Token("the token has a signature algorithm that is not accepted"));
         }
         if !self.trust.accepts_type(head.typ.as_deref()) {
-            return Err(Refused::Token("the token is of another type (`typ`) than those that are accepted"));
+            return Err(Refused::Token("the token has a type (`typ`) that is not accepted"));
         }
-        // Whoever does not know what it names must not take the token (RFC 7515, 4.1.11), and nothing of that is known here.
+        // A recipient must refuse a token with critical extensions that it does not know (RFC 7515, 4.1.11). This one
+        // knows none.
         if head.crit.is_some() {
-            return Err(Refused::Token("the token asks for something that is not known (`crit`)"));
+            return Err(Refused::Token("the token has unknown critical extensions (`crit`)"));
         }
         let key = self.keys.find(head.kid.as_deref(), head.alg).await.map_err(|error| {
-            tracing::warn!(error, issuers = ?self.trust.issuers, "the keys of the issuer cannot be had");
+            tracing::warn!(error, issuers = ?self.trust.issuers, "the keys of the issuer are not available");
             Refused::NoKeys
         })?;
-        let key = key.ok_or(Refused::Token("the issuer has no such key as the token was signed with"))?;
+        let key = key.ok_or(Refused::Token("the issuer does not have the key of this token"))?;
         let key = DecodingKey::from_jwk(&key).map_err(|_| Refused::Token("the issuer's key cannot be used"))?;
         let mut validation = Validation::new(head.alg);
         validation.set_audience(&self.trust.audiences);
@@ -172,7 +174,7 @@ impl Verifier {
     }
 }
 
-/// A claim by its name, which may be a URL, else by its path: the part before a dot is an object that has the rest.
+/// A claim by its name, which may be a URL, else by its dotted path through nested objects.
 #[must_use]
 pub fn claim<'c>(claims: &'c Map<String, Json>, path: &str) -> Option<&'c Json> {
     if let Some(value) = claims.get(path) {
@@ -183,13 +185,13 @@ pub fn claim<'c>(claims: &'c Map<String, Json>, path: &str) -> Option<&'c Json> 
     parts.try_fold(first, |value, part| value.get(part))
 }
 
-/// What is wrong with a token, without a word of what is in it.
+/// The problem with a token, without any of its content.
 fn why(error: &ErrorKind) -> &'static str {
     match error {
         ErrorKind::ExpiredSignature => "the token has expired",
-        ErrorKind::ImmatureSignature => "the token does not hold yet",
-        ErrorKind::InvalidAudience => "the token is for somebody else",
-        ErrorKind::InvalidIssuer => "the token is from somebody else",
+        ErrorKind::ImmatureSignature => "the token is not valid yet",
+        ErrorKind::InvalidAudience => "the token is for another audience",
+        ErrorKind::InvalidIssuer => "the token is from another issuer",
         ErrorKind::MissingRequiredClaim(_) => "the token lacks `exp`, `iss` or `aud`",
         ErrorKind::InvalidSignature => "the token was not signed by the issuer",
         _ => "the token cannot be read",
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_has_a_name_or_a_path() {
+    fn claim_is_found_by_name_or_path() {
         let claims = json!({"a": {"b": {"c": 1}}, "https://example.com/user": 2, "a.b": 3});
         let claims = claims.as_object().unwrap();
         let found = |path| claim(claims, path).and_then(Json::as_i64);

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use terrace_engine::store::StoreError;
 
-/// Moment of the last answer of the store. Idle workers call it every two seconds, busy ones every second.
+/// The time of the store's last answer. Idle workers call the store every two seconds, busy ones every second.
 #[derive(Debug)]
 pub(crate) struct LastAnswer {
     begun: Instant,
-    /// The moment of the last answer, in milliseconds since then.
+    /// The time of the last answer, in milliseconds since `begun`.
     at: AtomicU64,
 }
 
@@ -20,7 +20,7 @@ impl Default for LastAnswer {
 }
 
 impl LastAnswer {
-    /// Notes an answer. A refusal counts, an unreachable store does not.
+    /// Notes an answer. A refusal counts as an answer, an unreachable store does not.
     pub(crate) fn note<T>(&self, answer: &Result<T, StoreError>) {
         if !matches!(answer, Err(StoreError::Unavailable { .. })) {
             self.at.store(self.elapsed(), Ordering::Relaxed);
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_ends_with_an_answer_and_not_with_a_failure() {
+    fn only_an_answer_ends_the_silence() {
         let hour = Duration::from_secs(3_600);
         let last = LastAnswer { begun: Instant::now().checked_sub(hour).unwrap(), at: AtomicU64::new(0) };
         assert!(last.silence() >= hour);

@@ -1,20 +1,23 @@
-//! The engine behind HTTP: Witboost's API for specific provisioners, and a native one.
+//! HTTP server of the engine: Witboost's API for specific provisioners, and a native one.
 //!
-//! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a
-//! time for each component, in whichever process. What was being worked on when a process died is claimed again.
+//! The server answers a changing call only after it has stored the call as a request. Workers in any process claim
+//! requests, one at a time for each component. If a process dies, another worker claims its requests again.
 //!
-//! Read in this order: [`environments`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how
-//! calls come in), [`auth`] (who may call what; [`audit`]: changes and refused calls; `precheck`: what can be read at all; [`body`] and `object`: how bodies are
-//! read), `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `request_context`
-//! (from a body to what is planned), `drifting` (drift), `reverse_provisioning` (reverse provisioning), `queue` and `operation_locks` (who
-//! works on what), `run` (one request), `outcome` (what came of it), `claim_heartbeat` (its claim) and `logbook` (what is told of
-//! it) beside it, `retry_counter` (what is tried again), `outage_log` (a store that is away), `last_answer` (the last answer of the
-//! store), `traced` (what follows a request from its call to its end), [`rekey`] (requests under another key). `cancellation`
-//! stops one. `streams` counts streams of events. [`embed`] serves other routes in the
-//! same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static sites
-//! beside it all.
+//! Read in this order:
+//! - [`environments`]: the engine's inputs for each environment
+//! - `routes`: all paths; `listen` and [`tls`] accept connections
+//! - [`auth`]: scopes and limits of callers; [`audit`]: changes and refused calls; `precheck`, [`body`] and `object`:
+//!   reading of heads and bodies
+//! - `witboost` and [`api`]: the calls of both APIs with their bodies; `operate`: health and metrics
+//! - `request_context`: from a body to a plan; `drifting`: drift; `reverse_provisioning`
+//! - `queue` and `operation_locks`: distribution of work; `run`: one request; `outcome`: its result; `claim_heartbeat`:
+//!   its claim; `logbook`: its log; `cancellation`
+//! - `retry_counter`, `outage_log`, `last_answer`: retries and outages of the store; `traced`: spans from a call to its
+//!   end; `streams`: limits of event streams; [`rekey`]: change of the sealing key
+//! - [`embed`] serves routes of other crates, [`jwt`] verifies tokens for both, [`tables`] shows databases, [`sites`]
+//!   static sites
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod access;

@@ -1,7 +1,7 @@
-//! How calls come in: plain, or by TLS, within limits of connections.
+//! Listeners for calls, unencrypted or with TLS, within limits of connections.
 //!
-//! Read in this order: `limits`, `accept` and `registry` (who gets a place), `clock` (how long a caller keeps the server
-//! waiting), `connection` and `bodies` (what tells the clock, and what closes).
+//! Read in this order: `limits`, `accept` and `registry` (which connections are admitted), `clock` (how long a caller
+//! keeps the server waiting), `connection` and `bodies` (which report to the clock, and close).
 
 mod accept;
 mod bodies;
@@ -28,10 +28,10 @@ pub use limits::ConnectionLimits;
 /// Longest time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Takes calls until the handle is told to stop.
+/// Accepts calls until the handle stops.
 ///
 /// # Errors
-/// When connections cannot be taken, or the certificate cannot be used.
+/// When the server cannot accept connections, or cannot use the certificate.
 pub(crate) async fn listen(
     listener: TcpListener,
     certificate: Option<Certificate>,
@@ -39,7 +39,7 @@ pub(crate) async fn listen(
     handle: &Handle<Peer>,
     routes: Router,
 ) -> Result<(), ServeError> {
-    // The runtime takes no others.
+    // The runtime requires it.
     listener.set_nonblocking(true)?;
     configure_socket(&listener, limits)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -66,9 +66,10 @@ pub(crate) async fn listen(
     Ok(())
 }
 
-/// Bytes that the system holds of answers of a connection: in a larger buffer a slow caller looks like a silent one.
+/// Bytes of answers that the system buffers for a connection. With a larger buffer a slow caller looks like a silent
+/// one.
 const SEND_BUFFER: usize = 256 << 10;
-/// How long a machine on the other end may be silent. A caller that went away without a word is noticed by then.
+/// How long the other machine may be silent. The server notices a caller that vanished within this time.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Sets the options of a listener, which its connections inherit.
@@ -82,7 +83,7 @@ fn configure_socket(listener: &TcpListener, limits: &ConnectionLimits) -> std::i
     Ok(())
 }
 
-/// The clock of a connection ends it where its caller is late. HTTP/2 also asks callers whether they are still there.
+/// The clock of a connection closes it if its caller is late. HTTP/2 also sends pings.
 fn configure<A>(server: &mut Server<Peer, A>, limits: &ConnectionLimits) {
     server.http_builder().http1().header_read_timeout(None);
     server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(limits.head_timeout);
@@ -97,8 +98,9 @@ mod tests {
 
     const HEAD: Duration = Duration::from_secs(30);
 
-    /// How long a connection lives on which that was said and nothing after it; time passes where nothing else happens.
-    async fn kept(said: &str) -> Duration {
+    /// How long a connection lives after its caller has sent this text and nothing else. Time advances if nothing else
+    /// happens.
+    async fn kept(sent: &str) -> Duration {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let handle = Handle::new();
@@ -110,7 +112,7 @@ mod tests {
             })
         };
         let mut connection = TcpStream::connect(address).await.unwrap();
-        connection.write_all(said.as_bytes()).await.unwrap();
+        connection.write_all(sent.as_bytes()).await.unwrap();
         let begun = Instant::now();
         let mut answer = Vec::new();
         timeout(4 * HEAD, connection.read_to_end(&mut answer)).await.expect("the connection is kept").unwrap();
@@ -120,15 +122,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_does_not_end_the_head_of_a_call_is_left() {
-        for said in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HT", "GET / HTTP/1.1\r\nhost: a\r\n"] {
-            let kept = kept(said).await;
-            assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&kept), "{said:?}: {kept:?}");
+    async fn incomplete_head_of_a_call_closes_the_connection() {
+        for sent in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HT", "GET / HTTP/1.1\r\nhost: a\r\n"] {
+            let kept = kept(sent).await;
+            assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&kept), "{sent:?}: {kept:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_between_calls_is_left_as_late() {
+    async fn idle_connection_between_calls_is_closed() {
         let kept = kept("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&kept), "{kept:?}");
     }
@@ -150,7 +152,7 @@ mod tests {
         let mut body = response.await.unwrap().into_body();
         let begun = Instant::now();
         assert!(body.data().await.unwrap().is_ok());
-        // Its window is never opened again.
+        // The client never opens its window again.
         assert!(timeout(10 * HEAD, ended).await.expect("the connection is kept").unwrap().is_err());
         assert!(begun.elapsed() < 3 * HEAD, "{:?}", begun.elapsed());
         serving.abort();

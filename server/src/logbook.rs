@@ -1,4 +1,4 @@
-//! The log of an operation, as it is kept and answered.
+//! The log of an operation in the store.
 
 use std::sync::Arc;
 use terrace_engine::event::{Event, Events};
@@ -11,24 +11,24 @@ use uuid::Uuid;
 /// How many lines are written at once.
 const AT_ONCE: usize = 256;
 
-/// Writes lines of one operation. One that cannot be written is in the server's log.
+/// Writes log lines of one operation. If the store refuses a line, the server's log reports it.
 #[derive(Clone)]
 pub(crate) struct Logbook {
     pub(crate) store: Arc<dyn ServerStore>,
     pub(crate) operation: Uuid,
 }
 
-/// Lines that are written while something else goes on.
+/// Lines that are written in the background.
 pub(crate) struct Following {
     lines: UnboundedSender<Record>,
     writing: JoinHandle<()>,
 }
 
-/// Tells the steps of an operation to its log.
+/// Turns the events of an operation into lines of its log.
 struct Follower {
     operation: Uuid,
     steps: Steps,
-    // What outlives the operation does not keep its log open.
+    // An event source that outlives the operation does not keep its log open.
     lines: WeakUnboundedSender<Record>,
 }
 
@@ -43,12 +43,12 @@ impl Logbook {
         self.write(lines.map(|(level, message)| line(self.operation, level, phase, message)).collect()).await;
     }
 
-    /// Says last that it was stopped, and what was done by then.
+    /// Writes the last line of a stopped operation, with its results before the stop.
     pub(crate) async fn stopped(&self, end: &RequestEnd) {
         self.write(vec![end.stopped(self.operation)]).await;
     }
 
-    /// Takes the events of what is applied, and writes what they say, in their order.
+    /// Returns a receiver of events that writes them as lines, in their order.
     pub(crate) fn follow(&self, steps: Steps) -> (Arc<dyn Events>, Following) {
         let (lines, received) = unbounded_channel();
         let follower = Follower { operation: self.operation, steps, lines: lines.downgrade() };
@@ -68,17 +68,17 @@ impl Logbook {
             return;
         }
         if let Err(error) = self.store.commit(&[], lines).await {
-            tracing::warn!(operation = %self.operation, %error, "lines of the log cannot be written");
+            tracing::warn!(operation = %self.operation, %error, "cannot write lines of the log");
         }
     }
 }
 
 impl Following {
-    /// Waits until all is written.
+    /// Waits until all lines are written.
     pub(crate) async fn end(self) {
         drop(self.lines);
         if let Err(error) = self.writing.await {
-            tracing::error!(%error, "writing a log broke off");
+            tracing::error!(%error, "the writer of a log was interrupted");
         }
     }
 }
@@ -86,13 +86,13 @@ impl Following {
 impl Events for Follower {
     fn take(&self, event: Event) {
         let level = match &event {
-            // It is in the log already; how long this worker waits does not tell how long the operation does.
+            // The log has these already; the wait of this worker is not the duration of the operation.
             Event::StepProgress { .. } | Event::WaitingForLease { .. } => return,
             Event::StepFailed { .. } | Event::CheckFailed { .. } => "ERROR",
             _ => "INFO",
         };
         if let (Some(lines), Some(message)) = (self.lines.upgrade(), self.steps.line(&event)) {
-            // It is closed after the last step only.
+            // The channel closes only after the last step.
             let _ = lines.send(line(self.operation, level, "apply", &message));
         }
     }

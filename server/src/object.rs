@@ -1,11 +1,11 @@
-//! Bodies are objects: what serde reads of a list by position is no body that anybody meant.
+//! Bodies that are JSON objects. serde would also read a list by position, which no caller means.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What was read of a JSON object, and of nothing else.
+/// A value that was read from a JSON object, and from nothing else.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -1,4 +1,4 @@
-//! What those ask who operate the server: whether it lives, whether it can work, and its figures.
+//! Endpoints for operators: liveness, readiness and metrics.
 
 use crate::auth::Admission;
 use crate::metrics;
@@ -15,12 +15,12 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-/// How long an answer of [`ready`] holds: whoever asks often does not make the server ask its providers as often.
+/// How long an answer of [`ready`] is reused: frequent probes do not cause as many calls of providers.
 const HOLDS: Duration = Duration::from_secs(10);
-/// How long one check is waited for.
+/// Timeout of one check.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The paths, which need no token: they tell nothing but whether it works, and figures.
+/// The paths, which need no token: they reveal only readiness and metrics.
 pub(crate) fn router() -> Router<Arc<Shared>> {
     let router = Router::new().route("/health", get(health)).route("/live", get(live));
     router.route("/ready", get(ready)).route("/metrics", get(figures))
@@ -49,7 +49,7 @@ fn silence(shared: &Shared) -> Option<String> {
         .then(|| format!("the state has not answered for {} s", silence.as_secs()))
 }
 
-/// What is ready, and what is not.
+/// The result of all checks.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Readiness {
     status: &'static str,
@@ -63,10 +63,10 @@ struct Check {
     problem: Option<String>,
 }
 
-/// The last answer, and when it was found.
+/// The last result and its time.
 pub(crate) type LastReadiness = Mutex<Option<(Instant, Readiness)>>;
 
-/// `GET /ready`: the store takes writes, and the providers of all environments connect; 503 else.
+/// `GET /ready`: 200 if the store accepts writes and the providers of all environments connect, else 503.
 async fn ready(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let shows_names = shared.admission.shows_names(&headers).await;
     let mut last = shared.readiness.lock().await;
@@ -84,7 +84,7 @@ async fn ready(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respons
 }
 
 impl Readiness {
-    /// What callers see who may not see the names of all environments.
+    /// The result for callers that may not see the names of all environments.
     fn without_names(mut self) -> Self {
         for check in &mut self.checks {
             if check.name.contains(": ") {
@@ -96,7 +96,7 @@ impl Readiness {
 }
 
 async fn look(shared: &Shared) -> Readiness {
-    // Without it no call is taken: what can be read alone does not do.
+    // The server accepts no call without a writable store: reading alone is not enough.
     let writable = async {
         let answer = shared.store.check_writable().await;
         shared.last_answer.note(&answer);
@@ -123,16 +123,16 @@ async fn check<T, E: std::fmt::Display>(name: String, work: impl Future<Output =
     let problem = match timeout(PATIENCE, work).await {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => {
-            // It may name hosts and users, and anybody may ask.
+            // The error may name hosts and users, and any caller may read this answer.
             tracing::warn!(check = name, %error, "not ready");
-            Some("it does not work now: the log says why".to_owned())
+            Some("it failed: see the log".to_owned())
         }
         Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
     };
     Check { name, problem }
 }
 
-/// `GET /metrics`: the figures, in the text format of Prometheus.
+/// `GET /metrics`: the metrics in the text format of Prometheus.
 async fn figures(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     metrics::count_held(shared.store.as_ref()).await;
     let mut figures = shared.metrics.render();

@@ -1,15 +1,15 @@
-//! Locks by operation: one worker of this process at a time, also if a claim was lost and taken again.
+//! Locks by operation: one worker of this process at a time, even if a claim was lost and taken again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use uuid::Uuid;
 
-/// What this process works on.
+/// The operations that this process works on.
 #[derive(Default)]
 pub(crate) struct OperationLocks(Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>);
 
 impl OperationLocks {
-    /// The lock of an operation: one worker has it at a time.
+    /// The lock of an operation: one worker holds it at a time.
     pub(crate) fn of(&self, operation: Uuid) -> Arc<tokio::sync::Mutex<()>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, lock| lock.strong_count() > 0);

@@ -5,19 +5,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Whether something does not work at the moment.
+/// Whether an outage is in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Outage(AtomicBool);
 
 impl Outage {
-    /// It does not work; true where it did until now.
+    /// Notes a failure; true if it is the first of the outage.
     pub(crate) fn begins(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)
     }
 
-    /// It works; true where it did not until now.
+    /// Notes a success; true if it ends an outage.
     pub(crate) fn ends(&self) -> bool {
-        // All workers ask, again and again: hardly ever there is anything to write.
+        // All workers call this often: the load avoids most writes.
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
     }
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn flood_is_logged_now_and_then_with_its_count() {
+    async fn flood_is_logged_at_intervals_with_its_count() {
         let seldom = LogThrottle::new(Duration::from_secs(10));
         assert_eq!([seldom.count(), seldom.count(), seldom.count()], [Some(1), None, None]);
         tokio::time::advance(Duration::from_secs(10)).await;
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outage_begins_and_ends_once() {
+    fn outage_begins_and_ends_once() {
         let outage = Outage::default();
         assert!(!outage.ends());
         for _ in 0..2 {

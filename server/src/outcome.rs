@@ -1,4 +1,4 @@
-//! What came of a request, in all forms that it is told in.
+//! Outcome of a request, in all its representations.
 
 use crate::approved::Approved;
 use crate::drifting::Found;
@@ -8,13 +8,13 @@ use serde_json::{Map, Value as Json};
 use terrace_engine::store::{OperationRow, OperationStatus, RequestRow};
 use uuid::Uuid;
 
-/// What came of a request, as it is stored.
+/// The outcome of a request, as it is stored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    /// Why it failed.
+    /// The reason of a failure.
     #[serde(default)]
     pub(crate) result: String,
-    /// What is told of what was made.
+    /// Information about the provisioned objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) info: Option<Info>,
     /// Whether the descriptor is valid.
@@ -23,10 +23,10 @@ pub(crate) struct Outcome {
     /// A plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<PlanMade>,
-    /// The plan that was to be applied.
+    /// The plan that the request applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<Uuid>,
-    /// What differs from the state.
+    /// The drift that a scan found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) drift: Option<Found>,
     /// Values for a catalog, by dotted paths.
@@ -34,14 +34,14 @@ pub(crate) struct Outcome {
     pub(crate) updates: Map<String, Json>,
 }
 
-/// A plan in all forms that it is shown in, without anything that is sensitive.
+/// A plan in all its representations, without sensitive values.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PlanMade {
     #[serde(flatten)]
     pub(crate) approved: Approved,
-    /// It has no errors, and loses no data that nobody consented to.
+    /// True if it has no errors, and loses no data without consent.
     pub(crate) is_applicable: bool,
-    /// The data that it would lose and nobody consented to, with what to do about it.
+    /// The data that it would lose without consent, each with a hint.
     #[serde(default)]
     pub(crate) losses: Vec<String>,
     pub(crate) json: Json,
@@ -50,13 +50,13 @@ pub(crate) struct PlanMade {
 }
 
 impl Outcome {
-    /// That of a request; `None` before it ended.
+    /// The outcome of a request; `None` before it has ended.
     pub(crate) fn of(request: &RequestRow) -> Option<Self> {
-        // One that an older server stored and that means nothing to this one still has ended.
+        // A request has ended even if an older server stored an outcome that this one cannot read.
         request.result.as_ref().map(|text| serde_json::from_str(text).unwrap_or_default())
     }
 
-    /// Why it came to nothing, which an operation says itself that was stopped before it came to anything.
+    /// The reason of a failure. An operation that was stopped early has it in its summary.
     pub(crate) fn reason(&self, operation: &OperationRow) -> String {
         let is_stopped = operation.status == OperationStatus::Interrupted;
         if is_stopped && self.result.is_empty() { operation.summary.clone() } else { self.result.clone() }

@@ -1,4 +1,4 @@
-//! Who works on what: requests wait in the store, workers claim them and keep their claims while they work.
+//! Queue of requests: requests wait in the store, and workers claim them and renew their claims while they work.
 
 use crate::access::Expected;
 use crate::answer::Refusal;
@@ -41,73 +41,73 @@ use uuid::Uuid;
 /// The kind of a validation.
 pub(crate) const VALIDATE: &str = "validate";
 
-/// How often a worker looks for what another process queued.
+/// How often a worker checks for requests of other processes.
 const POLL: Duration = Duration::from_secs(2);
 
-/// A request as it is queued.
+/// A request in the queue.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Request {
-    /// To make what is described.
+    /// Provision a descriptor.
     Provision(ProvisioningRequest),
-    /// To remove it.
+    /// Unprovision a descriptor.
     Unprovision(ProvisioningRequest),
-    /// To say whether it is right, and what would be done.
+    /// Validate a descriptor and plan it.
     Validate(ProvisioningRequest),
-    /// To let those in who are to have access, and nobody else.
+    /// Give these principals access, and no others.
     Access {
         /// The component.
         request: ProvisioningRequest,
-        /// Who is to have access.
+        /// The principals that get access.
         #[serde(flatten)]
         access: Access,
-        /// Who is thought to have, where nothing is to be done when others have.
+        /// The access list that the caller expects. If the current one differs, the request fails.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected: Option<Expected>,
-        /// How the call named those (`If-Match`).
+        /// The expected list as the call named it (`If-Match`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         named: Option<String>,
     },
-    /// To say what would be done about a descriptor.
+    /// Plan a descriptor.
     Plan {
         /// The descriptor.
         request: ProvisioningRequest,
-        /// About its removal.
+        /// Whether to plan its removal.
         destroy: bool,
-        /// What the descriptor does not say.
+        /// Options beside the descriptor.
         #[serde(default)]
         beside: RequestOptions,
     },
-    /// To do what a plan says.
+    /// Apply a plan.
     Apply {
         /// The descriptor.
         request: ProvisioningRequest,
-        /// It is to go.
+        /// Whether the plan removes the descriptor's objects.
         destroy: bool,
-        /// The plan.
+        /// The approved plan.
         #[serde(flatten)]
         approved: Approved,
-        /// What the descriptor does not say.
+        /// Options beside the descriptor.
         #[serde(default)]
         beside: RequestOptions,
         /// The operation that made the plan.
         #[serde(default)]
         plan: Option<Uuid>,
     },
-    /// To look for drift.
+    /// Scan for drift.
     Drift {
-        /// Of which stack.
+        /// The stack.
         stack: String,
-        /// The other stacks that the same call with its key asks for, where this is the first.
+        /// The other stacks of the same call with an idempotency key, if this is the first one.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beside: Vec<String>,
     },
-    /// To look up values for a catalog.
+    /// Look up values for a catalog.
     Reverse(ReverseProvisioningRequest),
 }
 
 impl Request {
-    /// As it is stored: sealed where there is a key, for a descriptor may hold secrets.
+    /// The stored form. With a state key it is sealed, because a descriptor may hold secrets.
     fn to_body(&self, followed: Followed, operation: Uuid, seal: &Seal) -> Result<String, Refusal> {
         let text = serde_json::to_string(&Kept { asked: self, followed })
             .map_err(|error| Refusal::Broken(error.to_string()))?;
@@ -120,12 +120,12 @@ impl Request {
     /// Reads what [`Request::to_body`] wrote.
     ///
     /// # Errors
-    /// When it was sealed with another key, or by another server.
+    /// When it was sealed with another key, or written by an incompatible server.
     pub(crate) fn of_body(body: &str, operation: Uuid, seal: &Seal) -> Result<Self, Refusal> {
         Ok(read(body, operation, seal)?.asked)
     }
 
-    /// Whether it is done by looking alone: nothing is left half-done where it is cut off.
+    /// Whether the request changes nothing: after an interruption nothing is left half-done.
     pub(crate) const fn only_looks(&self) -> bool {
         match self {
             Self::Provision(_) | Self::Unprovision(_) | Self::Access { .. } | Self::Apply { .. } => false,
@@ -133,7 +133,7 @@ impl Request {
         }
     }
 
-    /// The request for what is described, where there is a descriptor.
+    /// The request with the descriptor, if there is one.
     const fn described(&self) -> Option<&ProvisioningRequest> {
         match self {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => Some(request),
@@ -142,7 +142,7 @@ impl Request {
         }
     }
 
-    /// What the operation is called.
+    /// The kind of the operation.
     const fn word(&self) -> &'static str {
         match self {
             Self::Provision(_) => "provision",
@@ -181,24 +181,24 @@ impl Request {
         }
     }
 
-    /// Tells what is asked: descriptors that mean the same are the same, however they are written. What was provisioned last
-    /// asks for nothing. With a key where there is one: what is sealed in the body is not to be found out by trying.
+    /// Digests of the request's meaning. Descriptors with the same meaning have the same digest in any
+    /// notation. With a state key the digest is keyed: sealed content of the body cannot be found by trying values.
     pub(crate) fn digests(&self, seal: Option<&Seal>) -> Digests {
-        let said = self.said();
-        let unkeyed = sha256(&said);
-        match seal.and_then(|seal| Some((seal, seal.change_detector(said.as_bytes())?))) {
+        let canonical_text = self.canonical_text();
+        let unkeyed = sha256(&canonical_text);
+        match seal.and_then(|seal| Some((seal, seal.change_detector(canonical_text.as_bytes())?))) {
             None => Digests { digest: unkeyed, older: Vec::new() },
             Some((seal, digest)) => {
-                let mut older = seal.older_change_detectors(said.as_bytes());
-                // It may have been asked before there was any key.
+                let mut older = seal.older_change_detectors(canonical_text.as_bytes());
+                // The request may have been queued before there was a key.
                 older.push(unkeyed);
                 Digests { digest, older }
             }
         }
     }
 
-    /// All that tells it from another one.
-    fn said(&self) -> String {
+    /// Everything that distinguishes one request from another.
+    fn canonical_text(&self) -> String {
         let asked = match self {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
                 format!("{} {}", request.remove_data, meant(&request.descriptor))
@@ -223,17 +223,17 @@ impl Request {
     }
 }
 
-/// What a request is known by.
+/// The digests of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Digests {
-    /// Under the present key.
+    /// The digest under the current key.
     pub(crate) digest: String,
-    /// Under those of before, as far as they are known.
+    /// The digests under older known keys.
     older: Vec<String>,
 }
 
 impl Digests {
-    /// True when what has that digest asks the same.
+    /// True if a request with that digest means the same.
     fn has(&self, digest: &str) -> bool {
         self.digest == digest || self.older.iter().any(|older| older == digest)
     }
@@ -244,14 +244,14 @@ impl Digests {
 struct Kept<A> {
     #[serde(flatten)]
     asked: A,
-    /// One that an older server queued has none.
+    /// Empty for requests that an older server queued.
     #[serde(default)]
     followed: Followed,
 }
 
 /// Reads a stored request. With a state key an unsealed request is refused: a writer to the database could forge it.
 fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Request>, Refusal> {
-    let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
+    let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("cannot read a request: {error}"));
     let is_sealed = body.starts_with(SEALED);
     if !is_sealed && seal.at(Place::Request { operation }).check_unsealed().is_err() {
         return Err(broken(&"it is not sealed although there is a state key; `terrace state rekey` seals it"));
@@ -260,10 +260,10 @@ fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Request>, Refus
     serde_json::from_slice(&text).map_err(|error| broken(&error))
 }
 
-/// Marks a body that is sealed.
+/// The prefix of a sealed body.
 const SEALED: &str = "sealed:";
 
-/// What is asked as it is stored where there is a key.
+/// Seals the body of a request.
 pub(crate) fn sealed(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String, WireError> {
     Ok(format!("{SEALED}{}", seal.at(Place::Request { operation }).seal(&Spot::Root, text)?))
 }
@@ -278,10 +278,10 @@ pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<
     }
 }
 
-/// A text with more values is compared as it is written.
+/// The most values of a descriptor that is compared by meaning; a larger one is compared as text.
 const MOST_COMPARED: usize = 500_000;
 
-/// What a descriptor says, however it is written.
+/// The meaning of a descriptor, independent of its notation.
 fn meant(text: &str) -> String {
     let id = Sources::default().add("descriptor", text);
     match yaml::parse(id, text, &Budget { nodes: MOST_COMPARED, ..Budget::default() }) {
@@ -294,17 +294,17 @@ fn meant(text: &str) -> String {
     }
 }
 
-/// A request whose descriptor was judged.
+/// A request whose descriptor was checked.
 pub(crate) struct Judged {
     pub(crate) asked: Arc<Request>,
     pub(crate) place: AboutWhat,
     digests: Digests,
 }
 
-/// Judges the descriptor of a request: `read` says what the request is about, or what is wrong.
+/// Checks the descriptor of a request. `read` returns the subject of the request, or its errors.
 ///
 /// # Errors
-/// As `read`; and when too many large descriptors are judged just now.
+/// As `read`, and when too many large descriptors are in work.
 pub(crate) async fn judged<R>(shared: &Arc<Shared>, asked: Request, read: R) -> Result<Judged, Refusal>
 where
     R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
@@ -318,7 +318,7 @@ where
             async move {
                 let worlds = shared.worlds.within(limits);
                 let Some(request) = asked.described() else {
-                    return Err(Refusal::Broken("a request without a descriptor is not judged".to_owned()));
+                    return Err(Refusal::Broken("a request without a descriptor cannot be checked".to_owned()));
                 };
                 let place = read(&shared, &worlds, request).await?;
                 Ok((place, asked.digests(Some(worlds.seal()))))
@@ -329,10 +329,10 @@ where
     Ok(Judged { asked, place, digests })
 }
 
-/// Judges a request as [`judged`] does, and queues it; returns its token.
+/// Checks a request as [`judged`] does, and queues it; returns its token.
 ///
 /// # Errors
-/// As [`judged`], and when it cannot be queued.
+/// As [`judged`], and when the queue refuses it.
 pub(crate) async fn ask<R>(shared: &Arc<Shared>, caller: &Caller, asked: Request, read: R) -> Result<Uuid, Refusal>
 where
     R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
@@ -342,14 +342,14 @@ where
 }
 
 impl Shared {
-    /// Queues a request without a descriptor; answers its token.
+    /// Queues a request without a descriptor; returns its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Request, place: AboutWhat) -> Result<Uuid, Refusal> {
         let (digests, followed) =
             (asked.digests(Some(self.worlds.seal())), Followed::here(&place.stack, &place.component));
         self.enqueue(caller, asked, digests, vec![place.stack], place.component, followed).await
     }
 
-    /// Queues a request that was judged; returns its token.
+    /// Queues a checked request; returns its token.
     pub(crate) async fn ask_judged(&self, caller: &Caller, judged: Judged) -> Result<Uuid, Refusal> {
         let Judged { asked, place, digests } = judged;
         caller.check_scope(place.needed, asked.action(), &place.stack)?;
@@ -357,7 +357,8 @@ impl Shared {
         self.enqueue(caller, &asked, digests, vec![place.stack], place.component, followed).await
     }
 
-    /// Queues the judged request for a plan, which waits in a stack of that name for others of its environment.
+    /// Queues a checked request for a plan. It waits in a queue stack of its environment, not behind requests for its
+    /// own stack.
     pub(crate) async fn ask_for_plan(&self, caller: &Caller, judged: Judged, queue: StackId) -> Result<Uuid, Refusal> {
         let Judged { asked, place, digests } = judged;
         caller.check_scope(place.needed, asked.action(), &place.stack)?;
@@ -365,7 +366,7 @@ impl Shared {
         self.enqueue(caller, &asked, digests, vec![queue, place.stack], component, followed).await
     }
 
-    /// Queues a request that waits for none that is about the same stack: the first one of these stands for it.
+    /// Queues a request that does not wait for others of its stack. An equal request that waits already stands for it.
     pub(crate) async fn ask_beside(
         &self,
         caller: &Caller,
@@ -374,15 +375,15 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let digests = asked.digests(Some(self.worlds.seal()));
         let component = digests.digest.clone();
-        // What it waits in comes before what it is about.
+        // The queue stack comes before the stack that the request is about.
         let followed = stacks.last().map(|stack| Followed::here(stack, "")).unwrap_or_default();
         self.enqueue(caller, asked, digests, stacks, component, followed).await
     }
 
-    /// The operation of this very call, where it came before with its key.
+    /// The operation of an earlier call with the same idempotency key and the same meaning.
     ///
     /// # Errors
-    /// When the key was another call's.
+    /// When another call used the key.
     pub(crate) async fn asked_before(&self, caller: &Caller, asked: &Request) -> Result<Option<Uuid>, Refusal> {
         let Some(key) = caller.key() else { return Ok(None) };
         match self.store.asked_with(&key).await? {
@@ -401,7 +402,7 @@ impl Shared {
         component: String,
         followed: Followed,
     ) -> Result<Uuid, Refusal> {
-        // A pseudo-stack of the queue may come first.
+        // A queue stack may come first.
         let (action, about) = (asked.action(), stacks.last());
         let about: Vec<Resource<'_>> = about.into_iter().map(Resource::Stack).collect();
         caller.check(action, asked.consents(), &about)?;
@@ -416,10 +417,10 @@ impl Shared {
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
         let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
         let body = on_body(bytes, || asked.to_body(followed, id, self.worlds.seal()))?.into();
-        // Many stacks are looked at at once; whoever wants something done does not wait for that.
+        // A call may queue many scans at once; changes do not wait for them.
         let can_wait = matches!(asked, Request::Drift { .. });
         let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait, quota };
-        // A call that times out from here on may have been queued.
+        // From here on, a call that times out may have been queued.
         caller.became(id);
         let queued = self.store.enqueue(&request, self.settings.most_waiting).await?;
         if matches!(queued, Enqueued::OverQuota | Enqueued::KeyTaken | Enqueued::Full) {
@@ -429,7 +430,7 @@ impl Shared {
             Enqueued::Queued { behind } => {
                 self.wake.notify_one();
                 if let Some(earlier) = behind {
-                    let message = format!("waits for operation {earlier}, which is about the same");
+                    let message = format!("waits for operation {earlier} on the same component");
                     let log = Logbook { store: Arc::clone(&self.store), operation: id };
                     log.line("INFO", "queue", &message).await;
                 }
@@ -453,13 +454,13 @@ impl Shared {
     }
 }
 
-/// Works on one request after the other until it is told to stop.
+/// Claims and runs requests until the server stops.
 pub(crate) async fn work(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
         let claimed = shared.store.claim(&shared.claimant, TERM).await;
         shared.last_answer.note(&claimed);
         if claimed.is_ok() && shared.claiming.ends() {
-            tracing::info!("requests can be claimed again");
+            tracing::info!("claiming requests again");
         }
         match claimed {
             Ok(Some(claim)) => {
@@ -471,7 +472,7 @@ pub(crate) async fn work(shared: Arc<Shared>) {
             Ok(None) => rest(&shared).await,
             Err(error) => {
                 if shared.claiming.begins() {
-                    tracing::warn!(%error, "no request can be claimed, and it is tried again until one can");
+                    tracing::warn!(%error, "cannot claim requests: retrying");
                 }
                 rest(&shared).await;
             }
@@ -479,25 +480,25 @@ pub(crate) async fn work(shared: Arc<Shared>) {
     }
 }
 
-/// Wakes a worker whenever another process queued a request.
+/// Wakes a worker when another process queues a request.
 pub(crate) async fn listen(shared: Arc<Shared>) {
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         let began = Instant::now();
         if let Err(error) = shared.store.listen(&|| shared.wake.notify_one()).await {
-            // Who heard for a while could: it is another outage.
-            is_told &= began.elapsed() < TERM;
-            if !is_told {
-                tracing::warn!(%error, "it is not heard now when others queue a request: it is looked for");
+            // After a working connection it is a new outage.
+            is_logged &= began.elapsed() < TERM;
+            if !is_logged {
+                tracing::warn!(%error, "cannot listen for requests of other processes: polling the store");
             }
-            is_told = true;
+            is_logged = true;
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Waits until there may be something to do. One of those that wait looks from time to time, for all of them: when it has found
-/// something, another one looks.
+/// Waits until there may be a request. One of the idle workers polls the store for all; when it finds a request,
+/// another worker polls.
 async fn rest(shared: &Shared) {
     let pause = async {
         let _looks = shared.looking.lock().await;
@@ -510,15 +511,16 @@ async fn rest(shared: &Shared) {
     }
 }
 
-/// So many servers may die while they work on a request; after that it fails.
+/// After this many dead servers, a request fails.
 pub(crate) const MOST_DEATHS: usize = 3;
-/// From so many deaths on, a server works on one such request at a time: what it works on beside it is not to die with it.
+/// From this many dead servers on, a server runs only one such request at a time, so that it does not take others with
+/// it.
 const SUSPICIOUS: usize = 2;
-/// How long a request waits that may not be worked on beside another one.
+/// Waiting time of such a request while another request runs.
 const SHORT_PAUSE: Duration = Duration::from_secs(2);
 
-/// Works on a request, unless servers died of it too often. It waits where a server may die of another one just now, and
-/// where as many large ones are worked on as may.
+/// Runs a request, unless too many servers died of it. It waits while another suspicious request runs, and while large
+/// requests hold all permits.
 async fn work_on(shared: &Arc<Shared>, claim: &RequestClaim) {
     let deaths = claim.deaths.len();
     if deaths >= MOST_DEATHS {
@@ -532,14 +534,14 @@ async fn work_on(shared: &Arc<Shared>, claim: &RequestClaim) {
     }
 }
 
-/// Gives a claim back.
+/// Releases a claim.
 async fn put_off(shared: &Shared, claim: &RequestClaim, pause: Duration) {
     if let Err(error) = shared.store.give_back(claim, pause).await {
-        tracing::debug!(operation = %claim.operation, %error, "a claim ends by itself");
+        tracing::debug!(operation = %claim.operation, %error, "cannot release a claim: it will expire");
     }
 }
 
-/// Ends a request that servers died of, and says so in its log.
+/// Ends a request that several servers died of, and logs the reason.
 async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
     let began = Instant::now();
     let end = run::deadly(claim);
@@ -551,13 +553,13 @@ async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
             metrics::ended(&claim.kind, end.status, began);
         }
         Err(error) => {
-            tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
+            tracing::warn!(operation = %claim.operation, %error, "cannot record the end of a request");
         }
     }
 }
 
-/// Works on a request to its end. Where the process lost a claim and has it again, what it did before ends first: it would
-/// not keep itself out.
+/// Runs a request to its end. If the process lost the claim and got it back, the earlier run ends first: the store
+/// cannot keep two workers of one process apart.
 async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &Turn) {
     let (cancel, began) = (CancellationToken::new(), Instant::now());
     let keeper = ClaimHeartbeat::of(shared, claim, &cancel);
@@ -575,9 +577,9 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &T
     if shared.judging.is_to_grow(claim.operation, turn) {
         return put_off(shared, claim, Duration::ZERO).await;
     }
-    // That nobody could go on says nothing of what was asked.
+    // A lost claim says nothing about the request itself.
     let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !keeper.is_lost()) else {
-        tracing::info!(operation = %claim.operation, "a request is left to whoever claims it next");
+        tracing::info!(operation = %claim.operation, "leaving a request to its next worker");
         return;
     };
     if end.status == OperationStatus::Interrupted {
@@ -593,15 +595,15 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &T
             shared.judging.forget(claim.operation);
         }
         Err(error) => {
-            tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
+            tracing::warn!(operation = %claim.operation, %error, "cannot record the end of a request");
         }
     }
 }
 
-/// The kinds of requests that change something.
+/// The kinds of requests that change remote objects.
 const CHANGES: [&str; 4] = ["provision", "unprovision", "updateacl", "apply"];
 
-/// Writes into the audit log how a change ended.
+/// Writes the end of a change into the audit log.
 async fn audit(shared: &Shared, claim: &RequestClaim, end: &RequestEnd) {
     if !CHANGES.contains(&claim.kind.as_str()) {
         return;
@@ -618,20 +620,20 @@ mod tests {
     use terrace_engine::seal::Seal;
 
     #[test]
-    fn a_request_that_was_queued_before_more_was_said_of_access_is_still_one() {
+    fn access_request_of_an_older_server_is_readable() {
         let body = r#"{"kind": "access", "request": {"descriptor": "x"}, "principals": ["user:ada"],
             "expected": {"principals": null}}"#;
         let Ok(Request::Access { access, expected, .. }) =
             Request::of_body(body, uuid::Uuid::nil(), &Seal::without_key(false))
         else {
-            panic!("it is no request")
+            panic!("the body is not an access request")
         };
         assert_eq!(access, Access::new(vec!["user:ada".to_owned()], Fields::default()));
         assert_eq!(expected, Some(Expected::of(None)));
     }
 
     #[test]
-    fn what_may_be_secret_is_not_found_out_by_trying() {
+    fn digest_depends_on_the_state_key() {
         let asked = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
         let key = |first: &str| Seal::with_key(&format!("{first}{}=", "A".repeat(42)), &[]).unwrap();
         let (one, other) = (key("A"), key("B"));
@@ -642,7 +644,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_under_an_older_key_or_none_is_known_as_long_as_that_is() {
+    fn digests_cover_older_keys_while_they_are_known() {
         let asked = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
         let (first, second) = (format!("A{}=", "A".repeat(42)), format!("B{}=", "A".repeat(42)));
         let before = Seal::with_key(&first, &[]).unwrap();

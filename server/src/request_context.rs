@@ -25,25 +25,25 @@ use terrace_engine::store::{Ids, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use uuid::Uuid;
 
-/// How people know the text of a request.
+/// The name of the request's text in diagnostics.
 pub(crate) const NAME: &str = "descriptor";
-/// How they know the one that is sent beside it.
+/// The name of the text that may accompany it.
 const LATEST: &str = "latestEnrichedDescriptor";
 
-/// Where a body has its descriptor.
+/// The field of a body with the descriptor.
 #[derive(Debug, Clone, Copy)]
 struct Field {
     name: &'static str,
-    /// What to do where it names no component and has to.
+    /// The hint if the descriptor has to name a component.
     naming: &'static str,
 }
 
 const DESCRIPTOR: Field =
     Field { name: NAME, naming: "name the component to act on, or send the data product as DATAPRODUCT_DESCRIPTOR" };
-/// Of a call that says who has access.
+/// The field in a call that sets access.
 const PROVISIONED: Field = Field {
     name: "provisionInfo.request",
-    naming: "send what the component was provisioned with: `dataProduct`, and beside it `componentIdToProvision`",
+    naming: "send the descriptor of the component: `dataProduct` and `componentIdToProvision`",
 };
 
 impl Field {
@@ -51,10 +51,10 @@ impl Field {
         format!("{}.{name}", self.name)
     }
 
-    /// What is wrong with a descriptor, by the field of it where that is known.
+    /// The refusal for these errors, at the field of the descriptor if it is known.
     fn refused(self, found: &[Diagnostic], sources: &Sources) -> Refusal {
         let mut errors = found.iter().filter(|found| found.is_error());
-        // Its errors begin with its name.
+        // Errors about the target begin with its name.
         match errors.all(|error| error.message.starts_with(&format!("`{TARGET}`"))) {
             true => Refusal::text(&self.of(TARGET), found, sources),
             false => Refusal::text(self.name, found, sources),
@@ -65,12 +65,12 @@ impl Field {
 /// The field of a descriptor that names the component to act on.
 const TARGET: &str = "componentIdToProvision";
 
-/// On whose behalf a descriptor is read.
+/// The reader of a descriptor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum By<'c> {
-    /// A caller asks for this: its limits hold.
+    /// A caller that needs this action: its limits apply.
     Caller(&'c Caller, Action),
-    /// A worker, for a call whose limits were checked before it was queued.
+    /// A worker. The limits of its call were checked before it was queued.
     Worker,
 }
 
@@ -78,30 +78,30 @@ impl By<'_> {
     /// Checks that the caller may act on these resources.
     ///
     /// # Errors
-    /// When the caller may not do that.
+    /// When the caller may not.
     pub(crate) fn check(self, consents: bool, resources: &[Resource<'_>]) -> Result<(), Refusal> {
         match self {
-            // Nothing is lost by judging a descriptor.
+            // Validation loses no data.
             Self::Caller(caller, action) => caller.check(action, consents && action != Action::Validate, resources),
             Self::Worker => Ok(()),
         }
     }
 
-    /// The names of the configured environments that may be named in answers.
+    /// The configured environments that an answer may name.
     fn environments(self, worlds: &Environments) -> String {
         let mut names = worlds.names();
         if let Self::Caller(caller, _) = self {
             names = caller.seen(names, |caller, name| caller.sees_environment(name));
         }
-        format!("configured are: {}", names.join(", "))
+        format!("configured environments: {}", names.join(", "))
     }
 }
 
-/// The environment and domains that a descriptor names beside its stack. Blueprints name objects by them.
+/// The environment and domains that a descriptor names beside its stack. Blueprints name objects after them.
 fn named(descriptor: &Descriptor) -> Resource<'_> {
     let written = descriptor.product.get("domain").and_then(Value::as_str);
     let of_product = written.or_else(|| descriptor.derived.get("domain")?.as_str());
-    // Catalogs name a domain by itself or as an entity: `domain:finance`.
+    // Catalogs name a domain directly or as an entity: `domain:finance`.
     let of_product = of_product.map(|domain| domain.strip_prefix("domain:").unwrap_or(domain));
     // `urn:dmb:cmp:DOMAIN:PRODUCT:MAJOR:NAME`
     let of_ids = descriptor.components.iter().filter_map(|component| component.id.as_deref());
@@ -112,31 +112,31 @@ fn named(descriptor: &Descriptor) -> Resource<'_> {
     }
 }
 
-/// What is to be done with a descriptor.
+/// The purpose of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// It is to be as described: all of it has to be right.
+    /// Provision it: the whole descriptor must be valid.
     Make,
-    /// It is to go: whatever is wrong but its name does not count.
+    /// Remove it: only errors in its name matter.
     Remove,
 }
 
-/// What a caller says beside the descriptor.
+/// Options that a caller sends beside the descriptor.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct RequestOptions {
-    /// The environment, whatever the descriptor says.
+    /// The environment; it overrides the one of the descriptor.
     pub(crate) environment: Option<String>,
-    /// The components to act on, by key; none for those that the descriptor says.
+    /// The components to act on, by key; empty for those of the descriptor.
     pub(crate) components: Vec<String>,
     /// Values of variables.
     pub(crate) variables: Map<String, Json>,
-    /// The addresses of which data may be lost, of any stack or of the one before `:`.
+    /// The addresses whose data may be lost, in any stack or in the one before `:`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) allow_data_loss: Vec<String>,
 }
 
 impl RequestOptions {
-    /// All of it in one text, for a digest: values may be secret.
+    /// All options in one text, for a digest: values may be secret.
     pub(crate) fn meant(&self) -> String {
         match self.allow_data_loss.is_empty() {
             true => json!([self.environment, self.components, self.variables]),
@@ -145,7 +145,7 @@ impl RequestOptions {
         .to_string()
     }
 
-    /// Where data may be lost.
+    /// The consent to the loss of data.
     fn consent(&self) -> Result<Consent, Refusal> {
         if self.allow_data_loss.is_empty() {
             return Ok(Consent::None);
@@ -155,50 +155,50 @@ impl RequestOptions {
             Refusal::field(
                 "allow_data_loss",
                 format!("`allow_data_loss`: {error}"),
-                "name resources as the plan does: `COMPONENT/TYPE.NAME`",
+                "name resources as in the plan: `COMPONENT/TYPE.NAME`",
             )
         })
     }
 }
 
-/// What a request is about.
+/// The subject of a request.
 pub(crate) struct AboutWhat {
     pub(crate) stack: StackId,
-    /// Empty for all of the stack.
+    /// Empty for the whole stack.
     pub(crate) component: String,
-    /// The scope that a caller needs at least.
+    /// The least scope of the caller.
     pub(crate) needed: Scope,
 }
 
 /// A descriptor that can be planned.
 pub(crate) struct RequestContext<'a> {
     pub(crate) world: &'a World,
-    /// The functions of its world, within the limits of the descriptor.
+    /// The functions of the environment, within the limits of the descriptor.
     functions: Functions,
     pub(crate) sources: Sources,
     pub(crate) stack: StackId,
-    /// The components to act on; none for all.
+    /// The components to act on; empty for all.
     pub(crate) components: BTreeSet<String>,
-    /// Where data may be lost.
+    /// The consent to the loss of data.
     consent: Consent,
-    /// The scope that a caller needs at least to plan it.
+    /// The least scope of a caller for planning it.
     pub(crate) needed: Scope,
-    /// The ids of components that are to go, as far as what is compiled does not say them.
+    /// IDs of components to remove that the compiled descriptor does not contain.
     named_ids: BTreeMap<(StackId, String), Ids>,
-    /// Why the component to act on could not be made by this descriptor, which does not list it.
+    /// The errors that would prevent provisioning of the target, which this descriptor does not list.
     unlisted: Option<Refusal>,
-    /// What it says; nothing where it is to go and cannot be compiled.
+    /// The compiled descriptor; `None` if it is to be removed and cannot be compiled.
     pub(crate) compiled: Option<CompiledStack>,
-    /// What is to be said of it that is no mistake, or none that matters where it is to go.
+    /// Warnings, and errors that do not matter for a removal.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
 impl<'a> RequestContext<'a> {
-    /// Reads a descriptor of which nobody looks at the plan first: where it makes something, one that lists no component would
-    /// take everything away.
+    /// Reads a descriptor whose plan no user reviews. For provisioning, it must list components: without any, the plan
+    /// would remove everything.
     ///
     /// # Errors
-    /// When it is wrong, for that purpose.
+    /// When the descriptor is not valid for this purpose.
     pub(crate) async fn read(
         (worlds, store): (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
@@ -211,16 +211,16 @@ impl<'a> RequestContext<'a> {
             false => Ok(described),
             true => Err(Refusal::field(
                 "descriptor.components",
-                "the data product has no components: there is nothing to provision",
-                "list those that it is to have; `/v1/unprovision` removes a data product",
+                "the data product has no components to provision",
+                "list its components; `/v1/unprovision` removes a data product",
             )),
         }
     }
 
-    /// Reads a descriptor, and what is said beside it.
+    /// Reads a descriptor with its options.
     ///
     /// # Errors
-    /// When it is wrong, for that purpose.
+    /// When it is not valid for this purpose.
     pub(crate) async fn read_beside(
         from: (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
@@ -231,10 +231,10 @@ impl<'a> RequestContext<'a> {
         Self::read_in(from, request, beside, purpose, (DESCRIPTOR, by)).await
     }
 
-    /// Reads the descriptor of a component that others are to have access to.
+    /// Reads the descriptor of a component whose access changes.
     ///
     /// # Errors
-    /// When it is wrong.
+    /// When it is not valid.
     pub(crate) async fn read_provisioned(
         from: (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
@@ -258,10 +258,10 @@ impl<'a> RequestContext<'a> {
         };
         descriptor.keep_recorded_names(&world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
-        // Before any answer that depends on the configuration or the state.
+        // This check comes before any answer that depends on the configuration or the state.
         let consents = request.remove_data || !beside.allow_data_loss.is_empty();
         by.check(consents, &[Resource::Stack(&stack), named(&descriptor)])?;
-        // What is recorded of a component is enough to remove it.
+        // The rows of a component are enough to remove it.
         let all_ids = if purpose == Purpose::Remove { ids_of(&descriptor) } else { BTreeMap::new() };
         let unlisted = descriptor.unlisted.take().map(|unlisted| {
             descriptor.target = Some(unlisted.key);
@@ -271,7 +271,7 @@ impl<'a> RequestContext<'a> {
             Some(refusal) if !beside.components.is_empty() => return Err(refusal),
             unlisted => unlisted,
         };
-        // Among the texts of the blueprints, so that both can be pointed into.
+        // Diagnostics may refer to these texts and to those of the blueprints.
         let mut sources = world.sources.with_first_of(&sources);
         let latest = request.latest_enriched_descriptor.as_deref().filter(|text| !text.trim().is_empty());
         let latest = latest.map(|text| sources.add(LATEST, text));
@@ -294,7 +294,7 @@ impl<'a> RequestContext<'a> {
         let (compiled, found) = compiler.compile(&descriptor, &components);
         warnings.extend(found);
         let is_right = compiled.is_some() && !has_errors(&warnings);
-        // Also where it is to go: this is no content of a component, but a mistake in the call.
+        // This check also applies to a removal: the error is in the call, not in the content of a component.
         if warnings.iter().any(|found| found.is_error() && latest.is_some() && found.source() == latest) {
             return Err(Refusal::text(LATEST, &warnings, &sources));
         }
@@ -303,13 +303,14 @@ impl<'a> RequestContext<'a> {
         }
         let compiled = compiled.filter(|_| is_right);
         if let Some(why) = warnings.iter().find(|found| found.is_error() && compiled.is_none()) {
-            let what = format!("what {stack} describes and is not recorded is not looked for");
+            let what = format!("skipped the search for unmanaged objects of {stack}");
             warnings.push(Diagnostic::warning(NOT_LOOKED_FOR, format!("{what}: {}", why.message)));
         }
-        // What is compiled says it of itself.
-        let is_untold = |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));
+        // The compiled descriptor has the IDs of its components.
+        let is_uncompiled =
+            |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));
         let is_meant = |key: &String| components.is_empty() || components.contains(key);
-        let named_ids = all_ids.into_iter().filter(|(key, _)| is_meant(key) && is_untold(key));
+        let named_ids = all_ids.into_iter().filter(|(key, _)| is_meant(key) && is_uncompiled(key));
         let named_ids = named_ids.map(|(key, ids)| ((stack.clone(), key), ids)).collect();
         let needed = needed(&descriptor);
         Ok(Self {
@@ -327,10 +328,10 @@ impl<'a> RequestContext<'a> {
         })
     }
 
-    /// What a request is about, whatever is wrong with the rest of it.
+    /// The subject of a request, even if the rest of its descriptor is invalid.
     ///
     /// # Errors
-    /// When that cannot be told.
+    /// When the subject cannot be determined.
     pub(crate) async fn place(
         (worlds, store): (&Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
@@ -347,10 +348,10 @@ impl<'a> RequestContext<'a> {
         Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default(), needed })
     }
 
-    /// Whether a component that is to go, and that the descriptor does not list, is recorded at least.
+    /// Checks that the state knows a component to remove that the descriptor does not list.
     ///
     /// # Errors
-    /// When it is not, or the store cannot be read.
+    /// When the state does not know it, or the store cannot be read.
     pub(crate) async fn check_known(&mut self, store: &dyn StateStore) -> Result<(), Refusal> {
         let Some(unlisted) = self.unlisted.take() else { return Ok(()) };
         let components = store.components(&self.stack).await?;
@@ -359,13 +360,13 @@ impl<'a> RequestContext<'a> {
         if is_recorded || !store.rows(&self.stack, &its_rows).await?.is_empty() { Ok(()) } else { Err(unlisted) }
     }
 
-    /// What it is about.
+    /// The subject of the request.
     pub(crate) fn place_of(&self) -> AboutWhat {
         let component = self.components.first().filter(|_| self.components.len() == 1).cloned();
         AboutWhat { stack: self.stack.clone(), component: component.unwrap_or_default(), needed: self.needed }
     }
 
-    /// Whether there is anything that lets others in.
+    /// Checks that the component can grant access.
     ///
     /// # Errors
     /// When the blueprint of the component has no `acl`.
@@ -378,13 +379,13 @@ impl<'a> RequestContext<'a> {
         let with_acl = self.world.library.iter().filter(|blueprint| !blueprint.acl.resources.is_empty());
         let names: Vec<&str> = with_acl.map(|blueprint| blueprint.name.value.as_str()).collect();
         let solution = match names.is_empty() {
-            true => "give a blueprint `acl`: none has any".to_owned(),
-            false => format!("these take access: {}", names.join(", ")),
+            true => "add `acl` to a blueprint: none has it".to_owned(),
+            false => format!("these blueprints have `acl`: {}", names.join(", ")),
         };
         Err(Refusal::field(PROVISIONED.name, problem, solution))
     }
 
-    /// The principals that get no access to a component, for nothing that lets others in can name them, with why.
+    /// The principals that cannot get access to a component, with the reason: no resource of its `acl` can name them.
     pub(crate) fn let_in_nowhere<'p>(
         &'p self,
         component: &CompiledComponent,
@@ -393,26 +394,26 @@ impl<'a> RequestContext<'a> {
         let_in_nowhere(component, access, &self.world.registry, &self.world.functions)
     }
 
-    /// Why nobody of those who were asked for is let in; nothing where somebody is, or nobody was to be.
+    /// The reasons if none of the requested principals gets access; `None` if one does, or the list is empty.
     pub(crate) fn nobody_is_let_in(&self, grantees: &Grantees) -> Option<String> {
         let Grantees { component, access } = grantees;
         let component = self.compiled.as_ref()?.components.iter().find(|one| one.key == *component)?;
         let nowhere = self.let_in_nowhere(component, access);
         let is_nobody = !access.principals.is_empty() && nowhere.len() == access.principals.len();
-        let told = nowhere.into_iter().map(|(principal, why)| format!("`{principal}` gets no access: {why}"));
-        is_nobody.then(|| told.collect::<Vec<_>>().join("\n"))
+        let reasons = nowhere.into_iter().map(|(principal, why)| format!("`{principal}` gets no access: {why}"));
+        is_nobody.then(|| reasons.collect::<Vec<_>>().join("\n"))
     }
 
-    /// All that can be said without state and network.
+    /// Diagnostics without reading state or network.
     ///
     /// # Errors
-    /// When it cannot be planned at all.
+    /// When planning fails.
     pub(crate) async fn validate(&self, nothing: &dyn StateStore) -> Result<Vec<Diagnostic>, Refusal> {
         let mut found = self.warnings.clone();
         let Some(compiled) = &self.compiled else { return Ok(found) };
         let options = Options { refresh: false, offline: true, ..self.options(false) };
         let planner = self.planner(nothing, &options);
-        // Nobody keeps this plan: what it was made from need not be told.
+        // This plan is discarded, so its origin does not matter.
         let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await;
         found.extend(computed.map_err(|error| Refusal::Broken(error.to_string()))?.diagnostics);
         found.retain(|diagnostic| diagnostic.code != "known_too_late");
@@ -422,7 +423,7 @@ impl<'a> RequestContext<'a> {
     /// Errors and warnings of a plan against the state and remote systems, as `/v2/validate` reports them.
     ///
     /// # Errors
-    /// When it cannot be planned at all.
+    /// When planning fails.
     pub(crate) async fn validate_remotely(&self, store: &dyn StateStore) -> Result<Messages, Refusal> {
         // Siblings that are not deployed yet count as planned.
         let options = Options { assumes_siblings: true, ..self.options(false) };
@@ -436,31 +437,31 @@ impl<'a> RequestContext<'a> {
         Ok(Messages { errors: errors(&computed.diagnostics, &self.sources), warnings: warnings(&computed.plan.notes) })
     }
 
-    /// The same, as a refusal. What only the server can do something about is left for the operation.
+    /// Like `validate`, but returns a refusal. It leaves out errors of connections, which the operation reports.
     ///
     /// # Errors
-    /// When it is not valid.
+    /// When the descriptor is not valid.
     pub(crate) async fn check(&self, nothing: &dyn StateStore) -> Result<(), Refusal> {
         let mut found = self.validate(nothing).await?;
         found.retain(|diagnostic| diagnostic.code != "cannot_connect");
         if has_errors(&found) { Err(DESCRIPTOR.refused(&found, &self.sources)) } else { Ok(()) }
     }
 
-    /// What plans of it are made from.
+    /// The origin of its plans.
     pub(crate) fn origin(&self) -> Origin {
-        // It is the first of the texts.
+        // The descriptor is the first text.
         let text = self.sources.get(SourceId::default()).map(|source| sha256(source.text.as_bytes()));
         Origin { descriptors: text.map(|digest| (NAME.to_owned(), digest)).into_iter().collect(), ..Origin::default() }
     }
 
-    /// What is asked of a plan.
+    /// Options of a plan.
     pub(crate) fn options(&self, remove_data: bool) -> Options {
         let allow_data_loss = if self.world.is_data_loss_allowed { Consent::All } else { self.consent.clone() };
         let (components, named_ids) = (self.components.clone(), self.named_ids.clone());
         Options { components, named_ids, remove_data, allow_data_loss, ..Options::default() }
     }
 
-    /// A planner for one question, asked now.
+    /// A planner with these options.
     pub(crate) fn planner<'p>(&'p self, store: &'p dyn StateStore, options: &'p Options) -> Planner<'p> {
         Planner {
             store,
@@ -482,10 +483,10 @@ pub(crate) fn environment_of(stack: &StackId) -> &str {
     stack.environment.as_str()
 }
 
-/// The errors of a data product that does not list the component that it asks for.
+/// The errors of a data product that does not list the target component.
 const UNLISTED: [&str; 2] = [MISSING_COMPONENTS, UNKNOWN_COMPONENT];
 
-/// The one descriptor of a request, and what is to be said of it.
+/// The only descriptor of a request, and its diagnostics.
 fn parse(
     worlds: &Environments,
     sources: &mut Sources,
@@ -504,20 +505,20 @@ fn parse(
     match <[Descriptor; 1]>::try_from(descriptors) {
         Ok([descriptor]) if descriptor.front_end == FrontEnd::Stack && !worlds.takes_stacks() => Err(Refusal::field(
             field.name,
-            "the descriptor is a plain stack, which could declare anything: this server takes data products",
-            "send a data product, or say `server: {stacks: true}` in terrace.yaml where every caller with the scope `apply` \
-             may run any command that the server may",
+            "the descriptor is a plain stack, which may declare any resource: this server accepts data products only",
+            "send a data product, or set `server: {stacks: true}` in terrace.yaml if every caller with the scope `apply` \
+             may run any command that the server may run",
         )),
         Ok([descriptor]) => Ok((descriptor, found)),
         Err(several) => {
-            let problem = format!("the descriptor describes {} stacks", several.len());
+            let problem = format!("the descriptor contains {} stacks", several.len());
             Err(Refusal::field(field.name, problem, "send one data product"))
         }
     }
 }
 
-/// The scope that planning a descriptor needs. A plain stack names the commands that find and read its objects, and
-/// planning runs them.
+/// The scope for planning a descriptor. A plain stack may contain commands that find and read its objects, and the
+/// planner runs them.
 fn needed(descriptor: &Descriptor) -> Scope {
     match descriptor.front_end {
         FrontEnd::Stack => Scope::Apply,
@@ -540,10 +541,10 @@ fn world_of<'a>(
     })
 }
 
-/// The world of an environment that a field of the body names; the only one where it names none.
+/// The environment that a field of the body names, or the only one if it names none.
 ///
 /// # Errors
-/// When it is outside the limits of the caller, whether it is configured or not; when it is not configured.
+/// When it is outside the limits of the caller, configured or not; when it is not configured.
 pub(crate) fn environment<'a>(
     worlds: &'a Environments,
     named: Option<&str>,
@@ -561,7 +562,7 @@ pub(crate) fn environment<'a>(
     worlds.get(name).ok_or_else(unknown)
 }
 
-/// The values that a caller gives for variables. They are stored until the plan is applied.
+/// The values of variables from a caller. The store keeps them until the plan is applied.
 fn given(descriptor: &Descriptor, values: &Map<String, Json>, seal: &Seal) -> Result<BTreeMap<String, Given>, Refusal> {
     let wrong = undeclared(values.keys().map(String::as_str), std::slice::from_ref(descriptor));
     if !wrong.is_empty() {
@@ -572,8 +573,8 @@ fn given(descriptor: &Descriptor, values: &Map<String, Json>, seal: &Seal) -> Re
         sensitive.find(|declared| values.contains_key(&*declared.name.value) && !seal.can_store_new())
     {
         let field = format!("variables.{}", declared.name.value);
-        let problem = format!("`{field}` is sensitive, and there is no state key to seal it with");
-        return Err(Refusal::field(&field, problem, "have the server started with a key: `terrace init --state-key`"));
+        let problem = format!("`{field}` is sensitive, and the server has no state key to seal it");
+        return Err(Refusal::field(&field, problem, "start the server with a key: `terrace init --state-key`"));
     }
     let given = |(name, value): (&String, &Json)| {
         let given = Given { value: GivenValue::Value(value.clone().into()), by: format!("`variables.{name}`") };
@@ -582,26 +583,26 @@ fn given(descriptor: &Descriptor, values: &Map<String, Json>, seal: &Seal) -> Re
     Ok(values.iter().map(given).collect())
 }
 
-/// What descriptors may be said to be.
+/// The kinds of descriptors.
 const KINDS: [&str; 3] = ["COMPONENT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR_WITH_RESULTS"];
 
-/// The components to act on. The text decides, not what kind it is said to be; but it is said to be one that there is.
+/// The components to act on. The descriptor's text decides, not its declared kind; but the kind must be a known one.
 fn scope(descriptor: &Descriptor, request: &ProvisioningRequest, field: Field) -> Result<BTreeSet<String>, Refusal> {
     if let Some(kind) = request.descriptor_kind.as_deref().filter(|kind| !KINDS.contains(kind)) {
-        let problem = format!("`{kind}` is no kind of descriptor");
-        return Err(Refusal::field("descriptorKind", problem, format!("there are {}", KINDS.join(", "))));
+        let problem = format!("`{kind}` is not a kind of descriptor");
+        return Err(Refusal::field("descriptorKind", problem, format!("send one of {}", KINDS.join(", "))));
     }
     match (&descriptor.target, request.descriptor_kind.as_deref()) {
         (Some(target), _) => Ok(BTreeSet::from([target.clone()])),
         (None, Some("COMPONENT_DESCRIPTOR")) => Err(Refusal::field(
             &field.of(TARGET),
-            "a COMPONENT_DESCRIPTOR names no `componentIdToProvision`",
+            "a COMPONENT_DESCRIPTOR has no `componentIdToProvision`",
             field.naming,
         )),
         (None, None | Some("DATAPRODUCT_DESCRIPTOR")) => Ok(BTreeSet::new()),
         (None, Some(other)) => Err(Refusal::field(
             "descriptorKind",
-            format!("`{other}` is no kind of descriptor that can be acted on"),
+            format!("`{other}` is not a kind that this call accepts"),
             "send COMPONENT_DESCRIPTOR or DATAPRODUCT_DESCRIPTOR",
         )),
     }

@@ -1,10 +1,10 @@
-//! Retry counts by operation. The number of claims does not tell: a request is claimed again for other reasons, too.
+//! Retry counts by operation. The number of claims is no substitute: a request is claimed again for other reasons, too.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
-/// So many operations are counted at once: with more than these the count begins anew.
+/// The most operations that are counted at once. Beyond it, all counts start again.
 const MOST: usize = 10_000;
 
 /// Counts by operation, in this process.
@@ -12,7 +12,7 @@ const MOST: usize = 10_000;
 pub(crate) struct RetryCounter(Mutex<HashMap<Uuid, u64>>);
 
 impl RetryCounter {
-    /// Counts one more; answers how many there were with it.
+    /// Counts a retry, and returns the count with it.
     pub(crate) fn once_more(&self, operation: Uuid) -> u64 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST && !all.contains_key(&operation) {
@@ -23,12 +23,12 @@ impl RetryCounter {
         *tries
     }
 
-    /// True when it was counted since it was forgotten.
+    /// True if a retry was counted since the last `forget`.
     pub(crate) fn has(&self, operation: Uuid) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&operation)
     }
 
-    /// It came to an end, or does not have to be tried any more.
+    /// Ends the count of an operation.
     pub(crate) fn forget(&self, operation: Uuid) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&operation);
     }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_operation_is_counted_by_itself_until_it_is_forgotten() {
+    fn operation_is_counted_until_it_is_forgotten() {
         let (tries, one, other) = (RetryCounter::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         assert_eq!([one, one, other].map(|it| tries.once_more(it)), [1, 2, 1]);
         tries.forget(one);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_kept_than_so_many() {
+    fn counts_are_bounded() {
         let tries = RetryCounter::default();
         let mut counted = (0..3 * MOST as u128).map(|it| tries.once_more(Uuid::from_u128(it)));
         assert!(counted.all(|tries| tries == 1));

@@ -11,35 +11,35 @@ use terrace_engine::blueprint::Reverse;
 use terrace_engine::digest::sha256;
 use terrace_engine::reverse::{Question, Reversing, choose, params};
 
-/// What stands for the stack of operations that are about none.
+/// The name that replaces the stack of these operations.
 const NO_STACK: &str = "reverse-provisioning";
 
-/// What a question is about.
+/// The subject of a call.
 ///
 /// # Errors
-/// When nobody can answer it.
+/// When no blueprint answers it.
 pub(crate) fn place(
     worlds: &Environments,
     question: &ReverseProvisioningRequest,
     by: By<'_>,
 ) -> Result<AboutWhat, Refusal> {
-    // It reads with the full rights of the providers' accounts: a limit to stacks or domains rules it out.
+    // The call reads with the full rights of the providers' accounts, so limits to stacks or domains rule it out.
     let stack = StackId::new(NO_STACK, question.environment.as_str());
     by.check(false, &[Resource::Stack(&stack)])?;
     let (_, reverse) = blueprint(worlds, question, by)?;
     if let Err(errors) = params(reverse, Json::Object(question.params.clone()).into()) {
-        return Err(Refusal::several("params", errors, vec!["send what the template asks for".to_owned()]));
+        return Err(Refusal::several("params", errors, vec!["send the parameters of the template".to_owned()]));
     }
-    // Different questions do not wait for each other.
-    let asked = Json::Object(question.params.clone()).to_string();
-    let component = format!("{} {}", question.use_case_template_id, sha256(asked));
+    // Calls with different parameters do not wait for each other.
+    let params_text = Json::Object(question.params.clone()).to_string();
+    let component = format!("{} {}", question.use_case_template_id, sha256(params_text));
     Ok(AboutWhat { stack, component, needed: Scope::Plan })
 }
 
 /// The answer: values by dotted paths.
 ///
 /// # Errors
-/// When the question does not fit, or what it asks for cannot be looked up.
+/// When the parameters are invalid, or the lookup fails.
 pub(crate) async fn updates(
     worlds: &Environments,
     question: ReverseProvisioningRequest,
@@ -47,11 +47,11 @@ pub(crate) async fn updates(
     let (world, reverse) = blueprint(worlds, &question, By::Worker)?;
     let reversing =
         Reversing { registry: &world.registry, functions: &world.functions, environment: &world.environment };
-    let asked = Question {
+    let params_text = Question {
         params: Json::Object(question.params).into(),
         catalog_info: Json::Object(question.catalog_info).into(),
     };
-    match reversing.updates(reverse, asked).await {
+    match reversing.updates(reverse, params_text).await {
         Ok(updates) => Ok(updates.iter().map(|(path, value)| (path.clone(), value.to_json())).collect()),
         Err(diagnostics) => Err(Refusal::problems_of(errors(&diagnostics, &world.sources))),
     }

@@ -1,4 +1,4 @@
-//! All paths, and what holds for every call: its id, its span in the log, its figures, how long its body may be.
+//! All paths, and the common parts of every call: ID, span in the log, metrics, limit of the body.
 
 use crate::answer::{Refusal, broken_off};
 use crate::auth::{Admission, OTHER_NAME, is_to_this_machine};
@@ -20,37 +20,37 @@ use tracing::Span;
 use tracing::field::Empty;
 use uuid::Uuid;
 
-/// Where coordinators look for the API besides `/`.
+/// The path at which coordinators expect the API, besides `/`.
 const BASE: &str = "/datamesh.specificprovisioner";
-/// What paths of the server itself begin with: below these nobody would find a prefix.
+/// The first names of the server's own paths, which a prefix must not shadow.
 const OWN: [&str; 10] =
     ["v1", "v2", "api", "databases", "docs", "health", "live", "ready", "metrics", "datamesh.specificprovisioner"];
 
-/// Whether a prefix can be served: a path of its own, in names of letters, digits, `-`, `_` and `.`.
+/// Checks a prefix: a path with names of letters, digits, `-`, `_` and `.`.
 ///
 /// # Errors
-/// When it cannot, with the reason.
+/// When it cannot be served, with the reason.
 pub fn check_prefix(prefix: &str) -> Result<(), String> {
     let is_name = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
     let mut parts = prefix.strip_prefix('/').into_iter().flat_map(|path| path.split('/')).peekable();
     match parts.peek() {
-        Some(first) if OWN.contains(first) => Err(format!("`/{first}` is the server's own")),
-        None => Err("it is no path".to_owned()),
+        Some(first) if OWN.contains(first) => Err(format!("`/{first}` is used by the server itself")),
+        None => Err("it is not a path".to_owned()),
         Some(_) => match parts.all(is_name) {
             true => Ok(()),
-            false => Err("it is no path".to_owned()),
+            false => Err("it is not a path".to_owned()),
         },
     }
 }
 
-/// By which a caller, proxies and this log speak of one call.
+/// The header with the ID of a call, for callers, proxies and the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id that is taken over from a caller, in bytes.
+/// The longest ID of a caller that the server accepts, in bytes.
 const LONGEST_ID: usize = 128;
 
-/// The APIs at `/`, Witboost's also at its base path and under each prefix, with the probes and pages that belong to it.
+/// The APIs at `/`, Witboost's also at its base path and under each prefix, with their probes and pages.
 pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations: bool) -> Router<Arc<Shared>> {
     let settings = &shared.settings;
     let mut routes = Router::new()
@@ -70,21 +70,21 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
     finish(routes, settings)
 }
 
-/// The routes without tokens, for an address of their own: health, metrics and the descriptions of the APIs.
+/// The routes without tokens, for a listener of their own: health, metrics and the descriptions of the APIs.
 pub(crate) fn operations(shared: &Arc<Shared>, is_for_this_machine: bool) -> Router<Arc<Shared>> {
     finish(open_routes(is_for_this_machine, &shared.settings), &shared.settings)
 }
 
-/// Probes, figures and descriptions: at `/`, and below each path where the API is.
+/// Probes, metrics and descriptions: at `/`, and below each path of the API.
 fn open_routes(is_for_this_machine: bool, settings: &ServerSettings) -> Router<Arc<Shared>> {
     let probes = || operate::router().layer(map_response(private));
     let below = bases(settings).map(|base| docs::router_below(base).merge(Router::new().nest(base, probes())));
     let routes = below.fold(probes().merge(docs::router()), Router::merge);
-    // The APIs check this themselves, and answer in a form of their own.
+    // The APIs check the host themselves, and answer in their own form.
     if is_for_this_machine { routes.layer(from_fn(check_host)) } else { routes }
 }
 
-/// The paths below which Witboost's API is, besides `/`.
+/// The paths of Witboost's API besides `/`.
 fn bases(settings: &ServerSettings) -> impl Iterator<Item = &str> {
     std::iter::once(BASE).chain(settings.prefixes.iter().map(String::as_str))
 }
@@ -95,13 +95,13 @@ fn finish(routes: Router<Arc<Shared>>, settings: &ServerSettings) -> Router<Arc<
     around(routes.layer(map_response(typed)), settings.body_limit, || broken_off().into_response())
 }
 
-/// Routes to which a call comes as well if its path ends in a slash. Pages keep their slashes: their links are relative.
+/// Routes that also accept calls whose path ends in a slash. Pages keep their slashes: their links are relative.
 pub(crate) fn with_slashes(routes: Router, settings: &ServerSettings) -> Router {
     let bases: Arc<[String]> = bases(settings).map(str::to_owned).collect();
     Router::new().fallback_service(routes.map_request(move |request| without_slash(request, &bases)))
 }
 
-/// The first names of paths of calls.
+/// The first names of the paths of calls.
 const CALLS: [&str; 7] = ["v1", "v2", "api", "health", "live", "ready", "metrics"];
 
 fn without_slash(mut request: Request, bases: &[String]) -> Request {
@@ -121,8 +121,8 @@ fn without_slash(mut request: Request, bases: &[String]) -> Request {
     request
 }
 
-/// Refuses calls under a name that is not this machine's own: a page of the web can have its own name lead here, and
-/// would read the answer (DNS rebinding).
+/// Refuses calls under a foreign host name: another site can point its own name here and read the answer (DNS
+/// rebinding).
 async fn check_host(request: Request, next: Next) -> Response {
     match is_to_this_machine(&request) {
         true => next.run(request).await,
@@ -136,14 +136,14 @@ async fn private(mut answer: Response) -> Response {
     answer
 }
 
-/// Keeps browsers from taking an answer for something else than it is.
+/// Prevents browsers from guessing another content type.
 async fn typed(mut answer: Response) -> Response {
     let headers = answer.headers_mut();
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     answer
 }
 
-/// Adds what holds for every call; one that a mistake in the program ended is answered as is told.
+/// Adds the common layers of every call. `broken` answers a call that panicked.
 pub(crate) fn around<S>(routes: Router<S>, body_limit: usize, broken: fn() -> Response) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -157,7 +157,7 @@ where
         .layer(from_fn(drain_body::take))
 }
 
-/// Gives a call its id, unless it has one, and tells it in the answer.
+/// Gives a call its ID, unless it has one, and returns it in the answer.
 async fn identify(mut request: Request, next: Next) -> Response {
     let is_id = |id: &&HeaderValue| (1..=LONGEST_ID).contains(&id.len()) && id.to_str().is_ok();
     let given = request.headers().get(&REQUEST_ID).filter(is_id);
@@ -176,7 +176,7 @@ fn span(request: &Request) -> Span {
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     let (method, path) = (request.method(), request.uri().path());
     let span = tracing::info_span!("call", %id, %method, path, route = Empty, status = Empty);
-    // A part of the trace that the caller began.
+    // The call becomes a part of the caller's trace.
     Place::of_headers(request.headers()).go_on(&span);
     span
 }
@@ -184,7 +184,7 @@ fn span(request: &Request) -> Span {
 fn answered(response: &Response, took: Duration, span: &Span) {
     let status = response.status().as_u16();
     tracing::debug!(status, seconds = took.as_secs_f64(), "answered");
-    // After the line, which says it by itself.
+    // After the log line, which contains the status already.
     if let Some(route) = response.extensions().get::<MatchedPath>() {
         span.record("route", route.as_str());
     }

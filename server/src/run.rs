@@ -1,4 +1,4 @@
-//! One request from its claim to its end: what was cut off is recovered, then it is planned and applied.
+//! One request from its claim to its end: recovery of interrupted steps, then planning and applying.
 
 mod component_info;
 mod contention;
@@ -40,36 +40,36 @@ use tokio_util::sync::CancellationToken;
 use unfinished::{Unfinished, first_of};
 use uuid::Uuid;
 
-/// How often a plan is made anew when others were quicker.
+/// The most plans of one request while other operations change the state.
 const MOST_PLANS: usize = 4;
 
-/// How long a worker waits for what others hold before it does something else.
+/// How long a worker waits for a lease before it releases the request.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// How long after its first try anybody takes it up again.
+/// The back-off of a request after the first attempt.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest that this becomes.
+/// The longest back-off.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pause between attempts to release a claim while the store is unavailable.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How often this server tries what it cannot read, or what the store keeps from its end.
+/// The most attempts at a request that this server cannot read, or whose end the store refuses.
 const MOST_TRIES: u64 = 8;
 
-/// What is to come of a descriptor.
+/// The goal of a request.
 enum Goal {
-    /// What it describes.
+    /// Provision the descriptor.
     Made,
-    /// Nothing of it, and of its data neither if so.
+    /// Remove its objects, and their data if requested.
     Gone { with_data: bool },
-    /// Access for those, on what is there.
+    /// Set the access to existing objects.
     Granted(Grantees),
 }
 
 impl Goal {
-    /// What is read of the descriptor for it.
+    /// The purpose for which the descriptor is read.
     const fn purpose(&self) -> Purpose {
         match self {
             Self::Gone { .. } => Purpose::Remove,
@@ -78,33 +78,33 @@ impl Goal {
     }
 }
 
-fn wanted(request: &ProvisioningRequest, destroy: bool) -> Goal {
+fn goal_of(request: &ProvisioningRequest, destroy: bool) -> Goal {
     if destroy { Goal::Gone { with_data: request.remove_data } } else { Goal::Made }
 }
 
-/// One request that is being worked on.
+/// A request in progress.
 struct Run<'a> {
     shared: &'a Shared,
     /// The environments, within the limits of this request.
     worlds: &'a Environments,
     claim: &'a RequestClaim,
-    /// Set when nothing new is to be begun.
+    /// Set when no new step may start.
     cancel: &'a CancellationToken,
-    /// Set when the claim is lost: nothing at all is.
+    /// Set when the claim is lost: then no call at all may start.
     lost: &'a CancellationToken,
     log: Logbook,
 }
 
-/// What ends the work on a request early.
+/// Signals that end the work on a request early.
 #[derive(Clone, Copy)]
 pub(crate) struct Stops<'a> {
-    /// Set when somebody asks to stop, and when the claim is lost.
+    /// Set on a cancellation, and when the claim is lost.
     pub(crate) asked: &'a CancellationToken,
     /// Set when the claim is lost.
     pub(crate) lost: &'a CancellationToken,
 }
 
-/// Works on a request; answers how it ended, but where somebody is to take it up once more.
+/// Runs a request. Returns its end, or `None` if it has to be claimed again.
 pub(crate) async fn carry_out(
     shared: &Arc<Shared>,
     worlds: &Environments,
@@ -116,8 +116,8 @@ pub(crate) async fn carry_out(
     let run = Run { shared, worlds, claim, cancel, lost, log };
     if let Some(last) = claim.deaths.last() {
         let (count, most) = (claim.deaths.len(), MOST_DEATHS);
-        let told = format!("`{last}` died while it worked on this request: attempt {} of {most}", count + 1);
-        run.tell_once("queue", vec![("WARNING", told)]).await;
+        let message = format!("`{last}` died while it worked on this request: attempt {} of {most}", count + 1);
+        run.tell_once("queue", vec![("WARNING", message)]).await;
     }
     if is_to_stop(shared, claim.operation).await {
         cancel.cancel();
@@ -126,7 +126,7 @@ pub(crate) async fn carry_out(
         }
     }
     let performed = match asked {
-        // It may be sealed with a key that another server knows, or be written by a newer one.
+        // Another server may know its sealing key, or be new enough to read it.
         Err(refusal) => Err(Failure::Store(refusal.problems().join("\n"))),
         Ok(asked) if asked.only_looks() => tokio::select! {
             performed = run.perform(asked) => performed,
@@ -140,17 +140,17 @@ pub(crate) async fn carry_out(
     let problems = match performed {
         Ok((status, summary, outcome)) => return Some(ended(status, summary, &outcome)),
         Err(Failure::Stopped) => return Some(stopped(&run.stopped_before_the_end().await)),
-        // What holds it up keeps nobody who is to stop.
+        // A cancelled request does not wait for a lease.
         Err(Failure::Held(_)) if cancel.is_cancelled() => return Some(stopped(&run.stopped_before_the_end().await)),
         Err(Failure::Store(problem)) if shared.unworkable.once_more(claim.operation) < MOST_TRIES => {
-            tracing::warn!(operation = %claim.operation, error = problem, "a request cannot be worked on now");
-            // The state may work again before the claim expires. Where it does not, the claim ends by itself.
+            tracing::warn!(operation = %claim.operation, error = problem, "cannot run a request now");
+            // The store may recover before the claim expires. Otherwise the claim expires.
             run.give_back().await;
             return None;
         }
-        // Who waits for a person is no work for a worker: it is taken up again a little later.
+        // Waiting does not need a worker: any worker claims the request after the back-off.
         Err(Failure::Held(held)) if run.may_wait().await => {
-            // What it is about could be read, and the store answered.
+            // The request was readable, and the store answered.
             shared.unworkable.forget(claim.operation);
             run.tell_once("queue", vec![("INFO", format!("waiting: {held}"))]).await;
             run.give_back().await;
@@ -171,33 +171,33 @@ fn stopped(summary: &str) -> RequestEnd {
     ended(OperationStatus::Interrupted, summary.to_owned(), &Outcome::default())
 }
 
-/// What to do about a request that servers died of.
+/// The hint for a request that servers died of.
 pub(crate) const AFTER_DEATHS: &str = "find out why those processes ended (a memory limit, a kill, a crash), then send a smaller \
-                                       request, or the same one to a server with more memory";
+         request, or the same one to a server with more memory";
 
-/// How a request ends that servers died of.
+/// The end of a request that servers died of.
 pub(crate) fn deadly(claim: &RequestClaim) -> RequestEnd {
     let names = claim.deaths.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let count = claim.deaths.len();
     let summary = format!("gave up: {count} server processes died while they worked on this request ({names})");
-    tracing::error!(operation = %claim.operation, deaths = count, "a request is given up: servers died of it");
+    tracing::error!(operation = %claim.operation, deaths = count, "giving up a request: servers died of it");
     let result = format!("{summary}\n{AFTER_DEATHS}");
     let of_validation = || ValidationResult::of(Messages { errors: vec![result.clone()], warnings: Vec::new() }, None);
     let validation = (claim.kind == VALIDATE).then(of_validation);
     ended(OperationStatus::Failed, summary, &Outcome { validation, result, ..Outcome::default() })
 }
 
-/// How a request ends whose work panicked: it is no use to begin it again.
+/// The end of a request that panicked. A retry would panic again.
 pub(crate) fn broke_off(operation: Uuid) -> RequestEnd {
-    tracing::error!(%operation, "the work on a request broke off: this is a bug of terrace");
-    let summary = format!("this is a bug of terrace: its log says more of {operation}");
+    tracing::error!(%operation, "a request panicked: this is a bug in terrace");
+    let summary = format!("this is a bug in terrace: search its log for {operation}");
     ended(OperationStatus::Failed, summary.clone(), &Outcome { result: summary, ..Outcome::default() })
 }
 
 fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> RequestEnd {
-    // Texts and maps with texts as keys are always JSON.
+    // Texts, and maps with text keys, always serialise.
     let result = serde_json::to_string(outcome).unwrap_or_else(|_| "{}".to_owned());
-    // A plan is applied later, by what was asked; one that cannot be is not.
+    // An applicable plan is applied later, from the stored request.
     let keeps_body = outcome.plan.as_ref().is_some_and(|plan| plan.is_applicable);
     RequestEnd { status, summary, result, keeps_body }
 }
@@ -223,7 +223,7 @@ impl Run<'_> {
             Request::Access { request, access, expected, .. } => {
                 let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
                 let component = described.components.first().cloned().unwrap_or_default();
-                // An operation that is taken up again may have written them itself.
+                // A resumed operation may have written the access list itself.
                 if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
                     let rows = self.shared.store.components(&described.stack).await?;
                     let found = rows.into_iter().find(|row| row.key == component).and_then(|row| row.access);
@@ -236,22 +236,22 @@ impl Run<'_> {
                 let (status, summary, outcome) = self.apply(&described, &Goal::Granted(grantees.clone())).await?;
                 Ok(match described.nobody_is_let_in(&grantees).filter(|_| status == OperationStatus::Completed) {
                     Some(result) => {
-                        (OperationStatus::Failed, "nobody is let in".to_owned(), Outcome { result, ..outcome })
+                        (OperationStatus::Failed, "no principal got access".to_owned(), Outcome { result, ..outcome })
                     }
                     None => (status, summary, outcome),
                 })
             }
             Request::Plan { request, destroy, beside } => {
-                let wanted = wanted(&request, destroy);
+                let goal = goal_of(&request, destroy);
                 let described =
-                    RequestContext::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
-                self.show(&described, &wanted).await
+                    RequestContext::read_beside(from, &request, &beside, goal.purpose(), By::Worker).await?;
+                self.show(&described, &goal).await
             }
             Request::Apply { request, destroy, approved, beside, plan } => {
-                let wanted = wanted(&request, destroy);
+                let goal = goal_of(&request, destroy);
                 let described =
-                    RequestContext::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
-                let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
+                    RequestContext::read_beside(from, &request, &beside, goal.purpose(), By::Worker).await?;
+                let (status, summary, outcome) = self.apply_only(&described, &goal, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }
             Request::Drift { stack, .. } => {
@@ -261,7 +261,7 @@ impl Run<'_> {
                 }
                 let summary = match found.drifted.len() {
                     0 => "no drift".to_owned(),
-                    count => format!("{count} differ from the state"),
+                    count => format!("{count} resources differ from the state"),
                 };
                 Ok((OperationStatus::Completed, summary, Outcome { drift: Some(found), ..Outcome::default() }))
             }
@@ -273,27 +273,27 @@ impl Run<'_> {
         }
     }
 
-    /// What is wrong, or what would be done.
+    /// The errors of a descriptor, or its plan.
     async fn validate(&self, described: &RequestContext<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
         let found =
             described.validate(self.shared.nothing.as_ref()).await.map_err(|it| Failure::Told(it.problems()))?;
-        let told = Messages::of(&found, &described.sources);
-        if !told.errors.is_empty() {
-            return Ok(invalid(told));
+        let messages = Messages::of(&found, &described.sources);
+        if !messages.errors.is_empty() {
+            return Ok(invalid(messages));
         }
-        // Siblings that are not there yet are judged by themselves: this one is, by what it will read of them.
+        // The planner assumes the planned outputs of siblings that are not deployed yet.
         let options = Options { assumes_siblings: true, ..described.options(false) };
         let computed = self.plan_by(described, &Goal::Made, options).await?;
         let errors = errors(&computed.diagnostics, &described.sources);
-        let told = Messages { errors, warnings: warnings(&computed.plan.notes) };
-        self.log.lines("validate", told.warnings.iter().map(|warning| ("WARNING", warning.as_str()))).await;
-        let validation = ValidationResult::of(told, Some(summary_of(&computed.plan)));
+        let messages = Messages { errors, warnings: warnings(&computed.plan.notes) };
+        self.log.lines("validate", messages.warnings.iter().map(|warning| ("WARNING", warning.as_str()))).await;
+        let validation = ValidationResult::of(messages, Some(summary_of(&computed.plan)));
         let outcome = Outcome { validation: Some(validation), ..Outcome::default() };
         Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
     }
 
-    async fn plan(&self, described: &RequestContext<'_>, wanted: &Goal) -> Result<Computed, Failure> {
-        let (access, removes_data) = match wanted {
+    async fn plan(&self, described: &RequestContext<'_>, goal: &Goal) -> Result<Computed, Failure> {
+        let (access, removes_data) = match goal {
             Goal::Granted(grantees) => (Some(grantees.clone()), false),
             Goal::Gone { with_data } => (None, *with_data),
             Goal::Made => (None, false),
@@ -302,19 +302,19 @@ impl Run<'_> {
         if self.claim.next_step > 0 {
             options.allow_data_loss = options.allow_data_loss.of_what_is_left();
         }
-        self.plan_by(described, wanted, options).await
+        self.plan_by(described, goal, options).await
     }
 
     async fn plan_by(
         &self,
         described: &RequestContext<'_>,
-        wanted: &Goal,
+        goal: &Goal,
         options: Options,
     ) -> Result<Computed, Failure> {
         let store = self.store();
         let planner = described.planner(store.as_ref(), &options);
         let (compiled, origin) = (described.compiled.as_slice(), described.origin());
-        let mut computed = match wanted {
+        let mut computed = match goal {
             Goal::Gone { .. } => {
                 planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?
             }
@@ -324,13 +324,13 @@ impl Run<'_> {
         Ok(computed)
     }
 
-    /// A plan as people and programs see it.
+    /// A plan in its representations for people and programs.
     async fn show(
         &self,
         described: &RequestContext<'_>,
-        wanted: &Goal,
+        goal: &Goal,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let computed = self.plan(described, wanted).await?;
+        let computed = self.plan(described, goal).await?;
         let plan = &computed.plan;
         let digest = file::digest(plan, &described.world.seal)?;
         let command = format!("GET /api/v1/plans/{}", self.claim.operation);
@@ -356,21 +356,21 @@ impl Run<'_> {
     async fn apply(
         &self,
         described: &RequestContext<'_>,
-        wanted: &Goal,
+        goal: &Goal,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        self.apply_only(described, wanted, None).await
+        self.apply_only(described, goal, None).await
     }
 
-    /// Applies what is planned; where a plan was approved, only that, or what is left of it.
+    /// Plans and applies. If a plan was approved, applies only that one, or the rest of it.
     async fn apply_only(
         &self,
         described: &RequestContext<'_>,
-        wanted: &Goal,
+        goal: &Goal,
         approved: Option<&Approved>,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         self.recover(described, BTreeSet::new()).await?;
         for plans in 1.. {
-            let computed = self.plan(described, wanted).await?;
+            let computed = self.plan(described, goal).await?;
             self.log_plan(&computed.plan).await;
             if computed.plan.is_errored {
                 return Err(Failure::Told(errors(&computed.diagnostics, &described.sources)));
@@ -383,7 +383,7 @@ impl Run<'_> {
             }
             if !computed.plan.has_work() {
                 if self.others_changed(described, &computed.plan, plans).await? {
-                    self.log.line("INFO", "plan", "somebody was at work on this: planning again").await;
+                    self.log.line("INFO", "plan", "another operation was running: planning again").await;
                     continue;
                 }
                 let outcome = Outcome {
@@ -407,7 +407,7 @@ impl Run<'_> {
                     for check in &report.failed_checks {
                         self.log.line("WARNING", "apply", &check.to_string()).await;
                     }
-                    // All its owners left at the same moment: the last one has to be found out once more.
+                    // All owners left at the same moment: planning again determines the last one.
                     if can_plan_again && !report.still_owned.is_empty() && approved.is_none() {
                         self.log.line("INFO", "plan", "all owners of a shared object left: planning again").await;
                         continue;
@@ -417,7 +417,7 @@ impl Run<'_> {
                 Err(error) if can_plan_again && error.is_outdated() => {
                     self.log.line("INFO", "plan", &format!("{error}: planning again")).await;
                 }
-                // Whoever began it still held its lease a moment ago, and is gone.
+                // The operation that started the step held its lease a moment ago, and is gone.
                 Err(error @ ApplyError::NotRecovered { .. }) if can_plan_again => {
                     self.log.line("INFO", "recover", &error.to_string()).await;
                     self.recover(described, shared_in(&computed.plan)).await?;
@@ -425,11 +425,11 @@ impl Run<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
+        Err(Failure::Told(vec!["the state kept changing: gave up after 4 plans".to_owned()]))
     }
 
-    /// Releases the claim: the request is queued again after a pause, which grows with the number of tries. While the store is
-    /// unavailable, it retries until the claim expires.
+    /// Releases the claim: the request is queued again after a back-off that grows with the number of attempts. While
+    /// the store is unavailable, it retries until the claim expires.
     async fn give_back(&self) {
         let tries = u32::try_from(self.claim.fence).unwrap_or(u32::MAX);
         let pause = PAUSE.saturating_mul(tries).min(LONGEST_PAUSE);
@@ -437,14 +437,14 @@ impl Run<'_> {
         while let Err(error) = self.shared.store.give_back(self.claim, pause).await {
             let is_over = matches!(error, StoreError::ClaimLost(_)) || begun.elapsed() >= TERM;
             if is_over || self.lost.is_cancelled() || self.shared.stop.is_cancelled() {
-                tracing::debug!(operation = %self.claim.operation, %error, "a claim ends by itself");
+                tracing::debug!(operation = %self.claim.operation, %error, "cannot release a claim: it will expire");
                 return;
             }
             tokio::time::sleep(AGAIN).await;
         }
     }
 
-    /// Whether there is time left to wait for what others hold.
+    /// Whether the request may wait longer for leases of others.
     async fn may_wait(&self) -> bool {
         let Ok(Some((operation, _))) = self.store().operation(self.claim.operation).await else { return true };
         let Ok(now) = self.store().now().await else { return true };
@@ -459,7 +459,7 @@ impl Run<'_> {
         plans_again: bool,
         events: Arc<dyn Events>,
     ) -> Result<Applier, Failure> {
-        // What an earlier plan of this very run did has steps, too.
+        // Steps of an earlier plan of this run count, too.
         let first_step = match plans {
             1 => self.claim.next_step,
             _ => self.steps().await?.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default(),
@@ -489,13 +489,13 @@ impl Run<'_> {
         report: &Report,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         let Unfinished { why, doubts } = Unfinished::of(plan, report);
-        // What failed is in the log already.
+        // The log has the failures already.
         self.log.lines("apply", doubts.iter().map(|doubt| ("ERROR", doubt.as_str()))).await;
         let (result, others) = first_of(why);
         self.log.lines("apply", others.iter().map(|other| ("ERROR", other.as_str()))).await;
         let mut info = component_info::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
-            // Who was asked for is recorded; who of them got access is not known.
+            // The state has the requested principals; which of them got access is unknown.
             info.acl_info = None;
         }
         let done = self.done_in_all().await?.unwrap_or(report.done.len());
@@ -524,12 +524,12 @@ impl Run<'_> {
     }
 }
 
-fn invalid(told: Messages) -> (OperationStatus, String, Outcome) {
-    let validation = Some(ValidationResult::of(told, None));
+fn invalid(messages: Messages) -> (OperationStatus, String, Outcome) {
+    let validation = Some(ValidationResult::of(messages, None));
     (OperationStatus::Completed, "not valid".to_owned(), Outcome { validation, ..Outcome::default() })
 }
 
-/// What a plan would do, for people.
+/// A summary of the plan for people.
 fn summary_of(plan: &Plan) -> Json {
     let view = view(human::Detail::Compact);
     json!({"text": human::plan(plan, &view), "has_changes": plan.has_changes(), "counts": plan.counts()})

@@ -1,4 +1,4 @@
-//! The server: its routes, its workers, and how it ends.
+//! The server: its routes, its workers, and its shutdown.
 
 use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
@@ -29,88 +29,88 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-/// How a server works.
+/// Settings of a server.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// Further prefixes under which the API is: `/snowflake-outputport-provisioner`.
+    /// Further prefixes of the API: `/snowflake-outputport-provisioner`.
     pub prefixes: Vec<String>,
-    /// How many requests are worked on at once.
+    /// The number of workers.
     pub workers: usize,
-    /// How many may wait.
+    /// The most waiting requests.
     pub most_waiting: usize,
-    /// Waiting requests that a caller may have whose token sets no limit.
+    /// The most waiting requests of a caller whose token sets no limit.
     pub most_waiting_of_caller: u32,
-    /// How many provider calls one request makes at once.
+    /// The most provider calls of one request at once.
     pub parallelism: usize,
     /// How long a request waits for the lease of its component.
     pub patience: Duration,
-    /// How long what runs is waited for when the server ends.
+    /// Grace period for running requests at shutdown.
     pub drain: Duration,
-    /// How long requests that ended are kept.
+    /// How long ended requests are kept.
     pub retention: Duration,
     /// How long entries of the audit log are kept; `None` keeps all.
     pub audit_retention: Option<Duration>,
-    /// How long one call may take; what it began in the store goes on.
+    /// Timeout of a call. Its change in the store continues after it.
     pub timeout: Duration,
     /// How long the store may be silent before `/live` and `/ready` fail.
     pub state_timeout: Duration,
-    /// The certificate that calls are taken with; without one they are not encrypted.
+    /// The certificate; `None` for unencrypted connections.
     pub certificate: Option<Certificate>,
     /// Limits of connections.
     pub connections: ConnectionLimits,
     /// The longest body, in bytes.
     pub body_limit: usize,
-    /// What judging may take.
+    /// Limits of descriptors.
     pub judging: JudgingSettings,
-    /// How often drift is looked for; never when nothing is said.
+    /// The interval of drift scans; `None` for none.
     pub drift_every: Option<Duration>,
-    /// Who is told of drift.
+    /// The receiver of drift reports.
     pub webhook: Option<Webhook>,
-    /// Who is let in.
+    /// Which callers are admitted.
     pub auth: Auth,
-    /// Who works, for people: `terrace@host (pid 4711)`.
+    /// The name of this process for people: `terrace@host (pid 4711)`.
     pub actor: String,
 }
 
-/// A server, not yet running.
+/// A server that is not running yet.
 pub struct Server {
     /// The environments.
     pub worlds: Environments,
-    /// Where requests wait, and what is recorded.
+    /// The store with the queue and the state.
     pub store: Arc<dyn ServerStore>,
-    /// A store without anything in it: what is only validated is planned on that.
+    /// An empty store, on which validation plans.
     pub nothing: Arc<dyn StateStore>,
-    /// Pages to look at the tables of databases; none where others than this machine can call.
+    /// Pages that show the tables of databases; `None` if other machines can call the server.
     pub pages: Option<Pages>,
-    /// Where `/health`, `/ready`, `/metrics` and `/docs` are; beside the APIs without it.
+    /// The listener of `/health`, `/ready`, `/metrics` and `/docs`; `None` serves them beside the APIs.
     pub operations: Option<TcpListener>,
-    /// Who gets the figures besides `/metrics`.
+    /// A recorder that receives the metrics in addition to `/metrics`.
     pub figures: Option<MoreFigures>,
-    /// How it works.
+    /// Its settings.
     pub settings: ServerSettings,
 }
 
-/// The server cannot go on.
+/// Errors that end the server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Connections cannot be taken.
-    #[error("connections cannot be taken: {0}")]
+    /// The server cannot accept connections.
+    #[error("cannot accept connections: {0}")]
     Listen(#[from] std::io::Error),
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The state cannot be asked which one it is.
+    /// The store does not return its identity.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nothing can be fetched by HTTP.
-    #[error("nothing can be fetched by HTTP: {0}")]
+    /// The HTTP client cannot be built.
+    #[error("cannot build an HTTP client: {0}")]
     Client(String),
-    /// Figures cannot be collected: something else in the process does.
-    #[error("figures cannot be collected: {0}")]
+    /// Another part of the process collects metrics already.
+    #[error("cannot collect metrics: {0}")]
     Metrics(#[from] FiguresError),
 }
 
-/// What calls and workers share.
+/// The state that calls and workers share.
 pub(crate) struct Shared {
     pub(crate) worlds: Environments,
     pub(crate) store: Arc<dyn ServerStore>,
@@ -120,46 +120,45 @@ pub(crate) struct Shared {
     pub(crate) settings: ServerSettings,
     pub(crate) admission: Admission,
     pub(crate) audit: Arc<Audit>,
-    /// Calls for a change that are being answered.
+    /// Changing calls that are being answered.
     pub(crate) answering: TaskTracker,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) readiness: LastReadiness,
-    /// When the store answered last.
+    /// The time of the store's last answer.
     pub(crate) last_answer: LastAnswer,
     pub(crate) at_work: OperationLocks,
     pub(crate) streams: Arc<Streams>,
     /// Wakes a worker.
     pub(crate) wake: Notify,
-    /// Requests that could not be read or worked on.
+    /// Requests that could not be read or run.
     pub(crate) unworkable: RetryCounter,
-    /// Requests that wait for what was cut off and may still take effect.
+    /// Requests that wait for interrupted calls which may still take effect.
     pub(crate) looked: RetryCounter,
-    /// How long descriptors take to judge.
-    /// What judging may take, and who does.
+    /// The limits of descriptors and their permits.
     pub(crate) judging: Judging,
-    /// No worker can claim a request.
+    /// Whether workers fail to claim requests.
     pub(crate) claiming: Outage,
-    /// Held by the worker that looks for requests while there are none.
+    /// Held by the idle worker that polls the store.
     pub(crate) looking: tokio::sync::Mutex<()>,
-    /// This process, as it claims requests.
+    /// The identity of this process in claims.
     pub(crate) claimant: Claimant,
     /// Held by the worker of a request that several servers died of.
     pub(crate) suspect: tokio::sync::Mutex<()>,
-    /// Nothing new is begun.
+    /// Set when no new work may start.
     pub(crate) stop: CancellationToken,
 }
 
 impl Server {
-    /// Answers calls and works on requests until `stop` is set; what runs then is waited for as long as the settings say.
-    /// What is not done by then is taken up by whoever starts next.
+    /// Serves calls and runs requests until `stop` is set. Then it waits for running requests, up to the grace period.
+    /// Other servers or the next start continue unfinished requests.
     ///
     /// # Errors
-    /// When connections cannot be taken.
+    /// When the server cannot accept connections.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let Self { worlds, store, nothing, pages, operations, figures, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         worlds.pin_to(store.as_ref()).await?;
-        let is_told_elsewhere = figures.is_some();
+        let has_exporter = figures.is_some();
         let metrics = metrics::collect(settings.drift_every, figures)?;
         let shared = Arc::new(Shared {
             streams: Arc::new(Streams::new(settings.connections.max_streams)),
@@ -193,7 +192,7 @@ impl Server {
             beside = Some((listener, routes));
         }
         let routes = routes::routes(&shared, pages, beside.is_none());
-        // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
+        // Planning keeps a processor busy. It has its own threads, so that the server can answer calls meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let abandon = CancellationToken::new();
         let start = |_| {
@@ -208,19 +207,19 @@ impl Server {
         let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
-        let counting = is_told_elsewhere.then(|| tokio::spawn(count_held(Arc::clone(&shared))));
+        let counting = has_exporter.then(|| tokio::spawn(count_held(Arc::clone(&shared))));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
         let handle = Handle::new();
         let (certificate, limits) = (shared.settings.certificate.clone(), shared.settings.connections.clone());
         let routes = routes::with_slashes(routes.with_state(Arc::clone(&shared)), &shared.settings);
         let mut serving = std::pin::pin!(listen(listener, certificate, &limits, &handle, routes));
         let (side_limits, certificate) = (limits.for_side_listener(), shared.settings.certificate.clone());
-        // It answers until the end, also while what runs is waited for.
+        // This listener serves until the end, also during the grace period.
         let mut operating = tokio::spawn(async move {
             let Some((listener, routes)) = beside else { return std::future::pending().await };
             listen(listener, certificate, &side_limits, &Handle::new(), routes).await
         });
-        // Without being told to it ends only when it cannot go on.
+        // Without `stop` it ends only on an error.
         let served = tokio::select! {
             served = &mut serving => Some(served),
             ended = &mut operating => Some(ended.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))),
@@ -235,17 +234,17 @@ impl Server {
         counting.inspect(|counting| counting.abort());
         scanning.inspect(|scanning| scanning.abort());
         let all = async {
-            // Callers that take their time to ask, or to read, are waited for as long as what runs.
+            // Slow callers get the same grace period as running requests.
             let served = match served {
                 Some(served) => served,
                 None => serving.await,
             };
             for worker in &mut working {
                 if let Err(error) = worker.await {
-                    tracing::error!(%error, "a worker broke off");
+                    tracing::error!(%error, "a worker panicked");
                 }
             }
-            // A change of a caller that is gone has no connection any more.
+            // A change whose caller is gone has no connection.
             shared.answering.close();
             shared.answering.wait().await;
             served
@@ -255,8 +254,8 @@ impl Server {
         let served = match drained {
             Ok(served) => served,
             Err(_) => {
-                tracing::warn!("not all that runs was done in time: the next start takes it up");
-                // It ends before what it runs in does.
+                tracing::warn!("requests were still running after the grace period: the next start continues them");
+                // The workers must end before their runtime does.
                 abandon.cancel();
                 let left = working.into_iter().filter(|worker| !worker.is_finished());
                 futures_util::future::join_all(left).await;
@@ -269,10 +268,10 @@ impl Server {
     }
 }
 
-/// How long the store is waited for at the end.
+/// Timeout of the store at shutdown.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// Gives back the claims that are left when a server shuts down, so that they do not count as deaths of it.
+/// Releases the remaining claims at shutdown, so that they do not count as deaths of the server.
 async fn release_claims(shared: &Shared) {
     let released = tokio::time::timeout(RELEASE, shared.store.release_claims(&shared.claimant)).await;
     let problem = match released {
@@ -280,25 +279,25 @@ async fn release_claims(shared: &Shared) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("the store did not answer within {RELEASE:?}"),
     };
-    tracing::warn!(error = problem, "the claims of this server are not released: they expire");
+    tracing::warn!(error = problem, "cannot release the claims of this server: they will expire");
 }
 
-/// Gives a worker's thread less of a processor than those that answer calls, where both want it: nobody waits for a plan as
-/// they wait for an answer. On Linux that is a matter of single threads, elsewhere of whole processes.
+/// Gives the thread of a worker a lower priority than those that answer calls. On Linux the priority applies to one
+/// thread, elsewhere to the whole process.
 pub(crate) fn let_calls_go_first() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(5) {
-        tracing::debug!(%error, "workers have as much of the processors as calls");
+        tracing::debug!(%error, "cannot lower the priority of workers");
     }
 }
 
-/// How often what is older than the retention is removed.
+/// Interval of pruning.
 const PRUNE: Duration = Duration::from_secs(3600);
 
 /// Interval of [`count_held`].
 const COUNT: Duration = Duration::from_secs(30);
 
-/// Counts leases and the queue for recorders that export by themselves; `/metrics` counts on each call.
+/// Counts leases and the queue for recorders that export on their own; `/metrics` counts on each call.
 async fn count_held(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(COUNT);
     loop {
@@ -316,17 +315,17 @@ async fn prune(shared: Arc<Shared>) {
     loop {
         interval.tick().await;
         if let Err(error) = shared.store.prune(shared.settings.retention).await {
-            tracing::warn!(%error, "what is old cannot be removed now");
+            tracing::warn!(%error, "cannot prune the store now");
         }
         if let Some(keep) = shared.settings.audit_retention
             && let Err(error) = shared.store.prune_audit(keep).await
         {
-            tracing::warn!(%error, "old entries of the audit log cannot be removed now");
+            tracing::warn!(%error, "cannot prune the audit log now");
         }
     }
 }
 
-/// Ends the recoveries of killed servers. Workers go on with requests, but no worker goes on with a recovery.
+/// Ends the recoveries of killed servers. Workers resume requests, but no worker resumes a recovery.
 async fn end_recoveries(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(END);
     let failing = Outage::default();
@@ -336,7 +335,7 @@ async fn end_recoveries(shared: Arc<Shared>) {
         match end_cut_off(shared.store.as_ref(), is_recovery).await {
             Ok(_) => drop(failing.ends()),
             Err(error) if failing.begins() => {
-                tracing::warn!(%error, "recoveries that were cut off cannot be ended now");
+                tracing::warn!(%error, "cannot end interrupted recoveries now");
             }
             Err(_) => {}
         }

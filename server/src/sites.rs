@@ -1,10 +1,10 @@
-//! Static sites, below `/sites/NAME/`, at an address of their own.
+//! Static sites below `/sites/NAME/`, at an address of their own.
 //!
-//! A page is whatever somebody rendered of data from anywhere, and may run programs in a reader's browser. At the address of
-//! the API these would be let in as the API's own pages are; at another one browsers keep them apart.
+//! A page may contain any content and run programs in the user's browser. At the address of the API, browsers would
+//! give it the rights of the API's own pages; at another address they keep the two apart.
 //!
-//! Only files that a site is recorded to have are handed out: what a path means is looked up there and not in the file
-//! system (`path`). How a file is answered is in `answer`.
+//! Only recorded files of a site are served: paths are looked up in the record, not in the file system (`path`).
+//! `answer` builds the answer with a file.
 
 mod answer;
 mod path;
@@ -22,43 +22,43 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where sites are.
+/// The path of the sites.
 const BELOW: &str = "/sites/";
 
-/// A site, as it was rendered.
+/// A rendered site.
 #[derive(Debug, Clone, Default)]
 pub struct Site {
     /// The folder that has its files.
     pub folder: PathBuf,
-    /// What it has, by paths.
+    /// Its files, by path.
     pub files: HashMap<String, File>,
-    /// The page for what is not there, where the site has one.
+    /// The page for unknown paths; empty if the site has none.
     pub error_document: String,
-    /// What readers may keep, as the header `Cache-Control`.
+    /// The header `Cache-Control` of its files.
     pub cache_control: String,
 }
 
 /// A file of a site.
 #[derive(Debug, Clone, Default)]
 pub struct File {
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Of its content, in hexadecimal digits.
+    /// The hash of its content, in hexadecimal digits.
     pub sha256: String,
-    /// What it is.
+    /// The media type.
     pub content_type: String,
 }
 
-/// Where sites are recorded.
+/// Access to the recorded sites.
 pub trait Shelf: Send + Sync {
-    /// The site of that name, as it is shown now. It is asked where it may block.
+    /// The current version of the site with that name. It may block.
     ///
     /// # Errors
     /// When it cannot be read.
     fn site(&self, name: &str) -> io::Result<Option<Arc<Site>>>;
 }
 
-/// Sites that are shown.
+/// The served sites.
 #[derive(Clone)]
 pub struct Sites {
     shelf: Arc<dyn Shelf>,
@@ -66,8 +66,8 @@ pub struct Sites {
 }
 
 impl Sites {
-    /// The sites of a shelf. Those that are not public are shown to readers on this machine alone, who call it by a name of
-    /// its own.
+    /// The sites of a shelf. Sites that are not public are served only to this machine, under one of its own host
+    /// names.
     #[must_use]
     pub fn new(shelf: Arc<dyn Shelf>, is_public: bool) -> Self {
         Self { shelf, is_public }
@@ -79,10 +79,10 @@ impl Sites {
         routes.with_state(self)
     }
 
-    /// The answer of a page that a mistake in the program ended.
+    /// The answer of a page whose handler panicked.
     #[must_use]
     pub fn broken() -> Response {
-        plain(StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be shown now")
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot show this page now")
     }
 
     async fn site(&self, name: &str) -> Result<Option<Arc<Site>>, Response> {
@@ -91,8 +91,8 @@ impl Sites {
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)));
         read.map_err(|error| {
-            tracing::error!(%error, "a site cannot be shown");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "this site cannot be shown now")
+            tracing::error!(%error, "cannot read a site");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot show this site now")
         })
     }
 }
@@ -107,29 +107,29 @@ async fn show(State(sites): State<Sites>, request: Request) -> Response {
 
 async fn found(sites: &Sites, head: &Parts, is_here: bool) -> Result<Response, Response> {
     if !matches!(head.method, Method::GET | Method::HEAD) {
-        let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "sites are only read");
+        let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "sites are read-only");
         return Err(([(header::ALLOW, HeaderValue::from_static("GET, HEAD"))], refused).into_response());
     }
     if !sites.is_public && !is_here {
-        let why = "it is sent to a name that is not this machine's own: set `server.sites.public`";
+        let why = "the host name is not this machine's own: set `server.sites.public`";
         return Err(plain(StatusCode::FORBIDDEN, why));
     }
-    let asked = head.uri.path().strip_prefix(BELOW).and_then(SitePath::of).ok_or_else(nothing)?;
-    let site = sites.site(&asked.name).await?.ok_or_else(nothing)?;
-    // Relative to the path of the call, from which a proxy may have taken a prefix.
+    let requested = head.uri.path().strip_prefix(BELOW).and_then(SitePath::of).ok_or_else(nothing)?;
+    let site = sites.site(&requested.name).await?.ok_or_else(nothing)?;
+    // Relative to the path of the call: a proxy may have removed a prefix.
     let redirect = |folder: &str| {
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let name = folder.rsplit('/').next().unwrap_or_default();
         answer::elsewhere(&format!("./{}/{query}", path::encoded(name)))
     };
-    if asked.is_bare {
-        return Ok(redirect(&asked.name));
+    if requested.is_bare {
+        return Ok(redirect(&requested.name));
     }
-    if let Some(file) = site.files.get(&asked.key) {
-        return Ok(answer::file(&site, &asked.key, file, head, StatusCode::OK).await);
+    if let Some(file) = site.files.get(&requested.key) {
+        return Ok(answer::file(&site, &requested.key, file, head, StatusCode::OK).await);
     }
-    if !asked.is_folder && site.files.contains_key(&format!("{}/{}", asked.key, path::INDEX)) {
-        return Ok(redirect(&asked.key));
+    if !requested.is_folder && site.files.contains_key(&format!("{}/{}", requested.key, path::INDEX)) {
+        return Ok(redirect(&requested.key));
     }
     match site.files.get(&site.error_document) {
         Some(file) => Ok(answer::file(&site, &site.error_document, file, head, StatusCode::NOT_FOUND).await),
@@ -137,19 +137,19 @@ async fn found(sites: &Sites, head: &Parts, is_here: bool) -> Result<Response, R
     }
 }
 
-/// What holds for every answer.
+/// Adds the common headers of every answer.
 fn guarded(mut response: Response, is_public: bool) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !is_public {
-        // Pages of others do not get to see what only this machine may.
+        // Pages of other sites must not read private sites.
         headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     }
     response
 }
 
 fn nothing() -> Response {
-    plain(StatusCode::NOT_FOUND, "there is no such page")
+    plain(StatusCode::NOT_FOUND, "page not found")
 }
 
 fn plain(status: StatusCode, text: &str) -> Response {

@@ -1,4 +1,4 @@
-//! Limits of open event streams: for all callers together, and for each.
+//! Limits of open event streams, for all callers together and for each.
 
 use crate::metrics;
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ impl Streams {
     }
 }
 
-/// A stream that is open until this is dropped.
+/// An open stream; dropping it closes the stream.
 #[derive(Debug)]
 pub(crate) struct OpenStream {
     streams: Arc<Streams>,

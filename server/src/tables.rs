@@ -1,11 +1,11 @@
-//! Pages to look at the tables of databases: which there are, their columns, their rows. They change nothing.
+//! Read-only pages that show databases: their tables, columns and rows.
 //!
-//! They are for this machine alone, and for whoever has the token. It comes in the fragment of an address, which browsers
-//! send nowhere; a script of the page gives it to the server once, and a cookie takes its place that no script can read and no
-//! page of another site can send. Whoever has no scripts types it in. What databases hold is anybody's text: it goes
-//! into pages through templates that escape it, and the pages may load and run nothing but what is served beside them.
+//! The pages are only for this machine, and for users with the token. The token is in the fragment of an address, which
+//! browsers do not send. A script of the page sends it to the server once. A cookie replaces it, which no script can
+//! read and no page of another site can send. Users without scripts type the token in. Databases may contain any text:
+//! templates escape it, and the pages may load and run only files of this server.
 //!
-//! Read in this order: this file (what is shown, and by whom), `door` (who may look), `pages` (what they see).
+//! Read in this order: this file (content), `door` (access), `pages` (presentation).
 
 mod door;
 mod pages;
@@ -28,11 +28,11 @@ use crate::embed::EmbeddedRoutes;
 use crate::listen::ConnectionLimits;
 use crate::serve::ServeError;
 
-/// Where the pages are.
+/// The path of the pages.
 pub const BASE: &str = "/databases";
-/// What a page may load: only what is served beside it. Nothing frames it, nothing is sent elsewhere.
+/// Content security policy: pages load only files of this server, are not framed, and send nothing elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// What holds for every answer.
+/// Headers of every answer.
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -41,16 +41,16 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
-/// The longest body: a token, and where to go.
+/// The longest body: a token and a target path.
 const LONGEST_BODY: usize = 4096;
 
-/// Databases whose tables can be looked at. Who implements it only reads.
+/// Databases whose tables can be shown. Implementations only read.
 #[async_trait]
 pub trait Tables: Send + Sync {
-    /// The token: who has it may look. It is asked for when somebody wants to look, and always the same.
+    /// The token for access. It is read when a user opens a page, and must not change.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the token cannot be read.
     fn token(&self) -> Result<SecretString, NotShown>;
 
     /// The databases.
@@ -62,22 +62,22 @@ pub trait Tables: Send + Sync {
     /// The tables of a database.
     ///
     /// # Errors
-    /// When there is no such database, or it does not answer.
+    /// When the database does not exist, or does not answer.
     async fn tables(&self, database: &str) -> Result<Vec<Table>, NotShown>;
 
     /// A page of a table's rows, counted from 0.
     ///
     /// # Errors
-    /// When there is no such table, or its database does not answer.
+    /// When the table does not exist, or its database does not answer.
     async fn rows(&self, database: &str, schema: &str, table: &str, page: u64) -> Result<Rows, NotShown>;
 }
 
-/// Why something is not shown, in words for people.
+/// Why something cannot be shown, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotShown {
-    /// There is no such thing.
+    /// It does not exist.
     Missing(String),
-    /// It cannot be looked at now.
+    /// It cannot be shown now.
     Broken(String),
 }
 
@@ -86,9 +86,9 @@ pub enum NotShown {
 pub struct Database {
     /// Its name.
     pub name: String,
-    /// What it is: `PostgreSQL`.
+    /// Its kind: `PostgreSQL`.
     pub system: String,
-    /// How it is: `running`.
+    /// Its status: `running`.
     pub status: String,
     /// How long it is kept, in words.
     pub kept: String,
@@ -97,11 +97,11 @@ pub struct Database {
 /// A table or a view.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
-    /// The schema, or nothing.
+    /// The schema; may be empty.
     pub schema: String,
     /// The name.
     pub name: String,
-    /// It is a view.
+    /// Whether it is a view.
     pub is_view: bool,
 }
 
@@ -119,16 +119,16 @@ pub struct Column {
 pub struct Rows {
     /// The columns.
     pub columns: Vec<Column>,
-    /// The rows: a value for each column, nothing where it is null.
+    /// The rows: a value for each column, `None` for null.
     pub rows: Vec<Vec<Option<String>>>,
-    /// There are more behind them.
+    /// Whether more rows follow.
     pub has_more: bool,
 }
 
-/// Pages.
+/// The pages.
 #[derive(Clone)]
 pub struct Pages {
-    /// What they show.
+    /// The databases that they show.
     pub tables: Arc<dyn Tables>,
 }
 
@@ -159,24 +159,24 @@ impl Pages {
         behind.merge(open).layer(from_fn(door::here)).layer(from_fn(harden)).with_state(tables)
     }
 
-    /// Serves these pages alone until `stop` is set.
+    /// Serves only these pages until `stop` is set.
     ///
     /// # Errors
-    /// When connections cannot be taken.
+    /// When the server cannot accept connections.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let beside = EmbeddedRoutes {
             certificate: None,
             connections: ConnectionLimits::default().for_side_listener(),
             body_limit: LONGEST_BODY,
             drain: Duration::from_secs(1),
-            broken: || pages::wrong(500, "this is a bug of terrace: please report what you did"),
+            broken: || pages::wrong(500, "this is a bug in terrace: please report your steps"),
         };
-        let routes = self.routes::<()>().fallback(|| async { pages::wrong(404, "there is no such page") });
+        let routes = self.routes::<()>().fallback(|| async { pages::wrong(404, "page not found") });
         beside.serve(listener, routes, stop).await
     }
 }
 
-/// Adds the headers that keep what a page shows from doing anything.
+/// Adds headers that prevent shown content from having effects.
 async fn harden(request: Request, next: Next) -> Response<Body> {
     let mut answer = next.run(request).await;
     add_headers(answer.headers_mut());

@@ -1,4 +1,4 @@
-//! The server's certificate: read from files, and read again when they change.
+//! The server's certificate, read from files and reloaded when they change.
 
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
@@ -11,49 +11,49 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// How often the files are looked at: whoever renews certificates replaces them long before they end.
+/// How often the files are checked: certificates are usually renewed long before they expire.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Where the certificate is.
+/// The files of the certificate.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     /// The chain, as PEM, the server's own certificate first.
     pub chain: PathBuf,
     /// Its private key, as PEM.
     pub key: PathBuf,
-    /// Told when the files are to be read again now.
+    /// Notified when the files should be read again at once.
     pub again: Arc<Notify>,
 }
 
-/// A certificate cannot be used.
+/// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read.
-    #[error("`{path}` cannot be read: {why}")]
+    #[error("cannot read `{path}`: {why}")]
     Unread {
-        /// Where it is.
+        /// The path of the file.
         path: String,
-        /// Why not.
+        /// The reason.
         why: String,
     },
-    /// A file holds something else.
-    #[error("`{path}` holds no {what}: {why}")]
+    /// A file has no certificate or key.
+    #[error("`{path}` contains no {what}: {why}")]
     File {
-        /// Where it is.
+        /// The path of the file.
         path: String,
-        /// What was looked for in it.
+        /// The expected content.
         what: &'static str,
-        /// What is wrong.
+        /// The problem.
         why: String,
     },
-    /// The key is not that of the certificate, or of a kind that is not supported.
+    /// The key does not belong to the certificate, or has an unsupported type.
     #[error("the certificate `{chain}` and the key `{key}` cannot be used together: {why}")]
     Pair {
-        /// Where the chain is.
+        /// The path of the chain.
         chain: String,
-        /// Where the key is.
+        /// The path of the key.
         key: String,
-        /// What is wrong.
+        /// The problem.
         why: String,
     },
 }
@@ -62,7 +62,7 @@ impl Certificate {
     /// Reads both files.
     ///
     /// # Errors
-    /// When one cannot be read, or they do not belong together.
+    /// When a file cannot be read, or the key does not belong to the certificate.
     pub fn read(&self) -> Result<ServerConfig, CertificateError> {
         let wrong = |path: &Path, what, why: &dyn std::fmt::Display| CertificateError::File {
             path: path.display().to_string(),
@@ -78,7 +78,7 @@ impl Certificate {
         let chain = CertificateDer::pem_file_iter(&self.chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let chain = chain.map_err(|error| unlike(&self.chain, "certificate", error))?;
         if chain.is_empty() {
-            return Err(wrong(&self.chain, "certificate", &"it has no `BEGIN CERTIFICATE`"));
+            return Err(wrong(&self.chain, "certificate", &"it has no `BEGIN CERTIFICATE` line"));
         }
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unlike(&self.key, "private key", error))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -93,7 +93,7 @@ impl Certificate {
         Ok(config)
     }
 
-    /// What the files hold; nothing of one that cannot be read.
+    /// The content of both files; `None` for an unreadable one.
     fn bytes(&self) -> [Option<Vec<u8>>; 2] {
         [std::fs::read(&self.chain).ok(), std::fs::read(&self.key).ok()]
     }
@@ -101,7 +101,7 @@ impl Certificate {
 
 type ServerConfigBuilder = rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>;
 
-/// What connections are taken with, and the task that renews it.
+/// The configuration of connections, and the task that reloads it.
 ///
 /// # Errors
 /// When the certificate cannot be used.
@@ -111,7 +111,7 @@ pub(crate) fn watch(certificate: Certificate) -> Result<(RustlsConfig, JoinHandl
     let renewed = config.clone();
     let watching = tokio::spawn(async move {
         loop {
-            // Who waits is told; who looks every minute needs no telling.
+            // A notification ends the wait early.
             let _ = tokio::time::timeout(EVERY, certificate.again.notified()).await;
             let now = certificate.bytes();
             if now == known {
@@ -120,11 +120,11 @@ pub(crate) fn watch(certificate: Certificate) -> Result<(RustlsConfig, JoinHandl
             match certificate.read() {
                 Ok(config) => {
                     renewed.reload_from_config(Arc::new(config));
-                    tracing::info!("the certificate was renewed");
+                    tracing::info!("reloaded the certificate");
                     known = now;
                 }
-                // In the middle of being replaced, perhaps: the old one holds until both files fit.
-                Err(error) => tracing::warn!(%error, "the new certificate cannot be used: the old one is kept"),
+                // Perhaps the files are being replaced: the old pair is used until the new one fits.
+                Err(error) => tracing::warn!(%error, "cannot use the new certificate: keeping the old one"),
             }
         }
     });

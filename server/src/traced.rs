@@ -1,5 +1,4 @@
-//! The traces that calls and operations are parts of (W3C Trace Context): an operation goes on with that of the call that asked
-//! for it, whichever process works on it.
+//! Traces of calls and operations (W3C Trace Context). An operation continues the trace of its call, in any process.
 
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -10,19 +9,19 @@ use terrace_engine::store::{OperationStatus, RequestEnd};
 use tracing::Span;
 use uuid::Uuid;
 
-/// The headers that name a place in a trace.
+/// The headers with a position in a trace.
 const NAMED_BY: [&str; 2] = ["traceparent", "tracestate"];
 
-/// A place in a trace, as headers name it; none where nothing is traced.
+/// A position in a trace, as headers name it; empty without tracing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Place(BTreeMap<String, String>);
 
 impl Place {
-    /// That of a caller.
+    /// The position of a caller.
     pub(crate) fn of_headers(headers: &HeaderMap) -> Self {
-        let told = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
-        Self(NAMED_BY.into_iter().filter_map(told).collect())
+        let named = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
+        Self(NAMED_BY.into_iter().filter_map(named).collect())
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -56,16 +55,16 @@ mod by_opentelemetry {
     }
 
     impl Place {
-        /// Where a span is.
+        /// The position of a span.
         pub(crate) fn of_span(span: &Span) -> Self {
             let mut place = Self::default();
             get_text_map_propagator(|propagator| propagator.inject_context(&span.context(), &mut place));
             place
         }
 
-        /// Makes a span that was not entered yet a part of the trace, below this place.
+        /// Makes a span that was not entered yet a child of this position.
         pub(crate) fn go_on(&self, span: &Span) {
-            // Where nothing is traced there is nothing to go on with.
+            // Without tracing there is no parent.
             let _ = span.set_parent(get_text_map_propagator(|propagator| propagator.extract(self)));
         }
     }
@@ -73,44 +72,44 @@ mod by_opentelemetry {
 
 #[cfg(not(feature = "otlp"))]
 impl Place {
-    /// Where a span is: nothing is traced.
+    /// The position of a span: empty without tracing.
     pub(crate) fn of_span(_: &Span) -> Self {
         Self::default()
     }
 
-    /// Nothing is traced.
+    /// Does nothing without tracing.
     pub(crate) fn go_on(&self, _: &Span) {}
 }
 
-/// What a request is followed by from the call that asked for it to whoever works on it. It is kept beside what is asked, and
-/// does not tell one request from another.
+/// The identification of a request in traces, from its call to its worker. It is stored beside the request, and is not
+/// part of its digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Followed {
-    /// Where the call was.
+    /// The position of the call.
     #[serde(skip_serializing_if = "Place::is_none")]
     call: Place,
     stack: String,
-    /// Empty for all of the stack.
+    /// Empty for the whole stack.
     #[serde(skip_serializing_if = "String::is_empty")]
     component: String,
 }
 
 impl Followed {
-    /// What is asked here and now.
+    /// The identification of a request made in the current span.
     pub(crate) fn here(stack: &StackId, component: &str) -> Self {
         Self { call: Place::of_span(&Span::current()), stack: stack.to_string(), component: component.to_owned() }
     }
 
-    /// The span of the operation that it became.
+    /// The span of the operation.
     pub(crate) fn span(&self, operation: Uuid, kind: &str) -> Span {
-        let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let non_empty = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let span = tracing::info_span!(
             "operation",
             id = %operation,
             kind,
-            stack = said(&self.stack),
-            component = said(&self.component),
+            stack = non_empty(&self.stack),
+            component = non_empty(&self.component),
             status = tracing::field::Empty,
         );
         self.call.go_on(&span);
@@ -118,13 +117,13 @@ impl Followed {
     }
 }
 
-/// Tells in the span of an operation how that ended.
+/// Records the end of an operation in its span.
 pub(crate) fn ended(span: &Span, end: &RequestEnd, took: Duration) {
     let (status, seconds) = (end.status.word(), took.as_secs_f64());
     span.in_scope(|| match end.status {
         OperationStatus::Failed => tracing::warn!(status, seconds, summary = end.summary, "ended"),
         _ => tracing::info!(status, seconds, "ended"),
     });
-    // After the line, which says it by itself.
+    // After the log line, which contains the status already.
     span.record("status", status);
 }

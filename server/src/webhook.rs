@@ -1,4 +1,4 @@
-//! Telling others of drift: a signed call, as Standard Webhooks has it, tried again until somebody takes it.
+//! Webhook for drift: a signed call according to Standard Webhooks, with retries.
 
 use crate::drifting::Found;
 use crate::http::{check_url, client, in_words};
@@ -15,14 +15,14 @@ use sha2::Sha256;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long one attempt may take.
+/// Timeout of one attempt.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often it is tried: after 1, 4, 16, 64 and 256 seconds again.
+/// Retries after 1, 4, 16, 64 and 256 seconds.
 const RETRIES: usize = 5;
-/// With this a secret is base64, as the specification writes them; without it, its own letters.
+/// The prefix of a base64 secret, as in the specification. A secret without it is used literally.
 const ENCODED: &str = "whsec_";
 
-/// Who is told, and how they know that it is true.
+/// The receiver of the webhook, and the secret of the signatures.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     url: Url,
@@ -30,15 +30,15 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Tells those at this address, signed with this secret.
+    /// Creates a webhook for this URL, signed with this secret.
     ///
     /// # Errors
-    /// When the address cannot be called, with the reason.
+    /// When the URL cannot be called, with the reason.
     pub fn new(url: &str, secret: String) -> Result<Self, String> {
         Ok(Self { url: check_url(url)?, secret: secret.into() })
     }
 
-    /// Tells what a scan found; in the log where nobody took it.
+    /// Sends the findings of a scan. If no attempt succeeds, the log reports the failure.
     pub(crate) async fn tell(self, operation: Uuid, stack: String, found: Found) {
         let at = Timestamp::now();
         let body = json!({
@@ -47,17 +47,17 @@ impl Webhook {
             "data": {"operation": operation, "stack": stack, "drifted": found.drifted, "unread": found.unread},
         })
         .to_string();
-        let told = self.send(operation, body).await;
-        counter!("terrace_webhooks_total", "result" => if told.is_ok() { "taken" } else { "failed" }).increment(1);
-        if let Err(error) = told {
-            tracing::warn!(%operation, stack, error, "nobody was told of drift");
+        let sent = self.send(operation, body).await;
+        counter!("terrace_webhooks_total", "result" => if sent.is_ok() { "taken" } else { "failed" }).increment(1);
+        if let Err(error) = sent {
+            tracing::warn!(%operation, stack, error, "cannot deliver the webhook for drift");
         }
     }
 
     async fn send(&self, id: Uuid, body: String) -> Result<(), String> {
         let client = client(PATIENCE)?;
         let attempt = || async {
-            // Of each attempt: who takes it may refuse what was signed long ago.
+            // Each attempt gets a new signature: receivers may refuse old ones.
             let at = Timestamp::now().as_second();
             let signature = self.signature(&format!("{id}.{at}.{body}"));
             let call = client.post(self.url.clone()).header("content-type", "application/json");
@@ -75,25 +75,25 @@ impl Webhook {
             .with_max_delay(Duration::from_secs(600))
             .with_jitter()
             .with_max_times(RETRIES);
-        let tell = |(error, _): &(String, bool), wait: Duration| {
-            tracing::warn!(operation = %id, error, seconds = wait.as_secs(), "nobody was told of drift yet: trying again");
+        let log = |(error, _): &(String, bool), wait: Duration| {
+            tracing::warn!(operation = %id, error, seconds = wait.as_secs(), "cannot deliver the webhook for drift yet: retrying");
         };
-        attempt.retry(waits).when(|(_, is_passing)| *is_passing).notify(tell).await.map_err(|(error, _)| error)
+        attempt.retry(waits).when(|(_, is_passing)| *is_passing).notify(log).await.map_err(|(error, _)| error)
     }
 
-    /// `v1,` and the HMAC-SHA-256 of what is sent.
+    /// `v1,` and the HMAC-SHA-256 of the sent content.
     fn signature(&self, sent: &str) -> String {
         let secret = self.secret.expose_secret();
         let decoded = secret.strip_prefix(ENCODED).and_then(|secret| BASE64_STANDARD.decode(secret).ok());
         let key = decoded.unwrap_or_else(|| secret.as_bytes().to_vec());
-        // A key of any length will do, so it never fails.
+        // HMAC accepts keys of any length, so this never fails.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key) else { return String::new() };
         mac.update(sent.as_bytes());
         format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
     }
 }
 
-/// Whether the same call may be taken later.
+/// Whether the same call may succeed later.
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
 }
@@ -102,9 +102,9 @@ fn is_passing(status: StatusCode) -> bool {
 mod tests {
     use super::*;
 
-    /// The example of the specification of Standard Webhooks.
+    /// The example in the specification of Standard Webhooks.
     #[test]
-    fn a_call_is_signed_as_the_specification_has_it() {
+    fn signature_matches_the_specification() {
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned();
         let webhook = Webhook::new("https://example.com", secret).unwrap();
         let sent = "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{\"test\": 2432232314}";

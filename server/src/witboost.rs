@@ -17,14 +17,14 @@ use utoipa::openapi::OpenApi as Description;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What holds for all of it.
+/// The head of the description.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Specific provisioner",
         version = "2.5.0",
-        description = "What a coordinator of Witboost calls. The same paths are under `/datamesh.specificprovisioner` and \
-                       under the prefixes that are configured.",
+        description = "Calls of a Witboost coordinator. The same paths exist under `/datamesh.specificprovisioner` and \
+                       under the configured prefixes.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(Invalid, SystemError))
@@ -62,14 +62,14 @@ pub(crate) fn description() -> Description {
     let parts = parts().into_iter().map(|(action, part)| needing(action.scope(), part.into_openapi()));
     let mut description = parts.fold(Head::openapi(), Description::merge_from);
     let anywhere = [
-        ("400", "what was sent is wrong"),
-        ("401", "the caller is not known"),
-        ("403", "who calls may not do that"),
-        ("413", "what was sent is too long"),
-        ("422", "another call was made with that idempotency key"),
-        ("429", "the caller has as many open requests as it may have"),
-        ("500", "the server cannot"),
-        ("503", "the server cannot now"),
+        ("400", "the request is invalid"),
+        ("401", "the caller is unknown"),
+        ("403", "the caller may not do that"),
+        ("413", "the body is too long"),
+        ("422", "another call used that idempotency key"),
+        ("429", "the caller has its maximum of waiting requests"),
+        ("500", "internal error"),
+        ("503", "unavailable: try again later"),
     ];
     let schema_of = |status: &str| if status == "400" { "RequestValidationError" } else { "SystemError" };
     describe_answers(&mut description, &anywhere, "application/json", schema_of);

@@ -1,9 +1,9 @@
 //! Proof that a process has ended, for other processes.
 //!
-//! Each process binds an abstract Unix socket with a random name in its network namespace. The kernel frees the name when
-//! the process ends, however it ends; a suspended process keeps it, and so does a process that is cut off from the network.
-//! Processes of the same boot and network namespace can therefore tell a dead process from a silent process: on one
-//! machine, and in one pod after a container restart. Processes elsewhere cannot.
+//! Each process binds an abstract Unix socket with a random name in its network namespace. The kernel frees the name
+//! when the process ends, in any way. A suspended process keeps it, and so does a process without network. Processes of
+//! the same boot and network namespace can therefore distinguish a dead process from a silent one: on one machine, and
+//! in one pod after a container restart. Processes elsewhere cannot.
 
 use std::sync::OnceLock;
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn beacon_of_another_machine_or_network_is_never_out() {
-        let gone = Beacon { name: "terrace-test-of-nobody".to_owned(), ..Beacon::own().unwrap().clone() };
+        let gone = Beacon { name: "terrace-test-of-no-process".to_owned(), ..Beacon::own().unwrap().clone() };
         assert!(gone.is_out());
         assert!(!Beacon { boot: "another".to_owned(), ..gone.clone() }.is_out());
         assert!(!Beacon { network: 1, ..gone }.is_out());

@@ -1,18 +1,18 @@
-//! The store's clock: what stamps rows and ends leases.
+//! The store's clock, which stamps rows and ends leases.
 //!
-//! One small trait, so that a test can let hours pass. Nothing else in the crate reads the time.
+//! A small trait, so that a test can let hours pass. Nothing else in the crate reads the time.
 
 use jiff::Timestamp;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// True for the clock that stands for whatever time it is: a store that many machines write tells the time itself then,
-    /// for their clocks differ.
+    /// True for the system clock. A store that several machines write then uses the database's time, because the clocks
+    /// of machines differ.
     fn is_of_the_machine(&self) -> bool {
         false
     }
@@ -32,18 +32,18 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that stands still until a test moves it.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
 impl ManualClock {
-    /// A clock that shows that time.
+    /// A clock at that time.
     #[must_use]
     pub const fn at(time: Timestamp) -> Self {
         Self(Mutex::new(time))
     }
 
-    /// Lets time pass, at most to the end of time.
+    /// Moves the time forward, at most to the maximum.
     pub fn advance(&self, by: Duration) {
         let mut time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *time = later(*time, by);
@@ -56,12 +56,12 @@ impl Clock for ManualClock {
     }
 }
 
-/// The time that long after another, at most the end of time.
+/// The time after a duration, at most the maximum.
 pub(crate) fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// How long ago something was; nothing when the clock was set back since.
+/// The duration since a time; zero if the clock was set back meanwhile.
 pub(crate) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! The behaviours that every store shows, as tests that any store can be run through.
+//! The behaviours of every store, as tests that run with any store.
 //!
-//! [`store_contract!`](crate::store_contract) expands to one test for each behaviour; it takes an async function that
-//! makes a [`Fixture`]. The crate that uses it needs tokio with its macros.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "it is a suite of tests")]
+//! [`store_contract!`](crate::store_contract) expands to one test for each behaviour. It takes an async function that
+//! creates a [`Fixture`]. A crate that uses it needs tokio with its macros.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "this is a suite of tests")]
 
 pub mod audit;
 #[cfg(feature = "postgres")]
@@ -37,139 +37,139 @@ use uuid::Uuid;
 pub type Reopen =
     Box<dyn Fn(Arc<ManualClock>) -> Pin<Box<dyn Future<Output = Arc<dyn ServerStore>> + Send>> + Send + Sync>;
 
-/// A new, empty store and the clock that it goes by.
+/// A new, empty store and its clock.
 pub struct Fixture {
     /// The store.
     pub store: Arc<dyn ServerStore>,
-    /// Its clock, which stands until a test moves it.
+    /// Its clock, which stands still until a test moves it.
     pub clock: Arc<ManualClock>,
-    /// How to open what the store left behind, for stores that leave something.
+    /// Opens the store again; `None` for stores that end with their last user.
     pub reopen: Option<Reopen>,
 }
 
-/// Expands to one test for each behaviour of a store; takes the path of an async function that makes a [`Fixture`].
+/// Expands to one test for each behaviour of a store. Takes the path of an async function that creates a [`Fixture`].
 #[macro_export]
 macro_rules! store_contract {
     ($make:path) => {
         $crate::store_contract! { @tests $make;
-            rows::a_row_need_not_say_which_version_of_its_provider_wrote_it
-            rows::a_put_row_is_read_back_whole
-            rows::an_update_raises_the_generation
-            rows::generations_go_on_after_a_deletion
-            rows::a_stale_write_refuses_the_whole_commit
-            rows::an_address_that_is_too_long_is_refused
-            rows::a_refused_commit_leaves_no_trace_of_any_record
+            rows::row_may_lack_the_version_of_its_provider
+            rows::row_is_read_back_as_written
+            rows::update_raises_the_generation
+            rows::generations_continue_after_a_deletion
+            rows::stale_write_refuses_the_whole_commit
+            rows::too_long_address_is_refused
+            rows::refused_commit_leaves_no_record
             rows::selections_pick_components_and_addresses
             rows::rows_are_sorted_by_address
             rows::retained_rows_are_found_in_all_stacks_of_an_environment
-            rows::a_deposed_row_lives_beside_its_successor
-            rows::a_row_that_is_deposed_keeps_its_generation_and_its_place_in_history
-            rows::history_tells_the_versions_newest_first
-            rows::a_moved_row_takes_its_dependents_along
-            rows::what_comes_after_all_instances_follows_those_that_moved
-            rows::what_comes_after_a_forgotten_row_comes_after_what_that_came_after
-            rows::an_address_is_depended_on_until_its_last_object_is_forgotten
-            rows::a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environment
-            rows::what_comes_after_a_moved_shared_row_follows_it_in_all_stacks_of_its_environment
-            rows::deposed_objects_move_along
-            rows::a_version_is_sealed_anew
-            rows::a_moved_row_is_sealed_anew
-            rows::a_move_goes_nowhere_where_something_is
-            rows::a_put_stamps_time_and_operation
-            rows::odd_texts_and_bytes_survive
-            stacks::only_stacks_of_which_something_is_recorded_are_listed
-            stacks::a_stack_stays_known_when_its_last_row_goes
-            stacks::components_are_recorded_and_forgotten
+            rows::deposed_row_exists_beside_its_successor
+            rows::deposing_keeps_generation_and_history
+            rows::history_has_the_newest_version_first
+            rows::dependents_follow_a_moved_row
+            rows::dependents_of_all_instances_follow_moved_ones
+            rows::dependents_inherit_dependencies_of_a_forgotten_row
+            rows::dependency_stays_until_the_last_object_is_forgotten
+            rows::forgotten_shared_row_is_no_dependency_in_any_stack
+            rows::dependents_in_all_stacks_follow_a_moved_shared_row
+            rows::deposed_objects_move_with_their_address
+            rows::version_is_resealed
+            rows::moved_row_is_resealed
+            rows::move_to_an_occupied_address_is_refused
+            rows::put_stamps_time_and_operation
+            rows::odd_texts_and_bytes_survive_a_round_trip
+            stacks::only_stacks_with_content_are_listed
+            stacks::stack_stays_known_without_rows
+            stacks::components_are_recorded_and_dropped
             stacks::components_have_a_history
-            stacks::what_a_component_was_described_by_is_recorded
-            stacks::what_is_said_of_access_is_recorded
-            stacks::who_reads_a_component_reads_where_its_objects_went
-            stacks::a_component_with_objects_is_not_forgotten
-            stacks::owners_are_added_once_and_dropped
-            stacks::an_owner_declares_anew
-            stacks::the_last_owner_stays_unless_it_may_go
-            stacks::owners_of_other_environments_are_others
+            stacks::ids_of_a_component_are_recorded
+            stacks::access_of_a_component_is_recorded
+            stacks::readers_follow_moved_objects_of_a_component
+            stacks::component_with_objects_cannot_be_dropped
+            stacks::adding_and_dropping_owners_is_idempotent
+            stacks::owner_can_change_its_declaration
+            stacks::last_owner_stays_unless_it_may_leave
+            stacks::owners_are_separate_by_environment
             stacks::owners_follow_a_moved_shared_row
-            stacks::a_snapshot_holds_everything_of_a_stack
-            leases::a_free_component_is_granted
+            stacks::snapshot_has_everything_of_a_stack
+            leases::free_component_is_granted
             leases::leases_are_granted_all_or_none
             leases::leases_are_granted_in_sorted_order
             leases::second_run_of_an_operation_gets_a_new_lease
             leases::second_run_of_an_operation_orphans_open_steps
-            leases::an_expired_lease_is_taken_over_with_a_higher_fence
-            leases::a_released_lease_still_raises_the_fence
-            leases::a_writer_with_an_old_fence_is_refused
-            leases::a_late_writer_whom_nobody_followed_still_records
-            leases::a_late_writer_opens_no_step
-            leases::a_released_lease_writes_nothing
-            leases::renewing_keeps_others_out
-            leases::a_lost_lease_is_not_renewed
-            leases::a_broken_lease_is_lost
-            journal::an_intent_is_open_until_its_outcome
-            journal::a_partial_result_is_kept_with_its_intent
-            journal::an_intent_is_orphaned_when_its_lease_ends
-            journal::an_intent_of_a_holder_at_work_is_not_orphaned
-            journal::an_intent_is_orphaned_once_its_lease_is_taken_over
-            journal::a_holder_that_lost_its_lease_may_still_be_at_work
+            leases::expired_lease_is_granted_with_a_higher_fence
+            leases::released_lease_still_raises_the_fence
+            leases::writer_with_an_old_fence_is_refused
+            leases::expired_lease_may_record_without_a_successor
+            leases::expired_lease_cannot_open_steps
+            leases::released_lease_cannot_write
+            leases::renewal_keeps_other_operations_out
+            leases::lost_lease_cannot_be_renewed
+            leases::broken_lease_is_lost
+            journal::intent_is_open_until_its_outcome
+            journal::partial_result_is_stored_with_its_intent
+            journal::intent_is_orphaned_when_its_lease_ends
+            journal::intent_under_a_live_lease_is_not_orphaned
+            journal::intent_is_orphaned_when_its_lease_is_granted_again
+            journal::lost_lease_does_not_prove_a_dead_holder
             journal::open_intents_are_selected_and_oldest_first
-            journal::an_outcome_without_an_intent_opens_and_closes
-            journal::a_step_is_closed_once
-            journal::an_operation_is_recorded_from_begin_to_end
-            journal::an_operation_without_leases_is_abandoned
-            journal::an_operation_may_have_its_leases_before_it_begins
+            journal::outcome_without_an_intent_opens_and_closes
+            journal::step_is_closed_once
+            journal::operation_is_recorded_from_begin_to_end
+            journal::operation_without_leases_is_abandoned
+            journal::operation_may_take_leases_before_it_begins
             journal::operations_are_listed_newest_first
-            journal::operations_are_listed_as_they_are_asked_for
-            journal::operations_that_have_not_ended_are_told
-            journal::operations_are_found_by_how_their_ids_begin
-            journal::a_log_keeps_its_order
-            journal::an_operation_that_never_began_writes_nothing
-            journal::a_running_operation_is_asked_to_stop
-            journal::what_is_old_is_pruned
-            journal::what_was_abandoned_is_pruned_unless_a_step_is_open
-            endings::an_operation_ends_once
-            endings::an_operation_of_no_request_ends_without_its_leases
-            endings::the_operation_of_a_request_ends_with_the_request
-            endings::the_operation_of_a_request_is_abandoned_where_nobody_works_on_the_request
-            plans::a_plan_is_spent_once
-            plans::a_stale_plan_lists_every_row_that_moved
-            plans::a_refused_plan_is_not_spent
+            journal::operations_are_listed_by_filter
+            journal::unended_operations_are_listed
+            journal::operations_are_found_by_a_range_of_ids
+            journal::log_keeps_its_order
+            journal::unknown_operation_cannot_write
+            journal::running_operation_is_cancelled
+            journal::old_versions_and_operations_are_pruned
+            journal::abandoned_operation_without_open_steps_is_pruned
+            endings::operation_ends_once
+            endings::operation_without_a_request_ends_without_its_leases
+            endings::operation_of_a_request_ends_with_the_request
+            endings::operation_of_an_unclaimed_request_is_abandoned
+            plans::plan_is_spent_once
+            plans::stale_plan_lists_every_changed_row
+            plans::refused_plan_is_not_spent
             plans::absent_rows_are_generation_zero
-            plans::a_plan_stands_on_components
-            requests::a_request_is_queued_claimed_and_finished
-            requests::the_same_request_is_queued_once
-            requests::what_was_asked_of_the_whole_stack_meanwhile_is_asked_again
-            requests::a_request_names_the_one_that_it_comes_after
+            plans::plan_is_stale_after_a_component_changed
+            requests::request_is_queued_claimed_and_finished
+            requests::equal_request_is_queued_once
+            requests::request_is_queued_again_after_one_for_the_stack
+            requests::queued_request_names_its_predecessor
             requests::requests_of_a_component_run_in_order
-            requests::a_claim_that_is_not_kept_is_taken_over
-            requests::claim_that_expires_counts_as_death_of_its_claimant
-            requests::claim_that_is_given_back_counts_no_death
-            requests::claims_of_orderly_shutdown_are_free_and_count_no_death
-            requests::claimant_that_comes_back_after_outage_is_no_death
-            requests::deaths_of_finished_request_are_forgotten
-            requests::what_can_wait_goes_last
-            requests::so_many_requests_wait_and_no_more
-            requests::a_request_of_a_known_key_is_the_one_that_had_it_first
-            requests::each_key_of_the_same_request_is_known_once_it_ended
-            requests::what_is_asked_is_stored_under_another_key
-            requests::what_was_asked_under_an_older_key_is_known
-            requests::requests_that_ended_are_pruned
-            requests::a_queued_request_that_is_asked_to_stop_ends
-            requests::a_request_that_was_left_is_asked_to_stop
-            requests::a_request_that_is_given_back_is_had_again_later
-            requests::a_request_that_was_given_back_is_not_overtaken_by_all_that_come_later
-            requests::a_request_that_was_given_back_goes_before_what_can_wait
-            requests::a_request_that_was_given_back_and_is_asked_to_stop_ends
-            requests::caller_may_have_so_many_requests_waiting
-            requests::caller_has_so_many_requests_at_work
+            requests::expired_claim_is_claimed_again
+            requests::expired_claim_counts_as_death_of_its_claimant
+            requests::released_claim_counts_no_death
+            requests::claims_released_at_shutdown_count_no_death
+            requests::claimant_back_after_an_outage_is_no_death
+            requests::deaths_of_a_finished_request_are_forgotten
+            requests::low_priority_request_runs_last
+            requests::full_queue_refuses_requests
+            requests::known_idempotency_key_returns_its_first_request
+            requests::all_keys_of_an_equal_request_stay_known
+            requests::open_requests_are_resealed
+            requests::request_is_found_by_a_digest_under_an_older_key
+            requests::ended_requests_are_pruned
+            requests::cancelled_queued_request_ends_at_once
+            requests::cancelled_request_of_a_dead_worker_is_claimed_again
+            requests::released_request_is_claimed_after_its_back_off
+            requests::released_request_is_not_overtaken_by_later_ones
+            requests::released_request_runs_before_low_priority_ones
+            requests::cancelled_released_request_ends_if_it_has_no_steps
+            requests::caller_has_a_maximum_of_waiting_requests
+            requests::caller_has_a_maximum_of_running_requests
             audit::chain_of_entries_is_verified
             audit::concurrent_writers_make_one_chain
             audit::pruned_log_stays_verifiable
             audit::long_log_is_pruned_in_batches
             audit::entries_are_read_in_pages
-            requests::a_request_is_asked_to_stop_between_two_tries
-            concurrency::commits_of_many_tasks_all_land
-            concurrency::of_two_writers_one_is_stale
-            concurrency::what_was_committed_outlives_the_store
+            requests::request_is_cancelled_between_two_attempts
+            concurrency::concurrent_commits_are_all_recorded
+            concurrency::one_of_two_concurrent_writers_is_stale
+            concurrency::commits_outlive_the_store
         }
     };
     (@tests $make:path; $($module:ident :: $name:ident)+) => {
@@ -182,13 +182,13 @@ macro_rules! store_contract {
     };
 }
 
-/// The time at which the clocks of fixtures stand.
+/// The initial time of the fixtures' clocks.
 #[must_use]
 pub fn start_of_time() -> Timestamp {
     Timestamp::from_second(1_750_000_000).unwrap()
 }
 
-/// The process of that name: equal names are one process.
+/// A process with that name. Equal names are the same process.
 #[must_use]
 pub fn claimant(name: &str) -> Claimant {
     let id = name.bytes().fold(0, |id: u128, byte| id.wrapping_mul(257).wrapping_add(byte.into()));
@@ -310,7 +310,7 @@ impl Fixture {
             Acquired::Granted(leases) => leases,
             Acquired::Held(held) => {
                 let holders: Vec<_> = held.iter().map(|lease| &lease.component).collect();
-                assert!(holders.is_empty(), "held by others: {holders:?}");
+                assert!(holders.is_empty(), "held by other operations: {holders:?}");
                 Vec::new()
             }
         }

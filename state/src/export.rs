@@ -1,9 +1,9 @@
 //! A store as a document: `terrace state export` and `terrace state import`.
 //!
-//! The document holds what planning needs, as of one moment, also while an apply runs: rows, components, owners, and
-//! the history for people when they ask for it. It does not hold leases, the journal or logs, which belong to the store
-//! that they are of. Texts of the engine (attributes, identity, lifecycle, outputs) are carried as they are, sealed
-//! parts sealed: the importing caller needs the same state key, and seals them for its own store.
+//! The document has everything that planning needs, at one moment, even while an apply runs: rows, components, owners,
+//! and optionally the history. It has no leases, journal or logs: these belong to their store. Texts of the engine
+//! (attributes, identity, lifecycle, outputs) are copied unchanged, with their sealed parts. The importing caller needs
+//! the same state key, and seals them for its own store.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,36 +19,36 @@ use terrace_engine::store::{
 };
 use uuid::Uuid;
 
-/// The version of the document that is written, and the newest that is read.
+/// The version of the document that this build writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// How an exported state begins, with what is written by [`export`] laid out.
+/// The beginning of an exported state in the formatting of [`export`].
 pub const BEGINNING: &str = "{\n  \"formatVersion\":";
 
 /// Why a document cannot be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// It is no such document.
+    /// It is not an exported state.
     #[error("this is not an exported state: {0}")]
     Malformed(String),
-    /// It was written by a newer terrace.
+    /// A newer terrace wrote it.
     #[error("the exported state has format {found}; this terrace reads up to format {FORMAT_VERSION}")]
     NewerFormat {
-        /// The format that it has.
+        /// The format of the document.
         found: u32,
     },
-    /// The provider's bytes of a row are no base64.
+    /// The `private` bytes of a row are not base64.
     #[error("`private` of {stack}:{address} is not base64: {reason}")]
     Private {
         /// The stack.
         stack: StackId,
         /// The resource.
         address: Address,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// The part of a document that is read before the rest: a newer format may look different.
+/// The part of a document that is read first: a newer format may differ in the rest.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
@@ -135,7 +135,7 @@ struct Version {
     resource: Option<Resource>,
 }
 
-/// Writes a stack, or all of them, as a document.
+/// Exports one stack, or all.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -147,7 +147,7 @@ pub async fn export(store: &dyn StateStore, stack: Option<&StackId>, with_histor
         .map_err(|error| StoreError::Unavailable { doing: "read", reason: error.to_string() })
 }
 
-/// The state that a document was exported from; `None` for other documents.
+/// The ID of the exported state; `None` for other documents.
 #[must_use]
 pub fn state_id(document: &str) -> Option<Uuid> {
     #[derive(Deserialize)]
@@ -158,14 +158,13 @@ pub fn state_id(document: &str) -> Option<Uuid> {
     parse::<Origin>(document).ok().map(|origin| origin.state_id)
 }
 
-/// Reads a document as what has to be committed to have its content in a store.
+/// Returns the records that write a document's content into a store.
 ///
-/// Every row is expected not to be there yet: a commit into a store that has one of them is refused as stale, and
-/// changes nothing. Generations start again, the history is that of the importing store; the rows' operation is the
-/// given one.
+/// Every row is expected to be absent: the store refuses the commit as stale, without any change, if it has one of
+/// them. Generations and history start again in the importing store. All rows get the given operation.
 ///
 /// # Errors
-/// When the document is none, or of a newer format.
+/// When the document is not an exported state, or has a newer format.
 pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportError> {
     let head: Head = parse(document)?;
     if head.format_version > FORMAT_VERSION {
@@ -193,10 +192,10 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
     Ok(writes.into_iter().map(|write| Record::Write { operation, write }).collect())
 }
 
-/// A component that is recorded already and is in a document, too: with all that either says of it.
+/// Merges an imported component into a recorded one.
 ///
 /// # Errors
-/// The names of the outputs that they disagree about.
+/// The names of outputs with different values.
 pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<ComponentRow, Vec<String>> {
     let mut merged = recorded.clone();
     merged.access = merged.access.or_else(|| imported.access.clone());
@@ -226,7 +225,7 @@ pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<Compon
     Ok(merged)
 }
 
-/// Reads a text that should be JSON of that shape; an error says where it is none.
+/// Parses JSON of that shape. An error names its position.
 fn parse<'d, T: Deserialize<'d>>(document: &'d str) -> Result<T, ImportError> {
     serde_json::from_str(document).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -235,7 +234,7 @@ fn parse<'d, T: Deserialize<'d>>(document: &'d str) -> Result<T, ImportError> {
         let reason = reason.strip_suffix(&place).unwrap_or(&reason);
         ImportError::Malformed(match error.classify() {
             Category::Eof => format!("it ends too early, at line {line}, column {column}"),
-            Category::Syntax | Category::Io => format!("it is no JSON at line {line}, column {column}: {reason}"),
+            Category::Syntax | Category::Io => format!("it is not JSON at line {line}, column {column}: {reason}"),
             Category::Data => format!("at line {line}, column {column}: {reason}"),
         })
     })

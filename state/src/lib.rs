@@ -1,17 +1,17 @@
-//! Where results live: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL, and in
-//! memory for tests.
+//! State stores: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL, and in memory
+//! for tests.
 //!
-//! [`open`] takes the place of a store and gives the store. What is stored: rows with all their versions, a journal of
-//! steps, leases, operations, logs. What never is: a secret in plain text, which the engine seals before it comes
-//! here. No store looks into attributes.
+//! [`open`] returns the store at a URL. A store has rows with all their versions, a journal of steps, leases,
+//! operations and logs. It never has secrets in plain text: the engine seals them first. No store interprets
+//! attributes.
 //!
-//! Read in this order: `migrations/sqlite/0001_init.sql` (the layout), `sqlite` (the store), `sqlite::commit` (what
-//! one transaction does), `sqlite::lease` (who may write). `postgres` is laid out alike. The suite in `contract` shows
-//! the same behaviours of every store. [`roles`] is what the role mapper of Hasura keeps beside a state.
+//! Read in this order: `migrations/sqlite/0001_init.sql` (schema), `sqlite` (the store), `sqlite::commit` (one
+//! transaction), `sqlite::lease` (rights of writers). `postgres` has the same structure. The suite in `contract` checks
+//! the same behaviours of every store. [`roles`] stores the data of Hasura's role mapper beside a state.
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
-#![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no error is on a path that is hot")]
+#![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no hot path has errors")]
 
 #[cfg(feature = "postgres")]
 mod beacon;
@@ -44,27 +44,28 @@ use uuid::Uuid;
 /// The most entries of the audit log that one transaction prunes.
 const AUDIT_BATCH: usize = 10_000;
 
-/// So long after its pause somebody has taken up what was given back, where anybody works on requests.
+/// After this time past its back-off, a released request should have been claimed, if any worker runs.
 const OVERDUE: Duration = Duration::from_secs(60);
 
-/// What a store is opened for.
+/// The purpose for which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// To read and write; a store is made where there is none, and brought to the newest format.
+    /// Read and write. A missing store is created, and an older one upgraded to the newest format.
     ReadWrite,
-    /// To read; nothing is made or changed. Where there is no store yet it looks empty and its id is nil.
+    /// Only read: nothing is created or changed. A missing store looks empty, and its ID is nil.
     ReadOnly,
 }
 
 /// Opens a store.
 ///
 /// # Errors
-/// When what is there is no store or one of a newer format, or cannot be opened: a missing folder, a read-only file.
+/// When the URL does not lead to a store, its format is newer, or it cannot be opened: a missing folder, a read-only
+/// file.
 pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn ServerStore>, StoreError> {
     open_with_clock(url, access, Arc::new(SystemClock)).await
 }
 
-/// The newest format of a store in that place that this build knows, and writes.
+/// The newest format of a store that this build knows, and writes.
 #[must_use]
 pub fn newest_format(url: &StoreUrl) -> u32 {
     match url {
@@ -76,10 +77,10 @@ pub fn newest_format(url: &StoreUrl) -> u32 {
     }
 }
 
-/// The format of a store, which is not changed; 0 for an empty one.
+/// The format of a store, without changing it; 0 for an empty one.
 ///
 /// # Errors
-/// When what is there is no store or one of a newer format, or cannot be opened.
+/// When the URL does not lead to a store, its format is newer, or it cannot be opened.
 pub async fn format_of(url: &StoreUrl) -> Result<u32, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => sqlite::format_of(path),
@@ -91,11 +92,11 @@ pub async fn format_of(url: &StoreUrl) -> Result<u32, StoreError> {
     }
 }
 
-/// What is wrong with a store, in the words of its database: every page and index of a file is looked at; of a database on
-/// a server, that every row leads to what it points at. Nothing where it is whole, or is not there yet.
+/// The damage of a store, in the words of its database; `None` if it is intact, or missing. For a SQLite file, all
+/// pages and indexes are checked; for a PostgreSQL database, the references between rows.
 ///
 /// # Errors
-/// When what is there cannot be opened.
+/// When the store cannot be opened.
 pub async fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => sqlite::damage(path),
@@ -107,8 +108,8 @@ pub async fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
     }
 }
 
-/// Which state there is, and whether an operation or a stack was ever recorded in it; none where none was made yet. Nothing
-/// is made or changed, whatever the format.
+/// The ID of a state of any format, and whether it has ever had an operation or a stack; `None` if it is missing.
+/// Nothing is created or changed.
 async fn glance(url: &StoreUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => sqlite::glance(path),
@@ -126,7 +127,7 @@ fn no_postgres() -> StoreError {
     StoreError::Unavailable { doing: "opened", reason }
 }
 
-/// Opens a store whose time is told by the given clock.
+/// Opens a store with the given clock.
 ///
 /// # Errors
 /// As [`open`].
@@ -152,26 +153,26 @@ pub async fn open_with_clock(
     }
 }
 
-/// The refusal to write to a store that was opened for reading.
+/// The error of a write to a store that was opened for reading.
 fn only_read() -> StoreError {
     StoreError::Unavailable { doing: "written", reason: "it was opened for reading only".to_owned() }
 }
 
-/// The refusal to read a store of an older format: readers change nothing, and their statements are those of the newest.
+/// The error of reading a store of an older format: readers do not upgrade, and their SQL is that of the newest format.
 fn needs_migration(format: u32, newest: u32, url: &str) -> StoreError {
     let reason = format!(
-        "{url} has the older format {format}; `terrace state upgrade`, or the next command that writes, brings it to format {newest}"
+        "{url} has the older format {format}; `terrace state upgrade`, or the next command that writes, upgrades it to format {newest}"
     );
     StoreError::Unavailable { doing: "read", reason }
 }
 
-/// True where something was recorded, in every format.
+/// True if the state has ever been used, in every format.
 const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM stack) OR EXISTS (SELECT 1 FROM operation)";
 
-/// What is recorded of a component without outputs.
+/// The outputs of a component without outputs.
 const NO_OUTPUTS: &str = "{}";
 
-/// The lease that gives the right to change a row: the one on its component or, for a shared row, on the row itself.
+/// The lease that covers a row: the one on its component or, for a shared row, on the row itself.
 fn covering<'a>(leases: &'a [Lease], row: &Row) -> Option<&'a Lease> {
     let address = row.address.to_string();
     let of_stack = || leases.iter().filter(|lease| lease.stack == row.stack);

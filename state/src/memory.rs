@@ -1,7 +1,7 @@
-//! A store that lives in memory: for tests of the engine, and to prove that the contract is about no technology.
+//! Store in memory, for tests of the engine, and as a check that the contract does not depend on a database.
 //!
-//! Plain sorted maps behind one lock. It keeps the contract to the letter, and passes the same suite as the others;
-//! but nothing outlives it, and a lease ends by expiry only, for all its holders live in one process.
+//! Sorted maps behind one lock. The store fulfils the contract and passes the same suite as the others. Its content
+//! ends with the process, and leases end only by expiry, because all holders are in one process.
 
 mod audit;
 mod journal;
@@ -28,14 +28,14 @@ use terrace_engine::store::{
 };
 use uuid::Uuid;
 
-/// A store that lives in memory.
+/// A store in memory.
 pub struct MemoryStore {
     id: Uuid,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
-/// An operation as it is kept.
+/// A stored operation.
 #[derive(Clone)]
 struct Operation {
     number: u64,
@@ -43,7 +43,7 @@ struct Operation {
     has_held_leases: bool,
 }
 
-/// A step without an outcome as it is kept.
+/// A stored step without an outcome.
 #[derive(Clone)]
 struct OpenStep {
     number: u64,
@@ -181,7 +181,7 @@ impl State {
         }
     }
 
-    /// The stacks of which anything was ever recorded, sorted.
+    /// All stacks that the state has ever had, sorted.
     fn all_stacks(&self) -> Vec<StackId> {
         let versions = self.versions.iter().map(|((stack, ..), _)| stack);
         let components = self.components.iter().map(|((stack, _), _)| stack);
@@ -197,13 +197,13 @@ impl State {
 }
 
 impl MemoryStore {
-    /// An empty store that goes by the machine's clock.
+    /// An empty store with the system clock.
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(Arc::new(SystemClock))
     }
 
-    /// An empty store whose time is told by the given clock.
+    /// An empty store with the given clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self { id: Uuid::now_v7(), clock, state: Mutex::default() }
@@ -213,7 +213,7 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state as a whole, or not at all.
+    /// Changes the state completely, or not at all.
     fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut state = self.state();
         let result = change(&mut state, self.clock.now());

@@ -1,26 +1,27 @@
-//! A store in a PostgreSQL database, which processes on many machines may use at once.
+//! Store in a PostgreSQL database, for processes on many machines at once.
 //!
-//! Every call is one transaction on a connection of its own, or begins another one where somebody was quicker; what comes last
-//! in it is sent with its `COMMIT` ([`session`]). Those that only read see one moment (REPEATABLE READ). Those that write are
-//! READ COMMITTED and lock what they touch before they look at it, in one order for all ([`lock`]): whoever
-//! waited sees what the other one wrote, nothing has to be tried again, and nobody waits in a circle. SERIALIZABLE would
-//! promise the same at the price of refusals which grow with the work in flight: small tables are read as a whole, so that
-//! stacks which have nothing to do with each other would refuse each other. What the server refuses all the same, for
-//! another program or another version of this one has other manners, is tried again a few times.
+//! Every call is one transaction on its own connection; a retry starts a new transaction. The last statement is sent
+//! together with `COMMIT` ([`session`]). Reads see one snapshot (REPEATABLE READ). Writes are READ COMMITTED, and lock
+//! their rows before they read them, all in the same order ([`lock`]). A transaction that waited sees the writes of
+//! the other transaction; there are no deadlocks and no retries. SERIALIZABLE would promise the same, but its refusals grow
+//! with the work in flight: small tables are read as a whole, so that unrelated stacks would refuse each other. If the
+//! server still refuses a transaction because another program or version locks differently, the store retries a few
+//! times.
 //!
-//! The time is that of the database, for the clocks of machines differ: `clock_timestamp()`, asked for once everything is
-//! locked. A lease ends by its expiry only.
+//! The time is that of the database (`clock_timestamp()`, read when everything is locked), because the clocks of
+//! machines differ. Leases end only by expiry.
 //!
-//! All of this runs on a thread of its own, so that a lease is renewed whatever the caller's threads are busy with, and a
-//! commit that nobody waits for any more is not cut off.
+//! The store runs on its own thread. So leases are renewed even if the caller's threads are busy, and a commit
+//! continues when its caller stops waiting.
 //!
-//! A server that goes and comes back is waited for ([`server`]): what it had not committed is done again, and what it may
-//! have committed is looked for.
+//! The store waits for a server that restarts ([`server`]): it repeats uncommitted work, and looks up whether an
+//! unanswered commit happened.
 //!
-//! Each answer has a deadline ([`session`]). The store closes a connection that missed it, and each call ends in bounded time.
+//! Each answer has a deadline ([`session`]). The store closes a connection that missed it, and each call ends in
+//! bounded time.
 //!
-//! Read [`commit`] for what a transaction does, [`batch`], [`rows`], [`write`] and [`read`] for rows, [`lease`] for who may
-//! write.
+//! Read [`commit`] for transactions, [`batch`], [`rows`], [`write`] and [`read`] for rows, [`lease`] for the rights of
+//! writers.
 
 mod audit;
 mod batch;
@@ -87,7 +88,7 @@ pub(crate) async fn open(
     }
 }
 
-/// Opens what the role mapper keeps beside the store of a database, which is made where there is none.
+/// Opens the role mapper's tables beside the store of a database; creates missing ones.
 pub(crate) async fn open_roles(url: &PostgresUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn RoleStore>, StoreError> {
     let lost = || StoreError::Unavailable { doing: "opened", reason: format!("{url} was emptied meanwhile") };
     let store = store(url, Access::ReadWrite, &clock).await?.ok_or_else(lost)?;
@@ -95,7 +96,7 @@ pub(crate) async fn open_roles(url: &PostgresUrl, clock: Arc<dyn Clock>) -> Resu
     Ok(Arc::new(store))
 }
 
-/// The store of a database; none where a reader finds nothing.
+/// The store of a database; `None` if a reader finds none.
 async fn store(url: &PostgresUrl, access: Access, clock: &Arc<dyn Clock>) -> Result<Option<PostgresStore>, StoreError> {
     let server = Server::new(url, clock)?;
     let now = server.context.clock.as_ref().map(|clock| clock.now());
@@ -119,7 +120,7 @@ async fn store(url: &PostgresUrl, access: Access, clock: &Arc<dyn Clock>) -> Res
     Ok(identity.map(|identity| PostgresStore { server: Arc::new(server), identity, access, line: Line::Work }))
 }
 
-/// The format of a database; 0 where there is no store yet.
+/// The format of a database; 0 if it has no store yet.
 pub(crate) async fn format_of(url: &PostgresUrl) -> Result<u32, StoreError> {
     let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
     let shown = server.url.clone();
@@ -130,7 +131,7 @@ pub(crate) async fn format_of(url: &PostgresUrl) -> Result<u32, StoreError> {
         .await
 }
 
-/// Which state a database has, and whether something was recorded in it; none where there is no store yet.
+/// The ID of the state, and whether it has ever been used; `None` if there is no store yet.
 pub(crate) async fn glance(url: &PostgresUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
     let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
     let shown = server.url.clone();
@@ -149,7 +150,7 @@ pub(crate) async fn glance(url: &PostgresUrl) -> Result<Option<(Uuid, bool)>, St
         .await
 }
 
-/// What is wrong with what is recorded, if anything is.
+/// The damage of the state, if any.
 pub(crate) async fn damage(url: &PostgresUrl) -> Result<Option<String>, StoreError> {
     let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
     let shown = server.url.clone();
@@ -190,7 +191,7 @@ impl PostgresStore {
         self.server.read_as(line, purpose, "read", ABSENCE, work).await
     }
 
-    /// Writes with what was given, which is kept for another try.
+    /// Writes with the given input, which is kept for a retry.
     async fn write<A, T, W>(&self, line: Line, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
     where
         A: Send + Sync + 'static,
@@ -214,18 +215,18 @@ impl PostgresStore {
     }
 }
 
-/// Interval at which a server looks for dead processes with open steps.
+/// Interval at which a server checks for dead processes with open steps.
 const WATCH: Duration = Duration::from_secs(5);
 
 impl PostgresStore {
-    /// Records dead processes with open steps, again and again.
+    /// Records dead processes with open steps, at intervals.
     async fn watch(&self) -> Infallible {
         loop {
             let noted = self.write(Line::Keep, Doubt::Repeat, (), |session, context, ()| {
                 Box::pin(journal::note_gone(session, context))
             });
             if let Err(error) = noted.await {
-                tracing::debug!(%error, "processes that ended cannot be noted now");
+                tracing::debug!(%error, "cannot record ended processes now");
             }
             tokio::time::sleep(WATCH).await;
         }

@@ -1,26 +1,26 @@
-//! Which process holds a lease, and whether it certainly is gone.
+//! Processes that hold leases, and whether one has certainly ended.
 //!
-//! A process is known by boot, pid namespace, pid and start time, read from `/proc`. Where that cannot be read (other
-//! systems, a `/proc` of another namespace) a process is unknown, and a lease ends by its expiry alone: a holder that
-//! may be alive is never robbed.
+//! A process is identified by boot, pid namespace, pid and start time, read from `/proc`. If these cannot be read
+//! (other systems, a `/proc` of another namespace), the process is unknown, and its lease ends only by expiry: a holder
+//! that may be alive never loses its lease early.
 
 use std::fs;
 use std::io::ErrorKind;
 
-/// Tells one process from all others that ever ran on this machine.
+/// The identity of a process among all that ever ran on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
     /// The boot of the machine.
     pub(crate) boot: String,
     /// The inode of its pid namespace.
     pub(crate) namespace: u64,
-    /// Its id in that namespace.
+    /// The pid in that namespace.
     pub(crate) pid: u32,
     /// When it started, in clock ticks since boot.
     pub(crate) started: u64,
 }
 
-/// What `/proc/<pid>/stat` says.
+/// The used fields of `/proc/<pid>/stat`.
 struct Stat {
     pid: u32,
     state: char,
@@ -28,24 +28,24 @@ struct Stat {
 }
 
 impl Process {
-    /// This process; `None` where it cannot be told.
+    /// This process; `None` if the system does not provide the identity.
     pub(crate) fn current() -> Option<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
         let link = fs::read_link("/proc/self/ns/pid").ok()?;
         let namespace = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()?;
         let stat = Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
-        // A `/proc` mounted from another pid namespace numbers processes differently: its answers mean nothing here.
+        // A `/proc` of another pid namespace numbers processes differently: its answers mean nothing here.
         (stat.pid == std::process::id()).then_some(Self { boot, namespace, pid: stat.pid, started: stat.started })
     }
 
-    /// True only when it is certain that this process runs now, as seen from `ours`, which it may be.
+    /// True only if this process certainly runs, as seen from `ours`, which may be the same.
     pub(crate) fn runs(&self, ours: Option<&Self>) -> bool {
         let is_seen = ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace);
         let stat = || Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?);
         is_seen && stat().is_some_and(|stat| stat.started == self.started && !matches!(stat.state, 'Z' | 'X'))
     }
 
-    /// True only when it is certain that this process runs no more, as seen from `ours`.
+    /// True only if this process has certainly ended, as seen from `ours`.
     pub(crate) fn is_gone(&self, ours: Option<&Self>) -> bool {
         if !ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace && ours != self) {
             return false;
@@ -54,7 +54,7 @@ impl Process {
             Ok(text) => {
                 Stat::parse(&text).is_some_and(|stat| stat.started != self.started || matches!(stat.state, 'Z' | 'X'))
             }
-            // Where `/proc` hides the processes of others, even the first is missing: then absence proves nothing.
+            // If `/proc` hides the processes of other users, even process 1 is missing: then absence proves nothing.
             Err(error) => {
                 error.kind() == ErrorKind::NotFound && fs::exists("/proc/1").is_ok_and(|is_visible| is_visible)
             }
@@ -64,7 +64,7 @@ impl Process {
 
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+        // The second field is the program's name in parentheses, and may itself contain spaces and parentheses.
         let (pid, _) = text.split_once(' ')?;
         let (_, rest) = text.rsplit_once(") ")?;
         let mut fields = rest.split_ascii_whitespace();
@@ -79,33 +79,33 @@ impl Stat {
 mod tests {
     use super::*;
 
-    /// This process. Only Linux tells what is needed of it; there it always has to.
-    #[cfg_attr(not(target_os = "linux"), expect(clippy::print_stderr, reason = "a skipped test says so aloud"))]
+    /// This process. On Linux the identity must be available.
+    #[cfg_attr(not(target_os = "linux"), expect(clippy::print_stderr, reason = "a skipped test prints a note"))]
     fn ours() -> Option<Process> {
         let ours = Process::current();
         #[cfg(target_os = "linux")]
-        assert!(ours.is_some(), "Linux does not tell of this process");
+        assert!(ours.is_some(), "Linux must provide the identity of this process");
         #[cfg(not(target_os = "linux"))]
-        eprintln!("skipped: this system does not tell of processes");
+        eprintln!("skipped: this system does not identify processes");
         ours
     }
 
     #[test]
-    fn the_start_time_is_found_behind_an_odd_program_name() {
+    fn start_time_is_found_after_an_odd_program_name() {
         let text = "42 (a) b (c) S 1 42 42 0 -1 4194304 97 0 0 0 0 0 0 0 20 0 1 0 121986 3133440 382";
         let stat = Stat::parse(text).unwrap();
         assert_eq!((stat.pid, stat.state, stat.started), (42, 'S', 121_986));
     }
 
     #[test]
-    fn a_living_process_is_not_gone() {
+    fn running_process_is_not_gone() {
         let Some(ours) = ours() else { return };
         assert!(!ours.is_gone(Some(&ours)));
         assert!(ours.runs(Some(&ours)));
     }
 
     #[test]
-    fn a_process_that_has_ended_is_gone_even_when_nobody_waits_for_it() {
+    fn ended_process_is_gone_even_as_a_zombie() {
         let Some(ours) = ours() else { return };
         let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let stat = Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap()).unwrap();
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_pid_is_another_process() {
+    fn reused_pid_is_another_process() {
         let Some(ours) = ours() else { return };
         let earlier = Process { started: ours.started.wrapping_sub(1), ..ours.clone() };
         assert!(earlier.is_gone(Some(&ours)));
     }
 
     #[test]
-    fn nothing_is_known_of_the_processes_of_other_machines_and_namespaces() {
+    fn processes_of_other_machines_and_namespaces_are_unknown() {
         let Some(ours) = ours() else { return };
         let other_boot = Process { boot: "another".to_owned(), pid: u32::MAX, ..ours.clone() };
         let other_namespace = Process { namespace: 1, pid: u32::MAX, ..ours.clone() };

@@ -1,8 +1,8 @@
-//! What the role mapper of Hasura keeps: which root fields of GraphQL a role has, and which users and groups have the role.
+//! Roles of Hasura's role mapper: the GraphQL root fields of a role, and the users and groups that have it.
 //!
-//! It lies in tables of its own beside a state, so that there is one database to look after. They have numbered files of
-//! statements of their own (`migrations/roles`), and are made when [`open`] is called: a state that no role mapper uses does
-//! not have them. No store interprets what names say.
+//! The tables are beside a state, so that operators have only one database. They have migrations of their own
+//! (`migrations/roles`), which [`open`] runs: a state without a role mapper does not have them. No store interprets the
+//! names.
 
 use crate::clock::{Clock, SystemClock};
 use crate::sqlite::SqliteStore;
@@ -15,15 +15,15 @@ use terrace_engine::store::{AuditLog, StoreError};
 /// A role with its root fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
-    /// Its id.
+    /// Its ID.
     pub id: String,
-    /// The component that it is for; no other role is for it.
+    /// Its component. A component has at most one role.
     pub component: String,
-    /// The root fields that it may ask for, and no others.
+    /// The root fields that the role covers.
     pub fields: BTreeSet<String>,
 }
 
-/// Who has roles.
+/// The kinds of members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Members {
     /// Users: `user:ada_example.com`.
@@ -32,24 +32,24 @@ pub enum Members {
     Groups,
 }
 
-/// What came of writing a role.
+/// The result of writing a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
-    /// It is as it was to be.
+    /// The role is written.
     Done,
-    /// There is one of that id for another component: nothing is written.
+    /// A role with that ID belongs to another component: nothing is written.
     OfAnotherComponent,
-    /// Another role, named here, is for that component: nothing is written.
+    /// The component already has this other role: nothing is written.
     ComponentTaken(String),
 }
 
-/// Where roles are kept, beside a state with its audit log. Each call is one transaction.
+/// A store of roles beside a state with its audit log. Each call is one transaction.
 #[async_trait]
 pub trait RoleStore: AuditLog {
     /// All roles, sorted by id.
     ///
     /// # Errors
-    /// When the database cannot be read, as for all calls; or written.
+    /// When the database cannot be read; for changes, when it cannot be written.
     async fn roles(&self) -> Result<Vec<Role>, StoreError>;
 
     /// A role.
@@ -58,37 +58,37 @@ pub trait RoleStore: AuditLog {
     /// See [`RoleStore::roles`].
     async fn role(&self, id: &str) -> Result<Option<Role>, StoreError>;
 
-    /// The role that is for a component.
+    /// The role of a component.
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
     async fn role_of_component(&self, component: &str) -> Result<Option<Role>, StoreError>;
 
-    /// Makes a role, or gives one just these root fields.
+    /// Creates a role, or replaces its root fields.
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
     async fn put_role(&self, role: &Role) -> Result<Put, StoreError>;
 
-    /// Removes a role with its root fields and everybody who has it; false where there is none.
+    /// Removes a role with its root fields and members; false if it does not exist.
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
     async fn remove_role(&self, id: &str) -> Result<bool, StoreError>;
 
-    /// Who has a role, sorted; nothing where there is no such role.
+    /// The members of a role, sorted; `None` if the role does not exist.
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
     async fn members(&self, id: &str, which: Members) -> Result<Option<Vec<String>>, StoreError>;
 
-    /// Gives a role to just these, and takes it from all others of that kind; false where there is no such role.
+    /// Replaces the members of that kind; false if the role does not exist.
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
     async fn put_members(&self, id: &str, which: Members, names: &BTreeSet<String>) -> Result<bool, StoreError>;
 
-    /// The first by id of the roles that a user or one of some groups has, and that have all of some root fields.
+    /// The first role, by ID, that the user or one of the groups has, and that covers all of the root fields.
     ///
     /// # Errors
     /// See [`RoleStore::roles`].
@@ -100,15 +100,15 @@ pub trait RoleStore: AuditLog {
     ) -> Result<Option<String>, StoreError>;
 }
 
-/// Opens what is kept beside a state, which is made where there is none.
+/// Opens the roles beside a state; creates missing tables.
 ///
 /// # Errors
-/// As [`open`](crate::open), and when its tables are of a newer format.
+/// As [`open`](crate::open), and when the tables have a newer format.
 pub async fn open(url: &StoreUrl) -> Result<Arc<dyn RoleStore>, StoreError> {
     open_with_clock(url, Arc::new(SystemClock)).await
 }
 
-/// The same, where the given clock tells the time.
+/// Like [`open`], with the given clock.
 ///
 /// # Errors
 /// See [`open`].
@@ -131,13 +131,13 @@ pub async fn open_with_clock(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Ar
     Ok(Arc::new(store))
 }
 
-/// The refusal of tables that a newer build made.
+/// The error of tables that a newer build created.
 fn newer(url: &str, found: u32, known: u32) -> StoreError {
     let reason = format!("the role mapper's tables in {url} have format {found}, and this build knows up to {known}");
     StoreError::Unavailable { doing: "opened", reason }
 }
 
-/// What `format` of [`newer`] is compared with, before anything is made.
+/// Checks the found format, before anything is created.
 pub(crate) fn check_format(url: &str, found: u32, known: usize) -> Result<usize, StoreError> {
     let known = u32::try_from(known).unwrap_or(u32::MAX);
     if found > known { Err(newer(url, found, known)) } else { Ok(found as usize) }

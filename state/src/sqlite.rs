@@ -1,9 +1,9 @@
-//! A store in a SQLite file.
+//! Store in a SQLite file.
 //!
-//! One connection writes, on a thread of its own, in immediate transactions that are durable when they return; a few
+//! One connection writes, on its own thread, in immediate transactions that are durable when they return. A few
 //! others read, each call in one snapshot, and never wait for a sync. Several processes may use one file.
 //!
-//! Read [`commit`] for what a transaction does, [`write`] and [`read`] for rows, [`lease`] for who may write.
+//! Read [`commit`] for transactions, [`write`] and [`read`] for rows, [`lease`] for the rights of writers.
 
 mod audit;
 mod columns;
@@ -55,7 +55,7 @@ use worker::{Turn, Workers};
 pub(crate) use migrate::FORMAT;
 pub(crate) use transfer::side;
 
-/// The format of a file; 0 where there is no store yet.
+/// The format of a file; 0 if there is no store yet.
 pub(crate) fn format_of(path: &Path) -> Result<u32, StoreError> {
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
     match connection::look_at(path, Access::ReadOnly)? {
@@ -64,7 +64,7 @@ pub(crate) fn format_of(path: &Path) -> Result<u32, StoreError> {
     }
 }
 
-/// Which state a file is, and whether something was recorded in it; none where there is no store yet.
+/// The ID of a file's state, and whether it has ever been used; `None` if there is no store yet.
 pub(crate) fn glance(path: &Path) -> Result<Option<(Uuid, bool)>, StoreError> {
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
     let Found::File = connection::look_at(path, Access::ReadOnly)? else { return Ok(None) };
@@ -79,25 +79,26 @@ pub(crate) fn glance(path: &Path) -> Result<Option<(Uuid, bool)>, StoreError> {
     look().map(Some).map_err(|failure: Failure| failure.into_store_error("opened", &connection))
 }
 
-/// What is wrong with a file, if anything is.
+/// The damage of a file, if any.
 pub(crate) fn damage(path: &Path) -> Result<Option<String>, StoreError> {
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
     let Found::File = connection::look_at(path, Access::ReadOnly)? else { return Ok(None) };
     let connection = connection::reader(path, &url)?;
-    // The first finding is enough: what a damaged page leads to is without end.
+    // The first finding is enough: a damaged page may cause any number of further ones.
     match connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)) {
         Ok(found) if found == "ok" => Ok(None),
         Ok(found) => Ok(Some(found.replace('\n', " "))),
-        // It may be too damaged to be looked at.
+        // The file may be too damaged for the check.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(Some(error.to_string())),
         Err(error) => Err(error::unavailable("read", connection.path(), &error)),
     }
 }
 
-/// How many calls can read at once beside a writer; who only reads is a command, which asks one thing after the other.
+/// Concurrent reads beside a writer. A store without a writer belongs to a command, which reads one thing after
+/// another.
 const READERS: usize = 3;
 
-/// What every piece of work needs to know beside its connection.
+/// The shared context of all work on connections.
 #[derive(Clone)]
 struct Context {
     clock: Arc<dyn Clock>,
@@ -109,18 +110,18 @@ struct Context {
 pub(crate) struct SqliteStore {
     identity: StoreIdentity,
     context: Context,
-    /// Before the writer, so that they close before it does and the log is folded in by the one that may write.
+    /// Before the writer, so that they close first and the writer can checkpoint the log.
     readers: Workers,
     writer: Writer,
 }
 
-/// Who does the writing.
+/// How the store writes.
 enum Writer {
-    /// Nobody: the store was opened for reading.
+    /// Not at all: the store was opened for reading.
     None,
-    /// A thread of its own, to a file.
+    /// On its own thread, into a file.
     Own(Workers, Arc<FileIdentity>),
-    /// The one thread that reads: a database in memory has but one connection.
+    /// On the reader's thread: a database in memory has only one connection.
     TheReader,
 }
 
@@ -141,7 +142,7 @@ impl SqliteStore {
         let first = connection::reader(path, &url)?;
         match migrate::inspect(&first, &url)? {
             migrate::FORMAT => {}
-            // A database without any table: somebody is making the store.
+            // A database without any table: another process is creating the store.
             0 => return Self::empty(url, clock),
             older => return Err(crate::needs_migration(older, FORMAT, &url)),
         }
@@ -155,7 +156,7 @@ impl SqliteStore {
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
     }
 
-    /// Opens a database that lives as long as the store.
+    /// Opens a database that ends with the store.
     pub(crate) fn in_memory(access: Access, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let url = StoreUrl::SqliteMemory.to_string();
         let connection = connection::memory(&url, access, clock.now())?;
@@ -166,7 +167,7 @@ impl SqliteStore {
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
     }
 
-    /// What a store that was not made yet looks like to a reader.
+    /// An empty store, for a reader of a store that does not exist yet.
     pub(crate) fn empty(url: String, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let store = Self::in_memory(Access::ReadOnly, clock)?;
         Ok(Self { identity: StoreIdentity { id: Uuid::nil(), url }, ..store })
@@ -179,7 +180,7 @@ impl SqliteStore {
     {
         let context = self.context.clone();
         let work = move |connection: &mut Connection| {
-            // All queries of one call see one moment.
+            // All queries of one call see one snapshot.
             let transaction = connection.transaction()?;
             let answer = work(&transaction, &context)?;
             transaction.finish()?;
@@ -188,7 +189,7 @@ impl SqliteStore {
         self.readers.run(Turn::Usual, "read", work).await
     }
 
-    /// What works on something.
+    /// Writes for the work of an operation.
     async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -197,7 +198,7 @@ impl SqliteStore {
         self.write_in(Turn::Usual, work).await
     }
 
-    /// What is asked of a server, and what renews leases and claims: those would end if it queued behind work.
+    /// Writes for calls of a server, and renewals of leases and claims, which would expire behind other work.
     async fn write_first<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -221,19 +222,19 @@ impl SqliteStore {
         let context = self.context.clone();
         let work = move |connection: &mut Connection| {
             let is_gone = || place.as_ref().filter(|place| !place.is_there());
-            // Who is told that it failed does not ask for it to be done later. What was done is recorded all the same.
+            // A refused priority call is not saved for later. Results of work are saved.
             if let Some(place) = is_gone().filter(|_| turn == Turn::First) {
                 return Err(place.save(connection).into());
             }
             let done = in_transaction(connection, |transaction| work(transaction, &context));
-            // A write to a file that is gone may fail in many ways.
+            // A write to a lost file may fail in many ways.
             is_gone().map_or(done, |place| Err(place.save(connection).into()))
         };
         writer.run(turn, "written", work).await
     }
 }
 
-/// Does some work in one durable transaction.
+/// Runs work in one durable transaction.
 fn in_transaction<T>(
     connection: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
@@ -253,8 +254,8 @@ impl Context {
         Self { clock, process: Process::current(), watch: Arc::default() }
     }
 
-    /// True where what has expired by the clock is a process's that certainly runs, and may renew it yet: a clock that jumps
-    /// takes nothing from it. A clock that a test moves tells how much time has passed.
+    /// True if an expired lease belongs to a process that certainly runs, and may still renew it: a jump of the clock
+    /// takes no leases away. A clock that a test moves does not count.
     fn may_be_renewed(&self, process: Option<&Process>, name: &str, expires: Timestamp) -> bool {
         self.clock.is_of_the_machine()
             && process.is_some_and(|process| process.runs(self.process.as_ref()))
@@ -264,7 +265,7 @@ impl Context {
 
 fn start(name: &str, connections: Vec<Connection>) -> Result<Workers, StoreError> {
     Workers::start(name, connections)
-        .map_err(|error| StoreError::Unavailable { doing: "opened", reason: format!("no thread for it: {error}") })
+        .map_err(|error| StoreError::Unavailable { doing: "opened", reason: format!("cannot start a thread: {error}") })
 }
 
 #[async_trait]

@@ -1,15 +1,13 @@
-//! A whole state moves from one database to another: `terrace state migrate`.
+//! Transfer of a whole state to another database: `terrace state migrate`.
 //!
-//! Everything that is recorded is copied, table by table and in batches, and nothing is looked into: what is sealed stays
-//! sealed, ids and times stay what they were, and the new state has the identity of the old one, so that plans that were
-//! saved can be applied there. Leases and open steps do not move: while there are any, nothing does. What a role mapper keeps
-//! beside the state moves with it.
+//! All content is copied, table by table and in batches, without interpretation. Sealed values stay sealed; IDs and
+//! times stay the same. The new state has the identity of the old one, so that saved plans can be applied there. The
+//! transfer refuses a state with leases or open steps. The tables of a role mapper beside the state move with it.
 //!
-//! The old state is locked against writers from the first look to the last. The new one gets everything in one transaction,
-//! in which it is read again and compared before it is committed: whatever goes wrong, or whenever the process dies, the
-//! new one is as empty as it was.
+//! The old state is locked against writers during the whole transfer. The new one is written in one transaction, which
+//! reads it again and compares it before the commit. After any failure, or a crash, the new one is still empty.
 //!
-//! Read [`tables`] for what moves; each database has a [`Side`] of its own.
+//! Read [`tables`] for the transferred tables; each database has its own [`Side`].
 
 mod tables;
 
@@ -24,14 +22,14 @@ use terrace_engine::digest::Hashing;
 use terrace_engine::store::{LeaseInfo, StoreError};
 use uuid::Uuid;
 
-/// How many rows are read at once in the beginning.
+/// Rows of the first batch.
 const FEW: usize = 64;
-/// And how many at most.
+/// The most rows of a batch.
 const MANY: usize = 1024;
-/// Batches become smaller where they hold more bytes than that, and larger where they hold a quarter of it.
+/// Batches shrink above this number of bytes, and grow below a quarter of it.
 const LARGE: usize = 4 << 20;
 
-/// A value of a column, in the one form that all databases share: flags are numbers, times microseconds since the epoch.
+/// A value of a column in a form common to all databases: flags are numbers, times are microseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cell {
     Null,
@@ -41,24 +39,24 @@ pub(crate) enum Cell {
     Id(Uuid),
 }
 
-/// How an operation ended whose process was gone before its state moved.
-pub(crate) const CUT_OFF: &str = "it was cut off before the state moved";
+/// The summary of an operation whose process had ended before the transfer.
+pub(crate) const CUT_OFF: &str = "it was interrupted before the state moved";
 
 pub(crate) type Cells = Vec<Cell>;
 
-/// One of the two databases, within the transaction that lasts as long as the move. Dropped, it leaves no trace.
+/// One of the two databases, in a transaction that lasts as long as the transfer. Dropping it rolls back.
 #[async_trait]
 pub(crate) trait Side: Send {
     /// The identity of the state.
     async fn id(&mut self) -> Result<Uuid, StoreError>;
 
-    /// Who is at work on it, or was cut off.
+    /// What keeps the state from moving.
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError>;
 
-    /// True when a role mapper keeps roles beside the state; from here on none writes any.
+    /// True if a role mapper has tables beside the state. From this call on, none can write them.
     async fn has_roles(&mut self) -> Result<bool, StoreError>;
 
-    /// Makes the tables of a role mapper, or brings them to the newest format.
+    /// Creates the tables of a role mapper, or upgrades them to the newest format.
     async fn make_roles(&mut self) -> Result<(), StoreError>;
 
     /// True when a table has a row.
@@ -72,62 +70,62 @@ pub(crate) trait Side: Send {
         most: usize,
     ) -> Result<Vec<Cells>, StoreError>;
 
-    /// Forgets the identity that the state was made with.
+    /// Deletes the identity that the state was created with.
     async fn forget_id(&mut self) -> Result<(), StoreError>;
 
     /// Adds rows.
     async fn add(&mut self, table: &'static Table, rows: Vec<Cells>) -> Result<(), StoreError>;
 
-    /// Makes new numbers go on after those that there are, ends what was cut off and will not be ended by anybody, and
-    /// makes all of it durable.
+    /// Continues number sequences after the transferred rows, ends interrupted operations that no process will end, and
+    /// commits.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// What came of a move.
+/// The result of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
-    /// The identity of the state, which is that of both now.
+    /// The identity of the state, which both databases have now.
     pub id: Uuid,
-    /// Every table that moved.
+    /// Every transferred table.
     pub tables: Vec<MigratedTable>,
 }
 
-/// A table that is the same in both states.
+/// A table that is equal in both states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigratedTable {
     /// Its name.
     pub name: &'static str,
     /// How many rows it has.
     pub rows: u64,
-    /// The digest of all of them, whichever database they are in.
+    /// The digest of all rows, independent of the database.
     pub digest: String,
 }
 
-/// Somebody who works on a state, or something that was left in the middle.
+/// A process that uses a state, or interrupted work.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InUse {
     /// A component is leased.
     Lease(LeaseInfo),
-    /// An operation runs.
+    /// An operation is running.
     Operation {
         /// Its id.
         id: Uuid,
-        /// What kind.
+        /// The kind.
         kind: String,
-        /// Who asked.
+        /// The caller.
         actor: String,
     },
-    /// A request waits, or is worked on.
+    /// A request waits, or is running.
     Request {
         /// Its operation.
         id: Uuid,
-        /// What kind.
+        /// The kind.
         kind: String,
         /// The stack.
         stack: StackId,
         /// Its component; empty for the whole stack.
         component: String,
-        /// Nobody took it up yet.
+        /// True before its first claim.
         is_queued: bool,
     },
     /// A step has no outcome yet.
@@ -152,30 +150,30 @@ impl InUse {
     }
 }
 
-/// Why a state was not moved. The one that it was to move to is as it was.
+/// Why a state was not moved. The target is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    /// Nothing is recorded.
-    #[error("nothing is recorded in {0}")]
+    /// The source has no state.
+    #[error("there is no state in {0}")]
     Nothing(String),
     /// A state in memory ends with the command.
     #[error("a state in memory ends with the command")]
     InMemory,
-    /// Both are one, or one is a copy of the other.
-    #[error("{0} is this very state, or a copy of it")]
+    /// Source and target are the same state, or copies of it.
+    #[error("{0} is the same state, or a copy of it")]
     Same(String),
-    /// Somebody works on it, or it has to be recovered.
+    /// The state is in use, or has to be recovered.
     #[error("the state is in use")]
     InUse(Vec<InUse>),
-    /// Something is there already.
+    /// The target is not empty.
     #[error("{0} is not empty")]
     NotEmpty(String),
-    /// What was written is not what is read.
+    /// The copy does not equal the state.
     #[error("the copy of `{table}` differs from the state, {place}")]
     Differs {
         /// The table.
         table: &'static str,
-        /// Where.
+        /// The place of the difference.
         place: String,
     },
     /// A database failed.
@@ -183,11 +181,11 @@ pub enum TransferError {
     Store(#[from] StoreError),
 }
 
-/// Moves a whole state to an empty place. The old one stays as it is. `committing` is called before the one moment in which
-/// the new one becomes what the old one is.
+/// Moves a whole state to an empty place. The old one stays unchanged. `committing` is called just before the commit
+/// that makes the new one valid.
 ///
 /// # Errors
-/// When somebody works on it, the place is not empty, or a database fails: nothing has moved then.
+/// When the state is in use, the target is not empty, or a database fails: then nothing has moved.
 pub async fn migrate(
     from: &StoreUrl,
     to: &StoreUrl,
@@ -201,10 +199,10 @@ pub async fn migrate(
     }
     let mut source = side(from).await?;
     let id = source.id().await?;
-    // Before the other one is locked, too: it may be the same.
+    // This check comes before the target is locked: it may be the same database.
     match crate::glance(to).await? {
         Some((other, _)) if other == id => return Err(TransferError::Same(to.to_string())),
-        // One of an older format would be brought to the newest, for nothing.
+        // Opening a target of an older format would upgrade it for nothing.
         Some((_, true)) => return Err(TransferError::NotEmpty(to.to_string())),
         _ => {}
     }
@@ -256,7 +254,7 @@ async fn side(url: &StoreUrl) -> Result<Box<dyn Side>, StoreError> {
     }
 }
 
-/// How many rows come next: as many as are large together.
+/// The number of rows of the next batch.
 struct Pace(usize);
 
 impl Pace {
@@ -287,7 +285,7 @@ async fn copy(source: &mut dyn Side, target: &mut dyn Side, table: &'static Tabl
     }
 }
 
-/// Reads a table of both again, and compares them row by row.
+/// Reads a table of both databases again, and compares them row by row.
 async fn compare(
     source: &mut dyn Side,
     target: &mut dyn Side,
@@ -302,7 +300,7 @@ async fn compare(
             let row = |rows: &[Cells]| rows.get(same).map(|row| in_words(table, row));
             let place = match (row(&expected), row(&found)) {
                 (Some(row), _) => format!("at {row}"),
-                (None, Some(row)) => format!("which has nothing at {row}"),
+                (None, Some(row)) => format!("which lacks {row}"),
                 (None, None) => format!("after {rows} rows"),
             };
             return Err(TransferError::Differs { table: table.name, place });
@@ -317,11 +315,11 @@ async fn compare(
     }
 }
 
-/// What tells a row from others, for people.
+/// The key of a row, for people.
 fn in_words(table: &Table, row: &Cells) -> String {
-    let told = table.columns.iter().zip(row).take(table.keys).map(|(column, cell)| {
+    let parts = table.columns.iter().zip(row).take(table.keys).map(|(column, cell)| {
         let value = match cell {
-            Cell::Null => "nothing".to_owned(),
+            Cell::Null => "null".to_owned(),
             Cell::Number(number) => number.to_string(),
             Cell::Text(text) => format!("`{text}`"),
             Cell::Bytes(bytes) => format!("{} bytes", bytes.len()),
@@ -329,7 +327,7 @@ fn in_words(table: &Table, row: &Cells) -> String {
         };
         format!("{} {value}", column.name)
     });
-    told.collect::<Vec<_>>().join(", ")
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 impl Cell {
@@ -341,7 +339,7 @@ impl Cell {
         }
     }
 
-    /// What it is and how long, then itself: no two rows have the same text.
+    /// Adds type and length before the value, so that different rows have different digests.
     fn add_to(&self, digest: &mut Hashing) {
         let mut add = |kind: u8, bytes: &[u8]| {
             digest.add(&[kind]);
@@ -358,7 +356,7 @@ impl Cell {
     }
 }
 
-/// Somebody whom others wait for unless nobody works on it any more: it is abandoned, or was asked to stop and holds nothing.
+/// An operation without an end. It blocks the transfer unless it is abandoned, or was cancelled and holds nothing.
 pub(crate) struct Unended {
     /// Its number.
     pub(crate) sequence: i64,
@@ -366,11 +364,11 @@ pub(crate) struct Unended {
     pub(crate) id: Uuid,
     pub(crate) kind: String,
     pub(crate) actor: String,
-    /// It was asked to stop.
+    /// Whether it was cancelled.
     pub(crate) is_cancelled: bool,
 }
 
-/// All that keeps a state from moving. Of an operation that holds leases those are told, not what it is doing.
+/// Everything that keeps a state from moving. For an operation with leases, only its leases are listed.
 pub(crate) fn in_use(
     leases: Vec<LeaseInfo>,
     requests: Vec<InUse>,
@@ -378,7 +376,7 @@ pub(crate) fn in_use(
     abandoned: &[i64],
     steps: Vec<InUse>,
 ) -> Vec<InUse> {
-    let mut at_work: BTreeSet<Uuid> = leases.iter().map(|lease| lease.operation).collect();
+    let mut listed_operations: BTreeSet<Uuid> = leases.iter().map(|lease| lease.operation).collect();
     let mut found: Vec<InUse> = leases.into_iter().map(InUse::Lease).collect();
     let running = operations
         .into_iter()
@@ -386,12 +384,12 @@ pub(crate) fn in_use(
         .map(|Unended { id, kind, actor, .. }| InUse::Operation { id, kind, actor });
     for other in running.chain(requests).chain(steps) {
         let operation = other.operation();
-        // Each open step has to be looked into, unless somebody is at it.
-        let is_told = match other {
-            InUse::Step { .. } => at_work.contains(&operation),
-            _ => !at_work.insert(operation),
+        // Each open step is listed, unless its operation is listed already.
+        let is_listed = match other {
+            InUse::Step { .. } => listed_operations.contains(&operation),
+            _ => !listed_operations.insert(operation),
         };
-        if !is_told {
+        if !is_listed {
             found.push(other);
         }
     }

@@ -1,22 +1,22 @@
-//! Where a store is, as a person writes it: `sqlite:PATH`, `postgres://…`.
+//! Location of a store in the form that users write: `sqlite:PATH`, `postgres://…`.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The place of a store.
+/// The location of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// A SQLite file, `sqlite:PATH`; relative paths are relative to the working directory.
     Sqlite(PathBuf),
-    /// A SQLite database that lives as long as the store does, `sqlite::memory:`.
+    /// A SQLite database that ends with the store, `sqlite::memory:`.
     SqliteMemory,
     /// A PostgreSQL database, `postgres://…` or `postgresql://…`.
     Postgres(PostgresUrl),
 }
 
-/// The URL of a PostgreSQL database, which may hold a password: what is shown of it is user, host and database.
+/// The URL of a PostgreSQL database. It may contain a password, so that only user, host and database are shown.
 #[derive(Clone)]
 pub struct PostgresUrl {
     given: SecretString,
@@ -28,24 +28,24 @@ impl PostgresUrl {
         Self { given: SecretString::from(given), shown: shown(given) }
     }
 
-    /// Whether it can be understood; nothing that it names is looked at.
+    /// Checks that the URL can be parsed, without connecting.
     ///
     /// # Errors
-    /// What is wrong with it, without its password.
+    /// When it cannot, with the reason but without the password.
     #[cfg(feature = "postgres")]
     pub fn check(&self) -> Result<(), String> {
         crate::postgres::understood(self).map(drop)
     }
 
-    /// All of it, for whoever connects.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "nobody connects"))]
+    /// The whole URL, for connecting.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "without PostgreSQL, no code connects"))]
     pub(crate) fn expose(&self) -> &str {
         self.given.expose_secret()
     }
 }
 
-/// What of a URL is no secret. A password that was not escaped may have any character: whatever stands between the first
-/// colon and the last `@` is taken for one, and all parameters for more.
+/// The parts of a URL that are not secret. An unescaped password may contain any character: everything between the
+/// first colon and the last `@` counts as password, and all parameters count as secret.
 fn shown(given: &str) -> String {
     let rest = given.split_once("://").map_or(given, |(_, rest)| rest);
     let (user, place) = match rest.rsplit_once('@') {
@@ -59,8 +59,8 @@ fn shown(given: &str) -> String {
     }
 }
 
-/// What of a text that is no place of a store is no secret: a password may follow its scheme, stand before an `@`, or be a
-/// parameter.
+/// The parts that are not secret of a text that is not a valid URL. A password may follow its scheme, precede an `@`,
+/// or be a parameter.
 fn beginning(text: &str) -> String {
     match text.split_once("://") {
         Some((scheme, _)) if !scheme.contains(['@', '=', ':']) => format!("{scheme}://…"),
@@ -89,19 +89,19 @@ impl fmt::Display for PostgresUrl {
     }
 }
 
-/// A text is no place of a store.
+/// Why a text is not the URL of a store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
-    /// It does not begin with a known scheme.
+    /// It has no known scheme.
     #[error("`{0}` is not a state: expected `sqlite:PATH` or `postgres://…`")]
     UnknownScheme(String),
-    /// There is nothing behind `sqlite:`.
-    #[error("`sqlite:` names no file: expected `sqlite:PATH`, such as `sqlite:.terrace/state.db`")]
+    /// Nothing follows `sqlite:`.
+    #[error("`sqlite:` has no path: expected `sqlite:PATH`, such as `sqlite:.terrace/state.db`")]
     NoPath,
 }
 
 impl StoreUrl {
-    /// The same place with a relative path resolved against a folder.
+    /// Resolves a relative path against a folder.
     #[must_use]
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
@@ -121,7 +121,7 @@ impl FromStr for StoreUrl {
         let Some(rest) = text.strip_prefix("sqlite:") else {
             return Err(StoreUrlError::UnknownScheme(beginning(text)));
         };
-        // `sqlite://relative` and `sqlite:///absolute` are what other tools write.
+        // Other tools write `sqlite://relative` and `sqlite:///absolute`.
         let path = rest.strip_prefix("//").unwrap_or(rest);
         match path {
             "" => Err(StoreUrlError::NoPath),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sqlite_url_is_a_path() {
+    fn sqlite_url_is_a_path() {
         assert_eq!("sqlite:.terrace/state.db".parse(), Ok(file(".terrace/state.db")));
         assert_eq!("sqlite:///var/state.db".parse(), Ok(file("/var/state.db")));
         assert_eq!("sqlite://state.db".parse(), Ok(file("state.db")));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_refused_without_repeating_a_password() {
+    fn invalid_url_is_refused_without_its_password() {
         assert_eq!("sqlite:".parse::<StoreUrl>(), Err(StoreUrlError::NoPath));
         assert!("state.db".parse::<StoreUrl>().unwrap_err().to_string().contains("`state.db`"));
         for wrong in [
@@ -176,13 +176,13 @@ mod tests {
             "me:secret@host://db",
             "host=h user=u password=secret",
         ] {
-            let told = wrong.parse::<StoreUrl>().unwrap_err().to_string();
-            assert!(!told.contains("secret"), "{told}");
+            let message = wrong.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 
     #[test]
-    fn of_a_postgres_url_user_host_and_database_are_shown() {
+    fn postgres_url_shows_user_host_and_database() {
         for (given, shown) in [
             ("postgres://host/db", "postgres://host/db"),
             ("postgres:///db?host=/tmp&port=1", "postgres:///db"),

@@ -1,4 +1,4 @@
-//! How values are written down in every database: words, addresses, results of steps.
+//! Representation of values in every database: words, addresses, results of steps.
 
 use serde::Serialize;
 use std::fmt::Display;
@@ -6,12 +6,11 @@ use terrace_engine::access::Access;
 use terrace_engine::address::{Address, LONGEST, StackId};
 use terrace_engine::store::{Ids, Row, RowStatus, StepResult};
 
-/// An address as it is written down: one that would not be read back as it was is refused, while that is still an error of
-/// the caller and not yet an unreadable state.
+/// The text of an address. An address that cannot be parsed back is refused, before it could make the state unreadable.
 pub(crate) fn address(address: &Address) -> Result<String, String> {
     let text = address.to_string();
     if text.len() > LONGEST {
-        return Err(format!("an address of {} bytes cannot be recorded: {LONGEST} are the most", text.len()));
+        return Err(format!("an address of {} bytes cannot be recorded: at most {LONGEST} are allowed", text.len()));
     }
     if text.parse().is_ok_and(|read: Address| read == *address) {
         Ok(text)
@@ -20,7 +19,7 @@ pub(crate) fn address(address: &Address) -> Result<String, String> {
     }
 }
 
-/// A word of an enumeration.
+/// The word of an enumeration.
 pub(crate) fn word<T: Serialize>(value: &T) -> Result<String, String> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(text)) => Ok(text),
@@ -30,10 +29,10 @@ pub(crate) fn word<T: Serialize>(value: &T) -> Result<String, String> {
 }
 
 fn not_a_word(what: &dyn Display) -> String {
-    format!("`{what}` is not one word")
+    format!("`{what}` is not a single word")
 }
 
-/// Who has access, as two columns: the principals, and what was said beside them if anything was.
+/// An access list as two columns: the principals, and the further fields, if any.
 pub(crate) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), String> {
     let Some(Access { principals, fields }) = access else { return Ok((None, None)) };
     let principals = serde_json::to_string(principals).map_err(|error| error.to_string())?;
@@ -41,12 +40,12 @@ pub(crate) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<
     Ok((Some(principals), fields.map_err(|error| error.to_string())?))
 }
 
-/// The ids that a component was described by, as one column.
+/// The IDs of a component's descriptor, as one column.
 pub(crate) fn ids(ids: Option<&Ids>) -> Result<Option<String>, String> {
     ids.map(serde_json::to_string).transpose().map_err(|error| error.to_string())
 }
 
-/// How a step ended, as a word and what there is to say beside it.
+/// The result of a step, as a word and an optional message.
 pub(crate) fn of_step_result(result: &StepResult) -> (&'static str, Option<&str>) {
     match result {
         StepResult::Done => ("done", None),
@@ -55,7 +54,7 @@ pub(crate) fn of_step_result(result: &StepResult) -> (&'static str, Option<&str>
     }
 }
 
-/// How a step ended.
+/// The result of a step from its columns.
 pub(crate) fn step_result(word: &str, message: String) -> StepResult {
     match word {
         "failed" => StepResult::Failed(message),
@@ -64,7 +63,7 @@ pub(crate) fn step_result(word: &str, message: String) -> StepResult {
     }
 }
 
-/// A row to be filled in.
+/// An empty row to fill in.
 pub(crate) fn blank() -> Row {
     Row {
         stack: StackId::new("", ""),
@@ -85,7 +84,7 @@ pub(crate) fn blank() -> Row {
     }
 }
 
-/// The stacks of which anything was ever recorded: those that were only asked about are rows, too.
+/// The stacks that the state has ever had. The table `stack` also has stacks that were only queried.
 pub(crate) const KNOWN_STACKS: &str = "SELECT name, environment FROM stack
      WHERE EXISTS (SELECT 1 FROM version WHERE version.stack = stack.id)
         OR EXISTS (SELECT 1 FROM component_version WHERE component_version.stack = stack.id)
@@ -94,7 +93,7 @@ pub(crate) const KNOWN_STACKS: &str = "SELECT name, environment FROM stack
         OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
      ORDER BY name, environment";
 
-/// The content columns of `version` and `intent`, in the order in which each store's `read::content` takes them.
+/// The content columns of `version` and `intent`, in the order of each store's `read::content`.
 macro_rules! content_columns {
     ($table:literal) => {
         concat!(

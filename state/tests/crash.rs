@@ -1,6 +1,6 @@
-//! Processes that die: what they committed stays, what they held is free.
+//! Killed processes: their commits stay, and their leases are free.
 //!
-//! The other process is this very test program, started again with a variable that tells it what to do.
+//! The other process is this test program, started with a variable for its task.
 
 use crate::{demo, intent, put, row};
 use std::collections::BTreeSet;
@@ -18,8 +18,8 @@ use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
 const VARIABLE: &str = "TERRACE_STATE_TEST_HOLDER";
-/// The operation of the other process is one that a server was asked for.
-const ASKED: &str = "TERRACE_STATE_TEST_ASKED";
+/// Set if the operation of the other process has a request.
+const AS_REQUEST: &str = "TERRACE_STATE_TEST_ASKED";
 
 async fn open(path: &Path) -> Arc<dyn ServerStore> {
     terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), Access::ReadWrite).await.unwrap()
@@ -30,37 +30,37 @@ fn request(operation: Uuid) -> LeaseRequest {
     LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
 }
 
-/// How the one open step stands: orphaned, its holder gone.
+/// Whether the only open step is orphaned, and whether its holder is gone.
 async fn open_step(store: &dyn StateStore) -> (bool, bool) {
     let open = store.open_intents(&demo(), &Selection::All).await.unwrap();
     assert_eq!(open.len(), 1);
     open.first().map(|open| (open.is_orphaned, open.is_holder_gone)).unwrap()
 }
 
-/// Runs this program as a process that takes a lease and commits until it is killed.
-fn start_holder(path: &Path, is_asked: bool) -> Child {
+/// Starts this program as a process that takes a lease and commits until it is killed.
+fn start_holder(path: &Path, is_request: bool) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::holder", "--nocapture"])
         .env(VARIABLE, path)
-        .envs(is_asked.then_some((ASKED, "1")))
+        .envs(is_request.then_some((AS_REQUEST, "1")))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
 }
 
-/// Not a test of its own: what the other process does. It says the number of each commit once that is durable.
+/// Not a test: the task of the other process. It prints the number of each commit once the commit is durable.
 #[tokio::test]
 async fn holder() {
     let Some(path): Option<OsString> = std::env::var_os(VARIABLE) else { return };
     let store = open(Path::new(&path)).await;
     let operation = Uuid::now_v7();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
-    match std::env::var_os(ASKED) {
+    match std::env::var_os(AS_REQUEST) {
         None => store.begin(&new).await.unwrap(),
         Some(_) => {
             let (component, digest, body) = (String::new(), String::new(), String::new());
-            let asked = NewRequest {
+            let new_request = NewRequest {
                 operation: new,
                 component,
                 digest,
@@ -70,7 +70,7 @@ async fn holder() {
                 can_wait: false,
                 quota: None,
             };
-            store.enqueue(&asked, 10).await.unwrap();
+            store.enqueue(&new_request, 10).await.unwrap();
             store.claim(&claimant("test"), Duration::from_secs(3600)).await.unwrap().unwrap();
         }
     }
@@ -85,7 +85,7 @@ async fn holder() {
 }
 
 #[tokio::test]
-async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
+async fn killed_process_loses_its_lease_but_no_commit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path).await;
@@ -116,9 +116,9 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     }
 }
 
-/// Who goes on with what a dead server was asked need not wait for calls that ended with it.
+/// The next worker of a dead server's request need not wait for calls that ended with the server.
 #[tokio::test]
-async fn what_is_claimed_from_a_killed_process_is_known_to_have_ended_with_it() {
+async fn steps_of_a_killed_claimant_are_known_to_have_ended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path).await;
@@ -133,6 +133,6 @@ async fn what_is_claimed_from_a_killed_process_is_known_to_have_ended_with_it() 
         assert_eq!(claim.fence, 2);
         assert_eq!(open_step(&*store).await, (true, true));
     }
-    // As long as it lived somebody read what it said.
+    // The pipe stays open while the process lives.
     drop(lines);
 }

@@ -1,4 +1,4 @@
-//! A store as a document, and back.
+//! Export of a store to a document, and import.
 
 use crate::{demo, put, row};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ async fn filled() -> Arc<dyn StateStore> {
 }
 
 #[tokio::test]
-async fn what_is_exported_is_imported_whole() {
+async fn export_is_imported_completely() {
     let original = filled().await;
     let document = export(&*original, None, true).await.unwrap();
     let copy = MemoryStore::new();
@@ -64,7 +64,7 @@ async fn what_is_exported_is_imported_whole() {
 }
 
 #[tokio::test]
-async fn an_import_overwrites_nothing() {
+async fn import_overwrites_nothing() {
     let store = filled().await;
     let document = export(&*store, Some(&demo()), false).await.unwrap();
     let result = store.commit(&[], import(&document.to_string(), Uuid::now_v7()).unwrap()).await;
@@ -72,7 +72,7 @@ async fn an_import_overwrites_nothing() {
 }
 
 #[tokio::test]
-async fn history_is_exported_when_it_is_asked_for() {
+async fn history_is_exported_on_request() {
     let store = filled().await;
     let with = export(&*store, Some(&demo()), true).await.unwrap();
     let without = export(&*store, Some(&demo()), false).await.unwrap();
@@ -82,7 +82,7 @@ async fn history_is_exported_when_it_is_asked_for() {
 }
 
 #[test]
-fn documents_that_are_none_are_refused_in_words() {
+fn invalid_documents_are_refused() {
     let refused = |document: Value| import(&document.to_string(), Uuid::nil()).map(|_| ()).unwrap_err();
     assert!(refused(json!([1])).to_string().starts_with("this is not an exported state"));
     assert!(refused(json!({"version": 4})).to_string().contains("missing field `formatVersion`"));
@@ -105,7 +105,7 @@ fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
 }
 
 #[test]
-fn a_component_is_merged_where_nothing_is_lost() {
+fn component_is_merged_without_loss() {
     let recorded = component(&["db", "web"], r#"{"b":1,"both":[2.0]}"#);
     let imported = component(&["web", "queue"], r#"{"both":[2.0],"a":{"x":null}}"#);
     let merged = export::merged(&recorded, &ComponentRow { blueprint: Some("v1".to_owned()), ..imported.clone() });

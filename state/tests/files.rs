@@ -1,4 +1,4 @@
-//! What is at the path: nothing, garbage, another program's file, a read-only folder.
+//! Objects at the path: no file, garbage, another program's file, a read-only folder.
 
 use crate::{demo, put, row};
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ async fn refusal(path: &Path, access: Access) -> String {
 }
 
 #[tokio::test]
-async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
+async fn reader_of_a_missing_store_sees_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("state.db"), Access::ReadOnly).await.unwrap();
     assert!(store.identity().await.unwrap().id.is_nil());
@@ -35,7 +35,7 @@ async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_sees_what_a_writer_commits_and_leaves_no_file_behind() {
+async fn reader_sees_commits_and_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let writer = open(&path, Access::ReadWrite).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_reader_sees_what_a_writer_commits_and_leaves_no_file_behind() {
 }
 
 #[tokio::test]
-async fn many_may_make_the_same_store_at_once() {
+async fn concurrent_creation_makes_one_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let opening: Vec<_> = (0..8)
@@ -69,7 +69,7 @@ async fn many_may_make_the_same_store_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_refused_and_left_as_it_is() {
+async fn other_file_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let foreign = folder.path().join("foreign.db");
     rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
@@ -92,7 +92,7 @@ async fn what_is_no_store_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_short_is_damaged_and_left_as_it_is() {
+async fn truncated_file_is_damaged_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     drop(open(&path, Access::ReadWrite).await.unwrap());
@@ -101,14 +101,14 @@ async fn a_file_that_is_cut_short_is_damaged_and_left_as_it_is() {
         fs::write(&path, &whole[..length]).unwrap();
         for access in [Access::ReadOnly, Access::ReadWrite] {
             let refused = refusal(&path, access).await;
-            assert!(refused.contains("is damaged, it is cut short"), "{length} bytes: {refused}");
+            assert!(refused.contains("is damaged: it is cut short"), "{length} bytes: {refused}");
         }
         assert!(terrace_state::format_of(&StoreUrl::Sqlite(path.clone())).await.is_err());
         assert_eq!(fs::read(&path).unwrap().len(), length);
     }
 }
 
-/// A file system of a few megabytes, unmounted when it goes.
+/// A file system of a few megabytes, unmounted on drop.
 #[cfg(target_os = "linux")]
 struct Disk(tempfile::TempDir);
 
@@ -131,9 +131,9 @@ impl Drop for Disk {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_state_on_a_full_disk_takes_no_writes() {
+async fn state_on_a_full_disk_is_not_writable() {
     let Some(disk) = Disk::mounted() else {
-        println!("skipped: no file system can be mounted here");
+        println!("skipped: cannot mount a file system here");
         return;
     };
     let store = open(&disk.0.path().join("state.db"), Access::ReadWrite).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_state_on_a_full_disk_takes_no_writes() {
     }
     store.check_writable().await.unwrap();
     let filling = disk.0.path().join("filling");
-    assert!(fs::write(&filling, vec![0; 4 << 20]).is_err(), "it fits");
+    assert!(fs::write(&filling, vec![0; 4 << 20]).is_err(), "the file fits");
     let refused = store.check_writable().await.unwrap_err().to_string();
     assert!(refused.contains("the disk is full"), "{refused}");
     fs::remove_file(&filling).unwrap();
@@ -152,7 +152,7 @@ async fn a_state_on_a_full_disk_takes_no_writes() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_refused() {
+async fn newer_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     drop(open(&path, Access::ReadWrite).await.unwrap());
@@ -164,7 +164,7 @@ async fn a_newer_format_is_refused() {
 }
 
 #[tokio::test]
-async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
+async fn writer_upgrades_an_older_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
@@ -175,7 +175,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let stacks = vec![demo()];
     store.begin(&NewOperation { id: asked, kind: "apply".to_owned(), stacks, actor: "jane".to_owned() }).await.unwrap();
     drop(store);
-    // What the newest formats added is taken away again, and what they dropped is there.
+    // Undoes the changes of the newest formats.
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
@@ -191,21 +191,21 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         )
         .unwrap();
     drop(older);
-    let told = refusal(&path, Access::ReadOnly).await;
+    let message = refusal(&path, Access::ReadOnly).await;
     assert!(
-        told.contains(&format!("sqlite:{} has the older format 3; `terrace state upgrade`", path.display())),
-        "{told}"
+        message.contains(&format!("sqlite:{} has the older format 3; `terrace state upgrade`", path.display())),
+        "{message}"
     );
     drop(open(&path, Access::ReadWrite).await.unwrap());
     let store = open(&path, Access::ReadOnly).await.unwrap();
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.provider_version.as_deref()).collect::<Vec<_>>(), [None]);
     assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
-    // Who asked an operation to stop was not recorded.
+    // The older format did not record the cancelling user.
     let (operation, _) = store.operation(asked).await.unwrap().unwrap();
     assert_eq!(operation.cancelled_by.as_deref(), Some("somebody"));
     assert!(store.is_cancel_requested(asked).await.unwrap());
-    // What was recorded of components counts as old as can be.
+    // Components from before the history count as the oldest.
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(
         history.iter().map(|entry| (entry.key.as_str(), entry.at)).collect::<Vec<_>>(),
@@ -214,14 +214,14 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
 }
 
 #[tokio::test]
-async fn who_had_access_before_more_was_said_of_it_still_has() {
+async fn access_survives_an_upgrade() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
     let component = super::api(Some("user:ada"));
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
-    let asked = super::asking_by_key();
+    let asked = super::keyed_request();
     store.enqueue(&asked, 1).await.unwrap();
     drop(store);
     let older = "ALTER TABLE request ADD COLUMN idempotency TEXT; UPDATE request SET idempotency = (SELECT key FROM request_key);
@@ -239,15 +239,15 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
-    let again = NewRequest { digest: "other".to_owned(), ..super::asking_by_key() };
+    let again = NewRequest { digest: "other".to_owned(), ..super::keyed_request() };
     assert!(
         matches!(store.enqueue(&again, 9).await.unwrap(), Enqueued::Queued { .. }),
-        "what was asked is kept, its key is not"
+        "the request is kept, its key is not"
     );
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_named_as_such() {
+async fn damaged_file_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
@@ -260,12 +260,12 @@ async fn a_damaged_file_is_named_as_such() {
         Ok(store) => store.rows(&demo(), &Selection::All).await.map(|_| ()).unwrap_err(),
         Err(error) => error,
     };
-    let told = format!("sqlite:{} is damaged: restore it from a backup", path.display());
-    assert!(error.to_string().contains(&told), "{error}");
+    let message = format!("sqlite:{} is damaged: restore it from a backup", path.display());
+    assert!(error.to_string().contains(&message), "{error}");
 }
 
 #[tokio::test]
-async fn places_where_no_file_can_be_are_refused_in_words() {
+async fn impossible_paths_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("absent/state.db");
     let parent = nowhere.parent().unwrap().display();
@@ -277,20 +277,20 @@ async fn places_where_no_file_can_be_are_refused_in_words() {
 }
 
 #[tokio::test]
-async fn an_emptied_file_is_damaged_and_left_alone() {
+async fn emptied_file_is_damaged_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     fs::write(&path, "").unwrap();
     for access in [Access::ReadOnly, Access::ReadWrite] {
-        let told = refusal(&path, access).await;
-        assert!(told.contains("is damaged, it is empty: restore it from a backup"), "{told}");
+        let message = refusal(&path, access).await;
+        assert!(message.contains("is damaged: it is empty; restore it from a backup"), "{message}");
     }
     assert_eq!(fs::read(&path).unwrap(), b"");
 }
 
-/// What somebody looks at is never taken for emptied while others make it.
+/// A reader never takes a store in creation for an emptied one.
 #[test]
-fn a_store_that_is_being_made_is_none_or_whole() {
+fn store_in_creation_is_missing_or_complete() {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
@@ -310,13 +310,13 @@ fn a_store_that_is_being_made_is_none_or_whole() {
             }
         });
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
-        assert_eq!(left, ["state.db"], "nothing is left beside it");
+        assert_eq!(left, ["state.db"], "no temporary file is left");
     }
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_new_store_is_private_to_its_owner() {
+async fn new_store_is_private_to_its_owner() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("state.db"), Access::ReadWrite).await.unwrap();
@@ -329,7 +329,7 @@ async fn a_new_store_is_private_to_its_owner() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_store_in_a_read_only_folder_is_read_but_not_written() {
+async fn store_in_a_read_only_folder_is_readable() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
@@ -342,7 +342,7 @@ async fn a_store_in_a_read_only_folder_is_read_but_not_written() {
     let is_enforced = fs::write(folder.path().join("probe"), "").is_err();
     let read = open(&path, Access::ReadOnly).await.unwrap().rows(&demo(), &Selection::All).await.unwrap();
     assert_eq!(read.len(), 1);
-    // The superuser writes wherever it likes.
+    // The superuser may write anywhere.
     if is_enforced {
         let expected = format!("state cannot be opened: `{}` is read-only", path.display());
         mode(folder.path(), 0o700);

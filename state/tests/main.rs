@@ -1,16 +1,16 @@
-//! The store from outside: the contract over every store, and what only a file can show.
-#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+//! Tests of the stores: the contract with every store, and tests of files and servers.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-mod crash; // processes that die: what they committed stays, what they held is free
-mod export; // a store as a document, and back
-mod files; // what is at the path: nothing, garbage, another program's file, a read-only folder
-mod memory; // the contract over the store in memory
+mod crash; // killed processes: their commits stay, and their leases are free
+mod export; // export of a store to a document, and import
+mod files; // objects at the path: no file, garbage, another program's file, a read-only folder
+mod memory; // the contract with the store in memory
 #[cfg(feature = "postgres")]
-mod postgres; // the contract over PostgreSQL, and what only a server can show
-mod roles; // what the role mapper keeps beside a state
-mod sqlite; // the contract over SQLite, in a file and in memory
-mod transfer; // a whole state that moves to another database and back
-mod transfer_roles; // what a role mapper keeps beside it moves along
+mod postgres; // the contract with PostgreSQL, and tests of a server
+mod roles; // roles of the role mapper beside a state
+mod sqlite; // the contract with SQLite, in a file and in memory
+mod transfer; // transfer of a whole state to another database and back
+mod transfer_roles; // transfer of a role mapper's roles
 
 use std::time::Duration;
 use terrace_engine::access::{Access, Fields};
@@ -44,7 +44,7 @@ fn row(address: &str) -> Row {
     }
 }
 
-/// What is to be created.
+/// A create intent.
 fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
     Intent {
         operation,
@@ -58,9 +58,8 @@ fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
     }
 }
 
-/// A component without anything but who has access.
-/// A request of a caller who knows it again by a key.
-fn asking_by_key() -> NewRequest {
+/// A request with an idempotency key.
+fn keyed_request() -> NewRequest {
     let (kind, actor) = ("provision".to_owned(), "jane".to_owned());
     NewRequest {
         operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },

@@ -1,4 +1,4 @@
-//! The contract over the store in memory.
+//! The contract with the store in memory.
 
 use std::sync::Arc;
 use terrace_state::contract::{Fixture, start_of_time};

@@ -1,4 +1,4 @@
-//! The contract over PostgreSQL, and what only a server can show.
+//! The contract with PostgreSQL, and tests of a server.
 
 use crate::{demo, intent, put, row};
 use jiff::Timestamp;
@@ -15,10 +15,10 @@ use terrace_state::contract::{Fixture, start_of_time};
 use terrace_state::{Access, Clock, ManualClock, StoreUrl};
 use uuid::Uuid;
 
-mod half_open; // connections that stay open and are never answered again
-mod killed; // processes that are killed or suspended with open steps
-mod races; // several stores on one database, and connections that break
-mod random; // random commits, compared with what they leave in SQLite
+mod half_open; // connections that stay open without answers
+mod killed; // killed or suspended processes with open steps
+mod races; // several stores on one database, and broken connections
+mod random; // random commits, compared with SQLite
 
 mod contract {
     use super::*;
@@ -66,7 +66,7 @@ fn request(operation: Uuid, keys: &[&str]) -> LeaseRequest {
 }
 
 #[tokio::test]
-async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
+async fn reader_of_a_missing_store_sees_an_empty_one() {
     let url = Cluster::shared().database().await;
     let store = open(&url, Access::ReadOnly).await.unwrap();
     let identity = store.identity().await.unwrap();
@@ -83,7 +83,7 @@ async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_sees_what_a_writer_commits_and_writes_nothing() {
+async fn reader_sees_commits_and_cannot_write() {
     let url = Cluster::shared().database().await;
     let writer = writer(&url).await;
     let reader = open(&url, Access::ReadOnly).await.unwrap();
@@ -95,8 +95,8 @@ async fn a_reader_sees_what_a_writer_commits_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_may_make_the_same_store_at_once() {
-    // Who waits for whom is another matter each time.
+async fn concurrent_creation_makes_one_store() {
+    // The order of the processes varies.
     for _ in 0..8 {
         let url = Cluster::shared().database().await;
         let opening: Vec<_> = (0..8)
@@ -122,13 +122,13 @@ async fn assert_newest(url: &str) {
 }
 
 #[tokio::test]
-async fn who_had_access_before_more_was_said_of_it_still_has() {
+async fn access_survives_an_upgrade() {
     let url = Cluster::shared().database().await;
     let store = writer(&url).await;
     let component = super::api(Some("user:ada"));
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
-    store.enqueue(&super::asking_by_key(), 1).await.unwrap();
+    store.enqueue(&super::keyed_request(), 1).await.unwrap();
     drop(store);
     let older = "ALTER TABLE request ADD COLUMN idempotency text; UPDATE request SET idempotency = (SELECT key FROM request_key);
                  DROP TABLE request_key; DROP TABLE request_death; ALTER TABLE request DROP COLUMN claimant;
@@ -147,15 +147,15 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
-    let again = NewRequest { digest: "other".to_owned(), ..super::asking_by_key() };
+    let again = NewRequest { digest: "other".to_owned(), ..super::keyed_request() };
     assert!(
         matches!(store.enqueue(&again, 9).await.unwrap(), Enqueued::Queued { .. }),
-        "what was asked is kept, its key is not"
+        "the request is kept, its key is not"
     );
 }
 
 #[tokio::test]
-async fn a_newer_format_is_refused() {
+async fn newer_format_is_refused() {
     let url = Cluster::shared().database().await;
     drop(writer(&url).await);
     connect(&url).await.batch_execute("INSERT INTO terrace_schema (version) VALUES (99)").await.unwrap();
@@ -166,33 +166,33 @@ async fn a_newer_format_is_refused() {
 }
 
 #[tokio::test]
-async fn the_tables_of_another_program_stay_alone() {
+async fn tables_of_another_program_are_refused() {
     let url = Cluster::shared().database().await;
     let client = connect(&url).await;
     client.batch_execute("CREATE TABLE notes (text text); CREATE SCHEMA mine").await.unwrap();
     for access in [Access::ReadOnly, Access::ReadWrite] {
-        let told = refusal(&url, access).await;
-        let expected = format!("{} is not a terrace state: there are tables of another program", shown(&url));
-        assert!(told.starts_with(&expected), "{told}");
+        let message = refusal(&url, access).await;
+        let expected = format!("{} is not a terrace state: it has tables of another program", shown(&url));
+        assert!(message.starts_with(&expected), "{message}");
     }
-    // A schema of its own is as good as a database.
+    // Another schema works like another database.
     let beside = format!("{url}&options=-csearch_path%3Dmine");
     writer(&beside).await.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
     assert_eq!(one::<i64>(&client, "SELECT count(*) FROM mine.resource").await, 1);
     let nowhere = refusal(&format!("{url}&options=-csearch_path%3Dnowhere"), Access::ReadWrite).await;
-    assert!(nowhere.contains("there is no schema in it"), "{nowhere}");
+    assert!(nowhere.contains("it has no schema"), "{nowhere}");
     assert_eq!(one::<i64>(&client, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, 1);
 }
 
 #[tokio::test]
-async fn a_password_shows_nowhere() {
+async fn password_is_never_shown() {
     let (cluster, wrong) = (Cluster::shared(), "wr0ng-one");
     let url = cluster.database().await;
     let store = writer(&url).await;
     let absent = cluster.url("absent");
     let unreachable = format!("postgres://terrace:{PASSWORD}@/db?host=/tmp/terrace-no-such-folder");
     let nowhere = format!("postgres://terrace:{PASSWORD}@127.0.0.1:1/db");
-    let mut told = vec![
+    let mut message = vec![
         format!("{:?}", url.parse::<StoreUrl>().unwrap()),
         format!("{:?}", store.identity().await.unwrap()),
         refusal(&url.replace(PASSWORD, wrong), Access::ReadWrite).await,
@@ -202,18 +202,22 @@ async fn a_password_shows_nowhere() {
         refusal(&format!("{nowhere}?nothing=known"), Access::ReadOnly).await,
     ];
     connect(&url).await.batch_execute("INSERT INTO terrace_schema (version) VALUES (99)").await.unwrap();
-    told.push(refusal(&url, Access::ReadWrite).await);
-    for told in &told {
-        assert!(!told.contains(PASSWORD) && !told.contains(wrong), "{told}");
+    message.push(refusal(&url, Access::ReadWrite).await);
+    for message in &message {
+        assert!(!message.contains(PASSWORD) && !message.contains(wrong), "{message}");
     }
-    assert!(told[2].contains("refuses the user or the password (28P01"), "{}", told[2]);
-    assert!(told[3].contains("there is no database at postgres://terrace@/absent"), "{}", told[3]);
-    assert!(told[4].contains("cannot be reached"), "{}", told[4]);
-    assert!(told[5].contains("postgres://terrace@127.0.0.1:1/db cannot be reached (error connecting"), "{}", told[5]);
-    assert!(told[6].contains("unknown option `nothing`"), "{}", told[6]);
+    assert!(message[2].contains("refuses the user or the password (28P01"), "{}", message[2]);
+    assert!(message[3].contains("there is no database at postgres://terrace@/absent"), "{}", message[3]);
+    assert!(message[4].contains("cannot be reached"), "{}", message[4]);
+    assert!(
+        message[5].contains("postgres://terrace@127.0.0.1:1/db cannot be reached (error connecting"),
+        "{}",
+        message[5]
+    );
+    assert!(message[6].contains("unknown option `nothing`"), "{}", message[6]);
 }
 
-/// A clock that no store on a server may go by.
+/// A wrong clock, which stores on a server must ignore.
 struct WrongClock;
 
 impl Clock for WrongClock {
@@ -227,7 +231,7 @@ impl Clock for WrongClock {
 }
 
 #[tokio::test]
-async fn the_database_tells_the_time() {
+async fn store_uses_the_clock_of_the_database() {
     let url = Cluster::shared().database().await;
     let place = url.parse().unwrap();
     let store = terrace_state::open_with_clock(&place, Access::ReadWrite, Arc::new(WrongClock)).await.unwrap();
@@ -241,7 +245,7 @@ async fn the_database_tells_the_time() {
     let written = store.rows(&demo(), &Selection::All).await.unwrap().remove(0).updated_at;
     let lease = store.leases().await.unwrap().remove(0);
     assert!(before <= written && written <= lease.since && lease.since <= after);
-    // Nothing but time ends it: not the end of its store.
+    // Only time ends the lease, not the end of its store.
     drop(store);
     let next = writer(&url).await;
     assert!(matches!(next.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap(), Acquired::Held(_)));
@@ -250,9 +254,9 @@ async fn the_database_tells_the_time() {
     assert!(matches!(&taken, Acquired::Granted(new) if new[0].fence == leases[0].fence + 1), "{taken:?}");
 }
 
-/// A commit of a whole stack of five thousand, and what came of it.
+/// A commit for a stack of five thousand resources.
 #[tokio::test]
-async fn thousands_of_records_are_one_commit_of_few_statements() {
+async fn large_commit_uses_few_statements() {
     const COUNT: u32 = 5_000;
     let url = Cluster::shared().database().await;
     let name: String = one(&connect(&url).await, "SELECT current_database()::text").await;
@@ -311,7 +315,7 @@ async fn thousands_of_records_are_one_commit_of_few_statements() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_are_encrypted_and_certificates_looked_at_as_asked_for() {
+async fn sslmode_decides_encryption_and_verification() {
     let cluster = Cluster::encrypted();
     drop(cluster.database().await);
     let url = |parameters: &str| {
@@ -333,23 +337,23 @@ async fn connections_are_encrypted_and_certificates_looked_at_as_asked_for() {
         assert!(one::<i64>(&watcher, encrypted).await > 0, "{parameters}");
         drop(store);
     }
-    // The certificate is for `localhost`, and no authority of this machine signed it.
+    // The certificate is for `localhost`, and no known authority signed it.
     let elsewhere = |parameters: &str| url(parameters).replace("@localhost:", "@127.0.0.1:");
     writer(&elsewhere(&format!("sslmode=require&{known}"))).await;
     for url in
         [elsewhere(&format!("sslmode=verify-full&{known}")), url("sslmode=verify-full"), url("sslmode=verify-ca")]
     {
-        let told = refusal(&url, Access::ReadWrite).await;
+        let message = refusal(&url, Access::ReadWrite).await;
         assert!(
-            told.contains("error performing TLS handshake: invalid peer certificate")
-                || told.contains("knows no authority"),
-            "{told}"
+            message.contains("error performing TLS handshake: invalid peer certificate")
+                || message.contains("knows no authority"),
+            "{message}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_row_that_lost_its_content_is_damage() {
+async fn row_without_content_is_damage() {
     let url = Cluster::shared().database().await;
     let place: StoreUrl = url.parse().unwrap();
     let store = writer(&url).await;

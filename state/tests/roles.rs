@@ -1,4 +1,4 @@
-//! What the role mapper keeps: the contract over both databases, and that it lies beside a state.
+//! Roles of the role mapper: the contract with both databases, and their place beside a state.
 
 use crate::{demo, put, row};
 use std::collections::BTreeSet;
@@ -19,13 +19,13 @@ mod file {
     terrace_state::role_contract!(in_a_file);
 
     #[tokio::test]
-    async fn they_lie_beside_a_state_and_outlive_their_store() {
+    async fn roles_exist_beside_a_state_and_outlive_their_store() {
         let folder = tempfile::tempdir().unwrap();
-        lies_beside_a_state(&StoreUrl::Sqlite(folder.path().join("state.db"))).await;
+        check_roles_beside_a_state(&StoreUrl::Sqlite(folder.path().join("state.db"))).await;
     }
 
     #[tokio::test]
-    async fn tables_of_a_newer_build_are_left_alone() {
+    async fn tables_of_a_newer_build_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let url = StoreUrl::Sqlite(path.clone());
@@ -59,12 +59,12 @@ mod postgres {
     terrace_state::role_contract!(in_a_database);
 
     #[tokio::test]
-    async fn they_lie_beside_a_state_and_outlive_their_store() {
-        lies_beside_a_state(&Cluster::shared().database().await.parse().unwrap()).await;
+    async fn roles_exist_beside_a_state_and_outlive_their_store() {
+        check_roles_beside_a_state(&Cluster::shared().database().await.parse().unwrap()).await;
     }
 
     #[tokio::test]
-    async fn a_server_that_restarts_is_waited_for() {
+    async fn restarting_server_is_waited_for() {
         let cluster = Cluster::alone();
         let store = roles::open(&cluster.database().await.parse().unwrap()).await.unwrap();
         write(&store).await;
@@ -80,8 +80,8 @@ async fn write(store: &Arc<dyn RoleStore>) {
     store.put_members("a", Members::Users, &["user:ada".to_owned()].into()).await.unwrap();
 }
 
-/// A state is a state whether roles are beside it or not, and is made with them where there is none.
-async fn lies_beside_a_state(url: &StoreUrl) {
+/// A state works with and without roles; opening the roles creates a missing state.
+async fn check_roles_beside_a_state(url: &StoreUrl) {
     let roles_alone = roles::open(url).await.unwrap();
     write(&roles_alone).await;
     let state = terrace_state::open(url, Access::ReadWrite).await.unwrap();

@@ -1,4 +1,4 @@
-//! The contract over SQLite, in a file and in memory.
+//! The contract with SQLite, in a file and in memory.
 
 mod file {
     use std::sync::Arc;

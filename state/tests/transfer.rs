@@ -1,4 +1,4 @@
-//! A whole state that moves to another database and back: all of it, to the last row, or nothing.
+//! Transfer of a whole state to another database and back: complete, or not at all.
 
 use crate::{demo, intent, put, row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ fn other() -> StackId {
     StackId::new("other \0 \u{1} ☃", "local")
 }
 
-fn asking(component: &str) -> NewRequest {
+fn request_for(component: &str) -> NewRequest {
     NewRequest {
         operation: operation("provision"),
         component: component.to_owned(),
@@ -57,7 +57,7 @@ fn with(row: Row, expected: u64) -> Write {
     Write::Put { row: Box::new(row), expected }
 }
 
-/// Records something in every table and column, as a server and people do.
+/// Writes rows into every table and column, as servers and users do.
 async fn fill(store: &dyn ServerStore) {
     let apply = operation("apply");
     let id = apply.id;
@@ -70,7 +70,7 @@ async fn fill(store: &dyn ServerStore) {
         Record::Log { operation: id, level, phase, message }
     };
     let spent = Record::SpendPlan { plan: Uuid::now_v7(), reads: Vec::new(), components: Vec::new() };
-    store.commit(&leases, vec![spent, log("begins"), log("text with \0 and \u{1} and ☃")]).await.unwrap();
+    store.commit(&leases, vec![spent, log("starts"), log("text with \0 and \u{1} and ☃")]).await.unwrap();
     let sealed = Row {
         attributes: "{\"password\":{\"$sealed\":\"k1:\u{1}\0\"}}".to_owned(),
         private: (0..=255).collect(),
@@ -152,7 +152,7 @@ async fn fill(store: &dyn ServerStore) {
     store.commit(&[], records.into_iter().map(write).collect()).await.unwrap();
     for component in ["api", "late"] {
         assert!(matches!(
-            store.enqueue(&asking(component), 10).await.unwrap(),
+            store.enqueue(&request_for(component), 10).await.unwrap(),
             terrace_engine::store::Enqueued::Queued { behind: None }
         ));
         let claim = store.claim(&claimant("jane@host"), TERM).await.unwrap().unwrap();
@@ -181,7 +181,7 @@ pub(crate) fn path(url: &StoreUrl) -> &Path {
     }
 }
 
-/// The columns of every table of a file, by what the file itself says.
+/// The columns of every table of a file, read from the file itself.
 pub(crate) fn columns_of_file(path: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let file = rusqlite::Connection::open(path).unwrap();
     let sql = "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'";
@@ -194,7 +194,7 @@ pub(crate) fn columns_of_file(path: &Path) -> BTreeMap<String, BTreeSet<String>>
     columns
 }
 
-/// Every row of every table that moves, as text, without what stays.
+/// Every row of every transferred table, as text, without the columns that are not transferred.
 pub(crate) fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
     let file = rusqlite::Connection::open(path).unwrap();
     let mut dumped = BTreeMap::new();
@@ -212,24 +212,27 @@ pub(crate) fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
     dumped
 }
 
-/// What is described as moving, and as staying.
-fn described() -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
+/// The described tables: transferred ones, and others.
+fn described_tables() -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
     let columns = |table: &terrace_state::transfer::Table| table.columns.iter().map(|it| it.name.to_owned()).collect();
     let tables = TABLES.iter().chain(ROLE_TABLES).map(|table| (table.name.to_owned(), columns(table))).collect();
     (tables, LEFT_TABLES.iter().map(|name| (*name).to_owned()).collect())
 }
 
 fn assert_described(mut found: BTreeMap<String, BTreeSet<String>>) {
-    let (tables, left) = described();
+    let (tables, left) = described_tables();
     found.retain(|table, _| !left.contains(table));
     for (table, column) in LEFT_COLUMNS {
         found.get_mut(*table).unwrap().remove(*column);
     }
-    assert_eq!(found, tables, "a migration added something that does not move: see `state/src/transfer/tables.rs`");
+    assert_eq!(
+        found, tables,
+        "a migration added a table or column that is not described: see `state/src/transfer/tables.rs`"
+    );
 }
 
 #[tokio::test]
-async fn every_table_and_column_of_a_file_moves_or_is_said_to_stay() {
+async fn every_table_and_column_of_a_file_is_described() {
     let folder = tempfile::tempdir().unwrap();
     let url = StoreUrl::Sqlite(folder.path().join("state.db"));
     drop(writer(&url).await);
@@ -238,32 +241,32 @@ async fn every_table_and_column_of_a_file_moves_or_is_said_to_stay() {
 }
 
 #[tokio::test]
-async fn a_file_moves_to_another_with_all_that_is_in_it() {
+async fn file_is_transferred_completely() {
     let folder = tempfile::tempdir().unwrap();
     let from = filled(folder.path()).await;
     let (before, bytes) = (dump(path(&from)), std::fs::read(path(&from)).unwrap());
-    assert!(before.values().all(|rows| !rows.is_empty()), "something is not filled: {before:#?}");
+    assert!(before.values().all(|rows| !rows.is_empty()), "a table is empty: {before:#?}");
     let to = StoreUrl::Sqlite(folder.path().join("to.db"));
     let moved = migrate(&from, &to).await.unwrap();
     assert_eq!(dump(path(&to)), before);
     for table in &moved.tables {
         assert_eq!(table.rows, before[table.name].len() as u64, "{}", table.name);
     }
-    assert_eq!(std::fs::read(path(&from)).unwrap(), bytes, "the old one stays as it was");
-    assert!(matches!(migrate(&from, &to).await, Err(TransferError::Same(_))), "it is a copy now");
-    // The audit log goes on where it was.
+    assert_eq!(std::fs::read(path(&from)).unwrap(), bytes, "the old state is unchanged");
+    assert!(matches!(migrate(&from, &to).await, Err(TransferError::Same(_))), "the target is a copy now");
+    // The chain of the audit log continues.
     let store = writer(&to).await;
     store.audit(vec![AuditEntry::new("eve", "apply", AuditOutcome::Done)]).await.unwrap();
     let page = store.audited(0, 10).await.unwrap();
     let mut verifier = Verifier::default();
     page.links.iter().for_each(|link| verifier.take(link).unwrap());
     assert_eq!(verifier.finish(page.head.as_ref()), Ok(3));
-    // What was made to be applied once is spent there, too.
+    // A spent plan is spent in the copy, too.
     assert_eq!(writer(&to).await.identity().await.unwrap().id, moved.id);
 }
 
 #[tokio::test]
-async fn whoever_is_in_the_way_is_named_and_nothing_is_made() {
+async fn state_in_use_is_not_transferred() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (StoreUrl::Sqlite(folder.path().join("from.db")), StoreUrl::Sqlite(folder.path().join("to.db")));
     assert!(matches!(migrate(&from, &to).await, Err(TransferError::Nothing(_))));
@@ -281,14 +284,14 @@ async fn whoever_is_in_the_way_is_named_and_nothing_is_made() {
     let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { unreachable!() };
     let intent = intent(apply.id, 0, row("api/local_value.a"));
     store.commit(&leases, vec![Record::Intent(Box::new(intent))]).await.unwrap();
-    let [InUse::Lease(lease)] = &found().await[..] else { unreachable!("the lease says it all") };
+    let [InUse::Lease(lease)] = &found().await[..] else { unreachable!("only the lease is listed") };
     assert_eq!((lease.component.as_str(), lease.holder.as_str()), ("api", "jane@host"));
     store.release(&leases).await.unwrap();
-    let [InUse::Step { address, .. }] = &found().await[..] else { unreachable!("it is in doubt") };
+    let [InUse::Step { address, .. }] = &found().await[..] else { unreachable!("the open step is listed") };
     assert_eq!(address, "api/local_value.a");
     let done = outcome(apply.id, 0, "api/local_value.a", StepResult::Done, Vec::new());
     store.commit(&[], vec![done]).await.unwrap();
-    store.enqueue(&asking("api"), 10).await.unwrap();
+    store.enqueue(&request_for("api"), 10).await.unwrap();
     assert!(matches!(&found().await[..], [InUse::Request { is_queued: true, .. }]));
     let claim = store.claim(&claimant("jane@host"), TERM).await.unwrap().unwrap();
     store.begin(&NewOperation { id: claim.operation, ..operation("apply") }).await.unwrap();
@@ -296,8 +299,8 @@ async fn whoever_is_in_the_way_is_named_and_nothing_is_made() {
     let (status, summary) = (OperationStatus::Completed, String::new());
     let end = RequestEnd { status, summary, result: "{}".to_owned(), keeps_body: true };
     store.finish(&claim, &end).await.unwrap();
-    assert!(!path(&to).exists(), "the new one was made");
-    // What is left is an operation that nobody works on, and that has no step to be looked into: it is over.
+    assert!(!path(&to).exists(), "the target was created");
+    // Only an abandoned operation without open steps is left: it is over.
     assert!(store.operation(apply.id).await.unwrap().unwrap().0.is_abandoned);
     migrate(&from, &to).await.unwrap();
     let (ended, _) = writer(&to).await.operation(apply.id).await.unwrap().unwrap();
@@ -306,7 +309,7 @@ async fn whoever_is_in_the_way_is_named_and_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn an_operation_of_nobody_is_let_go_once_it_was_asked_to_stop() {
+async fn cancelled_operation_does_not_block_a_transfer() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (StoreUrl::Sqlite(folder.path().join("from.db")), StoreUrl::Sqlite(folder.path().join("to.db")));
     let (store, prune) = (writer(&from).await, operation("state prune"));
@@ -317,7 +320,7 @@ async fn an_operation_of_nobody_is_let_go_once_it_was_asked_to_stop() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_not_written_over() {
+async fn transfer_does_not_overwrite_its_target() {
     let folder = tempfile::tempdir().unwrap();
     let from = filled(folder.path()).await;
     let to = StoreUrl::Sqlite(folder.path().join("to.db"));
@@ -328,9 +331,9 @@ async fn what_is_there_is_not_written_over() {
     assert!(matches!(migrate(&from, &from).await, Err(TransferError::Same(_))));
     let linked = StoreUrl::Sqlite(folder.path().join("linked.db"));
     std::fs::hard_link(path(&from), path(&linked)).unwrap();
-    assert!(matches!(migrate(&from, &linked).await, Err(TransferError::Same(_))), "the same file by another name");
+    assert!(matches!(migrate(&from, &linked).await, Err(TransferError::Same(_))), "the same file under another name");
     assert!(matches!(migrate(&from, &StoreUrl::SqliteMemory).await, Err(TransferError::InMemory)));
-    // A state of an older format stays one.
+    // A state of an older format is not upgraded.
     let older = folder.path().join("older.db");
     let file = rusqlite::Connection::open(&older).unwrap();
     file.execute_batch(include_str!("../migrations/sqlite/0001_init.sql")).unwrap();
@@ -342,16 +345,16 @@ async fn what_is_there_is_not_written_over() {
     let older = StoreUrl::Sqlite(older);
     assert!(matches!(migrate(&from, &older).await, Err(TransferError::NotEmpty(_))));
     assert_eq!(terrace_state::format_of(&older).await.unwrap(), 1);
-    // A plan that was spent is a state, too.
+    // A spent plan counts as content, too.
     let spent = StoreUrl::Sqlite(folder.path().join("spent.db"));
     let record = Record::SpendPlan { plan: Uuid::now_v7(), reads: Vec::new(), components: Vec::new() };
     writer(&spent).await.commit(&[], vec![record]).await.unwrap();
     assert!(matches!(migrate(&from, &spent).await, Err(TransferError::NotEmpty(_))));
-    // Roles are one, too.
+    // Roles count as content, too.
     let roles = StoreUrl::Sqlite(folder.path().join("roles.db"));
     crate::transfer_roles::fill(&roles).await;
     assert!(matches!(migrate(&from, &roles).await, Err(TransferError::NotEmpty(_))));
-    // Somebody else's file.
+    // A file of another program.
     let foreign = folder.path().join("foreign.db");
     rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE mine (a)").unwrap();
     let refused = migrate(&from, &StoreUrl::Sqlite(foreign)).await.unwrap_err().to_string();
@@ -359,7 +362,7 @@ async fn what_is_there_is_not_written_over() {
 }
 
 #[tokio::test]
-async fn a_copy_that_differs_is_not_kept() {
+async fn differing_copy_is_rolled_back() {
     let folder = tempfile::tempdir().unwrap();
     let from = filled(folder.path()).await;
     let to = StoreUrl::Sqlite(folder.path().join("to.db"));
@@ -390,7 +393,7 @@ pub(crate) mod postgres {
     use terrace_state::contract::cluster::{Cluster, connect};
 
     #[tokio::test]
-    async fn every_table_and_column_of_a_database_moves() {
+    async fn every_table_and_column_of_a_database_is_described() {
         let url = Cluster::shared().database().await;
         drop(writer(&url.parse().unwrap()).await);
         drop(roles::open(&url.parse().unwrap()).await.unwrap());
@@ -404,14 +407,14 @@ pub(crate) mod postgres {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_state_moves_to_a_database_and_back_and_is_what_it_was() {
+    async fn state_survives_a_transfer_to_a_database_and_back() {
         let folder = tempfile::tempdir().unwrap();
         let from = filled(folder.path()).await;
         let text = Cluster::shared().database().await;
         let (database, back) = (text.parse().unwrap(), StoreUrl::Sqlite(folder.path().join("back.db")));
         let there = migrate(&from, &database).await.unwrap();
         let again = migrate(&database, &back).await.unwrap();
-        assert_eq!(there, again, "counts and digests are those of what is recorded, wherever it is");
+        assert_eq!(there, again, "counts and digests are independent of the database");
         assert_eq!(dump(path(&back)), dump(path(&from)));
         let (old, new) = (writer(&from).await, writer(&database).await);
         assert_eq!(new.snapshot(None, true).await.unwrap(), old.snapshot(None, true).await.unwrap());
@@ -426,14 +429,14 @@ pub(crate) mod postgres {
         assert_eq!(terrace_state::damage(&database).await.unwrap(), None);
         let (there, here) = (roles::open(&database).await.unwrap(), roles::open(&from).await.unwrap());
         assert_eq!(there.roles().await.unwrap(), here.roles().await.unwrap());
-        // Numbers go on after those that were copied.
+        // Numbers continue after the copied ones.
         let more = operation("apply");
         new.begin(&more).await.unwrap();
         let log = Record::Log {
             operation: more.id,
             level: "info".to_owned(),
             phase: "apply".to_owned(),
-            message: "goes on".to_owned(),
+            message: "continues".to_owned(),
         };
         let first = Row { stack: StackId::new("third", "local"), ..row("local_value.a") };
         let write = |write| Record::Write { operation: more.id, write };
@@ -444,13 +447,13 @@ pub(crate) mod postgres {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn an_empty_state_moves_and_counts_from_one() {
+    async fn transferred_empty_state_counts_from_one() {
         let folder = tempfile::tempdir().unwrap();
         let from = StoreUrl::Sqlite(folder.path().join("from.db"));
         drop(writer(&from).await);
         let url = Cluster::shared().database().await;
         let moved = migrate(&from, &url.parse().unwrap()).await.unwrap();
-        assert_eq!(moved.tables.iter().map(|table| table.rows).sum::<u64>(), 1, "its identity");
+        assert_eq!(moved.tables.iter().map(|table| table.rows).sum::<u64>(), 1, "only the identity");
         let store = writer(&url.parse().unwrap()).await;
         store.begin(&operation("apply")).await.unwrap();
         let numbers = connect(&url).await.query_one("SELECT min(sequence) FROM operation", &[]).await.unwrap();
@@ -458,7 +461,7 @@ pub(crate) mod postgres {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn who_writes_to_a_state_that_moves_waits_and_who_reads_does_not() {
+    async fn writers_wait_for_a_transfer_and_readers_do_not() {
         let folder = tempfile::tempdir().unwrap();
         let file = filled(folder.path()).await;
         let text = Cluster::shared().database().await;
@@ -468,7 +471,7 @@ pub(crate) mod postgres {
         let url = Cluster::shared().database().await;
         let to: StoreUrl = url.parse().unwrap();
         drop(writer(&to).await);
-        // The copy stands still where this lock is wanted.
+        // The copy waits for this lock.
         let (holder, watcher) = (connect(&url).await, connect(&url).await);
         holder
             .batch_execute(
@@ -497,12 +500,12 @@ pub(crate) mod postgres {
         assert!(moved.tables.iter().any(|table| table.name == "log" && table.rows == 2));
     }
 
-    /// Waits until one connection of a database stands like that.
+    /// Waits until one connection of a database matches a condition.
     pub(crate) async fn until_one(client: &tokio_postgres::Client, how: &str) {
         let until = std::time::Instant::now() + Duration::from_secs(30);
         let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {how} AND datname = current_database()");
         while client.query_one(&sql, &[]).await.unwrap().try_get::<_, i64>(0).unwrap() == 0 {
-            assert!(std::time::Instant::now() < until, "nobody: {how}");
+            assert!(std::time::Instant::now() < until, "no connection matches {how}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What a role mapper keeps beside a state moves with it.
+//! Transfer of a role mapper's roles together with the state.
 
 use crate::transfer::{columns_of_file, dump, migrate, path, writer};
 use std::collections::BTreeSet;
 use terrace_state::StoreUrl;
 use terrace_state::roles::{self, Members, Put, Role};
 
-/// Roles, as a role mapper keeps them beside a state.
+/// Writes roles beside a state.
 pub(crate) async fn fill(url: &StoreUrl) {
     let store = roles::open(url).await.unwrap();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
@@ -18,7 +18,7 @@ pub(crate) async fn fill(url: &StoreUrl) {
 }
 
 #[tokio::test]
-async fn a_state_without_roles_stays_without_and_roles_move_with_an_empty_state() {
+async fn roles_are_transferred_only_if_they_exist() {
     let folder = tempfile::tempdir().unwrap();
     let url = |name: &str| StoreUrl::Sqlite(folder.path().join(name));
     let (plain, roles_only) = (url("plain.db"), url("roles.db"));
@@ -27,7 +27,7 @@ async fn a_state_without_roles_stays_without_and_roles_move_with_an_empty_state(
     let (first, second, empty) = (url("1.db"), url("2.db"), url("empty.db"));
     migrate(&plain, &first).await.unwrap();
     assert!(!columns_of_file(path(&first)).contains_key("roles"));
-    // A role mapper that already started there is not in the way.
+    // Empty tables of a role mapper that started already do not block the transfer.
     drop(roles::open(&empty).await.unwrap());
     for to in [&second, &empty] {
         let moved = migrate(&roles_only, to).await.unwrap();
@@ -49,7 +49,7 @@ mod postgres {
     use terrace_state::contract::cluster::{Cluster, connect};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_role_mapper_that_writes_while_its_state_moves_waits() {
+    async fn role_mapper_waits_for_a_transfer() {
         let folder = tempfile::tempdir().unwrap();
         let text = Cluster::shared().database().await;
         let from: StoreUrl = text.parse().unwrap();
@@ -58,7 +58,7 @@ mod postgres {
         let to = StoreUrl::Sqlite(folder.path().join("to.db"));
         let (started, go_on) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
         let (started, go_on) = (std::sync::Arc::new(started), std::sync::Arc::new(go_on));
-        // All is copied, and nothing committed yet.
+        // All rows are copied, and not committed yet.
         let (begun, until) = (std::sync::Arc::clone(&started), std::sync::Arc::clone(&go_on));
         let moving = {
             let (from, to) = (from.clone(), to.clone());

@@ -1,4 +1,4 @@
-//! A disk that is full in the middle of an apply counts as a crash: what was done is recorded or found again.
+//! A full disk in the middle of an apply counts as a crash: completed steps are recorded or recovered.
 
 use crate::terrace::{Terrace, folder, write};
 use crate::world;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 const OBJECTS: usize = 40;
 
-/// Applies to a state on disks of growing size, each of which fills up, and then to one with room.
+/// Applies to a state on disks of growing size that fill up, and finally to one with enough room.
 pub(crate) fn run(binary: &Path) {
     if !rustix::process::geteuid().is_root() {
         println!("skipped the full disk: only root can mount one");
@@ -18,7 +18,7 @@ pub(crate) fn run(binary: &Path) {
     let disk = terrace.folder.join("disk");
     std::fs::create_dir_all(&disk).expect("a folder to mount on");
     if !mount(&["-t", "tmpfs", "-o", "size=100k", "tmpfs"], &disk) {
-        println!("skipped the full disk: none can be mounted here");
+        println!("skipped the full disk: mounting fails here");
         return;
     }
     let commands: Vec<String> =
@@ -42,7 +42,7 @@ pub(crate) fn run(binary: &Path) {
         let ended = terrace.run(&arguments);
         match ended.code {
             Some(0) => break,
-            // What could be done before is recorded; the next run goes on from there.
+            // Completed steps are recorded; the next run continues after them.
             Some(1) => fills += 1,
             _ => panic!("{}: a full disk ended with {ended}", terrace.folder.display()),
         }
@@ -58,7 +58,7 @@ pub(crate) fn run(binary: &Path) {
     let plan = terrace.run(&["plan", "stack.yaml", "--detailed-exitcode", "--state", "sqlite:disk/state.db"]);
     assert_eq!(plan.code, Some(0), "{plan}");
     let is_gone = Command::new("umount").arg(&disk).status().is_ok_and(|status| status.success());
-    assert!(is_gone, "the disk can be taken away");
+    assert!(is_gone, "the disk can be unmounted");
     std::fs::remove_dir_all(&terrace.folder).expect("the folder can be removed");
     println!("the disk was full {fills} times, and nothing was lost");
 }

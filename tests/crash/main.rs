@@ -1,8 +1,9 @@
-//! Random stacks, killed at random moments, then finished: no orphan, no double, nothing lost, second plan empty. Then the
-//! same from a server whose state fails for a while, again and again, within one living process.
+//! Kills applies of random stacks at random moments and finishes them: no orphan, no duplicate, nothing lost, an empty
+//! second plan. Then does the same with a server whose state fails repeatedly, within one process.
 //!
-//! `crash TERRACE [TRIALS [SEED [KIND]]]`: TERRACE is a binary with the feature `fault-points`; trial number N of a run has
-//! the seed SEED + N; KIND is `kills` or `outages`, both by default. What a provider did is judged by its own log, not by what terrace says.
+//! `crash TERRACE [TRIALS [SEED [KIND]]]`: TERRACE is a binary with the feature `fault-points`; trial N of a run has the
+//! seed SEED + N; KIND is `kills` or `outages`, both by default. The log of the commands proves their effects, not the output
+//! of terrace.
 #![expect(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a suite that people watch")]
 
 mod disk;
@@ -31,18 +32,18 @@ fn main() {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     if is_chosen("kills") {
         let total = many("kills", trials, seed, processors, |seed| trial::run(&binary, seed));
-        assert!(total.cut_off * 3 > total.disturbed, "too few runs were cut off: the trials prove little");
+        assert!(total.cut_off * 3 > total.disturbed, "too few runs were interrupted: the trials prove little");
     }
     if is_chosen("outages") {
-        // A server that meets an outage mostly waits.
+        // A server in an outage mostly waits, so that more of them can run at once.
         let total = many("outages", trials, seed, 20 * processors, |seed| server::run(&binary, seed));
         assert!(total.cut_off * 3 > total.disturbed, "too few requests met an outage: the trials prove little");
         disk::run(&binary);
     }
 }
 
-/// Runs trials of consecutive seeds, so many at once; ends the process when one fails.
-#[expect(clippy::exit, reason = "the suite's own end")]
+/// Runs trials of consecutive seeds, several at once. Ends the process if one fails.
+#[expect(clippy::exit, reason = "the end of the suite")]
 fn many(name: &str, trials: u64, seed: u64, at_once: usize, run: impl Fn(u64) -> Counts + Sync) -> Counts {
     let begin = Instant::now();
     let (next, total) = (AtomicU64::new(seed), Mutex::new(Counts::default()));

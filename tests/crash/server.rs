@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Runs a trial.
 ///
 /// # Panics
-/// With the seed and the folder, which is kept, when anything was lost, doubled or left behind.
+/// With the seed and the folder, which is kept, if an effect was lost, duplicated or left behind.
 pub(crate) fn run(binary: &Path, seed: u64) -> Counts {
     let terrace = Terrace { binary: binary.to_owned(), folder: folder(&format!("server-{seed}")) };
     write(&terrace.folder, "terrace.yaml", CONFIGURATION);
@@ -35,7 +35,7 @@ pub(crate) fn run(binary: &Path, seed: u64) -> Counts {
         write(&terrace.folder, "stack.yaml", &stack.text());
         let moment = if rng.bool() { "before" } else { "after" };
         let length = rng.usize(1..=9);
-        // The server has to begin: an outage comes after some commits.
+        // The server must be able to start: an outage begins after some commits.
         let period = length + rng.usize(5..=40);
         let fault = format!("outages-{moment}:{period}/{length}/{LAST_OUTAGE}");
         let mut server = Server::start(&terrace, &fault);
@@ -97,7 +97,7 @@ impl<'a> Server<'a> {
         std::fs::read_to_string(self.terrace.folder.join("server.log")).unwrap_or_default()
     }
 
-    /// Asks until the request is done. A call that meets an outage is made again, as coordinators do.
+    /// Repeats the request until it is done. Repeats calls during an outage, as coordinators do.
     fn request(&mut self, kind: &str, descriptor: &str) {
         let begin = Instant::now();
         let body = json!({"descriptor": descriptor}).to_string();
@@ -124,9 +124,9 @@ impl<'a> Server<'a> {
         panic!("{}: never done: {last}\n{}", self.place(), self.log());
     }
 
-    /// The status and the body of an answer; nothing where there was none.
+    /// The status and body of an answer; `None` without an answer.
     fn call(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
-        // Calls are made again and again: they must not take all of the processor.
+        // Leaves processor time for the server between repeated calls.
         std::thread::sleep(Duration::from_millis(200));
         let url = format!("{}{path}", self.url);
         let answer = terrace_tests::served::answer(&url, method, body.as_bytes(), &[]).ok()?;
@@ -136,7 +136,7 @@ impl<'a> Server<'a> {
 
 impl Drop for Server<'_> {
     fn drop(&mut self) {
-        // It may have ended, which is just as well.
+        // Ignores an error: the process may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

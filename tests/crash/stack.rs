@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 #[derive(Clone)]
 pub(crate) struct Stack {
     components: Vec<Component>,
-    /// The moves of all edits so far: from, to.
+    /// The moves of all edits so far, as old and new name.
     moves: Vec<(String, String)>,
 }
 
@@ -16,7 +16,7 @@ pub(crate) struct Stack {
 struct Component {
     number: usize,
     things: Vec<Thing>,
-    /// The number of the next new thing: none is given twice.
+    /// The number of the next new thing. Numbers are never reused.
     next: usize,
     is_after_the_one_before: bool,
 }
@@ -24,16 +24,16 @@ struct Component {
 #[derive(Clone)]
 struct Thing {
     number: usize,
-    /// How often it got another name.
+    /// Number of renames.
     renamed: usize,
     value: u32,
     instances: usize,
-    /// The thing of the same component that it reads.
+    /// The thing of the same component whose output it reads.
     reads: Option<usize>,
     has_update: bool,
-    /// Another value is another object, made before the old one goes.
+    /// A new value means a new object, created before the old one is deleted.
     creates_first: bool,
-    /// Its calls take so many milliseconds.
+    /// Duration of its calls in milliseconds.
     slow: Option<u32>,
 }
 
@@ -51,7 +51,7 @@ impl Stack {
         stack
     }
 
-    /// The same with other values, things less and things more.
+    /// A copy with changed values, fewer or more things.
     pub(crate) fn edited(&self, rng: &mut Rng) -> Self {
         let mut stack = self.clone();
         if stack.components.len() > 1 && rng.u8(..6) == 0 {
@@ -68,7 +68,7 @@ impl Stack {
                 }
                 match rng.u8(..4) {
                     0 => thing.value += 1,
-                    // A single one stays single: another address for an object of the same key would be another thing.
+                    // A single thing stays single: an instance would have another address for the same key.
                     1 if thing.instances > 1 => thing.instances = rng.usize(2..=3),
                     _ => {}
                 }
@@ -116,7 +116,7 @@ impl Stack {
         text
     }
 
-    /// What is to be there: values by key.
+    /// The expected objects: values by key.
     pub(crate) fn objects(&self) -> BTreeMap<String, String> {
         let mut objects = BTreeMap::new();
         for component in &self.components {
@@ -134,8 +134,8 @@ impl Stack {
 }
 
 impl Thing {
-    /// A thing. In a component that comes after another one it cannot create first: that would spread to things whose
-    /// objects keep their keys.
+    /// A random thing. In a dependent component it cannot create first: dependencies would have to create first too,
+    /// although their objects keep their keys.
     fn random(rng: &mut Rng, number: usize, may_create_first: bool) -> Self {
         let creates_first = may_create_first && rng.u8(..3) == 0;
         Self {
@@ -143,7 +143,7 @@ impl Thing {
             renamed: 0,
             value: 1,
             instances: if rng.u8(..3) == 0 { rng.usize(2..=3) } else { 1 },
-            // Two objects of one key cannot stand beside each other, whatever is read.
+            // Two objects with the same key cannot exist at once, so a thing that creates first reads none.
             reads: (number > 0 && !creates_first && rng.bool()).then(|| rng.usize(..number)),
             has_update: !creates_first && rng.u8(..4) != 0,
             creates_first,
@@ -158,7 +158,7 @@ impl Thing {
         }
     }
 
-    /// What the keys of its objects begin with.
+    /// The prefix of its objects' keys.
     fn key(&self, component: usize) -> String {
         let version = if self.creates_first { format!("v{}-", self.value) } else { String::new() };
         format!("c{component}-r{}-{version}", self.number)
@@ -172,7 +172,7 @@ impl Thing {
         };
         let commands: Vec<String> = verbs.iter().map(|verb| format!("{verb}: [sh, thing.sh, {verb}]")).collect();
         let key = self.key(component);
-        // A single one is no forEach, so that others can read it.
+        // A single thing has no forEach, so that other things can read it.
         let (repeat, key) = match self.instances {
             1 => (String::new(), format!("{key}0")),
             count => (format!(", forEach: '${{{{ range({count}) }}}}'"), format!("{key}${{{{ string(each.key) }}}}")),

@@ -1,21 +1,21 @@
-//! Running terrace, and disturbing it.
+//! Runs terrace, and interrupts it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What disturbs a run.
+/// Interruptions of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Disturbance {
-    /// SIGKILL after so long.
+    /// SIGKILL after this time.
     Kill(Duration),
-    /// A fault at the commit of that number, as `TERRACE_FAULT` names it.
+    /// A fault of `TERRACE_FAULT` at the commit with this number.
     Commit(&'static str, usize),
 }
 
-/// How a run ended.
+/// The result of a run.
 pub(crate) struct Ended {
-    /// The exit code; none when it was killed.
+    /// The exit code; `None` after a kill.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -28,7 +28,7 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// A run that takes longer hangs.
+/// Time limit of a run.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Terrace in a folder.
@@ -43,10 +43,10 @@ impl Terrace {
         self.disturbed(arguments, None)
     }
 
-    /// Runs, and is disturbed.
+    /// Runs with an interruption.
     pub(crate) fn disturbed(&self, arguments: &[&str], disturbance: Option<Disturbance>) -> Ended {
-        // Into files: children that outlive a killed terrace would hold pipes open.
-        let file = |name: &str| std::fs::File::create(self.folder.join(name)).expect("a file for what is said");
+        // Output goes into files, because children that outlive a killed terrace would hold pipes open.
+        let file = |name: &str| std::fs::File::create(self.folder.join(name)).expect("a file for the output");
         let mut command = Command::new(&self.binary);
         command
             .args(arguments)
@@ -62,17 +62,17 @@ impl Terrace {
         let mut child = command.spawn().expect("terrace can be started");
         if let Some(Disturbance::Kill(after)) = disturbance {
             wait(&mut child, after);
-            // It may have ended, which is just as well.
+            // Ignores an error: the process may have ended.
             let _ = child.kill();
         }
         assert!(wait(&mut child, PATIENCE), "`{}` hangs in {}", arguments.join(" "), self.folder.display());
         let status = child.wait().expect("an ended process has a status");
-        let said = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
-        Ended { code: status.code(), stdout: said("stdout"), stderr: said("stderr") }
+        let output = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        Ended { code: status.code(), stdout: output("stdout"), stderr: output("stderr") }
     }
 }
 
-/// Waits for the end of a process; false when it goes on.
+/// Waits for the end of a process; false after the time limit.
 fn wait(child: &mut Child, most: Duration) -> bool {
     let begin = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! One trial: a random stack and edits of it, each applied under disturbances and then to the end; at last it is
-//! destroyed the same way.
+//! A trial: applies a random stack and edits of it, each with interruptions and then to the end. Finally destroys it in
+//! the same way.
 
 use crate::stack::Stack;
 use crate::terrace::{Disturbance, Terrace, folder, write};
@@ -13,15 +13,15 @@ pub(crate) const APPLY: [&str; 4] = ["apply", "stack.yaml", "--auto-approve", "-
 const DESTROY: [&str; 4] = ["destroy", "stack.yaml", "--auto-approve", "-q"];
 const FAULTS: [&str; 4] = ["dies-before", "dies-after", "fails-before", "fails-after"];
 
-/// What was tried.
+/// Numbers of trials, runs and effects.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) trials: usize,
-    /// Runs that something was to go wrong with.
+    /// Runs with a planned interruption.
     pub(crate) disturbed: usize,
-    /// Those of them that it did go wrong with.
+    /// Interrupted runs.
     pub(crate) cut_off: usize,
-    /// Objects that were made, changed or removed.
+    /// Created, changed and deleted objects.
     pub(crate) effects: usize,
 }
 
@@ -42,7 +42,7 @@ impl Counts {
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { trials, disturbed, cut_off, effects } = self;
-        write!(f, "{trials} trials, {cut_off} of {disturbed} runs cut off, {effects} effects")
+        write!(f, "{trials} trials, {cut_off} of {disturbed} runs interrupted, {effects} effects")
     }
 }
 
@@ -51,14 +51,14 @@ struct Trial {
     seed: u64,
     terrace: Terrace,
     counts: Counts,
-    /// How long a run takes that nothing disturbs.
+    /// Duration of an uninterrupted run.
     typical: Duration,
 }
 
 /// Runs a trial.
 ///
 /// # Panics
-/// With the seed and the folder, which is kept, when anything was lost, doubled or left behind.
+/// With the seed and the folder, which is kept, if an effect was lost, duplicated or left behind.
 pub(crate) fn run(binary: &Path, seed: u64) -> Counts {
     let terrace = Terrace { binary: binary.to_owned(), folder: folder(&seed.to_string()) };
     let counts = Counts { trials: 1, ..Counts::default() };
@@ -76,7 +76,7 @@ pub(crate) fn run(binary: &Path, seed: u64) -> Counts {
 }
 
 impl Trial {
-    /// Runs once or twice under disturbances, then to the end; then everything has to be as described.
+    /// Runs with one or two interruptions, then to the end, and checks the result.
     fn finish(&mut self, arguments: &[&str], expected: &BTreeMap<String, String>) {
         for _ in 0..self.rng.usize(1..=2) {
             self.disturb(arguments);
@@ -114,10 +114,10 @@ impl Trial {
     }
 }
 
-/// Everything is as described: objects, rows, no lease left, and nothing more to do.
+/// Checks that objects and rows are as described, no lease remains, and the second plan is empty.
 ///
 /// # Panics
-/// With the seed and the folder when it is not.
+/// With the seed and the folder if a check fails.
 #[track_caller]
 pub(crate) fn check_end(terrace: &Terrace, seed: u64, expected: &BTreeMap<String, String>) {
     let check = |holds: bool, what: &dyn Fn() -> String| {

@@ -1,10 +1,10 @@
-//! The remote side: a script that `local_command` runs, and the log that it writes.
+//! The remote side: a script for `local_command`, and its log.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// An object is there while the last line of the log about its key is no deletion: one appended line is one effect,
-/// whole or not at all, and the log is all there is.
+/// The script. An object exists unless the last log line of its key is a deletion. The log is the only data: one
+/// appended line is one atomic effect.
 pub(crate) const THING: &str = r#"#!/bin/sh
 cat > /dev/null
 [ -z "$SLOW" ] || sleep "$SLOW"
@@ -21,7 +21,7 @@ case $1 in
 esac
 "#;
 
-/// What is there: values by key. Says what must never have happened.
+/// The existing objects: values by key. Fails on an effect that must never happen.
 pub(crate) fn objects(folder: &Path) -> Result<BTreeMap<String, String>, String> {
     let log = std::fs::read_to_string(folder.join("log")).map_err(|error| error.to_string())?;
     let mut objects = BTreeMap::new();
@@ -30,9 +30,9 @@ pub(crate) fn objects(folder: &Path) -> Result<BTreeMap<String, String>, String>
         let (verb, key, value) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let before = objects.get(key).map(String::as_str);
         match (verb, before) {
-            (Some("create"), Some(_)) => return Err(format!("{key} was made twice")),
+            (Some("create"), Some(_)) => return Err(format!("{key} was created twice")),
             (Some("update"), Some(before)) if before == value => return Err(format!("{key} was updated twice")),
-            (Some("update"), None) => return Err(format!("{key} was updated and was not there")),
+            (Some("update"), None) => return Err(format!("{key} was updated but did not exist")),
             (Some("delete"), None) => return Err(format!("{key} was deleted twice")),
             (Some("create" | "update"), _) => {
                 objects.insert(key.to_owned(), value.to_owned());
@@ -40,7 +40,7 @@ pub(crate) fn objects(folder: &Path) -> Result<BTreeMap<String, String>, String>
             (Some("delete"), Some(_)) => {
                 objects.remove(key);
             }
-            _ => return Err(format!("a line that is none: {line}")),
+            _ => return Err(format!("invalid line: {line}")),
         }
     }
     Ok(objects)

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Calls of a real workspace of Databricks, and what removes all that a test made there.
+# Calls of a real workspace of Databricks, and the deletion of all objects of tests.
 
-# The token, once: the given one, or one of OAuth for a service principal.
+# Prints the token: the given one, or an OAuth token of a service principal.
 token() {
   if [ -n "${DATABRICKS_TOKEN:-}" ]; then
     echo "$DATABRICKS_TOKEN"
@@ -12,15 +12,15 @@ token() {
 }
 bearer=$(token)
 
-# METHOD PATH [BODY]; the token stands in no list of processes.
+# METHOD PATH [BODY]; keeps the token out of the list of processes.
 api() {
   curl -fsS -X "$1" -H @- -H 'Content-Type: application/json' ${3:+--data "$3"} "${DATABRICKS_HOST%/}$2" \
     <<<"Authorization: Bearer $bearer"
 }
 
-# Removes what is called so: jobs, pipelines, and catalogs with all that is in them.
+# Deletes objects with a prefix: jobs, pipelines, and catalogs with their content.
 sweep() { # PREFIX
-  case $1 in terrace_live_*) ;; *) echo "no prefix of tests: $1" >&2; return 1 ;; esac
+  case $1 in terrace_live_*) ;; *) echo "not a prefix of tests: $1" >&2; return 1 ;; esac
   local page='' answer more id name
   while :; do
     answer=$(api GET "/api/2.2/jobs/list?limit=100${page:+&page_token=$page}")

@@ -1,9 +1,9 @@
-"""The peer of the load tests: a specific provisioner as they are written today, on FastAPI and pydantic.
+"""The peer of the load tests: a typical specific provisioner on FastAPI and pydantic.
 
-It does for `POST /v1/validate` what terrace does: reads the body, parses the descriptor, checks the product, its components
-and what the component that is meant asks for, and answers what is wrong. It does it as well as the libraries can:
-libyaml's parser, pydantic's compiled models, uvloop and httptools, one worker a core, no log. With PEER_YAML=safe_load it
-parses as published provisioners do, by `yaml.safe_load`, which is pure Python.
+Its `POST /v1/validate` has the same task as terrace's: it reads the body, parses the descriptor, checks the product, its
+components and the fields of the selected component, and returns the errors. It is as fast as the libraries allow:
+libyaml's parser, pydantic's compiled models, uvloop and httptools, one worker for each core, no log. With
+PEER_YAML=safe_load it parses like published provisioners, by `yaml.safe_load`, which is pure Python.
 
     uvicorn --workers 2 --no-access-log --log-level warning --port PORT peer:app
 """
@@ -20,7 +20,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$", max_length=255
 
 
 class Loose(BaseModel):
-    """A part of a descriptor: fields that are not checked are let through, as in the descriptors of the field."""
+    """A part of a descriptor: unknown fields are accepted, as real descriptors have them."""
 
     model_config = ConfigDict(extra="allow")
 

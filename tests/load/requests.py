@@ -1,4 +1,4 @@
-"""What the load tests send.
+"""Requests of the load tests.
 
     requests.py validate DESCRIPTOR [COMPONENT]   one body of /v1/validate, about a component of a data product
     requests.py provision COUNT                   COUNT bodies of /v1/provision, each of another component, one a line

@@ -1,4 +1,4 @@
-"""Airbyte's own client against the server whose URL is given: each scenario prints a line `ok NAME`."""
+"""Airbyte's own client against the server at the URL: each scenario prints a line `ok NAME`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Signs in, makes, reads, changes and deletes by the vendors' clients of Azure. usage: azure_sdks.py URL FOLDER"""
+"""Signs in, creates, reads, changes and deletes objects by the vendors' clients of Azure. usage: azure_sdks.py URL FOLDER"""
 
 import asyncio
 import http.client
@@ -32,7 +32,7 @@ BEHIND, FOLDER = urllib.parse.urlsplit(sys.argv[1]), sys.argv[2]
 
 
 class Front(http.server.BaseHTTPRequestHandler):
-    """Passes everything on to the stand-in."""
+    """Forwards everything to the stand-in."""
 
     protocol_version = "HTTP/1.1"
 
@@ -165,7 +165,7 @@ def parameters(said):
 
 
 def graph(kind, condition):
-    """Microsoft's client for Graph comes without calls of its own: its pipeline, and a page after the other."""
+    """Microsoft's client for Graph has no functions for calls: uses its pipeline, page by page."""
     client = GraphClientFactory.create_with_default_middleware()
     token = secret.get_token("https://graph.microsoft.com/.default").token
     rows = []

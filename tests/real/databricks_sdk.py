@@ -1,4 +1,4 @@
-"""Creates, reads, changes and deletes one thing of each kind by databricks-sdk. usage: databricks_sdk.py URL"""
+"""Creates, reads, changes and deletes one object of each kind by databricks-sdk. usage: databricks_sdk.py URL"""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""A bridge from the stand-in of Snowflake to fakesnow: statements come by HTTP and go on over the driver's protocol.
+"""A bridge from the stand-in for Snowflake to fakesnow: forwards statements from HTTP to the driver's protocol.
 
 usage: fakesnow_bridge.py FILE     writes its port to FILE, serves until it is killed
 
-A request has the statement as its body and the name of the account in X-Account: each account is a database of its own.
-The answer is `ok`, `skipped` for what fakesnow is known not to have, or what it says against the statement.
+A request has the statement as its body and the name of the account in X-Account: each account has its own database.
+The answer is `ok`, `skipped` for a statement that fakesnow does not support, or its error message.
 """
 
 import re
@@ -13,16 +13,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import fakesnow
 import snowflake.connector
 
-# What fakesnow 0.12.1 does not know, or takes without doing anything.
+# Statements that fakesnow 0.12.1 does not know, or accepts without any effect.
 UNKNOWN = re.compile(
     r"""^\s*(GRANT|REVOKE|USE|DROP\ DATABASE|(CREATE|DROP|ALTER|COMMENT\ ON)\ (ROLE|TAG)|CREATE\ OR\ REPLACE\ (ROLE|TAG)
     |SHOW\ (ROLES|GRANTS|TAGS)|SELECT\ CURRENT_SECONDARY_ROLES|ALTER\ (DATABASE|SCHEMA|USER)|ALTER\ VIEW|COMMENT\ ON\ COLUMN)\b
     |\b(SET|UNSET)\ TAG\b|(TAG|POLICY)_REFERENCES|\b(DROP|ADD)\ (PRIMARY\ KEY|UNIQUE)\b|^\s*CREATE\ VIEW.*\bLIMIT\b""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-# DuckDB, below it, keeps indexes for keys, and has no sizes of bytes.
+# DuckDB, which fakesnow uses, keeps indexes for keys, and has no sizes of bytes.
 LIMITS = ("constraint specified", "Cannot drop column", "depend on it", "depends on it", "type parameters", "Type with name")
-# A table or view of which fakesnow has not seen everything.
+# A table or view that fakesnow knows only in part.
 PART = r'(?:"(?:[^"]|"")*"|[A-Za-z_]\w*)'
 NAME = re.compile(rf"{PART}\.{PART}\.{PART}")
 
@@ -50,7 +50,8 @@ class Bridge(BaseHTTPRequestHandler):
                 self.diverged.discard(name)
                 self.run(account, sql)
             return "skipped"
-        # It writes comments into a table of its own, without escaping them; views have no tags, and columns no types in types.
+        # It writes comments into a separate table, without escaping them; views have no tags, and columns no types in
+        # types.
         if "\\'" in sql or " WITH TAG (" in sql or " MAP(" in sql:
             self.diverged.add(name)
             return "skipped"
@@ -58,7 +59,7 @@ class Bridge(BaseHTTPRequestHandler):
         if any(limit in said for limit in LIMITS):
             self.diverged.add(name)
             return "skipped"
-        # What is known of a view whose table has changed.
+        # Columns of a view whose table has changed.
         is_broken = sql.upper().startswith("DESCRIBE VIEW") and "not found in FROM clause" in said
         return "skipped" if is_broken else said
 

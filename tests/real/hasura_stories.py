@@ -1,4 +1,4 @@
-"""Stories over the binary, against stand-ins of Hasura and its role mapper, and beside terrace's own role mapper:
+"""Stories over the binary, against stand-ins for Hasura and its role mapper, and with terrace's own role mapper:
 tests/real/hasura runs them.
 
 usage: hasura_stories.py TERRACE STAND_IN
@@ -29,7 +29,7 @@ TOKEN = "t0ken-of-the-mapper"
 
 
 class Issuer:
-    """An issuer of tokens, whose key is made and used by openssl."""
+    """An issuer of tokens; openssl creates and uses its key."""
 
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp())
@@ -69,7 +69,7 @@ class Issuer:
 
 
 class RoleMapper:
-    """terrace's own, beside a state of its own."""
+    """terrace's own role mapper, with a separate state."""
 
     def __init__(self, issuer):
         self.folder = pathlib.Path(tempfile.mkdtemp())
@@ -87,7 +87,7 @@ class RoleMapper:
         assert "serving on http://" in line, line
         self.url = line.split("serving on ")[1].split(",")[0]
         self.address = self.url.removeprefix("http://")
-        # Whatever else it says is of no interest, and has to go somewhere.
+        # Reads and drops all other output, so that the pipe does not fill up.
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def kill(self):
@@ -100,7 +100,7 @@ class RoleMapper:
 
 
 class World:
-    """A stand-in, and a project with the product of the example; as descriptors were before, where that is said."""
+    """A stand-in, and a project with the product of the example; on request with the older form of descriptors."""
 
     def __init__(self, mapper="extended", is_existing=False):
         self.own = RoleMapper(ISSUER) if mapper == "own" else None
@@ -140,8 +140,8 @@ class World:
         assert code is None or ran.returncode == code, f"{words} ended with {ran.returncode} and not {code}:\n{text}"
         said = " ".join(text.replace("│", " ").split())
         for part in says:
-            assert part in said, f"{words} does not say `{part}`:\n{text}"
-        assert "p&w" not in text and "p%26w" not in text, f"{words} tells the password:\n{text}"
+            assert part in said, f"{words} does not print `{part}`:\n{text}"
+        assert "p&w" not in text and "p%26w" not in text, f"{words} prints the password:\n{text}"
         return ran
 
     def plan(self, **more):
@@ -180,7 +180,7 @@ class World:
 
     def inventory(self):
         lines = self.request("GET", self.url + "/test/inventory")[1]
-        # The order of keys makes no difference.
+        # The order of keys does not matter.
         def sorted_keys(line):
             begin, brace, rest = line.partition("{")
             decoded = json.JSONDecoder().raw_decode(brace + rest) if brace and not line.startswith(("role ", "members ")) else None
@@ -188,7 +188,7 @@ class World:
         return sorted([sorted_keys(line) for line in lines] + (self.roles() if self.own else []))
 
     def roles(self):
-        """What the role mapper keeps, in the words of the stand-in's inventory."""
+        """The content of the role mapper, in the form of the stand-in's inventory."""
         def get(path):
             return self.request("GET", self.mapper + path)[1]
 
@@ -204,7 +204,7 @@ class World:
         return lines
 
     def asks(self, user, query, groups=()):
-        """Which role Hasura is told that somebody has, who asks that; the status where none."""
+        """The role in the answer to Hasura's authentication request, or the status without a role."""
         token = ISSUER.token(unique_name=user, groups=list(groups))
         sent = {"headers": {"Authorization": "Bearer " + token}, "request": {"query": query, "variables": {"id": 1}}}
         status, body = self.request("POST", self.mapper + "/v1/authenticate", sent)
@@ -222,7 +222,7 @@ class World:
         return reply
 
     def existing_service(self):
-        """What an existing service sends for the port, by plain HTTP."""
+        """Sends the requests of an existing service for the port, by plain HTTP."""
         headers = {"X-Hasura-Role": "admin", "X-Hasura-Admin-Secret": "secret"}
 
         def send(ty, **args):
@@ -254,7 +254,7 @@ def story(of):
 
 
 def story_of_both(of):
-    """One that holds with the stand-in of a role mapper that tells all, and with terrace's own."""
+    """A story for both the stand-in role mapper, which exposes everything, and terrace's own."""
     STORIES.append((of.__name__, of))
     STORIES.append((of.__name__ + "_with_the_own_role_mapper", lambda: of("own")))
     return of
@@ -338,7 +338,7 @@ def what_somebody_changes_is_seen_and_mended(mapper="extended"):
     world.run("drift", PRODUCT, code=2)
     world.apply()
     assert world.inventory() == before, world.inventory()
-    # Another password is no drift that could be shown, and yet no plan leaves it.
+    # A changed password is no visible drift, but every plan sends it.
     world.variables["SNOWFLAKE_PASSWORD"] = "another"
     world.apply(says=["1 changed"])
     assert "password=another&" in "".join(world.inventory())
@@ -376,7 +376,7 @@ def moved_over(mapper):
     world.apply()
     assert world.writes() == [] and world.inventory() == before
     world.settled()
-    # Whoever had access before keeps it until somebody says who has it.
+    # Principals with access keep it until the access list is set.
     world.run("acl", "set", PRODUCT, "graph", "user:new_example.com", "--auto-approve")
     assert f'members {ROLE} {{"user:new_example.com"}} {{}}' in world.inventory(), world.inventory()
     world.run("destroy", PRODUCT, "-c", "graph", "--auto-approve")
@@ -402,7 +402,7 @@ def so_it_is_with_the_existing_role_mapper_whose_role_is_left_without_members_an
     assert f"members {ROLE} {{}} {{}}" in world.inventory()
     world.settled()
     world.run("plan", PRODUCT, "-c", "graph", "--acl", "user:new_example.com", code=None,
-              says=["who has this role is not readable"])
+              says=["the members of this role are not readable"])
     return world
 
 
@@ -418,7 +418,7 @@ def objects_are_imported_by_their_ids(mapper="extended"):
     for address, identity in ids.items():
         if not address.startswith("shared/"):
             world.run("import", "shop.orders.0@development:" + address, identity)
-    # What an import takes over is managed whole: names that the port does not have are taken away.
+    # An imported port is managed completely: names that the descriptor does not have are removed.
     world.plan(says=["0 to add, 1 to change, 0 to destroy"])
     world.apply()
     world.settled()
@@ -435,9 +435,9 @@ def what_is_wrong_is_told_with_its_place_before_any_call():
         ("      allowAggregations: true\n", "      selectByPk: shop_orders_0_graph_by_pk\n", ["cannot be served: a view has no primary key", "data-product.yaml:"]),
         ("allowAggregations", "selectStream: shop_orders_0_graph_stream\n      allowAggregations", ["cannot be served: Snowflake streams no rows", "data-product.yaml:"]),
         ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: []", ["depends on exactly one other output port"]),
-        ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: [urn:dmb:cmp:shop:orders:0:gone]", ["is no component of this product"]),
+        ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: [urn:dmb:cmp:shop:orders:0:gone]", ["is not a component of this product"]),
         ("      customTableName: shop_orders_0_graph_orders\n", "", ["customTableName"]),
-        ("name: Orders", "name: Órders", ["make no name of GraphQL"]),
+        ("name: Orders", "name: Órders", ["give no valid GraphQL name"]),
     ]
     world = World()
     whole = (world.folder / PRODUCT).read_text()
@@ -446,11 +446,11 @@ def what_is_wrong_is_told_with_its_place_before_any_call():
         world.plan(code=1, says=says)
         (world.folder / PRODUCT).write_text(whole)
     assert world.seen() == []
-    # What only the server knows is told by the plan, before anything is changed.
+    # The plan reports errors that only the server knows, before any change.
     world.metadata("snowflake_add_source", name="theirs", configuration={"jdbc_url": URL.format(HOST)})
     world.metadata("snowflake_track_table", source="theirs", table=["OLD_ORDERS"],
                    configuration={"custom_root_fields": {"select": FIELDS[0]}})
-    world.plan(code=1, says=[f"Hasura has a root field `{FIELDS[0]}` already", "the table `OLD_ORDERS` of the source `theirs` gives it"])
+    world.plan(code=1, says=[f"Hasura already has a root field `{FIELDS[0]}` already", "the table `OLD_ORDERS` of the source `theirs` has it"])
     world.variables["HASURA_ADMIN_SECRET"] = "wrong"
     world.plan(code=1, says=["Hasura does not let terrace in", "HASURA_ADMIN_SECRET"])
     assert world.writes() == []
@@ -504,7 +504,7 @@ def who_has_a_port_is_let_in_to_it_and_nobody_else():
     for other in (hidden, ask.replace("query", "mutation"), f"{{ {FIELDS[0]} {{ ID }} __schema {{ types {{ name }} }} }}"):
         assert world.asks(ada, other) == 401, other
     assert world.asks(ada, f"{{ {FIELDS[0]} {{ ID }}") == 400
-    # What is renamed is let in to by its new name alone.
+    # A renamed port is accessible only by its new name.
     world.edit("select: shop_orders_0_graph_select", "select: shop_orders_0_graph_rows")
     world.apply()
     assert world.asks(ada, ask) == 401 and world.asks(ada, "{ shop_orders_0_graph_rows { ID } }") == ROLE
@@ -512,7 +512,7 @@ def who_has_a_port_is_let_in_to_it_and_nobody_else():
     assert world.asks(ada, "{ shop_orders_0_graph_rows { ID } }") == 401
     world.run("destroy", PRODUCT, "-c", "graph", "--auto-approve")
     assert world.asks(ada, "{ shop_orders_0_graph_rows { ID } }", ["readers"]) == 401
-    # Nobody gets back in with the next port of that name.
+    # The next port of that name does not restore the old access.
     world.apply()
     assert world.asks(ada, "{ shop_orders_0_graph_rows { ID } }", ["readers"]) == 401
     world.run("destroy", PRODUCT, "-c", "graph", "--auto-approve")
@@ -529,12 +529,12 @@ def a_role_mapper_that_is_away_is_told_and_the_next_run_goes_on():
     world.apply()
     world.settled()
     before = world.inventory()
-    # Whatever it answered is there, however it ends.
+    # Acknowledged changes survive a kill.
     world.own.kill()
     world.own.start()
     assert world.inventory() == before
     world.settled()
-    # Somebody else's token changes nothing and is told so.
+    # The token of another caller is refused and changes nothing.
     world.variables["ROLE_MAPPER_TOKEN"] = "another"
     world.run("drift", PRODUCT, code=None, says=["the role mapper does not let terrace in"])
     return world

@@ -1,8 +1,8 @@
 """usage: kafka_requests.py HOST:PORT PORT_FILE COUNT_FILE
 
-Passes connections on to a broker, and writes how often it was asked what, one line a kind: what `plan` costs is counted where
-a broker hears it. Brokers tell clients their own addresses, so that what goes to the controller, or to the leader of a
-partition, does not come by here; what only looks does.
+Forwards connections to a broker, and writes the number of requests by kind, one line each: it counts the cost of `plan` at the
+broker. Brokers send clients their own addresses, so requests to the controller or to the leader of a partition bypass this
+proxy; reads pass it.
 """
 
 import collections
@@ -17,7 +17,7 @@ lock = threading.Lock()
 
 
 def exactly(stream: socket.socket, count: int) -> bytes:
-    """So many bytes, or nothing at the end."""
+    """This many bytes, or none at the end."""
     read = b""
     while len(read) < count:
         part = stream.recv(count - len(read))
@@ -28,7 +28,7 @@ def exactly(stream: socket.socket, count: int) -> bytes:
 
 
 def asked(client: socket.socket, broker: socket.socket, count_file: str) -> None:
-    """Passes requests on and counts them."""
+    """Forwards requests and counts them."""
     while length := exactly(client, 4):
         frame = exactly(client, struct.unpack(">i", length)[0])
         key = struct.unpack(">h", frame[:2])[0]
@@ -41,7 +41,7 @@ def asked(client: socket.socket, broker: socket.socket, count_file: str) -> None
 
 
 def answered(client: socket.socket, broker: socket.socket) -> None:
-    """Passes answers back."""
+    """Forwards answers."""
     try:
         while part := broker.recv(1 << 16):
             client.sendall(part)
@@ -51,7 +51,7 @@ def answered(client: socket.socket, broker: socket.socket) -> None:
 
 
 def main() -> None:
-    """Listens until it is ended."""
+    """Listens until the end of the process."""
     address, port_file, count_file = sys.argv[1:]
     host, port = address.rsplit(":", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# A PostgreSQL server in a folder of its own, for the scripts beside this file. It goes with the script that sources it.
+# Starts a PostgreSQL server in a temporary folder, for the scripts in this folder. It stops with the script that
+# sources this file.
 
 server_start() { # options of the server
   export PATH="$PATH:$(printf %s: /usr/lib/postgresql/*/bin /usr/local/bin)"
@@ -21,7 +22,7 @@ server_stop() {
 
 sql() { psql -XAtqc "$1" "${2:-postgres}"; }
 
-# A stack of so many tables of a database, in the schema s.
+# A stack with this many tables of a database, in the schema s.
 stack() { # tables, database
   echo 'apiVersion: terrace.dev/v1'
   echo 'kind: Stack'

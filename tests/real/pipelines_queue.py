@@ -1,4 +1,4 @@
-"""What `tests/real/pipelines-queue` does: usage: pipelines_queue.py run FOLDER TERRACE STAND_IN | end FOLDER"""
+"""The steps of `tests/real/pipelines-queue`. usage: pipelines_queue.py run FOLDER TERRACE STAND_IN | end FOLDER"""
 import fcntl
 import glob
 import json
@@ -15,7 +15,7 @@ RUNS, WORKERS, KILLS = (int(os.environ.get(name, usual)) for name, usual in (("R
 PIPELINES = 20
 PATIENCE = 1800
 
-# Writes down that it began and that it ended, each by one write that is whole or not there.
+# Writes down its start and its end, each by one atomic write.
 STEP = """
 import os
 from datapackage_pipelines.wrapper import ingest, spew
@@ -44,7 +44,7 @@ spew(package, resources, {})
 
 
 def workers(project):
-    """The processes of the workers of this project, by their words."""
+    """The processes of this project's workers, by their command lines."""
     queue = os.path.join(os.path.realpath(project), ".terrace/pipelines").encode()
     found = []
     for path in glob.glob("/proc/[0-9]*/cmdline"):
@@ -93,7 +93,7 @@ class Project:
             file.write(text)
 
     def make_environment(self, key, stand_in):
-        """An environment without packages, with the stand-in: as providers/pipelines/tests/stand_in.rs makes it."""
+        """An environment without packages, with the stand-in, like that of providers/pipelines/tests/stand_in.rs."""
         version = "%d.%d" % sys.version_info[:2]
         folder = os.path.join(self.caches, "terrace/pipelines", key)
         packages = os.path.join(folder, "lib", f"python{version}", "site-packages")
@@ -123,7 +123,7 @@ class Project:
             return queue.execute(query, arguments).fetchall()
 
     def pods(self):
-        """The workers; a cluster has databases, too."""
+        """The workers; a cluster has databases too."""
         pods = json.loads(self.call("list", "pods", "--json").stdout)
         return [pod for pod in pods if pod["role"] == "worker"]
 
@@ -135,7 +135,7 @@ class Project:
 
 
 def queue_all(project):
-    """Queues the runs: most of them and go, the last round by two who follow."""
+    """Queues the runs: most of them detached, the last round by two followers."""
     ids, rounds = [], RUNS // PIPELINES
     for _ in range(rounds - 2):
         queued = json.loads(project.call("run", "all", "--detach", "--json").stdout)["queued"]
@@ -146,13 +146,13 @@ def queue_all(project):
 
 
 def kill_at_random(project, followers):
-    """Kills somebody, so often; says whom."""
+    """Kills this many times, and prints the victims."""
     counts = {"a worker": 0, "all workers": 0, "a follower": 0}
     for number in range(KILLS):
         ended = project.ask("SELECT count(*) FROM run WHERE state = 'ended'")[0][0]
         goal = min(RUNS - 1, ended + random.randint(1, max(1, RUNS // (KILLS + 2))))
         project.until("some have ended", lambda: project.ask("SELECT count(*) FROM run WHERE state = 'ended'")[0][0] >= goal)
-        # Somewhere in the middle of what runs: no moment is waited for.
+        # At a random moment of the runs, without waiting for a condition.
         time.sleep(random.random() * 0.4)
         alive = workers(project.folder)
         followers = [follower for follower in followers if follower.poll() is None]
@@ -175,7 +175,7 @@ def kill_at_random(project, followers):
 
 
 def hang(project):
-    """Stops a worker in the middle of a run: it lives, and does not say so any more."""
+    """Suspends a worker during a run: it lives, but without a heartbeat."""
     project.write("wait.py", WAIT)
     project.write("pipeline-spec.yaml", "wait: {pipeline: [{run: wait}]}\n")
     run = json.loads(project.call("run", "./wait", "--detach", "--json").stdout)["queued"][0]["run_id"]
@@ -223,7 +223,7 @@ def run(work, terrace, stand_in):
     looked = [0.0]
 
     def all_ended():
-        # Nobody is left to look after workers when the last of them is killed: any command does.
+        # Without followers, any command restarts the workers.
         if time.monotonic() - looked[0] > 1:
             project.pods()
             looked[0] = time.monotonic()
@@ -305,7 +305,7 @@ def run(work, terrace, stand_in):
 
 
 def end(work):
-    """Ends whatever a failure left."""
+    """Ends all processes that a failure left."""
     project = os.path.join(work, "project")
     while alive := workers(project):
         for pid in alive:

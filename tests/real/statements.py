@@ -1,4 +1,4 @@
-"""Lists the statements of runs, without their names and texts, with who has seen them, in a page between two marks.
+"""Writes the statements of runs, without names and texts, with the systems that accepted them, into a page between two marks.
 
 usage: statements.py LOG PAGE [--write]     LOG has a line `<ok|skipped|none><tab><statement as JSON>` for each
 """
@@ -14,7 +14,7 @@ for line in open(log):
     form = re.sub(r"'(\\.|''|[^'\\])*'", "'…'", json.loads(sql), flags=re.DOTALL)
     form = re.sub(r'"([^"]|"")*"', "x", form)
     form = " ".join(form.split()).rstrip(";").rstrip()
-    # What tests do behind the provider's back has names without quotes.
+    # Statements of tests outside of the provider have names without quotes.
     if re.search(r"\b[A-Z0-9_]{2,}\.[A-Z0-9_]+\b", form.replace("INFORMATION_SCHEMA.TAG_REFERENCES", "")):
         continue
     form = re.sub(r"\bx(\.x)+\b", "x", form)

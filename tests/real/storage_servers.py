@@ -1,9 +1,9 @@
 """Servers for `tests/real/storage`: usage: storage_servers.py FOLDER
 
-moto, which is S3, behind a door that writes down what it is asked and fails when it is told to; and a door of Google Cloud
-Storage before the same, which speaks the XML interface that both have in common: it takes tokens that the service account's
-key signed, and Google's names of headers. Their addresses are in FOLDER/servers.json, what they were asked in FOLDER/asked,
-what is to fail next in FOLDER/faults: a line each, `METHOD PART-OF-PATH FAULT`, where FAULT is busy, cut or wait.
+moto (S3) behind a proxy that records requests and injects faults; and a proxy of Google Cloud Storage in front of the same
+moto. The second one speaks the XML interface that both services share: it accepts tokens signed by the service account's
+key, and Google's names of headers. Their addresses are in FOLDER/servers.json, their requests in FOLDER/asked, and the next
+faults in FOLDER/faults: a line each, `METHOD PART-OF-PATH FAULT`, where FAULT is busy, cut or wait.
 """
 import base64
 import http.client
@@ -35,7 +35,7 @@ def write(name, text):
 
 
 def fault_of(method, path):
-    """The fault of the first line that fits, which is spent by that."""
+    """The fault of the first matching line, which is then removed."""
     place = os.path.join(folder, "faults")
     with lock:
         with open(os.path.join(folder, "asked"), "a") as file:
@@ -100,11 +100,11 @@ class Door(BaseHTTPRequestHandler):
             if scheme != "Bearer" or not is_signed(token):
                 return self.refuse(401)
             headers = {name.lower().replace("x-goog-", "x-amz-"): value for name, value in headers.items()}
-            # moto looks whether there is a key, not whether it fits.
+            # moto only checks that a key is present, not that it is correct.
             scope = "Credential=google/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none"
             headers["authorization"] = f"AWS4-HMAC-SHA256 {scope}"
         elif "authorization" in signed:
-            # Amazon takes no header of its own that is not signed.
+            # Amazon accepts none of its headers unsigned.
             names = signed["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
             if any(name.startswith("x-amz-") and name not in names for name in signed):
                 return self.refuse(403)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """usage: files.py N [TERRACE]
 
-N files, each as durable as `local_file` makes it (written beside, synced, renamed, the folder synced), made and removed
-by threads of this program that do nothing else, and by `terrace apply` and `terrace destroy`, in turns, on the disk of
-the present folder: seconds, and how much longer terrace took. What is left of the difference to 1 is what terrace costs.
-RUNS=N takes the median of so many turns (default 3). TERRACE is target/release/terrace when not given.
+Creates and removes N files with the durability of `local_file` (temporary file, sync, rename, sync of the folder): by threads
+of this program, and by `terrace apply` and `terrace destroy`, in turns, on the disk of the present folder. Prints seconds
+and the ratio of terrace's time. The ratio above 1 is the cost of terrace.
+RUNS=N takes the median of N turns (default 3). TERRACE is target/release/terrace by default.
 """
 
 import os
@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-AT_ONCE = 10  # As many as terrace calls at once.
+AT_ONCE = 10  # The default parallelism of terrace.
 
 STACK = """\
 apiVersion: terrace.dev/v1

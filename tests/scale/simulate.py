@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a state on PostgreSQL and its servers do under the load of a large platform: a simulation of queue and leases.
+"""Simulates queue and leases of a state on PostgreSQL and its servers, under the load of a large platform.
 
     simulate.py [--components N] [--replicas N] [--workers N] [--hours H] [--seed S] [RATE…]
 
-Products come as a Poisson process; each brings requests for some of its components at once, products that are changed often
-come more often. A request waits for a worker and, where another one of its component runs, for that one's lease; then it is
-worked on for as long as its providers take. What each asks of PostgreSQL is counted by the costs below, which
-`tests/load/costs` measures. Each RATE is so many provisions an hour. Prints a line for each.
+Products arrive as a Poisson process, frequently changed ones more often. Each sends requests for some of its components at
+once. A request waits for a worker and, if another request of its component runs, for the lease of that one. Then it runs as
+long as its provider calls take. The costs below, measured by `tests/load/costs`, give its load on PostgreSQL. RATE is the
+number of provisions an hour. Prints a line for each RATE.
 """
 
 import argparse
@@ -15,15 +15,15 @@ import random
 from collections import deque
 
 # Measured by tests/load/costs (docs/scale.md says where and when).
-TRANSACTIONS = 29.0  # of a provision: request, claim, leases, journal, outputs, log, end, and what is read for it
+TRANSACTIONS = 29.0  # of a provision: request, claim, leases, journal, outputs, log, end, and its reads
 POSTGRES = 0.021  # seconds of one processor for them
 SERVER = 0.0065  # seconds of one processor for reading, planning and recording
-KEEPING = 1 / 5  # transactions a second for each request that is worked on: its claim is kept
-IDLE = 0.6  # transactions a second of a server, whatever it does
-# Of the platform: a coordinator asks for the status until it ends, and providers take their time.
+KEEPING = 1 / 5  # transactions a second for each running request: the heartbeat of its claim
+IDLE = 0.6  # transactions a second of a server, idle or not
+# Of the platform: a coordinator polls the status of a request, and provider calls take time.
 POLLING = 1 / 5  # calls a second for each request that has not ended
 MEDIAN, SIGMA = 8.0, 1.2  # seconds that a provision's providers take: log-normal, 1 in 100 takes two minutes
-AT_ONCE = (1, 1, 1, 2, 3, 5, 8)  # components of one product that are asked for together
+AT_ONCE = (1, 1, 1, 2, 3, 5, 8)  # components of one product that are provisioned together
 POSTGRES_PROCESSORS = 4
 
 
@@ -59,13 +59,13 @@ def simulate(rate, components, replicas, workers, hours, seed):
         open_requests += alive * (min(at, end) - min(now, end))
         now = at
         if component is None:
-            # The products that change most often are a thousandth of all, and half of what comes.
+            # The products with the most changes are a thousandth of all, and half of the requests.
             often = chance.random() < 0.5
             product = chance.randrange(max(1, products // 1000)) if often else chance.randrange(products)
             for one in chance.sample(range(8), chance.choice(AT_ONCE)):
                 alive += 1
                 asked = (product, one)
-                # One request of a component is worked on at a time: the others are not even given to a worker.
+                # Only one request of a component runs at a time: workers do not claim the others.
                 if asked in held:
                     held[asked].append(now)
                     behind += 1

@@ -58,7 +58,7 @@ def port(at, query):
 
 
 def refused(folder, queries):
-    """The positions of the queries that are refused, by the lines of the descriptor."""
+    """The positions of refused queries, by the lines of the descriptor."""
     head = product("views").partition("components:")[0] + "components:\n"
     first = head.count("\n") + 1
     (folder / "p.yaml").write_text(head + "".join(f"  - {port(at, query)}\n" for at, query in enumerate(queries)))

@@ -1,4 +1,4 @@
-"""Requests that are wrong in form: none may end the server, hang it, or be answered by an error of the server's own."""
+"""Malformed requests: none may end or hang the server, or get an internal error."""
 import gzip
 import json
 import random
@@ -23,7 +23,7 @@ def server(name):
 
 
 class Shots:
-    """Sends requests and keeps those that went wrong."""
+    """Sends requests and keeps those with a wrong answer."""
 
     def __init__(self, to):
         self.to, self.count, self.wrong = to, 0, []
@@ -31,7 +31,7 @@ class Shots:
     def send(self, name, data, half=False):
         status, answer = raw(self.to.port, data, half=half)
         self.count += 1
-        # 503 is the answer of a server that is busy, 501 that of HTTP to what nobody speaks.
+        # 503 is the answer of a busy server, 501 that of HTTP to unknown methods.
         if status >= 500 and status not in (501, 503):
             self.wrong.append((name, status, answer[:200]))
         return status
@@ -86,7 +86,7 @@ def nested(depth):
 
 @attack()
 def bodies_of_every_kind():
-    """Bodies that are no JSON, no descriptor, or a bomb."""
+    """Bodies that are not JSON, not a descriptor, or a bomb."""
     shots = Shots(server("bodies"))
     for path in POSTS:
         for at, body in enumerate(bodies()):
@@ -98,7 +98,7 @@ def bodies_of_every_kind():
 
 @attack()
 def paths_and_queries():
-    """Ids and queries with traversal, control characters and bytes that are no text."""
+    """Ids and queries with traversal, control characters and bytes that are not text."""
     ids = ("", "x", UNKNOWN, "..", "%2e%2e", "%00", "%ff", "%", "%zz", "a%2fb", "a@b", "%C0%AE", "x" * 5_000,
            "..%2f..%2f..%2fetc%2fpasswd", "....//....//etc/passwd", "%F0%9F%92%A9", "a;b", "a?b=c", "a#b", "*", "'",
            '"%22', "<script>", "\\..\\..", "{}", "-1", "%0d%0aset-cookie:a=b")
@@ -251,7 +251,7 @@ def callers_without_rights():
 
 @attack()
 def stack_by_scope_plan():
-    """A plain stack, whose planning runs programs, from a caller who may only plan."""
+    """A plain stack, whose planning runs programs, from a caller with only the scope to plan."""
     to = serve(project("stack-scope", stacks=True))
     ran = to.folder / "ran"
     text = stack("scope", "{type: local_command, name: c, adopt: ifExists, config: {create: [sh, -c, 'echo \"{}\"'], "

@@ -1,4 +1,4 @@
-"""What a machine does wrong: a disk that is full, a clock that jumps, processes that are killed."""
+"""Failures of a machine: a full disk, a jumping clock, killed processes."""
 import collections
 import contextlib
 import os
@@ -32,7 +32,7 @@ def small_disk(folder, size):
 
 @attack()
 def disk_of_the_state_is_full():
-    """An apply whose state has no room: it fails, and the next one finds all that was made."""
+    """An apply whose state has no room: it fails, and the next one finds all created objects."""
     folder = project("full", environments="local: {overlay: embedded}")
     text = "x" * 6_000
     (folder / "s.yaml").write_text(stack("full", *(
@@ -49,7 +49,7 @@ def disk_of_the_state_is_full():
 
 @attack(slow=True)
 def disk_of_the_server_is_full():
-    """A server whose state has no room: it refuses, keeps what it accepted, and goes on with room."""
+    """A server whose state has no room: it refuses requests, keeps accepted ones, and continues once there is room."""
     folder = project("full-server")
     with small_disk(folder / ".terrace", "1200k") as grow:
         to, accepted = serve(folder), []
@@ -104,7 +104,7 @@ def clock_jumps():
     stopped.set()
     for thread in threads:
         thread.join()
-    # A lease may have expired by such a clock: the request fails then, and the next one finds all that it made.
+    # A lease may have expired by such a clock: the request fails then, and the next one finds all its objects.
     failed = [name for name, token in accepted if to.outcome(token) != "COMPLETED"]
     for name in failed:
         equal(to.outcome(token_of(to.provision(product(name, topics=4)))), "COMPLETED", f"{name} again")
@@ -157,7 +157,7 @@ def several_writers():
             try:
                 ended = terrace(folder, "apply", f"{name}.yaml", "--env", "production", "--auto-approve", "--lock-timeout", "60s",
                                 limit=120)
-                # 4: the plan is stale, for another writer was first.
+                # 4: the plan is stale, because another writer was first.
                 check(ended.code in (0, 4), "an apply failed", ended.code, ended.err[-300:])
             except Breach as found:
                 problems.append(str(found))

@@ -33,7 +33,7 @@ def lookups_of_own_files():
 
 @attack()
 def resources_over_own_files():
-    """A resource that takes the place of the configuration, the key or the state."""
+    """A resource that replaces the configuration, the key or the state."""
     folder = prepared("own-write")
     before = {path: (folder / path).read_bytes() for path in PATHS[:3]}
     for path in PATHS:

@@ -1,4 +1,4 @@
-"""Saved plans that are changed, cut, used again, or taken to another project: apply refuses them and changes nothing."""
+"""Saved plans that are changed, truncated, reused, or moved to another project: apply refuses them and changes nothing."""
 import hashlib
 import random
 import re
@@ -34,7 +34,7 @@ def changed_plan():
 
 @attack()
 def forged_plan():
-    """A changed plan with a digest that fits, and a plan where no key can tell who made it."""
+    """A changed plan with a matching digest, and a plan that no key authenticates."""
     folder, good = planned("plan-forged")
     head, _, rest = good.partition(b'"plan":')
     body = rest.rstrip()[:-1].replace(b"touch made", b"touch pwned")
@@ -48,7 +48,7 @@ def forged_plan():
 
 @attack()
 def cut_and_mutated_plans():
-    """Plans that are cut or garbage."""
+    """Truncated plans and garbage."""
     folder, good = planned("plan-cut")
     random.seed(5)
     cases = [b"", b"{}", b"[]", b"null", b"\xff" * 100, b"[" * 50_000, good[:len(good) // 2], good + b"x", good + good]
@@ -61,7 +61,7 @@ def cut_and_mutated_plans():
 
 @attack()
 def plan_used_again():
-    """A plan that was applied already, and a plan of a state that changed since."""
+    """A spent plan and a stale plan."""
     first = '{type: local_file, name: f, config: {path: out/f, content: "one"}}'
     folder, good = planned("plan-again", first)
     equal(terrace(folder, "apply", "plan.json").code, 0, "the first apply")
@@ -76,7 +76,7 @@ def plan_used_again():
 
 @attack()
 def plan_of_another_project():
-    """A plan that was made for the state of another project."""
+    """A plan for the state of another project."""
     first = '{type: local_file, name: f, config: {path: out/f, content: "one"}}'
     folders = [planned(name, first)[0] for name in ("plan-here", "plan-foreign")]
     for folder in folders:

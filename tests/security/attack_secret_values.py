@@ -32,13 +32,13 @@ resources:
 outputs:
   token: {value: '${{ resources.copy.output }}', sensitive: true}
 """
-# Variables of terrace that no program of a descriptor may see.
+# Variables of terrace that programs of a descriptor must not see.
 HIDDEN = ("TERRACE_STATE_KEY", "TERRACE_VAR_token", "PGPASSWORD")
 ENVIRONMENT = {"TERRACE_VAR_token": SECRET, "TERRACE_LOG": "trace", "PGPASSWORD": f"pg-{SECRET}"}
 
 
 def forms():
-    """The value in all ways in which it could be written."""
+    """The value in all possible spellings."""
     data = SECRET.encode()
     known = [data, data.hex().encode(), data.hex().upper().encode(), urllib.parse.quote(SECRET, safe="").encode()]
     for before in range(3):
@@ -141,7 +141,7 @@ def value_in_the_server():
                  json.dumps({SECRET: 1}), json.dumps({"descriptor": 1, "variables": SECRET})):
         call("POST", "/api/v1/plans", body, headers={"content-type": "application/json"})
     leaking = [path for path, body in answers if is_leaked(body)]
-    # A name or a text that a caller sends as something else than a value is told back to that caller.
+    # The server may return a name or a text to the caller that sent it as something else than a value.
     equal([path for path in leaking if path != "/api/v1/plans"], [], "answers that hold the value")
     time.sleep(1)
     to.check_healthy()

@@ -48,7 +48,7 @@ def traversal():
         body = answer.lower()
         leaks = (b"root:x", b"sha256:", b"not listed", b'"format"', b"\r\nset-cookie", b"location: //")
         check(not any(it in body for it in leaks), "a path led out", path[:80], answer[:200])
-        # A list of files that does not fit the files is an error of the server; their content stays there.
+        # A list of files that does not match the files is an error of the server; their content stays hidden.
         check(status < 500 or path.endswith(("/link", "/up")), "an error of the server", path[:80], status)
     status, _ = raw(port, b"GET /sites/s/ HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n")
     check(status >= 400, "a foreign host was answered", status)
@@ -57,7 +57,7 @@ def traversal():
 
 @attack()
 def role_mapper():
-    """Wrong bodies, names like that of the administrator, calls without a token."""
+    """Wrong bodies, names similar to that of the administrator, calls without a token."""
     folder = project("roles")
     to = Process(folder, "role-mapper", "--state", "sqlite:roles.db", probe="/v1/ready", env={
         "ROLE_MAPPER_JWT_ISSUER": "http://127.0.0.1:9/x", "ROLE_MAPPER_JWT_AUDIENCE": "a", "ROLE_MAPPER_TOKEN": ROLES_TOKEN})

@@ -1,4 +1,4 @@
-"""A state in SQLite that is cut, changed, of another version: no panic, no new beginning, no change of what is there."""
+"""A truncated or changed SQLite state, or one of another version: no panic, no empty state, no change of the file."""
 import os
 import random
 import sqlite3
@@ -28,7 +28,7 @@ def try_all(folder, state, name, data):
     put(state, data)
     for command in COMMANDS:
         ended = terrace(folder, *command)
-        # A damaged state either works as before or is refused: it is never an empty one.
+        # A damaged state either works as before or is refused. It never counts as empty.
         began_anew = command[0] == "plan" and ended.code == 2
         check(not began_anew, f"{name}: the plan creates anew what exists", ended.out[-200:])
     for at in range(40):
@@ -37,7 +37,7 @@ def try_all(folder, state, name, data):
 
 @attack()
 def cut_and_replaced():
-    """A state that is cut, garbage, or zeros."""
+    """A truncated state, garbage, or zeros."""
     folder, state, good = applied("state-cut")
     for name, data in (("garbage", os.urandom(5_000)), ("text", b"hello"), ("half", good[:len(good) // 2]),
                        ("one page", good[:4_096]), ("one byte", good[:1]), ("zeros", b"\0" * len(good))):
@@ -46,7 +46,7 @@ def cut_and_replaced():
 
 @attack(slow=True)
 def flipped_bytes():
-    """A state in which a few bytes differ."""
+    """A state with a few changed bytes."""
     folder, state, good = applied("state-flipped")
     random.seed(3)
     for at in range(25):
@@ -62,7 +62,7 @@ def flipped_bytes():
 
 @attack()
 def other_versions():
-    """A state of a version that is not there yet."""
+    """A state of a future version."""
     folder, state, good = applied("state-version")
     put(state, good)
     with sqlite3.connect(state) as connection:

@@ -29,7 +29,7 @@ outputs:
 
 
 def outside_of_fences(markdown):
-    """The lines that Markdown does not take literally."""
+    """The lines that Markdown interprets."""
     fence, lines = "", []
     for line in markdown.splitlines():
         ticks = re.match("`{3,}", line.strip())
@@ -43,7 +43,7 @@ def outside_of_fences(markdown):
 
 @attack()
 def sequences_in_every_command():
-    """Descriptors, states and programs that write sequences for terminals."""
+    """Descriptors, states and programs with sequences for terminals."""
     folder = project("terminal", environments="local: {overlay: embedded}")
     (folder / "s.yaml").write_text(STACK)
     commands = (["validate", "s.yaml"], ["plan", "s.yaml"], ["plan", "s.yaml", "--format", "markdown"],

@@ -38,7 +38,7 @@ def is_prime(number):
 
 
 class Key:
-    """A key of RSA for a test, made by hand: the standard library has none."""
+    """An RSA key for a test: the standard library cannot generate one."""
 
     def __init__(self, seed):
         random.seed(seed)
@@ -61,7 +61,7 @@ class Key:
 
 @functools.cache
 def keys():
-    """Two keys, which are made once: finding primes takes a while."""
+    """Two keys, generated once: finding primes takes a while."""
     return Key(1), Key(2)
 
 
@@ -114,7 +114,7 @@ def server(name):
 
 @attack()
 def forged_and_stale_tokens():
-    """Keys, algorithms, times, issuers, audiences and roles that do not fit."""
+    """Keys, algorithms, times, issuers, audiences and roles that do not match."""
     issuer, to = server("forged")
     now = int(time.time())
     head = lambda **more: {"alg": "RS256", "kid": "k1", "typ": "JWT", **more}
@@ -168,7 +168,7 @@ def forged_and_stale_tokens():
 
 @attack()
 def flood_of_unknown_keys():
-    """Tokens of keys that the issuer does not have: it is not asked for each, and good callers do not wait."""
+    """Tokens with unknown keys: the server does not call the issuer for each, and good callers do not wait."""
     issuer, to = server("flood")
     good = issuer.token()
     equal(to.call("GET", "/api/v1/stacks", token=good).status, 200, "a good token")
@@ -196,7 +196,7 @@ def flood_of_unknown_keys():
 
 @attack()
 def names_that_break_lines():
-    """A caller whose name holds ends of lines and terminal sequences."""
+    """A caller whose name contains line ends and terminal sequences."""
     issuer, to = server("names")
     evil = "ann\n2026-01-01 ERROR forged line\x1b[31mRED\x1b]0;title\x07"
     token = issuer.token(issuer.claims(preferred_username=evil, roles=["boss"]))

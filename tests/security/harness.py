@@ -1,4 +1,4 @@
-"""What attacks are made of: projects, servers, raw requests and judgements."""
+"""Tools of attacks: projects, servers, raw requests and checks."""
 import contextlib
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ import time
 
 TERRACE = ""
 WORK = pathlib.Path()
-# Test values: nothing outside of this folder knows them.
+# Test values, which appear nowhere else.
 STATE_KEY = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80="
 TOKENS = {scope: f"security-suite-{scope}-0123456789abcdef0123456789" for scope in ("read", "plan", "apply", "admin")}
 ATTACKS = []
@@ -38,7 +38,7 @@ class Attack:
 
 
 def attack(slow=False):
-    """Registers a function as an attack; the first line of its docstring says what is attacked."""
+    """Registers a function as an attack; the first line of its docstring describes the attack."""
     def register(function):
         topic = function.__module__.removeprefix("attack_")
         about = (function.__doc__ or "").strip().splitlines()[0]
@@ -171,7 +171,7 @@ class Ended:
 
 
 def terrace(folder, *arguments, key=True, env=None, limit=60, data=None):
-    """Runs a command. A panic or a death by a signal is a breach."""
+    """Runs a command. A panic or an end by a signal is a breach."""
     try:
         ran = subprocess.run([TERRACE, *arguments], cwd=folder, env=environment(key, env), input=data, timeout=limit,
                              capture_output=True)
@@ -190,7 +190,7 @@ def free_port():
 
 
 class Process:
-    """A terrace process that serves, ended with the attack."""
+    """A server process of terrace. It ends with the attack."""
 
     def __init__(self, folder, *arguments, port=None, env=None, key=True, probe="/health"):
         self.folder, self.port = folder, port or free_port()
@@ -226,7 +226,7 @@ class Process:
                                                    "removeData": False}, **more)
 
     def outcome(self, token, limit=120):
-        """How a request ended."""
+        """The end of a request."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             answer = self.call("GET", f"/v1/provision/{token}/status")
@@ -288,7 +288,7 @@ class Answer:
 # Raw requests
 
 def request(method, path, body=b"", headers=b"", token="admin", length=True):
-    """The bytes of a request, which may be wrong in every way."""
+    """The bytes of a request, which may be malformed."""
     to_bytes = lambda it: it if isinstance(it, bytes) else it.encode("latin-1", "replace")
     head = b"host: localhost\r\n" + to_bytes(headers)
     if token:
@@ -299,7 +299,7 @@ def request(method, path, body=b"", headers=b"", token="admin", length=True):
 
 
 def raw(port, data, limit=30, half=False):
-    """Sends bytes and returns the status and the answer; the status is 0 where the server closed without one."""
+    """Sends bytes and returns the status and the answer; the status is 0 if the server closed without one."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=limit) as connection:
         try:

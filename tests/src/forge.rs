@@ -1,7 +1,7 @@
-//! A stand-in for the part of GitHub's and GitLab's API that a pipeline talks to: comments, and where plans are found.
+//! A stand-in for the GitHub and GitLab APIs that pipelines call: comments, and artifacts with plans.
 //!
-//! It is strict: another token, path, query or body than the vendor documents is refused and remembered as a fault. Its
-//! queries filter nothing: a pipeline has to check each answer.
+//! It is strict: it refuses a token, path, query or body outside of the vendor's documentation and records a fault.
+//! Queries do not filter, so that a pipeline has to check each answer.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Whose API it is.
+/// The vendor of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// GitHub's.
@@ -18,7 +18,7 @@ pub enum Kind {
     GitLab,
 }
 
-/// A running stand-in with one pull request, of the number 1.
+/// A running stand-in with pull request number 1.
 #[derive(Debug)]
 pub struct Forge {
     kind: Kind,
@@ -26,13 +26,13 @@ pub struct Forge {
     held: Arc<Mutex<Held>>,
 }
 
-/// What it holds, and what it was asked.
+/// Content of the stand-in, and its calls.
 #[derive(Debug, Default)]
 struct Held {
     comments: Vec<Comment>,
     /// Bodies of answers by path and query.
     answers: BTreeMap<String, Value>,
-    /// The text of each file of a job by path.
+    /// Texts of job files by path.
     files: BTreeMap<String, String>,
     requests: Vec<String>,
     faults: Vec<String>,
@@ -53,26 +53,26 @@ struct Request {
     body: String,
 }
 
-/// The token that it takes.
+/// The accepted token.
 const TOKEN: &str = "a-token-of-the-test";
 /// The accounts of the token and of another user.
 const OWN: u64 = 7;
 const OTHER: u64 = 8;
-/// The most characters of a comment.
+/// Limit of a comment, in characters.
 const LONGEST: usize = 65_536;
 
 impl Forge {
-    /// Starts one.
+    /// Starts a stand-in.
     ///
     /// # Panics
-    /// When there is no port to be had.
+    /// When no port is free.
     #[must_use]
     pub fn start(kind: Kind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("the address of a listener").to_string();
         let held = Arc::new(Mutex::new(Held::default()));
         let shared = Arc::clone(&held);
-        // It ends with the process of the tests.
+        // The thread ends with the test process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 answer(kind, stream, &shared);
@@ -81,7 +81,7 @@ impl Forge {
         Self { kind, address, held }
     }
 
-    /// The variables that a run of a pipeline has.
+    /// The environment variables of a pipeline run.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         match self.kind {
@@ -100,19 +100,19 @@ impl Forge {
         }
     }
 
-    /// Adds somebody else's comment.
+    /// Adds a comment of another account.
     pub fn say(&self, text: &str) {
         let mut held = self.held();
         let id = held.next_id();
         held.comments.push(Comment { id, author: OTHER, text: text.to_owned() });
     }
 
-    /// Sets the answer to a GET by its path and query within the repository.
+    /// Sets the answer to a GET by its path and query, relative to the repository.
     pub fn answer(&self, path: &str, body: Value) {
         self.held().answers.insert(path.to_owned(), body);
     }
 
-    /// Keeps a file of a job by its path within the repository.
+    /// Adds a file of a job by its path, relative to the repository.
     pub fn keep(&self, path: &str, content: &str) {
         self.held().files.insert(path.to_owned(), content.to_owned());
     }
@@ -130,13 +130,13 @@ impl Forge {
         held.comments.iter().filter(|comment| comment.author == OWN).map(|comment| comment.text.clone()).collect()
     }
 
-    /// What was asked since this was last called: `POST /issues/1/comments`.
+    /// The calls since the last call of this function: `POST /issues/1/comments`.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.held().requests)
     }
 
-    /// What was asked against the rules since this was last called.
+    /// The invalid calls since the last call of this function.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         std::mem::take(&mut self.held().faults)
@@ -154,7 +154,7 @@ impl Held {
 }
 
 impl Comment {
-    /// As the vendor shows it.
+    /// The comment in the vendor's form.
     fn to_json(&self, kind: Kind) -> Value {
         let Self { id, author, text } = self;
         match kind {
@@ -189,7 +189,7 @@ fn answer(kind: Kind, stream: TcpStream, held: &Mutex<Held>) {
     };
     drop(held);
     let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    // Who hung up does not want the answer.
+    // Ignores an error: the caller may have closed the connection.
     let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(body.as_bytes()));
 }
 
@@ -214,7 +214,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some(Request { method, path, query, headers, body: String::from_utf8(body).ok()? })
 }
 
-/// Who asks, and in which form.
+/// Checks the token and the content type.
 fn checked(kind: Kind, request: &Request) -> Result<(), (u16, String)> {
     let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
     let is_known = match kind {
@@ -251,7 +251,7 @@ fn carry_out(kind: Kind, request: &Request, path: &str, held: &mut Held) -> Resu
             let id = path.strip_prefix(one).and_then(|id| id.parse::<u64>().ok());
             let found = held.comments.iter_mut().find(|comment| Some(comment.id) == id);
             let comment = found.ok_or((404, "there is no such comment".to_owned()))?;
-            // A token of a project may change comments of others, too: the pipeline must not.
+            // A project token may change comments of other accounts, but the pipeline must not.
             if comment.author != OWN {
                 return Err((403, "the comment of another account".to_owned()));
             }
@@ -263,7 +263,7 @@ fn carry_out(kind: Kind, request: &Request, path: &str, held: &mut Held) -> Resu
     }
 }
 
-/// Where the plan of a merged pull request is.
+/// The artifacts with the plan of a merged pull request.
 fn plan(request: &Request, path: &str, held: &Held) -> Result<String, (u16, String)> {
     if let Some(file) = held.files.get(path).filter(|_| request.query.is_empty()) {
         return Ok(file.clone());
@@ -278,10 +278,10 @@ fn page(query: &str) -> Result<usize, (u16, String)> {
     page.filter(|page| *page > 0).ok_or((422, format!("the query `{query}`")))
 }
 
-/// The text of a comment: a body has it and nothing else.
+/// The text of a comment. The body must have no other field.
 fn text(body: &str) -> Result<String, (u16, String)> {
     let json: Value = serde_json::from_str(body).map_err(|error| (400, error.to_string()))?;
-    let fields = json.as_object().ok_or((422, "the body is no object".to_owned()))?;
+    let fields = json.as_object().ok_or((422, "the body is not an object".to_owned()))?;
     match (fields.len(), fields.get("body").and_then(Value::as_str)) {
         (1, Some(text)) if !text.trim().is_empty() && text.chars().count() <= LONGEST => Ok(text.to_owned()),
         _ => Err((422, "the body is not `{body}` with a text of at most 65536 characters".to_owned())),

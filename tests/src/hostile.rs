@@ -1,14 +1,14 @@
-//! Texts that nobody means well, in the fields of a descriptor, and what becomes of them.
+//! Hostile texts for the fields of a descriptor, and the errors that they cause.
 
 use crate::Ran;
 
-/// Ends a literal, a statement, an identifier and a selection wherever it is put in as it is.
+/// Ends a literal, a statement, an identifier and a selection, if it is inserted unescaped.
 pub const HOSTILE: &str = "x'; DROP TABLE main.raw.orders; --\"`\\ } { __typename ${{ 1 + 1 }}";
 
-/// The descriptor with that in place of the value of a field, such as `jobName: nightly`.
+/// The descriptor with the hostile text as the value of a field, such as `jobName: nightly`.
 ///
 /// # Panics
-/// When there is no such field.
+/// When the field does not exist.
 #[must_use]
 pub fn hostile(descriptor: &str, field: &str) -> String {
     let (key, _) = field.split_once(": ").expect("a field with its value");
@@ -16,16 +16,16 @@ pub fn hostile(descriptor: &str, field: &str) -> String {
     descriptor.replacen(field, &format!("{key}: {}", serde_json::Value::from(HOSTILE)), 1)
 }
 
-/// What a plan says that is refused: its first error, which has to have its place in the file.
+/// The first error of a refused plan. It must have a place in the file.
 ///
 /// # Panics
-/// When it has none, or the program broke off.
+/// When the plan has no error, or the program panicked.
 #[must_use]
 pub fn told_at(plan: &Ran, file: &str) -> String {
     assert_eq!(plan.code, 1, "{plan}");
     assert!(!plan.stderr.contains("panicked"), "{plan}");
-    let (_, error) = plan.stderr.split_once("× ").unwrap_or_else(|| panic!("no error is told:\n{plan}"));
-    let (message, rest) = error.split_once("╭─[").unwrap_or_else(|| panic!("it has no place:\n{plan}"));
-    assert!(rest.starts_with(file), "its place is not in {file}:\n{plan}");
+    let (_, error) = plan.stderr.split_once("× ").unwrap_or_else(|| panic!("no error is reported:\n{plan}"));
+    let (message, rest) = error.split_once("╭─[").unwrap_or_else(|| panic!("the error has no place:\n{plan}"));
+    assert!(rest.starts_with(file), "the place of the error is not in {file}:\n{plan}");
     message.lines().map(|line| line.trim().trim_start_matches("│ ")).collect::<Vec<_>>().join(" ").trim().to_owned()
 }

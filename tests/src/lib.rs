@@ -1,4 +1,4 @@
-//! What tests of the binary need: its path, a folder of their own, whole command results.
+//! Helpers for tests of the binary: its path, temporary folders, complete results of commands.
 #![expect(clippy::expect_used, clippy::panic, reason = "this crate is tests: what fails here fails a test")]
 
 mod forge;
@@ -20,7 +20,7 @@ pub use terminal::Terminal;
 
 use std::path::{Path, PathBuf};
 
-/// The built binary, which `cargo` puts two folders above the test executable.
+/// The path of the binary. Cargo builds it two folders above the test executable.
 ///
 /// # Panics
 /// When it was not built.
@@ -31,7 +31,7 @@ pub fn binary() -> PathBuf {
     let path = own.ancestors().nth(2).expect("the folder of the profile").join(name);
     assert!(
         path.is_file(),
-        "the binary `{}` is not there: run `cargo test --workspace`, or `cargo build -p terrace` first",
+        "the binary `{}` does not exist: run `cargo test --workspace`, or `cargo build -p terrace` first",
         path.display()
     );
     path
@@ -40,13 +40,13 @@ pub fn binary() -> PathBuf {
 /// The folder of the repository.
 ///
 /// # Panics
-/// When this crate is not within one.
+/// When this crate is not in a repository.
 #[must_use]
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie within the repository")
 }
 
-/// A file of the folder `shared` beside the repository; says aloud when it is not there.
+/// A file of the folder `shared` next to the repository. Prints a note if it does not exist.
 #[must_use]
 pub fn shared(path: &str) -> Option<PathBuf> {
     let found = repository().parent()?.join("shared").join(path);
@@ -57,13 +57,13 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-/// Tells a reader of the test's output something.
-#[expect(clippy::print_stderr, reason = "a skipped test says so aloud")]
+/// Prints a note into the test's output.
+#[expect(clippy::print_stderr, reason = "a skipped test prints a note")]
 pub fn say(text: &str) {
     eprintln!("{text}");
 }
 
-/// Compares a whole command result with what it should be: exit code, standard output, standard error.
+/// Compares the complete result of a command with a snapshot: exit code, standard output, standard error.
 #[macro_export]
 macro_rules! snapshot {
     ($ran:expr, @$expected:literal) => {{

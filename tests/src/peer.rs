@@ -1,4 +1,4 @@
-//! Somebody whom the server calls by HTTP: hears everything, and answers as it is told.
+//! A stand-in HTTP service that the server calls: records all calls, and answers as the test defines.
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
@@ -8,35 +8,35 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The longest body that is heard.
+/// Limit of a recorded body, in bytes.
 const LONGEST: usize = 10_000_000;
 
-/// A call as it came.
+/// A received call.
 #[derive(Debug, Clone)]
 pub struct Heard {
     /// The path, with its query.
     pub path: String,
-    /// By names in lower case.
+    /// Headers by names in lower case.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Bytes,
 }
 
-/// A peer, as long as it is not dropped.
+/// A running service. Stops when dropped.
 #[derive(Debug)]
 pub struct Peer {
-    /// Where it is: `http://127.0.0.1:4711`.
+    /// Its address: `http://127.0.0.1:4711`.
     pub url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
-    // What it runs in.
+    // The runtime of the service.
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Peer {
-    /// Answers each call by its path and the number of calls before it: a status and a body of JSON.
+    /// Answers each call by its path and the number of earlier calls, with a status and a JSON body.
     ///
     /// # Panics
-    /// When there is no port to be had.
+    /// When no port is free.
     #[must_use]
     pub fn start(answer: impl Fn(&str, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -70,7 +70,7 @@ impl Peer {
         Self { url, heard, _runtime: runtime }
     }
 
-    /// All calls until now.
+    /// All calls so far.
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,4 +1,4 @@
-//! A folder of a test's own, and commands run in it.
+//! A temporary folder for a test, and commands in it.
 
 use crate::{Ran, Running, binary, repository, until};
 use rustix::fs::{Mode, OFlags};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// The beginning of a stack of the name `demo`.
+/// The beginning of a stack named `demo`.
 const HEAD: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n";
 
 /// A project in a temporary folder.
@@ -28,13 +28,13 @@ impl Project {
     /// An empty project.
     ///
     /// # Panics
-    /// When there is no temporary folder to be had.
+    /// When no temporary folder is available.
     #[must_use]
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// A project with the stack `demo` in `stack.yaml`; `rest` is what follows its name.
+    /// A project with the stack `demo` in `stack.yaml`; `rest` follows the metadata.
     #[must_use]
     pub fn with_stack(rest: &str) -> Self {
         let project = Self::new();
@@ -50,12 +50,12 @@ impl Project {
         project
     }
 
-    /// Writes `stack.yaml`: the stack `demo`; `rest` is what follows its name.
+    /// Writes the stack `demo` to `stack.yaml`; `rest` follows the metadata.
     pub fn write_stack(&self, rest: &str) {
         self.write("stack.yaml", format!("{HEAD}{rest}"));
     }
 
-    /// Writes a stack of its own name into `NAME.yaml`; what is given comes after the name.
+    /// Writes the stack `name` to `NAME.yaml`; `rest` follows the metadata.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -101,20 +101,20 @@ impl Project {
     /// Replaces text in a file.
     ///
     /// # Panics
-    /// When the text is not in it.
+    /// When the file does not contain the text.
     pub fn edit(&self, name: &str, old: &str, new: &str) {
         let text = self.read(name);
         assert!(text.contains(old), "`{old}` is not in `{name}`");
         self.write(name, text.replace(old, new));
     }
 
-    /// True when there is such a file or folder.
+    /// True if the file or folder exists.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.path(name).exists()
     }
 
-    /// Every file of the project by its path, without what belongs to the state's database.
+    /// Every file of the project by its path, except the state's database.
     #[must_use]
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let is_of_state = |name: &String| name.starts_with(".terrace/state.db");
@@ -129,13 +129,13 @@ impl Project {
         found
     }
 
-    /// What is recorded, as `state export` writes it; without the time of export. `None` without a state.
+    /// The state as written by `state export`, without the time of export. `None` without a state.
     #[must_use]
     pub fn recorded(&self) -> Option<String> {
         self.has(".terrace/state.db").then(|| self.run(["state", "export", "--history"]).done().stdout)
     }
 
-    /// A command line of terrace in this project, not yet run.
+    /// A command line of terrace in this project, not started yet.
     #[must_use]
     pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(binary());
@@ -145,7 +145,7 @@ impl Project {
                 command.env_remove(name);
             }
         }
-        // Wide enough that what a test looks for stands on one line.
+        // Wide enough for one-line assertions.
         command.env("NO_COLOR", "1").env("USER", "tester").env("COLUMNS", "120");
         command
     }
@@ -156,8 +156,8 @@ impl Project {
         self.run_with(&[], arguments)
     }
 
-    /// Runs terrace with environment variables. A saved plan without a state key is applied under its digest, which a user
-    /// copies from what `plan --out` printed.
+    /// Runs terrace with environment variables. Adds the digest for a saved plan without a message authentication code,
+    /// as a user copies it from `plan --out`.
     #[must_use]
     pub fn run_with<'a>(&self, variables: &[(&str, &str)], arguments: impl IntoIterator<Item = &'a str>) -> Ran {
         let words: Vec<&str> = arguments.into_iter().collect();
@@ -166,7 +166,7 @@ impl Project {
         self.run_as_given(variables, words.iter().copied().chain(digest))
     }
 
-    /// Runs terrace with these variables and words, and nothing else.
+    /// Runs terrace with exactly these variables and words.
     #[must_use]
     pub fn run_as_given<'a>(&self, variables: &[(&str, &str)], arguments: impl IntoIterator<Item = &'a str>) -> Ran {
         let mut command = self.command(arguments);
@@ -174,7 +174,7 @@ impl Project {
         self.start(command).finish()
     }
 
-    /// The digest that a saved plan without a code needs, unless the words have it.
+    /// The digest for a saved plan without a message authentication code, unless the words have one.
     fn digest_for(&self, variables: &[(&str, &str)], words: &[&str]) -> Option<String> {
         if !words.contains(&"apply") || words.iter().any(|word| word.starts_with("--plan-digest")) {
             return None;
@@ -187,7 +187,7 @@ impl Project {
         self.digest_of(variables, plan)
     }
 
-    /// The digest of a saved plan; nothing when it cannot be shown.
+    /// The digest of a saved plan; `None` if it cannot be shown.
     #[must_use]
     pub fn digest_of(&self, variables: &[(&str, &str)], plan: &str) -> Option<String> {
         let shown = self.run_as_given(variables, ["show", plan, "--json"]);
@@ -195,44 +195,44 @@ impl Project {
         shown.pointer("/terrace/plan_digest")?.as_str().map(str::to_owned)
     }
 
-    /// Starts a command line and does not wait for it.
+    /// Starts a command line without waiting for it.
     #[must_use]
     pub fn start(&self, command: Command) -> Running {
         Running::start(command, self.folder.path())
     }
 
-    /// A gate that programs of the project stand at (`read line < gate`) until it is opened.
+    /// Creates a gate (named pipe) that programs of the project wait at (`read line < gate`).
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn make_gate(&self, name: &str) {
         let made = Command::new("mkfifo").arg(self.path(name)).status().expect("mkfifo runs");
         assert!(made.success(), "mkfifo {name}");
     }
 
-    /// Lets the program that stands at a gate go on; waits for one to stand there.
+    /// Opens a gate, and waits for a program at it.
     ///
     /// # Panics
-    /// When none comes.
+    /// When no program arrives.
     pub fn open_gate(&self, name: &str) {
-        // Without waiting for a reader: that there is none yet is an error then.
+        // Opens without blocking: without a reader it fails, and is tried again.
         let flags = OFlags::WRONLY | OFlags::NONBLOCK;
-        until(&format!("somebody stands at `{name}`"), || {
+        until(&format!("a program waits at `{name}`"), || {
             let gate = rustix::fs::open(self.path(name), flags, Mode::empty());
             gate.is_ok_and(|gate| fs::File::from(gate).write_all(b"open\n").is_ok())
         });
     }
 
-    /// An apply of this stack, once its program has touched `started` and stands at its gate.
+    /// An apply of this stack, whose program has touched `started` and waits at its gate.
     ///
     /// # Panics
-    /// When it does not come there.
+    /// When it does not arrive.
     #[must_use]
     pub fn at_the_gate(stack: &str) -> (Self, Running) {
         let project = Self::with_stack(stack);
         project.make_gate("gate");
         let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-        until("the program stands at its gate", || project.has("started"));
+        until("the program waits at its gate", || project.has("started"));
         (project, running)
     }
 
@@ -242,20 +242,20 @@ impl Project {
         self.run(["apply", "stack.yaml", "--auto-approve", "-q"])
     }
 
-    /// Applies `stack.yaml` by way of a saved plan: what is printed is what came of it, without the plan.
+    /// Applies `stack.yaml` by a saved plan: the output contains the result without the plan.
     ///
     /// # Panics
-    /// When it cannot be planned.
+    /// When planning fails.
     #[must_use]
     pub fn apply_saved(&self) -> Ran {
         self.run(["plan", "stack.yaml", "--out", "plan"]).done();
         self.run(["apply", "plan", "-q"])
     }
 
-    /// The second plan is empty and changes nothing.
+    /// Checks that the second plan is empty and changes nothing.
     ///
     /// # Panics
-    /// When it is not.
+    /// When it has changes.
     pub fn assert_settled(&self, descriptor: &str, more: &[&str]) {
         let recorded = self.recorded();
         let words = ["plan", descriptor, "--detailed-exitcode"];

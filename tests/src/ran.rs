@@ -1,12 +1,12 @@
-//! The whole result of a command.
+//! The complete result of a command.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What a command ended with.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// The exit code; -1 when a signal ended it.
+    /// The exit code; -1 after a signal.
     pub code: i32,
     /// Standard output.
     pub stdout: String,
@@ -20,20 +20,20 @@ impl Ran {
         Self { code: code.unwrap_or(-1), stdout, stderr, folder: folder.to_owned() }
     }
 
-    /// The same, when it ended with this code.
+    /// Checks the exit code.
     ///
     /// # Panics
-    /// When it ended otherwise.
+    /// When it differs.
     #[track_caller]
     pub fn with_code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "it ended otherwise:\n{self}");
+        assert_eq!(self.code, code, "the exit code differs:\n{self}");
         self
     }
 
-    /// The same, when it ended with 0.
+    /// Checks that the exit code is 0.
     ///
     /// # Panics
-    /// When it ended otherwise.
+    /// When it differs.
     #[track_caller]
     pub fn done(self) -> Self {
         self.with_code(0)
@@ -42,29 +42,29 @@ impl Ran {
     /// Standard output as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When it is not JSON.
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}:\n{self}"))
     }
 
-    /// Asserts that standard output or standard error says something.
+    /// Checks that standard output or standard error contains a text.
     ///
     /// # Panics
     /// When neither does.
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
-        assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is not said:\n{self}");
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is missing in the output:\n{self}");
         self
     }
 
-    /// Replaces what differs from run to run.
+    /// Filters for parts that differ between runs.
     #[must_use]
     pub fn filters(&self) -> insta::Settings {
         let mut settings = insta::Settings::clone_current();
         settings.set_prepend_module_to_snapshot(false);
-        // The folder may be named by its real path, too.
+        // Output may contain the real path of the folder.
         let real = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
         for folder in [&real, &self.folder] {
             settings.add_filter(&escaped(&folder.display().to_string()), "[folder]");
@@ -74,7 +74,7 @@ impl Ran {
         settings.add_filter(r"\d\d:\d\d:\d\d UTC", "[time]");
         settings.add_filter(r"after \d+(\.\d+)?m?s", "after [duration]");
         settings.add_filter(r"tester@\S+ \(pid \d+\)", "[person]");
-        // A state that is not there yet gets another id in each plan, and the digest covers it.
+        // A missing state gets another id in each plan, and the digest covers it.
         settings.add_filter(r"Plan digest `[0-9a-f]{64}`", "Plan digest `[digest]`");
         settings.add_filter(r"\(\d+\.\d+\.\d+[^)]*\)", "[version]");
         settings.add_filter(r"(# provider = \S+) \d+\.\d+\.\d+", "$1 [version]");
@@ -94,7 +94,7 @@ impl fmt::Display for Ran {
     }
 }
 
-/// A text as a regular expression for it.
+/// A regular expression that matches the text.
 fn escaped(text: &str) -> String {
     let escape = |c: char| if c.is_alphanumeric() || c == '/' { c.to_string() } else { format!("\\{c}") };
     text.chars().map(escape).collect()

@@ -1,4 +1,4 @@
-//! A command that runs while the test goes on.
+//! A running command.
 
 use crate::Ran;
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,26 +9,26 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// After this a condition that does not come true fails its test.
+/// Time limit of a condition.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// How often conditions are looked at.
+/// Interval of checks.
 pub(crate) const GLANCE: Duration = Duration::from_millis(10);
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 ///
 /// # Panics
-/// When it does not come true for a minute.
+/// When it does not hold within the time limit.
 #[track_caller]
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < PATIENCE, "it did not come true for {PATIENCE:?}: {what}");
-        // Not a wait for a moment that should be long enough, but the interval of looking.
+        assert!(begin.elapsed() < PATIENCE, "the condition did not hold within {PATIENCE:?}: {what}");
+        // The interval of checks, not a guess how long the condition takes.
         std::thread::sleep(GLANCE);
     }
 }
 
-/// A started command. Killed when it is dropped before its end.
+/// A running command. Killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -67,16 +67,16 @@ impl Running {
         }
     }
 
-    /// Waits until standard error holds this text.
+    /// Waits until standard error contains a text.
     ///
     /// # Panics
-    /// When it does not for a minute.
+    /// When it does not within the time limit.
     #[track_caller]
     pub fn until_told(&self, text: &str) {
-        until(&format!("`{text}` is told"), || self.told().contains(text));
+        until(&format!("`{text}` is on standard error"), || self.told().contains(text));
     }
 
-    /// What standard error holds so far.
+    /// Standard error so far.
     ///
     /// # Panics
     /// Never: its reader does not panic.
@@ -85,10 +85,10 @@ impl Running {
         self.told.lock().expect("no reader panics").clone()
     }
 
-    /// True when it has ended.
+    /// True if the command has ended.
     ///
     /// # Panics
-    /// When the system cannot tell.
+    /// When the system does not report it.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("the process can be asked for").is_some()
     }
@@ -96,7 +96,7 @@ impl Running {
     /// Sends SIGINT, as Ctrl-C does.
     ///
     /// # Panics
-    /// When there is no such process.
+    /// When the process does not exist.
     pub fn interrupt(&self) {
         self.send(Signal::INT);
     }
@@ -104,39 +104,39 @@ impl Running {
     /// Sends SIGTERM.
     ///
     /// # Panics
-    /// When there is no such process.
+    /// When the process does not exist.
     pub fn terminate(&self) {
         self.send(Signal::TERM);
     }
 
-    /// Sends SIGHUP, as a terminal does that is closed.
+    /// Sends SIGHUP, as a closed terminal does.
     ///
     /// # Panics
-    /// When there is no such process.
+    /// When the process does not exist.
     pub fn hang_up(&self) {
         self.send(Signal::HUP);
     }
 
-    /// Sends SIGKILL: it ends on the spot.
+    /// Sends SIGKILL, which ends the process at once.
     ///
     /// # Panics
-    /// When there is no such process.
+    /// When the process does not exist.
     pub fn kill(&self) {
         self.send(Signal::KILL);
     }
 
-    /// Sends SIGSTOP: it stands still.
+    /// Sends SIGSTOP, which suspends the process.
     ///
     /// # Panics
-    /// When there is no such process.
+    /// When the process does not exist.
     pub fn suspend(&self) {
         self.send(Signal::STOP);
     }
 
-    /// Sends SIGCONT: it goes on.
+    /// Sends SIGCONT, which resumes the process.
     ///
     /// # Panics
-    /// When there is no such process.
+    /// When the process does not exist.
     pub fn resume(&self) {
         self.send(Signal::CONT);
     }
@@ -146,16 +146,16 @@ impl Running {
         kill_process(pid, signal).expect("the process takes signals");
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the command.
     ///
     /// # Panics
-    /// When it does not end for a minute.
+    /// When it does not end within the time limit.
     #[track_caller]
     #[must_use]
     pub fn finish(mut self) -> Ran {
         until("the command ends", || self.has_ended());
         let status = self.child.wait().expect("the process can be waited for");
-        // Children that outlive a killed terrace hold its pipes: what they write is not waited for.
+        // Children that outlive a killed terrace hold its pipes: their output is not read.
         let stdout = match status.code() {
             Some(_) => self.stdout.take().and_then(|reader| reader.join().ok()).unwrap_or_default(),
             None => String::new(),
@@ -169,7 +169,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended, which is just as well.
+        // Ignores an error: the process may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A running `terrace serve`, called as a coordinator calls it.
+//! A running `terrace serve`, called like a coordinator would.
 
 use crate::running::{GLANCE, PATIENCE};
 use crate::{Project, Ran, Running};
@@ -8,14 +8,14 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server, and where it is.
+/// A running server with its address.
 #[derive(Debug)]
 pub struct Served {
     running: Running,
     url: String,
 }
 
-/// What a call was answered with.
+/// The answer to a call.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
@@ -28,7 +28,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header; empty when there is none of that name.
+    /// The value of a header; empty without the header.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a text"))
@@ -37,7 +37,7 @@ impl Answer {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When it is not JSON.
     #[must_use]
     pub fn json(&self) -> Json {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
@@ -71,7 +71,7 @@ pub fn answer(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) ->
 }
 
 impl Served {
-    /// Serves a project, on a port of its own.
+    /// Serves a project on a free port.
     ///
     /// # Panics
     /// When it does not start.
@@ -80,7 +80,7 @@ impl Served {
         Self::start_with(project, more, &[])
     }
 
-    /// The same with environment variables.
+    /// Like [`Served::start`], with environment variables.
     ///
     /// # Panics
     /// When it does not start.
@@ -89,7 +89,7 @@ impl Served {
         Self::start_command(project, "serve", more, variables)
     }
 
-    /// Starts a command that serves: `serve`, `role-mapper`.
+    /// Starts a command that serves: `serve` or `role-mapper`.
     ///
     /// # Panics
     /// When it does not start.
@@ -101,7 +101,7 @@ impl Served {
         Self::start_as(project, command)
     }
 
-    /// Serves a project by a process that may have that many files open at once.
+    /// Serves a project in a process with a limit of open files.
     ///
     /// # Panics
     /// When it does not start.
@@ -115,7 +115,7 @@ impl Served {
         Self::start_as(project, command)
     }
 
-    /// Starts a server that outlives its terminal.
+    /// Starts a server that survives its terminal.
     ///
     /// # Panics
     /// When it does not start.
@@ -131,25 +131,25 @@ impl Served {
     fn start_as(project: &Project, command: Command) -> Self {
         let running = project.start(command);
         running.until_told("serving on ");
-        let told = running.told();
-        let (_, rest) = told.split_once("serving on ").expect("it says where");
+        let output = running.told();
+        let (_, rest) = output.split_once("serving on ").expect("the address is printed");
         let url = rest.split(',').next().expect("a line").to_owned();
         Self { running, url }
     }
 
-    /// Where it is: `http://127.0.0.1:4711`.
+    /// Its address: `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What it told until now.
+    /// Standard error so far.
     #[must_use]
     pub fn told(&self) -> String {
         self.running.told()
     }
 
-    /// Tells it to read its configuration again (SIGHUP).
+    /// Makes the server reload its configuration (SIGHUP).
     pub fn hang_up(&self) {
         self.running.hang_up();
     }
@@ -173,10 +173,10 @@ impl Served {
             .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// What names a thing as it is now (`ETag`).
+    /// The entity tag of a resource (`ETag`).
     ///
     /// # Panics
-    /// When the server does not say.
+    /// When the answer has none.
     #[must_use]
     pub fn etag(&self, path: &str) -> String {
         let answer = self.call("GET", path, "");
@@ -184,10 +184,10 @@ impl Served {
         answer.header("etag").to_owned()
     }
 
-    /// Connects to it, and sends the beginning of a call.
+    /// Connects to the server, and sends the beginning of a call.
     ///
     /// # Panics
-    /// When it takes no connections.
+    /// When it accepts no connections.
     #[must_use]
     pub fn begin(&self, text: &str) -> TcpStream {
         let (_, address) = self.url.split_once("://").expect("a URL");
@@ -202,10 +202,10 @@ impl Served {
         self.call("POST", path, &request(kind, descriptor, false))
     }
 
-    /// Sends a descriptor; answers the token.
+    /// Sends a descriptor and returns the token.
     ///
     /// # Panics
-    /// When it is refused.
+    /// When the server refuses it.
     #[must_use]
     pub fn ask(&self, path: &str, descriptor: &str) -> String {
         let answer = self.send(path, "DATAPRODUCT_DESCRIPTOR", descriptor);
@@ -213,19 +213,19 @@ impl Served {
         answer.body
     }
 
-    /// The status of a token, once it has ended.
+    /// The final status of a token.
     ///
     /// # Panics
-    /// When it does not end.
+    /// When the operation does not end.
     #[must_use]
     pub fn ended(&self, token: &str) -> Json {
         self.ended_at(&format!("/v1/provision/{token}/status"))
     }
 
-    /// The status that a path answers with, once the operation has ended.
+    /// The final status at a path.
     ///
     /// # Panics
-    /// When it does not end.
+    /// When the operation does not end.
     #[must_use]
     pub fn ended_at(&self, path: &str) -> Json {
         let begun = Instant::now();
@@ -246,34 +246,34 @@ impl Served {
         self.call("GET", &format!("/v1/provision/{token}/status"), "").json()
     }
 
-    /// Kills it.
+    /// Kills the server.
     pub fn kill(&self) {
         self.running.kill();
     }
 
-    /// Lets it stand still.
+    /// Suspends the server.
     pub fn suspend(&self) {
         self.running.suspend();
     }
 
-    /// Lets it go on.
+    /// Resumes the server.
     pub fn resume(&self) {
         self.running.resume();
     }
 
-    /// Tells it to end: it begins nothing new.
+    /// Sends SIGTERM and waits for the confirmation: the server starts nothing new.
     pub fn terminate(&self) {
         self.running.terminate();
         self.running.until_told("stopped by SIGTERM");
     }
 
-    /// Waits for the end of one that was told to.
+    /// Waits for the end of a server after [`Served::terminate`].
     #[must_use]
     pub fn finish(self) -> Ran {
         self.running.finish()
     }
 
-    /// Tells it to end, and waits for that.
+    /// Stops the server and waits for its end.
     #[must_use]
     pub fn stop(self) -> Ran {
         self.running.terminate();
@@ -281,7 +281,7 @@ impl Served {
     }
 }
 
-/// The body of a request.
+/// The body of a provisioning request.
 #[must_use]
 pub fn request(kind: &str, descriptor: &str, removes_data: bool) -> String {
     json!({"descriptorKind": kind, "descriptor": descriptor, "removeData": removes_data}).to_string()

@@ -1,4 +1,4 @@
-//! A command in a terminal of its own, and what is on the screen.
+//! A command in a pseudoterminal, and the content of its screen.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -8,13 +8,13 @@ use std::io::{Error, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How high the screen is.
+/// Height of the screen.
 const ROWS: u16 = 24;
 
-/// How long a test waits for what has to come.
+/// Time limit of waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A command whose standard error is a terminal.
+/// A command with a terminal as standard error.
 #[derive(Debug)]
 pub struct Terminal {
     child: Child,
@@ -24,17 +24,17 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a command in a terminal of this width.
+    /// Starts a command in a terminal with this width.
     ///
     /// # Panics
-    /// When there is no terminal to be had, or the command cannot be started.
+    /// When no terminal is available, or the command cannot be started.
     #[must_use]
     pub fn start(command: Command, columns: u16) -> Self {
         let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         Self::start_with(command, size, columns, false)
     }
 
-    /// The same for a command whose results are seen there, too.
+    /// Starts a command whose results go to the terminal too.
     ///
     /// # Panics
     /// As [`Terminal::start`].
@@ -44,7 +44,7 @@ impl Terminal {
         Self::start_with(command, size, columns, true)
     }
 
-    /// The same in a terminal that knows its width alone. Lines that are too long for it are seen as they are.
+    /// Starts a command in a terminal without a known height. Long lines do not wrap on the screen.
     ///
     /// # Panics
     /// As [`Terminal::start`].
@@ -71,7 +71,7 @@ impl Terminal {
     /// Waits until a text is on the screen.
     ///
     /// # Panics
-    /// When it does not come.
+    /// When it does not appear.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
         let until = Instant::now() + PATIENCE;
@@ -80,7 +80,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the end; answers all that is on the screen then, and what went out of it at the top.
+    /// Waits for the end of the command. Returns everything on the screen, including lines that scrolled out.
     ///
     /// # Panics
     /// When the command fails, or does not end.
@@ -94,13 +94,13 @@ impl Terminal {
         self.screen.text()
     }
 
-    /// Shows what the command wrote; false when nobody can write any more.
+    /// Shows new output of the command; false once no process can write.
     fn read(&mut self, until: Instant) -> bool {
         let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).expect("a minute at the most");
         let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&left)).expect("the terminal is open");
         assert!(ready > 0, "nothing came for {PATIENCE:?}:\n{}", self.screen.text());
         let mut bytes = [0; 4096];
-        // When the last process that could write is gone, Linux answers an error.
+        // Linux returns an error once the last writer is gone.
         let Ok(count @ 1..) = self.master.read(&mut bytes) else { return false };
         self.unread.extend(bytes.iter().take(count));
         let whole = match std::str::from_utf8(&self.unread) {
@@ -116,22 +116,21 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A test that failed leaves nobody waiting.
+        // Ends the command after a failed test.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a terminal makes of what is written on it, as far as terrace goes: lines that wrap and scroll, a cursor that
-/// moves, lines that are cleared.
+/// A terminal's screen, as far as terrace needs it: lines that wrap and scroll, cursor movements, cleared lines.
 #[derive(Debug)]
 struct Screen {
     columns: usize,
     lines: Vec<Vec<char>>,
     row: usize,
-    /// As wide as the screen after its last column was written: the next character wraps.
+    /// Equal to the width after a character in the last column: the next character wraps.
     column: usize,
-    /// What came of a control sequence so far.
+    /// The unfinished control sequence.
     control: Option<String>,
 }
 

@@ -1,9 +1,9 @@
-//! Who has access, from the command line.
+//! Access lists of components from the command line.
 
 use terrace_tests::Project;
 
 #[test]
-fn who_has_access_is_planned_and_granted_alone() {
+fn access_list_is_planned_and_applied_alone() {
     let project = Project::with_stack("components:\n  port: {blueprint: port, specific: {}}\n");
     project.write(
         "blueprints/port.yaml",
@@ -15,9 +15,9 @@ fn who_has_access_is_planned_and_granted_alone() {
     project.run(["blueprints", "check"]).done();
     project.run(["apply", "stack.yaml", "--acl", "user:ada", "--auto-approve"]).with_code(1).says("choose it with `-c");
     let early = project.run(["apply", "stack.yaml", "-c", "port", "--acl", "user:ada", "--auto-approve"]).with_code(1);
-    early.says("nobody can be let in before it is there").says("provision `port` first");
+    early.says("cannot grant access before it exists").says("provision `port` first");
     project.apply().done();
-    // Somebody had access before terrace knew of it.
+    // A user had access before terrace managed it.
     project.write("acl.txt", "user:eve\n");
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "user:bob", "--acl", "user:ada"]).done();
     plan.says("= local_file.acl").says("- user:eve").says("+ user:ada");
@@ -28,38 +28,39 @@ fn who_has_access_is_planned_and_granted_alone() {
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.run(["acl", "show", "port"]).done().stdout, "user:ada\nuser:bob\n");
     project.run(["acl", "show", "prot"]).with_code(1).says("did you mean `port`?");
-    // A name without its kind is a group: who has access by the same name would lose it.
+    // A name without a kind is a group: the user with the same name would lose access.
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:bob"]).done();
-    plan.says("`ada` is read as a group, and `user:ada`, who has access now").says("did you mean `user:ada`?");
+    plan.says("`ada` is read as a group, and `user:ada`, which has access now, is not in the request");
+    plan.says("did you mean `user:ada`?");
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:ada"]).done();
     assert!(!plan.stderr.contains("read as a group"), "{plan}");
-    // A command of its own does the same.
+    // `acl set` does the same.
     project.run(["acl", "set", "stack.yaml", "port", "user:cleo", "--auto-approve"]).done();
     assert!(project.read("acl.txt").starts_with("user:cleo\n"));
-    let told = project.run(["acl", "show", "port", "--json"]).done().json();
-    crate::schemas::assert_is("acl", &told);
-    assert_eq!(told["principals"], serde_json::json!(["user:cleo"]));
-    assert_eq!(told["fields"], serde_json::json!({}));
-    // Nobody is somebody else than those of whom nothing was said.
+    let output = project.run(["acl", "show", "port", "--json"]).done().json();
+    crate::schemas::assert_is("acl", &output);
+    assert_eq!(output["principals"], serde_json::json!(["user:cleo"]));
+    assert_eq!(output["fields"], serde_json::json!({}));
+    // An empty list differs from no list.
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl="]).done();
     plan.says("- user:cleo");
     project.run(["acl", "set", "stack.yaml", "port", "--auto-approve"]).done();
     assert!(!project.read("acl.txt").contains("user:"));
     let ran = project.run(["acl", "show", "port"]).done();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.contains("nobody has access to `port`")), ("", true), "{ran:?}");
+    assert_eq!((ran.stdout.as_str(), ran.stderr.contains("no principal has access to `port`")), ("", true), "{ran:?}");
     project.assert_settled("stack.yaml", &[]);
-    // A plan that was made before somebody was let in does not send them away again.
+    // A plan from before a grant does not revoke it.
     let blueprint = project.read("blueprints/port.yaml");
     let more = "resources:\n  - {type: local_file, name: more, config: {path: more.txt, content: x}}\n";
     project.write("blueprints/port.yaml", blueprint.replacen("resources:\n", more, 1));
     project.run(["plan", "stack.yaml", "--out", "saved"]).done();
     project.run(["acl", "set", "stack.yaml", "port", "user:dan", "--auto-approve"]).done();
-    project.run(["apply", "saved"]).with_code(4).says("who has access");
+    project.run(["apply", "saved"]).with_code(4).says("the access list of `port` of demo@local changed");
     assert!(project.read("acl.txt").contains("user:dan") && !project.has("more.txt"));
 }
 
 #[test]
-fn what_is_said_of_access_is_granted_with_it() {
+fn access_fields_are_granted_with_the_principals() {
     let project = Project::with_stack("components:\n  port: {blueprint: port, specific: {}}\n");
     project.write(
         "blueprints/port.yaml",
@@ -78,17 +79,18 @@ fn what_is_said_of_access_is_granted_with_it() {
     crate::schemas::assert_is("acl", &told);
     assert_eq!(told["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
     let shown = project.run(["acl", "show", "port"]).done();
-    assert_eq!(shown.stdout, "user:ada\n\nSaid beside:\n  days = \"30\"\n  why = \"a=b\"\n");
-    // They go to another state with the principals, and are left behind by who does not say them again.
+    assert_eq!(shown.stdout, "user:ada\n\nFields:\n  days = \"30\"\n  why = \"a=b\"\n");
+    // Fields are exported with the principals, and a later list without fields drops them.
     let exported = project.run(["state", "export"]).done().stdout;
     assert!(exported.contains("\"accessFields\""), "{exported}");
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "user:ada", "--acl-field", "days=7"]).done();
     plan.says("~ local_file.acl");
     project.run(set).done();
     assert_eq!(project.read("acl.txt"), r#"{"fields":{},"principals":["user:ada"]}"#);
-    for (wrong, expected) in
-        [("days", "`days` of the access is no name with a value"), ("=7", "`=7` of the access is no")]
-    {
+    for (wrong, expected) in [
+        ("days", "the field `days` of the access list has no name or no `=`"),
+        ("=7", "the field `=7` of the access list has no name or no `=`"),
+    ] {
         project.run(set.into_iter().chain(["--field", wrong])).with_code(1).says(expected);
     }
     project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).says("is given twice");
@@ -101,7 +103,7 @@ fn what_is_said_of_access_is_granted_with_it() {
 }
 
 #[test]
-fn a_mistake_beside_resources_of_access_is_told_once() {
+fn error_beside_access_resources_is_reported_once() {
     let project = Project::new();
     project.write(
         "b.yaml",

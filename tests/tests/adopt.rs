@@ -1,4 +1,4 @@
-//! What somebody made before: taken over, or refused with the line that records it.
+//! Existing objects: adopted, or refused with the command that imports them.
 
 use terrace_tests::{Project, snapshot};
 
@@ -22,7 +22,7 @@ fn with_table(columns: &str) -> Project {
 }
 
 #[test]
-fn a_table_that_is_there_is_taken_over_with_what_will_be_aligned() {
+fn existing_table_is_adopted_and_its_alignment_is_shown() {
     let project = with_table("ID INTEGER");
     snapshot!(project.run(["plan", "stack.yaml"]), @"
     exit: 0
@@ -30,7 +30,7 @@ fn a_table_that_is_there_is_taken_over_with_what_will_be_aligned() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       area
-      = sqlite_table.table   exists, is taken over, columns changed
+      = sqlite_table.table   exists, is adopted, columns changed
           ~ columns
               + NOTE TEXT {nullable = true}
               (1 unchanged item hidden)
@@ -46,29 +46,29 @@ fn a_table_that_is_there_is_taken_over_with_what_will_be_aligned() {
 }
 
 #[test]
-fn a_table_that_would_lose_data_is_not_taken_over() {
+fn table_whose_adoption_would_lose_data_is_refused() {
     let project = with_table("ID INTEGER, OLD TEXT");
     snapshot!(project.run(["plan", "stack.yaml", "--allow-data-loss"]), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     not_ours
 
-      × demo@local:area/sqlite_table.table is there already and is not taken over: what differs would destroy data
+      × demo@local:area/sqlite_table.table exists already and cannot be adopted: aligning it would destroy data
        ╭─[stack.yaml:8:15]
      8 │         name: table
        ·               ─────
        ╰────
-      help: `terrace import demo@local:area/sqlite_table.table shop.db/DEMO` records it as it is; `adopt: ifExists` takes
-            over whatever is there
+      help: `terrace import demo@local:area/sqlite_table.table shop.db/DEMO` records it as it is; `adopt: ifExists` adopts
+            any existing object
     ");
 }
 
 #[test]
-fn a_file_that_is_there_ends_in_the_line_that_imports_it() {
+fn existing_file_error_suggests_an_import() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a file.txt, content: x}}\n");
     project.write("a file.txt", "mine");
@@ -78,7 +78,7 @@ fn a_file_that_is_there_ends_in_the_line_that_imports_it() {
 }
 
 #[test]
-fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
+fn objects_of_a_lost_state_are_destroyed_by_their_descriptor() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: x}}\n");
     project.apply().done();
@@ -88,7 +88,7 @@ fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      - local_file.a   is there, and is not recorded
+      - local_file.a   exists, and is not in the state
 
     Plan: 0 to add, 0 to change, 1 to destroy.
 
@@ -99,7 +99,7 @@ fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
 }
 
 #[test]
-fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
+fn destroy_keeps_unmanaged_objects_that_differ() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: v, config: {input: 1}}\n  \
          - {type: local_file, name: f, config: {path: notes.txt, content: a}}\n  \
@@ -116,42 +116,42 @@ fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
     --- stderr
     not_ours
 
-      ⚠ demo@local:local_directory.d is there and is not recorded, and what it holds may be anybody's: it stays
-      help: where it is this stack's: `terrace import demo@local:local_directory.d theirs`, then destroy
+      ⚠ demo@local:local_directory.d exists, but is not in the state, and its data may belong to another owner: it stays
+      help: if it belongs to this stack, run `terrace import demo@local:local_directory.d theirs`, then destroy
 
     not_ours
 
-      ⚠ demo@local:local_file.f is there and is not recorded, and it is not as described (`content`, `sha256`, `size`): it
-      │ stays
-      help: where it is this stack's: `terrace import demo@local:local_file.f notes.txt`, then destroy
+      ⚠ demo@local:local_file.f exists, but is not in the state, and it differs from its description (`content`, `sha256`,
+      │ `size`): it stays
+      help: if it belongs to this stack, run `terrace import demo@local:local_file.f notes.txt`, then destroy
     ");
     assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));
 }
 
 #[test]
-fn a_file_that_one_resource_has_is_taken_over_by_no_other_however_its_path_is_written() {
+fn file_of_another_resource_is_not_adopted_by_any_spelling_of_its_path() {
     let a = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
     let project = Project::with_stack(a);
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     let b = "- {type: local_file, name: b, adopt: ifExists, config: {path: ./out//a, content: one}}";
     let text = project.read("stack.yaml");
     project.write("stack.yaml", format!("{text}  {b}\n"));
-    let told = "demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"";
-    project.run(["plan", "stack.yaml"]).with_code(1).says(told);
-    // A resource of its own that is to become the same one.
+    let expected = "demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"";
+    project.run(["plan", "stack.yaml"]).with_code(1).says(expected);
+    // A separate resource that moves to the same path.
     project.edit("stack.yaml", "./out//a", "out/b");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     project.edit("stack.yaml", "out/b", "./out//a");
-    project.run(["plan", "stack.yaml"]).with_code(1).says(told);
-    // The other one goes to another path, and its file with it: then the path is free.
+    project.run(["plan", "stack.yaml"]).with_code(1).says(expected);
+    // The first resource moves to another path with its file: then the path is free.
     project.edit("stack.yaml", "{path: out/a", "{path: out/c");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     assert_eq!((project.read("out/a").as_str(), project.read("out/c").as_str()), ("one", "one"));
 }
 
-/// However its path is written, it is one file.
+/// Different spellings of a path are one file.
 #[test]
-fn a_file_of_another_stack_is_not_taken_over_by_another_path_to_it() {
+fn file_of_another_stack_is_not_adopted_by_another_path() {
     let project = Project::new();
     let stack = |name: &str, path: &str| {
         format!(
@@ -164,10 +164,10 @@ fn a_file_of_another_stack_is_not_taken_over_by_another_path_to_it() {
     for path in ["out/x", "out/../out/x", "./out//x"] {
         project.write("b.yaml", stack("b", path));
         let told = project.run(["apply", "b.yaml", "--auto-approve"]);
-        told.with_code(1).says("would take over what is recorded as a@").says("local_file.f");
+        told.with_code(1).says("would adopt the object of a@").says("local_file.f");
     }
     assert_eq!(project.read("out/x"), "a");
-    // The same file by another path is no change.
+    // Another spelling of the path is no change.
     project.write("a.yaml", stack("a", "./out/x"));
     project.run(["apply", "a.yaml", "--auto-approve"]).done();
     assert_eq!(project.read("out/x"), "a");

@@ -1,10 +1,10 @@
-//! A workload of Airbyte, from its first plan to its end, by the built-in blueprint and against the stand-in.
+//! An Airbyte workload with the built-in blueprint and the stand-in, from the first plan to its destruction.
 
 mod faults; // every call fails once before and once after its effect
-mod moving; // what an earlier provisioner made is taken over without a call that changes anything
-mod products; // descriptors of others, of more than Airbyte, and what is imported by hand
-mod served; // on the server, by the variables of an earlier service, and the example
-mod wrong; // hostile texts, who is not let in, what is missing
+mod moving; // objects of an earlier provisioner are adopted without a write
+mod products; // descriptors of other tools, products beyond Airbyte, imports
+mod served; // on the server, with the variables of an earlier service, and the example
+mod wrong; // hostile texts, refused credentials, missing objects
 
 use serde_json::json;
 use terrace_test_airbyte::{StandIn, WORKSPACE};
@@ -14,7 +14,7 @@ const PRODUCT: &str = "data-product.yaml";
 const KEY: (&str, &str) = ("TERRACE_STATE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
 const SECRETS: [(&str, &str); 3] = [KEY, ("AIRBYTE_SECRET", "client-secret"), ("SNOWFLAKE_SECRET", "hunter2hunter2")];
 
-/// The words of a descriptor that an earlier provisioner was given.
+/// A descriptor of an earlier provisioner.
 const DESCRIPTOR: &str = "dataProduct:
   id: urn:dmb:dp:finance:cashflow:0
   name: CashFlow
@@ -52,7 +52,7 @@ const DESCRIPTOR: &str = "dataProduct:
 componentIdToProvision: urn:dmb:cmp:finance:cashflow:0:cashflows-calculation
 ";
 
-/// A project with the product, and the Airbyte that it is made in.
+/// A project with the product, and its Airbyte server.
 struct World {
     stand_in: StandIn,
     project: Project,
@@ -97,7 +97,7 @@ impl World {
         self.run(["apply", PRODUCT, "--auto-approve"])
     }
 
-    /// The second plan is empty.
+    /// Checks that the second plan is empty.
     #[track_caller]
     fn assert_settled(&self) {
         let plan = self.run(["plan", PRODUCT, "--detailed-exitcode"]);
@@ -113,7 +113,7 @@ const MADE: [&str; 3] =
     ["connection Public Places CSV <> Snowflake", "destination Snowflake", "source Public Places CSV"];
 
 #[test]
-fn a_workload_is_made_changed_in_place_and_removed() {
+fn workload_is_created_updated_in_place_and_destroyed() {
     let world = World::new();
     world.plan().done().says("3 to add").says("MYDATABASE");
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0], "planning changed something");
@@ -131,7 +131,7 @@ fn a_workload_is_made_changed_in_place_and_removed() {
     let connection = world.id(MADE[0].trim_start_matches("connection "));
     let outputs = world.run(["output"]).done();
     outputs.says(&format!("/workspaces/{WORKSPACE}/connections/{connection}/status")).says("MYDATABASE.myschema");
-    // Another file, other words, another schedule: the same connection.
+    // Another file, name and schedule: the same connection.
     world.project.edit(PRODUCT, "places.csv", "towns.csv");
     world.project.edit(
         PRODUCT,
@@ -144,7 +144,7 @@ fn a_workload_is_made_changed_in_place_and_removed() {
     assert!(writes.len() == 2 && writes.iter().all(|it| it.starts_with("PATCH ")), "{writes:?}");
     assert_eq!(world.id("Towns"), connection);
     world.assert_settled();
-    // Drift of what is written down is shown and mended; what a connector adds is not.
+    // Drift of configured values is shown and corrected; a connector's defaults are not.
     world
         .stand_in
         .patch(&world.id("Snowflake"), &json!({"configuration": {"warehouse": "THEIRS", "raw_data_schema": "RAW"}}));
@@ -157,7 +157,7 @@ fn a_workload_is_made_changed_in_place_and_removed() {
 }
 
 #[test]
-fn a_secret_that_changed_is_sent_and_one_that_did_not_is_not() {
+fn changed_secret_is_sent_and_unchanged_one_is_not() {
     let world = World::new();
     world.apply().done();
     let id = world.id("Snowflake");
@@ -174,14 +174,14 @@ fn a_secret_that_changed_is_sent_and_one_that_did_not_is_not() {
 }
 
 #[test]
-fn what_others_use_stays_and_is_named() {
+fn objects_with_other_consumers_stay_and_the_consumers_are_named() {
     let world = World::new();
     world.apply().done();
     let (source, destination) = (world.id("Public Places CSV"), world.id("Snowflake"));
     world.stand_in.connect(&json!({"name": "theirs", "sourceId": source, "destinationId": destination}));
     let ran = world.run(["destroy", PRODUCT, "--auto-approve"]);
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("connections of others use it: `theirs`");
+    ran.says("is still used by other connections: `theirs`");
     assert_eq!(world.stand_in.inventory(), ["connection theirs", "destination Snowflake", "source Public Places CSV"]);
     world.stand_in.remove(&world.id("theirs"));
     world.run(["destroy", PRODUCT, "--auto-approve"]).done();
@@ -189,7 +189,7 @@ fn what_others_use_stays_and_is_named() {
 }
 
 #[test]
-fn another_connector_makes_another_connection_only_where_its_state_may_go() {
+fn connection_with_sync_state_is_not_replaced() {
     let world = World::new();
     world.apply().done();
     world.stand_in.sync(&world.id("Public Places CSV <> Snowflake"));
@@ -205,7 +205,7 @@ fn another_connector_makes_another_connection_only_where_its_state_may_go() {
 }
 
 #[test]
-fn what_is_wrong_is_told_at_its_line_before_anything_is_called() {
+fn error_is_reported_at_its_line_before_any_call() {
     let world = World::new();
     world.project.edit(PRODUCT, "format: csv", "format: text");
     world.plan().with_code(1).says("format");
@@ -215,9 +215,10 @@ fn what_is_wrong_is_told_at_its_line_before_anything_is_called() {
         "name: Public Places CSV <> Snowflake",
         "name: Towns\n          schedule: {type: cron, cron: \"* * * * *\"}",
     );
-    world.plan().with_code(1).says("is no schedule of");
+    world.plan().with_code(1).says("`* * * * *` is not a valid").says("it has 5 fields, not six or seven");
     world.project.edit(PRODUCT, "{type: cron, cron: \"* * * * *\"}", "{type: manual}");
     world.stand_in.remove_workspace(WORKSPACE);
-    world.plan().with_code(1).says("there is no workspace");
+    let refused = world.plan().with_code(1);
+    refused.says(&format!("`{WORKSPACE}` not found, or the instance's principal may not see it"));
     assert!(world.stand_in.take_writes().is_empty());
 }

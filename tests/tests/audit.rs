@@ -1,4 +1,4 @@
-//! The audit log of changes and refused calls: a log, and a chain in the state.
+//! The audit log of changes and refused calls: a file, and a chain in the state.
 
 use crate::server::{product, project};
 use serde_json::Value as Json;
@@ -66,7 +66,7 @@ fn server_records_changes_and_refused_calls() {
         (&"apply".into(), &"127.0.0.1".into(), &"call 1".into(), &"POST /v1/provision".into())
     );
     assert!(accepted["operation"].is_string() && accepted["operation"] == all[4]["operation"], "{all:?}");
-    // The same lines are in the log of their own, and nothing of them in the other one.
+    // The file has the same lines, and the server's log has none of them.
     let log = project.read("audit.jsonl");
     let logged: Vec<Json> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(logged.len(), all.len(), "{log}");
@@ -93,7 +93,7 @@ fn refused_calls_are_counted_after_ten_a_minute() {
 }
 
 #[test]
-fn suppressed_calls_are_counted_if_the_server_ends_in_the_middle_of_work() {
+fn suppressed_calls_are_counted_if_the_server_stops_during_work() {
     let project = project();
     project.write(
         "terrace.yaml",
@@ -107,7 +107,7 @@ fn suppressed_calls_are_counted_if_the_server_ends_in_the_middle_of_work() {
     for _ in 0..25 {
         assert_eq!(call(&server, "guess", "GET", "/api/v1/stacks", ""), 401);
     }
-    // The request is left to the next server.
+    // The next server takes over the request.
     drop(server.stop());
     let refused: Vec<Json> = entries(&project).into_iter().filter(|entry| entry["outcome"] == "refused").collect();
     assert_eq!((refused.len(), &refused[10]["suppressed"]), (11, &14.into()), "{refused:?}");
@@ -122,7 +122,7 @@ fn change_that_times_out_is_accepted() {
     let project = project();
     let server = serve(&project, "timeout: 1s, ");
     assert_eq!(call(&server, "apply-secret", "GET", "/api/v1/stacks", ""), 200);
-    // Another process keeps the server from writing.
+    // Another process blocks writes of the server.
     let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
     state.execute_batch("BEGIN IMMEDIATE").unwrap();
     let body = request("DATAPRODUCT_DESCRIPTOR", &product(&["a"]), false);
@@ -134,7 +134,7 @@ fn change_that_times_out_is_accepted() {
     let accepted = all.iter().find(|entry| entry["outcome"] == "accepted").unwrap();
     let done = all.iter().find(|entry| entry["outcome"] == "done").unwrap();
     assert_eq!((&accepted["status"], &accepted["operation"]), (&503.into(), &done["operation"]), "{all:?}");
-    // A change that is refused before it is queued became no operation.
+    // A change that is refused before it is queued has no operation.
     assert_eq!(call(&server, "apply-secret", "POST", "/v1/provision", "{}"), 400);
     assert_eq!(server.stop().code, 0);
     let all = entries(&project);
@@ -163,7 +163,7 @@ fn operation_without_an_entry_never_begins() {
 }
 
 #[test]
-fn file_of_the_audit_log_is_private_and_out_of_reach() {
+fn audit_log_file_is_private_and_unreadable_for_resources() {
     let project = project();
     let server = serve(&project, "audit: {log: audit.jsonl}, ");
     assert_eq!(call(&server, "guess", "GET", "/api/v1/stacks", ""), 401);
@@ -189,7 +189,7 @@ fn file_of_the_audit_log_is_private_and_out_of_reach() {
 }
 
 #[test]
-fn caller_that_goes_away_leaves_an_entry() {
+fn disconnected_caller_leaves_an_entry() {
     let project = project();
     let server = serve(&project, "");
     let body = request("DATAPRODUCT_DESCRIPTOR", &product(&["a"]), false);
@@ -224,7 +224,7 @@ fn commands_record_their_changes() {
 }
 
 #[test]
-fn lease_that_is_taken_away_is_recorded() {
+fn broken_lease_is_recorded() {
     let command = "resources: [{type: local_command, name: a, config: {create: [sh, -c, 'touch started; read line < gate; echo {}']}}]\n";
     let (project, running) = Project::at_the_gate(command);
     let leases = project.run(["leases", "list", "--json"]).json();
@@ -249,8 +249,11 @@ fn changed_log_is_found_at_its_first_wrong_entry() {
     let count = entries(&project).len();
     assert!(count >= 6, "{count}");
     let verified = || project.run(["audit", "export", "--verify"]);
-    let told = verified().done().stderr;
-    assert!(told.contains(&format!("the audit log is whole: its last entry is {count} with the hash ")), "{told}");
+    let output = verified().done().stderr;
+    assert!(
+        output.contains(&format!("the audit log is complete: its last entry is {count} with the hash ")),
+        "{output}"
+    );
     let change = |sql: &str| {
         let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
         state.execute(sql, []).unwrap();
@@ -268,7 +271,7 @@ fn changed_log_is_found_at_its_first_wrong_entry() {
     verified().done();
     change(&format!("DELETE FROM audit WHERE number = {count}"));
     assert!(verified().with_code(1).stderr.contains(&format!("broken at entry {count}: ")));
-    // Without a check it is printed as it is.
+    // Without `--verify` the export prints the log unchecked.
     assert_eq!(project.run(["audit", "export"]).done().stdout.lines().count(), count - 1);
 }
 

@@ -1,4 +1,4 @@
-//! Programs that hang, that print too much, that print no JSON: the step fails, everything else goes on.
+//! Programs that hang, print too much or print no JSON: their step fails, and the other steps continue.
 
 use terrace_tests::{Project, Ran, snapshot};
 
@@ -8,13 +8,13 @@ fn failed(create: &str, more: &str) -> Ran {
          find: [echo, 'null']\n  - {{type: local_file, name: beside, config: {{path: out/beside, content: a}}}}\n"
     ));
     let ran = project.apply_saved().with_code(3);
-    assert_eq!(project.read("out/beside"), "a", "what has nothing to do with it goes on");
+    assert_eq!(project.read("out/beside"), "a", "independent steps continue");
     assert_eq!(project.run(["leases", "list"]).done().stdout, "");
     ran
 }
 
 #[test]
-fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
+fn hanging_command_is_stopped_at_its_timeout() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: bad\n    timeouts: {create: 1s}\n    config:\n      \
          create: [sh, -c, 'echo $$ > pid; read line < gate']\n      find: [echo, 'null']\n",
@@ -30,7 +30,7 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
     error: demo@local:local_command.bad: `create` did not end within 1 s and was stopped
       declared at stack.yaml:6:11
 
-    hint: give the resource a longer `timeouts`, if it needs more time
+    hint: set longer `timeouts` for the resource if it needs more time
     ");
     let pid = project.read("pid");
     let process = std::path::Path::new("/proc").join(pid.trim());
@@ -38,7 +38,7 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
 }
 
 #[test]
-fn a_command_that_prints_without_end_is_stopped() {
+fn command_with_endless_output_is_stopped() {
     snapshot!(failed("[sh, -c, 'head -c 104857600 /dev/zero']", ""), @"
     exit: 3
     --- stdout
@@ -52,7 +52,7 @@ fn a_command_that_prints_without_end_is_stopped() {
 }
 
 #[test]
-fn a_command_that_prints_no_json_says_what_it_printed() {
+fn command_without_json_reports_its_output() {
     snapshot!(failed("[sh, -c, 'echo created it']", ""), @"
     exit: 3
     --- stdout
@@ -60,14 +60,14 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
 
-    error: demo@local:local_command.bad: `create` printed something that is not JSON on its standard output: expected one JSON object
+    error: demo@local:local_command.bad: `create` printed invalid JSON on its standard output: expected one JSON object
       expected value at line 1 column 1
       declared at stack.yaml:6:11
 
     hint: print messages for people on standard error
 
     left behind:
-      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
+      demo@local:local_command.bad: only partly created: the next apply replaces it
     ");
     snapshot!(failed("['true']", ""), @"
     exit: 3
@@ -79,10 +79,10 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     error: demo@local:local_command.bad: `create` printed nothing on its standard output: expected one JSON object
       declared at stack.yaml:6:11
 
-    hint: print what is there now, `{}` at least
+    hint: print the object, `{}` at least
 
     left behind:
-      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
+      demo@local:local_command.bad: only partly created: the next apply replaces it
     ");
     snapshot!(failed("[sh, -c, 'echo [1]']", ""), @"
     exit: 3
@@ -97,12 +97,12 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     hint: print messages for people on standard error
 
     left behind:
-      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
+      demo@local:local_command.bad: only partly created: the next apply replaces it
     ");
 }
 
 #[test]
-fn a_command_that_is_not_there_or_dies_says_so() {
+fn missing_or_killed_command_is_reported() {
     snapshot!(failed("[no-such-program, create]", ""), @"
     exit: 3
     --- stdout
@@ -140,13 +140,13 @@ fn a_command_that_is_not_there_or_dies_says_so() {
 }
 
 #[test]
-fn what_a_command_prints_for_people_cannot_steer_the_terminal() {
+fn output_of_a_command_cannot_control_the_terminal() {
     let ran = failed(r#"[sh, -c, 'printf "\033[2J\033]0;title\007" >&2; exit 1']"#, "");
     assert!(!ran.stderr.contains('\u{1b}') && !ran.stdout.contains('\u{1b}'), "{ran:?}");
 }
 
 #[test]
-fn a_command_that_asks_to_be_tried_again_is() {
+fn command_that_asks_for_a_retry_is_retried() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: shy\n    config:\n      \
          create: [sh, -c, 'echo x >> tries; test $(wc -l < tries) -ge 2 || exit 75; echo \"{}\"']\n      \
@@ -158,13 +158,13 @@ fn a_command_that_asks_to_be_tried_again_is() {
 }
 
 #[test]
-fn a_step_that_failed_says_where_a_person_declared_it() {
+fn failed_step_names_its_declaration() {
     let ran = Project::with_stack(
         "resources:\n  - {type: local_command, name: bad, config: {create: ['false'], find: [echo, 'null']}}\n",
     );
     ran.apply().with_code(3).says("declared at stack.yaml:5:");
 
-    // Of a component that a blueprint makes resources of, nobody wrote those: the descriptor's component counts.
+    // Resources of a blueprint are not in a user's file: the error names the component in the descriptor.
     let project = Project::with_network_status();
     project.run(["plan", "data-product.yaml", "--env", "local", "--out", "plan", "-q"]).done();
     project.write(".terrace/local/files", "in the way of a folder");

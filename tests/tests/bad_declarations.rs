@@ -1,16 +1,16 @@
-//! Declarations with mistakes, in descriptors that can be read: what is unknown, missing, circular, twice there.
+//! Invalid declarations in readable descriptors: unknown, missing, circular and duplicate ones.
 
 use crate::bad_input::{refused, refused_stack};
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn an_unknown_resource_type_gets_the_closest() {
+fn unknown_resource_type_gets_a_suggestion() {
     snapshot!(refused_stack("resources:\n  - {type: local_fiel, name: a, config: {path: a}}\n"), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_type
 
@@ -24,17 +24,17 @@ fn an_unknown_resource_type_gets_the_closest() {
     let ran = refused_stack("resources:\n  - {type: cloud_bucket, name: a, config: {path: a}}\n");
     assert_eq!(ran.code, 1, "{ran}");
     ran.says("there is no resource type `cloud_bucket`").says("stack.yaml:5:12]");
-    ran.says("`terrace providers schema NAME` shows the types of one: airbyte, databricks, hasura");
+    ran.says("run `terrace providers schema NAME` to see the types of a provider: airbyte, databricks, hasura");
 }
 
 #[test]
-fn an_unknown_attribute_gets_the_closest() {
+fn unknown_attribute_gets_a_suggestion() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: a, contnet: b}}\n"), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_attribute
 
@@ -48,13 +48,13 @@ fn an_unknown_attribute_gets_the_closest() {
 }
 
 #[test]
-fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
+fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {content: b}}\n"), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     missing_attribute
 
@@ -70,7 +70,7 @@ fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     wrong_type
 
@@ -83,7 +83,7 @@ fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
 }
 
 #[test]
-fn an_unknown_field_gets_the_closest() {
+fn unknown_field_gets_a_suggestion() {
     snapshot!(refused_stack("resuorces: []\n"), @"
     exit: 1
     --- stderr
@@ -111,7 +111,7 @@ fn an_unknown_field_gets_the_closest() {
 }
 
 #[test]
-fn a_reference_to_nothing_lists_what_there_is() {
+fn unknown_reference_lists_the_known_names() {
     let stack = |expression: &str| {
         format!(
             "resources:\n  - {{type: local_value, name: first}}\n  - {{type: local_value, name: second, config: {{input: '${{{{ {expression} }}}}'}}}}\n"
@@ -122,7 +122,7 @@ fn a_reference_to_nothing_lists_what_there_is() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_resource
 
@@ -185,12 +185,12 @@ fn a_reference_to_nothing_lists_what_there_is() {
      6 │   - {type: local_value, name: second, config: {input: '${{ 1 + }}'}}
        ·                                                               ─
        ╰────
-      help: an operator lacks its right side, or a bracket is not closed
+      help: an operator has no right side, or a bracket is not closed
     ");
 }
 
 #[test]
-fn a_cycle_is_printed_with_the_place_of_each_edge() {
+fn cycle_is_printed_with_the_place_of_each_edge() {
     snapshot!(refused_stack(
         "resources:\n  \
          - {type: local_value, name: a, config: {input: '${{ resources.c.output }}'}}\n  \
@@ -201,11 +201,11 @@ fn a_cycle_is_printed_with_the_place_of_each_edge() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     reference_cycle
 
-      × a loop: local_value.a → local_value.c → local_value.b → local_value.a
+      × a cycle: local_value.a → local_value.c → local_value.b → local_value.a
        ╭─[stack.yaml:5:55]
      5 │   - {type: local_value, name: a, config: {input: '${{ resources.c.output }}'}}
        ·                                                       ─────────┬────────
@@ -217,29 +217,29 @@ fn a_cycle_is_printed_with_the_place_of_each_edge() {
        ·                                              ┬
        ·                                              ╰── local_value.c needs local_value.b
        ╰────
-      help: take one of these references away, or split a resource in two
+      help: remove one of these references, or split a resource in two
     ");
     snapshot!(refused_stack("resources:\n  - {type: local_value, name: a, config: {input: '${{ resources.a.id }}'}}\n"), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     reference_cycle
 
-      × a loop: local_value.a → local_value.a
+      × a cycle: local_value.a → local_value.a
        ╭─[stack.yaml:5:55]
      5 │   - {type: local_value, name: a, config: {input: '${{ resources.a.id }}'}}
        ·                                                       ───────┬──────
        ·                                                              ╰── local_value.a needs local_value.a
        ╰────
-      help: take one of these references away, or split a resource in two
+      help: remove one of these references, or split a resource in two
     ");
 }
 
 #[test]
-fn two_resources_with_one_address_are_shown_both() {
+fn duplicate_address_is_shown_with_both_places() {
     snapshot!(refused_stack(
         "resources:\n  - {type: local_value, name: a}\n  - {type: local_value, name: a}\n",
     ), @"
@@ -256,7 +256,7 @@ fn two_resources_with_one_address_are_shown_both() {
        ·                               ┬
        ·                               ╰── again here
        ╰────
-      help: rename or remove one of the two: names are unique, whatever the type
+      help: rename or remove one of the two: names must be unique across types
     ");
     snapshot!(refused_stack(
         "resources:\n  - {type: local_value, name: a, forEach: '${{ [\"x\", \"x\"] }}', config: {input: 1}}\n",
@@ -265,7 +265,7 @@ fn two_resources_with_one_address_are_shown_both() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     repeated_key
 
@@ -274,18 +274,18 @@ fn two_resources_with_one_address_are_shown_both() {
      5 │   - {type: local_value, name: a, forEach: '${{ ["x", "x"] }}', config: {input: 1}}
        ·                                           ───────────────────
        ╰────
-      help: keys name instances: each has to be its own
+      help: use a different key for each instance
     "#);
 }
 
 #[test]
-fn a_path_out_of_the_project_is_refused() {
+fn path_out_of_the_project_is_refused() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: ../x, content: a}}\n"), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     cannot_plan
 
@@ -301,7 +301,7 @@ fn a_path_out_of_the_project_is_refused() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     cannot_plan
 
@@ -315,7 +315,7 @@ fn a_path_out_of_the_project_is_refused() {
 }
 
 #[test]
-fn several_mistakes_are_told_at_once() {
+fn several_errors_are_reported_at_once() {
     let ran = refused_stack(
         "resources:\n  - {type: local_fiel, name: a}\n  - {type: local_file, name: b, config: {content: b}}\n  \
          - {type: local_file, name: c, config: {path: c, contnet: c}}\n",
@@ -333,7 +333,7 @@ resources: []
 ";
 
 #[test]
-fn two_blueprints_that_match_equally_are_named_with_their_files() {
+fn blueprints_that_match_equally_are_named_with_their_files() {
     let project = Project::with_network_status();
     project.edit("data-product.yaml", "urn:dmb:utm:databricks-workload-template.1", "urn:dmb:utm:note");
     project.write("blueprints/one.yaml", BLUEPRINT.replace("NAME", "one"));
@@ -370,7 +370,7 @@ fn two_blueprints_that_match_equally_are_named_with_their_files() {
 }
 
 #[test]
-fn a_configuration_with_mistakes_is_pointed_at() {
+fn invalid_configuration_is_shown_with_its_place() {
     let project = Project::with_stack("resources: []\n");
     project.write("terrace.yaml", "stat: sqlite:x.db\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -401,7 +401,7 @@ fn a_configuration_with_mistakes_is_pointed_at() {
 }
 
 #[test]
-fn a_duration_that_no_clock_can_show_is_refused() {
+fn duration_beyond_a_year_is_refused() {
     snapshot!(refused_stack(
         "resources:\n  - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}\n"
     ), @"
@@ -418,7 +418,7 @@ fn a_duration_that_no_clock_can_show_is_refused() {
 
     wrong_value
 
-      × `read` is `0s`: expected more than no time
+      × `read` is `0s`: expected a positive duration
        ╭─[stack.yaml:5:80]
      5 │   - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}
        ·                                                                                ──
@@ -436,7 +436,7 @@ fn a_duration_that_no_clock_can_show_is_refused() {
 }
 
 #[test]
-fn objects_of_two_types_in_one_place_are_one_object() {
+fn objects_of_two_types_at_one_path_are_one_object() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out, content: one}}\n  \
          - {type: local_directory, name: b, config: {path: ./out}}\n",
@@ -457,7 +457,7 @@ fn objects_of_two_types_in_one_place_are_one_object() {
 }
 
 #[test]
-fn object_of_another_type_takes_the_place_after_the_old_object_is_gone() {
+fn object_of_another_type_is_created_after_the_old_one_is_deleted() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out, content: one}}\n");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
@@ -472,7 +472,7 @@ fn object_of_another_type_takes_the_place_after_the_old_object_is_gone() {
 }
 
 #[test]
-fn one_file_under_two_ways_of_writing_its_path_is_one_object() {
+fn two_spellings_of_a_path_are_one_object() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  \
          - {type: local_file, name: b, config: {path: ./out//a, content: two}}\n",

@@ -1,9 +1,9 @@
-//! Descriptors with mistakes: exit code 1, a place, a hint, and nothing changed on disk or in the state.
+//! Descriptors with mistakes: exit code 1, a place, a hint, and no change on disk or in the state.
 
 use std::fmt::Write;
 use terrace_tests::{Project, Ran, snapshot};
 
-/// Plans and applies what is wrong: both say the same, and nothing is changed by either.
+/// Plans and applies an invalid descriptor: both report the same error and change nothing.
 pub(crate) fn refused(project: &Project, descriptor: &str) -> Ran {
     let before = project.all_files();
     let plan = project.run(["plan", descriptor, "-q"]).with_code(1);
@@ -18,19 +18,19 @@ pub(crate) fn refused_stack(rest: &str) -> Ran {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn missing_file_is_named() {
     snapshot!(refused(&Project::new(), "stack.yaml"), @"
     exit: 1
     --- stderr
     missing_file
 
       × there is no file `stack.yaml`
-      help: give the path of a descriptor, of a folder of descriptors or of a saved plan
+      help: name a descriptor, a folder of descriptors or a saved plan
     ");
 }
 
 #[test]
-fn a_folder_without_yaml_says_what_a_folder_means() {
+fn folder_without_yaml_explains_its_meaning() {
     let project = Project::new();
     project.write("stacks/notes.txt", "none");
     snapshot!(refused(&project, "stacks"), @"
@@ -39,12 +39,12 @@ fn a_folder_without_yaml_says_what_a_folder_means() {
     empty_folder
 
       × the folder `stacks` has no descriptor in it
-      help: a folder means its *.yaml and *.yml, not those of folders within
+      help: terrace reads *.yaml and *.yml of the folder, not of folders within
     ");
 }
 
 #[test]
-fn a_file_that_is_not_utf8_is_named_with_the_line() {
+fn file_that_is_not_utf8_is_named_with_the_line() {
     let project = Project::new();
     project.write("stack.yaml", b"kind: Stack\nname: caf\xe9\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -58,7 +58,7 @@ fn a_file_that_is_not_utf8_is_named_with_the_line() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
+fn unreadable_file_does_not_hide_errors_of_other_files() {
     let project = Project::new();
     project.write("stacks/one.yaml", b"\xff");
     project.write("stacks/two.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {nme: two}\n");
@@ -88,8 +88,8 @@ fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
        ╰────
       help: did you mean `name`?
     ");
-    let told = project.run(["plan", "stacks", "stacks/one.yaml", "./stacks/one.yaml"]).with_code(1).stderr;
-    assert_eq!(told.matches("not_utf8").count(), 1, "{told}");
+    let output = project.run(["plan", "stacks", "stacks/one.yaml", "./stacks/one.yaml"]).with_code(1).stderr;
+    assert_eq!(output.matches("not_utf8").count(), 1, "{output}");
     project.write("plan", "{\"terrace_plan\":3,");
     project.write("good.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: good}\nresources: []\n");
     for words in [["apply", "plan"], ["apply", "good.yaml"], ["destroy", "good.yaml"], ["drift", "good.yaml"]] {
@@ -99,7 +99,7 @@ fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
 }
 
 #[test]
-fn an_empty_file_is_no_descriptor() {
+fn empty_file_is_not_a_descriptor() {
     let project = Project::new();
     project.write("stack.yaml", "\n  \n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -108,7 +108,7 @@ fn an_empty_file_is_no_descriptor() {
     empty_file
 
       × `stack.yaml` is empty
-      help: write a descriptor, or leave the file out
+      help: write a descriptor into it, or leave the file out
     ");
     project.write("stack.yaml", "# only a comment\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -116,7 +116,7 @@ fn an_empty_file_is_no_descriptor() {
     --- stderr
     empty_file
 
-      × the file has nothing but comments: expected a YAML map
+      × the file contains only comments: expected a YAML map
        ╭─[stack.yaml:1:1]
      1 │ # only a comment
        · ────────────────
@@ -126,7 +126,7 @@ fn an_empty_file_is_no_descriptor() {
 }
 
 #[test]
-fn a_file_of_another_kind_says_which_kinds_there_are() {
+fn file_of_another_kind_lists_the_known_kinds() {
     let project = Project::new();
     project.write("stack.yaml", "apiVersion: v1\nkind: Deployment\nmetadata: {name: demo}\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -134,12 +134,12 @@ fn a_file_of_another_kind_says_which_kinds_there_are() {
     --- stderr
     unknown_descriptor
 
-      × `kind: Deployment` is no descriptor
+      × `kind: Deployment` is not a descriptor
        ╭─[stack.yaml:2:7]
      2 │ kind: Deployment
        ·       ──────────
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+      help: expected `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), or a
             component's descriptor (`dataProduct:` with `componentIdToProvision:`)
     ");
     project.write("stack.yaml", "- a\n- list\n");
@@ -148,24 +148,24 @@ fn a_file_of_another_kind_says_which_kinds_there_are() {
     --- stderr
     unknown_descriptor
 
-      × expected a map, and this is a list
+      × expected a map, but this is a list
        ╭─[stack.yaml:1:1]
      1 │ - a
        · ───
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+      help: expected `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), or a
             component's descriptor (`dataProduct:` with `componentIdToProvision:`)
     ");
 }
 
 #[test]
-fn a_key_that_stands_twice_is_shown_in_both_places() {
+fn duplicate_key_is_shown_with_both_places() {
     snapshot!(refused_stack("resources: []\nresources: []\n"), @"
     exit: 1
     --- stderr
     duplicate_key
 
-      × the key `resources` stands twice in one map
+      × the key `resources` appears twice in one map
        ╭─[stack.yaml:4:1]
      4 │ resources: []
        · ────┬────
@@ -179,7 +179,7 @@ fn a_key_that_stands_twice_is_shown_in_both_places() {
 }
 
 #[test]
-fn a_tab_as_indentation_is_pointed_at() {
+fn tab_as_indentation_is_shown_with_its_place() {
     snapshot!(refused_stack("resources:\n\t- {type: local_value, name: a}\n"), @"
     exit: 1
     --- stderr
@@ -195,7 +195,7 @@ fn a_tab_as_indentation_is_pointed_at() {
 }
 
 #[test]
-fn yaml_that_does_not_end_is_pointed_at() {
+fn unclosed_yaml_is_shown_with_its_place() {
     snapshot!(refused_stack("resources: [{type: local_value, name: a\n"), @"
     exit: 1
     --- stderr
@@ -211,7 +211,7 @@ fn yaml_that_does_not_end_is_pointed_at() {
 }
 
 #[test]
-fn a_bomb_of_depth_is_defused() {
+fn deep_nesting_is_refused() {
     let ran = refused_stack(&format!("resources: {}\n", "[".repeat(100_000)));
     snapshot!(ran, @"
     exit: 1
@@ -225,7 +225,7 @@ fn a_bomb_of_depth_is_defused() {
 }
 
 #[test]
-fn a_bomb_of_aliases_is_defused() {
+fn alias_bomb_is_refused() {
     let mut text = "x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n".to_owned();
     for level in 1..12 {
         let inner = vec![format!("*x{}", level - 1); 10].join(", ");
@@ -246,7 +246,7 @@ fn a_bomb_of_aliases_is_defused() {
 }
 
 #[test]
-fn a_file_that_is_too_long_is_not_read() {
+fn oversized_file_is_not_read() {
     let ran = refused_stack(&"# a comment of some length\n".repeat(4_000_000));
     snapshot!(ran, @"
     exit: 1
@@ -259,7 +259,7 @@ fn a_file_that_is_too_long_is_not_read() {
 }
 
 #[test]
-fn a_wrong_value_of_a_variable_names_where_it_was_given() {
+fn wrong_value_of_a_variable_names_its_source() {
     let project = Project::with_stack(
         "variables:\n  n: {type: int, validation: [{assert: '${{ vars.n > 3 }}', error: too small}]}\n  \
          pin: {type: int, sensitive: true, default: 1}\nresources: []\n",
@@ -279,7 +279,7 @@ fn a_wrong_value_of_a_variable_names_where_it_was_given() {
 }
 
 #[test]
-fn validate_tells_what_plan_tells() {
+fn validate_reports_the_same_errors_as_plan() {
     let project = Project::with_stack(
         "
 variables:
@@ -304,7 +304,7 @@ resources:
 }
 
 #[test]
-fn instances_whose_addresses_are_too_long_are_told_once_with_their_declaration() {
+fn too_long_addresses_are_reported_once_with_their_declaration() {
     let key = |last: char| format!("{}{last}", "k".repeat(1100));
     let project = Project::with_stack(&format!(
         "resources:\n  - {{type: local_value, name: a, forEach: [{}, {}, short], config: {{input: 1}}}}\n",
@@ -313,7 +313,7 @@ fn instances_whose_addresses_are_too_long_are_told_once_with_their_declaration()
     ));
     for command in [&["plan", "stack.yaml"][..], &["apply", "stack.yaml", "--auto-approve"]] {
         let ran = project.run(command.iter().copied()).with_code(1);
-        ran.says("2 instances of local_value.a: an address has more than 1024 bytes").says("stack.yaml:5:31");
+        ran.says("2 instances of local_value.a: an address is longer than 1024 bytes").says("stack.yaml:5:31");
         ran.says("choose shorter keys with `key:`");
         assert_eq!(ran.stderr.matches("1024 bytes").count(), 1, "{}", ran.stderr);
     }

@@ -1,4 +1,4 @@
-//! States, plans and folders that are damaged, foreign or closed.
+//! Damaged, foreign and read-only states, plans and folders.
 
 use rusqlite::Connection;
 use std::fs::Permissions;
@@ -8,7 +8,7 @@ use terrace_tests::{Project, Ran, say, snapshot};
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 const DATABASE: &str = ".terrace/state.db";
 
-/// Nothing is made, and the state is left as it is.
+/// Checks that plan and apply fail, create nothing, and leave the state unchanged.
 fn refused(project: &Project) -> Ran {
     let before = project.all_files();
     let plan = project.run(["plan", "stack.yaml", "-q"]).with_code(1);
@@ -20,7 +20,7 @@ fn refused(project: &Project) -> Ran {
 }
 
 #[test]
-fn a_state_that_is_no_database_is_left_alone() {
+fn file_that_is_not_a_database_is_left_alone() {
     let project = Project::with_stack(STACK);
     project.write(DATABASE, "this is a note, and somebody wants to keep it\n".repeat(20));
     snapshot!(refused(&project), @"
@@ -28,12 +28,12 @@ fn a_state_that_is_no_database_is_left_alone() {
     --- stderr
     error: sqlite:[folder]/.terrace/state.db is not a terrace state: it is not a SQLite database
 
-    hint: name the state with `--state`; what is there is left alone
+    hint: name the state with `--state`; terrace leaves this file unchanged
     ");
 }
 
 #[test]
-fn a_database_of_another_program_is_left_alone() {
+fn database_of_another_program_is_left_alone() {
     let project = Project::with_stack(STACK);
     std::fs::create_dir(project.path(".terrace")).unwrap();
     let connection = Connection::open(project.path(DATABASE)).unwrap();
@@ -44,12 +44,12 @@ fn a_database_of_another_program_is_left_alone() {
     --- stderr
     error: sqlite:[folder]/.terrace/state.db is not a terrace state: it is another program's SQLite database
 
-    hint: name the state with `--state`; what is there is left alone
+    hint: name the state with `--state`; terrace leaves this file unchanged
     ");
 }
 
 #[test]
-fn a_state_of_a_newer_format_asks_for_a_newer_terrace() {
+fn state_of_a_newer_format_needs_a_newer_terrace() {
     let project = Project::with_stack("resources: []\n");
     project.write_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
     project.apply().done();
@@ -70,7 +70,7 @@ fn a_state_of_a_newer_format_asks_for_a_newer_terrace() {
 }
 
 #[test]
-fn a_damaged_state_is_an_error_and_no_panic() {
+fn damaged_state_is_an_error_without_a_panic() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let whole = std::fs::read(project.path(DATABASE)).unwrap();
@@ -88,7 +88,7 @@ fn a_damaged_state_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_state_that_was_emptied_is_damaged_and_not_begun_anew() {
+fn emptied_state_is_damaged_and_not_initialized_again() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     std::fs::remove_dir_all(project.path("out")).unwrap();
@@ -96,9 +96,9 @@ fn a_state_that_was_emptied_is_damaged_and_not_begun_anew() {
     snapshot!(refused(&project), @"
     exit: 1
     --- stderr
-    error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged, it is empty: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it; to begin anew, remove it
+    error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; to start again, remove it
     ");
-    project.run(["doctor"]).with_code(1).says("state.db is damaged, it is empty: restore it from a backup");
+    project.run(["doctor"]).with_code(1).says("state.db is damaged: it is empty; restore it from a backup");
     for words in [&["recover"] as &[&str], &["state", "list"], &["destroy", "demo@local", "--auto-approve"]] {
         project.run(words.iter().copied()).with_code(1).says("it is empty");
     }
@@ -106,7 +106,7 @@ fn a_state_that_was_emptied_is_damaged_and_not_begun_anew() {
 }
 
 #[test]
-fn a_state_in_a_folder_that_cannot_be_written_is_an_error() {
+fn state_in_a_read_only_folder_is_an_error() {
     let project = Project::with_stack(STACK);
     project.write("closed/note", "");
     std::fs::set_permissions(project.path("closed"), Permissions::from_mode(0o555)).unwrap();
@@ -123,7 +123,7 @@ fn a_state_in_a_folder_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_state_whose_folder_is_a_file_is_an_error() {
+fn state_with_a_file_as_its_folder_is_an_error() {
     let project = Project::with_stack(STACK);
     project.write(".terrace", "a file");
     snapshot!(refused(&project), @"
@@ -134,7 +134,7 @@ fn a_state_whose_folder_is_a_file_is_an_error() {
 }
 
 #[test]
-fn an_unknown_kind_of_state_says_which_there_are() {
+fn unknown_kind_of_state_lists_the_known_kinds() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["--state", "mysql://localhost/x", "plan", "stack.yaml"]), @"
     exit: 1
@@ -146,7 +146,7 @@ fn an_unknown_kind_of_state_says_which_there_are() {
 }
 
 #[test]
-fn a_sealed_state_without_its_key_is_not_planned_on() {
+fn sealed_state_cannot_be_planned_without_its_key() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true, default: hunter2}}\nresources:\n  \
          - {type: local_value, name: a, config: {input: '${{ vars.token }}'}}\n",
@@ -159,27 +159,29 @@ fn a_sealed_state_without_its_key_is_not_planned_on() {
     --- stderr
     error: demo@local:local_value.a: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
 
-    hint: sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; older keys stand in `encryption.previous`
+    hint: the state key seals sensitive values: put it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; put older keys in `encryption.previous`
     ");
 }
 
 #[test]
-fn a_key_that_is_none_is_told_with_where_it_comes_from() {
+fn invalid_state_key_is_reported_with_its_source() {
     let project = Project::with_stack("resources: []\n");
-    let told = |encryption: &str| {
+    let output_of = |encryption: &str| {
         project.write("terrace.yaml", format!("encryption: {encryption}\n"));
         project.run(["plan", "stack.yaml"]).with_code(1).stderr
     };
     project.write("key", "AAAA\n");
     let key = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
-    assert!(told("{key: no key}").contains("`encryption.key` of terrace.yaml: a state key is the base64 of 32 bytes"));
-    assert!(told("{keyFile: key}").contains("key`: a state key is the base64 of 32 bytes; this one has 3 bytes"));
-    assert!(told("{keyCommand: [echo, AAAA]}").contains("what `echo` printed: a state key"));
-    assert!(told(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
+    assert!(
+        output_of("{key: no key}").contains("`encryption.key` of terrace.yaml: a state key is the base64 of 32 bytes")
+    );
+    assert!(output_of("{keyFile: key}").contains("key`: a state key is the base64 of 32 bytes; this one has 3 bytes"));
+    assert!(output_of("{keyCommand: [echo, AAAA]}").contains("the output of `echo`: a state key"));
+    assert!(output_of(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
 }
 
 #[test]
-fn an_export_takes_the_place_of_an_older_one_and_of_nothing_else() {
+fn export_replaces_only_an_older_export() {
     let project = Project::with_stack("resources: []\n");
     for _ in 0..2 {
         project.run(["state", "export", "--out", "exported.json"]).done();
@@ -188,16 +190,16 @@ fn an_export_takes_the_place_of_an_older_one_and_of_nothing_else() {
     snapshot!(project.run(["state", "export", "--out", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: `--out stack.yaml`: `stack.yaml` is there already and is no exported state, so it is left alone
+    error: `--out stack.yaml`: `stack.yaml` exists and is no exported state
 
-    hint: give `--out` the name of a new file, or of an export that may be replaced
+    hint: name a new file, or an export to replace
     ");
     snapshot!(project.run(["state", "export", "--out", "none/exported.json"]), @"
     exit: 1
     --- stderr
     error: `--out none/exported.json`: there is no folder `none`
 
-    hint: make the folder first
+    hint: create the folder first
     ");
     assert_eq!(project.read("stack.yaml"), before);
 }

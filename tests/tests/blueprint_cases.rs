@@ -1,4 +1,4 @@
-//! What a case of a blueprint's test says beside the component: who has access, what is sent with the descriptor.
+//! Cases of blueprint tests with an access list or a request.
 
 use terrace_tests::{Project, Ran};
 
@@ -35,7 +35,7 @@ fn tested(cases: &str) -> Ran {
 }
 
 #[test]
-fn a_case_says_who_has_access_and_what_was_provisioned_last() {
+fn case_may_have_an_access_list_and_a_latest_product() {
     let ran = tested(
         "  - name: nobody
     component: {kind: outputport, technology: doors}
@@ -57,7 +57,7 @@ fn a_case_says_who_has_access_and_what_was_provisioned_last() {
 }
 
 #[test]
-fn what_cannot_be_said_beside_a_component_is_refused_at_its_place() {
+fn invalid_access_list_or_request_is_refused_at_its_place() {
     let ran = tested(
         "  - name: wrong
     component: {kind: outputport, technology: doors}
@@ -72,7 +72,7 @@ fn what_cannot_be_said_beside_a_component_is_refused_at_its_place() {
         "`acl` of a case has no field `fiels`",
         "did you mean `fields`?",
         "`request` of a case has no field `removeData`",
-        "the data product as it was provisioned last is text: expected a map",
+        "the last provisioned data product is text: expected a map",
         "door.test.yaml:7:31]",
     ] {
         ran.says(told);
@@ -80,12 +80,12 @@ fn what_cannot_be_said_beside_a_component_is_refused_at_its_place() {
 }
 
 #[test]
-fn access_is_to_one_component_that_takes_it() {
+fn access_list_needs_one_component_that_accepts_it() {
     let ran = tested(
         "  - name: of one that takes nobody
     component: {blueprint: wall, specific: {}}
     acl: {principals: [user:a]}
-    expect: {errors: ['nobody can be let in to `component`: its blueprint, wall 1.0.0, has no `acl`']}
+    expect: {errors: ['cannot grant access to `component`: its blueprint, wall 1.0.0, has no `acl`']}
   - name: of two
     descriptor:
       apiVersion: terrace.dev/v1
@@ -93,7 +93,7 @@ fn access_is_to_one_component_that_takes_it() {
       metadata: {name: s}
       components: {a: {blueprint: wall, specific: {}}, b: {blueprint: wall, specific: {}}}
     acl: {principals: [user:a]}
-    expect: {errors: ['`acl` says who has access to one component']}
+    expect: {errors: ['`acl` applies to a single component']}
 ",
     );
     assert_eq!(ran.done().stdout, "2 tests passed\n");

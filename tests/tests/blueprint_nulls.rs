@@ -1,12 +1,12 @@
-//! Built-in blueprints and null: in an optional field it means the same as no field, and no mistake points only into a
-//! built-in blueprint, of which users have no file.
+//! Null in built-in blueprints: null in an optional field means the same as no field. No error points only into a
+//! built-in blueprint, since users don't have its file.
 
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use terrace_tests::{Project, repository};
 
-/// Fields of any component that may be missing.
+/// Optional fields of any component.
 const OF_COMPONENT: [&str; 10] = [
     "description",
     "tags",
@@ -19,7 +19,7 @@ const OF_COMPONENT: [&str; 10] = [
     "fullyQualifiedName",
     "outputPortType",
 ];
-/// Fields of any column of a data contract that may be missing.
+/// Optional fields of any column of a data contract.
 const OF_COLUMN: [&str; 8] =
     ["description", "constraint", "tags", "precision", "scale", "dataLength", "primaryKey", "previousName"];
 
@@ -55,7 +55,7 @@ fn tests() -> Vec<(PathBuf, PathBuf)> {
     tests
 }
 
-/// The schema of `specific`: that of the blueprint, or of the blueprint that it extends.
+/// The schema of `specific`, of the blueprint or of the one it extends.
 fn schema(blueprint: &Path) -> Option<Json> {
     let read = yaml(blueprint);
     match &read["specific"] {
@@ -78,7 +78,7 @@ fn resolved<'s>(schema: &'s Json, root: &'s Json) -> &'s Json {
     }
 }
 
-/// The schemas that may hold of a value beside one of them, and that one.
+/// Collects a schema and its subschemas for the same value.
 fn parts<'s>(schema: &'s Json, root: &'s Json, found: &mut Vec<&'s Json>) {
     let schema = resolved(schema, root);
     found.push(schema);
@@ -87,7 +87,7 @@ fn parts<'s>(schema: &'s Json, root: &'s Json, found: &mut Vec<&'s Json>) {
     branches.flatten().chain(conditions).for_each(|part| parts(part, root, found));
 }
 
-/// The ways to optional fields of a value; of a list its first item stands for all.
+/// Collects the paths to optional fields of a value; a list is represented by its first item.
 fn optional(value: &Json, schemas: &[&Json], root: &Json, way: &Way, found: &mut Vec<Way>) {
     let mut all = Vec::new();
     schemas.iter().for_each(|schema| parts(schema, root, &mut all));
@@ -117,7 +117,7 @@ fn optional(value: &Json, schemas: &[&Json], root: &Json, way: &Way, found: &mut
     }
 }
 
-/// Puts null there, or takes the field away.
+/// Sets a field to null or removes it.
 fn set(value: &mut Json, way: &[Step], has_null: bool) {
     match way {
         [Step::Key(name)] => {
@@ -133,7 +133,7 @@ fn set(value: &mut Json, way: &[Step], has_null: bool) {
     }
 }
 
-/// What becomes of cases.
+/// The outcomes of cases.
 fn outcomes(test: &Json, name: &str, cases: Vec<Json>) -> Vec<Json> {
     let project = Project::new();
     let mut file = test.as_object().unwrap().clone();
@@ -145,7 +145,7 @@ fn outcomes(test: &Json, name: &str, cases: Vec<Json>) -> Vec<Json> {
     accepted["cases"].as_array().unwrap().iter().map(|case| case["expect"].clone()).collect()
 }
 
-/// An outcome without null, which values have that are sent on as written.
+/// An outcome without nulls, which some values pass on as written.
 fn without_nulls(outcome: Json) -> Json {
     match outcome {
         Json::Array(items) => items.into_iter().map(without_nulls).collect(),
@@ -216,7 +216,7 @@ fn product(case: &Json) -> Option<Json> {
 }
 
 #[test]
-fn every_mistake_points_to_the_descriptor() {
+fn every_error_points_to_the_descriptor() {
     let project = Project::new();
     let mut tried = 0;
     for (test, blueprint) in tests() {
@@ -242,8 +242,8 @@ fn every_mistake_points_to_the_descriptor() {
             let mut product = product.clone();
             set(&mut product, &way, true);
             project.write("product.yaml", product.to_string());
-            let told = project.run(["validate", "product.yaml", "--format", "json"]).json();
-            for diagnostic in told["diagnostics"].as_array().unwrap() {
+            let ran = project.run(["validate", "product.yaml", "--format", "json"]).json();
+            for diagnostic in ran["diagnostics"].as_array().unwrap() {
                 let file = &diagnostic["file"];
                 assert!(file.is_null() || file == "product.yaml", "{}: {way:?}: {diagnostic}", blueprint.display());
             }

@@ -1,10 +1,10 @@
-//! Blueprints of one's own: written, checked and tested without any descriptor, state or network.
+//! Users' own blueprints: written, checked and tested without a descriptor, state or network.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use terrace_tests::{Project, repository, snapshot};
 
-/// The folders of the blueprints that are built in.
+/// The folders of built-in blueprints.
 fn built_in() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(repository().join("providers")).unwrap();
     let folders = folders.map(|entry| entry.unwrap().path().join("blueprints")).filter(|folder| folder.is_dir());
@@ -72,7 +72,7 @@ fn every_built_in_blueprint_has_tests_and_passes_them() {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             if path.is_file() && !name.ends_with(".test.yaml") {
                 let test = folder.join(name.replace(".yaml", ".test.yaml"));
-                assert!(test.is_file(), "{} has no test beside it", path.display());
+                assert!(test.is_file(), "{} has no test", path.display());
             }
         }
         let ran = project.run(["blueprints", "test", folder.to_str().unwrap()]).done();
@@ -82,7 +82,7 @@ fn every_built_in_blueprint_has_tests_and_passes_them() {
 }
 
 #[test]
-fn the_blueprint_of_the_guide_passes_the_test_of_the_guide() {
+fn blueprint_of_the_guide_passes_its_test() {
     let guide = std::fs::read_to_string(repository().join("docs/blueprints.md")).unwrap();
     let block = |kind: &str| {
         let blocks = guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -96,7 +96,7 @@ fn the_blueprint_of_the_guide_passes_the_test_of_the_guide() {
 }
 
 #[test]
-fn a_test_says_how_what_is_differs_from_what_is_expected() {
+fn failed_test_shows_the_difference() {
     let project = with_page();
     let ran = project.run(["blueprints", "test"]);
     assert_eq!(project.all_files().len(), 2, "testing left something behind");
@@ -105,7 +105,7 @@ fn a_test_says_how_what_is_differs_from_what_is_expected() {
     exit: 1
     --- stdout
     FAILED: blueprints/page.test.yaml: a page
-      it has no `expect`; what is:
+      the case has no `expect`; its actual result:
       resources:
         component/local_file.page:
           path: pages/component.txt
@@ -125,12 +125,12 @@ fn a_test_says_how_what_is_differs_from_what_is_expected() {
       +  - "`specific` needs `title`"
     2 of 3 tests failed
     --- stderr
-    `terrace blueprints test --accept` writes what is as what is expected
+    `terrace blueprints test --accept` writes the actual results as the expected ones
     "#);
 }
 
 #[test]
-fn accepting_writes_what_is_and_leaves_the_rest_of_the_test_alone() {
+fn accept_writes_the_outcome_and_keeps_the_rest_of_the_test() {
     let project = with_page();
     let ran = project.run(["blueprints", "test", "--accept", "blueprints/page.yaml"]).done();
     assert_eq!(
@@ -182,7 +182,7 @@ fn accepting_writes_what_is_and_leaves_the_rest_of_the_test_alone() {
 }
 
 #[test]
-fn what_cannot_be_tested_is_refused_with_a_place() {
+fn invalid_test_is_refused_with_its_place() {
     let project = with_page();
     project.write("blueprints/page.test.yaml", PAGE_TEST.replace("component: {kind", "componnt: {kind"));
     snapshot!(project.run(["blueprints", "test"]), @"
@@ -195,7 +195,7 @@ fn what_cannot_be_tested_is_refused_with_a_place() {
      5 │   - name: a page # by its title
        ·     ────
        ╰────
-      help: add `component:`, as it would stand in a data product or in a stack
+      help: add `component:`, written as in a data product or in a stack
 
     unknown_field
 
@@ -213,7 +213,7 @@ fn what_cannot_be_tested_is_refused_with_a_place() {
      22 │   - name: a page without a title
         ·     ────
         ╰────
-      help: add `component:`, as it would stand in a data product or in a stack
+      help: add `component:`, written as in a data product or in a stack
 
     unknown_field
 
@@ -235,16 +235,16 @@ fn what_cannot_be_tested_is_refused_with_a_place() {
 }
 
 #[test]
-fn a_test_that_cannot_be_rewritten_is_left_as_it_was() {
+fn test_that_cannot_be_rewritten_is_left_unchanged() {
     let project = with_page();
     let test = "{apiVersion: terrace.dev/v1, kind: BlueprintTest, cases: [{name: a, component: {blueprint: page}}]}\n";
     project.write("blueprints/page.test.yaml", test);
-    project.run(["blueprints", "test", "--accept"]).with_code(1).says("on a line of its own");
+    project.run(["blueprints", "test", "--accept"]).with_code(1).says("write each field of a case on a separate line");
     assert_eq!(project.read("blueprints/page.test.yaml"), test);
 }
 
 #[test]
-fn the_only_environment_is_the_one_that_is_meant() {
+fn only_environment_is_the_default() {
     let project = with_page();
     project.write("terrace.yaml", "environments: {development: {}}\n");
     for words in [["blueprints", "check"], ["blueprints", "list"], ["blueprints", "test"]] {
@@ -257,7 +257,7 @@ fn the_only_environment_is_the_one_that_is_meant() {
 }
 
 #[test]
-fn a_test_may_have_an_overlay_and_settings_of_its_own() {
+fn test_may_have_its_own_overlay_and_settings() {
     let project = with_page();
     let draft = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: draft, version: 1.0.0, overlay: draft}\n\
                  extends: page\nresources:\n  - type: local_file\n    name: draft\n    \
@@ -273,14 +273,14 @@ fn a_test_may_have_an_overlay_and_settings_of_its_own() {
 }
 
 #[test]
-fn a_blueprint_that_extends_one_of_the_environment_is_checked_with_it() {
+fn blueprint_that_extends_another_is_checked_with_it() {
     let project = with_page();
     let text = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: draft, version: 1.0.0, overlay: draft}\n\
                 extends: page\nresources:\n  - {type: local_file, name: draft, config: {path: '${{ component.specific.titel }}'}}\n";
     project.write("draft.yaml", text.replace("titel", "title"));
     let ran = project.run(["blueprints", "check", "draft.yaml"]).done();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
-    // One of the providers' own, too.
+    // The same with a built-in blueprint.
     let storage = text.replace("extends: page", "extends: snowflake-storage").replace("titel", "database");
     project.write("draft.yaml", storage);
     let ran = project.run(["blueprints", "check", "draft.yaml"]).done();
@@ -292,7 +292,7 @@ fn a_blueprint_that_extends_one_of_the_environment_is_checked_with_it() {
 }
 
 #[test]
-fn a_new_blueprint_has_a_schema_and_a_test_and_both_are_right() {
+fn new_blueprint_has_a_schema_and_a_test_that_pass() {
     let project = Project::new();
     snapshot!(project.run(["blueprints", "new", "report"]), @"
     exit: 0
@@ -307,7 +307,7 @@ fn a_new_blueprint_has_a_schema_and_a_test_and_both_are_right() {
     let ran = project.run(["blueprints", "check", "blueprints"]).done();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
     assert_eq!(project.run(["blueprints", "test"]).done().stdout, "1 test passed\n");
-    // And it does what it says.
+    // The new blueprint works.
     project.write_stack("components: {one: {blueprint: report, specific: {title: Hello}}}\n");
     project.apply().done();
     assert_eq!(project.read("pages/one.md"), "# Hello\nby nobody\n");
@@ -315,7 +315,7 @@ fn a_new_blueprint_has_a_schema_and_a_test_and_both_are_right() {
 }
 
 #[test]
-fn a_new_blueprint_begins_as_any_resource_type_or_any_other_blueprint() {
+fn new_blueprint_can_start_from_any_type_or_blueprint() {
     let project = Project::new();
     let names = |words: [&str; 3], key: &str| -> BTreeSet<String> {
         let json = project.run(words).done().json();
@@ -341,17 +341,17 @@ fn a_new_blueprint_begins_as_any_resource_type_or_any_other_blueprint() {
     assert_eq!(project.run(["blueprints", "test"]).done().stdout, passed);
     let text = project.read("blueprints/my-snowflake-storage.yaml");
     assert!(text.contains("match: {useCaseTemplateId: urn:dmb:utm:my-snowflake-storage-template, kind: storage}\n"));
-    // In an overlay it would take the place of the one that it begins as.
+    // In an overlay it would replace the blueprint that it extends.
     assert!(text.contains("extends: snowflake-storage\n") && !text.contains("overlay"), "{text}");
 }
 
 #[test]
-fn a_new_blueprint_replaces_nothing() {
+fn new_blueprint_replaces_no_file() {
     let project = Project::new();
     project.run(["blueprints", "new", "report"]).done();
     let before = project.all_files();
-    project.run(["blueprints", "new", "report"]).with_code(1).says("there is a blueprint `report` already");
-    project.run(["blueprints", "new", "storage"]).with_code(1).says("there is a blueprint `storage` already");
+    project.run(["blueprints", "new", "report"]).with_code(1).says("the blueprint `report` exists already");
+    project.run(["blueprints", "new", "storage"]).with_code(1).says("the blueprint `storage` exists already");
     project.run(["blueprints", "new", "../x"]).with_code(1).says("small letters, digits and dashes");
     project.run(["blueprints", "new", "x", "--from", "local_fil"]).with_code(1).says("did you mean `local_file`?");
     project.run(["blueprints", "new", "x", "--from", "storag"]).with_code(1).says("did you mean `storage`?");
@@ -363,7 +363,7 @@ fn definitions(project: &Project, path: &str) -> String {
     let database = rusqlite::Connection::open(project.path(path)).unwrap();
     let mut all = database.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").unwrap();
     let rows = all.query_map([], |row| row.get::<_, String>(0)).unwrap();
-    // Each is marked with the step that made it.
+    // Each definition is marked with the step that created it.
     let unmarked = |sql: String| match (sql.find(" /* terrace "), sql.find("*/")) {
         (Some(begin), Some(end)) => format!("{}{}", &sql[..begin], &sql[end + 2..]),
         _ => sql,
@@ -372,7 +372,7 @@ fn definitions(project: &Project, path: &str) -> String {
 }
 
 #[test]
-fn constraints_and_descriptions_stand_in_the_tables_that_components_become() {
+fn tables_have_constraints_and_descriptions_of_their_components() {
     let project = Project::new();
     let column =
         |name: &str, more: &str| format!("{{name: {name}, dataType: NUMBER, description: about {name}{more}}}");
@@ -474,7 +474,7 @@ fn constraints_and_descriptions_stand_in_the_tables_that_components_become() {
 }
 
 #[test]
-fn a_test_is_named_by_its_blueprint_and_needs_no_file_beside_it() {
+fn test_is_found_by_its_blueprint_without_other_files() {
     let project = with_page();
     let alone = Project::new();
     alone.write("page.yaml", PAGE);

@@ -1,4 +1,4 @@
-//! Checks as a person meets them: what is shown, and with which exit code.
+//! Checks from the command line: output and exit codes.
 
 use terrace_tests::{Project, snapshot};
 
@@ -11,7 +11,7 @@ fn project(check: &str) -> Project {
 }
 
 #[test]
-fn a_check_that_is_not_met_refuses_the_plan_that_is_shown() {
+fn failed_check_refuses_the_plan_that_is_shown() {
     let project = project("{when: pre, assert: '${{ vars.size < 2 }}', error: size must stay under 2}");
     snapshot!(project.run(["plan", "stack.yaml"]), @r#"
     exit: 1
@@ -53,7 +53,7 @@ fn a_check_that_is_not_met_refuses_the_plan_that_is_shown() {
 }
 
 #[test]
-fn a_check_that_waits_fails_its_step_and_what_comes_after_it() {
+fn failed_deferred_check_fails_its_step_and_blocks_dependents() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: seed, config: {input: 1}}\n  \
          - {type: local_file, name: note, config: {path: note.txt, content: text}, \
@@ -69,10 +69,10 @@ fn a_check_that_waits_fails_its_step_and_what_comes_after_it() {
     --- stderr
     local_value.seed: created after [duration]
     local_file.note: creating...
-    local_file.note: created, and a check of it fails: another seed
+    local_file.note: created, but a check failed: another seed
 
     error: demo@local:local_file.note: another seed
-      the check stands at stack.yaml:6:107
+      the check is at stack.yaml:6:107
       declared at stack.yaml:6:30
 
     not done:
@@ -83,7 +83,7 @@ fn a_check_that_waits_fails_its_step_and_what_comes_after_it() {
 }
 
 #[test]
-fn a_check_of_a_stack_warns() {
+fn failed_stack_check_is_a_warning() {
     let text = "resources:\n  - {type: local_file, name: note, config: {path: note.txt, content: text}}\n\
                 checks:\n  - {assert: '${{ resources.note.path == \"other.txt\" }}', error: another path}\n  \
                 - {assert: '${{ resources.note.sha256 == \"none\" }}', error: another digest}\n";
@@ -128,7 +128,7 @@ fn a_check_of_a_stack_warns() {
     Apply complete! Resources: 1 added, 0 changed, 0 destroyed.
     ");
     project.run(["plan", "stack.yaml"]).done().says("No changes.").says("another digest");
-    // What is known after apply only is told then.
+    // A value that is known only after apply is checked then.
     let text = "resources:\n  - {type: local_value, name: seed, config: {input: 1}}\n\
                 checks:\n  - {assert: '${{ resources.seed.id == \"none\" }}', error: another seed}\n";
     let project = Project::with_stack(text);
@@ -139,7 +139,7 @@ fn a_check_of_a_stack_warns() {
 }
 
 #[test]
-fn what_a_check_or_a_validation_says_holds_no_expression() {
+fn error_of_a_check_or_validation_has_no_expressions() {
     let error = "error: 'it is ${{ vars.size }}'";
     for stack in [
         format!("variables: {{size: {{default: 1, validation: [{{assert: '${{{{ vars.size > 1 }}}}', {error}}}]}}}}\n"),
@@ -150,13 +150,14 @@ fn what_a_check_or_a_validation_says_holds_no_expression() {
         ),
     ] {
         let ran = Project::with_stack(&stack).run(["plan", "stack.yaml"]).with_code(1);
-        ran.says("`error` is text: there can be no expression in it").says("say in words what is wrong");
+        ran.says("`error` is plain text and cannot contain an expression");
+        ran.says("write a plain message; only `assert` is evaluated");
     }
 }
 
-/// Each name against each other one was more than a computation may take, and then what to rename.
+/// Comparing each pair of names exceeded the limit of a computation.
 #[test]
-fn names_of_a_table_with_1500_columns_are_compared_within_what_a_computation_may_take() {
+fn names_of_1500_columns_are_compared_within_the_limits() {
     let project = Project::new();
     let product = |columns: &[String]| {
         let columns: Vec<_> = columns.iter().map(|name| format!("{{name: {name}, dataType: NUMBER}}")).collect();
@@ -173,7 +174,7 @@ fn names_of_a_table_with_1500_columns_are_compared_within_what_a_computation_may
         columns.push(added.to_owned());
         project.write("product.yaml", product(&columns));
         let told = project.run(["validate", "product.yaml", "--env", "local"]).with_code(code);
-        assert_eq!(told.stderr.contains("two columns of a table have one name"), code == 1, "{}", told.stderr);
+        assert_eq!(told.stderr.contains("two columns of a table have the same name"), code == 1, "{}", told.stderr);
         assert_eq!(told.stderr.contains("rename one of: C7, c7\n"), code == 1, "{}", told.stderr);
     }
 }

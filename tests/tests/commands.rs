@@ -1,4 +1,4 @@
-//! Every command that looks into what was done, or into what there is.
+//! Commands that show state, history and available types.
 
 use terrace_tests::{Project, snapshot};
 
@@ -15,7 +15,7 @@ fn applied() -> Project {
 }
 
 #[test]
-fn init_begins_a_project_that_can_be_applied() {
+fn init_creates_a_project_that_can_be_applied() {
     let project = Project::new();
     snapshot!(project.run(["init"]), @"
     exit: 0
@@ -31,14 +31,14 @@ fn init_begins_a_project_that_can_be_applied() {
     project.apply().done();
     assert_eq!(project.read("out/greeting.txt"), "hello, world\n");
     project.assert_settled("stack.yaml", &[]);
-    // What is there is left alone.
+    // Existing files are kept.
     project.write("stack.yaml", "mine");
     project.run(["init"]).done().says("kept stack.yaml");
     assert_eq!(project.read("stack.yaml"), "mine");
 }
 
 #[test]
-fn init_makes_a_key_that_is_one() {
+fn init_creates_a_valid_state_key() {
     let project = applied();
     let key = project.run(["init", "--state-key"]).done().stdout;
     assert_ne!(key, project.run(["init", "--state-key"]).done().stdout);
@@ -46,7 +46,7 @@ fn init_makes_a_key_that_is_one() {
 }
 
 #[test]
-fn validate_says_nothing_or_everything() {
+fn validate_prints_its_result_for_users_and_programs() {
     let project = applied();
     snapshot!(project.run(["validate", "stack.yaml"]), @"
     exit: 0
@@ -58,7 +58,7 @@ fn validate_says_nothing_or_everything() {
 }
 
 #[test]
-fn state_shows_what_is_recorded() {
+fn state_commands_show_rows() {
     let project = applied();
     snapshot!(project.run(["state", "list"]), @"
     exit: 0
@@ -105,7 +105,7 @@ fn state_shows_what_is_recorded() {
     --- stderr
     error: demo@local has no resource `local_file.c`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
     snapshot!(project.run(["state", "show", "no address"]), @r#"
     exit: 1
@@ -115,7 +115,7 @@ fn state_shows_what_is_recorded() {
 }
 
 #[test]
-fn history_has_one_line_a_generation_newest_first() {
+fn history_has_one_line_per_generation_newest_first() {
     let project = applied();
     project.edit("stack.yaml", "content: one", "content: two");
     project.apply().done();
@@ -130,7 +130,7 @@ fn history_has_one_line_a_generation_newest_first() {
 }
 
 #[test]
-fn show_knows_resources_operations_and_the_whole_stack() {
+fn show_accepts_resources_operations_and_stacks() {
     let project = applied();
     assert_eq!(
         project.run(["show", "local_file.a"]).done().stdout,
@@ -157,7 +157,7 @@ fn show_knows_resources_operations_and_the_whole_stack() {
     --- stderr
     error: there is no operation `[uuid]`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
 }
 
@@ -179,7 +179,7 @@ fn operations_and_leases_are_listed() {
     --- stderr
     error: there is no lease `no-such-lease`
 
-    hint: `terrace leases list` names those that are held
+    hint: `terrace leases list` lists the leases
     ");
     snapshot!(project.run(["recover"]), @"
     exit: 0
@@ -189,7 +189,7 @@ fn operations_and_leases_are_listed() {
 }
 
 #[test]
-fn outputs_are_for_people_for_programs_and_for_scripts() {
+fn outputs_can_be_printed_for_users_programs_and_scripts() {
     let project = applied();
     snapshot!(project.run(["output"]), @r#"
     exit: 0
@@ -225,7 +225,7 @@ fn outputs_are_for_people_for_programs_and_for_scripts() {
 }
 
 #[test]
-fn looking_at_a_project_without_state_makes_none() {
+fn read_only_commands_create_no_state() {
     let project = Project::with_stack(STACK);
     for words in [
         &["plan", "stack.yaml"] as &[&str],
@@ -247,7 +247,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     exit: 0
     --- stdout
     airbyte 0.1.0  Sources, destinations and connections in Airbyte.
-    databricks 0.1.0  Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks.
+    databricks 0.1.0  Jobs, pipelines, repositories, permissions and Unity Catalog in Databricks workspaces.
     hasura 0.1.0  Sources, tables and permissions of Hasura, and the roles of its role mapper.
     kafka 0.1.0  Topics, access and schemas of Apache Kafka and Confluent clusters.
     local 0.1.0  Values, files, directories and commands of this machine.
@@ -255,7 +255,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
     snowflake 0.1.0  Databases, schemas, tables, views, roles, grants and tags in Snowflake.
     sqlite 0.1.0  Tables, views and indexes in SQLite database files.
-    witboost 0.1.0  Components that a specific provisioner of Witboost makes.
+    witboost 0.1.0  Components of specific provisioners of Witboost.
     ");
     let schema = project.run(["providers", "schema", "local"]).done().stdout;
     for ty in ["local_value", "local_file", "local_directory", "local_command"] {
@@ -328,7 +328,7 @@ fn blueprints_are_checked_without_a_descriptor() {
 }
 
 #[test]
-fn a_blueprints_lifecycle_is_checked_without_a_descriptor() {
+fn lifecycle_of_a_blueprint_is_checked_without_a_descriptor() {
     let project = Project::new();
     let text = BLUEPRINT.replace(
         "name: note, config:",
@@ -358,18 +358,18 @@ fn a_blueprints_lifecycle_is_checked_without_a_descriptor() {
 
     reference_cycle
 
-      × a loop: sample/local_file.note → sample/local_file.note
+      × a cycle: sample/local_file.note → sample/local_file.note
        ╭─[blueprints/note.yaml:7:100]
      7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
        ·                                                                                                    ────┬───
        ·                                                                                                        ╰── sample/local_file.note needs sample/local_file.note
        ╰────
-      help: take one of these references away, or split a resource in two
+      help: remove one of these references, or split a resource in two
     ");
 }
 
 #[test]
-fn a_plan_is_told_as_markdown_and_json() {
+fn plan_can_be_printed_as_markdown_and_json() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["plan", "stack.yaml", "--format", "markdown"]), @r#"
     exit: 0
@@ -433,10 +433,10 @@ fn a_plan_is_told_as_markdown_and_json() {
 }
 
 #[test]
-fn the_version_is_told_and_completion_scripts_name_the_commands() {
+fn version_is_printed_and_completion_scripts_name_commands() {
     let project = Project::new();
-    let told = project.run(["version"]).done().stdout;
-    let version = told.trim().strip_prefix("terrace ").unwrap();
+    let output = project.run(["version"]).done().stdout;
+    let version = output.trim().strip_prefix("terrace ").unwrap();
     assert!(version.starts_with(|c: char| c.is_ascii_digit()) && version.split('.').count() >= 3, "{version}");
     assert!(project.run(["version", "--json"]).done().json().to_string().contains(version));
     project.run(["--version"]).done().says(version);
@@ -446,7 +446,7 @@ fn the_version_is_told_and_completion_scripts_name_the_commands() {
 }
 
 #[test]
-fn every_command_has_a_page_for_man() {
+fn every_command_has_a_man_page() {
     let project = Project::new();
     project.run(["man", "pages/man1"]).done();
     let page = project.read("pages/man1/terrace-plan.1");
@@ -459,7 +459,7 @@ fn every_command_has_a_page_for_man() {
 }
 
 #[test]
-fn help_has_examples_and_maps_the_commands_of_terraform() {
+fn help_has_examples_and_maps_terraform_commands() {
     let project = Project::new();
     for command in ["init", "plan", "apply", "destroy", "drift", "show", "output", "graph", "validate", "completion"] {
         project.run([command, "--help"]).done().says("Example");
@@ -468,7 +468,7 @@ fn help_has_examples_and_maps_the_commands_of_terraform() {
 }
 
 #[test]
-fn validate_tells_what_no_state_and_no_network_is_needed_for() {
+fn validate_reports_errors_that_need_no_state_or_network() {
     let project = Project::with_stack(
         "variables: {size: {type: int, default: 0}}\nresources:\n  \
          - {type: local_file, name: a, config: {path: ../x, content: a}}\n  \

@@ -1,4 +1,4 @@
-//! Two at once: the same component waits or is refused, different ones run together.
+//! Concurrent runs: on one component they wait or are refused; on different components they run in parallel.
 
 use terrace_tests::{Project, snapshot};
 
@@ -10,7 +10,7 @@ const GATED: &str = r#"resources:
 "#;
 
 #[test]
-fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
+fn second_apply_without_waiting_is_refused_and_names_the_holder() {
     let (project, first) = Project::at_the_gate(GATED);
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]), @r#"
     exit: 4
@@ -26,7 +26,7 @@ fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
     --- stderr
     error: the stack's own resources of demo@local are held by [person] since [time] (operation [uuid], lease [uuid])
 
-    hint: wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock [uuid]`
+    hint: wait longer with `--lock-timeout`, or, if its holder is gone, run `terrace unlock [uuid]`
     "#);
     project.open_gate("gate");
     first.finish().done();
@@ -34,7 +34,7 @@ fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
 }
 
 #[test]
-fn a_second_apply_waits_for_the_first_and_finds_nothing_left_to_do() {
+fn second_apply_waits_for_the_first_and_has_nothing_to_do() {
     let (project, first) = Project::at_the_gate(GATED);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     second.until_told("are held by");
@@ -47,19 +47,19 @@ fn a_second_apply_waits_for_the_first_and_finds_nothing_left_to_do() {
 }
 
 #[test]
-fn a_plan_beside_a_running_apply_is_not_held_up() {
+fn plan_during_an_apply_does_not_wait() {
     let (project, first) = Project::at_the_gate(GATED);
     project.run(["plan", "stack.yaml", "--lock-timeout", "0s"]).done();
     project.run(["leases", "list"]).done().says("tester@");
     let nothing = project.run(["recover"]).done();
-    nothing.says("Nothing to recover now: tester@").says(" is at work on demo@local, or was until its lease ends, at ");
+    nothing.says("Nothing to recover now: tester@").says(" works on demo@local under a lease until ");
     project.run(["operations", "list"]).done().says("running");
     project.open_gate("gate");
     first.finish().done();
 }
 
 #[test]
-fn a_lease_that_is_taken_away_ends_its_holder_without_a_lost_step() {
+fn broken_lease_ends_its_holder_without_a_lost_step() {
     let (project, first) = Project::at_the_gate(GATED);
     let leases = project.run(["leases", "list", "--json"]).done().json();
     let id = leases[0]["lease"].as_str().unwrap().to_owned();
@@ -68,11 +68,11 @@ fn a_lease_that_is_taken_away_ends_its_holder_without_a_lost_step() {
     first.finish().with_code(1).says("lease");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
     let again = project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]);
-    assert_ne!(again.code, 0, "nobody can tell what became of the step:\n{again}");
+    assert_ne!(again.code, 0, "the outcome of the step is unknown:\n{again}");
     assert_eq!(project.read("log"), "made\n", "it was made twice");
 }
 
-/// What is found again is known by its file.
+/// A thing that `find` recognizes by its file.
 const FOUND: &str = r#"resources:
   - type: local_command
     name: slow
@@ -83,7 +83,7 @@ const FOUND: &str = r#"resources:
 "#;
 
 #[test]
-fn a_destroy_beside_a_running_apply_waits_and_removes_what_was_made() {
+fn destroy_during_an_apply_waits_and_removes_its_objects() {
     let (project, first) = Project::at_the_gate(FOUND);
     let refused = project.run(["destroy", "stack.yaml", "--auto-approve", "--lock-timeout", "0s"]);
     refused.with_code(4).says("are held by");
@@ -91,18 +91,18 @@ fn a_destroy_beside_a_running_apply_waits_and_removes_what_was_made() {
     second.until_told("are held by");
     project.open_gate("gate");
     first.finish().done();
-    second.finish().done().says("somebody was at work on this: planning again").says("1 destroyed");
+    second.finish().done().says("another operation worked on the same resources: planning again").says("1 destroyed");
     assert!(!project.has("log"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
 }
 
 #[test]
-fn a_run_that_waits_recovers_what_its_holder_left_when_that_is_killed() {
+fn waiting_run_recovers_after_its_holder_is_killed() {
     let (project, first) = Project::at_the_gate(FOUND);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     second.until_told("are held by");
     first.kill();
-    // The command that was called may still be waiting: whoever plans again asks what became of it.
+    // The command may still be running: the waiting run replans and finds its outcome.
     project.open_gate("gate");
     second.finish().done().says("planning again");
     assert_eq!(project.read("log"), "made\n", "it was made twice");
@@ -110,8 +110,8 @@ fn a_run_that_waits_recovers_what_its_holder_left_when_that_is_killed() {
 }
 
 #[test]
-fn two_components_are_applied_at_the_same_time() {
-    // Each command ends only when the other one runs, too.
+fn two_components_are_applied_in_parallel() {
+    // Each command ends only if the other one runs too.
     let component = |name: &str, own: &str, other: &str| {
         format!(
             "  {name}:\n    resources:\n      - type: local_command\n        name: meet\n        config:\n          \
@@ -133,7 +133,7 @@ fn two_components_are_applied_at_the_same_time() {
 }
 
 #[test]
-fn one_call_at_once_runs_one_after_the_other() {
+fn parallelism_of_one_runs_calls_one_after_the_other() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: a\n    forEach: '${{ range(4) }}'\n    config:\n      \
          create: [sh, -c, 'echo begin >> log; echo end >> log; echo {}']\n      find: [echo, 'null']\n",

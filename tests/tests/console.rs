@@ -1,4 +1,4 @@
-//! `terrace console`: expressions against what is described and recorded.
+//! `terrace console`: expressions on the descriptor and the state.
 
 use terrace_tests::{Project, snapshot};
 
@@ -18,7 +18,7 @@ fn ask(project: &Project, expressions: &[&str]) -> String {
 }
 
 #[test]
-fn expressions_see_what_is_described_and_what_is_recorded() {
+fn expressions_see_the_descriptor_and_the_state() {
     let project = Project::with_stack(STACK);
     let asked = [
         "vars.size + 1",
@@ -54,7 +54,7 @@ fn expressions_see_what_is_described_and_what_is_recorded() {
 }
 
 #[test]
-fn a_component_is_chosen() {
+fn console_can_select_a_component() {
     let project = Project::with_stack(STACK);
     let ran = project.run(["console", "stack.yaml", "-c", "api", "-e", "resources.b.input"]).done();
     assert_eq!(ran.stdout, "\"of the api\"\n");
@@ -62,7 +62,7 @@ fn a_component_is_chosen() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_places() {
+fn errors_are_reported_with_their_places() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["console", "stack.yaml", "-e", "resources.prt.id", "-e", "1 +", "-e", "'fine'"]), @r#"
     exit: 1
@@ -85,7 +85,7 @@ fn mistakes_are_told_with_their_places() {
      1 │ ${{ 1 + }}
        ·        ─
        ╰────
-      help: an operator lacks its right side, or a bracket is not closed
+      help: an operator has no right side, or a bracket is not closed
     "#);
 }
 
@@ -103,7 +103,7 @@ fn standard_input_is_read_line_by_line() {
 }
 
 #[test]
-fn a_line_without_end_is_refused() {
+fn endless_line_is_refused() {
     let project = Project::with_stack(STACK);
     let mut command = project.command(["console", "stack.yaml"]);
     command.stdin(std::fs::File::open("/dev/zero").unwrap());
@@ -112,7 +112,7 @@ fn a_line_without_end_is_refused() {
 }
 
 #[test]
-fn a_data_product_needs_a_chosen_component() {
+fn data_product_needs_a_selected_component() {
     let project = Project::with_network_status();
     let words = ["console", "data-product.yaml", "--env", "local"];
     let component =
@@ -123,12 +123,12 @@ fn a_data_product_needs_a_chosen_component() {
     assert_eq!(project.run(words.into_iter().chain(whole)).done().stdout, "\"local\"\n\"named\"\n");
     for inside in ["component.specific", "resources.database.path"] {
         let ran = project.run(words.into_iter().chain(["-e", inside])).with_code(1);
-        let _ = ran.says("`-c` looks into a component: ").says("snowflake-storage-area");
+        let _ = ran.says("choose a component with `-c`: ").says("snowflake-storage-area");
     }
 }
 
 #[test]
-fn what_is_recorded_of_components_that_are_not_chosen_is_seen() {
+fn state_of_unselected_components_is_visible() {
     let project = Project::with_stack(
         r#"components:
   store: {resources: [{type: local_value, name: b, config: {input: here}}], outputs: {place: "${{ resources.b.output }}"}}
@@ -144,28 +144,28 @@ fn what_is_recorded_of_components_that_are_not_chosen_is_seen() {
 }
 
 #[test]
-fn a_stack_without_resources_of_its_own_is_looked_into() {
+fn stack_without_own_resources_can_be_inspected() {
     let project = Project::with_stack("variables: {x: {type: int, default: 3}}\n");
     assert_eq!(ask(&project, &["vars.x + 1", "stack"]), "4\n\"demo\"\n");
 }
 
 #[test]
-fn outputs_of_other_stacks_are_those_that_are_recorded() {
+fn outputs_of_other_stacks_are_the_recorded_ones() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     let giver = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\n";
     project.write("giver.yaml", format!("{giver}outputs: {{o: {{one: [1, two]}}}}\n"));
     let asked = |expression: &str| project.run(["console", "stack.yaml", "-e", expression]);
-    asked("stacks['giver'].outputs.o").with_code(1).says("there is no stack `giver@local` that was ever applied");
+    asked("stacks['giver'].outputs.o").with_code(1).says("the stack `giver@local` was never applied");
     project.run(["apply", "giver.yaml", "--auto-approve"]).done();
-    let told = asked("stacks['giver'].outputs.o").done().stdout;
-    assert_eq!(told, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");
+    let text = asked("stacks['giver'].outputs.o").done().stdout;
+    assert_eq!(text, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");
     asked("stacks['giver'].outputs.p").with_code(1).says("has no output `p`").says("its outputs are: o");
     asked("stacks['givr'].outputs.o").with_code(1).says("did you mean `giver`?");
     assert_eq!(asked("[resources.a.id, {}, []]").done().stdout, "[\n  (known after apply),\n  {},\n  []\n]\n");
 }
 
 #[test]
-fn lookups_are_read_and_whatever_stands_behind_them_is_known() {
+fn lookups_are_read_or_unknown() {
     let project = Project::with_stack(
         r#"data:
   - {type: local_file, name: there, config: {path: there.txt}}
@@ -179,7 +179,7 @@ outputs: {all: "${{ data.there.content }}"}
     let asked = ["data.there.content", "resources.a.input", "outputs.all", "data.made.content", "data.made.path"];
     let asked = &asked.map(|text| text.replace("outputs.all", "components[''].outputs.all"));
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-    // What has no answer is not known, and it is told why.
+    // A lookup without a result is unknown, with a reason.
     let ran = project.run(["console", "stack.yaml", "-e", "data.there.content"]).done();
     assert_eq!(ran.stdout, "(known after apply)\n");
     assert!(ran.stderr.contains("data.local_file.there has no answer"), "{}", ran.stderr);

@@ -1,8 +1,8 @@
-//! Killed before and after an effect, and at any moment: no orphan, no double, no lost row.
+//! Crashes before and after an effect, and at random moments: no orphan, no duplicate, no lost row.
 
 use terrace_tests::{Project, until};
 
-/// An object in a file, and a log of what was done to it. `when` names the moment at which it kills terrace, once.
+/// A program that keeps its object in a file and logs its calls. The file `when` names the moment of the crash, once.
 const THING: &str = r#"#!/bin/sh
 cat > request
 die() { if [ "$(cat when 2>/dev/null)" = "$1" ]; then rm when; kill -9 $PPID; exit 1; fi; }
@@ -41,7 +41,7 @@ pub(crate) fn project() -> Project {
 pub(crate) fn apply_killed(project: &Project, moment: &str) {
     project.write("when", moment);
     let ran = project.apply();
-    assert_eq!(ran.code, -1, "it was not killed {moment}:\n{ran}");
+    assert_eq!(ran.code, -1, "the apply was not killed {moment}:\n{ran}");
     assert!(!project.has("when"));
 }
 
@@ -49,7 +49,7 @@ fn log(project: &Project) -> Vec<String> {
     project.read("log").lines().map(str::to_owned).collect()
 }
 
-/// Nothing is left open and everything is as described.
+/// Checks that no step is open and that the object matches the descriptor.
 fn assert_whole(project: &Project, value: &str) {
     project.assert_settled("stack.yaml", &[]);
     assert!(project.read("object").contains(value));
@@ -58,7 +58,7 @@ fn assert_whole(project: &Project, value: &str) {
 }
 
 #[test]
-fn killed_before_a_creation_it_is_made_once() {
+fn object_is_created_once_after_a_kill_before_creation() {
     let project = project();
     apply_killed(&project, "before create");
     assert!(!project.has("object"));
@@ -68,7 +68,7 @@ fn killed_before_a_creation_it_is_made_once() {
 }
 
 #[test]
-fn killed_after_a_creation_it_is_adopted_and_not_made_twice() {
+fn object_is_adopted_after_a_kill_after_creation() {
     let project = project();
     apply_killed(&project, "after create");
     assert!(project.has("object"));
@@ -78,7 +78,7 @@ fn killed_after_a_creation_it_is_adopted_and_not_made_twice() {
 }
 
 #[test]
-fn a_plan_after_a_crash_says_what_is_in_doubt_and_writes_nothing() {
+fn plan_after_a_crash_shows_the_step_in_doubt_and_writes_nothing() {
     let project = project();
     apply_killed(&project, "after create");
     let recorded = project.recorded();
@@ -91,7 +91,7 @@ fn a_plan_after_a_crash_says_what_is_in_doubt_and_writes_nothing() {
 }
 
 #[test]
-fn killed_after_an_update_it_is_recorded_and_not_done_twice() {
+fn update_is_recorded_and_not_repeated_after_a_kill() {
     let project = project();
     project.apply().done();
     project.write_stack(&stack("two"));
@@ -102,7 +102,7 @@ fn killed_after_an_update_it_is_recorded_and_not_done_twice() {
 }
 
 #[test]
-fn killed_around_a_deletion_it_ends_up_deleted() {
+fn deletion_is_completed_after_a_kill() {
     for moment in ["before delete", "after delete"] {
         let project = project();
         project.apply().done();
@@ -118,7 +118,7 @@ fn killed_around_a_deletion_it_ends_up_deleted() {
 }
 
 #[test]
-fn killed_around_a_destroy_the_next_destroy_finishes_it() {
+fn next_destroy_completes_a_killed_one() {
     for moment in ["before delete", "after delete"] {
         let project = project();
         project.apply().done();
@@ -131,7 +131,7 @@ fn killed_around_a_destroy_the_next_destroy_finishes_it() {
     }
 }
 
-/// One object for each value: two of them may be there at once.
+/// One object per value: two may exist at once.
 const OBJECTS: &str = r#"#!/bin/sh
 cat > request
 die() { if [ "$(cat when 2>/dev/null)" = "$1" ]; then rm when; kill -9 $PPID; exit 1; fi; }
@@ -153,12 +153,12 @@ esac
 "#;
 
 #[test]
-fn killed_around_either_half_of_a_replacement_that_creates_first_nothing_is_lost_or_doubled() {
+fn killed_create_first_replacement_loses_and_duplicates_nothing() {
     for moment in ["before create", "after create", "before delete", "after delete"] {
         let text = |value: &str| {
             let text = stack(value)
                 .replace("    name: thing\n", "    name: thing\n    lifecycle: {createBeforeDestroy: true}\n");
-            // What cannot be updated is replaced.
+            // Without `update` a change replaces the object.
             text.replace("      update: [sh, thing.sh, update]\n", "")
         };
         let project = Project::with_stack(&text("one"));
@@ -179,7 +179,7 @@ fn killed_around_either_half_of_a_replacement_that_creates_first_nothing_is_lost
     }
 }
 
-/// A program that knows its object by the address, and says so by its id.
+/// A program that identifies its object by the address and reports the same id.
 const BOX: &str = r#"
 case $1 in
   create) echo "$1 $VALUE" >> log; echo "{\"id\": \"box\", \"value\": \"$VALUE\"}" > box; cat box ;;
@@ -189,7 +189,7 @@ esac
 "#;
 
 #[test]
-fn what_is_made_over_by_what_takes_its_place_is_not_deleted_after_it() {
+fn object_with_an_unchanged_id_is_not_deleted_after_its_replacement() {
     let text = |value: &str, lifecycle: &str| {
         let text = stack(value).replace("      update: [sh, thing.sh, update]\n", "");
         let user = format!(
@@ -201,7 +201,7 @@ fn what_is_made_over_by_what_takes_its_place_is_not_deleted_after_it() {
         )
         .replacen("resources:\n", &format!("resources:\n{user}"), 1)
     };
-    // It is asked for, or what reads it asks for it.
+    // Create-first is set on the resource, or on its consumer.
     for lifecycle in ["", ", lifecycle: {createBeforeDestroy: true}"] {
         let project = Project::with_stack(&text("one", lifecycle));
         project.write("thing.sh", BOX);
@@ -216,8 +216,8 @@ fn what_is_made_over_by_what_takes_its_place_is_not_deleted_after_it() {
     }
 }
 
-/// A resource whose old object could not be deleted.
-fn left_over() -> Project {
+/// A resource with a deposed object that could not be deleted.
+fn with_deposed_object() -> Project {
     let text = |value: &str| {
         stack(value)
             .replace("    name: thing\n", "    name: thing\n    lifecycle: {createBeforeDestroy: true}\n")
@@ -234,8 +234,8 @@ fn left_over() -> Project {
 }
 
 #[test]
-fn an_old_object_is_named_when_it_is_dropped_with_its_resource() {
-    let project = left_over();
+fn deposed_object_is_named_when_it_is_dropped() {
+    let project = with_deposed_object();
     let dropped = project.run(["state", "rm", "local_command.thing"]).done();
     dropped.says("dropped demo@local:local_command.thing\ndropped demo@local:local_command.thing (deposed ");
     project.run(["operations", "list"]).done().says("local_command.thing (deposed ");
@@ -243,8 +243,8 @@ fn an_old_object_is_named_when_it_is_dropped_with_its_resource() {
 }
 
 #[test]
-fn an_old_object_that_could_not_be_deleted_is_listed_and_goes_with_the_next_apply() {
-    let project = left_over();
+fn deposed_object_is_listed_and_deleted_by_the_next_apply() {
+    let project = with_deposed_object();
     project.run(["state", "list"]).done().says("local_command.thing\nlocal_command.thing (deposed ");
     let planned = project.run(["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
     planned.says("- local_command.thing (deposed object ").says("was replaced, and is left over");
@@ -262,7 +262,7 @@ const MANY: &str = r#"resources:
     config: {path: '${{ "out/" + string(each.key) + ".txt" }}', content: '${{ "part " + string(each.value) }}'}
 "#;
 
-/// Numbers that look random and are the same each time.
+/// Pseudo-random numbers, the same in every run.
 fn next(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
@@ -271,9 +271,9 @@ fn next(seed: &mut u64) -> u64 {
 }
 
 #[test]
-fn killed_at_any_moment_an_apply_of_many_files_is_completed_by_the_next() {
+fn apply_of_many_files_is_completed_after_a_kill_at_any_moment() {
     let mut seed = 0x5eed_cafe;
-    let mut cut_off = 0;
+    let mut interrupted = 0;
     for trial in 0..10 {
         let project = Project::with_stack(MANY);
         let moment = usize::try_from(next(&mut seed) % (COUNT as u64 - 20)).unwrap();
@@ -283,7 +283,7 @@ fn killed_at_any_moment_an_apply_of_many_files_is_completed_by_the_next() {
         if !running.has_ended() {
             running.kill();
         }
-        cut_off += usize::from(running.finish().code == -1);
+        interrupted += usize::from(running.finish().code == -1);
 
         project.apply().done();
         let files = project.files();
@@ -299,5 +299,5 @@ fn killed_at_any_moment_an_apply_of_many_files_is_completed_by_the_next() {
         project.assert_settled("stack.yaml", &[]);
         assert_eq!(project.run(["leases", "list"]).done().stdout, "");
     }
-    assert!(cut_off >= 5, "only {cut_off} of 10 were cut off: the trials prove little");
+    assert!(interrupted >= 5, "only {interrupted} of 10 were interrupted: the trials prove little");
 }

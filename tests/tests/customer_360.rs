@@ -1,5 +1,5 @@
-//! A product over five technologies, as `examples/customer-360` has it: planned and applied by one command, each component
-//! after those that it depends on and everything else at the same time.
+//! A product over five technologies, `examples/customer-360`: one command plans and applies it, each component after
+//! its dependencies, and the rest in parallel.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use terrace_tests::{Project, Ran};
 
 const PRODUCT: &str = "data-product.yaml";
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\nbm8ga2V5IGF0IGFsbA==\n-----END PRIVATE KEY-----\n";
-/// How long every call takes where that is measured.
+/// Duration of every call in measurements.
 const TAKES: Duration = Duration::from_secs(2);
 
-/// The example, and all the servers that it is made on.
+/// The example with all its servers.
 struct World {
     project: Project,
     snowflake: terrace_test_snowflake::StandIn,
@@ -21,7 +21,7 @@ struct World {
     hasura: terrace_test_hasura::StandIn,
 }
 
-/// A call to any of the servers, in terms of the product.
+/// A call to any of the servers, mapped to its component.
 #[derive(Debug)]
 struct Call {
     component: &'static str,
@@ -75,7 +75,7 @@ impl World {
         ran
     }
 
-    /// Every call takes so long from now on.
+    /// Sets the duration of every call.
     fn slow_down(&self, takes: Option<Duration>) {
         self.snowflake.faults().takes = takes;
         self.airbyte.faults().takes = takes;
@@ -83,7 +83,7 @@ impl World {
         self.hasura.faults().takes = takes;
     }
 
-    /// What came to any of the servers since the last time, in order; `takes` is how long each took.
+    /// The calls to all servers since the last use, in order; `takes` is their duration.
     fn calls(&self, takes: Duration) -> Vec<Call> {
         let snowflake = self.snowflake.take_seen().into_iter().map(|it| Call {
             component: if it.query_tag.contains("/port/") { "port" } else { "area" },
@@ -95,7 +95,7 @@ impl World {
             component: "load",
             is_write: it.is_write(),
             line: format!("{} {}", it.method, it.path),
-            // It is told once the call took its time.
+            // This stand-in records a call at its end.
             began: it.at.checked_sub(takes).unwrap(),
         });
         let databricks = self.databricks.take_seen().into_iter().map(|it| Call {
@@ -116,7 +116,7 @@ impl World {
     }
 }
 
-/// The calls of each component that come one after the other, at most.
+/// The longest sequence of calls of each component.
 fn chains(calls: &[Call], takes: Duration) -> BTreeMap<&'static str, u32> {
     let mut chains: BTreeMap<&'static str, (u32, Option<Instant>)> = BTreeMap::new();
     for call in calls {
@@ -139,7 +139,7 @@ fn last<'c>(calls: &'c [Call], component: &str) -> &'c Call {
 }
 
 #[test]
-fn one_command_makes_all_of_it_in_order_and_everything_else_at_the_same_time() {
+fn one_command_creates_everything_in_order_and_in_parallel() {
     let world = World::new();
     let plan = world.run(["plan", PRODUCT, "--out", "plan"]).done();
     plan.says("CUSTOMERS").says("CUSTOMER360_1");
@@ -147,18 +147,18 @@ fn one_command_makes_all_of_it_in_order_and_everything_else_at_the_same_time() {
     assert_eq!(made(&world.calls(Duration::ZERO)), 0, "planning changed something");
     world.slow_down(Some(TAKES));
     let began = Instant::now();
-    // It takes longer than other tests let a command take.
+    // The apply takes longer than the tests' limit for a command.
     let applied = world.project.command(["apply", "plan"]).envs(world.variables()).output().unwrap();
     let took = began.elapsed();
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     world.slow_down(None);
     let calls = world.calls(TAKES);
 
-    // Who waits for nobody is done before the port is.
+    // Independent components finish before the port.
     let port = last(&calls, "port").began;
     assert!(first(&calls, "segments", "jobs/create").began < port);
     assert!(first(&calls, "load", "POST /api/public/v1/sources").began < port);
-    // Who reads something comes after it.
+    // Consumers start after their dependencies.
     let area = last(&calls, "area").began;
     assert!(first(&calls, "load", "").began > area);
     assert!(first(&calls, "port", "").began > area);
@@ -183,7 +183,7 @@ fn one_command_makes_all_of_it_in_order_and_everything_else_at_the_same_time() {
 }
 
 #[test]
-fn access_is_given_to_both_ports_and_all_of_it_goes_in_the_reverse_order() {
+fn access_is_granted_to_both_ports_and_destroy_reverses_the_order() {
     let world = World::new();
     world.run(["apply", PRODUCT, "--auto-approve"]).done();
     for port in ["port", "graph"] {

@@ -1,17 +1,17 @@
-//! What is cut off waits for its recovery: by hand nothing is done to it meanwhile, and nobody who may still work is
-//! taken for dead.
+//! Interrupted steps wait for recovery: state commands don't change their rows meanwhile, and a process that may be
+//! alive is not taken for dead.
 
 use crate::crash::{apply_killed, project, stack};
 use rusqlite::Connection;
 use terrace_tests::{Project, Running, Terminal, snapshot, until};
 
-/// Everything that is recorded of rows and components, without the time of the export.
+/// The rows and components of the state, without the time of the export.
 fn recorded(project: &Project) -> String {
     project.recorded().unwrap()
 }
 
 #[test]
-fn a_resource_whose_last_step_was_cut_off_is_not_changed_by_hand() {
+fn interrupted_resource_is_not_changed_by_state_commands() {
     for (moment, next) in [("after update", stack("two")), ("before delete", "resources: []\n".to_owned())] {
         let project = project();
         project.apply().done();
@@ -25,7 +25,7 @@ fn a_resource_whose_last_step_was_cut_off_is_not_changed_by_hand() {
         ];
         for words in by_hand {
             let refused = project.run(words.iter().copied()).with_code(4);
-            refused.says("local_command.thing has a step that was cut off").says("`terrace recover`");
+            refused.says("local_command.thing has an interrupted step").says("`terrace recover`");
         }
         assert_eq!(recorded(&project), before, "{moment}");
         project.run(["recover"]).done();
@@ -35,7 +35,7 @@ fn a_resource_whose_last_step_was_cut_off_is_not_changed_by_hand() {
 }
 
 #[test]
-fn on_a_terminal_what_was_found_is_told_once() {
+fn recovered_outcome_is_printed_once_on_a_terminal() {
     let project = project();
     project.apply().done();
     project.write_stack(&stack("two"));
@@ -45,7 +45,7 @@ fn on_a_terminal_what_was_found_is_told_once() {
 }
 
 #[test]
-fn what_is_told_of_a_change_by_hand_that_came_too_early() {
+fn state_command_before_recovery_is_refused_with_a_hint() {
     let project = project();
     project.apply().done();
     project.write_stack(&stack("two"));
@@ -53,13 +53,13 @@ fn what_is_told_of_a_change_by_hand_that_came_too_early() {
     snapshot!(project.run(["taint", "local_command.thing"]), @"
     exit: 4
     --- stderr
-    error: demo@local:local_command.thing has a step that was cut off
+    error: demo@local:local_command.thing has an interrupted step
 
-    hint: `terrace recover` finds out what became of it: try again after that
+    hint: resolve it with `terrace recover`, then try again
     ");
 }
 
-/// A table that a first apply was to make when it was killed, and a lock that kept it from doing so.
+/// A killed first apply that was about to create a table, blocked by a lock.
 fn killed_at_a_lock() -> Project {
     let project = Project::with_stack(TABLE);
     let locked = lock(&project);
@@ -72,22 +72,22 @@ fn killed_at_a_lock() -> Project {
 }
 
 #[test]
-fn an_object_is_not_imported_where_a_creation_was_cut_off() {
+fn import_onto_an_interrupted_creation_is_refused() {
     let project = killed_at_a_lock();
     Connection::open(project.path("shop.db")).unwrap().execute_batch("CREATE TABLE T (A INTEGER)").unwrap();
     let refused = project.run(["import", "sqlite_table.t", "shop.db/T"]).with_code(4);
-    refused.says("sqlite_table.t has a step that was cut off");
+    refused.says("sqlite_table.t has an interrupted step");
     assert_eq!(project.run(["state", "list"]).done().stdout, "sqlite_table.t (in doubt)\n");
 }
 
 #[test]
-fn a_state_is_not_taken_in_over_a_creation_that_was_cut_off() {
+fn state_import_onto_an_interrupted_creation_is_refused() {
     let project = killed_at_a_lock();
     let other = ["--state", "sqlite:other.db"];
     let elsewhere = |words: &[&str]| project.run(other.into_iter().chain(words.iter().copied()));
     elsewhere(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
     elsewhere(&["state", "export", "--out", "state.json"]).done();
-    project.run(["state", "import", "state.json"]).with_code(4).says("sqlite_table.t has a step that was cut off");
+    project.run(["state", "import", "state.json"]).with_code(4).says("sqlite_table.t has an interrupted step");
 }
 
 const TABLE: &str = r#"resources:
@@ -97,7 +97,7 @@ const TABLE: &str = r#"resources:
     config: {path: shop.db, name: T, columns: [{name: A, type: INTEGER}]}
 "#;
 
-/// Keeps everybody else from writing into `shop.db` for as long as the connection lives.
+/// Blocks other writers of `shop.db` while the connection is open.
 fn lock(project: &Project) -> Connection {
     let connection = Connection::open(project.path("shop.db")).unwrap();
     connection.execute_batch("CREATE TABLE IF NOT EXISTS BESIDE (A INTEGER); BEGIN IMMEDIATE").unwrap();
@@ -109,7 +109,7 @@ fn has(project: &Project, name: &str) -> bool {
     connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1").unwrap().exists([name]).unwrap()
 }
 
-/// Waits until the newest operation has a call under way.
+/// Waits until the newest operation has an open step.
 fn until_a_step_is_open(project: &Project, running: &Running) {
     until("a step is open", || {
         assert!(!running.told().contains("error"), "{}", running.told());
@@ -120,7 +120,7 @@ fn until_a_step_is_open(project: &Project, running: &Running) {
 }
 
 #[test]
-fn a_call_that_takes_effect_after_its_time_is_recorded() {
+fn call_that_takes_effect_after_its_timeout_is_recorded() {
     let project = Project::with_stack(&format!(
         "{TABLE}  - type: local_command\n    name: beside\n    config:\n      \
          create: [sh, -c, 'cat > /dev/null; read line < gate; echo \"{{}}\"']\n"
@@ -137,9 +137,9 @@ fn a_call_that_takes_effect_after_its_time_is_recorded() {
     project.assert_settled("stack.yaml", &[]);
 }
 
-/// However much it is: a program that reads it later than its caller lives gets all of it.
+/// A program that reads its input after its caller has died gets all of it, at any length.
 #[test]
-fn a_program_has_all_of_its_input_whatever_becomes_of_who_started_it() {
+fn program_gets_all_of_its_input_after_its_caller_died() {
     let text = "x".repeat(200_000);
     let project = Project::with_stack(&format!(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      input: {{text: {text}}}\n      \
@@ -148,7 +148,7 @@ fn a_program_has_all_of_its_input_whatever_becomes_of_who_started_it() {
     ));
     project.make_gate("gate");
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
-    until("the program stands at its gate", || project.has("started"));
+    until("the program waits at its gate", || project.has("started"));
     apply.kill();
     apply.finish().with_code(-1);
     project.open_gate("gate");
@@ -159,7 +159,7 @@ fn a_program_has_all_of_its_input_whatever_becomes_of_who_started_it() {
 }
 
 #[test]
-fn a_call_whose_caller_may_still_live_is_not_taken_for_lost() {
+fn call_of_a_caller_that_may_be_alive_is_not_lost() {
     let view =
         "resources:\n  - {type: sqlite_view, name: v, config: {path: shop.db, name: V, statement: SELECT 1 AS A}}\n";
     let project = Project::with_stack(view);
@@ -182,33 +182,33 @@ fn a_call_whose_caller_may_still_live_is_not_taken_for_lost() {
 }
 
 #[test]
-fn an_operation_that_was_cut_off_has_ended_once_it_is_recovered() {
+fn interrupted_operation_has_ended_after_recovery() {
     let project = project();
     apply_killed(&project, "after create");
     project.run(["operations", "list"]).done().says("abandoned");
     project.run(["recover"]).done();
     let listed = project.run(["operations", "list"]).done();
     assert!(!listed.stdout.contains("abandoned"), "{listed}");
-    listed.says("interrupted").says("it was cut off; what became of its steps is recorded");
+    listed.says("interrupted").says("interrupted; the outcomes of its steps are recorded");
     project.run(["state", "prune", "--keep", "0s", "--auto-approve"]).done();
     let left = project.run(["operations", "list"]).done().stdout;
     assert!(left.lines().all(|line| !line.contains("  apply  ")), "{left}");
 }
 
 #[test]
-fn doctor_names_what_was_cut_off_until_it_is_recovered() {
+fn doctor_names_interrupted_operations_until_recovery() {
     let project = project();
     apply_killed(&project, "after create");
     let doctor = project.run(["doctor"]).done();
     doctor.says("warn  operations: the process of operation `").says("` (apply) is gone");
-    doctor.says("`terrace recover demo@local` finds out what became of its steps");
-    assert!(!doctor.stdout.contains("in doubt"), "that is told once: {doctor}");
+    doctor.says("run `terrace recover demo@local` to resolve its steps");
+    assert!(!doctor.stdout.contains("in doubt"), "reported once: {doctor}");
     project.run(["recover"]).done();
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");
 }
 
-/// The deposed object of an address and the one that took its place, whose removals were cut off together.
+/// An address whose deposed and current objects were both being deleted at a crash.
 fn both_cut_off() -> Project {
     let text = |value: &str| {
         format!(
@@ -218,7 +218,7 @@ fn both_cut_off() -> Project {
         )
     };
     let project = Project::with_stack(&text("one"));
-    // Each waits for the other one to have begun.
+    // Each deletion waits for the start of the other.
     let script = "cat > /dev/null; [ -e hangs ] || exit 1; touch begun-$VALUE\n\
                   for i in $(seq 2000); do [ -e begun-one ] && [ -e begun-two ] && break; sleep 0.01; done\n\
                   kill -9 $PPID\n";
@@ -233,16 +233,17 @@ fn both_cut_off() -> Project {
 }
 
 #[test]
-fn two_steps_of_one_address_are_told_and_answered_each_by_itself() {
+fn two_steps_of_one_address_are_reported_and_resolved_separately() {
     let project = both_cut_off();
     let asked = project.run(["recover"]).with_code(1);
     asked.says("2 steps are still in doubt");
     let lines: Vec<&str> = asked.stdout.lines().filter_map(|line| line.split_once(": ")).map(|it| it.0).collect();
     let deposed = lines.iter().find(|line| line.contains("(deposed ")).unwrap();
     assert!(lines.contains(&"demo@local:local_command.thing"), "{asked}");
-    // Without a key it is about what is there now.
+    // Without a key the verdict is about the current object.
     let tainted = project.run(["recover", "--tainted", "local_command.thing"]).with_code(1);
-    tainted.says("demo@local:local_command.thing: recorded as half-made").says("1 step is still in doubt");
+    tainted.says("demo@local:local_command.thing: its row is tainted, the next apply replaces the object");
+    tainted.says("1 step is still in doubt");
     let left = project.run(["state", "list"]).done().stdout;
     assert!(left.contains("local_command.thing (tainted)"), "{left}");
     project.run(["recover", "--absent", deposed]).done().says(&format!("{deposed}: its row is dropped"));
@@ -260,13 +261,13 @@ fn cut_off_in(project: &Project, environments: &[&str]) {
 }
 
 #[test]
-fn recovery_finds_what_was_cut_off_in_whatever_environment() {
+fn recovery_finds_interrupted_steps_in_every_environment() {
     let project = project();
     cut_off_in(&project, &["production", "staging", "other"]);
     project.run(["recover", "--env", "local"]).with_code(1).says("the environment `local` is not configured");
     let recovered = |words: &[&str]| -> Vec<String> {
-        let told = project.run([&["recover", "--json"], words].concat()).done().json();
-        told["recovered"].as_array().unwrap().iter().map(|it| it["address"].as_str().unwrap().to_owned()).collect()
+        let ran = project.run([&["recover", "--json"], words].concat()).done().json();
+        ran["recovered"].as_array().unwrap().iter().map(|it| it["address"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(recovered(&["--env", "other"]), ["demo@other:local_command.thing"]);
     assert_eq!(recovered(&[]), ["demo@production:local_command.thing", "demo@staging:local_command.thing"]);
@@ -277,20 +278,20 @@ fn recovery_finds_what_was_cut_off_in_whatever_environment() {
 }
 
 #[test]
-fn what_is_said_of_a_resource_alone_is_said_of_no_environment_that_nobody_names() {
+fn verdict_without_an_environment_is_refused_if_ambiguous() {
     let project = project();
     let stack = project.read("stack.yaml").replace("      find: [sh, thing.sh, find]\n", "");
     project.write("stack.yaml", &stack);
     cut_off_in(&project, &["production", "staging"]);
     project.run(["recover"]).with_code(1).says("2 steps are still in doubt");
     let alone = project.run(["recover", "--absent", "local_command.thing"]).with_code(1);
-    alone.says("`local_command.thing` does not say in which environment it is").says("or pass `--env`");
+    alone.says("`local_command.thing` names no environment").says("or pass `--env`");
     let of = ["demo@production:local_command.thing", "demo@staging:local_command.thing"];
     project.run(["recover", "--absent", of[0], "--tainted", of[1]]).done();
     assert_eq!(project.run(["state", "list", "--env", "production"]).done().stdout, "");
     let staging = project.run(["state", "list", "--env", "staging"]).done().stdout;
     assert_eq!(staging, "local_command.thing (tainted)\n");
-    // Nor of one that is named for something else.
+    // An environment named for another step does not count either.
     project.write("thing.sh", "cat > request; touch object; kill -9 $PPID\n");
     project.write("stack.yaml", stack.replace("name: thing", "name: other"));
     for environment in ["production", "staging"] {
@@ -302,7 +303,7 @@ fn what_is_said_of_a_resource_alone_is_said_of_no_environment_that_nobody_names(
 }
 
 #[test]
-fn what_was_cut_off_between_two_steps_has_ended_once_recovery_has_been_there() {
+fn operation_interrupted_between_steps_has_ended_after_recovery() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
          create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo \"{}\" > new; mv new object; cat object']\n      \
@@ -310,7 +311,7 @@ fn what_was_cut_off_between_two_steps_has_ended_once_recovery_has_been_there() {
     );
     project.make_gate("gate");
     let applying = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    until("it is at work", || project.has("started"));
+    until("the command runs", || project.has("started"));
     applying.kill();
     drop(applying);
     let recovering = project.start(project.command(["recover"]));
@@ -320,7 +321,7 @@ fn what_was_cut_off_between_two_steps_has_ended_once_recovery_has_been_there() {
     project.open_gate("gate");
     until("the program that outlived both has ended", || project.has("object"));
     project.run(["doctor"]).done().says("(recover) is gone");
-    project.run(["recover"]).done().says(" (recover) was cut off between two steps: it has ended");
+    project.run(["recover"]).done().says(" (recover) was interrupted between two steps: it is ended now");
     assert!(!project.run(["doctor"]).done().stdout.contains("operations:"));
     project.run(["recover"]).done().says("Nothing to recover.");
 }

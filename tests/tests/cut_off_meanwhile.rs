@@ -1,11 +1,11 @@
-//! Somebody else is cut off after recovery looked at what was open, and before the plan does: that step is recorded, too, by
-//! whoever has nothing else to do.
+//! A crash between recovery and the plan: the run with nothing else to do still records that step.
 
 use crate::server::{log, meaning, product, project};
 use terrace_tests::served::Served;
 use terrace_tests::{Project, Running, until};
 
-/// A product of two things. Somebody was killed while making `a`, somebody else makes `b`; `find` of `a` stands at a gate.
+/// A product of two things. The creation of `a` was killed, another process creates `b`, and `find` of `a` waits at a
+/// gate.
 fn one_cut_off_and_one_at_work() -> (Project, Running) {
     let project = project();
     project.edit(
@@ -13,7 +13,7 @@ fn one_cut_off_and_one_at_work() -> (Project, Running) {
         "'cat made-$0",
         "'if [ -p find-$0 ]; then touch finding-$0; read line < find-$0; fi; cat made-$0",
     );
-    // Where it has outputs, there is something else to do.
+    // With outputs there would be something else to do.
     let blueprint = project.read("blueprints/thing.yaml");
     project.write("blueprints/thing.yaml", blueprint.split_once("outputs:").unwrap().0);
     project.write("product.yaml", product(&["a", "b"]));
@@ -29,19 +29,19 @@ fn one_cut_off_and_one_at_work() -> (Project, Running) {
 fn making(project: &Project, name: &str) -> Running {
     project.write(&format!("{name}.yaml"), meaning(name, &["a", "b"]));
     let running = project.start(project.command(["apply", &format!("{name}.yaml"), "--auto-approve"]));
-    until("it is being made", || project.has(&format!("started-{name}")));
+    until("the creation runs", || project.has(&format!("started-{name}")));
     running
 }
 
-/// The program outlives whoever is killed, and makes the thing.
+/// Kills the process; its program continues and creates the thing.
 fn cut_off(project: &Project, name: &str, running: Running) {
     running.kill();
     assert_eq!(running.finish().code, -1);
     project.open_gate(&format!("gate-{name}"));
-    until("it is made", || project.has(&format!("made-{name}")));
+    until("the thing exists", || project.has(&format!("made-{name}")));
 }
 
-/// Lets recovery go on, which had seen that somebody was at work on `b`.
+/// Kills the process of `b` and lets the recovery continue, which saw that process alive.
 fn cut_off_in_between(project: &Project, second: Running) {
     until("recovery looks at `a`", || project.has("finding-a"));
     cut_off(project, "b", second);
@@ -57,7 +57,7 @@ fn assert_recorded(project: &Project) {
 }
 
 #[test]
-fn an_apply_that_finds_nothing_to_do_records_it() {
+fn apply_with_nothing_to_do_records_the_step() {
     let (project, second) = one_cut_off_and_one_at_work();
     let apply = project.start(project.command(["apply", "product.yaml", "--auto-approve"]));
     cut_off_in_between(&project, second);
@@ -66,7 +66,7 @@ fn an_apply_that_finds_nothing_to_do_records_it() {
 }
 
 #[test]
-fn a_server_that_finds_nothing_to_do_records_it() {
+fn server_with_nothing_to_do_records_the_step() {
     let (project, second) = one_cut_off_and_one_at_work();
     let server = Served::start(&project, &[]);
     let token = server.ask("/v1/provision", &product(&["a", "b"]));

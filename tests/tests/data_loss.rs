@@ -1,4 +1,4 @@
-//! Data goes only where the plan showed it and somebody consented, also where the plan did not know all.
+//! Data is lost only if the plan showed it and the user consented, even if the plan had unknown values.
 
 use serde_json::{Value as Json, json};
 use terrace_tests::served::Served;
@@ -34,14 +34,14 @@ fn precious(project: &Project) -> String {
 }
 
 #[test]
-fn columns_known_after_apply_only_destroy_nothing_that_no_plan_showed() {
+fn columns_known_after_apply_lose_only_data_that_the_plan_showed() {
     let project = filled();
     project.write_stack(&(stack("", ONE, "one") + COLUMNS_UNKNOWN));
     project.run(["plan", "stack.yaml"]).done();
     let ran = project.apply().with_code(3);
     ran.says("1 row would be lost, which the plan did not show: column B is dropped");
     assert_eq!(precious(&project), "precious");
-    // What it waited for is known now: the plan shows the loss, and asks.
+    // The columns are known now: the plan shows the loss and asks.
     project.apply().with_code(4).says("column B is dropped");
     assert_eq!(precious(&project), "precious");
     project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
@@ -49,7 +49,7 @@ fn columns_known_after_apply_only_destroy_nothing_that_no_plan_showed() {
 }
 
 #[test]
-fn a_loss_of_known_columns_is_shown_whatever_else_is_unknown() {
+fn loss_of_known_columns_is_shown_despite_unknown_values() {
     let project = filled();
     let columns = format!("columns: {ONE}\n      comment: ${{{{ resources.comment.output }}}}\n");
     project.write_stack(&(stack("", BOTH, "two") + &columns));
@@ -59,7 +59,7 @@ fn a_loss_of_known_columns_is_shown_whatever_else_is_unknown() {
 }
 
 #[test]
-fn a_table_of_somebody_else_loses_nothing_that_no_plan_showed() {
+fn adopted_table_loses_only_data_that_the_plan_showed() {
     let project = Project::new();
     sql(&project, "CREATE TABLE DEMO (A INTEGER, B TEXT); INSERT INTO DEMO VALUES (1, 'precious')");
     project.write_stack(&(stack("    adopt: ifExists\n", ONE, "one") + COLUMNS_UNKNOWN));
@@ -68,7 +68,7 @@ fn a_table_of_somebody_else_loses_nothing_that_no_plan_showed() {
 }
 
 #[test]
-fn an_empty_table_changes_without_a_question() {
+fn empty_table_changes_without_consent() {
     let project = filled();
     sql(&project, "DELETE FROM DEMO");
     project.write_stack(&(stack("", ONE, "one") + COLUMNS_UNKNOWN));
@@ -77,22 +77,22 @@ fn an_empty_table_changes_without_a_question() {
 }
 
 #[test]
-fn a_saved_plan_that_is_refused_is_said_to_be_and_how_to_plan_again() {
+fn saved_plan_without_consent_says_how_to_plan_again() {
     let project = filled();
     project.write_stack(&(stack("", ONE, "one") + &format!("columns: {ONE}\n")));
     let planned = project.run(["plan", "stack.yaml", "--out", "my plan"]).done();
-    planned.says("saved the plan: `terrace apply 'my plan'` refuses it, for data would be lost");
+    planned.says("saved the plan: `terrace apply 'my plan'` refuses it, because data would be lost");
     planned.says("plan again with `--allow-data-loss=sqlite_table.table`, or everywhere with `--allow-data-loss`");
     project.run(["apply", "my plan"]).with_code(4);
     let planned =
         project.run(["plan", "stack.yaml", "--allow-data-loss=sqlite_table.table", "--out", "my plan"]).done();
-    planned.says("saved the plan: `terrace apply 'my plan'` applies exactly that");
+    planned.says("saved the plan: `terrace apply 'my plan'` applies exactly this plan");
     project.run(["apply", "my plan"]).done();
 }
 
-/// Consent to the loss of a database that holds something does not delete it while it is `ifEmpty`.
+/// Consent does not delete a non-empty database with `onDelete: ifEmpty`.
 #[test]
-fn what_goes_only_once_it_is_empty_says_what_helps() {
+fn database_with_if_empty_says_what_helps() {
     let stack = |path: &str, more: &str| {
         format!("resources:\n  - {{type: sqlite_database, name: db, config: {{path: {path}{more}}}}}\n")
     };
@@ -105,7 +105,7 @@ fn what_goes_only_once_it_is_empty_says_what_helps() {
     project.write_stack(&stack("other.db", ""));
     project.run(["plan", "stack.yaml"]).done().says("that is not enough: `onDelete: ifEmpty`");
     project.apply().with_code(4).says(&format!("consent is not enough for `sqlite_database.db`: {helps}"));
-    // That helps, indeed.
+    // The remedy works.
     project.write_stack(&stack("shop.db", ", onDelete: recursive"));
     project.apply().done();
     project.write_stack(&stack("other.db", ", onDelete: recursive"));
@@ -116,7 +116,7 @@ fn what_goes_only_once_it_is_empty_says_what_helps() {
 }
 
 #[test]
-fn consent_is_for_one_stack_and_for_what_there_is() {
+fn consent_covers_one_stack_and_existing_data() {
     let project = Project::new();
     let write = |more: &str| {
         for name in ["one", "two"] {
@@ -161,16 +161,16 @@ fn consent_is_for_one_stack_and_for_what_there_is() {
     --- stderr
     ambiguous_consent
 
-      × `--allow-data-loss=sqlite_table.t` means objects of several stacks: `one@local`, `two@local`
+      × `--allow-data-loss=sqlite_table.t` names objects of several stacks: `one@local`, `two@local`
       help: name the stack: `--allow-data-loss=one@local:sqlite_table.t`
     ");
     apply("--allow-data-loss=sqlite_table.nosuch").with_code(1).says("names no resource");
     apply("--allow-data-loss=one@local:sqlite_table.t").with_code(4).says("two@local:sqlite_table.t would lose 1 row");
 }
 
-/// Two stacks may call their databases by one name.
+/// Two stacks may use the same database name.
 #[test]
-fn what_stays_is_told_for_each_stack() {
+fn retained_objects_are_reported_for_each_stack() {
     let project = Project::new();
     for (name, more) in [("one", ""), ("two", ", onDelete: recursive")] {
         let database = format!("{{type: sqlite_database, name: db, config: {{path: {name}.db{more}}}}}");
@@ -184,9 +184,9 @@ fn what_stays_is_told_for_each_stack() {
     );
 }
 
-/// What a database holds by this very stack goes before it does: consent is enough.
+/// Tables of the same stack are deleted before their database: consent is enough.
 #[test]
-fn a_database_that_its_tables_leave_first_needs_consent_alone() {
+fn database_emptied_by_its_own_stack_needs_only_consent() {
     let stack = |path: &str| {
         format!(
             "resources:\n  - {{type: sqlite_database, name: db, config: {{path: {path}}}}}\n  - type: sqlite_table\n    \
@@ -205,9 +205,9 @@ fn a_database_that_its_tables_leave_first_needs_consent_alone() {
     assert!(!kept.stdout.contains("ifEmpty"), "{kept}");
 }
 
-/// What a run removed is not what would have to be removed first.
+/// Objects that the run deleted don't have to be removed first.
 #[test]
-fn a_folder_that_the_run_itself_emptied_is_not_said_to_hold_anything() {
+fn folder_emptied_by_the_run_is_not_reported_as_filled() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_directory, name: folder, config: {path: out}}\n  \
          - {type: local_file, name: a, dependsOn: [folder], config: {path: out/a, content: one}}\n",
@@ -220,9 +220,9 @@ fn a_folder_that_the_run_itself_emptied_is_not_said_to_hold_anything() {
     assert!(!project.has("out"));
 }
 
-/// What is counted first is not what there may be more of.
+/// The amount in the plan is a limit.
 #[test]
-fn a_database_that_came_to_hold_more_rows_outlives_the_plan_that_removes_it() {
+fn database_with_more_rows_than_planned_is_not_deleted() {
     let project = Project::with_stack(
         "resources:\n  - {type: sqlite_database, name: db, config: {path: shop.db, onDelete: recursive}}\n",
     );
@@ -240,7 +240,7 @@ fn a_database_that_came_to_hold_more_rows_outlives_the_plan_that_removes_it() {
 }
 
 #[test]
-fn over_http_data_goes_only_where_a_plan_was_told_that_it_may() {
+fn data_loss_over_http_needs_consent_in_the_plan() {
     let project = filled();
     project.write("terrace.yaml", "server: {stacks: true}\n");
     project.write_stack(&format!("{}columns: {ONE}\n", stack("", ONE, "one")));
@@ -251,15 +251,15 @@ fn over_http_data_goes_only_where_a_plan_was_told_that_it_may() {
         server.call("POST", "/api/v1/plans", &body)
     };
     let apply = |plan: &Json| server.call("POST", &format!("/api/v1/plans/{}/apply", plan["id"].as_str().unwrap()), "");
-    let told = "demo@local:sqlite_table.table would lose data: column B is dropped (1 row)";
-    let how = r#"plan it by `POST /api/v1/plans` with `"allow_data_loss": ["sqlite_table.table"]`"#;
+    let expected = "demo@local:sqlite_table.table would lose data: column B is dropped (1 row)";
+    let how = r#"plan with `POST /api/v1/plans` and `"allow_data_loss": ["sqlite_table.table"]`"#;
     let made = plan(json!([])).json();
-    assert!(made["problem"].as_str().is_some_and(|it| it.contains(told) && it.contains(how)), "{made}");
+    assert!(made["problem"].as_str().is_some_and(|it| it.contains(expected) && it.contains(how)), "{made}");
     let refused = apply(&made);
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert!(refused.status == 409 && detail.contains(told) && detail.contains(how), "{refused:?}");
+    assert!(refused.status == 409 && detail.contains(expected) && detail.contains(how), "{refused:?}");
     let elsewhere = plan(json!(["local_value.columns"])).json();
-    assert!(apply(&elsewhere).body.contains(told), "{elsewhere}");
+    assert!(apply(&elsewhere).body.contains(expected), "{elsewhere}");
     let nowhere = plan(json!(["sqlite_table.other"])).json();
     assert!(nowhere["problem"].as_str().is_some_and(|it| it.contains("names no resource")), "{nowhere}");
     assert_eq!(apply(&nowhere).status, 409);
@@ -278,7 +278,7 @@ fn over_http_data_goes_only_where_a_plan_was_told_that_it_may() {
 }
 
 #[test]
-fn consent_is_still_that_of_what_is_left_of_a_plan_after_a_restart() {
+fn consent_is_kept_for_the_rest_of_a_plan_after_a_restart() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
          create: [sh, -c, 'cat > /dev/null; echo \"{}\" | tee object']\n      \

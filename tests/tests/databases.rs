@@ -1,5 +1,5 @@
-//! Databases of data pipelines from outside: servers that outlive commands, times to live, pages, and passwords that are
-//! nowhere.
+//! Databases of data pipelines from outside: servers that outlive commands, times to live, web pages, and passwords
+//! that appear nowhere.
 
 use crate::pipelines::stand_in;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use terrace_tests::served::Served;
 use terrace_tests::{Project, Ran, Running, snapshot, until};
 
-/// Writes down which address it was given.
+/// A processor that writes its database address to a file.
 const TELLING: &str = "\
 import os
 from datapackage_pipelines.wrapper import ingest, spew
@@ -24,7 +24,7 @@ spew(package, resources, {})
 const SPEC: &str = "tell: {pipeline: [{run: tell}]}\n";
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// A project whose databases go with it.
+/// A project whose databases are removed with it.
 struct Databases {
     project: Project,
     caches: TempDir,
@@ -35,7 +35,7 @@ impl Databases {
         let caches = tempfile::tempdir().unwrap();
         stand_in::make(caches.path());
         let project = Project::with_stack(stack);
-        // Where root runs tests, another user comes to the data.
+        // If root runs the tests, another user needs access to the data.
         fs::set_permissions(project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
         project.write("pipelines/tell.py", TELLING);
         project.write("pipelines/pipeline-spec.yaml", SPEC);
@@ -80,7 +80,7 @@ impl Databases {
         self.show(name)["status"].as_str().unwrap().to_owned()
     }
 
-    /// The processes of this project's databases: of servers, and those that keep them.
+    /// The processes of this project's databases: servers and their guards.
     fn processes(&self) -> Vec<i32> {
         let folder = self.folder().display().to_string();
         let is_ours = |process: &std::path::Path| {
@@ -104,7 +104,7 @@ fn kill(process: i32) {
     assert!(Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
 }
 
-/// Every file of a project.
+/// Collects every file of a folder.
 fn files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.file_type().unwrap().is_dir() {
@@ -118,7 +118,7 @@ const SERVER: &str =
     "resources:\n  - {type: pipelines_database, name: orders, config: {name: orders, engine: postgres, ttl: 1h}}\n";
 
 #[test]
-fn a_database_is_planned_made_found_again_and_removed() {
+fn database_is_planned_created_restarted_and_removed() {
     let databases = Databases::new(SERVER);
     let plan = databases.run(&["plan", "stack.yaml"]).done();
     plan.says("+ pipelines_database.orders").says("password  = (sensitive value)");
@@ -126,27 +126,27 @@ fn a_database_is_planned_made_found_again_and_removed() {
     databases.settled();
     let shown = databases.show("orders");
     assert_eq!((shown["status"].as_str(), shown["engine"].as_str()), (Some("running"), Some("postgres")));
-    // Its server is gone after the machine was: a plan says so, and applying starts it.
+    // After a restart of the machine the server is stopped: a plan shows that, and apply starts it.
     databases.run(&["databases", "stop", "orders"]).done().says("orders: stopped, kept for ");
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
     plan.says("status").says("\"stopped\" → \"running\"");
     databases.apply().done();
     assert_eq!(databases.status("orders"), "running");
     databases.settled();
-    // A new time to live is a change in place; what holds data is removed by consent only.
+    // A new time to live is an update in place; the data is removed only with consent.
     databases.project.edit("stack.yaml", "ttl: 1h", "ttl: 2h");
     databases.apply().done().says("1 to change");
     databases.settled();
     databases.run(&["destroy", "stack.yaml", "--auto-approve"]).done();
     assert_eq!(databases.status("orders"), "running");
     databases.run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
-    until("nothing of it runs", || databases.processes().is_empty());
+    until("no process of the database runs", || databases.processes().is_empty());
     assert!(!databases.folder().join("orders").exists());
     databases.run(&["databases", "show", "orders"]).with_code(1).says("there is no database `orders`");
 }
 
 #[test]
-fn what_replaces_a_database_with_tables_needs_consent() {
+fn replacement_of_a_database_with_tables_needs_consent() {
     let databases = Databases::new(
         "resources:\n  - {type: pipelines_database, name: orders, config: {name: orders, engine: sqlite}}\n",
     );
@@ -163,14 +163,14 @@ fn what_replaces_a_database_with_tables_needs_consent() {
 }
 
 #[test]
-fn a_killed_apply_leaves_neither_an_orphan_nor_a_double() {
+fn killed_apply_leaves_neither_an_orphan_nor_a_duplicate() {
     let databases = Databases::new(SERVER);
     for moment in ["data.partial", "data", "data/postmaster.pid"] {
         let running = databases.start(&["apply", "stack.yaml", "--auto-approve"]);
         let path = databases.folder().join("orders").join(moment);
         let elsewhere =
             || databases.folder().join("orders/database.json").exists() && !databases.processes().is_empty();
-        until("it is on its way", || path.exists() || elsewhere() && moment == "data.partial");
+        until("the creation runs", || path.exists() || elsewhere() && moment == "data.partial");
         running.kill();
         let _ = running.finish();
         databases.apply().done();
@@ -183,25 +183,25 @@ fn a_killed_apply_leaves_neither_an_orphan_nor_a_double() {
         });
         assert_eq!(servers.count(), 1, "{moment}");
         databases.run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
-        until("nothing of it runs", || databases.processes().is_empty());
+        until("no process of the database runs", || databases.processes().is_empty());
     }
 }
 
 #[test]
-fn when_its_time_is_over_a_database_ends_whatever_was_killed() {
+fn expired_database_ends_even_if_its_guard_was_killed() {
     let short = SERVER.replace("ttl: 1h", "ttl: 2s");
     let databases = Databases::new(&short);
     databases.apply().done();
-    // Nobody calls terrace: the process beside it ends it, and itself.
-    until("nothing of it runs", || databases.processes().is_empty());
+    // Without another command, the guard ends the database and itself.
+    until("no process of the database runs", || databases.processes().is_empty());
     assert_eq!(databases.record("orders")["isExpired"], true);
     assert!(!databases.folder().join("orders/data").exists());
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]);
     plan.says("\"running\" → \"expired\"");
-    assert_eq!(plan.code, 0, "nobody needs it: {plan}");
+    assert_eq!(plan.code, 0, "no run needs it: {plan}");
     databases.run(&["databases"]).done().says("orders  PostgreSQL  expired");
     databases.run(&["databases", "extend", "orders", "1h"]).with_code(1).says("has expired");
-    // Another time, what keeps it is killed: the next command that comes by starts another.
+    // This time the guard is killed: the next command starts another one.
     databases.run(&["apply", "stack.yaml", "--auto-approve", "--replace", "pipelines_database.orders"]).done();
     let guards = || {
         let is_guard = |process: &i32| {
@@ -212,28 +212,28 @@ fn when_its_time_is_over_a_database_ends_whatever_was_killed() {
     };
     databases.run(&["databases", "extend", "orders", "1h"]).done();
     guards().into_iter().for_each(kill);
-    until("what keeps it is gone", || guards().is_empty());
+    until("the guard is gone", || guards().is_empty());
     databases.run(&["databases"]).done();
-    until("something keeps it again", || guards().len() == 1);
+    until("a guard runs again", || guards().len() == 1);
     databases.run(&["databases"]).done();
-    // One that comes second sees that, and goes.
-    until("one is enough", || guards().len() == 1);
-    // A server sees to it, whoever may call it.
+    // A second guard sees the first one and ends.
+    until("one guard is left", || guards().len() == 1);
+    // A server starts a guard without a call.
     databases.project.write("terrace.yaml", "server: {auth: {mode: none}}\n");
     guards().into_iter().for_each(kill);
-    until("what keeps it is gone", || guards().is_empty());
+    until("the guard is gone", || guards().is_empty());
     let server = databases.start(&["serve", "--bind", "0.0.0.0:0"]);
-    until("something keeps it again", || guards().len() == 1);
+    until("a guard runs again", || guards().len() == 1);
     drop(server);
 }
 
 #[test]
-fn a_run_writes_into_the_database_that_it_is_told_and_its_password_is_nowhere() {
+fn run_writes_into_its_database_and_the_password_appears_nowhere() {
     let stack = format!(
         "{SERVER}  - {{type: pipelines_run, name: load, config: {{folder: pipelines, name: ./tell, database: '${{{{ resources.orders.name }}}}'}}}}\n"
     );
     let databases = Databases::new(&stack);
-    let told = [
+    let outputs = [
         databases.run(&["plan", "stack.yaml"]).done(),
         databases.run(&["plan", "stack.yaml", "--out", "plan"]).done(),
         databases.run(&["apply", "plan"]).done(),
@@ -245,8 +245,8 @@ fn a_run_writes_into_the_database_that_it_is_told_and_its_password_is_nowhere() 
     let engine = databases.project.read("pipelines/engine");
     let password = databases.show("orders")["password"].as_str().unwrap().to_owned();
     assert!(engine.starts_with(&format!("postgresql+psycopg2://postgres:{password}@127.0.0.1:")), "{engine}");
-    for said in &told {
-        assert!(!said.stdout.contains(&password) && !said.stderr.contains(&password), "{said}");
+    for ran in &outputs {
+        assert!(!ran.stdout.contains(&password) && !ran.stderr.contains(&password), "{ran}");
     }
     let mut all = Vec::new();
     files(&databases.project.path("."), &mut all);
@@ -256,11 +256,11 @@ fn a_run_writes_into_the_database_that_it_is_told_and_its_password_is_nowhere() 
         let is_in = text.windows(password.len()).any(|part| part == password.as_bytes());
         assert!(!is_in, "{} has the password", file.display());
     }
-    // Its time is over: nobody needs it until a run has to be made, which makes it anew.
+    // An expired database is recreated only for the next run.
     let mut record = databases.record("orders");
     record["deadline"]["sinceBoot"][1] = 0.into();
     fs::write(databases.folder().join("orders/database.json"), record.to_string()).unwrap();
-    until("it is gone", || databases.record("orders")["isExpired"] == true);
+    until("the database has expired", || databases.record("orders")["isExpired"] == true);
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
     plan.says("\"running\" → \"expired\"");
     databases.project.write("pipelines/tell.py", TELLING.replace("INFO engine", "INFO the engine"));
@@ -272,19 +272,21 @@ fn a_run_writes_into_the_database_that_it_is_told_and_its_password_is_nowhere() 
 }
 
 #[test]
-fn a_run_makes_a_database_of_its_own_and_tells_of_it_once() {
+fn run_creates_its_own_database_and_reports_it_once() {
     let databases = Databases::new("");
     databases.project.write("pipelines/wait", "");
     let running = databases.start(&["run", "--new-database=3s", "--chdir", "pipelines"]);
     until("the step begins", || databases.project.has("pipelines/engine"));
-    // It is kept for as long as the run takes, be that longer than the time that it is kept after it.
+    // The database is kept during the run, even longer than its time to live after the run.
     let name = databases.run(&["databases", "--json", "--chdir", "pipelines"]).done().json()[0]["name"]
         .as_str()
         .unwrap()
         .to_owned();
     let folder = databases.project.path("pipelines/.terrace/pipelines/databases").join(&name);
     let made = fs::metadata(folder.join("database.json")).unwrap().modified().unwrap();
-    until("its time is set anew", || fs::metadata(folder.join("database.json")).unwrap().modified().unwrap() > made);
+    until("its deadline is extended", || {
+        fs::metadata(folder.join("database.json")).unwrap().modified().unwrap() > made
+    });
     fs::remove_file(databases.project.path("pipelines/wait")).unwrap();
     let ran = running.finish().done();
     let lines: Vec<&str> = ran.stderr.lines().collect();
@@ -297,11 +299,11 @@ fn a_run_makes_a_database_of_its_own_and_tells_of_it_once() {
     assert_eq!(ran.stderr.matches(password).count(), 1);
     assert_eq!(*lines.last().unwrap(), "Keeping the DB and Web UI running for 3 seconds");
     databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done().says("postgres:***@");
-    until("nothing of it is left", || !folder.exists());
+    until("no process of the database is left", || !folder.exists());
 }
 
 #[test]
-fn what_is_wrong_with_a_database_is_told_with_its_place_and_changes_nothing() {
+fn invalid_database_is_reported_with_its_place_and_changes_nothing() {
     let of = |config: &str| {
         let databases =
             Databases::new(&format!("resources:\n  - {{type: pipelines_database, name: d, config: {{{config}}}}}\n"));
@@ -310,7 +312,7 @@ fn what_is_wrong_with_a_database_is_told_with_its_place_and_changes_nothing() {
         plan
     };
     for (config, told, place) in [
-        ("name: Orders", "`Orders` is no name of a database", "5:50"),
+        ("name: Orders", "`Orders` is not a name for a database", "5:50"),
         ("name: orders, engine: oracle", "`engine` is `oracle`: expected `postgres` or `sqlite`", "5:64"),
         ("name: orders, ttl: tomorrow", "`ttl` is `tomorrow`: expected numbers with their units", "5:64"),
         ("name: orders, engine: sqlite, port: 5432", "is a file of SQLite and has no port", "5:80"),
@@ -330,14 +332,14 @@ fn what_is_wrong_with_a_database_is_told_with_its_place_and_changes_nothing() {
     --- stderr
     error: there is no database `orders`
 
-    hint: a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run
+    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`
     ");
     snapshot!(databases.run(&["run", "--database", "orders", "--chdir", "pipelines"]), @r"
     exit: 1
     --- stderr
     error: there is no database `orders`
 
-    hint: a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run
+    hint: declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`
     ");
     snapshot!(databases.run(&["run", "--new-database=soon", "--chdir", "pipelines"]), @r"
     exit: 1
@@ -347,11 +349,11 @@ fn what_is_wrong_with_a_database_is_told_with_its_place_and_changes_nothing() {
     databases.run(&["databases", "extend", "orders", "soon"]).with_code(1).says("expected numbers with their units");
 }
 
-/// Names and values that would run in a page that does not escape them.
+/// Names and values that would run as a script in a page that does not escape them.
 const NASTY: &str = "<script>document.title = 'taken'</script>\"'&";
 
 #[test]
-fn pages_show_tables_to_who_has_the_token_and_to_nobody_else() {
+fn pages_show_tables_only_with_the_token() {
     let databases = Databases::new(
         "resources:\n  - {type: pipelines_database, name: look, config: {name: look, engine: sqlite}}\n",
     );
@@ -371,7 +373,7 @@ fn pages_show_tables_to_who_has_the_token_and_to_nobody_else() {
         let get = |path: &str, headers: &[(&str, &str)]| call("GET", &format!("{base}{path}"), "", headers);
         let open =
             |body: &str, headers: &[(&str, &str)]| call("POST", &format!("{base}/databases/-/session"), body, headers);
-        // Without the token there is a page that asks for it, and nothing else.
+        // Without the token there is only a page that asks for it.
         let asked = get("/databases/look", &[]);
         assert_eq!(asked.status, 401);
         assert!(asked.body.contains("name=\"token\"") && !asked.body.contains("&lt;script"), "{}", asked.body);
@@ -418,7 +420,7 @@ fn pages_show_tables_to_who_has_the_token_and_to_nobody_else() {
 }
 
 #[test]
-fn a_page_that_is_wanted_later_is_there_and_goes_when_it_is_not_wanted() {
+fn page_can_be_added_and_removed_later() {
     let stack = |page: bool| {
         format!(
             "resources:\n  - {{type: pipelines_database, name: look, config: {{name: look, engine: sqlite, ttl: 1h, webUi: {page}}}}}\n"
@@ -438,12 +440,12 @@ fn a_page_that_is_wanted_later_is_there_and_goes_when_it_is_not_wanted() {
     until("nothing listens there", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
-/// A page in which slashes and ampersands of addresses are no references.
+/// A page with unescaped slashes and ampersands.
 fn plain(body: &str) -> String {
     body.replace("&#x2f;", "/").replace("&amp;", "&")
 }
 
-/// An answer, with its headers.
+/// A response with its headers.
 struct Page {
     status: u16,
     body: String,

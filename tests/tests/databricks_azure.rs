@@ -1,8 +1,8 @@
-//! A workspace of Azure that a run makes, and goes on in: signed in as a service principal, against the stand-ins of Azure and of
-//! Databricks.
+//! An Azure workspace that a run creates and then uses: signed in as a service principal, on the stand-ins of Azure
+//! and Databricks.
 
 mod faults; // each call fails once, before and after its effect
-mod served; // an output port in a workspace of its own, through all that a coordinator calls
+mod served; // an output port in its own workspace, through all calls of a coordinator
 
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use terrace_tests::{Project, Ran};
 
 const STACK: &str = "stack.yaml";
 
-/// A project with the stack, what is around it, and the workspace that will be made.
+/// A project with the stack, the Azure stand-in, and the stand-in of the new workspace.
 struct World {
     azure: Azure,
     stand_in: Arc<StandIn>,
@@ -63,8 +63,8 @@ impl World {
         )
     }
 
-    /// Somebody else makes the workspace.
-    fn made_by_others(&self, sku: &str, location: &str) {
+    /// Creates the workspace outside terrace.
+    fn create_externally(&self, sku: &str, location: &str) {
         let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/sales_shop_0-rg");
         let body = json!({"location": location, "sku": {"name": sku}, "properties": {"managedResourceGroupId": group}});
         self.azure.take_questions(0);
@@ -75,11 +75,11 @@ impl World {
 }
 
 #[test]
-fn one_run_makes_a_workspace_and_goes_on_in_it() {
+fn one_run_creates_a_workspace_and_its_content() {
     let world = World::new();
     let plan = world.run(["plan", STACK]).done();
     plan.says("to add");
-    // What lives in it is not asked for before it is there.
+    // Its content is not read before it exists.
     assert_eq!(world.stand_in.count(), 0, "{plan}");
     assert_eq!(world.azure.inventory(), [] as [&str; 0]);
     world.apply().done();
@@ -92,30 +92,30 @@ fn one_run_makes_a_workspace_and_goes_on_in_it() {
         1
     );
 
-    // What somebody changed is mended.
+    // Drift is corrected.
     let role = world.azure.inventory();
-    world.made_by_others("standard", "westeurope");
+    world.create_externally("standard", "westeurope");
     world.run(["drift", STACK]).says("standard");
     world.apply().done().says("1 changed");
     assert_eq!(world.azure.inventory(), role);
 
-    // Workspaces stay, and so does who was in them before.
+    // Workspaces stay, and so do their earlier members.
     world.run(["destroy", STACK, "--auto-approve"]).done();
     insta::assert_snapshot!("left", world.azure.inventory().join("\n"));
     assert!(!world.stand_in.inventory().contains(&"job sales_shop_0_nightly_prod".to_owned()));
 }
 
 #[test]
-fn a_workspace_that_is_there_is_aligned_and_never_replaced() {
+fn existing_workspace_is_aligned_and_never_replaced() {
     let world = World::new();
-    world.made_by_others("standard", "westeurope");
+    world.create_externally("standard", "westeurope");
     let plan = world.run(["plan", STACK]).done();
     plan.says("adopted");
     world.apply().done();
     let made = world.azure.inventory();
     assert!(made.contains(&"workspace sales_shop_0 premium westeurope Succeeded".to_owned()), "{made:?}");
     world.assert_settled();
-    // Elsewhere it cannot be had.
+    // Another location would need a replacement.
     world.project.edit("terrace.yaml", "location: westeurope", "location: northeurope");
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
@@ -124,7 +124,7 @@ fn a_workspace_that_is_there_is_aligned_and_never_replaced() {
 }
 
 #[test]
-fn who_is_killed_while_azure_works_goes_on_with_what_is_there() {
+fn apply_killed_during_a_creation_continues_with_the_workspace() {
     let world = World::new();
     world.azure.take_questions(1_000_000);
     let mut child = world.project.command(["apply", STACK, "--auto-approve"]);
@@ -144,7 +144,7 @@ fn who_is_killed_while_azure_works_goes_on_with_what_is_there() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(world.azure.inventory(), ["workspace sales_shop_0 premium westeurope Accepted"]);
-    // It comes to be whoever waits.
+    // The creation ends without a waiting client.
     world.azure.finish();
     world.apply().done();
     world.assert_settled();
@@ -152,19 +152,19 @@ fn who_is_killed_while_azure_works_goes_on_with_what_is_there() {
     assert_eq!(
         puts.iter().filter(|it| it.ends_with("/workspaces/sales_shop_0")).count(),
         0,
-        "it was asked for once: {puts:?}"
+        "the creation was requested once: {puts:?}"
     );
 }
 
 #[test]
-fn whatever_fails_once_the_next_run_ends_at_the_same() {
+fn next_run_ends_alike_after_any_failed_write() {
     let clean = World::new();
     clean.apply().done();
     let (calls, expected) = (clean.azure.take_writes(), clean.azure.inventory());
     let lives = clean.stand_in.inventory();
     assert_eq!(calls.len(), 5, "{calls:?}");
     for call in calls {
-        // Of numbers that another run gives anew, what is around them is the same.
+        // Ids differ between runs; the rest of the call is the same.
         let text = call.rsplit_once('/').map_or(call.as_str(), |(before, _)| before).to_owned();
         for fault in [Fault::LostBefore, Fault::LostAfter] {
             let world = World::new();
@@ -182,7 +182,7 @@ fn whatever_fails_once_the_next_run_ends_at_the_same() {
 }
 
 #[test]
-fn no_secret_of_azure_is_shown_or_kept() {
+fn azure_secrets_are_neither_shown_nor_stored() {
     let world = World::new();
     world.azure.faults().denied.push("PUT /subscriptions".to_owned());
     let ran = world.apply();
@@ -196,7 +196,7 @@ fn no_secret_of_azure_is_shown_or_kept() {
 }
 
 #[test]
-fn a_product_has_a_workspace_of_its_own_which_stays() {
+fn product_has_its_own_workspace_which_stays() {
     let world = World::new();
     world.project.write("product.yaml", include_str!("databricks_azure/product.yaml"));
     world.project.edit(
@@ -219,7 +219,7 @@ fn a_product_has_a_workspace_of_its_own_which_stays() {
     assert_eq!(plan.code, 0, "{plan}");
     let _ = world.azure.take_writes();
     world.run(["destroy", "product.yaml", "--auto-approve", "--remove-data"]).done();
-    // Whom terrace let in goes; the workspace and its metastore stay, whatever is to be removed.
+    // terrace's grants are revoked; the workspace and its metastore stay, whatever is removed.
     let stays = |line: &&String| line.starts_with("workspace ") || line.starts_with("metastore ");
     let stay: Vec<String> = made.iter().filter(stays).cloned().collect();
     assert_eq!(world.azure.inventory(), stay);
@@ -229,7 +229,7 @@ fn a_product_has_a_workspace_of_its_own_which_stays() {
 }
 
 #[test]
-fn a_product_gets_another_owner_component_by_component() {
+fn product_changes_its_owner_component_by_component() {
     let world = World::new();
     world.project.write("product.yaml", include_str!("databricks_azure/product.yaml"));
     world.project.edit(
@@ -243,7 +243,7 @@ fn a_product_gets_another_owner_component_by_component() {
     assert_eq!((entries("jane.roe"), entries("john.doe")), (2, 0));
     world.project.edit("product.yaml", "user:jane.roe_example.com", "user:john.doe_example.com");
     world.run(["apply", "product.yaml", "-c", "nightly", "--auto-approve"]).done();
-    // The other component still stands for the old one.
+    // The other component still needs the old owner.
     assert_eq!((entries("jane.roe"), entries("john.doe")), (2, 2));
     world.run(["apply", "product.yaml", "-c", "flow", "--auto-approve"]).done();
     assert_eq!((entries("jane.roe"), entries("john.doe")), (0, 2));
@@ -251,9 +251,9 @@ fn a_product_gets_another_owner_component_by_component() {
     assert_eq!(plan.code, 0, "{plan}");
 }
 
-/// The commands of the example's page, as they stand, in a copy that knows where the stand-ins are.
+/// Runs the commands of the example's page in a copy with the addresses of the stand-ins.
 #[test]
-fn the_example_does_what_its_page_says() {
+fn example_works_as_its_page_says() {
     let azure = Azure::start();
     let stand_in = served::spare(&azure);
     azure.call("PUT", &format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/data-products"), json!({}));
@@ -289,9 +289,9 @@ fn the_example_does_what_its_page_says() {
         ("GIT_TOKEN", "glpat"),
     ];
     let ran = shell.envs(variables).output().unwrap();
-    let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{told}");
-    assert!(told.contains("it answers, and lacks no right on the server as a whole"), "{told}");
+    let expected = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{expected}");
+    assert!(expected.contains("it answers, and has all server-wide rights"), "{expected}");
     let left = [
         "metastore 0aa0aa00-0000-4000-8000-00000000a0a0 of shop_orders_0",
         "workspace shop_orders_0 premium westeurope Succeeded",

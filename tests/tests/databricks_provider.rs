@@ -1,13 +1,13 @@
-//! A product with every kind of component of Databricks, from its first plan to its end, by the built-in blueprints against the
-//! stand-in.
+//! A product with every kind of Databricks component, with the built-in blueprints on the stand-in, from the first
+//! plan to its destruction.
 
 mod adapters; // defaults of the adapters
-mod moving; // what an earlier provisioner made is taken over without a call that changes anything
-mod named; // names that are left out, or differ from the rule
-mod ports; // what a port reads: tables that are there or not, views of the same plan, columns of others
+mod moving; // objects of an earlier provisioner are adopted without a write
+mod named; // omitted names, and names that differ from the rule
+mod ports; // sources of a port: existing and missing tables, views of the same plan, inherited columns
 mod removed; // unmanaged objects, removed by name
-mod served; // components by name, each through all that a coordinator calls
-mod wrong; // who is not let in, what is missing
+mod served; // components by name, each through all calls of a coordinator
+mod wrong; // refused credentials, missing objects
 
 use serde_json::{Value as Json, json};
 use terrace_test_databricks::StandIn;
@@ -15,14 +15,14 @@ use terrace_tests::{Project, Ran};
 
 const PRODUCT: &str = "data-product.yaml";
 
-/// A project with the product, and the workspace that it is made in.
+/// A project with the product, and its workspace.
 struct World {
     stand_in: StandIn,
     project: Project,
 }
 
 impl World {
-    /// With these blueprint settings.
+    /// A world with these blueprint settings.
     fn with(settings: &str) -> Self {
         let stand_in = StandIn::start();
         stand_in.add_table("main.raw.orders", &[("id", "int"), ("price", "decimal(10,2)"), ("name", "string")]);
@@ -53,14 +53,14 @@ impl World {
         self.run(["apply", PRODUCT, "--auto-approve"])
     }
 
-    /// The second plan is empty.
+    /// Checks that the second plan is empty.
     #[track_caller]
     fn assert_settled(&self) {
         let plan = self.run(["plan", PRODUCT, "--detailed-exitcode"]);
         assert_eq!(plan.code, 0, "the second plan has changes:\n{plan}");
     }
 
-    /// Who may read the view.
+    /// The principals that may read the view.
     fn readers(&self) -> Vec<String> {
         let grants = self.stand_in.inventory().into_iter();
         let of_view = grants.filter_map(|line| {
@@ -76,7 +76,7 @@ impl World {
 }
 
 #[test]
-fn a_product_is_made_changed_mended_and_removed() {
+fn product_is_created_changed_corrected_and_destroyed() {
     let world = World::new();
     let before = world.stand_in.inventory();
     world.run(["validate", PRODUCT]).done();
@@ -86,7 +86,7 @@ fn a_product_is_made_changed_mended_and_removed() {
     let made: Vec<String> = world.stand_in.inventory().into_iter().filter(|line| !before.contains(line)).collect();
     insta::assert_snapshot!("made", made.join("\n"));
     world.assert_settled();
-    // What tasks refer to by name has ids.
+    // Names in tasks are replaced by ids.
     let tasks = world.job("sales_shop_0_steps_prod")["settings"]["tasks"].clone();
     assert_eq!(tasks[0]["notebook_task"]["warehouse_id"], "abc123");
     assert_eq!(tasks[1]["existing_cluster_id"], "0612-101010-cluster1");
@@ -107,7 +107,7 @@ fn a_product_is_made_changed_mended_and_removed() {
 }
 
 #[test]
-fn who_may_read_a_port_is_who_was_named_and_whoever_others_let_in() {
+fn port_readers_are_the_access_list_and_external_grants() {
     let world = World::new();
     world.apply().done();
     world.run(["acl", "set", PRODUCT, "port", "user:john.doe_example.com", "group:Analysts", "--auto-approve"]).done();
@@ -118,13 +118,13 @@ fn who_may_read_a_port_is_who_was_named_and_whoever_others_let_in() {
     let _ = world.stand_in.take_seen();
     let ran = world.run(["acl", "set", PRODUCT, "port", "group:Analysts", "--auto-approve"]).done();
     ran.says("foreign: users");
-    // Whoever owns the port is none of those whom access is given to; others are left alone.
+    // The owner is not part of the access list; external grants stay.
     assert_eq!(world.readers(), ["Analysts", "jane.roe@example.com", "users"]);
     assert!(!world.stand_in.inventory().iter().any(|line| line.contains("john.doe@example.com")));
 }
 
 #[test]
-fn a_workflow_that_somebody_changed_stops_the_plan() {
+fn externally_changed_workflow_stops_the_plan() {
     let world = World::new();
     world.apply().done();
     let job = world.job("sales_shop_0_steps_prod")["job_id"].clone();
@@ -136,21 +136,22 @@ fn a_workflow_that_somebody_changed_stops_the_plan() {
     let _ = world.stand_in.take_seen();
     let plan = world.apply();
     assert_ne!(plan.code, 0, "{plan}");
-    plan.says("the job is not as terrace left it");
+    plan.says("the job was changed outside terrace, and `override` is false");
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
     world.project.edit(PRODUCT, "override: false", "override: true");
     world.apply().done();
     assert_eq!(world.job("sales_shop_0_steps_prod")["settings"]["timeout_seconds"], 0);
 }
 
-/// What another component makes has an id once it is there: the workflow comes after it, and refers to it by its name.
+/// An object of another component has an id only after its creation: the workflow waits for it and refers to it by
+/// name.
 #[test]
-fn a_workflow_runs_what_the_same_plan_makes() {
+fn workflow_runs_objects_of_the_same_plan() {
     let world = World::new();
     let tasks = "            tasks:\n";
     let more = "              - {task_key: load, run_job_task: {job_id: 1}}\n              - {task_key: flow, pipeline_task: {pipeline_id: x}}\n";
     world.project.edit(PRODUCT, tasks, &format!("{tasks}{more}"));
-    // By these names alone.
+    // The names alone are the dependency.
     let needs = "dependsOn: [urn:dmb:cmp:sales:shop:0:flow, urn:dmb:cmp:sales:shop:0:nightly]";
     world.project.edit(PRODUCT, needs, "dependsOn: []");
     let entries = "        workflowTasksInfoList:\n";
@@ -167,12 +168,12 @@ fn a_workflow_runs_what_the_same_plan_makes() {
     assert_eq!(tasks[0]["run_job_task"]["job_id"], world.job("sales_shop_0_nightly_prod")["job_id"]);
     assert_eq!(tasks[1]["pipeline_task"]["pipeline_id"], pipelines[0]["pipeline_id"]);
     world.assert_settled();
-    // Made anew, it has another id.
+    // After a replacement it has another id.
     world.run(["apply", PRODUCT, "--replace", "nightly/databricks_job.job", "--auto-approve"]).done();
     let tasks = world.job("sales_shop_0_steps_prod")["settings"]["tasks"].clone();
     assert_eq!(tasks[0]["run_job_task"]["job_id"], world.job("sales_shop_0_nightly_prod")["job_id"]);
     world.assert_settled();
-    // What nobody makes is told, with what helps.
+    // A name without an object is an error with a hint.
     world.project.edit(
         PRODUCT,
         "referencedTaskName: sales_shop_0_nightly_prod",
@@ -180,12 +181,12 @@ fn a_workflow_runs_what_the_same_plan_makes() {
     );
     let ran = world.run(["plan", PRODUCT]);
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("there is no job `sales_shop_0_weekly_prod`").says("deploy that first, or in one run with this one");
+    ran.says("job `sales_shop_0_weekly_prod` not found").says("deploy that component first, or both in one run");
 }
 
-/// A token of the environment that is another one is sent, and nothing of any is kept.
+/// A changed token of the environment is sent, and no token is stored.
 #[test]
-fn another_token_of_git_is_sent_and_none_is_kept() {
+fn changed_git_token_is_sent_and_none_is_stored() {
     let world = World::new();
     world.apply().done();
     let rotated = |words: &[&str]| {
@@ -207,20 +208,20 @@ fn another_token_of_git_is_sent_and_none_is_kept() {
 }
 
 #[test]
-fn what_cannot_work_is_told_before_anything_is_made() {
+fn invalid_product_is_reported_before_any_write() {
     for (old, new, says) in [
-        ("cronExpression: \"0 0 6 * * ?\"", "cronExpression: \"0 0 6 * *\"", "is no expression of Quartz"),
-        ("devGroup: group:dev", "devGroup: group:nobody", "there is no group `nobody`"),
+        ("cronExpression: \"0 0 6 * * ?\"", "cronExpression: \"0 0 6 * *\"", "`0 0 6 * *` is not a Quartz expression"),
+        ("devGroup: group:dev", "devGroup: group:nobody", "group `nobody` not found"),
         (
             "workspace: shop\n        repoPath: shop_0/nightly",
             "workspace: other\n        repoPath: shop_0/nightly",
-            "the workspace `other` is no URL",
+            "the workspace `other` is not a URL",
         ),
-        ("minWorkers: 1", "minWorkers: 9", "the least number of workers is more than the most"),
-        ("sqlWarehouseName: wh", "sqlWarehouseName: nothing", "there is no SQL warehouse `nothing`"),
+        ("minWorkers: 1", "minWorkers: 9", "`minWorkers` is greater than `maxWorkers`"),
+        ("sqlWarehouseName: wh", "sqlWarehouseName: nothing", "SQL warehouse `nothing` not found"),
         ("name: price, dataType: DECIMAL", "name: prize, dataType: DECIMAL", "has no column `prize`"),
-        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "is of another type in `main.raw.orders`"),
-        ("runAsPrincipalName: runner", "runAsPrincipalName: nobody", "there is no service principal `nobody`"),
+        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "the type INT instead of DATE in `main.raw.orders`"),
+        ("runAsPrincipalName: runner", "runAsPrincipalName: nobody", "service principal `nobody` not found"),
     ] {
         let world = World::new();
         world.project.edit(PRODUCT, old, new);
@@ -233,7 +234,7 @@ fn what_cannot_work_is_told_before_anything_is_made() {
 }
 
 #[test]
-fn no_secret_is_shown_or_kept() {
+fn secrets_are_neither_shown_nor_stored() {
     let world = World::new();
     world.stand_in.faults().denied.push("POST /api/2.0/git-credentials".to_owned());
     let ran = world.apply();
@@ -244,7 +245,7 @@ fn no_secret_is_shown_or_kept() {
     }
 }
 
-/// What doctor says of an instance, with that token.
+/// The output of `doctor` about an instance with a token.
 fn doctor(url: &str, token: &str) -> Ran {
     let project = Project::new();
     project.write("terrace.yaml", "environments:\n  there: {}\n");
@@ -252,14 +253,16 @@ fn doctor(url: &str, token: &str) -> Ran {
 }
 
 #[test]
-fn doctor_asks_a_workspace_that_is_configured_and_tells_what_is_missing() {
+fn doctor_checks_a_configured_workspace_and_its_rights() {
     let stand_in = StandIn::start();
     let before = stand_in.inventory();
     let well = doctor(stand_in.url(), "secret").done();
-    well.says("ok    provider databricks of there: it answers, and lacks no right on the server as a whole");
+    well.says("ok    provider databricks of there: it answers, and has all server-wide rights");
     stand_in.entitle("terrace@example.com", &[]);
     let lacking = doctor(stand_in.url(), "secret").done();
-    lacking.says("warn  provider databricks of there: it answers, and may not make jobs and pipelines with clusters");
+    lacking.says(
+        "warn  provider databricks of there: it answers, but may not create jobs and pipelines with their own clusters",
+    );
     lacking.says("run `databricks users patch ");
     assert_eq!(stand_in.inventory(), before, "looking changed something");
     let wrong = doctor(stand_in.url(), "hunter2").with_code(1);

@@ -1,9 +1,9 @@
-//! What cannot be planned before a command ran is left for another apply, with the built-in providers.
+//! Deferral with the built-in providers: changes that depend on a command's output are left for another apply.
 
 use serde_json::Value as Json;
 use terrace_tests::{Project, snapshot};
 
-/// A command whose output says which files there are, and a note about them.
+/// A command whose output lists files, and a note about them.
 fn project(names: &str) -> Project {
     let project = Project::with_stack(
         r#"resources:
@@ -29,7 +29,7 @@ variables: {round: {type: int, default: 1}}
 }
 
 #[test]
-fn two_applies_make_what_one_cannot_know() {
+fn two_applies_create_what_depends_on_a_command() {
     let project = project(r#"{"names": ["a", "b"]}"#);
     let refused = project.run(["plan", "stack.yaml"]);
     assert_eq!(refused.code, 1, "{refused}");
@@ -54,7 +54,7 @@ fn two_applies_make_what_one_cannot_know() {
       + round = 1
 
       left for another apply
-        local_file.each[*]   which instances there are is known after local_command.list
+        local_file.each[*]   its instances are known after local_command.list
         local_file.note      comes after local_file.each
 
     Plan: 2 to add, 0 to change, 0 to destroy.
@@ -62,9 +62,9 @@ fn two_applies_make_what_one_cannot_know() {
     goes on from there.
     "#);
     let first = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
-    let told = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --env local --allow-deferral` goes on from here.";
-    assert!(first.stdout.contains(told), "{first}");
-    assert!(!project.path("out").exists(), "nothing of what is left is made");
+    let expected = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --env local --allow-deferral` goes on from here.";
+    assert!(first.stdout.contains(expected), "{first}");
+    assert!(!project.path("out").exists(), "deferred objects are not created");
     let second = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
     assert!(second.stdout.contains("3 added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 2\n"), "{second}");
     assert_eq!(project.read("out/note.txt"), "2");
@@ -73,7 +73,7 @@ fn two_applies_make_what_one_cannot_know() {
 }
 
 #[test]
-fn what_is_recorded_stays_while_its_command_is_to_run_again() {
+fn recorded_instances_stay_while_their_command_is_deferred() {
     let project = project(r#"{"names": ["a", "b"]}"#);
     let apply = ["apply", "--allow-deferral", "--auto-approve", "--var", "round=1", "stack.yaml"];
     project.run(apply).done();
@@ -82,7 +82,7 @@ fn what_is_recorded_stays_while_its_command_is_to_run_again() {
     let apply = apply.map(|word| if word == "round=1" { "round=2" } else { word });
     let again = project.run(apply).done();
     assert!(again.stdout.contains("0 added, 2 changed, 0 destroyed.\n2 resources left"), "{again}");
-    assert!(again.stdout.contains("Outputs:\n  count = 2\n  round = 2\n"), "what reads what is left stays: {again}");
+    assert!(again.stdout.contains("Outputs:\n  count = 2\n  round = 2\n"), "outputs of deferred values stay: {again}");
     assert!(project.path("out/a.txt").exists() && !project.path("out/c.txt").exists());
     let last = project.run(apply).done();
     assert!(last.stdout.contains("1 added, 0 changed, 1 destroyed."), "{last}");
@@ -90,7 +90,7 @@ fn what_is_recorded_stays_while_its_command_is_to_run_again() {
 }
 
 #[test]
-fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
+fn saved_plan_reports_its_deferred_changes_to_users_and_programs() {
     let project = project(r#"{"names": ["a"]}"#);
     let plan = project.run([
         "plan",
@@ -103,11 +103,11 @@ fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
         "stack.yaml",
     ]);
     assert_eq!(plan.code, 2, "{plan}");
-    let told: Json = serde_json::from_str(&plan.stdout).unwrap();
+    let output: Json = serde_json::from_str(&plan.stdout).unwrap();
     let left: Vec<&Json> =
-        told["deferred_changes"].as_array().unwrap().iter().map(|it| &it["resource_change"]["address"]).collect();
+        output["deferred_changes"].as_array().unwrap().iter().map(|it| &it["resource_change"]["address"]).collect();
     assert_eq!(
-        (told["complete"].as_bool(), left),
+        (output["complete"].as_bool(), left),
         (Some(false), vec![&Json::from("local_file.each[*]"), &"local_file.note".into()])
     );
     let shown = project.run(["show", "p"]).done();
@@ -131,7 +131,7 @@ fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
 }
 
 #[test]
-fn a_plan_with_errors_does_not_speak_of_its_apply() {
+fn plan_with_errors_does_not_mention_its_apply() {
     let project = project(r#"{"names": ["a"]}"#);
     let secret = "  - {type: local_value, name: secret, config: {input: '${{ vars.token }}'}}\noutputs:";
     project.edit("stack.yaml", "outputs:", secret);
@@ -142,18 +142,18 @@ fn a_plan_with_errors_does_not_speak_of_its_apply() {
 }
 
 #[test]
-fn the_command_that_goes_on_names_the_environment() {
+fn hint_for_the_next_apply_names_the_environment() {
     let project = project(r#"{"names": ["a"]}"#);
     project.write("terrace.yaml", "environments: {staging: {overlay: embedded}, live: {overlay: embedded}}\n");
-    let told = "`terrace apply stack.yaml --env staging --allow-deferral`";
+    let expected = "`terrace apply stack.yaml --env staging --allow-deferral`";
     let refused = project.run(["plan", "--env", "staging", "stack.yaml"]);
     assert_eq!(refused.code, 1, "{refused}");
     let unwrapped = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(unwrapped.contains("`terrace apply stack.yaml --env staging --target"), "{refused}");
     let command = ["--allow-deferral", "--env", "staging", "stack.yaml"];
-    project.run([&["plan"][..], &command].concat()).done().says(told);
+    project.run([&["plan"][..], &command].concat()).done().says(expected);
     let first = project.run([&["apply", "--auto-approve"][..], &command].concat()).done();
-    first.says(told);
+    first.says(expected);
     let second = project.run(["apply", "stack.yaml", "--env", "staging", "--allow-deferral", "--auto-approve"]).done();
     assert!(second.stdout.contains("added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 1\n"), "{second}");
 }

@@ -1,4 +1,4 @@
-//! Destroying needs the state, and a descriptor that can be read: not a valid one.
+//! Destroy needs the state and a readable descriptor, not a valid one.
 
 use crate::server::{product, project};
 use terrace_tests::Project;
@@ -9,7 +9,7 @@ const STACK: &str = "variables:\n  size: {type: int, validation: [{assert: '${{ 
     outputs: {size: '${{ vars.size }}'}\n";
 
 #[test]
-fn neither_variables_nor_types_nor_values_have_to_be_right() {
+fn destroy_needs_no_valid_variables_types_or_values() {
     let apply = || {
         let project = Project::with_stack(STACK);
         project.run(["apply", "stack.yaml", "--auto-approve", "--var", "size=1"]).done();
@@ -28,7 +28,7 @@ fn neither_variables_nor_types_nor_values_have_to_be_right() {
 }
 
 #[test]
-fn all_outputs_that_go_are_listed() {
+fn all_removed_outputs_are_listed() {
     let project = Project::with_stack(
         "components:\n  a:\n    resources:\n      - {type: local_value, name: x, config: {input: 1}}\n    \
          outputs: {one: 1}\n  b:\n    resources: []\n    outputs: {two: 2}\n",
@@ -39,30 +39,30 @@ fn all_outputs_that_go_are_listed() {
 }
 
 #[test]
-fn a_descriptor_with_errors_is_said_not_to_be_looked_for_whatever_is_recorded() {
+fn destroy_does_not_search_for_objects_of_an_invalid_descriptor() {
     let wrong = "  wrong: {resources: [{type: local_file, name: f, config: {path: wrong.txt, content: \
                  '${{ join(range(3), 1, 2) }}'}}]}\n";
     let right =
         "components:\n  right: {resources: [{type: local_file, name: f, config: {path: right.txt, content: x}}]}\n";
     let project = Project::with_stack(&format!("{right}{wrong}"));
-    let told = "what demo@local describes and is not recorded is not looked for: it cannot be told what that is";
+    let told = "unmanaged objects of demo@local are not removed: its descriptor cannot be compiled";
     let nothing = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    nothing.says(told).says("`terrace validate stack.yaml --env local` says why");
+    nothing.says(told).says("see the reason with `terrace validate stack.yaml --env local`");
     assert!(!nothing.stderr.contains("found none"), "{nothing}");
     project.write_stack(right);
     project.apply().done();
     project.write_stack(&format!("{right}{wrong}"));
     let lines = project.run(["plan", "stack.yaml", "--destroy", "--format", "json-stream"]).done();
-    assert!(lines.stdout.contains(told), "programs are told, too: {lines}");
+    assert!(lines.stdout.contains(told), "JSON output has it too: {lines}");
     project.run(["destroy", "stack.yaml", "--auto-approve"]).done().says(told);
     assert!(!project.has("right.txt"));
-    // Of a right one nothing of the kind is said.
+    // A valid descriptor has no such message.
     project.write_stack(right);
-    assert!(!project.run(["destroy", "stack.yaml", "--auto-approve"]).done().stderr.contains("looked for"));
+    assert!(!project.run(["destroy", "stack.yaml", "--auto-approve"]).done().stderr.contains("are not removed"));
 }
 
 #[test]
-fn what_a_stack_has_of_its_own_is_named_so_where_it_stays_without_a_component() {
+fn own_outputs_and_resources_that_stay_are_named_as_such() {
     let web = "components:\n  web: {resources: [{type: local_file, name: a, config: {path: out/a, content: one}}], \
                outputs: {path: '${{ resources.a.path }}'}}\n";
     let outputs = "outputs: {path: '${{ components.web.outputs.path }}'}\n";
@@ -82,19 +82,19 @@ fn what_a_stack_has_of_its_own_is_named_so_where_it_stays_without_a_component() 
 }
 
 #[test]
-fn what_may_be_there_is_not_said_to_be_gone_where_nobody_can_be_asked() {
+fn unreachable_object_is_not_reported_as_gone() {
     let project = project();
     let text = product(&["a"]);
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
     drop(server);
-    // The state is lost, and who could tell what is there does not.
+    // The state is lost, and the program refuses to read its objects.
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
     let (told, silent) = ("cat made-$0 2>/dev/null || echo null", "exit 1");
     project.edit("blueprints/thing.yaml", told, silent);
     project.write("product.yaml", &text);
     let destroy = ["destroy", "product.yaml", "--env", "test", "--auto-approve"];
-    let why = "it cannot be told whether what finance.cash.0@test describes and is not recorded is there";
+    let why = "cannot find out which objects of finance.cash.0@test exist that are not in the state: cannot look for";
     project.run(destroy).with_code(1).says(why);
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/unprovision", &text));
@@ -102,12 +102,12 @@ fn what_may_be_there_is_not_said_to_be_gone_where_nobody_can_be_asked() {
     assert!(status.to_string().contains(why), "{status}");
     assert!(project.has("made-a"));
     drop(server);
-    // Nor where nothing says any more what it is made of.
+    // The same without a blueprint.
     let blueprint = project.read("blueprints/thing.yaml");
     std::fs::remove_file(project.path("blueprints/thing.yaml")).unwrap();
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/unprovision", &text));
-    assert!(status.to_string().contains("describes and is not recorded is not looked for: "), "{status}");
+    assert!(status.to_string().contains("skipped the search for unmanaged objects of "), "{status}");
     drop(server);
     project.write("blueprints/thing.yaml", blueprint);
     project.edit("blueprints/thing.yaml", silent, told);
@@ -117,16 +117,16 @@ fn what_may_be_there_is_not_said_to_be_gone_where_nobody_can_be_asked() {
 }
 
 #[test]
-fn what_nobody_can_look_for_is_named() {
+fn object_without_a_search_is_named() {
     let thing =
         "resources:\n  - {type: local_command, name: thing, config: {create: [touch, made], delete: [rm, made]}}\n";
     let project = Project::with_stack(thing);
     let said = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    said.says("it cannot be told whether demo@local:local_command.thing is there: its provider cannot look for it");
+    said.says("cannot find out whether demo@local:local_command.thing exists: its provider cannot look for it");
 }
 
 #[test]
-fn who_has_access_to_what_is_not_recorded_is_not_looked_for_and_that_is_said() {
+fn missing_search_for_grants_of_unmanaged_objects_is_reported() {
     let project = project();
     let blueprint = project.read("blueprints/thing.yaml");
     let acl = "acl:\n  resources:\n    - {type: local_file, name: let_in, config: {path: let-in, \
@@ -134,23 +134,23 @@ fn who_has_access_to_what_is_not_recorded_is_not_looked_for_and_that_is_said() {
     project.write("blueprints/thing.yaml", format!("{blueprint}{acl}"));
     project.write("product.yaml", product(&["a"]));
     let destroy = || project.run(["destroy", "product.yaml", "--env", "test", "--auto-approve"]).done();
-    let told = "finance.cash.0@test:a is there and is not recorded, nor is who has access to it";
-    assert!(!destroy().stderr.contains(told), "nothing is there");
+    let expected = "finance.cash.0@test:a exists, but neither it nor its access list is in the state";
+    assert!(!destroy().stderr.contains(expected), "nothing is there");
     project.run(["apply", "product.yaml", "--env", "test", "--auto-approve"]).done();
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
-    destroy().says(told);
+    destroy().says(expected);
     assert!(!project.has("made-a"));
 }
 
 #[test]
-fn a_server_whose_name_nobody_knows_may_have_it_and_an_instance_that_names_none_has_not() {
+fn unresolvable_server_is_an_error_and_a_missing_one_is_not() {
     let role = "resources:\n  - {type: postgres_role, name: reader, config: {name: reader}}\n";
     let project = Project::with_stack(role);
     project.write("terrace.yaml", "environments: {local: {providers: {postgres: {host: nobody.invalid}}}}\n");
     let lost = project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);
-    lost.says("it cannot be told whether what demo@local describes and is not recorded is there");
+    lost.says("cannot find out which objects of demo@local exist that are not in the state: cannot look for");
     let metadata = "resources:\n  - {type: hasura_role, name: reader, config: {roleId: reader}}\n";
     let project = Project::with_stack(metadata);
     let never = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    never.says("not everything that demo@local describes and that is not recorded could be looked for");
+    never.says("could not look for all objects of demo@local that are not in the state: ").says("needs `componentId`");
 }

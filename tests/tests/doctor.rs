@@ -1,4 +1,4 @@
-//! `terrace doctor`: what is wrong with what everything else stands on, and how to mend it.
+//! `terrace doctor`: checks of the configuration, the state and the servers, with remedies.
 
 use std::os::unix::fs::PermissionsExt;
 use terrace_state::contract::cluster::Cluster;
@@ -6,14 +6,14 @@ use terrace_tests::{Project, Ran, snapshot};
 
 const KEY: (&str, &str) = ("TERRACE_STATE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
 
-/// The result without what differs from machine to machine.
+/// The result without machine-specific values.
 fn doctor(project: &Project, arguments: &[&str]) -> Ran {
     let mut ran = project.run_with(&[KEY], ["doctor"].into_iter().chain(arguments.iter().copied()));
     let lines = ran.stdout.lines().map(|line| match line {
         line if line.contains("  terrace: ") => "ok    terrace: […]".to_owned(),
         line if line.contains("MiB are free") => "ok    disk of the state: […]".to_owned(),
         line => match line.split_once(": ") {
-            Some((what, rest)) if rest.ends_with(" are right") => format!("{what}: [n] are right"),
+            Some((what, rest)) if rest.ends_with(" are valid") => format!("{what}: [n] are valid"),
             _ => line.to_owned(),
         },
     });
@@ -22,7 +22,7 @@ fn doctor(project: &Project, arguments: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_bare_folder_is_healthy_and_stays_bare() {
+fn empty_folder_is_healthy_and_stays_empty() {
     let project = Project::new();
     let ran = doctor(&project, &[]);
     assert!(project.all_files().is_empty(), "looking left something behind");
@@ -30,25 +30,25 @@ fn a_bare_folder_is_healthy_and_stays_bare() {
     exit: 0
     --- stdout
     ok    terrace: […]
-    ok    configuration: there is no terrace.yaml: the embedded environment `local` is there without
-    ok    state: sqlite:[folder]/.terrace/state.db: there is none yet, the first apply makes it
+    ok    configuration: there is no terrace.yaml: the built-in environment `local` needs none
+    ok    state: sqlite:[folder]/.terrace/state.db: it does not exist yet, the first apply creates it
     ok    disk of the state: […]
-    ok    state key: there is one
-    ok    provider airbyte of local: it is not configured, so nobody was asked
-    ok    provider databricks of local: it is not configured, so nobody was asked
-    ok    provider hasura of local: it is not configured, so nobody was asked
+    ok    state key: present
+    ok    provider airbyte of local: it is not configured, so it was not called
+    ok    provider databricks of local: it is not configured, so it was not called
+    ok    provider hasura of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
-    ok    provider postgres of local: it is not configured, so nobody was asked
-    ok    provider snowflake of local: it is not configured, so nobody was asked
+    ok    provider postgres of local: it is not configured, so it was not called
+    ok    provider snowflake of local: it is not configured, so it was not called
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
-    ok    blueprints of local: [n] are right
+    ok    blueprints of local: [n] are valid
     ");
 }
 
 #[test]
-fn a_state_says_what_is_in_it() {
+fn state_check_reports_its_content() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.apply().done();
     let recorded = project.all_files();
@@ -57,7 +57,7 @@ fn a_state_says_what_is_in_it() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
+fn problems_have_a_remedy_and_do_not_stop_other_checks() {
     let project = Project::new();
     project.write(
         "terrace.yaml",
@@ -75,34 +75,34 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    terrace: […]
     ok    configuration: [folder]/terrace.yaml, with local, production, outside
     fail  state: sqlite:[folder]/deep/state.db: there is no folder `[folder]/deep`
-          make it with `mkdir -p [folder]/deep`, or name another state
+          create it with `mkdir -p [folder]/deep`, or name another state
     ok    disk of the state: […]
-    ok    state key: there is one
-    ok    provider airbyte of local: it is not configured, so nobody was asked
-    ok    provider databricks of local: it is not configured, so nobody was asked
-    ok    provider hasura of local: it is not configured, so nobody was asked
+    ok    state key: present
+    ok    provider airbyte of local: it is not configured, so it was not called
+    ok    provider databricks of local: it is not configured, so it was not called
+    ok    provider hasura of local: it is not configured, so it was not called
     ok    provider local of local: it connects
     ok    provider pipelines of local: it connects
-    ok    provider postgres of local: it is not configured, so nobody was asked
-    ok    provider snowflake of local: it is not configured, so nobody was asked
+    ok    provider postgres of local: it is not configured, so it was not called
+    ok    provider snowflake of local: it is not configured, so it was not called
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
-    ok    blueprints of local: [n] are right
+    ok    blueprints of local: [n] are valid
     warn  blueprints of local: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
           make one `match` more specific, or name the blueprint under `templates` of the environment
-    fail  environment production: what is wrong is told above
-          correct it, and ask again
-    ok    provider airbyte of outside: it is not configured, so nobody was asked
-    ok    provider databricks of outside: it is not configured, so nobody was asked
-    ok    provider hasura of outside: it is not configured, so nobody was asked
+    fail  environment production: see the errors above
+          correct it, then run `terrace doctor` again
+    ok    provider airbyte of outside: it is not configured, so it was not called
+    ok    provider databricks of outside: it is not configured, so it was not called
+    ok    provider hasura of outside: it is not configured, so it was not called
     ok    provider local of outside: it connects
     ok    provider pipelines of outside: it connects
-    ok    provider postgres of outside: it is not configured, so nobody was asked
-    ok    provider snowflake of outside: it is not configured, so nobody was asked
-    fail  provider sqlite of outside: it does not connect: the folder `/etc` lies outside the project folder
-          name a folder within the project folder
+    ok    provider postgres of outside: it is not configured, so it was not called
+    ok    provider snowflake of outside: it is not configured, so it was not called
+    fail  provider sqlite of outside: it does not connect: the folder `/etc` is outside the project folder
+          set a folder inside the project folder
     ok    provider witboost of outside: it connects
-    ok    blueprints of outside: [n] are right
+    ok    blueprints of outside: [n] are valid
     warn  blueprints of outside: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
           make one `match` more specific, or name the blueprint under `templates` of the environment
     --- stderr
@@ -118,7 +118,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
 }
 
 #[test]
-fn one_environment_can_be_asked_for() {
+fn one_environment_can_be_checked() {
     let project = Project::new();
     project.write("terrace.yaml", "environments: {a: {overlay: embedded}, b: {providers: {nothing: {}}}}\n");
     doctor(&project, &["--env", "a"]).done();
@@ -128,34 +128,34 @@ fn one_environment_can_be_asked_for() {
 }
 
 #[test]
-fn a_wrong_configuration_keeps_the_rest_from_being_looked_at() {
+fn invalid_configuration_stops_the_other_checks() {
     let project = Project::new();
     project.write("terrace.yaml", "environmentz: {}\n");
     doctor(&project, &[]).with_code(1).says("fail  configuration").says("did you mean `environments`?");
 }
 
 #[test]
-fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_at() {
+fn unset_variable_does_not_stop_checks_of_environments() {
     let project = Project::new();
     project.write("terrace.yaml", "encryption: {key: '${{ env.NOWHERE }}'}\nenvironments: {a: {overlay: embedded}}\n");
     snapshot!(doctor(&project, &[]), @r#"
     exit: 1
     --- stdout
     ok    terrace: […]
-    fail  configuration: what is wrong is told above
-          correct it, and ask again
-    warn  state and state key: they were not looked at: what the configuration says of them may be missing
-          correct the configuration, and ask again
-    ok    provider airbyte of a: it is not configured, so nobody was asked
-    ok    provider databricks of a: it is not configured, so nobody was asked
-    ok    provider hasura of a: it is not configured, so nobody was asked
+    fail  configuration: see the errors above
+          correct it, then run `terrace doctor` again
+    warn  state and state key: not checked: their part of the configuration may be missing
+          correct the configuration, then run `terrace doctor` again
+    ok    provider airbyte of a: it is not configured, so it was not called
+    ok    provider databricks of a: it is not configured, so it was not called
+    ok    provider hasura of a: it is not configured, so it was not called
     ok    provider local of a: it connects
     ok    provider pipelines of a: it connects
-    ok    provider postgres of a: it is not configured, so nobody was asked
-    ok    provider snowflake of a: it is not configured, so nobody was asked
+    ok    provider postgres of a: it is not configured, so it was not called
+    ok    provider snowflake of a: it is not configured, so it was not called
     ok    provider sqlite of a: it connects
     ok    provider witboost of a: it connects
-    ok    blueprints of a: [n] are right
+    ok    blueprints of a: [n] are valid
     --- stderr
     expression_failed
 
@@ -169,7 +169,7 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
 }
 
 #[test]
-fn what_the_server_needs_nobody_else_does() {
+fn settings_of_the_server_concern_only_the_server() {
     let project = Project::new();
     let secret = "server: {drift: {webhook: {url: 'https://hooks.example.com', secret: '${{ env.NOWHERE }}'}}}\n";
     project.write("terrace.yaml", format!("{secret}environments: {{a: {{overlay: embedded}}}}\n"));
@@ -182,7 +182,7 @@ fn what_the_server_needs_nobody_else_does() {
 }
 
 #[test]
-fn a_state_that_is_damaged_in_the_middle_is_told() {
+fn state_with_a_damaged_page_is_reported() {
     let project = Project::with_stack(
         "resources: [{type: local_value, name: a, forEach: '${{ range(50) }}', config: {input: '${{ each.key }}'}}]\n",
     );
@@ -202,12 +202,12 @@ fn a_state_that_is_damaged_in_the_middle_is_told() {
 }
 
 #[test]
-fn a_state_that_is_none_or_that_others_can_read_is_told() {
+fn invalid_or_world_readable_state_is_reported() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.apply().done();
     let state = project.path(".terrace/state.db");
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o644)).unwrap();
-    doctor(&project, &[]).done().says("can be read by others").says("chmod 600");
+    doctor(&project, &[]).done().says("can be read by other users of this machine").says("chmod 600");
     let database = rusqlite::Connection::open(&state).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
@@ -220,7 +220,7 @@ fn a_state_that_is_none_or_that_others_can_read_is_told() {
 }
 
 #[test]
-fn a_program_gets_the_same_as_json() {
+fn result_can_be_printed_as_json() {
     let project = Project::new();
     let json = project.run(["doctor", "--json"]).done().json();
     assert_eq!(json["healthy"], true);
@@ -235,9 +235,9 @@ fn a_program_gets_the_same_as_json() {
     assert!(!json["diagnostics"].as_array().unwrap().is_empty(), "{json:#}");
 }
 
-/// Instances of a list of numbers, of a literal and of what a component says, each read by key.
+/// Instances of a number range, of a literal and of a component's value, each read by key.
 #[test]
-fn instances_that_expressions_name_are_there_when_a_blueprint_is_checked() {
+fn instances_in_expressions_exist_when_a_blueprint_is_checked() {
     let project = Project::new();
     let blueprint = r#"apiVersion: terrace.dev/v1
 kind: Blueprint
@@ -254,18 +254,18 @@ resources:
     let ran = project.run(["blueprints", "check", "blueprints/pages.yaml"]).done();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
     project.run(["doctor"]).done().says("ok    blueprints of local");
-    // What no component can have, or is the attribute of an instance that is not named, is a warning still.
+    // An impossible instance, or an attribute without an instance, is still a warning.
     project.write("blueprints/pages.yaml", blueprint.replace("three[2].id", "three[3].id"));
     project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.three` has no instance [3]");
     project.write("blueprints/pages.yaml", blueprint.replace("some[7].id", "some.id"));
     project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.some` has no instance [\"id\"]");
 }
 
-const LACKS_NOTHING: &str = "it answers, and lacks no right on the server as a whole";
+const LACKS_NOTHING: &str = "it answers, and has all server-wide rights";
 
-/// What is configured is asked: a session that opens without a word says nothing of who is there.
+/// Configured servers are called: an open session alone does not prove that a server answers.
 #[test]
-fn servers_that_are_configured_are_asked() {
+fn configured_servers_are_called() {
     let project = Project::new();
     let stand_in = terrace_test_snowflake::StandIn::start();
     let url = stand_in.url();
@@ -287,11 +287,11 @@ fn servers_that_are_configured_are_asked() {
     for provider in ["snowflake", "postgres", "kafka"] {
         gone.says(&format!("fail  provider {provider} of gone: it does not"));
     }
-    gone.says("look at `bootstrapServers`");
+    gone.says("check `bootstrapServers` and `securityProtocol` of the instance");
     for ran in [&wrong, &gone] {
         assert!(!ran.to_string().contains("hunter2"), "{ran}");
     }
-    // Variables configure, too.
+    // Environment variables count as configuration, too.
     let bare = Project::new();
     let there = [("SNOWFLAKE_HOST", url), ("SNOWFLAKE_ROLE", "TERRACE_ROLE"), ("SNOWFLAKE_TOKEN", "secret")];
     bare.run_with(&there, ["doctor"]).done().says("provider snowflake of local: it answers");
@@ -301,7 +301,8 @@ fn servers_that_are_configured_are_asked() {
     assert_eq!(stand_in.inventory(), before, "looking changed something");
 }
 
-/// A project of an environment `there` with an instance of PostgreSQL, as a user of the test's own; runs SQL as the server's.
+/// A project with an environment `there` and a PostgreSQL instance, with its own user; the closure runs SQL as the
+/// server's user.
 fn of_a_user(attributes: &str) -> (Project, String, impl Fn(&str)) {
     let (runtime, cluster) = (tokio::runtime::Runtime::new().unwrap(), Cluster::shared());
     let url = runtime.block_on(cluster.database());
@@ -319,27 +320,27 @@ fn of_a_user(attributes: &str) -> (Project, String, impl Fn(&str)) {
 }
 
 #[test]
-fn rights_on_the_server_that_are_missing_are_told_with_the_statements_that_give_them() {
+fn missing_rights_are_reported_with_the_statements_that_grant_them() {
     let (project, database, execute) = of_a_user("NOCREATEDB CREATEROLE");
     execute(&format!("GRANT CREATE ON DATABASE {database} TO {database}_user"));
     let statement = format!("ALTER ROLE \"{database}_user\" CREATEDB");
     let ran = doctor(&project, &["--env", "there"]).done();
     ran.says(&format!(
-        "warn  provider postgres of there: it answers, and may not create databases\n      \
-         where that is needed, let somebody who may run `{statement}`\n"
+        "warn  provider postgres of there: it answers, but may not create databases\n      \
+         if you need this right, have an administrator run `{statement}`\n"
     ));
     let json = project.run(["doctor", "--env", "there", "--json"]).done().json();
     assert_eq!(json["healthy"], true);
     let checks = json["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["what"] == "provider postgres of there").unwrap();
     assert_eq!(check["status"], "warn");
-    assert_eq!(check["message"], "it answers, and may not create databases");
-    assert_eq!(check["mend"], format!("where that is needed, let somebody who may run `{statement}`"));
-    // It helps, and is told as soon as it does.
+    assert_eq!(check["message"], "it answers, but may not create databases");
+    assert_eq!(check["mend"], format!("if you need this right, have an administrator run `{statement}`"));
+    // The statement works, and the next check shows that.
     execute(&statement);
     let healthy = doctor(&project, &["--env", "there"]).done();
     healthy.says(&format!("ok    provider postgres of there: {LACKS_NOTHING}\n"));
-    // All that is missing is told at once.
+    // All missing rights are reported at once.
     execute(&format!(
         "ALTER ROLE {database}_user NOCREATEDB NOCREATEROLE; REVOKE CREATE ON DATABASE {database} FROM {database}_user"
     ));
@@ -355,7 +356,7 @@ fn rights_on_the_server_that_are_missing_are_told_with_the_statements_that_give_
 }
 
 #[test]
-fn a_role_of_snowflake_without_rights_on_its_account_is_told() {
+fn snowflake_role_without_account_rights_is_reported() {
     let project = Project::new();
     let stand_in = terrace_test_snowflake::StandIn::start();
     stand_in.sql("REVOKE CREATE DATABASE ON ACCOUNT FROM ROLE TERRACE_ROLE");
@@ -367,23 +368,23 @@ fn a_role_of_snowflake_without_rights_on_its_account_is_told() {
     doctor(&project, &["--env", "there"])
         .done()
         .says(
-            "warn  provider snowflake of there: it answers, and may not create databases, or use the warehouse `WH`\n",
+            "warn  provider snowflake of there: it answers, but may not create databases, or use the warehouse `WH`\n",
         )
         .says(
             "run `GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"; \
              GRANT USAGE ON WAREHOUSE \"WH\" TO ROLE \"TERRACE_ROLE\"`\n",
         );
     assert_eq!(stand_in.inventory(), before, "looking changed something");
-    // What it may do is another question than whether it is there.
+    // An error in reading the rights does not mean that the server is unreachable.
     stand_in.faults().by_text.push(("SHOW GRANTS TO ROLE".to_owned(), terrace_test_snowflake::Fault::Fails));
     doctor(&project, &["--env", "there"])
         .done()
-        .says("warn  provider snowflake of there: it answers, and does not tell what it may do: ")
-        .says("ask again");
+        .says("warn  provider snowflake of there: it answers, but does not report its rights: ")
+        .says("run `terrace doctor` again");
 }
 
 #[test]
-fn who_may_only_look_in_airbyte_is_told_what_lets_them_change_something() {
+fn read_only_airbyte_user_is_reported_with_the_required_role() {
     let project = Project::new();
     let stand_in = terrace_test_airbyte::StandIn::start();
     let (url, workspace) = (stand_in.url(), terrace_test_airbyte::WORKSPACE);
@@ -410,19 +411,19 @@ fn who_may_only_look_in_airbyte_is_told_what_lets_them_change_something() {
     };
     ask("there").done().says(&format!("ok    provider airbyte of there: {LACKS_NOTHING}\n"));
     ask("looks").done().says(&format!(
-        "warn  provider airbyte of looks: it answers, and may not create, change or delete in the workspace `{workspace}`"
+        "warn  provider airbyte of looks: it answers, but may not create, change or delete in the workspace `{workspace}`"
     ));
     ask("looks").done().says("POST /permissions {\"permissionType\":\"workspace_editor\",\"userId\":\"33333333-3333-4333-8333-333333333333\"");
     ask("lost").done().says(&format!("may not see the workspace `{none}`"));
-    ask("wrong").with_code(1).says("fail  provider airbyte of wrong: it does not answer").says("look at `token`");
-    // One of one's own knows no permissions.
+    ask("wrong").with_code(1).says("fail  provider airbyte of wrong: it does not answer").says("check `token`");
+    // An installation without organizations has no permissions.
     stand_in.faults().by_call.push(("GET", "/permissions", terrace_test_airbyte::Fault::Status(404)));
     ask("looks").done().says("ok    provider airbyte of looks: it answers\n");
     assert!(stand_in.take_writes().is_empty(), "looking changed something");
 }
 
 #[test]
-fn a_hasura_that_lets_strangers_in_and_one_that_is_none_are_told_of() {
+fn open_hasura_and_a_server_that_is_none_are_reported() {
     let project = Project::new();
     let stand_in = terrace_test_hasura::StandIn::start(terrace_test_hasura::Mapper::Extended);
     let (url, mapper) = (stand_in.url(), stand_in.mapper_url());
@@ -451,12 +452,12 @@ fn a_hasura_that_lets_strangers_in_and_one_that_is_none_are_told_of() {
     ask("three").with_code(1).says("there is no metadata API at `url`").says("supported: v2.x");
     ask("alone")
         .done()
-        .says("warn  provider hasura of alone: it answers, and does not tell what it may do")
+        .says("warn  provider hasura of alone: it answers, but does not report its rights: ")
         .says("roleMapper.url");
     stand_in.open_to_all();
     ask("there")
         .done()
-        .says("warn  provider hasura of there: it answers, and may not keep out who does not say who they are")
+        .says("warn  provider hasura of there: it answers, but may not refuse anonymous requests")
         .says("HASURA_GRAPHQL_AUTH_HOOK");
     assert!(stand_in.take_writes().is_empty(), "looking changed something");
 }

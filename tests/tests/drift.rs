@@ -1,4 +1,4 @@
-//! What a scheduled job posts of drift.
+//! Comments on drift, for a scheduled job.
 
 use crate::crash::{apply_killed, project as with_a_program, stack};
 use terrace_tests::{Project, snapshot};
@@ -17,7 +17,7 @@ fn drifted() -> Project {
 }
 
 #[test]
-fn drift_is_a_comment_that_a_job_can_post() {
+fn drift_can_be_printed_as_a_comment() {
     let project = drifted();
     let recorded = project.recorded();
     snapshot!(project.run(["drift", "demo@local", "--format", "markdown", "--ignore", "sha256"]), @r#"
@@ -44,7 +44,7 @@ fn drift_is_a_comment_that_a_job_can_post() {
 
     </details>
 
-    The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` makes things as they are described again; with `--refresh-only` it records them as they are.
+    The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` restores the described values; with `--refresh-only` it records the present values.
     The full list: `terrace drift --ignore=sha256 demo@local`
     "#);
     assert_eq!(project.recorded(), recorded, "looking for drift changed the state");
@@ -53,7 +53,7 @@ fn drift_is_a_comment_that_a_job_can_post() {
 }
 
 #[test]
-fn a_comment_on_drift_keeps_to_the_characters_it_may_have() {
+fn comment_on_drift_stays_within_its_limit() {
     let project = Project::with_stack(
         "resources:\n  - type: local_file\n    name: part\n    forEach: ${{ range(200) }}\n    config: {path: 'out/${{ each.value }}.txt', content: one}\n",
     );
@@ -66,16 +66,16 @@ fn a_comment_on_drift_keeps_to_the_characters_it_may_have() {
 }
 
 #[test]
-fn a_comment_says_that_not_everything_could_be_read() {
+fn comment_reports_unreadable_objects() {
     let project = drifted();
     std::fs::remove_file(project.path("out/edited.txt")).unwrap();
     std::os::unix::fs::symlink("edited.txt", project.path("out/edited.txt")).unwrap();
     let said = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    said.says("**Whether there is more drift cannot be told: not everything could be read.**").says("- **error**");
+    said.says("**There may be more drift: some objects could not be read.**").says("- **error**");
 }
 
 #[test]
-fn the_only_stack_of_the_state_needs_no_name() {
+fn only_stack_of_the_state_needs_no_name() {
     let project = drifted();
     let named = project.run(["drift", "stack.yaml"]).with_code(2).stdout;
     assert_eq!(project.run(["drift"]).with_code(2).stdout, named);
@@ -85,19 +85,16 @@ fn the_only_stack_of_the_state_needs_no_name() {
     );
     project.run(["apply", "other.yaml", "--auto-approve"]).done();
     let several = project.run(["drift"]).with_code(1);
-    let _ = several
-        .says("the state has several stacks")
-        .says("demo@local, other@local")
-        .says("`--all` looks at all of them");
+    let _ = several.says("the state has several stacks").says("demo@local, other@local").says("or pass `--all`");
     project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
-    // Also where nothing is recorded of any of them: `--stack` is no option of this command without a descriptor.
+    // The same if none of them has rows: without a descriptor, `--stack` is not an option of this command.
     project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();
-    project.run(["drift"]).with_code(1).says("name the ones that are meant: demo@local, other@local");
+    project.run(["drift"]).with_code(1).says("name one or more of: demo@local, other@local");
     project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
 }
 
 #[test]
-fn drift_is_as_wide_and_as_coloured_as_the_terminal() {
+fn drift_uses_the_width_and_colors_of_the_terminal() {
     let project = drifted();
     let narrow = project.run_with(&[("COLUMNS", "30")], ["drift", "--color", "always"]).with_code(2).stdout;
     assert!(narrow.contains("\u{1b}[33m~\u{1b}[0m "), "{narrow}");
@@ -108,7 +105,7 @@ fn drift_is_as_wide_and_as_coloured_as_the_terminal() {
 }
 
 #[test]
-fn nothing_is_said_to_be_as_recorded_while_a_step_is_in_doubt() {
+fn step_in_doubt_prevents_a_report_without_drift() {
     let project = with_a_program();
     project.apply().done();
     project.write_stack(&stack("two"));
@@ -119,13 +116,13 @@ fn nothing_is_said_to_be_as_recorded_while_a_step_is_in_doubt() {
     in_doubt
 
       × demo@local:local_command.thing: local_command.thing is in doubt: operation [uuid]
-      │ was cut off while it worked on it
-      help: `terrace recover` finds out what became of it, and records that
+      │ was interrupted while it worked on it
+      help: record its outcome with `terrace recover`
 
-    error: whether there is drift cannot be told: an operation was cut off, and what became of its steps is not recorded
+    error: whether there is drift is unknown: an operation was interrupted, and the outcomes of its steps are unknown
     ");
     let markdown = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
-    markdown.says("**Whether there is drift cannot be told: an operation was cut off").says("`terrace recover`");
+    markdown.says("**There may be drift: an operation was interrupted").says("`terrace recover`");
     let json = project.run(["drift", "--all", "--json"]).with_code(1).json();
     assert_eq!(json["errored"], true);
     assert_eq!(json["diagnostics"][0]["code"], "in_doubt");
@@ -135,7 +132,7 @@ fn nothing_is_said_to_be_as_recorded_while_a_step_is_in_doubt() {
 }
 
 #[test]
-fn a_creation_that_was_cut_off_is_no_absence_of_drift() {
+fn interrupted_creation_prevents_a_report_without_drift() {
     let (project, apply) = Project::at_the_gate(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
          create: [sh, -c, 'touch started; read line < gate; echo \"{}\"']\n",

@@ -20,11 +20,11 @@ fn environment_is_sealed_with_its_own_key() {
     let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", PROJECT_KEY)], words.iter().copied());
     run(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
     run(&["apply", "stack.yaml", "--auto-approve", "-q", "--env", "production"]).done();
-    // The key of the project opens its own environments only.
+    // The project's key opens only environments without their own key.
     configure(&project, "");
     run(&["plan", "stack.yaml"]).done().says("No changes.");
     run(&["plan", "stack.yaml", "--env", "production"]).with_code(1).says("which is not configured");
-    // A plan of one environment is not authenticated with the key of another one.
+    // A plan of one environment is not authenticated with the key of another.
     configure(&project, &own);
     project.edit("stack.yaml", "hunter2", "hunter3");
     run(&["plan", "stack.yaml", "--env", "production", "--out", "plan"]).done();
@@ -32,7 +32,7 @@ fn environment_is_sealed_with_its_own_key() {
     run(&["apply", "plan"]).with_code(4).says("which is not configured");
     configure(&project, &own);
     run(&["apply", "plan", "-q"]).done().says("1 changed");
-    // All keys that the state needs are there: everything is sealed again.
+    // With all keys configured, every value is sealed again.
     run(&["state", "rekey"]).done().says("are sealed with the present key");
     run(&["plan", "stack.yaml", "--env", "production"]).done().says("No changes.");
     let checked = run(&["doctor"]);
@@ -40,7 +40,7 @@ fn environment_is_sealed_with_its_own_key() {
 }
 
 #[test]
-fn values_of_before_are_refused_once_bound_ones_are_required() {
+fn unbound_values_are_refused_if_bound_ones_are_required() {
     let project = Project::with_stack(STACK);
     let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", PROJECT_KEY)], words.iter().copied());
     project.write("terrace.yaml", "encryption: {requireBound: true}\n");
@@ -49,12 +49,14 @@ fn values_of_before_are_refused_once_bound_ones_are_required() {
 }
 
 #[test]
-fn value_in_the_clear_takes_consent_under_a_key() {
+fn value_in_the_clear_needs_consent_under_a_key() {
     let project = Project::with_stack(STACK);
     project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"]).done();
     let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", PROJECT_KEY)], words.iter().copied());
-    run(&["plan", "stack.yaml"]).with_code(1).says("in the clear").says("terrace state rekey --plaintext-secrets");
-    run(&["state", "rekey"]).with_code(1).says("in the clear");
+    let refused = run(&["plan", "stack.yaml"]).with_code(1);
+    refused.says("holds a sensitive value in clear text although there is a state key");
+    refused.says("terrace state rekey --plaintext-secrets");
+    run(&["state", "rekey"]).with_code(1).says("in clear text");
     run(&["plan", "stack.yaml", "--plaintext-secrets"]).done();
     run(&["state", "rekey", "--plaintext-secrets"]).done();
     run(&["plan", "stack.yaml"]).done().says("No changes.");

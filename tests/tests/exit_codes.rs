@@ -1,4 +1,4 @@
-//! One story for each exit code.
+//! One test for each exit code.
 
 use terrace_tests::{Project, snapshot};
 
@@ -10,7 +10,7 @@ const FAILING: &str = r#"resources:
 "#;
 
 #[test]
-fn a_plan_with_changes_exits_with_0_and_with_2_where_that_is_the_question() {
+fn plan_with_changes_exits_with_2_only_if_requested() {
     let project = Project::with_stack(FILE);
     project.run(["plan", "stack.yaml"]).done();
     project.run(["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
@@ -22,7 +22,7 @@ fn a_plan_with_changes_exits_with_0_and_with_2_where_that_is_the_question() {
 }
 
 #[test]
-fn without_a_terminal_and_without_consent_nothing_is_changed() {
+fn apply_without_terminal_and_consent_changes_nothing() {
     let project = Project::with_stack(FILE);
     snapshot!(project.run(["apply", "stack.yaml", "-q"]), @r#"
     exit: 1
@@ -43,13 +43,13 @@ fn without_a_terminal_and_without_consent_nothing_is_changed() {
     --- stderr
     error: there is no terminal to ask on, so nothing was changed
 
-    hint: look at the plan, then pass `--auto-approve`
+    hint: review the plan, then pass `--auto-approve`
     "#);
     assert_eq!(project.files().into_keys().collect::<Vec<_>>(), ["stack.yaml"]);
 }
 
 #[test]
-fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
+fn invalid_command_line_exits_with_1_and_a_suggestion() {
     let project = Project::new();
     snapshot!(project.run(["aply", "stack.yaml"]), @"
     exit: 1
@@ -68,14 +68,14 @@ fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
     snapshot!(project.run(["plan"]), @"
     exit: 1
     --- stderr
-    error: `terrace plan` needs to know which descriptor is meant
+    error: `terrace plan` needs a descriptor
 
     hint: write `terrace plan FILE`: a descriptor, or a folder of them; `terrace init` writes an example
     ");
 }
 
 #[test]
-fn an_environment_that_is_not_configured_exits_with_1() {
+fn unknown_environment_exits_with_1() {
     let project = Project::with_network_status();
     snapshot!(project.run(["plan", "data-product.yaml"]), @"
     exit: 1
@@ -94,7 +94,7 @@ fn an_environment_that_is_not_configured_exits_with_1() {
 }
 
 #[test]
-fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
+fn failed_step_exits_with_3_after_independent_steps() {
     let project = Project::with_stack(FAILING);
     snapshot!(project.apply_saved(), @"
     exit: 3
@@ -118,7 +118,7 @@ fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
 }
 
 #[test]
-fn what_is_protected_is_not_destroyed() {
+fn protected_resource_is_not_destroyed() {
     let project = Project::with_stack(
         "resources:\n  - type: local_file\n    name: a\n    config: {path: out/a, content: a}\n    \
          lifecycle: {preventDestroy: true}\n",
@@ -138,7 +138,7 @@ fn what_is_protected_is_not_destroyed() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.a'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` if
             nothing declares it; then try again
     ");
     project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);

@@ -1,4 +1,4 @@
-//! What the README promises: two commands, a real table, a diff, drift, and data that stays.
+//! The README's promises: two commands, a real table, a diff, drift, and data that stays.
 
 use rusqlite::Connection;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn columns(connection: &Connection, table: &str) -> Vec<(String, String)> {
     rows.map(Result::unwrap).collect()
 }
 
-/// The descriptor becomes a table and a view over it, a topic, a job and a streams definition.
+/// Checks that the descriptor became a table with a view, a topic, a job and a streams definition.
 fn check_is_there(project: &Project) {
     let connection = Connection::open(project.path(DATABASE)).unwrap();
     let expected = [
@@ -50,10 +50,10 @@ fn check_is_there(project: &Project) {
     assert_eq!(json("databricks-workload/job.json")["name"], "network-status-databricks-01");
     let streams = json("confluent-kafka-streams-ingestion/streams.json");
     assert_eq!(streams["applicationId"], "network-status-kstreams-01");
-    assert!(streams.to_string().contains("/${java.io.tmpdir}/kafka-streams"), "what is no expression stays text");
+    assert!(streams.to_string().contains("/${java.io.tmpdir}/kafka-streams"), "other text stays text");
 }
 
-/// The life of a data product of which nothing is there yet.
+/// Checks a data product from its first apply to its destruction.
 fn check_life(descriptor: &Path) {
     let project = Project::new();
     project.copy(descriptor, "data-product.yaml");
@@ -75,18 +75,18 @@ fn check_life(descriptor: &Path) {
 }
 
 #[test]
-fn the_first_command_makes_a_real_table_and_a_view_over_it() {
+fn first_command_creates_a_table_and_a_view() {
     check_life(&repository().join("examples/network-status/data-product.yaml"));
 }
 
 #[test]
-fn the_descriptor_of_the_field_makes_the_same() {
+fn descriptor_of_the_corpus_creates_the_same() {
     let Some(descriptor) = shared("data/network-status.yaml") else { return };
     check_life(&descriptor);
 }
 
 #[test]
-fn a_saved_plan_of_another_folder_makes_the_same_things_beside_the_descriptor() {
+fn plan_from_another_folder_uses_the_folder_of_the_descriptor() {
     let project = Project::new();
     project.copy(&repository().join("examples/network-status/data-product.yaml"), "products/data-product.yaml");
     project.run(["apply", "products/data-product.yaml", "--env", "local", "--auto-approve"]).done();
@@ -94,7 +94,7 @@ fn a_saved_plan_of_another_folder_makes_the_same_things_beside_the_descriptor() 
 }
 
 #[test]
-fn an_edit_shows_the_line_that_changes_and_nothing_else() {
+fn edit_shows_only_the_changed_line() {
     let project = Project::with_network_status();
     apply(&project).done();
     project.edit("data-product.yaml", "numExecutors: 3", "numExecutors: 4");
@@ -158,7 +158,7 @@ fn an_edit_shows_the_line_that_changes_and_nothing_else() {
 }
 
 #[test]
-fn a_new_column_is_added_without_loss_of_data() {
+fn new_column_is_added_without_data_loss() {
     let project = Project::with_network_status();
     apply(&project).done();
     let connection = Connection::open(project.path(DATABASE)).unwrap();
@@ -174,7 +174,7 @@ fn a_new_column_is_added_without_loss_of_data() {
 }
 
 #[test]
-fn what_somebody_changed_behind_terraces_back_is_drift_and_is_mended() {
+fn external_change_is_drift_and_is_corrected() {
     let project = Project::with_network_status();
     apply(&project).done();
     let topic = format!("{FILES}/input-kafka-topic/topic.json");
@@ -251,7 +251,7 @@ fn what_somebody_changed_behind_terraces_back_is_drift_and_is_mended() {
 }
 
 #[test]
-fn a_table_dropped_behind_terraces_back_is_made_again() {
+fn externally_dropped_table_is_recreated() {
     let project = Project::with_network_status();
     apply(&project).done();
     let connection = Connection::open(project.path(DATABASE)).unwrap();
@@ -264,7 +264,7 @@ fn a_table_dropped_behind_terraces_back_is_made_again() {
 }
 
 #[test]
-fn destroying_says_what_it_retains() {
+fn destroy_reports_retained_objects() {
     let project = Project::with_network_status();
     apply(&project).done();
     snapshot!(project.run(["destroy", "data-product.yaml", "--env", "local", "--auto-approve", "-q"]), @r#"
@@ -273,7 +273,7 @@ fn destroying_says_what_it_retains() {
     stack distribution.network-status.0@local  (embedded environment: SQLite and files under .terrace/local)
 
       shared
-      o sqlite_database["DISTRIBUTION.NETWORKSTATUS_0"]   its data stays: its last owner goes
+      o sqlite_database["DISTRIBUTION.NETWORKSTATUS_0"]   its data stays: its last owner releases it
 
       confluent-kafka-streams-ingestion
       - local_file.streams
@@ -321,7 +321,7 @@ fn destroying_says_what_it_retains() {
 }
 
 #[test]
-fn a_dropped_column_with_data_is_refused_without_consent() {
+fn dropped_column_with_data_is_refused_without_consent() {
     let project = Project::with_network_status();
     apply(&project).done();
     let connection = Connection::open(project.path(DATABASE)).unwrap();
@@ -356,7 +356,7 @@ fn a_dropped_column_with_data_is_refused_without_consent() {
               (11 unchanged items hidden)
           (5 unchanged attributes hidden)
 
-    Data would be lost, so this plan is refused as it stands. To allow it, pass:
+    Data would be lost: this plan is refused. To allow it, pass:
       --allow-data-loss='snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]'   (1 row)
 
     Plan: 0 to add, 2 to change, 0 to destroy.

@@ -21,7 +21,7 @@ resources:
 "#;
 
 #[test]
-fn a_file_is_laid_out_and_says_what_it_said() {
+fn file_is_formatted_with_the_same_meaning() {
     let project = Project::new();
     project.write("stack.yaml", CROOKED);
     let before = project.run(["plan", "stack.yaml"]).done().stdout;
@@ -48,7 +48,7 @@ fn a_file_is_laid_out_and_says_what_it_said() {
 }
 
 #[test]
-fn check_changes_nothing_and_ends_with_2() {
+fn check_changes_nothing_and_exits_with_2() {
     let project = Project::new();
     project.write("stack.yaml", CROOKED);
     project.write("deep/more.yaml", CROOKED);
@@ -60,19 +60,19 @@ fn check_changes_nothing_and_ends_with_2() {
 }
 
 #[test]
-fn what_others_wrote_is_left_alone() {
+fn foreign_and_broken_files_are_left_alone() {
     let project = Project::with_network_status();
     let descriptor = project.read("data-product.yaml");
     project.write("notes.yaml", "a:    1\n");
     project.write("broken.yaml", "a: [1\n");
-    project.run(["fmt"]).done().says("`./broken.yaml` was left alone: it cannot be read as YAML");
+    project.run(["fmt"]).done().says("skipped `./broken.yaml`: it is not YAML");
     assert_eq!(project.read("data-product.yaml"), descriptor);
     assert_eq!(project.read("notes.yaml"), "a:    1\n");
-    project.run(["fmt", "data-product.yaml"]).with_code(1).says("none of terrace's own files");
+    project.run(["fmt", "data-product.yaml"]).with_code(1).says("is not one of terrace's own files");
 }
 
 #[test]
-fn a_broken_file_that_says_what_it_is_fails_in_a_folder_as_it_does_by_name() {
+fn broken_terrace_file_fails_in_a_folder_as_by_name() {
     for text in ["kind: Stack\na: [1\n", "kind: 'Blueprint'\na: [1\n", "apiVersion: \"terrace.dev/v1\"\na: [1\n"] {
         let project = Project::new();
         project.write("broken.yaml", text);
@@ -82,7 +82,7 @@ fn a_broken_file_that_says_what_it_is_fails_in_a_folder_as_it_does_by_name() {
 }
 
 #[test]
-fn what_cannot_be_laid_out_is_told_and_left_as_it_is() {
+fn unformattable_file_is_reported_and_left_unchanged() {
     let project = Project::new();
     let head = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n";
     let broken = format!("{head}resources: [\n");
@@ -91,15 +91,15 @@ fn what_cannot_be_laid_out_is_told_and_left_as_it_is() {
     project.write("deep.yaml", &deep);
     project.write("good.yaml", CROOKED);
     let ran = project.run(["fmt"]).with_code(1);
-    ran.says("broken.yaml:").says("`./deep.yaml` cannot be laid out: a line begins more than 60 columns in");
+    ran.says("broken.yaml:").says("`./deep.yaml` cannot be formatted: a line is indented by more than 60 columns");
     assert_eq!((project.read("broken.yaml"), project.read("deep.yaml")), (broken, deep));
     assert_ne!(project.read("good.yaml"), CROOKED, "the others are laid out");
     project.run(["fmt", "none.yaml"]).with_code(1).says("`none.yaml` cannot be read");
 }
 
-/// The blueprints that are built in, the examples, and hostile input: the same tree, or left alone.
+/// Built-in blueprints, examples and hostile input: the same tree, or left alone.
 #[test]
-fn every_file_of_the_repository_is_laid_out_or_left_alone() {
+fn every_file_of_the_repository_is_formatted_or_left_alone() {
     let project = Project::new();
     let mut count = 0;
     for folder in ["examples", "providers", "fuzz/corpus/describe"] {
@@ -124,7 +124,7 @@ fn every_file_of_the_repository_is_laid_out_or_left_alone() {
 }
 
 #[test]
-fn what_terrace_writes_is_laid_out() {
+fn generated_files_are_formatted() {
     let project = Project::new();
     project.run(["init"]).done();
     for origin in ["sqlite_table", "snowflake-storage", "databricks-dlt"] {
@@ -135,7 +135,7 @@ fn what_terrace_writes_is_laid_out() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_layout() {
+fn byte_order_mark_is_not_part_of_the_layout() {
     let project = Project::new();
     project.write("stack.yaml", CROOKED);
     project.write("marked.yaml", format!("\u{feff}{CROOKED}"));
@@ -148,7 +148,7 @@ fn a_byte_order_mark_is_no_part_of_the_layout() {
 }
 
 #[test]
-fn comments_below_each_other_stay_so() {
+fn aligned_comments_stay_aligned() {
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}   # its name\noutputs:\n  \
                 one: 1            # the first\n  other: \"a  # b\"   # no comment, and one\n  last: 'x'         # re-quoted\n";
     let project = Project::new();
@@ -159,7 +159,7 @@ fn comments_below_each_other_stay_so() {
 }
 
 #[test]
-fn the_examples_are_laid_out() {
+fn examples_are_formatted() {
     let project = Project::new();
     let examples = repository().join("examples");
     assert_eq!(project.run(["fmt", "--check", "-r", examples.to_str().unwrap()]).done().stdout, "");

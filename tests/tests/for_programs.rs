@@ -1,4 +1,4 @@
-//! With `--json` a failure is told in the form of the result, however early it comes.
+//! With `--json` even an early failure has the form of the result.
 
 use serde_json::Value;
 use terrace_tests::{Project, Ran};
@@ -16,7 +16,7 @@ fn errors(ran: &Ran) -> Vec<String> {
 }
 
 #[test]
-fn a_stream_tells_of_an_early_failure() {
+fn early_failure_is_a_stream() {
     let project = Project::with_stack(STACK);
     for words in [
         &["apply", "nope.yaml", "--json"] as &[&str],
@@ -31,12 +31,12 @@ fn a_stream_tells_of_an_early_failure() {
     assert_eq!(errors(&ran), ["the environment `prod` is not configured"]);
     project.write("broken.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresource: []\n");
     let ran = project.run(["apply", "broken.yaml", "--json"]).with_code(1);
-    let told = lines(&ran).into_iter().find(|line| line["type"] == "diagnostic").unwrap();
-    assert_eq!(told["diagnostic"]["range"]["start"]["line"], 4, "{ran}");
+    let diagnostics = lines(&ran).into_iter().find(|line| line["type"] == "diagnostic").unwrap();
+    assert_eq!(diagnostics["diagnostic"]["range"]["start"]["line"], 4, "{ran}");
 }
 
 #[test]
-fn a_stream_that_was_begun_goes_on_with_the_failure() {
+fn failure_continues_a_started_stream() {
     let project = Project::with_stack(STACK);
     let ran = project.run(["apply", "stack.yaml", "--json"]).with_code(1);
     assert_eq!(lines(&ran).iter().filter(|line| line["type"] == "version").count(), 1, "{ran}");
@@ -44,14 +44,17 @@ fn a_stream_that_was_begun_goes_on_with_the_failure() {
 }
 
 #[test]
-fn a_document_tells_of_an_early_failure() {
+fn early_failure_is_a_document() {
     let project = Project::with_stack(STACK);
     for (words, message) in [
         (&["state", "show", "local_file.x", "--json"] as &[&str], "the state has no stacks"),
         (&["output", "--json"], "the state has no stacks"),
         (&["drift", "nope.yaml", "--json"], "there is no file `nope.yaml`"),
-        (&["operations", "show", "nope", "--json"], "`nope` is no operation: expected an id, or how one begins"),
-        (&["blueprints", "check", "nope.yaml", "--json"], "the blueprint `nope.yaml` cannot be read: it is not there"),
+        (&["operations", "show", "nope", "--json"], "`nope` is not an operation: expected an id or its beginning"),
+        (
+            &["blueprints", "check", "nope.yaml", "--json"],
+            "the blueprint `nope.yaml` cannot be read: it does not exist",
+        ),
         (&["recover", "--json", "--env", "prod"], "the environment `prod` is not configured"),
         (
             &["stacks", "--json", "--state", "nope:x"],
@@ -65,7 +68,7 @@ fn a_document_tells_of_an_early_failure() {
 }
 
 #[test]
-fn what_is_recorded_is_listed_for_programs() {
+fn state_is_listed_as_json() {
     let project = Project::with_stack(STACK);
     assert_eq!(project.run(["state", "list", "--json"]).done().json(), serde_json::json!([]));
     project.apply().done();

@@ -1,4 +1,4 @@
-//! `terrace graph`: what is declared, and what reads what.
+//! `terrace graph`: declared resources and their references.
 
 use terrace_tests::{Project, snapshot};
 
@@ -9,7 +9,7 @@ outputs: {path: '${{ resources.a.path }}', size: '${{ resources.a.size }}'}
 "#;
 
 #[test]
-fn the_graph_has_a_shared_resource_once_under_its_address() {
+fn shared_resource_appears_once_under_its_address() {
     let component = |name: &str| {
         format!(
             "  {name}:\n    resources:\n      - {{type: local_directory, name: site, shared: \"${{{{ vars.site }}}}\", config: {{path: out/site}}}}\n      \
@@ -37,7 +37,7 @@ fn the_graph_has_a_shared_resource_once_under_its_address() {
 }
 
 #[test]
-fn the_graph_is_drawn_for_graphviz_and_mermaid() {
+fn graph_is_drawn_for_graphviz_and_mermaid() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["graph", "stack.yaml"]), @r#"
     exit: 0
@@ -62,7 +62,7 @@ fn the_graph_is_drawn_for_graphviz_and_mermaid() {
 }
 
 #[test]
-fn resources_of_several_stacks_are_told_apart() {
+fn resources_of_several_stacks_have_distinct_names() {
     let project = Project::with_stack(STACK);
     project.write("other.yaml", project.read("stack.yaml").replace("name: demo", "name: other"));
     snapshot!(project.run(["graph", "."]), @r#"
@@ -82,7 +82,7 @@ fn resources_of_several_stacks_are_told_apart() {
 }
 
 #[test]
-fn the_graph_of_a_plan_says_what_is_done_after_what() {
+fn graph_of_a_plan_shows_the_order_of_steps() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     project.edit("stack.yaml", "out/a", "out/c");
@@ -101,7 +101,7 @@ fn the_graph_of_a_plan_says_what_is_done_after_what() {
 }
 
 #[test]
-fn the_graph_has_lookups_and_what_triggers_a_replacement() {
+fn graph_has_lookups_and_replacement_triggers() {
     let project = Project::with_stack(
         r#"data:
   - {type: local_file, name: note, dependsOn: [a], config: {path: note.txt}}
@@ -129,7 +129,7 @@ resources:
 }
 
 #[test]
-fn the_graph_is_drawn_without_anything_else() {
+fn graph_is_drawn_as_svg_without_other_programs() {
     let project = Project::with_stack(STACK);
     let drawn = project.run(["graph", "stack.yaml", "--format", "svg"]).done();
     assert!(drawn.stdout.starts_with("<svg ") && drawn.stdout.ends_with("</svg>\n"), "{drawn}");

@@ -1,7 +1,7 @@
-//! A port of Hasura on the server, from its validation to its end, against the stand-ins of Hasura and its role mapper. Stories
-//! over the commands are in `tests/real/hasura_stories.py`.
+//! A Hasura port on the server, from validation to removal, on the stand-ins of Hasura and its role mapper. Stories
+//! with commands are in `tests/real/hasura_stories.py`.
 
-mod wrong; // hostile texts, who is not let in, what is missing
+mod wrong; // hostile texts, refused credentials, missing objects
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ const COMPONENT: &str = "urn:dmb:cmp:shop:orders:0:graph";
 const ROLE: &str = "shop_orders_0_graph_role";
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\nbm8ga2V5IGF0IGFsbA==\n-----END PRIVATE KEY-----\n";
 
-/// The product of the example, and the servers that its port is made on.
+/// The product of the example, and the servers of its port.
 struct World {
     stand_in: StandIn,
     project: Project,
@@ -54,7 +54,7 @@ impl World {
         ran
     }
 
-    /// The descriptor of the port as a coordinator sends it.
+    /// The descriptor of the port in a coordinator's form.
     fn descriptor(&self) -> String {
         let product = self.project.read(PRODUCT);
         let product: String = product.lines().map(|line| format!("  {line}\n")).collect();
@@ -79,7 +79,7 @@ fn ended(server: &Served, answer: &Answer) -> Json {
 
 /// Existing descriptors name all four root fields.
 #[test]
-fn root_fields_that_cannot_be_served_are_left_out_with_the_defaults_of_the_adapters() {
+fn unservable_root_fields_are_omitted_with_adapter_defaults() {
     let world = World::new();
     let more = "      selectByPk: shop_orders_0_graph_pk\n      selectStream: shop_orders_0_graph_stream\n";
     world.project.edit(PRODUCT, "      allowAggregations:", &format!("{more}      allowAggregations:"));
@@ -91,7 +91,7 @@ fn root_fields_that_cannot_be_served_are_left_out_with_the_defaults_of_the_adapt
 }
 
 #[test]
-fn a_port_goes_through_everything_that_a_coordinator_asks() {
+fn port_passes_all_calls_of_the_coordinator() {
     let world = World::new();
     let server = Served::start_with(&world.project, &[], &world.variables());
     let descriptor = world.descriptor();
@@ -104,21 +104,21 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
         let wrong = descriptor.replace("      allowAggregations:", &more);
         let refused = server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &wrong).json();
         assert_eq!(refused["valid"], false, "{refused}");
-        let told = refused["error"]["errors"].to_string();
-        assert!(told.contains(&format!("`shop_orders_0_graph_more` cannot be served: {why}")), "{refused}");
+        let output = refused["error"]["errors"].to_string();
+        assert!(output.contains(&format!("`shop_orders_0_graph_more` cannot be served: {why}")), "{refused}");
     }
     assert_eq!(server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &descriptor).json()["valid"], true);
-    assert_eq!(world.stand_in.count(), 0, "validating asked somebody");
+    assert_eq!(world.stand_in.count(), 0, "validation called the server");
 
     let made = send(&server, "/v1/provision", &descriptor);
-    let told = made["info"]["publicInfo"].to_string();
-    assert!(told.contains("https://graphql.example.com/v1/graphql") && told.contains(ROLE), "{made}");
+    let output = made["info"]["publicInfo"].to_string();
+    assert!(output.contains("https://graphql.example.com/v1/graphql") && output.contains(ROLE), "{made}");
     for what in
         ["source shop_orders_0 snowflake", "table shop_orders_0.OPEN_ORDERS", "select shop_orders_0.OPEN_ORDERS"]
     {
         assert!(world.has(what), "{what}: {:#?}", world.stand_in.inventory());
     }
-    // The same again changes nothing.
+    // The same request again changes nothing.
     let _ = world.stand_in.take_seen();
     send(&server, "/v1/provision", &descriptor);
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
@@ -129,12 +129,12 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
     let table = |world: &World| world.stand_in.inventory().into_iter().find(|line| line.starts_with("table")).unwrap();
     assert!(table(&world).contains("shop_orders_0_graph_all"), "{}", table(&world));
 
-    // What somebody changes is seen, and mended by the next provision.
+    // Drift is reported, and corrected by the next provision.
     world.project.edit(PRODUCT, "select: shop_orders_0_graph_select", "select: shop_orders_0_graph_all");
     world.stand_in.metadata(&json!({"type": "snowflake_set_table_customization", "args": {"source": "shop_orders_0",
         "table": ["OPEN_ORDERS"], "configuration": {"custom_name": "theirs"}}}));
     world.run(["drift", PRODUCT]).says("theirs");
-    // What the server was told of a moment ago it does not ask again.
+    // The server reads an object again only after some seconds.
     std::thread::sleep(std::time::Duration::from_secs(3));
     send(&server, "/v1/provision", &changed);
     assert!(!table(&world).contains("theirs"), "{}", table(&world));
@@ -146,7 +146,7 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
         let members = format!("members {ROLE} {users:?} {{\"group:analysts\"}}");
         assert!(world.has(&members), "{:#?}", world.stand_in.inventory());
     }
-    // Who cannot be named gets no access, and nobody says that he has it.
+    // An invalid principal gets no access, and the result says so.
     for (refs, status, has_access) in [
         (
             &["user:ada_example.com", "robot:x"][..],
@@ -155,23 +155,23 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
         ),
         (&["robot:x"], "FAILED", json!([])),
     ] {
-        let told = server.ended(&server.call("POST", "/v1/updateacl", &access(refs)).body);
-        assert_eq!((&told["status"], &told["info"]["aclInfo"]), (&json!(status), &has_access), "{told}");
-        let is_listed = told["result"].as_str().unwrap().contains("`robot:x` gets no access: ");
-        assert_eq!(is_listed, status == "FAILED", "{told}");
-        assert!(told["logs"].to_string().contains("`robot:x` gets no access to `graph`"), "{told}");
+        let output = server.ended(&server.call("POST", "/v1/updateacl", &access(refs)).body);
+        assert_eq!((&output["status"], &output["info"]["aclInfo"]), (&json!(status), &has_access), "{output}");
+        let is_listed = output["result"].as_str().unwrap().contains("`robot:x` gets no access: ");
+        assert_eq!(is_listed, status == "FAILED", "{output}");
+        assert!(output["logs"].to_string().contains("`robot:x` gets no access to `graph`"), "{output}");
     }
     assert!(
         world.has(&format!("members {ROLE} {{}} {{}}")),
         "who had access lost it: {:#?}",
         world.stand_in.inventory()
     );
-    // A catalog learns nothing of a port that it did not describe.
+    // Reverse provisioning is not supported for a port.
     let reverse = json!({"useCaseTemplateId": "urn:dmb:utm:hasura-outputport-template", "environment": "development", "params": {}, "catalogInfo": {}});
     let answer = server.call("POST", "/v1/reverse-provisioning", &reverse.to_string());
     assert_eq!(answer.status, 400, "{answer:?}");
 
-    // Table, permission, role and whoever had it: nobody gets back in with the next port of that name.
+    // Table, permission, role and members are removed: no member regains access with the next port of that name.
     send(&server, "/v1/unprovision", &changed);
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
     send(&server, "/v1/unprovision", &changed);
@@ -181,7 +181,7 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
 }
 
 #[test]
-fn whoever_had_the_role_before_loses_it_when_nobody_is_to_have_access() {
+fn former_members_lose_the_role_with_an_empty_access_list() {
     for mapper in [Mapper::Old, Mapper::Extended] {
         let world = World::with(mapper);
         world.run(["apply", PRODUCT, "-c", "graph", "--auto-approve"]).done();
@@ -194,7 +194,7 @@ fn whoever_had_the_role_before_loses_it_when_nobody_is_to_have_access() {
             ureq::put(url).send_json(&body).unwrap();
         }
         assert!(world.has(&format!("members {ROLE} {{\"user:eve\"}} {{\"group:x\"}}")));
-        // Nobody said yet who has access: an earlier provisioner's members stay until then.
+        // Without a list, an earlier provisioner's members stay.
         world.run(["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).done();
         world.run(["acl", "set", PRODUCT, "graph", "--auto-approve"]).done();
         assert!(world.has(&format!("members {ROLE} {{}} {{}}")), "{:#?}", world.stand_in.inventory());
@@ -204,7 +204,7 @@ fn whoever_had_the_role_before_loses_it_when_nobody_is_to_have_access() {
 }
 
 #[test]
-fn hasura_reads_snowflake_with_a_key_and_another_key_is_seen() {
+fn hasura_reads_snowflake_with_a_key_and_notices_a_new_key() {
     let world = World::new();
     world.project.write(
         "terrace.yaml",
@@ -226,7 +226,7 @@ fn hasura_reads_snowflake_with_a_key_and_another_key_is_seen() {
     };
     run(PEM, &["apply", PRODUCT, "-c", "graph", "--auto-approve"]).done();
     let source = || world.stand_in.inventory().into_iter().find(|line| line.starts_with("source")).unwrap();
-    // The whole file in Base64, and no password beside it.
+    // The whole file in Base64, without a password.
     assert!(source().contains("private_key_base64=LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t"), "{}", source());
     assert!(source().contains("private_key_pwd=open%20sesame") && !source().contains("password="), "{}", source());
     assert_eq!(run(PEM, &["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).code, 0);
@@ -237,11 +237,11 @@ fn hasura_reads_snowflake_with_a_key_and_another_key_is_seen() {
     assert_eq!(run(&other, &["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).code, 0);
     let wrong = run("nothing-of-the-kind", &["plan", PRODUCT, "-c", "graph"]);
     assert_ne!(wrong.code, 0, "{wrong}");
-    wrong.says("is no key of PEM");
+    wrong.says("is not a PEM key");
 }
 
 #[test]
-fn a_view_of_postgres_is_served_with_its_stream() {
+fn postgres_view_is_served_with_its_stream() {
     let world = World::new();
     world.stand_in.add_table("shop_example", "orders_0", "open_orders", &["id", "status"], &[]);
     world.stand_in.set_password("hunter2&w");
@@ -281,10 +281,10 @@ fn a_view_of_postgres_is_served_with_its_stream() {
 }
 
 #[test]
-fn a_root_field_that_another_product_has_is_told_by_the_plan() {
+fn root_field_of_another_product_is_reported_by_the_plan() {
     let world = World::new();
     world.run(["apply", PRODUCT, "-c", "graph", "--auto-approve"]).done();
-    // Somebody takes the name for a table of their own.
+    // An external table uses the name.
     world.stand_in.add_table("OTHER", "S", "V", &["ID"], &[]);
     let url = "jdbc:snowflake://h/?user=U&password=P&db=OTHER&schema=S";
     world.stand_in.metadata(
@@ -296,6 +296,6 @@ fn a_root_field_that_another_product_has_is_told_by_the_plan() {
     let _ = world.stand_in.take_seen();
     let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
     assert_ne!(plan.code, 0, "{plan}");
-    plan.says("Hasura has a root field `shop_orders_0_graph_many` already").says("`theirs`");
+    plan.says("Hasura already has a root field `shop_orders_0_graph_many`").says("`theirs`");
     assert!(world.stand_in.take_writes().is_empty());
 }

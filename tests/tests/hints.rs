@@ -1,9 +1,10 @@
-//! Hints that propose a command: followed to the letter they lead out, and no object is lost.
+//! Hints that propose a command. Each test runs the proposed commands literally: they solve the problem and lose no
+//! object.
 
 use std::collections::BTreeSet;
 use terrace_tests::{Project, Ran};
 
-/// A file for each name, by number.
+/// Declares one file for each name, by index.
 fn files(names: &str) -> String {
     format!(
         "locals: {{names: {names}}}\nresources:\n  - type: local_file\n    name: f\n    forEach: ${{{{ range(size(locals.names)) \
@@ -11,7 +12,7 @@ fn files(names: &str) -> String {
     )
 }
 
-/// A table for each name, by number, in one database.
+/// Declares one table for each name, by index, in one database.
 fn tables(names: &str) -> String {
     format!(
         "locals: {{names: {names}}}\nresources:\n  - {{type: sqlite_database, name: db, config: {{path: d.db}}}}\n  \
@@ -20,10 +21,10 @@ fn tables(names: &str) -> String {
     )
 }
 
-/// The commands that a message proposes, in order, without those that have a part to fill in.
+/// Returns the commands that the output proposes, in order, without those that have a placeholder.
 fn proposed(ran: &Ran) -> Vec<Vec<String>> {
     let text = format!("{}\n{}", ran.stdout, ran.stderr);
-    // Lines are broken between words.
+    // The output breaks lines between words.
     let text = text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
     let commands = text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.strip_prefix("terrace "));
     let commands = commands.filter(|command| !command.contains('…'));
@@ -39,7 +40,7 @@ fn follow(project: &Project, ran: &Ran) {
 }
 
 #[test]
-fn first_file_of_a_list_is_removed_and_the_rest_shifts() {
+fn files_shift_when_the_first_of_a_list_is_removed() {
     let project = Project::with_stack(&files("[a, b, c]"));
     project.apply().done();
     project.write_stack(&files("[b, c]"));
@@ -52,7 +53,7 @@ fn first_file_of_a_list_is_removed_and_the_rest_shifts() {
 }
 
 #[test]
-fn first_table_of_a_list_is_removed_by_the_hint_and_no_table_is_lost() {
+fn hint_removes_the_first_table_of_a_list_and_loses_no_table() {
     let project = Project::with_stack(&tables("[a, b, c]"));
     project.apply().done();
     project.write_stack(&tables("[b, c]"));
@@ -71,7 +72,7 @@ fn first_table_of_a_list_is_removed_by_the_hint_and_no_table_is_lost() {
 }
 
 #[test]
-fn two_tables_swap_their_names_by_the_hint() {
+fn hint_swaps_the_names_of_two_tables() {
     let swapped = |a: &str, b: &str| {
         format!(
             "resources:\n  - {{type: sqlite_database, name: db, config: {{path: d.db}}}}\n  - {{type: sqlite_table, name: one, \
@@ -87,22 +88,22 @@ fn two_tables_swap_their_names_by_the_hint() {
 }
 
 #[test]
-fn object_that_another_resource_has_is_moved_by_the_hint() {
+fn hint_moves_an_object_recorded_by_another_resource() {
     let one =
         |name: &str| format!("resources:\n  - {{type: local_file, name: {name}, config: {{path: f, content: x}}}}\n");
     let project = Project::with_stack(&one("a"));
     project.apply().done();
     project.write_stack(&one("b"));
-    // A plan of a part does not look at what else is recorded: the call does.
+    // A plan with `--target` does not check the other recorded objects. The call does.
     let failed = project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.b"]).with_code(3);
-    failed.says("local_file.a is recorded as it");
+    failed.says("local_file.a has this object: to continue with it, run `terrace state mv");
     follow(&project, &failed);
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.read("f"), "x");
 }
 
 #[test]
-fn file_and_folder_take_each_others_place() {
+fn file_and_folder_replace_each_other_at_a_path() {
     let file =
         |path: &str| format!("resources:\n  - {{type: local_file, name: f, config: {{path: {path}, content: x}}}}\n");
     let project = Project::with_stack(&file("a"));
@@ -113,7 +114,7 @@ fn file_and_folder_take_each_others_place() {
         assert_eq!(project.read(path), "x", "{path}");
         project.assert_settled("stack.yaml", &[]);
     }
-    // Another resource, and a resource for the folder.
+    // Another resource takes the path, then a resource for the folder.
     project.write_stack("resources:\n  - {type: local_file, name: g, config: {path: a/b, content: x}}\n");
     project.apply().done();
     project.write_stack(&file("a"));
@@ -121,7 +122,7 @@ fn file_and_folder_take_each_others_place() {
     project.write_stack("resources:\n  - {type: local_directory, name: d, config: {path: a}}\n");
     project.apply().done();
     project.assert_settled("stack.yaml", &[]);
-    // Files in a folder are kept.
+    // A file created outside terrace keeps its folder.
     project.write("a/theirs", "theirs");
     project.write_stack(&file("a"));
     project.run(["plan", "stack.yaml"]).with_code(1).says("the object of local_directory.d stays");
@@ -129,7 +130,7 @@ fn file_and_folder_take_each_others_place() {
 }
 
 #[test]
-fn database_files_take_the_place_of_folders_and_the_reverse() {
+fn database_file_and_folder_replace_each_other_at_a_path() {
     let at = |path: &str| format!("resources:\n  - {{type: sqlite_database, name: d, config: {{path: {path}}}}}\n");
     let project = Project::with_stack(&at("x"));
     project.apply().done();

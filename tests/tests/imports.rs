@@ -1,4 +1,4 @@
-//! `terrace import`, `taint`, `untaint`, `unprotect`: what people record and mark by hand.
+//! `terrace import`, `taint`, `untaint` and `unprotect`, and resources moved with `state mv`.
 
 use terrace_tests::{Project, snapshot};
 
@@ -11,14 +11,14 @@ fn there() -> Project {
 }
 
 #[test]
-fn an_existing_file_is_recorded_and_declared_as_it_is() {
+fn existing_file_is_imported_and_declared_unchanged() {
     let project = there();
     snapshot!(project.run(["import", "demo@local:local_file.a", "out/a"]), @"
     exit: 0
     --- stdout
     local_file.a is `out/a` now
     --- stderr
-    declare it before the next apply, or that deletes it: `terrace import --generate demo@local:local_file.a` prints how
+    declare it before the next apply, which deletes it otherwise: `terrace import --generate demo@local:local_file.a` prints the declaration
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
     snapshot!(project.run(["import", "local_file.a", "out/a"]), @"
@@ -42,7 +42,7 @@ fn an_existing_file_is_recorded_and_declared_as_it_is() {
 }
 
 #[test]
-fn what_is_generated_of_a_named_stack_is_a_file_of_it() {
+fn generated_import_for_a_named_stack_is_a_stack_file() {
     let project = there();
     project.write_stack("resources:\n  - {type: local_value, name: x, config: {input: 1}}\n");
     let text = project.run(["import", "--generate", "demo@local:local_file.a", "out/a"]).done().stdout;
@@ -68,7 +68,7 @@ fn what_is_generated_of_a_named_stack_is_a_file_of_it() {
 }
 
 #[test]
-fn what_is_generated_can_be_applied() {
+fn generated_import_can_be_applied() {
     let project = there();
     project.write("out/b", "two ${{ no expression }}\nand more\n");
     let text = project.run(["import", "--generate", "api/local_file.b", "out/b"]).done().stdout;
@@ -109,7 +109,7 @@ fn what_is_generated_can_be_applied() {
 }
 
 #[test]
-fn a_table_is_imported_by_its_id() {
+fn table_is_imported_by_its_id() {
     let project = Project::with_stack(
         "resources:\n  - {type: sqlite_database, name: db, config: {path: shop.db}}\n  - type: sqlite_table\n    name: t\n    \
          config: {path: '${{ resources.db.path }}', name: ORDERS, columns: [{name: ID, type: INTEGER}]}\n",
@@ -122,7 +122,7 @@ fn a_table_is_imported_by_its_id() {
 }
 
 #[test]
-fn what_cannot_be_imported_says_why_and_changes_nothing() {
+fn refused_import_names_its_reason_and_changes_nothing() {
     let project = Project::with_stack(ONE);
     project.apply().done();
     let recorded = project.recorded();
@@ -131,21 +131,21 @@ fn what_cannot_be_imported_says_why_and_changes_nothing() {
     --- stderr
     error: `out/a` is demo@local:local_file.a already
 
-    hint: an object is one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@local:local_file.a'` drops it
+    hint: an object has one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@local:local_file.a'` drops it
     ");
     snapshot!(project.run(["import", "local_file.b", "out/nothing"]), @"
     exit: 1
     --- stderr
     error: there is no `local_file` with the id `out/nothing`
 
-    hint: look at the id; without the import the object would be created
+    hint: check the id; to create the object, remove the import
     ");
     snapshot!(project.run(["import", "local_value.b", "x"]), @"
     exit: 1
     --- stderr
     error: `x` cannot be looked up: a `local_value` cannot be imported: it exists in state only
 
-    hint: declare it and apply; there is nothing outside to take over
+    hint: declare it and apply; there is nothing to import outside the state
     ");
     snapshot!(project.run(["import", "local_fil.b", "x"]), @"
     exit: 1
@@ -159,12 +159,12 @@ fn what_cannot_be_imported_says_why_and_changes_nothing() {
     --- stderr
     error: an import needs the id of an object
 
-    hint: `terrace import ADDRESS ID`; `terrace providers schema NAME` says what the id of a type is
+    hint: run `terrace import ADDRESS ID`; `terrace providers schema NAME` describes the id of a type
     ");
     snapshot!(project.run(["import", "shared/local_directory[\"x\"]", "x"]), @"
     exit: 1
     --- stderr
-    error: a shared resource is imported by the component that declares it
+    error: shared resources are adopted by the component that declares them
 
     hint: set `adopt: ifExists` on the resource
     ");
@@ -172,15 +172,15 @@ fn what_cannot_be_imported_says_why_and_changes_nothing() {
     snapshot!(project.run(["import", "local_file.a", "out/c"]), @"
     exit: 1
     --- stderr
-    error: demo@local:local_file.a is recorded, and is another object
+    error: the state has another object at demo@local:local_file.a
 
-    hint: `terrace state rm demo@local:local_file.a` drops it and leaves its object alone
+    hint: drop its row and keep that object with `terrace state rm demo@local:local_file.a`
     ");
     assert_eq!(project.recorded(), recorded);
 }
 
 #[test]
-fn a_tainted_object_is_replaced_unless_it_is_untainted() {
+fn tainted_object_is_replaced_unless_untainted() {
     let project = Project::with_stack(ONE);
     project.apply().done();
     snapshot!(project.run(["taint", "local_file.a"]), @"
@@ -212,12 +212,12 @@ fn a_tainted_object_is_replaced_unless_it_is_untainted() {
     --- stderr
     error: demo@local has no resource `local_file.b`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
 }
 
 #[test]
-fn a_protected_object_is_kept_until_the_protection_is_lifted() {
+fn protected_object_is_kept_until_unprotected() {
     let protected = |name: &str| {
         format!(
             "  - {{type: local_file, name: {name}, lifecycle: {{preventDestroy: true}}, config: {{path: out/{name}, \
@@ -241,13 +241,13 @@ fn a_protected_object_is_kept_until_the_protection_is_lifted() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.a'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.a'` if
             nothing declares it; then try again
 
     prevent_destroy
 
       × demo@local:local_file.b is protected and would be deleted
-      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.b'` where
+      help: remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect 'demo@local:local_file.b'` if
             nothing declares it; then try again
     ");
     project.run(["destroy", "demo@local", "--auto-approve"]).with_code(1);
@@ -267,7 +267,7 @@ fn a_protected_object_is_kept_until_the_protection_is_lifted() {
 }
 
 #[test]
-fn what_comes_after_all_instances_follows_one_that_is_moved_by_hand() {
+fn dependency_on_all_instances_follows_an_instance_moved_by_state_mv() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, forEach: [x, y], config: {input: 1}}\n  - {type: local_value, name: \
          user, dependsOn: [a], config: {input: 1}}\n",

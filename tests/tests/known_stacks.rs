@@ -1,4 +1,4 @@
-//! Which stacks there are: those that something is recorded of, and those that something was.
+//! `terrace stacks`: a stack is known if its state has, or had, a resource.
 
 use terrace_tests::{Project, snapshot};
 
@@ -10,7 +10,7 @@ fn grown() -> Project {
 }
 
 #[test]
-fn a_destroyed_stack_is_listed_no_more_and_can_be_destroyed_again() {
+fn destroyed_stack_is_not_listed_and_can_be_destroyed_again() {
     let project = grown();
     project.run(["destroy", "demo@local", "--auto-approve"]).done();
     assert_eq!(project.run(["stacks", "list"]).done().stdout, "");
@@ -22,7 +22,7 @@ fn a_destroyed_stack_is_listed_no_more_and_can_be_destroyed_again() {
 }
 
 #[test]
-fn a_stack_that_was_never_there_is_told_from_one_that_is_empty() {
+fn unknown_stack_is_an_error_and_empty_stack_is_not() {
     let project = grown();
     snapshot!(project.run(["--stack", "dmo@local", "state", "list"]), @"
     exit: 1
@@ -32,13 +32,13 @@ fn a_stack_that_was_never_there_is_told_from_one_that_is_empty() {
     hint: did you mean `demo@local`?
     ");
     for words in [&["output"] as &[&str], &["show"], &["state", "show", "local_file.a"]] {
-        let told = project.run(["--stack", "dmo@local"].into_iter().chain(words.iter().copied()));
-        told.with_code(1).says("there is no stack `dmo@local`");
+        let ran = project.run(["--stack", "dmo@local"].into_iter().chain(words.iter().copied()));
+        ran.with_code(1).says("there is no stack `dmo@local`");
     }
 }
 
 #[test]
-fn what_was_destroyed_or_dropped_from_state_comes_back() {
+fn rollback_restores_destroyed_and_removed_resources() {
     let project = grown();
     let first = project.run(["operations", "list"]).done().stdout;
     let first = first.split_whitespace().next().unwrap().to_owned();
@@ -55,7 +55,7 @@ fn what_was_destroyed_or_dropped_from_state_comes_back() {
 }
 
 #[test]
-fn the_first_object_of_a_stack_may_be_imported() {
+fn first_object_of_a_stack_can_be_imported() {
     let project = Project::new();
     project.write("out/a.txt", "x");
     project.run(["--stack", "new@local", "import", "local_file.a", "out/a.txt"]).done();
@@ -63,7 +63,7 @@ fn the_first_object_of_a_stack_may_be_imported() {
 }
 
 #[test]
-fn of_the_stacks_that_descriptors_declare_the_named_one_is_meant() {
+fn stack_flag_selects_one_of_the_declared_stacks() {
     let project = Project::new();
     for name in ["one", "two"] {
         let file = format!("path: out/{name}, content: a");
@@ -91,7 +91,7 @@ fn of_the_stacks_that_descriptors_declare_the_named_one_is_meant() {
         assert_eq!(
             ran.stderr,
             "error: --stack: no descriptor declares the stack `tow@local`\n\nhint: did you mean `two@local`?\n\
-             hint: declared are: one@local, two@local\n",
+             hint: choose one of: one@local, two@local\n",
             "{word}"
         );
     }
@@ -99,7 +99,7 @@ fn of_the_stacks_that_descriptors_declare_the_named_one_is_meant() {
 }
 
 #[test]
-fn a_stack_that_could_only_be_passed_over_is_refused() {
+fn stack_flag_without_effect_is_refused() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
     project.apply().done();
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
@@ -113,15 +113,15 @@ fn a_stack_that_could_only_be_passed_over_is_refused() {
     snapshot!(project.run(["destroy", "demo@local", "--stack", "other@local"]), @"
     exit: 1
     --- stderr
-    error: `--stack other@local` has no effect beside `demo@local`
+    error: `--stack other@local` has no effect with `demo@local`
 
-    hint: name stacks as words, or choose one of those that descriptors declare with `--stack`
+    hint: name the stacks without `--stack`; use `--stack` only with descriptors
     ");
-    project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect beside `--all`");
+    project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect with `--all`");
 }
 
 #[test]
-fn recovery_looks_into_the_stack_that_is_chosen() {
+fn recovery_checks_the_stack_given_by_flag() {
     let project = Project::with_stack("resources: [{type: local_value, name: a, config: {input: 1}}]\n");
     project.apply().done();
     project.run(["recover", "--stack", "demo@local"]).done();

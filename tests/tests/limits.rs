@@ -1,11 +1,11 @@
-//! Files without end: a device or a pipe is read up to a limit and told, not until the memory is gone.
+//! Endless files: terrace reads a device or a pipe up to a limit and reports it, before memory runs out.
 
 use terrace_tests::{Project, snapshot};
 
-/// Little more than what the longest of these files may be: a read without a limit does not fit.
+/// Address space in KiB. It is a little more than the largest allowed file, so an unlimited read fails.
 const MEMORY: &str = "1500000";
 
-/// Runs terrace with little address space.
+/// Runs terrace with a limited address space.
 fn limited(project: &Project, words: &[&str]) -> terrace_tests::Ran {
     let terrace = project.command([]);
     let mut command = std::process::Command::new("sh");
@@ -24,7 +24,7 @@ fn limited(project: &Project, words: &[&str]) -> terrace_tests::Ran {
 }
 
 #[test]
-fn a_descriptor_without_end_is_read_up_to_the_limit() {
+fn endless_descriptor_is_read_up_to_the_limit() {
     let project = Project::new();
     snapshot!(limited(&project, &["plan", "/dev/zero"]), @"
     exit: 1
@@ -41,7 +41,7 @@ fn a_descriptor_without_end_is_read_up_to_the_limit() {
 }
 
 #[test]
-fn other_files_without_end_are_read_up_to_their_limits() {
+fn other_endless_files_are_read_up_to_their_limits() {
     let project = Project::with_stack("resources: []\n");
     let words = ["plan", "stack.yaml", "--var-file", "/dev/zero"];
     limited(&project, &words).says("`/dev/zero` is longer than 64 MiB");
@@ -54,7 +54,7 @@ fn other_files_without_end_are_read_up_to_their_limits() {
 }
 
 #[test]
-fn an_exported_state_without_end_is_read_up_to_the_limit() {
+fn endless_exported_state_is_read_up_to_the_limit() {
     let ran = limited(&Project::new(), &["state", "import", "/dev/zero"]);
     ran.says("`/dev/zero`: it is longer than 512 MiB");
 }

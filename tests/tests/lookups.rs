@@ -1,9 +1,9 @@
-//! Lookups with the built-in providers: files and tables that somebody else made, or that the same plan makes.
+//! Lookups with the built-in providers: files and tables created outside terrace, or created by the same plan.
 
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn a_file_that_is_there_is_looked_up_while_planning() {
+fn existing_file_is_looked_up_during_planning() {
     let project = Project::with_stack(
         r#"data:
   - {type: local_file, name: note, config: {path: note.txt}}
@@ -29,7 +29,7 @@ outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
      5 │   - {type: local_file, name: note, config: {path: note.txt}}
        ·                              ────
        ╰────
-      help: make it first; what this component makes itself stands in `dependsOn` of the lookup
+      help: create it first; if this component creates it, add it to the lookup's `dependsOn`
     ");
     project.write("note.txt", "hello");
     snapshot!(project.run(["plan", "stack.yaml"]), @r#"
@@ -46,7 +46,7 @@ outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
 }
 
 #[test]
-fn a_secret_file_is_shown_nowhere() {
+fn sensitive_file_is_never_shown() {
     let project = Project::with_stack(
         r#"data:
   - {type: local_file, name: note, config: {path: note.txt, sensitive: true}}
@@ -83,7 +83,7 @@ const PORT: &str = r#"components:
 "#;
 
 #[test]
-fn a_table_of_the_same_plan_answers_before_it_is_there() {
+fn table_created_by_the_plan_answers_a_lookup() {
     let project = Project::with_stack(PORT);
     snapshot!(project.run(["plan", "stack.yaml"]), @r#"
     exit: 0
@@ -97,7 +97,7 @@ fn a_table_of_the_same_plan_answers_before_it_is_there() {
           + source  = {name = "ORDERS"}
           + columns = ["ID", "NOTE"]
           + id      = "shop.db/ORDERS_V"
-      <= data.sqlite_table.orders   is read while applying: what it looks at changes
+      <= data.sqlite_table.orders   is read during apply: the object that it looks up changes
 
       area
       + sqlite_table.orders   2 columns
@@ -118,7 +118,7 @@ fn a_table_of_the_same_plan_answers_before_it_is_there() {
 }
 
 #[test]
-fn a_component_is_planned_alone_once_what_it_looks_at_is_deployed() {
+fn component_is_planned_alone_after_its_lookup_target_is_deployed() {
     let project = Project::with_stack(PORT);
     snapshot!(project.run(["apply", "stack.yaml", "-c", "port", "--auto-approve", "-q"]), @r#"
     exit: 1
@@ -144,7 +144,7 @@ fn a_component_is_planned_alone_once_what_it_looks_at_is_deployed() {
      8 │       - {type: sqlite_table, name: orders, config: {path: shop.db, name: ORDERS}}
        ·                                    ──────
        ╰────
-      help: `area`, which this component depends on, is not deployed: deploy it first, or in one run
+      help: `area`, which this component depends on, is not deployed: deploy it first, or in the same run
     "#);
     project.run(["apply", "stack.yaml", "-c", "area", "--auto-approve", "-q"]).done();
     project.run(["apply", "stack.yaml", "-c", "port", "--auto-approve", "-q"]).done();
@@ -152,7 +152,7 @@ fn a_component_is_planned_alone_once_what_it_looks_at_is_deployed() {
 }
 
 #[test]
-fn what_is_read_while_applying_is_in_every_form_of_the_plan() {
+fn lookup_during_apply_is_in_every_format_of_the_plan() {
     let project = Project::with_stack(PORT);
     let json = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
     let changes = json["resource_changes"].as_array().unwrap();
@@ -161,7 +161,7 @@ fn what_is_read_while_applying_is_in_every_form_of_the_plan() {
     assert_eq!(read["change"]["actions"], serde_json::json!(["read"]));
     assert_eq!(read["action_reason"], "read_because_dependency_pending");
     let markdown = project.run(["plan", "stack.yaml", "--format", "markdown"]).done();
-    markdown.says("data.sqlite_table.orders   is read while applying");
+    markdown.says("data.sqlite_table.orders   is read during apply: the object that it looks up changes");
     let stream = project.run(["plan", "stack.yaml", "--format", "json-stream"]).done();
     stream.says("port/data.sqlite_table.orders: Plan to read");
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
@@ -170,7 +170,7 @@ fn what_is_read_while_applying_is_in_every_form_of_the_plan() {
 }
 
 #[test]
-fn a_blueprint_that_reads_what_no_lookup_answers_is_told_without_any_descriptor() {
+fn blueprint_check_finds_a_wrong_lookup_attribute_without_a_descriptor() {
     let project = Project::new();
     project.write(
         "blueprints/port.yaml",
@@ -191,7 +191,7 @@ resources:
     --- stderr
     unknown_field
 
-      × the lookup `orders` answers no `colums`
+      × the lookup `orders` does not return `colums`
         ╭─[blueprints/port.yaml:10:47]
      10 │     config: {path: columns.txt, content: '${{ json(data.orders.colums) }}'}
         ·                                               ────────────────────────
@@ -228,15 +228,15 @@ resources:
 }
 
 #[test]
-fn the_schema_of_a_provider_shows_its_lookups() {
+fn provider_schema_shows_lookups() {
     let project = Project::new();
-    project.run(["providers", "schema", "sqlite"]).done().says("lookup sqlite_table: A table as it is.");
+    project.run(["providers", "schema", "sqlite"]).done().says("lookup sqlite_table: An existing table.");
     let json = project.run(["providers", "schema", "local", "--format", "json"]).done().json();
     assert_eq!(json["lookups"][0]["name"], "local_file");
 }
 
 #[test]
-fn a_validation_knows_lookups_and_asks_nobody() {
+fn validation_checks_lookups_without_provider_calls() {
     let project = Project::with_stack("data:\n  - {type: local_fil, name: a, config: {path: x}}\n");
     snapshot!(project.run(["validate", "stack.yaml"]), @"
     exit: 1
@@ -258,17 +258,17 @@ fn a_validation_knows_lookups_and_asks_nobody() {
     --- stderr
     depends_on_left_out
 
-      ☞ `port` depends on `area`, which is left out here
+      ☞ `port` depends on `area`, which `-c` leaves out
        ╭─[stack.yaml:6:17]
      6 │     dependsOn: [area]
        ·                 ────
        ╰────
-      help: it has to be deployed before this component can be
+      help: deploy it before this component
     ");
 }
 
 #[test]
-fn a_table_that_becomes_another_one_is_not_looked_at_by_its_old_name() {
+fn renamed_table_is_not_looked_up_by_its_old_name() {
     let project = Project::with_stack(
         "variables: {n: {default: ORDERS}}\ndata:\n  - {type: sqlite_table, name: look, config: {path: s.db, name: ORDERS}}\n\
          resources:\n  - {type: sqlite_database, name: d, config: {path: s.db}}\n  - {type: sqlite_table, name: t, \
@@ -277,13 +277,13 @@ fn a_table_that_becomes_another_one_is_not_looked_at_by_its_old_name() {
     );
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     let ran = project.run(["plan", "stack.yaml", "--var", "n=NEW", "--allow-data-loss"]).with_code(1);
-    ran.says("demo@local:data.sqlite_table.look looks at an object that this plan removes: demo@local:sqlite_table.t");
+    ran.says("demo@local:data.sqlite_table.look looks up an object that this plan removes: demo@local:sqlite_table.t");
 }
 
 const MADE: &str = "resources:\n  - {type: local_file, name: made, config: {path: made.txt, content: one}}\n";
 
 #[test]
-fn a_file_is_the_same_one_however_its_path_is_spelled() {
+fn file_paths_of_different_spelling_are_one_file() {
     let project = Project::with_stack(MADE);
     project.apply().done();
     project.write_stack(
@@ -297,16 +297,16 @@ resources:
     project.apply().done();
     assert_eq!(project.read("user.txt"), "./made.txt two");
     project.assert_settled("stack.yaml", &[]);
-    // What goes is not looked at by another spelling either.
+    // A lookup by another spelling does not find an object that the plan removes either.
     project.write_stack(
         "data:\n  - {type: local_file, name: it, config: {path: ./made.txt}}\noutputs: {o: '${{ data.it.content }}'}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("demo@local:data.local_file.it looks at an object that this plan removes: demo@local:local_file.made");
+    ran.says("demo@local:data.local_file.it looks up an object that this plan removes: demo@local:local_file.made");
 }
 
 #[test]
-fn a_file_of_another_stack_of_the_run_is_found_however_its_path_is_spelled() {
+fn file_of_another_stack_is_found_by_another_spelling_of_its_path() {
     let project = Project::with_stack(MADE);
     let taker = r#"apiVersion: terrace.dev/v1
 kind: Stack

@@ -1,4 +1,4 @@
-//! Outputs that were sealed with a state key that nobody has any more do not block their stack.
+//! Outputs sealed with a lost state key do not block their stack.
 
 use terrace_tests::{Project, snapshot};
 
@@ -9,7 +9,7 @@ const STACK: &str = "variables: {token: {type: string, sensitive: true}}\nresour
                            token: {value: '${{ vars.token }}', sensitive: true}\n  plain: open\n";
 const TOKEN: (&str, &str) = ("TERRACE_VAR_token", SECRET);
 
-/// A stack whose sensitive output was sealed with a key that nobody has any more, and nothing else.
+/// Creates a stack that has only a sensitive output, sealed with a lost key.
 fn with_a_lost_key() -> Project {
     let project = Project::with_stack(STACK);
     let variables = [TOKEN, ("TERRACE_STATE_KEY", KEY)];
@@ -20,7 +20,7 @@ fn with_a_lost_key() -> Project {
 }
 
 #[test]
-fn an_output_whose_key_is_lost_is_recorded_anew() {
+fn output_with_a_lost_key_is_recorded_again() {
     let project = with_a_lost_key();
     let plan = project.run_with(&[TOKEN], ["plan", "stack.yaml", "--plaintext-secrets"]);
     snapshot!(plan, @r#"
@@ -45,19 +45,19 @@ fn an_output_whose_key_is_lost_is_recorded_anew() {
     --- stderr
     output_given_up
 
-      ⚠ the recorded output `token` of demo@local is given up: a sealed value cannot be opened: it was sealed with state
+      ⚠ the recorded output `token` of demo@local is dropped: a sealed value cannot be opened: it was sealed with state
       │ key bb9ad7f0, which is not configured
-      help: to keep it, give the state key that it was sealed with; apply records it anew, or drops it
+      help: to keep it, provide the state key that sealed it; apply records its new value or drops it
     "#);
     project.run_with(&[TOKEN], ["apply", "stack.yaml", "--plaintext-secrets", "--auto-approve"]).done();
-    let told = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
-    assert_eq!(told.stdout, SECRET);
+    let ran = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
+    assert_eq!(ran.stdout, SECRET);
     let settled = project.run_with(&[TOKEN], ["plan", "stack.yaml", "--plaintext-secrets"]).done();
     assert!(settled.stdout.contains("No changes.") && !settled.stderr.contains("cannot be opened"), "{settled}");
 }
 
 #[test]
-fn an_output_whose_key_is_lost_goes_when_it_is_declared_no_more() {
+fn undeclared_output_with_a_lost_key_is_removed() {
     let project = with_a_lost_key();
     project.edit("stack.yaml", "  token: {value: '${{ vars.token }}', sensitive: true}\n", "");
     project.run_with(&[TOKEN], ["apply", "stack.yaml", "--auto-approve"]).done();
@@ -66,7 +66,7 @@ fn an_output_whose_key_is_lost_goes_when_it_is_declared_no_more() {
 }
 
 #[test]
-fn what_nothing_is_left_of_but_outputs_can_be_destroyed() {
+fn stack_with_only_outputs_can_be_destroyed() {
     let project = with_a_lost_key();
     assert_eq!(project.run(["stacks", "list"]).done().stdout, "demo@local\n");
     snapshot!(project.run(["destroy", "demo@local", "--auto-approve", "-q"]), @r#"
@@ -91,7 +91,7 @@ fn what_nothing_is_left_of_but_outputs_can_be_destroyed() {
 }
 
 #[test]
-fn an_output_that_is_only_read_needs_its_key() {
+fn output_read_by_another_stack_needs_its_key() {
     let project = with_a_lost_key();
     let reader = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: reader}\noutputs:\n  \
                   token: {value: '${{ stacks[\"demo\"].outputs.token }}', sensitive: true}\n";
@@ -101,7 +101,7 @@ fn an_output_that_is_only_read_needs_its_key() {
     --- stdout
     stack reader@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     expression_failed
 
@@ -111,14 +111,14 @@ fn an_output_that_is_only_read_needs_its_key() {
      5 │   token: {value: '${{ stacks["demo"].outputs.token }}', sensitive: true}
        ·                       ────────────────────────────
        ╰────
-      help: give the state key that it was sealed with
+      help: provide the state key that sealed it
     "#);
     project.write("reader.yaml", reader.replace("outputs.token", "outputs.plain").replace(", sensitive: true", ""));
     project.run(["plan", "reader.yaml"]).done().says("open");
 }
 
 #[test]
-fn what_was_given_up_does_not_block_another_key() {
+fn abandoned_output_does_not_block_another_key() {
     let project = with_a_lost_key();
     let other = [TOKEN, ("TERRACE_STATE_KEY", "//////////////////////////////////////////8=")];
     snapshot!(project.run_with(&other, ["state", "rekey"]), @"
@@ -134,6 +134,6 @@ fn what_was_given_up_does_not_block_another_key() {
     --- stdout
     2 records are sealed with the present key
     --- stderr
-    warning: what the outputs of demo@local were stays as it is: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+    warning: old versions of the outputs of demo@local stay as they are: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
     ");
 }

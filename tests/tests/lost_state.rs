@@ -1,10 +1,11 @@
-//! The state file goes while terrace works: what was recorded is saved, and goes on from there.
+//! The state file disappears while terrace works. terrace saves the records, and the next run continues from the saved
+//! file.
 
 use crate::server::{product, project as served};
 use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
-/// A thing whose making does something to the state first.
+/// Creates a project with a resource whose `create` first runs `to_the_state`, a command that damages the state.
 fn project(to_the_state: &str) -> Project {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: first, config: {path: first.txt, content: x}}\n  \
@@ -20,10 +21,10 @@ fn project(to_the_state: &str) -> Project {
     project
 }
 
-/// Waits until the processes of so many programs are recorded: one that cannot be recorded any more is stopped.
+/// Waits until the state has recorded `programs` processes. terrace stops a process that it cannot record.
 fn until_recorded(project: &Project, programs: i64) {
     let recorded = || {
-        // Whoever looks must not make it: an empty file is a state that was emptied.
+        // The check must not create the file: an empty file is an emptied state.
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
         let state = rusqlite::Connection::open_with_flags(project.path(".terrace/state.db"), flags);
         let sql = "SELECT count(*) FROM intent WHERE length(private) > 0";
@@ -34,8 +35,8 @@ fn until_recorded(project: &Project, programs: i64) {
     until("the processes are recorded", recorded);
 }
 
-/// Applies until the state is noticed to be gone, puts what was saved in its place, and goes on.
-fn goes_on_from_what_was_saved(project: &Project) {
+/// Applies until terrace notices the missing state, restores the saved file and applies again.
+fn check_apply_continues_from_saved_state(project: &Project) {
     let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     until_recorded(project, 1);
     project.open_gate("gate");
@@ -44,11 +45,11 @@ fn goes_on_from_what_was_saved(project: &Project) {
     assert!(!project.has("last.txt"), "nothing new begins");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
     if !project.has(".terrace/state.db") {
-        project.run(["state", "list"]).done().says("is what was saved of one that was lost there");
+        project.run(["state", "list"]).done().says("is a copy of a lost state: move the copy to the path of");
         let again = project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(4);
-        again.says("was lost, and what it recorded is in").says("to begin anew, move it elsewhere");
+        again.says("is a copy of it").says("or move the copy elsewhere, to start with an empty state");
     }
-    project.run(["doctor"]).says("was saved of a state that was lost here");
+    project.run(["doctor"]).says("is a copy of a state file that was lost while in use");
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
     project.run(["recover"]).done();
     project.apply().done();
@@ -59,31 +60,31 @@ fn goes_on_from_what_was_saved(project: &Project) {
 }
 
 #[test]
-fn a_state_that_is_deleted_during_an_apply_is_saved() {
-    goes_on_from_what_was_saved(&project("rm .terrace/state.db"));
+fn state_deleted_during_an_apply_is_saved() {
+    check_apply_continues_from_saved_state(&project("rm .terrace/state.db"));
 }
 
 #[test]
-fn a_state_that_is_replaced_during_an_apply_is_saved() {
+fn state_replaced_during_an_apply_is_saved() {
     let project = project("mv backup.db .terrace/state.db");
     let other = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
     other.apply().done();
     project.copy(&other.path(".terrace/state.db"), "backup.db");
-    goes_on_from_what_was_saved(&project);
+    check_apply_continues_from_saved_state(&project);
 }
 
 #[test]
-fn a_state_whose_folder_goes_during_an_apply_is_saved() {
-    goes_on_from_what_was_saved(&project("mv .terrace elsewhere"));
+fn state_whose_folder_moves_during_an_apply_is_saved() {
+    check_apply_continues_from_saved_state(&project("mv .terrace elsewhere"));
 }
 
 #[test]
-fn what_ends_after_the_state_was_lost_is_saved_too() {
+fn step_that_ends_after_the_state_is_lost_is_saved() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: gone\n    config: {create: [sh, gone.sh]}\n  \
          - type: local_command\n    name: late\n    config: {create: [sh, late.sh]}\n",
     );
-    // `late` ends when it is known that the state is lost.
+    // `late` ends after terrace has noticed the lost state.
     project.make_gate("gate");
     project.write("gone.sh", "read line < gate\nrm .terrace/state.db\necho '{}'\n");
     let wait = "until ls .terrace/state.db.saved-*Z-*[0-9]; do sleep 0.05; done >&2";
@@ -101,7 +102,7 @@ fn what_ends_after_the_state_was_lost_is_saved_too() {
 }
 
 #[test]
-fn a_destroy_without_a_state_looks_for_what_only_a_program_knows() {
+fn destroy_without_a_state_finds_objects_known_to_a_program_only() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: thing\n    config:\n      \
          create: [sh, -c, 'cat > request; echo \"{\\\"id\\\": \\\"thing\\\"}\" | tee object']\n      \
@@ -110,13 +111,13 @@ fn a_destroy_without_a_state_looks_for_what_only_a_program_knows() {
     project.apply().done();
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
     let destroy = ["destroy", "stack.yaml", "--auto-approve"];
-    project.run(destroy).done().says("- local_command.thing   is there, and is not recorded").says("1 destroyed");
+    project.run(destroy).done().says("- local_command.thing   exists, and is not in the state").says("1 destroyed");
     assert!(!project.has("object"));
     project.run(destroy).done().says("No changes.");
 }
 
 #[test]
-fn what_a_server_refuses_while_its_state_is_gone_is_not_done_from_what_was_saved() {
+fn request_refused_while_the_state_is_gone_is_not_run_after_restore() {
     let project = served();
     let text = product(&["a"]);
     let server = Served::start(&project, &[]);
@@ -129,16 +130,16 @@ fn what_a_server_refuses_while_its_state_is_gone_is_not_done_from_what_was_saved
         let beside = std::fs::read_dir(project.path(".terrace")).unwrap().map(|entry| entry.unwrap().path());
         beside.into_iter().find(|path| path.to_string_lossy().contains(".saved-"))
     };
-    let put = "put it in its place, start again whatever still runs";
-    until("it is told", || server.told().contains(put));
-    // Who lost that, too, has it again.
+    let put = "move it to the original path, restart all processes";
+    until("the loss is logged", || server.told().contains(put));
+    // The saved file is deleted too: the server saves it again.
     std::fs::remove_file(saved().unwrap()).unwrap();
     assert_eq!(server.call("POST", "/v1/unprovision", &body).status, 503);
     std::fs::rename(saved().unwrap(), project.path(".terrace/state.db")).unwrap();
-    // It is not saved once more over what is recorded from here on.
+    // The server does not save again over newer records.
     let back = server.call("POST", "/v1/unprovision", &body);
     assert_eq!((back.status, saved()), (503, None), "{back:?}");
-    until("it is told", || server.told().contains("by now it is back: start again whatever still runs"));
+    until("the loss is logged", || server.told().contains("the file is back: restart all processes"));
     drop(server);
     let listed = project.run(["operations", "list", "--json"]).done();
     assert!(!listed.stdout.contains("unprovision"), "{listed}");

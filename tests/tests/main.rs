@@ -1,4 +1,4 @@
-//! The whole thing from outside: the built binary in a folder of its own, real files, real databases, real crashes.
+//! End-to-end tests: the built binary in a temporary folder, with real files, real databases and real crashes.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -6,122 +6,122 @@
 )]
 
 mod access;
-mod adopt; // what somebody made before
-mod airbyte_provider; // a workload of Airbyte, from its first plan to its end
+mod adopt; // objects created outside terrace are adopted
+mod airbyte_provider; // an Airbyte workload from its first plan to its removal
 mod audit; // changes and refused calls, in a chain that shows alterations
-mod bad_commands; // programs that hang, that print too much, that print no JSON
-mod bad_declarations; // descriptors that declare what cannot be: a place, a hint, and nothing changed
-mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile
-mod bad_state; // states, plans and folders that are damaged, foreign or held
-mod blueprint_cases; // what a case of a blueprint's test says beside its component
+mod bad_commands; // programs that hang, print too much, or print no JSON
+mod bad_declarations; // invalid declarations: place, hint, and nothing changed
+mod bad_input; // files that are not descriptors: missing, empty, foreign, hostile
+mod bad_state; // damaged, foreign or locked states, plans and folders
+mod blueprint_cases; // inputs of a blueprint test case other than its component
 mod blueprint_nulls; // null in optional fields of built-in blueprints
 mod blueprints; // new blueprints, their checks and their tests
 mod checks; // checks of resources and stacks
-mod commands; // every command that looks into what was done
-mod concurrency; // two at once: the same component waits or is refused, different ones run together
-mod console; // expressions against what is described and recorded
-mod crash; // killed before and after an effect, and at any moment: no orphan, no double
+mod commands; // commands that show state, plans and history
+mod concurrency; // parallel runs: the same component waits or is refused, different ones run
+mod console; // expressions over descriptors and state
+mod crash; // killed before and after an effect, and at any moment: no orphan, no duplicate
 mod customer_360; // one product over five technologies
-mod cut_off; // what is cut off waits for its recovery, whatever people do by hand meanwhile
-mod cut_off_meanwhile; // what is cut off between recovery and plan is recorded, too
-mod data_loss; // data goes only where the plan showed it and somebody consented
+mod cut_off; // interrupted resources wait for recovery, whatever changes outside terrace
+mod cut_off_meanwhile; // interruptions between recovery and plan
+mod data_loss; // data is removed only with a shown plan and consent
 mod databases; // databases of pipelines: servers that outlive commands, times to live, pages
-mod databricks_azure; // a workspace of Azure that a run makes, and goes on in
-mod databricks_provider; // a product with every kind of component of Databricks
-mod deferral; // what cannot be planned before a command ran is left for another apply
-mod destroy; // the state is enough
-mod doctor; // what is wrong, and how to mend it
-mod drift; // what a scheduled job posts of drift
+mod databricks_azure; // an Azure workspace that a run creates and uses
+mod databricks_provider; // a product with every kind of Databricks component
+mod deferral; // resources whose plan needs a command's result wait for another apply
+mod destroy; // destroys from state alone
+mod doctor; // problems, and how to fix them
+mod drift; // a scheduled job reports drift
 mod environment_keys; // state keys of single environments
-mod exit_codes; // one story for each exit code
-mod first_run; // what the README promises, for real
+mod exit_codes; // one test for each exit code
+mod first_run; // the README's first steps
 mod fmt; // one layout for terrace's own files
-mod for_programs; // with `--json` failures are objects, too
-mod graph; // what is declared, and what reads what
-mod hasura_provider; // a port of Hasura on the server
-mod hints; // proposed commands, followed to the letter
-mod imports; // import, taint, untaint, unprotect, moves by hand
-mod known_stacks; // which stacks there are, and what is said of others
-mod limits; // files without end are read up to a limit
-mod lookups; // files and tables looked up, now or while applying
-mod lost_key; // outputs that nobody can open do not block their stack
-mod lost_state; // the state file goes while terrace works
-mod names; // what leads nowhere is found without a state
-mod names_beyond_ascii; // products, components and pipelines in other scripts than Latin
-mod nothing_recorded; // commands say so, and make no state in passing
-mod once_wrong; // what was wrong once
+mod for_programs; // with `--json`, failures are objects too
+mod graph; // declared resources and their dependencies
+mod hasura_provider; // a Hasura port on a server
+mod hints; // proposed commands, run literally
+mod imports; // import, taint, untaint, unprotect, state mv
+mod known_stacks; // known stacks, and errors for others
+mod limits; // endless files are read up to a limit
+mod lookups; // lookups of files and tables, during plan or apply
+mod lost_key; // outputs sealed with a lost key do not block their stack
+mod lost_state; // the state file disappears during a run
+mod names; // unknown names are found without a state
+mod names_beyond_ascii; // products, components and pipelines in scripts other than Latin
+mod nothing_recorded; // empty states: commands report it and create no state
+mod once_wrong; // fixed bugs
 mod operations;
-mod other_ids; // two ids that make one name
-mod outputs; // what is sensitive is said to be
-mod own_files; // files of terrace itself are out of reach, files with secrets are private
-mod pipelines; // data pipelines: runs, plans that say why, kills
-mod pipelines_described; // specs and other descriptors in one folder
-mod pipelines_environments; // environments that are being made: kills, times that are over, signals
-mod pipelines_kept; // data pipelines that run by themselves, their history, what plugins make
-mod pipelines_queue; // clusters of this machine, workers that are killed, pods
-mod pipelines_sites; // static sites, shown beside the server
-mod pipelines_storage; // what pipelines wrote, brought elsewhere
-mod pipelines_unwell; // runs that did not end well, databases that are gone: what is dirty then
-mod pipelines_wrong; // specs of which something is wrong: what is sound is planned and listed
-mod plans_for_people; // nothing is told twice, nothing that matters is cut
+mod other_ids; // two ids that give one name
+mod outputs; // sensitive outputs
+mod own_files; // descriptors cannot use terrace's own files; files with secrets are private
+mod pipelines; // data pipelines: runs, plans with reasons, kills
+mod pipelines_described; // pipeline specs and other descriptors in one folder
+mod pipelines_environments; // kills, timeouts and signals while an environment is created
+mod pipelines_kept; // scheduled pipelines, their history, plugins
+mod pipelines_queue; // local clusters, killed workers, pods
+mod pipelines_sites; // static sites, served beside the API
+mod pipelines_storage; // pipeline results copied to other storage
+mod pipelines_unwell; // failed runs and missing databases: what becomes dirty
+mod pipelines_wrong; // invalid specs: valid parts are planned and listed
+mod plans_for_people; // nothing is shown twice, nothing important is cut
 mod postgres_provider; // a storage area and its port in PostgreSQL
-mod postgres_state; // a state on a server: the same commands, and no password anywhere
-mod progress; // what is seen on a terminal while a plan is applied
-mod provider_gone; // servers that go away in the middle of an apply
-mod provider_limits; // how much an instance of a provider may be asked at once
-mod provider_mistakes; // mistakes about PostgreSQL and Snowflake, each at its place
-mod pruning; // what is old is removed, or that fails, or is stopped
-mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
-mod recorded_order; // what comes after what
-mod replacements; // what is replaced goes only when its successor can come
-mod role_mapper; // Hasura's role mapper, from the first role to a query that is refused
-mod rollback; // resources as they were, from the history alone
-mod saved_plans; // a plan in a file is applied once, and only to what it was made from
-mod schemas; // what the commands say with `--json` keeps to cli/schemas
-mod secrets; // a sensitive value is in no file, no output and no log
-mod server; // what a coordinator asks is done once, whatever becomes of the server
-mod server_access; // who may call what: every path, for callers of every scope
-mod server_api; // the native API: plans, what is recorded, operations, access
-mod server_bodies; // bodies and paths that no call can be read from
-mod server_connections; // callers who keep it waiting: closed, refused, and others served
-mod server_corpus; // the server and the command line judge alike
-mod server_field; // descriptors from the field, sent to every call
-mod server_left; // requests that a killed server left, until another one goes on with them
-mod server_limits; // descriptors that are too large for the server that gets them
+mod postgres_state; // state in PostgreSQL: the same commands, and no password anywhere
+mod progress; // terminal output during an apply
+mod provider_gone; // servers that stop during an apply
+mod provider_limits; // call limits of provider instances
+mod provider_mistakes; // PostgreSQL and Snowflake mistakes, reported at their place
+mod pruning; // old data is removed, or removal fails or stops
+mod pull_requests; // the CI examples for pipelines, from a real repository to a stand-in forge
+mod recorded_order; // recorded dependency order
+mod replacements; // a replaced object is deleted only after its successor can be created
+mod role_mapper; // Hasura's role mapper, from the first role to a refused query
+mod rollback; // resources restored from history alone
+mod saved_plans; // a saved plan is applied once, to the state it was made from
+mod schemas; // `--json` output matches cli/schemas
+mod secrets; // a sensitive value is in no file, output or log
+mod server; // each coordinator request runs once, even if the server crashes
+mod server_access; // every path for callers of every scope
+mod server_api; // the native API: plans, state, operations, access
+mod server_bodies; // unreadable bodies and paths
+mod server_connections; // slow callers are closed or refused, and others are served
+mod server_corpus; // server and command line give the same verdicts
+mod server_field; // real-world descriptors, sent to every call
+mod server_left; // a new server continues the requests of a killed one
+mod server_limits; // descriptors too large for their server
 mod server_listening;
 mod server_oidc;
-mod server_operate; // health, readiness and figures
-mod server_outage; // a database that goes while servers work
-mod server_prefix; // behind a proxy, below a prefix
-mod server_refused; // what is said of calls that are refused, and of what fails: by its field, with what to do
-mod server_rekey; // a state gets another key while requests wait
+mod server_operate; // health, readiness and metrics
+mod server_outage; // a database outage while servers work
+mod server_prefix; // behind a proxy, under a path prefix
+mod server_refused; // messages for refused and failed calls: field and hint
+mod server_rekey; // a state is rekeyed while requests wait
 mod server_replicas; // several servers on one state
-mod server_request; // what a coordinator sends beside the descriptor
-mod server_reverse; // reverse provisioning: a catalog learns what is there
-mod server_siblings; // what is not there yet is judged by what is planned for it
+mod server_request; // request fields beside the descriptor
+mod server_reverse; // reverse provisioning: a catalog reads existing objects
+mod server_siblings; // components that use undeployed siblings are checked against the plan
 mod server_telemetry;
-mod server_tenancy; // limits of callers: every route, every scope, inside and outside
-mod server_told; // what is told of what was made, of what is wrong, and of what was asked before
-mod server_waiting; // what is held by a command, and what is refused at once
+mod server_tenancy; // tenant limits: every route and scope
+mod server_told; // status messages about results, errors and repeated requests
+mod server_waiting; // requests that wait for a running command, and refused ones
 mod server_webhook;
-mod shared; // two products on one database
+mod shared; // two products in one database
 mod signals; // Ctrl-C once and twice
 mod silent_servers; // systems that accept connections and never answer
-mod slips; // slips of the fingers and habits from other tools
-mod snowflake_provider; // the Network Status product in Snowflake, from its first plan to its end
+mod slips; // typing mistakes and habits from other tools
+mod snowflake_provider; // the Network Status product in Snowflake, from its first plan to its removal
 mod stacks; // variables, forEach, when, components, outputs, several stacks
-mod state_migrate; // a whole state moves to another database, and back
+mod state_migrate; // a whole state moves to another database and back
 mod state_surgery; // mv, rm, export, import
-mod state_upgrade; // a state of an older format gets the newest one
-mod targets; // plans of a part, and plans that only record
-mod tidy; // what holds for the sources themselves
+mod state_upgrade; // a state of an older format is upgraded
+mod targets; // partial and record-only plans
+mod tidy; // rules for the sources
 mod transitions; // moved, forget, imports
-mod unread; // standard output that nobody reads any more
-mod unreadable; // files and folders that are not there, or are something else
-mod witboost; // descriptors from the field
+mod unread; // closed standard output
+mod unreadable; // missing and unusable files and folders
+mod witboost; // real-world descriptors
 mod witboost_provider; // an existing provisioner as a provider
 
-/// A test file that is not listed above would never run.
+/// Checks that this file lists every test file. A file that is not listed never runs.
 #[test]
 fn no_test_file_is_forgotten() {
     let listed = include_str!("main.rs");

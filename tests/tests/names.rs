@@ -1,4 +1,4 @@
-//! `validate` finds names that lead nowhere without state and network; `plan` says the same, all at once.
+//! `validate` finds unknown names without state and network. `plan` reports the same names, all at once.
 
 use terrace_tests::{Project, snapshot};
 
@@ -21,7 +21,7 @@ outputs: {size: '${{ string(varz.size) }}'}
 "#;
 
 #[test]
-fn names_that_lead_nowhere_are_found_without_a_state() {
+fn unknown_names_are_found_without_a_state() {
     let project = Project::with_stack(STACK);
     project.edit("stack.yaml", "resources.e.id", "string(vars.size)");
     let before = project.all_files();
@@ -104,7 +104,7 @@ fn names_that_lead_nowhere_are_found_without_a_state() {
 }
 
 #[test]
-fn a_plan_tells_the_same_and_what_validation_cannot_know_is_left_to_it() {
+fn plan_reports_the_same_names_and_those_that_need_state() {
     let project = Project::with_stack(STACK);
     project.edit("stack.yaml", "resources.e.id", "string(vars.size)");
     let validated = project.run(["validate", "stack.yaml"]).with_code(1);
@@ -112,12 +112,12 @@ fn a_plan_tells_the_same_and_what_validation_cannot_know_is_left_to_it() {
     let codes = |text: &str| text.lines().filter(|line| line.trim_start().starts_with('×')).count();
     assert_eq!(codes(&planned.stderr), codes(&validated.stderr), "{planned}");
     for line in validated.stderr.lines().filter(|line| line.trim_start().starts_with('×')) {
-        assert!(planned.stderr.contains(line), "`{line}` is not told by the plan:\n{planned}");
+        assert!(planned.stderr.contains(line), "`{line}` is missing in the plan:\n{planned}");
     }
 }
 
 #[test]
-fn names_that_lead_somewhere_are_valid() {
+fn known_names_are_valid() {
     let project = Project::with_stack(
         r#"variables: {sizes: {default: {a: 1}}}
 locals: {all: '${{ vars.sizes }}'}
@@ -136,15 +136,15 @@ resources:
 }
 
 #[test]
-fn only_chosen_components_are_looked_up() {
+fn only_selected_components_are_checked() {
     let project = Project::with_stack(STACK);
     project.run(["validate", "stack.yaml", "-c", "base"]).done();
-    // What `base` has is on record only: whether it has such an output is for the plan to say.
+    // Only the state has the outputs of `base`, so the plan checks them.
     project.run(["validate", "stack.yaml", "-c", "top"]).done();
 }
 
 #[test]
-fn a_stack_is_not_told_of_what_only_blueprints_know() {
+fn stack_error_does_not_suggest_names_of_blueprints() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: '${{ frobnicate }}'}}\n  \
          - {type: local_value, name: b, config: {input: '${{ product.name }}'}}\n  \
@@ -169,7 +169,7 @@ fn a_stack_is_not_told_of_what_only_blueprints_know() {
      6 │   - {type: local_value, name: b, config: {input: '${{ product.name }}'}}
        ·                                                       ────────────
        ╰────
-      help: `product` is known in blueprints only
+      help: `product` is available only in blueprints
 
     unknown_variable
 
@@ -178,7 +178,7 @@ fn a_stack_is_not_told_of_what_only_blueprints_know() {
      7 │   - {type: local_value, name: c, config: {input: '${{ component.key }}'}}
        ·                                                       ─────────────
        ╰────
-      help: `component` is known in blueprints only
+      help: `component` is available only in blueprints
     ");
     project.run(["blueprints", "new", "thing"]).done();
     project.write_stack("components:\n  w: {blueprint: thing, specific: {title: '${{ frobnicate }}'}}\n");
@@ -187,7 +187,7 @@ fn a_stack_is_not_told_of_what_only_blueprints_know() {
 }
 
 #[test]
-fn a_misspelt_field_of_what_every_descriptor_has_is_found_in_a_blueprint() {
+fn misspelt_common_field_is_found_in_a_blueprint() {
     let project = Project::new();
     project.run(["blueprints", "new", "thing"]).done();
     project.edit("blueprints/thing.yaml", "title != component.key", "title != product.nmae");
@@ -213,14 +213,17 @@ fn a_misspelt_field_of_what_every_descriptor_has_is_found_in_a_blueprint() {
         ╰────
       help: did you mean `specific`?
     ");
-    // A descriptor may have more fields than those: what is like none of them is only not in the sample.
+    // A descriptor may have more fields. A name unlike every common field is only missing in the sample.
     project.edit("blueprints/thing.yaml", "product.nmae", "product.costCentre");
     project.edit("blueprints/thing.yaml", "component.specifc.author", "component.specific.author");
-    project.run(["blueprints", "check"]).done().says("over a sample made from the schema");
+    project
+        .run(["blueprints", "check"])
+        .done()
+        .says("with a sample generated from the schema: `product` has no `costCentre`");
 }
 
 #[test]
-fn what_is_sent_beside_a_descriptor_is_known_where_it_can_be_read() {
+fn request_values_are_known_only_where_they_can_be_read() {
     let project = Project::new();
     let blueprint = |own: &str, grant: &str| {
         format!(
@@ -249,14 +252,14 @@ fn what_is_sent_beside_a_descriptor_is_known_where_it_can_be_read() {
         ("reqest.latestEnriched", "acl.fields", "did you mean `request`?"),
         ("1", "acl.field", "did you mean `fields`?"),
         ("1", "acl.roles", "it has: principals, fields"),
-        ("acl.fields", "1", "`acl` is known in the resources of `acl:` only"),
+        ("acl.fields", "1", "`acl` is available only in the resources of `acl:`"),
     ] {
         check(own, grant).with_code(1).says(expected);
     }
 }
 
 #[test]
-fn an_unknown_function_is_underlined_as_a_whole() {
+fn unknown_function_is_underlined_completely() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: '${{ 1 + frobnicate(1) + math.gratest(1) }}'}}\n",
     );
@@ -273,7 +276,7 @@ fn an_unknown_function_is_underlined_as_a_whole() {
     ");
 }
 
-/// What a plan says of two resources of these kinds and names.
+/// Plans two resources of the given types and names.
 fn plan_of_two(one: (&str, &str), other: (&str, &str)) -> terrace_tests::Ran {
     let config = |(ty, name): (&str, &str)| match ty {
         "sqlite_table" => format!("{{path: d.db, name: {name}, columns: [{{name: id, type: INT}}]}}"),
@@ -287,7 +290,7 @@ fn plan_of_two(one: (&str, &str), other: (&str, &str)) -> terrace_tests::Ran {
 }
 
 #[test]
-fn plan_finds_two_resources_that_the_system_takes_for_one() {
+fn plan_finds_two_resources_with_the_same_object() {
     for (one, other) in [
         (("sqlite_table", "Orders"), ("sqlite_table", "ORDERS")),
         (("sqlite_table", "orders"), ("sqlite_view", "Orders")),
@@ -297,6 +300,6 @@ fn plan_finds_two_resources_that_the_system_takes_for_one() {
         let plan = plan_of_two(one, other).with_code(1);
         plan.says("one_object_twice").says("give one of them another name, or declare it once");
     }
-    // SQLite folds letters of ASCII alone.
+    // SQLite folds the case of ASCII letters only.
     plan_of_two(("sqlite_table", "é"), ("sqlite_table", "É")).done();
 }

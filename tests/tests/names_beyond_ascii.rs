@@ -1,9 +1,9 @@
-//! Names beyond ASCII: products, components and folders of pipelines stay distinct, and a state keeps the names that it has.
+//! Names beyond ASCII: products, components and pipeline folders stay distinct, and a state keeps its recorded names.
 
 use crate::pipelines::Pipelines;
 use terrace_tests::Project;
 
-/// A data product with one storage area, of these ids and names.
+/// Returns a data product with one storage area, with these ids and names.
 fn product((domain, product): (&str, &str), (name, component): (&str, &str)) -> String {
     format!(
         "id: urn:dmb:dp:{domain}:{product}:1\nname: {name}\nkind: dataproduct\ndomain: {domain}\nversion: 1.0.0\n\
@@ -13,7 +13,7 @@ fn product((domain, product): (&str, &str), (name, component): (&str, &str)) -> 
 }
 
 #[test]
-fn products_of_other_scripts_live_side_by_side() {
+fn products_in_other_scripts_coexist() {
     let project = Project::new();
     let ids = [("販売", "売上"), ("物流", "在庫"), ("рынок", "данные"), ("é", "ü"), ("📦", "🚚")];
     for (at, id) in ids.into_iter().enumerate() {
@@ -30,7 +30,7 @@ fn products_of_other_scripts_live_side_by_side() {
 }
 
 #[test]
-fn products_of_other_names_have_databases_of_their_own() {
+fn products_in_other_scripts_have_their_own_databases() {
     let project = Project::new();
     project.write("a.yaml", product(("sales", "revenue"), ("売上", "Orders")));
     project.write("b.yaml", product(("sales", "stock"), ("在庫", "注文")));
@@ -44,7 +44,7 @@ fn products_of_other_names_have_databases_of_their_own() {
 }
 
 #[test]
-fn components_of_other_scripts_have_keys_of_their_own() {
+fn components_in_other_scripts_have_their_own_keys() {
     let project = Project::new();
     let component = |name: &str, table: &str| {
         format!(
@@ -63,7 +63,7 @@ fn components_of_other_scripts_have_keys_of_their_own() {
     project.run(["plan", "f.yaml", "--env", "local", "-c", "urn:dmb:cmp:sales:x:1:注文"]).done().says("Plan: 2 to add");
 }
 
-/// What an earlier version recorded of `finança`: its stack was `finan-a`, its database `FINAN_A`.
+/// Records `finança` as an earlier version did: with the stack `finan-a` and the database `FINAN_A`.
 fn recorded_before(project: &Project) {
     project.write(
         "before.yaml",
@@ -84,17 +84,17 @@ fn recorded_stack_keeps_names_of_earlier_versions() {
     recorded_before(&project);
     let plan = project.run(["plan", "now.yaml", "--env", "local"]).done();
     plan.says("finan-a.vendas.1@local").says("No changes. Your infrastructure matches the configuration.");
-    // What is removed is what was recorded.
+    // A destroy removes the recorded stack.
     let removal = project.run(["plan", "now.yaml", "--env", "local", "--destroy"]).done();
     removal.says("finan-a.vendas.1@local");
-    // Another product of that name is another stack.
+    // Another product with a similar name is another stack.
     project.write("other.yaml", product(("finanÇa", "vendas"), ("Café", "Relatório")));
     let other = project.run(["plan", "other.yaml", "--env", "local"]).done();
     assert!(other.stdout.contains("finanCa-"), "{other}");
 }
 
 #[test]
-fn new_folder_leaves_pipelines_of_other_folders_alone() {
+fn new_folder_does_not_change_pipelines_of_other_folders() {
     let pipelines = Pipelines::new("x: {pipeline: [{run: noise}]}\n");
     let folder = |name: &str| {
         pipelines.project.copy(&pipelines.project.path("noise.py"), &format!("{name}/noise.py"));
@@ -113,14 +113,14 @@ fn new_folder_leaves_pipelines_of_other_folders_alone() {
 }
 
 #[test]
-fn pipelines_recorded_under_former_keys_are_not_run_again() {
+fn pipelines_recorded_under_former_keys_do_not_run_again() {
     let pipelines = Pipelines::new("x: {pipeline: [{run: noise}]}\n");
     for name in ["כנסת", "ועדה"] {
         pipelines.project.copy(&pipelines.project.path("noise.py"), &format!("{name}/noise.py"));
         pipelines.project.write(&format!("{name}/pipeline-spec.yaml"), "x: {pipeline: [{run: noise}]}\n");
     }
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
-    // As an earlier version called them.
+    // These are the keys of an earlier version.
     let listed = pipelines.run(&["state", "list"]).done().stdout;
     let keys: std::collections::BTreeSet<&str> = listed
         .lines()

@@ -1,23 +1,23 @@
-//! Where nothing is recorded: commands say so, and make no state in passing.
+//! Empty states: commands report that nothing is recorded, and do not create a state.
 
 use terrace_tests::{Project, snapshot};
 
 const FILE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
 #[test]
-fn drift_of_a_stack_that_was_never_applied_is_an_error() {
+fn drift_of_a_never_applied_stack_is_an_error() {
     let project = Project::with_stack(FILE);
     snapshot!(project.run(["drift", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: nothing is recorded of the stack `demo@local` in `sqlite:[folder]/.terrace/state.db`
+    error: `sqlite:[folder]/.terrace/state.db` has no state of the stack `demo@local`
 
-    hint: `terrace apply FILE` makes and records it; `--state` and `--env` say where else to look
+    hint: create it with `terrace apply FILE`, or choose another state with `--state` or `--env`
     ");
     for form in ["markdown", "json"] {
         let said = project.run(["drift", "stack.yaml", "--format", form]).with_code(1);
         assert!(!said.stdout.contains("No drift"), "{said}");
-        said.says("nothing is recorded of the stack `demo@local`");
+        said.says("has no state of the stack `demo@local`");
     }
     project.apply().done();
     project.run(["drift", "stack.yaml"]).done().says("No drift");
@@ -28,27 +28,27 @@ fn drift_of_a_stack_that_was_never_applied_is_an_error() {
 }
 
 #[test]
-fn drift_of_all_stacks_says_where_there_are_none() {
+fn drift_of_all_stacks_reports_that_there_are_none() {
     let project = Project::with_stack(FILE);
     snapshot!(project.run(["drift", "--all"]), @"
     exit: 0
     --- stdout
-    Nothing is recorded in this environment, so nothing can differ.
+    This environment has no state, so there is no drift.
     ");
     snapshot!(project.run(["drift", "--all", "--format", "markdown"]), @"
     exit: 0
     --- stdout
     ### terrace drift
 
-    Nothing is recorded in this environment, so nothing can differ.
+    This environment has no state, so there is no drift.
 
-    Looked for by `terrace drift --all`
+    Checked with `terrace drift --all`
     ");
     assert_eq!(project.run(["drift", "--all", "--json"]).done().json()["drifted"], serde_json::json!([]));
 }
 
 #[test]
-fn what_is_refused_or_has_nothing_to_do_makes_no_state() {
+fn refused_command_or_one_without_work_creates_no_state() {
     let project = Project::with_stack(FILE);
     for (words, code) in [
         (&["recover"] as &[&str], 0),
@@ -70,12 +70,12 @@ fn what_is_refused_or_has_nothing_to_do_makes_no_state() {
     }
     let key =
         project.run_with(&[("TERRACE_STATE_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")], ["state", "rekey"]);
-    key.done().says("nothing is recorded that could be sealed");
+    key.done().says("the state has no values to seal");
     assert!(!project.has(".terrace"), "a state was made");
 }
 
 #[test]
-fn a_saved_plan_that_is_refused_makes_no_state_and_names_the_states() {
+fn refused_saved_plan_creates_no_state_and_names_both_states() {
     let project = Project::with_stack(FILE);
     project.apply().done();
     project.edit("stack.yaml", "one", "two");
@@ -88,7 +88,7 @@ fn a_saved_plan_that_is_refused_makes_no_state_and_names_the_states() {
       planned for  sqlite:[folder]/.terrace/state.db ([uuid])
       this one is  sqlite:[folder]/elsewhere/other.db (nothing is recorded there)
 
-    hint: name the state that the plan was made for with `--state`, or plan again
+    hint: name the state of the plan with `--state`, or plan again
     ");
     assert_eq!(std::fs::read_dir(project.path("elsewhere")).unwrap().count(), 0, "a state was made");
     let other = Project::new();
@@ -99,19 +99,19 @@ fn a_saved_plan_that_is_refused_makes_no_state_and_names_the_states() {
 }
 
 #[test]
-fn a_saved_plan_of_another_digest_makes_no_state() {
+fn saved_plan_with_another_digest_creates_no_state() {
     let project = Project::with_stack(FILE);
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     project.run(["apply", "plan", "--plan-digest", &"0".repeat(64)]).with_code(4);
-    assert!(!project.has(".terrace"), "a state was made");
+    assert!(!project.has(".terrace"), "a state was created");
 }
 
 #[test]
-fn an_empty_list_says_what_there_is_none_of() {
+fn empty_list_names_what_is_missing() {
     let project = Project::with_stack("resources: []\n");
     for (words, said) in [
-        (&["state", "list"] as &[&str], "no resources are recorded"),
-        (&["state", "list", "--all"], "no resources are recorded"),
+        (&["state", "list"] as &[&str], "the state has no resources"),
+        (&["state", "list", "--all"], "the state has no resources"),
         (&["stacks", "list"], "there are no stacks in this state"),
         (&["operations", "list"], "there are no operations in this state"),
         (&["leases", "list"], "no leases are held"),

@@ -1,12 +1,13 @@
-//! What was wrong once, and must not be again: one test for each, named after the symptom.
+//! Fixed bugs: one test for each, named after its symptom.
 
 use terrace_tests::Project;
 
 const KEY: &str = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
 
-/// Recovery took `find`'s object for the outcome of an update that never ran, and recorded the planned input.
+/// Bug: recovery took the object from `find` as the result of an update that never ran, and recorded the planned
+/// input.
 #[test]
-fn killed_before_an_update_it_is_updated_by_the_next_apply() {
+fn update_interrupted_before_its_call_runs_with_the_next_apply() {
     let stack = |value: &str| {
         format!(
             "resources:\n  - type: local_command\n    name: thing\n    config:\n      create: [sh, thing.sh]\n      \
@@ -26,9 +27,9 @@ fn killed_before_an_update_it_is_updated_by_the_next_apply() {
     assert!(project.read("object").contains("two"), "the update is lost, and recorded as done");
 }
 
-/// What is write-only is never recorded, so it always looked as if it had been added.
+/// Bug: the state never records write-only values, so they always looked new.
 #[test]
-fn a_write_only_value_that_did_not_change_is_no_change() {
+fn unchanged_write_only_value_is_not_a_change() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true, default: hunter2}}\nresources:\n  - type: local_command\n    \
          name: login\n    config:\n      create: [sh, -c, 'cat > /dev/null; echo \"{}\"']\n      \
@@ -39,9 +40,9 @@ fn a_write_only_value_that_did_not_change_is_no_change() {
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
 }
 
-/// The read set held rows that the plan neither changes nor takes a value from.
+/// Bug: the read set had rows that the plan neither changes nor reads.
 #[test]
-fn a_change_of_a_resource_that_a_plan_leaves_alone_does_not_make_it_stale() {
+fn change_of_an_unrelated_resource_does_not_make_a_plan_stale() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  \
          - {type: local_file, name: b, config: {path: out/b, content: b}}\n",
@@ -55,7 +56,7 @@ fn a_change_of_a_resource_that_a_plan_leaves_alone_does_not_make_it_stale() {
     project.run(["apply", "plan"]).done();
 }
 
-/// A state that is not there yet gets a random id, and the digest covered it.
+/// Bug: a missing state gets a random id, and the digest included it.
 #[test]
 fn two_first_plans_have_the_same_digest() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
@@ -63,9 +64,9 @@ fn two_first_plans_have_the_same_digest() {
     assert_eq!(digest(), digest());
 }
 
-/// A mistyped `components:` was a product without components: applied, it took everything away.
+/// Bug: a product with a mistyped `components:` had no components, so an apply removed everything.
 #[test]
-fn a_mistyped_key_of_a_data_product_is_not_taken_for_an_empty_product() {
+fn mistyped_key_of_a_data_product_is_not_an_empty_product() {
     let project = Project::with_network_status();
     project.run(["apply", "data-product.yaml", "--env", "local", "--auto-approve"]).done();
     project.edit("data-product.yaml", "\ncomponents:\n", "\ncomponentz:\n");

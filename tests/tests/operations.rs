@@ -1,4 +1,4 @@
-//! `terrace operations`: why steps failed or are in doubt, and who stopped what, can be read later.
+//! `terrace operations`: history shows why steps failed or are in doubt, and who stopped an operation.
 
 use terrace_tests::{Project, Running, snapshot};
 
@@ -8,7 +8,7 @@ const COMMANDS: &str = r#"resources:
   - {type: local_file, name: dir, config: {path: out, content: x}}
 "#;
 
-/// What `apply` leaves when one call is in doubt and another one failed.
+/// Applies with one call in doubt and one failed call, and returns the operation's id.
 fn failed() -> (Project, String) {
     let project = Project::with_stack(COMMANDS);
     project.write("out/there", "");
@@ -18,13 +18,13 @@ fn failed() -> (Project, String) {
 }
 
 #[test]
-fn the_reason_of_what_failed_or_is_in_doubt_is_told_later() {
+fn history_shows_why_steps_failed_or_are_in_doubt() {
     let (project, operation) = failed();
     snapshot!(project.run(["operations", "show", &operation]), @"
     exit: 0
     --- stdout
     [uuid]  [time]  apply  failed  demo@local  by [person]: 0 done, 2 failed, 1 not tried
-         5  create  demo@local:local_file.dir  failed: `path` is `out`: a folder is there, expected a regular file
+         5  create  demo@local:local_file.dir  failed: `path` is `out`: expected a regular file, found a folder
          4  create  demo@local:local_command.lost  open, in doubt: `create` failed with exit code 3: no disk
     ");
     let log = project.run(["operations", "logs", &operation]).done().stdout;
@@ -37,7 +37,7 @@ fn the_reason_of_what_failed_or_is_in_doubt_is_told_later() {
 }
 
 #[test]
-fn only_the_half_of_a_replacement_that_is_open_is_in_doubt() {
+fn only_the_open_half_of_a_replacement_is_in_doubt() {
     let project = Project::with_stack(
         r#"resources:
   - type: local_command
@@ -55,12 +55,12 @@ fn only_the_half_of_a_replacement_that_is_open_is_in_doubt() {
     let shown = project.run(["operations", "show", operation]).done().stdout;
     assert_eq!(shown.lines().filter(|line| line.contains("in doubt: ")).count(), 1, "{shown}");
     let json = project.run(["operations", "show", operation, "--json"]).done().json();
-    let told = json["steps"].as_array().unwrap().iter().map(|step| (&step["action"], step["in_doubt"].is_string()));
-    assert_eq!(told.collect::<Vec<_>>(), [(&"delete".into(), false), (&"create".into(), true)], "{json}");
+    let output = json["steps"].as_array().unwrap().iter().map(|step| (&step["action"], step["in_doubt"].is_string()));
+    assert_eq!(output.collect::<Vec<_>>(), [(&"delete".into(), false), (&"create".into(), true)], "{json}");
 }
 
 #[test]
-fn what_failed_before_its_call_is_told_later() {
+fn history_shows_failures_before_a_call() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: b, config: {input: 1}}\n  \
          - {type: local_value, name: a, config: {input: 1},\n     \
@@ -74,7 +74,7 @@ fn what_failed_before_its_call_is_told_later() {
 }
 
 #[test]
-fn what_waits_for_a_step_in_doubt_is_not_in_doubt_itself() {
+fn dependent_of_a_step_in_doubt_is_not_in_doubt() {
     let (project, _) = failed();
     project.edit("stack.yaml", "  - {type: local_file, name: dir, config: {path: out, content: x}}\n", "");
     snapshot!(project.run(["plan", "stack.yaml"]), @"
@@ -82,8 +82,8 @@ fn what_waits_for_a_step_in_doubt_is_not_in_doubt_itself() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      ? local_command.lost   in doubt: the provider cannot tell whether the call took effect
-          `terrace recover` waits for what still runs, finds out, or asks
+      ? local_command.lost   in doubt: the provider does not know if the call took effect
+          run `terrace recover` to determine the outcome
         local_value.after    not done: waits for local_command.lost, whose last step is in doubt
 
     Plan: 0 to add, 0 to change, 0 to destroy.
@@ -91,7 +91,7 @@ fn what_waits_for_a_step_in_doubt_is_not_in_doubt_itself() {
     ");
 }
 
-/// A command that stands at a gate, and one that waits for it.
+/// A command that waits at a gate, and a resource that depends on it.
 const GATED: &str = r#"resources:
   - type: local_command
     name: slow
@@ -104,7 +104,7 @@ fn newest(project: &Project) -> serde_json::Value {
 }
 
 #[test]
-fn an_operation_that_was_cancelled_says_by_whom() {
+fn cancelled_operation_names_its_canceller() {
     let (project, running) = Project::at_the_gate(GATED);
     let id = newest(&project)["operation"].as_str().unwrap().to_owned();
     let mut cancel = project.command(["operations", "cancel", &id]);
@@ -121,7 +121,7 @@ fn an_operation_that_was_cancelled_says_by_whom() {
 }
 
 #[test]
-fn an_operation_that_a_signal_stopped_says_which() {
+fn interrupted_operation_names_its_signal() {
     for (stop, signal) in [
         (Running::interrupt as fn(&Running), "SIGINT (Ctrl-C)"),
         (Running::terminate, "SIGTERM"),
@@ -129,7 +129,7 @@ fn an_operation_that_a_signal_stopped_says_which() {
     ] {
         let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
-        running.until_told("nothing new is begun");
+        running.until_told("waiting for running steps to end and recording them, starting no others");
         project.open_gate("gate");
         running.finish().with_code(130);
         let operation = newest(&project);
@@ -139,7 +139,7 @@ fn an_operation_that_a_signal_stopped_says_which() {
 }
 
 #[test]
-fn a_plan_that_was_made_anew_after_a_race_is_no_failure() {
+fn plan_repeated_after_a_race_is_not_a_failure() {
     let (project, first) = Project::at_the_gate(GATED);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     second.until_told("are held by");
@@ -152,18 +152,18 @@ fn a_plan_that_was_made_anew_after_a_race_is_no_failure() {
 }
 
 #[test]
-fn doctor_names_steps_in_doubt_and_what_finds_out() {
+fn doctor_lists_steps_in_doubt_and_the_command_to_recover() {
     let (project, _) = failed();
     let doctor = project.run(["doctor"]).done();
     doctor.says("warn  operations: demo@local: the last step of local_command.lost is in doubt");
-    doctor.says("`terrace recover demo@local` finds out what became of it, or asks");
+    doctor.says("run `terrace recover demo@local` to resolve it");
     project.run(["recover", "--absent", "local_command.lost"]).done();
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");
 }
 
 #[test]
-fn doctor_does_not_take_what_runs_for_cut_off() {
+fn doctor_does_not_report_running_operations_as_interrupted() {
     let (project, running) = Project::at_the_gate(GATED);
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");
@@ -172,7 +172,7 @@ fn doctor_does_not_take_what_runs_for_cut_off() {
 }
 
 #[test]
-fn the_log_says_which_object_a_call_is_about() {
+fn log_names_the_address_of_each_call() {
     let project = Project::with_stack(COMMANDS);
     project.write("out/there", "");
     let words = ["apply", "stack.yaml", "--auto-approve"];

@@ -1,10 +1,10 @@
-//! Names of stacks and keys are made of ids, and two ids may make one: nobody takes the place of another by that.
+//! Stack names and keys come from ids. If two ids give one name, neither product can change the other's stack.
 
 use crate::server::project;
 use terrace_tests::Project;
 use terrace_tests::served::Served;
 
-/// A product with one component that is a file.
+/// Returns a product with one component, a file.
 fn product(product: &str, component: &str) -> String {
     format!(
         "id: urn:dmb:dp:{product}\nname: P\ndomain: d\nversion: 0.1.0\nkind: dataproduct\nenvironment: test\nspecific: {{}}\n\
@@ -18,17 +18,17 @@ fn recorded(project: &Project) -> String {
 }
 
 #[test]
-fn a_product_does_not_take_the_place_of_another_whose_id_makes_the_same_name() {
+fn product_is_refused_if_its_name_belongs_to_another_id() {
     let project = project();
     project.write("first.yaml", product("a.b:c:0", "one"));
     project.write("second.yaml", product("a:b.c:0", "two"));
     project.run(["apply", "first.yaml", "--auto-approve"]).done();
     let before = recorded(&project);
     for command in ["plan", "apply", "destroy"] {
-        let told =
+        let ran =
             project.run([command, "second.yaml"].into_iter().chain((command != "plan").then_some("--auto-approve")));
-        told.with_code(1)
-            .says("`a.b.c.0@test` is recorded of the data product `urn:dmb:dp:a.b:c:0` already")
+        ran.with_code(1)
+            .says("`a.b.c.0@test` belongs to the data product `urn:dmb:dp:a.b:c:0` already")
             .says("second.yaml:9:10")
             .says("give one of the two another id");
     }
@@ -38,7 +38,7 @@ fn a_product_does_not_take_the_place_of_another_whose_id_makes_the_same_name() {
 }
 
 #[test]
-fn nor_does_one_over_http_or_a_component_of_another_id() {
+fn server_refuses_products_and_components_with_the_name_of_another_id() {
     let project = project();
     let server = Served::start(&project, &[]);
     let (first, second) = (product("a:c d:0", "x y"), product("a:c-d:0", "x y"));
@@ -61,7 +61,7 @@ fn nor_does_one_over_http_or_a_component_of_another_id() {
 }
 
 #[test]
-fn nor_does_one_that_cannot_be_compiled_or_does_not_list_what_is_to_go() {
+fn unprovision_is_refused_for_another_id_even_without_a_valid_product() {
     let project = project();
     let server = Served::start(&project, &[]);
     let first = product("a.b:c:0", "one");
@@ -76,10 +76,10 @@ fn nor_does_one_that_cannot_be_compiled_or_does_not_list_what_is_to_go() {
         let status = server.ended(&server.ask("/v1/unprovision", &descriptor));
         assert_eq!(status["status"], "FAILED", "{descriptor} {status}");
         let result = status["result"].as_str().unwrap();
-        assert!(result.contains("is recorded of the data product `urn:dmb:dp:a.b:c:0`"), "{result}");
+        assert!(result.contains("belongs to the data product `urn:dmb:dp:a.b:c:0` already"), "{result}");
     }
     assert_eq!(recorded(&project), before);
-    // Its own goes by what is written so, too.
+    // The owner's broken descriptor still removes its own stack.
     let broken = first.replace("name: it", "name: [it]");
     assert_eq!(server.ended(&server.ask("/v1/unprovision", &broken))["status"], "COMPLETED");
 }

@@ -1,4 +1,4 @@
-//! `terrace output` and `state show`: what is sensitive is said to be, with a key, without one and with a wrong one.
+//! `terrace output` and `state show` mark sensitive values with a key, without a key and with a wrong key.
 
 use terrace_tests::{Project, snapshot};
 
@@ -11,7 +11,7 @@ outputs:
   token: {value: '${{ vars.token }}', sensitive: true}
   open: plain
 "#;
-/// The same without anything that a row would have to keep.
+/// The same outputs without a sensitive attribute of a resource.
 const OUTPUT_ONLY: &str = r#"variables: {token: {type: string, sensitive: true, default: hunter2}}
 resources:
   - {type: local_value, name: a, config: {input: 1}}
@@ -27,7 +27,7 @@ fn applied() -> Project {
 }
 
 #[test]
-fn a_revealed_output_is_still_said_to_be_sensitive() {
+fn revealed_output_is_still_marked_sensitive() {
     let project = applied();
     let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", KEY)], words.iter().copied()).done();
     let json = run(&["output", "--json", "--reveal"]).json();
@@ -39,7 +39,7 @@ fn a_revealed_output_is_still_said_to_be_sensitive() {
 }
 
 #[test]
-fn a_secret_within_a_value_is_told_from_nothing() {
+fn secret_inside_a_value_differs_from_null() {
     let project = applied();
     let shown = project.run(["state", "show", "local_value.mixed"]).done();
     shown.says(r#"input = {"t":(sensitive value),"n":1,"nothing":null}"#);
@@ -53,7 +53,7 @@ fn a_secret_within_a_value_is_told_from_nothing() {
 }
 
 #[test]
-fn what_is_not_revealed_needs_no_key() {
+fn output_without_reveal_needs_no_key() {
     let project = applied();
     for keys in [&[][..], &[("TERRACE_STATE_KEY", OTHER_KEY)], &[("TERRACE_STATE_KEY", "no key")]] {
         let run = |words: &[&str]| project.run_with(keys, words.iter().copied());
@@ -65,7 +65,7 @@ fn what_is_not_revealed_needs_no_key() {
 }
 
 #[test]
-fn a_sensitive_output_that_was_not_stored_says_so() {
+fn sensitive_output_without_a_key_reports_that_it_is_not_stored() {
     let project = Project::with_stack(OUTPUT_ONLY);
     let applied = project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     snapshot!(applied, @r#"
@@ -93,8 +93,8 @@ fn a_sensitive_output_that_was_not_stored_says_so() {
     output_not_stored
 
       ☞ the output `token` is sensitive and was not stored: there is no state key
-      help: make a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to `terrace apply`,
-            which stores it in the clear
+      help: create a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to `terrace
+            apply`, which stores it in the clear
     "#);
     snapshot!(project.run(["output"]), @r#"
     exit: 0
@@ -107,19 +107,19 @@ fn a_sensitive_output_that_was_not_stored_says_so() {
     --- stderr
     error: the output `token` is sensitive and was not stored: there was no state key to seal it with
 
-    hint: make a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to `terrace apply`, which stores it in the clear
+    hint: create a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to `terrace apply`, which stores it in the clear
     ");
     let json = project.run(["output", "--json"]).done().json();
     assert_eq!(json["token"], serde_json::json!({ "value": null, "sensitive": true, "stored": false }));
     project.assert_settled("stack.yaml", &[]);
-    // With a key it is stored, and that is a change.
+    // With a key terrace stores the output, and the plan shows a change.
     let keyed = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", KEY)], words.iter().copied());
     keyed(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
     assert_eq!(keyed(&["output", "token", "--reveal"]).done().stdout, "\"hunter2\"\n");
 }
 
 #[test]
-fn programs_are_told_that_an_output_was_not_stored() {
+fn json_reports_an_output_that_is_not_stored() {
     let project = Project::with_stack(OUTPUT_ONLY);
     let ran = project.run(["apply", "stack.yaml", "--auto-approve", "--json"]).done();
     assert!(
@@ -129,7 +129,7 @@ fn programs_are_told_that_an_output_was_not_stored() {
 }
 
 #[test]
-fn a_missing_key_is_told_once_for_an_attribute_with_the_places_that_need_it() {
+fn missing_key_is_reported_once_per_attribute_with_its_places() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true, default: hunter2}}\nresources:\n  \
          - {type: local_value, name: many, forEach: '${{ range(20) }}', config: {input: '${{ vars.token }}'}}\n  \
@@ -148,12 +148,12 @@ fn a_missing_key_is_told_once_for_an_attribute_with_the_places_that_need_it() {
       × `input` of 21 resources is sensitive and there is no state key to seal it with
       │ at stack.yaml:6:31
       │ at stack.yaml:7:31
-      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
     ");
 }
 
 #[test]
-fn numbers_stay_as_they_were_written() {
+fn numbers_keep_their_spelling() {
     let project = Project::with_stack(
         "variables: {any: {default: 1}, schema: {schema: {type: number}, default: 1}}\n\
          outputs:\n  id: 18446744073709551617\n  price: 1.10\n  any: '${{ vars.any }}'\n  list: '${{ [vars.schema] }}'\n",
@@ -169,7 +169,7 @@ fn numbers_stay_as_they_were_written() {
 }
 
 #[test]
-fn numbers_that_a_command_prints_stay_as_they_were_printed() {
+fn numbers_in_command_output_keep_their_spelling() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_command, name: c, config: {create: [echo, '{\"id\": \"x\", \"rate\": 1.10}'], \
          find: [echo, 'null']}}\noutputs: {rate: '${{ resources.c.output.rate }}'}\n",
@@ -179,7 +179,7 @@ fn numbers_that_a_command_prints_stay_as_they_were_printed() {
 }
 
 #[test]
-fn outputs_of_several_stacks_say_of_which() {
+fn outputs_of_several_stacks_name_their_stack() {
     let project = Project::new();
     for name in ["one", "two"] {
         project.write_named_stack(name, &format!("resources: []\noutputs: {{t: {name}}}\n"));

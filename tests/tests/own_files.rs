@@ -1,4 +1,4 @@
-//! The files of terrace itself are out of reach for descriptors; files with secrets are private.
+//! Descriptors cannot use terrace's own files, and files with secrets are private.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -74,21 +74,21 @@ fn descriptors_and_blueprints_are_not_overwritten() {
 }
 
 #[test]
-fn key_file_that_others_can_write_is_refused_and_readable_one_is_a_warning() {
+fn key_file_writable_by_others_is_refused_and_readable_is_a_warning() {
     let project = project();
     set_permissions(project.path("keys/state.key"), Permissions::from_mode(0o644)).unwrap();
     project.run(["plan", "stack.yaml"]).with_code(0);
-    let told = project.run(["doctor"]).stdout;
-    assert!(told.contains("warn  key file: ") && told.contains("`chmod 600 "), "{told}");
+    let output = project.run(["doctor"]).stdout;
+    assert!(output.contains("warn  key file: ") && output.contains("`chmod 600 "), "{output}");
     set_permissions(project.path("keys/state.key"), Permissions::from_mode(0o666)).unwrap();
-    let told = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
-    assert!(told.contains("can be changed by other users") && told.contains("chmod 600"), "{told}");
-    let told = project.run(["doctor"]).with_code(1).stdout;
-    assert_eq!(told.matches("can be changed by other users").count(), 1, "{told}");
+    let output = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
+    assert!(output.contains("can be changed by other users") && output.contains("chmod 600"), "{output}");
+    let output = project.run(["doctor"]).with_code(1).stdout;
+    assert_eq!(output.matches("can be changed by other users").count(), 1, "{output}");
 }
 
 #[test]
-fn log_file_is_private_and_refused_where_others_can_write_it() {
+fn log_file_is_private_and_refused_if_others_can_write_it() {
     let project = project();
     let log = project.path("run.log");
     let plan =
@@ -96,12 +96,12 @@ fn log_file_is_private_and_refused_where_others_can_write_it() {
     plan().with_code(0);
     assert_eq!(log.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     set_permissions(&log, Permissions::from_mode(0o666)).unwrap();
-    let told = plan().with_code(1).stderr;
-    assert!(told.contains("can be changed by other users") && told.contains("chmod 600"), "{told}");
+    let output = plan().with_code(1).stderr;
+    assert!(output.contains("can be changed by other users") && output.contains("chmod 600"), "{output}");
 }
 
 #[test]
-fn shown_values_hide_no_character() {
+fn shown_values_escape_invisible_characters() {
     let project = Project::new();
     project.write_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: a, content: \"x\\u202ey\\u3164z\\u2066\"}}\noutputs: {o: \"x\\u202ey\"}\n",
@@ -117,10 +117,10 @@ fn shown_values_hide_no_character() {
 }
 
 #[test]
-fn principal_of_mixed_scripts_is_refused() {
+fn principal_with_mixed_scripts_is_refused() {
     let project = Project::with_stack("resources: []\n");
     let text = "identities: {table: {\"user:\u{430}da\": {postgres: ada}}}\n";
     project.write("terrace.yaml", text);
-    let told = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
-    assert!(told.contains("mixes letters of several scripts") && told.contains("U+0430"), "{told}");
+    let output = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
+    assert!(output.contains("mixes letters of several scripts") && output.contains("U+0430"), "{output}");
 }

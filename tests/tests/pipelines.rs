@@ -1,5 +1,5 @@
-//! Data pipelines from outside: runs in dpp's words, plans that say why, kills. Steps run in a stand-in of dpp that needs no
-//! network; the real one is in `tests/real/pipelines`.
+//! Data pipelines end to end: runs with dpp's output, plans with reasons, and kills. Steps run in a stand-in of dpp
+//! that needs no network. `tests/real/pipelines` tests the real dpp.
 
 #[path = "../../providers/pipelines/tests/stand_in.rs"]
 pub(crate) mod stand_in;
@@ -21,7 +21,7 @@ package['resources'].append({'name': 'noise', 'path': 'noise.csv', 'dpp:streamin
 spew(package, resources + [rows()], {'noise': 1})
 ";
 
-/// Says that it began, then waits until it may go on.
+/// Records that it began, then waits for a file.
 const SLOW: &str = "\
 import os, time
 from datapackage_pipelines.wrapper import ingest, spew
@@ -32,7 +32,7 @@ while not os.path.exists('go'):
 spew(package, resources, {})
 ";
 
-/// A project with pipelines, whose environments are of a stand-in.
+/// A project with pipelines and environments of the stand-in.
 pub(crate) struct Pipelines {
     pub(crate) project: Project,
     pub(crate) caches: TempDir,
@@ -67,18 +67,18 @@ impl Pipelines {
         self.run(&["apply", ".", "--auto-approve"])
     }
 
-    /// How often the slow step began.
+    /// Counts how often the slow step began.
     pub(crate) fn begun(&self) -> usize {
         fs::read(self.project.path("begun")).map_or(0, |text| text.len())
     }
 
-    /// The ids of all runs.
+    /// Returns the ids of all runs.
     fn runs(&self) -> Vec<String> {
         let runs = fs::read_dir(self.project.path(".terrace/pipelines/runs")).into_iter().flatten().flatten();
         runs.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
 
-    /// True while a process of any run runs.
+    /// Returns whether a process of any run is alive.
     pub(crate) fn has_processes(&self) -> bool {
         let marks: Vec<String> = self.runs().iter().map(|run| format!("TERRACE_RUN={run}")).collect();
         let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -108,7 +108,7 @@ const SLOWLY: &str =
     "slow:\n  pipeline:\n  - run: noise\n  - run: slow\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
 
 #[test]
-fn pipelines_are_run_in_their_order_and_told_in_the_words_of_dpp() {
+fn pipelines_run_in_order_with_the_output_of_dpp() {
     let pipelines = Pipelines::new(TWO);
     snapshot!(pipelines.run(&["run"]), @r"
     exit: 0
@@ -127,12 +127,12 @@ fn pipelines_are_run_in_their_order_and_told_in_the_words_of_dpp() {
     snapshot!(pipelines.run(&["run", "--dirty"]), @r"
     exit: 0
     --- stderr
-    nothing to run: what the pipelines made is still good
+    nothing to run: the results of the pipelines are up to date
     ");
 }
 
 #[test]
-fn what_fails_is_told_with_its_processor_and_ends_with_3() {
+fn failed_step_is_reported_with_its_processor_and_exit_code_3() {
     let pipelines = Pipelines::new(
         "ok: {pipeline: [{run: noise}]}\nboom: {pipeline: [{run: noise}, {run: boom}]}\nafter:\n  dependencies: [{pipeline: ./boom}]\n  pipeline: [{run: noise}]\n",
     );
@@ -169,7 +169,7 @@ fn what_fails_is_told_with_its_processor_and_ends_with_3() {
 }
 
 #[test]
-fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
+fn invalid_specs_are_one_line_each_with_file_pipeline_and_step() {
     let wrong = [
         ("badkey", "x:\n  title: 7\n  pipeline:\n  - run: noise\n    bogus: 1\n"),
         ("badstep", "x:\n  pipeline:\n  - parameters: {a: 1}\n"),
@@ -187,31 +187,31 @@ fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
         pipelines.project.write(&format!("{folder}/noise.py"), NOISE);
         pipelines.project.write(&format!("{folder}/pipeline-spec.yaml"), text);
     }
-    // The others are run all the same, and alone they are fine.
+    // The valid pipelines run nevertheless, and they succeed.
     snapshot!(pipelines.run(&["run"]), @r"
     exit: 1
     --- stdout
     ./good: SUCCESS, processed 500 rows
     --- stderr
     error: badkey/pipeline-spec.yaml:2:10: ./badkey/x: `title` is a number: expected text; put it in quotes
-    warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
+    warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known keys: `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
     error: badstep/pipeline-spec.yaml:3:5: ./badstep/x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`
     error: cyc/pipeline-spec.yaml:3:15: ./cyc/x: it depends on itself: ./cyc/x → ./cyc/y → ./cyc/x; remove one of these dependencies
-    error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, and there is no such pipeline; the pipelines here are `./good`, `./badkey/x`, `./badstep/x`, `./cyc/x`, `./cyc/y`, `./missdep/x`, `./nopipe/x`, `./noproc/x`
+    error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, which does not exist; available pipelines: `./good`, `./badkey/x`, `./badstep/x`, `./cyc/x`, `./cyc/y`, `./missdep/x`, `./nopipe/x`, `./noproc/x`
     error: nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
-    error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` beside the spec, or name one that dpp brings
-    error: noyaml/pipeline-spec.yaml:4:3: expected `key: value`: there is no `:`; did you mean `gcs_list_files:`?
+    error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` next to the spec, or use a processor of dpp
+    error: noyaml/pipeline-spec.yaml:4:3: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?
     INFO    :RESULTS:
     INFO    :SUCCESS: ./good {'noise': 1, 'num rows': 500}
     ");
     pipelines.run(&["run", "./good"]).done();
     pipelines.run(&["run", "./nopipe/x"]).with_code(1).says("did you mean `pipeline`?");
-    // The plan of the others takes none of these away: it says what is wrong.
+    // A plan of the valid pipelines still reports the invalid ones.
     pipelines.run(&["plan", "."]).with_code(1).says("nopipe/pipeline-spec.yaml:2:3").says("did you mean `pipeline`?");
 }
 
 #[test]
-fn an_id_that_leads_nowhere_is_an_error() {
+fn unknown_pipeline_id_is_an_error() {
     let pipelines = Pipelines::new(TWO);
     snapshot!(pipelines.run(&["run", "./frist"]), @r"
     exit: 1
@@ -227,7 +227,7 @@ fn an_id_that_leads_nowhere_is_an_error() {
 }
 
 #[test]
-fn a_plan_says_which_pipelines_have_to_be_run_and_why() {
+fn plan_shows_pipelines_to_run_and_why() {
     let pipelines = Pipelines::new(TWO);
     let plan = pipelines.run(&["plan", "."]).done();
     plan.says("because it was never run").says("+ dependencies  = {./first = (known after apply)}");
@@ -242,13 +242,13 @@ fn a_plan_says_which_pipelines_have_to_be_run_and_why() {
     plan.says("because the spec changed: step 2 (`dump_to_path`)").says("Plan: 0 to add, 2 to change, 0 to destroy.");
     pipelines.apply().done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
-    // What a pipeline before it makes anew is known when it is made.
+    // A value from an upstream pipeline is known only after that pipeline has run.
     pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
     let plan = pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
     plan.says("the code changed: `noise.py`").says("~ ./first = ").says("(known after apply)");
     pipelines.apply().done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
-    // What is gone is made again.
+    // Deleted results are created again.
     fs::remove_dir_all(pipelines.project.path("data/first")).unwrap();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
     pipelines.apply().done();
@@ -256,18 +256,18 @@ fn a_plan_says_which_pipelines_have_to_be_run_and_why() {
 }
 
 #[test]
-fn files_of_yaml_that_say_nothing_of_terrace_may_lie_beside_specs() {
+fn other_yaml_files_beside_specs_are_ignored() {
     let pipelines = Pipelines::new(TWO);
     pipelines.project.write("docker-compose.yml", "services: {db: {image: postgres}}\n");
     pipelines.project.write(".travis.yml", "language: python\n");
     pipelines.run(&["plan", "."]).done().says("Plan: 4 to add");
-    // What says that it is a descriptor is read as one.
+    // A file with a terrace `kind` is read as a descriptor.
     pipelines.project.write("stack.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is no descriptor");
+    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is not a descriptor");
 }
 
 #[test]
-fn runs_of_a_stack_that_do_not_say_what_their_spec_depends_on_are_applied() {
+fn runs_in_a_stack_are_applied_even_without_the_dependencies_of_their_spec() {
     let pipelines = Pipelines::new(TWO);
     let run = |name: &str, after: &str| {
         format!("- {{type: pipelines_run, name: {name}, {after}config: {{name: ./{name}}}}}\n")
@@ -283,17 +283,17 @@ fn runs_of_a_stack_that_do_not_say_what_their_spec_depends_on_are_applied() {
 }
 
 #[test]
-fn what_was_run_by_hand_is_taken_over() {
+fn manual_run_is_adopted() {
     let pipelines = Pipelines::new(TWO);
     pipelines.run(&["run"]).done();
     let runs = pipelines.runs().len();
     pipelines.apply().done();
     assert_eq!(pipelines.runs().len(), runs, "nothing is run again");
-    // Whoever makes the same of the same once more changes nothing.
+    // Another manual run with the same results changes nothing.
     pipelines.run(&["run"]).done();
     pipelines.run(&["drift", "."]).done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done().says("No changes.");
-    // What is run by hand after an edit leaves nothing for a plan.
+    // A manual run after an edit leaves nothing to plan.
     pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
     pipelines.run(&["run"]).done();
     let plan = pipelines.run(&["plan", "."]).done();
@@ -305,7 +305,7 @@ fn what_was_run_by_hand_is_taken_over() {
 }
 
 #[test]
-fn a_failed_pipeline_is_planned_again_and_holds_what_depends_on_it() {
+fn failed_pipeline_is_planned_again_and_blocks_its_dependents() {
     let pipelines = Pipelines::new(TWO);
     pipelines.project.write("noise.py", "raise SystemExit(3)");
     let failed = pipelines.apply().with_code(3);
@@ -317,7 +317,7 @@ fn a_failed_pipeline_is_planned_again_and_holds_what_depends_on_it() {
 }
 
 #[test]
-fn a_killed_terrace_leaves_no_process_and_no_lock() {
+fn killed_terrace_leaves_no_process_and_no_lock() {
     for words in [&["run", "./slow"][..], &["apply", ".", "--auto-approve"]] {
         let pipelines = Pipelines::new(SLOWLY);
         let running = pipelines.start(words);
@@ -341,7 +341,7 @@ fn a_killed_terrace_leaves_no_process_and_no_lock() {
 }
 
 #[test]
-fn a_killed_step_is_a_failure_that_names_it() {
+fn killed_step_is_reported_by_name_as_a_failure() {
     let pipelines = Pipelines::new(SLOWLY);
     let running = pipelines.start(&["run", "./slow"]);
     until("the step begins", || pipelines.begun() == 1);
@@ -362,18 +362,18 @@ fn a_killed_step_is_a_failure_that_names_it() {
 }
 
 #[test]
-fn one_run_of_a_pipeline_at_a_time() {
+fn pipeline_has_one_run_at_a_time() {
     let pipelines = Pipelines::new(SLOWLY);
     let first = pipelines.start(&["apply", ".", "--auto-approve"]);
     until("the step begins", || pipelines.begun() == 1);
-    // Whoever does not want to wait is told of it; whoever waits finds nothing left to do.
+    // A caller that does not wait gets an error. A caller that waits finds no work.
     let refused = pipelines.run(&["apply", ".", "--auto-approve", "--lock-timeout", "0s"]).with_code(4);
     refused.says("lease");
-    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).says("goes on; wait longer");
+    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).says("is still running; wait longer");
     let second = pipelines.start(&["apply", ".", "--auto-approve"]);
     second.until_told("waiting");
     let third = pipelines.start(&["run", "./slow", "--dirty"]);
-    third.until_told(&format!("./slow: waiting up to 60 s for run {}, which goes on", pipelines.runs()[0]));
+    third.until_told(&format!("./slow: waiting up to 60 s for the end of run {}", pipelines.runs()[0]));
     pipelines.project.write("go", "");
     first.finish().done();
     second.finish().done();
@@ -382,7 +382,7 @@ fn one_run_of_a_pipeline_at_a_time() {
 }
 
 #[test]
-fn each_result_is_told_when_it_is_there() {
+fn result_is_printed_as_soon_as_it_is_known() {
     let pipelines = Pipelines::new(&format!("quick: {{pipeline: [{{run: noise}}]}}\n{SLOWLY}"));
     let mut terminal = Terminal::start_with_results(pipelines.command(&["run", "--concurrency", "1"]), 100);
     terminal.wait_for("./quick: SUCCESS, processed 500 rows");
@@ -393,7 +393,7 @@ fn each_result_is_told_when_it_is_there() {
 }
 
 #[test]
-fn a_run_is_followed_and_stopped_from_elsewhere() {
+fn another_process_follows_and_stops_a_run() {
     let pipelines = Pipelines::new(SLOWLY);
     let running = pipelines.start(&["run", "./slow"]);
     until("the step begins", || pipelines.begun() == 1);
@@ -403,12 +403,15 @@ fn a_run_is_followed_and_stopped_from_elsewhere() {
     running.finish().with_code(130).says("./slow: CANCELLED");
     following.finish().done();
     assert!(!pipelines.has_processes() && !pipelines.project.has("data"));
-    pipelines.run(&["cancel", "./slow"]).with_code(1).says("is over: it was cancelled");
-    pipelines.run(&["logs", "./slow", "--step", "9"]).with_code(1).says("its steps are 1 (`noise`), 2 (`slow`)");
+    pipelines.run(&["cancel", "./slow"]).with_code(1).says("has ended: it was cancelled");
+    pipelines
+        .run(&["logs", "./slow", "--step", "9"])
+        .with_code(1)
+        .says("choose one of its steps: 1 (`noise`), 2 (`slow`)");
 }
 
 #[test]
-fn an_interrupted_run_ends_with_130() {
+fn interrupted_run_exits_with_130() {
     let pipelines = Pipelines::new(SLOWLY);
     let running = pipelines.start(&["run", "./slow"]);
     until("the step begins", || pipelines.begun() == 1);
@@ -418,7 +421,7 @@ fn an_interrupted_run_ends_with_130() {
 }
 
 #[test]
-fn a_saved_plan_of_specs_is_applied_from_anywhere_above() {
+fn saved_plan_of_specs_is_applied_from_any_parent_folder() {
     let pipelines = Pipelines::new("good: {pipeline: [{run: noise}]}");
     pipelines.project.write("deep/er/noise.py", NOISE);
     pipelines.project.write("deep/er/pipeline-spec.yaml", TWO.replace("./first", "./er/first"));
@@ -436,7 +439,7 @@ fn a_saved_plan_of_specs_is_applied_from_anywhere_above() {
 }
 
 #[test]
-fn destroying_forgets_runs_and_leaves_data() {
+fn destroy_forgets_runs_and_keeps_data() {
     let pipelines = Pipelines::new(TWO);
     pipelines.apply().done();
     pipelines.run(&["destroy", ".", "--auto-approve"]).done();
@@ -447,7 +450,7 @@ fn destroying_forgets_runs_and_leaves_data() {
 }
 
 #[test]
-fn what_makes_environments_does_not_get_what_only_terrace_needs() {
+fn environment_installers_do_not_get_variables_of_terrace() {
     let pipelines = Pipelines::new("a: {pipeline: [{run: noise}]}\n");
     let (caches, programs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let program = |name: &str, says: &str| {
@@ -466,14 +469,14 @@ fn what_makes_environments_does_not_get_what_only_terrace_needs() {
     pipelines.project.start(command).finish().with_code(1).says("`uv venv --quiet --python ");
     let seen = fs::read_to_string(programs.path().join("seen")).unwrap();
     assert!(seen.matches("PIP_INDEX_URL=").count() >= 3, "{seen}");
-    // But that by which processes that outlive it are found.
+    // Only the variables that identify processes after terrace exits are kept.
     let own = seen.lines().filter(|line| line.starts_with("TERRACE_") && !line.starts_with("TERRACE_ENVIRONMENT="));
     assert_eq!(own.collect::<Vec<_>>(), Vec::<&str>::new());
     assert!(!seen.contains("not for others"), "{seen}");
 }
 
 #[test]
-fn one_row_is_one_row() {
+fn single_row_is_counted_in_the_singular() {
     let pipelines = Pipelines::new("one: {pipeline: [{run: noise, parameters: {rows: 1}}]}\n");
     pipelines.run(&["run"]).done();
     let listed = pipelines.run(&["runs", "list"]).done();

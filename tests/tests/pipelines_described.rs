@@ -1,11 +1,11 @@
-//! Pipeline specs as descriptors, beside descriptors of other kinds: none hides the other.
+//! Pipeline specs beside descriptors of other kinds: neither hides the other.
 
 use crate::pipelines::Pipelines;
 use std::fs;
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn stacks_hide_no_specs_and_specs_no_stacks() {
+fn stacks_and_specs_do_not_hide_each_other() {
     let pipelines = Pipelines::new("");
     let project = &pipelines.project;
     fs::remove_file(project.path("pipeline-spec.yaml")).unwrap();
@@ -23,7 +23,7 @@ fn stacks_hide_no_specs_and_specs_no_stacks() {
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     let destroyed = pipelines.run(&["destroy", ".", "--auto-approve"]).done();
     destroyed.says("- local_value.a").says("- pipelines_run.run");
-    // Beside specs of a folder within, too: what says that it is a descriptor of terrace, and nothing else.
+    // The same holds for specs in a subfolder: terrace reads its descriptors there and no other files.
     fs::rename(project.path("stack.yaml"), project.path("noise/stack.yaml")).unwrap();
     project.write("noise/pods.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: noise}\n");
     project.write("noise/docker-compose.yml", "services: {db: {image: postgres}}\n");
@@ -31,23 +31,23 @@ fn stacks_hide_no_specs_and_specs_no_stacks() {
     project.write("other/stack.yaml", "kind: Stak\n");
     assert_both();
     project.write("noise/product.yaml", "kind: Stak\n");
-    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is no descriptor").says("noise/product.yaml");
+    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is not a descriptor").says("noise/product.yaml");
 }
 
 #[test]
-fn a_stack_and_specs_of_one_name_are_told_apart_by_people() {
+fn stack_and_specs_with_one_name_are_shown_differently() {
     let pipelines = Pipelines::new("noise: {pipeline: [{run: noise}]}\n");
     let name = pipelines.project.path(".").canonicalize().unwrap();
     let name = name.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
     pipelines.project.write_named_stack(&name, "resources: []\n");
-    let told = pipelines.run(&["plan", "."]).with_code(1);
-    told.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
-    told.says("pipeline-spec.yaml:1:").says("call the stack of the file otherwise");
-    assert_eq!(told.stdout, "");
+    let ran = pipelines.run(&["plan", "."]).with_code(1);
+    ran.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
+    ran.says("pipeline-spec.yaml:1:").says("rename the stack of the descriptor");
+    assert_eq!(ran.stdout, "");
 }
 
 #[test]
-fn init_writes_no_example_where_there_are_pipelines() {
+fn init_writes_no_example_beside_pipelines() {
     let project = Project::new();
     project.write("noise/pipeline-spec.yaml", "noise: {pipeline: [{run: noise}]}\n");
     snapshot!(project.run(["init"]), @"
@@ -57,12 +57,12 @@ fn init_writes_no_example_where_there_are_pipelines() {
     wrote .gitignore
     --- stderr
 
-    there is no cluster for the pipelines yet: `terrace init local` makes one
-    next: `terrace plan .`, then `terrace apply .`; `terrace run` runs them by hand
+    there is no cluster for the pipelines yet: create one with `terrace init local`
+    next: `terrace plan .`, then `terrace apply .`; `terrace run` runs the pipelines by hand
     ");
     assert!(!project.has("stack.yaml"));
     project.run(["init"]).done().says("kept terrace.yaml");
-    // A stack of somebody's own is not spoken of.
+    // Init does not mention an existing stack.
     project.write_stack("resources: []\n");
     let again = project.run(["init"]).done();
     assert!(!again.stdout.contains("stack.yaml"), "{again}");

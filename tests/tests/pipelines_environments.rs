@@ -1,5 +1,5 @@
-//! Python environments that are being made while something goes wrong: nothing goes on making them, and nothing is mixed up.
-//! A stand-in of `uv` makes them of the stand-in of dpp.
+//! Python environments whose creation fails or is interrupted: no process continues, and no environment is mixed up. A
+//! stand-in of `uv` copies the environment of the dpp stand-in.
 
 use crate::pipelines::Pipelines;
 use std::fs;
@@ -7,7 +7,8 @@ use terrace_tests::{Running, until};
 
 const SPEC: &str = "quick: {pipeline: [{run: noise}]}\n";
 
-/// Hangs where a file says so, with a process beside it and one that left its group; else it makes an environment.
+/// Hangs if the file `hang` exists, with a child process and one in another process group. Otherwise it creates an
+/// environment.
 const UV: &str = r#"#!/bin/sh
 project=$(dirname "$0")/..
 case "$1" in
@@ -32,10 +33,10 @@ cp -a "$(dirname "$1")" "$folder"
 [ -e "$folder/lib/python3.11" ] || ln -s "$(ls "$folder/lib")" "$folder/lib/python3.11"
 "#;
 
-/// Says that it is an interpreter that fits.
+/// Reports a supported interpreter version.
 const PYTHON: &str = "#!/bin/sh\necho 3.11\necho \"$0\"\n";
 
-/// A project whose pipeline needs an environment that is not there yet.
+/// A project whose pipeline needs a new environment.
 fn project() -> Pipelines {
     use std::os::unix::fs::PermissionsExt;
     let pipelines = Pipelines::new(SPEC);
@@ -61,60 +62,60 @@ fn start(pipelines: &Pipelines, arguments: &[&str]) -> Running {
     pipelines.project.start(command)
 }
 
-/// Starts a run whose environment is never done, and waits until it is being made.
+/// Starts a run whose environment never completes, and waits until its creation has begun.
 fn hanging(pipelines: &Pipelines, arguments: &[&str]) -> Running {
     pipelines.project.write("hang", "");
     let running = start(pipelines, arguments);
-    // A shell makes the file before it writes into it.
-    let is_told = || pipelines.project.has("maker") && pipelines.project.read("maker").ends_with('\n');
-    until("the environment is being made", is_told);
+    // The shell creates the file before it writes to it.
+    let is_written = || pipelines.project.has("maker") && pipelines.project.read("maker").ends_with('\n');
+    until("the environment is being made", is_written);
     running
 }
 
-/// True while the process whose number is in this file runs.
+/// Returns whether the process with the id in this file is alive.
 fn is_alive(pipelines: &Pipelines, file: &str) -> bool {
     let pid = pipelines.project.read(file);
     let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    // One that nobody has waited for is none any more.
+    // A zombie process is dead.
     status.is_ok_and(|status| !status.rsplit(") ").next().unwrap().starts_with('Z'))
 }
 
 #[test]
-fn programs_that_make_an_environment_end_with_terrace_and_are_never_two() {
+fn installer_processes_end_with_terrace_and_never_run_twice() {
     let pipelines = project();
     let running = hanging(&pipelines, &["run"]);
     running.kill();
     assert_eq!(running.finish().code, -1);
-    until("nothing installs on", || !is_alive(&pipelines, "maker") && !is_alive(&pipelines, "beside"));
-    // What left the group is ended by whoever makes the environment next, before it does.
+    until("no installer is left", || !is_alive(&pipelines, "maker") && !is_alive(&pipelines, "beside"));
+    // The next creation first ends the process that left the group.
     assert!(is_alive(&pipelines, "apart"));
     fs::remove_file(pipelines.project.path("hang")).unwrap();
     let ran = start(&pipelines, &["run"]).finish().done();
     ran.says("./quick: SUCCESS, processed 500 rows");
-    // Who is killed is gone a moment later.
-    until("what left the group is gone", || !is_alive(&pipelines, "apart"));
+    // The killed process disappears a moment later.
+    until("the process outside the group is gone", || !is_alive(&pipelines, "apart"));
     assert!(!pipelines.project.has("mixed"));
 }
 
 #[test]
-fn making_an_environment_is_a_part_of_the_time_that_a_run_may_take() {
+fn timeout_of_a_run_includes_creating_its_environment() {
     let pipelines = project();
     let ran = hanging(&pipelines, &["run", "--timeout", "1s"]).finish().with_code(3);
-    ran.says("./quick: FAILURE, processed 0 rows").says("it took longer than the 1 s that it may");
+    ran.says("./quick: FAILURE, processed 0 rows").says("it took longer than its limit of 1 s");
     for process in ["maker", "beside", "apart"] {
-        // Who is killed is gone a moment later.
+        // The killed process disappears a moment later.
         until(&format!("{process} is gone"), || !is_alive(&pipelines, process));
     }
 }
 
 #[test]
-fn whoever_stops_while_an_environment_is_made_leaves_nothing_of_it() {
+fn interrupted_environment_creation_leaves_nothing() {
     let pipelines = project();
     let running = hanging(&pipelines, &["run"]);
     running.interrupt();
     running.finish().with_code(130).says("./quick: CANCELLED");
     for process in ["maker", "beside", "apart"] {
-        // Who is killed is gone a moment later.
+        // The killed process disappears a moment later.
         until(&format!("{process} is gone"), || !is_alive(&pipelines, process));
     }
     let environments = fs::read_dir(pipelines.caches.path().join("terrace/pipelines")).unwrap().flatten();
@@ -124,7 +125,7 @@ fn whoever_stops_while_an_environment_is_made_leaves_nothing_of_it() {
 }
 
 #[test]
-fn what_installers_repeat_of_addresses_is_told_without_passwords() {
+fn installer_output_is_shown_without_passwords() {
     let pipelines = project();
     pipelines.project.write("requirements.txt", "--extra-index-url https://me:hunter2@host/simple\nsomething==1\n");
     let uv = UV.replace("pip) exit ;;", "pip) echo 'no answer from https://me:hunter2@host/simple' >&2; exit 1 ;;");

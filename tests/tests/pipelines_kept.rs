@@ -1,4 +1,4 @@
-//! Data pipelines beside single runs: schedules that a server starts, the history of runs, what plugins make, what is seen.
+//! More about data pipelines: schedules that a server starts, run history, plugins, and progress on a terminal.
 
 use crate::pipelines::Pipelines;
 use serde_json::Value;
@@ -23,7 +23,7 @@ spew(package, resources + [rows()], {'noise': 1})
 
 const SPEC: &str = "first:\n  schedule: {crontab: '* * * * *'}\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/first}\nsecond: {pipeline: [{run: noise}]}\n";
 
-/// With a step that waits in the middle of its rows.
+/// Creates a project with a step that waits in the middle of its rows.
 fn kept(spec: &str) -> Pipelines {
     let pipelines = Pipelines::new(spec);
     pipelines.project.write("noise.py", NOISE);
@@ -44,9 +44,9 @@ impl Pipelines {
 }
 
 #[test]
-fn runs_are_listed_the_newest_first() {
+fn runs_are_listed_newest_first() {
     let pipelines = kept(SPEC);
-    pipelines.run(&["runs", "list"]).done().says("nothing was run here");
+    pipelines.run(&["runs", "list"]).done().says("there are no runs here");
     pipelines.run(&["run"]).done();
     pipelines.project.write("noise.py", "raise SystemExit(3)");
     pipelines.run(&["run", "./second"]).with_code(3);
@@ -64,7 +64,7 @@ fn runs_are_listed_the_newest_first() {
 }
 
 #[test]
-fn a_run_that_was_cut_off_is_listed_as_lost() {
+fn interrupted_run_is_listed_as_lost() {
     let pipelines = kept("first: {pipeline: [{run: noise}, {run: slow}]}\n");
     let running = pipelines.start(&["run", "./first"]);
     until("the step begins", || pipelines.begun() == 1);
@@ -77,38 +77,42 @@ fn a_run_that_was_cut_off_is_listed_as_lost() {
 }
 
 #[test]
-fn words_that_mean_no_run_are_told_with_what_was_meant() {
+fn unknown_run_ids_are_refused_with_a_suggestion() {
     let pipelines = kept(SPEC);
     pipelines.run(&["run", "./first"]).done();
     let run = pipelines.runs_of("./first")[0]["run_id"].as_str().unwrap().to_owned();
     for command in ["logs", "cancel"] {
         pipelines.run(&[command, "./frist"]).with_code(1).says("no run `./frist`").says("did you mean `./first`?");
-        pipelines.run(&[command, "second"]).with_code(1).says("never run here").says("`terrace run second` runs it");
-        // Each id begins so: nobody meant this one.
+        pipelines
+            .run(&[command, "second"])
+            .with_code(1)
+            .says("`second` has no runs here")
+            .says("run it with `terrace run second`");
+        // Each id begins with this digit, so the prefix is too short.
         pipelines.run(&[command, &run[..1]]).with_code(1).says("there is no run").says("8 characters of an id");
     }
     pipelines.run(&["logs", &run[..8]]).done();
-    // Another run that began in the same minute.
+    // Another run has the same first eight digits.
     let other = format!("{}-0000-7000-8000-000000000000", &run[..8]);
     let record = pipelines.project.read(&format!(".terrace/pipelines/runs/{run}/run.json"));
     pipelines.project.write(&format!(".terrace/pipelines/runs/{other}/run.json"), record.replace(&run, &other));
     pipelines.run(&["logs", &run[..8]]).with_code(1).says("several runs begin").says(&run).says(&other);
     pipelines.run(&["runs", "list", "./frist"]).with_code(1).says("did you mean `./first`?");
-    pipelines.run(&["runs", "list", "./second"]).done().says("`./second` was never run here");
+    pipelines.run(&["runs", "list", "./second"]).done().says("`./second` has no runs here");
 }
 
 #[test]
-fn what_is_wrong_beside_a_pipeline_is_told_and_keeps_nobody() {
+fn error_in_an_unselected_pipeline_is_a_warning() {
     let pipelines = kept("good: {pipeline: [{run: noise}]}\nbroken: {pipeline: [{run: nosie}]}\n");
     let ran = pipelines.run(&["run", "./good"]).done();
-    ran.says("warning: something else is wrong in `pipeline-spec.yaml`").says("./good: SUCCESS");
-    // A prefix that means nothing but what is broken.
+    ran.says("warning: `pipeline-spec.yaml`").says("./good: SUCCESS");
+    // A pattern that matches only the broken pipeline.
     pipelines.run(&["run", "bro%"]).with_code(1).says("did you mean `noise`?");
 }
 
 #[test]
-fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
-    // Not each minute: what starts at the same time as another schedule's run of the pipeline is left out.
+fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
+    // The schedule must not run each minute: a run is skipped while another schedule runs the same pipeline.
     let pipelines = kept(&SPEC.replace("* * * * *", "0 5 1 1 *"));
     pipelines
         .project
@@ -123,16 +127,16 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     assert_eq!(names, ["second", "spec:./first"]);
     assert!(listed["schedules"][0]["next_run"].as_str().unwrap().contains(":00:00Z"), "{listed}");
     pipelines.run(&["schedules", "list"]).done().says("second  ./second  0 5 * * *  next ").says("not run yet");
-    // As if it had been declared, and the server had looked last, a while ago.
+    // The schedule was declared, and the server checked it last, some time ago.
     let place = ".terrace/pipelines/schedules/second/schedule.json";
     let mut schedule: Value = serde_json::from_str(&pipelines.project.read(place)).unwrap();
     schedule["since"] = "2026-01-01T00:00:00Z".into();
     pipelines.project.write(place, schedule.to_string());
     let server = pipelines.serve();
-    until("what was missed is run", || {
+    until("the missed run has ended", || {
         pipelines.runs_of("./second").first().is_some_and(|run| run["state"] == "succeeded")
     });
-    until("that is written down", || {
+    until("the run is recorded", || {
         let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
         crate::schemas::assert_is("schedules", &listed);
         listed["schedules"][0]["last_state"] == "succeeded"
@@ -143,12 +147,12 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
         "{reasons}"
     );
     drop(server);
-    // One more that was missed: when the successor has seen to that, it has looked at all.
+    // A second missed schedule. Its run proves that the successor has checked the schedules.
     schedule["name"] = "third".into();
     schedule["pipeline"] = "./first".into();
     pipelines.project.write(".terrace/pipelines/schedules/third/schedule.json", schedule.to_string());
     let again = pipelines.serve();
-    until("the successor starts what it missed", || {
+    until("the successor starts the missed run", || {
         let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
         crate::schemas::assert_is("schedules", &listed);
         let schedules = listed["schedules"].as_array().unwrap();
@@ -160,11 +164,11 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
     crate::schemas::assert_is("schedules", &listed);
     let names: Vec<&Value> = listed["schedules"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
-    assert_eq!(names, ["third", "spec:./first"], "what is destroyed starts nothing");
+    assert_eq!(names, ["third", "spec:./first"], "a destroyed schedule starts no run");
 }
 
 #[test]
-fn a_server_of_other_environments_than_local_starts_what_is_due() {
+fn server_without_a_local_environment_starts_due_runs() {
     let pipelines = kept(SPEC);
     pipelines.project.write("terrace.yaml", "environments: {prod: {overlay: embedded}}\n");
     let schedule = serde_json::json!({
@@ -177,9 +181,9 @@ fn a_server_of_other_environments_than_local_starts_what_is_due() {
         let place = format!(".terrace/pipelines/schedules/{name}/progress.json");
         pipelines.project.has(&place) && pipelines.project.read(&place).contains("\"succeeded\"")
     };
-    until("what was missed is run", || succeeded("missed"));
+    until("the missed run has ended", || succeeded("missed"));
     drop(server);
-    // What cannot be run is no reason to serve as if nothing were scheduled.
+    // Invalid pipeline settings stop the server at start instead of ignoring schedules.
     pipelines
         .project
         .write("terrace.yaml", "environments: {prod: {overlay: embedded, providers: {pipelines: {retries: 1000}}}}\n");
@@ -187,13 +191,13 @@ fn a_server_of_other_environments_than_local_starts_what_is_due() {
 }
 
 #[test]
-fn schedules_of_specs_that_start_nothing_are_told_with_what_has_them_start() {
+fn disabled_schedules_are_listed_with_how_to_enable_them() {
     let pipelines = kept(SPEC);
-    snapshot!(pipelines.run(&["schedules", "list"]), @r"
+    snapshot!(pipelines.run(&["schedules", "list"]), @"
     exit: 0
     --- stderr
-    no pipeline runs by itself here
-    schedules of specs that start nothing: 1; with `server: {pipelines: {schedules: true}}` in terrace.yaml `terrace serve` goes by them
+    there are no schedules here
+    schedules of specs that start nothing: 1; set `server: {pipelines: {schedules: true}}` in terrace.yaml to let `terrace serve` start them
     ");
     pipelines.project.write("terrace.yaml", "server: {pipelines: {schedules: true}}\n");
     let listed = pipelines.run(&["schedules", "list"]).done();
@@ -201,25 +205,25 @@ fn schedules_of_specs_that_start_nothing_are_told_with_what_has_them_start() {
 }
 
 #[test]
-fn mistakes_of_a_schedule_are_told_with_what_was_meant() {
+fn schedule_mistakes_are_reported_with_suggestions() {
     let pipelines = kept(SPEC);
-    let told = |config: &str| {
+    let output_of = |config: &str| {
         let stack = format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: s}}\nresources:\n  - {{type: pipelines_schedule, name: n, config: {{name: n, {config}}}}}\n"
         );
         pipelines.project.write("stack.yaml", stack);
         pipelines.run(&["plan", "stack.yaml"]).with_code(1)
     };
-    told("pipeline: ./frist, cron: '0 5 * * *'").says("did you mean `./first`?");
-    told("pipeline: ./first, cron: '0 25 * * *'").says("`25` is no hour");
-    told("pipeline: ./first, cron: '0 0 30 2 *'").says("never comes");
-    told("pipeline: ./first, cron: '0 5 * * *', timeZone: Europe/Rom").says("did you mean `Europe/Rome`?");
-    told("pipeline: ./first, cron: '0 5 * * *', overlap: forbit").says("did you mean `forbid`?");
-    told("pipeline: ./first, cron: '0 5 * * *', jitterSeconds: -1").says("expected 0 to 86400");
+    output_of("pipeline: ./frist, cron: '0 5 * * *'").says("did you mean `./first`?");
+    output_of("pipeline: ./first, cron: '0 25 * * *'").says("invalid hour `25`");
+    output_of("pipeline: ./first, cron: '0 0 30 2 *'").says("never occurs");
+    output_of("pipeline: ./first, cron: '0 5 * * *', timeZone: Europe/Rom").says("did you mean `Europe/Rome`?");
+    output_of("pipeline: ./first, cron: '0 5 * * *', overlap: forbit").says("did you mean `forbid`?");
+    output_of("pipeline: ./first, cron: '0 5 * * *', jitterSeconds: -1").says("expected 0 to 86400");
 }
 
 #[test]
-fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
+fn terminal_shows_rows_rate_steps_and_a_progress_bar() {
     let slow = "slow:\n  pipeline:\n  - run: noise\n    parameters: {slow: true}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
     let pipelines = kept(slow);
     pipelines.project.write("go", "");
@@ -242,7 +246,7 @@ fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
 }
 
 #[test]
-fn what_plugins_make_is_planned_once_they_were_asked() {
+fn generated_pipelines_are_planned_after_their_plugins_ran() {
     let pipelines = kept("plain: {pipeline: [{run: noise}]}\n");
     pipelines.project.write(
         "datapackage_pipelines_made/__init__.py",
@@ -250,7 +254,7 @@ fn what_plugins_make_is_planned_once_they_were_asked() {
     );
     pipelines.project.write("made.source-spec.yaml", "one: {rows: 1}\n");
     let plan = pipelines.run(&["plan", "."]).done();
-    plan.says("the plugin `made` makes pipelines of this, which are not planned yet")
+    plan.says("the plugin `made` creates pipelines from this file, which are not planned yet")
         .says("`terrace run` in this folder");
     snapshot!(pipelines.run(&["run", "./one"]), @r"
     exit: 0
@@ -264,22 +268,22 @@ fn what_plugins_make_is_planned_once_they_were_asked() {
     assert!(plan.stdout.contains("\n  one\n") && !plan.stderr.contains("not planned"), "{plan}");
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
-    // What the plugin does not take is an error of the file.
+    // A source that the plugin rejects is an error of its file.
     pipelines.project.write("made.source-spec.yaml", "one: {row: 1}\n");
     snapshot!(pipelines.run(&["run"]), @r"
     exit: 1
     --- stdout
     ./plain: SUCCESS, processed 500 rows
     --- stderr
-    error: made.source-spec.yaml:1:1: the plugin does not take it: it does not say why
+    error: made.source-spec.yaml:1:1: the plugin rejects it: it does not say why
     INFO    :RESULTS:
     INFO    :SUCCESS: ./plain {'noise': 1, 'num rows': 500}
     ");
-    pipelines.run(&["plan", "."]).with_code(1).says("the plugin does not take it");
+    pipelines.run(&["plan", "."]).with_code(1).says("the plugin rejects it");
 }
 
 #[test]
-fn folder_of_source_specs_that_no_plugin_was_asked_about_plans_nothing() {
+fn source_specs_without_a_plugin_run_plan_nothing() {
     let pipelines = kept("plain: {pipeline: [{run: noise}]}\n");
     std::fs::remove_file(pipelines.project.path("pipeline-spec.yaml")).unwrap();
     for name in ["one", "two"] {
@@ -291,7 +295,7 @@ fn folder_of_source_specs_that_no_plugin_was_asked_about_plans_nothing() {
 }
 
 #[test]
-fn runners_lie_beside_specs_and_are_no_descriptors() {
+fn runners_file_beside_specs_is_not_a_descriptor() {
     let pipelines = kept("x: {pipeline: [{run: noise, runner: gentle}]}\n");
     pipelines
         .project
@@ -301,11 +305,15 @@ fn runners_lie_beside_specs_and_are_no_descriptors() {
     pipelines.project.edit("dpp-runners.yaml", "GENTLE=1", "GENTLE=2");
     pipelines.run(&["plan", "."]).done().says("the spec changed: step 1 (`noise`)");
     pipelines.project.edit("dpp-runners.yaml", "gentle", "gentel");
-    pipelines.run(&["plan", "."]).with_code(1).says("there is no runner `gentle`").says("did you mean `gentel`?");
+    pipelines
+        .run(&["plan", "."])
+        .with_code(1)
+        .says("the runner `gentle` does not exist")
+        .says("did you mean `gentel`?");
 }
 
 #[test]
-fn the_doctor_shows_what_runs_stand_on() {
+fn doctor_shows_environment_and_settings_of_runs() {
     let pipelines = kept(SPEC);
     let mut command = pipelines.command(&["doctor"]);
     command.env("DPP_DB_ENGINE", "postgresql://ada:s3cr3t@db.example:5432/x?password=s3cr3t");
@@ -326,12 +334,12 @@ fn the_doctor_shows_what_runs_stand_on() {
     ok    pipelines of local: datapackage-pipelines 2.2.11 runs on Python 3.[…]
     ok    pipelines of local: datapackage-pipelines 1.7.1 runs on Python 3.[…]
     ok    pipelines of local: packages are installed by […]
-    ok    pipelines of local: environments are kept in `[cache]/terrace/pipelines`: 4 so far
-    ok    pipelines of local: DPP_DB_ENGINE leads to postgresql on `db.example`
+    ok    pipelines of local: environments are stored in `[cache]/terrace/pipelines`: 4 so far
+    ok    pipelines of local: DPP_DB_ENGINE points to postgresql on `db.example`
     ");
     let mut command = pipelines.command(&["doctor"]);
     command.env("PATH", pipelines.project.path("nowhere"));
     let ran = pipelines.project.start(command).finish().done();
-    ran.says("no Python is here that datapackage-pipelines 2.2.11 runs on: `python3.11` is not there");
+    ran.says("found no Python for datapackage-pipelines 2.2.11: `python3.11` does not exist");
     ran.says("apt-get install python3.11 python3.11-venv");
 }

@@ -1,4 +1,4 @@
-//! The queue of data pipelines from outside: clusters, workers that are killed, pods, and the binary under another name.
+//! The queue of data pipelines end to end: clusters, killed workers, pods, and the binary named `dppctl`.
 
 mod called_off;
 mod clusters;
@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Command;
 use terrace_tests::{Ran, until};
 
-/// Compares what a person sees with what it should be, without the names of workers.
+/// Compares the output with a snapshot, without the names of workers.
 macro_rules! seen {
     ($ran:expr, @$expected:literal) => {{
         let ran = $ran;
@@ -23,13 +23,13 @@ macro_rules! seen {
     }};
 }
 
-/// A line of `run --detach`: the id.
+/// Returns the run id from the output of `run --detach`.
 fn id(ran: &Ran) -> String {
     ran.stdout.split_whitespace().nth(1).unwrap().to_owned()
 }
 
 #[test]
-fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_document() {
+fn local_cluster_is_created_and_runs_pipelines_as_documented() {
     let queued = Queued::new();
     seen!(queued.run(&["init", "local"]), @r"
     exit: 0
@@ -63,19 +63,19 @@ fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_docu
     Worker pod: dppctl-worker-… available
     Worker pod: dppctl-worker-… available
     --- stderr
-    local private cluster is ready; runs that wait: 0
+    local private cluster is ready; queued runs: 0
     ");
-    // Once more with another size: those that are there stay.
+    // Another size keeps the existing pods.
     let before = queued.names();
     queued.run(&["init", "local", "--workers", "3"]).done();
     assert!(queued.names().is_superset(&before) && queued.names().len() == 4);
-    // Here, all the same.
+    // `--no-queue` runs in this process nevertheless.
     let here = queued.run(&["run", "./quick", "--no-queue"]).done();
     assert!(!here.stderr.contains("Worker Pod"), "{here}");
 }
 
 #[test]
-fn a_worker_is_available_then_assigned_then_available() {
+fn worker_is_available_then_assigned_then_available() {
     let queued = Queued::with_cluster("1");
     let pods = queued.pods();
     assert_eq!((pods.len(), &pods[0]["status"], &pods[0]["role"]), (1, &"available".into(), &"worker".into()));
@@ -86,7 +86,7 @@ fn a_worker_is_available_then_assigned_then_available() {
     crate::schemas::assert_is("pods", &Value::Array(busy.clone()));
     assert_eq!((&busy[0]["status"], &busy[0]["pipeline"]), (&"assigned".into(), &"./slow".into()));
     assert_eq!(busy[0]["name"], pods[0]["name"]);
-    // The next one waits, and says so.
+    // The next run waits and reports it.
     let waiting = queued.start(&["run", "./quick"]);
     waiting.until_told("Waiting for available worker pods");
     queued.project.write("go", "");
@@ -98,7 +98,7 @@ fn a_worker_is_available_then_assigned_then_available() {
 }
 
 #[test]
-fn a_killed_worker_is_replaced_and_its_run_ends_once() {
+fn killed_worker_is_replaced_and_its_run_ends_once() {
     let queued = Queued::with_cluster("2");
     let before = queued.names();
     let following = queued.start(&["run", "./slow"]);
@@ -116,7 +116,7 @@ fn a_killed_worker_is_replaced_and_its_run_ends_once() {
 }
 
 #[test]
-fn whoever_follows_may_be_killed_and_the_run_goes_on() {
+fn run_continues_after_its_follower_is_killed() {
     let queued = Queued::with_cluster("1");
     let following = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
@@ -125,7 +125,7 @@ fn whoever_follows_may_be_killed_and_the_run_goes_on() {
     queued.project.write("go", "");
     until("it ends", || queued.project.has("data/datapackage.json"));
     assert_eq!(queued.begun(), 1);
-    // Ctrl-C is another thing: it stops the run.
+    // Ctrl-C is different: it stops the run.
     fs::remove_file(queued.project.path("go")).unwrap();
     let following = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 2);
@@ -135,11 +135,11 @@ fn whoever_follows_may_be_killed_and_the_run_goes_on() {
 }
 
 #[test]
-fn all_workers_killed_at_once_are_started_again_by_the_next_command() {
+fn killed_workers_are_restarted_by_the_next_command() {
     let queued = Queued::with_cluster("2");
     let detached = queued.run(&["run", "./slow", "--detach"]).done();
     until("the step begins", || queued.begun() == 1);
-    // Those who would look after each other go, too.
+    // Workers restart each other, so all must be killed.
     while !queued.workers().is_empty() {
         queued.kill(|_| true);
     }
@@ -153,7 +153,7 @@ fn all_workers_killed_at_once_are_started_again_by_the_next_command() {
 }
 
 #[test]
-fn a_server_starts_workers_again_when_nobody_else_is_left() {
+fn server_restarts_workers_if_all_were_killed() {
     let queued = Queued::with_cluster("2");
     let server = queued.start(&["serve", "--bind", "127.0.0.1:0"]);
     server.until_told("serving on");
@@ -167,7 +167,7 @@ fn a_server_starts_workers_again_when_nobody_else_is_left() {
 }
 
 #[test]
-fn pipelines_that_depend_on_others_wait_for_them() {
+fn pipelines_wait_for_their_dependencies() {
     let queued = Queued::with_cluster("2");
     let ran = queued.run(&["run", "./quick,./after"]).done();
     let (quick, after) = (ran.stdout.find("./quick: SUCCESS"), ran.stdout.find("./after: SUCCESS"));
@@ -178,7 +178,7 @@ fn pipelines_that_depend_on_others_wait_for_them() {
 }
 
 #[test]
-fn what_workers_wrote_is_synced_before_they_are_let_go() {
+fn results_of_workers_are_synced_before_workers_are_released() {
     let queued = Queued::with_cluster("1");
     queued.project.write("go", "");
     queued.project.write("data/index.html", "<h1>Hello</h1>");
@@ -199,11 +199,11 @@ fn what_workers_wrote_is_synced_before_they_are_let_go() {
 }
 
 #[test]
-fn a_pool_is_a_resource_that_is_planned_applied_and_destroyed() {
+fn worker_pool_is_planned_applied_and_destroyed() {
     let queued = Queued::new();
     let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";
     queued.project.write_stack(pool);
-    queued.run(&["run", "--queue"]).with_code(1).says("there is nobody who takes runs of the queue");
+    queued.run(&["run", "--queue"]).with_code(1).says("there are no workers for the queue");
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
     let ran = queued.run(&["run", "./quick", "--pool", "nightly"]).done();
@@ -214,7 +214,7 @@ fn a_pool_is_a_resource_that_is_planned_applied_and_destroyed() {
         .with_code(1)
         .says("there is no worker pool `nigthly`")
         .says("did you mean `nightly`?");
-    // Who works, and who took whose place, changes no plan.
+    // Replaced workers change no plan.
     queued.kill(|_| true);
     queued.pods();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
@@ -229,7 +229,7 @@ fn a_pool_is_a_resource_that_is_planned_applied_and_destroyed() {
 }
 
 #[test]
-fn a_pool_whose_time_is_over_takes_nothing_and_is_planned_anew() {
+fn expired_pool_takes_no_runs_and_is_planned_again() {
     let queued = Queued::new();
     queued.project.write_stack(
         "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: brief, size: 1, ttl: 1s}}\n",
@@ -245,7 +245,7 @@ fn a_pool_whose_time_is_over_takes_nothing_and_is_planned_anew() {
 }
 
 #[test]
-fn a_shell_sees_what_the_steps_of_the_run_see() {
+fn shell_has_the_environment_of_the_steps_of_the_run() {
     let queued = Queued::with_cluster("1");
     queued.project.edit("pipeline-spec.yaml", "slow: {pipeline", "slow: {environment: {PLACE: here}, pipeline");
     let following = queued.start(&["run", "./slow"]);
@@ -270,7 +270,7 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
     assert_eq!(lines[3], "mark:", "a shell is no part of the run");
     let listed = queued.run(&["ssh", &pod, "echo", "\"$PLACE\"", "-n;", "exit", "7"]).with_code(7);
     assert_eq!(listed.stdout, "here -n\n", "the words are a line of the shell");
-    // What the user's startup file puts before all does not come before the environment.
+    // The user's startup file cannot put its `PATH` before the environment's.
     queued.project.write("home/.bashrc", "PATH=$PWD/other:$PATH\nPS1='mine '\nMINE=yes$#\nset -- x y\n");
     queued.project.write("home/asked", "echo \"$MINE $(command -v python)\"\nexit 7\n");
     let inner = queued.command(&["ssh", &pod]);
@@ -283,8 +283,8 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
     command.env("SHELL", "/bin/bash").env("HOME", queued.project.path("home")).env("TERM", "dumb");
     command.stdin(fs::File::open(queued.project.path("home/asked")).unwrap());
     let shell = queued.project.start(command).finish().with_code(7);
-    let told = format!("yes0 {}", queued.caches.path().display());
-    assert!(shell.stdout.lines().any(|line| line.starts_with(&told) && line.contains("/bin/python")), "{shell}");
+    let expected = format!("yes0 {}", queued.caches.path().display());
+    assert!(shell.stdout.lines().any(|line| line.starts_with(&expected) && line.contains("/bin/python")), "{shell}");
     assert!(shell.stdout.contains(&format!("{pod}:")) && !shell.stdout.contains("mine "), "{shell}");
     queued.project.write("go", "");
     following.finish().done();
@@ -296,10 +296,10 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
 }
 
 #[test]
-fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
+fn dppctl_accepts_the_documented_commands() {
     let queued = Queued::new();
     queued.dppctl(&["init"]).with_code(1).says("there is no cluster here");
-    assert!(!queued.project.has(".terrace"), "who asks makes nothing");
+    assert!(!queued.project.has(".terrace"), "a query creates nothing");
     seen!(queued.dppctl(&["run", "./quick"]), @r"
     exit: 0
     --- stdout
@@ -335,7 +335,7 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     --- stderr
     Switching to the public dppctl cluster
     do not use for private data!
-    its pods are processes of this machine, and go after 1 hour
+    its pods are processes of this machine, and stop after 1 hour
     Cluster is ready, starting 1 ephemeral DB pod and 1 ephemeral worker pod
     DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-public-1#TOKEN
     System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres, Password: …
@@ -345,7 +345,7 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
 }
 
 #[test]
-fn kinds_of_clusters_that_are_not_of_this_machine_say_what_is_missing() {
+fn remote_cluster_kinds_report_what_is_missing() {
     let queued = Queued::new();
     let mut command = queued.command(&["init", "gcloud"]);
     command.env("PATH", "/nowhere");
@@ -356,16 +356,16 @@ fn kinds_of_clusters_that_are_not_of_this_machine_say_what_is_missing() {
     gcloud container clusters create CLUSTER --project PROJECT --zone ZONE
     gcloud container clusters get-credentials CLUSTER --project PROJECT --zone ZONE
     --- stderr
-    a cluster of this kind is made by its vendor's own commands:
-    error: pipelines cannot be run by a `gcloud` cluster: this terrace runs them on this machine alone
+    the vendor's own commands create a cluster of this kind:
+    error: a `gcloud` cluster cannot run pipelines: this terrace runs them only on this machine
 
     hint: `gcloud` is not installed: https://cloud.google.com/sdk/docs/install
     hint: `kubectl` is not installed: https://kubernetes.io/docs/tasks/tools/
-    hint: what is missing is an executor for Kubernetes (`executor` of the provider `pipelines` takes `local`)
-    hint: the active cluster stays as it is; `terrace init local` makes one of this machine
+    hint: terrace has no executor for Kubernetes (`executor` of the provider `pipelines` accepts only `local`)
+    hint: the active cluster is unchanged; create one on this machine with `terrace init local`
     ");
     assert!(!queued.project.has(".terrace"), "nothing was changed");
-    // With the vendor's programs only the rest is missing.
+    // With the vendor's programs, only the other requirements are missing.
     for program in ["helm", "kubectl"] {
         let path = queued.caches.path().join(program);
         fs::write(&path, "#!/bin/sh\n").unwrap();
@@ -376,31 +376,31 @@ fn kinds_of_clusters_that_are_not_of_this_machine_say_what_is_missing() {
     let ran = queued.project.start(command).finish().with_code(1);
     assert!(!ran.stderr.contains("not installed"), "{ran}");
     for kind in ["minikube", "minikube-public", "kamatera"] {
-        queued.run(&["init", kind]).with_code(1).says("pipelines cannot be run by");
+        queued.run(&["init", kind]).with_code(1).says(&format!("a `{kind}` cluster cannot run pipelines"));
     }
     queued.run(&["init", "locla"]).with_code(1).says("'local'");
 }
 
 #[test]
-fn a_queue_that_is_none_is_told_with_what_to_do() {
+fn damaged_queue_is_reported_with_a_hint() {
     let queued = Queued::with_cluster("1");
     let queue = queued.damage_queue();
     for words in [&["list", "pods"][..], &["run", "./quick"], &["init"], &["cancel", "./quick"]] {
         let ran = queued.run(words).with_code(1);
         ran.says("is damaged").says("move `").says("-wal");
     }
-    // A run without the queue and without a database does not read the file.
+    // A run without queue and without database does not read the file.
     let without = queued.run(&["run", "./quick", "--no-queue"]).done();
     without.says("./quick: SUCCESS");
     assert!(!without.stderr.contains("is damaged"), "{without}");
     let listed = queued.run(&["runs", "list"]).done();
-    listed.says("  succeeded  ").says("is damaged").says("runs that were called off in it are not listed");
+    listed.says("  succeeded  ").says("is damaged").says("runs cancelled in the queue are not listed");
     fs::remove_file(&queue).unwrap();
     queued.run(&["run", "./quick"]).done();
 }
 
 #[test]
-fn workers_of_a_project_that_was_removed_leave() {
+fn workers_of_a_deleted_project_exit() {
     let queued = Queued::with_cluster("2");
     assert_eq!(queued.workers().len(), 2);
     let folder = queued.project.path(".terrace/pipelines").canonicalize().unwrap();
@@ -414,7 +414,7 @@ fn workers_of_a_project_that_was_removed_leave() {
 }
 
 #[test]
-fn a_worker_that_is_asked_to_end_gives_back_what_it_has() {
+fn terminated_worker_returns_its_run_to_the_queue() {
     let queued = Queued::with_cluster("2");
     let following = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
@@ -429,7 +429,7 @@ fn a_worker_that_is_asked_to_end_gives_back_what_it_has() {
 }
 
 #[test]
-fn workers_do_not_get_what_only_terrace_needs() {
+fn workers_do_not_get_variables_of_terrace() {
     let queued = Queued::new();
     let mut command = queued.command(&["init", "local", "--workers", "1", "--databases", "0"]);
     command.env("TERRACE_STATE_KEY", "not for others").env("FOR_STEPS", "1");
@@ -443,28 +443,29 @@ fn workers_do_not_get_what_only_terrace_needs() {
 }
 
 #[test]
-fn public_run_brings_what_it_wrote_to_public_storage() {
+fn public_run_copies_its_results_to_public_storage() {
     let queued = Queued::new();
     queued.project.write("go", "");
     let ran = queued.dppctl(&["run", "./slow"]).done();
     let folder = queued.project.path(".").canonicalize().unwrap().display().to_string();
-    let told = ran.stderr.replace(&folder, "[folder]");
+    let output = ran.stderr.replace(&folder, "[folder]");
     assert!(
-        told.contains("Syncing Data Packages to Public Storage\ndata > [folder]/.terrace/public/slow/data/\n"),
+        output.contains("Syncing Data Packages to Public Storage\ndata > [folder]/.terrace/public/slow/data/\n"),
         "{ran}"
     );
     assert!(queued.project.has(".terrace/public/slow/data/datapackage.json"));
 }
 
 #[test]
-fn folder_that_asks_for_another_cluster_does_not_fall_back_to_the_public_one() {
+fn folder_with_another_cluster_does_not_fall_back_to_the_public_one() {
     for (file, text, words) in [
-        (".dppctl.yaml", "clusterProvider: gcloud\n", "`.dppctl.yaml` asks for the cluster `gcloud`"),
+        (".dppctl.yaml", "clusterProvider: gcloud\n", "`.dppctl.yaml` requires the cluster `gcloud`"),
         ("Dockerfile", "FROM python:3.11\n", "the `Dockerfile` describes an image"),
     ] {
         let queued = Queued::new();
         queued.project.write(file, text);
-        queued.dppctl(&["run", "./quick"]).with_code(1).says(words).says("`dppctl init local` starts workers");
+        let refused = queued.dppctl(&["run", "./quick"]).with_code(1);
+        refused.says(words).says("start workers on this machine with `dppctl init local`");
         queued.dppctl(&["init"]).with_code(1).says(words);
         assert!(!queued.project.has(".terrace"), "it changes nothing");
     }

@@ -1,4 +1,4 @@
-//! Static sites from outside: `terrace serve` shows what was applied, below an address of its own, and nothing else.
+//! Static sites end to end: `terrace serve` serves applied sites on their own address, and no other files.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,14 +22,14 @@ fn project() -> Project {
     project
 }
 
-/// Where sites are shown.
+/// Returns the address of the sites.
 fn address(served: &Served) -> String {
-    let told = served.told();
-    let (_, rest) = told.split_once("sites on http://").unwrap();
+    let output = served.told();
+    let (_, rest) = output.split_once("sites on http://").unwrap();
     rest.split("/sites/").next().unwrap().to_owned()
 }
 
-/// What is answered to a request line that no client would send.
+/// Sends a request line that no client would send, and returns the response.
 fn raw(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
@@ -39,7 +39,7 @@ fn raw(address: &str, path: &str) -> String {
 }
 
 #[test]
-fn a_site_is_shown_as_soon_as_it_is_applied_and_changes_at_once() {
+fn site_is_served_after_apply_and_changes_at_once() {
     let project = project();
     let served = Served::start(&project, &["--sites", "127.0.0.1:0"]);
     let address = address(&served);
@@ -61,7 +61,7 @@ fn a_site_is_shown_as_soon_as_it_is_applied_and_changes_at_once() {
 }
 
 #[test]
-fn no_request_line_leads_out_of_a_site() {
+fn request_line_cannot_leave_a_site() {
     let project = project();
     project.apply().done();
     let served = Served::start(&project, &["--sites", "127.0.0.1:0"]);
@@ -87,20 +87,20 @@ fn no_request_line_leads_out_of_a_site() {
             "{path}: {answer}"
         );
     }
-    // The API is elsewhere, and sites are not below it.
+    // The API has another address, and it does not serve sites.
     assert!(raw(&address, "/health").starts_with("HTTP/1.1 404"));
     assert_eq!(served.call("GET", "/sites/weekly/", "").status, 404);
 }
 
 #[test]
-fn sites_are_shown_to_others_only_when_somebody_said_so() {
+fn sites_are_public_only_with_an_explicit_setting() {
     let project = project();
     snapshot!(project.run(["serve", "--sites", "0.0.0.0:0"]), @"
     exit: 1
     --- stderr
-    error: `0.0.0.0:0` shows sites to others than this machine, and sites ask for no token
+    error: `0.0.0.0:0` is reachable from other machines, and sites need no token
 
-    hint: say that everybody may read them with `server: {sites: {public: true}}`, or bind to 127.0.0.1
+    hint: make them public with `server: {sites: {public: true}}`, or bind to 127.0.0.1
     ");
     project.write(
         "terrace.yaml",

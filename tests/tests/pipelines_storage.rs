@@ -1,8 +1,8 @@
-//! Files of pipelines brought elsewhere, from outside: plans that say what goes, failed runs, kills. S3 and Google Cloud Storage
-//! are in `tests/real/storage`.
+//! Files of pipelines copied to storage, end to end: plans that list files, failed runs, and kills.
+//! `tests/real/storage` tests S3 and Google Cloud Storage.
 
 #[path = "../../providers/pipelines/tests/put_server.rs"]
-#[expect(dead_code, reason = "the tests of the provider use what is left")]
+#[expect(dead_code, reason = "the tests of the provider use the other items")]
 mod put_server;
 
 use crate::pipelines::Pipelines;
@@ -19,7 +19,7 @@ committees:
     parameters: {out-path: data/committees}
 ";
 
-/// A stack that brings what the pipeline wrote to a place.
+/// Returns a stack that copies the pipeline's files to a destination.
 fn stack(destination: &str, more: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nresources:\n\
@@ -60,7 +60,7 @@ impl World {
 }
 
 #[test]
-fn what_a_run_is_still_to_write_is_synced_after_it_and_the_second_plan_is_empty() {
+fn results_of_a_planned_run_are_synced_and_the_second_plan_is_empty() {
     let world = World::new("there", "");
     world.apply().done().says("Syncing Data Packages to Storage").says("data/committees > ");
     let project = &world.pipelines.project;
@@ -75,7 +75,7 @@ fn what_a_run_is_still_to_write_is_synced_after_it_and_the_second_plan_is_empty(
 }
 
 #[test]
-fn a_plan_says_which_files_go_and_a_drift_which_were_changed() {
+fn plan_lists_files_to_copy_and_drift_lists_changed_ones() {
     let world = World::new("there", "");
     let project = &world.pipelines.project;
     world.apply().done();
@@ -91,22 +91,22 @@ fn a_plan_says_which_files_go_and_a_drift_which_were_changed() {
 }
 
 #[test]
-fn a_plan_says_as_much_of_files_as_is_known_before_the_run_that_writes_them() {
+fn plan_before_the_run_shows_the_known_files() {
     let world = World::new("there", "");
     let project = &world.pipelines.project;
-    world.plan().with_code(2).says("because which files go is known when `data/committees` is written");
+    world.plan().with_code(2).says("because the files to copy are known after `data/committees` is written");
     world.apply().done();
     project.edit("pipeline-spec.yaml", "rows: 3", "rows: 4");
     fs::remove_file(project.path("there/weekly/committees/noise.csv")).unwrap();
     let plan = world.plan().with_code(2);
-    plan.says(
-        "because which files go is known when what comes before it is done; by those that are there now 1 file to send",
-    );
-    plan.says("~ committees/noise.csv (");
+    plan.says("because the files to copy are known after apply; for the present files: 1 file to send");
+    // The output breaks lines between words.
+    let words = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("1 file to send, 12 bytes: ~ committees/noise.csv (12 bytes)"), "{plan}");
 }
 
 #[test]
-fn nothing_is_synced_after_a_run_that_failed() {
+fn failed_run_is_not_synced() {
     let world = World::new("there", "");
     world.apply().done();
     let project = &world.pipelines.project;
@@ -114,7 +114,7 @@ fn nothing_is_synced_after_a_run_that_failed() {
     project.write("noise.py", "raise SystemExit(3)\n");
     world.apply().with_code(3);
     assert_eq!(project.read("there/weekly/committees/noise.csv"), before);
-    // Neither is it by a sync alone.
+    // A sync without a run copies nothing either.
     project.write(
         "stack.yaml",
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: alone}\nresources:\n- type: pipelines_volume_sync\n  name: public\n  config: {name: alone, pipeline: ./committees, destination: there}\n",
@@ -124,14 +124,14 @@ fn nothing_is_synced_after_a_run_that_failed() {
 }
 
 #[test]
-fn a_kill_in_the_middle_is_gone_on_with_and_no_package_names_what_is_not_there() {
+fn killed_sync_continues_and_never_lists_missing_files() {
     let server = PutServer::start();
     let world = World::new(&format!("{}/store", server.url), "");
     let project = &world.pipelines.project;
     project.write("data/committees/other.csv", "1");
     server.fails("other.csv", Fault::Wait);
     let mut running = world.pipelines.start(&["apply", "stack.yaml", "--auto-approve"]);
-    // The answer is heard when it is written down.
+    // The journal has a line after the response was received.
     let is_written = || {
         let journals = fs::read_dir(project.path(".terrace/pipelines/syncs")).into_iter().flatten().flatten();
         let texts = journals.filter_map(|journal| fs::read_to_string(journal.path().join("journal.jsonl")).ok());
@@ -152,7 +152,7 @@ fn a_kill_in_the_middle_is_gone_on_with_and_no_package_names_what_is_not_there()
 }
 
 #[test]
-fn removing_a_sync_leaves_the_files_unless_they_are_asked_for() {
+fn removed_sync_keeps_its_files_unless_deletion_is_set() {
     let server = PutServer::start();
     let world = World::new(&format!("{}/store", server.url), "");
     world.apply().done();
@@ -167,7 +167,7 @@ fn removing_a_sync_leaves_the_files_unless_they_are_asked_for() {
 }
 
 #[test]
-fn what_the_source_has_no_more_goes_with_consent_alone() {
+fn files_removed_at_the_source_are_deleted_only_with_consent() {
     let world = World::new("there", "    delete: true\n");
     let project = &world.pipelines.project;
     project.write("data/committees/old.csv", "1");
@@ -180,10 +180,10 @@ fn what_the_source_has_no_more_goes_with_consent_alone() {
 }
 
 #[test]
-fn what_cannot_be_synced_is_told_with_its_place_before_anything_is_done() {
+fn invalid_sync_is_reported_at_its_place_before_any_change() {
     let world = World::new("ftp://there", "");
-    let told = world.plan().with_code(1);
-    told.says("[stack.yaml:13:5]").says("`destination` is of a kind that nothing can be brought to");
+    let output = world.plan().with_code(1);
+    output.says("[stack.yaml:13:5]").says("`destination` has an unsupported scheme");
     world.write_stack("s3://bucket/x", "");
     world.plan().with_code(1).says("`s3://` needs `s3AccessKeyId` and `s3SecretAccessKey`").says("AWS_ACCESS_KEY_ID");
     world.write_stack(".", "    publicUrl: https://data.example.com\n");
@@ -196,7 +196,7 @@ fn what_cannot_be_synced_is_told_with_its_place_before_anything_is_done() {
         .says("https://data.example.com/weekly/committees/datapackage.json");
 }
 
-/// What is told after the results.
+/// Returns the lines after the results.
 fn synced(world: &World, ran: &Ran) -> Vec<String> {
     let folder = world.pipelines.project.path(".").canonicalize().unwrap().display().to_string();
     let lines = ran.stderr.lines().skip_while(|line| !line.starts_with("Syncing"));
@@ -204,14 +204,14 @@ fn synced(world: &World, ran: &Ran) -> Vec<String> {
 }
 
 #[test]
-fn a_run_brings_what_it_wrote_elsewhere_and_tells_where() {
+fn run_copies_its_results_and_prints_the_destination() {
     let world = World::new("unused", "");
     let project = &world.pipelines.project;
     let ran = world.pipelines.run(&["run", "--sync", "there"]).done();
     let packages = ["Syncing Data Packages to Storage", "data/committees > [folder]/there/committees/committees/"];
     assert_eq!(synced(&world, &ran), packages);
     assert_eq!(project.read("there/committees/committees/noise.csv"), project.read("data/committees/noise.csv"));
-    // Also where nothing had to be run; and the site, where there is one.
+    // The sync also copies without a run, and it copies the site if there is one.
     fs::remove_dir_all(project.path("there")).unwrap();
     project.write("data/index.html", "<h1>Hello</h1>");
     project.write("public/404.html", "<h1>Not here</h1>");
@@ -229,7 +229,7 @@ fn a_run_brings_what_it_wrote_elsewhere_and_tells_where() {
     let url = json["results"][0]["urls"][0].as_str().unwrap();
     assert!(url.ends_with("/there/committees/committees/datapackage.json"), "{json}");
     assert!(!project.has(".terrace/state.db"), "without a plan there is no state");
-    // A project may say where to once and for all; who is told another place goes there.
+    // The configuration can set the destination. A flag overrides it.
     project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {sync: there, syncPublic: true}}}}\n");
     fs::remove_dir_all(project.path("there")).unwrap();
     let ran = world.pipelines.run(&["run"]).done();
@@ -240,13 +240,13 @@ fn a_run_brings_what_it_wrote_elsewhere_and_tells_where() {
 }
 
 #[test]
-fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
+fn sync_errors_are_reported_before_the_run_if_possible() {
     let world = World::new("unused", "");
     let pipelines = &world.pipelines;
     for (words, told) in [
         (&["run", "--sync", "s3://bucket/x"][..], "s3AccessKeyId"),
-        (&["run", "--sync", "data"], "lie in each other"),
-        (&["run", "--sync", "https://there.example.com", "--public"], "only the server knows"),
+        (&["run", "--sync", "data"], "contain each other"),
+        (&["run", "--sync", "https://there.example.com", "--public"], "a web server itself decides"),
         (&["run", "--public"], "--sync"),
     ] {
         let ran = pipelines.run(words);
@@ -258,7 +258,7 @@ fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
     let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(3);
     ran.says("./committees: SUCCESS").says("error: ./committees is not synced: ").says("413");
     assert!(!ran.stderr.contains(TOKEN), "{ran}");
-    // What it may not have is no failure of its own.
+    // A storage error does not make the run fail.
     for (fault, status) in [(Fault::Full, "507"), (Fault::Expired, "401")] {
         server.fails("noise.csv", fault);
         let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(4);
@@ -266,13 +266,13 @@ fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
         assert_eq!(server.asked("PUT", "datapackage.json"), 0, "{ran}");
     }
     pipelines.run(&["run", "./committees", "--sync", &server.url]).done();
-    // A run that failed brings nothing anywhere.
+    // A failed run is not copied.
     pipelines.project.write("noise.py", "raise SystemExit(3)\n");
     pipelines.run(&["run", "./committees", "--sync", "there"]).with_code(3);
     assert!(!pipelines.project.has("there"));
 }
 
-/// Writes a page, and no data package.
+/// Writes a page and no data package.
 const RENDER: &str = "\
 import os
 from datapackage_pipelines.wrapper import ingest, spew
@@ -283,18 +283,20 @@ spew(package, [], {})
 ";
 
 #[test]
-fn a_site_that_comes_of_runs_is_synced_whichever_pipelines_ran() {
+fn site_is_synced_whichever_pipelines_ran() {
     let pipelines =
         Pipelines::new("render_index: {pipeline: [{run: render_index}]}\nplain: {pipeline: [{run: noise}]}\n");
     let project = &pipelines.project;
     project.write("render_index.py", RENDER);
     project.write("public/404.html", "<h1>Not here</h1>");
-    // What cannot work is told before anything is run.
-    for (place, told) in [("s3://bucket/x", "s3AccessKeyId"), ("data", "lie in each other"), ("public", "lie in")] {
+    // Errors are reported before any run.
+    for (place, told) in
+        [("s3://bucket/x", "s3AccessKeyId"), ("data", "contain each other"), ("public", "contain each other")]
+    {
         pipelines.run(&["run", "all", "--sync", place]).with_code(1).says(told);
         assert!(!project.has(".terrace/pipelines/runs"), "{place}");
     }
-    // Whether there will be a page is known only when all has been run.
+    // The page is known only after all runs.
     let nothing = pipelines.run(&["run", "./plain", "--sync", "there"]).with_code(1);
     nothing.says("./plain: SUCCESS").says("there is nothing to sync: ").says("`data/index.html`");
     assert!(!project.has("there"));
@@ -304,11 +306,11 @@ fn a_site_that_comes_of_runs_is_synced_whichever_pipelines_ran() {
     let there = format!("data/index.html > {folder}/there/_site/");
     assert_eq!(lines, ["Syncing Static Website to Public Storage", there.as_str()], "{ran}");
     assert!(project.has("there/_site/index.html") && project.has("there/_site/404.html"));
-    // The site is there already: whoever runs another pipeline brings it, too.
+    // The site exists now, so a run of another pipeline copies it too.
     fs::remove_dir_all(project.path("there")).unwrap();
     pipelines.run(&["run", "./plain", "--sync", "there"]).done().says("Syncing Static Website to Storage");
     assert!(project.has("there/_site/index.html"));
-    // Of runs that failed nothing comes, and that is what is told of them.
+    // Failed runs are not copied, and only their failure is reported.
     project.write("render_index.py", "raise SystemExit(3)\n");
     let failed = pipelines.run(&["run", "./render_index", "--sync", "there"]).with_code(3);
     assert!(!failed.stderr.contains("sync"), "{failed}");

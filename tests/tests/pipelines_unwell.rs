@@ -1,10 +1,10 @@
-//! Runs that did not end well, and databases that are gone: nobody is told that what they left is good.
+//! Failed and interrupted runs, and missing databases: their pipelines become dirty.
 
 use crate::pipelines::Pipelines;
 use std::fs;
 use terrace_tests::until;
 
-/// Empties a table, as dpp's own step does, and fills it where it is let.
+/// Empties a table, as dpp's own step does, and fills it again unless the file `how` prevents it.
 const TABLE: &str = "\
 import os, sqlite3, time
 from datapackage_pipelines.wrapper import ingest, spew
@@ -38,7 +38,7 @@ b:
 
 const PLAN: [&str; 3] = ["plan", ".", "--detailed-exitcode"];
 
-/// A project in which all has been run and applied.
+/// Creates a project in which every pipeline has run and been applied.
 fn good() -> Pipelines {
     let pipelines = Pipelines::new(SPEC);
     pipelines.project.write("table.py", TABLE);
@@ -51,21 +51,21 @@ fn good() -> Pipelines {
 }
 
 #[test]
-fn a_run_that_did_not_end_well_makes_its_pipeline_dirty_until_one_does() {
-    for how in ["failed", "took too long", "was cancelled", "was cut off"] {
+fn unsuccessful_run_makes_its_pipeline_dirty_until_a_run_succeeds() {
+    for how in ["failed", "timed out", "was cancelled", "was interrupted"] {
         let pipelines = good();
         if how == "failed" {
             pipelines.project.write("how", "bad");
             pipelines.run(&["run", "./a"]).with_code(3);
         } else {
             pipelines.project.write("how", "slow");
-            let limit: &[&str] = if how == "took too long" { &["--timeout", "4s"] } else { &[] };
+            let limit: &[&str] = if how == "timed out" { &["--timeout", "4s"] } else { &[] };
             let running = pipelines.start(&[&["run", "./a"], limit].concat());
             until("the step begins", || pipelines.begun() == 1);
-            // One that goes on has not ended badly.
+            // A running pipeline is not dirty.
             pipelines.run(&PLAN).done().says("No changes.");
             match how {
-                "took too long" => drop(running.finish().with_code(3)),
+                "timed out" => drop(running.finish().with_code(3)),
                 "was cancelled" => {
                     running.interrupt();
                     let _ = running.finish().with_code(130);
@@ -77,9 +77,9 @@ fn a_run_that_did_not_end_well_makes_its_pipeline_dirty_until_one_does() {
             }
         }
         let plan = pipelines.run(&PLAN).with_code(2);
-        plan.says("because its last run did not end well: run ").says(how).says("~ pipelines_run.run");
-        plan.says("`./a` may make other data before it");
-        // What depends on it waits for a run that ends well.
+        plan.says("because its last run did not succeed: run ").says(how).says("~ pipelines_run.run");
+        plan.says("`./a` may produce other data first");
+        // Its dependents wait for a successful run.
         let held = pipelines.run(&["run", "./b"]).with_code(3);
         held.says("Dependency unsuccessful: Cannot run until dependency \"./a\" is successfully executed");
         pipelines.run(&["run", "./b", "--dirty"]).with_code(3).says("Dependency unsuccessful");
@@ -90,11 +90,11 @@ fn a_run_that_did_not_end_well_makes_its_pipeline_dirty_until_one_does() {
                 "pipeline: [{run: noise}, {run: noise}]",
             );
             let held = pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).with_code(3);
-            held.says("`./b` depends on `./a`, whose last run did not end well: run ");
+            held.says("`./b` depends on `./a`, whose last run did not succeed: run ");
         }
         pipelines.project.write("how", "good");
         match how {
-            "failed" | "was cut off" => drop(pipelines.run(&["apply", ".", "--auto-approve"]).done()),
+            "failed" | "was interrupted" => drop(pipelines.run(&["apply", ".", "--auto-approve"]).done()),
             _ => {
                 let ran = pipelines.run(&["run", "--dirty"]).done();
                 ran.says("./a: SUCCESS");
@@ -102,16 +102,16 @@ fn a_run_that_did_not_end_well_makes_its_pipeline_dirty_until_one_does() {
             }
         }
         pipelines.run(&PLAN).done().says("No changes.");
-        pipelines.run(&["run", "--dirty"]).done().says("nothing to run: what the pipelines made is still good");
+        pipelines.run(&["run", "--dirty"]).done().says("nothing to run: the results of the pipelines are up to date");
         pipelines.run(&["run", "./b"]).done();
     }
 }
 
 #[test]
-fn a_database_of_the_project_that_is_gone_is_made_again() {
+fn missing_project_database_is_created_again() {
     let pipelines = good();
     fs::remove_file(pipelines.project.path(".terrace/pipelines/database.db")).unwrap();
-    pipelines.run(&PLAN).with_code(2).says("because the database that it wrote into is gone: `");
+    pipelines.run(&PLAN).with_code(2).says("because its database was removed: `");
     let ran = pipelines.run(&["run", "--dirty"]).done();
     ran.says("./a: SUCCESS");
     pipelines.run(&PLAN).done().says("No changes.");
@@ -122,20 +122,21 @@ fn a_database_of_the_project_that_is_gone_is_made_again() {
 }
 
 #[test]
-fn what_depends_on_a_run_that_was_cut_off_while_it_put_files_in_place_is_held_until_that_is_finished() {
+fn dependents_of_a_run_interrupted_while_moving_files_are_held() {
     let pipelines = good();
     pipelines.project.edit("pipeline-spec.yaml", "- run: noise\n", "- run: noise\n    parameters: {rows: 7}\n");
     pipelines.project.edit("pipeline-spec.yaml", "pipeline: [{run: noise}]", "pipeline: [{run: noise}, {run: noise}]");
-    // Rows are put in place before the descriptor, which a folder is in the way of: as a kill at that moment leaves it.
+    // The run moves rows into place before the descriptor. A folder at the descriptor's path stops it there, as a kill
+    // at that moment would.
     fs::remove_file(pipelines.project.path("data/a/datapackage.json")).unwrap();
     fs::create_dir_all(pipelines.project.path("data/a/datapackage.json/in-the-way")).unwrap();
     pipelines.run(&["run", "./a"]).with_code(1).says("datapackage.json");
-    let why = "was cut off while what it wrote was put in its place";
+    let why = "was interrupted while it moved its outputs into place";
     pipelines.run(&PLAN).with_code(2).says(why);
     pipelines.run(&["run", "./b"]).with_code(3).says("Dirty dependency");
     let held = pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).with_code(3);
     held.says("`./b` depends on `./a`, of which run ").says(why);
-    held.says("apply `./a`, too, or run it before: `terrace run ./a`");
+    held.says("apply `./a` too, or run it first: `terrace run ./a`");
     fs::remove_dir_all(pipelines.project.path("data/a/datapackage.json")).unwrap();
     pipelines.run(&["apply", ".", "-c", "a", "--auto-approve"]).done();
     pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).done();

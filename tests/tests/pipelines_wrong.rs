@@ -1,4 +1,4 @@
-//! Specs of which something is wrong: what is sound is planned, applied and listed all the same.
+//! Invalid specs: the valid pipelines are planned, applied and listed nevertheless.
 
 use crate::pipelines::Pipelines;
 use serde_json::Value;
@@ -13,7 +13,7 @@ other: {dependencies: [{pipeline: ./good}], pipeline: [{run: noise}]}
 after: {dependencies: [{pipeline: ./bad/x}, {datapackage: data/datapackage.json}], pipeline: [{run: noise}]}
 ";
 
-/// Pipelines beside one without its processor, one that is a slip, and a file that is no YAML.
+/// Creates valid pipelines beside one without its processor, one with a typing mistake, and a file with invalid YAML.
 fn wrong() -> Pipelines {
     let pipelines = Pipelines::new(SPEC);
     pipelines.project.write("bad/pipeline-spec.yaml", "x:\n  pipeline:\n  - run: no_such_proc\n");
@@ -25,19 +25,19 @@ fn wrong() -> Pipelines {
 }
 
 #[test]
-fn what_is_wrong_with_one_pipeline_stops_no_other_that_is_chosen() {
+fn invalid_pipeline_does_not_stop_selected_valid_ones() {
     let pipelines = wrong();
     let plan = pipelines.run(&["plan", ".", "-c", "good"]).done();
-    plan.says("Plan: 2 to add").says("something else is wrong in `bad/pipeline-spec.yaml`");
+    plan.says("Plan: 2 to add").says("other pipelines have errors in `bad/pipeline-spec.yaml`");
     pipelines.run(&["apply", ".", "-c", "good", "--auto-approve"]).done();
     pipelines.run(&["apply", ".", "-c", "other", "--auto-approve"]).done();
-    // What it depends on has to be right, and what is asked for.
+    // The selected pipeline and its dependencies must be valid.
     pipelines.run(&["plan", ".", "-c", "after"]).with_code(1).says("there is no processor `no_such_proc`");
     pipelines.run(&["plan", ".", "-c", "bad/x"]).with_code(1).says("there is no processor `no_such_proc`");
     let slip = pipelines.run(&["apply", ".", "-c", "nopipe/x", "--auto-approve"]).with_code(1);
     slip.says("did you mean `pipeline`?");
     assert!(!slip.stderr.contains("no_such_proc"), "{slip}");
-    // It may be in the file that cannot be read.
+    // The selected pipeline may be in the unreadable file.
     let unknown = pipelines.run(&["plan", ".", "-c", "noyaml/x"]).with_code(1);
     unknown.says("did you mean `gcs_list_files:`?");
     pipelines.run(&["validate", ".", "-c", "good"]).done();
@@ -45,7 +45,7 @@ fn what_is_wrong_with_one_pipeline_stops_no_other_that_is_chosen() {
 }
 
 #[test]
-fn a_plan_shows_what_is_sound_and_tells_what_is_wrong() {
+fn plan_shows_valid_pipelines_and_reports_invalid_ones() {
     let pipelines = wrong();
     let tells = ["there is no processor `no_such_proc`", "did you mean `pipeline`?", "did you mean `gcs_list_files:`?"];
     let plan = pipelines.run(&["plan", ".", "--out", "saved"]).with_code(1);
@@ -59,13 +59,13 @@ fn a_plan_shows_what_is_sound_and_tells_what_is_wrong() {
     assert_eq!((&json["errored"], &json["applyable"]), (&Value::from(true), &Value::from(false)));
     assert_eq!(json["resource_changes"].as_array().unwrap().len(), 4, "{json}");
     tells.iter().for_each(|told| assert!(json.to_string().contains(told), "{told}: {json}"));
-    // Nothing is done of it.
+    // An apply does nothing.
     let refused = pipelines.run(&["apply", ".", "--auto-approve"]).with_code(1);
     for told in tells {
         refused.says(told);
     }
     assert!(!pipelines.project.has(".terrace/pipelines/runs"));
-    // What was applied and is wrong now is not taken away, neither here nor anywhere.
+    // An applied pipeline that is invalid now is kept in state and at its provider.
     pipelines.run(&["apply", ".", "-c", "good", "--auto-approve"]).done();
     pipelines.project.edit("pipeline-spec.yaml", "title: Rows", "title: 7");
     let none = pipelines.run(&["plan", "."]).with_code(1);
@@ -74,7 +74,7 @@ fn a_plan_shows_what_is_sound_and_tells_what_is_wrong() {
 }
 
 #[test]
-fn pipelines_are_listed_with_what_is_wrong_with_them() {
+fn pipelines_are_listed_with_their_errors() {
     let pipelines = wrong();
     snapshot!(pipelines.run(&["list", "pipelines"]), @r"
     exit: 1
@@ -90,11 +90,11 @@ fn pipelines_are_listed_with_what_is_wrong_with_them() {
       after     ./bad/x, the data package data/datapackage.json
     ./bad/x  cannot be run
       steps     no_such_proc
-      error     bad/pipeline-spec.yaml:3:5: ./bad/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` beside the spec, or name one that dpp brings
+      error     bad/pipeline-spec.yaml:3:5: ./bad/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` next to the spec, or use a processor of dpp
     ./nopipe/x  cannot be run
       error     nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
     noyaml/pipeline-spec.yaml
-      error     noyaml/pipeline-spec.yaml:4:3: expected `key: value`: there is no `:`; did you mean `gcs_list_files:`?
+      error     noyaml/pipeline-spec.yaml:4:3: expected `key: value`: the `:` is missing; did you mean `gcs_list_files:`?
     ");
     let ran = pipelines.run(&["list", "pipelines", "bad", "--format", "json"]).done();
     let json = ran.json();
@@ -111,7 +111,7 @@ fn pipelines_are_listed_with_what_is_wrong_with_them() {
 }
 
 #[test]
-fn pipelines_of_others_are_listed_without_what_they_run() {
+fn corpus_pipelines_are_listed_without_their_processors() {
     let Some(corpus) = shared("pipelines/corpus") else { return };
     let project = Project::new();
     let index = fs::read_to_string(corpus.join("INDEX.tsv")).unwrap();
@@ -139,7 +139,7 @@ fn pipelines_of_others_are_listed_without_what_they_run() {
     assert_eq!(found, expected);
     assert!(schedules >= 5 && dependencies >= 4 && missing > 0, "{schedules} {dependencies} {missing}");
     assert!(!listed["sources"].as_array().unwrap().is_empty());
-    // Those that need nothing that is not here are planned beside them.
+    // Pipelines whose processors exist are planned.
     project.write("all/own/pipeline-spec.yaml", "x: {pipeline: [{run: load_metadata, parameters: {url: x.json}}]}\n");
     project.run(["plan", "all", "-c", "own/x"]).done().says("Plan: 2 to add");
     project.run(["plan", "all"]).with_code(1).says("pipelines_run.run");

@@ -1,4 +1,4 @@
-//! What people see of a plan: nothing is told twice, nothing that matters is cut.
+//! Plans as text: nothing is shown twice, and nothing important is cut.
 
 use terrace_tests::{Project, snapshot};
 
@@ -14,7 +14,7 @@ const COMMAND: &str = r#"resources:
 "#;
 
 #[test]
-fn a_change_of_what_is_sent_and_never_stored_is_told_once() {
+fn change_of_a_write_only_value_is_shown_once() {
     let project = Project::with_stack(COMMAND);
     let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", KEY)], words.iter().copied()).done();
     run(&["apply", "stack.yaml", "--auto-approve", "-q"]);
@@ -35,7 +35,7 @@ fn a_change_of_what_is_sent_and_never_stored_is_told_once() {
 }
 
 #[test]
-fn what_is_sent_and_never_stored_is_no_addition_when_something_else_changes() {
+fn unchanged_write_only_value_is_not_shown_with_other_changes() {
     let project = Project::with_stack(COMMAND);
     let run = |words: &[&str]| project.run(words.iter().copied().chain(["--plaintext-secrets"])).done();
     run(&["apply", "stack.yaml", "--auto-approve", "-q"]);
@@ -57,7 +57,7 @@ fn what_is_sent_and_never_stored_is_no_addition_when_something_else_changes() {
 }
 
 #[test]
-fn a_replacement_is_listed_in_the_order_in_which_it_happened() {
+fn replacement_is_listed_in_the_order_of_its_steps() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n");
     project.apply().done();
@@ -69,7 +69,7 @@ fn a_replacement_is_listed_in_the_order_in_which_it_happened() {
     assert!(deleted.is_some() && deleted < created, "{replaced}");
 }
 
-/// A path longer than any terminal is wide.
+/// Creates a resource whose path is longer than the width of any terminal.
 fn long() -> (Project, String) {
     let path = format!("out/{}/end-of-the-path", "folder/".repeat(20));
     let name = "a_name_that_is_longer_than_a_narrow_terminal_is_wide";
@@ -80,7 +80,7 @@ fn long() -> (Project, String) {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_cut_to_a_width() {
+fn output_without_a_terminal_is_not_cut() {
     let (project, path) = long();
     let mut command = project.command(["plan", "stack.yaml", "--detail", "full"]);
     command.env_remove("COLUMNS");
@@ -96,7 +96,7 @@ fn without_a_terminal_nothing_is_cut_to_a_width() {
 }
 
 #[test]
-fn an_address_is_never_cut() {
+fn address_is_never_cut() {
     let (project, _) = long();
     snapshot!(project.run_with(&[("COLUMNS", "40")], ["plan", "stack.yaml"]), @r#"
     exit: 0
@@ -120,7 +120,7 @@ fn an_address_is_never_cut() {
 }
 
 #[test]
-fn removing_what_others_depend_on_is_told() {
+fn removal_with_dependents_is_shown() {
     let project = Project::with_stack(
         "components:\n  base: {resources: [{type: local_file, name: a, config: {path: out/a, content: one}}], outputs: {path: '${{ resources.a.path }}'}}\n  \
          top: {dependsOn: [base], resources: [{type: local_file, name: b, config: {path: out/b, content: '${{ components.base.outputs.path }}'}}]}\n",
@@ -153,7 +153,7 @@ fn removing_what_others_depend_on_is_told() {
 }
 
 #[test]
-fn removing_retained_data_that_others_depend_on_is_told() {
+fn removal_of_retained_data_with_dependents_is_shown() {
     let project = Project::with_stack(
         "components:\n  base: {resources: [{type: sqlite_table, name: t, config: {path: shop.db, name: T, columns: [{name: A, type: TEXT}]}}]}\n  \
          top: {dependsOn: [base], resources: [{type: local_file, name: b, config: {path: out/b, content: one}}]}\n",
@@ -167,11 +167,11 @@ fn removing_retained_data_that_others_depend_on_is_told() {
 }
 
 #[test]
-fn warnings_of_a_descriptor_are_part_of_its_plan_in_every_form() {
+fn descriptor_warnings_are_in_every_format_of_the_plan() {
     let project = crate::server::project();
     let product = crate::server::product(&["a"]);
     project.write("product.yaml", product.replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']"));
-    let warning = "lies outside this data product";
+    let warning = "is outside this data product";
     let human = project.run(["plan", "product.yaml"]).done();
     assert_eq!(human.stderr.matches(warning).count(), 1, "{human}");
     let json = project.run(["plan", "product.yaml", "--format", "json"]).done().json();
@@ -181,7 +181,7 @@ fn warnings_of_a_descriptor_are_part_of_its_plan_in_every_form() {
 }
 
 #[test]
-fn long_texts_are_shown_from_where_they_differ() {
+fn long_texts_are_shown_from_their_first_difference() {
     let project = Project::with_stack(&format!(
         "variables: {{tail: {{type: string, default: one}}}}\n\
          resources: [{{type: local_value, name: a, config: {{input: '{}-${{{{ vars.tail }}}}'}}}}]\n",
@@ -193,7 +193,7 @@ fn long_texts_are_shown_from_where_they_differ() {
 }
 
 #[test]
-fn a_narrow_terminal_breaks_lines_between_words() {
+fn narrow_terminal_breaks_lines_between_words() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: page, config: {path: out/page.txt, content: 'a text of several words'}}\n\
          outputs: {told: 'another text, of more words than there is room for'}\n",
@@ -206,7 +206,7 @@ fn a_narrow_terminal_breaks_lines_between_words() {
         let wide: Vec<&str> = lines.lines().filter(wide).filter(|line| !line.contains("Resources:")).collect();
         assert_eq!(wide, ["Plan: 1 to add, 0 to change, 0 to destroy."][usize::from(command.len() == 1)..], "{lines}");
     }
-    // The line that programs look for stays one.
+    // The summary line, which programs parse, is never broken.
     let wide: Vec<&str> = plan.lines().filter(wide).collect();
     assert_eq!(wide, ["Plan: 1 to add, 0 to change, 0 to destroy."], "{plan}");
 }

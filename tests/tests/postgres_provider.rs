@@ -1,9 +1,10 @@
-//! A storage area and an output port in PostgreSQL, from outside: applied, evolved, drifted, shared, told back, removed.
+//! A storage area and an output port in PostgreSQL, end to end: applied, changed, drifted, shared, reverse
+//! provisioned, removed.
 
 use terrace_state::contract::cluster::Cluster;
 use terrace_tests::{Project, Ran};
 
-/// A database of the test's own, and a project whose environment has its server.
+/// A project whose environment uses a database of its own.
 struct World {
     project: Project,
     url: String,
@@ -52,7 +53,7 @@ impl World {
         ran
     }
 
-    /// The second plan is empty.
+    /// Checks that the second plan is empty.
     fn is_settled(&self) {
         self.run(["plan", "product.yaml", "--detailed-exitcode"]).done().says("No changes.");
     }
@@ -102,12 +103,12 @@ COLUMNS
     specific: {database: DATABASE, schema: orders_1, tableName: Orders, viewName: orders_view}
 "#;
 
-/// What may be read, and by whom.
+/// Selects the roles that may read.
 const READERS: &str = "SELECT DISTINCT m.rolname::text FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid
      JOIN pg_roles m ON m.oid = a.member WHERE r.rolname = '$db_orders_1_orders_view_access' ORDER BY 1";
 
 #[test]
-fn a_storage_area_and_its_port_live_through_everything() {
+fn storage_area_and_port_survive_grants_changes_drift_and_destroy() {
     let world = World::new();
     let planned = world.run(["plan", "product.yaml"]).done();
     planned.says("postgres_table.table[\"Orders\"]").says("postgres_view.view").says("0 to change, 0 to destroy");
@@ -115,20 +116,20 @@ fn a_storage_area_and_its_port_live_through_everything() {
     assert_eq!(world.query("SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN '!' ELSE '' END, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'orders_1.\"Orders\"'::regclass AND attnum > 0"), ["id bigint!, status character varying(20)!"]);
     world.execute("INSERT INTO orders_1.\"Orders\" VALUES (1, 'open')");
 
-    // Who may read.
+    // Readers.
     world.execute("CREATE ROLE \"$db.ada@example.com\" LOGIN; CREATE ROLE \"$db_team\"; CREATE ROLE \"$db_stranger\"");
     let (ada, team) = (format!("user:{}.ada_example.com", world.database), format!("group:{}_team", world.database));
     world.run(["acl", "set", "product.yaml", "port", &ada, &team, "--auto-approve"]).done();
     assert_eq!(world.query(READERS).len(), 2);
     assert_eq!(world.query("SELECT has_table_privilege('$db_team', 'orders_1.orders_view', 'SELECT')::text"), ["true"]);
     assert_eq!(world.query("SELECT has_table_privilege('$db_team', 'orders_1.\"Orders\"', 'SELECT')::text"), ["false"]);
-    // Somebody whom terrace did not let in stays in.
+    // An external grant stays.
     world.execute("GRANT \"$db_orders_1_orders_view_access\" TO \"$db_stranger\"");
     world.run(["acl", "set", "product.yaml", "port", &team, "--auto-approve"]).done();
     assert_eq!(world.query(READERS), [format!("{}_stranger", world.database), format!("{}_team", world.database)]);
     world.is_settled();
 
-    // More columns, a wider one under the view, one renamed.
+    // New columns, a wider column under the view, and a renamed one.
     world.describe(
         &[
             "{name: id, dataType: BIGINT, constraint: PRIMARY_KEY, description: Its number}",
@@ -145,20 +146,20 @@ fn a_storage_area_and_its_port_live_through_everything() {
     );
     world.apply();
     assert_eq!(world.query("SELECT id || state || coalesce(price, 0) FROM orders_1.orders_view"), ["1open0"]);
-    assert_eq!(world.query(READERS).len(), 2, "nobody lost anything");
+    assert_eq!(world.query(READERS).len(), 2, "no access was revoked");
     assert_eq!(world.query("SELECT has_table_privilege('$db_team', 'orders_1.orders_view', 'SELECT')::text"), ["true"]);
 
-    // What others change is seen and mended.
+    // Drift is found and repaired.
     world.execute("ALTER TABLE orders_1.\"Orders\" ADD COLUMN extra int, ALTER COLUMN price SET DEFAULT 0; COMMENT ON COLUMN orders_1.\"Orders\".id IS 'x'");
     world.execute("REVOKE SELECT ON orders_1.orders_view FROM \"$db_orders_1_orders_view_access\"");
     let drift = world.run(["drift", "product.yaml"]);
     drift.says("postgres_table.table").says("postgres_grant.select");
-    // A column that nobody described goes: that is asked for.
+    // Removing an undeclared column needs consent.
     world.run(["apply", "product.yaml", "--auto-approve"]).with_code(4).says("destroys data");
     world.run(["apply", "product.yaml", "--auto-approve", "--allow-data-loss"]).done();
     world.is_settled();
 
-    // A column goes: refused while it holds data, with the view of ours when it is allowed.
+    // Removing a column is refused while it has data. With consent, terrace's view goes too.
     world.describe(
         &[
             "{name: id, dataType: BIGINT, constraint: PRIMARY_KEY}",
@@ -171,7 +172,7 @@ fn a_storage_area_and_its_port_live_through_everything() {
     world.is_settled();
     assert_eq!(world.query("SELECT id || state FROM orders_1.orders_view"), ["1open"]);
 
-    // Gone without the data, taken up again, gone with it.
+    // Destroyed without the data, adopted again, and destroyed with the data.
     world.run(["destroy", "product.yaml", "--auto-approve"]).done();
     assert_eq!(world.query("SELECT count(*)::text FROM orders_1.\"Orders\""), ["1"]);
     assert_eq!(world.query("SELECT coalesce(to_regclass('orders_1.orders_view')::text, 'gone')"), ["gone"]);
@@ -182,7 +183,7 @@ fn a_storage_area_and_its_port_live_through_everything() {
 }
 
 #[test]
-fn access_that_others_gave_is_told_and_taken_away_where_the_environment_says_so() {
+fn external_grants_are_reported_and_revoked_if_configured() {
     let world = World::new();
     world.apply();
     for who in ["a", "b", "c", "x", "y", "z"] {
@@ -227,7 +228,7 @@ fn access_that_others_gave_is_told_and_taken_away_where_the_environment_says_so(
 }
 
 #[test]
-fn a_table_made_by_hand_is_told_back_and_taken_over_without_a_change() {
+fn existing_table_is_reverse_provisioned_and_adopted_without_a_change() {
     let world = World::new();
     world.execute(
         "CREATE SCHEMA orders_1;
@@ -237,10 +238,10 @@ fn a_table_made_by_hand_is_told_back_and_taken_over_without_a_change() {
     );
     let database = format!("database={}", world.database);
     let params = ["--param", &database, "--param", "schema=orders_1", "--param", "tables=[Orders]"];
-    let told = world.run(["reverse", "postgres-storage", "--json"].into_iter().chain(params)).done();
-    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
-    let tables = told.pointer("/updates/spec.mesh.specific.tables").or_else(|| told.get("spec.mesh.specific.tables"));
-    let tables = tables.unwrap_or_else(|| panic!("{told}"));
+    let ran = world.run(["reverse", "postgres-storage", "--json"].into_iter().chain(params)).done();
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let tables = json.pointer("/updates/spec.mesh.specific.tables").or_else(|| json.get("spec.mesh.specific.tables"));
+    let tables = tables.unwrap_or_else(|| panic!("{json}"));
     assert_eq!(tables[0]["schema"].as_array().unwrap().len(), 12);
     let text = PRODUCT.split("      tables:").next().unwrap().replace("DATABASE", &world.database);
     world.project.write("product.yaml", format!("{text}      tables: {tables}\n"));
@@ -251,15 +252,15 @@ fn a_table_made_by_hand_is_told_back_and_taken_over_without_a_change() {
 }
 
 #[test]
-fn bad_input_ends_in_errors_with_their_places() {
+fn invalid_input_is_reported_at_its_place() {
     let world = World::new();
     let long = "x".repeat(64);
     for (columns, says, place) in [
         (format!("{{name: {long}, dataType: INT}}"), "maximum", "product.yaml"),
-        ("{name: a, dataType: NONSENSE}".to_owned(), "`NONSENSE` is no column type", "product.yaml"),
+        ("{name: a, dataType: NONSENSE}".to_owned(), "`NONSENSE` is not a column type", "product.yaml"),
         (
             "{name: a, dataType: UNKNOWN, dataTypeDisplay: \"int; DROP TABLE x\"}".to_owned(),
-            "is no type of PostgreSQL",
+            "is not a type of PostgreSQL",
             "product.yaml",
         ),
     ] {
@@ -274,7 +275,7 @@ fn bad_input_ends_in_errors_with_their_places() {
     ran.says("has no column `nowhere`")
         .says("product.yaml:25:58")
         .says("the table has id; the data contract has id, nowhere");
-    // The wrong password, told without it.
+    // A wrong password is reported without the password.
     world.describe(&["{name: id, dataType: BIGINT}"], "id");
     let wrong = world.url.replace("hunter2-of-the-tests", "wr0ng-one");
     let ran = world.project.run_with(&[("TEST_URL", &wrong), ("TERRACE_ENV", "production")], ["plan", "product.yaml"]);
@@ -285,7 +286,7 @@ fn bad_input_ends_in_errors_with_their_places() {
 }
 
 #[test]
-fn a_stack_of_every_type_comes_and_goes_by_variables_alone() {
+fn stack_of_every_type_is_created_and_removed_by_variables() {
     let world = World::new();
     let project = Project::new();
     let folder = world.url.split("host=").nth(1).unwrap().split('&').next().unwrap().to_owned();
@@ -327,7 +328,7 @@ resources:
 }
 
 #[test]
-fn schema_is_retained_with_its_tables_and_destroy_ends_with_success() {
+fn schema_is_retained_with_its_tables_and_destroy_succeeds() {
     let world = World::new();
     let stack = |resources: &str| {
         let head = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: shop}\nresources:\n";
@@ -352,7 +353,7 @@ fn schema_is_retained_with_its_tables_and_destroy_ends_with_success() {
 }
 
 #[test]
-fn owner_of_a_schema_is_not_removed_before_the_schema_has_another() {
+fn owner_of_a_schema_is_removed_after_the_schema_has_another() {
     let world = World::new();
     let role = format!("owner_of_{}", world.database);
     let write = |owner: &str, roles: &str| {

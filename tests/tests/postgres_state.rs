@@ -1,4 +1,4 @@
-//! A state in PostgreSQL: the same commands on a server that the tests start, and no password anywhere.
+//! State in PostgreSQL: the same commands on a server that the tests start, and no password in any output.
 
 use terrace_state::contract::cluster::{Cluster, PASSWORD};
 use terrace_tests::{Project, Ran};
@@ -6,7 +6,7 @@ use terrace_tests::{Project, Ran};
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: one}}\n  \
                      - {type: local_value, name: b, config: {input: '${{ resources.a.path }}'}}\n";
 
-/// A database of the test's own.
+/// Returns the URL of a new database.
 fn database() -> String {
     tokio::runtime::Runtime::new().unwrap().block_on(Cluster::shared().database())
 }
@@ -18,19 +18,19 @@ fn run<'a>(project: &Project, url: &str, arguments: impl IntoIterator<Item = &'a
 }
 
 #[test]
-fn what_is_applied_is_recorded_on_the_server_and_the_second_plan_is_empty() {
+fn applied_resources_are_recorded_on_the_server_and_the_second_plan_is_empty() {
     let (project, url) = (Project::with_stack(STACK), database());
     let run = |arguments: &[&str]| run(&project, &url, arguments.iter().copied());
     let before = run(&["plan", "stack.yaml", "--detailed-exitcode"]);
     assert_eq!(before.code, 2, "{before}");
-    run(&["doctor"]).done().says("there is none yet, the first apply makes it");
+    run(&["doctor"]).done().says("it does not exist yet, the first apply creates it");
     run(&["apply", "stack.yaml", "--auto-approve"]).done();
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
     run(&["state", "list"]).done().says("local_file.a").says("local_value.b");
     run(&["operations", "list"]).done().says("apply");
     run(&["doctor"]).done().says("format 15, stacks: 1");
     assert!(!project.has(".terrace/state.db"), "there is a state beside the server's");
-    // Another folder with the same state knows what was done here.
+    // Another folder with the same state sees these records.
     let elsewhere = Project::new();
     self::run(&elsewhere, &url, ["state", "show", "local_value.b"]).done().says("a.txt");
     run(&["destroy", "stack.yaml", "--auto-approve"]).done();
@@ -39,7 +39,7 @@ fn what_is_applied_is_recorded_on_the_server_and_the_second_plan_is_empty() {
 }
 
 #[test]
-fn two_projects_apply_to_one_server_at_once() {
+fn three_projects_apply_to_one_server_at_once() {
     let url = database();
     let projects = ["one", "two", "three"].map(|name| {
         let project = Project::new();
@@ -57,13 +57,13 @@ fn two_projects_apply_to_one_server_at_once() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named_without_its_password() {
+fn unreachable_server_is_named_without_its_password() {
     let project = Project::with_stack(STACK);
     let url = format!("postgres://jane:{PASSWORD}@127.0.0.1:1/terrace");
     for arguments in [&["plan", "stack.yaml"][..], &["apply", "stack.yaml", "--auto-approve"], &["state", "list"]] {
         let ran = run(&project, &url, arguments.iter().copied()).with_code(1);
         ran.says("state cannot be opened: postgres://jane@127.0.0.1:1/terrace cannot be reached");
     }
-    run(&project, &url, ["doctor"]).with_code(1).says("see that the server runs and lets this user in");
+    run(&project, &url, ["doctor"]).with_code(1).says("check that the server runs and accepts this user");
     assert!(!project.has("a.txt"));
 }

@@ -1,8 +1,8 @@
-//! What is seen on a terminal while a plan is applied.
+//! Terminal output during an apply.
 
 use terrace_tests::{Project, Terminal, until};
 
-/// Four commands, each at a gate of its own.
+/// Four commands. Each waits at its own gate.
 const WAITING: &str = r#"resources:
   - type: local_command
     name: one_of_four
@@ -10,7 +10,7 @@ const WAITING: &str = r#"resources:
     config: {create: [sh, -c, 'read line < gate${{ each.key }}; echo "{}"']}
 "#;
 
-/// What is left on a screen of this width, after all that runs has been on it.
+/// Returns the screen of this width after all commands have ended.
 fn left_over(columns: u16) -> String {
     let project = Project::with_stack(WAITING);
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
@@ -27,7 +27,7 @@ fn left_over(columns: u16) -> String {
 }
 
 #[test]
-fn nothing_is_left_of_bars_when_all_is_applied() {
+fn progress_bars_disappear_after_an_apply() {
     for columns in [80, 40] {
         let screen = left_over(columns);
         assert!(screen.contains("[3]: created"), "at {columns} columns:\n{screen}");
@@ -37,7 +37,7 @@ fn nothing_is_left_of_bars_when_all_is_applied() {
 }
 
 #[test]
-fn what_another_operation_works_on_is_told_at_once() {
+fn resources_of_a_running_operation_are_reported_at_once() {
     let project = Project::with_stack(
         &WAITING.replace("range(4)", "range(5)").replace("read line", "touch begun${{ each.key }}; read line"),
     );
@@ -49,10 +49,10 @@ fn what_another_operation_works_on_is_told_at_once() {
     assert_eq!(plan.stderr.matches("operation_running").count(), 1, "{plan}");
     plan.says("is working on 5 resources of demo@local, such as").says("one_of_four[0],").says("one_of_four[2]\n");
     assert!(!plan.stderr.contains("one_of_four[3]"), "{plan}");
-    // Programs have each of them.
-    let told = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
-    let told = told["terrace"]["diagnostics"].as_array().unwrap();
-    assert_eq!(told.iter().filter(|it| it["code"] == "operation_running").count(), 5, "{told:?}");
+    // A program is running for each resource.
+    let ran = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
+    let ran = ran["terrace"]["diagnostics"].as_array().unwrap();
+    assert_eq!(ran.iter().filter(|it| it["code"] == "operation_running").count(), 5, "{ran:?}");
     gates.iter().for_each(|gate| project.open_gate(gate));
     running.finish().done();
 }

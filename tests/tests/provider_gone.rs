@@ -1,10 +1,10 @@
-//! Servers that go away in the middle of an apply: what was made is recorded, what was not is not, and the next apply ends where
-//! one that nobody disturbed does. Those of Kafka go in `tests/real/kafka`, and Snowflake's in the faults of its provider's tests.
+//! Servers that stop during an apply: created objects are recorded, and the next apply ends as an undisturbed one.
+//! Kafka is tested in `tests/real/kafka`, and Snowflake in the fault tests of its provider.
 
 use terrace_state::contract::cluster::Cluster;
 use terrace_tests::{Project, until};
 
-/// How many resources are recorded, and of how many it is not known whether they are there.
+/// Counts the recorded resources, and those in doubt.
 fn recorded(project: &Project) -> (usize, usize) {
     let all = project.run(["state", "list"]).done().stdout;
     let (doubted, sure): (Vec<&str>, Vec<&str>) =
@@ -13,7 +13,7 @@ fn recorded(project: &Project) -> (usize, usize) {
 }
 
 #[test]
-fn a_postgresql_that_goes_in_the_middle_leaves_nothing_that_is_not_recorded() {
+fn postgresql_that_stops_during_an_apply_leaves_no_unrecorded_object() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cluster = Cluster::alone();
     let url = cluster.url("postgres");
@@ -24,7 +24,7 @@ fn a_postgresql_that_goes_in_the_middle_leaves_nothing_that_is_not_recorded() {
     let holder = connect();
     let prepare = |sql: &str| runtime.block_on(holder.batch_execute(sql)).unwrap();
     prepare("CREATE SCHEMA s; CREATE TABLE s.parent (id int PRIMARY KEY)");
-    // Who only looks does not wait for it.
+    // Readers do not wait for this lock.
     prepare("BEGIN; LOCK TABLE s.parent IN ROW EXCLUSIVE MODE");
     let project = Project::new();
     project.write(
@@ -40,22 +40,22 @@ fn a_postgresql_that_goes_in_the_middle_leaves_nothing_that_is_not_recorded() {
              columns: [{{name: id, type: int}}]\n{more}"
         )
     };
-    // Two cannot be made while somebody holds the table that they refer to.
+    // Two tables cannot be created while the lock on their referenced table is held.
     let refers = "      foreignKeys: [{columns: [id], references: {schema: s, table: parent, columns: [id]}}]\n";
     project.write_stack(&format!("resources:\n{}{}", table("free", 20, ""), table("held", 2, refers)));
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    until("all but those that wait are made", || tables() == 20 && waiting() == 2);
+    until("all tables but the blocked ones exist", || tables() == 20 && waiting() == 2);
     cluster.order("stop");
     let ran = apply.finish().with_code(3);
     ran.says("held0").says("held1").says("was lost").says("declared at stack.yaml");
-    // One may be made whose answer never came: it is in doubt then.
+    // An object whose response was lost is in doubt.
     let (sure, doubted) = recorded(&project);
     assert!(sure <= 20 && sure + doubted >= 20, "{sure} recorded, {doubted} in doubt: {ran}");
-    // Nobody is there who could be asked what became of anything.
+    // No server is running that could answer recovery.
     project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(1);
     assert_eq!(recorded(&project), (sure, doubted));
     cluster.order("start");
-    assert_eq!(tables(), 20, "what was cut off was never there");
+    assert_eq!(tables(), 20, "the interrupted table was not created");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     project.assert_settled("stack.yaml", &[]);
     assert_eq!((tables(), recorded(&project)), (22, (22, 0)));

@@ -1,8 +1,8 @@
-//! `limits` of an instance in terrace.yaml: how much a provider may be asked at once.
+//! `limits` of a provider instance in terrace.yaml: how many calls run at once.
 
 use terrace_tests::{Project, snapshot};
 
-/// Eight commands. Each says when it begins and when it ends, and ends once as many run at once as are awaited.
+/// Eight commands. Each records its begin and end, and ends as soon as `AWAITED` of them run at once.
 const COMMANDS: &str = r#"resources:
   - type: local_command
     name: part
@@ -23,7 +23,7 @@ const COMMANDS: &str = r#"resources:
           echo '{}'
 "#;
 
-/// The most commands that ran at once, which are at least so many.
+/// Returns how many commands ran at once at most. It waits for `awaited` parallel commands.
 fn most_at_once(configuration: &str, awaited: usize) -> usize {
     let project = Project::with_stack(&COMMANDS.replace("AWAITED", &awaited.to_string()));
     project.write("terrace.yaml", configuration);
@@ -41,14 +41,14 @@ fn configured(limits: &str) -> String {
 }
 
 #[test]
-fn an_instance_runs_no_more_commands_at_once_than_its_limits_say() {
+fn provider_instance_runs_at_most_its_limit_of_commands() {
     assert_eq!(most_at_once(&configured("{retries: 1}"), 8), 8, "without a limit all of them run at once");
     assert_eq!(most_at_once(&configured("{concurrency: 2}"), 2), 2);
     assert_eq!(most_at_once(&configured("{types: {local_command: {concurrency: 1}}}"), 1), 1);
 }
 
 #[test]
-fn limits_that_are_none_are_told_at_their_place_and_nothing_is_done() {
+fn invalid_limits_are_reported_at_their_place_before_any_change() {
     let project = Project::with_stack(COMMANDS);
     project.write(
         "terrace.yaml",

@@ -1,11 +1,11 @@
-//! Mistakes in stacks for PostgreSQL and Snowflake: each ends in an error at its place, with nothing made and nothing recorded.
-//! Those for Kafka are in `tests/real/kafka-wrong`: there is no broker without a real one here.
+//! Mistakes in PostgreSQL and Snowflake stacks: each is an error at its place, with nothing created and nothing
+//! recorded. `tests/real/kafka-wrong` has the Kafka mistakes, which need a real broker.
 
 use terrace_state::contract::cluster::{Cluster, PASSWORD};
 use terrace_test_snowflake::StandIn;
 use terrace_tests::Project;
 
-/// A stack of one resource ends so: its exit code, what it says, and where.
+/// A stack of one resource with a mistake: its exit code, its message and its place.
 struct Mistake {
     settings: String,
     ty: &'static str,
@@ -30,14 +30,14 @@ impl Mistake {
             ),
         );
         let ran = project.run_with(variables, ["apply", "stack.yaml", "--auto-approve"]);
-        let told = format!("{}{}", ran.stdout, ran.stderr);
-        // Lines are broken by the width of a terminal.
-        let told = told.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = format!("{}{}", ran.stdout, ran.stderr);
+        // Messages are broken at the width of the terminal.
+        let expected = expected.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(ran.code, *code, "{says}: {ran}");
-        assert!(told.contains(says), "nobody says `{says}`: {ran}");
-        assert!(told.contains(place), "`{says}` is not told at {place}: {ran}");
-        assert!(!told.contains("hunter2"), "{ran}");
-        // Where nobody can be asked what became of a call, the state says so, and of nothing that it was made.
+        assert!(expected.contains(says), "the output lacks `{says}`: {ran}");
+        assert!(expected.contains(place), "`{says}` is not reported at {place}: {ran}");
+        assert!(!expected.contains("hunter2"), "{ran}");
+        // A resource whose call has an unknown result is recorded in doubt, not as created.
         let recorded = project.run_with(variables, ["state", "list"]);
         let made: Vec<&str> =
             recorded.stdout.lines().filter(|line| !line.is_empty() && !line.ends_with("(in doubt)")).collect();
@@ -47,7 +47,7 @@ impl Mistake {
 }
 
 #[test]
-fn mistakes_about_postgresql_are_told_at_their_place() {
+fn postgresql_mistakes_are_reported_at_their_place() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cluster = Cluster::shared();
     let (url, client) = runtime.block_on(async {
@@ -145,7 +145,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
             "postgres_view",
             format!("database: {database}\nschema: s\nname: v\ndefinition: SELECT 1; DROP SCHEMA s"),
             1,
-            "one",
+            "the definition is more than one statement",
             "stack.yaml:11",
         ),
     ];
@@ -156,7 +156,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
 }
 
 #[test]
-fn mistakes_about_snowflake_are_told_at_their_place() {
+fn snowflake_mistakes_are_reported_at_their_place() {
     let stand_in = StandIn::start();
     for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE ROLE LIMITED", "GRANT ROLE LIMITED TO USER TERRACE"] {
         stand_in.sql(sql);
@@ -228,7 +228,7 @@ fn mistakes_about_snowflake_are_told_at_their_place() {
             "snowflake_view",
             "database: D\nschema: S\nname: V\nstatement: SELECT 1; DROP SCHEMA D.S".to_owned(),
             1,
-            "one",
+            "a view's statement must be a single query, but text follows a `;`",
             "stack.yaml:11",
         ),
         of(
@@ -237,7 +237,7 @@ fn mistakes_about_snowflake_are_told_at_their_place() {
             "role: R\nobjectType: table\nobject: D.S.T\nprivileges: [\"SELECT ON TABLE D.S.T TO ROLE R; --\"]"
                 .to_owned(),
             1,
-            "no privilege",
+            "is not a privilege that can be granted here",
             "stack.yaml:11",
         ),
     ];

@@ -1,8 +1,8 @@
-//! Removing what is old of the history is an operation like any other: what stops it, or fails, is said and recorded.
+//! `state prune` is an operation like any other: failures and interruptions are reported and recorded.
 
 use terrace_tests::{Project, until};
 
-/// A state with something old, and what its database does when that is removed.
+/// Creates a state with an old version, and a database trigger that runs `action` when it is deleted.
 fn with_trigger(action: &str) -> Project {
     let stack = |content: &str| {
         format!("resources:\n  - {{type: local_file, name: a, config: {{path: a.txt, content: {content}}}}}\n")
@@ -20,21 +20,21 @@ fn with_trigger(action: &str) -> Project {
 
 const PRUNE: [&str; 5] = ["state", "prune", "--keep", "0s", "--auto-approve"];
 
-/// How the newest operation stands.
+/// Returns the line of the newest operation.
 fn newest(project: &Project) -> String {
     project.run(["operations", "list"]).done().stdout.lines().next().unwrap_or_default().to_owned()
 }
 
 #[test]
-fn pruning_that_fails_has_ended() {
+fn failed_prune_is_recorded_as_failed() {
     let project = with_trigger("SELECT RAISE(ABORT, 'it is kept')");
     project.run(PRUNE).with_code(1).says("it is kept");
-    let told = newest(&project);
-    assert!(told.contains("state prune  failed") && told.contains("it is kept"), "{told}");
+    let operation = newest(&project);
+    assert!(operation.contains("state prune  failed") && operation.contains("it is kept"), "{operation}");
 }
 
 #[test]
-fn an_interrupt_while_something_is_pruned_does_not_say_that_nothing_was() {
+fn interrupted_prune_does_not_report_that_nothing_was_pruned() {
     let project = with_trigger("SELECT count(*) FROM endless");
     let running = project.start(project.command(PRUNE));
     until("it is being pruned", || newest(&project).contains("state prune  running"));
@@ -43,5 +43,5 @@ fn an_interrupt_while_something_is_pruned_does_not_say_that_nothing_was() {
     running.interrupt();
     let ran = running.finish().with_code(130);
     assert!(!ran.stderr.contains("nothing was changed"), "{ran}");
-    ran.says("what runs is waited for");
+    ran.says("waiting for running steps to end and recording them");
 }

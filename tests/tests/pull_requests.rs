@@ -1,4 +1,4 @@
-//! What the examples of pipelines do: `examples/ci/terrace-ci` from a real Git repository, against a stand-in of the forge.
+//! The CI examples: `examples/ci/terrace-ci` from a real Git repository to a stand-in of the forge.
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use terrace_tests::{Forge, Kind, Project, binary, repository};
 
 const MARKER: &str = "<!-- terrace:ci -->\n";
 
-/// A repository with a stack that writes one file, a runner's checkout of it, and a state beside it.
+/// A repository with a stack of one file, a runner's checkout of it, and a state outside the checkout.
 struct Repository {
     project: Project,
     forge: Forge,
@@ -22,7 +22,7 @@ impl Repository {
         repository.git("init --quiet --initial-branch main");
         repository.commit("Begin");
         repository.terrace("apply stacks --auto-approve -q");
-        // Others talk, too: more than fit on one page.
+        // Other comments fill more than one page.
         for number in 0..100 {
             repository.forge.say(&format!("a remark, the {number}th; <!-- terrace:ci --> is not at its beginning"));
         }
@@ -60,14 +60,14 @@ impl Repository {
         self.git(&format!("commit --quiet --message {message}"));
     }
 
-    /// Commits another content to the branch `feature`, and checks out what its pull request would merge.
+    /// Commits new content to the branch `feature`, and checks out the merge result of its pull request.
     fn push(&self, content: &str) {
         self.git("checkout --quiet -B feature");
         self.write(content);
         self.commit("Change");
     }
 
-    /// Merges the pull request and checks out the result, as the job that applies does.
+    /// Merges the pull request and checks out the result, as the apply job does.
     fn merge(&self) {
         self.git("checkout --quiet main");
         self.git("merge --quiet --no-ff --message Merge feature");
@@ -84,7 +84,7 @@ impl Repository {
         format!("sqlite:{}", self.project.path("state.db").display())
     }
 
-    /// Runs the script; answers what it says.
+    /// Runs the script and returns its output.
     #[track_caller]
     fn run(&self, code: i32, what: &str, more: &[(&str, &str)]) -> String {
         let mut path = binary().parent().unwrap().as_os_str().to_owned();
@@ -103,7 +103,7 @@ impl Repository {
         said(&command.output().unwrap(), code)
     }
 
-    /// The one comment of the script.
+    /// Returns the script's only comment.
     #[track_caller]
     fn comment(&self) -> String {
         let ours = self.forge.own_comments();
@@ -111,7 +111,7 @@ impl Repository {
         ours[0].clone()
     }
 
-    /// A run of GitHub's that planned a commit, with an artifact of that name; `more` replaces fields of the run.
+    /// Returns a GitHub run that planned a commit, with an artifact. `more` replaces fields of the run.
     fn github_run(&self, id: u64, commit: &str, more: &Value) -> Value {
         let name = format!("terrace-plan-{commit}");
         let artifact = json!({"id": id * 10, "name": name, "expired": false,
@@ -124,7 +124,7 @@ impl Repository {
         run
     }
 
-    /// Lets GitHub list these runs for a commit.
+    /// Makes GitHub list these runs for a commit.
     fn list_runs(&self, commit: &str, runs: &[Value]) {
         let query = format!("event=pull_request&head_sha={commit}&status=success&per_page=100");
         self.forge.answer(&format!("/actions/workflows/terrace.yml/runs?{query}"), json!({"workflow_runs": runs}));
@@ -143,7 +143,7 @@ fn said(output: &Output, code: i32) -> String {
 }
 
 #[test]
-fn a_pull_request_has_one_comment_and_its_merge_applies_that_very_plan() {
+fn pull_request_has_one_comment_and_its_merge_applies_that_plan() {
     let repository = Repository::new(Kind::GitHub);
     repository.push("two");
     repository.run(0, "plan", &[]);
@@ -178,19 +178,19 @@ fn a_pull_request_has_one_comment_and_its_merge_applies_that_very_plan() {
     repository.run(0, "apply", &[]);
     assert_eq!(repository.file(), "three");
     assert!(repository.comment().contains("### terrace apply: applied\n"), "{}", repository.comment());
-    // It was that very plan: it is spent.
+    // A saved plan can be applied only once.
     repository.run(4, "apply", &[]);
     assert!(repository.comment().contains("refused, nothing was changed (exit code 4)"), "{}", repository.comment());
     assert_eq!(repository.forge.faults(), [""; 0]);
 }
 
 #[test]
-fn a_plan_that_is_stale_is_refused() {
+fn stale_plan_is_refused() {
     let repository = Repository::new(Kind::GitHub);
     repository.push("two");
     repository.run(0, "plan", &[]);
     repository.merge();
-    // Somebody was quicker.
+    // Another apply was earlier.
     repository.write("other");
     repository.terrace("apply stacks --auto-approve -q");
     repository.git("checkout --quiet .");
@@ -202,19 +202,19 @@ fn a_plan_that_is_stale_is_refused() {
 }
 
 #[test]
-fn a_plan_of_other_files_than_were_merged_is_refused() {
+fn plan_of_unmerged_files_is_refused() {
     let repository = Repository::new(Kind::GitHub);
     repository.push("two");
     repository.run(0, "plan", &[]);
     repository.push("three");
     repository.merge();
     repository.run(4, "apply", &[]);
-    assert!(repository.comment().contains("other files were merged than were planned"));
+    assert!(repository.comment().contains("the merged files differ from the planned files"));
     assert_eq!(repository.file(), "one");
 }
 
 #[test]
-fn a_plan_that_fails_is_told_in_the_comment_and_the_run_is_red() {
+fn failed_plan_is_in_the_comment_and_fails_the_run() {
     let repository = Repository::new(Kind::GitHub);
     repository.push("two");
     repository.project.edit("work/stacks/stack.yaml", "content:", "contnt:");
@@ -222,7 +222,7 @@ fn a_plan_that_fails_is_told_in_the_comment_and_the_run_is_red() {
     repository.run(1, "plan", &[]);
     let comment = repository.comment();
     assert!(comment.contains("cannot be applied") && comment.contains("contnt"), "{comment}");
-    // What cannot even be read has no plan at all.
+    // An unreadable descriptor has no plan at all.
     repository.project.edit("work/stacks/stack.yaml", "name: a", "name: [a");
     repository.commit("Worse");
     repository.run(1, "plan", &[]);
@@ -236,17 +236,17 @@ fn a_plan_that_fails_is_told_in_the_comment_and_the_run_is_red() {
 }
 
 #[test]
-fn a_wrong_token_ends_the_run_and_is_not_told() {
+fn wrong_token_ends_the_run_and_is_not_printed() {
     let repository = Repository::new(Kind::GitHub);
     repository.push("two");
-    // What curl ends with when a server refuses.
+    // curl exits with 22 if a server refuses a request.
     let said = repository.run(22, "plan", &[("GITHUB_TOKEN", "another")]);
     assert!(!said.contains("another\n") && repository.forge.comments().len() == 100, "{said}");
     assert_eq!(repository.forge.faults().len(), 1);
 }
 
 #[test]
-fn drift_turns_the_nightly_run_red() {
+fn drift_fails_the_nightly_run() {
     let repository = Repository::new(Kind::GitHub);
     repository.run(0, "drift", &[]);
     repository.project.write("work/out/a.txt", "changed by hand");
@@ -255,7 +255,7 @@ fn drift_turns_the_nightly_run_red() {
 }
 
 #[test]
-fn a_merge_request_of_gitlab_has_one_note_and_its_merge_applies_that_very_plan() {
+fn gitlab_merge_request_has_one_note_and_its_merge_applies_that_plan() {
     let repository = Repository::new(Kind::GitLab);
     let request = [("CI_MERGE_REQUEST_IID", "1")];
     repository.push("two");
@@ -267,7 +267,7 @@ fn a_merge_request_of_gitlab_has_one_note_and_its_merge_applies_that_very_plan()
     let (user, notes) = ("GET /user", "GET /merge_requests/1/notes");
     let change = "PUT /merge_requests/1/notes/201";
     assert_eq!(requests, [user, notes, notes, "POST /merge_requests/1/notes", user, notes, notes, change]);
-    // The files of the job are what the pipeline of the merge finds.
+    // The pipeline of the merge reads the artifacts of this job.
     let planned = repository.git("rev-parse feature").trim().to_owned();
     let plan = |file: &str| repository.project.read(&format!("work/terrace-plan/{file}"));
     for file in ["plan.json", "tree"] {
@@ -280,7 +280,7 @@ fn a_merge_request_of_gitlab_has_one_note_and_its_merge_applies_that_very_plan()
         json!({"iid": iid, "state": "merged", "source_project_id": source, "target_project_id": 42, "sha": planned,
                "merge_commit_sha": head, "squash_commit_sha": null})
     };
-    // A fork's merge request, a pipeline of a push and a job of another name prove nothing.
+    // A fork's merge request, a push pipeline and a job of another name are not trusted.
     let merges = format!("/repository/commits/{head}/merge_requests");
     repository.forge.answer(&merges, json!([merged(9, 43), merged(1, 42)]));
     let pipeline = |id: u64, source: &str, project: u64| json!({"id": id, "source": source, "sha": planned, "ref": "refs/merge-requests/1/head", "project_id": project});
@@ -317,7 +317,7 @@ fn artifact_of_another_run_is_not_applied() {
     let output = repository.project.path("output");
     let variables = [("PLAN_COMMIT", commit.as_str()), ("GITHUB_OUTPUT", output.to_str().unwrap())];
     let said = repository.run(1, "find-plan", &variables);
-    assert!(said.contains("let the pull request be planned again") && !output.exists(), "{said}");
+    assert!(said.contains("run the plan job of the pull request again") && !output.exists(), "{said}");
     let run = repository.github_run(80, &commit, &json!({}));
     repository.list_runs(&commit, &[runs, vec![run]].concat());
     repository.run(0, "find-plan", &variables);
@@ -342,11 +342,11 @@ fn comment_of_another_account_is_neither_changed_nor_trusted() {
 }
 
 #[test]
-fn plan_that_reviewers_did_not_see_is_refused() {
+fn plan_unseen_by_reviewers_is_refused() {
     let repository = Repository::new(Kind::GitHub);
     repository.push("two");
     repository.run(0, "plan", &[]);
-    // The artifact is replaced by the plan of something else.
+    // The artifact is replaced by another plan.
     repository.write("evil");
     repository.terrace("plan stacks --out terrace-plan/plan.json -q");
     repository.git("checkout --quiet .");
@@ -355,7 +355,7 @@ fn plan_that_reviewers_did_not_see_is_refused() {
     assert_eq!(repository.file(), "one");
     let comment = repository.comment();
     assert!(comment.contains("expected  ") && comment.contains("actual    "), "{comment}");
-    // The digest stays in the comment: the next try is refused, too.
+    // The digest stays in the comment, so the next try is refused too.
     repository.run(4, "apply", &[]);
     assert_eq!(repository.file(), "one");
 }

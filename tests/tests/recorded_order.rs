@@ -1,8 +1,8 @@
-//! What comes after what is recorded, also where nothing else changes: removals go by it.
+//! Recorded dependencies: an apply records them even without other changes, and a destroy uses their order.
 
 use terrace_tests::Project;
 
-/// Programs that note what they remove; `b` comes after what is given.
+/// Two commands that record their removal. `b` depends on `after`.
 fn pair(after: &str) -> String {
     let thing = |name: &str, after: &str| {
         format!(
@@ -14,14 +14,14 @@ fn pair(after: &str) -> String {
     format!("resources:\n{}{}", thing("a", ""), thing("b", after))
 }
 
-/// What removes everything, one at a time: in order of what is recorded, and of names where that says nothing.
+/// Destroys everything one at a time, and returns the order: first by recorded dependencies, then by name.
 fn removed(project: &Project) -> String {
     project.run(["destroy", "stack.yaml", "--auto-approve", "--parallelism", "1"]).done();
     project.read("removed")
 }
 
 #[test]
-fn a_dependency_that_is_all_that_changed_is_recorded_and_orders_the_removal() {
+fn dependency_without_other_changes_is_recorded_and_orders_the_removal() {
     let project = Project::with_stack(&pair(""));
     project.apply().done();
     project.write_stack(&pair("a"));
@@ -31,7 +31,7 @@ fn a_dependency_that_is_all_that_changed_is_recorded_and_orders_the_removal() {
 }
 
 #[test]
-fn a_saved_plan_records_a_dependency_that_is_all_that_changed() {
+fn saved_plan_records_a_dependency_without_other_changes() {
     let project = Project::with_stack(&pair(""));
     project.apply().done();
     project.write_stack(&pair("a"));
@@ -39,19 +39,19 @@ fn a_saved_plan_records_a_dependency_that_is_all_that_changed() {
     assert_eq!(removed(&project), "b\na\n");
 }
 
-/// Two components without anything; `b` comes after what is given.
+/// Two empty components. `b` depends on `after`.
 fn components(after: &str) -> String {
     format!("components:\n  a: {{resources: []}}\n  b: {{dependsOn: [{after}], resources: []}}\n")
 }
 
 #[test]
-fn an_order_that_is_all_that_changed_is_recorded_once_somebody_can_say_yes() {
+fn order_without_other_changes_is_recorded_only_by_an_approved_apply() {
     let project = Project::with_stack(&components(""));
     project.apply().done();
     project.write_stack(&components("a"));
     let before = project.recorded();
     project.run(["apply", "stack.yaml"]).done().says("No changes.").says("`--auto-approve`");
-    assert_eq!(project.recorded(), before, "nobody could say yes");
+    assert_eq!(project.recorded(), before, "the plan was not approved");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done().says("No changes.");
     assert_ne!(project.recorded(), before);
     let quiet = project.run(["apply", "stack.yaml"]).done();
@@ -59,7 +59,7 @@ fn an_order_that_is_all_that_changed_is_recorded_once_somebody_can_say_yes() {
 }
 
 #[test]
-fn what_is_only_found_is_recorded_once_somebody_can_say_yes() {
+fn ignored_change_is_recorded_only_by_an_approved_apply() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, lifecycle: {ignoreChanges: [content]}, config: {path: a.txt, content: \
          one}}\n",
@@ -74,7 +74,7 @@ fn what_is_only_found_is_recorded_once_somebody_can_say_yes() {
 }
 
 #[test]
-fn a_new_state_is_made_for_an_order_alone() {
+fn new_state_is_created_only_by_an_approved_apply() {
     let project = Project::with_stack(&components("a"));
     project.run(["apply", "stack.yaml"]).done();
     assert!(!project.has(".terrace/state.db"));

@@ -1,9 +1,10 @@
-//! What is replaced goes only when its successor can come, and is counted as what became of it.
+//! Replacements: the old object is deleted only after its successor can be created, and results are counted by what
+//! was done.
 
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
+fn failed_check_keeps_the_object_to_replace() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_value, name: a, config: {input: '${{ vars.v }}'}}\n  - type: local_file\n    name: b\n    \
@@ -26,11 +27,11 @@ fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
     local_value.c: failed to replace: v must stay under 2
 
     error: demo@local:local_file.b: v must stay under 2
-      the check stands at stack.yaml:9:34
+      the check is at stack.yaml:9:34
       declared at stack.yaml:8:11
 
     error: demo@local:local_value.c: v must stay under 2
-      the check stands at stack.yaml:13:34
+      the check is at stack.yaml:13:34
       declared at stack.yaml:12:11
     ");
     assert_eq!(project.read("b-1.txt"), "hello");
@@ -38,7 +39,7 @@ fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
 }
 
 #[test]
-fn what_a_successor_waits_for_is_done_before_the_old_object_goes() {
+fn dependencies_of_a_successor_are_done_before_the_old_object_is_deleted() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_command, name: a, config: {create: [sh, -c, 'echo {}'], update: [sh, -c, 'exit 3'], \
@@ -66,8 +67,8 @@ fn what_a_successor_waits_for_is_done_before_the_old_object_goes() {
 }
 
 #[test]
-fn half_a_replacement_is_counted_as_what_was_done() {
-    // The new content cannot be made where a file of somebody else came to be.
+fn half_replacement_is_counted_by_what_was_done() {
+    // The successor cannot be created because a file created outside terrace has its path.
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_file, name: b, config: {path: 'b-${{ vars.v }}.txt', content: hello}}\n  \
@@ -76,7 +77,7 @@ fn half_a_replacement_is_counted_as_what_was_done() {
     project.apply().done();
     project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "plan"]).done();
     project.write("b-2.txt", "theirs");
-    // The two do not wait for each other.
+    // The two resources are independent, so their order is not fixed.
     let mut ran = project.run(["apply", "plan"]);
     let (progress, rest) = ran.stderr.split_once("\n\n").unwrap();
     let mut lines: Vec<&str> = progress.lines().collect();
@@ -98,13 +99,13 @@ fn half_a_replacement_is_counted_as_what_was_done() {
     error: demo@local:local_file.b: there is a file `b-2.txt` already
       declared at stack.yaml:6:30
 
-    hint: to take it over: set `adopt: ifExists` on the resource
-    hint: to record it as it is: `terrace import demo@local:local_file.b b-2.txt`
+    hint: to adopt it, set `adopt: ifExists` on the resource
+    hint: to record it unchanged, run `terrace import demo@local:local_file.b b-2.txt`
     ");
 }
 
 #[test]
-fn nothing_is_told_as_done_that_is_refused() {
+fn refused_step_is_not_reported_as_done() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_value, name: a, config: {triggersReplace: '${{ vars.v }}'}}\n",
@@ -118,12 +119,12 @@ fn nothing_is_told_as_done_that_is_refused() {
     --- stderr
     error: demo@local:local_value.a (generation 1, now 3) changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
 }
 
 #[test]
-fn what_is_left_half_made_or_undeleted_is_named_at_the_end() {
+fn unfinished_replacement_is_named_at_the_end() {
     let stack = |create: &str, value: &str| {
         format!(
             "resources:\n  - type: local_command\n    name: thing\n    lifecycle: {{createBeforeDestroy: true}}\n    config:\n      \
@@ -133,13 +134,13 @@ fn what_is_left_half_made_or_undeleted_is_named_at_the_end() {
     };
     let project = Project::with_stack(&stack("echo \"{}\" > object; exit 1", "one"));
     let half_made = project.apply().with_code(3);
-    half_made.says("left behind:\n  demo@local:local_command.thing: recorded as half-made, the next apply replaces it");
+    half_made.says("left behind:\n  demo@local:local_command.thing: only partly created: the next apply replaces it");
     let project = Project::with_stack(&stack("echo \"{}\" > object; cat object", "one"));
     project.apply().done();
     project.write_stack(&stack("echo \"{}\" > object; cat object", "two"));
     for _ in 0..2 {
         let undeleted = project.apply().with_code(3);
         undeleted.says("left behind:\n  demo@local:local_command.thing (deposed ");
-        undeleted.says("): replaced and not deleted, the next apply deletes it");
+        undeleted.says("): replaced but not deleted: the next apply deletes it");
     }
 }

@@ -1,5 +1,5 @@
-//! Hasura's role mapper as it is shipped: `terrace role-mapper` beside a state, written by `terrace apply`, and asked as Hasura
-//! asks it.
+//! Hasura's role mapper: `terrace role-mapper` beside a state, written by `terrace apply` and called as Hasura calls
+//! it.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE;
@@ -19,7 +19,7 @@ const ROLE: &str = "shop_orders_0_graph_role";
 const FIELD: &str = "shop_orders_0_graph_select";
 const TOKEN: &str = "t0ken-of-the-mapper";
 
-/// An issuer with one key, and a project whose role mapper takes its tokens.
+/// An issuer with one key, and a project whose role mapper accepts its tokens.
 struct World {
     issuer: Peer,
     key: Ed25519KeyPair,
@@ -55,12 +55,12 @@ impl World {
         Served::start_command(&self.project, "role-mapper", &[], &variables)
     }
 
-    /// What Hasura is told of a query of somebody.
+    /// Sends a user's query as Hasura does, and returns the response.
     fn asks(&self, mapper: &Served, user: &str, groups: &[&str], query: &str) -> Answer {
         mapper.call("POST", "/v1/authenticate", &self.sent(user, groups, query).to_string())
     }
 
-    /// What Hasura sends of it.
+    /// Returns the body that Hasura sends.
     #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
     fn sent(&self, user: &str, groups: &[&str], query: &str) -> Json {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -80,7 +80,7 @@ fn with_token(mapper: &Served, method: &str, path: &str, body: &Json) -> Answer 
 }
 
 #[test]
-fn roles_outlive_the_role_mapper_in_a_file_and_on_a_server() {
+fn roles_survive_restarts_with_state_in_a_file_and_on_a_server() {
     let database = tokio::runtime::Runtime::new().unwrap().block_on(Cluster::shared().database());
     for state in [None, Some(database)] {
         let world = World::new(state);
@@ -90,7 +90,7 @@ fn roles_outlive_the_role_mapper_in_a_file_and_on_a_server() {
         assert_eq!(with_token(&mapper, "PUT", "/v1/roles", &role).json(), role);
         let users = json!({"role_id": "r", "users": ["user:ada_example.com"]});
         assert_eq!(with_token(&mapper, "PUT", "/v1/user_roles", &users).status, 200);
-        // Whatever was answered is there, however it ends.
+        // Answered calls survive a kill.
         mapper.kill();
         let mapper = world.start();
         assert_eq!(with_token(&mapper, "GET", "/v1/user_roles/r", &Json::Null).json(), users);
@@ -101,9 +101,9 @@ fn roles_outlive_the_role_mapper_in_a_file_and_on_a_server() {
         assert_eq!(mapper.call("GET", "/v1/health", "").json(), "Alive");
         assert_eq!(mapper.call("GET", "/metrics", "").status, 401);
         assert!(with_token(&mapper, "GET", "/metrics", &Json::Null).body.contains("path=\"/v1/authenticate\""));
-        let told = mapper.told();
-        assert!(!told.contains(TOKEN), "{told}");
-        assert!(told.contains(r#""action":"read","actor":"unknown""#), "{told}");
+        let output = mapper.told();
+        assert!(!output.contains(TOKEN), "{output}");
+        assert!(output.contains(r#""action":"read","actor":"unknown""#), "{output}");
         mapper.stop().done();
         let variables: Vec<(&str, &str)> = world.state.iter().map(|state| ("TERRACE_STATE", state.as_str())).collect();
         let exported = world.project.run_with(&variables, ["audit", "export", "--verify"]).done().stdout;
@@ -119,7 +119,7 @@ fn roles_outlive_the_role_mapper_in_a_file_and_on_a_server() {
 }
 
 #[test]
-fn a_port_gives_access_and_its_removal_takes_it_away() {
+fn port_grants_access_and_its_removal_revokes_it() {
     let hasura = StandIn::start(Mapper::Old);
     for view in ["OPEN_ORDERS", "OLD_ORDERS"] {
         hasura.add_table("SHOP_EXAMPLE", "ORDERS_0", view, &["ID", "STATUS"], &[]);
@@ -158,7 +158,7 @@ fn a_port_gives_access_and_its_removal_takes_it_away() {
     run(&["acl", "set", PRODUCT, "graph", "group:readers", "--auto-approve"]).done();
     settled();
     assert_eq!((ask(&[]), ask(&["readers"])), (401, 200));
-    // What somebody does behind terrace's back is seen.
+    // External grants are found.
     let theirs = json!({"role_id": ROLE, "groups": ["group:readers", "group:theirs"]});
     assert_eq!(with_token(&mapper, "PUT", "/v1/group_roles", &theirs).status, 200);
     assert_eq!(run(&["drift", PRODUCT]).code, 2);
@@ -172,16 +172,16 @@ fn a_port_gives_access_and_its_removal_takes_it_away() {
 }
 
 #[test]
-fn calls_are_taken_with_a_certificate_that_is_renewed_while_it_runs() {
+fn calls_use_tls_with_a_certificate_renewed_at_runtime() {
     let world = World::new(None);
     let first = certify(&world.project);
     let mapper = world.start_with(&[("ROLE_MAPPER_TLS_CERT", "mapper.pem"), ("ROLE_MAPPER_TLS_KEY", "mapper.key")]);
     assert!(mapper.url().starts_with("https://"), "{}", mapper.url());
     let health = |certificate: &str| agent(certificate).get(format!("{}/v1/health", mapper.url())).call().is_ok();
     assert!(health(&first));
-    // As everybody on the way sees it, nothing is answered.
+    // Plain HTTP is not answered.
     assert!(ureq::get(format!("{}/v1/health", mapper.url().replace("https", "http"))).call().is_err());
-    // A role is written and asked for by way of it, and not without the token.
+    // A role is written and read through TLS, and only with the token.
     let call = |method: &str, path: &str, token: &str, body: &Json| {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", mapper.url()));
         let request =
@@ -202,7 +202,7 @@ fn calls_are_taken_with_a_certificate_that_is_renewed_while_it_runs() {
     mapper.stop().done();
 }
 
-/// Writes a new certificate for this machine; answers it.
+/// Writes a new certificate for this machine and returns it.
 fn certify(project: &Project) -> String {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
@@ -211,7 +211,7 @@ fn certify(project: &Project) -> String {
     cert.pem()
 }
 
-/// Somebody who trusts that certificate and no other.
+/// Returns a client that trusts this certificate only.
 fn agent(certificate: &str) -> ureq::Agent {
     let certificate = Certificate::from_pem(certificate.as_bytes()).unwrap();
     let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
@@ -219,7 +219,7 @@ fn agent(certificate: &str) -> ureq::Agent {
 }
 
 #[test]
-fn a_state_moves_with_its_roles() {
+fn state_moves_with_its_roles() {
     let world = World::new(None);
     let mapper = world.start();
     let role = json!({"role_id": "r", "component_id": "c", "graphql_root_field_names": ["orders"]});
@@ -236,7 +236,7 @@ fn a_state_moves_with_its_roles() {
 }
 
 #[test]
-fn the_configuration_of_its_page_is_one() {
+fn example_configuration_in_the_docs_is_valid() {
     let page = std::fs::read_to_string(repository().join("docs/role-mapper.md")).unwrap();
     let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let project = Project::new();
@@ -246,11 +246,11 @@ fn the_configuration_of_its_page_is_one() {
 }
 
 #[test]
-fn a_role_mapper_that_would_let_others_in_does_not_start() {
+fn role_mapper_without_access_control_does_not_start() {
     let project = Project::new();
     let least = [("ROLE_MAPPER_JWT_ISSUER", "https://login.example.com"), ("ROLE_MAPPER_JWT_AUDIENCE", "hasura")];
     let ran = project.run_with(&least, ["role-mapper", "--bind", "0.0.0.0:0"]).with_code(1);
-    ran.says("lets others than this machine call").says("ROLE_MAPPER_TOKEN");
+    ran.says("is reachable from other machines, and calls need no token").says("ROLE_MAPPER_TOKEN");
     project.run(["role-mapper"]).with_code(1).says("ROLE_MAPPER_JWT_ISSUER is not set");
     let wrong = [least[0], least[1], ("ROLE_MAPPER_SUBSCRIPTION", "true")];
     project.run_with(&wrong, ["role-mapper"]).with_code(1).says("did you mean `ROLE_MAPPER_SUBSCRIPTIONS`?");

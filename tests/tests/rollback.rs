@@ -1,10 +1,10 @@
-//! `terrace state rollback`: resources as they were, from the history alone.
+//! `terrace state rollback`: resources are restored from history alone.
 
 use terrace_tests::{Project, snapshot};
 
 const ONE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
-/// Two versions of `a`, and a `b` that came with the second.
+/// Creates two versions of `a`, and a `b` that came with the second.
 fn grown() -> Project {
     let project = Project::with_stack(ONE);
     project.apply().done();
@@ -15,7 +15,7 @@ fn grown() -> Project {
 }
 
 #[test]
-fn a_resource_goes_back_to_a_generation() {
+fn resource_is_restored_to_a_generation() {
     let project = grown();
     std::fs::remove_file(project.path("stack.yaml")).unwrap();
     snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "1", "--auto-approve"]), @r#"
@@ -32,16 +32,16 @@ fn a_resource_goes_back_to_a_generation() {
 
     Apply complete! Resources: 0 added, 1 changed, 0 destroyed.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
+    The descriptor is unchanged: its next apply undoes this rollback.
     local_file.a: updating...
     local_file.a: updated after [duration]
     "#);
     assert_eq!(project.read("out/a"), "one");
     assert!(project.has("out/b"));
-    // Back and forth: what was undone is in the history, too.
+    // A rollback is in history too, so it can be undone.
     project.run(["state", "rollback", "local_file.a", "--to", "2", "--auto-approve"]).done();
     assert_eq!(project.read("out/a"), "two");
-    // What it was is listed, also where it waited in a file.
+    // The operation list shows rollbacks, also those from a saved plan.
     project.run(["state", "rollback", "local_file.a", "--to", "1", "--out", "plan"]).done();
     project.run(["apply", "plan"]).done();
     let listed = project.run(["operations", "list", "--json"]).done().json();
@@ -51,7 +51,7 @@ fn a_resource_goes_back_to_a_generation() {
 }
 
 #[test]
-fn what_outputs_show_goes_back_with_the_stack() {
+fn outputs_are_restored_with_their_stack() {
     let text = |val: &str| format!("{}outputs: {{o: {val}}}\n", ONE.replace("one", val));
     let project = Project::with_stack(&text("one"));
     project.apply().done();
@@ -66,7 +66,7 @@ fn what_outputs_show_goes_back_with_the_stack() {
 }
 
 #[test]
-fn a_stack_goes_back_to_where_an_operation_left_it_through_a_saved_plan() {
+fn stack_is_restored_to_an_operation_through_a_saved_plan() {
     let project = grown();
     let listed = project.run(["operations", "list", "--json"]).done().json();
     let first = listed.as_array().unwrap().last().unwrap()["operation"].as_str().unwrap().to_owned();
@@ -80,12 +80,12 @@ fn a_stack_goes_back_to_where_an_operation_left_it_through_a_saved_plan() {
           ~ content = "two" → "one"
           ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
           (6 unchanged attributes hidden)
-      - local_file.b   is not in what was recorded then
+      - local_file.b   is not in the state of that time
 
     Plan: 0 to add, 1 to change, 1 to destroy.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
-    saved the plan: `terrace apply plan.json` applies exactly that
+    The descriptor is unchanged: its next apply undoes this rollback.
+    saved the plan: `terrace apply plan.json` applies exactly this plan
     "#);
     assert_eq!(project.read("out/a"), "two");
     project.run(["apply", "plan.json"]).done();
@@ -101,7 +101,7 @@ fn a_stack_goes_back_to_where_an_operation_left_it_through_a_saved_plan() {
 }
 
 #[test]
-fn where_there_is_nothing_to_go_back_to_nothing_changes() {
+fn rollback_to_an_unknown_version_changes_nothing() {
     let project = grown();
     let recorded = project.recorded();
     snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "9"]), @"
@@ -109,21 +109,21 @@ fn where_there_is_nothing_to_go_back_to_nothing_changes() {
     --- stderr
     error: demo@local:local_file.a has no generation 9
 
-    hint: it has 2, 1
+    hint: choose one of: 2, 1
     ");
     snapshot!(project.run(["state", "rollback", "demo@local", "--to", "ffff"]), @"
     exit: 1
     --- stderr
     error: there is no operation `ffff`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     snapshot!(project.run(["state", "rollback", "demo@local", "--to", "01890000-0000-7000-8000-000000000000"]), @"
     exit: 1
     --- stderr
     error: there is no operation `[uuid]`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "1"]), @r#"
     exit: 1
@@ -137,17 +137,17 @@ fn where_there_is_nothing_to_go_back_to_nothing_changes() {
 
     Plan: 0 to add, 1 to change, 0 to destroy.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
+    The descriptor is unchanged: its next apply undoes this rollback.
     error: there is no terminal to ask on, so nothing was changed
 
-    hint: look at the plan, then pass `--auto-approve`
+    hint: review the plan, then pass `--auto-approve`
     "#);
     assert_eq!(project.recorded(), recorded);
     assert_eq!(project.read("out/a"), "two");
 }
 
 #[test]
-fn what_is_old_is_pruned_and_what_is_current_stays() {
+fn prune_removes_old_versions_and_keeps_current_ones() {
     let project = grown();
     let recorded = project.run(["state", "list"]).done().stdout;
     snapshot!(project.run(["state", "prune", "--keep", "30d"]), @"
@@ -176,7 +176,7 @@ fn what_is_old_is_pruned_and_what_is_current_stays() {
 }
 
 #[test]
-fn pruning_to_less_than_a_month_needs_consent() {
+fn pruning_below_a_month_needs_consent() {
     let project = grown();
     let before = project.run(["operations", "list"]).done().stdout;
     for keep in ["0s", "29d"] {
@@ -191,7 +191,7 @@ fn pruning_to_less_than_a_month_needs_consent() {
 }
 
 #[test]
-fn an_operation_that_was_pruned_is_no_place_to_go_back_to() {
+fn pruned_operation_is_not_a_rollback_target() {
     let project = grown();
     project.write_stack(&ONE.replace("one", "three"));
     project.apply().done();
@@ -205,7 +205,7 @@ fn an_operation_that_was_pruned_is_no_place_to_go_back_to() {
 }
 
 #[test]
-fn a_state_is_sealed_with_another_key() {
+fn state_is_rekeyed() {
     const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     const NEW: &str = "//////////////////////////////////////////8=";
     let project = Project::with_stack(
@@ -235,7 +235,7 @@ fn a_state_is_sealed_with_another_key() {
 }
 
 #[test]
-fn outputs_of_before_are_sealed_with_another_key_too() {
+fn recorded_old_outputs_are_rekeyed_too() {
     const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let text = |val: &str| format!("resources: []\noutputs: {{o: {{value: {val}, sensitive: true}}}}\n");
     let project = Project::with_stack(&text("hunter2"));
@@ -256,20 +256,20 @@ fn outputs_of_before_are_sealed_with_another_key_too() {
 }
 
 #[test]
-fn what_cannot_go_back_is_told_with_what_can() {
+fn impossible_rollback_is_refused_with_possible_ones() {
     let project = Project::with_stack(
         "resources: [{type: local_value, name: m, forEach: '${{ [\"a\", \"b\"] }}', config: {input: 1}}]\n",
     );
     project.apply().done();
-    let told = project.run(["state", "rollback", "local_value.m", "--to", "1"]).with_code(1);
-    told.says("did you mean one of `local_value.m[\"a\"]`, `local_value.m[\"b\"]`?");
+    let ran = project.run(["state", "rollback", "local_value.m", "--to", "1"]).with_code(1);
+    ran.says("did you mean one of `local_value.m[\"a\"]`, `local_value.m[\"b\"]`?");
     for word in ["c/", "nope@local"] {
-        let told = project.run(["state", "rollback", word, "--to", "1"]).with_code(1);
-        told.says(&format!("error: there is no stack `{word}`"));
+        let ran = project.run(["state", "rollback", word, "--to", "1"]).with_code(1);
+        ran.says(&format!("error: there is no stack `{word}`"));
     }
 }
 
-/// Where nothing was recorded but `a`: the operation to go back to.
+/// Applies `a` only, and returns the operation to roll back to.
 fn with_a() -> (Project, String) {
     let project = Project::with_stack(ONE);
     project.apply().done();
@@ -279,7 +279,7 @@ fn with_a() -> (Project, String) {
 }
 
 #[test]
-fn a_folder_that_was_imported_is_dropped_from_state_with_all_that_is_in_it() {
+fn imported_folder_is_removed_from_state_and_keeps_its_files() {
     let (project, first) = with_a();
     project.write("theirs/notes.txt", "notes");
     project.run(["import", "demo@local:local_directory.d", "theirs"]).done();
@@ -291,14 +291,14 @@ fn a_folder_that_was_imported_is_dropped_from_state_with_all_that_is_in_it() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      . local_directory.d   dropped from state: is not in what was recorded then
+      . local_directory.d   dropped from state: is not in the state of that time
 
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 forgotten)
 
     Apply complete! Resources: 0 added, 0 changed, 0 destroyed.
     --- stderr
-    The descriptor still says otherwise: its next apply undoes this.
+    The descriptor is unchanged: its next apply undoes this rollback.
     local_directory.d: forgotten after [duration]
     ");
     assert_eq!(project.read("theirs/notes.txt"), "notes");
@@ -306,13 +306,13 @@ fn a_folder_that_was_imported_is_dropped_from_state_with_all_that_is_in_it() {
 }
 
 #[test]
-fn what_was_made_goes_after_it_moved_and_what_was_imported_since_stays() {
+fn rollback_deletes_created_objects_after_a_move_and_keeps_imported_ones() {
     let (project, first) = with_a();
     let file =
         |name: &str| format!("  - {{type: local_file, name: {name}, config: {{path: out/{name}, content: b}}}}\n");
     project.write_stack(&format!("{ONE}{}{}", file("b"), file("c")));
     project.apply().done();
-    // `b` moves; where `c` was somebody else's file is recorded.
+    // `b` moves. An existing file is recorded in the place of `c`.
     project.run(["state", "mv", "local_file.b", "local_file.moved"]).done();
     project.write_stack(&format!("{ONE}{}", file("b").replace("name: b", "name: moved")));
     project.apply().done();
@@ -320,14 +320,14 @@ fn what_was_made_goes_after_it_moved_and_what_was_imported_since_stays() {
     project.write("theirs", "theirs");
     project.run(["import", "demo@local:local_file.c", "theirs"]).done();
     let back = project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]).done();
-    back.says("  . local_file.c       dropped from state: is not in what was recorded then\n");
-    back.says("  - local_file.moved   is not in what was recorded then\n");
+    back.says("  . local_file.c       dropped from state: is not in the state of that time\n");
+    back.says("  - local_file.moved   is not in the state of that time\n");
     assert!(!project.has("out/b"));
     assert_eq!(project.read("theirs"), "theirs");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
 }
 
-/// A thing that only a program knows, and the operation that made it.
+/// Creates an object that only a program can find, and returns the creating operation.
 fn known_to_a_program() -> (Project, String) {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: thing\n    config:\n      \
@@ -341,7 +341,7 @@ fn known_to_a_program() -> (Project, String) {
 }
 
 #[test]
-fn what_only_a_program_knows_goes_back_to_the_address_that_it_had() {
+fn object_known_to_a_program_only_is_restored_at_its_former_address() {
     let (project, first) = known_to_a_program();
     let (thing, other) = ("demo@local:local_command.thing", "local_command.other");
     let back = ["state", "rollback", "demo@local", "--to", &first, "--auto-approve"];
@@ -350,14 +350,14 @@ fn what_only_a_program_knows_goes_back_to_the_address_that_it_had() {
     assert_eq!((project.read("log"), project.has("object")), ("made\n".to_owned(), true));
     assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 1);
     project.assert_settled("stack.yaml", &[]);
-    // By itself it is not made beside what it is by now.
+    // A single resource is not created again while its object is recorded at another address.
     project.run(["state", "mv", thing, other]).done();
     let alone = project.run(["state", "rollback", thing, "--to", "1", "--auto-approve"]).with_code(1);
-    alone.says("demo@local:local_command.thing is recorded as demo@local:local_command.other by now");
+    alone.says("demo@local:local_command.thing is recorded as demo@local:local_command.other now");
     alone.says("`terrace state mv demo@local:local_command.other local_command.thing`");
     project.run(["state", "mv", "demo@local:local_command.other", "local_command.thing"]).done();
     assert_eq!(project.read("log"), "made\n");
-    // What was deleted under its other address is made anew.
+    // An object that was deleted at its other address is created again.
     project.run(["state", "mv", thing, other]).done();
     project.run(["destroy", "demo@local", "--auto-approve"]).done();
     assert!(!project.has("object"));
@@ -366,12 +366,12 @@ fn what_only_a_program_knows_goes_back_to_the_address_that_it_had() {
 }
 
 #[test]
-fn an_address_is_taken_for_moved_only_of_the_object_that_moved_from_there() {
+fn address_counts_as_moved_only_for_the_object_moved_from_it() {
     let (project, _) = known_to_a_program();
     project.run(["state", "mv", "demo@local:local_command.thing", "local_command.other"]).done();
     let of_thing = project.read("stack.yaml");
     let other = of_thing.split_once("resources:\n").unwrap().1.replace("name: thing", "name: other");
-    // Another one is made there, and removed.
+    // Another object is created at the address and removed.
     project.write("stack.yaml", format!("{of_thing}{other}"));
     project.apply().done();
     let listed = project.run(["operations", "list", "--json"]).done().json();
@@ -389,14 +389,14 @@ fn an_address_is_taken_for_moved_only_of_the_object_that_moved_from_there() {
 }
 
 #[test]
-fn what_was_dropped_and_only_a_program_knows_is_taken_up_and_not_made_again() {
+fn object_removed_from_state_is_adopted_by_rollback_and_not_created_again() {
     let (project, first) = known_to_a_program();
     let back = ["state", "rollback", "demo@local", "--to", &first, "--auto-approve"];
     project.run(["state", "rm", "demo@local:local_command.thing"]).done();
     project.run(back).done();
     assert_eq!(project.read("log"), "made\n");
     project.assert_settled("stack.yaml", &[]);
-    // What is gone is made.
+    // A missing object is created.
     project.run(["state", "rm", "demo@local:local_command.thing"]).done();
     std::fs::remove_file(project.path("object")).unwrap();
     project.run(back).done();

@@ -1,4 +1,4 @@
-//! A plan in a file is applied once, and only to what it was made from.
+//! Saved plans: a plan is applied once, and only to the state it was made from.
 
 use sha2::{Digest, Sha256};
 use terrace_tests::{Project, snapshot};
@@ -10,10 +10,10 @@ fn planned(project: &Project) {
 }
 
 #[test]
-fn a_saved_plan_is_applied_without_the_descriptor_and_without_a_question() {
+fn saved_plan_is_applied_without_descriptor_and_question() {
     let project = Project::with_stack(FILE);
     planned(&project);
-    assert!(!project.has("out/a"), "planning made something");
+    assert!(!project.has("out/a"), "planning created something");
     project.run(["show", "plan"]).done().says("+ local_file.a").says("Plan: 1 to add");
     assert_eq!(project.run(["show", "plan", "--json"]).done().json()["resource_changes"][0]["address"], "local_file.a");
     project.write_stack("resources: [this is no descriptor any more\n");
@@ -22,7 +22,7 @@ fn a_saved_plan_is_applied_without_the_descriptor_and_without_a_question() {
 }
 
 #[test]
-fn a_row_names_the_version_of_the_provider_that_wrote_it() {
+fn state_row_names_the_version_of_the_provider_that_wrote_it() {
     let project = Project::with_stack(FILE);
     project.apply().done();
     let row = project.run(["state", "show", "local_file.a", "--json"]).done().json();
@@ -32,17 +32,17 @@ fn a_row_names_the_version_of_the_provider_that_wrote_it() {
     assert_eq!(plan["terrace"]["origin"]["providers"], serde_json::json!({"local": format!("local {version}")}));
 }
 
-/// The digest of what a descriptor would be planned as.
+/// Returns the plan digest of the descriptor.
 fn digest(project: &Project) -> String {
     let plan = project.run(["plan", "stack.yaml", "--json"]).done().json();
     plan["terrace"]["plan_digest"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn a_plan_of_the_digest_that_was_looked_at_is_applied_without_a_question() {
+fn plan_with_the_reviewed_digest_is_applied_without_question() {
     let project = Project::with_stack(FILE);
-    let looked_at = digest(&project);
-    project.run(["apply", "stack.yaml", "--plan-digest", &looked_at]).done().says("1 added");
+    let reviewed = digest(&project);
+    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().says("1 added");
     assert_eq!(project.read("out/a"), "one");
     project.edit("stack.yaml", "content: one", "content: two");
     planned(&project);
@@ -50,36 +50,36 @@ fn a_plan_of_the_digest_that_was_looked_at_is_applied_without_a_question() {
 }
 
 #[test]
-fn a_plan_of_another_digest_is_refused_and_nothing_is_changed() {
+fn plan_with_another_digest_is_refused_and_changes_nothing() {
     let project = Project::with_stack(FILE);
-    let looked_at = digest(&project);
+    let reviewed = digest(&project);
     project.edit("stack.yaml", "content: one", "content: two");
     let now = digest(&project);
-    let refused =
-        project.run(["apply", "stack.yaml", "-q", "--auto-approve", "--plan-digest", &looked_at]).with_code(4);
-    refused.says(&format!("expected  {looked_at}")).says(&format!("actual    {now}"));
+    let refused = project.run(["apply", "stack.yaml", "-q", "--auto-approve", "--plan-digest", &reviewed]).with_code(4);
+    refused.says(&format!("expected  {reviewed}")).says(&format!("actual    {now}"));
     assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
     planned(&project);
-    project.run(["apply", "plan", "--plan-digest", &looked_at]).with_code(4).says(&now);
-    // What is there counts, too.
+    project.run(["apply", "plan", "--plan-digest", &reviewed]).with_code(4).says(&now);
+    // The digest depends on the existing objects too.
     project.run(["apply", "stack.yaml", "-q", "--plan-digest", &now]).done();
     project.edit("stack.yaml", "content: two", "content: three");
-    let looked_at = digest(&project);
+    let reviewed = digest(&project);
     project.write("out/a", "theirs");
-    project.run(["apply", "stack.yaml", "-q", "--plan-digest", &looked_at]).with_code(4).says("another plan");
+    let refused = project.run(["apply", "stack.yaml", "-q", "--plan-digest", &reviewed]).with_code(4);
+    refused.says("the plan differs from the expected one");
     assert_eq!(project.read("out/a"), "theirs");
     project.run(["apply", "stack.yaml", "--plan-digest", "abc"]).with_code(1).says("64 digits");
     let removal = project.run(["plan", "stack.yaml", "--destroy", "--json"]).done().json();
     let removal = removal["terrace"]["plan_digest"].as_str().unwrap();
-    project.run(["destroy", "stack.yaml", "-q", "--plan-digest", &looked_at]).with_code(4);
+    project.run(["destroy", "stack.yaml", "-q", "--plan-digest", &reviewed]).with_code(4);
     project.run(["destroy", "stack.yaml", "-q", "--plan-digest", removal]).done().says("1 destroyed");
 }
 
 #[test]
-fn saving_a_plan_leaves_the_state_alone() {
+fn saving_a_plan_does_not_change_the_state() {
     let project = Project::with_stack(FILE);
     planned(&project);
-    assert!(!project.has(".terrace"), "planning made a state");
+    assert!(!project.has(".terrace"), "planning created a state");
     project.run(["apply", "plan", "-q"]).done();
     let before = project.all_files();
     project.edit("stack.yaml", "content: one", "content: two");
@@ -87,13 +87,13 @@ fn saving_a_plan_leaves_the_state_alone() {
     let state = |files: &std::collections::BTreeMap<String, Vec<u8>>| files.get(".terrace/state.db").cloned();
     assert_eq!(state(&project.all_files()), state(&before), "planning changed the state");
     project.run(["apply", "plan", "-q"]).done();
-    // A plan that was made where nothing was recorded is not for a state that has something.
+    // A plan made with an empty state is refused for a state with resources.
     project.run(["--state", "sqlite:other.db", "plan", "stack.yaml", "--out", "plan"]).done();
     project.run(["apply", "plan"]).with_code(4).says("changed since the plan was made");
 }
 
 #[test]
-fn a_saved_plan_without_changes_does_not_claim_that_all_is_as_it_was() {
+fn saved_plan_without_changes_does_not_claim_unchanged_objects() {
     let project = Project::with_stack(FILE);
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     planned(&project);
@@ -103,12 +103,12 @@ fn a_saved_plan_without_changes_does_not_claim_that_all_is_as_it_was() {
     --- stdout
     Nothing to do: the saved plan has no changes.
     ");
-    // It is applied once, as any plan.
+    // Like any plan, it is applied only once.
     project.run(["apply", "plan"]).with_code(4).says("this plan was applied already");
 }
 
 #[test]
-fn a_saved_plan_without_changes_is_stale_once_something_was_applied() {
+fn saved_plan_without_changes_is_stale_after_another_apply() {
     let project = Project::with_stack(FILE);
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     planned(&project);
@@ -123,7 +123,7 @@ fn a_saved_plan_without_changes_is_stale_once_something_was_applied() {
 }
 
 #[test]
-fn a_saved_destruction_of_nothing_is_applied_once() {
+fn saved_destroy_of_an_empty_stack_is_applied_once() {
     let project = Project::with_stack(FILE);
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
@@ -133,7 +133,7 @@ fn a_saved_destruction_of_nothing_is_applied_once() {
 }
 
 #[test]
-fn what_somebody_changed_since_the_plan_is_not_overwritten() {
+fn object_changed_since_the_plan_is_not_overwritten() {
     let project = Project::with_stack(FILE);
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     project.edit("stack.yaml", "content: one", "content: two");
@@ -146,17 +146,17 @@ fn what_somebody_changed_since_the_plan_is_not_overwritten() {
     Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
     --- stderr
 
-    error: demo@local:local_file.a: `content`, `sha256`, `size` of the object changed since the plan was made, so nothing was called
+    error: demo@local:local_file.a: `content`, `sha256`, `size` of the object changed since the plan was made, so the provider was not called
       declared at stack.yaml:5:30
 
-    hint: plan again: the new plan shows what is there now
+    hint: plan again: the new plan shows the present objects
     ");
     assert_eq!(project.read("out/a"), "theirs");
     project.run(["plan", "stack.yaml"]).done().says("drifted").says("1 to change");
 }
 
 #[test]
-fn a_plan_is_spent_by_its_application() {
+fn plan_is_applied_only_once() {
     let project = Project::with_stack(FILE);
     planned(&project);
     project.run(["apply", "plan"]).done();
@@ -172,29 +172,29 @@ fn a_plan_is_spent_by_its_application() {
 }
 
 #[test]
-fn a_plan_that_is_shown_says_its_digest_and_that_it_is_spent() {
+fn shown_plan_has_its_digest_and_whether_it_was_applied() {
     let project = Project::with_stack(FILE);
     let planned = project.run(["plan", "stack.yaml", "--out", "plan"]).done();
-    let told = format!("Plan digest `{}`", digest(&project));
-    assert!(planned.stderr.contains(&told), "{planned}");
+    let expected = format!("Plan digest `{}`", digest(&project));
+    assert!(planned.stderr.contains(&expected), "{planned}");
     let shown = project.run(["show", "plan"]).done();
-    assert!(shown.stdout.contains(&told) && !shown.stdout.contains("spent"), "{shown}");
+    assert!(shown.stdout.contains(&expected) && !shown.stdout.contains("applied already"), "{shown}");
     project.run(["apply", "plan"]).done();
-    project.run(["show", "plan"]).done().says("This plan was applied already: it is spent");
+    project.run(["show", "plan"]).done().says("This plan was applied already: plan again.");
 }
 
 #[test]
-fn a_digest_of_what_was_applied_already_leaves_nothing_to_do() {
+fn digest_of_an_applied_plan_leaves_nothing_to_do() {
     let project = Project::with_stack(FILE);
-    let looked_at = digest(&project);
-    project.run(["apply", "stack.yaml", "--plan-digest", &looked_at]).done().says("1 added");
+    let reviewed = digest(&project);
+    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().says("1 added");
     let recorded = project.recorded();
-    project.run(["apply", "stack.yaml", "--plan-digest", &looked_at]).done().says("No changes.");
+    project.run(["apply", "stack.yaml", "--plan-digest", &reviewed]).done().says("No changes.");
     assert_eq!(project.recorded(), recorded);
 }
 
 #[test]
-fn a_plan_that_failed_halfway_is_spent_too() {
+fn failed_plan_is_not_applied_again() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_command, name: bad, config: {create: [\"false\"], find: [echo, \"null\"]}}\n",
     );
@@ -204,7 +204,7 @@ fn a_plan_that_failed_halfway_is_spent_too() {
 }
 
 #[test]
-fn a_stale_plan_names_the_row_that_moved() {
+fn stale_plan_names_the_changed_resource() {
     let project = Project::with_stack(FILE);
     project.apply().done();
     project.edit("stack.yaml", "one", "two");
@@ -217,13 +217,13 @@ fn a_stale_plan_names_the_row_that_moved() {
     --- stderr
     error: demo@local:local_file.a (generation 1, now 2) changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
     assert_eq!((project.read("out/a").as_str(), project.recorded()), ("three", recorded));
 }
 
 #[test]
-fn a_plan_of_what_was_not_there_is_stale_once_it_is() {
+fn plan_to_create_is_stale_after_the_resource_was_created() {
     let project = Project::with_stack(FILE);
     planned(&project);
     project.apply().done();
@@ -231,7 +231,7 @@ fn a_plan_of_what_was_not_there_is_stale_once_it_is() {
 }
 
 #[test]
-fn a_change_elsewhere_does_not_make_a_plan_stale() {
+fn change_of_another_component_does_not_make_a_plan_stale() {
     let resource = |name: &str, content: &str| {
         format!(
             "  {name}:\n    resources:\n      - {{type: local_file, name: {name}, config: {{path: out/{name}, content: {content}}}}}\n"
@@ -248,7 +248,7 @@ fn a_change_elsewhere_does_not_make_a_plan_stale() {
 }
 
 #[test]
-fn a_plan_of_another_format_is_refused() {
+fn plan_of_another_format_version_is_refused() {
     let project = Project::with_stack(FILE);
     planned(&project);
     let text = project.read("plan");
@@ -258,7 +258,7 @@ fn a_plan_of_another_format_is_refused() {
 }
 
 #[test]
-fn a_plan_of_another_state_is_refused() {
+fn plan_of_another_state_is_refused() {
     let project = Project::with_stack(FILE);
     project.apply().done();
     project.edit("stack.yaml", "one", "two");
@@ -273,13 +273,13 @@ fn a_plan_of_another_state_is_refused() {
       planned for  sqlite:[folder]/.terrace/state.db ([uuid])
       this one is  sqlite:[folder]/other.db ([uuid])
 
-    hint: name the state that the plan was made for with `--state`, or plan again
+    hint: name the state of the plan with `--state`, or plan again
     ");
     assert_eq!(project.read("out/a"), "one");
 }
 
 #[test]
-fn a_damaged_plan_is_an_error_wherever_the_damage_is() {
+fn damaged_plan_is_an_error_wherever_the_damage_is() {
     let project = Project::with_stack(FILE);
     planned(&project);
     let text = project.read("plan");
@@ -287,7 +287,7 @@ fn a_damaged_plan_is_an_error_wherever_the_damage_is() {
     snapshot!(project.run(["apply", "plan"]), @"
     exit: 1
     --- stderr
-    error: the plan file is damaged: its digest does not fit
+    error: the plan file is damaged: its digest does not match
 
     hint: plan again with this terrace
     ");
@@ -295,15 +295,15 @@ fn a_damaged_plan_is_an_error_wherever_the_damage_is() {
     snapshot!(project.run(["apply", "plan"]), @"
     exit: 1
     --- stderr
-    error: the plan file is damaged: it is cut off
+    error: the plan file is damaged: it is truncated
 
     hint: plan again with this terrace
     ");
     for end in ["x", "}", "{}", "\0"] {
         project.write("plan", format!("{text}{end}"));
-        project.run(["apply", "plan"]).with_code(1).says("the plan file is damaged: something stands after its end");
+        project.run(["apply", "plan"]).with_code(1).says("the plan file is damaged: there is text after its end");
     }
-    // Every tenth part cut off: never a panic, never a change.
+    // The file is truncated at each tenth: no panic and no change.
     for part in 0..10 {
         project.write("plan", &text[..text.len() * part / 10]);
         let ran = project.run(["apply", "plan"]).with_code(1);
@@ -313,27 +313,27 @@ fn a_damaged_plan_is_an_error_wherever_the_damage_is() {
 }
 
 #[test]
-fn a_plan_is_no_descriptor_and_a_descriptor_is_no_plan() {
+fn plan_is_not_a_descriptor_and_descriptor_is_not_a_plan() {
     let project = Project::with_stack(FILE);
     planned(&project);
     snapshot!(project.run(["plan", "plan"]), @"
     exit: 1
     --- stderr
-    error: a saved plan is no descriptor
+    error: a saved plan is not a descriptor
 
-    hint: `terrace apply PLAN` applies it, `terrace show PLAN` shows it
+    hint: apply it with `terrace apply PLAN`, or show it with `terrace show PLAN`
     ");
     snapshot!(project.run(["show", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: `stack.yaml` is no saved plan
+    error: `stack.yaml` is not a saved plan
 
-    hint: `terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do
+    hint: save one with `terrace plan FILE --out PLAN`, or preview the changes with `terrace plan FILE`
     ");
 }
 
 #[test]
-fn two_equal_plans_differ_in_their_id_and_time_only() {
+fn equal_plans_differ_only_in_id_and_time() {
     let project = Project::with_network_status();
     project.run(["apply", "data-product.yaml", "--env", "local", "-c", "input-kafka-topic", "--auto-approve"]).done();
     let plan = || {
@@ -348,7 +348,7 @@ fn two_equal_plans_differ_in_their_id_and_time_only() {
 const OUTPUT: &str = "resources: []\nvariables: {v: {type: int, default: 1}}\noutputs: {o: '${{ vars.v }}'}\n";
 
 #[test]
-fn a_plan_is_stale_once_an_output_that_it_changes_is_another_one() {
+fn plan_is_stale_after_a_planned_output_changed() {
     let project = Project::with_stack(OUTPUT);
     project.apply().done();
     project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "changes"]).done();
@@ -362,7 +362,7 @@ fn a_plan_is_stale_once_an_output_that_it_changes_is_another_one() {
 }
 
 #[test]
-fn a_saved_rollback_is_stale_once_an_output_is_another_one() {
+fn saved_rollback_is_stale_after_an_output_changed() {
     let project = Project::with_stack(OUTPUT);
     project.apply().done();
     let first =
@@ -374,7 +374,7 @@ fn a_saved_rollback_is_stale_once_an_output_is_another_one() {
 }
 
 #[test]
-fn a_plan_is_not_applied_with_other_settings_of_an_instance_that_has_a_part_in_it() {
+fn plan_is_refused_with_changed_settings_of_its_provider() {
     let project = Project::with_stack("resources: [{type: sqlite_database, name: a, config: {path: a.db}}]\n");
     let configure = |settings: &str| {
         project.write(
@@ -388,14 +388,14 @@ fn a_plan_is_not_applied_with_other_settings_of_an_instance_that_has_a_part_in_i
     let refused = project.run(["apply", "p"]).with_code(4);
     refused.says("this plan was made with other settings of the provider instance `sqlite`");
     assert!(!project.path("two/a.db").exists() && !project.path("one/a.db").exists());
-    // The order of settings, limits, and instances that have no part in it change nothing.
+    // The order of settings, limits, and unused provider instances do not matter.
     configure("{busyTimeout: 5, limits: {concurrency: 2}, folder: one}");
     project.run(["apply", "p"]).done();
     assert!(project.path("one/a.db").exists());
 }
 
 #[test]
-fn digest_tells_secrets_apart_where_they_may_be_in_the_clear() {
+fn plaintext_plan_digest_depends_on_secrets() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true}}\n\
          resources: [{type: local_value, name: a, config: {input: '${{ vars.token }}'}}]\n",
@@ -406,7 +406,10 @@ fn digest_tells_secrets_apart_where_they_may_be_in_the_clear() {
     };
     let digest = plan("one", &["--json"]).json()["terrace"]["plan_digest"].as_str().unwrap().to_owned();
     let words = ["apply", "stack.yaml", "--plaintext-secrets", "--plan-digest", &digest];
-    project.run_with(&[("TERRACE_VAR_token", "two")], words).with_code(4).says("another plan than the expected one");
+    project
+        .run_with(&[("TERRACE_VAR_token", "two")], words)
+        .with_code(4)
+        .says("the plan differs from the expected one");
     assert!(!project.recorded().is_some_and(|recorded| recorded.contains("local_value")));
     project.run_with(&[("TERRACE_VAR_token", "one")], words).done();
 }
@@ -419,7 +422,7 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The plan of the project with another content, and the digest of that text.
+/// Returns the project's plan with changed content and a recomputed digest.
 fn forged(project: &Project, old: &str, new: &str) -> String {
     let written = project.read("plan");
     let (head, body) = written.split_once("\"plan\":").unwrap();
@@ -430,14 +433,14 @@ fn forged(project: &Project, old: &str, new: &str) -> String {
 }
 
 #[test]
-fn forged_plan_is_refused_under_a_key() {
+fn forged_plan_is_refused_with_a_key() {
     let project = Project::with_stack(FILE);
     project.run_with(KEYED, ["plan", "stack.yaml", "--out", "plan"]).done();
     project.write("forged", forged(&project, "\"one\"", "\"two\""));
     for command in ["apply", "show", "graph"] {
         project.run_with(KEYED, [command, "forged"]).with_code(4).says("forged or changed");
     }
-    // A plan that was made without the key, or with another one.
+    // A plan that was made without a key, or with another key, is refused.
     project.run(["plan", "stack.yaml", "--out", "without"]).done();
     project.run_with(KEYED, ["apply", "without"]).with_code(4).says("no authentication code");
     let other = "//////////////////////////////////////////8=";
@@ -451,8 +454,8 @@ fn forged_plan_is_refused_under_a_key() {
 #[test]
 fn plan_without_a_key_needs_its_digest() {
     let project = Project::with_stack(FILE);
-    let told = project.run(["plan", "stack.yaml", "--out", "plan"]).done();
-    let digest = told.stderr.split('`').find(|word| word.len() == 64).unwrap().to_owned();
+    let planned = project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    let digest = planned.stderr.split('`').find(|word| word.len() == 64).unwrap().to_owned();
     let refused = project.run_as_given(&[], ["apply", "plan"]).with_code(4);
     refused.says("cannot be authenticated").says("--plan-digest");
     project.write("forged", forged(&project, "\"one\"", "\"two\""));
@@ -466,52 +469,52 @@ fn plan_without_a_key_needs_its_digest() {
 fn plan_does_not_choose_the_configuration() {
     let project = Project::with_stack(FILE);
     project.write("terrace.yaml", "environments: {local: {overlay: embedded}}\n");
-    // A forger has a folder with a key of its own, and names it in the plan.
+    // The forger has a folder with another key, and the plan names its configuration.
     project.write("evil/terrace.yaml", format!("encryption: {{key: \"{KEY}\"}}\n"));
     project.copy(&project.path("stack.yaml"), "evil/stack.yaml");
     let config = ["--config", "evil/terrace.yaml"];
     project.run([&["plan", "evil/stack.yaml", "--out", "plan"], &config[..]].concat()).done();
-    project.run(["apply", "plan"]).with_code(4).says("a project elsewhere").says("--config");
+    project.run(["apply", "plan"]).with_code(4).says("the plan names another project").says("--config");
     project.run([&["apply", "plan", "-q"], &config[..]].concat()).done();
 }
 
 #[test]
-fn a_plan_that_fails_says_that_an_older_one_stays_where_it_was_to_be_saved() {
+fn failed_plan_keeps_an_older_file_and_reports_it() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     let words = ["plan", "stack.yaml", "--out", "plan", "-q"];
     project.run(words).done();
     let older = project.read("plan");
     project.write_stack("resources: [{type: local_value, name: a, config: {input: '${{ resources.none.id }}'}}]\n");
-    let told = "`plan` was not written: it still is the older plan that was saved there";
+    let expected = "`plan` was not written: it still holds an older plan";
     let ran = project.run(words).with_code(1);
-    assert!(ran.stderr.contains(told), "{ran}");
+    assert!(ran.stderr.contains(expected), "{ran}");
     project.write("stack.yaml", "kind: [");
     let ran = project.run(words).with_code(1);
-    assert!(ran.stderr.contains(told), "{ran}");
+    assert!(ran.stderr.contains(expected), "{ran}");
     assert_eq!(project.read("plan"), older);
     let ran = project.run(["plan", "stack.yaml", "--out", "other"]).with_code(1);
     assert!(!ran.stderr.contains("was not written"), "{ran}");
 }
 
 #[test]
-fn a_plan_that_is_not_there_is_none_of_what_show_shows() {
+fn show_of_a_missing_plan_explains_what_it_can_show() {
     let project = Project::with_stack("resources: [{type: local_value, name: orders}]\n");
-    let told = |what| format!("there is no file, operation or resource `{what}`");
-    let hint = "hint: give a plan that `terrace plan FILE --out PLAN` saved, an address of `terrace state list` or an";
-    project.run(["show", "nope.plan"]).with_code(1).says(&told("nope.plan")).says(hint);
+    let output_of = |what| format!("there is no file, operation or resource `{what}`");
+    let hint = "hint: name a plan saved by `terrace plan FILE --out PLAN`, an address of `terrace state list` or an";
+    project.run(["show", "nope.plan"]).with_code(1).says(&output_of("nope.plan")).says(hint);
     project.apply().done();
     for what in ["nope.plan", "./nope.plan", "nope"] {
-        project.run(["show", what]).with_code(1).says(&told(what)).says(hint);
+        project.run(["show", what]).with_code(1).says(&output_of(what)).says(hint);
     }
     project
         .run(["show", "local_value.order"])
         .with_code(1)
-        .says(&told("local_value.order"))
+        .says(&output_of("local_value.order"))
         .says("did you mean `local_value.orders`?");
 }
 
 #[test]
-fn a_stale_plan_names_the_rows_that_moved_beside_the_outputs() {
+fn stale_plan_names_changed_resources_and_outputs() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_file, name: a, config: {path: out/a, content: 'v${{ vars.v }}'}}\n  \
@@ -528,13 +531,13 @@ fn a_stale_plan_names_the_rows_that_moved_beside_the_outputs() {
     --- stderr
     error: demo@local:local_file.a (generation 1, now 2), demo@local:local_file.gone (removed since), the output `o` of demo@local changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
     snapshot!(project.run(["apply", "removal"]), @"
     exit: 4
     --- stderr
     error: demo@local:local_file.a (generation 1, now 2), demo@local:local_file.gone (removed since), the output `o` of demo@local changed since the plan was made
 
-    hint: plan again, and look at what the new plan says
+    hint: plan again, and review the new plan
     ");
 }

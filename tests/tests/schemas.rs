@@ -1,4 +1,4 @@
-//! What the commands say with `--json` is what `cli/schemas` says that they say, to the last field.
+//! `--json` output matches `cli/schemas` to the last field.
 
 use serde_json::{Value as Json, json};
 use std::io::Write;
@@ -6,7 +6,7 @@ use terrace_tests::Project;
 
 const SCHEMA: &str = include_str!("../../cli/schemas/commands.schema.json");
 
-/// Fields that the schema does not name are faults here, though they are none for those who read.
+/// Forbids fields that the schema does not name. Readers outside the tests must ignore such fields.
 fn strict(schema: &mut Json) {
     match schema {
         Json::Object(entries) => {
@@ -32,7 +32,7 @@ pub(crate) fn assert_is(form: &str, output: &Json) {
 }
 
 #[test]
-fn every_command_keeps_to_its_schema() {
+fn every_command_matches_its_schema() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_file, name: a, config: {path: a.txt, content: '${{ string(vars.v) }}'}}\n  \
@@ -72,11 +72,11 @@ fn every_command_keeps_to_its_schema() {
 }
 
 #[test]
-fn what_became_of_pipelines_keeps_to_its_schema() {
+fn pipeline_results_match_their_schema() {
     let project = Project::new();
     project.write("pipeline-spec.yaml", "x: {pipeline: [{run: no_such}]}\ny: {pipeline: [{run: slow}]}\n");
     project.write("slow.py", "");
-    // Without an interpreter nothing is run, and no network is asked.
+    // Without an interpreter no step runs, and no network is used.
     project.write(
         "terrace.yaml",
         "environments: {local: {overlay: embedded, providers: {pipelines: {python: /nowhere}}}}",
@@ -89,7 +89,7 @@ fn what_became_of_pipelines_keeps_to_its_schema() {
 }
 
 #[test]
-fn databases_of_pipelines_keep_to_their_schema() {
+fn pipeline_databases_match_their_schema() {
     let project = Project::with_stack(
         "resources:\n  - {type: pipelines_database, name: d, config: {name: d, engine: sqlite, ttl: 10m}}\n",
     );
@@ -103,7 +103,7 @@ fn databases_of_pipelines_keep_to_their_schema() {
 }
 
 #[test]
-fn what_is_held_and_what_was_cut_off_keeps_to_its_schema() {
+fn held_and_interrupted_resources_match_their_schema() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: c\n    config:\n      \
          create: [sh, -c, 'echo $$ > pid; read line < gate; echo {}']\n      find: [echo, '{}']\n",
@@ -119,7 +119,7 @@ fn what_is_held_and_what_was_cut_off_keeps_to_its_schema() {
     apply.finish().with_code(-1);
     assert_is("operations", &said(&["operations", "list"]));
     assert_is("stateList", &said(&["state", "list"]));
-    // Opened for both, so that it does not matter whether the program still waits.
+    // The gate is opened for reading too, so the write does not block if the program is gone.
     let mut gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate")).unwrap();
     gate.write_all(b"open\n").unwrap();
     let recovered = said(&["recover"]);

@@ -1,8 +1,8 @@
-//! A sensitive value is in no file but the one it is meant for, in no output and in no log.
+//! A sensitive value is only in the file that declares it, and never in output or log.
 
-mod in_the_clear; // without a key, where that was asked for
-mod marks; // where it went, when it became one, what is made of it
-mod quotes; // errors, and lines of files that are at fault
+mod in_the_clear; // with consent and without a key
+mod marks; // marks: after a move, declared late, on derived values
+mod quotes; // errors and quoted lines of invalid files
 
 use terrace_tests::{Project, Ran, snapshot};
 
@@ -22,16 +22,16 @@ outputs:
   token: {value: '${{ resources.copy.output }}', sensitive: true}
 "#;
 
-/// How the secret may look in a file or an output.
+/// Returns the secret in every encoding that a file or output may have.
 fn forms() -> Vec<Vec<u8>> {
     let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
-    // base64 of the secret at each of the three offsets, without the ends that neighbours change.
+    // base64 of the secret at each of the three offsets, without the characters that depend on neighbours.
     let base64 = ["eEs3LWh1bnRlcjItUXpQ", "hLNy1odW50ZXIyLVF6U", "4SzctaHVudGVyMi1Re"];
     let texts = [SECRET.to_owned(), hex.to_uppercase(), hex].into_iter().chain(base64.map(str::to_owned));
     texts.map(String::into_bytes).collect()
 }
 
-/// The secret is in no file but these.
+/// Checks that no other file has the secret.
 #[track_caller]
 fn assert_in_no_file_but(project: &Project, meant: &[&str]) {
     for (name, bytes) in project.all_files() {
@@ -45,7 +45,7 @@ fn holds_secret(bytes: &[u8]) -> bool {
 
 fn assert_silent(what: &str, ran: &Ran) {
     for text in [&ran.stdout, &ran.stderr] {
-        assert!(!holds_secret(text.as_bytes()), "{what} tells the secret:\n{ran}");
+        assert!(!holds_secret(text.as_bytes()), "{what} shows the secret:\n{ran}");
     }
 }
 
@@ -57,14 +57,14 @@ fn run(project: &Project, words: &[&str]) -> Ran {
 }
 
 #[test]
-fn the_search_finds_what_it_looks_for() {
+fn search_finds_the_secret() {
     assert!(holds_secret(format!("a{SECRET}b").as_bytes()));
     assert!(holds_secret(b"token=eEs3LWh1bnRlcjItUXpQ"));
     assert!(!holds_secret(b"hunter"));
 }
 
 #[test]
-fn with_a_key_a_secret_is_in_no_file_no_output_and_no_log() {
+fn secret_with_a_key_is_in_no_file_output_or_log() {
     let project = Project::with_stack(STACK);
     for words in [
         &["validate", "stack.yaml"] as &[&str],
@@ -94,7 +94,7 @@ fn with_a_key_a_secret_is_in_no_file_no_output_and_no_log() {
     }
     assert_eq!(project.read("out/token"), format!("token={SECRET}"));
     assert_in_no_file_but(&project, &["out/token"]);
-    // Whoever has the key and asks for it gets it.
+    // The key and `--reveal` show the secret.
     let words = ["output", "token", "--format", "raw", "--reveal"];
     assert_eq!(project.run_with(&[("TERRACE_STATE_KEY", KEY)], words).done().stdout, SECRET);
     snapshot!(project.run_with(&[("TERRACE_STATE_KEY", KEY)], ["output", "token", "--format", "raw"]), @"
@@ -107,7 +107,7 @@ fn with_a_key_a_secret_is_in_no_file_no_output_and_no_log() {
 }
 
 #[test]
-fn a_changed_secret_is_a_change_that_tells_neither() {
+fn changed_secret_is_a_change_and_neither_value_is_shown() {
     let project = Project::with_stack(STACK);
     let with = |secret: &str, words: &[&str]| {
         let variables = [("TERRACE_VAR_token", secret), ("TERRACE_STATE_KEY", KEY)];
@@ -147,7 +147,7 @@ fn a_changed_secret_is_a_change_that_tells_neither() {
 }
 
 #[test]
-fn a_failing_command_does_not_tell_the_secret_it_was_given() {
+fn failing_command_does_not_show_its_secret() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: login\n    \
          config:\n      create: [sh, -c, 'echo \"wrong token $TOKEN\" >&2; exit 1']\n      find: [echo, 'null']\n      \
@@ -158,7 +158,7 @@ fn a_failing_command_does_not_tell_the_secret_it_was_given() {
 }
 
 #[test]
-fn without_a_key_a_secret_is_not_stored() {
+fn secret_without_a_key_is_not_stored() {
     let project = Project::with_stack(STACK);
     let ran = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["apply", "stack.yaml", "--auto-approve", "-q"]);
     assert_silent("apply", &ran);
@@ -196,19 +196,19 @@ fn without_a_key_a_secret_is_not_stored() {
 
       × demo@local:local_file.credentials: `content` is sensitive and there is no state key to seal it with
       │ at stack.yaml:7:30
-      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
 
     no_state_key
 
       × demo@local:local_value.copy: `input` is sensitive and there is no state key to seal it with
       │ at stack.yaml:8:31
-      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
 
     no_state_key
 
       × demo@local:local_command.login: `output` is sensitive and there is no state key to seal it with
       │ at stack.yaml:10:11
-      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+      help: create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`
     "#);
     assert!(!project.has("out"));
     let ran = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["plan", "stack.yaml", "--out", "plan"]);
@@ -220,7 +220,7 @@ fn without_a_key_a_secret_is_not_stored() {
 }
 
 #[test]
-fn with_another_key_or_none_sealed_values_stay_closed() {
+fn sealed_values_stay_closed_with_another_key_or_none() {
     let project = Project::with_stack(STACK);
     run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
     let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -258,7 +258,7 @@ fn with_another_key_or_none_sealed_values_stay_closed() {
 }
 
 #[test]
-fn an_output_that_exposes_a_secret_without_saying_so_is_a_mistake() {
+fn output_that_exposes_a_secret_unmarked_is_an_error() {
     let project = Project::with_stack(
         &STACK.replace("{value: '${{ resources.copy.output }}', sensitive: true}", "'${{ resources.copy.output }}'"),
     );

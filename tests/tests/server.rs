@@ -1,4 +1,4 @@
-//! Witboost's coordinator calls: what is asked is done once, whatever becomes of the server meanwhile.
+//! Witboost's coordinator calls: each request runs once, even if the server is killed meanwhile.
 
 use serde_json::Value as Json;
 use terrace_tests::served::Served;
@@ -7,7 +7,7 @@ use terrace_tests::{Project, until};
 const PRODUCT: &str = "DATAPRODUCT_DESCRIPTOR";
 const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 
-/// A product of things that a program makes, which stands at a gate where there is one.
+/// Creates a project with a blueprint for objects that a program creates. The program waits at a gate if one exists.
 pub(crate) fn project() -> Project {
     let project = Project::new();
     project.write("terrace.yaml", "environments: {test: {}}\n");
@@ -44,7 +44,7 @@ pub(crate) fn product(components: &[&str]) -> String {
     )
 }
 
-/// The same, of which one component is meant.
+/// Returns the same product with one component selected.
 pub(crate) fn meaning(component: &str, components: &[&str]) -> String {
     let product = product(components).lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:{component}\n")
@@ -62,7 +62,7 @@ pub(crate) fn messages(status: &Json) -> String {
 }
 
 #[test]
-fn a_product_is_validated_provisioned_and_unprovisioned() {
+fn product_is_validated_provisioned_and_unprovisioned() {
     let project = project();
     let server = Served::start(&project, &[]);
     let text = product(&["a", "b"]);
@@ -74,17 +74,17 @@ fn a_product_is_validated_provisioned_and_unprovisioned() {
     let status = server.ended(&answer.body);
     assert_eq!((status["status"].as_str(), status["result"].as_str()), (Some("COMPLETED"), Some("")), "{status}");
     assert_eq!(log(&project), ["a", "b"]);
-    let told = messages(&status);
-    assert!(told.contains("plan Plan: 2 to add, 0 to change, 0 to destroy.\n"), "{told}");
+    let output = messages(&status);
+    assert!(output.contains("plan Plan: 2 to add, 0 to change, 0 to destroy.\n"), "{output}");
     for name in ["a", "b"] {
         let address = format!("apply {name}/local_command.made: ");
-        assert_eq!(told.matches(&address).count(), 2, "{told}");
+        assert_eq!(output.matches(&address).count(), 2, "{output}");
         assert!(
-            told.find(&format!("{address}creating...\n")) < told.find(&format!("{address}created after ")),
-            "{told}"
+            output.find(&format!("{address}creating...\n")) < output.find(&format!("{address}created after ")),
+            "{output}"
         );
     }
-    // At the base path of the newer specification, too.
+    // The base path of the newer specification works too.
     let again = server.ask("/datamesh.specificprovisioner/v1/provision", &text);
     let status = server.ended(&again);
     assert_eq!(status["status"], "COMPLETED");
@@ -103,7 +103,7 @@ fn a_product_is_validated_provisioned_and_unprovisioned() {
 }
 
 #[test]
-fn what_was_made_is_told_as_its_blueprint_says() {
+fn created_object_is_described_as_its_blueprint_declares() {
     let project = project();
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"])));
@@ -113,7 +113,7 @@ fn what_was_made_is_told_as_its_blueprint_says() {
 }
 
 #[test]
-fn the_text_decides_what_is_acted_on() {
+fn descriptor_text_decides_what_is_provisioned() {
     let project = project();
     let server = Served::start(&project, &[]);
     let refused = server.send("/v1/provision", COMPONENT, &product(&["a", "b"]));
@@ -130,19 +130,26 @@ fn the_text_decides_what_is_acted_on() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_with_its_field_and_changes_nothing() {
+fn invalid_request_is_refused_by_field_and_changes_nothing() {
     let project = project();
     let server = Served::start(&project, &[]);
     let elsewhere = product(&["a"]).replace("environment: test", "environment: moon");
     let answer = server.send("/v1/provision", PRODUCT, &elsewhere);
-    let told = answer.json();
-    assert_eq!((answer.status, told["inputErrorField"].as_str()), (400, Some("descriptor.environment")), "{answer:?}");
-    assert_eq!(told["moreInfo"]["solutions"][0], "configured are: test");
-    // It could declare a command, or read any file.
+    let output = answer.json();
+    assert_eq!(
+        (answer.status, output["inputErrorField"].as_str()),
+        (400, Some("descriptor.environment")),
+        "{answer:?}"
+    );
+    assert_eq!(output["moreInfo"]["solutions"][0], "configured environments: test");
+    // A plain stack could declare a command, or read any file.
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: a}\nresources: []\n";
     for path in ["/v1/provision", "/v1/unprovision", "/v2/validate", "/api/v1/plans"] {
         let answer = server.call("POST", path, &serde_json::json!({"descriptor": stack}).to_string());
-        assert!(answer.status == 400 && answer.body.contains("this server takes data products"), "{path}: {answer:?}");
+        assert!(
+            answer.status == 400 && answer.body.contains("this server accepts data products only"),
+            "{path}: {answer:?}"
+        );
     }
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
     let answer = server.send("/v1/provision", PRODUCT, &misspelt);
@@ -171,14 +178,14 @@ fn what_is_wrong_is_refused_with_its_field_and_changes_nothing() {
 }
 
 #[test]
-fn the_same_request_has_one_token_while_it_runs() {
+fn same_request_has_one_token_while_it_runs() {
     let project = project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
     let text = product(&["a"]);
     let first = server.ask("/v1/provision", &text);
     until("it runs", || project.has("started-a"));
-    // Written in another way, it means the same.
+    // Another spelling of the same descriptor is the same request.
     let spaced = text.replace("name: Cash", "name:   'Cash'");
     assert_eq!(server.ask("/v1/provision", &spaced), first);
     let id = "id: urn:dmb:dp:finance:cash:0\n";
@@ -189,7 +196,7 @@ fn the_same_request_has_one_token_while_it_runs() {
     assert_eq!(server.status(&first)["status"], "RUNNING");
     let waiting = server.status(&second);
     let line = (&waiting["status"], &waiting["logs"][0]["message"]);
-    let message = format!("waits for operation {first}, which is about the same");
+    let message = format!("waits for operation {first} on the same component");
     assert_eq!(line, (&"RUNNING".into(), &message.into()), "{waiting}");
     project.open_gate("gate-a");
     assert_eq!(server.ended(&first)["status"], "COMPLETED");
@@ -197,7 +204,7 @@ fn the_same_request_has_one_token_while_it_runs() {
 }
 
 #[test]
-fn a_server_that_is_killed_goes_on_when_it_starts_again() {
+fn killed_server_continues_after_a_restart() {
     let project = project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
@@ -217,7 +224,7 @@ fn a_server_that_is_killed_goes_on_when_it_starts_again() {
 }
 
 #[test]
-fn what_is_terminated_stops_and_says_so() {
+fn terminated_request_stops_and_reports_it() {
     let project = project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);
@@ -225,13 +232,13 @@ fn what_is_terminated_stops_and_says_so() {
     until("it runs", || project.has("started-a"));
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{waiting}"), "").status, 202);
-    // It has not begun, and waits for its turn no longer.
+    // The terminated request had not begun, and leaves the queue.
     let status = server.status(&waiting);
     assert_eq!([&status["status"], &status["result"]], ["TERMINATED", "stopped before it began"]);
     assert!(messages(&status).ends_with("stop stopped before it began\n"), "{status}");
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     let stopped = project.run(["operations", "cancel", &waiting]).done();
-    stopped.says(&format!("operation {waiting} is stopped: it had not begun"));
+    stopped.says(&format!("operation {waiting} is stopped: it had not started"));
     project.run(["operations", "logs", &waiting]).done().says("stop: stopped before it began");
     assert_eq!(server.status(&waiting)["status"], "TERMINATED");
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
@@ -249,13 +256,13 @@ fn what_is_terminated_stops_and_says_so() {
 }
 
 #[test]
-fn calls_of_others_are_not_taken_without_being_asked_for() {
+fn external_calls_need_an_explicit_setting() {
     let project = project();
     let ran = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1);
-    ran.says("lets others than this machine call").says("bind to 127.0.0.1");
+    ran.says("`0.0.0.0:0` is reachable from other machines").says("bind to 127.0.0.1");
 }
 
-/// A product with a port that lets others in, and a workload that does not.
+/// Creates a product with a port that grants access, and a workload that does not.
 fn with_port() -> (Project, String) {
     let project = project();
     project.write(
@@ -283,13 +290,16 @@ fn granted(project: &Project) -> Vec<String> {
 }
 
 #[test]
-fn the_whole_set_of_who_has_access_is_granted_and_kept() {
+fn complete_set_of_principals_is_granted_and_kept() {
     let (project, product) = with_port();
     let served = Served::start(&project, &[]);
     let refused = served.call("POST", "/v1/updateacl", &access("a", &product, &["user:ada"]));
     assert_eq!(refused.status, 400, "{refused:?}");
-    assert!(refused.body.contains("has no `acl`") && refused.body.contains("these take access: "), "{refused:?}");
-    // Nobody can be let in to what is not there.
+    assert!(
+        refused.body.contains("has no `acl`") && refused.body.contains("these blueprints have `acl`: "),
+        "{refused:?}"
+    );
+    // Access to a missing object cannot be granted.
     let early = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada"]));
     assert_eq!(served.ended(&early.body)["status"], "FAILED");
     assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");
@@ -302,13 +312,13 @@ fn the_whole_set_of_who_has_access_is_granted_and_kept() {
         let status = served.ended(&answer.body);
         assert_eq!(status["status"], "COMPLETED", "{status}");
         assert_eq!(granted(&project), expected);
-        let told: Vec<&str> =
+        let output: Vec<&str> =
             status["info"]["aclInfo"].as_array().unwrap().iter().map(|it| it["identity"].as_str().unwrap()).collect();
         let mut refs = refs.clone();
         refs.sort();
-        assert_eq!(told, refs);
+        assert_eq!(output, refs);
     }
-    // A later provision keeps them.
+    // A later provision keeps the grants.
     assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");
     assert_eq!(granted(&project), ["user_ada", "user_bob"]);
     for wrong in ["{}", "{\"refs\": 1}", "{\"refs\": [], \"provisionInfo\": {\"request\": \"\"}}"] {
@@ -317,7 +327,7 @@ fn the_whole_set_of_who_has_access_is_granted_and_kept() {
     for (nobody, expected) in [
         (" ", "a principal has no name"),
         ("user:", "the principal `user:` has no name"),
-        ("user:a\nb", "the principal \"user:a\\nb\" has characters that no name has"),
+        ("user:a\nb", "the principal \"user:a\\nb\" has control characters"),
     ] {
         let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada", nobody]));
         assert_eq!((answer.status, &answer.json()["errors"]), (400, &serde_json::json!([expected])), "{answer:?}");
@@ -327,7 +337,7 @@ fn the_whole_set_of_who_has_access_is_granted_and_kept() {
 }
 
 #[test]
-fn who_has_access_is_set_by_the_first_of_two_who_saw_the_same_set() {
+fn first_of_two_access_updates_of_one_version_wins() {
     let (project, product) = with_port();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);
@@ -335,7 +345,7 @@ fn who_has_access_is_set_by_the_first_of_two_who_saw_the_same_set() {
     assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
     let path = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
     let tag = server.etag(path);
-    // Nothing else is worked on meanwhile.
+    // The only worker is busy.
     let busy = server.ask("/v1/provision", &meaning("a", &["a"]));
     until("it runs", || project.has("started-a"));
     let set = |name: &str| {
@@ -350,12 +360,12 @@ fn who_has_access_is_set_by_the_first_of_two_who_saw_the_same_set() {
     assert_eq!(server.ended(&first)["status"], "COMPLETED");
     let late = server.ended(&second);
     assert_eq!(late["status"], "FAILED");
-    assert!(late["result"].as_str().unwrap().contains("somebody else has changed who has access"), "{late}");
+    assert!(late["result"].as_str().unwrap().contains("the access list has changed since you read it"), "{late}");
     assert_eq!(granted(&project), ["user_ada"]);
 }
 
 #[test]
-fn the_set_that_was_to_be_changed_is_changed_to_the_end_after_a_restart() {
+fn interrupted_access_update_is_completed_after_a_restart() {
     let (project, product) = with_port();
     let port = project.read("blueprints/port.yaml");
     let (before, _) = port.split_once("    - type: local_file\n").unwrap();
@@ -388,22 +398,22 @@ fn the_set_that_was_to_be_changed_is_changed_to_the_end_after_a_restart() {
 }
 
 #[test]
-fn what_was_only_found_is_recorded() {
+fn matching_external_change_is_recorded() {
     let (project, product) = with_port();
     let blueprint = project.read("blueprints/port.yaml");
     project.write("blueprints/port.yaml", blueprint.replace("content: x", "content: '${{ component.specific.name }}'"));
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&product)))["status"], "COMPLETED");
-    // Somebody made by hand what is described next.
+    // The next described content already exists.
     project.write("port/data.txt", "gate");
     let changed = meaning_port(&product).replace("specific: {name: port}", "specific: {name: gate}");
     assert_eq!(server.ended(&server.ask("/v1/provision", &changed))["status"], "COMPLETED");
     project.run(["drift", "--all", "--env", "test"]).done();
 }
 
-/// Each thinks that the other one still needs it, for as long as both plan.
+/// Race: each plan assumes that the other component still needs the shared object.
 #[test]
-fn what_all_left_at_the_same_moment_goes_all_the_same() {
+fn shared_object_is_removed_if_all_users_leave_at_once() {
     let project = project();
     project.write(
         "blueprints/port.yaml",
@@ -434,7 +444,7 @@ fn what_all_left_at_the_same_moment_goes_all_the_same() {
     assert!(!project.has("common.txt"), "{told}");
 }
 
-/// The same product, of which the port is meant.
+/// Returns the same product with the port selected.
 fn meaning_port(product: &str) -> String {
     let product = product.lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:port\n")

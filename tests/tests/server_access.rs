@@ -1,9 +1,9 @@
-//! Who may call what: every path, for callers of every scope.
+//! Access to every path, for callers of every scope.
 
 use terrace_tests::served::{Answer, Served, request};
 use terrace_tests::{Project, until};
 
-/// Every call there is, with the scope that it needs.
+/// Every call with its required scope.
 const CALLS: [(&str, &str, usize); 10] = [
     ("POST", "/v1/reverse-provisioning", PLAN),
     ("GET", "/v1/reverse-provisioning/x/status", READ),
@@ -32,7 +32,7 @@ fn server() -> (Project, Served) {
     server_with("")
 }
 
-/// The same with further settings.
+/// Starts the server with further settings.
 fn server_with(settings: &str) -> (Project, Served) {
     let project = Project::new();
     let token =
@@ -46,7 +46,7 @@ fn server_with(settings: &str) -> (Project, Served) {
     (project, server)
 }
 
-/// Those of the native API; every path of its description stands here.
+/// Calls of the native API with their required scopes. The list must have every path of the API description.
 const NATIVE: [(&str, &str, usize); 22] = [
     ("GET", "/stacks", READ),
     ("GET", "/stacks/{stack}/components", READ),
@@ -78,7 +78,7 @@ fn called(server: &Served, method: &str, path: &str, authorization: Option<&str>
 }
 
 #[test]
-fn every_call_needs_a_token_of_its_scope_wherever_it_is() {
+fn every_call_needs_a_token_of_its_scope_on_every_base_path() {
     let (_project, server) = server();
     for (method, path, needed) in CALLS {
         for prefix in ["", "/datamesh.specificprovisioner", "/kafka-adapter"] {
@@ -105,7 +105,7 @@ fn every_call_needs_a_token_of_its_scope_wherever_it_is() {
 }
 
 #[test]
-fn every_call_of_the_native_api_needs_a_token_of_its_scope() {
+fn every_native_call_needs_a_token_of_its_scope() {
     let (_project, server) = server();
     let description = called(&server, "GET", "/api/v1/openapi.json", None).json();
     let mut described: Vec<(String, String)> = Vec::new();
@@ -134,7 +134,7 @@ fn every_call_of_the_native_api_needs_a_token_of_its_scope() {
 }
 
 #[test]
-fn operations_name_who_asked_for_them() {
+fn operation_names_its_caller() {
     let (project, server) = server();
     let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
                 specific: {}\ncomponents: []\n";
@@ -147,7 +147,7 @@ fn operations_name_who_asked_for_them() {
 }
 
 #[test]
-fn plain_stack_needs_scope_apply_also_to_be_planned() {
+fn plain_stack_needs_scope_apply_even_for_plans() {
     let (project, server) = server_with("stacks: true, ");
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: a}\nresources:\n  - {type: local_command, name: c, \
                  adopt: ifExists, config: {create: [sh, -c, 'echo {}'], find: [sh, -c, 'touch ran; echo null']}}\n";
@@ -166,7 +166,7 @@ fn plain_stack_needs_scope_apply_also_to_be_planned() {
 }
 
 #[test]
-fn a_page_of_another_site_calls_in_vain_where_nobody_shows_a_token() {
+fn cross_site_call_is_refused_without_authentication() {
     let project = Project::new();
     let server = Served::start(&project, &[]);
     let status = |method: &str, path: &str, headers: &[(&str, &str)]| {
@@ -182,11 +182,12 @@ fn a_page_of_another_site_calls_in_vain_where_nobody_shows_a_token() {
         }
         assert_eq!(status("POST", path, &[own, ("host", "pages.example.com:8091")]), 403, "{path}");
     }
-    let told = server.call_with("GET", "/api/v1/stacks", "", &[("host", "pages.example.com")]);
-    assert_eq!(told.status, 403);
-    assert!(told.json()["detail"].as_str().unwrap().contains("configure `server.auth`"), "{told:?}");
+    let response = server.call_with("GET", "/api/v1/stacks", "", &[("host", "pages.example.com")]);
+    assert_eq!(response.status, 403);
+    assert!(response.json()["detail"].as_str().unwrap().contains("configure `server.auth`"), "{response:?}");
     assert_eq!(server.call("GET", "/api/v1/stacks", "").status, 200);
-    // Who asks for a token needs no other sign; who lets everybody in says so, and is called by many names.
+    // With tokens, any host name is accepted. With `mode: none`, the configuration accepts every caller and every host
+    // name.
     let (_project, server) = self::server();
     assert_eq!(server.call_with("GET", "/health", "", &[("host", "a.example.com")]).status, 200);
     let project = Project::new();
@@ -197,10 +198,10 @@ fn a_page_of_another_site_calls_in_vain_where_nobody_shows_a_token() {
 }
 
 #[test]
-fn nobody_listens_to_other_machines_without_being_told_whom_to_let_in() {
+fn server_for_other_machines_needs_access_control() {
     let project = Project::new();
-    let told = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1).stderr;
-    assert!(told.contains("`0.0.0.0:0` lets others than this machine call"), "{told}");
+    let error = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1).stderr;
+    assert!(error.contains("`0.0.0.0:0` is reachable from other machines"), "{error}");
     project.write("terrace.yaml", "server: {bind: '0.0.0.0:0', auth: {mode: none}}\n");
     let server = project.start(project.command(["serve"]));
     server.until_told("serving on http://0.0.0.0:");
@@ -209,7 +210,7 @@ fn nobody_listens_to_other_machines_without_being_told_whom_to_let_in() {
 #[test]
 fn short_token_is_refused_unless_the_configuration_allows_it() {
     let project = Project::new();
-    // Of `a`, and of 19 characters.
+    // Digests of `a`, and of 19 characters.
     let (letter, usual) = (
         "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
         "4848db7118fcd45f30903497c39ef3266c768a92744b20e6f0a5ef375e32d6b4",
@@ -224,7 +225,7 @@ fn short_token_is_refused_unless_the_configuration_allows_it() {
     write("");
     let server = Served::start(&project, &[]);
     assert_eq!((status(&server, "a"), status(&server, "tok-read-0123456789")), (401, 200));
-    until("it is logged", || server.told().contains("a token is too short and was refused"));
+    until("it is logged", || server.told().contains("refused a token that is too short"));
     assert!(server.told().contains("a token is short"), "{}", server.told());
     drop(server);
     write(", minimumTokenLength: 1");

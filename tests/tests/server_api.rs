@@ -1,4 +1,4 @@
-//! The native API: plans, what is recorded, operations, access.
+//! The native API: plans, state, operations and access.
 
 use serde_json::{Value as Json, json};
 use terrace_provider::value::OtherFormat;
@@ -34,7 +34,7 @@ fn ended(server: &Served, operation: &str) -> Json {
 }
 
 #[test]
-fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
+fn plan_is_created_shown_and_applied_once_if_unchanged() {
     let project = Project::new();
     project.write(
         "terrace.yaml",
@@ -72,10 +72,10 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     assert!(!project.run(["operations", "list"]).done().stdout.contains("plans@"));
     for file in ["state.db", "state.db-wal"] {
         let bytes = std::fs::read(project.path(&format!(".terrace/{file}"))).unwrap_or_default();
-        assert!(!bytes.windows(6).any(|bytes| bytes == b"hidden"), "{file} has what the descriptor calls sensitive");
+        assert!(!bytes.windows(6).any(|bytes| bytes == b"hidden"), "{file} has a sensitive value");
     }
 
-    // The same call again is known by its key, also when it has ended; another one cannot have that key.
+    // The key identifies a repeated call, even after it has ended. Another call with the key is refused.
     let call = |descriptor: &str| {
         let body = json!({"descriptor": descriptor}).to_string();
         server.call_with("POST", "/api/v1/plans", &body, &[("idempotency-key", "mine")])
@@ -84,7 +84,7 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     assert_eq!(keyed["id"], again["id"]);
     assert_eq!(call(&stack("three")).status, 422);
 
-    // A plan is applied once.
+    // A plan is applied only once.
     let again = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
     assert_eq!(again.status, 409, "{again:?}");
     assert!(again.body.contains(&format!("by operation {}", operation["id"].as_str().unwrap())), "{again:?}");
@@ -92,7 +92,7 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
 }
 
 #[test]
-fn what_came_to_nothing_is_not_applied() {
+fn cancelled_plan_is_not_applied() {
     let project = crate::server::project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);
@@ -114,7 +114,7 @@ fn what_came_to_nothing_is_not_applied() {
 }
 
 #[test]
-fn who_took_a_lease_away_stands_in_the_log_of_whose_it_was() {
+fn breaker_of_a_lease_is_named_in_the_holders_log() {
     let project = crate::server::project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
@@ -125,13 +125,13 @@ fn who_took_a_lease_away_stands_in_the_log_of_whose_it_was() {
     let path = format!("/api/v1/leases/{}", lease["id"].as_str().unwrap());
     assert_eq!([server.call("DELETE", &path, "").status, server.call("DELETE", &path, "").status], [204, 404]);
     let log = get(&server, &format!("/operations/{operation}/logs")).to_string();
-    assert!(log.contains("anonymous took the lease of `a` of "), "{log}");
+    assert!(log.contains("anonymous broke the lease of `a` of "), "{log}");
     project.open_gate("gate-a");
     assert_eq!(server.ended(&operation)["status"], "FAILED");
 }
 
 #[test]
-fn a_sensitive_variable_is_not_stored_where_nothing_seals_it() {
+fn sensitive_variable_is_not_stored_without_a_key() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {stacks: true}\n");
     let server = Served::start(&project, &[]);
@@ -139,7 +139,8 @@ fn a_sensitive_variable_is_not_stored_where_nothing_seals_it() {
     let body = json!({"descriptor": descriptor, "variables": {"word": "s3cr3t-word"}}).to_string();
     let answer = server.call("POST", "/api/v1/plans", &body);
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.body.contains("`variables.word` is sensitive, and there is no state key"), "{answer:?}");
+    let problem = "`variables.word` is sensitive, and the server has no state key to seal it";
+    assert!(answer.body.contains(problem), "{answer:?}");
     for file in ["state.db", "state.db-wal"] {
         let bytes = std::fs::read(project.path(&format!(".terrace/{file}"))).unwrap_or_default();
         assert!(!bytes.windows(6).any(|bytes| bytes == b"s3cr3t"), "{file} has it");
@@ -147,7 +148,7 @@ fn a_sensitive_variable_is_not_stored_where_nothing_seals_it() {
 }
 
 #[test]
-fn a_plan_that_would_do_something_else_by_now_says_about_what() {
+fn stale_plan_names_what_changed() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {stacks: true}\n");
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: site}\nresources:\n  \
@@ -160,11 +161,11 @@ fn a_plan_that_would_do_something_else_by_now_says_about_what() {
     let operation = applied["operation"].as_str().unwrap();
     assert_eq!(ended(&server, operation)["status"], "failed");
     let log = get(&server, &format!("/operations/{operation}/logs")).to_string();
-    let told = "the plan is outdated: what it would do about `site@local:local_file.page` now is something else";
+    let told = "the plan is stale: its actions about `site@local:local_file.page` have changed";
     assert!(log.contains(told), "{log}");
 }
 
-/// The newest plan that was asked for.
+/// Returns the newest plan operation.
 fn last_plan(project: &Project) -> String {
     let listed = project.run(["operations", "list", "--json"]).done().json();
     let mut plans = listed.as_array().unwrap().iter().filter(|operation| operation["kind"] == "plan");
@@ -172,7 +173,7 @@ fn last_plan(project: &Project) -> String {
 }
 
 #[test]
-fn the_root_leads_to_what_there_is_to_read() {
+fn root_links_to_the_documentation() {
     let server = Served::start(&Project::new(), &[]);
     let root = server.call("GET", "/", "");
     assert_eq!(root.status, 200, "{root:?}");
@@ -180,12 +181,12 @@ fn the_root_leads_to_what_there_is_to_read() {
 }
 
 #[test]
-fn warnings_of_a_descriptor_are_told_with_its_plans_and_verdicts() {
+fn descriptor_warnings_are_in_plans_and_verdicts() {
     let project = super::server::project();
     let server = Served::start(&project, &[]);
     let descriptor = super::server::product(&["a"]).replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']");
-    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` lies outside this data product (nothing waits for it, and \
-                   expressions cannot read its outputs)";
+    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` is outside this data product (terrace does not wait \
+                   for it, and expressions cannot read its outputs)";
     let is_warned = |told: &Json| told["warnings"][0].as_str().is_some_and(|told| told.ends_with(warning));
     let verdict = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &descriptor).json();
     assert!(verdict["valid"] == true && is_warned(&verdict), "{verdict}");
@@ -198,14 +199,14 @@ fn warnings_of_a_descriptor_are_told_with_its_plans_and_verdicts() {
     let told = &made["plan"]["terrace"]["diagnostics"][0];
     assert_eq!((&told["code"], &told["severity"]), (&json!("outside_dependency"), &json!("warning")), "{made}");
     let markdown = plan(&server, &descriptor, "text/markdown");
-    assert!(markdown.body.contains("lies outside this data product"), "{markdown:?}");
+    assert!(markdown.body.contains("is outside this data product"), "{markdown:?}");
     let status = server.ended(&server.ask("/v1/provision", &descriptor));
     let logged = status["logs"].as_array().unwrap().iter().find(|line| line["level"] == "WARNING").unwrap();
     assert!(logged["message"].as_str().unwrap().ends_with(warning), "{status}");
 }
 
 #[test]
-fn what_is_left_of_an_approved_plan_is_applied_after_a_restart() {
+fn approved_plan_is_continued_after_a_restart() {
     let project = super::server::project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
@@ -221,7 +222,7 @@ fn what_is_left_of_an_approved_plan_is_applied_after_a_restart() {
     let server = Served::start(&project, &[]);
     assert_eq!(ended(&server, &operation)["status"], "completed");
     assert_eq!(super::server::log(&project), ["a", "b"], "each is made once");
-    // Who was cut off while it followed goes on after what it has.
+    // A disconnected follower continues after its last event.
     let path = format!("/api/v1/operations/{operation}/events");
     let events = server.call("GET", &path, "");
     let lines = events.body.matches("event: log").count();
@@ -232,7 +233,7 @@ fn what_is_left_of_an_approved_plan_is_applied_after_a_restart() {
 }
 
 #[test]
-fn what_is_recorded_is_shown_a_page_at_a_time_and_without_secrets() {
+fn state_is_shown_in_pages_without_secrets() {
     let project = Project::new();
     project.write("stack.yaml", stack("one"));
     project.run(["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
@@ -273,7 +274,7 @@ fn what_is_recorded_is_shown_a_page_at_a_time_and_without_secrets() {
 }
 
 #[test]
-fn what_is_not_there_or_wrong_is_a_problem() {
+fn missing_or_invalid_is_a_problem_response() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {stacks: true}\n");
     let server = Served::start(&project, &[]);
@@ -305,15 +306,12 @@ fn what_is_not_there_or_wrong_is_a_problem() {
     let elsewhere = plan(&server, &format!("{}environment: production\n", stack("one")), "application/json");
     assert_eq!(elsewhere.status, 400, "{elsewhere:?}");
     let misspelt = server.call("POST", "/api/v1/plans", r#"{"descriptor": "", "destory": true}"#);
-    assert!(
-        misspelt.status == 400 && misspelt.body.contains("there is no field `destory`; the fields are"),
-        "{misspelt:?}"
-    );
+    assert!(misspelt.status == 400 && misspelt.body.contains("unknown field `destory`: expected"), "{misspelt:?}");
     for (limit, why) in [("0", "has to be at least 1"), ("-1", "has to be a whole number that is not negative")] {
         let answer = server.call("GET", &format!("/api/v1/operations?limit={limit}"), "");
         assert!(answer.status == 400 && answer.body.contains(why), "{answer:?}");
     }
-    // It can be compiled and not planned.
+    // This descriptor compiles, and its plan fails.
     let failing = stack("'${{ resources.key.nothing }}'");
     let planned = plan(&server, &failing, "application/json").json();
     assert!(planned["problem"].as_str().unwrap().contains("nothing"), "{planned}");
@@ -322,7 +320,7 @@ fn what_is_not_there_or_wrong_is_a_problem() {
 }
 
 #[test]
-fn drift_is_looked_for_when_asked_and_by_schedule() {
+fn drift_is_checked_on_request_and_by_schedule() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {drift: {every: 1h}}\n");
     project.write("stack.yaml", stack("one"));
@@ -348,7 +346,7 @@ fn drift_is_looked_for_when_asked_and_by_schedule() {
 }
 
 #[test]
-fn the_api_describes_itself() {
+fn api_describes_itself() {
     let project = Project::new();
     let server = Served::start(&project, &[]);
     let description = get(&server, "/openapi.json");
@@ -357,7 +355,7 @@ fn the_api_describes_itself() {
 }
 
 #[test]
-fn a_plan_takes_what_the_descriptor_does_not_say() {
+fn plan_request_can_set_environment_and_variables() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {stacks: true}\nenvironments: {test: {}, production: {}}\n");
     let server = Served::start(&project, &[]);
@@ -389,7 +387,7 @@ fn a_plan_takes_what_the_descriptor_does_not_say() {
 }
 
 #[test]
-fn each_environment_of_a_server_has_its_own_providers_whatever_it_was_started_with() {
+fn each_environment_of_a_server_has_its_own_providers() {
     let project = Project::new();
     project.write(
         "terrace.yaml",

@@ -1,4 +1,4 @@
-//! Bodies and paths that no call can be read from: each is refused in the shape of its API, and nothing is begun.
+//! Unreadable bodies and paths: each is refused in the format of its API, and no operation begins.
 
 use crate::server::{meaning, product, project};
 use serde_json::json;
@@ -6,20 +6,20 @@ use terrace_tests::served::{Answer, Served, request};
 
 const NATIVE: &str = "/api/v1/plans";
 
-/// Both APIs say what is wrong in their own shape.
+/// Checks the error format: problem details in the native API, `errors` in the coordinator's.
 fn is_refused(answer: &Answer, path: &str, status: u16) {
     assert_eq!(answer.status, status, "{path}: {answer:?}");
-    let told = answer.json();
+    let error = answer.json();
     if path.starts_with("/api/") {
-        assert_eq!((answer.content_type.as_str(), &told["status"]), ("application/problem+json", &json!(status)));
+        assert_eq!((answer.content_type.as_str(), &error["status"]), ("application/problem+json", &json!(status)));
     } else {
         assert_eq!(answer.content_type, "application/json");
-        assert!(told["userMessage"].is_string(), "{answer:?}");
+        assert!(error["userMessage"].is_string(), "{answer:?}");
     }
 }
 
 #[test]
-fn bodies_are_read_up_to_the_limit_and_not_beyond() {
+fn body_is_read_up_to_its_limit() {
     let project = project();
     project.write("terrace.yaml", "environments: {test: {}}\nserver: {bodyLimit: 3MB}\n");
     let server = Served::start(&project, &[]);
@@ -30,13 +30,13 @@ fn bodies_are_read_up_to_the_limit_and_not_beyond() {
         let body = request("DATAPRODUCT_DESCRIPTOR", &with_comment(3_500_000), false);
         let answer = server.call_with("POST", path, body, &[("expect", "100-continue")]);
         is_refused(&answer, path, 413);
-        assert!(answer.body.contains("bytes, and 3000000 are taken at most"), "{answer:?}");
+        assert!(answer.body.contains("bytes: at most 3000000 are allowed"), "{answer:?}");
     }
     assert_eq!(project.run(["operations", "list"]).done().stdout, "");
 }
 
 #[test]
-fn bodies_that_are_no_text_are_refused() {
+fn body_that_is_not_text_is_refused() {
     let project = project();
     let server = Served::start(&project, &[]);
     for path in ["/v1/validate", "/v2/validate", "/v1/unprovision", "/v1/reverse-provisioning", NATIVE] {
@@ -50,7 +50,7 @@ fn bodies_that_are_no_text_are_refused() {
 }
 
 #[test]
-fn paths_that_are_no_text_are_refused() {
+fn path_that_is_not_text_is_refused() {
     let server = Served::start(&project(), &[]);
     for path in ["/v1/provision/%ff/status", "/v2/validate/%c3%28/status", "/api/v1/stacks/%ff/resources"] {
         is_refused(&server.call("GET", path, ""), path, 400);
@@ -58,7 +58,7 @@ fn paths_that_are_no_text_are_refused() {
 }
 
 #[test]
-fn a_body_is_an_object_and_no_list_of_its_values() {
+fn body_must_be_an_object_and_not_a_list() {
     let project = project();
     let server = Served::start(&project, &[]);
     let descriptor = product(&["a"]);
@@ -78,15 +78,15 @@ fn a_body_is_an_object_and_no_list_of_its_values() {
     assert_eq!(answer.status, 200, "{answer:?}\n{}", server.told());
 }
 
-/// Without a word of how the server is made, and without what was sent.
+/// The message has no internal type names and no sent values.
 #[test]
-fn a_field_of_the_wrong_kind_is_told_by_its_path_with_what_has_to_be_there() {
+fn field_of_the_wrong_type_is_reported_by_path_with_the_expected_type() {
     let project = project();
     let server = Served::start(&project, &[]);
     let native = |body: &str, expected: &str| {
         let answer = server.call("POST", NATIVE, body);
         is_refused(&answer, NATIVE, 400);
-        assert_eq!(answer.json()["detail"], format!("{expected} (`/docs` says what this call takes)"));
+        assert_eq!(answer.json()["detail"], format!("{expected} (see `/docs` for the body of this call)"));
     };
     native(r#"{"descriptor": 7}"#, "`descriptor` is a whole number, and has to be text in double quotes");
     native(r#"{"descriptor": "", "destroy": "s3cret"}"#, "`destroy` is text, and has to be `true` or `false`");
@@ -96,10 +96,10 @@ fn a_field_of_the_wrong_kind_is_told_by_its_path_with_what_has_to_be_there() {
     );
     native(r#"{"descriptor": "", "variables": []}"#, "`variables` is a list, and has to be a JSON object");
     native("{}", "`descriptor` is missing");
-    native("{\"descriptor\": ", "the body is no JSON: it ends too early, at line 1, column 15");
-    native("", "the body is empty: JSON is expected");
+    native("{\"descriptor\": ", "the body is not JSON: it ends too early, at line 1, column 15");
+    native("", "the body is empty: expected JSON");
     let unknown = server.call("POST", NATIVE, r#"{"descriptor": "", "nope": 1}"#);
-    assert!(unknown.body.contains("there is no field `nope`; the fields are `descriptor`"), "{unknown:?}");
+    assert!(unknown.body.contains("unknown field `nope`: expected `descriptor`"), "{unknown:?}");
     let scan = server.call("POST", "/api/v1/drift", r#"{"stack": 1}"#);
     is_refused(&scan, "/api/v1/drift", 400);
     assert!(scan.body.contains("`stack` is a whole number, and has to be text"), "{scan:?}");
@@ -123,7 +123,7 @@ fn a_field_of_the_wrong_kind_is_told_by_its_path_with_what_has_to_be_there() {
 }
 
 #[test]
-fn a_kind_of_descriptor_that_there_is_not_is_refused_by_its_field() {
+fn unknown_descriptor_kind_is_refused_by_its_field() {
     let project = project();
     let server = Served::start(&project, &[]);
     for descriptor in [product(&["a"]), meaning("a", &["a"])] {
@@ -131,14 +131,14 @@ fn a_kind_of_descriptor_that_there_is_not_is_refused_by_its_field() {
         assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!("descriptorKind")), "{answer:?}");
         let kinds = "COMPONENT_DESCRIPTOR, DATAPRODUCT_DESCRIPTOR, DATAPRODUCT_DESCRIPTOR_WITH_RESULTS";
         assert!(answer.body.contains(kinds), "{answer:?}");
-        // Its answer to what is wrong with a request is a verdict.
+        // `validate` answers an invalid request with a verdict.
         let verdict = server.send("/v1/validate", "NOPE", &descriptor);
         assert_eq!((verdict.status, &verdict.json()["valid"]), (200, &json!(false)), "{verdict:?}");
     }
 }
 
 #[test]
-fn a_field_that_is_nearly_another_is_a_slip_and_one_that_may_come_is_let_through() {
+fn misspelt_field_is_refused_and_unknown_field_is_ignored() {
     let project = project();
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a"])))["status"], "COMPLETED");
@@ -156,7 +156,7 @@ fn a_field_that_is_nearly_another_is_a_slip_and_one_that_may_come_is_let_through
 }
 
 #[test]
-fn a_product_that_lists_no_component_is_refused_and_takes_nothing_away() {
+fn product_without_components_is_refused_and_removes_nothing() {
     let project = project();
     let server = Served::start(&project, &[]);
     let text = product(&["a"]);
@@ -170,7 +170,7 @@ fn a_product_that_lists_no_component_is_refused_and_takes_nothing_away() {
         assert!(refused.status == 400 && refused.body.contains("components"), "{components}: {refused:?}");
     }
     assert!(project.has("made-a"));
-    // Whoever looks at a plan first may mean it.
+    // A plan of it is allowed, because the caller reviews it before the apply.
     let body = json!({"descriptor": format!("{product}components: []\n")}).to_string();
     let made = server.call_with("POST", NATIVE, body, &[("accept", "text/plain")]);
     assert!(made.status == 200 && made.body.contains("1 to destroy"), "{made:?}");

@@ -1,4 +1,4 @@
-//! Connections whose callers keep the server waiting: they are closed, and others get their places.
+//! Slow callers: the server closes their connections and gives the places to others.
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ fn served(connections: &str, more: &str) -> (Project, Served) {
     (project, server)
 }
 
-/// Waits until a figure has that value.
+/// Waits until the metrics have this line.
 fn until_figure(server: &Served, line: &str) {
     until(line, || server.call("GET", "/metrics", "").body.contains(line));
 }
@@ -23,7 +23,7 @@ fn until_figure(server: &Served, line: &str) {
 /// Reads until the server closes the connection.
 fn rest(mut stream: &TcpStream) -> String {
     let mut bytes = Vec::new();
-    // A reset is an end, too.
+    // A reset is an end too.
     let _ = stream.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -37,13 +37,13 @@ fn connection_is_closed_if_its_caller_reads_no_answer() {
     until_figure(&server, "terrace_http_connections_closed_total{reason=\"unread\"} 5");
     until_figure(&server, "terrace_http_connections 1");
     drop(unread);
-    // A caller that reads gets all of it.
+    // A caller that reads gets the whole response.
     let reading = server.begin(&call.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"));
     assert!(rest(&reading).len() > 1_000_000);
 }
 
 #[test]
-fn connection_is_closed_if_no_call_comes() {
+fn connection_is_closed_if_no_request_arrives() {
     let (_project, server) = served("headTimeout: 300ms", "");
     let call = "GET /health HTTP/1.1\r\nhost: localhost\r\n";
     for (begun, is_answered) in [
@@ -54,7 +54,7 @@ fn connection_is_closed_if_no_call_comes() {
     ] {
         assert_eq!(rest(&server.begin(begun)).contains("200 OK"), is_answered, "{begun:?}");
     }
-    // Nor if it comes by and by.
+    // A request that arrives header by header is closed too.
     let trickle = server.begin(call);
     let mut sending = trickle.try_clone().unwrap();
     let sender = thread::spawn(move || {
@@ -68,12 +68,12 @@ fn connection_is_closed_if_no_call_comes() {
 }
 
 #[test]
-fn call_is_answered_if_its_body_does_not_come() {
+fn request_is_answered_if_its_body_does_not_arrive() {
     let (_project, server) = served("bodyTimeout: 300ms", "");
     let head = "POST /v1/validate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let call = format!("{head}content-length: 9000000\r\n\r\n{{");
     let answer = rest(&server.begin(&call));
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("the body did not come in time"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("the body did not arrive in time"), "{answer}");
     let trickle = server.begin(&call);
     let mut sending = trickle.try_clone().unwrap();
     let sender = thread::spawn(move || {
@@ -105,7 +105,7 @@ fn connection_is_closed_if_its_tls_handshake_does_not_end() {
 fn new_connection_evicts_a_silent_one_at_the_limit() {
     let (_project, server) = served("max: 4, maxPerAddress: 3", "");
     let silent: Vec<TcpStream> = (0..3).map(|_| server.begin("GET /health HT")).collect();
-    // They had no time to send anything yet.
+    // These connections had no time to send anything.
     let refused = rest(&server.begin(""));
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 5"), "{refused}");
     let call = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -116,27 +116,27 @@ fn new_connection_evicts_a_silent_one_at_the_limit() {
     });
     assert!(answer.contains("terrace_http_connections_refused_total{reason=\"max_per_address\"} "), "{answer}");
     until_figure(&server, "terrace_http_connections_closed_total{reason=\"evicted\"} ");
-    assert!(server.told().contains("connections are refused"), "{}", server.told());
+    assert!(server.told().contains("refusing connections"), "{}", server.told());
     drop(silent);
 }
 
 #[test]
-fn server_accepts_again_once_it_has_descriptors() {
+fn server_accepts_again_after_descriptors_are_free() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {connections: {max: 120, maxPerAddress: 120, headTimeout: 60s}}\n");
     let server = Served::start_with_files(&project, 128);
     let silent: Vec<TcpStream> = (0..150).map(|_| server.begin("")).collect();
-    until("the lack is logged", || server.told().contains("no connection can be accepted"));
+    until("the lack is logged", || server.told().contains("cannot accept connections"));
     drop(silent);
     until("its end is logged", || {
         assert_eq!(server.call("GET", "/health", "").status, 200);
-        server.told().contains("connections are accepted again")
+        server.told().contains("accepting connections again")
     });
-    assert_eq!(server.told().matches("no connection can be accepted").count(), 1, "{}", server.told());
+    assert_eq!(server.told().matches("cannot accept connections").count(), 1, "{}", server.told());
 }
 
 #[test]
-fn limit_beyond_the_descriptors_is_refused() {
+fn limit_above_the_open_file_limit_is_refused() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {connections: {max: 4294967295}}\n");
     let ran = project.run(["serve", "--bind", "127.0.0.1:0"]).with_code(1);
@@ -153,7 +153,7 @@ fn limit_beyond_the_descriptors_is_refused() {
 }
 
 #[test]
-fn streams_of_events_are_limited_and_given_back() {
+fn event_streams_are_limited_and_released() {
     let (project, server) = served("maxStreams: 2", ", stacks: true");
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: slow}\nresources:\n  - type: local_command\n    \
                  name: c\n    config: {create: [sh, -c, 'until [ -e go ]; do sleep 0.05; done; echo \"{}\"']}\n";

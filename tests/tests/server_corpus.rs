@@ -1,4 +1,4 @@
-//! The server and the command line judge descriptors alike: the same errors, the same warnings, the same places.
+//! The server and the command line give the same verdicts: the same errors and warnings at the same places.
 
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -8,11 +8,11 @@ use terrace_tests::{Project, shared};
 const CONFIGURATION: &str = "environments: {development: {overlay: embedded}, prod: {overlay: embedded}, local: {overlay: embedded}, \
                              uat: {overlay: embedded}, dev: {overlay: embedded}}\n";
 
-/// Errors and warnings of the command line: place and message.
+/// Returns the errors and warnings of the command line, with their places.
 fn validated(project: &Project, file: &str) -> [BTreeSet<String>; 2] {
-    let told = project.run(["validate", file, "--format", "json"]).json();
+    let output = project.run(["validate", file, "--format", "json"]).json();
     ["error", "warning"].map(|severity| {
-        let all = told["diagnostics"].as_array().unwrap().iter().filter(|it| it["severity"] == severity);
+        let all = output["diagnostics"].as_array().unwrap().iter().filter(|it| it["severity"] == severity);
         all.map(|it| {
             let message = it["message"].as_str().unwrap();
             match it["file"].as_str() {
@@ -27,7 +27,7 @@ fn validated(project: &Project, file: &str) -> [BTreeSet<String>; 2] {
     })
 }
 
-/// Errors and warnings of the server.
+/// Returns the errors and warnings of the server.
 fn answered(server: &Served, text: &str, kind: &str) -> [Vec<String>; 2] {
     let answer = server.call("POST", "/v1/validate", &request(kind, text, false)).json();
     let texts = |list: &Json| -> Vec<String> {
@@ -74,7 +74,7 @@ fn server_agrees_with_the_command_line_on_every_known_descriptor() {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        // Without the name of an environment the server needs to have a single one.
+        // Without an environment name, the server needs a single environment.
         if text.contains("environment:") {
             compare(&project, &server, &name, &text);
         }

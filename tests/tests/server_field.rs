@@ -1,4 +1,4 @@
-//! Descriptors from the field, sent as a coordinator does: each is answered by every call, and alike.
+//! Real-world descriptors, sent as a coordinator does: every call answers each of them consistently.
 
 use crate::witboost::descriptors;
 use serde_json::Value as Json;
@@ -8,7 +8,7 @@ use terrace_tests::served::Served;
 const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 
 #[test]
-fn every_descriptor_of_the_field_is_answered_by_every_call() {
+fn every_real_descriptor_is_answered_by_every_call() {
     let project = Project::new();
     project.write("terrace.yaml", "environments: {dev: {overlay: embedded}, development: {overlay: embedded}}\n");
     let server = Served::start(&project, &[]);

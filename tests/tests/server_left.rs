@@ -1,11 +1,11 @@
-//! Requests that a server left when it was killed, as they look until another server goes on with them.
+//! Requests of a killed server, until another server continues them.
 
 use crate::server::{log, product, project};
 use serde_json::json;
 use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
-/// A server that works on a request: one thing is made, the other one stands at its gate.
+/// Starts a server that works on a request: one object is created, and the other one waits at its gate.
 fn at_work() -> (Project, Served, String) {
     at_work_with(&[])
 }
@@ -19,7 +19,7 @@ fn at_work_with(more: &[&str]) -> (Project, Served, String) {
     (project, server, token)
 }
 
-/// The same, killed, where what it had begun has ended since.
+/// Starts and kills such a server, and lets its program end.
 fn left() -> (Project, String) {
     let (project, server, token) = at_work();
     server.kill();
@@ -30,20 +30,20 @@ fn left() -> (Project, String) {
 }
 
 #[test]
-fn it_is_said_that_no_server_works_on_it_and_the_next_one_ends_it_where_it_was_to_stop() {
+fn abandoned_request_is_reported_and_the_next_server_cancels_it() {
     let (project, token) = left();
-    let told = format!("no server works on operation `{token}`");
+    let message = format!("no server works on operation `{token}`");
     project
         .run(["operations", "logs", "--follow", &token])
         .with_code(1)
-        .says(&told)
-        .says("the next server goes on with it");
-    // Recovery finds out what became of its steps, and leaves the request to a server.
+        .says(&message)
+        .says("start a server to continue it, or end it with `terrace operations cancel`");
+    // Recovery settles the steps and leaves the request to a server.
     project.run(["recover", "--env", "test"]).done();
     project.run(["operations", "list"]).done().says("abandoned");
     project.run(["doctor"]).done().says(&format!("no server works on operation `{token}` (provision)"));
     let cancelled = project.run(["operations", "cancel", &token]).done();
-    cancelled.says(&format!("operation {token} is asked to stop: the next server ends it"));
+    cancelled.says(&format!("operation {token} will stop: the next server ends it"));
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&token)["status"], "TERMINATED");
     assert_eq!(log(&project), ["a", "b"]);
@@ -51,7 +51,7 @@ fn it_is_said_that_no_server_works_on_it_and_the_next_one_ends_it_where_it_was_t
 }
 
 #[test]
-fn it_runs_until_its_request_has_ended_whatever_was_found_out_of_its_steps() {
+fn continued_request_is_running_until_it_ends() {
     let (project, token) = left();
     let server = Served::start(&project, &[]);
     let mut standings = Vec::new();
@@ -61,15 +61,15 @@ fn it_runs_until_its_request_has_ended_whatever_was_found_out_of_its_steps() {
         standings.extend([operation["status"].clone(), listed["status"].clone()]);
         operation["ended_at"].is_string()
     });
-    // It runs, and then it has ended: nothing else is told, and no end is taken back.
+    // The status is `running`, then `completed`. There is no other status, and the end is final.
     let running = standings.iter().take_while(|standing| **standing == json!("running")).count();
     assert!(standings[running..].iter().all(|standing| *standing == json!("completed")), "{standings:?}");
     assert_eq!(server.status(&token)["status"], "COMPLETED");
-    assert_eq!(log(&project), ["a", "b"], "each is made once");
+    assert_eq!(log(&project), ["a", "b"], "each is created once");
 }
 
 #[test]
-fn what_is_to_stop_has_stopped_once_what_it_began_has_ended() {
+fn cancelled_request_stops_after_its_running_step() {
     let (project, server, token) = at_work();
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{token}"), "").status, 202);
     server.kill();
@@ -89,15 +89,15 @@ fn what_is_to_stop_has_stopped_once_what_it_began_has_ended() {
 }
 
 #[test]
-fn request_that_three_servers_died_of_fails_and_says_why() {
+fn request_that_killed_three_servers_fails_with_the_reason() {
     let (project, mut server, token) = at_work();
     for attempt in [2, 3] {
         server.kill();
         drop(server);
         server = Served::start(&project, &[]);
-        let told = format!("attempt {attempt} of 3");
+        let expected = format!("attempt {attempt} of 3");
         until("the next server works on it", || {
-            server.call("GET", &format!("/api/v1/operations/{token}/logs"), "").body.contains(&told)
+            server.call("GET", &format!("/api/v1/operations/{token}/logs"), "").body.contains(&expected)
         });
         assert_eq!(server.status(&token)["status"], "RUNNING");
     }
@@ -110,7 +110,7 @@ fn request_that_three_servers_died_of_fails_and_says_why() {
     assert!(result.starts_with("gave up: 3 server processes died while they worked on this request"), "{result}");
     assert!(result.contains("a memory limit"), "{result}");
     assert!(status["logs"].to_string().contains("gave up: 3 server processes died"), "{status}");
-    // The next request finds out what became of the steps of this one.
+    // The next request settles the steps of this one.
     project.open_gate("gate-a");
     until("the program that outlived its servers has ended", || project.has("made-a"));
     let token = server.ask("/v1/provision", &product(&["a", "b"]));
@@ -119,7 +119,7 @@ fn request_that_three_servers_died_of_fails_and_says_why() {
 }
 
 #[test]
-fn orderly_shutdown_is_no_death_however_often() {
+fn orderly_shutdown_never_counts_as_a_crash() {
     let at_once = &["--drain", "0s"];
     let (project, mut server, token) = at_work_with(at_once);
     for _ in 0..4 {

@@ -1,11 +1,11 @@
-//! Descriptors that are too large for the server that gets them.
+//! Descriptors too large for their server.
 
 use crate::server::{product, project};
 use serde_json::json;
 use terrace_tests::Project;
 use terrace_tests::served::{Served, request};
 
-/// A project whose server keeps to these limits.
+/// Creates a project whose server has these limits.
 fn limited(limits: &str) -> Project {
     let project = project();
     project.write("terrace.yaml", format!("environments: {{test: {{}}}}\nserver: {{limits: {limits}}}\n"));
@@ -13,14 +13,14 @@ fn limited(limits: &str) -> Project {
 }
 
 #[test]
-fn stack_with_too_many_resources_is_refused_with_its_place_and_the_limit() {
+fn stack_with_too_many_resources_is_refused_with_place_and_limit() {
     let project = limited("{resources: 2}");
     let server = Served::start(&project, &[]);
     let many = product(&["a", "b", "c"]);
     let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &many);
     assert_eq!(answer.status, 400, "{answer:?}");
     assert!(answer.body.contains("the stack has more than 2 resources"), "{answer:?}");
-    assert!(answer.body.contains("have `server.limits` of the server raised"), "{answer:?}");
+    assert!(answer.body.contains("raise `server.limits` of the server"), "{answer:?}");
     let answer = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &many).json();
     assert_eq!(answer["valid"], json!(false));
     let token = server.ask("/v2/validate", &many);
@@ -36,15 +36,15 @@ fn text_with_too_many_values_is_refused_with_the_limit() {
     let server = Served::start(&project, &[]);
     let many = format!("kind: dataproduct\nspecific: [{}1]\n", "1,".repeat(2_000));
     let answer = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &many).json();
-    let told = answer["error"]["errors"].to_string();
-    assert!(told.contains("the text has more than 1000 values") && told.contains("`server.limits`"), "{answer}");
+    let output = answer["error"]["errors"].to_string();
+    assert!(output.contains("the text has more than 1000 values") && output.contains("`server.limits`"), "{answer}");
 }
 
 #[test]
-fn large_descriptors_are_judged_in_turns() {
+fn large_descriptors_are_compiled_one_after_another() {
     let project = limited("{large: 1}");
     let server = Served::start(&project, &[]);
-    // More than 64 kB, so that each needs the only permit.
+    // More than 64 kB, so each needs the only permit.
     let large = format!("{}\n# {}\n", product(&["a"]), "x".repeat(100_000));
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..4)

@@ -1,5 +1,5 @@
-//! How calls come in: by TLS with a certificate that can be renewed, each with an id, and what becomes of those that are
-//! for nobody. What the server says of itself at `/docs`.
+//! Connections and pages of the server: TLS with certificate renewal, call ids, unknown paths, and the pages at
+//! `/docs`.
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::io::Read;
@@ -8,7 +8,7 @@ use terrace_tests::served::Served;
 use terrace_tests::{Project, repository, shared, until};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-/// Writes a new certificate for this machine; answers it.
+/// Writes a new certificate for this machine and returns it.
 fn certify(project: &Project) -> String {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
@@ -17,7 +17,7 @@ fn certify(project: &Project) -> String {
     cert.pem()
 }
 
-/// Whether a server shows a certificate that this one vouches for.
+/// Returns whether the server shows this certificate.
 fn trusts(server: &Served, certificate: &str) -> bool {
     let certificate = Certificate::from_pem(certificate.as_bytes()).unwrap();
     let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
@@ -26,7 +26,7 @@ fn trusts(server: &Served, certificate: &str) -> bool {
 }
 
 #[test]
-fn a_certificate_is_renewed_while_the_server_runs() {
+fn certificate_is_renewed_at_runtime() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
     let first = certify(&project);
@@ -38,30 +38,30 @@ fn a_certificate_is_renewed_while_the_server_runs() {
     server.hang_up();
     until("the new certificate holds", || trusts(&server, &second));
     assert!(!trusts(&server, &first));
-    // One that does not fit its key is not taken.
+    // A certificate that does not match its key is not used.
     let (certificate, key) = (project.read("server.pem"), project.read("server.key"));
     let _ = certify(&project);
     project.write("server.pem", &certificate);
     server.hang_up();
-    until("it is told", || server.told().contains("the old one is kept"));
+    until("the mistake is logged", || server.told().contains("keeping the old one"));
     assert!(trusts(&server, &second));
     project.write("server.key", &key);
     assert_eq!(server.stop().code, 0);
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_told_before_anything_is_served() {
+fn unusable_certificate_is_reported_before_the_server_starts() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
-    project.run(["serve"]).with_code(1).says("server.pem` cannot be read: No such file or directory");
+    project.run(["serve"]).with_code(1).says("server.pem`: No such file or directory");
     project.write("server.pem", "abc");
-    project.run(["serve"]).with_code(1).says("server.pem` holds no certificate");
-    project.run(["doctor"]).with_code(1).says("fail  server certificate: `").says("holds no certificate");
+    project.run(["serve"]).with_code(1).says("server.pem` contains no certificate");
+    project.run(["doctor"]).with_code(1).says("fail  server certificate: `").says("contains no certificate");
     let _ = certify(&project);
     project.run(["doctor"]).done().says("ok    server certificate: ").says("server.pem, with its key");
     project.write("server.key", "abc");
     let ran = project.run(["serve"]).with_code(1);
-    ran.says("server.key` holds no private key").says("`server.tls` names two files of PEM");
+    ran.says("server.key` contains no private key").says("name two PEM files in `server.tls`");
     let key = {
         certify(&project);
         project.read("server.key")
@@ -74,7 +74,7 @@ fn a_certificate_that_cannot_be_used_is_told_before_anything_is_served() {
 }
 
 #[test]
-fn a_call_has_an_id_its_own_or_the_callers() {
+fn call_keeps_its_id_or_gets_one() {
     let server = Served::start(&Project::new(), &[]);
     let id = |given: Option<&str>| {
         let call = ureq::get(format!("{}/health", server.url()));
@@ -88,16 +88,16 @@ fn a_call_has_an_id_its_own_or_the_callers() {
     let (one, other) = (id(None), id(None));
     assert!(one != other && one.len() == 36, "{one} {other}");
     assert_ne!(id(Some(&"x".repeat(200))), "x".repeat(200));
-    assert_eq!(id(Some("")).len(), 36, "an empty one is none");
+    assert_eq!(id(Some("")).len(), 36, "an empty id counts as missing");
 }
 
 #[test]
-fn a_call_that_takes_too_long_is_answered_in_the_form_of_its_api() {
+fn slow_call_is_answered_in_the_format_of_its_api() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {timeout: 1s}\n");
     let server = Served::start(&project, &[]);
     for (path, kind) in [("/v1/validate", "application/json"), ("/api/v1/plans", "application/problem+json")] {
-        // Its body never comes to an end; the connection does.
+        // The body never ends, so the server ends the connection.
         let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 10";
         let mut half = server.begin(&format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\n{{"));
         let mut answer = String::new();
@@ -109,7 +109,7 @@ fn a_call_that_takes_too_long_is_answered_in_the_form_of_its_api() {
 }
 
 #[test]
-fn what_is_not_there_is_told_in_the_form_of_each_api() {
+fn unknown_path_is_answered_in_the_format_of_its_api() {
     let server = Served::start(&Project::new(), &[]);
     for (method, path, status) in [
         ("GET", "/v3/validate", 404),
@@ -129,11 +129,11 @@ fn what_is_not_there_is_told_in_the_form_of_each_api() {
 }
 
 #[test]
-fn the_descriptions_are_read_in_a_browser_without_anything_from_elsewhere() {
+fn documentation_pages_load_nothing_from_other_sites() {
     let server = Served::start(&Project::new(), &[]);
     let page = server.call("GET", "/docs/", "");
     assert_eq!((page.status, page.content_type.as_str()), (200, "text/html"));
-    // Nor would it be taken from there.
+    // The content security policy forbids it too.
     let policy = page.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
     let elsewhere =
@@ -153,12 +153,12 @@ fn the_descriptions_are_read_in_a_browser_without_anything_from_elsewhere() {
         assert!(settings.contains(&format!("\"{url}\"")), "{settings}");
         assert!(server.call("GET", path, "").json()["openapi"].is_string());
     }
-    // Pages of this kind ask a server on the internet by default.
+    // By default, such pages call a validator on the internet.
     assert!(settings.contains("\"validatorUrl\": \"none\""), "{settings}");
 }
 
 #[test]
-fn the_description_of_witboosts_api_has_its_paths_and_its_required_fields() {
+fn description_of_witboosts_api_has_its_paths_and_required_fields() {
     let server = Served::start(&Project::new(), &[]);
     let ours = server.call("GET", "/docs/specific-provisioner.json", "").json();
     insta::assert_json_snapshot!("specific_provisioner", OtherFormat(&ours));

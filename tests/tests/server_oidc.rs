@@ -1,4 +1,4 @@
-//! Callers whom an OpenID Connect issuer vouches for: which tokens are taken, what their roles allow, and keys that change.
+//! Callers with OpenID Connect tokens: accepted tokens, roles, and key changes.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE;
@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use terrace_tests::served::Served;
 use terrace_tests::{Peer, Project};
 
-/// A key of the issuer, by which it signs.
+/// A signing key of the issuer.
 enum Key {
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
@@ -33,7 +33,7 @@ impl Key {
         Self::Ed(Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap())
     }
 
-    /// Of tests alone; ring makes none.
+    /// A fixed test key, because ring cannot generate RSA keys.
     fn rsa() -> Self {
         Self::Rsa(RsaKeyPair::from_pkcs8(include_bytes!("../data/issuer.pk8")).unwrap())
     }
@@ -46,7 +46,7 @@ impl Key {
         }
     }
 
-    /// As the issuer shows it (RFC 7517).
+    /// Returns the public key as the issuer publishes it (RFC 7517).
     fn shown(&self, id: &str) -> Json {
         let text = |bytes: &[u8]| URL_SAFE.encode(bytes);
         let mut jwk = match self {
@@ -90,11 +90,11 @@ fn signed(head: &Json, claims: &Json, sign: impl Fn(&[u8]) -> Vec<u8>) -> String
     format!("{text}.{signature}")
 }
 
-/// An issuer with these keys, and a server that takes its tokens.
+/// An issuer with keys, and a server that accepts its tokens.
 struct World {
     issuer: Peer,
     keys: Arc<Mutex<Vec<Json>>>,
-    /// How often it was asked for them.
+    /// How often the server requested the keys.
     asked: Arc<AtomicUsize>,
     server: Served,
     project: Project,
@@ -142,7 +142,7 @@ impl World {
         claims
     }
 
-    /// The status of a call that reads, and of one that changes; with the detail of the second.
+    /// Calls the server with this token. Returns the status of a read call, and status and detail of a changing call.
     fn asks(&self, token: &str) -> (u16, u16, String) {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
@@ -153,7 +153,7 @@ impl World {
 }
 
 #[test]
-fn tokens_of_the_issuer_are_taken_whatever_kind_of_key_signed_them() {
+fn token_is_accepted_with_every_kind_of_key() {
     let keys = [Key::ec(), Key::ed(), Key::rsa()];
     let world = World::new(keys.iter().map(|key| key.shown(key.algorithm())).collect(), "");
     for key in &keys {
@@ -162,7 +162,7 @@ fn tokens_of_the_issuer_are_taken_whatever_kind_of_key_signed_them() {
         assert_eq!((read, change), (200, 403), "{} {detail}", key.algorithm());
         assert_eq!(detail, "the token of `ada` has the scope `plan`, and this call needs `apply`");
     }
-    // Their keys were asked for once.
+    // The discovery document and the keys were each requested once.
     assert_eq!(world.issuer.heard().len(), 2);
     world.project.run(["doctor"]).done().says("ok    issuer of tokens: ").says("answers with its keys");
 }
@@ -175,7 +175,7 @@ fn roles_allow_what_the_configuration_says() {
         let claims = world.claims(&json!({"roles": null, "realm": {"roles": roles}, "preferred_username": "grace"}));
         world.asks(&key.token("1", &claims))
     };
-    // 404: they are let in, and there is no such plan.
+    // 404: the caller is authorised, and the plan does not exist.
     assert_eq!(asks(json!(["all", "engineers"])).1, 404);
     assert_eq!(asks(json!("engineers all")).1, 404);
     let (read, change, detail) = asks(json!(["all"]));
@@ -183,7 +183,10 @@ fn roles_allow_what_the_configuration_says() {
     assert_eq!(detail, "the token of `grace` has the scope `read`, and this call needs `apply`");
     let nameless = json!({"roles": null, "realm": {"roles": ["all"]}, "preferred_username": "", "email": " "});
     let (.., detail) = world.asks(&key.token("1", &world.claims(&nameless)));
-    assert_eq!(detail, "the token of `ada` has the scope `read`, and this call needs `apply`", "an empty name is none");
+    assert_eq!(
+        detail, "the token of `ada` has the scope `read`, and this call needs `apply`",
+        "an empty name is ignored"
+    );
     for none in [json!([]), json!(["apply"]), json!(7), json!({"engineers": true}), Json::Null] {
         let (read, change, detail) = asks(none);
         assert_eq!((read, change), (403, 403));
@@ -192,58 +195,56 @@ fn roles_allow_what_the_configuration_says() {
 }
 
 #[test]
-fn what_the_issuer_did_not_sign_for_this_server_is_refused_with_the_reason() {
+fn token_not_issued_for_this_server_is_refused_with_the_reason() {
     let (key, other) = (Key::ec(), Key::ec());
     let world = World::new(vec![key.shown("1"), Key::rsa().shown("rsa")], "");
     let refused = |token: &str, why: &str| {
         let (read, change, detail) = world.asks(token);
         assert_eq!((read, change), (401, 401), "{detail}");
-        assert_eq!(detail, format!("the caller is not known: {why}"));
+        assert_eq!(detail, format!("the caller is unknown: {why}"));
     };
     let token = |claims: Json| key.token("1", &world.claims(&claims));
     refused(&token(json!({"exp": 1_000_000})), "the token has expired");
-    refused(&token(json!({"nbf": 9_000_000_000_u64})), "the token does not hold yet");
-    refused(&token(json!({"aud": "somebody"})), "the token is for somebody else");
-    refused(&token(json!({"iss": "https://somebody.example.com"})), "the token is from somebody else");
+    refused(&token(json!({"nbf": 9_000_000_000_u64})), "the token is not valid yet");
+    refused(&token(json!({"aud": "somebody"})), "the token is for another audience");
+    refused(&token(json!({"iss": "https://somebody.example.com"})), "the token is from another issuer");
     for claim in ["exp", "iss", "aud"] {
         refused(&token(json!({claim: null})), "the token lacks `exp`, `iss` or `aud`");
     }
     let claims = world.claims(&json!({}));
     refused(&other.token("1", &claims), "the token was not signed by the issuer");
-    refused("abc", "the token is no JWT");
-    // Nobody signed it, or everybody could have.
+    refused("abc", "the token is not a JWT");
+    // Unsigned tokens, and tokens signed with a public value.
     let none = json!({"alg": "none", "kid": "1"});
-    refused(&signed(&none, &claims, |_| Vec::new()), "the token is no JWT");
+    refused(&signed(&none, &claims, |_| Vec::new()), "the token is not a JWT");
     let secret = json!({"alg": "HS256", "kid": "rsa"});
-    refused(&signed(&secret, &claims, |_| vec![1; 32]), "the token is signed in a way that is not taken");
-    // The key is one of another kind than the token says.
+    refused(&signed(&secret, &claims, |_| vec![1; 32]), "the token has a signature algorithm that is not accepted");
+    // The key has another type than the token claims.
     let confused = json!({"alg": "ES256", "kid": "rsa"});
-    let unknown = "the issuer has no such key as the token was signed with";
+    let unknown = "the issuer does not have the key of this token";
     refused(&signed(&confused, &claims, |text| key.sign(text)), unknown);
-    // It asks for something that nobody here knows (RFC 7515, 4.1.11).
+    // The token requires an unknown extension (RFC 7515, 4.1.11).
     let critical = json!({"alg": "ES256", "kid": "1", "crit": ["x"], "x": 1});
-    let why = "the token asks for something that is not known (`crit`)";
+    let why = "the token has unknown critical extensions (`crit`)";
     refused(&signed(&critical, &claims, |text| key.sign(text)), why);
     let (read, ..) = world.asks(&key.token("1", &claims));
     assert_eq!(read, 200);
 }
 
 #[test]
-fn token_that_was_made_for_something_else_is_refused() {
+fn token_for_another_purpose_is_refused() {
     let key = Key::ec();
     let shown = || vec![key.shown("1")];
     let world = World::new(shown(), "");
     let refused = |world: &World, head: &Json, claims: Json, why: &str| {
         let claims = world.claims(&claims);
         let (read, _, detail) = world.asks(&signed(head, &claims, |text| key.sign(text)));
-        let told = if read == 401 { detail.strip_prefix("the caller is not known: ").unwrap() } else { "" };
-        assert_eq!(told, why, "{head} {claims}");
+        let output = if read == 401 { detail.strip_prefix("the caller is unknown: ").unwrap() } else { "" };
+        assert_eq!(output, why, "{head} {claims}");
     };
     let head = |kind: &str| json!({"alg": "ES256", "kid": "1", "typ": kind});
-    let (other_type, no_access) = (
-        "the token is of another type (`typ`) than those that are accepted",
-        "the token is for another purpose than access (`typ`)",
-    );
+    let (other_type, no_access) =
+        ("the token has a type (`typ`) that is not accepted", "the token is for another purpose than access (`typ`)");
     let other_client = "the token does not name an accepted client (`azp`, `client_id`)";
     let several = |client: &str| json!({"aud": ["terrace", "account"], "azp": client});
     refused(&world, &json!({"alg": "ES256", "kid": "1"}), json!({}), "");
@@ -266,7 +267,7 @@ fn token_that_was_made_for_something_else_is_refused() {
 }
 
 #[test]
-fn keys_over_http_of_another_machine_are_refused() {
+fn remote_keys_over_http_are_refused() {
     let project = Project::new();
     for urls in [
         "issuer: 'http://issuer.example.com/realm'",
@@ -281,7 +282,7 @@ fn keys_over_http_of_another_machine_are_refused() {
 }
 
 #[test]
-fn stream_of_events_ends_with_the_token_of_its_reader() {
+fn event_stream_ends_when_its_token_expires() {
     let key = Key::ec();
     let world = World::new(vec![key.shown("1")], "}, stacks: true, log: {level: info");
     let token = |more: Json| format!("Bearer {}", key.token("1", &world.claims(&more)));
@@ -291,12 +292,12 @@ fn stream_of_events_ends_with_the_token_of_its_reader() {
     let changing = token(json!({"roles": ["apply"]}));
     let begun = world.server.call_with("POST", "/v1/provision", &body, &[("authorization", &changing)]);
     assert_eq!(begun.status, 202, "{begun:?}");
-    // Clocks may differ by a minute: it has two seconds left.
+    // The server allows a minute of clock difference, so the token has two seconds left.
     #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let short = token(json!({"exp": now - 58}));
     let path = format!("/api/v1/operations/{}/events", begun.body);
-    // It answers when the stream ends, and the operation does not end meanwhile.
+    // The call returns when the stream ends. The operation does not end meanwhile.
     let followed = world.server.call_with("GET", &path, "", &[("authorization", &short)]);
     assert_eq!(followed.status, 200, "{followed:?}");
     assert!(!followed.body.contains("event: end"), "{followed:?}");
@@ -305,11 +306,11 @@ fn stream_of_events_ends_with_the_token_of_its_reader() {
 }
 
 #[test]
-fn keys_that_the_issuer_changes_are_asked_for_again_and_not_for_every_token() {
+fn changed_keys_are_requested_again_but_not_for_every_token() {
     let (old, new) = (Key::ec(), Key::ec());
     let world = World::new(vec![], "");
     let claims = world.claims(&json!({}));
-    let unknown = "the caller is not known: the issuer has no such key as the token was signed with";
+    let unknown = "the caller is unknown: the issuer does not have the key of this token";
     assert_eq!(world.asks(&old.token("old", &claims)), (401, 401, unknown.to_owned()));
     let asked = world.issuer.heard().len();
     for _ in 0..20 {
@@ -321,13 +322,13 @@ fn keys_that_the_issuer_changes_are_asked_for_again_and_not_for_every_token() {
 }
 
 #[test]
-fn whoever_has_a_known_key_does_not_wait_for_an_issuer_that_hangs() {
+fn caller_with_a_known_key_does_not_wait_for_a_hanging_issuer() {
     let (known, new) = (Key::ec(), Key::ec());
     let world = World::new(vec![known.shown("known")], "");
     let claims = world.claims(&json!({}));
     assert_eq!(world.asks(&known.token("known", &claims)).0, 200);
     let is_answered = AtomicBool::new(false);
-    // The issuer does not answer as long as its keys are held here.
+    // The issuer does not answer while this lock is held.
     let mut keys = world.keys.lock().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -337,7 +338,7 @@ fn whoever_has_a_known_key_does_not_wait_for_an_issuer_that_hangs() {
                 read == 200
             });
         });
-        terrace_tests::until("the issuer is asked again", || world.asked.load(Ordering::SeqCst) > 1);
+        terrace_tests::until("the keys are requested again", || world.asked.load(Ordering::SeqCst) > 1);
         assert_eq!(world.asks(&known.token("known", &claims)).0, 200);
         assert!(!is_answered.load(Ordering::SeqCst), "it waited for the issuer");
         keys.push(new.shown("new"));
@@ -346,7 +347,7 @@ fn whoever_has_a_known_key_does_not_wait_for_an_issuer_that_hangs() {
 }
 
 #[test]
-fn a_server_whose_issuer_is_away_says_so_and_is_not_ready() {
+fn server_without_its_issuer_is_not_ready_and_reports_it() {
     let project = Project::new();
     let gone = { Peer::start(|_, _| (500, String::new())).url.clone() };
     project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, issuer: '{gone}', audience: a}}}}\n"));
@@ -359,6 +360,6 @@ fn a_server_whose_issuer_is_away_says_so_and_is_not_ready() {
     let bearer = format!("Bearer {token}");
     let answer = server.call_with("GET", "/api/v1/stacks", "", &[("authorization", &bearer)]);
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.body.contains("the keys of the issuer cannot be had now"), "{answer:?}");
+    assert!(answer.body.contains("the keys of the issuer are not available now"), "{answer:?}");
     assert_eq!(server.call("GET", "/api/v1/stacks", "").status, 401);
 }

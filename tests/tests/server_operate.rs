@@ -1,11 +1,11 @@
-//! What those ask who operate a server: whether it lives, whether it can work, its figures.
+//! Health, readiness and metrics of a server.
 
 use terrace_state::contract::cluster::{Cluster, PASSWORD};
 use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
 #[test]
-fn a_server_says_that_it_lives_whether_it_can_work_and_what_it_did() {
+fn server_reports_health_readiness_and_metrics() {
     let project = Project::new();
     let server = Served::start(&project, &[]);
     assert_eq!(server.call("GET", "/health", "").json()["status"], "ok");
@@ -37,7 +37,7 @@ fn a_server_says_that_it_lives_whether_it_can_work_and_what_it_did() {
 }
 
 #[test]
-fn callers_make_up_no_figures_of_their_own() {
+fn caller_cannot_add_metrics() {
     let server = Served::start(&Project::new(), &[]);
     for method in ["A1", "A2"] {
         assert_eq!(server.call(method, "/health", "").status, 405);
@@ -48,7 +48,7 @@ fn callers_make_up_no_figures_of_their_own() {
 }
 
 #[test]
-fn a_caller_who_never_comes_to_an_end_keeps_no_server_from_ending() {
+fn endless_call_does_not_prevent_shutdown() {
     let server = Served::start(&Project::new(), &["--drain", "1s"]);
     let half = server.begin("POST /v1/validate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{");
     let ran = server.stop();
@@ -57,7 +57,7 @@ fn a_caller_who_never_comes_to_an_end_keeps_no_server_from_ending() {
 }
 
 #[test]
-fn a_server_whose_state_is_gone_is_not_ready() {
+fn server_without_its_state_is_not_ready() {
     let project = Project::new();
     let server = Served::start(&project, &[]);
     assert_eq!(server.call("GET", "/ready", "").status, 200);
@@ -66,7 +66,7 @@ fn a_server_whose_state_is_gone_is_not_ready() {
 }
 
 #[test]
-fn a_server_is_ready_as_long_as_its_state_takes_writes() {
+fn server_is_ready_while_its_state_accepts_writes() {
     let cluster = Cluster::alone();
     let url = tokio::runtime::Runtime::new().unwrap().block_on(cluster.database());
     let project = Project::new();
@@ -81,15 +81,15 @@ fn a_server_is_ready_as_long_as_its_state_takes_writes() {
     assert_eq!(server.call("GET", "/health", "").status, 200);
     cluster.order("start");
     until("it is ready again", || server.call("GET", "/ready", "").status == 200);
-    until("it is told that it is over", || server.told().contains("requests can be claimed again"));
-    // However long it took.
-    for once in ["no request can be claimed", "it is not heard now"] {
+    until("the end of the outage is logged", || server.told().contains("claiming requests again"));
+    // Each message is logged once, however long the outage was.
+    for once in ["cannot claim requests", "cannot listen for requests"] {
         assert_eq!(server.told().matches(once).count(), 1, "{}", server.told());
     }
 }
 
 #[test]
-fn a_server_is_not_ready_while_its_state_can_only_be_read() {
+fn server_with_a_read_only_state_is_not_ready() {
     let cluster = Cluster::alone();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let url = runtime.block_on(cluster.database());
@@ -104,20 +104,20 @@ fn a_server_is_not_ready_while_its_state_can_only_be_read() {
     project.write("terrace.yaml", format!("state: '{url}'\n"));
     let server = Served::start(&project, &[]);
     assert_eq!(server.call("GET", "/ready", "").status, 200);
-    // As an administrator does whose disk is nearly full, and as every standby is.
+    // An administrator sets this if the disk is nearly full. Every standby server has it too.
     set("ALTER SYSTEM SET default_transaction_read_only = on");
-    until("what cannot be written is not ready", || server.call("GET", "/ready", "").status == 503);
+    until("a read-only state is not ready", || server.call("GET", "/ready", "").status == 503);
     set("ALTER SYSTEM RESET default_transaction_read_only");
-    until("what can be is", || server.call("GET", "/ready", "").status == 200);
+    until("a writable state is ready", || server.call("GET", "/ready", "").status == 200);
 }
 
 #[test]
-fn health_and_figures_have_an_address_of_their_own_if_it_is_configured() {
+fn health_and_metrics_have_their_own_address_if_configured() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {operations: {bind: '127.0.0.1:0'}}\n");
     let server = Served::start(&project, &[]);
-    let told = server.told();
-    let (_, rest) = told.split_once("health and metrics on http://").unwrap();
+    let output = server.told();
+    let (_, rest) = output.split_once("health and metrics on http://").unwrap();
     let address = rest.lines().next().unwrap().to_owned();
     let status = |address: &str, path: &str, host: &str| {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
@@ -142,7 +142,7 @@ fn health_and_figures_have_an_address_of_their_own_if_it_is_configured() {
 }
 
 #[test]
-fn page_under_another_name_reads_nothing_of_a_server_for_this_machine() {
+fn page_under_another_host_name_cannot_read_a_local_server() {
     let server = Served::start(&Project::new(), &[]);
     for path in ["/health", "/ready", "/metrics", "/docs/", "/docs/swagger-ui.css", "/api/v1/openapi.json", "/"] {
         let answer = server.call_with("GET", path, "", &[("host", "rebound.example.com:8091")]);
@@ -154,7 +154,7 @@ fn page_under_another_name_reads_nothing_of_a_server_for_this_machine() {
 }
 
 #[test]
-fn answers_forbid_caching_and_type_sniffing() {
+fn responses_forbid_caching_and_type_sniffing() {
     let server = Served::start(&Project::new(), &[]);
     for path in ["/api/v1/stacks", "/api/v1/nothing", "/v1/provision/x/status", "/health", "/metrics"] {
         let answer = server.call("GET", path, "");

@@ -1,4 +1,4 @@
-//! A database that goes while servers and a command line are at work on it: nothing is lost, and nothing is done twice.
+//! A database outage while servers and a command line use it: nothing is lost or done twice.
 
 use crate::server::{log, meaning, product, project};
 use serde_json::Value as Json;
@@ -8,10 +8,10 @@ use terrace_tests::served::Served;
 use terrace_tests::{Project, Running, until};
 use tokio::runtime::Runtime;
 
-/// The components whose programs stand at a gate when the database goes.
+/// Components whose programs wait at a gate when the database stops.
 const GATED: [&str; 3] = ["c00", "c07", "c13"];
 
-/// Servers and a command line at work.
+/// Two servers and a command line that are working.
 struct AtWork {
     project: Project,
     servers: [Served; 2],
@@ -22,7 +22,7 @@ struct AtWork {
     url: String,
 }
 
-/// A stack beside the product, applied from the command line.
+/// A stack beside the product, applied on the command line.
 const STACK: &str = "resources:\n  - type: local_command\n    name: c\n    config:\n      \
                      create: [sh, make.sh, byhand]\n      \
                      find: [sh, -c, 'cat made-byhand 2>/dev/null || echo null']\n  \
@@ -55,7 +55,7 @@ impl AtWork {
         }
     }
 
-    /// Everything that was asked is done, once.
+    /// Checks that every request completed, with each object created once.
     fn finish(self) {
         let Self { project, servers, names, tokens, apply, .. } = self;
         for (token, server) in tokens.iter().zip(servers.iter().rev().cycle()) {
@@ -82,19 +82,21 @@ impl AtWork {
 }
 
 #[test]
-fn a_database_that_restarts_in_the_middle_loses_and_doubles_nothing() {
+fn database_restart_loses_and_duplicates_nothing() {
     let cluster = Cluster::alone();
     let work = AtWork::on(&cluster);
     cluster.order("stop");
-    // What they were called for ends while nobody can record it.
+    // The programs end while their results cannot be recorded.
     work.open_gates();
-    until("they are made", || GATED.iter().chain(&["byhand"]).all(|name| work.project.has(&format!("made-{name}"))));
+    until("the objects exist", || {
+        GATED.iter().chain(&["byhand"]).all(|name| work.project.has(&format!("made-{name}")))
+    });
     cluster.order("start");
     work.finish();
 }
 
 #[test]
-fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
+fn repeated_disconnects_lose_and_duplicate_nothing() {
     const CUTS: usize = 12;
     let cluster = Cluster::alone();
     let work = AtWork::on(&cluster);
@@ -105,9 +107,9 @@ fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
         let others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let (mut cuts, begun) = (0, Instant::now());
         while cuts < CUTS {
-            assert!(begun.elapsed().as_secs() < 60, "nobody is in the middle of anything");
+            assert!(begun.elapsed().as_secs() < 60, "no transaction is open");
             let sql = format!("SELECT count(*) FILTER (WHERE state <> 'idle') {others}");
-            // In the middle of something.
+            // Disconnects during a transaction.
             if watcher.query_one(&sql, &[]).await.unwrap().try_get::<_, i64>(0).unwrap() > 0 {
                 let sql = format!("SELECT count(pg_terminate_backend(pid)) {others}");
                 watcher.query_one(&sql, &[]).await.unwrap();
@@ -118,7 +120,7 @@ fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
     work.finish();
 }
 
-/// Provisions one component; its program ends during an outage that lasts longer than the server waits.
+/// Provisions one component. Its program ends during an outage that is longer than the server waits.
 fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
     let url = Runtime::new().unwrap().block_on(cluster.database());
     project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));
@@ -129,7 +131,7 @@ fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
     cluster.order("stop");
     project.open_gate("gate-c00");
     until("the program has ended", || project.has("made-c00"));
-    until("the server gives up recording it", || server.told().contains("a request cannot be worked on now"));
+    until("the server gives up recording it", || server.told().contains("cannot run a request now"));
     cluster.order("start");
     let status = server.ended(&token);
     assert_eq!(log(project), ["c00"], "the program ran once: {status}");
@@ -138,25 +140,25 @@ fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
 }
 
 #[test]
-fn step_whose_outcome_meets_an_outage_is_found_and_not_repeated() {
+fn step_whose_result_meets_an_outage_is_found_and_not_repeated() {
     let (cluster, project) = (Cluster::alone(), project());
     let status = request_that_meets_an_outage(&project, &cluster);
     assert_eq!(status["status"], "COMPLETED", "{status}");
 }
 
 #[test]
-fn step_that_cannot_be_found_after_an_outage_stays_in_doubt() {
+fn step_not_found_after_an_outage_stays_in_doubt() {
     let (cluster, project) = (Cluster::alone(), project());
     let blueprint = project.read("blueprints/thing.yaml");
     let is_kept = |line: &&str| !line.trim_start().starts_with("find:");
     project.write("blueprints/thing.yaml", blueprint.lines().filter(is_kept).collect::<Vec<_>>().join("\n"));
     let status = request_that_meets_an_outage(&project, &cluster);
     assert_eq!(status["status"], "FAILED", "{status}");
-    project.run(["recover", "--env", "test"]).says("cannot tell");
+    project.run(["recover", "--env", "test"]).says("the provider does not know if the call took effect");
 }
 
 #[test]
-fn server_goes_on_when_its_connections_are_half_open() {
+fn server_continues_after_half_open_connections() {
     let (project, runtime, cluster) = (project(), Runtime::new().unwrap(), Cluster::alone());
     let direct = runtime.block_on(cluster.database());
     let proxy = cluster.proxy();
@@ -166,7 +168,7 @@ fn server_goes_on_when_its_connections_are_half_open() {
     let server = Served::start(&project, &[]);
     let all = ["a", "b", "c"];
     let made = server.ask("/v1/provision", &meaning("a", &all));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     proxy.swallow();
     project.open_gate("gate-a");
     let begun = Instant::now();

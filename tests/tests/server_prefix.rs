@@ -1,4 +1,4 @@
-//! The server behind a proxy that leads a path to it, with or without that path's prefix, and bodies that are too long.
+//! The server behind a proxy, with or without the proxy's path prefix, and bodies that are too long.
 
 use crate::server::project;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ fn served() -> Served {
     Served::start(&project, &[])
 }
 
-/// A path after a redirect, as a browser follows it.
+/// Resolves a redirect as a browser does.
 fn followed(path: &str, location: &str) -> String {
     assert!(!location.starts_with('/') && !location.contains("://"), "{path} leads to {location}");
     let folder = path.rsplit_once('/').unwrap().0;
@@ -18,12 +18,12 @@ fn followed(path: &str, location: &str) -> String {
 }
 
 #[test]
-fn pages_and_probes_are_found_below_a_prefix_that_stays_on() {
+fn pages_and_probes_are_found_under_a_kept_prefix() {
     let server = served();
     for base in ["", "/my-prov", "/a/b", "/datamesh.specificprovisioner"] {
         for probe in ["/health", "/live", "/ready", "/metrics"] {
             let status = server.call("GET", &format!("{base}{probe}"), "").status;
-            // Providers are not configured here.
+            // No providers are configured here.
             assert!(status == 200 || probe == "/ready" && status == 503, "{base}{probe}: {status}");
         }
         let page = server.call("GET", &format!("{base}/docs/"), "");
@@ -55,7 +55,7 @@ fn text(mut stream: std::net::TcpStream) -> String {
 }
 
 #[test]
-fn slash_at_the_end_of_a_call_makes_no_difference() {
+fn trailing_slash_makes_no_difference() {
     let server = served();
     let body = terrace_tests::served::request("DATAPRODUCT_DESCRIPTOR", &crate::server::product(&["a"]), false);
     for path in ["/v1/validate/", "/my-prov/v1/validate/", "/datamesh.specificprovisioner/v1/validate/"] {
@@ -69,7 +69,7 @@ fn slash_at_the_end_of_a_call_makes_no_difference() {
 }
 
 #[test]
-fn caller_that_sends_all_before_it_reads_gets_the_413() {
+fn caller_that_sends_everything_before_reading_gets_the_413() {
     let project = project();
     project.write("terrace.yaml", "environments: {test: {}}\nserver: {bodyLimit: 1MB}\n");
     let server = Served::start(&project, &[]);

@@ -1,5 +1,4 @@
-//! What is said of calls that are refused, and of what fails: by the field that is wrong, with what to do about it, in the
-//! words of whoever calls.
+//! Messages for refused and failed calls: the wrong field and a hint, in terms of the caller.
 
 use crate::server::{meaning, messages, product, project};
 use crate::server_request::{ACL, access, with_port};
@@ -11,7 +10,7 @@ const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 const PLANS: &str = "/api/v1/plans";
 
 #[test]
-fn what_fails_says_what_to_do_in_its_result_and_its_log() {
+fn failed_request_has_a_hint_in_result_and_log() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let answer = server.call("POST", "/v1/updateacl", &access(&product, &["user:ada"], "{}"));
@@ -23,7 +22,7 @@ fn what_fails_says_what_to_do_in_its_result_and_its_log() {
 }
 
 #[test]
-fn the_native_api_says_what_to_do() {
+fn native_api_gives_hints() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let detail = |body: Json| {
@@ -31,26 +30,26 @@ fn the_native_api_says_what_to_do() {
         assert_eq!(answer.status, 400, "{answer:?}");
         answer.json()["detail"].as_str().unwrap().to_owned()
     };
-    let moon = "the environment `nope` is not configured (configured are: test)";
+    let moon = "the environment `nope` is not configured (configured environments: test)";
     assert_eq!(detail(json!({"descriptor": product, "environment": "nope"})), moon);
     let elsewhere = product.replace("environment: test", "environment: nope");
-    let told = detail(json!({"descriptor": elsewhere}));
-    assert!(told.starts_with("descriptor:") && told.ends_with(moon), "{told}");
+    let output = detail(json!({"descriptor": elsewhere}));
+    assert!(output.starts_with("descriptor:") && output.ends_with(moon), "{output}");
     let several = json!({"descriptor": product, "components": ["nope", "neither"]});
     let several = server.call("POST", PLANS, &several.to_string()).json();
     let none = |name: &str| format!("`finance.cash.0` has no component `{name}` (there are: a, port)");
     assert_eq!(several["errors"], json!([none("neither"), none("nope")]), "{several}");
     let misspelt = product.replace("specific: {name: a}", "specific: {nam: a}");
-    let told = server.call("POST", PLANS, &json!({"descriptor": misspelt}).to_string());
-    assert!(told.body.contains("(did you mean `name`?"), "{told:?}");
+    let output = server.call("POST", PLANS, &json!({"descriptor": misspelt}).to_string());
+    assert!(output.body.contains("(did you mean `name`?"), "{output:?}");
 
     assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
-    let told = server.call("PUT", ACL, &json!({"principals": [], "descriptor": elsewhere}).to_string());
-    assert!(told.status == 400 && told.json()["detail"].as_str().unwrap().ends_with(moon), "{told:?}");
+    let output = server.call("PUT", ACL, &json!({"principals": [], "descriptor": elsewhere}).to_string());
+    assert!(output.status == 400 && output.json()["detail"].as_str().unwrap().ends_with(moon), "{output:?}");
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_refused_and_an_empty_one_is_none() {
+fn unreadable_idempotency_key_is_refused_and_empty_is_none() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"descriptor": product(&["a"])}).to_string();
@@ -64,7 +63,7 @@ fn a_key_that_cannot_be_read_is_refused_and_an_empty_one_is_none() {
 }
 
 #[test]
-fn one_key_is_for_one_scan_of_drift() {
+fn idempotency_key_is_for_one_drift_scan() {
     let project = project();
     let server = Served::start(&project, &[]);
     let other = product(&["b"]).replace("finance:cash", "finance:other");
@@ -88,7 +87,7 @@ fn one_key_is_for_one_scan_of_drift() {
 }
 
 #[test]
-fn a_plan_says_its_errors_in_every_form() {
+fn plan_errors_are_in_every_format() {
     let project = project();
     project.write("terrace.yaml", "environments: {test: {}}\nserver: {stacks: true}\n");
     let server = Served::start(&project, &[]);
@@ -99,7 +98,7 @@ fn a_plan_says_its_errors_in_every_form() {
     for form in ["application/json", "text/markdown", "text/plain"] {
         let told = server.call_with("POST", PLANS, &body, &[("accept", form)]);
         assert!(told.content_type.starts_with(form), "{told:?}");
-        // Markdown has signs of its own before them.
+        // Markdown escapes some characters.
         let body = told.body.replace('\\', "");
         let (_, rest) = body.split_once(problem).unwrap_or_else(|| panic!("{told:?}"));
         assert!(rest.contains(hint), "{told:?}");
@@ -107,7 +106,7 @@ fn a_plan_says_its_errors_in_every_form() {
 }
 
 #[test]
-fn a_plan_has_the_form_that_is_wanted_most() {
+fn plan_has_the_most_preferred_accepted_format() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"descriptor": product(&["a"])}).to_string();
@@ -124,11 +123,11 @@ fn a_plan_has_the_form_that_is_wanted_most() {
 }
 
 #[test]
-fn who_has_access_is_a_list_also_where_that_is_nobody() {
+fn access_is_a_list_even_without_principals() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let made = server.ended(&server.ask("/v1/provision", &product));
-    assert!(made["status"] == "COMPLETED" && made["info"].get("aclInfo").is_none(), "nobody said: {made}");
+    assert!(made["status"] == "COMPLETED" && made["info"].get("aclInfo").is_none(), "no access was set: {made}");
     let set = |refs: &[&str]| {
         let token = server.call("POST", "/v1/updateacl", &access(&product, refs, "{}")).body;
         server.ended(&token)
@@ -138,20 +137,20 @@ fn who_has_access_is_a_list_also_where_that_is_nobody() {
     assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("COMPLETED"), &json!([])), "{nobody}");
 }
 
-/// The field that is told, and what is said of it.
-fn told(answer: &Answer) -> (String, Json) {
+/// Returns the named field and the whole error.
+fn refusal(answer: &Answer) -> (String, Json) {
     assert_eq!(answer.status, 400, "{answer:?}");
-    let told = answer.json();
-    (told["inputErrorField"].as_str().unwrap_or_default().to_owned(), told)
+    let error = answer.json();
+    (error["inputErrorField"].as_str().unwrap_or_default().to_owned(), error)
 }
 
 #[test]
-fn what_is_wrong_with_access_is_told_by_the_fields_of_that_call() {
+fn access_error_names_the_fields_of_its_call() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let refused = |request: &str| {
         let body = json!({"refs": [], "provisionInfo": {"request": request, "result": ""}});
-        told(&server.call("POST", "/v1/updateacl", &body.to_string()))
+        refusal(&server.call("POST", "/v1/updateacl", &body.to_string()))
     };
     let (field, whole) = refused(&product);
     assert_eq!(field, "provisionInfo.request.componentIdToProvision", "{whole}");
@@ -165,14 +164,14 @@ fn what_is_wrong_with_access_is_told_by_the_fields_of_that_call() {
 }
 
 #[test]
-fn the_field_of_what_is_wrong_is_told_as_exactly_as_it_is_known() {
+fn error_names_the_most_specific_known_field() {
     let project = project();
     let server = Served::start(&project, &[]);
     let named = "componentIdToProvision: urn:dmb:cmp:finance:cash:0:a";
     for id in ["null", "''", "urn:dmb:cmp:finance:cash:0:z", "[a]"] {
         let text = meaning("a", &["a"]).replace(named, &format!("componentIdToProvision: {id}"));
         for path in ["/v1/provision", "/v1/unprovision", "/v2/validate"] {
-            let (field, whole) = told(&server.send(path, COMPONENT, &text));
+            let (field, whole) = refusal(&server.send(path, COMPONENT, &text));
             assert_eq!(field, "descriptor.componentIdToProvision", "{path} {id}: {whole}");
         }
     }
@@ -187,13 +186,13 @@ fn the_field_of_what_is_wrong_is_told_as_exactly_as_it_is_known() {
         ("/v1/provision", "[]", ""),
         ("/v1/provision", "{", ""),
     ] {
-        let (said, whole) = told(&server.call("POST", path, body));
+        let (said, whole) = refusal(&server.call("POST", path, body));
         assert_eq!(said, field, "{path} {body}: {whole}");
     }
 }
 
 #[test]
-fn a_query_that_cannot_be_read_is_told_in_words_of_whoever_calls() {
+fn unreadable_query_is_reported_in_terms_of_the_caller() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
@@ -206,14 +205,17 @@ fn a_query_that_cannot_be_read_is_told_in_words_of_whoever_calls() {
         let expected = "`limit` has to be a whole number that is not negative";
         assert_eq!(refused(&format!("/stacks?limit={wrong}")), expected, "{wrong}");
     }
-    assert_eq!(refused("/stacks?limit=1&limit=2"), "`limit` is there twice: it is expected once");
-    assert_eq!(refused("/stacks?limt=1"), "there is no parameter `limt`; the parameters are `limit` or `after`");
+    assert_eq!(refused("/stacks?limit=1&limit=2"), "`limit` occurs twice: send it once");
+    assert_eq!(refused("/stacks?limt=1"), "unknown parameter `limt`: expected `limit` or `after`");
     let filters = "`stack`, `kind`, `status`, `limit`, `after`";
-    assert_eq!(refused("/operations?state=x"), format!("there is no parameter `state`; the parameters are {filters}"));
+    assert_eq!(refused("/operations?state=x"), format!("unknown parameter `state`: expected {filters}"));
     let resources = "/stacks/finance.cash.0@test/resources?status=nope";
     assert_eq!(refused(resources), "`status` has to be one of `ready`, `tainted`, `retained`");
     let kinds = refused("/operations?kind=nope");
-    assert!(kinds.starts_with("`nope` is no kind of operations: ") && kinds.contains("provision, "), "{kinds}");
+    assert!(
+        kinds.starts_with("`nope` is not a kind of operations: expected one of ") && kinds.contains("provision, "),
+        "{kinds}"
+    );
     let listed = project.run(["operations", "list", "--json"]).done().json();
     for operation in listed.as_array().unwrap() {
         let kind = operation["kind"].as_str().unwrap();
@@ -222,7 +224,7 @@ fn a_query_that_cannot_be_read_is_told_in_words_of_whoever_calls() {
 }
 
 #[test]
-fn a_body_that_cannot_be_taken_is_told_in_words_of_whoever_calls() {
+fn unacceptable_body_is_reported_in_terms_of_the_caller() {
     let project = project();
     project.write("terrace.yaml", "environments: {test: {}}\nserver: {bodyLimit: 1KB}\n");
     let server = Served::start(&project, &[]);
@@ -243,7 +245,7 @@ fn a_body_that_cannot_be_taken_is_told_in_words_of_whoever_calls() {
 }
 
 #[test]
-fn every_refusal_says_its_problem_and_what_to_do() {
+fn every_refusal_has_a_problem_and_a_hint() {
     let project = project();
     let digest = "f83d8b58e7bd3f15415cdb05ea71fdb10fb96abf9a8517cadb238a49f26d29a7";
     project.write(
@@ -272,11 +274,11 @@ fn every_refusal_says_its_problem_and_what_to_do() {
 }
 
 #[test]
-fn what_may_be_left_out_may_be_null() {
+fn optional_field_can_be_null() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"useCaseTemplateId": "x", "environment": "test", "params": null, "catalogInfo": null});
-    let (field, whole) = told(&server.call("POST", "/v1/reverse-provisioning", &body.to_string()));
+    let (field, whole) = refusal(&server.call("POST", "/v1/reverse-provisioning", &body.to_string()));
     assert_eq!(field, "useCaseTemplateId", "it is read: {whole}");
     let body = json!({"descriptor": product(&["a"]), "descriptorKind": null, "removeData": null});
     assert_eq!(server.call("POST", "/v1/validate", &body.to_string()).body, r#"{"valid":true}"#);

@@ -1,4 +1,4 @@
-//! A state gets another key while requests wait in its queue: what was asked is not lost, and known again.
+//! A state is rekeyed while requests wait in its queue: no request is lost, and repeated requests are recognised.
 
 use crate::server::{log, meaning, product, project};
 use crate::server_replicas::shared_project;
@@ -15,12 +15,12 @@ fn ask_keyed(server: &Served, component: &str) -> Answer {
     server.call_with("POST", "/v1/provision", body, &KEYED)
 }
 
-/// Leaves the request for `b` in the queue of a server that has ended; answers its token.
+/// Leaves the request for `b` in the queue of a stopped server, and returns its token.
 fn leave_one_waiting(project: &Project, variables: &[(&str, &str)]) -> String {
     let server = Served::start_with(project, &["--workers", "1"], variables);
     project.make_gate("gate-a");
     let busy = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
-    until("it runs", || project.has("started-a"));
+    until("the request runs", || project.has("started-a"));
     let waiting = ask_keyed(&server, "b");
     assert_eq!(waiting.status, 202, "{waiting:?}");
     assert_ne!(waiting.body, busy);
@@ -43,31 +43,31 @@ fn rekey(project: &Project, old: &[&str]) -> Ran {
     ran
 }
 
-fn what_waits_gets_the_key_too(project: &Project) {
+fn check_queued_request_is_rekeyed(project: &Project) {
     let token = leave_one_waiting(project, &[OLD]);
     rekey(project, &[OLD.1]).done();
-    // The old key is nowhere any more.
+    // The old key is configured nowhere now.
     let server = Served::start_with(project, &["--workers", "1"], &[NEW]);
     let again = ask_keyed(&server, "b");
-    assert_eq!((again.status, again.body.as_str()), (202, token.as_str()), "the same is known by its key");
-    assert_eq!(ask_keyed(&server, "a").status, 422, "another one is not taken for it");
+    assert_eq!((again.status, again.body.as_str()), (202, token.as_str()), "the same request is known by its key");
+    assert_eq!(ask_keyed(&server, "a").status, 422, "another request is refused");
     let status = server.ended(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
     assert_eq!(log(project), ["a", "b"]);
 }
 
 #[test]
-fn what_waits_in_a_file_gets_the_key_too() {
-    what_waits_gets_the_key_too(&project());
+fn request_queued_in_a_file_is_rekeyed() {
+    check_queued_request_is_rekeyed(&project());
 }
 
 #[test]
-fn what_waits_in_a_database_gets_the_key_too() {
-    what_waits_gets_the_key_too(&shared_project());
+fn request_queued_in_a_database_is_rekeyed() {
+    check_queued_request_is_rekeyed(&shared_project());
 }
 
 #[test]
-fn what_waits_and_was_not_sealed_is_sealed_with_the_first_key() {
+fn unsealed_queued_request_is_sealed_with_the_first_key() {
     let project = project();
     let token = leave_one_waiting(&project, &[]);
     rekey(&project, &[]).done().says("2 records are sealed with the present key");
@@ -80,13 +80,13 @@ fn unsealed_request_is_refused_after_the_first_key() {
     let project = project();
     let token = leave_one_waiting(&project, &[]);
     let server = Served::start_with(&project, &[], &[NEW]);
-    until("it is refused", || server.told().contains("`terrace state rekey` seals it"));
+    until("the refusal is logged", || server.told().contains("`terrace state rekey` seals it"));
     assert_ne!(server.call("GET", &format!("/v1/provision/{token}/status"), "").json()["status"], "COMPLETED");
     assert_eq!(log(&project), ["a"]);
 }
 
 #[test]
-fn a_plan_that_was_made_before_is_applied_as_long_as_its_key_is_known() {
+fn older_plan_is_applied_while_its_key_is_known() {
     let project = project();
     let configuration = project.read("terrace.yaml");
     let body = json!({"descriptor": product(&["a"])}).to_string();
@@ -106,7 +106,7 @@ fn a_plan_that_was_made_before_is_applied_as_long_as_its_key_is_known() {
         until("it ends", || !["queued", "running"].contains(&operation()["status"].as_str().unwrap()));
         operation()
     };
-    // What it would do with what is sensitive nobody can compare.
+    // Without the old key, the server cannot compare sensitive values.
     let server = Served::start_with(&project, &[], &[NEW]);
     let refused = apply(&server);
     assert_eq!(refused["status"], "failed", "{refused}");
@@ -121,7 +121,7 @@ fn a_plan_that_was_made_before_is_applied_as_long_as_its_key_is_known() {
 }
 
 #[test]
-fn what_ended_is_known_again_as_long_as_its_key_is() {
+fn ended_request_is_recognised_while_its_key_is_known() {
     let project = project();
     let server = Served::start_with(&project, &[], &[OLD]);
     let token = ask_keyed(&server, "a").body;
@@ -137,25 +137,25 @@ fn what_ended_is_known_again_as_long_as_its_key_is() {
     let _ = server.stop();
     project.write("terrace.yaml", configuration);
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(ask_keyed(&server, "a").status, 422, "nobody can tell whether that is the same");
+    assert_eq!(ask_keyed(&server, "a").status, 422, "without the old key requests cannot be compared");
 }
 
 #[test]
-fn what_waits_and_cannot_be_opened_refuses_another_key() {
+fn rekey_is_refused_if_a_queued_request_cannot_be_opened() {
     let project = project();
-    // Nothing else is recorded that is sealed.
+    // The request is the only sealed record.
     project.edit("make.sh", "echo $1 >> log\n", "echo $1 >> log\nif [ $1 = a ]; then exit 1; fi\n");
     let token = leave_one_waiting(&project, &[OLD]);
     let refused = rekey(&project, &[]);
     snapshot!(refused, @"
     exit: 1
     --- stderr
-    error: what operation [uuid] was queued for cannot be opened: a sealed value cannot be opened: it was sealed with state key f70b65e4, which is not configured
+    error: the request of operation [uuid] cannot be opened: a sealed value cannot be opened: it was sealed with state key f70b65e4, which is not configured
 
     hint: add the key that it was sealed with to `encryption.previous`
-    hint: where that key is lost, `terrace operations cancel [uuid]`: a server ends it then
+    hint: if that key is lost, run `terrace operations cancel [uuid]`: a server then ends the operation
     ");
-    // A server without its key begins nothing of it, and ends it when it is told to.
+    // A server without the key does not start the request, and can cancel it.
     project.run(["operations", "cancel", &token]).done();
     let server = Served::start_with(&project, &[], &[NEW]);
     assert_eq!(server.ended(&token)["status"], "TERMINATED");
@@ -165,18 +165,18 @@ fn what_waits_and_cannot_be_opened_refuses_another_key() {
 }
 
 #[test]
-fn a_server_that_has_only_the_old_key_leaves_what_waits_to_others() {
+fn server_with_only_the_old_key_leaves_requests_to_others() {
     let project = project();
     let token = leave_one_waiting(&project, &[OLD]);
     rekey(&project, &[OLD.1]).done();
-    // It was claimed often before, for another reason.
+    // The request had many claims for another reason.
     let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
     assert_eq!(state.execute("UPDATE request SET fence = 100 WHERE result IS NULL", []).unwrap(), 1);
     drop(state);
     let old = Served::start_with(&project, &[], &[OLD]);
-    until("it looks at what waits", || old.told().contains("a request cannot be worked on now"));
+    until("the server checks the queue", || old.told().contains("cannot run a request now"));
     assert!(old.told().contains("which is not configured"), "{}", old.told());
-    // What it is asked itself it refuses where it would have to read what is sealed.
+    // The server fails a new request if it needs sealed records.
     let status = old.ended(&old.ask("/v1/unprovision", &meaning("a", &["a", "b"])));
     assert_eq!(status["status"], "FAILED", "{status}");
     assert!(status["result"].as_str().unwrap().contains("which is not configured"), "{status}");

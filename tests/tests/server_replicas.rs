@@ -1,4 +1,4 @@
-//! Several servers on one state: what one leaves another finishes, and nothing is done twice.
+//! Several servers on one state: one server finishes the work of another, and nothing is done twice.
 
 use crate::server::{log, meaning, messages, product, project};
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use terrace_state::contract::cluster::{Cluster, connect};
 use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
-/// The project with a state of its own in PostgreSQL.
+/// Creates a project with its own state in PostgreSQL.
 pub(crate) fn shared_project() -> Project {
     project_and_state().0
 }
 
-/// The same with the URL of the state.
+/// Creates the project, and returns the URL of its state too.
 fn project_and_state() -> (Project, String) {
     let project = project();
     let url = tokio::runtime::Runtime::new().unwrap().block_on(Cluster::shared().database());
@@ -20,12 +20,12 @@ fn project_and_state() -> (Project, String) {
 }
 
 #[test]
-fn what_a_killed_server_was_doing_another_one_finishes() {
+fn request_of_a_killed_server_is_finished_by_another() {
     let project = shared_project();
     project.make_gate("gate-a");
     let first = Served::start(&project, &[]);
     let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     let second = Served::start(&project, &[]);
     assert_eq!(second.status(&token)["status"], "RUNNING", "any server knows the token");
     first.kill();
@@ -37,7 +37,7 @@ fn what_a_killed_server_was_doing_another_one_finishes() {
     assert_eq!(log(&project), ["a"], "it is made once");
 }
 
-/// The same on another machine, from which a dead server looks like a suspended server, and the object may still appear.
+/// Does the same from another machine, where a dead server looks suspended and the object may still appear.
 fn came_to_nothing_elsewhere((project, state): &(Project, String)) -> String {
     let token = came_to_nothing(project);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -46,12 +46,12 @@ fn came_to_nothing_elsewhere((project, state): &(Project, String)) -> String {
     token
 }
 
-/// A request whose server was killed while it made `a`, of which nothing came.
+/// Kills a server while it creates `a`, before any effect, and returns the request.
 fn came_to_nothing(project: &Project) -> String {
     project.make_gate("gate-a");
     let first = Served::start(project, &[]);
     let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     first.kill();
     drop(first);
     project.write("in-vain", "");
@@ -60,7 +60,7 @@ fn came_to_nothing(project: &Project) -> String {
     token
 }
 
-/// The call may take ten minutes, but its server is known to be dead: only its claim has to expire.
+/// The call may take ten minutes, but its server is known to be dead. Only its claim has to expire.
 #[test]
 fn killed_server_is_replaced_within_recovery_objective() {
     let project = shared_project();
@@ -73,7 +73,7 @@ fn killed_server_is_replaced_within_recovery_objective() {
     assert_eq!(log(&project), ["a"], "it is made once");
 }
 
-/// A suspended server is not dead: no other server settles its step before the call's time is over.
+/// A suspended server is not dead: no other server settles its step before the call's timeout.
 #[cfg(target_os = "linux")]
 #[test]
 fn suspended_server_keeps_its_step() {
@@ -81,7 +81,7 @@ fn suspended_server_keeps_its_step() {
     project.make_gate("gate-a");
     let first = Served::start(&project, &[]);
     let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     first.suspend();
     let second = Served::start(&project, &[]);
     let waiting = "queue waiting: finance.cash.0@test:a/local_command.made";
@@ -94,7 +94,7 @@ fn suspended_server_keeps_its_step() {
 }
 
 #[test]
-fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
+fn request_waits_until_an_interrupted_call_cannot_take_effect() {
     let place = project_and_state();
     let project = &place.0;
     let blueprint =
@@ -102,7 +102,7 @@ fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
     project.write("blueprints/thing.yaml", blueprint);
     let token = came_to_nothing_elsewhere(&place);
     let second = Served::start(project, &[]);
-    let waiting = "queue waiting: finance.cash.0@test:a/local_command.made: what was cut off may still take effect";
+    let waiting = "queue waiting: finance.cash.0@test:a/local_command.made: an interrupted call may still take effect";
     until("it waits", || messages(&second.status(&token)).contains(waiting));
     let status = second.ended(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
@@ -111,7 +111,7 @@ fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
 }
 
 #[test]
-fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
+fn request_waiting_for_an_interrupted_call_can_be_terminated() {
     let place = project_and_state();
     let project = &place.0;
     let token = came_to_nothing_elsewhere(&place);
@@ -120,30 +120,30 @@ fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
         || messages(&second.status(&token)).contains("queue waiting: finance.cash.0@test:a/local_command.made: ");
     until("it waits", is_waiting);
     assert_eq!(second.call("DELETE", &format!("/v1/provision/{token}"), "").status, 202);
-    // Ten minutes before what was cut off can no longer take effect.
-    let told = second.ended(&token);
-    assert_eq!(told["status"], "TERMINATED");
-    let left = "what became of finance.cash.0@test:a/local_command.made is not known yet";
-    assert!(told["result"].as_str().unwrap().contains(left), "{told}");
+    // The interrupted call could still take effect for ten minutes.
+    let output = second.ended(&token);
+    assert_eq!(output["status"], "TERMINATED");
+    let left = "the outcome of finance.cash.0@test:a/local_command.made is in doubt";
+    assert!(output["result"].as_str().unwrap().contains(left), "{output}");
     assert!(!project.has("log"));
 }
 
 #[test]
-fn a_request_that_waited_in_vain_for_what_was_cut_off_fails_and_says_so() {
+fn request_waiting_too_long_for_an_interrupted_call_fails() {
     let place = project_and_state();
     let project = &place.0;
     let token = came_to_nothing_elsewhere(&place);
     let second = Served::start(project, &["--lock-timeout", "3s"]);
-    let told = second.ended(&token);
-    assert_eq!(told["status"], "FAILED", "{told}");
-    let told = told.to_string();
-    assert!(told.contains("finance.cash.0@test:a/local_command.made"), "{told}");
-    assert!(told.contains("may still take effect"), "{told}");
+    let output = second.ended(&token);
+    assert_eq!(output["status"], "FAILED", "{output}");
+    let output = output.to_string();
+    assert!(output.contains("finance.cash.0@test:a/local_command.made"), "{output}");
+    assert!(output.contains("may still take effect"), "{output}");
     assert!(!project.has("log"));
 }
 
 #[test]
-fn many_components_are_provisioned_through_all_servers_at_once_and_each_is_made_once() {
+fn many_components_on_all_servers_are_each_created_once() {
     let project = shared_project();
     let servers = [(); 3].map(|()| Served::start(&project, &["--workers", "4"]));
     let names: Vec<String> = (0..200).map(|number| format!("c{number:03}")).collect();

@@ -1,4 +1,4 @@
-//! What a coordinator sends beside the descriptor: fields of access, and the product as it was provisioned last.
+//! Request fields beside the descriptor: access fields, and the last provisioned product.
 
 use crate::server::{meaning, product, project};
 use serde_json::{Value as Json, json};
@@ -7,7 +7,7 @@ use terrace_tests::{Project, until};
 
 pub(crate) const ACL: &str = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
 
-/// A product with a port that writes down what it reads of what is sent.
+/// Creates a product with a port that writes the request fields it reads to a file.
 pub(crate) fn with_port() -> (Project, String) {
     let project = project();
     project.write(
@@ -22,7 +22,7 @@ pub(crate) fn with_port() -> (Project, String) {
     (project, product)
 }
 
-/// The same product, of which the port is meant.
+/// Returns the same product with the port selected.
 fn meaning_port(product: &str) -> String {
     let product = product.lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:port\n")
@@ -42,7 +42,7 @@ pub(crate) fn grant(server: &Served, body: &str) -> Json {
 }
 
 #[test]
-fn whom_the_provider_cannot_name_that_a_grant_asks_has_no_access() {
+fn principal_unknown_to_the_provider_gets_no_access() {
     let (project, product) = with_port();
     let grants = "'${{ json(identities(acl.principals, \"snowflake\")) }}'";
     let blueprint = project.read("blueprints/port.yaml").replace("'${{ json(acl) }}'", grants);
@@ -51,14 +51,14 @@ fn whom_the_provider_cannot_name_that_a_grant_asks_has_no_access() {
     assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&product)))["status"], "COMPLETED");
     let status = grant(&server, &access(&product, &["user:ada", "robot:x"], "{}"));
     assert_eq!(status["info"]["aclInfo"], json!([{"identity": "user:ada", "locked": false}]), "{status}");
-    let told = status["logs"].to_string();
-    assert!(told.contains("`robot:x` gets no access to `port`"), "{told}");
+    let log = status["logs"].to_string();
+    assert!(log.contains("`robot:x` gets no access to `port`"), "{log}");
     assert_eq!(project.read("grant.txt"), r#"["user:ada"]"#);
     let nobody = server.ended(&server.call("POST", "/v1/updateacl", &access(&product, &["robot:x"], "{}")).body);
     assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("FAILED"), &json!([])), "{nobody}");
 }
 
-/// A request with the product as it was provisioned last.
+/// Returns a request with the last provisioned product.
 fn with_latest(descriptor: &str, latest: &str) -> String {
     json!({"descriptorKind": "COMPONENT_DESCRIPTOR", "descriptor": descriptor, "removeData": false,
         "latestEnrichedDescriptor": latest})
@@ -66,7 +66,7 @@ fn with_latest(descriptor: &str, latest: &str) -> String {
 }
 
 #[test]
-fn what_is_said_of_access_reaches_the_grants_and_is_kept() {
+fn access_fields_reach_the_grants_and_are_kept() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
@@ -74,7 +74,7 @@ fn what_is_said_of_access_reaches_the_grants_and_is_kept() {
     grant(&server, &access(&product, &["user:ada"], r#"{"why": {"b": 1, "a": 2}, "days": 30}"#));
     let granted = r#"{"fields":{"days":30,"why":{"a":2,"b":1}},"principals":["user:ada"]}"#;
     assert_eq!(project.read("grant.txt"), granted);
-    // Later ones see it without being told, wherever they come from.
+    // Later requests of every kind see the fields.
     std::fs::remove_file(project.path("grant.txt")).unwrap();
     let changed = product.replace("specific: {name: port}", "specific: {name: gate}");
     assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&changed)))["status"], "COMPLETED");
@@ -86,7 +86,7 @@ fn what_is_said_of_access_reaches_the_grants_and_is_kept() {
     assert_eq!((&shown["principals"], &shown["fields"]), (&json!(["user:ada"]), &fields));
     let there = server.call("GET", ACL, "").json();
     assert_eq!(there, json!({"principals": ["user:ada"], "fields": fields}));
-    // They are replaced as a whole, with the principals or by themselves.
+    // Fields are replaced as a whole, with the principals or alone.
     let before = server.etag(ACL);
     grant(&server, &access(&product, &["user:ada"], r#"{"days": 7}"#));
     assert_eq!(project.read("grant.txt"), r#"{"fields":{"days":7},"principals":["user:ada"]}"#);
@@ -101,7 +101,7 @@ fn what_is_said_of_access_reaches_the_grants_and_is_kept() {
     assert_eq!(set.status, 202, "{set:?}");
     let operation = set.json()["operation"].as_str().unwrap().to_owned();
     assert_eq!(server.ended(&operation)["status"], "COMPLETED");
-    // Who lost the answer is not told that somebody else changed it.
+    // A caller that lost the response and repeats its request gets no conflict.
     let again = call("mine", &body);
     assert_eq!((again.status, again.json()["operation"].as_str()), (202, Some(&*operation)), "{again:?}");
     assert_eq!(call("another", &body).status, 412);
@@ -115,7 +115,7 @@ fn what_is_said_of_access_reaches_the_grants_and_is_kept() {
 }
 
 #[test]
-fn fields_of_access_that_are_no_object_are_refused_by_name() {
+fn access_fields_that_are_not_an_object_are_refused_by_name() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
@@ -136,7 +136,7 @@ fn fields_of_access_that_are_no_object_are_refused_by_name() {
 }
 
 #[test]
-fn the_same_access_is_the_same_request_however_it_is_written() {
+fn same_access_is_the_same_request_in_any_spelling() {
     let (project, product) = with_port();
     let server = Served::start(&project, &["--workers", "1"]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&product)))["status"], "COMPLETED");
@@ -160,7 +160,7 @@ fn the_same_access_is_the_same_request_however_it_is_written() {
 }
 
 #[test]
-fn the_product_as_it_was_provisioned_last_reaches_the_blueprint_also_of_a_queued_request() {
+fn last_provisioned_product_reaches_blueprints_of_queued_requests() {
     let (project, product) = with_port();
     let server = Served::start(&project, &["--workers", "1"]);
     let port = meaning_port(&product);
@@ -177,7 +177,7 @@ fn the_product_as_it_was_provisioned_last_reaches_the_blueprint_also_of_a_queued
     let latest = "id: urn:dmb:dp:finance:cash:0\ninfo: {latestProvisioningOperation: {status: Failed}}\n";
     let queued = server.call("POST", "/v1/provision", &with_latest(&port, latest));
     assert_eq!(queued.status, 202, "{queued:?}");
-    // It asks for nothing: what differs in it alone is the same request.
+    // The last product is not part of the request's identity.
     assert_eq!(server.call("POST", "/v1/provision", &with_latest(&port, "id: x\n")).body, queued.body);
     server.kill();
     drop(server);
@@ -196,7 +196,7 @@ fn the_product_as_it_was_provisioned_last_reaches_the_blueprint_also_of_a_queued
 }
 
 #[test]
-fn a_latest_descriptor_that_is_no_map_is_refused_by_name_and_place() {
+fn invalid_latest_descriptor_is_refused_by_name_and_place() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let port = meaning_port(&product);
@@ -204,15 +204,15 @@ fn a_latest_descriptor_that_is_no_map_is_refused_by_name_and_place() {
         for path in ["/v1/provision", "/v1/unprovision"] {
             let answer = server.call("POST", path, &with_latest(&port, wrong));
             assert_eq!(answer.status, 400, "{answer:?}");
-            let told = answer.json();
-            assert_eq!(told["inputErrorField"], "latestEnrichedDescriptor", "{told}");
+            let output = answer.json();
+            assert_eq!(output["inputErrorField"], "latestEnrichedDescriptor", "{output}");
             let place = format!("latestEnrichedDescriptor:{place}");
-            assert!(told["errors"][0].as_str().unwrap().starts_with(&place), "{told}");
+            assert!(output["errors"][0].as_str().unwrap().starts_with(&place), "{output}");
         }
     }
     let answer = server.call("POST", "/v1/validate", &with_latest(&port, "- 1\n"));
     assert!(answer.status == 200 && answer.body.contains("latestEnrichedDescriptor:1:1"), "{answer:?}");
-    // The blueprint of this one does not read it.
+    // This blueprint does not read it.
     let answer = server.call("POST", "/v1/provision", &with_latest(&meaning("a", &["a"]), "- 1\n"));
     assert_eq!(server.ended(&answer.body)["status"], "COMPLETED", "{answer:?}");
 }

@@ -1,4 +1,4 @@
-//! Reverse provisioning: a catalog learns what is there.
+//! Reverse provisioning: a catalog reads existing objects.
 
 use serde_json::{Value as Json, json};
 use terrace_tests::Project;
@@ -6,7 +6,7 @@ use terrace_tests::served::{Answer, Served};
 
 const STORAGE: &str = "urn:dmb:utm:snowflake-storage-template:0.0.0";
 
-/// A project in which somebody made a table that no component describes.
+/// Creates a project with a table that no component describes.
 fn project() -> Project {
     let project = Project::new();
     project.write(
@@ -32,7 +32,7 @@ fn ended(server: &Served, token: &str) -> Json {
 }
 
 #[test]
-fn the_columns_of_a_table_come_into_the_catalog() {
+fn table_columns_are_read_into_the_catalog() {
     let project = project();
     let server = Served::start(&project, &[]);
     let params = json!({"database": "SALES", "schema": "ORDERS_1", "tables": ["orders"]});
@@ -53,21 +53,21 @@ fn the_columns_of_a_table_come_into_the_catalog() {
     let table = json!({"tableName": "ORDERS", "description": "What was ordered", "schema": columns});
     assert_eq!(status["status"], "COMPLETED", "{status}");
     assert_eq!(status["updates"], json!({"spec.mesh.specific.tables": [table]}));
-    // Nothing was recorded for it but the operation.
+    // Only the operation is recorded.
     assert!(project.run(["stacks", "list"]).done().stdout.contains("theirs"));
     let listed = project.run(["operations", "list"]).done().stdout;
     assert!(listed.contains("reverse-provisioning"), "{listed}");
 
-    // What it says is taken as it is: the component that is made of it has nothing to do.
+    // A component with the returned fields has nothing to change.
     let missing = ask(&server, STORAGE, json!({"database": "SALES", "schema": "ORDERS_1", "tables": ["nothing"]}));
     let status = ended(&server, &missing.body);
     assert_eq!((&status["status"], &status["updates"]), (&json!("FAILED"), &json!({})), "{status}");
-    let told = status["logs"].to_string();
-    assert!(told.contains("`data.table` has no answer"), "{told}");
+    let log = status["logs"].to_string();
+    assert!(log.contains("`data.table` has no answer"), "{log}");
 }
 
 #[test]
-fn what_cannot_be_asked_is_refused_at_once() {
+fn unsupported_template_is_refused_at_once() {
     let project = project();
     project.write(
         "terrace.yaml",
@@ -75,7 +75,7 @@ fn what_cannot_be_asked_is_refused_at_once() {
     );
     let server = Served::start(&project, &[]);
     for (template, params, field, expected) in [
-        ("urn:dmb:utm:nothing:0.0.0", json!({}), "useCaseTemplateId", "no blueprint is for the template"),
+        ("urn:dmb:utm:nothing:0.0.0", json!({}), "useCaseTemplateId", "no blueprint matches the template"),
         ("urn:dmb:utm:databricks-workload-job-template", json!({}), "useCaseTemplateId", "has no `reverse`"),
         ("hasura-outputport", json!({}), "useCaseTemplateId", "the blueprint `hasura-outputport` has no `reverse`"),
         (STORAGE, json!({"database": "SALES"}), "params", "\"schema\" is a required property"),
@@ -89,14 +89,14 @@ fn what_cannot_be_asked_is_refused_at_once() {
     }
     let answer = ask(&server, STORAGE, json!({"database": "SALES"}));
     assert_eq!(answer.json()["errors"].as_array().map(Vec::len), Some(2), "each on its own: {answer:?}");
-    // What an earlier provisioner of Hasura had none of either is refused with what can be asked.
+    // The earlier Hasura provisioner did not support this template either. The error lists the supported ones.
     for template in ["urn:dmb:utm:nothing:0.0.0", "urn:dmb:utm:hasura-outputport-template:0.0.0", "hasura-outputport"] {
         let refused = ask(&server, template, json!({}));
         assert_eq!(refused.status, 400, "{refused:?}");
         assert!(
             refused
                 .body
-                .contains("these can be asked: outputport, urn:dmb:utm:theirs, urn:dmb:utm:snowflake-storage-template"),
+                .contains("choose one of: outputport, urn:dmb:utm:theirs, urn:dmb:utm:snowflake-storage-template"),
             "{refused:?}"
         );
     }
@@ -110,18 +110,18 @@ fn what_cannot_be_asked_is_refused_at_once() {
 }
 
 #[test]
-fn the_command_line_asks_the_same_by_template_blueprint_or_component() {
+fn command_line_reads_by_template_blueprint_or_component() {
     let project = project();
     let params = ["--param", "database=SALES", "--param", "schema=ORDERS_1", "--param", "tables=[orders]"];
     let asked = |word: &str, more: &[&str]| {
         project.run(["reverse", word].into_iter().chain(params).chain(more.iter().copied()))
     };
-    let told = asked(STORAGE, &["--json"]).done().stdout;
-    let json: Json = serde_json::from_str(&told).unwrap();
+    let output = asked(STORAGE, &["--json"]).done().stdout;
+    let json: Json = serde_json::from_str(&output).unwrap();
     assert_eq!(json["spec.mesh.specific.tables"][0]["schema"][0]["name"], "ID", "{json}");
     let text = asked("snowflake-storage", &[]).done().stdout;
     insta::assert_snapshot!("the_updates_of_a_catalog", text);
-    // A component that was applied knows its blueprint.
+    // An applied component knows its blueprint.
     project.write(
         "product.yaml",
         "id: urn:dmb:dp:sales:shop:0\nname: Shop\ndomain: sales\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
@@ -138,7 +138,7 @@ fn the_command_line_asks_the_same_by_template_blueprint_or_component() {
 }
 
 #[test]
-fn a_component_is_asked_for_where_it_is_recorded() {
+fn component_is_read_in_its_recorded_environment() {
     let project = Project::new();
     project.write("terrace.yaml", "environments: {local: {overlay: embedded}, production: {overlay: embedded}}\n");
     project.write(
@@ -156,22 +156,24 @@ fn a_component_is_asked_for_where_it_is_recorded() {
     let (production, stack) = ("where: production\n", ["--stack", "sales.shop.0@production"]);
     assert_eq!(asked(&["a"]), production);
     assert_eq!(asked(&["a", stack[0], stack[1]]), production);
-    // What is known by itself is asked in the environment of the stack that is named, else where nothing else is said.
+    // A blueprint is read in the environment of the given stack, otherwise in the default environment.
     assert_eq!(asked(&["port", stack[0], stack[1]]), production);
     assert_eq!(asked(&["port"]), "where: local\n");
     assert_eq!(asked(&["port", "--env", "production"]), production);
 }
 
 #[test]
-fn what_the_command_line_cannot_ask_is_told_with_what_it_can() {
+fn unsupported_reverse_command_lists_the_supported_ones() {
     let project = project();
     let refused = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).with_code(1);
-    refused(&["nothing"]).says("no component `nothing` is recorded of theirs@local").says("these can be asked: ");
-    refused(&["urn:dmb:utm:nothing"]).says("no blueprint is for the template `urn:dmb:utm:nothing`");
+    refused(&["nothing"])
+        .says("`nothing` is neither a component in the state of theirs@local nor a blueprint")
+        .says("choose one of: ");
+    refused(&["urn:dmb:utm:nothing"]).says("no blueprint matches the template `urn:dmb:utm:nothing`");
     refused(&[STORAGE]).says("is a required property").says("--param NAME=VALUE");
-    refused(&[STORAGE, "--param", "schema"]).says("`--param schema` is no name with a value");
-    refused(&[STORAGE, "--param", "schema=[a"]).says("the value of `--param schema` is no YAML");
+    refused(&[STORAGE, "--param", "schema"]).says("`--param schema` has no name or no `=`");
+    refused(&[STORAGE, "--param", "schema=[a"]).says("the value of `--param schema` is not YAML");
     refused(&[STORAGE, "--catalog-info", "none.yaml"])
         .says("there is no file `none.yaml`")
-        .says("`--catalog-info` takes");
+        .says("pass a YAML or JSON file with the component as the catalog has it to `--catalog-info`");
 }

@@ -1,9 +1,9 @@
-//! Components that are judged before those that they read are there.
+//! Components that are checked before the siblings they read exist.
 
 use crate::server::project;
 use terrace_tests::served::{Served, request};
 
-/// A product whose `taker` reads what `giver` tells; `meant` is the one that is asked about.
+/// Returns a product whose `taker` reads outputs of `giver`. `meant` is the selected component.
 fn product(meant: &str, reads: &str) -> String {
     let component = |name: &str, more: &str| {
         format!(
@@ -28,7 +28,7 @@ fn blueprint(name: &str, content: &str, outputs: &str) -> String {
 }
 
 #[test]
-fn a_sibling_that_is_not_there_yet_is_judged_by_what_is_planned_for_it() {
+fn undeployed_sibling_is_checked_by_its_plan() {
     let project = project();
     project.write("blueprints/giver.yaml", blueprint("giver", "given", "path: '${{ resources.f.path }}'"));
     project.write("blueprints/taker.yaml", blueprint("taker", "${{ components[\"giver\"].outputs.path }}", ""));
@@ -40,17 +40,17 @@ fn a_sibling_that_is_not_there_yet_is_judged_by_what_is_planned_for_it() {
     };
     let provisioned = |meant: &str, path: &str| server.ended(&server.ask(path, &product(meant, "")))["status"].clone();
     for component in ["taker", "giver"] {
-        let told = validated(component);
-        assert_eq!(told["valid"], true, "{component}: {told}");
+        let output = validated(component);
+        assert_eq!(output["valid"], true, "{component}: {output}");
     }
-    let told = validated("taker");
-    assert!(told["plan"]["text"].as_str().unwrap().contains("known after apply"), "{told}");
-    // To be made it has to be there.
+    let output = validated("taker");
+    assert!(output["plan"]["text"].as_str().unwrap().contains("known after apply"), "{output}");
+    // Provisioning needs the deployed sibling.
     assert_eq!(provisioned("taker", "/v1/provision"), "FAILED");
     assert_eq!(provisioned("giver", "/v1/provision"), "COMPLETED");
-    // What is there says what it is.
-    let told = validated("taker");
-    assert!(told["plan"]["text"].as_str().unwrap().contains("giver.txt"), "{told}");
+    // A deployed sibling gives its recorded outputs.
+    let output = validated("taker");
+    assert!(output["plan"]["text"].as_str().unwrap().contains("giver.txt"), "{output}");
     assert_eq!(provisioned("giver", "/v1/unprovision"), "COMPLETED");
     assert_eq!(validated("taker")["valid"], true);
 }

@@ -1,4 +1,4 @@
-//! What a server tells of itself: its log as text or JSON, by levels that can change, and traces and logs by OTLP.
+//! Telemetry of the server: its log as text or JSON, with levels that can change, and traces and logs over OTLP.
 
 use crate::server::meaning;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -21,13 +21,13 @@ const PRODUCT: &str = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\
                        specific: {}\ncomponents:\n- {id: 'urn:dmb:cmp:a:b:0:s', name: S, kind: storage, version: 0.0.0, \
                        specific: {}, dataContract: {schema: [{name: ID, dataType: INT}]}}\n";
 
-/// The lines of a log that is JSON.
+/// Parses the lines of a JSON log.
 fn lines(log: &str) -> Vec<Json> {
     log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 #[test]
-fn the_log_is_json_where_the_configuration_says_so_and_names_operations() {
+fn log_is_json_if_configured_and_names_operations() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {format: json}}\n");
     let server = Served::start(&project, &[]);
@@ -41,20 +41,22 @@ fn the_log_is_json_where_the_configuration_says_so_and_names_operations() {
 }
 
 #[test]
-fn every_line_is_json_where_the_log_is() {
+fn every_log_line_is_json_if_configured() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {format: json}}\n");
     let server = Served::start_with(&project, &[], &[("TERRACE_LOG", "inof,terrace=info")]);
     assert!(server.told().contains("inof"), "{}", server.told());
     project.write("terrace.yaml", "server: {log: {level: loud}}\n");
     server.hang_up();
-    until("the mistake is told", || server.told().contains("terrace.yaml:1:23"));
+    until("the mistake is logged", || server.told().contains("terrace.yaml:1:23"));
     let ran = server.stop();
     let told = lines(&ran.stderr);
     assert_eq!(told.len(), ran.stderr.lines().count(), "{}", ran.stderr);
-    for (level, text) in
-        [("INFO", "serving on http://"), ("ERROR", "terrace.yaml:1:23"), ("INFO", "stopped by SIGTERM: nothing new")]
-    {
+    for (level, text) in [
+        ("INFO", "serving on http://"),
+        ("ERROR", "terrace.yaml:1:23"),
+        ("INFO", "stopped by SIGTERM: waiting for running steps to end"),
+    ] {
         let says = |line: &&Json| line["fields"]["message"].as_str().unwrap().contains(text);
         assert_eq!(told.iter().find(says).unwrap()["level"], level, "{}", ran.stderr);
     }
@@ -62,10 +64,10 @@ fn every_line_is_json_where_the_log_is() {
 }
 
 #[test]
-fn levels_are_read_again_when_the_server_is_told_to() {
+fn levels_are_reloaded_on_hang_up() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {level: warn}}\n");
-    // Outliving a terminal is no reason not to read them.
+    // `nohup` does not prevent the reload.
     let server = Served::start_by_nohup(&project);
     let ask = |id: &str| {
         let _ = server.call_with("GET", "/health", "", &[("x-request-id", id)]);
@@ -73,15 +75,15 @@ fn levels_are_read_again_when_the_server_is_told_to() {
     ask("first");
     project.write("terrace.yaml", "server: {log: {level: 'warn,terrace_server=debug'}}\n");
     server.hang_up();
-    // Once it holds, calls are logged, each with its id.
+    // With the new level, calls are logged with their id.
     until("calls are logged", || {
         ask("second");
         server.told().contains("second")
     });
-    // What is wrong changes nothing.
+    // An invalid configuration changes nothing.
     project.write("terrace.yaml", "server: {log: {level: loud}}\n");
     server.hang_up();
-    until("the mistake is told", || server.told().contains("terrace.yaml:1:23"));
+    until("the mistake is logged", || server.told().contains("terrace.yaml:1:23"));
     until("calls are logged still", || {
         ask("third");
         server.told().contains("third")
@@ -92,7 +94,7 @@ fn levels_are_read_again_when_the_server_is_told_to() {
 }
 
 #[test]
-fn a_variable_goes_before_the_configuration() {
+fn variable_overrides_the_configuration() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {level: error}}\n");
     let server = Served::start_with(&project, &[], &[("TERRACE_LOG", "debug")]);
@@ -100,7 +102,7 @@ fn a_variable_goes_before_the_configuration() {
     until("it is logged", || server.told().contains("the-one"));
 }
 
-/// A collector, and what it got.
+/// A collector and the calls it received.
 struct Collector(Peer);
 
 impl Collector {
@@ -108,13 +110,13 @@ impl Collector {
         Self(Peer::start(|_, _| (200, String::new())))
     }
 
-    /// A server that tells it everything at once.
-    fn told_by(&self, project: &Project, more: &[&str]) -> Served {
-        self.told_with(project, more, &[])
+    /// Starts a server that exports to this collector without delay.
+    fn served(&self, project: &Project, more: &[&str]) -> Served {
+        self.served_with(project, more, &[])
     }
 
-    /// The same with more variables.
-    fn told_with(&self, project: &Project, more: &[&str], variables: &[(&str, &str)]) -> Served {
+    /// Starts it with more variables.
+    fn served_with(&self, project: &Project, more: &[&str], variables: &[(&str, &str)]) -> Served {
         let at_once = [("OTEL_BSP_SCHEDULE_DELAY", "20"), ("OTEL_BLRP_SCHEDULE_DELAY", "20")];
         let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", self.0.url.as_str())];
         Served::start_with(project, more, &[&at_once[..], &endpoint, variables].concat())
@@ -129,7 +131,7 @@ impl Collector {
         self.resources_of_spans().into_iter().flat_map(|it| it.scope_spans).flat_map(|it| it.spans).collect()
     }
 
-    /// The spans of a name.
+    /// Returns the spans with this name.
     fn named(&self, name: &str) -> Vec<Span> {
         self.spans().into_iter().filter(|span| span.name == name).collect()
     }
@@ -140,14 +142,14 @@ impl Collector {
         logs.flat_map(|it| it.scope_logs).flat_map(|it| it.log_records).collect()
     }
 
-    /// The records that say a text.
+    /// Returns the records with this text.
     fn saying(&self, wanted: &str) -> Vec<LogRecord> {
         let says = |record: &LogRecord| matches!(&record.body.as_ref().unwrap().value, Some(Value::StringValue(text)) if text == wanted);
         self.records().into_iter().filter(says).collect()
     }
 }
 
-/// An attribute, as a text.
+/// Returns an attribute as text.
 fn text(attributes: &[KeyValue], name: &str) -> Option<String> {
     match attributes.iter().find(|it| it.key == name)?.value.as_ref()?.value.as_ref()? {
         Value::StringValue(text) => Some(text.clone()),
@@ -156,7 +158,7 @@ fn text(attributes: &[KeyValue], name: &str) -> Option<String> {
     }
 }
 
-/// All attributes of a span, by name.
+/// Returns all attributes of a span, by name.
 fn attributes(span: &Span) -> BTreeMap<&str, String> {
     let names = span.attributes.iter().map(|it| it.key.as_str());
     names.map(|name| (name, text(&span.attributes, name).unwrap_or_default())).collect()
@@ -166,13 +168,13 @@ fn status(span: &Span) -> StatusCode {
     span.status.as_ref().map_or(StatusCode::Unset, opentelemetry_proto::tonic::trace::v1::Status::code)
 }
 
-/// A place in the trace of a caller: as the header, the trace, the span.
+/// The trace context of a caller: the header, the trace id and the span id.
 const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TRACE: [u8; 16] =
     [0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c];
 const SPAN: [u8; 8] = [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31];
 
-/// Provisions what a descriptor says, as a part of the caller's trace; answers the token.
+/// Provisions a descriptor within the caller's trace, and returns the token.
 fn ask_traced(server: &Served, descriptor: &str) -> String {
     let body = terrace_tests::served::request("DATAPRODUCT_DESCRIPTOR", descriptor, false);
     let headers = [("traceparent", CALLER), ("tracestate", "vendor=kept"), ("x-request-id", "the-call")];
@@ -180,7 +182,7 @@ fn ask_traced(server: &Served, descriptor: &str) -> String {
 }
 
 #[test]
-fn a_collector_gets_traces_and_logs() {
+fn collector_gets_traces_and_logs() {
     let collector = Collector::start();
     let project = Project::new();
     let variables = [
@@ -191,7 +193,7 @@ fn a_collector_gets_traces_and_logs() {
     let server = Served::start_with(&project, &[], &variables);
     let token = ask_traced(&server, PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
-    // What was not sent yet is sent at the end.
+    // The server sends the rest at shutdown.
     let ran = server.stop();
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(collector.0.heard().iter().all(|call| call.headers["x-key"] == "of-the-test"));
@@ -249,36 +251,36 @@ fn a_collector_gets_traces_and_logs() {
 }
 
 #[test]
-fn what_is_asked_every_few_seconds_is_not_traced_and_only_failures_of_the_server_are_failures() {
+fn polled_paths_are_not_traced_and_only_server_errors_are_failures() {
     let collector = Collector::start();
     let project = Project::new();
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     for path in ["/health", "/live", "/ready", "/metrics", "/v1/provision/none/status", "/none"] {
         let _ = server.call("GET", path, "");
     }
     let _ = server.call("BREW", "/v1/provision", "");
     assert_eq!(server.stop().code, 0);
-    let told = collector.spans().iter().map(|span| (span.name.clone(), status(span))).collect::<Vec<_>>();
+    let output = collector.spans().iter().map(|span| (span.name.clone(), status(span))).collect::<Vec<_>>();
     let expected = ["GET /v1/provision/{token}/status", "GET", "HTTP /v1/provision"];
-    assert_eq!(told, expected.map(|name| (name.to_owned(), StatusCode::Unset)));
+    assert_eq!(output, expected.map(|name| (name.to_owned(), StatusCode::Unset)));
     let other = attributes(&collector.spans()[2])["http.request.method"].clone();
     assert_eq!(other, "_OTHER");
 }
 
 #[test]
-fn what_fails_is_told_as_that() {
+fn failed_operation_has_a_failed_span() {
     let collector = Collector::start();
     let project = crate::server::project();
     project.write("make.sh", "cat > /dev/null\necho no room >&2\nexit 1\n");
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     let token = server.ask("/v1/provision", &meaning("a", &["a"]));
     assert_eq!(server.ended(&token)["status"], "FAILED");
     let ran = server.stop();
     let [operation] = &collector.named("operation provision")[..] else { panic!("{:?}", collector.spans()) };
     assert_eq!(status(operation), StatusCode::Error);
-    let told = attributes(operation);
-    let name = |name: &str| told.get(name).map(String::as_str);
-    assert_eq!((name("terrace.component"), name("error.type")), (Some("a"), Some("failed")), "{told:?}");
+    let output = attributes(operation);
+    let name = |name: &str| output.get(name).map(String::as_str);
+    assert_eq!((name("terrace.component"), name("error.type")), (Some("a"), Some("failed")), "{output:?}");
     let [made] = &collector.named("create local_command")[..] else { panic!("{:?}", collector.spans()) };
     assert_eq!(status(made), StatusCode::Error);
     assert!(attributes(made).contains_key("error.type"), "{made:?}");
@@ -289,24 +291,24 @@ fn what_fails_is_told_as_that() {
 }
 
 #[test]
-fn an_operation_that_another_process_takes_up_goes_on_with_the_trace_of_its_call() {
+fn resumed_operation_continues_the_trace_of_its_call() {
     let collector = Collector::start();
     let project = crate::server::project();
-    // What is asked is sealed.
+    // Requests are sealed.
     project.write("state.key", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
     project.write("terrace.yaml", "encryption: {keyFile: state.key}\nenvironments: {test: {}}\n");
     project.make_gate("gate-a");
-    let server = collector.told_by(&project, &["--workers", "1"]);
+    let server = collector.served(&project, &["--workers", "1"]);
     let first = ask_traced(&server, &meaning("a", &["a", "b"]));
     until("it runs", || project.has("started-a"));
     let waiting = ask_traced(&server, &meaning("b", &["a", "b"]));
-    // Whoever asks the same elsewhere is answered with it, and changes nothing of it.
+    // A repeated request gets the same token, and does not change the trace.
     assert_eq!(server.ask("/v1/provision", &meaning("b", &["a", "b"])), waiting);
-    until("both calls are told", || collector.named("POST /v1/provision").len() == 3);
+    until("both calls are exported", || collector.named("POST /v1/provision").len() == 3);
     server.kill();
     project.open_gate("gate-a");
     drop(server);
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     for token in [&first, &waiting] {
         assert_eq!(server.ended(token)["status"], "COMPLETED");
     }
@@ -323,23 +325,23 @@ fn an_operation_that_another_process_takes_up_goes_on_with_the_trace_of_its_call
 }
 
 #[test]
-fn a_protocol_that_is_not_spoken_is_refused() {
+fn unsupported_protocol_is_refused() {
     let variables =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
     let ran = Project::new().run_with(&variables, ["serve", "--bind", "127.0.0.1:0"]).with_code(1);
-    ran.says("`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not spoken here").says("http/protobuf");
+    ran.says("`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not supported").says("http/protobuf");
 }
 
 #[test]
-fn a_collector_that_is_away_keeps_nothing_from_working_and_is_told_of_once() {
+fn unreachable_collector_blocks_nothing_and_is_logged_once() {
     let is_back = Arc::new(AtomicBool::new(false));
     let answers = Arc::clone(&is_back);
     let status = move || if answers.load(Ordering::SeqCst) { 200 } else { 503 };
     let collector = Collector(Peer::start(move |_, _| (status(), String::new())));
     let project = Project::new();
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     let sent = |path: &str| collector.0.heard().iter().filter(|call| call.path == path).count();
-    // Again and again nothing arrives.
+    // Repeated exports fail.
     for round in 1..4 {
         let token = server.ask("/v1/provision", PRODUCT);
         assert_eq!(server.ended(&token)["status"], "COMPLETED");
@@ -351,31 +353,31 @@ fn a_collector_that_is_away_keeps_nothing_from_working_and_is_told_of_once() {
     until("it is told", || lost(&server.told()).len() == 2);
     is_back.store(true, Ordering::SeqCst);
     let back = |told: &str| told.matches("arrives again").count();
-    until("it is told that it is back", || {
+    until("the recovery is logged", || {
         let _ = server.ask("/v1/provision", PRODUCT);
         back(&server.told()) == 2
     });
     let ran = server.stop();
     assert_eq!((ran.code, lost(&ran.stderr).len(), back(&ran.stderr)), (0, 2, 2), "{}", ran.stderr);
     assert!(lost(&ran.stderr).iter().all(|line| line.contains(" WARN ")), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("not all could be sent"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("some OpenTelemetry data was not sent"), "{}", ran.stderr);
 }
 
 #[test]
-fn what_a_collector_never_got_is_counted_at_the_end() {
+fn lost_telemetry_is_counted_at_shutdown() {
     let gone = { Peer::start(|_, _| (500, String::new())).url.clone() };
     let project = Project::new();
     let server = Served::start_with(&project, &["--drain", "1s"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", gone.as_str())]);
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();
-    let told = ran.stderr.lines().filter(|line| line.contains("not all could be sent by OpenTelemetry"));
-    // Traces, figures and logs.
-    assert_eq!((ran.code, told.filter(|line| line.contains("lost=")).count()), (0, 3), "{}", ran.stderr);
+    let output = ran.stderr.lines().filter(|line| line.contains("some OpenTelemetry data was not sent"));
+    // Traces, metrics and logs.
+    assert_eq!((ran.code, output.filter(|line| line.contains("lost=")).count()), (0, 3), "{}", ran.stderr);
 }
 
 #[test]
-fn a_server_is_named_as_the_variables_say() {
+fn service_name_comes_from_variables() {
     let project = Project::new();
     for (own, among, name) in [
         ("mesh", "service.name=other", "mesh"),
@@ -384,7 +386,7 @@ fn a_server_is_named_as_the_variables_say() {
     ] {
         let collector = Collector::start();
         let names = [("OTEL_SERVICE_NAME", own), ("OTEL_RESOURCE_ATTRIBUTES", among)];
-        let server = collector.told_with(&project, &[], &names);
+        let server = collector.served_with(&project, &[], &names);
         ask_traced(&server, PRODUCT);
         let told = || collector.resources_of_spans().into_iter().next()?.resource;
         until("it is told", || told().is_some());
@@ -393,10 +395,10 @@ fn a_server_is_named_as_the_variables_say() {
 }
 
 #[test]
-fn what_is_sent_is_compressed_where_the_variables_say_so() {
+fn export_is_compressed_if_configured() {
     let project = Project::new();
     let collector = Collector::start();
-    let server = collector.told_with(&project, &[], &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
+    let server = collector.served_with(&project, &[], &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
     ask_traced(&server, PRODUCT);
     until("it is told", || !collector.0.heard().is_empty());
     for call in collector.0.heard() {
@@ -404,7 +406,7 @@ fn what_is_sent_is_compressed_where_the_variables_say_so() {
     }
 }
 
-/// The path and the message of each call to a collector.
+/// Path and message of each call to a collector.
 type GrpcCalls = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 /// A collector that speaks gRPC.
@@ -435,7 +437,7 @@ impl GrpcCollector {
         Self { url, heard, _runtime: runtime }
     }
 
-    /// The messages to a service.
+    /// Returns the messages to a service.
     fn messages<M: Message + Default>(&self, service: &str) -> Vec<M> {
         let heard = self.heard.lock().unwrap();
         let of_service = heard.iter().filter(|(path, _)| path.contains(service));
@@ -463,7 +465,7 @@ async fn answer_grpc(
 }
 
 #[test]
-fn collector_gets_traces_figures_and_logs_by_grpc() {
+fn collector_gets_traces_metrics_and_logs_by_grpc() {
     let collector = GrpcCollector::start();
     let project = Project::new();
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
@@ -471,7 +473,7 @@ fn collector_gets_traces_figures_and_logs_by_grpc() {
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();
-    assert!(ran.code == 0 && !ran.stderr.contains("not all could be sent"), "{ran:?}");
+    assert!(ran.code == 0 && !ran.stderr.contains("some OpenTelemetry data was not sent"), "{ran:?}");
     let traces = collector.messages::<ExportTraceServiceRequest>("TraceService");
     let spans = traces.iter().flat_map(|it| &it.resource_spans).flat_map(|it| &it.scope_spans).flat_map(|it| &it.spans);
     assert!(spans.into_iter().any(|span| span.name == "operation provision"), "{traces:?}");
@@ -486,7 +488,7 @@ fn collector_gets_traces_figures_and_logs_by_grpc() {
 }
 
 #[test]
-fn exporters_are_chosen_signal_by_signal() {
+fn exporters_are_chosen_per_signal() {
     let collector = Collector::start();
     let project = Project::new();
     let variables = [
@@ -495,7 +497,7 @@ fn exporters_are_chosen_signal_by_signal() {
         ("OTEL_LOGS_EXPORTER", "otlp"),
         ("OTEL_BLRP_SCHEDULE_DELAY", "20"),
     ];
-    let server = collector.told_with(&project, &[], &variables);
+    let server = collector.served_with(&project, &[], &variables);
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();

@@ -1,4 +1,4 @@
-//! Limits of callers: every route for every scope, inside and outside of the limits of a token.
+//! Tenant limits: every route for every scope, inside and outside the limits of a token.
 
 use crate::server::{product, project};
 use serde_json::{Value as Json, json};
@@ -16,23 +16,23 @@ const INSIDE: &str = "finance";
 const OUTSIDE: &str = "quuxdom";
 const OTHER_ENVIRONMENT: &str = "quuxenv";
 
-/// How a call is answered whose caller has the scope.
+/// The response to a caller that has the scope.
 #[derive(Clone, Copy, PartialEq)]
 enum Answered {
-    /// A list without the objects outside.
+    /// A list without the objects outside the limits.
     List,
-    /// Outside as if there were no such thing (404).
+    /// 404 outside the limits, as for a missing object.
     Missing,
-    /// The same in Witboost's API, which has no 404 for tokens (400).
+    /// 400 in Witboost's API, which has no 404 for tokens.
     MissingToken,
-    /// The body names something outside (403).
+    /// 403 for a body that names an object outside the limits.
     Refused,
-    /// Refused to every caller with a limit to domains, for it is about no data product.
+    /// 403 for every caller with a domain limit, because the route concerns no data product.
     AlwaysRefused,
 }
 use Answered::{AlwaysRefused, List, Missing, MissingToken, Refused};
 
-/// Every route: the scope that it needs, and how it is answered. `{id}` is an id of that kind.
+/// Every route with its required scope and its response. `{id}` is an id of the kind in the last field.
 const ROUTES: [(&str, &str, usize, Answered, &str); 32] = [
     ("GET", "/api/v1/stacks", READ, List, ""),
     ("GET", "/api/v1/operations", READ, List, ""),
@@ -72,13 +72,13 @@ fn digest(token: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(token))
 }
 
-/// A token of the configuration: its name is also what callers send.
+/// Returns a configured token. Callers send its name.
 fn token(name: &str, scopes: &str, limits: &str) -> String {
     let limits = if limits.is_empty() { String::new() } else { format!(", limits: {{{limits}}}") };
     format!("{{name: {name}, sha256: '{}', scopes: [{scopes}]{limits}}}", digest(name))
 }
 
-/// A server whose callers have these tokens, with environments `test` and `quuxenv`.
+/// Starts a server with these tokens, and with the environments `test` and `quuxenv`.
 fn serve(project: &Project, tokens: &[String], more: &str) -> Served {
     project.write(
         "terrace.yaml",
@@ -103,7 +103,7 @@ fn stack(domain: &str) -> String {
     format!("{domain}.cash.0@test")
 }
 
-/// The status of an operation once it has ended.
+/// Returns the final status of an operation.
 fn ended(server: &Served, id: &str) -> String {
     let mut status = String::new();
     until("the operation ends", || {
@@ -132,7 +132,7 @@ fn make(server: &Served, domain: &str) -> Made {
     Made { ids: BTreeMap::from([("provision", provision), ("validate", validate), ("plan", plan)]) }
 }
 
-/// A command that holds the lease of a stack of the domain until its gate is opened.
+/// Starts a command that holds the lease of a stack of the domain until its gate opens.
 fn hold(project: &Project, domain: &str) -> Running {
     project.make_gate(&format!("gate-{domain}"));
     let text = of(domain).replace(":cash:", ":held:").replace("{name: a}", &format!("{{name: {domain}}}"));
@@ -168,7 +168,7 @@ fn meaning(domain: &str) -> String {
     crate::server::meaning("a", &["a"]).replace("finance", domain)
 }
 
-/// The routes that both descriptions have.
+/// Returns the routes of both API descriptions.
 fn described(server: &Served) -> Vec<(String, String)> {
     let mut routes = Vec::new();
     for description in ["/api/v1/openapi.json", "/docs/specific-provisioner.json"] {
@@ -183,7 +183,7 @@ fn described(server: &Served) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_route_keeps_every_scope_within_its_limits() {
+fn every_route_respects_the_limits_of_every_scope() {
     let project = project();
     with_access(&project);
     let limits = format!("environments: [test], domains: [{INSIDE}]");
@@ -231,12 +231,12 @@ fn every_route_keeps_every_scope_within_its_limits() {
                     }
                     (Missing | MissingToken, false) => {
                         assert_eq!(answer.status, if answered == Missing { 404 } else { 400 }, "{place}");
-                        // It is answered as what never was.
+                        // The response equals the response for an id that never existed.
                         let never = "01890000-0000-7000-8000-000000000000";
-                        let bogus = (stack("nobody"), "never", never);
+                        let bogus = (stack("nobody"), "nowhere", never);
                         let other = with(&bogus.0, bogus.1, bogus.2);
                         let other = call(&server, scope, method, &other, &body(template, "nobody"));
-                        let told = |answer: &Answer, names: [&str; 3]| {
+                        let output_of = |answer: &Answer, names: [&str; 3]| {
                             names.iter().fold(answer.body.clone(), |body, name| match name.is_empty() {
                                 true => body,
                                 false => body.replace(name, "NAME"),
@@ -244,8 +244,8 @@ fn every_route_keeps_every_scope_within_its_limits() {
                         };
                         assert_eq!(other.status, answer.status, "{place}\n{other:?}");
                         assert_eq!(
-                            told(&answer, [&stack(domain), OTHER_ENVIRONMENT, &id]),
-                            told(&other, [&bogus.0, bogus.1, if id.is_empty() { "" } else { never }]),
+                            output_of(&answer, [&stack(domain), OTHER_ENVIRONMENT, &id]),
+                            output_of(&other, [&bogus.0, bogus.1, if id.is_empty() { "" } else { never }]),
                             "{place}"
                         );
                     }
@@ -257,7 +257,7 @@ fn every_route_keeps_every_scope_within_its_limits() {
             }
         }
     }
-    // The calls changed nothing outside.
+    // The calls changed nothing outside the limits.
     for (domain, running) in held {
         project.open_gate(&format!("gate-{domain}"));
         drop(running.finish());
@@ -269,7 +269,7 @@ fn every_route_keeps_every_scope_within_its_limits() {
     }
 }
 
-/// Gives the blueprint of the project access lists.
+/// Adds access lists to the project's blueprint.
 fn with_access(project: &Project) {
     let text = project.read("blueprints/thing.yaml");
     let acl =
@@ -278,7 +278,7 @@ fn with_access(project: &Project) {
 }
 
 #[test]
-fn descriptor_does_not_evade_a_limit() {
+fn descriptor_cannot_bypass_a_limit() {
     let project = project();
     let limits = format!("environments: [test], domains: [{INSIDE}]");
     let server = serve(&project, &[token("ci", "apply", &limits), token("root", "admin", "")], "");
@@ -304,14 +304,14 @@ fn descriptor_does_not_evade_a_limit() {
     assert!(matches!(mixed.status, 400 | 403), "{mixed:?}");
     let elsewhere = json!({"descriptor": own, "environment": "quuxenv"}).to_string();
     assert_eq!(call(&server, "ci", "POST", "/api/v1/plans", &elsewhere).status, 403);
-    // The answer to a descriptor without an environment lists those within the limits.
+    // The error for a missing environment lists only environments within the limits.
     let nowhere = request("DATAPRODUCT_DESCRIPTOR", &own.replace("environment: test\n", ""), false);
     let answer = call(&server, "ci", "POST", "/v1/provision", &nowhere);
     assert!(answer.status == 400 && answer.body.contains("test") && !answer.body.contains("quuxenv"), "{answer:?}");
 }
 
 #[test]
-fn consenting_to_data_loss_needs_a_separate_scope() {
+fn consent_to_data_loss_needs_a_separate_scope() {
     let project = project();
     let tokens = [
         token("applier", "apply", ""),
@@ -335,7 +335,7 @@ fn consenting_to_data_loss_needs_a_separate_scope() {
         assert_eq!(plan("applier").status, 403);
         let made = plan("planner");
         assert_eq!(made.status, 200, "{made:?}");
-        // Applying it loses the data.
+        // The apply loses data.
         let path = format!("/api/v1/plans/{}/apply", made.json()["id"].as_str().unwrap());
         let refused = call(&server, "applier", "POST", &path, "");
         assert!(refused.status == 403 && refused.body.contains("`data-loss`"), "{refused:?}");
@@ -372,7 +372,7 @@ fn actions_narrow_a_scope() {
 }
 
 #[test]
-fn caller_takes_no_more_than_its_share_of_the_queue() {
+fn caller_gets_at_most_its_share_of_the_queue() {
     let project = project();
     project.make_gate("gate-a");
     let tokens = [
@@ -386,7 +386,7 @@ fn caller_takes_no_more_than_its_share_of_the_queue() {
         let text = of(INSIDE).replace(":cash:", &format!(":{name}:"));
         call(&server, token, "POST", "/v1/provision", &request("DATAPRODUCT_DESCRIPTOR", &text, false))
     };
-    // Both workers are busy: all others wait.
+    // Both workers are busy, so all other requests wait.
     let first = ask("one", "first");
     until("it is at work", || project.has("started-a"));
     let second = ask("one", "second");
@@ -401,7 +401,7 @@ fn caller_takes_no_more_than_its_share_of_the_queue() {
     let refused = ask("few", "z");
     assert_eq!((refused.status, refused.header("retry-after")), (429, "5"), "{refused:?}");
     assert!(refused.body.contains("`few` may have 1 request waiting (`limits.queue.waiting`)"), "{refused:?}");
-    // Two wait. A caller without a limit leaves a fifth of the queue to others.
+    // Two requests wait. A caller without a limit leaves a fifth of the queue to others.
     let answers: Vec<Answer> = (0..5).map(|n| ask("usual", &format!("n{n}"))).collect();
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [202, 202, 202, 503, 503], "the queue is full: {answers:?}");
@@ -424,7 +424,7 @@ fn caller_takes_no_more_than_its_share_of_the_queue() {
 }
 
 #[test]
-fn figures_name_no_stacks_where_callers_have_limits() {
+fn metrics_have_no_stack_names_if_callers_have_limits() {
     let project = project();
     let tokens = [token("ci", "read", "domains: [finance]"), token("root", "admin", "")];
     let server = serve(&project, &tokens, "");
@@ -441,7 +441,7 @@ fn figures_name_no_stacks_where_callers_have_limits() {
 }
 
 #[test]
-fn list_of_operations_ends_after_a_bounded_number_of_hidden_ones() {
+fn operation_list_stops_after_a_bounded_number_of_hidden_ones() {
     let project = project();
     let limits = format!("domains: [{INSIDE}]");
     let server = serve(&project, &[token("ci", "read", &limits), token("root", "admin", "")], "");
@@ -453,7 +453,7 @@ fn list_of_operations_ends_after_a_bounded_number_of_hidden_ones() {
     };
     let own = provision(INSIDE);
     provision(OUTSIDE);
-    // 5,000 operations like the last one.
+    // Copies the last operation 5,000 times.
     let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
     state
         .execute_batch(
@@ -477,7 +477,7 @@ fn list_of_operations_ends_after_a_bounded_number_of_hidden_ones() {
         }
     };
     assert_eq!((found, pages), (own, 3));
-    // A caller without limits gets it at once.
+    // A caller without limits gets the operation on the first page.
     let page = call(&server, "root", "GET", "/api/v1/operations?limit=1", "").json();
     assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
     assert_eq!(page["next"], page["items"][0]["id"]);

@@ -1,4 +1,4 @@
-//! What a server tells of what it made, of what is wrong, and of what it was asked before.
+//! Status messages of the server: results, errors, and repeated requests.
 
 use crate::server::{log, meaning, messages, product, project};
 use serde_json::{Value as Json, json};
@@ -8,7 +8,7 @@ use terrace_tests::{Project, until};
 const PRODUCT: &str = "DATAPRODUCT_DESCRIPTOR";
 const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 
-/// A product whose things have a page, a label that is computed, and entries that a program made.
+/// Creates a product whose objects have a link, a computed label, and entries from a program.
 fn with_pages() -> Project {
     let project = project();
     project.edit(
@@ -26,52 +26,52 @@ fn name(of: &str) -> Json {
 }
 
 #[test]
-fn outputs_have_links_and_labels_and_may_be_entries_themselves() {
+fn outputs_have_links_and_labels_or_are_entries() {
     let project = with_pages();
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"])));
     let id = json!({"type": "date", "label": "Made", "value": "today"});
     let plain = json!({"type": "string", "label": "plain", "value": "1"});
     assert_eq!(status["info"]["publicInfo"], json!({"name": name("a"), "id": id, "plain": plain}), "{status}");
-    // It is an output like any other.
-    let told = project.run(["output", "--stack", "finance.cash.0@test", "--format", "json"]).done().stdout;
-    assert!(told.contains("name.href") && told.contains("https://things.example/a"), "{told}");
+    // The entry is also a normal output.
+    let outputs = project.run(["output", "--stack", "finance.cash.0@test", "--format", "json"]).done().stdout;
+    assert!(outputs.contains("name.href") && outputs.contains("https://things.example/a"), "{outputs}");
 }
 
 #[test]
-fn what_several_components_tell_does_not_take_each_others_place() {
+fn entries_of_several_components_do_not_overwrite_each_other() {
     let project = with_pages();
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/provision", &product(&["a", "b"])));
-    let told = &status["info"]["publicInfo"];
-    assert_eq!((&told["a.name"], &told["b.name"]), (&name("a"), &name("b")), "{status}");
-    assert_eq!(told.as_object().unwrap().len(), 6, "{status}");
+    let output = &status["info"]["publicInfo"];
+    assert_eq!((&output["a.name"], &output["b.name"]), (&name("a"), &name("b")), "{status}");
+    assert_eq!(output.as_object().unwrap().len(), 6, "{status}");
 }
 
 #[test]
-fn a_provision_tells_of_each_phase() {
+fn provision_logs_each_phase() {
     let project = project();
     let server = Served::start(&project, &[]);
-    let told = messages(&server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"]))));
-    let phases: Vec<&str> = told.lines().filter_map(|line| line.split(' ').next()).collect();
+    let log = messages(&server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"]))));
+    let phases: Vec<&str> = log.lines().filter_map(|line| line.split(' ').next()).collect();
     let first = |phase: &str| phases.iter().position(|it| *it == phase).unwrap();
-    assert!(first("validate") < first("plan") && first("plan") < first("apply"), "{told}");
-    assert!(told.contains("validate `a` is valid: the blueprint is thing 1.0.0\n") && !told.contains("`b`"), "{told}");
+    assert!(first("validate") < first("plan") && first("plan") < first("apply"), "{log}");
+    assert!(log.contains("validate `a` is valid: the blueprint is thing 1.0.0\n") && !log.contains("`b`"), "{log}");
 }
 
 #[test]
-fn a_validation_says_what_to_do_and_is_refused_without_its_component() {
+fn validation_gives_a_hint_and_needs_its_component() {
     let project = project();
     let server = Served::start(&project, &[]);
     let elsewhere = product(&["a"]).replace("environment: test", "environment: moon");
-    let told = server.send("/v1/validate", PRODUCT, &elsewhere).json();
+    let response = server.send("/v1/validate", PRODUCT, &elsewhere).json();
     assert_eq!(
-        told["error"]["errors"],
-        json!(["descriptor:6:14: the environment `moon` is not configured (configured are: test)"])
+        response["error"]["errors"],
+        json!(["descriptor:6:14: the environment `moon` is not configured (configured environments: test)"])
     );
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
-    let told = server.send("/v1/validate", PRODUCT, &misspelt).json().to_string();
-    assert!(told.contains("(did you mean `name`?"), "{told}");
+    let response = server.send("/v1/validate", PRODUCT, &misspelt).json().to_string();
+    assert!(response.contains("(did you mean `name`?"), "{response}");
     for (kind, text, field) in [
         (COMPONENT, product(&["a"]), "descriptor.componentIdToProvision"),
         ("BANANA", product(&["a"]), "descriptorKind"),
@@ -86,7 +86,7 @@ fn a_validation_says_what_to_do_and_is_refused_without_its_component() {
 }
 
 #[test]
-fn a_component_is_removed_by_its_id_and_environment_where_it_is_known() {
+fn component_is_removed_by_id_and_environment_if_known() {
     let project = project();
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a", "b"])))["status"], "COMPLETED");
@@ -99,7 +99,7 @@ fn a_component_is_removed_by_its_id_and_environment_where_it_is_known() {
     for path in ["/v1/provision", "/v2/validate"] {
         assert_eq!(server.send(path, COMPONENT, &bare("a", ", components: []")).status, 400, "{path}");
     }
-    // What is not known, or of another product, is none of its components.
+    // Unknown ids, and ids of other products, are refused.
     let listed = |id: &str| {
         let of = "componentIdToProvision: urn:dmb:cmp:finance:cash:0:a";
         meaning("a", &["a", "b"]).replace(of, &format!("componentIdToProvision: '{id}'"))
@@ -121,7 +121,7 @@ fn a_component_is_removed_by_its_id_and_environment_where_it_is_known() {
 }
 
 #[test]
-fn one_key_is_for_one_call_of_whatever_kind() {
+fn idempotency_key_is_for_one_call_of_one_kind() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"descriptor": product(&["a"])}).to_string();
@@ -137,18 +137,18 @@ fn one_key_is_for_one_call_of_whatever_kind() {
 }
 
 #[test]
-fn lists_are_begun_again_and_drift_is_looked_for_without_a_body() {
+fn unknown_cursor_is_refused_and_drift_needs_no_body() {
     let project = project();
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a"])))["status"], "COMPLETED");
     for after in ["zzz", "01a1fdad-ab09-71aa-a181-26f66a460be5"] {
         let answer = server.call("GET", &format!("/api/v1/operations?after={after}"), "");
-        assert!(answer.status == 400 && answer.body.contains("begin again"), "{answer:?}");
+        assert!(answer.status == 400 && answer.body.contains("start with the first page"), "{answer:?}");
     }
     let begun = server.call("POST", "/api/v1/drift", "");
     assert_eq!((begun.status, begun.json().as_array().map(Vec::len)), (202, Some(1)), "{begun:?}");
     assert_eq!(server.call("POST", "/api/v1/drift", "null").status, 202);
-    // One key is for the scans of all stacks.
+    // One key covers the scans of all stacks.
     let other = product(&["b"]).replace("finance:cash", "finance:other");
     assert_eq!(server.ended(&server.ask("/v1/provision", &other))["status"], "COMPLETED");
     let keyed = || server.call_with("POST", "/api/v1/drift", "", &[("idempotency-key", "mine")]);
@@ -159,16 +159,16 @@ fn lists_are_begun_again_and_drift_is_looked_for_without_a_body() {
 }
 
 #[test]
-fn what_was_done_before_a_server_was_killed_is_summed_up_in_the_end() {
+fn summary_includes_steps_done_before_a_crash() {
     let project = project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
     let token = server.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     server.kill();
     drop(server);
     project.open_gate("gate-a");
-    until("it is made", || project.has("made-a"));
+    until("the object exists", || project.has("made-a"));
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a"]);
@@ -177,19 +177,19 @@ fn what_was_done_before_a_server_was_killed_is_summed_up_in_the_end() {
 }
 
 #[test]
-fn who_waits_for_a_command_line_keeps_nobody_else_waiting() {
+fn request_waiting_for_a_command_does_not_block_others() {
     let project = project();
     project.make_gate("gate-a");
     project.write("a.yaml", meaning("a", &["a", "b"]));
     let applying = project.start(project.command(["apply", "a.yaml", "--auto-approve"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     let server = Served::start(&project, &["--workers", "1"]);
     let waiting = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
     let other = server.ask("/v1/provision", &meaning("b", &["a", "b"]));
     assert_eq!(server.ended(&other)["status"], "COMPLETED");
-    let told = server.status(&waiting);
-    assert_eq!(told["status"], "RUNNING", "{told}");
-    assert!(messages(&told).contains("is held by"), "{told}");
+    let output = server.status(&waiting);
+    assert_eq!(output["status"], "RUNNING", "{output}");
+    assert!(messages(&output).contains("is held by"), "{output}");
     project.open_gate("gate-a");
     applying.finish().done();
     assert_eq!(server.ended(&waiting)["status"], "COMPLETED");
@@ -197,7 +197,7 @@ fn who_waits_for_a_command_line_keeps_nobody_else_waiting() {
 }
 
 #[test]
-fn what_is_in_doubt_is_an_error_that_names_its_remedy() {
+fn step_in_doubt_is_an_error_that_names_its_remedy() {
     let project = project();
     project.write("make.sh", "cat > /dev/null\nexit 3\n");
     project.edit(
@@ -206,7 +206,7 @@ fn what_is_in_doubt_is_an_error_that_names_its_remedy() {
         "find: [sh, -c, 'exit 1',",
     );
     let server = Served::start(&project, &[]);
-    // As it comes to be in doubt, and as it is found so.
+    // First the step comes into doubt, then a request finds it in doubt.
     for _ in 0..2 {
         let status = server.ended(&server.ask("/v1/provision", &meaning("a", &["a"])));
         assert_eq!(status["status"], "FAILED", "{status}");

@@ -1,11 +1,11 @@
-//! What is asked while a command works on the same waits for that, however long it takes.
+//! Requests wait for a command that works on the same component, however long it takes.
 
 use crate::server::{log, meaning, messages, product, project};
 use terrace_tests::served::Served;
 use terrace_tests::until;
 
 #[test]
-fn a_request_goes_on_once_the_command_is_done_that_it_waits_for() {
+fn request_continues_after_its_command() {
     let project = project();
     project.make_gate("gate-a");
     project.write("product.yaml", product(&["a"]));
@@ -14,7 +14,7 @@ fn a_request_goes_on_once_the_command_is_done_that_it_waits_for() {
     let server = Served::start(&project, &[]);
     let token = server.ask("/v1/provision", &product(&["a"]));
     let waits = || messages(&server.status(&token)).matches("waiting: ").count();
-    until("it is told that it waits", || waits() > 0);
+    until("the wait is logged", || waits() > 0);
     let claims = || -> i64 {
         let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
         state.query_row("SELECT fence FROM request", [], |row| row.get(0)).unwrap()
@@ -22,7 +22,7 @@ fn a_request_goes_on_once_the_command_is_done_that_it_waits_for() {
     until("it is tried again", || claims() > 2);
     let status = server.status(&token);
     for once in ["waiting: ", "Plan: 1 to add", "`a` is valid"] {
-        assert_eq!(messages(&status).matches(once).count(), 1, "{once:?} is told once: {status}");
+        assert_eq!(messages(&status).matches(once).count(), 1, "{once:?} is logged once: {status}");
     }
     project.open_gate("gate-a");
     assert!(command.finish().code == 0);
@@ -32,7 +32,7 @@ fn a_request_goes_on_once_the_command_is_done_that_it_waits_for() {
 }
 
 #[test]
-fn whoever_waits_for_a_command_keeps_nobody_else_waiting() {
+fn request_waiting_for_a_command_blocks_no_other() {
     let project = project();
     project.make_gate("gate-a");
     project.make_gate("gate-b");
@@ -43,9 +43,9 @@ fn whoever_waits_for_a_command_keeps_nobody_else_waiting() {
     let (held, other) = (meaning("a", &["a", "b"]), product(&["c"]).replace("finance:cash", "finance:other"));
     let held = [server.ask("/v1/provision", &held), server.ask("/v1/provision", &meaning("b", &["a", "b"]))];
     let waits = |token: &String| messages(&server.status(token)).contains("waiting: ");
-    until("both are told that they wait", || held.iter().all(waits));
+    until("both waits are logged", || held.iter().all(waits));
     assert_eq!(server.ended(&server.ask("/v1/provision", &other))["status"], "COMPLETED");
-    // Nobody works on it at the moment, or somebody does: it stops, and was not begun.
+    // The waiting request stops without having begun, whether or not a worker has it.
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{}", held[1]), "").status, 202);
     assert_eq!(server.ended(&held[1])["status"], "TERMINATED");
     project.open_gate("gate-a");
@@ -55,7 +55,7 @@ fn whoever_waits_for_a_command_keeps_nobody_else_waiting() {
 }
 
 #[test]
-fn who_is_at_work_keeps_nobody_from_what_others_gave_back() {
+fn busy_worker_does_not_delay_released_components() {
     let project = project();
     ["gate-a", "gate-b", "gate-c"].into_iter().for_each(|gate| project.make_gate(gate));
     project.write("a.yaml", meaning("a", &["a", "c"]));
@@ -73,7 +73,7 @@ fn who_is_at_work_keeps_nobody_from_what_others_gave_back() {
     until("the first one goes on", || project.has("started-c"));
     project.open_gate("gate-b");
     other.finish().done();
-    // While the first one is at work.
+    // The first request is still running.
     assert_eq!(server.ended(&second)["status"], "COMPLETED");
     project.open_gate("gate-c");
     assert_eq!(server.ended(&first)["status"], "COMPLETED");
@@ -81,7 +81,7 @@ fn who_is_at_work_keeps_nobody_from_what_others_gave_back() {
 }
 
 #[test]
-fn what_only_the_server_can_mend_is_no_mistake_of_the_caller() {
+fn server_side_error_is_not_reported_as_a_caller_error() {
     let project = project();
     project.write(
         "terrace.yaml",
@@ -99,7 +99,7 @@ fn what_only_the_server_can_mend_is_no_mistake_of_the_caller() {
 }
 
 #[test]
-fn a_loop_is_refused_before_anything_is_queued() {
+fn dependency_cycle_is_refused_before_queueing() {
     let project = project();
     let server = Served::start(&project, &[]);
     let on = |of: &str, other: &str| format!("name: {of}, dependsOn: ['urn:dmb:cmp:finance:cash:0:{other}'],");
@@ -108,8 +108,8 @@ fn a_loop_is_refused_before_anything_is_queued() {
     let looped = looped.replace("name: b, kind", &format!("{} kind", on("b", "a")));
     let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &looped);
     assert_eq!(answer.status, 400, "{answer:?}");
-    let told = answer.json();
-    assert!(told["errors"][0].as_str().unwrap().contains("a loop"), "{told}");
-    assert_eq!(told["inputErrorField"], "descriptor", "{told}");
+    let output = answer.json();
+    assert!(output["errors"][0].as_str().unwrap().contains("a cycle"), "{output}");
+    assert_eq!(output["inputErrorField"], "descriptor", "{output}");
     assert_eq!(server.call("GET", "/api/v1/operations", "").json()["items"], serde_json::json!([]));
 }

@@ -1,4 +1,4 @@
-//! Who is told of drift, by a signed call that is tried again.
+//! Drift webhooks: a signed call that is retried.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,8 +7,8 @@ use terrace_tests::served::Served;
 use terrace_tests::{Peer, Project, until};
 
 #[test]
-fn drift_is_told_once_it_is_taken_signed_with_the_secret() {
-    // Nobody takes it the first time.
+fn drift_is_reported_once_accepted_and_signed() {
+    // The first call fails.
     let peer = Peer::start(|_, before| (if before == 0 { 503 } else { 204 }, String::new()));
     let project = Project::new();
     let configuration = format!(
@@ -26,7 +26,7 @@ fn drift_is_told_once_it_is_taken_signed_with_the_secret() {
     let server = Served::start_with(&project, &[], &[("HOOK", "a-secret")]);
     let begun = server.call("POST", "/api/v1/drift", "{}").json();
     let operation = begun[0]["operation"].as_str().unwrap().to_owned();
-    until("it is told twice", || peer.heard().len() == 2);
+    until("the webhook is called twice", || peer.heard().len() == 2);
     let [first, second] = <[_; 2]>::try_from(peer.heard()).unwrap();
     assert_eq!((&first.path, &first.body, &first.headers["webhook-id"]), (&second.path, &second.body, &operation));
     assert_eq!(first.path, "/hook?x=1");
@@ -42,19 +42,19 @@ fn drift_is_told_once_it_is_taken_signed_with_the_secret() {
     let signature = second.headers["webhook-signature"].strip_prefix("v1,").unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"a-secret");
     hmac::verify(&key, sent.as_bytes(), &BASE64_STANDARD.decode(signature).unwrap()).unwrap();
-    // As it is recorded there is nothing to tell.
+    // Without drift there is no call.
     project.write("a.txt", "told");
     let begun = server.call("POST", "/api/v1/drift", "{}").json();
     let operation = begun[0]["operation"].as_str().unwrap();
     let path = format!("/api/v1/operations/{operation}");
-    until("it has looked", || server.call("GET", &path, "").json()["status"] == "completed");
+    until("the check has ended", || server.call("GET", &path, "").json()["status"] == "completed");
     let ran = server.stop();
     assert_eq!(peer.heard().len(), 2);
     assert!(!ran.stderr.contains("a-secret"), "{}", ran.stderr);
 }
 
 #[test]
-fn a_webhook_that_cannot_be_called_is_refused_at_its_place() {
+fn invalid_webhook_is_refused_at_its_place() {
     let project = Project::new();
     project.write("terrace.yaml", "server:\n  drift:\n    webhook:\n      url: hooks\n      secret: hush\n");
     let ran = project.run(["serve"]).with_code(1);

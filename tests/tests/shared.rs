@@ -1,8 +1,8 @@
-//! Two products on one database: side by side, at the same time, removed in either order.
+//! Two products in one database: together, in parallel, and removed in either order.
 
 use terrace_tests::{Project, snapshot, until};
 
-/// A product with a table of its own in a database that it shares.
+/// Returns a product with its own table in a shared database.
 fn product(name: &str, path: &str) -> String {
     format!(
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
@@ -27,7 +27,7 @@ fn tables(project: &Project) -> Vec<String> {
 }
 
 #[test]
-fn two_products_that_are_planned_together_make_their_database_once() {
+fn products_planned_together_create_their_database_once() {
     let project = two_products();
     snapshot!(project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]), @r#"
     exit: 0
@@ -72,9 +72,9 @@ fn two_products_that_are_planned_together_make_their_database_once() {
 }
 
 #[test]
-fn two_products_that_are_applied_at_the_same_time_both_end_well() {
+fn products_applied_in_parallel_both_succeed() {
     let project = two_products();
-    // The state is there, so that both begin with the same plan: to make the database.
+    // The state exists, so both begin with the same plan: create the database.
     project.write("seed.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: seed}\nresources:\n  - {type: local_value, name: a}\n");
     project.run(["apply", "seed.yaml", "--auto-approve", "-q"]).done();
     let apply = |file: &'static str| project.start(project.command(["apply", file, "--auto-approve"]));
@@ -90,7 +90,7 @@ fn two_products_that_are_applied_at_the_same_time_both_end_well() {
 }
 
 #[test]
-fn the_database_goes_with_the_last_product_whichever_that_is() {
+fn database_is_removed_with_the_last_product() {
     for (first, last) in [("one", "two"), ("two", "one")] {
         let project = two_products();
         project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
@@ -100,13 +100,13 @@ fn the_database_goes_with_the_last_product_whichever_that_is() {
         destroy(first);
         assert_eq!(tables(&project), [last]);
         destroy(last);
-        assert!(!project.has("warehouse.db"), "nobody owns it any more");
+        assert!(!project.has("warehouse.db"), "the last owner has left");
         assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
     }
 }
 
 #[test]
-fn products_that_are_removed_at_the_same_time_leave_nothing_to_nobody() {
+fn products_removed_in_parallel_leave_no_orphan() {
     let project = two_products();
     project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
     let destroy =
@@ -115,14 +115,14 @@ fn products_that_are_removed_at_the_same_time_leave_nothing_to_nobody() {
     for ran in [one.finish(), two.finish()] {
         assert!(ran.code == 0 || (ran.code == 3 && ran.stderr.contains("still owns it")), "{ran}");
     }
-    // Where each took the other one for the one that stays, the last of them is still there to remove the database.
+    // If each expected the other one to stay, the later one still owns the database and removes it.
     project.run(["destroy", "one.yaml", "two.yaml", "--remove-data", "--auto-approve", "-q"]).done();
     assert!(!project.has("warehouse.db"));
     assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
 }
 
 #[test]
-fn a_product_that_declares_the_database_differently_is_told_by_whom_it_is_owned() {
+fn different_declaration_of_the_database_names_its_owners() {
     let project = two_products();
     project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
     project.write("two.yaml", product("two", "other.db"));
@@ -133,13 +133,13 @@ fn a_product_that_declares_the_database_differently_is_told_by_whom_it_is_owned(
 
       shared
       -/+ sqlite_database["warehouse"]   must be replaced: path "warehouse.db" → "other.db"
-          ! the object is deleted and made anew: it is empty or gone already, so no data is lost
+          ! the object is deleted and created again: it is empty or already gone: no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db" → "other.db"
           (1 unchanged attribute hidden)
 
       -/+ sqlite_table.table   must be replaced: path "warehouse.db" → "other.db"
-          ! the object is deleted and made anew: it is empty or gone already, so no data is lost
+          ! the object is deleted and created again: it is empty or already gone: no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db/two" → "other.db/two"
           (4 unchanged attributes hidden)
@@ -151,20 +151,21 @@ fn a_product_that_declares_the_database_differently_is_told_by_whom_it_is_owned(
     --- stderr
     shared_conflict
 
-      × two@local declares shared/sqlite_database["warehouse"] with another `path` than one@local, which owns it too
+      × two@local declares shared/sqlite_database["warehouse"] with another value of `path` than one@local, which owns it
+      │ too
       │ at one.yaml:5:5
        ╭─[two.yaml:5:5]
      5 │   - type: sqlite_database
        ·     ──────────┬──────────
        ·               ╰── by two@local
        ╰────
-      help: to change a shared resource, change it in one@local too and plan both stacks in one run
+      help: change the shared resource in one@local too, and plan both stacks in one run
     "#);
     assert!(!project.has("other.db"));
 }
 
 #[test]
-fn a_product_waits_no_longer_than_its_shared_resource_is_worked_on() {
+fn product_waits_only_while_its_shared_resource_is_changed() {
     let project = Project::new();
     project.make_gate("gate");
     let slow = "  - type: local_command\n    name: slow\n    dependsOn: [database]\n    config:\n      \
@@ -180,17 +181,18 @@ fn a_product_waits_no_longer_than_its_shared_resource_is_worked_on() {
 }
 
 #[test]
-fn a_list_without_resources_of_a_stack_leads_to_what_is_shared_and_stays() {
+fn empty_state_list_mentions_retained_shared_resources() {
     let project =
         Project::with_stack("resources: [{type: local_directory, name: d, shared: shop, config: {path: d}}]\n");
     project.apply().done();
     project.run(["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
-    project.run(["state", "list"]).done().says("`terrace state list --all` lists what is shared");
+    let listed = project.run(["state", "list"]).done();
+    listed.says("the state has only shared resources; `terrace state list --all` lists them");
     project.run(["state", "list", "--all"]).done().says("shared/local_directory");
 }
 
 #[test]
-fn an_owner_of_another_stack_that_lets_go_is_named() {
+fn released_owner_of_another_stack_is_named() {
     let product = |name: &str, component: &str| {
         format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n  {component}:\n    \
@@ -210,7 +212,7 @@ fn an_owner_of_another_stack_that_lets_go_is_named() {
     stack two@local  (embedded environment: SQLite and files under .terrace/local)
 
       shared
-      = local_directory["shop"]   was retained, is taken up again
+      = local_directory["shop"]   was retained, is adopted again
           (4 unchanged attributes hidden)
       - owner one@local:api of shared/local_directory["shop"]
 
@@ -226,7 +228,7 @@ fn an_owner_of_another_stack_that_lets_go_is_named() {
 }
 
 #[test]
-fn data_that_nobody_owns_any_more_is_removed_as_such() {
+fn data_without_owners_can_be_removed() {
     let project = Project::with_stack(
         "resources:\n  - {type: sqlite_database, name: db, shared: shop, config: {path: shop.db, onDelete: ifEmpty}}\n",
     );
@@ -239,7 +241,7 @@ fn data_that_nobody_owns_any_more_is_removed_as_such() {
 }
 
 #[test]
-fn owners_that_leave_at_the_same_time_end_with_a_part_that_is_not_done() {
+fn plan_of_a_leaving_owner_is_applied_in_part_if_the_other_left_first() {
     let project = two_products();
     project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
     for name in ["one", "two"] {
@@ -261,7 +263,7 @@ const WAREHOUSE: &str = "shared@local:shared/sqlite_database[\"warehouse\"]";
 const DEPOT: &str = "shared/sqlite_database[\"depot\"]";
 
 #[test]
-fn a_shared_resource_gets_another_address_and_stays_with_its_owners() {
+fn shared_resource_moves_to_another_address_and_keeps_its_owners() {
     let project = two_products();
     project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
     snapshot!(project.run(["state", "mv", WAREHOUSE, DEPOT]), @r#"
@@ -278,15 +280,15 @@ fn a_shared_resource_gets_another_address_and_stays_with_its_owners() {
     }
     project.run(["state", "history", WAREHOUSE]).done().says("moved to shared/sqlite_database[\"depot\"]");
     for name in ["one", "two"] {
-        assert!(project.has("warehouse.db"), "somebody owns it");
+        assert!(project.has("warehouse.db"), "it has an owner");
         project.run(["destroy", &format!("{name}.yaml"), "--remove-data", "--auto-approve", "-q"]).done();
     }
-    assert!(!project.has("warehouse.db"), "nobody owns it any more");
+    assert!(!project.has("warehouse.db"), "the last owner has left");
     assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
 }
 
 #[test]
-fn a_shared_address_that_no_shared_resource_could_have_is_refused() {
+fn invalid_shared_address_is_refused() {
     let project = two_products();
     project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
     project.write("other.yaml", product("other", "other.db").replace("shared: warehouse", "shared: depot"));
@@ -295,7 +297,7 @@ fn a_shared_address_that_no_shared_resource_could_have_is_refused() {
     snapshot!(project.run(["state", "mv", WAREHOUSE, "sqlite_database.depot"]), @r#"
     exit: 1
     --- stderr
-    error: a shared resource cannot become `sqlite_database.depot`, which is one of a stack
+    error: a shared resource cannot become `sqlite_database.depot`, which belongs to a stack
 
     hint: write the new address as `shared/sqlite_database["KEY"]`
     "#);
@@ -320,7 +322,7 @@ fn a_shared_address_that_no_shared_resource_could_have_is_refused() {
 }
 
 #[test]
-fn a_shared_resource_is_not_moved_while_a_stack_works_on_what_comes_after_it() {
+fn shared_resource_is_not_moved_while_a_dependent_is_changed() {
     let project = Project::new();
     project.make_gate("gate");
     let slow = "  - type: local_command\n    name: slow\n    dependsOn: [database]\n    config:\n      \
@@ -328,7 +330,8 @@ fn a_shared_resource_is_not_moved_while_a_stack_works_on_what_comes_after_it() {
     project.write("one.yaml", product("one", "warehouse.db") + slow);
     let one = project.start(project.command(["apply", "one.yaml", "--auto-approve", "-q"]));
     until("the product is at work", || project.has("started"));
-    project.run(["state", "mv", WAREHOUSE, DEPOT]).with_code(4).says("one@local:local_command.slow is being worked on");
+    let refused = project.run(["state", "mv", WAREHOUSE, DEPOT]).with_code(4);
+    refused.says("another operation works on one@local:local_command.slow");
     project.open_gate("gate");
     one.finish().done();
     project.assert_settled("one.yaml", &[]);

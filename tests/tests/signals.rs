@@ -1,8 +1,8 @@
-//! Ctrl-C once waits and records, twice leaves at once and loses nothing.
+//! Ctrl-C: the first waits for running steps and records them, the second exits at once and loses nothing.
 
 use terrace_tests::{Project, Running, until};
 
-/// A command that stands at a gate until somebody opens it, and a resource that waits for it.
+/// A command that waits at a gate, and a resource that depends on it.
 const GATED: &str = r#"resources:
   - type: local_command
     name: slow
@@ -13,7 +13,7 @@ const GATED: &str = r#"resources:
 "#;
 
 #[test]
-fn the_log_of_a_running_operation_is_followed_until_it_ends() {
+fn log_of_a_running_operation_is_followed_to_its_end() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_command, name: slow, config: {create: [sh, -c, 'read line < gate; echo {}']}}\n",
     );
@@ -30,22 +30,23 @@ fn the_log_of_a_running_operation_is_followed_until_it_ends() {
     let follow = project.start(project.command(["operations", "logs", "-f", &id]));
     project.open_gate("gate");
     apply.finish().done();
-    let told = follow.finish().done();
-    told.says("create started").says("create done").says("completed: 1 done");
-    assert_eq!(told.stdout.matches("create started").count(), 1, "{told}");
+    let output = follow.finish().done();
+    output.says("create started").says("create done").says("completed: 1 done");
+    assert_eq!(output.stdout.matches("create started").count(), 1, "{output}");
 }
 
 #[test]
-fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
+fn first_interrupt_waits_records_and_exits_with_130() {
     let signals = [
-        (Running::interrupt as fn(&Running), "interrupted: nothing new is begun"),
-        (Running::terminate, "stopped by SIGTERM: nothing new is begun"),
-        (Running::hang_up, "stopped by SIGHUP: nothing new is begun"),
+        (Running::interrupt as fn(&Running), "interrupted: waiting for running steps to end and recording them"),
+        (Running::terminate, "stopped by SIGTERM: waiting for running steps to end and recording them"),
+        (Running::hang_up, "stopped by SIGHUP: waiting for running steps to end and recording them"),
     ];
     for (stop, told) in signals {
         let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
         running.until_told(told);
+        running.until_told("starting no others");
         project.open_gate("gate");
         let ran = running.finish().with_code(130);
         ran.says("local_file.after: not begun");
@@ -59,14 +60,14 @@ fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
 }
 
 #[test]
-fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
+fn second_interrupt_exits_at_once_and_the_next_apply_creates_nothing_twice() {
     let (project, running) = Project::at_the_gate(GATED);
     running.interrupt();
-    running.until_told("once more to leave at once");
+    running.until_told("repeat to leave at once");
     running.interrupt();
     running.finish().with_code(130).says("left at once");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
-    // The program is still at its gate: the next apply waits for it, and takes what it made.
+    // The program still waits at its gate. The next apply waits for the program and adopts its object.
     let next = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     project.open_gate("gate");
     next.finish().done();
@@ -75,12 +76,12 @@ fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
     project.assert_settled("stack.yaml", &[]);
 }
 
-/// As `timeout` does: one to the process, and one to its group.
+/// `timeout` sends two signals: one to the process, and one to its group.
 #[test]
-fn two_terminations_at_once_are_one() {
+fn two_simultaneous_terminations_count_as_one() {
     let (project, running) = Project::at_the_gate(GATED);
     running.terminate();
-    running.until_told("stopped by SIGTERM: nothing new is begun");
+    running.until_told("stopped by SIGTERM: waiting for running steps to end and recording them");
     running.terminate();
     project.open_gate("gate");
     running.finish().with_code(130).says("local_file.after: not begun");
@@ -88,7 +89,7 @@ fn two_terminations_at_once_are_one() {
 }
 
 #[test]
-fn an_interrupt_while_waiting_for_a_lease_exits_with_130_and_changes_nothing() {
+fn interrupt_while_waiting_for_a_lease_exits_with_130_and_no_change() {
     let (project, holder) = Project::at_the_gate(GATED);
     let waiting = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     waiting.until_told("are held by");
@@ -100,20 +101,20 @@ fn an_interrupt_while_waiting_for_a_lease_exits_with_130_and_changes_nothing() {
 }
 
 #[test]
-fn an_operation_of_another_process_is_asked_to_stop() {
+fn operation_of_another_process_can_be_cancelled() {
     let (project, running) = Project::at_the_gate(GATED);
     let operations = project.run(["operations", "list", "--json"]).done().json();
     let id = operations[0]["operation"].as_str().unwrap().to_owned();
-    project.run(["operations", "cancel", &id]).done().says("is asked to stop");
+    project.run(["operations", "cancel", &id]).done().says("will stop: it ends its running steps first");
     running.until_told("waiting for");
     project.open_gate("gate");
     running.finish().with_code(130).says("local_file.after: not begun");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
-    project.run(["operations", "cancel", &id]).with_code(1).says("does not run any more: it is interrupted");
+    project.run(["operations", "cancel", &id]).with_code(1).says("is not running: it is interrupted");
 }
 
 #[test]
-fn an_interrupt_while_planning_ends_the_programs_that_look() {
+fn interrupt_during_planning_ends_reading_programs() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
          create: [echo, '{}']\n      \
@@ -122,17 +123,17 @@ fn an_interrupt_while_planning_ends_the_programs_that_look() {
     project.apply().done();
     project.make_gate("gate");
     let plan = project.start(project.command(["plan", "stack.yaml"]));
-    until("the program stands at its gate", || project.has("pid") && project.read("pid").ends_with('\n'));
+    until("the program waits at its gate", || project.has("pid") && project.read("pid").ends_with('\n'));
     plan.interrupt();
     plan.finish().with_code(130).says("interrupted, nothing was changed");
     let process = std::path::Path::new("/proc").join(project.read("pid").trim());
     until("the program is gone", || !process.exists());
 }
 
-/// On a terminal, which `script` makes, Ctrl-C is a byte that is typed.
+/// On a terminal (created by `script`), Ctrl-C is a typed byte.
 #[test]
 #[cfg(target_os = "linux")]
-fn ctrl_c_at_the_question_ends_the_run_at_once() {
+fn ctrl_c_at_the_question_exits_at_once() {
     use std::io::{Read, Write};
     let project = Project::with_stack("resources: [{type: local_file, name: a, config: {path: a, content: x}}]\n");
     let apply = project.command(["apply", "stack.yaml"]);

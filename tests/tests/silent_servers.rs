@@ -1,4 +1,5 @@
-//! Systems that accept connections and never answer: they hold up a plan for one limit in all, and commands print the wait.
+//! Systems that accept connections and never answer: they delay a plan by one timeout in total, and commands print the
+//! wait.
 
 use serde_json::{Value as Json, json};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,10 +8,10 @@ use std::time::{Duration, Instant};
 use terrace_tests::served::{Served, request};
 use terrace_tests::{Project, Ran};
 
-/// Longer than a plan with the limit of a second may take on a busy machine, shorter than any timeout of a provider.
+/// Longer than a plan with a timeout of one second takes on a busy machine, and shorter than any provider timeout.
 const SOON: Duration = Duration::from_secs(12);
 
-/// A server that takes every connection, and never says a word.
+/// A server that accepts every connection and never sends a byte.
 struct Silent {
     address: SocketAddr,
     connections: Arc<Mutex<Vec<TcpStream>>>,
@@ -34,7 +35,7 @@ impl Silent {
     }
 }
 
-/// An instance of a provider at an address, and a resource or lookup that a plan asks it about.
+/// A provider instance with an address, and a resource or lookup that a plan reads from it.
 struct Asked {
     provider: &'static str,
     settings: fn(SocketAddr) -> Json,
@@ -80,7 +81,7 @@ fn adopted(ty: &str, config: Json) -> Json {
     json!({"resources": [{"type": ty, "name": ty, "adopt": "ifExists", "config": config}]})
 }
 
-/// A project with an instance for each silent server, and a limit of a second.
+/// Creates a project with an instance for each silent server, and a timeout of one second.
 fn project(asked: &[&Asked], silent: &[Silent]) -> Project {
     let project = Project::new();
     let providers: serde_json::Map<String, Json> =
@@ -145,7 +146,7 @@ fn silent_snowflake_is_given_up() {
 }
 
 #[test]
-fn all_silent_systems_of_a_plan_share_one_limit() {
+fn all_silent_systems_of_a_plan_share_one_timeout() {
     let asked: Vec<&Asked> = ASKED.iter().collect();
     let silent: Vec<Silent> = asked.iter().map(|_| Silent::start()).collect();
     let project = project(&asked, &silent);
@@ -192,7 +193,7 @@ components:
 ";
 
 #[test]
-fn silent_system_holds_no_removal_and_no_drift() {
+fn silent_system_delays_destroy_by_one_timeout() {
     let silent = [Silent::start()];
     let project = project(&[&ASKED[4]], &silent);
     let destroy = soon(&project, &["destroy", "stack.yaml", "--auto-approve"]).with_code(1);

@@ -1,11 +1,11 @@
-//! Slips of the fingers and habits from other tools: each is told with what was meant, and nothing passes silently.
+//! Typing mistakes and habits from other tools: each error suggests the right word, and nothing is silently ignored.
 
 use terrace_tests::{Project, Terminal, snapshot};
 
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
 #[test]
-fn an_overlay_that_no_blueprint_has_is_refused_at_its_place() {
+fn unknown_overlay_is_refused_at_its_place() {
     let project = Project::with_stack(STACK);
     project.write("terrace.yaml", "environments:\n  local:\n    overlay: embeded\n");
     snapshot!(project.run(["plan", "stack.yaml"]), @"
@@ -23,7 +23,7 @@ fn an_overlay_that_no_blueprint_has_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_folder_of_blueprints_that_is_not_there_is_refused_at_its_place() {
+fn missing_blueprint_folder_is_refused_at_its_place() {
     let project = Project::with_stack(STACK);
     project.write("blueprints/README.md", "none yet");
     project.write("terrace.yaml", "environments:\n  local:\n    blueprints: [bluprints/]\n");
@@ -42,7 +42,7 @@ fn a_folder_of_blueprints_that_is_not_there_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_log_level_that_is_none_is_a_warning() {
+fn invalid_log_level_is_a_warning() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run_with(&[("TERRACE_LOG", "foo")], ["validate", "stack.yaml"]), @"
     exit: 0
@@ -51,13 +51,13 @@ fn a_log_level_that_is_none_is_a_warning() {
     --- stderr
     unknown_level
 
-      ⚠ `foo` in `TERRACE_LOG` is no level: nothing is logged for it
+      ⚠ `foo` in `TERRACE_LOG` is not a level: nothing is logged for it
       help: write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program
     ");
 }
 
 #[test]
-fn habits_from_terraform_are_answered_with_the_command_that_does_the_same() {
+fn terraform_commands_are_answered_with_their_equivalents() {
     let project = Project::with_stack(STACK);
     let told = |words: &[&str]| project.run(words.iter().copied()).with_code(1).stderr;
     snapshot!(project.run(["refresh"]), @"
@@ -65,7 +65,7 @@ fn habits_from_terraform_are_answered_with_the_command_that_does_the_same() {
     --- stderr
     error: there is no command `refresh`
 
-    hint: `terrace drift FILE` shows what differs, `terrace apply --refresh-only FILE` records it
+    hint: `terrace drift FILE` shows drift, `terrace apply --refresh-only FILE` records it
     ");
     for (words, answer) in [
         (&["test"] as &[&str], "terrace blueprints test"),
@@ -83,7 +83,7 @@ fn habits_from_terraform_are_answered_with_the_command_that_does_the_same() {
 }
 
 #[test]
-fn operations_are_named_by_how_their_ids_begin() {
+fn operations_can_be_named_by_an_id_prefix() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let id = project.run(["operations", "list", "--json"]).done().json()[0]["operation"].as_str().unwrap().to_owned();
@@ -92,16 +92,16 @@ fn operations_are_named_by_how_their_ids_begin() {
     snapshot!(project.run(["operations", "show", "nope"]), @"
     exit: 1
     --- stderr
-    error: `nope` is no operation: expected an id, or how one begins
+    error: `nope` is not an operation: expected an id or its beginning
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     snapshot!(project.run(["operations", "show", "00000000"]), @"
     exit: 1
     --- stderr
     error: there is no operation `00000000`
 
-    hint: `terrace operations list` names them
+    hint: `terrace operations list` lists them
     ");
     project.run(["apply", "stack.yaml", "--auto-approve", "--replace-nothing"]).with_code(1);
     project.edit("stack.yaml", "one", "two");
@@ -110,7 +110,7 @@ fn operations_are_named_by_how_their_ids_begin() {
 }
 
 #[test]
-fn a_stack_to_export_that_is_not_there_is_no_empty_backup() {
+fn export_of_an_unknown_stack_is_not_an_empty_backup() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     snapshot!(project.run(["state", "export", "dmo@local", "--out", "backup.json"]), @"
@@ -125,7 +125,7 @@ fn a_stack_to_export_that_is_not_there_is_no_empty_backup() {
 }
 
 #[test]
-fn a_comment_that_is_to_be_shorter_than_its_frame_is_refused() {
+fn too_small_comment_limit_is_refused() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["plan", "stack.yaml", "--format", "markdown", "--max-chars", "100"]), @"
     exit: 1
@@ -139,7 +139,7 @@ fn a_comment_that_is_to_be_shorter_than_its_frame_is_refused() {
 }
 
 #[test]
-fn a_server_without_a_queue_is_refused() {
+fn server_without_a_queue_is_refused() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["serve", "--queue", "0"]), @"
     exit: 1
@@ -151,7 +151,7 @@ fn a_server_without_a_queue_is_refused() {
 }
 
 #[test]
-fn two_blueprints_of_one_name_in_a_folder_are_refused() {
+fn two_blueprints_with_one_name_in_a_folder_are_refused() {
     let project = Project::new();
     let blueprint = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: page, version: 1.0.0}\n";
     project.write("more/a.yaml", blueprint);
@@ -166,7 +166,7 @@ fn two_blueprints_of_one_name_in_a_folder_are_refused() {
     --- stderr
     duplicate_blueprint
 
-      × the blueprint `page` stands in `more/a.yaml` and in `more/b.yaml`
+      × the blueprint `page` is declared in `more/a.yaml` and in `more/b.yaml`
        ╭─[more/b.yaml:3:18]
      3 │ metadata: {name: page, version: 1.0.0}
        ·                  ──┬─
@@ -188,24 +188,24 @@ fn two_blueprints_of_one_name_in_a_folder_are_refused() {
 }
 
 #[test]
-fn destroying_says_what_it_takes_and_a_saved_plan_is_applied() {
+fn destroy_refuses_a_saved_plan_and_apply_accepts_it() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let help = project.run(["destroy", "--help"]).done().stdout;
-    assert!(help.contains("Descriptors or stacks") && !help.contains("or one saved plan"), "{help}");
+    assert!(help.contains("Destroy these descriptors or stacks") && !help.contains("or one saved plan"), "{help}");
     project.run(["plan", "--destroy", "stack.yaml", "--out", "gone.plan"]).done();
     snapshot!(project.run(["destroy", "gone.plan", "--auto-approve"]), @"
     exit: 1
     --- stderr
-    error: a saved plan is no descriptor
+    error: a saved plan is not a descriptor
 
-    hint: `terrace apply PLAN` applies it, `terrace show PLAN` shows it
+    hint: apply it with `terrace apply PLAN`, or show it with `terrace show PLAN`
     ");
     project.run(["apply", "gone.plan"]).done().says("1 destroyed");
 }
 
 #[test]
-fn help_has_help() {
+fn help_command_has_help() {
     let project = Project::new();
     let help = project.run(["help"]).done().stdout;
     for words in [["help", "--help"], ["help", "-h"]] {
@@ -214,7 +214,7 @@ fn help_has_help() {
 }
 
 #[test]
-fn what_drift_is_to_ignore_is_an_attribute() {
+fn ignored_drift_must_be_an_attribute() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     project.write("out/a", "another");
@@ -230,7 +230,7 @@ fn what_drift_is_to_ignore_is_an_attribute() {
 }
 
 #[test]
-fn a_target_of_a_stack_that_is_not_planned_is_told_with_those_that_are() {
+fn target_of_an_unplanned_stack_lists_the_planned_ones() {
     let project = Project::with_stack(STACK);
     project.write(
         "second.yaml",
@@ -242,35 +242,35 @@ fn a_target_of_a_stack_that_is_not_planned_is_told_with_those_that_are() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     unknown_resource
 
-      × `--target second@local:local_file.a`: the plan is not about the stack `second@local`
-      help: it is about `demo@local`
+      × `--target second@local:local_file.a`: the plan does not cover the stack `second@local`
+      help: the plan covers `demo@local`
     ");
-    let told = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
-    told.says("`--target second@local:local_file.b` names no resource").says("there are `local_file.a`");
+    let ran = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
+    ran.says("`--target second@local:local_file.b` names no resource").says("there are `local_file.a`");
 }
 
 #[test]
-fn a_field_is_listed_once() {
+fn field_is_listed_once() {
     let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
     project.run(["validate", "stack.yaml"]).with_code(1).says("the fields are `forEach`, `key`, `to` or `id`");
 }
 
 #[test]
-fn an_option_of_another_command_is_answered_with_what_to_do() {
+fn option_of_another_command_gets_a_hint() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
-    project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("variables have no part in it");
-    project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("variables have no part in it");
-    let told = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
-    told.says("`terrace graph` has no option `--json`").says("--format mermaid");
-    assert!(!told.stderr.contains("as a value"), "{told}");
+    project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("ignores variables: leave them out");
+    project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("ignores variables: leave them out");
+    let ran = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
+    ran.says("`terrace graph` has no option `--json`").says("--format mermaid");
+    assert!(!ran.stderr.contains("as a value"), "{ran}");
 }
 
 #[test]
-fn an_option_is_answered_with_the_commands_that_take_it() {
+fn misplaced_option_names_the_commands_that_accept_it() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     snapshot!(project.run(["plan", "stack.yaml", "--parallelism", "0"]), @"
     exit: 1
@@ -283,19 +283,19 @@ fn an_option_is_answered_with_the_commands_that_take_it() {
         (&["--env", "apply", "plan", "stack.yaml", "--absent=local_value.a"] as &[&str], "`terrace recover` takes it"),
         (&["drift", "stack.yaml", "-f"], "`terrace operations logs` and `terrace logs` take it"),
         (&["ssh", "--json"], "`terrace drift` and others take it"),
-        (&["state", "list", "--zyxwv"], "`terrace state list --help` lists those that it has"),
+        (&["state", "list", "--zyxwv"], "`terrace state list --help` lists its options"),
         (&["--json", "plan", "stack.yaml"], "write `terrace plan --json`"),
     ] {
-        let told = project.run(words.iter().copied()).with_code(1);
-        told.says(hint);
-        assert!(!told.stderr.contains("as a value"), "{told}");
+        let ran = project.run(words.iter().copied()).with_code(1);
+        ran.says(hint);
+        assert!(!ran.stderr.contains("as a value"), "{ran}");
     }
-    let told = project.run(["plan", "stack.yaml", "--json=3"]).with_code(1);
-    assert!(!told.stderr.contains("has no option"), "{told}");
+    let ran = project.run(["plan", "stack.yaml", "--json=3"]).with_code(1);
+    assert!(!ran.stderr.contains("has no option"), "{ran}");
 }
 
 #[test]
-fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
+fn unknown_command_suggests_visible_commands() {
     let project = Project::new();
     for (words, hint) in [
         (&["pln"] as &[&str], "did you mean `terrace plan`?"),
@@ -309,9 +309,9 @@ fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
         (&["foo"], "`terrace help` lists the commands"),
         (&["aply", "stack.yaml"], "did you mean `terrace apply`?"),
     ] {
-        let told = project.run(words.iter().copied()).with_code(1);
-        assert!(told.stderr.contains(&format!("hint: {hint}")), "{words:?}: {told}");
-        assert!(!told.stderr.contains("pipelines-worker"), "{words:?}: {told}");
+        let ran = project.run(words.iter().copied()).with_code(1);
+        assert!(ran.stderr.contains(&format!("hint: {hint}")), "{words:?}: {ran}");
+        assert!(!ran.stderr.contains("pipelines-worker"), "{words:?}: {ran}");
     }
     snapshot!(project.run(["list", "foo"]), @"
     exit: 1
@@ -323,18 +323,19 @@ fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
 }
 
 #[test]
-fn a_stack_where_a_descriptor_is_asked_for_is_answered_with_what_takes_stacks() {
+fn stack_in_place_of_a_descriptor_suggests_commands_for_stacks() {
     let project = Project::new();
-    let told = project.run(["plan", "multi@local"]).with_code(1);
-    told.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
-    project.run(["plan", "multi@local.yaml"]).with_code(1).says("give the path of a descriptor");
+    let ran = project.run(["plan", "multi@local"]).with_code(1);
+    ran.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
+    let ran = project.run(["plan", "multi@local.yaml"]).with_code(1);
+    ran.says("name a descriptor, a folder of descriptors or a saved plan");
 }
 
 const AREA: &str = "components:\n  area:\n    blueprint: snowflake-storage\n    specific:\n      database: D\n      schema: S\n      \
                     tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]\n";
 
 #[test]
-fn a_mistake_that_a_blueprint_of_ones_own_meets_names_the_component() {
+fn mistake_in_a_project_blueprint_names_the_component() {
     let project = Project::with_stack(
         "components:\n  one: {blueprint: own, specific: {m: {deep: 1}}}\n  two: {blueprint: own, specific: {m: {}}}\n",
     );
@@ -345,13 +346,13 @@ fn a_mistake_that_a_blueprint_of_ones_own_meets_names_the_component() {
     );
     let told = project.run(["validate", "stack.yaml"]).with_code(1);
     told.says("blueprints/own.yaml:6:")
-        .says("for what is written here")
+        .says("the value comes from here")
         .says("two: {blueprint: own, specific: {m: {}}}");
     assert!(!told.stderr.contains("one: {"), "{told}");
 }
 
 #[test]
-fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_it() {
+fn mistake_in_a_built_in_blueprint_is_reported_in_the_descriptor() {
     let project = Project::with_stack(AREA);
     let ran = project.run(["validate", "stack.yaml"]).with_code(1);
     snapshot!(ran, @r#"
@@ -359,8 +360,8 @@ fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_
     --- stderr
     cannot_plan
 
-      × demo@local:area/sqlite_table.table["SQLITE_X"]: `SQLITE_X` cannot be used: names that begin with `sqlite_` belong
-      │ to SQLite itself
+      × demo@local:area/sqlite_table.table["SQLITE_X"]: `SQLITE_X` cannot be used: SQLite reserves names that begin with
+      │ `sqlite_`
         ╭─[stack.yaml:10:7]
      10 │       tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]
         ·       ──────
@@ -380,7 +381,7 @@ fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_
 }
 
 #[test]
-fn a_blueprint_of_the_project_is_where_its_mistake_is_told() {
+fn mistake_in_a_project_blueprint_is_reported_in_the_blueprint() {
     let project = Project::with_stack("components:\n  a: {blueprint: mine, specific: {}}\n");
     project.write("terrace.yaml", "environments: {local: {blueprints: [mine/]}}\n");
     project.write(
@@ -394,7 +395,7 @@ fn a_blueprint_of_the_project_is_where_its_mistake_is_told() {
 }
 
 #[test]
-fn a_list_of_names_that_is_cut_says_how_many_more_there_are() {
+fn cut_list_of_names_says_how_many_are_hidden() {
     let resources: String =
         (0..12).map(|n| format!("  - {{type: local_value, name: n{n:02}, config: {{input: 1}}}}\n")).collect();
     let project = Project::with_stack(&format!(
@@ -403,18 +404,19 @@ fn a_list_of_names_that_is_cut_says_how_many_more_there_are() {
     project
         .run(["plan", "stack.yaml"])
         .with_code(1)
-        .says("declared are: last, n00, n01, n02, n03, n04, n05, n06 and 5")
+        .says("declared: last, n00, n01, n02, n03, n04, n05, n06 and 5")
         .says("more");
 }
 
 #[test]
-fn who_counts_resources_is_told_how_several_are_made() {
+fn field_count_is_answered_with_for_each() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, count: 3, config: {input: 1}}\n");
-    project.run(["plan", "stack.yaml"]).with_code(1).says("a resource has no field `count`").says("made by `forEach`");
+    let refused = project.run(["plan", "stack.yaml"]).with_code(1);
+    refused.says("a resource has no field `count`").says("for several instances use `forEach` with a list or a map");
 }
 
 #[test]
-fn the_way_to_leave_something_for_later_is_a_whole_command() {
+fn hint_to_defer_is_a_complete_command() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
          - {type: local_value, name: b, forEach: '${{ [resources.a.id] }}', config: {input: 1}}\n",
@@ -429,7 +431,7 @@ fn the_way_to_leave_something_for_later_is_a_whole_command() {
 }
 
 #[test]
-fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
+fn command_without_descriptor_suggests_what_works_here() {
     let project = Project::new();
     project
         .run(["plan"])
@@ -439,31 +441,31 @@ fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
     project.run(["--chdir", ".", "apply"]).with_code(1).says("write `terrace apply FILE`");
     project.write_stack("resources: [{type: local_value, name: a}]\n");
     for command in ["plan", "apply", "validate", "graph", "destroy", "console"] {
-        let told = project.run([command]).with_code(1);
-        told.says(&format!("hint: write `terrace {command} stack.yaml`"));
+        let ran = project.run([command]).with_code(1);
+        ran.says(&format!("hint: write `terrace {command} stack.yaml`"));
     }
     project.write_named_stack("other", "resources: []\n");
     project.run(["plan"]).with_code(1).says("hint: `terrace plan .` takes the descriptors of this folder: ");
     project.run(["plan", "."]).done();
     project.write("notes.yaml", "a: [");
-    let told = project.run(["plan", "--refresh=false"]).with_code(1);
-    assert!(!told.stderr.contains("notes.yaml") && !told.stderr.contains("plan .`"), "{told}");
-    told.says("stack.yaml");
+    let ran = project.run(["plan", "--refresh=false"]).with_code(1);
+    assert!(!ran.stderr.contains("notes.yaml") && !ran.stderr.contains("plan .`"), "{ran}");
+    ran.says("stack.yaml");
     for words in [["operations", "show"], ["acl", "set"], ["state", "import"]] {
-        let told = project.run(words).with_code(1);
-        assert!(!told.stderr.contains("stack.yaml"), "{told}");
+        let ran = project.run(words).with_code(1);
+        assert!(!ran.stderr.contains("stack.yaml"), "{ran}");
     }
 }
 
 #[test]
-fn help_fits_the_terminal_whatever_is_known_of_it() {
+fn help_fits_every_terminal_width() {
     let project = Project::new();
     for columns in [40, 80] {
         for words in [&["--help"] as &[&str], &["help", "plan"], &["state", "-h"]] {
             let mut command = project.command(words.iter().copied());
             command.env("COLUMNS", "100");
             let screen = Terminal::start_without_height(command, columns).finish();
-            // One word that is longer stands alone.
+            // A single longer word keeps its own line.
             let is_long = |line: &&str| line.chars().count() > columns.into() && line.split_whitespace().count() > 1;
             let long: Vec<&str> = screen.lines().filter(is_long).collect();
             assert!(long.is_empty(), "{columns}: {long:#?}");
@@ -473,7 +475,7 @@ fn help_fits_the_terminal_whatever_is_known_of_it() {
 }
 
 #[test]
-fn help_takes_the_options_of_every_command() {
+fn help_accepts_the_options_of_every_command() {
     let project = Project::new();
     for words in [&["-q"] as &[&str], &["--color", "never"], &["--color=never"], &["-vv"], &["--input=false", "-q"]] {
         let help = project.run(["help", "terraform"].into_iter().chain(words.iter().copied())).done();

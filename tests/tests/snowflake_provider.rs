@@ -1,10 +1,10 @@
-//! The Network Status product in Snowflake, from its first plan to its end: storage area and output port by the built-in
-//! blueprints, against the stand-in.
+//! The Network Status product in Snowflake, from its first plan to its removal: storage area and output port by the
+//! built-in blueprints, in the stand-in.
 
 mod faults; // every statement fails once before and once after its effect
-mod foreign; // access that others gave
-mod moving; // what an earlier provisioner made is taken over without a statement that changes anything
-mod reversed; // what somebody made by hand becomes part of a descriptor
+mod foreign; // external grants
+mod moving; // objects of an earlier provisioner are adopted without a changing statement
+mod reversed; // a table created outside terrace becomes part of a descriptor
 
 use terrace_test_snowflake::StandIn;
 use terrace_tests::{Project, Ran};
@@ -13,7 +13,7 @@ const PRODUCT: &str = "data-product.yaml";
 const STORAGE: &str = "snowflake-storage-area";
 const PORT: &str = "snowflake-output-port";
 
-/// A project with the product, and the account that it is made in.
+/// A project with the product, and its account.
 struct World {
     stand_in: StandIn,
     project: Project,
@@ -24,7 +24,7 @@ impl World {
         Self::with("tags: {enabled: true}")
     }
 
-    /// With these blueprint settings besides the warehouse.
+    /// Creates them with these blueprint settings besides the warehouse.
     fn with(settings: &str) -> Self {
         let stand_in = StandIn::start();
         for user in ["NADIA.OKOYE@EXAMPLE.COM", "JANE.ROE@EXAMPLE.COM", "JOE@EXAMPLE.COM"] {
@@ -55,14 +55,14 @@ impl World {
         self.run(["apply", PRODUCT, "-c", STORAGE, "-c", PORT, "--auto-approve"])
     }
 
-    /// The second plan is empty.
+    /// Checks that the second plan is empty.
     #[track_caller]
     fn assert_settled(&self) {
         let plan = self.run(["plan", PRODUCT, "-c", STORAGE, "-c", PORT, "--detailed-exitcode"]);
         assert_eq!(plan.code, 0, "the second plan has changes:\n{plan}");
     }
 
-    /// What there is of an account that begins so.
+    /// Returns the inventory lines that contain this text.
     fn about(&self, what: &str) -> Vec<String> {
         self.stand_in.inventory().into_iter().filter(|line| line.contains(what)).collect()
     }
@@ -76,7 +76,7 @@ impl World {
 }
 
 #[test]
-fn the_network_status_is_made_with_all_that_its_descriptor_says() {
+fn network_status_is_created_as_declared() {
     let world = World::new();
     let before = world.stand_in.inventory();
     let plan = world.plan().done();
@@ -94,7 +94,7 @@ fn the_network_status_is_made_with_all_that_its_descriptor_says() {
 }
 
 #[test]
-fn tags_of_the_descriptor_are_made_with_the_defaults_of_the_adapters() {
+fn descriptor_tags_are_created_with_the_adapters_defaults() {
     let world = World::with("");
     world.apply().done();
     assert_eq!(world.about("tag "), [] as [&str; 0]);
@@ -106,9 +106,9 @@ fn tags_of_the_descriptor_are_made_with_the_defaults_of_the_adapters() {
     assert_eq!(world.about("tag "), with_setting.about("tag "));
 }
 
-/// The commands of the example's README, against an account as its variables say it.
+/// Runs the commands of the example's README in the account that its variables name.
 #[test]
-fn the_example_does_what_its_readme_says() {
+fn example_works_as_its_readme_says() {
     let stand_in = StandIn::start();
     stand_in.add_user("ADA.LOVELACE@EXAMPLE.COM");
     let before = stand_in.inventory();
@@ -132,7 +132,7 @@ fn the_example_does_what_its_readme_says() {
         project.run_with(&variables, words).done();
         most = most.max(stand_in.inventory().len());
     }
-    // Schema and database are nobody's alone, and stay.
+    // Schema and database are shared, so they stay.
     let left: Vec<String> = stand_in.inventory().into_iter().filter(|line| !before.contains(line)).collect();
     let expected = ["database SHOP_EXAMPLE", "schema SHOP_EXAMPLE.INFORMATION_SCHEMA"];
     assert_eq!(left[..2], expected);
@@ -177,7 +177,7 @@ fn columns_are_added_widened_and_renamed_in_place() {
 }
 
 #[test]
-fn a_dropped_column_is_refused_until_somebody_consents() {
+fn dropped_column_is_refused_without_consent() {
     let world = World::with("");
     world.apply().done();
     world.stand_in.sql("INSERT INTO DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS VALUES (1, '2026-01-01', 'a', 'up', 1, 2, 3, 4, 5, 6, '2026-01-02', 'n')");
@@ -193,7 +193,7 @@ fn a_dropped_column_is_refused_until_somebody_consents() {
 }
 
 #[test]
-fn drift_is_seen_and_mended() {
+fn drift_is_found_and_repaired() {
     let world = World::new();
     world.apply().done();
     for sql in [
@@ -218,7 +218,7 @@ fn drift_is_seen_and_mended() {
 }
 
 #[test]
-fn access_is_granted_before_it_is_taken_and_kept_by_later_applies() {
+fn access_is_granted_before_it_is_revoked_and_later_applies_keep_it() {
     let world = World::with("");
     world.apply().done();
     let set = |principals: &[&str]| {
@@ -229,10 +229,10 @@ fn access_is_granted_before_it_is_taken_and_kept_by_later_applies() {
         let of = |line: String| line.strip_suffix(&format!(" has role {role}")).map(str::to_owned);
         world.stand_in.inventory().into_iter().filter_map(of).collect()
     };
-    // The owner has it by the port itself, and is no other when named again.
+    // The port grants the owner's access. Naming the owner again changes nothing.
     set(&["user:jane.roe_example.com", "group:analysts", "user:nadia.okoye_example.com"]).done();
     assert_eq!(members(), ["ANALYSTS", "JANE.ROE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM"]);
-    // Somebody else's grants are not terrace's to take.
+    // terrace does not revoke external grants.
     world.stand_in.sql(&format!("GRANT ROLE {role} TO ROLE SYSADMIN"));
     let _ = world.stand_in.take_seen();
     set(&["user:joe_example.com", "group:analysts"]).done();
@@ -243,14 +243,14 @@ fn access_is_granted_before_it_is_taken_and_kept_by_later_applies() {
     world.apply().done();
     assert_eq!(members().len(), 4);
     world.assert_settled();
-    // Whom nobody can map drops out, the others go on.
+    // A principal without a mapping is skipped, and the others are granted.
     let ran = set(&["urn:x:y", "user:joe_example.com"]).done();
     ran.says("`urn:x:y` gets no access to").says("identities.table");
     assert_eq!(members(), ["JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "SYSADMIN"]);
 }
 
 #[test]
-fn unprovisioning_keeps_the_data_unless_it_is_to_go_and_a_later_apply_takes_it_up() {
+fn destroy_keeps_data_by_default_and_a_later_apply_adopts_it() {
     let world = World::new();
     world.apply().done();
     world.stand_in.sql("INSERT INTO DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS VALUES (1, '2026-01-01', 'a', 'up', 1, 2, 3, 4, 5, 6, '2026-01-02', 'n')");
@@ -265,22 +265,23 @@ fn unprovisioning_keeps_the_data_unless_it_is_to_go_and_a_later_apply_takes_it_u
 }
 
 #[test]
-fn a_port_is_checked_against_its_table() {
-    // The whole product on an empty account passes; a column that the planned table lacks does not.
+fn port_is_checked_against_its_table() {
+    // The complete product is valid in an empty account. A column that the planned table lacks is an error.
     let world = World::with("");
     world.project.edit(PRODUCT, "\n        - name: Latency\n", "\n        - name: Latncy\n");
     let plan = world.plan().with_code(1);
     plan.says("the table `NETWORK_STATUS` of the storage area has no column `Latncy`");
     plan.says("- name: Latncy").says("the table has").says("the data contract has");
     world.project.edit(PRODUCT, "\n        - name: Latncy\n", "\n        - name: Latency\n");
-    // Alone, before its storage: a warning now, an error of the step.
+    // Planned alone before its storage, the port gives a warning, and its step fails.
     let alone = world.run(["plan", PRODUCT, "-c", PORT]).done();
-    alone.says("not checked:").says("DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS is not there yet");
+    alone.says("not checked:").says("DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS does not exist yet");
     let failed = world.run(["apply", PRODUCT, "-c", PORT, "--auto-approve"]).with_code(3);
     failed.says("NETWORK_STATUS").says("does not exist or not authorized").says("GRANT SELECT ON TABLE");
     world.apply().done();
     world.assert_settled();
-    // Without the storage area's description, against the table that is there: both lists.
+    // Without the storage area in the descriptor, the port is checked against the existing table. The error has both
+    // column lists.
     world.project.edit(
         PRODUCT,
         "      - urn:dmb:cmp:distribution:network-status:0:snowflake-storage-area\n",
@@ -295,7 +296,7 @@ fn a_port_is_checked_against_its_table() {
 }
 
 #[test]
-fn nothing_secret_is_told_and_wrong_credentials_change_nothing() {
+fn secrets_are_not_shown_and_wrong_credentials_change_nothing() {
     let world = World::with("");
     let ran = world.project.run_with(&[("SF_TOKEN", "hunter2")], ["apply", PRODUCT, "-c", STORAGE, "--auto-approve"]);
     assert_ne!(ran.code, 0);

@@ -1,4 +1,4 @@
-//! Stacks that list resources themselves.
+//! Stacks that declare resources directly.
 
 use terrace_tests::{Project, snapshot};
 
@@ -12,7 +12,7 @@ resources:
 "#;
 
 #[test]
-fn a_variable_is_given_by_flag_before_file_before_environment_before_default() {
+fn variable_precedence_is_flag_file_environment_default() {
     let project = Project::with_stack(VARIABLES);
     let greet = |variables: &[(&str, &str)], more: &[&str]| {
         let words = ["apply", "stack.yaml", "--auto-approve", "-q"].into_iter().chain(more.iter().copied());
@@ -27,7 +27,7 @@ fn a_variable_is_given_by_flag_before_file_before_environment_before_default() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_and_an_unknown_variable_are_mistakes() {
+fn value_of_a_wrong_type_and_unknown_variable_are_errors() {
     let project = Project::with_stack(VARIABLES);
     snapshot!(project.run(["plan", "stack.yaml", "--var", "count=many"]), @"
     exit: 1
@@ -52,7 +52,7 @@ fn a_value_of_the_wrong_type_and_an_unknown_variable_are_mistakes() {
 }
 
 #[test]
-fn for_each_makes_one_resource_a_key_and_follows_the_map() {
+fn for_each_creates_one_resource_per_key_and_follows_the_map() {
     let stack = |map: &str| {
         format!(
             "resources:\n  - type: local_file\n    name: part\n    forEach: '${{{{ {map} }}}}'\n    \
@@ -79,7 +79,7 @@ fn for_each_makes_one_resource_a_key_and_follows_the_map() {
 }
 
 #[test]
-fn when_is_false_a_resource_is_as_if_it_were_not_there() {
+fn resource_with_false_when_does_not_exist() {
     let project = Project::with_stack(
         "variables: {wanted: {type: bool, default: true}}\nresources:\n  - type: local_file\n    name: a\n    \
          when: ${{ vars.wanted }}\n    config: {path: out/a, content: a}\n",
@@ -94,7 +94,7 @@ fn when_is_false_a_resource_is_as_if_it_were_not_there() {
 }
 
 #[test]
-fn when_is_false_an_instance_is_told_from_one_whose_key_is_gone() {
+fn instance_with_false_when_differs_from_a_removed_key() {
     let stack = |keys: &str| {
         format!(
             "resources:\n  - type: local_file\n    name: part\n    forEach: {keys}\n    when: '${{{{ each.value != \"b\" }}}}'\n    \
@@ -123,7 +123,7 @@ const COMPONENTS: &str = r#"components:
 "#;
 
 #[test]
-fn a_component_reads_the_outputs_of_one_it_depends_on() {
+fn component_reads_outputs_of_its_dependency() {
     let project = Project::with_stack(COMPONENTS);
     project.apply().done();
     assert_eq!(project.read("out/page"), "see http://localhost:8080");
@@ -146,7 +146,7 @@ fn one_component_is_applied_alone() {
 }
 
 #[test]
-fn an_unknown_component_is_a_mistake() {
+fn unknown_component_is_an_error() {
     let project = Project::with_stack(COMPONENTS);
     snapshot!(project.run(["plan", "stack.yaml", "-c", "wep"]), @"
     exit: 1
@@ -159,7 +159,7 @@ fn an_unknown_component_is_a_mistake() {
 }
 
 #[test]
-fn several_stacks_are_planned_and_applied_side_by_side() {
+fn several_stacks_are_planned_and_applied_together() {
     let project = Project::new();
     for name in ["one", "two"] {
         let text = format!(
@@ -183,7 +183,7 @@ fn several_stacks_are_planned_and_applied_side_by_side() {
     assert_eq!(project.run(["--chdir", "stacks", "stacks", "list"]).done().stdout, "one@local\ntwo@local\n");
     let all = project.run(["--chdir", "stacks", "state", "list", "--all"]).done().stdout;
     assert_eq!(all, "one@local:local_file.a\ntwo@local:local_file.a\n");
-    // Which stack is meant has to be said where there are several.
+    // With several stacks, the command needs a stack.
     snapshot!(project.run(["--chdir", "stacks", "state", "list"]), @"
     exit: 1
     --- stderr
@@ -195,7 +195,7 @@ fn several_stacks_are_planned_and_applied_side_by_side() {
 }
 
 #[test]
-fn what_is_declared_twice_in_two_files_of_one_stack_is_a_mistake() {
+fn duplicate_declaration_in_two_files_of_a_stack_is_an_error() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
     project.write("other.yaml", project.read("stack.yaml"));
     snapshot!(project.run(["plan", "stack.yaml", "other.yaml"]), @"
@@ -209,7 +209,7 @@ fn what_is_declared_twice_in_two_files_of_one_stack_is_a_mistake() {
        ·                               ┬
        ·                               ╰── again here
        ╰────
-      help: rename or remove one of the two: names are unique, whatever the type
+      help: rename or remove one of the two: names must be unique across types
 
     Advice: 
       ☞ first here
@@ -221,7 +221,7 @@ fn what_is_declared_twice_in_two_files_of_one_stack_is_a_mistake() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_not_taken_silently() {
+fn existing_file_is_not_adopted_silently() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: mine}}\n");
     project.write("a.txt", "theirs");
@@ -235,8 +235,8 @@ fn a_file_of_somebody_else_is_not_taken_silently() {
     error: demo@local:local_file.a: there is a file `a.txt` already
       declared at stack.yaml:5:30
 
-    hint: to take it over: set `adopt: ifExists` on the resource
-    hint: to record it as it is: `terrace import demo@local:local_file.a a.txt`
+    hint: to adopt it, set `adopt: ifExists` on the resource
+    hint: to record it unchanged, run `terrace import demo@local:local_file.a a.txt`
     ");
     assert_eq!(project.read("a.txt"), "theirs");
 }
@@ -248,7 +248,7 @@ const TAKER: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: t
                      content: '${{ stacks[\"giver\"].components[\"api\"].outputs.url }}'\n";
 
 #[test]
-fn a_stack_reads_outputs_of_another_one_in_the_same_run_and_later() {
+fn stack_reads_outputs_of_another_in_the_same_run_and_later() {
     let project = Project::new();
     project.write("giver.yaml", GIVER);
     project.write("taker.yaml", TAKER);
@@ -263,7 +263,7 @@ fn a_stack_reads_outputs_of_another_one_in_the_same_run_and_later() {
 }
 
 #[test]
-fn a_saved_plan_is_refused_once_the_stack_it_read_was_applied() {
+fn saved_plan_is_refused_after_the_read_stack_was_applied() {
     let project = Project::new();
     project.write("giver.yaml", GIVER);
     project.write("taker.yaml", TAKER);
@@ -277,7 +277,7 @@ fn a_saved_plan_is_refused_once_the_stack_it_read_was_applied() {
 }
 
 #[test]
-fn a_stack_that_was_never_applied_is_told_with_those_that_were() {
+fn never_applied_stack_is_reported_with_the_applied_ones() {
     let project = Project::new();
     project.write("giver.yaml", GIVER);
     project.write("taker.yaml", TAKER.replace("\"giver\"", "\"givr\""));
@@ -287,11 +287,11 @@ fn a_stack_that_was_never_applied_is_told_with_those_that_were() {
     --- stdout
     stack taker@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     expression_failed
 
-      × there is no stack `givr@local` that was ever applied
+      × the stack `givr@local` was never applied
        ╭─[taker.yaml:9:21]
      9 │       content: '${{ stacks["givr"].components["api"].outputs.url }}'
        ·                     ────────────────────────────────────────────
@@ -301,18 +301,18 @@ fn a_stack_that_was_never_applied_is_told_with_those_that_were() {
 }
 
 #[test]
-fn a_validation_with_remote_says_what_a_plan_would() {
+fn remote_validation_reports_errors_of_a_plan() {
     let project = Project::with_stack("data:\n  - {type: local_file, name: a, config: {path: missing.txt}}\n");
     project.run(["validate", "stack.yaml"]).done();
-    let told = project.run(["validate", "stack.yaml", "--remote"]).with_code(1);
-    told.says("there is no such file");
+    let output = project.run(["validate", "stack.yaml", "--remote"]).with_code(1);
+    output.says("there is no such file");
     project.write("missing.txt", "there");
     project.run(["validate", "stack.yaml", "--remote"]).done();
     assert!(!project.has(".terrace"), "nothing is written");
 }
 
 #[test]
-fn a_stack_that_was_destroyed_has_nothing_to_read() {
+fn destroyed_stack_has_no_outputs() {
     let project = Project::new();
     project.write("terrace.yaml", "environments:\n  dev: {providers: {local: {}}}\n  prod: {providers: {local: {}}}\n");
     project.write("giver.yaml", GIVER);
@@ -326,11 +326,11 @@ fn a_stack_that_was_destroyed_has_nothing_to_read() {
     --- stdout
     stack taker@dev
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     expression_failed
 
-      × nothing is recorded of the stack `giver@dev` any more
+      × the stack `giver@dev` has no state any more
        ╭─[taker.yaml:9:21]
      9 │       content: '${{ stacks["giver"].components["api"].outputs.url }}'
        ·                     ─────────────────────────────────────────────
@@ -349,16 +349,16 @@ fn lines_of_an_apply_of_several_stacks_name_the_stack() {
         let file = format!("{{type: local_file, name: a, config: {{path: out/{name}, content: x}}}}");
         project.write_named_stack(name, &format!("resources: [{file}]\n"));
     }
-    let told = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done().stderr;
+    let output = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done().stderr;
     for name in ["one", "two"] {
-        assert!(told.contains(&format!("{name}@local:local_file.a: creating...")), "{told}");
+        assert!(output.contains(&format!("{name}@local:local_file.a: creating...")), "{output}");
     }
-    let told = project.run(["destroy", "one.yaml", "--auto-approve"]).done().stderr;
-    assert!(told.contains("\nlocal_file.a: deleted"), "{told}");
+    let output = project.run(["destroy", "one.yaml", "--auto-approve"]).done().stderr;
+    assert!(output.contains("\nlocal_file.a: deleted"), "{output}");
 }
 
 #[test]
-fn a_stack_that_was_renamed_is_told_whose_its_objects_are_before_it_fails_on_each() {
+fn objects_of_a_renamed_stack_are_reported_at_once() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: x}}\n  \
          - {type: local_file, name: b, config: {path: b.txt, content: x}}\n",
@@ -366,10 +366,10 @@ fn a_stack_that_was_renamed_is_told_whose_its_objects_are_before_it_fails_on_eac
     project.apply().done();
     project.edit("stack.yaml", "name: demo", "name: renamed");
     let refused = project.run(["plan", "stack.yaml"]).with_code(1);
-    refused.says("renamed@local would make what demo@local has: `local_file.a`, `local_file.b`");
+    refused.says("renamed@local would create objects that demo@local has: `local_file.a`, `local_file.b`");
     refused.says("keep the name `demo`").says("stack.yaml:5");
     project.apply().with_code(1).says("recorded_elsewhere");
-    // One of the same blueprint has other objects under the same addresses.
+    // A stack with other objects at the same addresses is not the renamed one.
     project.edit("stack.yaml", "a.txt", "c.txt");
     project.edit("stack.yaml", "b.txt", "d.txt");
     project.apply().done();

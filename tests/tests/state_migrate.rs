@@ -1,4 +1,5 @@
-//! A whole state moves to another database: nothing is lost, nothing is planned again, and what cannot move says why.
+//! `state migrate`: a whole state moves to another database. Nothing is lost or planned again, and every refusal has a
+//! reason.
 
 use std::time::Instant;
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
@@ -10,7 +11,7 @@ const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: 
                      - {type: local_value, name: b, config: {input: '${{ resources.a.path }}'}}\n\
                      outputs: {path: '${{ resources.a.path }}'}\n";
 
-/// A stack whose program stands at a gate.
+/// A stack whose program waits at a gate.
 const GATE: &str = "resources:\n  - type: local_command\n    name: c\n    config:\n      \
                     create: [sh, -c, 'touch started; read line < gate; echo {}']\n      find: [echo, 'null']\n";
 
@@ -18,22 +19,22 @@ fn database() -> String {
     Runtime::new().unwrap().block_on(Cluster::shared().database())
 }
 
-fn told(ran: Ran) -> Ran {
+fn without_password(ran: Ran) -> Ran {
     assert!(!ran.stdout.contains(PASSWORD) && !ran.stderr.contains(PASSWORD), "{ran}");
     ran
 }
 
 fn at<'a>(project: &Project, state: &str, words: impl IntoIterator<Item = &'a str>) -> Ran {
-    told(project.run_with(&[("TERRACE_STATE", state)], words))
+    without_password(project.run_with(&[("TERRACE_STATE", state)], words))
 }
 
 fn migrate(project: &Project, from: &str, to: &str) -> Ran {
-    told(project.run_with(&[("TERRACE_STATE", from), ("TERRACE_MIGRATE_TO", to)], ["state", "migrate"]))
+    without_password(project.run_with(&[("TERRACE_STATE", from), ("TERRACE_MIGRATE_TO", to)], ["state", "migrate"]))
 }
 
 const FILE: &str = "sqlite:.terrace/state.db";
 
-/// A project with a history of three operations.
+/// Creates a project with a history of three operations.
 fn applied() -> Project {
     let project = Project::with_stack(STACK);
     project.apply().done();
@@ -44,16 +45,17 @@ fn applied() -> Project {
 }
 
 #[test]
-fn a_state_moves_to_a_server_and_back_and_nothing_is_planned_anew() {
+fn state_moves_to_a_server_and_back_without_new_changes() {
     let (project, url) = (applied(), database());
     project.run(["untaint", "local_file.a"]).done();
     let recorded = at(&project, FILE, ["state", "export", "--history"]).done().stdout;
     let operations = at(&project, FILE, ["operations", "list"]).done().stdout;
-    // A plan that was saved before is of the same state afterwards.
+    // A plan saved before the move is valid after it.
     project.edit("stack.yaml", "content: two", "content: three");
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     let moved = migrate(&project, FILE, &url).done();
-    moved.says("compared row by row").says("is as it was and can be removed").says("has to name the new one");
+    moved.says("compared row by row").says("is unchanged and can be removed");
+    moved.says("Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new state on every machine.");
     assert!(moved.stdout.lines().any(|line| line.starts_with("version ")), "{moved}");
     assert_eq!(at(&project, &url, ["state", "export", "--history"]).done().stdout, recorded);
     assert_eq!(at(&project, &url, ["operations", "list"]).done().stdout, operations);
@@ -71,7 +73,7 @@ fn a_state_moves_to_a_server_and_back_and_nothing_is_planned_anew() {
     let history = at(&project, &url, ["state", "history", "local_file.a"]).done();
     assert!(history.stdout.lines().count() > 3, "{history}");
     at(&project, &url, ["state", "rollback", "local_file.a", "--to", &first, "--auto-approve"]).done();
-    assert_eq!(project.read("a.txt"), "one", "it goes back to what was recorded in the file");
+    assert_eq!(project.read("a.txt"), "one", "the file is restored to the recorded content");
 
     let there = at(&project, &url, ["state", "export", "--history"]).done().stdout;
     let back = at(&project, &url, ["state", "migrate", "--to", FILE, "--json"]).done().json();
@@ -81,13 +83,13 @@ fn a_state_moves_to_a_server_and_back_and_nothing_is_planned_anew() {
     project.assert_settled("stack.yaml", &[]);
 }
 
-/// The folder as the command sees it.
+/// Returns the folder as the command prints it.
 fn real(project: &Project) -> std::path::PathBuf {
     project.path(".").canonicalize().unwrap()
 }
 
 #[test]
-fn what_is_sealed_moves_without_the_key_and_is_opened_with_it() {
+fn sealed_values_move_without_the_key_and_open_with_it() {
     let project = Project::with_stack(
         "variables: {v: {type: string, sensitive: true, default: hunter3}}\nresources:\n  \
          - {type: local_file, name: a, config: {path: a.txt, content: '${{ vars.v }}'}}\n\
@@ -103,7 +105,7 @@ fn what_is_sealed_moves_without_the_key_and_is_opened_with_it() {
 }
 
 #[test]
-fn a_place_that_is_not_empty_is_left_alone() {
+fn destination_that_is_not_empty_is_left_alone() {
     let (project, url) = (applied(), database());
     let other = Project::with_stack(STACK);
     at(&other, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
@@ -115,22 +117,22 @@ fn a_place_that_is_not_empty_is_left_alone() {
     exit: 4
     --- stderr
     copying sqlite:[folder]/.terrace/state.db to sqlite:[folder]/.terrace/../.terrace/state.db
-    error: sqlite:[folder]/.terrace/../.terrace/state.db is this very state, or a copy of it
+    error: sqlite:[folder]/.terrace/../.terrace/state.db is the same state, or a copy of it
 
-    hint: name another, empty place with `--to`
+    hint: name another, empty store with `--to`
     ");
-    migrate(&project, FILE, FILE).with_code(4).says("is this very state");
+    migrate(&project, FILE, FILE).with_code(4).says("is the same state");
 }
 
 #[test]
-fn slips_are_told() {
+fn typing_mistakes_are_reported() {
     let project = applied();
     snapshot!(project.run(["state", "migrate"]), @"
     exit: 1
     --- stderr
-    error: nothing says where to
+    error: the target is missing
 
-    hint: pass `--to URL`, or set `TERRACE_MIGRATE_TO` where it has a password: `sqlite:PATH`, `postgres://…`
+    hint: pass `--to URL`, or set `TERRACE_MIGRATE_TO` if it has a password: `sqlite:PATH`, `postgres://…`
     ");
     snapshot!(project.run(["state", "migrate", "--to", "mysql://me:hunter2@host/db"]), @"
     exit: 1
@@ -145,23 +147,23 @@ fn slips_are_told() {
     migrate(&project, FILE, &nowhere).with_code(1).says("postgres://jane@127.0.0.1:1/terrace cannot be reached");
     migrate(&project, FILE, &Cluster::shared().url("absent")).with_code(1).says("there is no database at");
     let nothing = Project::new();
-    nothing.run(["state", "migrate", "--to", "sqlite:new.db"]).with_code(1).says("nothing is recorded in sqlite:");
+    nothing.run(["state", "migrate", "--to", "sqlite:new.db"]).with_code(1).says("there is no state in sqlite:");
     nothing
         .run(["--state", "sqlite:gone.db", "state", "migrate", "--to", FILE])
         .with_code(1)
-        .says("nothing is recorded in sqlite:");
+        .says("there is no state in sqlite:");
     assert!(!nothing.has("new.db") && !nothing.has(".terrace"), "something was made");
     assert_settled(&project);
 }
 
-/// The old state is as good as before.
+/// Checks that the old state still works.
 fn assert_settled(project: &Project) {
     project.run(["untaint", "local_file.a"]).done();
     project.assert_settled("stack.yaml", &[]);
 }
 
 #[test]
-fn a_state_in_use_says_by_whom_and_moves_when_it_is_recovered() {
+fn state_in_use_is_refused_with_its_holder_and_moves_after_recovery() {
     let (project, apply) = Project::at_the_gate(GATE);
     let url = database();
     let refused = migrate(&project, FILE, &url).with_code(4);
@@ -170,10 +172,10 @@ fn a_state_in_use_says_by_whom_and_moves_when_it_is_recovered() {
     let _ = apply.finish();
     let refused = migrate(&project, FILE, &url).with_code(4);
     refused
-        .says("what became of demo@local:local_command.c in operation")
-        .says("`terrace recover demo@local` finds out");
-    at(&project, &url, ["doctor"]).done().says("there is none yet");
-    // Opened for both, so that it does not matter whether the program still waits.
+        .says("demo@local:local_command.c is in doubt since operation")
+        .says("resolve it with `terrace recover demo@local`");
+    at(&project, &url, ["doctor"]).done().says("it does not exist yet");
+    // The gate is opened for reading too, so the write does not block if the program is gone.
     let gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate"));
     std::io::Write::write_all(&mut gate.unwrap(), b"open\n").unwrap();
     project.run(["recover"]).done();
@@ -182,14 +184,14 @@ fn a_state_in_use_says_by_whom_and_moves_when_it_is_recovered() {
 }
 
 #[test]
-fn a_request_that_waits_keeps_the_state_where_it_is() {
+fn state_with_a_queued_request_does_not_move() {
     use terrace_tests::served::Served;
     let project = crate::server::project();
     let url = database();
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
     let token = server.ask("/v1/provision", &crate::server::product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     migrate(&project, FILE, &url).with_code(4).says("is held by").says(&token);
     project.open_gate("gate-a");
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
@@ -205,14 +207,14 @@ fn a_request_that_waits_keeps_the_state_where_it_is() {
     assert_eq!(crate::server::log(&project), ["a"]);
 }
 
-/// Lets whatever copies the steps of a state stand still where a test holds this lock.
+/// Blocks the copy of steps while a test holds this lock.
 const LOCK: &str = "SELECT pg_advisory_lock(4711)";
 
 async fn count(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().try_get(0).unwrap()
 }
 
-/// Kills a copy that stands still.
+/// Kills a blocked copy.
 async fn kill_in_the_middle(client: &Client, running: Running) {
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()";
     let begin = Instant::now();
@@ -230,11 +232,11 @@ async fn kill_in_the_middle(client: &Client, running: Running) {
 }
 
 #[test]
-fn killed_in_the_middle_a_database_stays_empty_and_the_next_one_begins_anew() {
+fn killed_copy_leaves_the_database_empty_and_the_next_one_starts_again() {
     let (project, url) = (applied(), database());
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
-        // The tables are there, and nothing in them.
+        // The tables exist and are empty.
         drop(terrace_state::open(&url.parse().unwrap(), terrace_state::Access::ReadWrite).await.unwrap());
         let client = connect(&url).await;
         client
@@ -260,7 +262,7 @@ fn killed_in_the_middle_a_database_stays_empty_and_the_next_one_begins_anew() {
 }
 
 #[test]
-fn killed_in_the_middle_a_file_stays_empty_and_the_next_one_begins_anew() {
+fn killed_copy_leaves_the_file_empty_and_the_next_one_starts_again() {
     let (project, url) = (applied(), database());
     migrate(&project, FILE, &url).done();
     let runtime = Runtime::new().unwrap();

@@ -1,4 +1,4 @@
-//! What people change in the state by hand: mv, rm, export, import.
+//! Manual state changes: mv, rm, export, import.
 
 use terrace_tests::{Project, snapshot, until};
 
@@ -10,7 +10,7 @@ fn applied() -> Project {
 }
 
 #[test]
-fn a_resource_gets_another_address_and_its_object_stays() {
+fn resource_moves_to_another_address_and_keeps_its_object() {
     let project = applied();
     snapshot!(project.run(["state", "mv", "local_file.a", "local_file.b"]), @"
     exit: 0
@@ -24,7 +24,7 @@ fn a_resource_gets_another_address_and_its_object_stays() {
 }
 
 #[test]
-fn both_addresses_may_stand_with_their_stack() {
+fn both_addresses_accept_their_stack() {
     let project = applied();
     project.run(["state", "mv", "demo@local:local_file.a", "demo@local:local_file.b"]).done();
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.b\n");
@@ -33,12 +33,12 @@ fn both_addresses_may_stand_with_their_stack() {
     --- stderr
     error: a resource of demo@local cannot be moved into other@local
 
-    hint: keep it in its stack, or leave the stack before the new address out
+    hint: keep it in its stack, or write the new address without a stack
     ");
 }
 
 #[test]
-fn a_name_that_no_descriptor_could_have_is_refused() {
+fn name_invalid_in_a_descriptor_is_refused() {
     let project = applied();
     snapshot!(project.run(["state", "mv", "local_file.a", "local_file.bad name"]), @"
     exit: 1
@@ -51,7 +51,7 @@ fn a_name_that_no_descriptor_could_have_is_refused() {
 }
 
 #[test]
-fn all_instances_are_no_resource_of_their_own() {
+fn address_of_all_instances_is_not_a_resource() {
     let project = applied();
     let recorded = project.recorded();
     snapshot!(project.run(["state", "mv", "local_file.a", "local_file.b[*]"]), @r#"
@@ -79,7 +79,7 @@ fn all_instances_are_no_resource_of_their_own() {
 }
 
 #[test]
-fn a_resource_that_is_not_there_or_a_taken_address_is_refused() {
+fn missing_resource_or_taken_address_is_refused() {
     let project = applied();
     let recorded = project.recorded();
     snapshot!(project.run(["state", "mv", "local_file.x", "local_file.y"]), @"
@@ -87,7 +87,7 @@ fn a_resource_that_is_not_there_or_a_taken_address_is_refused() {
     --- stderr
     error: demo@local has no resource `local_file.x`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
     snapshot!(project.run(["state", "mv", "local_file.a", "local_value.a"]), @"
     exit: 1
@@ -101,7 +101,7 @@ fn a_resource_that_is_not_there_or_a_taken_address_is_refused() {
     --- stderr
     error: demo@local has no resource `local_file.x`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: `terrace state list` lists its resources, `terrace state list --all` those of all stacks
     ");
     assert_eq!(project.recorded(), recorded);
     project.write_stack(
@@ -116,21 +116,21 @@ fn a_resource_that_is_not_there_or_a_taken_address_is_refused() {
 }
 
 #[test]
-fn a_dropped_resource_leaves_its_object_alone() {
+fn removed_resource_keeps_its_object() {
     let project = applied();
     snapshot!(project.run(["state", "rm", "local_file.a"]), @"
     exit: 0
     --- stdout
     dropped demo@local:local_file.a
     --- stderr
-    the objects themselves are left alone
+    the objects themselves still exist
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
     assert_eq!(project.read("out/a"), "one");
 }
 
 #[test]
-fn what_was_made_after_a_dropped_resource_comes_after_what_that_came_after() {
+fn dependents_of_a_removed_resource_inherit_its_dependencies() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  - {type: local_file, name: \
          b, dependsOn: [a], config: {path: out/b, content: one}}\n  - {type: local_file, name: c, dependsOn: [b], \
@@ -151,18 +151,18 @@ fn what_was_made_after_a_dropped_resource_comes_after_what_that_came_after() {
 }
 
 #[test]
-fn a_state_is_written_and_taken_in_elsewhere() {
+fn state_is_exported_and_imported_elsewhere() {
     let project = applied();
     project.run(["state", "export", "--history", "--out", "state.json"]).done();
     serde_json::from_str::<serde_json::Value>(&project.read("state.json")).unwrap();
-    // Where the rows are already, nothing is imported.
+    // An import of rows that exist imports nothing.
     let recorded = project.recorded();
     snapshot!(project.run(["state", "import", "state.json"]), @"
     exit: 4
     --- stderr
-    error: recorded already, so nothing was imported: demo@local:local_file.a
+    error: already in the state, so nothing was imported: demo@local:local_file.a
 
-    hint: import into an empty state (`--state sqlite:NEW.db`), or drop what is there first: `terrace state rm demo@local:local_file.a`
+    hint: import into an empty state (`--state sqlite:NEW.db`), or drop the present rows first: `terrace state rm demo@local:local_file.a`
     ");
     assert_eq!(project.recorded(), recorded);
 
@@ -173,7 +173,7 @@ fn a_state_is_written_and_taken_in_elsewhere() {
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
 }
 
-/// A value and an output of the same name, and whatever else the stack has.
+/// Returns a stack with a value and an output of one name, and `more`.
 fn value(name: &str, more: &str) -> String {
     format!(
         "resources:\n  - {{type: local_value, name: {name}, config: {{input: 1}}}}\noutputs:\n  o{name}: \
@@ -182,7 +182,7 @@ fn value(name: &str, more: &str) -> String {
 }
 
 #[test]
-fn what_is_taken_in_leaves_the_outputs_that_are_recorded() {
+fn import_keeps_recorded_outputs() {
     let project = Project::with_stack(&value("a", ""));
     project.run(["--state", "sqlite:other.db", "apply", "stack.yaml", "--auto-approve", "-q"]).done();
     project.run(["--state", "sqlite:other.db", "state", "export", "--out", "state.json"]).done();
@@ -194,7 +194,7 @@ fn what_is_taken_in_leaves_the_outputs_that_are_recorded() {
 }
 
 #[test]
-fn an_output_that_is_recorded_otherwise_keeps_a_state_from_being_taken_in() {
+fn import_is_refused_if_a_recorded_output_differs() {
     let project = Project::with_stack(&value("a", "  both: 1\n"));
     project.run(["--state", "sqlite:other.db", "apply", "stack.yaml", "--auto-approve", "-q"]).done();
     project.run(["--state", "sqlite:other.db", "state", "export", "--out", "state.json"]).done();
@@ -204,7 +204,7 @@ fn an_output_that_is_recorded_otherwise_keeps_a_state_from_being_taken_in() {
     snapshot!(project.run(["state", "import", "state.json"]), @"
     exit: 4
     --- stderr
-    error: recorded otherwise, so nothing was imported: the output `both` of demo@local
+    error: different in the state, so nothing was imported: the output `both` of demo@local
 
     hint: import into an empty state: `--state sqlite:NEW.db`
     ");
@@ -224,7 +224,7 @@ outputs:
 "#;
 
 #[test]
-fn a_state_is_sealed_anew_as_a_running_apply_leaves_it() {
+fn import_of_a_running_apply_is_sealed_again() {
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let project = Project::with_stack(SEALED);
     project.write("terrace.yaml", "encryption: {keyFile: state.key}\n");
@@ -233,7 +233,7 @@ fn a_state_is_sealed_anew_as_a_running_apply_leaves_it() {
     project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=2"]).done();
     let words = ["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=11"];
     let apply = project.start(project.command(words));
-    until("the program stands at its gate", || project.has("started"));
+    until("the program waits at its gate", || project.has("started"));
     let mut rekey = project.start(project.command(["state", "rekey"]));
     until("the leases are waited for", || rekey.told().contains("are held by") || rekey.has_ended());
     project.open_gate("gate");
@@ -243,7 +243,7 @@ fn a_state_is_sealed_anew_as_a_running_apply_leaves_it() {
 }
 
 #[test]
-fn what_is_no_export_is_not_taken_in() {
+fn invalid_export_is_not_imported() {
     let project = applied();
     project.write("state.json", "{\"format\": 1");
     snapshot!(project.run(["state", "import", "state.json"]), @"
@@ -251,7 +251,7 @@ fn what_is_no_export_is_not_taken_in() {
     --- stderr
     error: `state.json`: this is not an exported state: it ends too early, at line 1, column 12
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
     project.write("state.json", "{}");
     snapshot!(project.run(["state", "import", "state.json"]), @"
@@ -259,19 +259,19 @@ fn what_is_no_export_is_not_taken_in() {
     --- stderr
     error: `state.json`: this is not an exported state: at line 1, column 2: missing field `formatVersion`
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
     snapshot!(project.run(["state", "import", "missing.json"]), @"
     exit: 1
     --- stderr
-    error: `missing.json`: it is not there
+    error: `missing.json`: it does not exist
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
 }
 
 #[test]
-fn the_history_says_what_was_dropped_or_moved_by_hand() {
+fn history_shows_removed_and_moved_resources() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  \
          - {type: local_file, name: b, config: {path: out/b, content: one}}\n  \

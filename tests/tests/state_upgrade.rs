@@ -1,4 +1,4 @@
-//! A state of an older format is brought to the newest one before anything else is done with it.
+//! `state upgrade`: a state of an older format is upgraded before any other use.
 
 use rusqlite::Connection;
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
@@ -8,9 +8,9 @@ use tokio::runtime::Runtime;
 const STACK: &str = "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n";
 const FILE: &str = ".terrace/state.db";
 
-/// Takes away what the newest format of a file added.
+/// Removes what the newest format of a state file added.
 const OLDER_FILE: &str = "DROP TABLE audit; DROP TABLE audit_head; PRAGMA user_version = 21";
-/// The same for a database.
+/// Removes what the newest format of a database added.
 const OLDER_DATABASE: &str = "DROP TABLE audit; DROP TABLE audit_head; DELETE FROM terrace_schema WHERE version = 15";
 
 fn at<'a>(project: &Project, state: &str, words: impl IntoIterator<Item = &'a str>) -> Ran {
@@ -20,7 +20,7 @@ fn at<'a>(project: &Project, state: &str, words: impl IntoIterator<Item = &'a st
 }
 
 #[test]
-fn a_file_of_an_older_format_is_upgraded_once() {
+fn file_of_an_older_format_is_upgraded_once() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     Connection::open(project.path(FILE)).unwrap().execute_batch(OLDER_FILE).unwrap();
@@ -40,27 +40,27 @@ fn a_file_of_an_older_format_is_upgraded_once() {
 }
 
 #[test]
-fn a_database_of_an_older_format_is_upgraded_and_an_empty_one_gets_its_tables() {
+fn database_of_an_older_format_is_upgraded_and_an_empty_one_is_initialised() {
     let project = Project::with_stack(STACK);
     let runtime = Runtime::new().unwrap();
     let url = runtime.block_on(Cluster::shared().database());
     at(&project, &url, ["state", "upgrade"]).done().says(" was empty: it has format 15 now");
     at(&project, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
     runtime.block_on(async { connect(&url).await.batch_execute(OLDER_DATABASE).await.unwrap() });
-    // Several that begin at once do it once.
+    // Parallel upgrades run once.
     let upgrades = [(); 3].map(|()| {
         let mut command = project.command(["state", "upgrade"]);
         command.env("TERRACE_STATE", &url);
         project.start(command)
     });
-    let told = upgrades.map(|running| running.finish().done().stdout);
-    assert!(told.iter().any(|told| told.contains("had format 14: it has format 15 now")), "{told:?}");
+    let output = upgrades.map(|running| running.finish().done().stdout);
+    assert!(output.iter().any(|output| output.contains("had format 14: it has format 15 now")), "{output:?}");
     at(&project, &url, ["state", "upgrade"]).done().says(" has format 15: there is nothing to upgrade");
     at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
 }
 
 #[test]
-fn a_newer_format_is_left_alone() {
+fn newer_format_is_left_alone() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     Connection::open(project.path(FILE)).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();

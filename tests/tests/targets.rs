@@ -1,4 +1,4 @@
-//! Plans of a part, objects made anew on request, and plans that only record what is found.
+//! Partial plans, replacement on request, and plans that only record drift.
 
 use terrace_tests::{Project, snapshot};
 
@@ -9,7 +9,7 @@ const THREE: &str = r#"resources:
 "#;
 
 #[test]
-fn a_target_takes_what_it_needs_along() {
+fn target_includes_its_dependencies() {
     let project = Project::with_stack(THREE);
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.b"]), @r#"
     exit: 0
@@ -41,8 +41,8 @@ fn a_target_takes_what_it_needs_along() {
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
 
     local_file.a: creating...
     local_file.a: created after [duration]
@@ -68,8 +68,8 @@ fn a_target_takes_what_it_needs_along() {
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
 
     local_file.b: deleting...
     local_file.b: deleted after [duration]
@@ -80,7 +80,7 @@ fn a_target_takes_what_it_needs_along() {
 }
 
 #[test]
-fn a_slip_in_a_name_changes_nothing() {
+fn mistyped_target_changes_nothing() {
     let project = Project::with_stack(THREE);
     project.apply().done();
     let recorded = project.recorded();
@@ -89,12 +89,12 @@ fn a_slip_in_a_name_changes_nothing() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
 
     unknown_resource
 
@@ -106,14 +106,14 @@ fn a_slip_in_a_name_changes_nothing() {
     --- stderr
     error: --target: `b` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
 
-    hint: `terrace state list` names what is recorded
+    hint: `terrace state list` lists the addresses
     "#);
     snapshot!(project.run(["plan", "stack.yaml", "--replace", "local_file.c"]), @r#"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     replace_without_key
 
@@ -138,7 +138,7 @@ fn a_slip_in_a_name_changes_nothing() {
 }
 
 #[test]
-fn an_object_is_made_anew_on_request() {
+fn object_is_replaced_on_request() {
     let project = Project::with_stack(THREE);
     project.apply().done();
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "--replace", "local_file.c[\"x\"]"]), @r#"
@@ -164,7 +164,7 @@ fn an_object_is_made_anew_on_request() {
 }
 
 #[test]
-fn what_is_found_is_recorded_and_left_as_it_is() {
+fn refresh_only_records_drift_and_changes_no_object() {
     let project = Project::with_stack(THREE);
     project.apply().done();
     project.write("out/a", "edited");
@@ -219,7 +219,7 @@ fn what_is_found_is_recorded_and_left_as_it_is() {
 }
 
 #[test]
-fn outputs_and_checks_of_what_is_left_stay_as_they_are() {
+fn outputs_and_checks_outside_a_target_are_unchanged() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: ta.txt, content: A}}\n  \
          - {type: local_file, name: b, config: {path: tb.txt, content: B}}\n\
@@ -235,7 +235,7 @@ fn outputs_and_checks_of_what_is_left_stay_as_they_are() {
 }
 
 #[test]
-fn a_plan_of_a_part_says_so_also_where_nothing_changes() {
+fn partial_plan_is_labelled_even_without_changes() {
     let project = Project::with_stack(
         "components:\n  one: {resources: [{type: local_value, name: a, config: {input: 1}}]}\n  \
          two: {resources: [{type: local_value, name: a, config: {input: 2}}]}\n",
@@ -248,43 +248,43 @@ fn a_plan_of_a_part_says_so_also_where_nothing_changes() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
     No changes. Your infrastructure matches the configuration.
-    Nothing but `one` was looked at: the rest may differ.
+    Checked only `one`: the rest may differ.
     ");
     let comment = project.run(["plan", "stack.yaml", "-c", "one", "--format", "markdown"]).done().stdout;
-    assert!(comment.contains("\nNothing but `one` was looked at: the rest may differ.\n"), "{comment}");
+    assert!(comment.contains("\nChecked only `one`: the rest may differ.\n"), "{comment}");
     snapshot!(project.run(["plan", "stack.yaml", "--target", "two/local_value.a"]), @"
     exit: 0
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
     No changes. Your infrastructure matches the configuration.
-    Only what was named was looked at: the rest may differ.
+    Only the named resources were checked: the others may differ.
     --- stderr
     partial_plan
 
-      ⚠ only a part is planned: what was not named is left as it is
-      help: plan without `--target` and `--exclude` to see what else there is to do
+      ⚠ the plan is partial: all other resources stay as they are
+      help: plan without `--target` and `--exclude` to see all changes
     ");
     let whole = project.run(["plan", "stack.yaml"]).done();
-    assert!(!whole.stdout.contains("looked at") && !whole.stdout.contains("only"), "{whole}");
+    assert!(!whole.stdout.contains("may differ") && !whole.stdout.contains("only"), "{whole}");
     project.write_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
          - {type: local_value, name: b, config: {input: 1}}\n",
     );
     project.apply().done();
     let target = project.run(["plan", "stack.yaml", "--target", "local_value.a"]).done();
-    assert!(target.stdout.contains("\nOnly what was named was looked at: the rest may differ.\n"), "{target}");
+    assert!(target.stdout.contains("\nOnly the named resources were checked: the others may differ.\n"), "{target}");
 }
 
 #[test]
-fn a_component_alone_says_what_it_depends_on_and_is_not_deployed() {
+fn single_component_reports_undeployed_dependencies() {
     let project = Project::with_stack(
         "components:\n  base: {resources: [{type: local_value, name: v, config: {input: one}}]}\n  \
          top: {dependsOn: [base], resources: [{type: local_value, name: w, config: {input: two}}]}\n",
     );
-    let told = "`top` depends on `base`, which is not deployed";
+    let expected = "`top` depends on `base`, which is not deployed";
     let alone = project.run(["plan", "stack.yaml", "-c", "top"]).done();
-    alone.says(told).says("add `-c base`");
+    alone.says(expected).says("add `-c base`");
     let both = project.run(["plan", "stack.yaml", "-c", "top", "-c", "base"]).done();
     assert!(!both.stderr.contains("not deployed"), "{both}");
     project.run(["apply", "stack.yaml", "-c", "base", "--auto-approve"]).done();
@@ -295,7 +295,7 @@ fn a_component_alone_says_what_it_depends_on_and_is_not_deployed() {
 }
 
 #[test]
-fn options_and_addresses_that_name_a_component_where_none_is_taken_are_explained() {
+fn misplaced_component_options_and_addresses_are_explained() {
     let project =
         Project::with_stack("components: {api: {resources: [{type: local_value, name: v, config: {input: one}}]}}\n");
     project.apply().done();

@@ -1,4 +1,4 @@
-//! What holds for the sources themselves, and is easier kept than mended.
+//! Rules for the sources.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use terrace_tests::{Project, repository};
 
-/// Every file of Rust source, relative to the repository.
+/// Returns every Rust source file, relative to the repository.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![repository().to_owned()];
@@ -35,14 +35,14 @@ fn is_test(path: &Path) -> bool {
     path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs")))
 }
 
-/// The lines that are code and no test: comments and what follows `#[cfg(test)]` are left out.
+/// Returns the lines of non-test code, without comments and `#[cfg(test)]` items.
 fn code(path: &Path) -> Vec<(usize, String)> {
     let text = text(path);
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned()));
     let mut code = Vec::new();
     while let Some((number, line)) = lines.next() {
         if line.trim() == "#[cfg(test)]" {
-            // The item that follows is for tests: one line, or up to the bracket of the same depth.
+            // The next item is test code: one line, or the lines up to the closing bracket of the same depth.
             let depth = line.len() - line.trim_start().len();
             lines.find(|(_, line)| {
                 let is_here = line.len() - line.trim_start().len() == depth;
@@ -56,7 +56,7 @@ fn code(path: &Path) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn the_engine_touches_no_file_no_environment_no_network_and_no_clock() {
+fn engine_uses_no_file_environment_network_or_clock() {
     let forbidden = [
         "std::fs",
         "tokio::fs",
@@ -80,8 +80,8 @@ fn the_engine_touches_no_file_no_environment_no_network_and_no_clock() {
 }
 
 #[test]
-fn nothing_is_left_to_do_in_the_sources() {
-    // Put together, so that this very file does not hold them.
+fn sources_have_no_todo_markers() {
+    // The markers are concatenated so that this file does not contain them.
     let words = [["to", "do!("], ["db", "g!("], ["unimple", "mented!("], ["TO", "DO"], ["FIX", "ME"], ["XX", "X"]]
         .map(|it| it.concat());
     for path in sources() {
@@ -93,7 +93,7 @@ fn nothing_is_left_to_do_in_the_sources() {
     }
 }
 
-/// Names of the workspace's crates each depends on, tests left out.
+/// Returns the workspace crates that each crate depends on, without dev-dependencies.
 fn arrows() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let words = ["metadata", "--format-version=1", "--no-deps", "--offline"];
@@ -112,13 +112,13 @@ fn arrows() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn crates_depend_in_the_allowed_direction_only() {
+fn crates_depend_only_in_the_allowed_direction() {
     let arrows = arrows();
     let to = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(arrows["terrace-provider"], to(&[]), "the sdk knows nobody");
+    assert_eq!(arrows["terrace-provider"], to(&[]), "the sdk depends on no crate");
     assert_eq!(arrows["terrace-engine"], to(&["terrace-provider"]));
     assert!(arrows["terrace-state"].is_subset(&to(&["terrace-engine", "terrace-provider"])));
-    // The example of a provider brings a binary with terrace in it.
+    // The provider example has a binary that contains terrace.
     let is_provider = |name: &&String| name.starts_with("terrace-provider-") && *name != "terrace-provider-kv";
     let providers: Vec<_> = arrows.keys().filter(is_provider).collect();
     assert!(providers.len() >= 2);
@@ -128,7 +128,7 @@ fn crates_depend_in_the_allowed_direction_only() {
     assert_eq!(arrows["terrace-tests"], to(&[]), "tests from outside link nothing");
 }
 
-/// The folders of the crates.
+/// Returns the folders of the crates.
 fn crates() -> Vec<String> {
     let manifest = text(Path::new("Cargo.toml"));
     let members = manifest.split_once("\nmembers = [").unwrap().1.split_once(']').unwrap().0;
@@ -136,19 +136,19 @@ fn crates() -> Vec<String> {
 }
 
 #[test]
-fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
+fn every_crate_forbids_unsafe_code_and_uses_the_workspace_lints() {
     assert!(text(Path::new("Cargo.toml")).contains("unsafe_code = \"forbid\""));
     assert!(crates().len() > 20);
-    // Examples are copied elsewhere, with lints of their own.
+    // Examples are copied into other projects, so they have their own lints.
     for path in crates().into_iter().filter(|path| !path.starts_with("examples/")) {
         let manifest = text(&Path::new(&path).join("Cargo.toml"));
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{path} follows lints of its own");
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{path} does not use the workspace lints");
     }
 }
 
-/// Cargo reads the manifests of all of them before it builds one.
+/// Cargo reads all manifests before it builds a crate.
 #[test]
-fn the_image_is_built_with_every_crate() {
+fn image_is_built_with_every_crate() {
     let (image, sent) = (text(Path::new("deploy/Dockerfile")), text(Path::new(".dockerignore")));
     let made = image.split_once("for crate in ").unwrap().1.split_once(';').unwrap().0;
     let made: BTreeSet<&str> = made.split(' ').collect();
@@ -164,12 +164,12 @@ fn the_image_is_built_with_every_crate() {
 }
 
 #[test]
-fn every_command_that_the_readmes_show_exists() {
+fn every_command_in_the_readmes_exists() {
     let project = Project::new();
     let mut checked = BTreeSet::new();
     for path in ["README.md", "CONTRIBUTING.md", "docs/tutorial.md", "examples/network-status/README.md"] {
         let text = text(Path::new(path));
-        // Between backticks, and what follows a prompt in a block.
+        // Commands between backticks, and after a prompt in a block.
         let is_command = |piece: &&str| piece.starts_with("terrace ") && !piece.contains('\n');
         let in_words = text.split('`').filter(is_command);
         let in_blocks = text.lines().filter_map(|line| line.strip_prefix("$ ")).filter(is_command);
@@ -177,7 +177,7 @@ fn every_command_that_the_readmes_show_exists() {
             let is_name =
                 |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
             let mut words: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).take(2).collect();
-            // Only groups have a second word that is a command; to others it is an argument.
+            // The second word is a command only in command groups. Otherwise it is an argument.
             let has_second = words.first().is_some_and(|first| {
                 ["blueprints", "providers", "state", "operations", "leases", "stacks", "help"].contains(first)
             });
@@ -200,7 +200,7 @@ fn every_command_that_the_readmes_show_exists() {
     assert!(checked.len() >= 8, "{checked:?}");
 }
 
-/// The pages of the documentation, relative to the repository.
+/// Returns the documentation pages, relative to the repository.
 fn pages() -> Vec<String> {
     let mut pages = Vec::new();
     let mut folders = vec![repository().to_owned()];
@@ -221,7 +221,7 @@ fn pages() -> Vec<String> {
     pages
 }
 
-/// The anchors of a page: of its headings, and those that it sets itself.
+/// Returns the anchors of a page: headings and explicit anchors.
 fn anchors(text: &str) -> BTreeSet<String> {
     let slug = |heading: &str| -> String {
         let kept = heading.trim().to_lowercase();
@@ -234,7 +234,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_page_and_anchor_that_a_page_names_exists() {
+fn every_linked_page_and_anchor_exists() {
     for page in pages() {
         let text = text(Path::new(&page));
         let folder = repository().join(&page).parent().unwrap().to_owned();
@@ -250,7 +250,7 @@ fn every_page_and_anchor_that_a_page_names_exists() {
             assert!(known.contains(anchor), "{page} names `{target}`, and the page has no such anchor");
         }
     }
-    // The files that ARCHITECTURE.md leads through.
+    // The files that ARCHITECTURE.md names.
     let text = text(Path::new("ARCHITECTURE.md"));
     let roots = ["engine/", "state/", "providers/", "cli/", "tests/"];
     for path in text.split('`').filter(|word| roots.iter().any(|root| word.starts_with(root)) && word.contains('.')) {

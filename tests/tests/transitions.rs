@@ -1,11 +1,11 @@
-//! What a descriptor says of recorded objects: `moved`, `forget`, `imports`.
+//! Transitions that a descriptor declares for recorded objects: `moved`, `forget`, `imports`.
 
 use terrace_tests::{Project, snapshot};
 
 const ONE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
 #[test]
-fn a_renamed_resource_keeps_its_object_through_a_saved_plan() {
+fn renamed_resource_keeps_its_object_through_a_saved_plan() {
     let project = Project::with_stack(ONE);
     project.apply().done();
     project.write_stack(&(ONE.replace("name: a", "name: b") + "moved: [{from: local_file.a, to: local_file.b}]\n"));
@@ -19,7 +19,7 @@ fn a_renamed_resource_keeps_its_object_through_a_saved_plan() {
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 moved)
     --- stderr
-    saved the plan: `terrace apply plan.json` applies exactly that
+    saved the plan: `terrace apply plan.json` applies exactly this plan
     Plan digest `[digest]`, for `terrace apply --plan-digest`
     ");
     let json = project.run(["show", "plan.json", "--json"]).done().json();
@@ -40,7 +40,7 @@ fn a_renamed_resource_keeps_its_object_through_a_saved_plan() {
 }
 
 #[test]
-fn a_command_moves_with_what_it_made() {
+fn command_moves_with_its_object() {
     let made = "resources:\n  - type: local_command\n    name: a\n    config:\n      create: [sh, -c, 'echo made >> log; echo \
                 {}']\n      delete: [sh, -c, 'echo deleted >> log']\n";
     let project = Project::with_stack(made);
@@ -54,7 +54,7 @@ fn a_command_moves_with_what_it_made() {
 }
 
 #[test]
-fn a_forgotten_resource_leaves_its_object() {
+fn forgotten_resource_keeps_its_object() {
     let project = Project::with_stack(ONE);
     project.apply().done();
     project.write_stack("forget: [local_file.a]\n");
@@ -84,14 +84,14 @@ fn a_forgotten_resource_leaves_its_object() {
 }
 
 #[test]
-fn an_existing_file_is_imported_with_what_differs() {
+fn existing_file_is_imported_with_its_differences() {
     let project = Project::with_stack(&(ONE.to_owned() + "imports: [{to: local_file.a, id: out/a}]\n"));
     snapshot!(project.run(["plan", "stack.yaml"]), @"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     import_nothing
 
@@ -100,7 +100,7 @@ fn an_existing_file_is_imported_with_what_differs() {
      6 │ imports: [{to: local_file.a, id: out/a}]
        ·                                  ─────
        ╰────
-      help: look at the id; without the import the object would be created
+      help: check the id; to create the object, remove the import
     ");
     project.write("out/a", "zero");
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @r#"
@@ -127,7 +127,7 @@ fn an_existing_file_is_imported_with_what_differs() {
 }
 
 #[test]
-fn what_lives_in_state_only_cannot_be_imported() {
+fn state_only_resource_cannot_be_imported() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\nimports: [{to: local_value.a, id: x}]\n",
     );
@@ -136,7 +136,7 @@ fn what_lives_in_state_only_cannot_be_imported() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    Planning failed: there are errors, and nothing that could be planned changes.
+    Planning failed with errors; the resources that could be planned have no changes.
     --- stderr
     cannot_import
 
@@ -145,12 +145,12 @@ fn what_lives_in_state_only_cannot_be_imported() {
      6 │ imports: [{to: local_value.a, id: x}]
        ·                                   ─
        ╰────
-      help: declare it and apply; there is nothing outside to take over
+      help: declare it and apply; there is nothing to import outside the state
     ");
 }
 
 #[test]
-fn a_blueprint_that_renames_a_resource_keeps_the_object_in_every_component() {
+fn blueprint_that_renames_a_resource_keeps_objects_in_every_component() {
     let blueprint = |name: &str, version: &str, moved: &str| {
         format!(
             "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {{name: box, version: {version}}}\nmatch: {{kind: workload, \
@@ -179,14 +179,14 @@ fn a_blueprint_that_renames_a_resource_keeps_the_object_in_every_component() {
     assert_eq!(listed.lines().filter(|line| line.ends_with("local_command.new")).count(), 2, "{listed}");
     assert!(!listed.contains("local_command.old"), "{listed}");
     project.assert_settled("stack.yaml", &[]);
-    // Without the line the object would be another one.
+    // Without the `moved` line the object is replaced.
     project.write("blueprints/box.yaml", blueprint("newer", "1.2.0", ""));
     project.apply().done();
     assert_eq!(project.read("calls").lines().count(), 6);
 }
 
 #[test]
-fn a_component_that_moved_as_a_whole_counts_once() {
+fn component_moved_as_a_whole_counts_once() {
     let api = "components:\n  api: {resources: [{type: local_value, name: a}]}\n  web: {resources: [{type: local_value, name: b}]}\n";
     let project = Project::with_stack(api);
     project.apply().done();

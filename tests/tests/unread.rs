@@ -1,4 +1,4 @@
-//! Standard output that nobody reads any more: the work goes on, and the exit code is that of the work.
+//! Closed standard output: the command continues, and its exit code is unchanged.
 
 use std::process::Stdio;
 use terrace_tests::Project;
@@ -6,7 +6,7 @@ use terrace_tests::Project;
 const FILE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: a}}\n";
 const FAILING: &str = "  - {type: local_command, name: bad, config: {create: [\"false\"], find: [echo, \"null\"]}}\n";
 
-/// The exit code of a command whose standard output is closed before it begins.
+/// Runs a command with closed standard output, and returns its exit code.
 fn unread<'a>(project: &Project, arguments: impl IntoIterator<Item = &'a str>) -> i32 {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -16,7 +16,7 @@ fn unread<'a>(project: &Project, arguments: impl IntoIterator<Item = &'a str>) -
 }
 
 #[test]
-fn what_is_applied_or_destroyed_does_not_stop_where_nobody_reads() {
+fn apply_and_destroy_continue_with_closed_output() {
     let project = Project::with_stack(FILE);
     assert_eq!(unread(&project, ["apply", "stack.yaml", "--auto-approve"]), 0);
     assert_eq!(project.read("out/a"), "a");
@@ -29,25 +29,25 @@ fn what_is_applied_or_destroyed_does_not_stop_where_nobody_reads() {
 }
 
 #[test]
-fn failures_and_refusals_are_not_hidden_where_nobody_reads() {
+fn failures_and_refusals_keep_their_exit_code_with_closed_output() {
     let project = Project::with_stack(&format!("{FILE}{FAILING}"));
     assert_eq!(unread(&project, ["apply", "stack.yaml", "--auto-approve"]), 3);
     assert_eq!(unread(&project, ["apply", "stack.yaml", "--auto-approve", "--json"]), 3);
-    assert_eq!(unread(&project, ["apply", "stack.yaml"]), 1, "nobody consented");
+    assert_eq!(unread(&project, ["apply", "stack.yaml"]), 1, "without consent");
     project.write("messy.yaml", "apiVersion: terrace.dev/v1\nkind:    Stack\nmetadata: {name: demo}\n");
     assert_eq!(unread(&project, ["fmt", "messy.yaml"]), 0);
     project.run(["fmt", "--check", "messy.yaml"]).done();
 }
 
 #[test]
-fn a_plan_is_saved_where_nobody_reads() {
+fn plan_is_saved_with_closed_output() {
     let project = Project::with_stack(FILE);
     assert_eq!(unread(&project, ["plan", "stack.yaml", "--out", "plan"]), 0);
     project.run(["apply", "plan"]).done();
 }
 
 #[test]
-fn a_command_that_only_prints_ends_well_where_nobody_reads() {
+fn printing_command_succeeds_with_closed_output() {
     let project = Project::with_stack(FILE);
     project.apply().done();
     for words in

@@ -1,9 +1,9 @@
-//! Files, folders and programs that are named and are not there, or are something else: what was named and where, what was
-//! expected, and no bare word of the system.
+//! Missing or unusable files, folders and programs: the error says what was expected and where, and is not only an OS
+//! error.
 
 use terrace_tests::{Project, Ran, snapshot};
 
-fn told(words: &[&str]) -> Ran {
+fn run_refused(words: &[&str]) -> Ran {
     let project = Project::with_stack("resources: []\n");
     project.write("folder/x", "x");
     project.write("latin", b"caf\xe9\n");
@@ -14,19 +14,19 @@ fn told(words: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_says_what_was_expected() {
-    snapshot!(told(&["plan", "stack.yaml", "--config", "nope.yaml"]), @"
+fn unreadable_configuration_error_says_what_was_expected() {
+    snapshot!(run_refused(&["plan", "stack.yaml", "--config", "nope.yaml"]), @"
     exit: 1
     --- stderr
-    error: the configuration `[folder]/nope.yaml` cannot be read: it is not there
+    error: the configuration `[folder]/nope.yaml` cannot be read: it does not exist
 
-    hint: `--config` takes the path of a terrace.yaml, and `terrace init` writes one; without, the nearest one upwards holds
+    hint: pass the path of a terrace.yaml to `--config`, or write one with `terrace init`; without `--config`, terrace reads the one in the nearest folder upwards
     ");
-    told(&["plan", "stack.yaml", "--config", "folder"])
+    run_refused(&["plan", "stack.yaml", "--config", "folder"])
         .says("folder` cannot be read: it is a folder, and not a file\n");
-    told(&["plan", "stack.yaml", "--config", "latin/x"])
-        .says("what its path goes through is a file, and not a folder\n");
-    told(&["plan", "stack.yaml", "--config", "latin"]).says("it is not UTF-8: see line 1, character 4\n");
+    run_refused(&["plan", "stack.yaml", "--config", "latin/x"])
+        .says("a part of its path is a file, and not a folder\n");
+    run_refused(&["plan", "stack.yaml", "--config", "latin"]).says("it is not UTF-8: see line 1, character 4\n");
     let project = Project::with_stack("resources: []\n");
     std::fs::create_dir(project.path("terrace.yaml")).unwrap();
     project
@@ -36,10 +36,10 @@ fn a_configuration_that_cannot_be_read_says_what_was_expected() {
 }
 
 #[test]
-fn a_url_of_a_state_is_told_with_its_place_and_without_its_password() {
+fn invalid_state_url_is_reported_with_its_place_and_without_password() {
     let project = Project::with_stack("resources: []\n");
     let (wrong, why) =
-        ("postgres://me:hunter2@h/d?colour=blue", "postgres://me@h/d is not understood: unknown option `colour`");
+        ("postgres://me:hunter2@h/d?colour=blue", "postgres://me@h/d is invalid: unknown option `colour`");
     let check = |ran: Ran, place: &str| {
         assert!(!ran.stderr.contains("hunter2"), "{ran}");
         ran.with_code(1).says(&format!("{place}: {why}"));
@@ -53,83 +53,83 @@ fn a_url_of_a_state_is_told_with_its_place_and_without_its_password() {
 }
 
 #[test]
-fn a_folder_to_change_to_says_what_was_expected() {
-    snapshot!(told(&["plan", "stack.yaml", "--chdir", "nope"]), @"
+fn missing_working_folder_error_says_what_was_expected() {
+    snapshot!(run_refused(&["plan", "stack.yaml", "--chdir", "nope"]), @"
     exit: 1
     --- stderr
     error: `--chdir nope`: there is no such folder
 
-    hint: `--chdir` takes a folder; all other paths of the command line are relative to it
+    hint: pass a folder to `--chdir`; all other paths of the command line are relative to it
     ");
-    told(&["plan", "stack.yaml", "--chdir", "latin"]).says("`--chdir latin`: it is a file, and not a folder\n");
+    run_refused(&["plan", "stack.yaml", "--chdir", "latin"]).says("`--chdir latin`: it is a file, and not a folder\n");
 }
 
 #[test]
-fn a_state_to_import_says_what_was_expected() {
-    snapshot!(told(&["state", "import", "folder"]), @"
+fn unreadable_state_import_error_says_what_was_expected() {
+    snapshot!(run_refused(&["state", "import", "folder"]), @"
     exit: 1
     --- stderr
     error: `folder`: it is a folder, and not a file
 
-    hint: give a file that `terrace state export --out FILE` wrote
+    hint: name a file that `terrace state export --out FILE` wrote
     ");
-    told(&["state", "import", "latin"]).says("`latin`: it is not UTF-8: see line 1, character 4\n");
+    run_refused(&["state", "import", "latin"]).says("`latin`: it is not UTF-8: see line 1, character 4\n");
 }
 
 #[test]
-fn a_state_key_that_cannot_be_had_is_told_where_it_is_configured() {
+fn unusable_state_key_is_reported_where_it_is_configured() {
     let project = Project::with_stack("resources: []\n");
     project.write("folder/x", "x");
     project.write("latin", b"caf\xe9\n");
-    let told = |key: &str| {
+    let output_of = |key: &str| {
         project.write("terrace.yaml", format!("encryption:\n  {key}\n"));
         let ran = project.run(["plan", "stack.yaml"]).with_code(1);
         assert!(!ran.stderr.contains("os error"), "{ran}");
         assert!(ran.stderr.contains("help: ") && ran.stderr.contains("terrace.yaml:2:"), "{ran}");
         ran
     };
-    snapshot!(told("keyFile: nope"), @"
+    snapshot!(output_of("keyFile: nope"), @"
     exit: 1
     --- stderr
     unusable_state_key
 
-      × the state key `[folder]/nope` cannot be read: it is not there
+      × the state key `[folder]/nope` cannot be read: it does not exist
        ╭─[terrace.yaml:2:12]
      2 │   keyFile: nope
        ·            ────
        ╰────
-      help: `keyFile` is a file with a key in it, relative to terrace.yaml; `terrace init --state-key` makes a key
+      help: set `keyFile` to a file with a key, relative to terrace.yaml; create a key with `terrace init --state-key`
     ");
-    told("keyFile: folder").says("it is a folder, and not a file");
-    told("keyFile: latin").says("it is not UTF-8: see line 1, character 4");
-    snapshot!(told("keyCommand: [nope, --key]"), @"
+    output_of("keyFile: folder").says("it is a folder, and not a file");
+    output_of("keyFile: latin").says("it is not UTF-8: see line 1, character 4");
+    snapshot!(output_of("keyCommand: [nope, --key]"), @"
     exit: 1
     --- stderr
     unusable_state_key
 
-      × the state key cannot be had: `nope` cannot be run: there is no such program
+      × the state key is not available: `nope` cannot be run: there is no such program
        ╭─[terrace.yaml:2:15]
      2 │   keyCommand: [nope, --key]
        ·               ─────────────
        ╰────
-      help: `keyCommand` is a program and its arguments, `[program, argument]`, and is run without a shell
+      help: set `keyCommand` to a program and its arguments, `[program, argument]`: it runs without a shell
     ");
-    told("keyCommand: [sh, -c, 'exit 3']").says("ended with exit status: 3");
-    told("keyCommand: folder").says("there is no such program");
+    output_of("keyCommand: [sh, -c, 'exit 3']").says("ended with exit status: 3");
+    output_of("keyCommand: folder").says("there is no such program");
     project.write("terrace.yaml", "encryption:\n  keyFile: ${{ file(\"nope\") }}\n");
-    project.run(["plan", "stack.yaml"]).with_code(1).says("nope`: it is not there\n");
+    project.run(["plan", "stack.yaml"]).with_code(1).says("nope`: it does not exist\n");
     project.write("terrace.yaml", "encryption:\n  keyFile: nope\n");
     let said = project.run(["doctor"]).with_code(1);
     assert!(said.stdout.contains("state key: terrace.yaml:2:12: the state key `"), "{said}");
 }
 
 #[test]
-fn a_command_that_takes_its_time_for_a_key_is_named() {
+fn slow_key_command_is_named() {
     let project = Project::with_stack("resources: []\n");
     project.make_gate("gate");
     project.write("terrace.yaml", "encryption: {keyCommand: [sh, -c, 'cat; read line < gate; echo $line']}\n");
     let running = project.start(project.command(["plan", "stack.yaml"]));
-    running.until_told("waiting for `sh`, which `keyCommand` of terrace.yaml names");
+    running.until_told("waiting for `sh`, the `keyCommand` of terrace.yaml");
     project.open_gate("gate");
     let ran = running.finish().with_code(1);
     assert!(ran.stderr.contains("a state key is the base64 of 32 bytes"), "{ran}");

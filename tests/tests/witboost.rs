@@ -1,4 +1,4 @@
-//! Descriptors from the field: every one is understood or refused with a place and a hint, none panics.
+//! Real-world descriptors: each is planned, or refused with a place and a hint, and none panics.
 
 use std::path::PathBuf;
 use terrace_tests::{Project, Ran, shared};
@@ -11,7 +11,7 @@ pub(crate) fn descriptors() -> Vec<PathBuf> {
     found
 }
 
-/// What is refused has a place and a hint, and no panic ever happens.
+/// Checks that an error has a place and a hint, and that terrace did not panic.
 fn check(what: &str, ran: &Ran) {
     assert!(!ran.stderr.contains("panicked") && matches!(ran.code, 0 | 1), "{what}:\n{ran}");
     if ran.code == 1 {
@@ -22,7 +22,7 @@ fn check(what: &str, ran: &Ran) {
 }
 
 #[test]
-fn every_descriptor_of_the_field_is_planned_or_refused_with_a_place_and_a_hint() {
+fn every_real_descriptor_is_planned_or_refused_with_place_and_hint() {
     let descriptors = descriptors();
     let mut understood = 0;
     for path in &descriptors {
@@ -39,18 +39,18 @@ fn every_descriptor_of_the_field_is_planned_or_refused_with_a_place_and_a_hint()
 }
 
 #[test]
-fn a_component_without_a_blueprint_names_its_template_and_the_closest_blueprint() {
+fn component_without_blueprint_names_its_template_and_the_closest_blueprint() {
     let project = Project::with_network_status();
     let (known, unknown) = ("databricks-workload-template.1", "databriks-workload-template.1");
     project.edit("data-product.yaml", known, unknown);
     let ran = project.run(["plan", "data-product.yaml", "--env", "local", "-q"]).with_code(1);
     ran.says("urn:dmb:utm:databriks-workload-template").says("databricks-workload").says("data-product.yaml:");
-    // The others can be chosen.
+    // The other components can be selected.
     project.run(["plan", "data-product.yaml", "--env", "local", "-c", "input-kafka-topic"]).done();
 }
 
 #[test]
-fn what_looks_like_an_expression_in_a_data_product_stays_text() {
+fn expression_syntax_in_a_data_product_stays_text() {
     let project = Project::with_network_status();
     let text = "/${java.io.tmpdir}/${{ 1 + 1 }}/kafka-streams";
     project.edit("data-product.yaml", "/${java.io.tmpdir}/kafka-streams", &format!("'{text}'"));
@@ -61,7 +61,7 @@ fn what_looks_like_an_expression_in_a_data_product_stays_text() {
 }
 
 #[test]
-fn a_component_is_named_by_its_urn_or_its_key() {
+fn component_is_named_by_urn_or_key() {
     let project = Project::with_network_status();
     let urn = "urn:dmb:cmp:distribution:network-status:0:input-kafka-topic";
     let plan =
@@ -70,7 +70,7 @@ fn a_component_is_named_by_its_urn_or_its_key() {
 }
 
 #[test]
-fn a_mistake_in_specific_is_pointed_at_in_its_line() {
+fn mistake_in_specific_is_reported_at_its_line() {
     let project = Project::with_network_status();
     let whole = project.read("data-product.yaml");
     let part = "      database: DISTRIBUTION\n      schema: NETWORKSTATUS_0\n      tables:";

@@ -1,11 +1,12 @@
-//! An existing specific provisioner as a provider: `terrace serve` is the one, and terrace plans and applies by it.
+//! An existing specific provisioner as a provider: one `terrace serve` is the provisioner, and another terrace plans
+//! and applies through it.
 
 use crate::server::{log, product};
 use serde_json::{Value as Json, json};
 use terrace_tests::served::Served;
 use terrace_tests::{Peer, Project, Ran, until};
 
-/// A thing that a program makes and changes, and a file that says who has access.
+/// An object that a program creates and updates, and a file with its access list.
 const THING: &str = r#"apiVersion: terrace.dev/v1
 kind: Blueprint
 metadata: {name: thing, version: 1.0.0}
@@ -32,7 +33,7 @@ acl:
   resources:
     - {type: local_file, name: acl, config: {path: acl.txt, content: "${{ acl.principals.join(' ') }}"}}
 "#;
-/// It stands at a gate where there is one.
+/// It waits at a gate if one exists.
 const MAKE: &str = r#"cat > /dev/null
 touch started-$NAME
 if [ -p gate-$NAME ]; then read line < gate-$NAME; fi
@@ -43,7 +44,7 @@ cat made
 "#;
 const PLATFORM: &str = "data-product.yaml";
 
-/// A provisioner, and the project of a platform that has one of its templates made by it.
+/// A provisioner, and the project of a platform that uses it for one template.
 struct Both {
     provisioner: Project,
     server: Served,
@@ -76,7 +77,7 @@ impl Both {
         self.platform.run(["apply", PLATFORM, "--auto-approve"])
     }
 
-    /// What the provisioner was told to do, oldest first; validations are none of it.
+    /// Returns the provisioner's operations without validations, oldest first.
     fn calls(&self) -> Vec<String> {
         let listed = self.server.call("GET", "/api/v1/operations", "").json();
         let mut kinds: Vec<String> = listed["items"]
@@ -90,7 +91,7 @@ impl Both {
         kinds
     }
 
-    /// How often the provisioner was asked for a token.
+    /// Counts the status requests that the provisioner answered.
     fn questions(&self) -> u64 {
         let metrics = self.server.call("GET", "/metrics", "").body;
         let of_status = |line: &&str| {
@@ -100,14 +101,14 @@ impl Both {
         counts.sum()
     }
 
-    /// Applies, and is killed once the provisioner works on the component and its token is journalled.
+    /// Applies, and kills terrace when the provisioner works on the component and its token is in the journal.
     fn apply_killed(&self, name: &str) {
         self.provisioner.make_gate(&format!("gate-{name}"));
         let before = self.questions();
         let running = self.platform.start(self.platform.command(["apply", PLATFORM, "--auto-approve"]));
-        until("the program of the provisioner stands at its gate", || self.provisioner.has(&format!("started-{name}")));
-        // Nobody asks for a token that is not in the journal.
-        until("the token is asked for", || self.questions() > before);
+        until("the program of the provisioner waits at its gate", || self.provisioner.has(&format!("started-{name}")));
+        // terrace polls a token only after it is in the journal.
+        until("the token is polled", || self.questions() > before);
         running.kill();
         assert_eq!(running.finish().code, -1);
         self.provisioner.open_gate(&format!("gate-{name}"));
@@ -115,7 +116,7 @@ impl Both {
 }
 
 #[test]
-fn a_component_lives_by_an_existing_provisioner() {
+fn component_is_created_updated_and_removed_by_an_existing_provisioner() {
     let both = Both::start();
     let plan = both.platform.run(["plan", PLATFORM]).done();
     plan.says("+ witboost_component.component").says("urn:dmb:cmp:finance:cash:0:a");
@@ -125,7 +126,7 @@ fn a_component_lives_by_an_existing_provisioner() {
     assert!(both.provisioner.read("made").contains("\"a\""));
     assert_eq!(both.calls(), ["provision"]);
     both.platform.assert_settled(PLATFORM, &[]);
-    assert_eq!(both.calls(), ["provision"], "what is settled is not told again");
+    assert_eq!(both.calls(), ["provision"], "an unchanged component is not provisioned again");
 
     both.platform.edit(PLATFORM, "specific: {name: a}", "specific: {name: b}");
     both.platform.run(["plan", PLATFORM]).done().says("~ witboost_component.component");
@@ -137,7 +138,7 @@ fn a_component_lives_by_an_existing_provisioner() {
     assert_eq!(both.provisioner.read("acl.txt"), "group:dev user:ada");
     both.platform.assert_settled(PLATFORM, &[]);
 
-    // Who was let in is let in again once the component was made again.
+    // Grants are repeated after the component was created again.
     both.platform.edit(PLATFORM, "specific: {name: b}", "specific: {name: c}");
     both.apply().done();
     both.platform.assert_settled(PLATFORM, &[]);
@@ -152,23 +153,23 @@ fn a_component_lives_by_an_existing_provisioner() {
 }
 
 #[test]
-fn what_the_provisioner_refuses_is_told_while_planning() {
+fn provisioners_rejection_is_reported_in_the_plan() {
     let both = Both::start();
     both.platform.edit(PLATFORM, "specific: {name: a}", "specific: {nam: a}");
     let plan = both.platform.run(["plan", PLATFORM]).with_code(1);
-    plan.says("specific").says("nam").says("the adapter says so");
+    plan.says("specific").says("nam").says("the adapter reported this problem");
     assert_eq!(both.calls(), [] as [&str; 0]);
 }
 
 #[test]
-fn killed_in_the_middle_of_a_provision_it_asks_for_its_token_and_does_not_call_again() {
+fn killed_provision_is_resumed_by_its_token_without_another_call() {
     let both = Both::start();
     both.apply_killed("a");
-    both.apply().done().says("it took effect and is recorded now");
+    both.apply().done().says("the step took effect and is recorded now");
     assert_eq!(log(&both.provisioner), ["a"]);
     assert_eq!(both.calls(), ["provision"]);
     both.platform.assert_settled(PLATFORM, &[]);
-    // An update is no other.
+    // The same holds for an update.
     both.platform.edit(PLATFORM, "specific: {name: a}", "specific: {name: b}");
     both.apply_killed("b");
     both.apply().done();
@@ -178,7 +179,7 @@ fn killed_in_the_middle_of_a_provision_it_asks_for_its_token_and_does_not_call_a
 }
 
 #[test]
-fn without_a_key_what_is_private_says_what_helps() {
+fn private_info_without_a_key_is_an_error_with_a_hint() {
     let both = Both::start();
     both.platform.edit("terrace.yaml", "encryption: {keyFile: state.key}\n", "");
     both.apply().with_code(1).says("`privateInfo` is sensitive and there is no state key");
@@ -186,16 +187,16 @@ fn without_a_key_what_is_private_says_what_helps() {
 }
 
 #[test]
-fn a_template_without_an_adapter_says_where_to_write_it() {
+fn template_without_an_adapter_reports_where_to_declare_it() {
     let both = Both::start();
     both.platform
         .write("terrace.yaml", "environments: {test: {templates: {'urn:dmb:utm:thing': witboost-component}}}\n");
     let plan = both.platform.run(["plan", PLATFORM]).with_code(1);
-    plan.says("nothing says which adapter makes components of the template").says("urn:dmb:utm:thing:0.0.0");
+    plan.says("no adapter is configured for components of the template").says("urn:dmb:utm:thing:0.0.0");
     plan.says("providers.witboost");
 }
 
-/// A server whose component is made by a provisioner that answers so.
+/// Starts a server whose component is created by a provisioner that gives this answer.
 fn served_by(answer: fn() -> (u16, Json)) -> (Project, Peer, Served) {
     let provisioner = Peer::start(move |path, _| match path {
         "/v1/provision" => {
@@ -218,7 +219,7 @@ fn served_by(answer: fn() -> (u16, Json)) -> (Project, Peer, Served) {
 }
 
 #[test]
-fn what_a_provisioner_warns_of_is_one_line_of_the_log_with_its_level_and_nothing_told_is_nothing() {
+fn provisioner_warning_is_one_log_line_with_its_level() {
     let (_platform, _provisioner, server) = served_by(|| {
         let line = json!({"timestamp": "2026-01-01T00:00:00Z", "level": "WARNING", "message": "disk almost full"});
         (
@@ -237,7 +238,7 @@ fn what_a_provisioner_warns_of_is_one_line_of_the_log_with_its_level_and_nothing
 }
 
 #[test]
-fn what_a_provisioner_says_would_help_is_told_to_who_asked() {
+fn provisioner_solutions_are_passed_to_the_caller() {
     let (_platform, _provisioner, server) = served_by(|| {
         let more = json!({"problems": ["no quota"], "solutions": ["ask for more quota"]});
         (400, json!({"errors": ["no quota"], "userMessage": "it is too large", "moreInfo": more}))

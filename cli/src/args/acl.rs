@@ -5,15 +5,15 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// What can be asked of `terrace acl`.
+/// Subcommands of `terrace acl`.
 #[derive(Debug, Subcommand)]
 pub enum AclCommand {
-    /// Who is to have access to a component, as it was said last
+    /// Show the access list of a component, as it was last set
     #[command(after_help = "Example:\n  terrace acl show orders --stack finance.cash.0@production")]
     Show(AclShowArguments),
-    /// Let in those who are named, and nobody else
+    /// Replace the access list of a component: all other principals lose access
     #[command(
-        after_help = "Examples:\n  terrace acl set data-product.yaml orders user:ada group:readers\n  terrace acl set data-product.yaml orders --auto-approve    (nobody)"
+        after_help = "Examples:\n  terrace acl set data-product.yaml orders user:ada group:readers\n  terrace acl set data-product.yaml orders --auto-approve    (empties the list)"
     )]
     Set(AclSetArguments),
 }
@@ -21,7 +21,7 @@ pub enum AclCommand {
 /// `terrace acl show`.
 #[derive(Debug, Args)]
 pub struct AclShowArguments {
-    /// The component, by its key
+    /// Name the component, by its key
     pub component: String,
     /// The form of the result.
     #[command(flatten)]
@@ -31,21 +31,21 @@ pub struct AclShowArguments {
 /// `terrace acl set`.
 #[derive(Debug, Args)]
 pub struct AclSetArguments {
-    /// The descriptor of the component
+    /// Read this descriptor of the component
     pub file: String,
-    /// The component, by its key or URN
+    /// Name the component, by its key or URN
     pub component: String,
-    /// All who are to have access, such as `user:ada` [default: nobody]
-    // One left empty by mistake is not everybody put out.
+    /// Give access to these principals, such as `user:ada` [default: an empty list]
+    // Refuses `""`: an empty principal would read as an empty list, which removes all access.
     #[arg(value_name = "PRINCIPAL", value_parser = NonEmptyStringValueParser::new())]
     pub principals: Vec<String>,
-    /// What is said of their access beside, as text: `acl.fields` in blueprints; may be repeated
+    /// Set a field of the access request, as text (`acl.fields` in blueprints); may be repeated
     #[arg(long = "field", value_name = "NAME=VALUE")]
     pub fields: Vec<String>,
-    /// The value of a variable [env: TERRACE_VAR_name]
+    /// Set the value of a variable [env: TERRACE_VAR_name]
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub variables: Vec<String>,
-    /// A YAML or JSON file with values of variables
+    /// Read values of variables from a YAML or JSON file
     #[arg(long = "var-file", value_name = "FILE")]
     pub variable_files: Vec<PathBuf>,
     /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
@@ -58,7 +58,7 @@ pub struct AclSetArguments {
 }
 
 impl AclSetArguments {
-    /// The same as arguments of `terrace apply`.
+    /// Returns the same request as arguments of `terrace apply`.
     #[must_use]
     pub fn into_apply(self) -> ApplyArguments {
         let Self { file, component, mut principals, fields, variables, variable_files, plaintext_secrets, run } = self;

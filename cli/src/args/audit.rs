@@ -12,16 +12,16 @@ use std::time::Duration;
 pub enum AuditCommand {
     /// Print the audit log as JSON lines, oldest entry first
     #[command(
-        after_help = "Examples:\n  terrace audit export --since 7d > audit.jsonl\n  terrace audit export --verify > /dev/null\n\nWith `--verify` the exit code is 1 where an entry was changed or removed, and the message names the first one."
+        after_help = "Examples:\n  terrace audit export --since 7d > audit.jsonl\n  terrace audit export --verify > /dev/null\n\nWith `--verify` the exit code is 1 if an entry was changed or removed; the message names the first one."
     )]
     Export(AuditExportArguments),
     /// Remove old entries; the rest of the log stays verifiable
     #[command(after_help = "Example:\n  terrace audit prune --keep 400d")]
     Prune {
-        /// Keep entries that are younger, such as `400d`
+        /// Keep entries younger than this, such as `400d`
         #[arg(long, value_name = "AGE", value_parser = age)]
         keep: Duration,
-        /// Do not ask
+        /// Skip the question
         #[arg(long)]
         auto_approve: bool,
     },
@@ -30,7 +30,7 @@ pub enum AuditCommand {
 /// `terrace audit export`.
 #[derive(Debug, Args)]
 pub struct AuditExportArguments {
-    /// Check that no entry was changed or removed, from the first to the last
+    /// Check from the first entry to the last that none was changed or removed
     #[arg(long)]
     pub verify: bool,
     /// Leave out older entries: an age such as `7d`, a date or a time (`2026-01-31T12:00:00Z`)
@@ -38,12 +38,12 @@ pub struct AuditExportArguments {
     pub since: Option<Since>,
 }
 
-/// From when on entries are printed.
+/// Time of the first entry to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// From so long ago on, by the clock of the store.
+    /// An age, by the clock of the store.
     Ago(Duration),
-    /// From a moment on.
+    /// A point in time.
     At(Timestamp),
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moment_is_given_as_age_date_or_time() {
+    fn since_accepts_an_age_a_date_or_a_time() {
         let at = |text: &str| Since::At(text.parse().unwrap());
         assert_eq!(since("2026-01-31"), Ok(at("2026-01-31T00:00:00Z")));
         assert_eq!(since("2026-01-31T12:00:00+01:00"), Ok(at("2026-01-31T11:00:00Z")));

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
 
-/// `terrace databases`: lists unless something else is asked.
+/// `terrace databases`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct DatabasesArguments {
-    /// What is asked.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<DatabasesCommand>,
     /// The form of the list.
@@ -19,81 +19,81 @@ pub struct DatabasesArguments {
 }
 
 impl DatabasesArguments {
-    /// What is asked.
+    /// The subcommand; `list` by default.
     #[must_use]
     pub fn command(self) -> DatabasesCommand {
         self.command.unwrap_or(DatabasesCommand::List(self.format))
     }
 }
 
-/// What can be asked of `terrace databases`.
+/// Subcommands of `terrace databases`.
 #[derive(Debug, Subcommand)]
 pub enum DatabasesCommand {
-    /// One database a line
+    /// List databases, one a line
     List(FormatArguments),
-    /// How a database is, and how it is reached
+    /// Show the address and the settings of a database
     Show {
-        /// Its name
+        /// Name the database
         name: String,
-        /// Show the password, too
+        /// Show the password too
         #[arg(long)]
         reveal: bool,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// Keep a database for longer than it would be
+    /// Keep a database longer
     #[command(after_help = "Example:\n  terrace databases extend orders 2h")]
     Extend {
-        /// Its name
+        /// Name the database
         name: String,
-        /// How much longer, such as `1h30m`
+        /// Keep it longer by this much, such as `1h30m`
         #[arg(value_name = "DURATION", value_parser = duration::parse)]
         by: Duration,
     },
-    /// Start the server of a database that was stopped, by `stop` or by the end of the machine
+    /// Start the server of a database after `stop` or a reboot
     Start {
-        /// Its name
+        /// Name the database
         name: String,
     },
-    /// Stop the server of a database; what it holds stays for as long as it would have
+    /// Stop the server of a database; its data stays until its time is over
     Stop {
-        /// Its name
+        /// Name the database
         name: String,
     },
-    /// Remove a database that a cluster has no more, or that was made for a run, with all that it holds
+    /// Remove a database and its data, if no cluster has it or it was created for a run
     Remove {
-        /// Its name
+        /// Name the database
         name: String,
-        /// What it holds may go with it
+        /// Allow the removal of its data
         #[arg(long)]
         remove_data: bool,
     },
-    /// Write what a database holds into a file: SQL by `pg_dump`, of SQLite another database
+    /// Write the content of a database to a file: SQL by `pg_dump`, or another SQLite database
     #[command(after_help = "Example:\n  terrace databases dump orders orders.sql")]
     Dump {
-        /// Its name
+        /// Name the database
         name: String,
-        /// The file, which must not be there
+        /// Write to this file, which must not exist
         file: PathBuf,
     },
-    /// Keep one database until its time is over: terrace starts this itself
+    /// Run one database until its time is over; terrace starts this command itself
     #[command(hide = true)]
     Keep {
-        /// The folder of all databases
+        /// Use this folder of all databases
         folder: PathBuf,
-        /// Its name
+        /// Name the database
         name: String,
     },
 }
 
-/// Which database pipelines write into.
+/// The database that pipelines write into.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DatabaseChoice {
-    /// The database that pipelines write into (DPP_DB_ENGINE) [default: `database` of the provider `pipelines`]
+    /// Let pipelines write into this database (DPP_DB_ENGINE) [default: `database` of the provider `pipelines`]
     #[arg(long, value_name = "NAME", conflicts_with = "new_database")]
     pub database: Option<String>,
-    /// Make a database for these pipelines, and keep it for so long after they ended
+    /// Create a database for these pipelines, and keep it this long after they end
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
     pub new_database: Option<String>,
 }

@@ -6,22 +6,22 @@ use terrace_engine::render::markdown::Markdown;
 /// `terrace drift`.
 #[derive(Debug, Args)]
 pub struct DriftArguments {
-    /// Descriptors or stacks (`name@environment`); none for the only stack of the state
+    /// Read these descriptors or stacks (`name@environment`) [default: the only stack of the state]
     #[arg(value_name = "FILE|STACK")]
     pub targets: Vec<String>,
-    /// All stacks of the state
+    /// Read all stacks of the state
     #[arg(long, conflicts_with = "targets")]
     pub all: bool,
-    /// An attribute whose drift does not count, such as `tags` or `columns[0].comment`; may be repeated
+    /// Ignore drift of this attribute, such as `tags` or `columns[0].comment`; may be repeated
     #[arg(long, value_name = "PATH")]
     pub ignore: Vec<terrace_provider::Path>,
-    /// The form of the result
+    /// Set the form of the result
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub format: DriftFormat,
-    /// The same as `--format json`
+    /// Print JSON, as with `--format json`
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
-    /// The longest that markdown may become, in characters; at least 4000
+    /// Shorten markdown to this many characters; at least 4000
     #[arg(long, value_name = "N", default_value_t = Markdown::DEFAULT_CHARS as u32,
           value_parser = clap::value_parser!(u32).range(Markdown::LEAST_CHARS as i64..))]
     pub max_chars: u32,

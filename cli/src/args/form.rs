@@ -1,4 +1,4 @@
-//! Which commands answer programs, and how: so that failures are told in the same form.
+//! Commands with machine output, and its form. Failures are printed in the same form.
 
 use super::{
     AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, ListCommand,
@@ -8,7 +8,7 @@ use super::{
 use crate::report::Form;
 
 impl Command {
-    /// The form that programs asked for; nothing when the result is for people.
+    /// The form of machine output; `None` if the result is for people.
     pub(crate) fn form(&self) -> Option<Form> {
         let is_json = match self {
             Self::Apply(arguments) => return arguments.run.format.is_json().then_some(Form::Stream),

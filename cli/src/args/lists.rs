@@ -1,14 +1,14 @@
-//! Arguments of what is listed when nothing else is asked: stacks, leases, blueprints, providers.
+//! Arguments of commands that list by default: stacks, leases, blueprints, providers.
 
 use super::FormatArguments;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// `terrace stacks`: lists unless something else is asked.
+/// `terrace stacks`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct StacksArguments {
-    /// What is asked.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<StacksCommand>,
     /// The form of the list.
@@ -17,25 +17,25 @@ pub struct StacksArguments {
 }
 
 impl StacksArguments {
-    /// What is asked.
+    /// The subcommand; `list` by default.
     #[must_use]
     pub fn command(self) -> StacksCommand {
         self.command.unwrap_or(StacksCommand::List(self.format))
     }
 }
 
-/// What can be asked of `terrace stacks`.
+/// Subcommands of `terrace stacks`.
 #[derive(Debug, Subcommand)]
 pub enum StacksCommand {
-    /// One stack a line
+    /// List stacks, one a line
     List(FormatArguments),
 }
 
-/// `terrace leases`: lists unless something else is asked.
+/// `terrace leases`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct LeasesArguments {
-    /// What is asked.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<LeasesCommand>,
     /// The form of the list.
@@ -44,25 +44,25 @@ pub struct LeasesArguments {
 }
 
 impl LeasesArguments {
-    /// What is asked.
+    /// The subcommand; `list` by default.
     #[must_use]
     pub fn command(self) -> LeasesCommand {
         self.command.unwrap_or(LeasesCommand::List(self.format))
     }
 }
 
-/// What can be asked of `terrace leases`.
+/// Subcommands of `terrace leases`.
 #[derive(Debug, Subcommand)]
 pub enum LeasesCommand {
-    /// One lease a line
+    /// List leases, one a line
     List(FormatArguments),
 }
 
-/// `terrace blueprints`: lists unless something else is asked.
+/// `terrace blueprints`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct BlueprintsArguments {
-    /// What is asked.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<BlueprintsCommand>,
     /// The form of the list.
@@ -71,26 +71,26 @@ pub struct BlueprintsArguments {
 }
 
 impl BlueprintsArguments {
-    /// What is asked.
+    /// The subcommand; `list` by default.
     #[must_use]
     pub fn command(self) -> BlueprintsCommand {
         self.command.unwrap_or(BlueprintsCommand::List(self.format))
     }
 }
 
-/// What can be asked of `terrace blueprints`.
+/// Subcommands of `terrace blueprints`.
 #[derive(Debug, Subcommand)]
 pub enum BlueprintsCommand {
-    /// One blueprint a line
+    /// List blueprints, one a line
     List(FormatArguments),
-    /// One blueprint
+    /// Show a blueprint
     Show {
-        /// Its name
+        /// Name the blueprint
         name: String,
     },
     /// Check blueprints without any descriptor
     Check {
-        /// Files or folders [default: those of the project]
+        /// Check these files or folders [default: those of the project]
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
         /// The form of the result.
@@ -102,31 +102,31 @@ pub enum BlueprintsCommand {
         after_help = "Examples:\n  terrace blueprints new report\n  terrace blueprints new orders --from sqlite_table\n  terrace blueprints new lake --from snowflake-storage"
     )]
     New {
-        /// Its name: small letters, digits and dashes
+        /// Name the blueprint: small letters, digits and dashes
         name: String,
-        /// What it begins as: a resource type, or another blueprint
+        /// Start from a resource type or another blueprint
         #[arg(long, value_name = "TYPE|BLUEPRINT")]
         from: Option<String>,
     },
-    /// Compare what blueprints make of components with what is expected, without state and network
+    /// Compare the resources that blueprints produce with those that tests expect, without state or network
     #[command(
         after_help = "Examples:\n  terrace blueprints test\n  terrace blueprints test --accept blueprints/page.test.yaml"
     )]
     Test {
-        /// Tests (`*.test.yaml`), blueprints or folders [default: those of the project]
+        /// Run these tests (`*.test.yaml`), or those of blueprints or folders [default: those of the project]
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Write what is into the tests as what is expected
+        /// Write the actual result into the tests as the expected one
         #[arg(long)]
         accept: bool,
     },
 }
 
-/// `terrace providers`: lists unless something else is asked.
+/// `terrace providers`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct ProvidersArguments {
-    /// What is asked.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<ProvidersCommand>,
     /// The form of the list.
@@ -135,21 +135,21 @@ pub struct ProvidersArguments {
 }
 
 impl ProvidersArguments {
-    /// What is asked.
+    /// The subcommand; `list` by default.
     #[must_use]
     pub fn command(self) -> ProvidersCommand {
         self.command.unwrap_or(ProvidersCommand::List(self.format))
     }
 }
 
-/// What can be asked of `terrace providers`.
+/// Subcommands of `terrace providers`.
 #[derive(Debug, Subcommand)]
 pub enum ProvidersCommand {
-    /// One provider a line
+    /// List providers, one a line
     List(FormatArguments),
-    /// The settings, resource types and attributes of a provider
+    /// Print the settings, resource types and attributes of a provider
     Schema {
-        /// Its name
+        /// Name the provider
         name: String,
         /// The form of the result.
         #[command(flatten)]

@@ -9,49 +9,50 @@ use terrace_engine::duration;
 /// `terrace run`.
 #[derive(Debug, Args)]
 pub struct PipelineArguments {
-    /// Ids, `prefix%`, several with commas; `all` is the default
+    /// Run these pipelines: ids, `prefix%`, or several with commas [default: `all`]
     #[arg(value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
-    /// Only those whose spec, code or data changed, or what they depend on
+    /// Only run pipelines whose spec, code, data or dependencies changed
     #[arg(long)]
     pub dirty: bool,
-    /// Run also what depends on pipelines that have to be run first
+    /// Run dependents too of pipelines that have to run first
     #[arg(long)]
     pub force: bool,
-    /// Run every step, also where a result was kept (`cache: true`) that is still good
+    /// Run every step, even if its kept result (`cache: true`) is still valid
     #[arg(long)]
     pub no_use_cache: bool,
-    /// So many at once [default: `maxParallel` of the provider `pipelines`]
+    /// Run this many at once [default: `maxParallel` of the provider `pipelines`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: Option<u16>,
-    /// How long one may take, such as `30m`
+    /// Stop a pipeline after this time, such as `30m`
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
-    /// Have workers run them, and follow that; the default where a cluster is active
+    /// Let workers run the pipelines, and follow their progress; the default if a cluster is active
     #[arg(long)]
     pub queue: bool,
-    /// Run them here, also where a cluster is active
+    /// Run the pipelines in this process, even if a cluster is active
     #[arg(long, conflicts_with_all = ["queue", "pool", "detach"])]
     pub no_queue: bool,
-    /// Have the workers of this pool run them [default: those of the active cluster]
+    /// Let the workers of this pool run the pipelines [default: those of the active cluster]
     #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
-    /// Do not wait: print an id for each, for `logs` and `cancel`
+    /// Print an id for each run, for `logs` and `cancel`, and exit at once
     #[arg(long)]
     pub detach: bool,
-    /// Where no cluster is active, the public one takes them
+    /// Use the public cluster if no cluster is active
     #[arg(long, hide = true)]
     pub else_public: bool,
-    /// Which database they write into.
+    /// The database that the pipelines write into.
     #[command(flatten)]
     pub database: DatabaseChoice,
-    /// Bring what they wrote there once they ended well: a folder, `s3://BUCKET/PREFIX`, `gs://…`, `https://…` [default: `sync` of the provider `pipelines`]
+    /// Copy the files that pipelines wrote there after they succeed: a folder, `s3://BUCKET/PREFIX`, `gs://…`,
+    /// `https://…` [default: `sync` of the provider `pipelines`]
     #[arg(long, value_name = "DESTINATION", conflicts_with = "detach")]
     pub sync: Option<String>,
-    /// Everybody may read what `--sync` brings there
+    /// Make the files that `--sync` copies readable for everyone
     #[arg(long, requires = "sync")]
     pub public: bool,
-    /// So often a run is tried again whose infrastructure failed [default: `retries` of the provider `pipelines`]
+    /// Retry a run this many times if its infrastructure fails [default: `retries` of the provider `pipelines`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
     pub retries: Option<u32>,
     /// The form of the result.
@@ -62,13 +63,13 @@ pub struct PipelineArguments {
 /// `terrace logs`.
 #[derive(Debug, Args)]
 pub struct LogsArguments {
-    /// A run, or a pipeline, whose last run is meant
+    /// Name a run, or a pipeline for its last run
     #[arg(value_name = "RUN|PIPELINE")]
     pub run: String,
-    /// Go on until the run ends
+    /// Follow the log until the run ends
     #[arg(short, long)]
     pub follow: bool,
-    /// Only this step, by its number or name
+    /// Only print this step, by its number or name
     #[arg(long, value_name = "STEP")]
     pub step: Option<String>,
     /// The form of the result.
@@ -76,10 +77,10 @@ pub struct LogsArguments {
     pub format: FormatArguments,
 }
 
-/// What can be asked of `terrace runs`.
+/// Subcommands of `terrace runs`.
 #[derive(Debug, Subcommand)]
 pub enum RunsCommand {
-    /// What was run, the newest first
+    /// List runs, the newest first
     #[command(
         after_help = "Examples:\n  terrace runs list\n  terrace runs list ./committees/dump-to-db --limit 5 --json"
     )]
@@ -89,10 +90,10 @@ pub enum RunsCommand {
 /// `terrace runs list`.
 #[derive(Debug, Args)]
 pub struct RunsArguments {
-    /// Only those of this pipeline of the working directory
+    /// Only list runs of this pipeline of the working directory
     #[arg(value_name = "PIPELINE")]
     pub pipeline: Option<String>,
-    /// So many at most
+    /// List at most this many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     pub limit: u16,
     /// The form of the result.
@@ -100,17 +101,17 @@ pub struct RunsArguments {
     pub format: FormatArguments,
 }
 
-/// What can be asked of `terrace schedules`.
+/// Subcommands of `terrace schedules`.
 #[derive(Debug, Subcommand)]
 pub enum SchedulesCommand {
-    /// Pipelines that run by themselves, when next, and what came of the last time
+    /// List scheduled pipelines with their next start and last result
     List(FormatArguments),
 }
 
 /// `terrace cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArguments {
-    /// A run, or a pipeline: what it has in the queue, else its last run
+    /// Name a run, or a pipeline for its queued or last run
     #[arg(value_name = "RUN|PIPELINE")]
     pub run: String,
 }
@@ -120,11 +121,11 @@ pub struct CancelArguments {
 pub enum ClusterKind {
     /// Workers on this machine, until they are destroyed
     Local,
-    /// Workers that go after 1 hour: not for private data
+    /// Workers that stop after 1 hour: not for private data
     Public,
     /// Kubernetes on this machine, by minikube
     Minikube,
-    /// The same, which publishes data
+    /// Kubernetes on this machine, by minikube, publishing data
     MinikubePublic,
     /// Kubernetes of Kamatera
     Kamatera,
@@ -134,19 +135,19 @@ pub enum ClusterKind {
     Helm,
 }
 
-/// Arguments of `terrace init` that are about a cluster.
+/// Arguments of `terrace init` for clusters.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct ClusterArguments {
-    /// Make this cluster for data pipelines the active one, instead of starting a project
+    /// Activate this cluster for data pipelines, instead of starting a project
     #[arg(value_name = "KIND", conflicts_with = "state_key")]
     pub kind: Option<ClusterKind>,
-    /// So many workers, 0 ends them [default: as before, else 2; 1 where they go after 1 hour]
+    /// Start this many workers; 0 stops them [default: as before, else 2; 1 if they stop after 1 hour]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
-    /// So many databases, 0 leaves it without any [default: as before, else 1]
+    /// Start this many databases; 0 for a cluster without databases [default: as before, else 1]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=64))]
     pub databases: Option<u16>,
-    /// Never start a project: say how far the active cluster is
+    /// Never start a project: print the progress of the active cluster
     #[arg(long, hide = true)]
     pub progress: bool,
 }
@@ -154,9 +155,9 @@ pub struct ClusterArguments {
 /// `terrace list`.
 #[derive(Debug, Subcommand)]
 pub enum ListCommand {
-    /// The workers and databases of data pipelines, and what they do
+    /// List the workers and databases of data pipelines and their current work
     Pods(PodsFormat),
-    /// The data pipelines of a folder, with their steps, and what is wrong with them; nothing is run
+    /// List the data pipelines of a folder, with their steps and errors; run nothing
     #[command(after_help = "Examples:\n  terrace list pipelines\n  terrace list pipelines etl --json")]
     Pipelines(PipelinesArguments),
 }
@@ -164,7 +165,7 @@ pub enum ListCommand {
 /// `terrace list pipelines`.
 #[derive(Debug, Args)]
 pub struct PipelinesArguments {
-    /// The folder that is searched, with those below it [default: the working directory]
+    /// Search this folder and those below it [default: the working directory]
     #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
     /// The form of the list.
@@ -172,11 +173,11 @@ pub struct PipelinesArguments {
     pub format: FormatArguments,
 }
 
-/// `terrace pods`: lists unless something else is asked.
+/// `terrace pods`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct PodsArguments {
-    /// What is asked.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<PodsCommand>,
     /// The form of the list.
@@ -195,26 +196,26 @@ impl PodsArguments {
     }
 }
 
-/// What can be asked of `terrace pods`.
+/// Subcommands of `terrace pods`.
 #[derive(Debug, Subcommand)]
 pub enum PodsCommand {
-    /// One pod a line
+    /// List pods, one a line
     List(PodsFormat),
 }
 
 /// The form of the list of pods.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct PodsFormat {
-    /// The form of the result [default: human on a terminal, else json]
+    /// Set the form of the result [default: human on a terminal, else json]
     #[arg(long, value_name = "FORM")]
     pub format: Option<Format>,
-    /// The same as `--format json`
+    /// Print JSON, as with `--format json`
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
 }
 
 impl PodsFormat {
-    /// True when somebody asked for JSON.
+    /// True with `--json` or `--format json`.
     #[must_use]
     pub fn is_json(self) -> bool {
         self.json || self.format == Some(Format::Json)
@@ -224,19 +225,19 @@ impl PodsFormat {
 /// `terrace ssh`.
 #[derive(Debug, Args)]
 pub struct SshArguments {
-    /// A worker, as `terrace list pods` names it
+    /// Name a worker of `terrace list pods`
     #[arg(value_name = "POD")]
     pub pod: String,
-    /// What the shell runs, instead of asking for commands
+    /// Run this command instead of an interactive shell
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
 }
 
-/// What a worker is started with.
+/// Arguments of a worker process.
 #[derive(Debug, Args)]
 pub struct WorkerArguments {
-    /// The folder of the queue
+    /// Use this folder of the queue
     pub folder: PathBuf,
-    /// Its name
+    /// Name the worker
     pub worker: String,
 }

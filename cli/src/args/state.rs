@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
 
-/// An age in days, or as other durations are written.
+/// Parses an age: days such as `30d`, or a duration.
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
     const DAY: u64 = 24 * 3600;
     match text.strip_suffix('d').map(str::parse::<u32>) {
@@ -19,45 +19,45 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
 /// `terrace state`.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// One address a line, sorted
+    /// List addresses, one a line, sorted
     List {
-        /// Of all stacks, with the stack before each address
+        /// List all stacks, with the stack before each address
         #[arg(long)]
         all: bool,
         /// The form of the list.
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// One resource, whole
+    /// Show a resource with all its attributes
     Show {
-        /// Its address, or `STACK:ADDRESS`
+        /// Name the resource by its address, or `STACK:ADDRESS`
         address: String,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// The versions of a resource, newest first
+    /// List the versions of a resource, newest first
     History {
-        /// Its address, or `STACK:ADDRESS`
+        /// Name the resource by its address, or `STACK:ADDRESS`
         address: String,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// Give a resource another address
+    /// Change the address of a resource
     Mv {
-        /// The address it has
+        /// Name the present address
         from: String,
-        /// The address it gets, in the same stack
+        /// Name the new address, in the same stack
         to: String,
     },
-    /// Drop resources from the state; the objects stay
+    /// Remove resources from the state; keep their objects
     Rm {
-        /// Addresses
+        /// Remove these addresses
         #[arg(required = true)]
         addresses: Vec<String>,
     },
-    /// Make resources as they were recorded before; no descriptor is needed
+    /// Restore resources to an earlier version of the state; no descriptor is needed
     #[command(
         after_help = "Examples:\n  terrace state rollback local_file.a --to 3\n  terrace state rollback demo@local --to OPERATION --out plan"
     )]
@@ -67,51 +67,51 @@ pub enum StateCommand {
         after_help = "Examples:\n  terrace state prune --keep 30d\n  terrace state prune --keep 0s --auto-approve"
     )]
     Prune {
-        /// What is younger stays: `30d`, `12h`
+        /// Keep versions younger than this: `30d`, `12h`
         #[arg(long, value_name = "DURATION", value_parser = age)]
         keep: Duration,
-        /// Do not ask, also where less than 30 days are kept
+        /// Skip the question, even if this keeps less than 30 days
         #[arg(long)]
         auto_approve: bool,
     },
-    /// Seal everything with the present state key; then `encryption.previous` can go
+    /// Seal everything with the present state key, so that `encryption.previous` can be removed
     #[command(
         after_help = "Example:\n  TERRACE_STATE_KEY=$NEW terrace state rekey    (the old key in `encryption.previous`)"
     )]
     Rekey {
-        /// Also seal values that are stored in the clear although there is a state key
+        /// Seal values too that are stored in the clear despite a state key
         #[arg(long)]
         plaintext_secrets: bool,
     },
-    /// Bring the state to the format of this terrace, which the next command that writes does otherwise
+    /// Upgrade the state to the format of this terrace, as the next command that writes would do
     #[command(after_help = "Example:\n  terrace state upgrade    (before servers of a new version start)")]
     Upgrade,
-    /// Copy the whole state to an empty place: from a file to PostgreSQL, or back
+    /// Copy the whole state to an empty store: from a file to PostgreSQL, or back
     #[command(
         after_help = "Examples:\n  terrace state migrate --to postgres://terrace@db.example.com/terrace\n  terrace --state postgres://terrace@db.example.com/terrace state migrate --to sqlite:.terrace/state.db"
     )]
     Migrate {
-        /// Where to: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [env: TERRACE_MIGRATE_TO]
+        /// Copy to this store: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [env: TERRACE_MIGRATE_TO]
         #[arg(long, value_name = "URL")]
         to: Option<String>,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// Write the state as JSON; what is sealed stays sealed
+    /// Write the state as JSON; sealed values stay sealed
     Export {
-        /// Only this stack, `name@environment`
+        /// Only write this stack, `name@environment`
         stack: Option<String>,
-        /// With the history
+        /// Include the history
         #[arg(long)]
         history: bool,
-        /// To this file instead of standard output
+        /// Write to this file instead of standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Take in what `state export` wrote
+    /// Import a file that `state export` wrote
     Import {
-        /// The file
+        /// Read this file
         file: PathBuf,
     },
 }
@@ -119,23 +119,23 @@ pub enum StateCommand {
 /// `terrace state rollback`.
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
-    /// The resource, or a whole stack
+    /// Restore this resource, or a whole stack
     #[arg(value_name = "ADDRESS|STACK")]
     pub what: String,
-    /// What to go back to: a generation of the resource, or where an operation had left things
+    /// Restore this generation of the resource, or the state at the end of this operation
     #[arg(long, value_name = "GENERATION|OPERATION")]
     pub to: String,
     /// Save the plan instead of applying it
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// What may become of data.
+    /// Consent to the loss of data.
     #[command(flatten)]
     pub data: DataArguments,
     /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
     /// them when they are written again
     #[arg(long)]
     pub plaintext_secrets: bool,
-    /// How the plan is applied.
+    /// Options of applying the plan.
     #[command(flatten)]
     pub run: RunArguments,
 }
@@ -143,14 +143,14 @@ pub struct RollbackArguments {
 /// `terrace import`.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArguments {
-    /// The resource that the object is from now on, or `STACK:ADDRESS`
+    /// Import the object as this resource, or `STACK:ADDRESS`
     pub address: String,
-    /// What its provider knows the object by: the `id` attribute of most types
+    /// Name the object as its provider does: by the `id` attribute of most types
     pub id: Option<String>,
-    /// Only print the configuration that describes the object of that id, or the recorded one
+    /// Only print the configuration of the object with that id, or of the object in the state
     #[arg(long)]
     pub generate: bool,
-    /// The configured provider instance, when not the default one
+    /// Use this provider instance instead of the default one
     #[arg(long, value_name = "INSTANCE")]
     pub provider: Option<String>,
     /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
@@ -162,18 +162,18 @@ pub struct ImportArguments {
 /// `terrace taint`, `untaint`, `unprotect`.
 #[derive(Debug, Args)]
 pub struct MarkArguments {
-    /// Its address, or `STACK:ADDRESS`
+    /// Name the resource by its address, or `STACK:ADDRESS`
     pub address: String,
 }
 
-/// `terrace operations`: lists unless something else is asked.
+/// `terrace operations`: without a subcommand, the list.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct OperationsArguments {
-    /// What is asked.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<OperationsCommand>,
-    /// At most this many
+    /// List at most this many
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub limit: u16,
     /// The form of the list.
@@ -182,44 +182,44 @@ pub struct OperationsArguments {
 }
 
 impl OperationsArguments {
-    /// What is asked.
+    /// The subcommand; `list` by default.
     #[must_use]
     pub fn command(self) -> OperationsCommand {
         self.command.unwrap_or(OperationsCommand::List { limit: self.limit, format: self.format })
     }
 }
 
-/// What can be asked of `terrace operations`.
+/// Subcommands of `terrace operations`.
 #[derive(Debug, Subcommand)]
 pub enum OperationsCommand {
-    /// The newest operations, one a line
+    /// List the newest operations, one a line
     List {
-        /// At most this many
+        /// List at most this many
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
         limit: u16,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// One operation and its steps
+    /// Show an operation and its steps
     Show {
-        /// Its id, or how it begins
+        /// Name the operation by its id or the beginning of its id
         operation: String,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// Ask a running operation to stop, as Ctrl-C does: what it has begun is ended and recorded
-    #[command(after_help = "Example:\n  terrace operations cancel OPERATION    (`terrace operations list` names them)")]
+    /// Ask a running operation to stop, as Ctrl-C does: running steps end and are recorded
+    #[command(after_help = "Example:\n  terrace operations cancel OPERATION    (`terrace operations list` lists them)")]
     Cancel {
-        /// Its id, or how it begins
+        /// Name the operation by its id or the beginning of its id
         operation: String,
     },
-    /// The log of an operation
+    /// Print the log of an operation
     Logs {
-        /// Its id, or how it begins
+        /// Name the operation by its id or the beginning of its id
         operation: String,
-        /// Go on until it ends
+        /// Follow the log until the operation ends
         #[arg(long, short)]
         follow: bool,
     },

@@ -7,7 +7,7 @@ fn parse(line: &str) -> Result<CommandLine, clap::Error> {
 }
 
 #[test]
-fn definitions_hold_together() {
+fn command_definitions_are_valid() {
     CommandLine::command().debug_assert();
 }
 
@@ -24,7 +24,7 @@ fn data_loss_is_allowed_everywhere_or_at_addresses() {
 }
 
 #[test]
-fn options_may_stand_anywhere() {
+fn options_are_accepted_at_any_position() {
     let parsed = parse("terrace plan --refresh=false x.yaml --env staging -vv").unwrap();
     assert_eq!(parsed.global.env.as_deref(), Some("staging"));
     assert_eq!(parsed.global.verbose, 2);
@@ -33,7 +33,7 @@ fn options_may_stand_anywhere() {
 }
 
 #[test]
-fn a_removal_has_the_options_of_apply_that_mean_something_for_it() {
+fn destroy_has_the_options_of_apply_except_five() {
     let command = CommandLine::command();
     let options = |name: &str| -> BTreeMap<String, String> {
         let options = command.find_subcommand(name).unwrap().get_opts().filter(|option| option.get_long().is_some());
@@ -42,7 +42,8 @@ fn a_removal_has_the_options_of_apply_that_mean_something_for_it() {
     let (apply, destroy) = (options("apply"), options("destroy"));
     let left_out: Vec<&str> = apply.keys().map(String::as_str).filter(|name| !destroy.contains_key(*name)).collect();
     assert_eq!(left_out, ["acl", "acl-field", "allow-deferral", "refresh-only", "replace"]);
-    // What comes along with a removal is what needs the object; everything else is the same.
+    // A target of destroy includes dependents instead of dependencies, and an exclude the reverse. Other options are
+    // equal.
     let other: Vec<&String> =
         destroy.iter().filter(|(name, help)| apply.get(*name) != Some(help)).map(|it| it.0).collect();
     assert_eq!(other, ["exclude", "target"]);
@@ -58,26 +59,26 @@ fn a_mistyped_command_gets_a_suggestion() {
 }
 
 #[test]
-fn where_connections_are_taken_is_an_address_with_its_port() {
+fn listen_address_needs_a_port() {
     for command in ["serve --bind", "serve --sites", "role-mapper --bind"] {
         for wrong in ["localhost:8091", "127.0.0.1", "8091"] {
-            let told = parse(&format!("terrace {command} {wrong}")).unwrap_err().to_string();
-            assert!(told.contains("expected an IP address with its port, such as `127.0.0.1:8091`"), "{told}");
+            let error = parse(&format!("terrace {command} {wrong}")).unwrap_err().to_string();
+            assert!(error.contains("expected an IP address with its port, such as `127.0.0.1:8091`"), "{error}");
         }
         parse(&format!("terrace {command} [::1]:8091")).unwrap();
     }
 }
 
-/// The text of the topic.
+/// The help text of a topic.
 fn topic(name: &str) -> String {
     parse(&format!("terrace help {name}")).unwrap_err().to_string()
 }
 
 #[test]
-fn the_topic_for_people_from_terraform_maps_every_command() {
+fn terraform_topic_maps_every_terraform_command() {
     let text = topic("terraform");
     assert!(!text.contains("Usage"), "{text}");
-    // What `terraform -help` lists, and the subcommands of `state`, `workspace` and `providers`.
+    // The output of `terraform -help`, and the subcommands of `state`, `workspace` and `providers`.
     let commands = "init validate plan apply destroy console fmt force-unlock get graph import login logout metadata modules \
                     output providers refresh show stacks state taint test untaint version workspace";
     for command in commands.split_whitespace() {
@@ -94,9 +95,9 @@ fn the_topic_for_people_from_terraform_maps_every_command() {
     }
 }
 
-/// The first words of what it names are commands here, and what they are given are options of theirs.
+/// Every command and option that the topic mentions exists.
 #[test]
-fn what_the_topic_for_people_from_terraform_names_is_there() {
+fn terraform_topic_mentions_existing_commands() {
     let text = topic("terraform");
     let mut checked = 0;
     for line in text.lines() {
@@ -124,7 +125,7 @@ fn what_the_topic_for_people_from_terraform_names_is_there() {
 }
 
 #[test]
-fn what_can_be_listed_is_listed_without_a_subcommand() {
+fn list_is_the_default_subcommand() {
     for line in ["terrace stacks", "terrace leases --json", "terrace blueprints", "terrace providers --json"] {
         assert!(parse(line).is_ok(), "{line}");
         assert!(parse(&line.replace(" --json", " list")).is_ok(), "{line}");

@@ -1,4 +1,4 @@
-//! `terrace acl`: who has access to a component, and who is to have.
+//! `terrace acl`: shows and replaces the access list of a component.
 
 use super::{Context, apply};
 use crate::args::{AclCommand, AclShowArguments};
@@ -13,10 +13,10 @@ use terrace_engine::diagnostic::closest;
 use terrace_engine::store::ComponentRow;
 use terrace_state::Access;
 
-/// Shows or sets who has access.
+/// Shows or replaces an access list.
 ///
 /// # Errors
-/// When there is no such component, or what is asked cannot be applied.
+/// When the component does not exist, or the change cannot be applied.
 pub(super) async fn run(context: &Context<'_>, command: AclCommand, signals: &Signals) -> Result<Exit, Failure> {
     match command {
         AclCommand::Show(arguments) => show(context, &arguments).await,
@@ -36,36 +36,38 @@ async fn show(context: &Context<'_>, arguments: &AclShowArguments) -> Result<Exi
     let fields = component.access.as_ref().map(|access| access.fields.clone()).unwrap_or_default();
     if arguments.format.is_json() {
         let principals = component.access.as_ref().map(|access| &access.principals);
-        let told = json!({"stack": stack, "component": wanted, "principals": principals, "fields": fields});
-        context.ui.print_json(&told)?;
+        let result = json!({"stack": stack, "component": wanted, "principals": principals, "fields": fields});
+        context.ui.print_json(&result)?;
         return Ok(Exit::Done);
     }
-    let nobody = match &component.access {
-        Some(_) => format!("nobody has access to `{wanted}`"),
-        None => format!("it was never said who has access to `{wanted}`"),
+    let empty = match &component.access {
+        Some(_) => format!("no principal has access to `{wanted}`"),
+        None => format!("the access list of `{wanted}` was never set"),
     };
     let lines = component.access.iter().flat_map(|access| &access.principals).map(|principal| format!("{principal}\n"));
-    context.ui.print_list(&lines.collect::<String>(), &nobody)?;
-    context.ui.print(&beside(fields))?;
+    context.ui.print_list(&lines.collect::<String>(), &empty)?;
+    context.ui.print(&field_lines(fields))?;
     Ok(Exit::Done)
 }
 
-/// What was said of the access beside.
-fn beside(fields: Fields) -> String {
+/// The extra fields of an access request, one a line.
+fn field_lines(fields: Fields) -> String {
     let Json::Object(fields) = Json::from(fields) else { return String::new() };
     let lines: String = fields
         .iter()
         .map(|(name, value)| format!("  {} = {}\n", harmless(name), harmless(&value.to_string())))
         .collect();
-    if lines.is_empty() { lines } else { format!("\nSaid beside:\n{lines}") }
+    if lines.is_empty() { lines } else { format!("\nFields:\n{lines}") }
 }
 
 fn unknown(wanted: &str, stack: &str, components: &[ComponentRow]) -> Failure {
     let keys = || components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty());
-    let failure = Failure::new(format!("no component `{wanted}` is recorded of {stack}"));
+    let failure = Failure::new(format!("the state of {stack} has no component `{wanted}`"));
     match closest(wanted, keys()) {
         Some(best) => failure.hint(format!("did you mean `{best}`?")),
-        None if keys().next().is_none() => failure.hint("`--stack` names another stack; `terrace stacks` lists them"),
-        None => failure.hint(format!("recorded are: {}", keys().collect::<Vec<_>>().join(", "))),
+        None if keys().next().is_none() => {
+            failure.hint("choose another stack with `--stack`; `terrace stacks` lists them")
+        }
+        None => failure.hint(format!("choose one of: {}", keys().collect::<Vec<_>>().join(", "))),
     }
 }

@@ -1,4 +1,4 @@
-//! `terrace apply`: plans, shows, asks, applies; or applies a saved plan.
+//! `terrace apply`: plans, shows, asks and applies; or applies a saved plan.
 
 use super::Context;
 use super::run::{Applied, Run, recover_first};
@@ -15,13 +15,13 @@ use terrace_engine::plan::file;
 use terrace_engine::seal::Seal;
 use terrace_state::Access;
 
-/// What is asked before anything is changed.
+/// The question before any change.
 const QUESTION: &str = "Do you want to perform these actions?\n  terrace will perform the actions described above.";
 
-/// Applies.
+/// Plans and applies descriptors, or applies a saved plan.
 ///
 /// # Errors
-/// When nothing was changed, or the state could not be written any more.
+/// When nothing was changed, or the state could no longer be written.
 pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signals: &Signals) -> Result<Exit, Failure> {
     let files: Vec<PathBuf> = arguments.files.iter().map(PathBuf::from).collect();
     if let Named::Plan(text) = named(&files, context.ui)? {
@@ -30,14 +30,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     let planning = &arguments.planning;
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets).await?;
     let run = Run { context, arguments, signals, settings: &project.settings, world: &project.world, is_saved: false };
-    // When nobody can say yes nothing may change, not even what recovery would record. A state that is not there yet
-    // has nothing to recover: it is made once there is something to record.
+    // Without possible consent nothing may change, not even the rows that recovery would write. A missing state has
+    // nothing to recover: it is created with the first row.
     let is_new = is_missing(&project.settings.state);
     let can_recover = run.can_proceed() && !is_new;
     let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
     let mut state = store(&project.settings, access).await?;
     for plans in 1.. {
-        // What was cut off since the plan before is looked into, too.
+        // Recovers steps again that were interrupted since the previous plan.
         if can_recover {
             for described in &project.stacks {
                 recover_first(&run, &state, &described.compiled.stack, &described.chosen).await?;
@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     Ok(Exit::Done)
 }
 
-/// A saved plan was looked at when it was made: there is nothing to ask.
+/// Applies a saved plan. The user reviewed it when it was saved, so the command asks no question.
 async fn apply_saved(
     context: &Context<'_>,
     arguments: &ApplyArguments,
@@ -74,20 +74,20 @@ async fn apply_saved(
     let plan = file::read_to_apply(&text, &key, arguments.plan_digest.as_deref())?;
     // The key of an environment authenticates changes of that environment alone.
     if let Some(other) = plan.stacks.iter().map(|it| &it.stack).find(|stack| stack.environment != plan.environment) {
-        return Err(Failure::refused(format!("this plan of the environment `{}` is about {other}", plan.environment))
+        return Err(Failure::refused(format!("this plan for the environment `{}` changes {other}", plan.environment))
             .hint("plan each environment by itself"));
     }
-    // It may be large, and all that counts is read.
+    // The text may be large, and is parsed now.
     drop(text);
     if let Some(asked) = settings.environment.as_ref().filter(|asked| **asked != plan.environment) {
         return Err(Failure::refused(format!(
-            "this plan is of the environment `{}`, and `{asked}` is asked for",
+            "this plan is for the environment `{}`, and the command names `{asked}`",
             plan.environment
         )));
     }
     let environment = settings.environment(Some(EnvironmentRef::word(&plan.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
-    // What stands in the clear in the plan was consented to when it was saved, and so is what it finds out.
+    // Saving the plan needed consent to values in the clear. This consent covers values that the apply computes.
     let is_consented = key.has_opened_clear() && !key.has_key();
     let world = world.with_seal(if is_consented { Seal::without_key(true) } else { key });
     let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
@@ -100,7 +100,7 @@ async fn apply_saved(
     run.apply(state, &plan).await
 }
 
-/// A saved plan says itself what is done: options that would change it are a misunderstanding.
+/// Refuses planning options: they would have no effect on a saved plan.
 fn refuse_planning_options(context: &Context<'_>, arguments: &ApplyArguments) -> Result<(), Failure> {
     let planning = &arguments.planning;
     let given = [

@@ -8,9 +8,9 @@ use crate::wiring::{recorded_with_requests, server_store_to_read};
 use std::time::Duration;
 use terrace_engine::store::{Anchor, AuditLink, AuditLog, BrokenChain, Verifier};
 
-/// So many entries are read at once.
+/// Entries per read.
 const PAGE: usize = 1_000;
-/// Younger entries are removed only where a person consents.
+/// Entries younger than this are removed only with the user's consent.
 const LONG_ENOUGH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Exports or prunes the audit log.
@@ -37,7 +37,7 @@ async fn export(context: &Context<'_>, arguments: &AuditExportArguments) -> Resu
         for link in links.iter().filter(|link| since.is_none_or(|since| link.at >= since)) {
             let line = link.line().map_err(|error| {
                 Failure::new(format!("entry {} of the audit log cannot be read: {error}", link.number))
-                    .hint("`terrace audit export --verify` says where the log was changed")
+                    .hint("`terrace audit export --verify` reports where the log was changed")
             })?;
             lines += &line;
             lines.push('\n');
@@ -52,11 +52,11 @@ async fn export(context: &Context<'_>, arguments: &AuditExportArguments) -> Resu
     let end = reading.verify(print).await?;
     let last = end.as_ref().map_or(0, |head| head.number);
     let end = end.map(|head| format!(" with the hash {}", head.hash)).unwrap_or_default();
-    context.ui.tell(&format!("the audit log is whole: its last entry is {last}{end}"));
+    context.ui.tell(&format!("the audit log is complete: its last entry is {last}{end}"));
     Ok(Exit::Done)
 }
 
-/// So often the log is read from its beginning, where entries are pruned meanwhile.
+/// How often a read starts over when entries are pruned meanwhile.
 const MOST_READS: usize = 5;
 
 /// Reads the audit log page by page, and prints each entry once.
@@ -68,10 +68,10 @@ struct Reading<'s> {
     printed: u64,
 }
 
-/// Why a chain was not verified.
+/// Reasons why a chain was not verified.
 enum Unverified {
     Failed(Failure),
-    /// The chain is broken, as far as it was read: its first entry had that number.
+    /// The chain is broken. `first` is the number of the first entry read.
     Broken {
         first: u64,
         broken: BrokenChain,
@@ -98,7 +98,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Prints the entries, checks their chain and returns its end. A chain that is pruned while it is read is read again.
+    /// Prints the entries, checks their chain and returns its end. Starts over if the chain is pruned meanwhile.
     async fn verify(&mut self, print: impl Fn(&[AuditLink]) -> Result<(), Failure>) -> Result<Option<Anchor>, Failure> {
         for _ in 0..MOST_READS {
             let (first, broken) = match self.verify_once(&print).await {
@@ -106,7 +106,7 @@ impl Reading<'_> {
                 Err(Unverified::Failed(failure)) => return Err(failure),
                 Err(Unverified::Broken { first, broken }) => (first, broken),
             };
-            // Pruning removes the first entries: nothing else moves the beginning.
+            // Only pruning removes the first entries.
             let beginning = self.log.audited(0, 1).await?.links.first().map(|link| link.number);
             if beginning.is_none_or(|beginning| beginning <= first) {
                 return Err(Failure::new(broken.to_string()).hint(COMPARE));
@@ -152,8 +152,7 @@ const COMPARE: &str = "compare the entries with the lines that the server logged
 async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_approve: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     if keep < LONG_ENOUGH && !auto_approve {
-        let question =
-            "Do you really want to remove entries that are that young?\n  Nothing else says who changed what.";
+        let question = "Do you really want to remove entries that are that young?\n  They are the only record of who changed what.";
         context.ui.confirm(question, "keep more with `--keep 400d`, or pass `--auto-approve`")?;
     }
     let store = recorded_with_requests(&settings).await?;
@@ -174,12 +173,12 @@ mod tests {
     use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, StoreError};
     use terrace_state::{ManualClock, MemoryStore};
 
-    /// A log whose oldest entries go between its pages.
+    /// A log that loses its oldest entries between pages.
     struct Pruned {
         log: MemoryStore,
         clock: Arc<ManualClock>,
         pages: AtomicUsize,
-        /// Pages after which entries are pruned.
+        /// Numbers of pages after which entries are pruned.
         at: &'static [usize],
     }
 
@@ -223,9 +222,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn log_that_is_pruned_while_it_is_read_is_whole() {
+    async fn verification_survives_a_prune_while_it_reads() {
         assert_eq!(verified(&[]).await, (Ok(9), (1..=9).collect()));
-        // Only the entry of the prune is left.
+        // Only the entry of the prune remains.
         assert_eq!(verified(&[0]).await, (Ok(10), vec![1, 2, 3, 10]));
         assert_eq!(verified(&[1]).await, (Ok(10), vec![1, 2, 3, 4, 5, 6, 10]));
     }

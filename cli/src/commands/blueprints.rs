@@ -1,4 +1,4 @@
-//! `terrace blueprints`: those that components can have in an environment.
+//! `terrace blueprints`: blueprints of an environment.
 
 mod new;
 mod test;
@@ -20,7 +20,7 @@ use terrace_engine::source::Sources;
 /// Lists, shows, checks, tests and writes blueprints.
 ///
 /// # Errors
-/// When a blueprint is wrong, or there is none of that name.
+/// When a blueprint is invalid or unknown.
 pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let world = World::new(&settings, settings.only_environment(context.ui)?, false, context.ui)?;
@@ -92,8 +92,8 @@ fn check_all(
     Ok(Exit::Done)
 }
 
-/// The blueprints of some files, each with what it takes from the one that it extends: another of these files, or one of
-/// the environment.
+/// The blueprints of some files, each completed by the blueprint that it extends: one of these files or of the
+/// environment.
 fn with_what_they_extend(
     settings: &Settings,
     world: &World,
@@ -104,7 +104,7 @@ fn with_what_they_extend(
     let named = all.len();
     diagnostics.extend(Library::duplicates(&all));
     if all.iter().any(|blueprint| blueprint.extends.is_some()) {
-        // What is wrong with blueprints that nobody named is not told here.
+        // Reports no errors of blueprints that the user did not name.
         let (others, _) = blueprints::all(&world.registry, world.configuration(), &settings.project_folder, sources)?;
         all.extend(others);
     }
@@ -121,9 +121,8 @@ fn unknown(name: &str, library: &Library) -> Failure {
     let failure = Failure::new(format!("there is no blueprint `{name}` in this environment"));
     match closest(name, library.iter().map(|blueprint| blueprint.name.value.as_str())) {
         Some(best) => failure.hint(format!("did you mean `{best}`?")),
-        None => failure.hint(
-            "`terrace blueprints list` names them: those of the providers, and of the project's folder `blueprints/`",
-        ),
+        None => failure
+            .hint("`terrace blueprints list` lists those of the providers and of the project's folder `blueprints/`"),
     }
 }
 

@@ -1,6 +1,6 @@
-//! `terrace console`: expressions evaluated against a descriptor and what is recorded of it.
+//! `terrace console`: evaluates expressions against a descriptor and its state.
 //!
-//! Values are those that the next plan sees: nothing is changed, and lookups are all that is read remotely.
+//! Values are those that the next plan would use. The console changes nothing and reads only lookups remotely.
 
 use super::Context;
 use crate::args::ConsoleArguments;
@@ -19,13 +19,13 @@ use terrace_engine::plan::console::Console;
 use terrace_provider::Value;
 use terrace_state::Access;
 
-/// The longest that a line of standard input may be, in bytes.
+/// Limit of a line of standard input, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Evaluates the given expressions, or those that standard input gives line by line.
+/// Evaluates the given expressions, or those of standard input line by line.
 ///
 /// # Errors
-/// When the descriptor is wrong, or an expression is, unless a person can type a better one.
+/// When the descriptor is invalid, or an expression is. On a terminal an invalid expression is only reported.
 pub(super) async fn run(context: &Context<'_>, arguments: &ConsoleArguments) -> Result<Exit, Failure> {
     let mut project = compile(context, &arguments.input.files, &arguments.input.choice, true).await?;
     let console = console(context, &project, &arguments.input.choice.components).await?;
@@ -48,7 +48,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ConsoleArguments) -> 
     if is_failed { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
 }
 
-/// The lines of standard input, asked for where a person types them.
+/// Lines of standard input, with a prompt on a terminal.
 struct Lines {
     is_asked: bool,
 }
@@ -59,7 +59,7 @@ impl Iterator for Lines {
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_asked {
             let mut stream = std::io::stderr().lock();
-            // A person who does not see the prompt can type all the same.
+            // Input works without the prompt too.
             let _ = write!(stream, "> ").and_then(|()| stream.flush());
         }
         let mut line = String::new();
@@ -74,16 +74,16 @@ impl Iterator for Lines {
     }
 }
 
-/// What expressions are evaluated against.
-struct Asked {
+/// The console with the component that expressions refer to.
+struct Target {
     console: Console,
-    /// The components that could be chosen, where none is looked into.
+    /// Components to choose from, if none was chosen.
     others: Vec<String>,
 }
 
-async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) -> Result<Asked, Failure> {
+async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) -> Result<Target, Failure> {
     let [described] = project.stacks.as_slice() else {
-        return Err(Failure::new("the console looks into one stack")
+        return Err(Failure::new("the console works on one stack")
             .hint("give the descriptors of one stack, or choose it with `--stack`"));
     };
     let compiled = &described.compiled;
@@ -91,11 +91,11 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
     let store = store(&project.settings, Access::ReadOnly).await?;
     let mut world = project.world.clone();
     world.registry = Arc::new(world.registry.lookups_only());
-    // What is not chosen was not compiled: planned like that, it would lose its outputs.
+    // Components that were not chosen were not compiled: planning them as empty would drop their outputs.
     let options = Options { refresh: false, components: described.chosen.clone(), ..Options::default() };
     let planner = planner(&*store, &world, &project.sources, &options);
     let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await?;
-    // What has no answer is not known, and whoever asks for it wants to know why.
+    // Reports failed lookups as warnings: they explain why values are unknown.
     let is_unknown = |diagnostic: &Diagnostic| matches!(diagnostic.code, "lookup_failed" | "lookup_unanswered");
     let failed = computed.diagnostics.into_iter().filter(is_unknown);
     let failed: Vec<Diagnostic> = failed.map(|it| Diagnostic { severity: Severity::Warning, ..it }).collect();
@@ -106,11 +106,11 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
         Some(_) => Vec::new(),
         None => compiled.components.iter().map(|component| component.key.clone()).collect(),
     };
-    Ok(Asked { console, others })
+    Ok(Target { console, others })
 }
 
-/// The component whose expressions are evaluated: the chosen one, else the stack's own resources, else the only one. None
-/// of several: then they are those of the stack itself.
+/// The component whose expressions are evaluated: the chosen one, else the stack's own resources, else the only
+/// component. `None` for the stack itself, if there are several.
 fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Option<&'a CompiledComponent> {
     let is_meant = |component: &&CompiledComponent| match chosen {
         [key] => component.key == *key || component.id.as_ref() == Some(key),
@@ -123,19 +123,19 @@ fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Opti
     }
 }
 
-/// Prints what an expression gives; false when it fails, which is told.
-fn evaluate(context: &Context<'_>, project: &mut Project, asked: &Asked, text: &str) -> Result<bool, Failure> {
-    match asked.console.evaluate(text, &mut project.sources, &project.world.functions) {
+/// Prints the value of an expression. Reports its errors and returns false if it is invalid.
+fn evaluate(context: &Context<'_>, project: &mut Project, target: &Target, text: &str) -> Result<bool, Failure> {
+    match target.console.evaluate(text, &mut project.sources, &project.world.functions) {
         Ok(value) => {
             context.ui.print(&format!("{}\n", harmless(&shown(&value, 0))))?;
             Ok(true)
         }
         Err(mut diagnostics) => {
-            if !asked.others.is_empty() {
-                let hint = format!("`-c` looks into a component: {}", asked.others.join(", "));
+            if !target.others.is_empty() {
+                let hint = format!("choose a component with `-c`: {}", target.others.join(", "));
                 for diagnostic in diagnostics.iter_mut().filter(|it| it.code == "expression_failed") {
-                    let told = diagnostic.hint.take().map(|told| format!("{told}; "));
-                    diagnostic.hint = Some(told.unwrap_or_default() + &hint);
+                    let hint_before = diagnostic.hint.take().map(|hint_before| format!("{hint_before}; "));
+                    diagnostic.hint = Some(hint_before.unwrap_or_default() + &hint);
                 }
             }
             report(context.ui, &project.sources, &diagnostics);
@@ -144,7 +144,7 @@ fn evaluate(context: &Context<'_>, project: &mut Project, asked: &Asked, text: &
     }
 }
 
-/// A value as indented JSON, but for words without quotes where it is not known or not shown.
+/// A value as indented JSON; unknown and sensitive values are words without quotes.
 fn shown(value: &Value, depth: usize) -> String {
     let lines = |[open, close]: [char; 2], entries: Vec<String>| {
         let indent = "  ".repeat(depth);

@@ -1,4 +1,4 @@
-//! `terrace databases`: databases of data pipelines, without plan and state.
+//! `terrace databases`: databases of data pipelines. Needs no plan and no state.
 
 mod for_run;
 mod format;
@@ -20,17 +20,17 @@ use terrace_provider_pipelines::database::{DatabaseError, Databases, Extension, 
 use terrace_provider_pipelines::queue::Queue;
 use terrace_provider_pipelines::settings::{databases, runner};
 
-/// The databases of an instance, each with what keeps it.
+/// The databases of an instance, each with its guard process.
 pub(super) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
     let databases = databases(instance, wiring::guard_program()).with_patience(context.global.patience());
     databases.guard_all().await;
     databases
 }
 
-/// Lists, shows, starts, stops, keeps for longer, or writes into a file.
+/// Lists, shows, starts, stops, extends, dumps or removes databases.
 ///
 /// # Errors
-/// When there is no such database, or that cannot be done.
+/// When the database does not exist, or the action fails.
 pub(super) async fn run(
     context: &Context<'_>,
     arguments: DatabasesArguments,
@@ -56,8 +56,8 @@ pub(super) async fn run(
         }
         DatabasesCommand::Show { name, reveal, format } => {
             let record = databases.known(&name).map_err(failure)?;
-            let told = format::whole(&databases, &record, reveal, format.is_json()).map_err(failure)?;
-            ui.print(&told)?;
+            let text = format::whole(&databases, &record, reveal, format.is_json()).map_err(failure)?;
+            ui.print(&text)?;
         }
         DatabasesCommand::Extend { name, by } => {
             let record = databases.extend(&name, Extension::By(by)).await.map_err(failure)?;
@@ -90,29 +90,29 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// Refuses to remove what somebody has, or what holds data that nobody said may go.
+/// Refuses to remove a database that is in use, or that holds data, without the user's consent.
 fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Result<(), Failure> {
     let name = &record.name;
     if let Some(kind) = record.of_cluster() {
         let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
         if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {
-            return Err(Failure::refused(format!("`{name}` is a database that the cluster `{kind}` has"))
-                .hint(format!("`terrace init {kind} --databases N` says how many it has, and stops the others")));
+            return Err(Failure::refused(format!("the cluster `{kind}` uses the database `{name}`"))
+                .hint(format!("reduce the number of its databases with `terrace init {kind} --databases N`")));
         }
     } else if !record.is_fresh {
         return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))
-            .hint("take it out there, and `terrace apply --remove-data`; or `terrace destroy --remove-data`"));
+            .hint("remove it from the descriptor and run `terrace apply --remove-data`, or run `terrace destroy --remove-data`"));
     }
     if !removes_data {
-        return Err(Failure::refused(format!("what `{name}` holds would be lost"))
-            .hint(format!("`terrace databases dump {name} FILE` keeps it; `--remove-data` says that it may go")));
+        return Err(Failure::refused(format!("the data of `{name}` would be lost"))
+            .hint(format!("save it with `terrace databases dump {name} FILE`, then pass `--remove-data`")));
     }
     Ok(())
 }
 
-/// What is told of an error, and how the command ends.
+/// The failure of a command for an error of a database.
 pub(super) fn failure(error: DatabaseError) -> Failure {
-    let message = error.facts.iter().fold(error.what, |told, fact| format!("{told}\n  {fact}"));
+    let message = error.facts.iter().fold(error.what, |text, fact| format!("{text}\n  {fact}"));
     let exit = match error.why {
         Why::Held => Exit::Refused,
         Why::Cancelled => Exit::Interrupted,

@@ -1,4 +1,4 @@
-//! `terrace destroy`: plans the removal, asks, applies. Needs the state only.
+//! `terrace destroy`: plans the removal, asks and applies. Needs only the state.
 
 use super::Context;
 use super::run::{Applied, Run, recover_first};
@@ -11,14 +11,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_state::Access;
 
-/// What is asked before anything is removed.
-const QUESTION: &str = "Do you really want to destroy these resources?\n  terrace will destroy what is shown above. \
+/// The question before any removal.
+const QUESTION: &str = "Do you really want to destroy these resources?\n  terrace will destroy the objects shown above. \
                         There is no undo.";
 
-/// Destroys.
+/// Destroys the objects of descriptors or stacks.
 ///
 /// # Errors
-/// When nothing was changed, or the state could not be written any more.
+/// When nothing was changed, or the state could no longer be written.
 pub(super) async fn run(
     context: &Context<'_>,
     arguments: &DestroyArguments,
@@ -28,13 +28,13 @@ pub(super) async fn run(
     let planning = &arguments.planning;
     let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets).await?;
     let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world, is_saved: false };
-    // As with `apply`: a state that is not there yet is made once there is something to record.
+    // As with `apply`, a missing state is created with the first row.
     let is_new = is_missing(&removal.settings.state);
     let can_recover = run.can_proceed() && !is_new;
     let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
     let mut state = store(&removal.settings, access).await?;
     for plans in 1.. {
-        // What was cut off since the plan before is looked into, too.
+        // Recovers steps again that were interrupted since the previous plan.
         if can_recover {
             for stack in removal.stacks(state.as_ref()).await? {
                 recover_first(&run, &state, &stack, &BTreeSet::new()).await?;

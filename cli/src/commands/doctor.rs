@@ -1,6 +1,6 @@
-//! `terrace doctor`: what everything else stands on, looked at one by one, with what to do where something is wrong.
+//! `terrace doctor`: checks the prerequisites of all other commands, with a remedy for each problem.
 //!
-//! It goes on after what fails, as far as the rest can be looked at at all, and changes nothing.
+//! It continues after a failed check as far as possible, and changes nothing.
 
 mod environment;
 mod pipelines;
@@ -22,7 +22,7 @@ use crate::wiring::{key_files, log_files};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
-/// How a finding is to be taken.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Ok,
@@ -40,14 +40,14 @@ impl Status {
     }
 }
 
-/// What was found out about one thing.
+/// The result of a check.
 #[derive(Debug, Clone)]
 struct Finding {
     status: Status,
-    /// What was looked at: `state`, `provider sqlite`.
+    /// Subject of the check: `state`, `provider sqlite`.
     what: String,
     message: String,
-    /// What to do about it.
+    /// The remedy.
     mend: Option<String>,
 }
 
@@ -68,10 +68,10 @@ impl Finding {
         Self { mend: Some(mend.into()), ..Self::new(Status::Fail, what, message) }
     }
 
-    /// What made a command fail.
+    /// A finding from the failure of a command.
     fn of_failure(what: impl Into<String>, failure: &Failure) -> Self {
-        let message = failure.message.as_deref().unwrap_or("what is wrong is told above");
-        let mend = failure.hints.first().map_or("correct it, and ask again", String::as_str);
+        let message = failure.message.as_deref().unwrap_or("see the errors above");
+        let mend = failure.hints.first().map_or("correct it, then run `terrace doctor` again", String::as_str);
         Self::fail(what, message, mend)
     }
 
@@ -86,18 +86,18 @@ impl Finding {
     }
 }
 
-/// Looks at everything.
+/// Runs all checks.
 ///
 /// # Errors
-/// When something is so wrong that commands fail.
+/// When a finding would make commands fail.
 pub(super) fn run(context: &Context<'_>, arguments: &DoctorArguments) -> Result<Exit, Failure> {
     let mut findings = vec![version(context)];
     match configuration(context, &mut findings) {
         Some((settings, is_right)) => look_at(context, &settings, is_right, &mut findings)?,
         None => findings.push(Finding::warn(
             "the rest",
-            "state, key, providers and blueprints were not looked at",
-            "correct the configuration, and ask again",
+            "state, key, providers and blueprints were not checked",
+            "correct the configuration, then run `terrace doctor` again",
         )),
     }
     let is_failed = findings.iter().any(|finding| finding.status == Status::Fail);
@@ -121,7 +121,7 @@ fn version(context: &Context<'_>) -> Finding {
     Finding::ok("terrace", message)
 }
 
-/// The settings, when the configuration is right.
+/// The settings, if the configuration is valid.
 fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<(Settings, bool)> {
     let (global, variables, providers) = (context.global, context.variables, context.providers);
     let settings = match Settings::resolve_as_far(global, variables, providers, None, context.ui) {
@@ -142,7 +142,7 @@ fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<(
             Some(file) => {
                 format!("{}, with {}", file.display(), settings.configuration.environment_names().join(", "))
             }
-            None => format!("there is no {FILE_NAME}: the embedded environment `local` is there without"),
+            None => format!("there is no {FILE_NAME}: the built-in environment `local` needs none"),
         },
     ));
     Some((settings, true))
@@ -164,11 +164,11 @@ fn look_at(
             let files = files(settings, findings);
             findings.extend(files);
         } else {
-            // Without its values the configuration may mean another state than it would with them.
+            // Without these values the configuration may name another state.
             findings.push(Finding::warn(
                 "state and state key",
-                "they were not looked at: what the configuration says of them may be missing",
-                "correct the configuration, and ask again",
+                "not checked: their part of the configuration may be missing",
+                "correct the configuration, then run `terrace doctor` again",
             ));
         }
         let asked = settings.environment.as_deref();
@@ -182,8 +182,8 @@ fn look_at(
     Ok(())
 }
 
-/// Files with secrets that other users of this machine can read or change: keys and logs. Earlier findings name keys that
-/// are refused for that.
+/// Secret files that other users of this machine can read or change: keys and logs. Skips keys that earlier findings
+/// refused for that reason.
 fn files(settings: &Settings, earlier: &[Finding]) -> Vec<Finding> {
     let is_found = |path: &Path| {
         let shown = format!("`{}`", path.display());
@@ -203,7 +203,7 @@ fn files(settings: &Settings, earlier: &[Finding]) -> Vec<Finding> {
     named.filter_map(finding).collect()
 }
 
-/// The key that seals sensitive values.
+/// The state key.
 fn key(settings: &Settings, ui: &Ui) -> Finding {
     key_of("state key", settings, None, ui)
 }
@@ -224,13 +224,13 @@ fn key_of(what: &str, settings: &Settings, own: Option<&Encryption>, ui: &Ui) ->
         Err(wrong) => {
             let place = wrong.place(&settings.configuration.sources).map(|place| format!("{place}: "));
             let message = format!("{}{}", place.unwrap_or_default(), wrong.message);
-            Finding::fail(what, message, wrong.hint.as_deref().unwrap_or("give another key"))
+            Finding::fail(what, message, wrong.hint.as_deref().unwrap_or("use another key"))
         }
-        Ok(seal) if seal.has_key() => Finding::ok(what, "there is one"),
+        Ok(seal) if seal.has_key() => Finding::ok(what, "present"),
         Ok(_) => Finding::warn(
             what,
-            "there is none: a plan that would store a sensitive value is refused",
-            "`terrace init --state-key` makes one; give it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml",
+            "missing: terrace refuses plans that would store a sensitive value",
+            "create one with `terrace init --state-key`; put it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml",
         ),
     }
 }

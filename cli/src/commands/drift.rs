@@ -1,4 +1,4 @@
-//! `terrace drift`: what differs from what was recorded. Changes nothing.
+//! `terrace drift`: shows where remote objects differ from the state. Changes nothing.
 
 use super::Context;
 use crate::args::{ChoiceArguments, DriftArguments};
@@ -21,7 +21,7 @@ use terrace_engine::store::{Selection, StateStore};
 use terrace_provider::Path;
 use terrace_state::Access;
 
-/// Looks for drift.
+/// Detects and prints drift.
 ///
 /// # Errors
 /// When the state or an object cannot be read.
@@ -29,13 +29,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
     let (settings, world, store, stacks) = if arguments.all {
         let settings = context.settings(None)?;
         if let Some(stack) = &settings.stack {
-            return Err(Failure::new(format!("`--stack {stack}` has no effect beside `--all`"))
-                .hint(format!("name it alone: `terrace drift {stack}`")));
+            return Err(Failure::new(format!("`--stack {stack}` has no effect with `--all`"))
+                .hint(format!("name only the stack: `terrace drift {stack}`")));
         }
         let world = World::of_settings(&settings, context.ui)?;
         let store = store(&settings, Access::ReadOnly).await?;
         let mut stacks = stacks::own(&settings, store.as_ref()).await?;
-        // Another environment has other providers.
+        // Other environments have other providers.
         stacks.retain(|stack| stack.environment == world.environment.name);
         (settings, world, store, stacks)
     } else {
@@ -56,10 +56,10 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
     let (mut items, mut diagnostics) = (Vec::new(), Vec::new());
     let detector = Detector::of(&planner);
     for stack in &stacks {
-        let (found, told) = detector.detect(stack, &Selection::All).await?;
-        // A shared object is seen from each stack that owns it.
+        let (found, reported) = detector.detect(stack, &Selection::All).await?;
+        // A shared object is found in each stack that owns it.
         items.extend(found.into_iter().filter(|item| item.stack == *stack || item.stack.name == "shared"));
-        diagnostics.extend(told);
+        diagnostics.extend(reported);
     }
     let mut seen = std::collections::BTreeSet::new();
     items.retain(|item| seen.insert((item.stack.clone(), item.address.clone(), item.deposed.clone())));
@@ -78,38 +78,38 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
     presentation::drifted(context.ui, &drift, arguments.form())?;
     if let Some(why) = uncertainty {
         let what = if items.is_empty() { "whether there is drift" } else { "whether there is more drift" };
-        return Err(Failure::new(format!("{what} cannot be told: {why}")));
+        return Err(Failure::new(format!("{what} is unknown: {why}")));
     }
     Ok(if items.is_empty() { Exit::Done } else { Exit::Changes })
 }
 
-/// The stack that is meant where none is named: the only one of the state.
+/// The default stack: the only one of the state.
 async fn only(context: &Context<'_>) -> Result<String, Failure> {
     let settings = context.settings(None)?;
     if let Some(stack) = &settings.stack {
         return Err(Failure::new(format!("`--stack {stack}` has no effect without a descriptor"))
-            .hint(format!("name it alone: `terrace drift {stack}`")));
+            .hint(format!("name only the stack: `terrace drift {stack}`")));
     }
     let store = store(&settings, Access::ReadOnly).await?;
     let only = stacks::only(&settings, store.as_ref()).await?.map_err(|several| {
         let names: Vec<String> = several.iter().map(StackId::to_string).collect();
         Failure::new("the state has several stacks")
-            .hint(format!("name the ones that are meant: {}", names.join(", ")))
-            .hint("`--all` looks at all of them")
+            .hint(format!("name one or more of: {}", names.join(", ")))
+            .hint("or pass `--all`")
     })?;
     Ok(only.to_string())
 }
 
-/// Refuses a stack of which nothing was ever recorded: state, environment or folder are not those that were meant, and "no
-/// drift" would be said for ever.
+/// Refuses a stack without any row: state, environment or folder are probably wrong, and the command would report "no
+/// drift" forever.
 async fn check_recorded(stacks: &[StackId], settings: &Settings, store: &dyn StateStore) -> Result<(), Failure> {
     let known = store.known_stacks().await?;
     let Some(stack) = stacks.iter().find(|stack| !known.contains(stack)) else { return Ok(()) };
-    Err(Failure::new(format!("nothing is recorded of the stack `{stack}` in `{}`", settings.state))
-        .hint("`terrace apply FILE` makes and records it; `--state` and `--env` say where else to look"))
+    Err(Failure::new(format!("`{}` has no state of the stack `{stack}`", settings.state))
+        .hint("create it with `terrace apply FILE`, or choose another state with `--state` or `--env`"))
 }
 
-/// A path that begins with no attribute of any type would be ignored itself.
+/// Refuses an ignored path whose first attribute no resource type has: it would have no effect.
 fn check_ignored(ignored: &[Path], world: &World) -> Result<(), Failure> {
     let types = world.registry.schemas().flat_map(|schema| &schema.resources);
     let known: BTreeSet<&str> = types.flat_map(|ty| &ty.attributes.0).map(|attribute| attribute.name).collect();

@@ -1,7 +1,8 @@
-//! `terrace fmt`: terrace's own files in one layout. What they say stays, comments included.
+//! `terrace fmt`: gives terrace's own files one layout. Keeps their meaning and comments.
 //!
-//! The layout is that of the library `pretty_yaml`. It is not trusted: a file is written only when its text has the same
-//! characters as before apart from blanks, quotes and commas, reads as the same tree, and would not be changed again.
+//! The library `pretty_yaml` computes the layout. `fmt` verifies its result and writes a file only under three
+//! conditions: the text has the same characters except blanks, quotes and commas; it parses as the same tree; a second
+//! run would not change it.
 
 use super::Context;
 use crate::args::FmtArguments;
@@ -16,19 +17,19 @@ use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{Budget, Node, parse};
 
-/// What some editors write before a text: it says that UTF-8 follows.
+/// The byte order mark that some editors write before UTF-8 text.
 const MARK: char = '\u{feff}';
-/// Lines are not made longer than this.
+/// Maximum length of a line.
 const WIDTH: usize = 120;
 /// The kinds of terrace's own files, the configuration aside.
 const KINDS: [&str; 3] = ["Stack", "Blueprint", "BlueprintTest"];
-/// The library counts indents in the bits of a number: beyond this it cannot.
+/// Limit of indents: the library counts them in the bits of an integer.
 const DEEPEST: usize = 60;
 
-/// Lays files out, or says which of them are not.
+/// Formats files, or lists those that are not formatted.
 ///
 /// # Errors
-/// When a file cannot be read, is no YAML, is none of terrace's own, or cannot be laid out.
+/// When a file cannot be read, is not YAML, is not one of terrace's own, or cannot be formatted.
 pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exit, Failure> {
     let mut named = Vec::new();
     for path in &arguments.paths {
@@ -49,7 +50,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exi
                 }
             }
             Err(Refusal::Foreign) => {
-                context.ui.say(&format!("`{}` was left alone: it cannot be read as YAML", file.path.display()));
+                context.ui.say(&format!("skipped `{}`: it is not YAML", file.path.display()));
             }
             Err(Refusal::Told(failure)) => failed.push(failure),
             Err(Refusal::Wrong(diagnostics)) => {
@@ -67,15 +68,15 @@ pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exi
     }
 }
 
-/// A file, and whether a person named it or only its folder.
+/// A file, and whether the user named the file itself or its folder.
 struct File {
     path: PathBuf,
     is_named: bool,
 }
 
-/// Why a file stays as it is.
+/// Reasons to leave a file unchanged.
 enum Refusal {
-    /// It is no YAML, and nothing says that it is one of terrace's own.
+    /// Not YAML, and no sign of being one of terrace's own files.
     Foreign,
     Told(Failure),
     Wrong(Vec<Diagnostic>),
@@ -89,7 +90,7 @@ fn collect(folder: &Path, is_recursive: bool, files: &mut Vec<File>) -> Result<(
         let path = entry.path();
         let is_hidden = path.file_name().and_then(|name| name.to_str()).is_none_or(|name| name.starts_with('.'));
         let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        // A link may lead in a circle.
+        // Follows no links: they may form a cycle.
         let is_folder = entry.file_type().map_err(failed)?.is_dir();
         if is_folder && is_recursive && !is_hidden {
             collect(&path, is_recursive, files)?;
@@ -100,13 +101,13 @@ fn collect(folder: &Path, is_recursive: bool, files: &mut Vec<File>) -> Result<(
     Ok(())
 }
 
-/// The text of a file in the one layout; nothing when it is in it already, or none of terrace's own and not named.
+/// The formatted text. `None` if the file is formatted already, or if it is not terrace's own and was not named.
 fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusal> {
     let path = &file.path;
     let written =
         files::text(path, files::HANDWRITTEN).map_err(|error| Refusal::Told(failure(path, "read", &error)))?;
     let id = sources.add(path.display().to_string(), written.as_str());
-    // UTF-8 needs no byte order mark: it is not part of what a file says.
+    // UTF-8 needs no byte order mark.
     let text = written.strip_prefix(MARK).unwrap_or(&written);
     let node = match parse(id, &written, &Budget::default()) {
         Ok(node) if is_own(path, &node) => node,
@@ -114,32 +115,32 @@ fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusa
         Err(_) if !file.is_named && !looks_own(path, text) => return Err(Refusal::Foreign),
         Ok(_) => {
             return Err(Refusal::Told(
-                Failure::new(format!("`{}` is none of terrace's own files", path.display()))
-                    .hint("those are terrace.yaml, and files of the kinds Stack, Blueprint and BlueprintTest"),
+                Failure::new(format!("`{}` is not one of terrace's own files", path.display()))
+                    .hint("name terrace.yaml, or files of the kinds Stack, Blueprint and BlueprintTest"),
             ));
         }
         Err(diagnostics) => return Err(Refusal::Wrong(diagnostics)),
     };
     let new = checked(id, text, &node).map_err(|why| {
         Refusal::Told(
-            Failure::new(format!("`{}` cannot be laid out: {why}", path.display()))
-                .hint("it is left as it is; lay it out by hand, or write it in a simpler way"),
+            Failure::new(format!("`{}` cannot be formatted: {why}", path.display()))
+                .hint("format it by hand, or simplify it"),
         )
     })?;
     Ok((new != written).then_some(new))
 }
 
-/// A text that terrace wrote itself in the one layout; as it is where that cannot be.
+/// Formats a text that terrace generated. Returns it unchanged if that is impossible.
 pub(super) fn of_generated(text: String) -> String {
     let id = Sources::default().add(String::new(), text.as_str());
     let new = parse(id, &text, &Budget::default()).ok().and_then(|node| checked(id, &text, &node).ok());
     new.unwrap_or(text)
 }
 
-/// The text of a tree in the one layout, which says the same.
+/// The formatted text, verified to have the same meaning.
 fn checked(id: SourceId, text: &str, node: &Node) -> Result<String, String> {
     if text.lines().any(|line| line.len() - line.trim_start_matches(' ').len() > DEEPEST) {
-        return Err(format!("a line begins more than {DEEPEST} columns in"));
+        return Err(format!("a line is indented by more than {DEEPEST} columns"));
     }
     let new = in_layout(text)?;
     if new == text {
@@ -147,20 +148,20 @@ fn checked(id: SourceId, text: &str, node: &Node) -> Result<String, String> {
     }
     let again = parse(id, &new, &Budget::default()).ok();
     if again.map(|again| again.to_value()) != Some(node.to_value()) || letters(&new).ne(letters(text)) {
-        return Err("it would say something else then".to_owned());
+        return Err("the formatted text would have another meaning".to_owned());
     }
     if in_layout(&new).ok().as_ref() != Some(&new) {
-        return Err("its layout would not settle".to_owned());
+        return Err("a second run would change it again".to_owned());
     }
     Ok(new)
 }
 
-/// The text in the one layout.
+/// Formats a text with the library.
 fn in_layout(text: &str) -> Result<String, String> {
     format_text(text, &options()).map(|new| with_columns(text, &new)).map_err(|error| error.to_string())
 }
 
-/// Comments behind values stay as far away from them as they were: people write them below each other.
+/// Keeps the distance of comments behind values, because users align them.
 fn with_columns(text: &str, new: &str) -> String {
     let mut apart = text.lines().filter_map(apart).peekable();
     let mut kept = String::with_capacity(text.len());
@@ -179,7 +180,7 @@ fn with_columns(text: &str, new: &str) -> String {
     kept
 }
 
-/// How many blanks stand before the comment of a line that has a value and more than one; and the comment.
+/// The number of blanks before the comment of a line with a value, if there are several; and the comment.
 fn apart(line: &str) -> Option<(usize, &str)> {
     let (before, comment) = line.split_at_checked(line.rfind("  #")? + 2)?;
     let value = before.trim_end_matches(' ');
@@ -193,7 +194,7 @@ fn options() -> FormatOptions {
     }
 }
 
-/// The characters that no layout may change, add or drop: comments are among them.
+/// All characters that a layout must not change, comments included.
 fn letters(text: &str) -> impl Iterator<Item = char> + '_ {
     text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\'' | ','))
 }
@@ -203,13 +204,13 @@ fn is_own(path: &Path, node: &Node) -> bool {
     is_configuration(path) || kind.is_some_and(|kind| KINDS.contains(&kind))
 }
 
-/// What is no YAML can still be told from what others wrote.
+/// Recognises terrace's own files in text that is not YAML.
 fn looks_own(path: &Path, text: &str) -> bool {
-    let says_kind = |line: &str| {
+    let has_own_kind = |line: &str| {
         let kind = line.strip_prefix("kind:").map(|kind| kind.trim().trim_matches(['"', '\'']));
         kind.is_some_and(|kind| KINDS.contains(&kind))
     };
-    is_configuration(path) || text.contains("terrace.dev/") || text.lines().any(says_kind)
+    is_configuration(path) || text.contains("terrace.dev/") || text.lines().any(has_own_kind)
 }
 
 fn is_configuration(path: &Path) -> bool {

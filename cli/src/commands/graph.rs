@@ -1,5 +1,5 @@
-//! `terrace graph`: what is declared, and what reads what, for Graphviz and Mermaid, or drawn; of a saved plan, what it
-//! does after what.
+//! `terrace graph`: draws the declared resources and their references for Graphviz and Mermaid, or as SVG. Draws the
+//! order of actions for a saved plan.
 
 mod svg;
 
@@ -22,14 +22,14 @@ use terrace_engine::plan::{Change, Plan, file};
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Drawing {
     nodes: BTreeSet<String>,
-    /// From what depends to what it depends on.
+    /// From the dependent node to its dependency.
     edges: BTreeSet<(String, String)>,
 }
 
 /// Draws the graph.
 ///
 /// # Errors
-/// When the descriptors are wrong.
+/// When the descriptors are invalid.
 pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<Exit, Failure> {
     let files = &arguments.input.files;
     let drawing = match named(files, context.ui)? {
@@ -65,7 +65,7 @@ impl Drawing {
         drawing
     }
 
-    /// What a plan does, each with its sign, after what it does that.
+    /// The actions of a plan with their signs, and the order between them.
     fn of_plan(plan: &Plan) -> Self {
         let mut drawing = Self::default();
         for stack in &plan.stacks {
@@ -159,7 +159,7 @@ impl Drawing {
     }
 }
 
-/// The stack that nodes belong to, which is told where there are several.
+/// The stack prefix of nodes, if there are several stacks.
 struct Within(Option<StackId>);
 
 impl Within {
@@ -177,7 +177,7 @@ impl Within {
     }
 }
 
-/// What a resource is called: a shared one is one node, whichever components declare it.
+/// The name of a resource's node. Components that declare the same shared resource have one node.
 fn node(
     stack: &CompiledStack,
     within: &Within,
@@ -188,7 +188,7 @@ fn node(
     let ty = &resource.ty.value;
     if resource.shared.is_some() {
         let address = stack.shared_address(component, resource, &world.environment, &world.functions);
-        // A key that each instance computes for itself is not known here.
+        // The key of an instance may depend on the instance.
         return address.map_or_else(|| format!("{SHARED}/{ty}[*]"), |address| address.to_string());
     }
     let prefix = if component.key.is_empty() { String::new() } else { format!("{}/", component.key) };
@@ -215,12 +215,12 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_for_graphviz() {
+    fn graphviz_names_are_quoted() {
         assert!(drawing().to_dot().contains("\"a.x\" -> \"b.\\\"y\\\"\""));
     }
 
     #[test]
-    fn names_are_numbered_for_mermaid() {
+    fn mermaid_nodes_are_numbered() {
         assert_eq!(drawing().to_mermaid(), "flowchart RL\n  n0[\"a.x\"]\n  n1[\"b.#quot;y#quot;\"]\n  n0 --> n1\n");
     }
 }

@@ -1,4 +1,4 @@
-//! `terrace import`: records an object that exists as a resource, or prints the configuration that describes it.
+//! `terrace import`: imports an existing object as a resource, or prints its configuration.
 
 use super::state::{Change, StateEdit, single};
 use super::{Context, fmt};
@@ -18,10 +18,10 @@ use terrace_provider::{Attributes, Observed, ResourceType, Session};
 use terrace_state::Access;
 use uuid::Uuid;
 
-/// Imports, or prints.
+/// Imports an object, or prints its configuration.
 ///
 /// # Errors
-/// When there is no such object, it is another resource already, or the state cannot be written.
+/// When the object does not exist, belongs to another resource, or the state cannot be written.
 pub(super) async fn run(
     context: &Context<'_>,
     arguments: &ImportArguments,
@@ -29,7 +29,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let mut settings = context.settings(None)?;
     let mut arguments = arguments.clone();
-    // The first object of a stack is imported before the store knows it.
+    // The first import of a stack runs before the store has the stack.
     if let Some(stack) = settings.stack.take()
         && stacks::split(&arguments.address).is_none()
     {
@@ -46,7 +46,7 @@ pub(super) async fn run(
     }
 }
 
-/// The resource type of an address, and the instance that it lives in.
+/// The resource type of an address, and its provider instance.
 fn type_of<'w>(
     arguments: &ImportArguments,
     world: &'w World,
@@ -58,7 +58,7 @@ fn type_of<'w>(
     };
     single(address)?;
     if address.is_shared() {
-        return Err(Failure::new("a shared resource is imported by the component that declares it")
+        return Err(Failure::new("shared resources are adopted by the component that declares them")
             .hint("set `adopt: ifExists` on the resource"));
     }
     let instance = arguments.provider.clone().unwrap_or_else(|| schema.name.to_owned());
@@ -93,7 +93,7 @@ async fn record(
 ) -> Result<Exit, Failure> {
     let Some(id) = &arguments.id else {
         return Err(Failure::new("an import needs the id of an object")
-            .hint("`terrace import ADDRESS ID`; `terrace providers schema NAME` says what the id of a type is"));
+            .hint("run `terrace import ADDRESS ID`; `terrace providers schema NAME` describes the id of a type"));
     };
     let recorded = recorded(settings).await?;
     let (stack, address) = stacks::locate(&arguments.address, settings, recorded.as_ref()).await?;
@@ -112,8 +112,8 @@ async fn record(
             None => {}
         }
         if !rows(store, &here).await?.is_empty() {
-            return Err(Failure::new(format!("{stack}:{address} is recorded, and is another object")).hint(format!(
-                "`terrace state rm {}` drops it and leaves its object alone",
+            return Err(Failure::new(format!("the state has another object at {stack}:{address}")).hint(format!(
+                "drop its row and keep that object with `terrace state rm {}`",
                 quoted(&format!("{stack}:{address}"))
             )));
         }
@@ -122,7 +122,7 @@ async fn record(
             .instance(&instance)
             .ok_or_else(|| Failure::new(format!("the provider instance `{instance}` is not configured")))?;
         let row = import::row((&stack, &address), (schema, ty), &instance, &observed, operation, &world.seal)
-            .map_err(|error| Failure::new(format!("{address} cannot be recorded: {error}")))?;
+            .map_err(|error| Failure::new(format!("{address} cannot be imported: {error}")))?;
         Ok(Some(Change {
             leases: [(stack.clone(), address.leased_as())].into(),
             writes: vec![Write::Put { row: Box::new(row), expected: 0 }],
@@ -135,7 +135,7 @@ async fn record(
     }
     context.ui.print(&format!("{summary}\n"))?;
     context.ui.say(&format!(
-        "declare it before the next apply, or that deletes it: `terrace import --generate {}` prints how",
+        "declare it before the next apply, which deletes it otherwise: `terrace import --generate {}` prints the declaration",
         quoted(&format!("{stack}:{address}"))
     ));
     Ok(Exit::Done)
@@ -148,7 +148,7 @@ async fn rows(
     Ok(store.rows(stack, &Selection::Addresses([address.clone()].into())).await?)
 }
 
-/// Prints how an object would be declared: the one of the id, else the one that is recorded.
+/// Prints the declaration of an object: the one with the id, else the one in the state.
 async fn generate(
     context: &Context<'_>,
     arguments: &ImportArguments,
@@ -177,7 +177,7 @@ async fn generate(
         }
     };
     let (ty, _) = type_of(arguments, world, &address)?;
-    // Where the stack is named, what is printed is a file of it.
+    // With a stack, prints a complete file.
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
     let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref(), named.as_ref());
     let text = text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?;

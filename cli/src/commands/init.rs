@@ -1,4 +1,4 @@
-//! `terrace init`: the files that a project begins with. What is there already is left alone.
+//! `terrace init`: writes the first files of a project. Keeps existing files.
 
 use super::Context;
 use crate::args::InitArguments;
@@ -13,14 +13,14 @@ use terrace_provider_pipelines::spec;
 
 /// The file of the example.
 const EXAMPLE: &str = "stack.yaml";
-/// What a project begins with.
+/// First files of a project.
 const FILES: &[(&str, &str)] = &[
     (FILE_NAME, include_str!("init/terrace.yaml")),
     (EXAMPLE, include_str!("init/stack.yaml")),
     (".gitignore", include_str!("init/gitignore")),
 ];
 
-/// Starts a project, or makes a state key.
+/// Starts a project, or creates a state key.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -28,21 +28,21 @@ pub(super) fn run(context: &Context<'_>, arguments: &InitArguments) -> Result<Ex
     if arguments.state_key {
         context.ui.print(&format!("{}\n", state_key()?))?;
         context.ui.say(
-            "keep it as you keep passwords: who has it can read sensitive values of the state, without it nobody can\n\
-             give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml as `keyFile` or `keyCommand`",
+            "keep it like a password: it opens the sensitive values of the state, and without it they are lost\n\
+             put it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml as `keyFile` or `keyCommand`",
         );
         return Ok(Exit::Done);
     }
     let has_pipelines = spec::read(Path::new(".")).is_ok_and(|specs| !specs.files.is_empty());
-    // Specs are what such a project describes: an example would be planned along with them.
+    // A project of pipelines consists of specs: an example would be planned along with them.
     for (name, text) in FILES.iter().filter(|(name, _)| !has_pipelines || *name != EXAMPLE) {
         let word = if write_new(Path::new(name), text)? { "wrote" } else { "kept" };
         context.ui.print(&format!("{word} {name}\n"))?;
     }
     if has_pipelines {
         context.ui.say(
-            "\nthere is no cluster for the pipelines yet: `terrace init local` makes one\n\
-             next: `terrace plan .`, then `terrace apply .`; `terrace run` runs them by hand",
+            "\nthere is no cluster for the pipelines yet: create one with `terrace init local`\n\
+             next: `terrace plan .`, then `terrace apply .`; `terrace run` runs the pipelines by hand",
         );
         return Ok(Exit::Done);
     }
@@ -53,11 +53,11 @@ pub(super) fn run(context: &Context<'_>, arguments: &InitArguments) -> Result<Ex
 /// A new key: 32 random bytes.
 fn state_key() -> Result<String, Failure> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("there are no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("the system has no random numbers: {error}")))?;
     Ok(STANDARD.encode(bytes))
 }
 
-/// Writes a file unless it is there.
+/// Writes a file unless it exists. Returns true if it was written.
 fn write_new(path: &Path, text: &str) -> Result<bool, Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("`{}` cannot be written: {error}", path.display()));
     match OpenOptions::new().write(true).create_new(true).open(path) {
@@ -74,14 +74,14 @@ mod tests {
     use crate::variables::Variables;
 
     #[test]
-    fn a_new_key_is_one() {
+    fn new_state_key_is_valid() {
         let key = state_key().unwrap();
         assert!(terrace_engine::seal::Seal::with_key(&key, &[]).is_ok());
         assert_ne!(key, state_key().unwrap());
     }
 
     #[test]
-    fn the_configuration_that_is_written_is_a_right_one() {
+    fn initial_configuration_is_valid() {
         let (name, text) = FILES[0];
         let (configuration, diagnostics) =
             Configuration::parse(name, text, Path::new("/project"), &Variables::default());
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_left_alone() {
+    fn existing_files_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         assert!(write_new(&path, "one").unwrap());

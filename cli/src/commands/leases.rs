@@ -1,4 +1,4 @@
-//! `terrace leases`: who may change what right now.
+//! `terrace leases`: lists the leases of running operations.
 
 use super::Context;
 use crate::args::LeasesCommand;
@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context<'_>, command: LeasesCommand) -> Result
     Ok(Exit::Done)
 }
 
-/// One lease on a line.
+/// A lease as one line.
 pub(super) fn line(lease: &LeaseInfo) -> String {
     let place = match lease.component.as_str() {
         "" => lease.stack.to_string(),

@@ -1,4 +1,4 @@
-//! `terrace operations`: what was done.
+//! `terrace operations`: lists, shows and cancels operations.
 
 mod logs;
 
@@ -22,7 +22,7 @@ use uuid::Uuid;
 /// Lists and shows operations.
 ///
 /// # Errors
-/// When the state cannot be read, or there is no such operation.
+/// When the state cannot be read, or the operation does not exist.
 pub(super) async fn run(context: &Context<'_>, command: OperationsCommand, signals: &Signals) -> Result<Exit, Failure> {
     match command {
         OperationsCommand::List { limit, format } => list(context, limit, format.is_json()).await,
@@ -48,13 +48,13 @@ async fn list(context: &Context<'_>, limit: u16, is_json: bool) -> Result<Exit, 
 /// Shows one operation and its steps.
 ///
 /// # Errors
-/// When the state cannot be read, or there is no such operation.
+/// When the state cannot be read, or the operation does not exist.
 pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
     let id = find(store.as_ref(), word).await?;
     let (operation, mut steps) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
-    // As they happened: what is open ends last.
+    // In order of time: open steps last.
     steps.sort_by_key(|step| (step.started_at, step.ended_at.unwrap_or(Timestamp::MAX), step.step));
     let errors = Errors::of(store.logs(id, 0).await?, &steps);
     if is_json {
@@ -72,11 +72,11 @@ pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Re
     Ok(Exit::Done)
 }
 
-/// What the log of an operation says of steps that the journal does not close with a reason.
+/// Errors in the log of an operation that the journal does not have.
 struct Errors {
-    /// Why steps are in doubt, by how those lines begin.
+    /// Reasons why steps are in doubt, by the prefix of their log lines.
     doubts: BTreeMap<String, String>,
-    /// What failed before it was a step of the journal.
+    /// Errors outside the steps of the journal.
     others: Vec<String>,
 }
 
@@ -85,7 +85,7 @@ impl Errors {
         let begins: BTreeSet<String> = steps.iter().map(|step| doubt_begins(&step.stack, &step.address)).collect();
         let mut errors = Self { doubts: BTreeMap::new(), others: Vec::new() };
         for line in log.into_iter().filter(|line| line.level == "ERROR") {
-            // No beginning begins with another one: one that the line has is the last that sorts before it.
+            // No prefix is a prefix of another: a matching one is the last that sorts before the line.
             let begin = begins.range::<String, _>(..=&line.message).next_back();
             match begin.and_then(|begin| Some((begin, line.message.strip_prefix(begin.as_str())?))) {
                 Some((begin, reason)) => drop(errors.doubts.insert(begin.clone(), reason.to_owned())),
@@ -95,7 +95,7 @@ impl Errors {
         errors
     }
 
-    /// Why a step was left in doubt: another step of its resource may have ended.
+    /// The reason why a step is in doubt. A step that ended has none, even if its log line matches.
     fn doubt(&self, step: &StepRow) -> Option<&String> {
         if step.result.is_some() {
             return None;
@@ -104,7 +104,7 @@ impl Errors {
     }
 }
 
-/// Asks a running operation to stop, in whichever process it runs.
+/// Asks a running operation to stop, in any process.
 async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = recorded(&settings).await?;
@@ -114,47 +114,47 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
         return Err(gone(&operation));
     }
     let what = match store.request_cancel(id, &settings.actor).await? {
-        Some(Cancelled::Asked) if operation.is_abandoned => "is asked to stop: the next server ends it",
-        Some(Cancelled::Asked) => "is asked to stop: it ends what it has begun",
+        Some(Cancelled::Asked) if operation.is_abandoned => "will stop: the next server ends it",
+        Some(Cancelled::Asked) => "will stop: it ends its running steps first",
         Some(Cancelled::Ended) => {
-            // It is stopped, whether or not its log says so.
+            // The operation is stopped even if its log cannot be written.
             if let Err(error) = store.commit(&[], vec![RequestEnd::called_off().stopped(id)]).await {
-                tracing::warn!(operation = %id, %error, "a line of the log cannot be written");
+                tracing::warn!(operation = %id, %error, "the log line of a cancelled operation cannot be written");
             }
-            "is stopped: it had not begun"
+            "is stopped: it had not started"
         }
         None => {
             let standing = operation.standing();
-            return Err(Failure::new(format!("operation `{id}` does not run any more: it is {standing}")));
+            return Err(Failure::new(format!("operation `{id}` is not running: it is {standing}")));
         }
     };
     context.ui.print(&format!("operation {id} {what}\n"))?;
     Ok(Exit::Done)
 }
 
-/// Nobody works on an operation that has not ended.
+/// The failure of a command on an operation without a process that works on it.
 pub(super) fn gone(operation: &OperationRow) -> Failure {
     let id = operation.id;
     match operation.is_requested {
         true => Failure::new(format!("no server works on operation `{id}`"))
-            .hint("the next server goes on with it, unless `terrace operations cancel` asks it to end it"),
+            .hint("start a server to continue it, or end it with `terrace operations cancel`"),
         false => Failure::new(format!("the process of operation `{id}` is gone"))
-            .hint("`terrace recover` finds out what became of its steps"),
+            .hint("run `terrace recover` to resolve its steps"),
     }
 }
 
-/// The operation of an id, or of how one id begins.
+/// The operation with this id or the only one whose id begins so.
 ///
 /// # Errors
-/// When there is none, or several begin so.
+/// When no id or several ids begin so.
 pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Failure> {
     if let Ok(id) = word.parse() {
         return Ok(id);
     }
     let is_beginning = !word.is_empty() && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     if !is_beginning {
-        return Err(Failure::new(format!("`{word}` is no operation: expected an id, or how one begins"))
-            .hint("`terrace operations list` names them"));
+        return Err(Failure::new(format!("`{word}` is not an operation: expected an id or its beginning"))
+            .hint("`terrace operations list` lists them"));
     }
     let Some(within) = beginning_with(word) else { return Err(unknown(word)) };
     match store.operation_ids(within, 2).await?.as_slice() {
@@ -165,24 +165,24 @@ pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Fai
     }
 }
 
-/// The ids that begin so; `None` where none can.
+/// The range of ids with this beginning; `None` if it is invalid.
 fn beginning_with(word: &str) -> Option<RangeInclusive<Uuid>> {
     let filled = |with: Uuid| format!("{word}{}", with.to_string().get(word.len()..)?).parse().ok();
     let (first, last): (Uuid, Uuid) = (filled(Uuid::nil())?, filled(Uuid::max())?);
     Some(first..=last)
 }
 
-/// There is no such operation, or not any more.
+/// The failure for an operation that does not exist.
 pub(super) fn unknown(word: &str) -> Failure {
-    Failure::new(format!("there is no operation `{word}`")).hint("`terrace operations list` names them")
+    Failure::new(format!("there is no operation `{word}`")).hint("`terrace operations list` lists them")
 }
 
 fn line(operation: &OperationRow) -> String {
     let stacks = operation.about().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let asked = operation.cancelled_by.as_ref().map(|by| format!("asked to stop by {by}"));
-    let told: Vec<String> =
-        Some(operation.summary.clone()).filter(|it| !it.is_empty()).into_iter().chain(asked).collect();
-    let summary = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
+    let cancelled = operation.cancelled_by.as_ref().map(|by| format!("asked to stop by {by}"));
+    let parts: Vec<String> =
+        Some(operation.summary.clone()).filter(|it| !it.is_empty()).into_iter().chain(cancelled).collect();
+    let summary = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
     let line = format!(
         "{}  {}  {}  {}  {stacks}  by {}{summary}",
         operation.id,

@@ -1,4 +1,4 @@
-//! `terrace output`: recorded outputs of a stack.
+//! `terrace output`: outputs of a stack in the state.
 
 use super::Context;
 use super::run::shown;
@@ -14,11 +14,11 @@ use terrace_provider::Value;
 use terrace_provider::value::wire::Sealing;
 use terrace_state::Access;
 
-/// One recorded output.
+/// An output in the state.
 struct Output {
     component: String,
     name: String,
-    /// Nothing when it could not be stored, for it is sensitive and there was no key.
+    /// `None` for a sensitive value that could not be stored without a key.
     value: Option<Value>,
     is_sensitive: bool,
 }
@@ -26,10 +26,10 @@ struct Output {
 /// Shows outputs.
 ///
 /// # Errors
-/// When there is no such output, or it cannot be opened.
+/// When the output does not exist, or cannot be opened.
 pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    // What is not revealed needs no key.
+    // Values that stay hidden need no key.
     let store = store(&settings, Access::ReadOnly).await?;
     let stack = stacks::current(&settings, store.as_ref()).await?;
     let seal = || World::seal(&settings, Some(&stack.environment), false, context.ui);
@@ -58,14 +58,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> R
         None => all(&outputs, format)?,
     };
     match format {
-        // Programs take it as it is.
+        // Machine output stays unchanged.
         OutputFormat::Raw => context.ui.print_raw(&text)?,
         OutputFormat::Human | OutputFormat::Json => context.ui.print_list(&text, "no outputs are recorded")?,
     }
     Ok(Exit::Done)
 }
 
-/// `component/name`; the name alone for the stack's own.
+/// `component/name`; only the name for the stack's own outputs.
 pub(super) fn qualified(component: &str, name: &str) -> String {
     if component.is_empty() { name.to_owned() } else { format!("{component}/{name}") }
 }
@@ -83,7 +83,7 @@ fn find<'a>(outputs: &'a [Output], wanted: &str) -> Result<&'a Output, Failure> 
             Err(match closest(wanted, names.iter().map(String::as_str)) {
                 Some(best) => failure.hint(format!("did you mean `{best}`?")),
                 None if names.is_empty() => failure.hint("the stack has no outputs"),
-                None => failure.hint(format!("there are: {}", names.join(", "))),
+                None => failure.hint(format!("choose one of: {}", names.join(", "))),
             })
         }
         several => Err(Failure::new(format!("several components have an output `{wanted}`")).hint(format!(
@@ -116,13 +116,13 @@ fn unstored(name: &str) -> Failure {
         .hint(UNSTORED_HINT)
 }
 
-/// How a sensitive output comes to be stored.
-pub(super) const UNSTORED_HINT: &str = "make a key with `terrace init --state-key` and apply again; or pass \
+/// The remedy for a sensitive output that was not stored.
+pub(super) const UNSTORED_HINT: &str = "create a key with `terrace init --state-key` and apply again; or pass \
                                         `--plaintext-secrets` to `terrace apply`, which stores it in the clear";
 
 fn all(outputs: &[Output], format: OutputFormat) -> Result<String, Failure> {
     match format {
-        OutputFormat::Raw => Err(Failure::new("`--format raw` shows one output").hint("name it")),
+        OutputFormat::Raw => Err(Failure::new("`--format raw` prints one output").hint("name it")),
         OutputFormat::Human => Ok(outputs.iter().fold(String::new(), |mut text, output| {
             let value = output.value.as_ref().map_or_else(|| "(sensitive value, not stored)".to_owned(), shown);
             // Writing to a string cannot fail.
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_is_found_by_its_name_or_with_its_component() {
+    fn output_is_found_with_and_without_its_component() {
         let outputs = outputs();
         assert_eq!(find(&outputs, "path").unwrap().name, "path");
         assert_eq!(find(&outputs, "api/url").unwrap().component, "api");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sensitive_output_is_not_shown_unless_asked_for() {
+    fn sensitive_output_is_hidden_without_reveal() {
         let outputs = outputs();
         assert_eq!(one(&outputs[2], OutputFormat::Human).unwrap(), "(sensitive value)\n");
         assert!(one(&outputs[2], OutputFormat::Raw).is_err());

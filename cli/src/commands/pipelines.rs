@@ -1,5 +1,5 @@
-//! `terrace run`, `runs`, `logs`, `cancel`, `schedules`, `list`, `pods` and `ssh`: data pipelines of the working directory, without
-//! plan and state; and `init` of the clusters whose workers run them.
+//! `terrace run`, `runs`, `logs`, `cancel`, `schedules`, `list`, `pods` and `ssh`: data pipelines of the working
+//! directory. `init` of clusters whose workers run them. These commands need no plan and no state.
 
 mod cancelling;
 mod cluster;
@@ -47,45 +47,45 @@ use terrace_provider_pipelines::spec::{self, selection};
 use terrace_provider_pipelines::worker::Keeper;
 use terrace_provider_pipelines::worker::launch::Itself;
 
-/// The instance of the provider of the project that the working directory is in.
+/// The provider instance of the working directory's project.
 pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
     let settings = context.settings(Some(Path::new(".")))?;
     let environment = settings.environment(None, context.ui)?;
     wiring::instance(&settings, &environment, "pipelines", context.ui)
 }
 
-/// The runner of the project that the working directory is in.
+/// The runner of the working directory's project.
 fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(runner(&instance_here(context)?)?)
 }
 
-/// Who asks, for people.
+/// The name of the user for records.
 fn actor_here(context: &Context<'_>) -> Result<String, Failure> {
     Ok(context.settings(Some(Path::new(".")))?.actor)
 }
 
-/// The queue of the project, where there is one.
+/// The queue of the project, if it exists.
 async fn queue_of(runner: &Runner) -> Result<Option<Queue>, Failure> {
     let folder = runner.store.folder().to_owned();
     let opened = tokio::task::spawn_blocking(move || Queue::existing(&folder)).await;
     Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
 }
 
-/// The same, made where there is none.
+/// The queue of the project, created if necessary.
 async fn open(runner: &Runner) -> Result<Queue, Failure> {
     let folder = runner.store.folder().to_owned();
     let opened = tokio::task::spawn_blocking(move || Queue::open(&folder)).await;
     Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
 }
 
-/// The folder of the nearest queue, upwards from the working directory.
+/// The folder of the nearest queue, from the working directory upwards.
 fn nearest_queue() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     let mut folders = here.ancestors().map(|folder| folder.join(".terrace/pipelines"));
     folders.find(|folder| folder.join("queue.db").is_file())
 }
 
-/// Looks after the workers of a queue.
+/// The keeper of a queue's workers.
 fn keeper(runner: &Runner, queue: &Queue) -> Keeper {
     Keeper::new(queue.clone(), runner.clone(), Arc::new(Itself))
 }
@@ -96,7 +96,7 @@ impl From<QueueError> for Failure {
     }
 }
 
-/// The run of that id, or the last one of the pipeline of that id. One that was in the queue is meant by its id there, too.
+/// The run with this id, or the last run of the pipeline with this id. Accepts the ids of queue entries too.
 async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     let unreadable = |error: io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
     let queue = if is_run(word) { queue_of(runner).await? } else { None };
@@ -115,27 +115,27 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
         let begun: Vec<&str> = ids.iter().map(String::as_str).filter(|id| id.starts_with(word)).collect();
         if !begun.is_empty() {
             let failure = Failure::new(format!("the ids of several runs begin with `{word}`"));
-            return Err(failure.hint(format!("they are {}", listed(&begun))));
+            return Err(failure.hint(format!("write more of the id: {}", listed(&begun))));
         }
     }
     let (folder, pipeline) = named(runner, word)?;
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
     last.ok_or_else(|| match pipelines_here().as_deref() {
         Some(ids) if ids.iter().any(|id| selection::means(word, id)) => {
-            Failure::new(format!("`{word}` was never run here")).hint(format!("`terrace run {word}` runs it"))
+            Failure::new(format!("`{word}` has no runs here")).hint(format!("run it with `terrace run {word}`"))
         }
         ids => {
-            let what = format!("there is no run `{word}`, and no pipeline of this folder that was run is called so");
+            let what = format!("there is no run `{word}`, and no pipeline of that name has runs in this folder");
             let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
             Failure::new(what).hint(match meant {
                 Some(id) => format!("did you mean `{id}`?"),
-                None => format!("`terrace runs list` lists the runs; {SHORTEST} characters of an id will do"),
+                None => format!("`terrace runs list` lists the runs; {SHORTEST} characters of an id are enough"),
             })
         }
     })
 }
 
-/// The record of a run of the queue: of its last attempt or, where that came to nothing before it began, of the first one.
+/// The record of a queued run: of its last attempt, or of the first one if the last did not start.
 fn record_of(runner: &Runner, entry: &Entry) -> io::Result<Option<Record>> {
     for id in entry.record.iter().chain([&entry.id]) {
         if let Some(record) = runner.store.run(id)? {
@@ -145,34 +145,34 @@ fn record_of(runner: &Runner, entry: &Entry) -> io::Result<Option<Record>> {
     Ok(None)
 }
 
-/// What is told of a run of the queue that has no record.
+/// The failure for a queued run without a record.
 fn not_begun(entry: &Entry) -> Failure {
     let run = format!("run {} of {}", entry.id, entry.pipeline);
     match entry.phase {
         Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", queued::never_began(entry))).hint(
-            format!("it was asked for at {:.0}; `terrace run {}` does so again", entry.queued_at, entry.pipeline),
+            format!("it was queued at {:.0}; run it again with `terrace run {}`", entry.queued_at, entry.pipeline),
         ),
-        Phase::Ended => Failure::new(format!("{run} has ended, and its records are gone"))
-            .hint("`terrace runs list` lists those that are kept"),
-        phase => Failure::new(format!("{run} has not begun: it is {}", phase.word()))
-            .hint("`terrace list pods` shows what workers do"),
+        Phase::Ended => Failure::new(format!("{run} has ended, and its records were removed"))
+            .hint("`terrace runs list` lists the remaining runs"),
+        phase => Failure::new(format!("{run} has not started: it is {}", phase.word()))
+            .hint("`terrace list pods` shows the work of the workers"),
     }
 }
 
-/// The least of an id of a run that is taken for it.
+/// Minimum length of an abbreviated run id.
 const SHORTEST: usize = 8;
 
-/// True for what may be an id of a run, or the beginning of one: nobody stops a run whose id happens to begin with `0`.
+/// True for a run id or its beginning. A shorter text such as `0` must not stop a run by accident.
 fn is_run(word: &str) -> bool {
     word.len() >= SHORTEST && word.chars().all(|character| character.is_ascii_hexdigit() || character == '-')
 }
 
-/// The ids of the pipelines of the working directory, where it can be searched.
+/// The ids of the pipelines of the working directory, if it can be searched.
 fn pipelines_here() -> Option<Vec<String>> {
     Some(spec::read(Path::new(".")).ok()?.pipelines.into_iter().map(|pipeline| pipeline.id).collect())
 }
 
-/// The folder and the id of the pipeline that a word may mean.
+/// The folder and id of the pipeline that a word names.
 fn named(runner: &Runner, word: &str) -> Result<(String, String), Failure> {
     let root =
         Path::new(".").canonicalize().map_err(|error| Failure::new(format!("the working directory: {error}")))?;

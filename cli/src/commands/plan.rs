@@ -1,4 +1,4 @@
-//! `terrace plan`: shows what applying would do, and may save it.
+//! `terrace plan`: shows the changes of an apply, and may save the plan.
 
 use super::Context;
 use crate::args::{PlanArguments, PlanFormat};
@@ -19,19 +19,19 @@ use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_state::Access;
 
-/// A plan, and what it was computed with.
+/// A plan with its inputs.
 struct Planned {
     computed: Computed,
     sources: Sources,
     world: World,
-    /// The command that computes it again.
+    /// The command that computes the plan again.
     command: String,
 }
 
-/// Plans.
+/// Plans, shows the plan and saves it.
 ///
 /// # Errors
-/// When it cannot be planned; a plan with errors is shown, and ends with an error.
+/// When the plan cannot be computed. A plan with errors is shown, and the command fails.
 pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exit, Failure> {
     let exit = match planned(context, arguments).await {
         Ok(planned) => {
@@ -52,16 +52,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
     exit
 }
 
-/// Whoever goes on after a plan that failed must not take an older one for it.
+/// Warns after a failed plan that the file still holds an older plan.
 fn tell_older(context: &Context<'_>, path: &Path) {
     if path.is_file() && check_is_free(path).is_ok() {
         let shown = path.display();
-        context.ui.tell(&format!("`{shown}` was not written: it still is the older plan that was saved there"));
+        context.ui.tell(&format!("`{shown}` was not written: it still holds an older plan"));
     }
 }
 
-/// Leaves what a plan is made of to the end of the process: to free 10,000 resources one by one takes a tenth of the time
-/// in which they are planned.
+/// Keeps the memory of a plan until the process ends: freeing 10,000 resources takes a tenth of the planning time.
 fn leave<T>(large: T) {
     std::mem::forget(large);
 }
@@ -113,18 +112,18 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
     Ok(if arguments.detailed_exitcode && has_changes { Exit::Changes } else { Exit::Done })
 }
 
-/// A plan may take the place of an older plan and of nothing else: the descriptor is only a slip away.
+/// A plan may only overwrite an older plan: `--out` could name the descriptor by mistake.
 pub(super) fn check_is_free(path: &Path) -> Result<(), Failure> {
     check_is_like(path, file::BEGINNING, ("saved plan", "a plan"))
 }
 
-/// As [`check_is_free`], of files that begin in another way.
+/// As [`check_is_free`], for files with another beginning.
 pub(super) fn check_is_like(path: &Path, beginning: &str, (what, one): (&str, &str)) -> Result<(), Failure> {
     use std::io::Read;
     let shown = path.display();
     let is_like = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => return check_folder(path),
-        // To open a pipe is to wait for somebody.
+        // Opening a pipe would block.
         Ok(there) if there.is_file() => std::fs::File::open(path).is_ok_and(|file| {
             let mut found = String::new();
             let read = file.take(beginning.len() as u64).read_to_string(&mut found);
@@ -135,8 +134,8 @@ pub(super) fn check_is_like(path: &Path, beginning: &str, (what, one): (&str, &s
     if is_like {
         return Ok(());
     }
-    Err(Failure::new(format!("`--out {shown}`: `{shown}` is there already and is no {what}, so it is left alone"))
-        .hint(format!("give `--out` the name of a new file, or of {one} that may be replaced")))
+    Err(Failure::new(format!("`--out {shown}`: `{shown}` exists and is no {what}"))
+        .hint(format!("name a new file, or {one} to replace")))
 }
 
 fn check_folder(path: &Path) -> Result<(), Failure> {
@@ -145,7 +144,7 @@ fn check_folder(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let (file, folder) = (path.display(), folder.display());
-    Err(Failure::new(format!("`--out {file}`: there is no folder `{folder}`")).hint("make the folder first"))
+    Err(Failure::new(format!("`--out {file}`: there is no folder `{folder}`")).hint("create the folder first"))
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -155,35 +154,34 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Writes a plan file. It may hold what people call confidential, so only its owner can read it.
+/// Writes a plan file. It may hold confidential data, so only its owner can read it.
 pub(super) fn save(plan: &Plan, path: &Path, world: &World) -> Result<(), Failure> {
     let text = file::write(plan, &world.seal)?;
-    // Planning takes a while: somebody may have written there meanwhile.
+    // Another process may have written the file during planning.
     check_is_free(path)?;
     write_private(path, &text)
         .map_err(|error| Failure::new(format!("the plan cannot be saved as `{}`: {error}", path.display())))
 }
 
-/// What is said of a plan that was saved: what applying it does, or why that is refused.
+/// The note about a saved plan: the command that applies it, or why terrace would refuse it.
 pub(super) fn saved(plan: &Plan, path: &Path) -> String {
     let file = quoted(&path.display().to_string());
     match plan.refused_data_loss().next() {
-        None => format!("saved the plan: `terrace apply {file}` applies exactly that"),
+        None => format!("saved the plan: `terrace apply {file}` applies exactly this plan"),
         Some((stack, change, _)) => format!(
-            "saved the plan: `terrace apply {file}` refuses it, for data would be lost; to consent, plan again with `{}`, or \
+            "saved the plan: `terrace apply {file}` refuses it, because data would be lost; to consent, plan again with `{}`, or \
              everywhere with `--allow-data-loss`",
             quoted(&format!("--allow-data-loss={}", plan.consent_name(stack, change)))
         ),
     }
 }
 
-/// What a plan is known by once somebody looked at it.
+/// The line with a plan's digest.
 pub(super) fn digest(plan: &Plan, seal: &Seal) -> Result<String, Failure> {
     Ok(format!("Plan digest `{}`, for `terrace apply --plan-digest`", file::digest(plan, seal)?))
 }
 
-/// Writes a file that only its owner can read, and replaces the one that was there as a whole; a link stays, and leads to
-/// the new one.
+/// Replaces a file atomically by a file that only its owner can read. A link stays and leads to the new file.
 pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
     let write = || {
@@ -196,7 +194,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     write().map_err(without_path)
 }
 
-/// The error itself: the temporary name within it means nothing to anybody.
+/// The error without the temporary path, which means nothing to the user.
 fn without_path(error: std::io::Error) -> std::io::Error {
     match error.kind() {
         ErrorKind::NotFound => std::io::Error::new(ErrorKind::NotFound, "there is no such folder"),
@@ -210,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_replaces_plans_only() {
+    fn plan_overwrites_only_plans() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         assert_eq!(check_is_free(&path), Ok(()));
@@ -224,7 +222,7 @@ mod tests {
         assert!(check_is_free(folder.path()).is_err());
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert!(check_is_free(&pipe).is_err(), "without waiting for who writes there");
+        assert!(check_is_free(&pipe).is_err(), "without waiting for a writer");
         let (nowhere, link) = (folder.path().join("nowhere"), folder.path().join("link"));
         std::os::unix::fs::symlink("none/file", &nowhere).unwrap();
         assert!(check_is_free(&nowhere).is_err());
@@ -238,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_does_not_name_a_temporary_file() {
+    fn write_error_has_no_temporary_path() {
         let folder = tempfile::tempdir().unwrap();
         let error = write_private(&folder.path().join("none/plan"), "x").unwrap_err();
         assert!(!error.to_string().contains("tmp"), "{error}");

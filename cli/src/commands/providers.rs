@@ -1,4 +1,4 @@
-//! `terrace providers`: the technologies of this build, their settings, resource types and lookups.
+//! `terrace providers`: providers of this build with their settings, resource types and lookups.
 
 use super::Context;
 use super::run::shown;
@@ -9,10 +9,10 @@ use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
-/// Lists providers, or shows what one declares.
+/// Lists providers, or shows a schema.
 ///
 /// # Errors
-/// When there is no such provider.
+/// When the provider does not exist.
 pub(super) fn run(context: &Context<'_>, command: ProvidersCommand) -> Result<Exit, Failure> {
     let schemas: Vec<&ProviderSchema> = context.providers.schemas().collect();
     match command {
@@ -73,7 +73,7 @@ fn attributes(object: &Object) -> String {
     text
 }
 
-/// The fields of nested objects stand below what holds them.
+/// Fields of nested objects are indented below their attribute.
 fn add_attributes(text: &mut String, object: &Object, depth: usize) {
     let indent = "  ".repeat(depth);
     for attribute in &object.0 {
@@ -87,7 +87,7 @@ fn add_attributes(text: &mut String, object: &Object, depth: usize) {
     }
 }
 
-/// The fields of an object, or of those in a list or map.
+/// The fields of an object, or of the objects in a list or map.
 fn fields(ty: &AttributeType) -> Option<&Object> {
     match ty {
         AttributeType::Object(object) => Some(object),
@@ -96,7 +96,7 @@ fn fields(ty: &AttributeType) -> Option<&Object> {
     }
 }
 
-/// What is special about an attribute, in words.
+/// Properties of an attribute, in words.
 fn marks(attribute: &Attribute) -> Vec<String> {
     let marks = [
         (attribute.required, "required"),
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_shows_defaults_and_the_fields_of_nested_objects() {
+    fn schema_shows_defaults_and_nested_fields() {
         let column = Object(vec![Attribute::new("nullable", AttributeType::Bool, "May be empty.").default_value(true)]);
         let columns = AttributeType::list(AttributeType::Object(column));
         let object = Object(vec![Attribute::new("columns", columns, "The columns.")]);

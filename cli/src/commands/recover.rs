@@ -1,5 +1,5 @@
-//! `terrace recover`: finds out what became of steps that a crash cut off. Where that cannot be told a person says it:
-//! on a terminal when asked, otherwise with `--unchanged`, `--absent` and `--tainted`.
+//! `terrace recover`: resolves steps that a crash interrupted. The user decides about steps that stay in doubt: on a
+//! terminal when asked, else with `--unchanged`, `--absent` and `--tainted`.
 
 use super::Context;
 use crate::args::RecoverArguments;
@@ -11,18 +11,19 @@ use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, recorded};
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict, end_cut_off};
-use terrace_engine::store::{OperationRow, Selection, StateStore};
+use terrace_engine::store::{LeaseInfo, OperationRow, Selection, StateStore};
 
 /// Recovers stacks.
 ///
 /// # Errors
-/// When leases cannot be had, the state fails, or something is left in doubt.
+/// When leases are held, the state fails, or a step stays in doubt.
 pub(super) async fn run(
     context: &Context<'_>,
     arguments: &RecoverArguments,
@@ -30,14 +31,14 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let answers = answers(arguments)?;
     let settings = context.settings(None)?;
-    // A stack that is named, in words or in an address, says where: hints name stacks, and have to work as they stand.
+    // Stack names in arguments and addresses select the environment: hints contain them, and must work without `--env`.
     let named = match &settings.environment {
         Some(name) => BTreeSet::from([name.clone()]),
         None => named_environments(arguments, settings.stack.as_ref(), &answers, settings.usual_environment())?,
     };
     let store = recorded(&settings).await?;
     let wanted = stacks_to_look_into(arguments, &settings, &named, &store).await?;
-    // All of them before anything is recorded.
+    // Opens all environments before it writes anything.
     let of_stacks = wanted.iter().map(|stack| stack.environment.as_str());
     let mut worlds = BTreeMap::new();
     for name in settings.environment.as_deref().into_iter().chain(of_stacks).collect::<BTreeSet<_>>() {
@@ -46,7 +47,7 @@ pub(super) async fn run(
     }
     signals.begin_changes();
     let has_results_in_view = context.ui.is_result_watched() && !arguments.format.is_json();
-    let progress = Told { progress: Progress::for_people(context.ui, true), has_results_in_view };
+    let progress = WithoutResults { progress: Progress::for_people(context.ui, true), has_results_in_view };
     let recoveries: BTreeMap<&str, Recovery<'_>> = worlds
         .iter()
         .map(|(name, world)| {
@@ -63,7 +64,7 @@ pub(super) async fn run(
         })
         .collect();
     let recovery_of = |stack: &StackId| {
-        let missing = || Failure::new(format!("the environment `{}` was not looked into", stack.environment));
+        let missing = || Failure::new(format!("the environment `{}` was not opened", stack.environment));
         recoveries.get(stack.environment.as_str()).ok_or_else(missing)
     };
     let mut recovered = Vec::new();
@@ -75,14 +76,14 @@ pub(super) async fn run(
     }
     let is_all = named.is_empty() && settings.stack.is_none() && arguments.stacks.is_empty();
     let is_about = |operation: &OperationRow| {
-        // Shared resources are looked into with each stack of their environment.
+        // Recovery of each stack includes the shared resources of its environment.
         let is_wanted = |stack: &StackId| {
             wanted.iter().any(|wanted| wanted == stack || StackId::shared(&wanted.environment) == *stack)
         };
         is_all || operation.stacks.iter().any(is_wanted)
     };
     let ended = end_cut_off(store.as_ref(), is_about).await?;
-    // Shared resources are looked into with each stack of their environment.
+    // Recovery of each stack includes the shared resources of its environment.
     let mut seen = BTreeSet::new();
     recovered.retain(|found| seen.insert(found.step.clone()));
     let is_json = arguments.format.is_json();
@@ -90,16 +91,16 @@ pub(super) async fn run(
         let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
         context.ui.print(&lines.collect::<String>())?;
         let line = |OperationRow { id, kind, .. }: &OperationRow| {
-            format!("operation {id} ({kind}) was cut off between two steps: it has ended\n")
+            format!("operation {id} ({kind}) was interrupted between two steps: it is ended now\n")
         };
         context.ui.print(&ended.iter().map(line).collect::<String>())?;
         if recovered.is_empty() && ended.is_empty() {
             context.ui.print(&nothing(&store).await?)?;
         }
     }
-    // What is said of a resource alone is said of the usual environment, where nothing else says which.
-    let is_told = settings.environment.is_some() || settings.stack.is_some() || !arguments.stacks.is_empty();
-    let alone = settings.usual_environment().filter(|_| !is_told);
+    // An address without a stack belongs to the usual environment, unless an option or argument names one.
+    let is_named = settings.environment.is_some() || settings.stack.is_some() || !arguments.stacks.is_empty();
+    let alone = settings.usual_environment().filter(|_| !is_named);
     check_answers(&answers, &recovered, &named, alone)?;
     for found in recovered.iter().filter(|found| found.is_in_doubt) {
         check_one_answer(&answers, found, &recovered, alone)?;
@@ -117,10 +118,10 @@ pub(super) async fn run(
         };
         let is_decided = recovery_of(&doubt.step.stack)?.decide(&doubt.step, verdict).await?;
         let outcome = match (is_decided, verdict) {
-            (false, _) => "is not in doubt any more",
-            (true, Verdict::Unchanged) => "what is recorded stays as it is",
+            (false, _) => "is no longer in doubt",
+            (true, Verdict::Unchanged) => "its row stays as it is",
             (true, Verdict::Absent) => "its row is dropped",
-            (true, Verdict::Tainted) => "recorded as half-made, the next apply replaces it",
+            (true, Verdict::Tainted) => "its row is tainted, the next apply replaces the object",
         };
         if !is_json {
             context.ui.print(&format!("{}: {outcome}\n", doubt.address))?;
@@ -139,7 +140,8 @@ pub(super) async fn run(
     failure.map_or(Ok(Exit::Done), Err)
 }
 
-/// That nothing was found to be recovered, and whose work may be found so later: a lease outlives its holder by a while.
+/// The message if nothing was recovered, with the lease of an operation that may need recovery later. A lease outlives
+/// its holder for a while.
 async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
     let mut at_work = BTreeSet::new();
     for stack in store.stacks().await? {
@@ -147,33 +149,38 @@ async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
         at_work.extend(open.iter().filter(|open| !open.is_orphaned).map(|open| open.intent.operation));
     }
     let (leases, now) = (store.leases().await?, store.now().await?);
-    Ok(match leases.iter().find(|lease| at_work.contains(&lease.operation)) {
+    Ok(nothing_message(leases.iter().find(|lease| at_work.contains(&lease.operation)), now))
+}
+
+/// The message if nothing was recovered, with the lease of an operation that has an open step.
+fn nothing_message(lease: Option<&LeaseInfo>, now: Timestamp) -> String {
+    match lease {
         None => "Nothing to recover.\n".to_owned(),
-        // Its process runs, and does nothing: only a person knows whether it ever will.
+        // The holder may hang: only the user knows whether it will continue.
         Some(lease) if lease.expires <= now => format!(
-            "Nothing to recover now: {} is at work on {}, and has not been heard of since {}: when it does not work any more, \
-             `terrace unlock {}` takes it away.\n",
+            "Nothing to recover now: {} works on {}, without a sign of life since {}: if it is gone, \
+             revoke its lease with `terrace unlock {}`.\n",
             harmless_line(&lease.holder),
             lease.stack,
             lease.expires,
-            lease.operation
+            lease.id
         ),
         Some(lease) => format!(
-            "Nothing to recover now: {} is at work on {}, or was until its lease ends, at {}: ask again after that.\n",
+            "Nothing to recover now: {} works on {} under a lease until {}: if it is gone, run this again after that.\n",
             harmless_line(&lease.holder),
             lease.stack,
             lease.expires
         ),
-    })
+    }
 }
 
-/// What is told meanwhile. What was found is the result besides: who sees both sees it once.
-struct Told {
+/// Progress events without those that the result repeats in view of the user.
+struct WithoutResults {
     progress: Arc<Progress>,
     has_results_in_view: bool,
 }
 
-impl Events for Told {
+impl Events for WithoutResults {
     fn take(&self, event: Event) {
         if !(self.has_results_in_view && matches!(event, Event::Recovered { .. })) {
             self.progress.take(event);
@@ -181,7 +188,7 @@ impl Events for Told {
     }
 }
 
-/// What became of a step: what was found, and what somebody said where that left it in doubt.
+/// A recovered step as JSON: the finding, and the user's decision if it was in doubt.
 fn to_json(recovered: &Recovered, decided: &BTreeMap<&CutOff, &str>) -> Json {
     let CutOff { stack, address, deposed, operation, step } = &recovered.step;
     let decision = decided.get(&recovered.step);
@@ -191,11 +198,11 @@ fn to_json(recovered: &Recovered, decided: &BTreeMap<&CutOff, &str>) -> Json {
     })
 }
 
-/// The environments that are named by the stacks in words and addresses. What is said of a resource alone is said of the
-/// usual one: nobody drops from another one what he did not mean.
+/// Environments named by stacks and addresses. An address without a stack belongs to the usual environment, so that the
+/// user drops no row elsewhere by mistake.
 ///
 /// # Errors
-/// When there is no usual one.
+/// When there is no usual environment.
 fn named_environments(
     arguments: &RecoverArguments,
     chosen: Option<&StackId>,
@@ -208,16 +215,16 @@ fn named_environments(
     let mut named: BTreeSet<String> = named.map(|stack: StackId| stack.environment).collect();
     let alone = answers.iter().find(|(text, _)| stacks::split(text).is_none());
     if let ([], None, Some((text, _))) = (arguments.stacks.as_slice(), chosen, alone) {
-        let untold = || {
-            Failure::new(format!("`{text}` does not say in which environment it is"))
+        let ambiguous = || {
+            Failure::new(format!("`{text}` names no environment"))
                 .hint("name it as `STACK@ENVIRONMENT:ADDRESS`, or pass `--env`")
         };
-        named.insert(usual.ok_or_else(untold)?.to_owned());
+        named.insert(usual.ok_or_else(ambiguous)?.to_owned());
     }
     Ok(named)
 }
 
-/// The stacks that are named, else all of the environments that are, else all of which a step was cut off, wherever they are.
+/// The stacks to recover: those named, else all of the named environments, else all with an interrupted step.
 async fn stacks_to_look_into(
     arguments: &RecoverArguments,
     settings: &Settings,
@@ -234,11 +241,11 @@ async fn stacks_to_look_into(
     if !words.is_empty() {
         return Ok(wanted);
     }
-    // Those with an open step are among them, also where a first apply was cut off that left no row.
+    // Includes stacks with an open step whose first apply was interrupted before its first row.
     for stack in store.stacks().await? {
         let is_wanted = match environments.is_empty() {
             false => environments.contains(&stack.environment),
-            // What is needed to work in an environment may be lacking where others work there.
+            // Skips other stacks: this process may lack the settings of their environments.
             true => store.open_intents(&stack, &Selection::All).await?.iter().any(|open| open.is_orphaned),
         };
         wanted.extend(is_wanted.then_some(stack));
@@ -246,11 +253,11 @@ async fn stacks_to_look_into(
     Ok(wanted)
 }
 
-/// How one tells what to say.
-const LOOK: &str = "look at the object: pass `--unchanged` when it is as it was before the call, `--absent` when it is not there, \
-                    `--tainted` when it is there, half-made";
+/// Advice for a decision about a step in doubt.
+const LOOK: &str = "look at the object: pass `--unchanged` if it is as before the call, `--absent` if it does not exist, \
+                    `--tainted` if it is incomplete";
 
-/// What the options say, by `ADDRESS` or `STACK:ADDRESS`.
+/// Decisions of the options, by `ADDRESS` or `STACK:ADDRESS`.
 fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failure> {
     let answered = |texts: &[String], verdict: Verdict| -> Vec<(String, Verdict)> {
         texts.iter().map(|text| (text.clone(), verdict)).collect()
@@ -277,10 +284,10 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
     Ok(said.iter().flat_map(|(_, texts, verdict)| answered(texts, *verdict)).collect())
 }
 
-/// Whether what is said of a step is one thing, in however many spellings.
+/// Checks that all decisions about a step agree, in all spellings of its address.
 ///
 /// # Errors
-/// When it is not.
+/// When they differ.
 fn check_one_answer(
     answers: &[(String, Verdict)],
     found: &Recovered,
@@ -292,17 +299,17 @@ fn check_one_answer(
     match said.find(|(_, other)| other != verdict) {
         None => Ok(()),
         Some((second, _)) => {
-            let both = format!("`{first}` and `{second}` are the same resource, and cannot be two things");
+            let both = format!("`{first}` and `{second}` are the same resource, and have different decisions");
             Err(Failure::new(both).hint(LOOK))
         }
     }
 }
 
-/// Whether each answer is one to a question: one to what nobody asks is a slip, one to what was found out meanwhile is none,
-/// for the finding counts. `alone` is the environment of what is said of a resource without its stack.
+/// Checks that each decision is about a step in doubt. A finding of this run takes precedence over a decision. `alone`
+/// is the environment of addresses without a stack.
 ///
 /// # Errors
-/// Of the first answer that is none.
+/// About the first decision without such a step.
 fn check_answers(
     answers: &[(String, Verdict)],
     recovered: &[Recovered],
@@ -310,14 +317,15 @@ fn check_answers(
     alone: Option<&str>,
 ) -> Result<(), Failure> {
     for (text, _) in answers {
-        let meant: Vec<&Recovered> = recovered.iter().filter(|found| is_meant(text, found, recovered, alone)).collect();
-        match meant.as_slice() {
+        let matching: Vec<&Recovered> =
+            recovered.iter().filter(|found| is_meant(text, found, recovered, alone)).collect();
+        match matching.as_slice() {
             [step] if step.was_open => {
                 return Err(Failure::refused(format!(
-                    "the call of {} could still take effect when that was said",
+                    "the call of {} could still take effect when you decided",
                     step.address
                 ))
-                .hint("look at the object now, and say it again"));
+                .hint("look at the object now, then run this again"));
             }
             [_] => {}
             [] => {
@@ -328,9 +336,9 @@ fn check_answers(
                 return Err(failure.hint(match (in_doubt.as_slice(), named.as_slice()) {
                     ([], []) => "nothing is in doubt".to_owned(),
                     ([], named) => {
-                        format!("nothing is in doubt in {}; `--env` chooses another environment", named.join(", "))
+                        format!("nothing is in doubt in {}; choose another environment with `--env`", named.join(", "))
                     }
-                    (in_doubt, _) => format!("in doubt are: {}", in_doubt.join(", ")),
+                    (in_doubt, _) => format!("name a step in doubt: {}", in_doubt.join(", ")),
                 }));
             }
             several => {
@@ -345,8 +353,8 @@ fn check_answers(
     Ok(())
 }
 
-/// True when an answer is about a step. Without the key of a deposed object it is about the present one, where that has a
-/// step, too.
+/// True if a decision is about a step. Without the key of a deposed object it is about the present object, if that has
+/// a step too.
 fn is_meant(text: &str, found: &Recovered, all: &[Recovered], alone: Option<&str>) -> bool {
     let (resource, key) = split_deposed(text);
     let is_of = |step: &CutOff| match stacks::split(resource) {
@@ -365,7 +373,7 @@ fn is_meant(text: &str, found: &Recovered, all: &[Recovered], alone: Option<&str
         }
 }
 
-/// The resource of an answer, and the key of the deposed object that it is about.
+/// The resource of a decision, and the key of its deposed object.
 fn split_deposed(text: &str) -> (&str, Option<&str>) {
     let split = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (deposed "));
     split.map_or((text, None), |(resource, key)| (resource, Some(key)))
@@ -375,14 +383,14 @@ fn is_address(text: &str, step: &CutOff) -> bool {
     text.parse::<Address>().is_ok_and(|address| address == step.address)
 }
 
-/// Asks what became of a step; `None` when nobody says it.
+/// Asks for a decision about a step; `None` without an answer.
 fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Failure> {
     if !context.ui.can_ask() {
         return Ok(None);
     }
     let question = format!(
-        "{}: {}\n  what became of the call?\n    [u]nchanged  it had no effect: recorded as before\n    [a]bsent     there is no \
-         such object: its row is dropped\n    [t]ainted    half-made: recorded so, the next apply replaces it\n    [s]kip       it \
+        "{}: {}\n  what is the outcome of the call?\n    [u]nchanged  it had no effect: the row stays as before\n    [a]bsent     there is no \
+         such object: its row is dropped\n    [t]ainted    the object is incomplete: the next apply replaces it\n    [s]kip       it \
          stays in doubt",
         doubt.address,
         harmless(&doubt.found)
@@ -395,7 +403,7 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
     })
 }
 
-/// Whether a person can say what became of a call: nobody can while it may still take effect.
+/// True if the user can decide about a call: not while it may still take effect.
 const fn can_be_decided(doubt: &Recovered) -> bool {
     !doubt.was_open
 }
@@ -406,14 +414,13 @@ fn still_in_doubt(left: &[&Recovered]) -> Failure {
         several => format!("{} steps are still in doubt", several.len()),
     };
     let Some(address) = left.iter().find(|doubt| can_be_decided(doubt)).map(|doubt| quoted(&doubt.address)) else {
-        return Failure::new(message)
-            .hint("the call may still take effect: run `terrace recover` again once it cannot any more");
+        return Failure::new(message).hint("the call may still take effect: run `terrace recover` again later");
     };
     Failure::new(message)
-        .hint("try again later, or look at the objects and say what became of them")
-        .hint(format!("`terrace recover --unchanged {address}`: the call had no effect, it is recorded as before"))
+        .hint("try again later, or look at the objects and decide with an option")
+        .hint(format!("`terrace recover --unchanged {address}`: the call had no effect, the row stays as before"))
         .hint(format!("`terrace recover --absent {address}`: the object does not exist, its row is dropped"))
-        .hint(format!("`terrace recover --tainted {address}`: it is half-made, the next apply replaces it"))
+        .hint(format!("`terrace recover --tainted {address}`: the object is incomplete, the next apply replaces it"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `terrace reverse`: what is there, as values for a catalog's component.
+//! `terrace reverse`: reads remote objects as values for a component of a catalog.
 
 use super::Context;
 use super::plan::write_private;
@@ -19,18 +19,18 @@ use terrace_provider::value::OtherFormat;
 use terrace_provider::{Map, Value};
 use terrace_state::Access;
 
-/// Asks the blueprint of a component what is there; prints or writes the values by dotted paths.
+/// Runs the reverse part of a blueprint; prints or writes the values by dotted paths.
 ///
 /// # Errors
-/// When nobody can answer, or what is asked does not fit.
+/// When no blueprint matches, or a parameter does not fit.
 pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let Asked { world, library, sources, about } = asked(context, &settings, &arguments.component).await?;
+    let Target { world, library, sources, about } = target(context, &settings, &arguments.component).await?;
     let (_, reverse) =
         choose(&library, &about, &world.templates).map_err(|(problem, hint)| Failure::new(problem).hint(hint))?;
     let question = Question { params: given(&arguments.params)?, catalog_info: catalog_info(arguments, context)? };
     params(reverse, question.params.clone()).map_err(|errors| {
-        Failure::new(errors.join("\n")).hint("give what the blueprint asks for with `--param NAME=VALUE`")
+        Failure::new(errors.join("\n")).hint("pass the parameters of the blueprint with `--param NAME=VALUE`")
     })?;
     let reversing =
         Reversing { registry: &world.registry, functions: &world.functions, environment: &world.environment };
@@ -51,18 +51,17 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
     Ok(Exit::Done)
 }
 
-/// Who is asked, and where.
-struct Asked {
+/// The blueprint to run, and its environment.
+struct Target {
     world: World,
     library: Library,
     sources: Sources,
-    /// The template or the blueprint that answers.
+    /// The name of the template or blueprint.
     about: String,
 }
 
-/// Finds out who answers for a word: a template or a blueprint by its own name, else that of a recorded component, where that
-/// is recorded.
-async fn asked(context: &Context<'_>, settings: &Settings, word: &str) -> Result<Asked, Failure> {
+/// Finds the blueprint of a word: a template or blueprint by its own name, else that of a component in the state.
+async fn target(context: &Context<'_>, settings: &Settings, word: &str) -> Result<Target, Failure> {
     let has_state = !is_missing(&settings.state);
     let named = match (&settings.stack, has_state) {
         (Some(_), true) => Some(stacks::current(settings, store(settings, Access::ReadOnly).await?.as_ref()).await?),
@@ -70,34 +69,32 @@ async fn asked(context: &Context<'_>, settings: &Settings, word: &str) -> Result
     };
     let (world, library, sources) = opened(context, settings, named.as_ref())?;
     let is_known = library.get(word).is_some() || library.of_template(word, &world.templates).is_some();
-    // A template's URN is no key of a component: what is wrong with it is told as such.
+    // A URN is never the key of a component: errors are about the template.
     if is_known || word.contains(':') || !has_state {
-        return Ok(Asked { world, library, sources, about: word.to_owned() });
+        return Ok(Target { world, library, sources, about: word.to_owned() });
     }
     let store = store(settings, Access::ReadOnly).await?;
     let stack = match (named, store.stacks().await?.is_empty()) {
         (Some(stack), _) => stack,
-        (None, true) => return Ok(Asked { world, library, sources, about: word.to_owned() }),
+        (None, true) => return Ok(Target { world, library, sources, about: word.to_owned() }),
         (None, false) => stacks::current(settings, store.as_ref()).await?,
     };
     let component = store.components(&stack).await?.into_iter().find(|component| component.key == word);
     let Some(blueprint) = component.and_then(|component| component.blueprint) else {
         let able = library.iter().filter(|blueprint| blueprint.reverse.is_some());
         let able: Vec<&str> = able.map(|blueprint: &Blueprint| blueprint.name.value.as_str()).collect();
-        return Err(Failure::new(format!(
-            "no component `{word}` is recorded of {stack}, and no blueprint is called so"
-        ))
-        .hint(format!("these can be asked: {}", able.join(", "))));
+        return Err(Failure::new(format!("`{word}` is neither a component in the state of {stack} nor a blueprint"))
+            .hint(format!("choose one of: {}", able.join(", "))));
     };
     let about = name_of(&blueprint);
     if stack.environment == world.environment.name {
-        return Ok(Asked { world, library, sources, about });
+        return Ok(Target { world, library, sources, about });
     }
     let (world, library, sources) = opened(context, settings, Some(&stack))?;
-    Ok(Asked { world, library, sources, about })
+    Ok(Target { world, library, sources, about })
 }
 
-/// The environment of a stack, or the one that is meant without any, and its blueprints.
+/// Opens the environment of a stack, or the default one, with its blueprints.
 fn opened(
     context: &Context<'_>,
     settings: &Settings,
@@ -115,7 +112,7 @@ fn opened(
     }
 }
 
-/// The name of a blueprint that is recorded with its version.
+/// The name of a blueprint that the state stores with its version.
 fn name_of(recorded: &str) -> String {
     recorded.split(' ').next().unwrap_or(recorded).to_owned()
 }
@@ -126,7 +123,7 @@ fn given(params: &[String]) -> Result<Value, Failure> {
     for param in params {
         let Some((name, text)) = param.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return Err(
-                Failure::new(format!("`--param {param}` is no name with a value")).hint("write `--param NAME=VALUE`")
+                Failure::new(format!("`--param {param}` has no name or no `=`")).hint("write `--param NAME=VALUE`")
             );
         };
         given.insert(name.to_owned(), value(name, text)?);
@@ -140,12 +137,12 @@ fn value(name: &str, text: &str) -> Result<Value, Failure> {
     }
     let node = yaml::parse(SourceId::default(), text, &Budget::default());
     node.map(|node| node.to_value()).map_err(|_| {
-        Failure::new(format!("the value of `--param {name}` is no YAML"))
-            .hint("write it in quotes where it is a text with `:`, `[` or `{` in it")
+        Failure::new(format!("the value of `--param {name}` is not YAML"))
+            .hint("quote a text with `:`, `[` or `{` in it")
     })
 }
 
-/// The catalog's component.
+/// The component of the catalog.
 fn catalog_info(arguments: &ReverseArguments, context: &Context<'_>) -> Result<Value, Failure> {
     let Some(path) = arguments.catalog_info.as_deref() else { return Ok(Value::Map(Map::default())) };
     let entries = input::map_of(path, "--catalog-info", "the component as the catalog has it", context.ui)?;

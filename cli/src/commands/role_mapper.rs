@@ -1,4 +1,5 @@
-//! `terrace role-mapper`: which root fields of Hasura a role has, who has it, and which role a request gets.
+//! `terrace role-mapper`: manages roles of Hasura, with their root fields and members, and selects the role of a
+//! request.
 
 mod variables;
 
@@ -15,44 +16,42 @@ use terrace_role_mapper::RoleMapper;
 use terrace_server::auth::Auth;
 use variables::Said;
 
-/// Where connections are taken by default: by this machine alone.
+/// Default address: reachable from this machine only.
 const BIND: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8092));
 
-/// Serves until it is told to stop.
+/// Serves until shutdown.
 ///
 /// # Errors
-/// When a variable is wrong or missing, the state cannot be opened, or connections cannot be taken.
+/// When a variable is wrong or missing, the state cannot be opened, or the address is not available.
 pub(super) async fn run(
     context: &Context<'_>,
     arguments: &RoleMapperArguments,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let Said { bind, settings: said } = variables::read(context.variables)?;
+    let Said { bind, settings: mapper_settings } = variables::read(context.variables)?;
     let bind = arguments.bind.or(bind).unwrap_or(BIND);
-    check_address(bind, &said.auth)?;
-    if let Some(certificate) = &said.certificate {
+    check_address(bind, &mapper_settings.auth)?;
+    if let Some(certificate) = &mapper_settings.certificate {
         certificate.read().map_err(|error| {
             Failure::new(error.to_string())
-                .hint("ROLE_MAPPER_TLS_CERT and ROLE_MAPPER_TLS_KEY name two files of PEM: the chain, and its key")
+                .hint("ROLE_MAPPER_TLS_CERT and ROLE_MAPPER_TLS_KEY name two PEM files: the chain and its key")
         })?;
     }
     let telemetry = Telemetry::start(context.variables)?;
     let configured = settings.server(context.ui)?;
     let audit = logging::audit(&configured.audit.log, &settings.project_folder)?;
     let log = logging::serve(context, &configured.log, telemetry.layers().into_iter().chain(audit).collect())?;
-    warn_of_plain_tokens(bind, &said.auth, said.certificate.is_some());
-    let certificate = said.certificate.clone();
+    warn_of_plain_tokens(bind, &mapper_settings.auth, mapper_settings.certificate.is_some());
+    let certificate = mapper_settings.certificate.clone();
     let store = role_store(&settings).await?;
     let listener = TcpListener::bind(bind).map_err(|error| {
-        Failure::new(format!("connections to {bind} cannot be taken: {error}"))
-            .hint("choose another address with `--bind`")
+        Failure::new(format!("cannot listen on {bind}: {error}")).hint("choose another address with `--bind`")
     })?;
     let address = listener.local_addr().unwrap_or(bind);
-    let scheme = if said.certificate.is_some() { "https" } else { "http" };
-    let mapper = RoleMapper::new(store, said).map_err(|why| {
-        Failure::new(format!("the role mapper cannot be as the variables ROLE_MAPPER_* say: {why}"))
-            .hint("`docs/role-mapper.md` lists them")
+    let scheme = if mapper_settings.certificate.is_some() { "https" } else { "http" };
+    let mapper = RoleMapper::new(store, mapper_settings).map_err(|why| {
+        Failure::new(format!("the variables ROLE_MAPPER_* are invalid: {why}")).hint("`docs/role-mapper.md` lists them")
     })?;
     signals.begin_changes();
     let again = signals.on_hangup();
@@ -73,11 +72,11 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// Who can write roles can let everybody in: others than this machine only when they need a token.
+/// Callers that write roles can grant any access. Other machines may call only with a token.
 fn check_address(address: SocketAddr, auth: &Auth) -> Result<(), Failure> {
     if address.ip().is_loopback() || matches!(auth, Auth::Tokens(_)) {
         return Ok(());
     }
-    Err(Failure::new(format!("`{address}` lets others than this machine call, and no token is asked for"))
-        .hint("set ROLE_MAPPER_TOKEN, which the provider `hasura` sends as `roleMapper.token`, or bind to 127.0.0.1"))
+    Err(Failure::new(format!("`{address}` is reachable from other machines, and calls need no token"))
+        .hint("set ROLE_MAPPER_TOKEN, and `roleMapper.token` of the provider `hasura` to the same value, or bind to 127.0.0.1"))
 }

@@ -1,4 +1,4 @@
-//! What `apply` and `destroy` share: recover, show, ask, apply, tell what came of it.
+//! The common part of `apply` and `destroy`: recover, show, ask, apply, report.
 
 mod conclusion;
 
@@ -31,15 +31,14 @@ use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore};
 use uuid::Uuid;
 
-/// How often a plan that nobody has to look at is made anew when others were quicker.
+/// Limit of plans in a command with consent, while other operations change the state.
 pub(super) const MOST_PLANS: usize = 4;
 
-/// How often programs are told that a step still runs.
+/// Interval of progress events about running steps, for programs.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What is said where nobody can say yes and there is nothing to ask, and something to record all the same.
-const NOT_RECORDED: &str =
-    "not recorded: what was found, and what comes after what; pass `--auto-approve` to record it";
+/// The note about a plan without changes if the user cannot be asked.
+const NOT_RECORDED: &str = "the refreshed state and order were not recorded; pass `--auto-approve` to record them";
 
 /// One run of `apply` or `destroy`.
 pub(super) struct Run<'a> {
@@ -48,14 +47,14 @@ pub(super) struct Run<'a> {
     pub(super) signals: &'a Signals,
     pub(super) settings: &'a Settings,
     pub(super) world: &'a World,
-    /// The plan comes from a file.
+    /// True for a plan from a file.
     pub(super) is_saved: bool,
 }
 
-/// Looks into what a crash cut off, before anything is planned on top of it.
+/// Recovers interrupted steps before the engine plans.
 ///
 /// # Errors
-/// When leases cannot be had or the state fails.
+/// When leases are held, or the state fails.
 pub(super) async fn recover_first(
     run: &Run<'_>,
     store: &Arc<dyn StateStore>,
@@ -82,70 +81,69 @@ pub(super) async fn recover_first(
     Ok(())
 }
 
-/// What came of applying a plan.
+/// Outcome of applying a plan.
 pub(super) enum Applied {
-    /// It was applied, with this exit code.
+    /// Applied, with this exit code.
     Ended(Exit),
-    /// What it was made from changed before anything was begun.
+    /// Stale before the first step.
     Outdated(Failure),
-    /// It changes nothing, and somebody was at work on what it is about: what is recorded may be another thing by now.
+    /// Without changes, but another operation worked on its resources: the state may differ now.
     Overtaken,
 }
 
 impl Run<'_> {
-    /// True when consent is there or can be asked for.
+    /// True with consent, or if the user can be asked.
     pub(super) fn can_proceed(&self) -> bool {
         self.is_consented() || self.context.ui.can_ask()
     }
 
-    /// True when applying a plan does or records anything. Where nobody can say yes nothing is recorded, not even what
-    /// nobody is asked about.
+    /// True if applying a plan changes an object or the state. Without possible consent nothing is recorded.
     pub(super) fn has_work(&self, plan: &Plan) -> bool {
         match self.is_saved {
-            // What a saved plan only found may be another thing by now.
+            // The refreshed values of a saved plan may be out of date.
             true => plan.has_changes() || plan.has_other_order(),
             false => self.can_proceed() && plan.has_work(),
         }
     }
 
-    /// True when nobody has to be asked any more.
+    /// True if no question is necessary.
     fn is_consented(&self) -> bool {
         self.arguments.run.auto_approve || self.arguments.plan_digest.is_some()
     }
 
-    /// Refuses a plan that is not the one somebody looked at.
+    /// Refuses a plan with another digest than `--plan-digest`.
     ///
     /// # Errors
-    /// When it has another digest than the one that was asked for.
+    /// When the digests differ.
     pub(super) fn check_digest(&self, plan: &Plan) -> Result<(), Failure> {
         let Some(asked) = &self.arguments.plan_digest else { return Ok(()) };
-        // What was looked at may have been applied since: nothing is left to do then, and nothing to refuse.
+        // The reviewed plan may have been applied since: then nothing is left to do or to refuse.
         if !plan.has_changes() && !self.is_saved {
             return Ok(());
         }
-        // Without a key there is nothing that tells one secret from another.
+        // Without a key the digest cannot distinguish secrets.
         let seal = &self.world.seal;
         if !seal.can_store_new() && file::write(plan, &Seal::without_key(false)).is_err() {
             return Err(Failure::refused(
-                "this plan has sensitive values, and without a state key no digest tells them",
+                "this plan has sensitive values, and a digest needs a state key to cover them",
             )
-            .hint("make a key with `terrace init --state-key`, or plan and apply with `--plaintext-secrets`"));
+            .hint("create a key with `terrace init --state-key`, or plan and apply with `--plaintext-secrets`"));
         }
         let digest = file::digest(plan, &self.world.seal)?;
         if digest == *asked {
             return Ok(());
         }
         Err(Failure::refused(format!(
-            "this is another plan than the expected one\n  expected  {asked}\n  actual    {digest}"
+            "the plan differs from the expected one\n  expected  {asked}\n  actual    {digest}"
         ))
-        .hint("look at this plan, and pass its digest"))
+        .hint("review this plan, then pass its digest"))
     }
 
     fn is_json(&self) -> bool {
         self.arguments.run.format.is_json()
     }
 
-    /// Shows a plan and what is to be said of it.
+    /// Shows a plan and its diagnostics.
     ///
     /// # Errors
     /// When the plan has errors.
@@ -160,11 +158,10 @@ impl Run<'_> {
         if plan.is_errored { Err(Failure::told(Exit::Error)) } else { Ok(()) }
     }
 
-    /// Asks for consent when there is anything to consent to. What is refused anyway is refused before the question.
+    /// Asks for consent if the plan has changes. Refuses first, so that the user answers no question in vain.
     ///
     /// # Errors
-    /// When it is another plan than the one that was asked for, data would be lost without consent, or the answer is not
-    /// yes.
+    /// When the digest differs, data would be lost without consent, or the answer is no.
     pub(super) fn consent(&self, plan: &Plan, question: &str) -> Result<(), Failure> {
         self.check_digest(plan)?;
         let lost: Vec<String> = plan
@@ -188,10 +185,10 @@ impl Run<'_> {
         if !plan.has_changes() || self.is_consented() {
             return Ok(());
         }
-        self.context.ui.confirm(question, "look at the plan, then pass `--auto-approve`")
+        self.context.ui.confirm(question, "review the plan, then pass `--auto-approve`")
     }
 
-    /// Says that a saved plan changes nothing. What is there was looked at when it was made, not now.
+    /// Prints that a saved plan changes nothing. Remote objects were read when the plan was saved, not now.
     ///
     /// # Errors
     /// When standard output cannot be written.
@@ -220,33 +217,33 @@ impl Run<'_> {
         }
     }
 
-    /// Refuses a plan that cannot be applied to a state, which is only read.
+    /// Refuses a plan that cannot be applied. Only reads the state.
     ///
     /// # Errors
-    /// With why it is refused.
+    /// With the reason of the refusal.
     pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), Failure> {
         let events = Progress::for_people(self.context.ui, true);
         Ok(self.applier(Arc::clone(store), events, false).refuse(plan).await?)
     }
 
-    /// Applies a plan and tells what came of it.
+    /// Applies a plan and reports its outcome.
     ///
     /// # Errors
-    /// When nothing could be begun, or the state could not be written any more.
+    /// When no step could start, or the state could no longer be written.
     pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
         match self.try_apply(store, plan, MOST_PLANS).await? {
             Applied::Ended(exit) => Ok(exit),
             Applied::Outdated(failure) => Err(failure),
             Applied::Overtaken => {
-                Err(Failure::refused("somebody was at work on this while it was planned").hint("plan again"))
+                Err(Failure::refused("another operation changed the same resources during planning").hint("plan again"))
             }
         }
     }
 
-    /// Says that a plan is made anew, where nobody wants to look at it; otherwise it is refused.
+    /// Reports that the command plans again, if it has consent; otherwise refuses.
     ///
     /// # Errors
-    /// With what made the plan outdated.
+    /// With the reason why the plan is stale.
     pub(super) fn plan_again(&self, outdated: Failure, plans: usize) -> Result<(), Failure> {
         if !self.can_plan_again(plans) {
             return Err(outdated);
@@ -255,27 +252,25 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Says that a plan that changes nothing is made anew, which asks again where it comes to changes.
+    /// Reports that a plan without changes is computed again. If the next plan has changes, the command asks again.
     ///
     /// # Errors
-    /// When others were at work each time.
+    /// When other operations interfered each time.
     pub(super) fn say_overtaken(&self, plans: usize) -> Result<(), Failure> {
         if plans >= MOST_PLANS {
-            return Err(
-                Failure::refused("others were at work on this each time it was planned").hint("try again later")
-            );
+            return Err(Failure::refused("other operations changed the same resources during each plan")
+                .hint("try again later"));
         }
-        self.context.ui.tell("somebody was at work on this: planning again");
+        self.context.ui.tell("another operation worked on the same resources: planning again");
         Ok(())
     }
 
-    /// True when the plan of that number may be followed by another one that nobody looks at.
+    /// True if the command may plan again without a review.
     pub(super) fn can_plan_again(&self, plans: usize) -> bool {
         self.is_consented() && plans < MOST_PLANS
     }
 
-    /// Applies the plan of that number and tells what came of it. Where it is planned again when it is outdated, that is no
-    /// failure.
+    /// Applies the plan of that number and reports its outcome. A stale plan does not fail if the command plans again.
     ///
     /// # Errors
     /// As [`Run::apply`].
@@ -290,7 +285,8 @@ impl Run<'_> {
             if plan.has_work() {
                 self.context.ui.say(NOT_RECORDED);
             }
-            // Somebody may have been cut off since recovery looked. What it leaves the second time is not this command's.
+            // A step may have been interrupted since recovery. From the second plan on, such steps are left to another
+            // command.
             let is_cut_off = plans == 1 && plan.has_cut_off();
             let is_overtaken = self.can_proceed() && (is_cut_off || self.wait_for_others(store, plan).await?);
             return Ok(if is_overtaken { Applied::Overtaken } else { Applied::Ended(Exit::Done) });
@@ -313,14 +309,15 @@ impl Run<'_> {
             Ok(report) => report,
             Err(error) => {
                 progress.clear();
-                // Whoever began a step that was cut off held its lease a moment ago, and is gone: it is recovered first.
+                // The operation of an unrecovered step held its lease a moment ago, and is gone: recover its step
+                // first.
                 let is_outdated = error.is_outdated() || matches!(error, ApplyError::NotRecovered { .. });
                 return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
             }
         };
         for Ownership { address, stack, .. } in &report.still_owned {
             ui.tell(&format!(
-                "warning: {address} is still there and {stack} still owns it: all its other owners left at the same time; \
+                "warning: {address} still exists and {stack} still owns it, because all other owners left at the same time; \
                  run this again"
             ));
         }
@@ -331,7 +328,7 @@ impl Run<'_> {
         let is_destroy = plan.mode == Mode::Destroy;
         progress.finish(&report, is_destroy, Timestamp::now());
         if !plan.has_changes() {
-            // What was refreshed, and what comes after what, is recorded, and that is nothing that anybody asked for.
+            // Refreshed values and order are recorded, but the user did not request them.
             if self.is_saved {
                 self.say_nothing_to_do(plan)?;
             }
@@ -351,7 +348,7 @@ impl Run<'_> {
         Ok(Applied::Ended(exit(&report)))
     }
 
-    /// True when somebody was at work on what a plan is about that changes nothing, and is not any more.
+    /// Waits for other operations on the resources of a plan without changes. True if there were any, and they ended.
     async fn wait_for_others(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<bool, Failure> {
         let progress = Progress::for_people(self.context.ui, true);
         let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, false);
@@ -360,13 +357,13 @@ impl Run<'_> {
         Ok(waited?)
     }
 
-    /// Why `--remove-data` alone does not remove some of what a plan retains.
+    /// Reasons why `--remove-data` alone does not remove some retained objects.
     fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<Retained<'p>, String> {
         let registry = &self.world.registry;
         let mut kept = HashMap::new();
         for stack in &plan.stacks {
             let retained = || stack.changes.iter().filter(|change| change.action == Action::Retain);
-            // What was made within is removed by now, or would be removed before it.
+            // Objects inside these are removed before or with them.
             let going = stack.changes.iter();
             let going = going.filter(|change| change.action == Action::Retain || change.action.removes_object());
             let emptied = removed_data::emptied(registry, going);
@@ -382,7 +379,7 @@ impl Run<'_> {
         kept
     }
 
-    /// Says which outputs were not stored: nobody could tell from what `terrace output` shows.
+    /// Reports outputs that were not stored: `terrace output` does not show the reason.
     fn tell_unstored(&self, report: &Report) -> Result<(), Failure> {
         let notes: Vec<Diagnostic> = report
             .outputs
@@ -408,7 +405,7 @@ impl Run<'_> {
     fn tell_failures(&self, report: &Report, plan: &Plan) {
         for failed in &report.failed {
             let mut text = format!("{}:{}: {}", failed.stack, failed.address, failed.error);
-            // A problem that the error ends with is told once.
+            // Drops a problem that the error message ends with.
             let problems = match failed.problems.as_slice() {
                 [only] if failed.error.ends_with(only.as_str()) => &[],
                 problems => problems,
@@ -437,7 +434,7 @@ impl Run<'_> {
     }
 }
 
-/// Runs a future; programs are told meanwhile what still runs.
+/// Runs a future, and sends progress events about running steps meanwhile.
 async fn ticking<T>(progress: &Progress, future: impl Future<Output = T>) -> T {
     tokio::pin!(future);
     let mut interval = tokio::time::interval(TICK);

@@ -1,4 +1,4 @@
-//! `terrace serve`: the engine behind HTTP.
+//! `terrace serve`: runs the HTTP server.
 
 mod sites;
 
@@ -36,10 +36,10 @@ use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, Server, ServerSettings};
 use terrace_state::MemoryStore;
 
-/// Serves until it is told to stop.
+/// Serves until shutdown.
 ///
 /// # Errors
-/// When an environment cannot be put together, the state cannot be opened, or connections cannot be taken.
+/// When an environment cannot be set up, the state cannot be opened, or the address is not available.
 pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signals: &Signals) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let configured = settings.server(context.ui)?;
@@ -57,14 +57,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let store = server_store(&settings).await?;
     let certificate = certificate(&settings)?;
     let listener = TcpListener::bind(bind).map_err(|error| {
-        Failure::new(format!("connections to {bind} cannot be taken: {error}"))
-            .hint("choose another address with `--bind`")
+        Failure::new(format!("cannot listen on {bind}: {error}")).hint("choose another address with `--bind`")
     })?;
     let address = listener.local_addr().unwrap_or(bind);
     let operations = configured.operations.map(|bind| operations(context, bind, certificate.is_some())).transpose()?;
     let instance = pipelines(context, &settings)?;
     let databases = super::databases::watched(context, &instance).await;
-    // Pages that show what databases hold are for this machine alone.
+    // Pages with the content of databases are for this machine only.
     let pages = address.ip().is_loopback().then(|| super::databases::pages(databases));
     let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
     let most_waiting = arguments.queue.or(configured.queue).unwrap_or(QUEUE);
@@ -81,10 +80,10 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             prefixes: configured.prefixes.clone(),
             workers,
             most_waiting: most_waiting as usize,
-            // The last fifth of the queue is there for others.
+            // Keeps the last fifth of the queue for other callers.
             most_waiting_of_caller: configured.queue_per_caller.unwrap_or((most_waiting - most_waiting / 5).max(1)),
             parallelism: usize::from(arguments.parallelism.or(configured.parallelism).unwrap_or(PARALLELISM)),
-            // Who asked has its token, and is told what it waits for.
+            // Callers have the token of their request and can poll its progress.
             patience: context.global.lock_timeout.unwrap_or(PATIENCE),
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
@@ -133,15 +132,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     if let Some(keeping) = keeping
         && let Err(error) = keeping.await
     {
-        tracing::error!(%error, "what starts runs of schedules broke off");
+        tracing::error!(%error, "the scheduler of pipelines stopped");
     }
     telemetry.end().await;
     served.map_err(|error| Failure::new(error.to_string()))?;
     Ok(Exit::Done)
 }
 
-/// The instance of pipelines whose settings hold for what the server does by itself: of the environment that flag or variable
-/// name, else of `local`, else of the first. Records, databases and schedules are the project's, whatever the environment.
+/// The instance of pipelines with the settings of scheduled runs: of the environment in flag or variable, else of
+/// `local`, else of the first. All environments share records, databases and schedules.
 fn pipelines(context: &Context<'_>, settings: &Settings) -> Result<InstanceSettings, Failure> {
     let names = settings.configuration.environment_names();
     let usual = names.iter().find(|name| **name == DEFAULT_ENVIRONMENT).or(names.first());
@@ -149,7 +148,7 @@ fn pipelines(context: &Context<'_>, settings: &Settings) -> Result<InstanceSetti
     wiring::instance(settings, &environment, "pipelines", context.ui)
 }
 
-/// The runner of what starts by itself. A project without pipelines need not have what they need.
+/// The runner of scheduled runs. A project without pipelines need not have its prerequisites.
 fn runner_of(instance: &InstanceSettings, schedules: Option<bool>) -> Result<Option<Runner>, Failure> {
     let is_needed = || match schedules {
         Some(is_wanted) => is_wanted,
@@ -162,20 +161,20 @@ fn runner_of(instance: &InstanceSettings, schedules: Option<bool>) -> Result<Opt
     }
 }
 
-/// What can change while the server runs: levels of the log, and the certificate.
+/// Reloads the settings that can change while the server runs: log levels and the certificate.
 pub(super) fn read_again(context: &Context<'_>, log: &ServerLog) {
     let settings = context.settings(None);
     let read = settings.and_then(|settings| log.reload(context, &settings.server(context.ui)?.log));
     match read {
-        Ok(()) => tracing::info!("the configuration was read again: levels of the log and the certificate"),
+        Ok(()) => tracing::info!("reloaded log levels and the certificate"),
         Err(failure) => {
             context.ui.fail(&failure);
-            tracing::warn!("the configuration cannot be read again: what was read before stays in force");
+            tracing::warn!("the configuration cannot be reloaded: the previous settings stay in force");
         }
     }
 }
 
-/// The certificate of the configuration, read once to see that it can be.
+/// The configured certificate. Reads it once to report errors at start.
 pub(super) fn certificate(settings: &Settings) -> Result<Option<Certificate>, Failure> {
     let Some((chain, key)) = &settings.configuration.server.tls else { return Ok(None) };
     let place = |path: &Path| settings.project_folder.join(path);
@@ -187,50 +186,54 @@ pub(super) fn certificate(settings: &Settings) -> Result<Option<Certificate>, Fa
     }
     certificate.read().map_err(|error| {
         Failure::new(error.to_string())
-            .hint("`server.tls` names two files of PEM: `cert` with the chain, `key` with its key")
+            .hint("name two PEM files in `server.tls`: `cert` with the chain, `key` with its key")
     })?;
     Ok(Some(certificate))
 }
 
-/// Where connections are taken by default: by this machine alone.
+/// Default address: reachable from this machine only.
 const BIND: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8091));
-/// How many requests are worked on at once by default.
+/// Default number of requests worked on at once.
 const WORKERS: u16 = 16;
-/// How many provider calls one request makes at once by default.
+/// Default number of provider calls at once in one request.
 const PARALLELISM: u16 = 10;
-/// How many requests may wait by default.
+/// Default limit of queued requests.
 const QUEUE: u32 = 10_000;
-/// How long what runs is waited for by default when the server ends.
+/// Default grace period for running operations at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
-/// How long a request waits by default for what others hold: a person at a command line may take a while.
+/// Default wait of a request for leases: a command of a user may take hours.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
-/// How long one call may take by default.
+/// Default time limit of a call.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the state may be silent before the server counts as dead.
+/// Time without an answer of the state after which the server is unhealthy.
 const STATE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long requests that ended are kept by default.
+/// Default retention of ended requests.
 const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
-/// The longest body by default, in bytes: ten times the longest descriptor that was ever seen.
+/// Default limit of a body, in bytes: ten times the longest known descriptor.
 const BODY_LIMIT: usize = 10_000_000;
 
-/// Who can reach the server can change everything: others than this machine only when somebody thought of who that is.
+/// Callers of the server can change everything: other machines may call only with configured authentication.
 fn check_address(address: SocketAddr, has_auth: bool) -> Result<(), Failure> {
     if address.ip().is_loopback() || has_auth {
         return Ok(());
     }
-    Err(Failure::new(format!("`{address}` lets others than this machine call, and terrace.yaml does not say whom"))
-        .hint("say it with `server: {auth: {mode: token, tokens: …}}`, with `mode: none` behind a proxy that authenticates \
-               callers, or bind to 127.0.0.1"))
+    Err(Failure::new(format!(
+        "`{address}` is reachable from other machines, and terrace.yaml configures no authentication"
+    ))
+    .hint(
+        "set `server: {auth: {mode: token, tokens: …}}`, or `mode: none` behind a proxy that authenticates \
+               callers, or bind to 127.0.0.1",
+    ))
 }
 
-/// The limits of connections, which have to leave files for the work.
+/// Limits of connections. They must leave file descriptors for the work.
 fn connections(configured: &ConnectionsConfiguration) -> Result<ConnectionLimits, Failure> {
     let usual = ConnectionLimits::default();
     let limits = configured.limits(usual.clone());
     let files = ConnectionLimits::descriptors();
     if limits.max >= files {
         return Err(Failure::new(format!(
-            "`server.connections.max` is {}, and this process may open {files} files at once",
+            "`server.connections.max` is {}, and this process may open only {files} files at once",
             limits.max
         ))
         .hint(format!("write at most {}, or raise the limit with `ulimit -n`", usual.max)));
@@ -238,10 +241,10 @@ fn connections(configured: &ConnectionsConfiguration) -> Result<ConnectionLimits
     Ok(limits)
 }
 
-/// Takes the address of health, figures and descriptions.
+/// Opens the address of health, metrics and API descriptions.
 fn operations(context: &Context<'_>, bind: SocketAddr, is_encrypted: bool) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(bind).map_err(|error| {
-        Failure::new(format!("connections to {bind} cannot be taken: {error}"))
+        Failure::new(format!("cannot listen on {bind}: {error}"))
             .hint("choose another address in `server.operations.bind`")
     })?;
     let address = listener.local_addr().unwrap_or(bind);
@@ -250,7 +253,7 @@ fn operations(context: &Context<'_>, bind: SocketAddr, is_encrypted: bool) -> Re
     Ok(listener)
 }
 
-/// Warns where callers send their tokens without encryption.
+/// Warns if callers send their tokens without encryption.
 pub(super) fn warn_of_plain_tokens(address: SocketAddr, auth: &Auth, is_encrypted: bool) {
     if matches!(auth, Auth::Tokens(_) | Auth::Oidc(_)) && !is_encrypted && !address.ip().is_loopback() {
         tracing::warn!(
@@ -260,27 +263,27 @@ pub(super) fn warn_of_plain_tokens(address: SocketAddr, auth: &Auth, is_encrypte
     }
 }
 
-/// How long a call may judge a descriptor.
+/// Time limit for checking a descriptor in one call.
 const JUDGING: Duration = Duration::from_secs(30);
 
 /// Memory for a large descriptor, in bytes. More memory lets the server work on several at once.
 const OF_LARGE: u64 = 384 << 20;
 
-/// So many calls judge small descriptors at once.
+/// Number of calls that check small descriptors at once.
 const SMALL_CALLS: u64 = 4;
 
-/// The most resources of a small descriptor, however much memory there is.
+/// Limit of resources in a small descriptor, independent of memory.
 const MOST_SMALL: usize = 2_000;
 
-/// How to raise the limits of a server.
-const RAISE: &str = "have `server.limits` of the server raised, or give it more memory";
+/// Hint on raising the limits.
+const RAISE: &str = "raise `server.limits` of the server, or give it more memory";
 
-/// What judging may take in a server that may use so many bytes of memory.
+/// Limits of checking and planning for a server with this much memory, in bytes.
 fn judging(configured: &LimitsConfiguration, memory: u64, workers: usize, body_limit: usize) -> JudgingSettings {
     let left = memory::left(memory);
-    // A body is there about four times: as it came, read, sealed, and as the text of a descriptor.
+    // A body is in memory about four times: received, parsed, sealed, and as the text of a descriptor.
     let bodies_at_once = count_of(left / 4, 4 * u64::try_from(body_limit).unwrap_or(u64::MAX)).clamp(1, 64);
-    // Each worker may be at a small one, and some calls beside.
+    // Each worker may check a small descriptor, and some calls too.
     let at_once = u64::try_from(workers).unwrap_or(u64::MAX).saturating_add(SMALL_CALLS);
     let small = memory::of_server(left / 5 / at_once, RAISE).resources.min(MOST_SMALL);
     let bytes = left / 10 * 6;
@@ -305,16 +308,16 @@ fn count_of(bytes: u64, of_one: u64) -> usize {
     usize::try_from(bytes / of_one.max(1)).unwrap_or(usize::MAX)
 }
 
-/// The environment, whose plans report their waits in the log of the server.
+/// The environment with waits for rate limits and the like in the server's log.
 fn with_waits_in_log(environment: compute::Environment) -> compute::Environment {
     let reporter: Reporter = Arc::new(|line| tracing::warn!("{line}"));
     let patience = Patience { reporter: Some(reporter), ..environment.patience };
     compute::Environment { patience, ..environment }
 }
 
-/// What the engine works with in each environment that is configured.
+/// The engine's inputs for each configured environment.
 fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Environments, Failure> {
-    // Which environment a call is about says its descriptor, and not what this server was started with.
+    // The descriptor of a call selects the environment; the environment of the start has no effect.
     let settings = &Settings { environment: None, ..settings.clone() };
     let mut all = BTreeMap::new();
     for name in settings.configuration.environment_names() {

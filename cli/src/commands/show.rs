@@ -1,4 +1,4 @@
-//! `terrace show`: a saved plan, a resource or an operation, whole.
+//! `terrace show`: prints a saved plan, a resource or an operation in full.
 
 use super::Context;
 use super::plan::digest;
@@ -18,14 +18,14 @@ use terrace_engine::store::{Selection, StateStore};
 use terrace_state::Access;
 use uuid::Uuid;
 
-/// What to say of a word that means nothing.
-const SHOWN: &str = "give a plan that `terrace plan FILE --out PLAN` saved, an address of `terrace state list` or an \
+/// Hint for a word that matches nothing.
+const SHOWN: &str = "name a plan saved by `terrace plan FILE --out PLAN`, an address of `terrace state list` or an \
                      operation of `terrace operations list`";
 
-/// Shows one thing.
+/// Shows a plan, a resource or an operation.
 ///
 /// # Errors
-/// When there is no such thing.
+/// When it does not exist.
 pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Result<Exit, Failure> {
     let is_json = arguments.format.is_json();
     let Some(what) = arguments.what.as_deref() else {
@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
     match shown {
         Err(failure) if is_nothing(&settings, store.as_ref(), what).await? => {
             let message = Some(format!("there is no file, operation or resource `{what}`"));
-            // A slip is answered with what is like it.
+            // Keeps suggestions for a typing error.
             let hints = match failure.hints.iter().any(|hint| hint.starts_with("did you mean")) {
                 true => failure.hints,
                 false => vec![SHOWN.to_owned()],
@@ -55,8 +55,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
     }
 }
 
-/// True when a name that could be that of several things is that of none. A name with a stack is a resource's alone, and
-/// what is in doubt is there, perhaps.
+/// True if a name matches no file, operation or resource. A name with a stack can only be a resource; an object in
+/// doubt may exist.
 async fn is_nothing(settings: &Settings, store: &dyn StateStore, what: &str) -> Result<bool, Failure> {
     if stacks::split(what).is_some() {
         return Ok(false);
@@ -72,8 +72,8 @@ async fn is_nothing(settings: &Settings, store: &dyn StateStore, what: &str) -> 
 async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit, Failure> {
     let shown = path.display().to_string();
     let Named::Plan(text) = named(&[path], context.ui)? else {
-        return Err(Failure::new(format!("`{shown}` is no saved plan"))
-            .hint("`terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do"));
+        return Err(Failure::new(format!("`{shown}` is not a saved plan"))
+            .hint("save one with `terrace plan FILE --out PLAN`, or preview the changes with `terrace plan FILE`"));
     };
     let claims = PlanClaims::of(&text);
     let settings = context.settings_of_plan(&claims)?;
@@ -85,13 +85,13 @@ async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Resul
     presentation::plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;
     if !is_json {
         context.ui.print(&format!("{}\n", digest(&plan, &seal)?))?;
-        // A plan can be looked at where its state is not.
+        // A plan can be shown without access to its state.
         let is_spent = match store(&settings, Access::ReadOnly).await {
             Ok(store) => store.is_spent(plan.id).await.unwrap_or_default(),
             Err(_) => false,
         };
         if is_spent {
-            context.ui.print("This plan was applied already: it is spent, plan again.\n")?;
+            context.ui.print("This plan was applied already: plan again.\n")?;
         }
     }
     Ok(Exit::Done)

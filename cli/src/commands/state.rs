@@ -1,4 +1,4 @@
-//! `terrace state`: looks into the state, and mends it. What is changed is journalled under the components' leases.
+//! `terrace state`: inspects and repairs the state. Changes are journalled under the components' leases.
 
 mod edit;
 mod history;
@@ -28,10 +28,10 @@ use terrace_engine::store::{NewOperation, OperationStatus, Pruned, Record};
 use terrace_state::{Access, export};
 use uuid::Uuid;
 
-/// A history of that length can be pruned to without being asked.
+/// A history this long may be pruned without a question.
 const LONG_ENOUGH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Looks into the state, or mends it.
+/// Inspects or repairs the state.
 ///
 /// # Errors
 /// When the state cannot be read or written, or has no such resource.
@@ -58,16 +58,16 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
     }
 }
 
-/// Removes what is older; what is current stays, so no lease is needed.
+/// Removes old versions and operations. Current rows stay, so no lease is needed.
 async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_approve: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     if is_missing(&settings.state) {
-        context.ui.print("nothing is recorded: there is nothing to remove\n")?;
+        context.ui.print("the state is empty: there is nothing to remove\n")?;
         return Ok(Exit::Done);
     }
     if keep < LONG_ENOUGH && !auto_approve {
-        let question = "Do you really want to remove what is that young?\n  There is no way back to what the history \
-                        does not hold any more.";
+        let question = "Do you really want to remove versions that are that young?\n  A rollback needs them in the \
+                        history.";
         context.ui.confirm(question, "keep more with `--keep 30d`, or pass `--auto-approve`")?;
     }
     let store = recorded(&settings).await?;
@@ -88,7 +88,7 @@ async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_ap
     };
     let ended =
         store.commit(&[], vec![Record::End { operation: operation.id, status, summary: summary.clone() }]).await;
-    // The first error is the one to tell.
+    // Reports the first error.
     pruned?;
     ended?;
     context.ui.print(&format!("{summary}\n"))?;

@@ -1,4 +1,4 @@
-//! `terrace validate`: everything that can be told without state and network; with `--remote` also what they tell.
+//! `terrace validate`: checks descriptors without state or network; with `--remote` plans against the state too.
 
 use super::Context;
 use crate::args::{PlanningArguments, ValidateArguments};
@@ -14,7 +14,7 @@ use terrace_state::Access;
 /// Validates descriptors.
 ///
 /// # Errors
-/// When anything is wrong with them, which is reported.
+/// When they have errors, which are reported.
 pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let is_json = arguments.format.is_json();
     let project = match compile_offline(context, &arguments.input.files, &arguments.input.choice, true) {
@@ -42,10 +42,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
             let left_out = component.depends_on.iter().filter(|_| is_chosen(&component.key));
             let left_out = left_out.filter(|needed| needed.key.as_ref().is_some_and(|key| !is_chosen(key)));
             diagnostics.extend(left_out.map(|needed| {
-                let message = format!("`{}` depends on `{}`, which is left out here", component.key, needed.text);
-                Diagnostic::note("depends_on_left_out", message)
-                    .at(needed.span)
-                    .hint("it has to be deployed before this component can be")
+                let message = format!("`{}` depends on `{}`, which `-c` leaves out", component.key, needed.text);
+                Diagnostic::note("depends_on_left_out", message).at(needed.span).hint("deploy it before this component")
             }));
         }
     }
@@ -53,7 +51,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
         Ok(planned) => (planned, None),
         Err(failure) => (Vec::new(), Some(failure)),
     };
-    // Planning finds most of what was found before, and says it in the same words.
+    // Planning repeats most diagnostics of compilation, in the same words.
     diagnostics.extend(planned);
     remove_repeated(&mut diagnostics);
     report(context.ui, &project.sources, &diagnostics);
@@ -72,7 +70,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
     if is_valid { Ok(Exit::Done) } else { Err(Failure::told(Exit::Error)) }
 }
 
-/// What a plan finds.
+/// Diagnostics of a plan.
 async fn planned(project: &Project, arguments: &ValidateArguments) -> Result<Vec<Diagnostic>, Failure> {
     let planning = PlanningArguments { choice: arguments.input.choice.clone(), ..PlanningArguments::default() };
     if !arguments.remote {

@@ -1,5 +1,5 @@
-//! `compatibility: adapters`: the defaults of the adapters that terrace replaces, as settings of an environment. Settings of
-//! the environment go before them.
+//! `compatibility: adapters`: defaults of the replaced adapters, as settings of an environment. Settings of the
+//! environment have priority.
 
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_provider::{Map, Value};
@@ -7,19 +7,19 @@ use terrace_provider::{Map, Value};
 /// The key of an environment.
 pub(super) const KEY: &str = "compatibility";
 
-/// Whose defaults hold where the environment sets nothing.
+/// The source of defaults for unset settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compatibility {
-    /// Those of the adapters.
+    /// The replaced adapters.
     Adapters,
 }
 
 impl Compatibility {
-    /// The words of the key.
+    /// The values of the key.
     pub(super) const WORDS: [(&'static str, Self); 1] = [("adapters", Self::Adapters)];
 }
 
-/// The environments where a default holds.
+/// The environments of a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Everywhere,
@@ -27,7 +27,7 @@ enum Scope {
     Development,
 }
 
-/// One default of an adapter: a row of the table in `docs/compatibility.md`.
+/// A default of an adapter: a row of the table in `docs/compatibility.md`.
 struct Row {
     /// The path below `settings`.
     setting: &'static str,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_set_in_development_and_those_of_all_environments_elsewhere() {
+    fn development_gets_all_defaults_and_other_environments_some() {
         for row in &ROWS {
             for (environment, is_set) in [("Development", true), ("production", row.scope == Scope::Everywhere)] {
                 let defaulted = with_defaults(Value::Null, environment).unwrap();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_the_environment_go_before_defaults() {
+    fn settings_have_priority_over_defaults() {
         for row in &ROWS {
             let own =
                 row.setting.rsplit('.').fold(serde_json::json!("own"), |value, key| serde_json::json!({ key: value }));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn development_environments_are_those_that_the_settings_name() {
+    fn settings_name_the_development_environments() {
         let named = || settings(serde_json::json!({"databricks": {"developmentEnvironments": ["DEV"]}}));
         let owner =
             |environment| at(&with_defaults(named(), environment).unwrap(), "databricks.outputPort.owner").cloned();
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a_default_below_a_text_is_refused() {
+    fn default_below_text_is_refused() {
         let error = with_defaults(settings(serde_json::json!({"hasura": "x"})), "production").unwrap_err();
         assert!(error.message.contains("`settings.hasura.unserved`"), "{}", error.message);
     }
 
     /// The page has a row for each default, with its setting and its value.
     #[test]
-    fn the_page_lists_every_default() {
+    fn documentation_lists_every_default() {
         let page = include_str!("../../../docs/compatibility.md");
         for row in &ROWS {
             let setting = format!("`{}: {}`", row.setting, (row.value)().to_json().to_string().replace('"', ""));

@@ -1,4 +1,4 @@
-//! Evaluates the expressions of a configuration and marks its secrets; every value keeps its place.
+//! Evaluates the expressions of a configuration and marks its secrets. Every value keeps its place.
 
 use crate::files;
 use crate::variables::Variables;
@@ -16,7 +16,7 @@ use terrace_provider::{Attributes, Map, Value};
 /// The field that marks a secret.
 const SECRET: &str = "secret";
 
-/// The tree with its expressions evaluated. What cannot be evaluated is reported and stays as it was written.
+/// The tree with evaluated expressions. Invalid expressions are reported and stay as written.
 pub(super) fn expand(
     node: &Node,
     folder: &Path,
@@ -32,7 +32,7 @@ pub(super) fn expand(
         reading.store(true, Ordering::Relaxed);
         Ok(text)
     });
-    // Any variable may hold a secret, whether or not it is put into a `secret`: an error quotes none.
+    // Any variable may hold a secret, even outside `secret`: errors quote none.
     let variable = |name: &str| Some((name.to_owned(), Value::sensitive(variables.get(name)?.into())));
     let scope = ConfigurationScope { variables: variables.names().filter_map(variable).collect() };
     Expanding { scope, functions, has_read, sources, diagnostics }.node(node)
@@ -41,7 +41,7 @@ pub(super) fn expand(
 struct Expanding<'a> {
     scope: ConfigurationScope,
     functions: Functions,
-    /// The expression has read a file.
+    /// True if the expression has read a file.
     has_read: Arc<AtomicBool>,
     sources: &'a Sources,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -69,11 +69,13 @@ impl Expanding<'_> {
         self.has_read.store(false, Ordering::Relaxed);
         match template.evaluate(&self.scope, &self.functions) {
             Ok(value) => Node::of(&value.revealed(), node.span),
-            // A file may hold a secret as well, and nothing marks what an expression made of it.
+            // A file may hold a secret too, and results of expressions do not mark it.
             Err(found) if self.has_read.load(Ordering::Relaxed) => {
                 self.diagnostics.extend(found.into_iter().map(|diagnostic| Diagnostic {
                     message: "the expression has no value".to_owned(),
-                    hint: Some("the details are not shown, because what a file holds is among them".to_owned()),
+                    hint: Some(
+                        "correct the expression: its details are hidden because they contain text of a file".to_owned(),
+                    ),
                     ..diagnostic
                 }));
                 node.clone()
@@ -86,8 +88,8 @@ impl Expanding<'_> {
     }
 }
 
-/// The value of a tree, `{secret: …}` marked as sensitive, and so an address with a password in it: nobody means to show that,
-/// whatever it is called.
+/// The value of a tree. `{secret: …}` is marked as sensitive, and so is a URL with a password, in any
+/// field.
 pub(super) fn value_of(node: &Node) -> Value {
     match &node.kind {
         NodeKind::Map(_) => match secret(node) {
@@ -105,7 +107,7 @@ pub(super) fn attributes_of(node: &Node) -> Attributes {
     node.as_map().unwrap_or_default().iter().map(|entry| (entry.key.clone(), value_of(&entry.value))).collect::<Map>()
 }
 
-/// What `{secret: …}` holds.
+/// The content of `{secret: …}`.
 fn secret(node: &Node) -> Option<&Node> {
     match node.as_map()? {
         [entry] if entry.key == SECRET => Some(&entry.value),
@@ -118,7 +120,7 @@ pub(super) fn revealed(node: &Node) -> &Node {
     secret(node).unwrap_or(node)
 }
 
-/// Expressions of a configuration know the environment variables.
+/// The names in expressions of a configuration: environment variables.
 struct ConfigurationScope {
     variables: Map,
 }
@@ -143,6 +145,6 @@ impl Scope for ConfigurationScope {
 
 fn read_file(path: &Path) -> Result<String, String> {
     let text = files::text(path, files::HANDWRITTEN).map_err(|error| format!("`{}`: {error}", path.display()))?;
-    // Editors and `echo` end a file with a line break that is no part of a key or a password.
+    // Drops the final line break of editors and `echo`, which is not part of a key or a password.
     Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
 }

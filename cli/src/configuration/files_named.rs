@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use terrace_engine::yaml::{Node, NodeKind};
 
-/// How the keys of fields end that name a file.
+/// Suffix of keys whose fields name a file.
 const ENDING: &str = "File";
-/// A file of public certificates: no secret, and often made by a resource.
+/// A file of public certificates: not a secret, and often created by a resource.
 const PUBLIC: &str = "caFile";
-/// The field whose `key` and `cert` are files.
+/// The field with the files `key` and `cert`.
 const TLS: &str = "tls";
 /// The function that reads a file.
 const FUNCTION: &str = "file(";

@@ -1,4 +1,4 @@
-//! `limits` of an instance: how much a provider may be asked.
+//! `limits` of an instance: concurrency, rate and retries of calls.
 
 use super::expand::value_of;
 use std::num::NonZeroU32;
@@ -8,15 +8,15 @@ use terrace_engine::yaml::Node;
 use terrace_provider::Value;
 use terrace_provider::wrap::{Limits, Rate, TypeLimits};
 
-/// The key of an instance under which its limits stand.
+/// The key with the limits of an instance.
 pub(crate) const LIMITS: &str = "limits";
 
-/// More calls at once than anybody has a use for.
+/// Upper limit of concurrency.
 const MOST_AT_ONCE: i64 = 1_024;
-/// More attempts than anybody waits for.
+/// Upper limit of retries.
 const MOST_RETRIES: i64 = 100;
 
-/// Reads the limits of an instance; what is not said is as without.
+/// Reads the limits of an instance; missing fields have defaults.
 pub(super) fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Limits {
     let mut limits = Limits::default();
     let Some(mut fields) = Fields::open(node, "`limits`", diagnostics) else { return limits };
@@ -34,7 +34,7 @@ pub(super) fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Limits {
     limits
 }
 
-/// What can be limited for an instance and for a type alike.
+/// Limits of an instance or of a type.
 fn of_one(fields: &mut Fields<'_, '_>) -> TypeLimits {
     let concurrency = whole(fields, "concurrency", 1, MOST_AT_ONCE).and_then(|count| usize::try_from(count).ok());
     let retries = whole(fields, "retries", 0, MOST_RETRIES).and_then(|count| usize::try_from(count).ok());
@@ -44,7 +44,7 @@ fn of_one(fields: &mut Fields<'_, '_>) -> TypeLimits {
     if let Some(entry) = fields.optional("burst").filter(|_| !has_rate) {
         let diagnostic = Diagnostic::error("missing_field", "`burst` without `requestsPerSecond` limits nothing")
             .at(entry.key_span)
-            .hint("say how many requests a second there may be, or leave `burst` out");
+            .hint("add `requestsPerSecond`, or leave `burst` out");
         fields.diagnostics.push(diagnostic);
     }
     TypeLimits { concurrency, rate: rate(fields, burst), retries }
@@ -85,12 +85,12 @@ pub(super) fn whole(fields: &mut Fields<'_, '_>, name: &'static str, least: i64,
     }
 }
 
-/// A number of the wrong size, or no number at all.
+/// The diagnostic for a number out of range or a value of another type.
 fn unfit(name: &str, expected: &str, found: &Value, node: &Node) -> Diagnostic {
     if !matches!(found, Value::Int(_) | Value::Number(_)) {
         return wrong_type(&format!("`{name}`"), expected, node);
     }
-    Diagnostic::error("out_of_range", format!("`{name}` is no number that works: expected {expected}"))
+    Diagnostic::error("out_of_range", format!("`{name}` is out of range: expected {expected}"))
         .at(node.span)
         .hint(format!("write {expected} here"))
 }

@@ -21,7 +21,7 @@ use terrace_provider::wrap::Limits;
 use terrace_provider::{Map, Value};
 use zeroize::Zeroizing;
 
-/// The overlay of things on this machine.
+/// The overlay of objects on this machine.
 pub const EMBEDDED: &str = "embedded";
 
 /// Reads a configuration.
@@ -33,7 +33,7 @@ pub(super) fn configuration(
 ) -> (Configuration, Vec<Diagnostic>) {
     let node = match yaml::parse(id, text, &Budget::default()) {
         Ok(node) => node,
-        // A configuration that says nothing is one: all has a default.
+        // An empty configuration is valid: everything has a default.
         Err(diagnostics) if diagnostics.iter().all(|diagnostic| diagnostic.code == "empty_file") => {
             return (configuration, Vec::new());
         }
@@ -64,7 +64,7 @@ pub(super) fn configuration(
     configuration.server_unevaluated = of_server;
     for entry in fields.map("environments") {
         check_environment_name(entry, fields.diagnostics);
-        // What is misspelt is told for every environment; values only for the one that is worked in.
+        // Unknown fields are reported for all environments; values only for the selected one.
         let mut found = Vec::new();
         drop(environment(&entry.key, &entry.value, &configuration.folder, &mut found));
         fields.diagnostics.extend(found.into_iter().filter(|diagnostic| diagnostic.code == "unknown_field"));
@@ -74,7 +74,7 @@ pub(super) fn configuration(
     (configuration, diagnostics)
 }
 
-/// Evaluates everything but the environments; what is wrong in the server's part is told by itself.
+/// Evaluates everything except the environments. Errors in the server's part are kept separately.
 fn expand_but_environments(
     node: &Node,
     configuration: &Configuration,
@@ -104,7 +104,7 @@ pub(super) fn environment(
 ) -> Option<Environment> {
     let mut environment =
         Environment { name: name.to_owned(), settings: Value::Map(Map::default()), ..Environment::default() };
-    // `staging:` alone is an environment with nothing special.
+    // `staging:` alone is an environment with only defaults.
     if node.is_null() {
         return Some(environment);
     }
@@ -119,7 +119,7 @@ pub(super) fn environment(
         validate.finish();
     }
     if let Some(entry) = fields.optional("encryption") {
-        // The variable holds the key of the project, which an environment with its own key does not use.
+        // The variable holds the project's key, which does not apply to an environment with its own key.
         environment.encryption = Some(encryption(&entry.value, folder, false, fields.diagnostics));
     }
     if let Some(entry) = fields.optional("settings") {
@@ -154,25 +154,25 @@ pub(super) fn environment(
     Some(environment)
 }
 
-/// How long plans of an environment wait for systems that give no answer.
+/// Limit of the wait for systems without an answer.
 fn silence_timeout(fields: &mut Fields<'_, '_>) -> Option<Duration> {
     server::read(fields, "silenceTimeout", ("a duration of at least a second", "20s"), |text| {
         duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
     })
 }
 
-/// Checks what terrace itself reads of the settings: `access.foreign`.
+/// Checks the settings that terrace itself reads: `access.foreign`.
 fn access(settings: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    // The rest of it is read by expressions alone.
+    // Only expressions read the other settings.
     let access = settings.get("access").filter(|access| access.get("foreign").is_some());
     if let Some(mut fields) = access.and_then(|access| Fields::open(access, "`access`", diagnostics)) {
         fields.word("foreign", &ExternalGrantsPolicy::WORDS);
     }
 }
 
-/// The key of an instance under which its provider stands.
+/// The key with the provider of an instance.
 const TYPE: &str = "type";
-/// The keys of an instance that are no settings of its provider.
+/// The keys of an instance that are not settings of its provider.
 pub(crate) const RESERVED_SETTINGS: [&str; 2] = [TYPE, LIMITS];
 
 /// An instance: named as its provider, or `provider.word`, or with the provider as `type`.
@@ -201,7 +201,7 @@ fn instance(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Instance
     Some(Instance { name: entry.key.clone(), provider, settings, limits, node, span: entry.key_span })
 }
 
-/// Where state keys come from. Older ones may stand alone where the present one is in the environment.
+/// The sources of state keys. Previous keys may be alone if the environment variable has the present one.
 fn encryption(node: &Node, folder: &Path, has_key: bool, diagnostics: &mut Vec<Diagnostic>) -> Encryption {
     let mut encryption = Encryption::default();
     let Some(mut fields) = Fields::open(node, "`encryption`", diagnostics) else { return encryption };
@@ -210,7 +210,7 @@ fn encryption(node: &Node, folder: &Path, has_key: bool, diagnostics: &mut Vec<D
         let diagnostic = Diagnostic::error("missing_field", "`encryption` names no key")
             .at(fields.span())
             .hint(format!(
-                "give one of `key`, `keyFile` and `keyCommand`, or set `{STATE_KEY}`; `terrace init --state-key` makes a key"
+                "set one of `key`, `keyFile` and `keyCommand`, or the variable `{STATE_KEY}`; `terrace init --state-key` creates a key"
             ));
         fields.diagnostics.push(diagnostic);
     }
@@ -249,7 +249,7 @@ fn key_source(fields: &mut Fields<'_, '_>, folder: &Path) -> Option<Located<KeyS
     let mut given = [key, key_file, command].into_iter().flatten();
     let first = given.next();
     if given.next().is_some() {
-        let diagnostic = Diagnostic::error("ambiguous_key", "a key is given in more than one way")
+        let diagnostic = Diagnostic::error("ambiguous_key", "a key has more than one source")
             .at(fields.span())
             .hint("keep one of `key`, `keyFile` and `keyCommand`");
         fields.diagnostics.push(diagnostic);
@@ -288,7 +288,7 @@ pub(super) fn check_scripts(what: &str, name: &str, span: Span, diagnostics: &mu
     }
 }
 
-/// A field's text, which may stand in `{secret: …}`.
+/// A field's text, which may be inside `{secret: …}`.
 fn secret_text(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
     let entry = fields.optional(name)?;
     let node = revealed(&entry.value);
@@ -299,7 +299,7 @@ fn secret_text(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String
     text
 }
 
-/// An environment's name is part of stacks' names and of folders.
+/// An environment's name is part of names of stacks and folders.
 fn check_environment_name(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let is_legal = entry.key.starts_with(|first: char| first.is_ascii_alphanumeric())
         && entry.key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));

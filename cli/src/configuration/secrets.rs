@@ -1,26 +1,25 @@
-//! Which lines of a configuration hold a secret: a report about them says where they stand, and does not quote them.
+//! Finds the lines of a configuration that hold a secret: diagnostics name their place, but do not quote them.
 //!
-//! The text is what somebody is still writing, so nothing is asked of it but lines and names: what cannot be parsed may
-//! not be quoted either.
+//! The text may be unfinished, so only lines and names count: text that cannot be parsed must stay hidden too.
 
 use std::ops::Range;
 
-/// Names that say it of whatever they are part of.
+/// Parts of names that indicate a secret.
 const TELLING: [&str; 5] = ["secret", "password", "passphrase", "token", "credential"];
 /// A field that holds older state keys.
 const OLDER_KEYS: &str = "previous";
 /// A field that may be a URL with a password in it.
 const STATE: &str = "state";
 
-/// The bytes of the lines that hold a secret, their line breaks left out.
+/// The byte ranges of lines with a secret, without line breaks.
 pub(super) fn lines(text: &str) -> Vec<Range<usize>> {
-    // In braces from the first line on, how far a line is indented says nothing.
+    // Inside braces the indentation has no meaning.
     if text.trim_start().starts_with('{') {
         return std::iter::once(0..text.len()).collect();
     }
     let mut hidden = Vec::new();
     let mut begin = 0;
-    // How far the line is indented that a block belongs to.
+    // Indentation of the line that begins the present block.
     let mut block: Option<usize> = None;
     for line in text.split('\n') {
         let indent = line.len() - line.trim_start().len();
@@ -43,7 +42,7 @@ fn is_item(line: &str) -> bool {
     line.trim_start().starts_with('-')
 }
 
-/// The rests of a line behind each name of a secret.
+/// The rest of a line after each name of a secret.
 fn values(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices(':').filter_map(move |(at, colon)| {
         let before = line.get(..at)?.trim_end().trim_end_matches(['"', '\'']);
@@ -56,8 +55,8 @@ fn values(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// True for a line with a URL that has a password in it, be it of whoever is to be let in (`postgres://me:password@host`) or a
-/// parameter (`jdbc:snowflake://host/?password=…`), whatever the field is called.
+/// True for a line with a URL that has a password, in its authority (`postgres://me:password@host`) or a parameter
+/// (`jdbc:snowflake://host/?password=…`).
 fn has_credentials(line: &str) -> bool {
     line.split("://").skip(1).any(|rest| {
         let url = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).next().unwrap_or_default();
@@ -67,9 +66,9 @@ fn has_credentials(line: &str) -> bool {
     })
 }
 
-/// True for expressions without a text of their own: they say where the secret is, and not what.
+/// True for expressions without literal text: they name the source of a secret, not its value.
 fn is_expression(value: &str) -> bool {
-    // `{secret: …}` is looked at on its own.
+    // `{secret: …}` is checked separately.
     let is_silent = |text: &str| !text.replace("secret", "").contains(char::is_alphanumeric);
     let mut rest = value;
     let mut has_expression = false;
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_hidden_with_all_of_its_lines() {
+    fn secret_is_hidden_with_all_of_its_lines() {
         check("a: 1\nkey: x\nb: 2", &["key: x"]);
         check("a:\n  b: {c: {\"secret\" : x}, d: 1}\n  c: 1\n", &["  b: {c: {\"secret\" : x}, d: 1}"]);
         check("a:\n  secret: |\n    one\n\n    two\n  b: 1", &["  secret: |", "    one", "", "    two"]);
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_beside_or_in_an_expression_is_hidden() {
+    fn text_in_or_around_an_expression_is_hidden() {
         let urls = "state: postgres://a:b@c";
         for line in ["key: ${{ \"x\" }}", urls, "token: ${{ env.T }}x", "token: x${{ env.T }}", "key: ${{ env.K"] {
             check(&format!("{line}\nb: 1"), &[line]);
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_with_a_password_is_hidden_whatever_its_field_is_called() {
+    fn url_with_password_is_hidden_in_any_field() {
         for line in [
             "url: postgres://me:hunter2@host/db",
             "  - {url: 'postgres://me:hun/ter2@host', prot: 1}",
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_shown() {
+    fn other_lines_are_shown() {
         check(
             "url: postgres://me@host/db\nother: postgres://me:${{ env.PW }}@host\nbroker: http://host:9092/?a=b\n",
             &[],

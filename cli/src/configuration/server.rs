@@ -1,4 +1,4 @@
-//! `server` of terrace.yaml: how `terrace serve` is reached, whom it lets in, and how much it takes on.
+//! `server` of terrace.yaml: address, authentication and limits of `terrace serve`.
 
 mod auth;
 
@@ -19,59 +19,59 @@ use terrace_server::auth::Auth;
 use terrace_server::routes::check_prefix;
 use terrace_server::webhook::Webhook;
 
-/// What the file says of the server; what it does not say has a default.
+/// Settings of the server; `None` stands for a default.
 #[derive(Debug, Clone, Default)]
 pub struct ServerConfiguration {
-    /// Where connections are taken.
+    /// Address of the APIs.
     pub bind: Option<SocketAddr>,
-    /// Prefixes under which the API is besides its own paths.
+    /// Further prefixes of the API's paths.
     pub prefixes: Vec<String>,
-    /// Who is let in; `None` when nothing is said.
+    /// Authentication of callers; `None` without the field.
     pub auth: Option<Auth>,
-    /// How many requests are worked on at once.
+    /// Number of requests worked on at once.
     pub workers: Option<u16>,
-    /// How many provider calls one request makes at once.
+    /// Number of provider calls at once in one request.
     pub parallelism: Option<u16>,
-    /// How many requests may wait.
+    /// Limit of queued requests.
     pub queue: Option<u32>,
-    /// Waiting requests that a caller may have.
+    /// Limit of queued requests for each caller.
     pub queue_per_caller: Option<u32>,
-    /// How long what runs is waited for when the server ends.
+    /// Grace period for running operations at shutdown.
     pub drain: Option<Duration>,
-    /// How long requests that ended are kept.
+    /// Retention of ended requests.
     pub retention: Option<Duration>,
-    /// How often drift is looked for.
+    /// Interval of drift detection.
     pub drift_every: Option<Duration>,
-    /// Who is told of drift.
+    /// Receiver of drift.
     pub webhook: Option<Webhook>,
-    /// How long one call may take.
+    /// Time limit of a call.
     pub timeout: Option<Duration>,
-    /// How long the state may be silent before the server counts as dead.
+    /// Time without an answer of the state after which the server is unhealthy.
     pub state_timeout: Option<Duration>,
     /// The certificate and its key, as PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// What is logged, and how.
+    /// Format and levels of the log.
     pub log: LogConfiguration,
-    /// Where the audit log goes beside the state, and how long the state keeps it.
+    /// Destination of the audit log besides the state, and its retention there.
     pub audit: AuditConfiguration,
-    /// The longest body, in bytes.
+    /// Limit of a body, in bytes.
     pub body_limit: Option<usize>,
     /// Limits of connections.
     pub connections: ConnectionsConfiguration,
-    /// Address of health, metrics and descriptions; default: that of the APIs.
+    /// Address of health, metrics and API descriptions; default: that of the APIs.
     pub operations: Option<SocketAddr>,
-    /// Limits of judging and planning.
+    /// Limits of checking and planning.
     pub limits: LimitsConfiguration,
-    /// Where static sites are shown; nowhere when nothing is said.
+    /// Settings of static sites; `None` without sites.
     pub sites: Option<SitesConfiguration>,
-    /// Whether schedules of pipelines start runs: those of specs, too (true), or none (false); without a word those that
-    /// are declared as resources.
+    /// Schedules that start runs: declared ones and those of specs (true), none (false), or only declared ones
+    /// (`None`).
     pub schedules: Option<bool>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
     pub takes_stacks: bool,
 }
 
-/// Limits of connections; the rest follows from the files that the process may open.
+/// Limits of connections; defaults depend on the number of files that the process may open.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionsConfiguration {
     /// Open connections at once.
@@ -89,7 +89,7 @@ pub struct ConnectionsConfiguration {
 }
 
 impl ConnectionsConfiguration {
-    /// The limits for a process that may open that many files.
+    /// The limits for a process with these defaults.
     #[must_use]
     pub fn limits(&self, usual: ConnectionLimits) -> ConnectionLimits {
         let max = self.max.map_or(usual.max, |max| max as usize);
@@ -105,7 +105,7 @@ impl ConnectionsConfiguration {
     }
 }
 
-/// The shortest time that a caller is waited for.
+/// Minimum wait for a caller.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
 
 fn connections(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ConnectionsConfiguration {
@@ -132,31 +132,31 @@ fn caller_timeout(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Dur
     })
 }
 
-/// Limits of judging and planning. Fields without a value follow from the memory.
+/// Limits of checking and planning. Defaults depend on the memory.
 #[derive(Debug, Clone, Default)]
 pub struct LimitsConfiguration {
-    /// The bytes of memory that the server may use.
+    /// Memory of the server, in bytes.
     pub memory: Option<u64>,
-    /// The most values of a descriptor.
+    /// Limit of values in a descriptor.
     pub values: Option<usize>,
-    /// The most resources of a stack.
+    /// Limit of resources in a stack.
     pub resources: Option<usize>,
-    /// How many large descriptors are judged, planned or applied at once.
+    /// Number of large descriptors checked, planned or applied at once.
     pub large: Option<usize>,
-    /// How long a call may judge.
+    /// Time limit for checking a descriptor.
     pub judging: Option<Duration>,
 }
 
-/// How static sites are shown.
+/// Settings of static sites.
 #[derive(Debug, Clone, Default)]
 pub struct SitesConfiguration {
-    /// Where connections are taken.
+    /// Address of sites.
     pub bind: Option<SocketAddr>,
-    /// Whoever reaches them may read them.
+    /// Everyone may read the sites.
     pub is_public: bool,
 }
 
-/// What the server logs.
+/// Settings of the server's log.
 #[derive(Debug, Clone, Default)]
 pub struct LogConfiguration {
     /// A level, or levels of parts, as in `TERRACE_LOG`.
@@ -174,52 +174,52 @@ pub struct AuditConfiguration {
     pub retention: Option<Duration>,
 }
 
-/// Where entries of the audit log are logged, one JSON object a line.
+/// Destination of audit log entries, one JSON object a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AuditDestination {
     /// Standard error.
     #[default]
     StandardError,
-    /// Nowhere: they are in the state alone.
+    /// No destination: the entries are only in the state.
     Off,
-    /// A file, to which lines are appended.
+    /// A file that is appended to.
     File(PathBuf),
 }
 
-/// The most requests that are worked on at once.
+/// Upper limit of requests worked on at once.
 pub(crate) const MOST_WORKERS: u16 = 256;
-/// The most provider calls that one request makes at once.
+/// Upper limit of provider calls at once in one request.
 pub(crate) const MOST_PARALLEL: u16 = 1_024;
 
-/// The least memory that a server is configured to use.
+/// Minimum of a server's memory.
 const LEAST_MEMORY: u64 = 256_000_000;
 
-/// The highest limit of values and resources.
+/// Upper limit of values and resources.
 const MOST_COUNTED: i64 = 1_000_000_000;
 
-/// The shortest time between two looks for drift: each reads everything there is.
+/// Minimum interval of drift detection: each run reads all objects.
 const LEAST_EVERY: Duration = Duration::from_secs(60);
 
-/// The shortest time that what ended is kept: who began it asks for a while how it went.
+/// Minimum retention of ended requests: callers poll the result for a while.
 const LEAST_RETENTION: Duration = Duration::from_secs(3600);
 
-/// The shortest time that the audit log is kept.
+/// Minimum retention of the audit log.
 const LEAST_AUDIT_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// Reads it.
+/// Reads `server`.
 pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerConfiguration {
     let mut server = ServerConfiguration::default();
     let Some(mut fields) = Fields::open(node, "`server`", diagnostics) else { return server };
     server.bind = read(&mut fields, "bind", ("an address with its port", "127.0.0.1:8091"), |text| text.parse().ok());
     for prefix in fields.texts("prefixes") {
         let checked = match server.prefixes.contains(&prefix.value) {
-            true => Err("it stands there twice".to_owned()),
+            true => Err("it is listed twice".to_owned()),
             false => check_prefix(&prefix.value),
         };
         match checked {
             Ok(()) => server.prefixes.push(prefix.value),
             Err(why) => fields.diagnostics.push(
-                Diagnostic::error("illegal_prefix", format!("`{}` is no prefix of paths: {why}", prefix.value))
+                Diagnostic::error("illegal_prefix", format!("`{}` is not a prefix of paths: {why}", prefix.value))
                     .at(prefix.span)
                     .hint("write `/` and a name of letters, digits, `-`, `_` and `.`: `/snowflake-provisioner`"),
             ),
@@ -337,7 +337,7 @@ fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> LimitsConfiguration
     limits
 }
 
-/// A field that is written as a text: what is expected of it, and an example.
+/// Reads a field from its text. A diagnostic names the expected value and an example.
 pub(super) fn read<T>(
     fields: &mut Fields<'_, '_>,
     name: &'static str,
@@ -355,9 +355,9 @@ pub(super) fn read<T>(
     };
     let value = parse(text);
     if value.is_none() {
-        // Not quoted: it may come from a variable of the environment.
+        // Does not quote the value: it may come from an environment variable.
         fields.diagnostics.push(
-            Diagnostic::error("wrong_value", format!("`{name}` cannot be that: expected {expected}"))
+            Diagnostic::error("wrong_value", format!("`{name}` is invalid: expected {expected}"))
                 .at(entry.value.span)
                 .hint(format!("write `{name}: {example}`, for example")),
         );
@@ -369,7 +369,7 @@ fn small(fields: &mut Fields<'_, '_>, name: &'static str, most: u16) -> Option<u
     whole(fields, name, 1, i64::from(most)).and_then(|count| u16::try_from(count).ok())
 }
 
-/// So many bytes: `10MB`, `512KB`.
+/// Parses a size in bytes: `10MB`, `512KB`.
 fn bytes(text: &str) -> Option<usize> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let factor = match text.strip_prefix(digits)?.trim() {
@@ -380,7 +380,7 @@ fn bytes(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(factor)
 }
 
-/// What can be logged by.
+/// Checks a log level.
 fn level(text: &str) -> Option<String> {
     crate::logging::is_level(text).then(|| text.to_owned())
 }
@@ -391,9 +391,9 @@ fn webhook(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Webhook> {
     let secret = fields.required("secret").and_then(|entry| match revealed(&entry.value).as_text() {
         Some(secret) if !secret.is_empty() => Some(secret.to_owned()),
         _ => {
-            // What stands there may be the secret itself.
+            // The value may be the secret itself.
             fields.diagnostics.push(
-                Diagnostic::error("wrong_type", "`secret` is no text")
+                Diagnostic::error("wrong_type", "`secret` is not text")
                     .at(entry.value.span)
                     .hint("write `secret: \"${{ env.TERRACE_WEBHOOK_SECRET }}\"`"),
             );

@@ -6,19 +6,19 @@ use terrace_server::auth::{Auth, Grant, Names, Scope};
 fn read(text: &str, variables: &[(&str, &str)]) -> (Configuration, Vec<String>) {
     let variables = variables.iter().copied().collect();
     let (configuration, diagnostics) = Configuration::parse(FILE_NAME, text, Path::new("/project"), &variables);
-    let told = told(&diagnostics, &configuration.sources);
-    (configuration, told)
+    let reported = reported(&diagnostics, &configuration.sources);
+    (configuration, reported)
 }
 
 fn environment(text: &str, name: &str, variables: &[(&str, &str)]) -> (Option<Environment>, Vec<String>) {
-    let (configuration, told_before) = read(text, variables);
-    assert!(told_before.is_empty(), "{told_before:?}");
+    let (configuration, reported_before) = read(text, variables);
+    assert!(reported_before.is_empty(), "{reported_before:?}");
     let (environment, diagnostics) = configuration.environment(name, &variables.iter().copied().collect());
     let environment = environment.filter(|_| !has_errors(&diagnostics));
-    (environment, told(&diagnostics, &configuration.sources))
+    (environment, reported(&diagnostics, &configuration.sources))
 }
 
-fn told(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
+fn reported(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
     let line = |diagnostic: &Diagnostic| {
         let place = diagnostic.place(sources).map_or("nowhere".to_owned(), |place| place.to_string());
         let hint = diagnostic.hint.as_deref().map_or(String::new(), |hint| format!(" ({hint})"));
@@ -48,9 +48,9 @@ environments:
 const VARIABLES: &[(&str, &str)] = &[("KEY", "k"), ("ACCOUNT", "AB12345"), ("PASSWORD", "hunter2"), ("PORT", "443")];
 
 #[test]
-fn a_configuration_is_read_whole() {
-    let (configuration, told) = read(WHOLE, VARIABLES);
-    assert!(told.is_empty(), "{told:?}");
+fn all_fields_of_a_configuration_are_read() {
+    let (configuration, reported) = read(WHOLE, VARIABLES);
+    assert!(reported.is_empty(), "{reported:?}");
     assert_eq!(configuration.state.as_deref(), Some("sqlite:state/terrace.db"));
     assert!(
         configuration.encryption.current.as_ref().is_some_and(|key| key.value == KeySource::Key("k".to_owned().into()))
@@ -62,9 +62,9 @@ fn a_configuration_is_read_whole() {
 }
 
 #[test]
-fn an_environment_is_evaluated_when_it_is_worked_in() {
-    let (environment, told) = environment(WHOLE, "production", VARIABLES);
-    assert!(told.is_empty(), "{told:?}");
+fn selected_environment_is_evaluated() {
+    let (environment, reported) = environment(WHOLE, "production", VARIABLES);
+    assert!(reported.is_empty(), "{reported:?}");
     let environment = environment.unwrap();
     assert_eq!(environment.overlay_name(), Some("lake"));
     assert!(environment.is_data_loss_allowed);
@@ -79,51 +79,53 @@ fn an_environment_is_evaluated_when_it_is_worked_in() {
     assert_eq!(format!("{:?}", settings["password"]), "(sensitive value)");
 }
 
-/// Nobody means to show the password in a URL, be it marked as a secret or not.
+/// A URL with a password stays hidden even without `{secret: …}`.
 #[test]
-fn a_url_with_a_password_is_a_secret_without_being_called_one() {
+fn url_with_password_is_secret_without_a_mark() {
     let text = "environments:\n  a:\n    settings: {warehouse: {url: 'postgres://me:hunter2@host/db', docs: 'https://host/a'}}\n    \
                 providers: {hasura: {url: '${{ env.URL }}'}}\n";
-    let (environment, told) = environment(text, "a", &[("URL", "http://me:hunter2@host")]);
-    assert!(told.is_empty(), "{told:?}");
+    let (environment, reported) = environment(text, "a", &[("URL", "http://me:hunter2@host")]);
+    assert!(reported.is_empty(), "{reported:?}");
     let environment = environment.unwrap();
     let shown = format!("{:?} {:?}", environment.settings, environment.providers[0].settings);
     assert!(!shown.contains("hunter2") && shown.contains("https://host/a"), "{shown}");
 }
 
 #[test]
-fn variables_of_other_environments_need_not_be_there() {
-    let (staging, told) = environment(WHOLE, "staging", &[("KEY", "k")]);
-    assert!(told.is_empty(), "{told:?}");
+fn variables_of_other_environments_may_be_missing() {
+    let (staging, reported) = environment(WHOLE, "staging", &[("KEY", "k")]);
+    assert!(reported.is_empty(), "{reported:?}");
     assert_eq!(staging.unwrap().name, "staging");
-    let (production, told) = environment(WHOLE, "production", &[("KEY", "k"), ("ACCOUNT", "A"), ("PORT", "1")]);
+    let (production, reported) = environment(WHOLE, "production", &[("KEY", "k"), ("ACCOUNT", "A"), ("PORT", "1")]);
     assert!(production.is_none());
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("terrace.yaml:12:"), "{told:?}");
-    assert!(told[0].contains("`PASSWORD` is not set"), "{told:?}");
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(reported[0].starts_with("terrace.yaml:12:"), "{reported:?}");
+    assert!(reported[0].contains("`PASSWORD` is not set"), "{reported:?}");
 }
 
 #[test]
-fn what_is_misspelt_is_told_with_a_suggestion() {
-    let (_, told) = read("stat: sqlite:x\nenvironments:\n  a: {overly: embedded}\npolicies: []\n", &[]);
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told.iter().any(|line| line.starts_with("terrace.yaml:1:1") && line.contains("did you mean `state`?")));
-    assert!(told.iter().any(|line| line.starts_with("terrace.yaml:3:7") && line.contains("did you mean `overlay`?")));
-    assert!(told.iter().any(|line| line.contains("`policies` of terrace.yaml is not supported yet")));
+fn misspelt_field_gets_a_suggestion() {
+    let (_, reported) = read("stat: sqlite:x\nenvironments:\n  a: {overly: embedded}\npolicies: []\n", &[]);
+    assert_eq!(reported.len(), 3, "{reported:?}");
+    assert!(reported.iter().any(|line| line.starts_with("terrace.yaml:1:1") && line.contains("did you mean `state`?")));
+    assert!(
+        reported.iter().any(|line| line.starts_with("terrace.yaml:3:7") && line.contains("did you mean `overlay`?"))
+    );
+    assert!(reported.iter().any(|line| line.contains("`policies` of terrace.yaml is not supported yet")));
 }
 
 #[test]
-fn wrong_values_are_told_all_at_once() {
-    let (_, told) = read("state: [x]\nencryption: {key: a, keyFile: b}\nenvironments: {\"a b\": {}}\n", &[]);
-    assert_eq!(told.len(), 3, "{told:?}");
-    let (_, told) = read("encryption: {previous: [x]}\n", &[]);
-    assert!(told[0].contains("names no key"), "{told:?}");
-    let (configuration, told) = read("encryption: {previous: [x]}\n", &[("TERRACE_STATE_KEY", "y")]);
-    assert!(told.is_empty() && configuration.encryption.previous.len() == 1, "{told:?}");
+fn all_wrong_values_are_reported_at_once() {
+    let (_, reported) = read("state: [x]\nencryption: {key: a, keyFile: b}\nenvironments: {\"a b\": {}}\n", &[]);
+    assert_eq!(reported.len(), 3, "{reported:?}");
+    let (_, reported) = read("encryption: {previous: [x]}\n", &[]);
+    assert!(reported[0].contains("names no key"), "{reported:?}");
+    let (configuration, reported) = read("encryption: {previous: [x]}\n", &[("TERRACE_STATE_KEY", "y")]);
+    assert!(reported.is_empty() && configuration.encryption.previous.len() == 1, "{reported:?}");
 }
 
 #[test]
-fn files_are_read_beside_the_configuration() {
+fn file_paths_are_relative_to_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("url.txt"), "sqlite:there.db\n").unwrap();
     let text = "state: ${{ file('url.txt') }}\n";
@@ -136,17 +138,17 @@ fn files_are_read_beside_the_configuration() {
 }
 
 #[test]
-fn without_a_configuration_there_is_the_embedded_environment() {
+fn default_environment_is_embedded() {
     for text in ["", "# nothing yet\n", "state: sqlite:x.db\n"] {
-        let (local, told) = environment(text, "local", &[]);
-        assert!(told.is_empty(), "{told:?}");
+        let (local, reported) = environment(text, "local", &[]);
+        assert!(reported.is_empty(), "{reported:?}");
         assert!(local.unwrap().is_embedded());
     }
     assert!(environment("", "production", &[]).0.is_none());
 }
 
 #[test]
-fn the_nearest_configuration_upwards_holds() {
+fn nearest_configuration_upwards_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let deep = folder.path().join("a/b");
     std::fs::create_dir_all(&deep).unwrap();
@@ -162,17 +164,17 @@ fn limits_of(limits: &str) -> (terrace_provider::wrap::Limits, Vec<String>) {
     let (configuration, _) = Configuration::parse(FILE_NAME, &text, Path::new("/project"), &variables);
     let (environment, diagnostics) = configuration.environment("local", &variables);
     let mut instances = environment.unwrap().providers;
-    assert!(!instances[0].settings.contains_key("limits"), "limits are no setting of the provider");
-    (instances.remove(0).limits, told(&diagnostics, &configuration.sources))
+    assert!(!instances[0].settings.contains_key("limits"), "limits are not settings of the provider");
+    (instances.remove(0).limits, reported(&diagnostics, &configuration.sources))
 }
 
 #[test]
-fn an_instance_has_limits_and_its_types_have_some_of_their_own() {
-    let (limits, told) = limits_of(
+fn instance_and_its_types_have_limits() {
+    let (limits, reported) = limits_of(
         "{concurrency: 4, requestsPerSecond: 10, burst: 20, retries: 2, types: {sqlite_table: {concurrency: 2, \
          requestsPerSecond: 0.5}, sqlite_view: {retries: 0}}}",
     );
-    assert!(told.is_empty(), "{told:?}");
+    assert!(reported.is_empty(), "{reported:?}");
     assert_eq!((limits.concurrency, limits.retries), (4, 2));
     assert_eq!(limits.rate.map(|rate| (rate.period().as_millis(), rate.burst().get())), Some((100, 20)));
     assert_eq!((limits.concurrency_of("sqlite_table"), limits.concurrency_of("sqlite_view")), (Some(2), None));
@@ -182,10 +184,10 @@ fn an_instance_has_limits_and_its_types_have_some_of_their_own() {
 }
 
 #[test]
-fn limits_that_are_none_are_told_at_their_place() {
-    let told = |limits: &str| limits_of(limits).1;
+fn invalid_limits_are_reported_with_their_place() {
+    let reported = |limits: &str| limits_of(limits).1;
     assert_eq!(
-        told("{concurency: 4, types: {sqlite_table: {rate: 1}}}"),
+        reported("{concurency: 4, types: {sqlite_table: {rate: 1}}}"),
         [
             "terrace.yaml:4:75: a type in `limits` has no field `rate` (the fields are `concurrency`, `retries`, `burst` or \
          `requestsPerSecond`)",
@@ -193,15 +195,15 @@ fn limits_that_are_none_are_told_at_their_place() {
         ]
     );
     let places = |limits: &str| -> Vec<String> {
-        told(limits).iter().map(|line| line.split(" (").next().unwrap().to_owned()).collect()
+        reported(limits).iter().map(|line| line.split(" (").next().unwrap().to_owned()).collect()
     };
     assert_eq!(
         places("{concurrency: 0, retries: -1, requestsPerSecond: 0, burst: 1.5}"),
         [
-            "terrace.yaml:4:50: `concurrency` is no number that works: expected a whole number from 1 to 1024",
-            "terrace.yaml:4:62: `retries` is no number that works: expected a whole number from 0 to 100",
-            "terrace.yaml:4:95: `burst` is no number that works: expected a whole number from 1 to 4294967295",
-            "terrace.yaml:4:85: `requestsPerSecond` is no number that works: expected a number from 0.00001 to 1000000, such as 10 or 0.5",
+            "terrace.yaml:4:50: `concurrency` is out of range: expected a whole number from 1 to 1024",
+            "terrace.yaml:4:62: `retries` is out of range: expected a whole number from 0 to 100",
+            "terrace.yaml:4:95: `burst` is out of range: expected a whole number from 1 to 4294967295",
+            "terrace.yaml:4:85: `requestsPerSecond` is out of range: expected a number from 0.00001 to 1000000, such as 10 or 0.5",
         ]
     );
     assert_eq!(
@@ -215,9 +217,9 @@ fn limits_that_are_none_are_told_at_their_place() {
     assert_eq!(
         places("{requestsPerSecond: 5e-11, types: {t: {requestsPerSecond: 0.001, burst: 20000000}}}"),
         [
-            "terrace.yaml:4:56: `requestsPerSecond` is no number that works: expected a number from 0.00001 to 1000000, \
+            "terrace.yaml:4:56: `requestsPerSecond` is out of range: expected a number from 0.00001 to 1000000, \
              such as 10 or 0.5",
-            "terrace.yaml:4:108: `burst` is no number that works: expected a whole number from 1 to 3153600 with 0.001 \
+            "terrace.yaml:4:108: `burst` is out of range: expected a whole number from 1 to 3153600 with 0.001 \
              requests a second",
         ]
     );
@@ -225,14 +227,14 @@ fn limits_that_are_none_are_told_at_their_place() {
 }
 
 #[test]
-fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
+fn server_settings_are_read() {
     let digest = "A".repeat(64);
     let text = format!(
         "server: {{bind: '0.0.0.0:80', prefixes: [/a-b/c], workers: 2, parallelism: 3, queue: {{max: 4}}, drain: 5s, retention: \
          6d, stateTimeout: 2m, bodyLimit: 7MB, limits: {{memory: 2GB, values: 8, resources: 9, large: 3, judging: 7s}}, auth: {{mode: token, tokens: [{{name: ci, sha256: {digest}, scopes: [read, apply]}}]}}}}\n"
     );
-    let (configuration, told) = read(&text, &[]);
-    assert!(told.is_empty(), "{told:?}");
+    let (configuration, reported) = read(&text, &[]);
+    assert!(reported.is_empty(), "{reported:?}");
     let server = configuration.server;
     assert_eq!(server.bind.unwrap().to_string(), "0.0.0.0:80");
     assert_eq!((server.prefixes, server.workers, server.parallelism), (vec!["/a-b/c".to_owned()], Some(2), Some(3)));
@@ -248,97 +250,100 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
 }
 
 #[test]
-fn what_the_server_cannot_be_told_is_refused_at_its_place() {
+fn invalid_server_settings_are_refused() {
     for (text, expected) in [
-        ("bind: here", "`bind` cannot be that: expected an address with its port"),
-        ("prefixes: [api]", "`api` is no prefix of paths"),
-        ("prefixes: [/]", "`/` is no prefix of paths"),
-        ("prefixes: [/a, /b, /a]", "`/a` is no prefix of paths: it stands there twice"),
-        ("prefixes: [/datamesh.specificprovisioner]", "`/datamesh.specificprovisioner` is the server's own"),
-        ("prefixes: [/docs/x]", "`/docs` is the server's own"),
+        ("bind: here", "`bind` is invalid: expected an address with its port"),
+        ("prefixes: [api]", "`api` is not a prefix of paths"),
+        ("prefixes: [/]", "`/` is not a prefix of paths"),
+        ("prefixes: [/a, /b, /a]", "`/a` is not a prefix of paths: it is listed twice"),
+        ("prefixes: [/datamesh.specificprovisioner]", "`/datamesh.specificprovisioner` is used by the server itself"),
+        ("prefixes: [/docs/x]", "`/docs` is used by the server itself"),
         ("workers: 0", "expected a whole number from 1 to 256"),
         ("queue: {most: 1}", "has no field `most`"),
-        ("drain: soon", "`drain` cannot be that: expected a duration"),
-        ("drift: {every: 3s}", "`every` cannot be that: expected a duration of at least a minute"),
-        ("retention: long", "`retention` cannot be that: expected an age of at least an hour"),
-        ("retention: 0s", "`retention` cannot be that: expected an age of at least an hour"),
+        ("drain: soon", "`drain` is invalid: expected a duration"),
+        ("drift: {every: 3s}", "`every` is invalid: expected a duration of at least a minute"),
+        ("retention: long", "`retention` is invalid: expected an age of at least an hour"),
+        ("retention: 0s", "`retention` is invalid: expected an age of at least an hour"),
         ("retention: 0d", "write `retention: 90d`, for example"),
-        ("retention: 59m", "`retention` cannot be that: expected an age of at least an hour"),
-        ("stateTimeout: 59s", "`stateTimeout` cannot be that: expected a duration of at least a minute"),
+        ("retention: 59m", "`retention` is invalid: expected an age of at least an hour"),
+        ("stateTimeout: 59s", "`stateTimeout` is invalid: expected a duration of at least a minute"),
         ("bodyLimit: 10", ": expected a size"),
         ("limits: {memory: 10}", "`memory` is a whole number: expected a size of at least 256MB"),
-        ("limits: {memory: 100MB}", "`memory` cannot be that: expected a size of at least 256MB"),
+        ("limits: {memory: 100MB}", "`memory` is invalid: expected a size of at least 256MB"),
         ("limits: {resources: 0}", "expected a whole number from 1 to 1000000000"),
-        ("limits: {judging: 1ms}", "`judging` cannot be that: expected a duration of at least a second"),
+        ("limits: {judging: 1ms}", "`judging` is invalid: expected a duration of at least a second"),
         ("limits: {cpu: 1}", "has no field `cpu`"),
         ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),
-        ("auth: {mode: token}", "lets nobody in: it has no `tokens`"),
-        ("auth: {mode: token, tokens: }", "lets nobody in: it has no `tokens`"),
-        ("auth: {mode: token, tokens: []}", "lets nobody in: it has no `tokens`"),
-        ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [read]}]}", "`sha256` is no SHA-256"),
+        ("auth: {mode: token}", "refuses every caller: it has no `tokens`"),
+        ("auth: {mode: token, tokens: }", "refuses every caller: it has no `tokens`"),
+        ("auth: {mode: token, tokens: []}", "refuses every caller: it has no `tokens`"),
+        ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [read]}]}", "`sha256` is not a SHA-256"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [write]}]}", "there is no scope `write`"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc}]}", "a token has no `scopes`"),
         ("auth: {mode: none, tokens: []}", "has no field `tokens`"),
     ] {
-        let (_, told) = read(&format!("server: {{{text}}}\n"), &[]);
-        assert!(told.iter().any(|line| line.contains(expected)), "{text}: {told:?}");
+        let (_, reported) = read(&format!("server: {{{text}}}\n"), &[]);
+        assert!(reported.iter().any(|line| line.contains(expected)), "{text}: {reported:?}");
     }
-    // What a mode that there is not takes cannot be told.
+    // An unknown mode reports no errors of its fields.
     assert_eq!(read("server: {auth: {mode: tokens, tokens: []}}\n", &[]).1.len(), 1);
 }
 
 #[test]
-fn a_token_is_one_callers() {
+fn callers_must_have_different_tokens() {
     let token =
         |name: &str, digest: &str, scope: &str| format!("{{name: {name}, sha256: {digest}, scopes: [{scope}]}}");
-    let told = |second: &str| {
+    let reported = |second: &str| {
         let tokens = format!("{}, {second}", token("a", &"c".repeat(64), "read"));
         read(&format!("server: {{auth: {{mode: token, tokens: [{tokens}]}}}}\n"), &[]).1
     };
-    let expected = "the token of `b` is that of `a`, too: nobody could tell whose a call is";
+    let expected = "`b` and `a` have the same token: the server cannot tell their calls apart";
     for scope in ["read", "admin"] {
-        let told = told(&token("b", &"C".repeat(64), scope));
-        assert!(told.len() == 1 && told[0].starts_with("terrace.yaml:1:") && told[0].contains(expected), "{told:?}");
+        let reported = reported(&token("b", &"C".repeat(64), scope));
+        assert!(
+            reported.len() == 1 && reported[0].starts_with("terrace.yaml:1:") && reported[0].contains(expected),
+            "{reported:?}"
+        );
     }
-    // One caller may have several, while one takes the other's place.
-    assert_eq!(told(&token("a", &"d".repeat(64), "read")), [] as [&str; 0]);
+    // A caller may have several tokens, to replace one by another.
+    assert_eq!(reported(&token("a", &"d".repeat(64), "read")), [] as [&str; 0]);
 }
 
 #[test]
-fn what_becomes_of_access_that_others_gave_is_one_of_two_words() {
+fn access_foreign_is_report_or_revoke() {
     let settings = |access: &str| format!("environments: {{dev: {{settings: {{access: {access}}}}}}}\n");
-    let (_, told) = environment(&settings("{foreign: revoke}"), "dev", &[]);
-    assert_eq!(told, [] as [&str; 0]);
-    let (environment_read, told) = environment(&settings("{foreign: revok}"), "dev", &[]);
+    let (_, reported) = environment(&settings("{foreign: revoke}"), "dev", &[]);
+    assert_eq!(reported, [] as [&str; 0]);
+    let (environment_read, reported) = environment(&settings("{foreign: revok}"), "dev", &[]);
     assert!(environment_read.is_none());
     assert_eq!(
-        told,
+        reported,
         ["terrace.yaml:1:51: `foreign` cannot be `revok`: expected `report` or `revoke` (did you mean `revoke`?)"]
     );
-    // What else it holds is for expressions.
+    // Expressions read the other settings.
     for access in ["{foreign: report, suffix: X}", "private"] {
         assert_eq!(environment(&settings(access), "dev", &[]).1, [] as [&str; 0]);
     }
 }
 
 fn auth_of(auth: &str) -> (Option<Auth>, Vec<String>) {
-    let (configuration, told) = read(&format!("server: {{auth: {auth}}}\n"), &[]);
-    (configuration.server.auth, told)
+    let (configuration, reported) = read(&format!("server: {{auth: {auth}}}\n"), &[]);
+    (configuration.server.auth, reported)
 }
 
 #[test]
-fn token_is_limited_as_the_file_says() {
+fn limits_of_a_token_are_read() {
     let digest = "a".repeat(64);
     let token = |scopes: &str, limits: &str| {
         auth_of(&format!(
             "{{mode: token, tokens: [{{name: ci, sha256: '{digest}', scopes: [{scopes}], limits: {limits}}}]}}"
         ))
     };
-    let (auth, told) = token(
+    let (auth, reported) = token(
         "plan, apply, data-loss",
         "{environments: ['dev*'], domains: [finance], stacks: ['*@dev'], actions: [plan, updateacl], queue: {waiting: 3}}",
     );
-    assert!(told.is_empty(), "{told:?}");
+    assert!(reported.is_empty(), "{reported:?}");
     let Some(Auth::Tokens(tokens)) = auth else { panic!("tokens") };
     let Grant { scope, is_data_loss_allowed, limits } = &tokens[0].grant;
     assert_eq!((*scope, *is_data_loss_allowed), (Scope::Apply, true));
@@ -356,24 +361,24 @@ fn token_is_limited_as_the_file_says() {
         ("apply", "{actions: [provison]}", "`provison` is not an action"),
         ("apply", "{queue: {waiting: 0}}", "expected a whole number from 1"),
         ("apply", "", "`limits` is empty"),
-        ("data-loss", "{}", "`data-loss` is of no use without `plan` or `apply`"),
-        ("read, data-loss", "{}", "`data-loss` is of no use without `plan` or `apply`"),
+        ("data-loss", "{}", "`data-loss` has no effect without `plan` or `apply`"),
+        ("read, data-loss", "{}", "`data-loss` has no effect without `plan` or `apply`"),
         ("dataloss", "{}", "did you mean `data-loss`"),
     ] {
-        let (auth, told) = token(scopes, limits);
-        assert!(told.iter().any(|line| line.contains(expected)), "{scopes} {limits}: {told:?}");
-        // A token with wrong limits is left out: it would do more than it may.
+        let (auth, reported) = token(scopes, limits);
+        assert!(reported.iter().any(|line| line.contains(expected)), "{scopes} {limits}: {reported:?}");
+        // A token with wrong limits is left out: it would have more rights than intended.
         assert!(matches!(auth, Some(Auth::Tokens(tokens)) if tokens.is_empty()), "{scopes} {limits}");
     }
 }
 
 #[test]
 fn roles_of_an_issuer_take_limits_from_claims() {
-    let (auth, told) = auth_of(
+    let (auth, reported) = auth_of(
         "{mode: oidc, issuer: 'https://login.example.com', audience: terrace, roles: {everyone: read, engineers: {scopes: \
          [apply, data-loss], limits: {domains: {claim: data.domains}}}}}",
     );
-    assert!(told.is_empty(), "{told:?}");
+    assert!(reported.is_empty(), "{reported:?}");
     let Some(Auth::Oidc(oidc)) = auth else { panic!("an issuer") };
     assert_eq!((oidc.roles[0].1.scope, oidc.roles[1].1.scope), (Scope::Read, Scope::Apply));
     assert!(matches!(&oidc.roles[1].1.limits.domains, Names::Claim(path) if path == "data.domains"));
@@ -384,13 +389,13 @@ fn roles_of_an_issuer_take_limits_from_claims() {
         ("write", "scope `write`"),
     ] {
         let issuer = "mode: oidc, issuer: 'https://login.example.com', audience: terrace";
-        let (_, told) = auth_of(&format!("{{{issuer}, roles: {{engineers: {role}}}}}"));
-        assert!(told.iter().any(|line| line.contains(expected)), "{role}: {told:?}");
+        let (_, reported) = auth_of(&format!("{{{issuer}, roles: {{engineers: {role}}}}}"));
+        assert!(reported.iter().any(|line| line.contains(expected)), "{role}: {reported:?}");
     }
 }
 
 #[test]
-fn audit_log_goes_where_the_file_says() {
+fn audit_log_has_the_configured_destination() {
     let of = |text: &str| read(&format!("server: {{audit: {text}}}\n"), &[]);
     for (text, log) in [
         ("{}", AuditDestination::StandardError),
@@ -398,8 +403,8 @@ fn audit_log_goes_where_the_file_says() {
         ("{log: 'off'}", AuditDestination::Off),
         ("{log: logs/audit.jsonl}", AuditDestination::File("logs/audit.jsonl".into())),
     ] {
-        let (configuration, told) = of(text);
-        assert!(told.is_empty(), "{told:?}");
+        let (configuration, reported) = of(text);
+        assert!(reported.is_empty(), "{reported:?}");
         assert_eq!(configuration.server.audit.log, log);
     }
     let (configuration, _) = of("{retention: 400d}");

@@ -1,4 +1,5 @@
-//! A folder of pipeline specs as a descriptor: each pipeline is a component, with what it is and its last good result.
+//! Descriptors of folders with pipeline specs: each pipeline is a component, with its definition and its last
+//! successful result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,52 +20,53 @@ use terrace_engine::yaml::{Node, NodeKind};
 use terrace_provider::{Map, Value};
 use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, Specs};
 
-/// What the resources of a component are called.
+/// Names of a component's resources.
 const PIPELINE: &str = "pipeline";
 const RUN: &str = "run";
-/// The output that pipelines after it look at.
+/// The output that dependent pipelines read.
 const DATASET: &str = "dataset";
-/// The attributes that say which folder is meant, and which pipeline of it.
+/// Attributes with the folder, and the pipeline in it.
 const FOLDER: &str = "folder";
 const NAME: &str = "name";
 
-/// So many files are named where something is wrong that is nobody's business here.
+/// Number of files named in the note about other errors.
 const MOST: usize = 3;
 
-/// How a line of a descriptor begins that says what it is, in small letters.
+/// Beginnings of lines, in small letters, that identify a descriptor.
 const SIGNS: [&str; 2] = ["dataproduct:", "id: urn:dmb:dp:"];
-/// What descriptors say after `kind:`.
+/// Values of `kind` in descriptors.
 const KINDS: [&str; 2] = ["stack", "dataproduct"];
-/// What versions of terrace's own files have in them.
+/// Part of the API versions of terrace's own files.
 const API: &str = "terrace";
 
-/// True for a file that says that it is a descriptor. Beside specs there are others: of containers, of CI, of runners.
-fn says_what_it_is(path: &Path) -> bool {
+/// True if a file declares itself as a descriptor. Folders of specs have other YAML files too: of containers, of CI, of
+/// runners.
+fn is_declared_descriptor(path: &Path) -> bool {
     let text = match super::text_of(path) {
         Ok(text) => text,
-        // What cannot be read is told of where it is read.
+        // Reading it as a descriptor reports the error.
         Err(diagnostic) => return diagnostic.code != super::EMPTY,
     };
     let lines: Vec<String> = text.text.lines().map(str::to_ascii_lowercase).collect();
     let is_of_others = lines.iter().filter_map(|line| line.strip_prefix("apiversion:")).any(|of| !of.contains(API));
     lines.iter().any(|line| match line.strip_prefix("kind:") {
-        // Kubernetes has kinds, too. What has a name of ours is meant for terrace whatever version it says.
+        // Kubernetes has kinds too. A file with a kind of terrace is meant for it, in any version.
         Some(kind) => !is_of_others || KINDS.iter().any(|known| kind.split_whitespace().next() == Some(known)),
         None => SIGNS.iter().any(|sign| line.starts_with(sign)),
     })
 }
 
-/// What a path names that has specs.
+/// The content of a path with specs.
 pub(super) struct Found {
-    /// Where they are, or what they are below of.
+    /// The folder of the specs, or a folder above them.
     pub(super) folder: PathBuf,
-    /// The descriptors beside them.
+    /// Descriptors in the same folders.
     pub(super) descriptors: Vec<PathBuf>,
-    /// What was read to know that, for [`read`]: a folder may be large, and is searched once.
+    /// The specs found, for [`read`]: a large folder is searched only once.
     pub(super) specs: Option<Specs>,
 }
 
-/// The specs that a path names: that of a spec has all of its folder, a folder those in it and below it.
+/// The specs of a path: the file of a spec stands for its folder, and a folder for itself and those below it.
 pub(super) fn found_at(path: &Path) -> Option<Found> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if path.is_file() {
@@ -76,47 +78,47 @@ pub(super) fn found_at(path: &Path) -> Option<Found> {
         });
     }
     let specs = spec::read(path).ok().filter(|specs| !specs.files.is_empty())?;
-    // The folder itself, too: a stack on top hides no specs below it.
+    // Includes the folder itself: it may hold a stack, with specs in folders below.
     let within = specs.files.iter().filter_map(|file| file.path.parent().map(Path::to_owned));
     let folders: BTreeSet<PathBuf> = within.chain([PathBuf::new()]).collect();
     let files = folders.iter().flat_map(|folder| {
         let folder = if folder.as_os_str().is_empty() { path.to_owned() } else { path.join(folder) };
         super::files_of(&folder).unwrap_or_default()
     });
-    let descriptors = files.filter(|file| says_what_it_is(file)).collect();
+    let descriptors = files.filter(|file| is_declared_descriptor(file)).collect();
     Some(Found { folder: path.to_owned(), descriptors, specs: Some(specs) })
 }
 
-/// True for what pipelines are written in, which is no descriptor by itself.
+/// True for files of pipelines, which are not descriptors.
 pub(super) fn is_of_pipelines(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| spec::is_spec_name(name) || spec::is_beside_specs(name))
 }
 
-/// A folder of specs that was read.
+/// A folder of specs.
 #[derive(Debug)]
 pub(super) struct Folder {
-    /// Without symbolic links.
+    /// Path without symbolic links.
     pub(super) root: PathBuf,
     pub(super) descriptor: Descriptor,
     pub(super) faults: Faults,
 }
 
-/// What is wrong with the pipelines of a folder: each is a matter of its own.
+/// Errors of the pipelines of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     told: Vec<Fault>,
-    /// The components that cannot be run as they stand, and those that cannot because of them.
+    /// Components that cannot run, because of their own errors or those of dependencies.
     broken: BTreeSet<String>,
-    /// The components that each depends on.
+    /// Dependencies of components.
     before: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug)]
 struct Fault {
-    /// The component that it is about; none where it is about a file, whose pipelines nobody knows.
+    /// The component with the error; `None` for a file, whose pipelines are unknown.
     component: Option<String>,
-    /// The file that it stands in.
+    /// The file with the error.
     file: String,
     told: Diagnostic,
 }
@@ -138,18 +140,18 @@ impl Faults {
         self.told.is_empty()
     }
 
-    /// True for a component that cannot be run.
+    /// True for a component that cannot run.
     pub(super) fn has(&self, component: &str) -> bool {
         self.broken.contains(component)
     }
 
-    /// All that is wrong.
+    /// All diagnostics.
     pub(super) fn into_told(self) -> impl Iterator<Item = Diagnostic> {
         self.told.into_iter().map(|fault| fault.told)
     }
 
-    /// What is wrong with these components and those that they depend on, and a word on each file with anything else. Where
-    /// `may_be_unread`, what is wrong with files counts: what is meant may stand there.
+    /// Diagnostics of these components and their dependencies, and a note on files with other errors. With
+    /// `may_be_unread`, errors of whole files are included: such a file may define one of the components.
     pub(super) fn about(self, components: &BTreeSet<String>, may_be_unread: bool) -> Vec<Diagnostic> {
         let mut needed = BTreeSet::new();
         let mut waiting: Vec<&String> = components.iter().collect();
@@ -167,14 +169,14 @@ impl Faults {
             more => format!(" and {more} more"),
         };
         let beside = (!files.is_empty()).then(|| {
-            Diagnostic::warning("wrong_beside", format!("something else is wrong in {}{more}", named.join(", ")))
-                .hint("`terrace list pipelines` tells it, and so does `terrace validate` without `-c`")
+            Diagnostic::warning("wrong_beside", format!("other pipelines have errors in {}{more}", named.join(", ")))
+                .hint("list them with `terrace list pipelines` or `terrace validate` without `-c`")
         });
         beside.into_iter().chain(mine.into_iter().map(|fault| fault.told)).collect()
     }
 }
 
-/// Reads the specs of a folder as a descriptor, unless they were read before.
+/// Reads the specs of a folder as a descriptor, unless they are read already.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -189,7 +191,7 @@ pub(super) fn read(
         let message = format!("the folder `{}` cannot be read: {}", folder.display(), super::files::because(&error));
         Box::new(Diagnostic::error("unreadable", message))
     })?;
-    // The folder itself, first: a saved plan finds its project by it.
+    // The folder itself comes first: a saved plan finds its project by it.
     digests.insert(folder.display().to_string(), String::new());
     let mut ids = Vec::with_capacity(specs.files.len());
     let mut files = Vec::with_capacity(specs.files.len());
@@ -204,9 +206,10 @@ pub(super) fn read(
     diagnostics.extend(harmless.map(|problem| told(problem, &ids)));
     let faults = Faults::of(&specs, &files, &ids);
     for source in specs.sources.iter().filter(|source| source.made.is_none()) {
-        let message = format!("the plugin `{}` makes pipelines of this, which are not planned yet", source.module);
+        let message =
+            format!("the plugin `{}` creates pipelines from this file, which are not planned yet", source.module);
         let at = ids.get(source.file).map(|id| Span::new(*id, 0, 0)).unwrap_or_default();
-        let hint = "`terrace run` in this folder asks the plugin; its answer is kept, and planned from then on";
+        let hint = "run `terrace run` in this folder: it calls the plugin and keeps the pipelines for later plans";
         diagnostics.push(Diagnostic::warning(SOURCE_SPEC, message).at(at).hint(hint));
     }
     let descriptor = describe(&specs, &ids, sources, diagnostics);
@@ -249,19 +252,19 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
     }
 }
 
-/// A stack is called as the project folder, one of a folder within it by the way there, too: several folders of one project
-/// are several stacks in one state, whatever they are called last.
+/// The name of a stack: that of the project folder, with the relative path of a folder within. So folders with the same
+/// last name are different stacks of the same state.
 fn stack_name(root: &Path, project: &Path) -> String {
     own_name(root, project, NamesRule::Latin).unwrap_or_else(|| PIPELINE.to_owned() + "s")
 }
 
-/// The name of a stack by the rule of earlier versions. A folder that left no name was called `pipelines`, as any other of
-/// that kind: that name says nothing.
+/// The name of a stack by the rule of earlier versions. A folder without a usable name was `pipelines`, which
+/// identifies none.
 fn former_name(root: &Path, project: &Path) -> Option<String> {
     own_name(root, project, NamesRule::Ascii)
 }
 
-/// The name of a stack, where its folder gives one.
+/// The name of a stack from its folder; `None` if the folder gives none.
 fn own_name(root: &Path, project: &Path, rule: NamesRule) -> Option<String> {
     let plain = |text: &str| plain(text, rule);
     let last = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
@@ -270,7 +273,7 @@ fn own_name(root: &Path, project: &Path, rule: NamesRule) -> Option<String> {
             let parts: Vec<String> = within.iter().map(|part| part.to_string_lossy().into_owned()).collect();
             let name =
                 format!("{}.{}", last(project), parts.iter().map(|part| plain(part)).collect::<Vec<_>>().join("."));
-            // What is written otherwise than it is called is told apart by what it is called.
+            // A digest distinguishes paths whose letters were replaced.
             match parts.iter().any(|part| part.contains('.') || plain(part) != *part) {
                 true => format!("{name}-{}", sha256(parts.join("/")).get(..8).unwrap_or_default()),
                 false => name,
@@ -282,8 +285,8 @@ fn own_name(root: &Path, project: &Path, rule: NamesRule) -> Option<String> {
     (!name.is_empty() && name != SHARED).then(|| name.to_owned())
 }
 
-/// The key of each pipeline's component: its id without `./`, in what keys may hold. It depends on the id alone: another
-/// pipeline changes the key of none.
+/// The key of each pipeline's component: its id without `./`, in characters that keys may have. It depends only on the
+/// id, so that other pipelines cannot change it.
 fn keys(specs: &Specs) -> BTreeMap<&str, String> {
     specs.pipelines.iter().map(|pipeline| (pipeline.id.as_str(), key_of(&pipeline.id))).collect()
 }
@@ -301,7 +304,7 @@ fn key_of(id: &str) -> String {
     }
 }
 
-/// The name of a folder in what names of stacks may hold.
+/// The name of a folder in characters that names of stacks may have.
 fn plain(text: &str, rule: NamesRule) -> String {
     match text.is_ascii() || rule.is_ascii() {
         true => text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect(),
@@ -380,7 +383,7 @@ fn resource(ty: &str, name: &str, config: Template, after: &[&str], span: Span) 
         depends_on: after.iter().map(|name| located(name)).collect(),
         provider: None,
         shared: None,
-        // What `terrace run` made is as good as what apply makes.
+        // Results of `terrace run` are adopted.
         adopt: Adopt::IfExists,
         lifecycle: Lifecycle::default(),
         ignore_changes: Vec::new(),
@@ -391,7 +394,7 @@ fn resource(ty: &str, name: &str, config: Template, after: &[&str], span: Span) 
 }
 
 impl Folder {
-    /// Says in all resources where the folder is: relative to the project, where it lies in it. The stack is called by that.
+    /// Sets the folder in all resources: relative to the project if it is inside. It decides the name of the stack.
     pub(super) fn place(&mut self, project: &Path) {
         let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
         self.descriptor.stack = stack_name(&self.root, &project);
@@ -411,11 +414,11 @@ impl Folder {
         }
     }
 
-    /// What is wrong where a descriptor is of the same stack: each plan of one would remove what the other made.
+    /// The diagnostic for a descriptor of the same stack: each apply would remove the objects of the other.
     pub(super) fn is_called_as_another(&self) -> Diagnostic {
         let stack = &self.descriptor.stack;
         let message = format!("the stack `{stack}` is described twice: by a descriptor, and by pipeline specs");
-        let hint = "call the stack of the file otherwise: specs are called as their folder";
+        let hint = "rename the stack of the descriptor: specs take the name of their folder";
         let spans = self.descriptor.components.first().map(|component| component.span);
         spans.into_iter().fold(Diagnostic::error("duplicate_stack", message), Diagnostic::at).hint(hint)
     }
@@ -437,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_one_last_name_are_stacks_of_two_names() {
+    fn folders_with_the_same_last_name_are_different_stacks() {
         let name = |root: &str| stack_name(Path::new(root), Path::new("/projects/etl"));
         assert_eq!(name("/projects/etl"), "etl");
         assert_eq!(name("/projects/etl/a/pipelines"), "etl.a.pipelines");
@@ -451,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_of_unusable_letters_has_no_former_name() {
+    fn folder_without_usable_letters_has_no_former_name() {
         let former = |root: &str| former_name(Path::new(root), Path::new(root));
         assert_eq!(former("/projects/בית"), None);
         assert_eq!(former("/projects/pipelines").as_deref(), Some("pipelines"));

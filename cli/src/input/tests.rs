@@ -17,7 +17,7 @@ fn refused(files: &[(&str, &[u8])], name: &str) -> String {
 }
 
 #[test]
-fn a_folder_means_its_yaml_files_without_the_configuration() {
+fn folder_stands_for_its_yaml_files_without_configuration() {
     let folder = folder(&[
         ("b.yml", STACK.as_bytes()),
         ("a.yaml", STACK.as_bytes()),
@@ -30,7 +30,7 @@ fn a_folder_means_its_yaml_files_without_the_configuration() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_path() {
+fn unreadable_file_is_reported_with_its_path() {
     assert!(refused(&[], "none.yaml").contains("none.yaml"));
     assert!(refused(&[("a.txt", b"x")], "").contains("has no descriptor"));
     assert!(refused(&[("a.yaml", b" \n\n")], "a.yaml").contains("is empty"));
@@ -38,7 +38,7 @@ fn what_cannot_be_read_is_told_with_its_path() {
 }
 
 #[test]
-fn a_saved_plan_is_told_by_its_content_and_stands_alone() {
+fn saved_plan_is_recognised_and_cannot_be_combined() {
     let folder = folder(&[("p.yaml", b"{\"terrace_plan\":1,"), ("s.yaml", STACK.as_bytes())]);
     let path = |name: &str| folder.path().join(name);
     assert!(matches!(named(&[path("p.yaml")], &Ui::plain()), Ok(Named::Plan(_))));
@@ -48,7 +48,7 @@ fn a_saved_plan_is_told_by_its_content_and_stands_alone() {
 }
 
 #[test]
-fn variables_are_given_by_flag_then_file_then_environment() {
+fn flag_has_priority_over_file_and_environment() {
     let folder = folder(&[("v.yaml", b"a: 1\nb: 2\n")]);
     let choice = ChoiceArguments {
         variables: vec!["a=flag".to_owned(), "d=x=y".to_owned()],
@@ -58,10 +58,10 @@ fn variables_are_given_by_flag_then_file_then_environment() {
     let variables =
         [("TERRACE_VAR_a", "env"), ("TERRACE_VAR_b", "env"), ("TERRACE_VAR_c", "env")].into_iter().collect();
     let given = given_variables(&choice, &variables, &Ui::plain()).unwrap();
-    let told = |(name, given): (&String, &Given)| format!("{name}: {:?} of {}", given.value, given.by);
+    let in_words = |(name, given): (&String, &Given)| format!("{name}: {:?} of {}", given.value, given.by);
     let file = folder.path().join("v.yaml").display().to_string();
     assert_eq!(
-        given.values.iter().map(told).collect::<Vec<_>>(),
+        given.values.iter().map(in_words).collect::<Vec<_>>(),
         [
             "a: Text(\"flag\") of `--var a`".to_owned(),
             format!("b: Value(2) of `{file}`"),
@@ -75,7 +75,7 @@ fn variables_are_given_by_flag_then_file_then_environment() {
 }
 
 #[test]
-fn a_file_that_is_named_twice_is_read_once() {
+fn file_named_twice_is_read_once() {
     let folder = folder(&[("a.yaml", STACK.as_bytes())]);
     let path = folder.path().join("a.yaml");
     let again = folder.path().join("../").join(folder.path().file_name().unwrap()).join("a.yaml");
@@ -84,27 +84,27 @@ fn a_file_that_is_named_twice_is_read_once() {
 }
 
 #[test]
-fn a_missing_file_of_variables_gets_a_hint_of_its_own() {
+fn missing_file_of_variables_gets_a_hint() {
     let choice = ChoiceArguments { variable_files: vec![PathBuf::from("none.yaml")], ..ChoiceArguments::default() };
     let ui = Ui::plain();
     assert!(given_variables(&choice, &Variables::default(), &ui).is_err());
     assert!(ui.remembered()[0].hint.as_deref().unwrap().contains("--var-file"));
 }
 
-// Only Linux tells what is opened in this way.
+// Only Linux reports opened files in this way.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_of_specs_is_walked_once() {
+fn folder_of_specs_is_searched_once() {
     use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
     let folder =
         folder(&[("pipeline-spec.yaml", b"x: {pipeline: [{run: noise}]}\n"), ("stack.yaml", STACK.as_bytes())]);
     let deep = folder.path().join("deep");
     std::fs::create_dir(&deep).unwrap();
     let watch = init(CreateFlags::NONBLOCK).unwrap();
-    // Two events in a row that are the same would be told as one.
+    // Without `CLOSE_NOWRITE`, two equal events in a row would be merged.
     add_watch(&watch, &deep, WatchFlags::OPEN | WatchFlags::CLOSE_NOWRITE).unwrap();
     let named = named(&[folder.path().to_owned()], &Ui::plain()).unwrap();
-    let Named::Descriptors(input) = named else { panic!("there is no plan") };
+    let Named::Descriptors(input) = named else { panic!("expected descriptors") };
     assert_eq!((input.descriptors.len(), input.folders.len()), (1, 1));
     let mut room = [std::mem::MaybeUninit::uninit(); 4096];
     let mut events = Reader::new(&watch, &mut room);

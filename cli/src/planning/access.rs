@@ -1,4 +1,4 @@
-//! Who is to have access, as the command line says it.
+//! The access request of the command line.
 
 use crate::args::{NOBODY, PlanningArguments};
 use crate::failure::Failure;
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::plan::access::Grantees;
 
-/// Who is to have access to the one component that is chosen, when that is asked.
+/// The requested access list of the chosen component; `None` without a request.
 pub(super) fn access(
     arguments: &PlanningArguments,
     components: &BTreeSet<String>,
@@ -25,21 +25,21 @@ pub(super) fn access(
             let access = Access::new(principals, fields(&arguments.access_fields)?);
             Ok(Some(Grantees { component: component.clone(), access }))
         }
-        _ => Err(Failure::new("`--acl` says who has access to one component").hint("choose it with `-c COMPONENT`")),
+        _ => Err(Failure::new("`--acl` needs exactly one component").hint("choose it with `-c COMPONENT`")),
     }
 }
 
-/// What is said beside them, each as text.
+/// Fields of the access request, as texts.
 fn fields(given: &[String]) -> Result<Fields, Failure> {
     let mut fields = Map::new();
     for field in given {
         let Some((name, value)) = field.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(Failure::new(format!("the field `{field}` of the access is no name with a value"))
+            return Err(Failure::new(format!("the field `{field}` of the access list has no name or no `=`"))
                 .hint("write it as `NAME=VALUE`"));
         };
         if fields.insert(name.to_owned(), Json::from(value)).is_some() {
             return Err(
-                Failure::new(format!("the field `{name}` of the access is given twice")).hint("give it one value")
+                Failure::new(format!("the field `{name}` of the access list is given twice")).hint("give it one value")
             );
         }
     }

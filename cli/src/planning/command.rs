@@ -1,11 +1,10 @@
-//! The command that computes a plan again, or looks for drift again, as a person would type it: without what is only
-//! about its form.
+//! The command that computes a plan or drift again, as the user would type it. Leaves out options of the output's form.
 
 use crate::args::{DriftArguments, Global, PlanArguments};
 use crate::settings::Settings;
 use std::collections::BTreeSet;
 
-/// The command. Values of variables are in it only for those that are known to be `open`: a comment is read by many.
+/// The command. Contains values only of the variables in `open`, because a comment has many readers.
 pub(crate) fn command(
     global: &Global,
     settings: &Settings,
@@ -52,7 +51,7 @@ pub(crate) fn command(
     line(&words)
 }
 
-/// The command that looks for the same drift.
+/// The command that detects the same drift.
 pub(crate) fn drift_command(global: &Global, settings: &Settings, arguments: &DriftArguments) -> String {
     let mut words = begun("drift", global, settings);
     words.extend(arguments.ignore.iter().map(|path| format!("--ignore={path}")));
@@ -61,7 +60,7 @@ pub(crate) fn drift_command(global: &Global, settings: &Settings, arguments: &Dr
     line(&words)
 }
 
-/// The command and what decides which state and environment it works in.
+/// The beginning of the command, with the options that select state and environment.
 fn begun(command: &str, global: &Global, settings: &Settings) -> Vec<String> {
     let mut words = vec!["terrace".to_owned(), command.to_owned()];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
@@ -75,7 +74,7 @@ fn begun(command: &str, global: &Global, settings: &Settings) -> Vec<String> {
     if let Some(state) = &global.state {
         option("--state", state);
     }
-    // That of the variable too: who reads the comment may have another.
+    // Includes the environment of a variable: readers of a comment may have a different environment.
     if let Some(environment) = &settings.environment {
         option("--env", environment);
     }
@@ -99,7 +98,7 @@ mod tests {
     use crate::variables::Variables;
     use clap::Parser;
 
-    fn told(line: &str) -> String {
+    fn repeated(line: &str) -> String {
         let parsed = CommandLine::try_parse_from(line.split_whitespace()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let settings = {
@@ -116,40 +115,40 @@ mod tests {
     }
 
     #[test]
-    fn the_command_repeats_what_decides_the_plan_and_leaves_its_form_out() {
+    fn command_repeats_options_of_the_plan_but_not_of_its_form() {
         assert_eq!(
-            told(
+            repeated(
                 "terrace plan a.yaml b$.yaml --env prod -c api --format markdown --max-chars 9000 --out p --refresh=false"
             ),
             "terrace plan --env prod -c api --refresh=false a.yaml 'b$.yaml'"
         );
         assert_eq!(
-            told("terrace plan --destroy --allow-data-loss=a.b[\"x\"] --allow-data-loss --detail full demo@local"),
+            repeated("terrace plan --destroy --allow-data-loss=a.b[\"x\"] --allow-data-loss --detail full demo@local"),
             "terrace plan --destroy '--allow-data-loss=a.b[\"x\"]' --allow-data-loss demo@local"
         );
     }
 
     #[test]
-    fn the_command_repeats_which_part_is_planned() {
+    fn command_repeats_targets() {
         assert_eq!(
-            told("terrace plan --target a.b --exclude a.c[0] --replace a.d --refresh=false a.yaml"),
+            repeated("terrace plan --target a.b --exclude a.c[0] --replace a.d --refresh=false a.yaml"),
             "terrace plan --refresh=false --target=a.b '--exclude=a.c[0]' --replace=a.d a.yaml"
         );
-        assert_eq!(told("terrace plan --refresh-only a.yaml"), "terrace plan --refresh-only a.yaml");
+        assert_eq!(repeated("terrace plan --refresh-only a.yaml"), "terrace plan --refresh-only a.yaml");
     }
 
     #[test]
-    fn the_command_for_drift_repeats_what_is_looked_at() {
+    fn drift_command_repeats_its_stacks() {
         assert_eq!(
-            told("terrace drift --env prod --all --ignore tags --format markdown --max-chars 9000"),
+            repeated("terrace drift --env prod --all --ignore tags --format markdown --max-chars 9000"),
             "terrace drift --env prod --ignore=tags --all"
         );
-        assert_eq!(told("terrace drift a$.yaml demo@local --json"), "terrace drift 'a$.yaml' demo@local");
+        assert_eq!(repeated("terrace drift a$.yaml demo@local --json"), "terrace drift 'a$.yaml' demo@local");
     }
 
     #[test]
-    fn values_are_repeated_only_when_they_are_known_to_be_open() {
-        let command = told("terrace plan a.yaml --var size=3 --var password=hunter2 --var-file v.yaml");
+    fn hidden_values_are_not_repeated() {
+        let command = repeated("terrace plan a.yaml --var size=3 --var password=hunter2 --var-file v.yaml");
         assert_eq!(command, "terrace plan --var size=3 --var password=… --var-file v.yaml a.yaml");
     }
 }

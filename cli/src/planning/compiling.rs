@@ -1,4 +1,4 @@
-//! From files to stacks that can be planned: read, judged, compiled.
+//! From files to compiled stacks.
 
 use super::selection::select;
 use super::{Described, Project, uses_blueprints};
@@ -91,7 +91,8 @@ fn compile_chosen(
     let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
     let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
     let given = given_variables(choice, context.variables, ui)?;
-    // Compiling all blueprints takes two fifths of planning a thousand resources: a stack that uses none does without.
+    // Compiling all blueprints takes two fifths of the time for planning a thousand resources: a stack without
+    // blueprints skips it.
     let (library, mut diagnostics) = match input.descriptors.iter().any(uses_blueprints) {
         true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?,
         false => Default::default(),
@@ -99,7 +100,7 @@ fn compile_chosen(
     if !has_errors(&diagnostics) {
         diagnostics.extend(undeclared(given.asked.iter().map(String::as_str), &input.descriptors));
     }
-    // A file of variables may be for all stacks, so that is asked before.
+    // A file of variables may serve all stacks, so the check comes before the selection.
     select(&mut input, &settings, &world.environment.name)?;
     let compiler = Compiler {
         sources: &input.sources,
@@ -133,8 +134,8 @@ fn compile_chosen(
     Ok(Project { settings, world, sources: input.sources, origin, stacks: described, said, left_out })
 }
 
-/// The descriptors to act on, with their components. A component that is asked for has to be in one of them, and
-/// descriptors without any of those asked for are left alone.
+/// The descriptors to act on, with their components. Each requested component must be in one of them. Descriptors
+/// without requested components are left out.
 fn wanted<'a>(
     input: &'a Input,
     requested: &BTreeSet<String>,
@@ -176,7 +177,7 @@ fn wanted<'a>(
         let stacks: Vec<&str> = input.descriptors.iter().map(|descriptor| descriptor.stack.as_str()).collect();
         diagnostics.push(
             Diagnostic::error("unknown_component", message)
-                .hint(format!("looked at were the stacks {}", stacks.join(", "))),
+                .hint(format!("the descriptors have the stacks {}", stacks.join(", "))),
         );
     }
     wanted

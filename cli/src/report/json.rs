@@ -1,4 +1,4 @@
-//! Diagnostics for programs, in results that are JSON.
+//! Diagnostics in JSON results.
 
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -8,7 +8,7 @@ use terrace_engine::plan::Note;
 use terrace_engine::render::stream;
 use terrace_provider::Severity;
 
-/// One diagnostic; what it does not have is null.
+/// A diagnostic; missing fields are null.
 fn diagnostic(note: &Note) -> Json {
     json!({
         "severity": match note.severity {
@@ -26,7 +26,7 @@ fn diagnostic(note: &Note) -> Json {
     })
 }
 
-/// The failure that ended a command, unless diagnostics told all of it.
+/// The failure of a command; `None` if diagnostics reported it.
 fn ending(failure: &Failure) -> Option<Note> {
     let code = match failure.exit {
         Exit::Refused => "refused",
@@ -48,12 +48,12 @@ pub(crate) fn remembered(ui: &Ui) -> Json {
     ui.remembered().iter().map(diagnostic).collect()
 }
 
-/// All diagnostics so far, and the failure that ended the command, unless those told all of it.
+/// All diagnostics so far, and the failure of the command unless diagnostics reported it.
 pub(crate) fn with_failure(ui: &Ui, failure: &Failure) -> Json {
     ui.remembered().iter().chain(&ending(failure)).map(diagnostic).collect()
 }
 
-/// The form of a result for programs.
+/// Forms of machine output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// One document.
@@ -62,8 +62,7 @@ pub(crate) enum Form {
     Stream,
 }
 
-/// Tells programs of a failure in the form of the result that they wait for. A document that was begun is whole, a
-/// stream goes on.
+/// Prints a failure in the form of the expected result. A document that was printed is complete; a stream continues.
 ///
 /// # Errors
 /// When standard output cannot be written.
@@ -74,9 +73,9 @@ pub(crate) fn tell_programs(ui: &Ui, form: Form, failure: &Failure) -> Result<()
         (Form::Stream, has_begun) => {
             let at = Timestamp::now();
             let version = (!has_begun).then(|| stream::version(crate::version::VERSION, at));
-            let told = if has_begun { Vec::new() } else { ui.remembered() };
+            let result = if has_begun { Vec::new() } else { ui.remembered() };
             let notes =
-                told.iter().chain(&ending(failure)).map(|note| stream::diagnostic(note, at)).collect::<Vec<_>>();
+                result.iter().chain(&ending(failure)).map(|note| stream::diagnostic(note, at)).collect::<Vec<_>>();
             version.into_iter().chain(notes).try_for_each(|line| ui.print(&format!("{line}\n")))
         }
     }
@@ -90,14 +89,14 @@ mod tests {
     use terrace_engine::source::{Sources, Span};
 
     #[test]
-    fn a_diagnostic_has_its_place_and_a_failure_comes_last() {
+    fn diagnostic_has_its_place_and_failure_comes_last() {
         let (ui, mut sources) = (Ui::plain(), Sources::default());
         let id = sources.add("a.yaml", "one\n  two\n");
         let wrong = Diagnostic::error("wrong", "`two` is wrong").at(Span::new(id, 6, 9)).hint("write `three`");
         report(&ui, &sources, &[wrong]);
-        let told = with_failure(&ui, &Failure::refused("no").hint("a").hint("b"));
+        let result = with_failure(&ui, &Failure::refused("no").hint("a").hint("b"));
         assert_eq!(
-            told,
+            result,
             json!([
                 { "severity": "error", "code": "wrong", "message": "`two` is wrong", "file": "a.yaml", "line": 2,
                   "column": 3, "hint": "write `three`", "address": null },

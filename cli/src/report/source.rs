@@ -1,13 +1,13 @@
-//! A text that reports show lines of: read line by line, never as a whole.
+//! A text with lines for reports. Reports read single lines, never the whole text.
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use std::sync::Arc;
 use terrace_engine::render::is_invisible;
 
-/// A longer line is not shown: JSON without line breaks would fill the screen.
+/// Limit of a shown line, in bytes: JSON without line breaks would fill the screen.
 const LONGEST_LINE: usize = 500;
 
-/// A named text, safe to be shown.
+/// A named text without harmful characters.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     name: String,
@@ -15,7 +15,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Replaces control and invisible characters byte for byte, so that every span stays true.
+    /// Replaces control and invisible characters byte for byte, so that spans stay valid.
     pub(super) fn new(name: String, text: &Arc<str>) -> Self {
         let is_harmful = |c: char| is_invisible(c) || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
         let text = if text.contains(is_harmful) {
@@ -27,16 +27,16 @@ impl Text {
         Self { name, text }
     }
 
-    /// True when the line at this byte is short enough to be shown.
+    /// True if the line of this byte is short enough to be shown.
     pub(super) fn can_show(&self, at: usize) -> bool {
         at <= self.text.len() && self.end_of_line(at) - self.start_of_line(at) <= LONGEST_LINE
     }
 
-    /// The byte at which the line of this byte ends, without its line break.
+    /// The end of the line of this byte, without its line break.
     pub(super) fn end_of_line(&self, at: usize) -> usize {
         let rest = self.text.as_bytes().get(at..).unwrap_or_default();
         let line = rest.iter().position(|byte| *byte == b'\n').and_then(|newline| rest.get(..newline)).unwrap_or(rest);
-        // A `\r` that is left at the end would be a line of its own for who draws them.
+        // The renderer would treat a remaining `\r` as another line.
         at + line.strip_suffix(b"\r").unwrap_or(line).len()
     }
 

@@ -13,7 +13,7 @@ fn span_of(source: SourceId, text: &str, part: &str) -> Span {
 }
 
 #[test]
-fn a_report_shows_the_line_at_fault_and_no_other() {
+fn report_shows_only_the_line_with_the_error() {
     let mut sources = Sources::default();
     let id = sources.add("stack.yaml", TEXT);
     let diagnostic = Diagnostic::error("unknown_type", "there is no resource type `local_valeu`")
@@ -28,29 +28,29 @@ fn a_report_shows_the_line_at_fault_and_no_other() {
 }
 
 #[test]
-fn many_of_one_operation_are_told_as_one() {
-    let told = |address: &str, what: &str| {
+fn diagnostics_of_an_operation_are_combined() {
+    let report_of = |address: &str, what: &str| {
         Diagnostic::note("interrupted_step", format!("operation 1 was cut off while it worked on {address}: {what}"))
             .about(format!("demo@local:{address}"))
     };
     let shown = |diagnostics: &[Diagnostic]| -> Vec<Diagnostic> {
         together(diagnostics.iter().collect()).into_iter().map(Cow::into_owned).collect()
     };
-    let few = ["a.x", "a.y", "a.z"].map(|address| told(address, "it took effect"));
+    let few = ["a.x", "a.y", "a.z"].map(|address| report_of(address, "it took effect"));
     assert_eq!(shown(&few), few);
-    let other = told("a.v", "it did not take effect");
-    let several = shown(&[&few as &[_], &[other.clone(), told("a.w", "it took effect")]].concat());
+    let other = report_of("a.v", "it did not take effect");
+    let several = shown(&[&few as &[_], &[other.clone(), report_of("a.w", "it took effect")]].concat());
     let message = "operation 1 was cut off while it worked on 4 resources of demo@local, such as a.x, a.y, a.z: \
                    it took effect";
     assert_eq!((several.len(), several[0].message.as_str(), &several[0].address), (2, message, &None));
     assert_eq!(several[1], other);
-    // What is told of anything else stays as it is.
+    // Other diagnostics are not combined.
     let others = ["a", "b", "c", "d"].map(|it| Diagnostic::note("x", "y").about(it));
     assert_eq!(shown(&others), others);
 }
 
 #[test]
-fn places_in_two_texts_are_both_shown() {
+fn places_in_two_texts_are_shown() {
     let mut sources = Sources::default();
     let (first, second) = (sources.add("a.yaml", "name: x\n"), sources.add("b.yaml", "name: x\n"));
     let diagnostic = Diagnostic::error("duplicate", "`x` stands twice")
@@ -62,8 +62,8 @@ fn places_in_two_texts_are_both_shown() {
 }
 
 #[test]
-fn lines_are_numbered_the_same_whatever_ends_them() {
-    let told = |text: &str| {
+fn line_numbers_do_not_depend_on_line_breaks() {
+    let report_of = |text: &str| {
         let mut sources = Sources::default();
         let id = sources.add("stack.yaml", text);
         let diagnostic = Diagnostic::error("twice", "it stands twice")
@@ -71,11 +71,11 @@ fn lines_are_numbered_the_same_whatever_ends_them() {
             .at_with(span_of(id, text, "local_valeu"), "first here");
         shown(&diagnostic, &sources)
     };
-    let plain = told(TEXT);
+    let plain = report_of(TEXT);
     assert!(plain.contains("3 │   - type: local_valeu\n") && plain.contains("4 │     secret: hunter2\n"), "{plain}");
-    assert_eq!(told(&TEXT.replace('\n', "\r\n")), plain);
-    assert_eq!(told(&TEXT.trim_end().replace('\n', "\r\n")), plain);
-    assert_eq!(told(TEXT.trim_end()), plain);
+    assert_eq!(report_of(&TEXT.replace('\n', "\r\n")), plain);
+    assert_eq!(report_of(&TEXT.trim_end().replace('\n', "\r\n")), plain);
+    assert_eq!(report_of(TEXT.trim_end()), plain);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_line_too_long_to_be_shown_is_named() {
+fn long_line_is_named_but_not_shown() {
     let text = format!("{{\"a\": \"{}\"}}", "x".repeat(5000));
     let mut sources = Sources::default();
     let id = sources.add("a.json", text.as_str());
@@ -100,7 +100,7 @@ fn a_line_too_long_to_be_shown_is_named() {
 }
 
 #[test]
-fn a_place_at_the_very_end_is_shown() {
+fn place_at_the_end_of_text_is_shown() {
     let mut sources = Sources::default();
     let id = sources.add("a.yaml", TEXT);
     let end = TEXT.len();
@@ -109,7 +109,7 @@ fn a_place_at_the_very_end_is_shown() {
 }
 
 #[test]
-fn a_whole_block_is_shown_by_its_first_line() {
+fn block_is_shown_by_its_first_line() {
     let mut sources = Sources::default();
     let id = sources.add("a.yaml", TEXT);
     let shown = shown(&Diagnostic::error("bad", "this list is wrong").at(Span::new(id, 12, TEXT.len())), &sources);
@@ -117,9 +117,9 @@ fn a_whole_block_is_shown_by_its_first_line() {
 }
 
 #[test]
-fn options_and_names_are_broken_at_blanks_only() {
+fn lines_are_broken_only_at_blanks() {
     let urn = "urn:dmb:utm:note-templat-of-a-name-that-is-longer-than-a-line:0.0.0";
-    let hint = "make a key with `terrace init --state-key`, or pass `--plaintext-secrets` to store it in the clear";
+    let hint = "create a key with `terrace init --state-key`, or pass `--plaintext-secrets` to store it in the clear";
     let diagnostic = Diagnostic::error("x", format!("no blueprint is made for the template `{urn}`")).hint(hint);
     let shown = shown(&diagnostic, &Sources::default());
     for word in [urn, "--state-key", "--plaintext-secrets"] {

@@ -30,7 +30,7 @@ fn sqlite(path: PathBuf) -> StoreUrl {
 }
 
 #[test]
-fn the_state_is_that_of_flag_then_variable_then_file_then_default() {
+fn flag_has_priority_over_other_sources_of_the_state() {
     let project = Project::new(Some("state: sqlite:file.db\n"));
     let variable = [("TERRACE_STATE", "sqlite:variable.db")];
     let flag = Global { state: Some("sqlite:flag.db".to_owned()), ..Global::default() };
@@ -44,7 +44,7 @@ fn the_state_is_that_of_flag_then_variable_then_file_then_default() {
 }
 
 #[test]
-fn the_project_folder_is_that_of_the_configuration_else_of_the_descriptor() {
+fn project_folder_is_that_of_configuration_or_descriptor() {
     let configured = Project::new(Some(""));
     assert_eq!(configured.resolve(&Global::default(), &[]).unwrap().project_folder, configured.path(""));
     let bare = Project::new(None);
@@ -52,7 +52,7 @@ fn the_project_folder_is_that_of_the_configuration_else_of_the_descriptor() {
 }
 
 #[test]
-fn the_environment_is_that_of_flag_then_variable_then_descriptor_then_local() {
+fn flag_has_priority_over_other_sources_of_the_environment() {
     let project = Project::new(Some("environments: {a: , b: , c: , local: }\n"));
     let variable = [("TERRACE_ENV", "b")];
     let flag = Global { env: Some("a".to_owned()), ..Global::default() };
@@ -67,7 +67,7 @@ fn the_environment_is_that_of_flag_then_variable_then_descriptor_then_local() {
 }
 
 #[test]
-fn an_environment_that_is_not_configured_is_an_error_that_lists_those_that_are() {
+fn unknown_environment_is_an_error_with_known_ones() {
     let project = Project::new(Some("environments: {a: , b: }\n"));
     let settings = project.resolve(&Global::default(), &[]).unwrap();
     let failure = settings.environment(Some(EnvironmentRef::word("production")), &Ui::plain()).unwrap_err();
@@ -81,14 +81,14 @@ fn an_environment_that_is_not_configured_is_an_error_that_lists_those_that_are()
 }
 
 #[test]
-fn a_wrong_state_is_told_with_its_origin() {
+fn invalid_state_is_reported_with_its_origin() {
     let project = Project::new(None);
     let failure = project.resolve(&Global::default(), &[("TERRACE_STATE", "state.db")]).unwrap_err();
     assert!(failure.message.unwrap().starts_with("TERRACE_STATE: "));
 }
 
 #[test]
-fn a_wrong_configuration_ends_with_an_error() {
+fn invalid_configuration_is_an_error() {
     let project = Project::new(Some("stat: x\n"));
     assert_eq!(project.resolve(&Global::default(), &[]).unwrap_err(), Failure::told(Exit::Error));
     let missing = Global { config: Some("/nowhere/terrace.yaml".into()), ..Global::default() };
@@ -96,7 +96,7 @@ fn a_wrong_configuration_ends_with_an_error() {
 }
 
 #[test]
-fn an_environment_that_a_descriptor_names_is_told_at_its_place() {
+fn environment_of_a_descriptor_is_reported_with_its_place() {
     let project = Project::new(Some("environments: {production: , local: }\n"));
     let settings = project.resolve(&Global::default(), &[]).unwrap();
     let (ui, mut sources) = (Ui::plain(), Sources::default());
@@ -104,20 +104,23 @@ fn an_environment_that_a_descriptor_names_is_told_at_its_place() {
     let named = Located { value: "prodction".to_owned(), span: Span::new(id, 13, 22) };
     let failure = settings.environment(Some(EnvironmentRef::described(&named, &sources)), &ui).unwrap_err();
     assert_eq!(failure, Failure::told(Exit::Error));
-    let told = ui.remembered();
-    assert_eq!(told[0].place.as_ref().unwrap().to_string(), "dp.yaml:1:14");
-    assert_eq!(told[0].hint.as_deref().unwrap(), "did you mean `production`? configured are: `production`, `local`");
+    let reported = ui.remembered();
+    assert_eq!(reported[0].place.as_ref().unwrap().to_string(), "dp.yaml:1:14");
+    assert_eq!(
+        reported[0].hint.as_deref().unwrap(),
+        "did you mean `production`? configured are: `production`, `local`"
+    );
 }
 
 #[test]
-fn an_empty_environment_is_a_mistake_of_its_own() {
+fn empty_environment_name_is_refused() {
     let global = Global { env: Some(String::new()), ..Global::default() };
     let failure = Project::new(None).resolve(&global, &[]).unwrap_err();
     assert_eq!(failure.message.as_deref(), Some("`--env` names no environment"));
 }
 
 #[test]
-fn a_state_in_a_database_shows_no_password_and_one_that_is_none_neither() {
+fn passwords_in_valid_and_invalid_states_are_hidden() {
     let resolved = |text: &str| {
         let global = Global { state: Some(text.to_owned()), ..Global::default() };
         Project::new(None).resolve(&global, &[])
@@ -125,13 +128,16 @@ fn a_state_in_a_database_shows_no_password_and_one_that_is_none_neither() {
     let settings = resolved("postgres://jane:hunter2@db/terrace").unwrap();
     assert_eq!(settings.state.to_string(), "postgres://jane@db/terrace");
     assert!(!format!("{:?}", settings.state).contains("hunter2"));
-    let told = format!("{:?}", resolved("mysql://jane:hunter2@db/terrace").unwrap_err());
-    assert!(told.contains("--state: `mysql://…` is not a state") && told.contains("postgres://USER@HOST"), "{told}");
-    assert!(!told.contains("hunter2"), "{told}");
+    let reported = format!("{:?}", resolved("mysql://jane:hunter2@db/terrace").unwrap_err());
+    assert!(
+        reported.contains("--state: `mysql://…` is not a state") && reported.contains("postgres://USER@HOST"),
+        "{reported}"
+    );
+    assert!(!reported.contains("hunter2"), "{reported}");
 }
 
 #[test]
-fn a_user_without_a_name_is_told_by_number() {
+fn user_without_a_name_has_a_number() {
     assert!(actor(&Variables::default()).starts_with("uid "), "{}", actor(&Variables::default()));
     assert!(actor(&[("LOGNAME", "jane")].into_iter().collect()).starts_with("jane@"));
 }

@@ -1,13 +1,13 @@
-//! Spans as collectors expect them: the log's short names become those of OpenTelemetry's conventions, and terrace's own begin
-//! with `terrace.`. So the log stays short.
+//! Renames spans for collectors: the log's short names become those of OpenTelemetry's conventions, and terrace's own
+//! names begin with `terrace.`.
 
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
-/// The operation that a span or a record is of.
+/// The operation of a span or a record.
 pub(super) const OPERATION: &str = "terrace.operation.id";
-/// What a span failed of.
+/// The error of a span.
 const ERROR: &str = "error.type";
 const METHOD: &str = "http.request.method";
 const PATH: &str = "url.path";
@@ -18,12 +18,12 @@ const ENDED: &str = "terrace.operation.status";
 const CALLED: &str = "terrace.provider.call";
 const TYPE: &str = "terrace.resource.type";
 
-/// What is asked every few seconds, of the server itself alone.
+/// Paths of frequent probes of the server, which have no spans.
 const PROBES: [&str; 4] = ["/health", "/live", "/ready", "/metrics"];
-/// The methods that are told from each other: a caller may make up others.
+/// Known methods: callers may invent others.
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
-/// A span as it is told; nothing of one that is not.
+/// The span to send; `None` for spans that are not sent.
 pub(super) fn told(mut span: SpanData) -> Option<SpanData> {
     match &*span.name {
         "call" => call(&mut span)?,
@@ -35,7 +35,7 @@ pub(super) fn told(mut span: SpanData) -> Option<SpanData> {
     Some(span)
 }
 
-/// A call of the server.
+/// Renames a call of the server.
 fn call(span: &mut SpanData) -> Option<()> {
     let names =
         [("id", "terrace.request.id"), ("method", METHOD), ("path", PATH), ("route", ROUTE), ("status", STATUS)];
@@ -49,13 +49,13 @@ fn call(span: &mut SpanData) -> Option<()> {
         Some(route) => format!("{method} {route}").into(),
         None => method.into(),
     };
-    // That a caller asked for what cannot be is no failure of the server.
+    // Client errors are not failures of the server.
     let failed = number(span, STATUS).filter(|status| *status >= 500);
     end(span, failed.map(|status| status.to_string()));
     Some(())
 }
 
-/// An operation.
+/// Renames an operation.
 fn operation(span: &mut SpanData) {
     let names = [
         ("id", OPERATION),
@@ -71,7 +71,7 @@ fn operation(span: &mut SpanData) {
     end(span, failed);
 }
 
-/// A call of a provider.
+/// Renames a call of a provider.
 fn provider_call(span: &mut SpanData) {
     let names = [
         ("instance", "terrace.provider"),
@@ -89,7 +89,7 @@ fn provider_call(span: &mut SpanData) {
     end(span, failed);
 }
 
-/// What a provider asks somebody by HTTP.
+/// Renames an HTTP request of a provider.
 fn request(span: &mut SpanData) {
     let names = [("host", "server.address"), ("method", METHOD), ("path", "url.template"), ("status", STATUS)];
     rename(span, &names);
@@ -109,7 +109,7 @@ fn rename(span: &mut SpanData, names: &[(&str, &'static str)]) {
     }
 }
 
-/// The method in the span's name, and as its attribute.
+/// The method for the span's name and its attribute.
 fn method(span: &mut SpanData) -> String {
     let method = text(span, METHOD).unwrap_or_default();
     if METHODS.contains(&method.as_str()) {
@@ -120,7 +120,7 @@ fn method(span: &mut SpanData) -> String {
     "HTTP".to_owned()
 }
 
-/// Says whether it failed, and of what. That something was logged of it does not make it a failure.
+/// Sets the status and the error. Log records of errors do not make a span fail.
 fn end(span: &mut SpanData, failed: Option<String>) {
     span.status = match failed {
         Some(what) => {

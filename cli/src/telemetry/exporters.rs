@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::variables::Variables;
 
-/// The variable that names the collector of all signals.
+/// The variable with the collector of all signals.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// A signal of OpenTelemetry.
@@ -17,7 +17,7 @@ pub(super) enum Signal {
 impl Signal {
     pub(super) const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 
-    /// Its name in variables.
+    /// The name in variables.
     const fn name(self) -> &'static str {
         match self {
             Self::Traces => "TRACES",
@@ -27,19 +27,19 @@ impl Signal {
     }
 }
 
-/// How a collector is spoken to.
+/// Protocols of collectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Grpc,
     Http,
 }
 
-/// Where a signal goes.
+/// Destinations of a signal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Exporters {
-    /// To a collector, by this protocol.
+    /// Protocol of the collector, if any.
     pub(super) otlp: Option<Protocol>,
-    /// To standard output.
+    /// True to write to standard output.
     pub(super) has_console: bool,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn of(signal: Signal, variables: &Variables, warnings: &mut Vec<Strin
             "otlp" => is_otlp = true,
             "console" => exporters.has_console = true,
             "none" => {}
-            // `/metrics` shows them in any case.
+            // `/metrics` exposes the metrics anyway.
             "prometheus" if signal == Signal::Metrics => {}
             other => {
                 warnings.push(format!(
@@ -68,7 +68,8 @@ pub(super) fn of(signal: Signal, variables: &Variables, warnings: &mut Vec<Strin
         }
         is_chosen = true;
     }
-    // Without a word of it the specification has all sent to a collector on this machine. Most machines have none.
+    // By the specification, data goes to a collector on this machine by default. Most machines have none, so terrace
+    // requires an endpoint.
     let names_collector = || {
         let own = format!("OTEL_EXPORTER_OTLP_{}_ENDPOINT", signal.name());
         [ENDPOINT, &own].iter().any(|name| variables.get(name).is_some())
@@ -86,13 +87,12 @@ fn protocol(signal: Signal, variables: &Variables) -> Result<Protocol, Failure> 
     match named(&own).or_else(|| named(general)) {
         None | Some((_, "http/protobuf")) => Ok(Protocol::Http),
         Some((_, "grpc")) => Ok(Protocol::Grpc),
-        Some((name, other)) => Err(Failure::new(format!("`{name}` is `{other}`, which is not spoken here")).hint(
-            "set `http/protobuf`, or `grpc`, and the port where the collector takes that: 4318 or 4317 by default",
-        )),
+        Some((name, other)) => Err(Failure::new(format!("`{name}` is `{other}`, which is not supported"))
+            .hint("set `http/protobuf` or `grpc`, and the matching port of the collector: 4318 or 4317 by default")),
     }
 }
 
-/// Whether the collector of a signal is called by TLS.
+/// True if the collector of a signal uses TLS.
 pub(super) fn is_encrypted(signal: Signal, variables: &Variables) -> bool {
     let own = format!("OTEL_EXPORTER_OTLP_{}_ENDPOINT", signal.name());
     let endpoint = variables.get(&own).or_else(|| variables.get(ENDPOINT));
@@ -132,7 +132,7 @@ mod tests {
                 ],
                 http,
             ),
-            // Nothing is sent, so that the protocol does not matter.
+            // Without exporters the protocol does not matter.
             (&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")], Exporters::default()),
         ];
         for (variables, expected) in cases {

@@ -1,4 +1,4 @@
-//! The figures of the server as instruments of OpenTelemetry, beside those that `/metrics` shows.
+//! Metrics of the server as instruments of OpenTelemetry, besides `/metrics`.
 
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_server::SECONDS;
 
-/// What instruments are for, by name.
+/// Descriptions of instruments by name.
 type Descriptions = Arc<Mutex<HashMap<String, String>>>;
 
 /// A recorder that feeds the instruments of a meter.
@@ -59,7 +59,7 @@ impl Recorder for Figures {
     }
 }
 
-/// Makes instruments.
+/// Creates instruments.
 struct Instruments {
     meter: Meter,
     descriptions: Descriptions,

@@ -1,4 +1,4 @@
-//! Records of the log that name the operation that they were made in: a tool for logs knows of no spans.
+//! Adds the operation to log records, because log tools do not know spans.
 
 use super::conventions::OPERATION;
 use opentelemetry::logs::{AnyValue, LogRecord};
@@ -26,7 +26,7 @@ impl Visit for Operation {
     }
 }
 
-/// Makes records, each where it is known which operation it is of.
+/// Passes the operation of an event to the layer that creates records.
 pub(super) struct Within<L>(pub(super) L);
 
 impl<S, L> Layer<S> for Within<L>
@@ -52,14 +52,14 @@ where
     }
 }
 
-/// Writes the operation into the records.
+/// Adds the operation to records.
 #[derive(Debug)]
 pub(super) struct Naming;
 
 impl LogProcessor for Naming {
     fn emit(&self, record: &mut SdkLogRecord, _: &InstrumentationScope) {
         let within = TelemetryContext::map_current(|context| context.get::<Operation>().cloned());
-        // Some are made beside the operation that they are about.
+        // Some records are about an operation but outside of its span.
         let about = || record.attributes_iter().find(|(name, _)| name.as_str() == "operation").map(|it| it.1.clone());
         if let Some(operation) = within.map(|it| AnyValue::from(it.0)).or_else(about) {
             record.add_attribute(OPERATION, operation);

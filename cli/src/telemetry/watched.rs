@@ -1,4 +1,5 @@
-//! A collector that is away: it is told once that nothing arrives there, and once that it does again, or how much was lost.
+//! Detects an unavailable collector. Logs once when data no longer arrives, and once when it does again, with the
+//! amount lost.
 
 use super::conventions;
 use opentelemetry_sdk::Resource;
@@ -12,12 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What did not arrive of one signal.
+/// Lost data of a signal.
 #[derive(Debug)]
 pub(super) struct Losses {
-    /// For people: `traces`.
+    /// Name for people: `traces`.
     signal: &'static str,
-    /// Since something arrived last.
+    /// Items lost since the last successful export.
     lost: AtomicUsize,
 }
 
@@ -26,38 +27,38 @@ impl Losses {
         Arc::new(Self { signal, lost: AtomicUsize::new(0) })
     }
 
-    /// So many were sent, or were not.
+    /// Counts the items of an export.
     fn note(&self, count: usize, sent: &OTelSdkResult) {
         let signal = self.signal;
         match sent {
             Ok(()) => {
                 let lost = self.lost.swap(0, Ordering::Relaxed);
                 if lost > 0 {
-                    tracing::info!(signal, lost, "what is sent by OpenTelemetry arrives again");
+                    tracing::info!(signal, lost, "OpenTelemetry data arrives again");
                 }
             }
             Err(error) => {
                 if self.lost.fetch_add(count, Ordering::Relaxed) == 0 {
-                    let what = "what is sent by OpenTelemetry does not arrive, and is lost until it does";
+                    let what = "OpenTelemetry data does not arrive, and is lost until the collector answers";
                     tracing::warn!(signal, %error, "{what}");
                 }
             }
         }
     }
 
-    /// Tells at the end what never arrived.
+    /// Logs the final losses.
     pub(super) fn end(&self, ended: OTelSdkResult) {
         let (signal, lost) = (self.signal, self.lost.load(Ordering::Relaxed));
         match ended {
-            // Why was told as it began.
-            _ if lost > 0 => tracing::warn!(signal, lost, "not all could be sent by OpenTelemetry"),
-            Err(error) => tracing::warn!(signal, %error, "not all could be sent by OpenTelemetry"),
+            // The reason was logged at the first loss.
+            _ if lost > 0 => tracing::warn!(signal, lost, "some OpenTelemetry data was not sent"),
+            Err(error) => tracing::warn!(signal, %error, "some OpenTelemetry data was not sent"),
             Ok(()) => {}
         }
     }
 }
 
-/// Sends, and sees whether that arrives.
+/// An exporter that counts losses.
 #[derive(Debug)]
 pub(super) struct Watched<E> {
     exporter: E,

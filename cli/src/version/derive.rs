@@ -1,13 +1,13 @@
-//! What Git knows of a commit becomes a version. Compiled into the build script and, for its tests, into the crate.
+//! Derives a version from Git. Compiled into the build script and, for its tests, into the crate.
 
-/// What Git says of the commit that is built.
+/// Properties of the built commit in Git.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Checkout {
     /// The tags that point at the commit.
     pub(crate) tags: Vec<String>,
-    /// The branch, when there is one.
+    /// The branch, if any.
     pub(crate) branch: Option<String>,
-    /// How many commits lie between the release before (or the beginning) and this one.
+    /// Number of commits since the last release, or since the beginning.
     pub(crate) distance: Option<u32>,
     /// The short hash.
     pub(crate) commit: Option<String>,
@@ -25,7 +25,7 @@ pub(crate) fn version(checkout: &Checkout) -> String {
     }
 }
 
-/// The version that a tag names, and its place among others.
+/// The version of a tag, and its position among others.
 fn tagged(tag: &str) -> Option<((u64, u64, u64), String)> {
     let text = tag.strip_prefix('v')?;
     let mut parts = text.split('.').map(number);
@@ -39,7 +39,7 @@ fn line(branch: &str) -> Option<(u64, u64)> {
     Some((number(major)?, number(minor)?))
 }
 
-/// A number as versions write it: digits, without leading zeros.
+/// Parses a number of a version: digits, without leading zeros.
 fn number(text: &str) -> Option<u64> {
     let is_plain = text == "0" || !text.starts_with('0');
     (is_plain && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
@@ -59,19 +59,19 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_the_version() {
+    fn tag_is_the_version() {
         assert_eq!(version(&checkout(&["v1.2.3"], Some("main"))), "1.2.3");
         assert_eq!(version(&checkout(&["nightly", "v1.2.9", "v1.2.10"], None)), "1.2.10");
     }
 
     #[test]
-    fn a_release_branch_counts_its_commits() {
+    fn release_branch_counts_its_commits() {
         assert_eq!(version(&checkout(&[], Some("1.2.x"))), "1.2.0-dev.7+abc1234");
         assert_eq!(version(&checkout(&["v1.2"], Some("0.10.x"))), "0.10.0-dev.7+abc1234");
     }
 
     #[test]
-    fn all_else_has_no_version_but_its_commit() {
+    fn other_commits_have_version_zero() {
         for branch in ["main", "1.x", "1.2.3.x", "01.2.x", "a.b.x", ".x"] {
             assert_eq!(version(&checkout(&["release", "v1", "v1.2.3-rc.1"], Some(branch))), "0.0.0+abc1234");
         }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn without_git_nothing_is_known() {
+    fn version_without_git_is_unknown() {
         assert_eq!(version(&Checkout::default()), "0.0.0+unknown");
     }
 }

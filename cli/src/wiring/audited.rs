@@ -1,4 +1,4 @@
-//! A store whose changes are in its audit log: what commands do to a state without a server.
+//! A store that writes changes into its audit log, for commands that change a state without a server.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,8 +16,8 @@ use terrace_engine::store::{
 };
 use uuid::Uuid;
 
-/// Every change begins an operation, takes a lease away or asks an operation to stop. Those are written into the audit log,
-/// and so are the ends of operations.
+/// Every change begins an operation, revokes a lease or asks an operation to stop. These events and the ends of
+/// operations go into the audit log.
 pub(super) struct Audited {
     store: Arc<dyn ServerStore>,
     actor: String,
@@ -32,7 +32,7 @@ impl Audited {
         AuditEntry::new(self.actor.as_str(), action, outcome)
     }
 
-    /// Writes how something ended that cannot be undone.
+    /// Writes the end of an irreversible event.
     async fn note(&self, entry: AuditEntry) {
         if let Err(error) = self.store.audit(vec![entry]).await {
             tracing::error!(%error, "the audit log cannot be written");
@@ -124,7 +124,7 @@ impl StateStore for Audited {
             stacks: operation.stacks.iter().map(ToString::to_string).collect(),
             ..self.entry(&operation.kind, outcome)
         };
-        // An operation without an entry never begins.
+        // An operation without an entry must not begin.
         self.store.audit(vec![entry(AuditOutcome::Accepted)]).await?;
         let begun = self.store.begin(operation).await;
         if begun.is_err() {

@@ -1,4 +1,4 @@
-//! The blueprints of an environment: the providers' own, and those of the project's folders.
+//! The blueprints of an environment: those of providers, and those of the project's folders.
 
 use crate::configuration::{EMBEDDED, Environment};
 use crate::failure::Failure;
@@ -18,16 +18,16 @@ pub(super) const DEFAULT_FOLDER: &str = "blueprints";
 /// A file of a project.
 #[derive(Debug, Clone)]
 pub(crate) struct ProjectFile {
-    /// How people know it.
+    /// The name for people.
     pub(crate) name: String,
-    /// Where it is.
+    /// The path.
     pub(crate) path: PathBuf,
 }
 
-/// How the file of a blueprint test ends.
+/// Suffixes of test files of blueprints.
 const TEST_ENDINGS: [&str; 2] = [".test.yaml", ".test.yml"];
 
-/// Reads all blueprints of an environment, and settles what overrides and extends what.
+/// Reads all blueprints of an environment, and resolves overrides and extensions.
 ///
 /// # Errors
 /// When a configured folder cannot be read.
@@ -43,7 +43,7 @@ pub(crate) fn library(
     Ok((library, diagnostics))
 }
 
-/// Reads all blueprints of an environment as they are written, those of all overlays.
+/// Reads all blueprints of an environment as written, with all overlays.
 ///
 /// # Errors
 /// When a configured folder cannot be read.
@@ -66,10 +66,10 @@ pub(crate) fn all(
     Ok((blueprints, diagnostics))
 }
 
-/// What is wrong with what an environment says of blueprints: folders that are not there, an overlay that none has.
+/// Checks an environment's settings of blueprints: missing folders, an unknown overlay.
 ///
 /// # Errors
-/// When a folder that is there cannot be read.
+/// When an existing folder cannot be read.
 pub(crate) fn check(
     registry: &Registry,
     environment: &Environment,
@@ -84,12 +84,12 @@ pub(crate) fn check(
             diagnostics.push(
                 Diagnostic::error("missing_folder", message)
                     .at(folder.span)
-                    .hint("make the folder, or take it out; it is looked for beside terrace.yaml")
+                    .hint("create the folder next to terrace.yaml, or remove it from the list")
                     .maybe_hint(hint),
             );
         }
     }
-    // The usual overlay is known without reading a blueprint.
+    // The default overlay is known without reading blueprints.
     let Some(overlay) = environment.overlay.as_ref().filter(|overlay| overlay.value != EMBEDDED) else {
         return Ok(diagnostics);
     };
@@ -104,7 +104,7 @@ pub(crate) fn check(
         diagnostics.push(
             Diagnostic::error("unknown_overlay", format!("no blueprint has the overlay `{}`", overlay.value))
                 .at(overlay.span)
-                .hint(format!("there are: {listed}"))
+                .hint(format!("choose one of: {listed}"))
                 .maybe_hint(did_you_mean(&overlay.value, known)),
         );
     }
@@ -117,7 +117,7 @@ fn folders_within(folder: &Path) -> Vec<String> {
     entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Reads the blueprints of files and folders, apart from any environment.
+/// Reads the blueprints of files and folders, independent of an environment.
 ///
 /// # Errors
 /// When a file or folder cannot be read.
@@ -125,7 +125,7 @@ pub(crate) fn checked(paths: &[PathBuf], sources: &mut Sources) -> Result<(Vec<B
     of_files(paths, |_| true, sources)
 }
 
-/// As [`checked`], without files that say to be something else: a project's own folder has descriptors, too.
+/// Like [`checked`], without files of other kinds: a project's own folder has descriptors too.
 ///
 /// # Errors
 /// When a file or folder cannot be read.
@@ -133,7 +133,7 @@ pub(crate) fn beside(folders: &[PathBuf], sources: &mut Sources) -> Result<(Vec<
     of_files(folders, |file| !is_something_else(file), sources)
 }
 
-/// True for YAML that is readable and of no kind or of another one. What is broken may be a blueprint.
+/// True for readable YAML of no kind or another kind. An unreadable file may be a blueprint.
 fn is_something_else(file: &ProjectFile) -> bool {
     let Ok(text) = files::text(&file.path, files::HANDWRITTEN) else { return false };
     let id = Sources::default().add(file.name.as_str(), text.as_str());
@@ -154,7 +154,7 @@ fn of_files(
             true => files_of(path, &name, is_blueprint)?,
             false => vec![ProjectFile { name, path: path.clone() }],
         };
-        // A file may be named twice, or by itself and by its folder; that is one blueprint.
+        // A file may be named twice, or by itself and by its folder: it is one blueprint.
         let mut is_new =
             |file: &ProjectFile| seen.insert(file.path.canonicalize().unwrap_or_else(|_| file.path.clone()));
         for file in files.into_iter().filter(|file| is_wanted(file)).filter(&mut is_new) {
@@ -211,10 +211,10 @@ pub(crate) fn project_tests(environment: &Environment, project_folder: &Path) ->
     Ok(files)
 }
 
-/// The tests beside the blueprints of a name, of whatever overlay.
+/// The tests next to the blueprints with a name, in all overlays.
 ///
 /// # Errors
-/// When a project has no such blueprint, or none with a test.
+/// When the project has no such blueprint, or no test of it.
 pub(crate) fn tests_of_name(
     name: &str,
     registry: &Registry,
@@ -235,14 +235,14 @@ pub(crate) fn tests_of_name(
         return Err(without_test(name, Path::new(&format!("{first}.test.yaml"))));
     }
     if built_in.iter().any(|blueprint| blueprint.name.value == name) {
-        return Err(Failure::new(format!("the blueprint `{name}` is one of terrace's own, which has no test here"))
-            .hint("a blueprint of the project that overrides or extends it can have one"));
+        return Err(Failure::new(format!("the blueprint `{name}` is built in, and has no test here"))
+            .hint("override or extend it with a blueprint of the project, and test that one"));
     }
     let failure = Failure::new(format!("there is no file and no blueprint `{name}`"));
     Err(did_you_mean(name, own.iter().map(|it| it.name.value.as_str())).into_iter().fold(failure, Failure::hint))
 }
 
-/// The blueprint tests that files and folders name: a blueprint stands for the test beside it.
+/// The tests of files and folders: a blueprint stands for the test next to it.
 ///
 /// # Errors
 /// When a folder cannot be read, or a blueprint has no test.
@@ -269,11 +269,11 @@ pub(crate) fn tests(paths: &[PathBuf]) -> Result<Vec<ProjectFile>, Failure> {
 }
 
 fn without_test(blueprint: &str, usual: &Path) -> Failure {
-    Failure::new(format!("the blueprint `{blueprint}` has no test beside it"))
+    Failure::new(format!("the blueprint `{blueprint}` has no test file next to it"))
         .hint(format!("write `{}`", usual.display()))
 }
 
-/// The name of a blueprint's file, or of its test's, without what tells them apart.
+/// The name of a blueprint's or test's file without its suffix.
 fn without_ending(name: &str) -> &str {
     let endings = TEST_ENDINGS.into_iter().chain([".yaml", ".yml"]);
     endings.into_iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
@@ -300,7 +300,7 @@ fn project_files(environment: &Environment, project_folder: &Path) -> Result<Vec
 fn files_of(path: &Path, name: &str, is_meant: fn(&Path) -> bool) -> Result<Vec<ProjectFile>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(format!("the folder of blueprints `{name}` cannot be read: {}", files::because(&error)))
-            .hint("mend `blueprints:` of the environment in terrace.yaml, or make the folder")
+            .hint("correct `blueprints:` of the environment in terrace.yaml, or create the folder")
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
@@ -314,7 +314,7 @@ fn files_of(path: &Path, name: &str, is_meant: fn(&Path) -> bool) -> Result<Vec<
     Ok(files)
 }
 
-/// JSON Schemas and tests lie beside blueprints, so the ending tells them apart.
+/// Recognises blueprints by the suffix: JSON Schemas and tests are in the same folder.
 fn is_blueprint(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && !is_test(path)
 }

@@ -1,19 +1,19 @@
-//! This process as a program: how it starts itself again to keep databases of pipelines, and how it guards its memory.
+//! This process as a program: its command line as a guard of databases, and the protection of its memory.
 
 use std::path::PathBuf;
 use terrace_provider_pipelines::database::GuardProgram;
 
-/// How it is started; nothing where the system does not say which program this is.
+/// The guard's command line; `None` if the system does not report the path of this program.
 pub(crate) fn guard_program() -> Option<GuardProgram> {
-    // The file may have been replaced by another release meanwhile: what runs is there all the same.
+    // Another release may have replaced the file meanwhile: `/proc/self/exe` still leads to the running one.
     let itself = PathBuf::from("/proc/self/exe");
     let program =
         std::env::current_exe().ok().filter(|file| file.exists()).or_else(|| itself.exists().then_some(itself))?;
     Some(GuardProgram { program, arguments: ["databases", "keep"].map(str::to_owned).to_vec() })
 }
 
-/// Keeps the memory of this process, which holds a state key, from other processes and out of core files. Where the system
-/// does not know how, or refuses, the process goes on.
+/// Protects the memory of this process, which holds a state key, from other processes and core files. Continues if the
+/// system does not support it or refuses.
 pub(super) fn forbid_dumps() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {

@@ -4,11 +4,11 @@ use super::World;
 use crate::variables::Variables;
 use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 
-/// Providers whose sessions open without asking anybody, with an object that is looked for, and the variables that say where
-/// to ask besides those of the settings.
+/// Providers whose sessions open without a call, with an object to look for, and variables with the server's address
+/// besides those of the settings.
 const PROBES: [(&str, &str, &str, &[&str]); 6] = [
     ("airbyte", "airbyte_source", "terrace-doctor/00000000-0000-4000-8000-000000000000", &["AIRBYTE_BASE_URL"]),
-    // A folder of whichever workspace the instance has; Azure is asked where it has none of its own.
+    // A folder of any workspace of the instance. An instance without a workspace calls Azure.
     ("databricks", "databricks_directory", "-/%2Fterrace-doctor", &["ARM_CLIENT_ID"]),
     ("hasura", "hasura_source", "terrace-doctor", &["HASURA_URL"]),
     ("kafka", "kafka_topic", "terrace-doctor", &[]),
@@ -16,19 +16,19 @@ const PROBES: [(&str, &str, &str, &[&str]); 6] = [
     ("snowflake", "snowflake_database", "TERRACE_DOCTOR", &["SNOWFLAKE_ACCOUNT", "SNOWFLAKE_HOST"]),
 ];
 
-/// A question that shows whether an instance answers: whether there is an object of that id, which need not be.
+/// A read that shows whether an instance answers: a look for an object that need not exist.
 #[derive(Debug)]
 pub(crate) struct HealthProbe {
-    /// Its type.
+    /// Type of the object.
     pub(crate) ty: ResourceType,
-    /// Its id.
+    /// Id of the object.
     pub(crate) id: &'static str,
-    /// The variables that configure an instance of the provider's own name.
+    /// Variables that configure the instance with the provider's name.
     variables: Vec<&'static str>,
 }
 
 impl HealthProbe {
-    /// The one for an instance of that provider; nothing where it shows by opening it.
+    /// The probe of a provider; `None` if opening a session is enough.
     pub(crate) fn of(schema: &ProviderSchema) -> Option<Self> {
         let (_, ty, id, more) = PROBES.into_iter().find(|(provider, ..)| *provider == schema.name)?;
         let of_settings = schema.settings.0.iter().filter_map(|attribute: &Attribute| attribute.variable);
@@ -39,7 +39,7 @@ impl HealthProbe {
         })
     }
 
-    /// Whether anybody says where an instance is: one that needs no settings is there without.
+    /// True if the instance has an address. Instances without required settings exist without one.
     pub(crate) fn is_configured(&self, world: &World, variables: &Variables, instance: &str) -> bool {
         let is_written = world.configuration().providers.iter().any(|it| it.name == instance);
         is_written || self.variables.iter().any(|name| variables.get(name).is_some())
@@ -52,10 +52,10 @@ mod tests {
     use crate::wiring::Providers;
 
     #[test]
-    fn what_is_asked_for_is_of_a_type_that_there_is() {
+    fn probed_types_exist() {
         let providers = Providers::built_in();
-        let asked = providers.schemas().filter_map(|schema| Some((schema.name, HealthProbe::of(schema)?)));
-        let names: Vec<&str> = asked.map(|(name, _)| name).collect();
+        let probes = providers.schemas().filter_map(|schema| Some((schema.name, HealthProbe::of(schema)?)));
+        let names: Vec<&str> = probes.map(|(name, _)| name).collect();
         assert_eq!(names, PROBES.map(|(name, ..)| name));
     }
 }

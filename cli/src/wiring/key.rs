@@ -16,14 +16,14 @@ use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::seal::Seal;
 
-/// The code of what says that a state key cannot be had, or is none.
+/// The code of a diagnostic about a missing or invalid state key.
 const UNUSABLE: &str = "unusable_state_key";
-const KEY_HINT: &str = "`terrace init --state-key` makes a key";
+const KEY_HINT: &str = "create a key with `terrace init --state-key`";
 
-/// The key of an environment: its own where it has one, else that of the project.
+/// The key of an environment: its own, or else that of the project.
 ///
 /// # Errors
-/// When a key cannot be had, or is none, which is reported where it is configured.
+/// When a key is missing or invalid, which is reported at its place.
 pub(super) fn seal(
     settings: &Settings,
     own: Option<&Encryption>,
@@ -36,10 +36,10 @@ pub(super) fn seal(
     })
 }
 
-/// As [`seal`], with what is wrong instead of a report of it.
+/// Like [`seal`], but returns the diagnostic instead of reporting it.
 ///
 /// # Errors
-/// When a key cannot be had, or is none.
+/// When a key is missing or invalid.
 pub(crate) fn find(
     settings: &Settings,
     own: Option<&Encryption>,
@@ -67,7 +67,7 @@ pub(crate) fn find(
     Ok(seal.accepting_clear(is_plaintext_allowed).requiring_bound(encryption.is_bound_required))
 }
 
-/// The key, when it is one.
+/// The key, if it is valid.
 fn checked(key: SecretString, origin: &str) -> Result<SecretString, Box<Diagnostic>> {
     match Seal::with_key(key.expose_secret(), &[]) {
         Ok(_) => Ok(key),
@@ -75,13 +75,13 @@ fn checked(key: SecretString, origin: &str) -> Result<SecretString, Box<Diagnost
     }
 }
 
-/// Where a key comes from, in words.
+/// The source of a key, in words.
 fn origin(source: &KeySource, field: &str) -> String {
     match source {
         KeySource::Key(_) => format!("`encryption.{field}` of terrace.yaml"),
         KeySource::File(path) => format!("the file `{}`", path.display()),
         KeySource::Command(words, _) => {
-            format!("what `{}` printed", words.first().map(String::as_str).unwrap_or_default())
+            format!("the output of `{}`", words.first().map(String::as_str).unwrap_or_default())
         }
     }
 }
@@ -101,7 +101,7 @@ fn file(path: &Path) -> Result<String, Box<Diagnostic>> {
     }
     files::text(path, files::KEY).map_err(|error| {
         let message = format!("the state key `{}` cannot be read: {error}", path.display());
-        let hint = format!("`keyFile` is a file with a key in it, relative to terrace.yaml; {KEY_HINT}");
+        let hint = format!("set `keyFile` to a file with a key, relative to terrace.yaml; {KEY_HINT}");
         Box::new(Diagnostic::error(UNUSABLE, message).hint(hint))
     })
 }

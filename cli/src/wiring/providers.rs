@@ -1,4 +1,4 @@
-//! The providers of this build, and the instances of them that an environment has.
+//! The providers of this build, and their instances in an environment.
 
 use super::guard_program;
 use crate::configuration::{Environment, Instance, LIMITS, RESERVED_SETTINGS};
@@ -33,7 +33,7 @@ use terrace_provider_witboost::WitboostProvider;
 pub struct Providers(Vec<Arc<dyn Provider>>);
 
 impl Providers {
-    /// Those that terrace itself brings.
+    /// The providers of terrace.
     #[must_use]
     pub fn built_in() -> Self {
         Self(vec![
@@ -53,39 +53,38 @@ impl Providers {
         ])
     }
 
-    /// These and one more.
+    /// Adds a provider.
     #[must_use]
     pub fn with(mut self, provider: impl Provider + 'static) -> Self {
         self.0.push(Arc::new(provider));
         self
     }
 
-    /// All of them, those that terrace brings first.
+    /// All providers, those of terrace first.
     pub(crate) fn all(&self) -> &[Arc<dyn Provider>] {
         &self.0
     }
 
-    /// What each of them declares.
+    /// The schemas of all providers.
     pub(crate) fn schemas(&self) -> impl Iterator<Item = &ProviderSchema> + Clone {
         self.0.iter().map(|provider| provider.schema())
     }
 
-    /// Names are how configurations, descriptors and rows speak of providers and types, so each has one meaning.
+    /// Checks that names of providers and types are unique: configurations, descriptors and rows refer to them by name.
     ///
     /// # Errors
-    /// When two providers have one name, or two of them one resource type, or one of them a setting of a name that is
-    /// terrace's own.
+    /// When two providers have the same name or resource type, or when a provider has a setting with a reserved name.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let mut providers = BTreeSet::new();
         let mut types: BTreeMap<&str, &str> = BTreeMap::new();
         for schema in self.schemas() {
             if !providers.insert(schema.name) {
                 return Err(Failure::new(format!("this build has two providers `{}`", schema.name))
-                    .hint("give one of them another name where the build puts its providers together"));
+                    .hint("rename one of them in the build's list of providers"));
             }
             if let Some(name) = RESERVED_SETTINGS.into_iter().find(|name| schema.settings.get(name).is_some()) {
                 return Err(Failure::new(format!("the provider `{}` has a setting `{name}`", schema.name))
-                    .hint(format!("give it another name: `{name}` of an instance is terrace's own")));
+                    .hint(format!("rename it: terrace reserves `{name}` of an instance")));
             }
             for ty in &schema.resources {
                 if let Some(other) = types.insert(ty.name, schema.name) {
@@ -109,13 +108,13 @@ impl fmt::Debug for Providers {
 
 /// The instances of an environment.
 pub(super) struct Instances {
-    /// By provider, with their settings.
+    /// Settings of instances, by provider.
     pub(super) settings: Vec<(String, Settings)>,
-    /// How much they may be asked, by the name of the instance.
+    /// Limits of calls, by instance.
     pub(super) limits: BTreeMap<String, Limits>,
 }
 
-/// The instances of an environment: the configured ones, and those that need no settings.
+/// The instances of an environment: configured ones, and those without required settings.
 pub(super) fn instances(
     providers: &Providers,
     environment: &Environment,
@@ -160,7 +159,7 @@ pub(super) fn instances(
     (Instances { settings: instances, limits }, diagnostics)
 }
 
-/// Limits are for types that the provider has.
+/// Checks that limits are for types of the provider.
 fn check_limits(configured: &Instance, schema: &ProviderSchema, diagnostics: &mut Vec<Diagnostic>) {
     let resources = schema.resources.iter().map(|ty| ty.name);
     let known: BTreeSet<&str> = resources.chain(schema.lookups.iter().map(|lookup| lookup.name)).collect();
@@ -196,7 +195,7 @@ fn place_of(node: &Node, path: &Path) -> Option<Span> {
     node.find_entry(path).map(|entry| entry.key_span).or_else(|| node.find(path).map(|node| node.span))
 }
 
-/// Takes what the configuration does not say from the variables that everybody of the field knows, such as `PGHOST`.
+/// Reads missing settings from well-known variables, such as `PGHOST`.
 fn with_variables(schema: &ProviderSchema, values: &mut Attributes, variables: &Variables) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let is_open = |attribute: &&Attribute| !values.contains_key(attribute.name);
@@ -216,7 +215,7 @@ fn with_variables(schema: &ProviderSchema, values: &mut Attributes, variables: &
                     "wrong_variable",
                     format!("the variable `{name}` is not a {}", attribute.ty.describe()),
                 )
-                .hint(format!("it stands for `{}` of `providers.{}`", attribute.name, schema.name)),
+                .hint(format!("correct it: it sets `{}` of `providers.{}`", attribute.name, schema.name)),
             ),
         }
     }
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn providers_without_required_settings_are_always_there() {
+    fn providers_without_required_settings_always_exist() {
         let always = [
             "airbyte: airbyte",
             "databricks: databricks",
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn well_known_variables_stand_for_settings_that_are_not_written() {
+    fn well_known_variables_replace_missing_settings() {
         let variables: Variables = [("PGHOST", "db"), ("PGPORT", "6000")].into_iter().collect();
         let schema = PostgresProvider::new().schema().clone();
         let mut values: Attributes = [("host".to_owned(), "other".into())].into_iter().collect();
@@ -285,12 +284,12 @@ mod tests {
         assert_eq!(values.get("host"), Some(&"other".into()));
         assert_eq!(values.get("port"), Some(&Value::Int(6000)));
         let wrong: Variables = [("PGPORT", "many")].into_iter().collect();
-        let told = with_variables(&schema, &mut Attributes::default(), &wrong);
-        assert_eq!(told.first().map(|it| it.message.as_str()), Some("the variable `PGPORT` is not a whole number"));
+        let reported = with_variables(&schema, &mut Attributes::default(), &wrong);
+        assert_eq!(reported.first().map(|it| it.message.as_str()), Some("the variable `PGPORT` is not a whole number"));
     }
 
     #[test]
-    fn secrets_within_settings_are_sensitive_at_every_depth() {
+    fn secrets_in_settings_are_sensitive_at_every_depth() {
         let text = "environments: {local: {providers: {kafka: {bootstrapServers: 'b:1', password: hunter2,
                     schemaRegistry: {url: 'http://r', username: ada, password: hunter3}}}}}";
         let variables = Variables::default();
@@ -308,23 +307,24 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_two_providers_have_is_refused() {
+    fn duplicate_provider_name_is_refused() {
         assert_eq!(Providers::built_in().check(), Ok(()));
         let failure = Providers::built_in().with(LocalProvider::new()).check().unwrap_err();
         assert_eq!(failure.message.as_deref(), Some("this build has two providers `local`"));
     }
 
     #[test]
-    fn limits_are_for_types_that_the_provider_has() {
+    fn limits_of_unknown_types_are_refused() {
         let of = |types: &str| {
             instances_of(&format!("environments: {{local: {{providers: {{local: {{limits: {{types: {types}}}}}}}}}}}"))
                 .1
         };
         assert_eq!(of("{local_command: {concurrency: 1}, local_file: {retries: 0}}"), []);
-        let told = of("{local_comand: {concurrency: 1}, snowflake_table: {retries: 1}}");
-        let told: Vec<_> = told.iter().map(|it| (it.message.as_str(), it.hint.as_deref(), it.labels.len())).collect();
+        let reported = of("{local_comand: {concurrency: 1}, snowflake_table: {retries: 1}}");
+        let reported: Vec<_> =
+            reported.iter().map(|it| (it.message.as_str(), it.hint.as_deref(), it.labels.len())).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 ("the provider `local` has no type `local_comand`", Some("did you mean `local_command`?"), 1),
                 (
@@ -337,9 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_told_at_their_place() {
-        let (_, told) = instances_of("environments: {local: {providers: {sqlite: {foldr: x}, snoflake: {}}}}");
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told.iter().all(|diagnostic| !diagnostic.labels.is_empty() && diagnostic.hint.is_some()));
+    fn invalid_settings_are_reported_with_their_place() {
+        let (_, reported) = instances_of("environments: {local: {providers: {sqlite: {foldr: x}, snoflake: {}}}}");
+        assert_eq!(reported.len(), 2, "{reported:?}");
+        assert!(reported.iter().all(|diagnostic| !diagnostic.labels.is_empty() && diagnostic.hint.is_some()));
     }
 }

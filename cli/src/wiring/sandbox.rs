@@ -1,4 +1,4 @@
-//! Files and variables of terrace itself, which descriptors must not reach through providers.
+//! Files and variables of terrace itself, which descriptors must not access through providers.
 
 use super::blueprints::DEFAULT_FOLDER;
 use crate::configuration::{AuditDestination, KeySource};
@@ -24,10 +24,10 @@ const BLUEPRINT: &str = "a folder of blueprints";
 
 /// The folder of the state and of embedded environments, in the project folder.
 const FOLDER: &str = ".terrace";
-/// The tables that pipelines write where no database is named: data of the project, not a record of terrace.
+/// The default tables of pipelines: data of the project, not a record of terrace.
 const TABLES: &str = "database.db";
 
-/// Variables that name files with secrets of providers.
+/// Variables with files of providers' secrets.
 const KEY_FILES: [&str; 9] = [
     "ARM_CLIENT_CERTIFICATE_PATH",
     "ARM_OIDC_TOKEN_FILE_PATH",
@@ -59,7 +59,7 @@ fn files(settings: &Settings) -> ProtectedFiles {
         files = files.family(state, STATE);
     }
     let configuration = &settings.configuration;
-    // Also a file that does not exist: the next command would read it.
+    // Includes a missing file: the next command would read it.
     let default = settings.project_folder.join(crate::configuration::FILE_NAME);
     for file in configuration.file.iter().chain([&default]) {
         files = files.file(file, CONFIGURATION);
@@ -100,7 +100,7 @@ fn named(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     settings.configuration.named_files.iter().cloned().chain(keys(settings)).chain(chain)
 }
 
-/// The files of keys: those of the state, of single environments, and of the server's certificate.
+/// The files of keys: those of the state, of environments, and of the server's certificate.
 fn keys(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     let configuration = &settings.configuration;
     // The check of an environment reports its errors.
@@ -116,18 +116,18 @@ fn keys(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     files.chain(configuration.server.tls.iter().map(|(_, key)| settings.project_folder.join(key)))
 }
 
-/// The files of keys, each once.
+/// The distinct files of keys.
 pub(crate) fn key_files(settings: &Settings) -> BTreeSet<PathBuf> {
     keys(settings).collect()
 }
 
-/// The files that terrace logs to: the named ones, and the file that standard error leads to.
+/// The log files of terrace: configured ones, and the file behind standard error.
 fn logs(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     let errors = std::fs::read_link("/proc/self/fd/2").ok().filter(|file| Path::is_file(file));
     log_files(settings).chain(errors)
 }
 
-/// The log files that variables and the configuration name: the log, and the audit log of the server.
+/// The configured log files: the log, and the audit log of the server.
 pub(crate) fn log_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     let log = settings.variables.get("TERRACE_LOG_FILE").map(PathBuf::from);
     let audit = match &settings.configuration.server.audit.log {

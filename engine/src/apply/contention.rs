@@ -1,4 +1,4 @@
-//! Waits for other operations on components that a plan covers but does not change: they are about to change the state.
+//! Waits for other operations on components that a plan covers but does not change.
 
 use super::lease::{Claim, Held};
 use super::{Applier, ApplyError};
@@ -7,20 +7,21 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 impl Applier {
-    /// Waits until nobody works any more on what a plan is about that changes nothing: true when somebody did, and it has
-    /// to be planned again, for the plan saw what was recorded before.
+    /// Waits until no other operation works on the plan's components. Returns true if there was one: the caller has to replan,
+    /// because the plan has the state before that operation.
     ///
     /// # Errors
-    /// When somebody still does after all patience, or the state cannot be read.
+    /// If another operation runs longer than the patience allows, or the state cannot be read.
     pub async fn wait_for_others(&self, plan: &Plan, operation: Uuid) -> Result<bool, ApplyError> {
         let mut components = BTreeSet::new();
         for lease in self.store.leases().await? {
             let stack = plan.stacks.iter().find(|StackPlan { stack, .. }| *stack == lease.stack);
-            // What is not recorded yet and is being made belongs to a plan of everything.
-            let is_about = |stack: &StackPlan| match stack.components.iter().find(|it| it.key == lease.component) {
-                Some(component) => component.part != Part::Untouched,
-                None => plan.is_complete,
-            };
+            // A component without a row may be in creation: it belongs to a complete plan.
+            let is_about =
+                |stack: &StackPlan| match stack.components.iter().find(|component| component.key == lease.component) {
+                    Some(component) => component.part != Part::Untouched,
+                    None => plan.is_complete,
+                };
             if stack.is_some_and(is_about) {
                 components.insert((lease.stack, lease.component));
             }

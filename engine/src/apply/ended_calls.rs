@@ -1,15 +1,15 @@
 //! Calls of this process that have ended although their steps may still be open in the store.
 //!
-//! When the store fails in the middle of a run, the outcome of a call is lost and its step stays open. The store cannot know
-//! that the call has ended: the process that made it is alive. This ledger does, so that recovery in the same process need
-//! not wait until the call's timeout has passed. It holds nothing that another process needs, and losing it costs only time.
+//! If the store fails during a run, the outcome of a call is lost and its step stays open. The store cannot know that the call has
+//! ended, because the process that made it is alive. This ledger knows, so that recovery in the same process does not wait for the
+//! call's timeout. Other processes do not need it, and its loss costs only time.
 
 use crate::store::OpenIntent;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
-/// The number of operations that are remembered. Operations have ids in order of time: the oldest is dropped first.
+/// The number of operations to remember. Ids of operations are in order of time: the oldest is dropped first.
 const MOST_OPERATIONS: usize = 1_000;
 
 /// Steps by operation whose calls have ended or were never made.
@@ -17,8 +17,8 @@ const MOST_OPERATIONS: usize = 1_000;
 pub struct EndedCalls(Mutex<BTreeMap<Uuid, HashSet<u32>>>);
 
 impl EndedCalls {
-    /// Forgets steps from that number on: a run of the operation begins whose steps take these numbers. An earlier run that
-    /// could not record its steps had used them, too.
+    /// Forgets steps from that number on, because a new run of the operation uses these numbers. An earlier run that could not
+    /// record its steps used them too.
     pub(crate) fn begin(&self, operation: Uuid, first_step: u32) {
         let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(steps) = ended.get_mut(&operation) {
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_a_later_run_uses_again_are_forgotten() {
+    fn begin_forgets_step_numbers_that_the_run_reuses() {
         let (calls, operation) = (EndedCalls::default(), Uuid::now_v7());
         calls.add(operation, [3, 4, 5, 6]);
         calls.begin(operation, 5);

@@ -1,4 +1,4 @@
-//! One step: what is journalled before it, the call, and what is journalled after it.
+//! Executes a step: the call and its journal records.
 
 mod existing;
 mod inconsistent;
@@ -31,31 +31,31 @@ use terrace_provider::{
 };
 use uuid::Uuid;
 
-/// A step that is ready to run: nothing in it is unknown but what the provider computes.
+/// A step that is ready to run. Only values that the provider computes are unknown.
 pub(crate) struct Prepared {
     pub(crate) stack: StackId,
     pub(crate) change: Change,
     pub(crate) action: StepAction,
     pub(crate) planned: Planned,
     pub(crate) intent: Option<Intent>,
-    /// It is the removing step of its change.
+    /// True for the removing step of its change.
     is_removal: bool,
-    /// An earlier step changed an object of the same instance, which may have changed this object as well.
+    /// An earlier step changed an object of the same instance, which may have changed this object too.
     follows_change: bool,
-    /// The deposed key of the object that goes, or of the one that stays beside the object that is made.
+    /// The deposed key: of the object to remove, or of the old object that a create-before-destroy replacement keeps.
     deposed: Option<String>,
 }
 
-/// How a step ended.
+/// The outcome of a step.
 pub(crate) struct Outcome {
     pub(crate) result: StepResult,
     pub(crate) writes: Vec<Write>,
-    /// The attributes that are there now.
+    /// The present attributes of the object.
     pub(crate) attributes: Option<Attributes>,
     pub(crate) failure: Option<Failed>,
-    /// It did what it was to do, and what it left is not as it was to be.
+    /// A check that failed after the step succeeded.
     pub(crate) failed_check: Option<Failed>,
-    /// The step stays open: what became of it has to be found out.
+    /// The step stays open: its outcome has to be determined.
     pub(crate) is_in_doubt: bool,
     pub(crate) took: Duration,
 }
@@ -79,7 +79,7 @@ pub(crate) async fn call(
     outcome
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a different fact of the call")]
+#[expect(clippy::too_many_arguments, reason = "each is a different property of the call")]
 async fn call_provider(
     applier: &Applier,
     prepared: &Prepared,
@@ -92,7 +92,7 @@ async fn call_provider(
 ) -> Outcome {
     let change = &prepared.change;
     let timeout = prepared.intent.as_ref().map_or(change.timeouts.create, |intent| intent.timeout);
-    let heard = PartialResults::new(progress);
+    let partial_results = PartialResults::new(progress);
     let call = Call {
         address: format!("{}:{}", prepared.stack, change.address),
         operation: operation.to_string(),
@@ -101,7 +101,7 @@ async fn call_provider(
         removes_data: prepared.action == StepAction::Delete
             && change.data_loss.as_ref().is_some_and(|loss| loss.is_allowed),
         cancel: applier.cancel.clone(),
-        progress: Arc::clone(&heard) as Arc<dyn Progress>,
+        progress: Arc::clone(&partial_results) as Arc<dyn Progress>,
     };
     let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
     let recorder = Recorder::new(applier, prepared, ty, operation);
@@ -110,7 +110,7 @@ async fn call_provider(
             match deadline::changing(&call, ty.settle, session.create(ty, &call, &prepared.planned)).await {
                 Ok(observed) => made(&recorder, prepared, &observed, generation_before_create(change)),
                 Err(broken) => {
-                    let attempted = heard.attempted(ty, &prepared.planned);
+                    let attempted = partial_results.attempted(ty, &prepared.planned);
                     let found = find_after_failure(session, ty, prepared, &call, attempted, started, &broken).await;
                     let kind = broken.error.kind.clone();
                     let mut outcome = create_failed(&recorder, prepared, broken.error, found);
@@ -130,8 +130,8 @@ async fn call_provider(
             match deadline::changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned)).await {
                 Ok(observed) => made(&recorder, prepared, &observed, change.generation),
                 Err(broken) if broken.error.kind == ErrorKind::Ambiguous && broken.error.object.is_none() => {
-                    let seen = look(session, prepared, ty, &recorded).await;
-                    update_in_doubt(&recorder, prepared, broken, seen)
+                    let found = look(session, prepared, ty, &recorded).await;
+                    update_in_doubt(&recorder, prepared, broken, found)
                 }
                 Err(broken) => update_failed(&recorder, prepared, broken.error),
             }
@@ -145,8 +145,8 @@ async fn call_provider(
                 Ok(()) => done(delete_row(prepared), None),
                 Err(broken) if broken.error.kind == ErrorKind::NotFound => done(delete_row(prepared), None),
                 Err(broken) if broken.error.kind == ErrorKind::Ambiguous => {
-                    let seen = look(session, prepared, ty, &recorded).await;
-                    delete_in_doubt(prepared, ty, broken, &seen)
+                    let found = look(session, prepared, ty, &recorded).await;
+                    delete_in_doubt(prepared, ty, broken, &found)
                 }
                 Err(broken) => failure(prepared, broken.error, Vec::new(), None),
             }
@@ -155,7 +155,7 @@ async fn call_provider(
     }
 }
 
-/// Runs a step that only writes state.
+/// Runs a step that only writes to the state.
 pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operation: Uuid) -> Outcome {
     let change = &prepared.change;
     let ty = match resource_type(applier, change) {
@@ -165,7 +165,7 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
     let recorder = Recorder::new(applier, prepared, ty, operation);
     match change.action {
         Action::Delete | Action::Forget => done(delete_row(prepared), None),
-        // The old half of a replacement of what lives in state only.
+        // The removing step of a state-only replacement.
         _ if prepared.is_removal && change.action.is_replace() => done(delete_row(prepared), None),
         Action::Retain => match &change.prior {
             Some(prior) => {
@@ -174,11 +174,11 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
             }
             None => failure(prepared, no_prior(), Vec::new(), None),
         },
-        // State-only objects are made by their provider within this process.
+        // The provider creates a state-only object within this process.
         _ if ty.state_only && change.action != Action::NoOp => state_only(applier, prepared, ty, operation).await,
         _ => {
             let prior = change.prior.as_deref().cloned().unwrap_or_else(empty_prior);
-            // What its provider keeps of what is taken over it said when it planned that.
+            // An adopted object gets the private data that its provider planned.
             let private = match change.action {
                 Action::Adopt => &prepared.planned.private,
                 _ => &prior.private,
@@ -222,13 +222,13 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
     }
 }
 
-/// The generation that is there when an object is made: none, once a replacement dropped or deposed the old one.
+/// The expected generation for a create: 0 after a replacement removed or deposed the old row.
 fn generation_before_create(change: &Change) -> u64 {
     if change.action.is_replace() { 0 } else { change.generation }
 }
 
 fn no_prior() -> ProviderError {
-    ProviderError::bug("the plan says nothing of the object as it was")
+    ProviderError::bug("the plan has no prior object")
 }
 
 fn empty_prior() -> crate::plan::Prior {

@@ -1,4 +1,4 @@
-//! Leases of an operation: taken together, kept alive on a thread of their own, given back at the end.
+//! Leases of an operation: acquired together, renewed on a separate thread, released at the end.
 
 use crate::address::{Address, StackId};
 use crate::event::{Event, Events};
@@ -13,79 +13,78 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long a lease lasts without renewal.
+/// The term of a lease without renewal.
 pub const TERM: Duration = Duration::from_secs(30);
-/// How often leases are renewed.
+/// The interval of renewals.
 const RENEWAL: Duration = Duration::from_secs(10);
-/// How often it is asked whether somebody wants the operation to stop.
+/// The interval of checks for a requested cancellation.
 const PULSE: Duration = Duration::from_secs(1);
-/// How often a held lease is asked for again.
+/// The interval of attempts to acquire a held lease.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long the end of an operation waits for the thread that renewed its leases.
+/// How long the end of an operation waits for its renewing thread.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Leases could not be had.
+/// A failure to acquire leases.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// Another operation holds them.
     #[error("{}", describe(.0))]
     Held(Vec<LeaseInfo>),
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The user did not want to wait any longer.
+    /// The user stopped the wait.
     #[error("interrupted while waiting for a lease")]
     Interrupted,
 }
 
-/// Who asks for leases, and how long they wait.
+/// A request for leases, with its patience.
 pub struct Claim<'a> {
     /// The components.
     pub components: BTreeSet<(StackId, String)>,
     /// The operation.
     pub operation: Uuid,
-    /// Who that is, for people.
+    /// The holder's name, for people.
     pub holder: &'a str,
-    /// How long to wait for others.
+    /// How long to wait for other holders.
     pub patience: Duration,
-    /// Set when the user wants to stop.
+    /// Cancelled when the user stops the operation.
     pub cancel: &'a CancellationToken,
-    /// Where waiting is shown.
+    /// The receiver of progress events.
     pub events: &'a dyn Events,
 }
 
-/// The leases that are held now, and the store that they are of.
+/// The held leases, with their store.
 #[derive(Clone)]
 pub(crate) struct Leases {
     store: Arc<dyn StateStore>,
     held: Arc<Mutex<HashMap<Place, Lease>>>,
-    /// What is written and what is given back waits for each other, so that nothing is ever written under a lease that was
-    /// given back. Who renews them waits for neither: a store that writes for long must not cost a lease.
+    /// Serialises writes and releases, so that nothing is written under a released lease. Renewals do not take it, because a long
+    /// write must not cost a lease.
     turn: Arc<tokio::sync::Mutex<()>>,
     kept: Arc<Mutex<Kept>>,
-    /// Whoever has to know that they are held asks once for all.
+    /// Serialises [`Leases::ensure`], so that one check serves all waiting callers.
     asks: Arc<tokio::sync::Mutex<()>>,
-    /// Set when one was lost, or nobody can tell: nothing new may start.
+    /// Cancelled when a lease was lost or its state is unknown: no new step may start.
     lost: CancellationToken,
 }
 
-/// What a lease is on: a component of a stack, or a shared row.
+/// The object of a lease: a component of a stack, or a shared row.
 type Place = (StackId, String);
 
 impl Leases {
-    /// Writes records under the leases: the store looks at those that the records need, for each commit of a run with
-    /// many components would look at all of them.
+    /// Writes records under the leases that they need. A run may hold many leases, and the store checks all that it gets.
     pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let needed = match places_of(&records) {
             Some(places) => self.of(&places)?,
             None => self.now(),
         };
-        // Nothing else asks whether a lease still holds: who took it has another fence.
+        // Intents make calls possible; other records may be written only under the original lease.
         let begins = records.iter().any(|record| matches!(record, Record::Intent(_)));
         let again = begins.then(|| records.clone());
         match (self.store.commit(&needed, records).await, again) {
-            // One that ended by a clock that jumped, or while this machine slept, and that nobody took, is still held.
+            // A lease that expired by a clock jump or a suspended machine is still valid if no operation acquired it.
             (Err(StoreError::LeaseLost { .. }), Some(again)) if self.store.renew(&needed, TERM).await.is_ok() => {
                 self.store.commit(&needed, again).await
             }
@@ -97,12 +96,12 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that are held now.
+    /// All held leases.
     fn now(&self) -> Vec<Lease> {
         self.locked().values().cloned().collect()
     }
 
-    /// Those on some places, all of which have to be held.
+    /// The leases of these places; fails if one of them is not held.
     fn of(&self, places: &HashSet<Place>) -> Result<Vec<Lease>, StoreError> {
         let held = self.locked();
         let lost =
@@ -110,7 +109,7 @@ impl Leases {
         places.iter().map(|place| held.get(place).cloned().ok_or_else(|| lost(place))).collect()
     }
 
-    /// Gives back some of the leases before the others.
+    /// Releases one lease early.
     pub(crate) async fn give_back(&self, stack: &StackId, component: &str) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let lease = self.locked().remove(&(stack.clone(), component.to_owned()));
@@ -124,30 +123,29 @@ impl Leases {
         loop {
             let leases = self.now();
             match self.store.renew(&leases, TERM).await {
-                // One that was given back meanwhile is not lost.
+                // A lease that was released during the renewal is not lost.
                 Err(StoreError::LeaseLost { .. }) if self.now().len() < leases.len() => {}
                 renewed => return renewed,
             }
         }
     }
 
-    /// Makes sure that all are held before anything starts. After a stall, of this process or of the store, they may have
-    /// ended: they are renewed then, unless somebody took one meanwhile. Whoever takes one later finds what was begun.
-    ///
+    /// Makes sure that all leases are held before a call starts. They may have expired after a stall of this process or of the
+    /// store. Then they are renewed, unless another operation acquired one. A later holder finds the intents.
     /// # Errors
-    /// [`StoreError::LeaseLost`], or what kept them from being renewed.
+    /// [`StoreError::LeaseLost`], or the error of the renewal.
     pub(crate) async fn ensure(&self) -> Result<(), StoreError> {
         if !self.may_have_ended()? {
             return Ok(());
         }
         let _alone = self.asks.lock().await;
-        // That may take as long as a lease lasts, too.
+        // The wait for the lock may itself outlast the leases.
         while self.may_have_ended()? {
             let asked_at = Instant::now();
             let renewed = self.renew().await;
             self.note(asked_at, &renewed);
             if let Err(error) = renewed {
-                // Also where nobody can tell: what is running ends, and nothing starts any more.
+                // Also if the state is unknown: running steps end, and no new step starts.
                 self.give_up(&error);
                 return Err(error);
             }
@@ -161,7 +159,7 @@ impl Leases {
         self.lost.cancel();
     }
 
-    /// Whether nobody can tell that they are held still, as they were not renewed in time; fails when one was lost.
+    /// True if the leases may have expired, because they were not renewed in time; an error if one was lost.
     fn may_have_ended(&self) -> Result<bool, StoreError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match &kept.error {
@@ -170,7 +168,7 @@ impl Leases {
         }
     }
 
-    /// Takes over what came of renewing them.
+    /// Records the result of a renewal.
     fn note(&self, asked_at: Instant, renewed: &Result<(), StoreError>) {
         match renewed {
             Ok(()) => {
@@ -178,16 +176,16 @@ impl Leases {
                 kept.since = kept.since.max(asked_at);
             }
             Err(error @ StoreError::LeaseLost { .. }) => self.give_up(error),
-            // A store that cannot be reached for a moment may be reached again before anything has to start.
+            // The store may be reachable again before the next step starts.
             Err(error) => tracing::warn!(%error, "leases could not be renewed"),
         }
     }
 
-    /// Stops the operation when somebody asked for that, from wherever.
+    /// Cancels the operation if a cancellation was requested in the store.
     async fn notice_cancel(&self, operation: Uuid, cancel: &CancellationToken) {
-        // A store that does not answer now is asked again.
-        let asked = tokio::time::timeout(RENEWAL / 2, self.store.is_cancel_requested(operation));
-        if !cancel.is_cancelled() && matches!(asked.await, Ok(Ok(true))) {
+        // If the store does not answer in time, the next pulse asks again.
+        let requested = tokio::time::timeout(RENEWAL / 2, self.store.is_cancel_requested(operation));
+        if !cancel.is_cancelled() && matches!(requested.await, Ok(Ok(true))) {
             cancel.cancel();
         }
     }
@@ -199,7 +197,7 @@ impl Leases {
     }
 }
 
-/// What records write to; `None` where that may be anything.
+/// The leases that the records need; `None` for all of them.
 fn places_of(records: &[Record]) -> Option<HashSet<Place>> {
     let mut places = HashSet::new();
     for record in records {
@@ -210,16 +208,16 @@ fn places_of(records: &[Record]) -> Option<HashSet<Place>> {
                 writes.iter().try_for_each(|write| add_write(&mut places, write))?;
             }
             Record::Write { write, .. } => add_write(&mut places, write)?,
-            // What is known of a step, and what was said.
+            // Records without a row.
             Record::Partial { .. } | Record::Log { .. } => {}
-            // What is done with is done with as a whole.
+            // Records about the operation as a whole.
             Record::SpendPlan { .. } | Record::End { .. } => return None,
         }
     }
     Some(places)
 }
 
-/// The lease on a row is that on its component or, where it is shared, one of its own.
+/// Adds the lease of a row: that of its component, or its own if it is shared.
 fn add_row(places: &mut HashSet<Place>, stack: &StackId, address: &Address) {
     let place = if address.is_shared() { address.to_string() } else { address.component.clone() };
     places.insert((stack.clone(), place));
@@ -238,29 +236,29 @@ fn add_write(places: &mut HashSet<Place>, write: &Write) -> Option<()> {
     Some(())
 }
 
-/// Held leases. Dropping it without [`Held::release`] stops renewing: they end by expiry.
+/// Held leases. If it is dropped without [`Held::release`], renewal stops and the leases expire.
 pub struct Held {
     leases: Leases,
     stop: CancellationToken,
-    /// Set when nobody renews them any more, and the store is let go of.
+    /// Cancelled when renewal has ended and the thread has dropped the store.
     ended: CancellationToken,
-    /// Set when a lease was lost, or nobody can tell: nothing new may start.
+    /// Cancelled when a lease was lost or its state is unknown: no new step may start.
     pub lost: CancellationToken,
 }
 
-/// How keeping the leases went so far.
+/// The result of renewals so far.
 struct Kept {
-    /// When they were last known to be held, by a clock that nobody turns: never later than the store thinks.
+    /// When the leases were last known to be held, by a monotonic clock; never later than in the store.
     since: Instant,
-    /// Why they are lost, or nobody can tell.
+    /// Why a lease was lost, or why its state is unknown.
     error: Option<StoreError>,
 }
 
 impl Held {
-    /// Takes leases, waiting for other holders as long as the claim says.
+    /// Acquires leases, and waits for other holders as long as the claim allows.
     ///
     /// # Errors
-    /// When others hold them for longer, the user stops, or the store fails.
+    /// If another operation holds them longer, the user stops, or the store fails.
     pub async fn take(store: &Arc<dyn StateStore>, claim: Claim<'_>) -> Result<Self, LeaseError> {
         let request = LeaseRequest {
             components: claim.components,
@@ -307,11 +305,11 @@ impl Held {
         }
     }
 
-    /// Fails when a lease was lost: nothing new may start. One that may have ended as it was not renewed in time is not
-    /// lost, for nobody may have taken it: whoever starts something asks before, with [`Leases::ensure`].
+    /// Fails if a lease was lost, so that no new step may start. A lease that may have expired is not lost yet: callers use
+    /// [`Leases::ensure`] before a call.
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`], or what kept whoever asked from knowing that they are held.
+    /// [`StoreError::LeaseLost`], or the error of the renewal.
     pub fn check(&self) -> Result<(), StoreError> {
         self.leases.may_have_ended().map(drop)
     }
@@ -324,8 +322,8 @@ impl Held {
         self.leases.commit(records).await
     }
 
-    /// Ends the operation. Where a lease was lost, somebody else may have ended it by then, or works on it now: the store
-    /// leaves that as it is.
+    /// Ends the operation. If a lease was lost, another process may have ended the operation or work on it. The store keeps its
+    /// present end.
     pub(crate) async fn end(
         &self,
         operation: Uuid,
@@ -341,18 +339,18 @@ impl Held {
         store.commit(&[], end).await?;
         let recorded = store.operation(operation).await?.map(|(row, _)| (row.status, row.summary));
         if recorded != Some((status, summary)) {
-            tracing::warn!(%operation, error = %lost, "its end is left to whoever took the operation over, or to its request");
+            tracing::warn!(%operation, error = %lost, "another process or the request ends this operation");
         }
         Ok(())
     }
 
-    /// The leases, to be shared with whoever writes.
+    /// The leases, for the writer.
     pub(crate) fn leases(&self) -> &Leases {
         &self.leases
     }
 
-    /// Renews leases, and asks whether to stop, apart from the tasks that compute: a long computation must not cost a
-    /// lease.
+    /// Starts a thread that renews the leases and checks for cancellation. A separate thread, because a long computation must not
+    /// cost a lease.
     fn keep(&self, operation: Uuid, cancel: CancellationToken) {
         let ended = self.ended.clone().drop_guard();
         if self.leases.locked().is_empty() {
@@ -360,9 +358,9 @@ impl Held {
         }
         let (leases, stop) = (self.leases.clone(), self.stop.clone());
         let run = move || {
-            // Let go of last.
+            // Dropped last.
             let _ended = ended;
-            // Without a runtime or a thread the leases end by expiry: whoever starts something renews them then.
+            // Without a runtime or a thread the leases expire; they are renewed before the next call.
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
             runtime.block_on(async move {
                 let mut renewed_at = Instant::now();
@@ -387,14 +385,14 @@ impl Held {
         let _ = std::thread::Builder::new().name("terrace-leases".to_owned()).spawn(run);
     }
 
-    /// Gives the leases back.
+    /// Releases the leases.
     ///
     /// # Errors
-    /// When the store fails; the leases then end by expiry.
+    /// If the store fails; the leases then expire.
     pub async fn release(self) -> Result<(), StoreError> {
         self.stop.cancel();
         let released = self.leases.release().await;
-        // Who renewed them may hold the store still: were the process to end first, SQLite would not be closed in order.
+        // The renewing thread may still hold the store. If the process ended first, SQLite would not be closed cleanly.
         let _ = tokio::time::timeout(FAREWELL, self.ended.cancelled()).await;
         released
     }
@@ -407,7 +405,7 @@ impl Drop for Held {
 }
 
 fn describe(held: &[LeaseInfo]) -> String {
-    let one = |lease: &LeaseInfo| {
+    let in_words = |lease: &LeaseInfo| {
         let component = component_in_words(&lease.stack, &lease.component);
         let are = if component.ends_with("resources") { "are" } else { "is" };
         format!(
@@ -419,5 +417,5 @@ fn describe(held: &[LeaseInfo]) -> String {
             lease.id
         )
     };
-    held.iter().map(one).collect::<Vec<_>>().join("; ")
+    held.iter().map(in_words).collect::<Vec<_>>().join("; ")
 }

@@ -1,5 +1,5 @@
-//! The first thing that an apply does: rows get the addresses that they have now, in the transaction that spends the
-//! plan. What follows works with rows where the plan says that they are.
+//! Moves rows to their new addresses in the transaction that spends the plan. Later steps find the rows at the addresses in the
+//! plan.
 
 use super::lease::Held;
 use super::outputs::OutputsNow;
@@ -11,8 +11,8 @@ use crate::store::{Record, Selection, StepAction, StepResult, Write};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Moves the rows that the plan moves; `None` when it moves none. The answer is the plan with the versions that the
-/// rows have since. The steps of moves are numbered from `first_step`.
+/// Moves the rows that the plan moves. Returns the plan with the rows' new generations, or `None` if nothing moves. Steps are
+/// numbered from `first_step`.
 pub(super) async fn carry_out(
     applier: &Applier,
     plan: &Plan,
@@ -30,7 +30,7 @@ pub(super) async fn carry_out(
     let mut numbers = first_step..;
     for stack in &plan.stacks {
         let moving: Vec<Moving> = moving(stack).collect();
-        // In the same transaction: a sealed value opens at its own address only.
+        // In the same transaction, because a sealed value can be decrypted only at its own address.
         let resealed = resealing(applier.store.as_ref(), &applier.seal, &stack.stack, &moving).await;
         let resealed = resealed.map_err(ApplyError::Moved)?;
         for write in writes(&stack.stack, &moving) {
@@ -55,7 +55,7 @@ pub(super) async fn carry_out(
     Ok(Some(with_versions(applier, plan).await?))
 }
 
-/// The rows that get another address. What is in doubt stays where it is until that is known.
+/// The rows that move. A row in doubt stays until the outcome is known.
 fn moving(stack: &StackPlan) -> impl Iterator<Item = Moving> + '_ {
     let changes = stack.changes.iter().filter(|change| change.in_doubt.is_none() && change.deposed.is_none());
     changes.filter_map(|change| {
@@ -64,7 +64,7 @@ fn moving(stack: &StackPlan) -> impl Iterator<Item = Moving> + '_ {
     })
 }
 
-/// The plan with the versions that moved rows have now.
+/// The plan with the present generations of moved rows.
 async fn with_versions(applier: &Applier, plan: &Plan) -> Result<Plan, ApplyError> {
     let mut plan = plan.clone();
     for stack in &mut plan.stacks {

@@ -1,5 +1,5 @@
-//! The outputs that a plan stands on: those that it took as they were recorded, and those that it says what becomes of.
-//! Whoever records others need not have changed any row.
+//! Outputs that a plan depends on: recorded outputs that it reads, and outputs that it changes. Their changes need not change a
+//! row.
 
 use super::{Applier, ApplyError, Components, outputs_before};
 use crate::address::{Address, StackId};
@@ -10,19 +10,18 @@ use crate::store::{ComponentRead, ComponentRow, Generation, Selection, StaleRead
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
 
-/// The components whose outputs a plan stands on, as they are now.
+/// The present outputs of the components that a plan depends on.
 #[derive(Debug, Default)]
 pub(super) struct OutputsNow {
-    /// For the transaction that spends the plan: they may be recorded anew until then.
+    /// For the transaction that spends the plan, because the outputs may change until then.
     pub(super) reads: Vec<ComponentRead>,
-    /// What is stored of each.
+    /// The stored text of each component's outputs.
     stored: BTreeMap<(StackId, String), String>,
 }
 
 impl OutputsNow {
-    /// The text to store for these outputs of a component: what is stored already where that says the same and is sealed
-    /// as it would be now. Sealing a secret once more gives another text, and who stands on the component would take it
-    /// for changed.
+    /// The text to store for a component's outputs. Keeps the stored text if it has the same values under the present key: sealing
+    /// again would change the text, and plans that read the component would become stale.
     pub(super) fn to_store(&self, stack: &StackId, component: &str, outputs: &Map, seal: &Seal) -> Option<String> {
         let stored = self.stored.get(&(stack.clone(), component.to_owned())).filter(|stored| {
             let is_same = |now: record::Outputs| now.unstored.is_empty() && now.values == *outputs;
@@ -33,28 +32,28 @@ impl OutputsNow {
     }
 }
 
-/// What changed since a plan was made: the rows, and the outputs.
+/// The changes since a plan was made, in words: rows and outputs.
 pub(super) fn in_words(outputs: &[OutputRead], rows: &[StaleRead]) -> String {
     let rows = (!rows.is_empty()).then(|| moved_in_words(rows));
     rows.into_iter().chain(outputs.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
 }
 
-/// What is recorded of the outputs of a component.
+/// The recorded outputs of a component.
 #[derive(Default)]
 struct Recorded {
     values: Map,
-    /// What cannot be opened, or was never stored, is not known to the plan either.
+    /// Outputs that cannot be decrypted or were never stored; the plan does not know them either.
     unknown: BTreeSet<String>,
 }
 
-/// Whether others have access to a component than when the plan was made: it would record who had.
+/// True if the access list of a component changed since the plan was made, which would record the old one.
 fn has_other_access(component: &ComponentPlan, now: &ComponentRow) -> bool {
     component.part == Part::Planned && now.access != component.recorded_access
 }
 
 impl Applier {
-    /// Refuses a plan when outputs that it stands on are others now. Components that it does not write to do not count; one
-    /// that writes nothing stands on all of them.
+    /// Refuses a plan if outputs that it depends on changed. Counts only components that the plan writes to (`written`), or all of
+    /// its components if it writes nothing.
     pub(super) async fn refuse_other_outputs(
         &self,
         plan: &Plan,
@@ -64,29 +63,29 @@ impl Applier {
             let name = || (stack.clone(), component.key.clone());
             component.part != Part::Untouched && written.is_none_or(|written| written.contains(&name()))
         };
-        let mut wanted: BTreeMap<&StackId, BTreeSet<String>> = BTreeMap::new();
+        let mut needed: BTreeMap<&StackId, BTreeSet<String>> = BTreeMap::new();
         let mut own: BTreeMap<(&StackId, &str), &ComponentPlan> = BTreeMap::new();
         for stack in &plan.stacks {
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
-                let keys = wanted.entry(&stack.stack).or_default();
+                let keys = needed.entry(&stack.stack).or_default();
                 keys.insert(component.key.clone());
                 keys.extend(former_keys(stack, component).map(ToOwned::to_owned));
                 own.insert((&stack.stack, component.key.as_str()), component);
             }
             for read in &stack.output_reads {
-                wanted.entry(&read.stack).or_default().insert(read.of.clone());
+                needed.entry(&read.stack).or_default().insert(read.of.clone());
             }
         }
         let mut outputs_now = OutputsNow::default();
         let mut now: BTreeMap<(&StackId, String), Recorded> = BTreeMap::new();
-        for (stack, keys) in wanted {
-            // Versions first: what is recorded in between is told by them.
+        for (stack, keys) in needed {
+            // Versions are read first, so that they detect later writes.
             outputs_now.reads.extend(self.store.component_reads(stack, &keys).await?);
             for row in self.store.components(stack).await?.into_iter().filter(|row| keys.contains(&row.key)) {
                 if own.get(&(stack, row.key.as_str())).is_some_and(|component| has_other_access(component, &row)) {
                     return Err(ApplyError::OtherAccess { stack: stack.clone(), component: row.key });
                 }
-                // What cannot be opened is not what the plan carries.
+                // An output that cannot be decrypted does not equal the plan's.
                 let opened = record::open_outputs_apart(
                     &row.outputs,
                     &self.seal.at(Place::Outputs { stack, component: &row.key }),
@@ -102,11 +101,11 @@ impl Applier {
         let nothing = Recorded::default();
         let mut changed: Vec<OutputRead> = Vec::new();
         for stack in &plan.stacks {
-            let is_other = |read: &&OutputRead| {
+            let differs = |read: &&OutputRead| {
                 let now = now.get(&(&read.stack, read.of.clone())).unwrap_or(&nothing);
                 !read.is_as_before(stack.as_recorded(read).unwrap_or(&nothing.values), &now.values)
             };
-            changed.extend(stack.output_reads.iter().filter(is_other).cloned());
+            changed.extend(stack.output_reads.iter().filter(differs).cloned());
             let mut before = outputs_before(stack);
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
                 let before = before.remove(component.key.as_str()).unwrap_or_default();
@@ -122,21 +121,21 @@ impl Applier {
             }
         }
         changed.sort();
-        changed.dedup_by(|one, other| (&one.stack, &one.of, &one.name) == (&other.stack, &other.of, &other.name));
+        changed.dedup_by(|left, right| (&left.stack, &left.of, &left.name) == (&right.stack, &right.of, &right.name));
         match changed.is_empty() {
             true => Ok(outputs_now),
             false => Err(ApplyError::OtherOutputs { outputs: changed, rows: self.moved(plan).await? }),
         }
     }
 
-    /// The rows that a plan stands on and that are others now: outputs mostly are because of them.
+    /// The rows of the read set that changed: they mostly explain changed outputs.
     async fn moved(&self, plan: &Plan) -> Result<Vec<StaleRead>, ApplyError> {
-        let mut wanted: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
+        let mut needed: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
         for read in &plan.reads {
-            wanted.entry(&read.stack).or_default().insert(read.address.clone());
+            needed.entry(&read.stack).or_default().insert(read.address.clone());
         }
         let mut now: BTreeMap<(StackId, Address, Option<String>), Generation> = BTreeMap::new();
-        for (stack, addresses) in wanted {
+        for (stack, addresses) in needed {
             let rows = self.store.rows(stack, &Selection::Addresses(addresses)).await?;
             now.extend(rows.into_iter().map(|row| ((row.stack, row.address, row.deposed), row.generation)));
         }
@@ -148,7 +147,7 @@ impl Applier {
         Ok(moved.collect())
     }
 
-    /// The outputs of a component that are not what the plan says that they were.
+    /// The outputs of a component that differ from those in the plan.
     fn other_outputs(
         &self,
         stack: &StackPlan,
@@ -166,10 +165,10 @@ impl Applier {
             return Vec::new();
         }
         let now = now.unwrap_or(&nothing);
-        // Without a key the value of a secret is not recorded, and the plan takes it to be as it will be.
+        // Without a key the value of a secret is not recorded, and the plan assumes its planned value.
         let is_known = |value: &Value| !value.has_unknown() && self.seal.can_store(value);
         let names: BTreeSet<&String> = before.keys().chain(now.values.keys()).collect();
-        let is_other = |name: &&&String| match (before.get(**name), now.values.get(**name)) {
+        let differs = |name: &&&String| match (before.get(**name), now.values.get(**name)) {
             _ if now.unknown.contains(**name) => false,
             (Some(before), now) if is_known(before) => now.is_none_or(|now| !before.is_same_as(now)),
             (Some(_), _) => false,
@@ -181,7 +180,7 @@ impl Applier {
             name: Some(name.clone()),
             by: component.key.clone(),
         };
-        names.iter().filter(is_other).map(|name| read(name)).collect()
+        names.iter().filter(differs).map(|name| read(name)).collect()
     }
 }
 
@@ -192,7 +191,7 @@ fn former_keys<'p>(stack: &'p StackPlan, component: &'p ComponentPlan) -> impl I
     former.filter(|former| *former != component.key)
 }
 
-/// True when outputs are those of a component that goes: it only gets another name.
+/// True if a removed component has these outputs: the component was only renamed.
 fn has_moved(stack: &StackPlan, outputs: &Map) -> bool {
     let is_of = |component: &ComponentPlan| {
         outputs.iter().all(|(name, value)| component.recorded_outputs.get(name).is_some_and(|it| it.is_same_as(value)))

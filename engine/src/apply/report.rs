@@ -1,4 +1,4 @@
-//! What came of applying a plan.
+//! The result of an apply.
 
 use super::{Applier, ApplyError};
 use crate::action::Action;
@@ -10,24 +10,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Map;
 use uuid::Uuid;
 
-/// What came of a plan.
+/// The result of an apply.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The operation.
     pub operation: Uuid,
-    /// What was done.
+    /// The completed changes.
     pub done: Vec<Done>,
-    /// What failed.
+    /// The failed changes.
     pub failed: Vec<Failed>,
-    /// What was not tried because something before it failed, with that something.
+    /// The changes that were not tried because a prerequisite failed, with that prerequisite.
     pub blocked: Vec<Blocked>,
-    /// What was not begun because the user stopped.
+    /// The changes that did not start because the user stopped.
     pub not_begun: Vec<(StackId, Address)>,
-    /// What the plan let go of and still owns: all others left at the same time.
+    /// The ownerships that the plan should have ended, but that stay: all other owners left at the same time.
     pub still_owned: Vec<Ownership>,
-    /// Objects that are recorded and are not to stay as they are.
+    /// Objects with rows that must not stay as they are.
     pub left: BTreeSet<Left>,
-    /// Checks of stacks that waited, and that are not met.
+    /// Deferred checks of stacks that failed.
     pub failed_checks: Vec<FailedCheck>,
     /// The user stopped.
     pub is_interrupted: bool,
@@ -35,16 +35,16 @@ pub struct Report {
     pub outputs: BTreeMap<(StackId, String), Map>,
 }
 
-/// A change that was carried out.
+/// A completed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
     /// The stack.
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// What was done.
+    /// The action.
     pub action: Action,
-    /// What was taken over was made what is declared.
+    /// An adopted object was updated to its declaration.
     pub is_aligned: bool,
 }
 
@@ -55,45 +55,45 @@ pub struct Failed {
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// What was to be done.
+    /// The planned action.
     pub action: Action,
-    /// Why.
+    /// The error.
     pub error: String,
-    /// Further facts.
+    /// Further details.
     pub problems: Vec<String>,
-    /// What a person can do.
+    /// The remedies.
     pub solutions: Vec<String>,
 }
 
 impl Failed {
-    /// Why, with all further facts, on one line. A fact that the error ends with is told once.
+    /// The error and all details, in one line. A detail at the end of the error is not repeated.
     #[must_use]
     pub fn reason(&self) -> String {
         let problems = self.problems.iter().filter(|problem| !self.error.ends_with(problem.as_str()));
         std::iter::once(&self.error).chain(problems).map(String::as_str).collect::<Vec<_>>().join("; ")
     }
 
-    /// The line of the operation's log about a step that stays open.
+    /// The log line of the operation about a step that stays open.
     #[must_use]
     pub fn doubt(&self) -> String {
         format!("{}{}", doubt_begins(&self.stack, &self.address), self.reason())
     }
 }
 
-/// How the line of an operation's log begins that says why a step is in doubt.
+/// The beginning of the log line about a step in doubt.
 #[must_use]
 pub fn doubt_begins(stack: &StackId, address: &Address) -> String {
     format!("{stack}:{address} in doubt: ")
 }
 
-/// An object that a step left as nobody wants it: half-made, or beside the one that took its place.
+/// An object that a step left behind: tainted, or deposed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Left {
     /// The stack.
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// The key of an object that was replaced; `None` for the half-made one.
+    /// The deposed key; `None` for a tainted object.
     pub deposed: Option<String>,
 }
 
@@ -101,22 +101,22 @@ impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.stack, self.address)?;
         match &self.deposed {
-            Some(key) => write!(f, " (deposed {key}): replaced and not deleted, the next apply deletes it"),
-            None => f.write_str(": recorded as half-made, the next apply replaces it"),
+            Some(key) => write!(f, " (deposed {key}): replaced but not deleted: the next apply deletes it"),
+            None => f.write_str(": only partly created: the next apply replaces it"),
         }
     }
 }
 
-/// A check of a stack that is not met once all is applied.
+/// A check of a stack that failed after the apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedCheck {
     /// The stack.
     pub stack: StackId,
-    /// What it has to say.
+    /// The error text of the check.
     pub error: String,
-    /// Why it could not be decided, when that failed it.
+    /// Why it could not be evaluated, if that failed it.
     pub problem: Option<String>,
-    /// Where it stands.
+    /// Its location in the descriptor.
     pub place: Option<Place>,
 }
 
@@ -131,7 +131,7 @@ impl std::fmt::Display for FailedCheck {
 }
 
 impl Applier {
-    /// One sentence on how the operation ended, for the list of operations: a stop says what it came from.
+    /// A summary sentence for the list of operations, with the cause of a stop.
     pub(super) fn summary(&self, report: &Report) -> String {
         match self.stopped_by.get().filter(|_| report.is_interrupted) {
             Some(signal) => format!("{}, stopped by {signal}", report.summary()),
@@ -141,7 +141,7 @@ impl Applier {
 }
 
 impl ApplyError {
-    /// True when what the plan was made from changed since, and nothing was begun: another plan may do.
+    /// True if the plan is stale and nothing was started, so that the caller may replan.
     #[must_use]
     pub const fn is_outdated(&self) -> bool {
         matches!(
@@ -161,12 +161,12 @@ pub struct Blocked {
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// Why, for people: what it waits for, or what is in doubt about it.
+    /// The reason, for people: a failed prerequisite, or the step in doubt.
     pub because: String,
 }
 
 impl Report {
-    /// How the operation ended.
+    /// The status of the operation.
     #[must_use]
     pub fn status(&self) -> OperationStatus {
         let is_whole = self.failed.is_empty() && self.blocked.is_empty() && self.still_owned.is_empty();
@@ -177,13 +177,13 @@ impl Report {
         }
     }
 
-    /// One sentence on how it ended.
+    /// A summary sentence.
     #[must_use]
     pub fn summary(&self) -> String {
         self.summary_with(self.done.len())
     }
 
-    /// The same of an operation that did so much in all, in several runs.
+    /// The same for an operation with this number of completed changes in several runs.
     #[must_use]
     pub fn summary_with(&self, done: usize) -> String {
         let mut summary = format!("{done} done");
@@ -200,16 +200,16 @@ impl Report {
         summary
     }
 
-    /// How many objects were taken over.
+    /// The number of adopted objects.
     #[must_use]
     pub fn imported(&self) -> usize {
         self.done.iter().filter(|done| done.action == Action::Adopt).count()
     }
 
-    /// Added, changed, destroyed: a replacement counts as added and destroyed once both halves are done.
+    /// The numbers of added, changed and destroyed objects. A replacement counts as added and destroyed once both halves are done.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {
-        let count = |wanted: &[Action]| self.done.iter().filter(|done| wanted.contains(&done.action)).count();
+        let count = |actions: &[Action]| self.done.iter().filter(|done| actions.contains(&done.action)).count();
         let replaced = [Action::Replace, Action::ReplaceCreateFirst];
         (
             count(&[Action::Create]) + count(&replaced),

@@ -1,4 +1,4 @@
-//! The scheduler: runs steps as they become ready, as many at once as allowed, until none is left or the user stops.
+//! The scheduler: starts steps as they become ready, up to the allowed number, until all are done or the user stops.
 
 mod calls;
 mod ending;
@@ -56,36 +56,35 @@ pub(super) async fn run(
     run.is_spent = is_spent;
     run.outputs_now = outputs_now;
     let result = run.finish().await;
-    // The task ends when its queue is closed, which the end of the run did.
+    // The task ends when the end of the run closes its queue.
     let _ = writing.await;
     result
 }
 
-/// About so many records are committed at once: few enough to be held twice, many enough to be worth a flush of the
-/// disk.
+/// About the number of records in one commit: a small part of memory, and worth a flush of the disk.
 const BATCH: usize = 512;
 
-/// How a step stands.
+/// The state of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Waiting,
     Running,
     Done,
-    /// It failed, or something before it did: that one's name.
+    /// It failed or was blocked; the name of the cause.
     Broken(String),
 }
 
-/// What a running future comes back with.
+/// The result of a running future.
 enum Finished {
-    /// A step is ready to be called, or was ended without a call.
+    /// A step is ready to be called, or ended without a call.
     Arrived(Arrived),
     /// A provider call ended.
     Called { step: StepId, lane: LaneId, outcome: Box<Outcome>, prepared: Box<Prepared> },
-    /// The intent of a step could not be written: it was not called.
+    /// The intent of a step could not be written; the step was not called.
     NotCalled { step: StepId, lane: LaneId, error: StoreError },
-    /// A lookup was answered.
+    /// A lookup ended.
     LookedUp { step: StepId, found: Box<LookedUp> },
-    /// What was submitted is durable, or is not.
+    /// Submitted records are durable, or the write failed.
     Recorded(Result<(), StoreError>),
 }
 
@@ -93,41 +92,41 @@ struct Run<'a> {
     applier: &'a Applier,
     plan: &'a Plan,
     operation: Uuid,
-    /// What is written to: their leases are held.
+    /// The components to write, whose leases are held.
     components: &'a Components,
     held: &'a Held,
     steps: Steps,
     states: Vec<State>,
     ready: VecDeque<StepId>,
-    /// Per waiting step: the provider instances whose objects an earlier step changed.
+    /// For each waiting step: the provider instances whose objects an earlier step changed.
     behind: HashMap<StepId, BTreeSet<&'a str>>,
-    /// Calls that wait for a free slot, and the number of those that run.
+    /// Waiting calls, and the number of running ones.
     calls: Calls<'a>,
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
-    /// What got ready since the last records.
+    /// Steps that became ready since the last records.
     arrived: Vec<Arrived>,
     values: Vec<Values>,
     writer: Writer,
-    /// The leases of shared resources that are not given back yet.
+    /// The leases of shared resources that are still held.
     shared: SharedLeases,
-    /// Replacements of which one half is done: what that did.
+    /// Replacements with one completed half, with that half's action.
     halves: BTreeMap<(StackId, Address), Action>,
-    /// What is to be told once the records at hand are durable.
+    /// The events to send once the present records are durable.
     recorded: Vec<Event>,
-    /// The plan is spent with the first thing that is written.
+    /// The first write also spends the plan.
     is_spent: bool,
-    /// The outputs that are not known yet, by the position of the stack and the component.
+    /// Outputs with unknown values, by the position of the stack and the component.
     deferred_outputs: HashMap<(usize, &'a str), Vec<&'a OutputChange>>,
-    /// The outputs that the plan stands on, as they were at its beginning.
+    /// The outputs that the plan depends on, at the beginning of the run.
     outputs_now: OutputsNow,
-    /// Why steps failed before they were in the journal.
+    /// Log lines of steps that failed before their journal record.
     unjournalled: Vec<String>,
-    /// Steps whose calls have ended or were not made, by their numbers in the journal.
+    /// The journal numbers of steps whose calls have ended or were not made.
     ended: Vec<u32>,
     store_error: Option<StoreError>,
-    /// Tells those that get ready that the state cannot be written.
+    /// Tells waiting steps that the state cannot be written.
     is_store_failed: CancellationToken,
-    /// A lease was lost: what is left to do is another one's.
+    /// A lease was lost: another operation continues.
     lease_error: Option<StoreError>,
     report: Report,
     is_stopping: bool,
@@ -148,7 +147,7 @@ impl<'a> Run<'a> {
         let states = vec![State::Waiting; steps.all.len()];
         let ready = steps.ready();
         let lookups = plan.stacks.iter().flat_map(|stack| &stack.lookups).filter(|lookup| lookup.reason.is_some());
-        let total = plan.changes().map(|(_, change)| told_steps(change)).sum::<usize>() + lookups.count();
+        let total = plan.changes().map(|(_, change)| reported_steps(change)).sum::<usize>() + lookups.count();
         applier.registry.ended_calls().begin(operation, applier.first_step);
         applier.events.take(Event::Started { operation, steps: total });
         Self {
@@ -210,7 +209,7 @@ impl<'a> Run<'a> {
         self.close().await
     }
 
-    /// Nothing new starts once the user stops, a lease is lost or the state cannot be written.
+    /// No step starts after a stop, a lost lease or a failed write.
     fn may_start(&self) -> bool {
         !self.is_stopping && self.store_error.is_none()
     }
@@ -232,7 +231,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes what needs no call, and queues what does; what is left when the records are many comes the next time.
+    /// Completes steps without calls, and queues calls. Stops at a full batch; the rest follows in the next round.
     async fn advance(&mut self, records: &mut Vec<Record>) {
         let mut since_yield = 0_u32;
         while records.len() < BATCH
@@ -240,7 +239,7 @@ impl<'a> Run<'a> {
         {
             since_yield += 1;
             if since_yield.is_multiple_of(256) {
-                // A long stretch without calls has to let a stop be noticed.
+                // Yields, so that a stop is noticed during a long stretch without calls.
                 tokio::task::yield_now().await;
                 self.notice_stop();
             }
@@ -271,7 +270,7 @@ impl<'a> Run<'a> {
                     if change.in_doubt.is_some() {
                         self.break_step(step, change.address.to_string());
                     } else if let Some(failed) = self.known_failure(step) {
-                        // Failures are told in the order of the plan, whether there is something to call or not.
+                        // Failures are reported in the order of the plan, with or without a call.
                         self.fail(step, *failed, true);
                     } else if self.is_removed_by_call(change) {
                         self.queue_call(step, change);
@@ -283,14 +282,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Begins what changes nothing remote, and ends it unless its provider takes its time.
+    /// Starts a step without a remote change, and ends it unless its provider takes time.
     async fn end_without_call(&mut self, step: StepId, records: &mut Vec<Record>) {
         if let Some(arrived) = self.get_ready(step, None).await {
             self.arrive(arrived, records);
         }
     }
 
-    /// Gets as many calls ready as there are free slots; the intents of those that are join the records.
+    /// Prepares as many calls as there are free slots. Adds the intents of ready calls to the records.
     async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
         let mut starting = self.arrive_late(records);
         while self.may_start() {
@@ -332,7 +331,7 @@ impl<'a> Run<'a> {
             }
             Finished::Recorded(Ok(())) => {}
             Finished::Recorded(Err(error)) => {
-                tracing::debug!(%error, "what happened could not be recorded");
+                tracing::debug!(%error, "the outcome could not be recorded");
                 self.store_failed(error);
             }
         }
@@ -349,7 +348,7 @@ impl<'a> Run<'a> {
             records = std::iter::once(spent).chain(opening).chain(records).collect();
         }
         let ack = self.writer.submit(records, std::mem::take(&mut self.recorded));
-        // Whatever comes of it is learned, also where nothing waits for it.
+        // The future reports a failed write even if no step waits for it.
         let written = ack.clone();
         self.futures.push(Box::pin(async move { Finished::Recorded(written.await) }));
         ack
@@ -360,7 +359,7 @@ impl<'a> Run<'a> {
         self.release(step);
     }
 
-    /// Tells those that wait for a step that it ended, however it did.
+    /// Releases the dependents of a step that ended.
     fn release(&mut self, step: StepId) {
         let broken = match self.states.get(step) {
             Some(State::Broken(by)) => Some(by.clone()),
@@ -388,7 +387,7 @@ impl<'a> Run<'a> {
         changed
     }
 
-    /// One of those that a step waits for has ended.
+    /// One prerequisite of the step has ended.
     fn wait_less(&mut self, step: StepId) {
         let Some(left) = self.steps.waits_for.get_mut(step) else { return };
         *left = left.saturating_sub(1);
@@ -397,7 +396,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Marks a step, and all that wait for it, as not to be tried.
+    /// Blocks a step and all its dependents.
     fn block(&mut self, step: StepId, by: &str) {
         let mut queue = VecDeque::from([step]);
         while let Some(step) = queue.pop_front() {
@@ -425,7 +424,7 @@ impl<'a> Run<'a> {
             self.unjournalled.push(line);
             let Failed { stack, address, action, error, .. } = failed.clone();
             let event = Event::StepFailed { stack, address, action, error };
-            // After what it may follow from.
+            // After the events of earlier outcomes.
             match self.recorded.is_empty() {
                 true => self.writer.tell(event),
                 false => self.recorded.push(event),
@@ -468,14 +467,14 @@ impl<'a> Run<'a> {
 }
 
 impl Applier {
-    /// The number under which a step is journalled.
+    /// The number of a step in the journal.
     fn step_number(&self, step: StepId) -> u32 {
         self.first_step.saturating_add(u32::try_from(step).unwrap_or(u32::MAX))
     }
 }
 
-/// How many ends of steps are told of a change: a replacement has two, what is only recorded anew none.
-fn told_steps(change: &Change) -> usize {
+/// The number of reported step ends of a change: 2 for a replacement, 0 for a change that is only recorded.
+fn reported_steps(change: &Change) -> usize {
     match change.action {
         Action::NoOp => 0,
         Action::Replace | Action::ReplaceCreateFirst => 2,

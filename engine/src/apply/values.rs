@@ -1,4 +1,4 @@
-//! What expressions of a plan see while it is applied: planned values, replaced one by one by real ones.
+//! Values of expressions during an apply: planned values, which real ones replace step by step.
 
 use crate::address::{Address, InstanceKey, StackId};
 use crate::expression::{Functions, Layered};
@@ -12,35 +12,37 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use terrace_provider::{Attributes, Map, Value};
 
-/// The rule that a plan was made by: what waited for a value is named as the rest.
+/// The naming rule of the plan, so that deferred names follow the same rule.
 fn names_of(stack: &StackPlan) -> NamesRule {
     let mut rules = stack.components.iter().filter_map(|component| component.ids.as_ref()).map(|ids| ids.names);
     rules.find(|rule| !rule.is_ascii()).unwrap_or_default()
 }
 
-/// The values of one stack.
+/// The values of a stack.
 pub(crate) struct Values {
-    /// Nothing but the keys by URN: expressions bring the other facts that they need.
+    /// Only the keys by URN: templates carry the other facts that they need.
     facts: Facts,
     /// By component.
     resources: HashMap<String, ResourceValues>,
-    /// The components that declare a shared resource, each with the name under which it does.
+    /// The components that declare a shared resource, with their names for it.
     shared: HashMap<Address, Vec<(String, SharedName)>>,
-    /// Answers of lookups, by component.
+    /// Results of lookups, by component.
     data: HashMap<String, LookupValues>,
     outputs: ComponentOutputs,
     others: CrossStackOutputs,
-    /// The rule that names of the stack follow.
+    /// The naming rule of the stack.
     names: NamesRule,
-    /// The functions by that rule, once they were needed.
+    /// The functions with that rule; created on first use.
     functions: OnceLock<Functions>,
 }
 
 impl Values {
-    /// The values of each stack of a plan, as planned. What one makes and others share is a value of all.
+    /// The planned values of each stack. All stacks that share a resource get its value.
     pub(crate) fn of(plan: &Plan, registry: &Registry) -> Vec<Self> {
         let mut all: Vec<Self> = plan.stacks.iter().map(|stack| Self::of_stack(stack, registry)).collect();
-        for (_, change) in plan.changes().filter(|(_, it)| it.address.is_shared() && it.action.leaves_object()) {
+        for (_, change) in
+            plan.changes().filter(|(_, change)| change.address.is_shared() && change.action.leaves_object())
+        {
             if let Some(after) = &change.after {
                 all.iter_mut().for_each(|values| values.set(registry, &change.address, &after.attributes));
             }
@@ -53,7 +55,7 @@ impl Values {
         all
     }
 
-    /// Passes the outputs of a component on to the stacks that read them.
+    /// Passes the outputs of a component to the stacks that read them.
     pub(crate) fn tell_others(all: &mut [Self], plan: &Plan, stack: &StackId, component: &str, outputs: &Map) {
         for (values, reader) in all.iter_mut().zip(&plan.stacks) {
             if reader.needs.iter().any(|need| need.stack == *stack && need.of == component) {
@@ -102,7 +104,7 @@ impl Values {
         values
     }
 
-    /// Replaces the value of one resource.
+    /// Replaces the value of a resource.
     pub(crate) fn set(&mut self, registry: &Registry, address: &Address, attributes: &Attributes) {
         let Some((_, ty)) = registry.resource_type(&address.ty) else { return };
         let value = attributes_value(ty, attributes);
@@ -131,7 +133,7 @@ impl Values {
         }
     }
 
-    /// The id of the object that a resource has by now.
+    /// The present id of a resource's object.
     pub(crate) fn id_of(&self, address: &Address) -> Option<&str> {
         let declared = self.shared.get(address).and_then(|declared| declared.first());
         let (component, name, key) = match declared {
@@ -146,28 +148,28 @@ impl Values {
         value.exposed().as_map()?.get("id")?.exposed().as_str()
     }
 
-    /// Replaces the answer of one lookup.
+    /// Replaces the result of a lookup.
     pub(crate) fn set_lookup(&mut self, address: &Address, answer: Value) {
         self.data.entry(address.component.clone()).or_default().insert(address.name.clone(), answer);
     }
 
-    /// Replaces the value of one output.
+    /// Replaces the value of an output.
     pub(crate) fn set_output(&mut self, output: &OutputChange, value: Value) {
         self.outputs.entry(output.component.clone()).or_default().insert(output.name.clone(), value);
     }
 
-    /// Evaluates what had to wait, in the scope of its component.
+    /// Evaluates a deferred template in the scope of its component.
     ///
     /// # Errors
-    /// One sentence for each expression that cannot be evaluated, or that is still unknown.
+    /// One message for each expression that fails or is still unknown.
     pub(crate) fn evaluate(&self, deferred: &Deferred, functions: &Functions) -> Result<Value, Vec<String>> {
         self.evaluate_with(deferred, None, functions)
     }
 
-    /// Decides a check that had to wait; `own` is the object that a post check looks at.
+    /// Evaluates a deferred check; `own` is the object of a post check.
     ///
     /// # Errors
-    /// When it fails: why it could not be decided, or nothing when it is not met.
+    /// If it fails: the reason why it could not be evaluated, or nothing if the condition is false.
     pub(crate) fn check(
         &self,
         deferred: &Deferred,
@@ -207,7 +209,7 @@ impl Values {
             .evaluate(&scope, functions)
             .map_err(|found| found.into_iter().map(|diagnostic| diagnostic.message).collect::<Vec<_>>())?;
         if value.has_unknown() {
-            return Err(vec!["a value that was to be known by now is still unknown".to_owned()]);
+            return Err(vec!["a value is still unknown that should be known now".to_owned()]);
         }
         Ok(value)
     }

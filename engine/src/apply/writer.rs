@@ -1,12 +1,11 @@
-//! Group commit: one task writes whatever waits, in one durable transaction, and tells of what is durable.
+//! Group commit: one task writes all waiting records in one durable transaction and then sends their events.
 //!
-//! What is submitted while a commit runs goes into the next one. After a commit that failed nothing is written any
-//! more: whoever waits learns the reason, and starts nothing. Where the store is gone and keeps what is written elsewhere,
-//! how calls end that ran by then is still written.
+//! Records that are submitted during a commit go into the next one. After a failed commit nothing more is written. Waiting callers
+//! get the error and start no further call. A store may keep outcomes elsewhere; then the task still writes the outcomes of running
+//! calls.
 //!
-//! What is told through it is told in the order of submissions, and what comes with records once they are durable and before
-//! whoever waits for them goes on: however the threads run, nobody hears that something begins before that what it waited for
-//! is done.
+//! Events are sent in the order of submission. Events of a submission are sent after its records are durable and before its callers
+//! continue. So the start of a step is never reported before the end of its prerequisites.
 
 use super::lease::Leases;
 use crate::address::StackId;
@@ -18,24 +17,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// How many records one transaction takes at most.
+/// The maximum number of records in one transaction.
 const MOST_RECORDS: usize = 5_000;
 
-/// Answers when what was submitted is durable.
+/// Resolves when the submitted records are durable.
 pub(crate) type Ack = Shared<Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>>;
 
-/// What waits for the task, in order.
+/// An entry of the task's queue.
 enum Task {
     Write { records: Vec<Record>, waiter: Waiter },
     Tell(Event),
     GiveBack { stack: StackId, component: String },
 }
 
-/// What comes after a transaction, in order.
+/// The work after a transaction, in order.
 enum After {
-    /// Who waits for it, and what is told before where it is durable.
+    /// Resolves a waiter, whose events are sent first if the transaction succeeded.
     Waiter(Waiter),
-    /// What is told whatever came of it.
+    /// Sends an event in any case.
     Tell(Event),
 }
 
@@ -44,7 +43,7 @@ struct Waiter {
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// Takes submissions. Cheap to clone; the task ends when the last clone is gone.
+/// The sender of submissions. Cheap to clone; the task ends when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Task>,
@@ -59,20 +58,20 @@ impl Writer {
         (Self { queue, leases }, task)
     }
 
-    /// Gives a lease back once all that was submitted before is written.
+    /// Releases a lease after all earlier submissions are written.
     pub(crate) fn give_back(&self, stack: &StackId, component: &str) {
-        // A task that is gone has left its leases to whoever ends the run.
+        // If the task has ended, the end of the run releases the leases.
         let _ = self.queue.send(Task::GiveBack { stack: stack.clone(), component: component.to_owned() });
     }
 
-    /// Tells what needs no writing, after all that was submitted before.
+    /// Sends an event without records, after all earlier submissions.
     pub(crate) fn tell(&self, event: Event) {
-        // A task that is gone has nobody left to tell.
+        // If the task has ended, the event is lost.
         let _ = self.queue.send(Task::Tell(event));
     }
 
-    /// Submits records; they are written in the order of submissions, and once they are the events are told. Where they open
-    /// steps the answer says that these may be called, too: the writing may have taken so long that the leases ended meanwhile.
+    /// Submits records, which are written in the order of submission; their events follow. If they contain intents, the answer also
+    /// confirms the leases, because the write may have outlasted them.
     pub(crate) fn submit(&self, records: Vec<Record>, events: Vec<Event>) -> Ack {
         let begins = records.iter().any(|record| matches!(record, Record::Intent(_)));
         let leases = begins.then(|| self.leases.clone());
@@ -107,7 +106,7 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
             }
             Task::GiveBack { stack, component } => {
                 if let Err(error) = leases.give_back(&stack, &component).await {
-                    // It ends with the others at the latest.
+                    // The end of the run releases it at the latest.
                     tracing::warn!(%error, %stack, component, "a lease could not be given back early");
                 }
                 next = waiting.recv().await;
@@ -131,12 +130,12 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
         let result = match &failure {
             Some(error) => {
                 if matches!(error, StoreError::KeptElsewhere { .. }) {
-                    // What is not begun any more needs no intent.
+                    // A call that does not start needs no intent.
                     records.retain(|record| !matches!(record, Record::Intent(_)));
                     if !records.is_empty()
                         && let Err(error) = leases.commit(records).await
                     {
-                        tracing::debug!(%error, "what became of a call is kept elsewhere");
+                        tracing::debug!(%error, "the outcome of a call is kept elsewhere");
                     }
                 }
                 Err(error.clone())
@@ -146,14 +145,14 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
         if let Err(error) = &result {
             failure.get_or_insert_with(|| error.clone());
         }
-        for it in after {
-            match it {
+        for entry in after {
+            match entry {
                 After::Tell(event) => events.take(event),
-                After::Waiter(Waiter { events: told, done }) => {
+                After::Waiter(Waiter { events: events_of_waiter, done }) => {
                     if result.is_ok() {
-                        told.into_iter().for_each(|event| events.take(event));
+                        events_of_waiter.into_iter().for_each(|event| events.take(event));
                     }
-                    // A waiter that has gone away needs no answer.
+                    // The caller may be gone.
                     let _ = done.send(result.clone());
                 }
             }

@@ -1,8 +1,8 @@
-//! Blueprint tests: components, and what they should become.
+//! Blueprint tests: components with their expected resources.
 //!
-//! A test file lies beside the blueprints that it tests. Each case is a component as it would stand in a data product or
-//! in a stack, or a whole descriptor; [`super::expectation`] says what a case is compared with. The blueprint is chosen
-//! as for any descriptor, so that a case tests `match`, too.
+//! A test file is in the folder of the blueprints that it tests. A case is a component, written as in a data product or
+//! a stack, or a whole descriptor. [`super::expectation`] defines the expected result. Matching chooses the blueprint,
+//! so a case also tests `match`.
 
 mod beside;
 
@@ -20,43 +20,44 @@ use crate::yaml::{self, Budget, Entry, Node, NodeKind};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
 
-/// What a test file says.
+/// The content of a test file.
 #[derive(Debug, Default)]
 pub struct TestFile {
-    /// The overlay to test in, when it is not the environment's.
+    /// The overlay to test in, if it differs from the environment's.
     pub overlay: Option<String>,
-    /// Blueprints by template id, as an environment maps them; they go before the environment's own.
+    /// Blueprints by template id, as in an environment. They precede the environment's own.
     pub templates: Templates,
     /// The cases, in the order written.
     pub cases: Vec<Case>,
 }
 
-/// One component and what it should become.
+/// A component with its expected resources.
 #[derive(Debug)]
 pub struct Case {
-    /// What is tested, in words.
+    /// The name of the case.
     pub name: Located<String>,
-    /// What is described; more than one only when something is wrong with it.
+    /// The descriptors; several only if the case is wrong.
     pub descriptors: Vec<Descriptor>,
-    /// What is to be said of the descriptor, which is a part of what becomes of it.
+    /// The diagnostics of the descriptor. They are part of the result that the case compares.
     pub diagnostics: Vec<Diagnostic>,
-    /// The components to act on; none for all.
+    /// The components to act on; empty for all.
     pub chosen: BTreeSet<String>,
-    /// `settings` in expressions, when they are not the environment's.
+    /// `settings` in expressions, if they differ from the environment's.
     pub settings: Option<Value>,
-    /// Who has access to the component, where anybody has.
+    /// The access list of the component, if any.
     pub access: Option<Located<Access>>,
-    /// The data product as it was provisioned last, where one is sent.
+    /// The source of the last provisioned data product, if the case has one.
     pub latest_enriched: Option<SourceId>,
-    /// What should become of it; nothing while nobody said it.
+    /// The expected result; `None` until it is accepted.
     pub expected: Option<Expected>,
-    /// Where the case begins: at its first key.
+    /// The place of its first key.
     pub span: Span,
 }
 
-/// Reads a test file; `files` answers texts relative to it, `environment` is the name of the one to test in.
+/// Reads a test file. `files` returns texts by path relative to it; `environment` is the name of the environment to
+/// test in.
 ///
-/// What could be read is answered also when something is wrong with it; look for errors before using it.
+/// Returns content even if there are errors; check for errors before using it.
 #[must_use]
 pub fn read(
     id: SourceId,
@@ -122,9 +123,9 @@ fn read_case(
         (Some(component), None) => Some(read_component(component, product, environment, sources, fields.diagnostics)),
         (chosen, Some(whole)) => {
             fields.diagnostics.extend(product.map(|entry| {
-                Diagnostic::error("unknown_field", "`product` stands beside a `component` that is written here only")
+                Diagnostic::error("unknown_field", "`product` cannot be combined with `descriptor`")
                     .at(entry.key_span)
-                    .hint("write it into the descriptor")
+                    .hint("move it into the descriptor")
             }));
             let chosen = chosen.and_then(|entry| expect_text(entry, fields.diagnostics));
             let read = read_whole(whole, sources, files, fields.diagnostics);
@@ -134,7 +135,7 @@ fn read_case(
             fields.diagnostics.push(
                 Diagnostic::error("missing_field", "a case needs `component` or `descriptor`")
                     .at(heading(node))
-                    .hint("add `component:`, as it would stand in a data product or in a stack"),
+                    .hint("add `component:`, written as in a data product or in a stack"),
             );
             None
         }
@@ -145,12 +146,12 @@ fn read_case(
     Some(Case { name, descriptors, diagnostics, chosen, settings, access, latest_enriched, expected, span })
 }
 
-/// The first key of a map: a whole block is no place to look at.
+/// The place of a map's first key, because a whole block is hard to read.
 fn heading(node: &Node) -> Span {
     node.as_map().and_then(<[_]>::first).map_or(node.span, |entry| entry.key_span)
 }
 
-/// What was read of a case's descriptor.
+/// A case's descriptor with its diagnostics.
 #[derive(Default)]
 struct Read {
     descriptors: Vec<Descriptor>,
@@ -158,7 +159,7 @@ struct Read {
     chosen: BTreeSet<String>,
 }
 
-/// A descriptor in place, or the path of one.
+/// Reads a descriptor that is written in the case, or in the file of that path.
 fn read_whole(
     entry: &Entry,
     sources: &mut Sources,
@@ -179,7 +180,7 @@ fn read_whole(
     read(descriptor::read(sources, &[id], &Budget::default()))
 }
 
-/// A component with what has to be around it.
+/// Wraps a component in a sample stack or data product.
 fn read_component(
     entry: &Entry,
     product: Option<&Entry>,
@@ -192,10 +193,10 @@ fn read_component(
         diagnostics.push(
             Diagnostic::error(
                 "unknown_field",
-                "a component that names its `blueprint` stands in a stack, not in a product",
+                "a component with `blueprint` belongs to a stack, not to a data product",
             )
             .at(product.key_span)
-            .hint("remove `product`, or let the component be matched by its template or kind"),
+            .hint("remove `product`, or remove `blueprint` to match by template or kind"),
         );
     }
     if let Some(product) = product.filter(|product| product.value.as_map().is_none()) {
@@ -224,7 +225,7 @@ fn stack_around(component: &Entry) -> Node {
     )
 }
 
-/// The sample product with what the case says of it, and the component in it.
+/// Builds a data product with the component, from the sample and the fields of the case.
 fn product_around(component: &Entry, product: Option<&Entry>, environment: &str) -> Node {
     let span = component.key_span;
     let mut fields = match Node::of(&sample::product(), span).kind {

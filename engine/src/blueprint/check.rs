@@ -1,8 +1,8 @@
-//! Checking a blueprint without any component: what it reads is declared, what it makes exists, what it writes fits.
+//! Checks of a blueprint without a component: unknown names, unknown types and attributes, wrong types.
 //!
-//! Paths into `component.specific` are resolved against its JSON Schema, resource types and attributes against the
-//! providers. Then every expression is evaluated over a sample that the schema describes; a failure there is a warning,
-//! for the sample may be unlike any real component.
+//! Paths into `component.specific` are checked against its JSON Schema, resource types and attributes against the
+//! providers. Then every expression is evaluated over a sample from the schema. Failures there are warnings, because
+//! the sample may differ from every real component.
 
 mod fields;
 pub(super) mod sample;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
 
-/// Variables that a blueprint may read wherever it stands.
+/// Variables that a blueprint may read everywhere.
 const ROOTS: [&str; 11] = [
     "component",
     "product",
@@ -42,13 +42,13 @@ const ROOTS: [&str; 11] = [
     "stacks",
 ];
 
-/// What a local may read.
+/// Variables that a local may read.
 const OF_LOCALS: [&str; 7] = ["component", "product", REQUEST, "environment", "stack", "settings", LOCALS];
 
-/// The most instances that a sample has; what more a `forEach` makes is unknown.
+/// Maximum number of instances of a sample; with more, the keys are unknown.
 const MOST_INSTANCES: usize = 100;
 
-/// What is wrong with a blueprint.
+/// Returns the errors and warnings of a blueprint.
 #[must_use]
 pub fn check(blueprint: &Blueprint, registry: &Registry, functions: &Functions) -> Vec<Diagnostic> {
     let mut checker = Checker { blueprint, registry, functions, diagnostics: Vec::new() };
@@ -70,17 +70,17 @@ struct Checker<'a> {
 
 /// A `forEach` over the sample.
 struct Repeated {
-    /// `each` of the first item; unknown where there is none.
+    /// `each` of the first item; unknown if there is no item.
     each: Value,
-    /// The keys of all; nothing where they cannot be told.
+    /// The keys of all items; `None` if they are unknown.
     keys: Option<BTreeSet<InstanceKey>>,
-    /// They are the same for every component.
+    /// The keys are the same for every component.
     is_certain: bool,
 }
 
 impl Checker<'_> {
-    /// Resources of `acl` live beside the others and may read them: they are checked together, and what is wrong with the
-    /// others was said already.
+    /// Checks the resources of `acl` together with the others, which they may read. Errors of the other resources were
+    /// reported before.
     fn access(&mut self) {
         if self.blueprint.acl.resources.is_empty() {
             return;
@@ -91,7 +91,7 @@ impl Checker<'_> {
         let mut known = std::mem::take(&mut self.diagnostics);
         self.declarations(&all, Some(sample::access()));
         known.append(&mut self.diagnostics);
-        // The same mistake may come with another hint: beside resources of `acl` there is more that could be meant.
+        // The same error may have another hint here, because resources of `acl` add more candidates.
         remove_repeated(&mut known);
         self.diagnostics = known;
     }
@@ -108,7 +108,7 @@ impl Checker<'_> {
         self.warn(found);
     }
 
-    /// The values of the locals over the sample, and what was wrong with them.
+    /// The values of the locals over the sample, with their errors.
     fn locals_of(&self, facts: &Facts) -> (Map, Vec<Diagnostic>) {
         let mut found = Vec::new();
         let values = locals::resolve(&self.blueprint.locals, &scope(facts, None), self.functions, &mut found);
@@ -130,7 +130,7 @@ impl Checker<'_> {
             let plain = scope(&facts, None);
             let items = check.for_each.as_ref().map(|template| self.evaluate(template, &plain));
             let first = match items {
-                Some(Some(Value::List(items))) => items.into_iter().next().map(|it| each(Value::Int(0), it)),
+                Some(Some(Value::List(items))) => items.into_iter().next().map(|item| each(Value::Int(0), item)),
                 Some(_) => Some(each(Value::Unknown, Value::Unknown)),
                 None => None,
             };
@@ -172,7 +172,7 @@ impl Checker<'_> {
         self.walk(declarations, acl);
     }
 
-    /// Looks up what a trigger names. The instances of a `forEach` are a component's to say.
+    /// Checks the path of a trigger. Instances of a `forEach` depend on the component, so they are skipped.
     fn trigger(&mut self, trigger: &Trigger, declarations: &Declarations) {
         let named = declarations.resources.iter().find(|resource| resource.name.value == trigger.name);
         let Some(named) = named.filter(|named| named.for_each.is_none()) else { return };
@@ -200,7 +200,7 @@ impl Checker<'_> {
         let order = match graph::order(&[component]) {
             Ok(order) => order,
             Err(found) => {
-                // Outputs of other components are not known here, and no mistake of the blueprint.
+                // Outputs of other components are unknown here, which is not an error of the blueprint.
                 self.diagnostics.extend(found.into_iter().filter(|found| found.code != "unknown_component"));
                 return;
             }
@@ -236,20 +236,21 @@ impl Checker<'_> {
     ) -> BlockValue {
         let plain = PlanScope { resources: values, data, ..scope(facts, None) };
         let repeated = declaration.for_each.as_ref().map(|template| self.repeated(declaration, template, &plain));
-        let scope = PlanScope { resources: values, data, ..scope(facts, repeated.as_ref().map(|it| &it.each)) };
+        let scope =
+            PlanScope { resources: values, data, ..scope(facts, repeated.as_ref().map(|repeated| &repeated.each)) };
         for template in
             [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared].into_iter().flatten()
         {
             self.evaluate(template, &scope);
         }
-        // What cannot be evaluated over the sample is told once, and unknown to the rest.
+        // A configuration that fails over the sample is reported once, and unknown to other resources.
         let Some(Value::Map(config)) = self.evaluate(&declaration.config, &scope) else {
             return BlockValue::Single(Value::Unknown);
         };
         let mut found = Vec::new();
         typecheck::check(ty.name, &ty.attributes, &config, &|path| declaration.config.span_at(path), &mut found);
         soften(&mut found, declaration);
-        // What does not depend on the sample was told already.
+        // Errors that do not depend on the sample were reported before.
         found.retain(|diagnostic| !self.diagnostics.contains(diagnostic));
         self.diagnostics.extend(found);
         let filled = with_defaults(&ty.attributes, &config);
@@ -259,15 +260,15 @@ impl Checker<'_> {
             .iter()
             .map(|attribute| {
                 let given = filled.get(attribute.name).cloned();
-                let otherwise = if attribute.computed { Value::Unknown } else { Value::Null };
-                (attribute.name.to_owned(), given.unwrap_or(otherwise))
+                let missing = if attribute.computed { Value::Unknown } else { Value::Null };
+                (attribute.name.to_owned(), given.unwrap_or(missing))
             })
             .collect();
         match repeated {
             None => BlockValue::Single(value),
             Some(Repeated { keys: Some(mut keys), is_certain, .. }) => {
                 if !is_certain {
-                    // Another component may have the instances that expressions name.
+                    // Other components may have the instances that expressions name.
                     keys.extend(keys_of(named, &declaration.name.value, ty));
                 }
                 BlockValue::Instances(keys.into_iter().map(|key| (key, value.clone())).collect())
@@ -276,7 +277,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What lookups answer, as far as their schemas tell: names and no values.
+    /// The results of lookups as far as their schemas define them: names with unknown values.
     fn answers(&self, declarations: &Declarations) -> LookupValues {
         let answer = |declaration: &ResourceDeclaration| {
             let (_, lookup) = self.registry.lookup(&declaration.ty.value)?;
@@ -298,7 +299,7 @@ impl Checker<'_> {
         self.diagnostics.extend(found);
     }
 
-    /// Looks up what a template reads of lookups in their schemas.
+    /// Checks the fields that a template reads from lookups.
     fn lookup_paths(&mut self, template: &Template, declarations: &Declarations) {
         for (reference, span) in template.located_references() {
             let Some(name) = lookup_name(reference) else { continue };
@@ -308,14 +309,15 @@ impl Checker<'_> {
             if schema.result.get(wanted).is_none() {
                 let names: Vec<&str> = schema.result.names().collect();
                 let hint = did_you_mean(wanted, names.iter().copied())
-                    .unwrap_or_else(|| format!("it answers: {}", names.join(", ")));
-                let error = Diagnostic::error("unknown_field", format!("the lookup `{name}` answers no `{wanted}`"));
+                    .unwrap_or_else(|| format!("it returns: {}", names.join(", ")));
+                let error =
+                    Diagnostic::error("unknown_field", format!("the lookup `{name}` does not return `{wanted}`"));
                 self.diagnostics.push(error.at(span).hint(hint));
             }
         }
     }
 
-    /// What a `forEach` repeats over the sample. Items that nothing can name may be due to the sample: plans tell those.
+    /// Evaluates a `forEach` over the sample. Items without a key may be due to the sample; only plans report them.
     fn repeated(&mut self, declaration: &ResourceDeclaration, for_each: &Template, plain: &PlanScope<'_>) -> Repeated {
         let value = self.evaluate(for_each, plain).unwrap_or(Value::Unknown);
         let first = match &value {
@@ -350,18 +352,19 @@ impl Checker<'_> {
         }
     }
 
-    /// Tells what was wrong over the sample. What is wrong with a path was told by the schema already, and better.
+    /// Reports failures over the sample as warnings, unless there are errors: schema errors explain a wrong path
+    /// better.
     fn warn(&mut self, found: Vec<Diagnostic>) {
         if has_errors(&self.diagnostics) {
             return;
         }
         self.diagnostics.extend(found.into_iter().map(|diagnostic| {
-            let message = format!("over a sample made from the schema: {}", diagnostic.message);
+            let message = format!("with a sample generated from the schema: {}", diagnostic.message);
             Diagnostic { severity: Severity::Warning, message, ..diagnostic }
         }));
     }
 
-    /// Looks up what expressions name. Outputs of other components are not known here.
+    /// Checks names in expressions. Outputs of other components are unknown here.
     fn look_up(
         &mut self,
         declarations: &Declarations,
@@ -380,7 +383,7 @@ impl Checker<'_> {
         look(&lookup, &mut self.diagnostics);
     }
 
-    /// Looks up the paths into `component` and `product` that a template reads.
+    /// Checks the paths into `component` and `product` that a template reads.
     fn descriptor_paths(&mut self, template: &Template) {
         for (reference, span) in template.located_references() {
             self.diagnostics.extend(fields::misspelt(reference, span));
@@ -390,7 +393,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Looks up a path that begins with `specific` in the schema.
+    /// Checks a path that begins with `specific` against the schema.
     fn specific_path(&mut self, path: &Path, span: Span) {
         let (Some(schema), Some((_, rest))) = (&self.blueprint.specific, path.0.split_first()) else { return };
         if path.first_key() != Some("specific") {
@@ -427,7 +430,7 @@ impl Checker<'_> {
     }
 }
 
-/// What expressions name after the name of a resource, which may be the key of an instance.
+/// The steps that expressions write after the name of a resource, which may be keys of instances.
 type NamedKeys<'d> = HashMap<&'d str, Vec<&'d ReferenceStep>>;
 
 fn named_keys(declarations: &Declarations) -> NamedKeys<'_> {
@@ -444,7 +447,7 @@ fn named_keys(declarations: &Declarations) -> NamedKeys<'_> {
     named
 }
 
-/// The instances of a resource that expressions name. The name of an attribute is a slip: the key before it is missing.
+/// The instances of a resource that expressions name. The name of an attribute cannot be a key: the key before it is missing.
 fn keys_of(named: &NamedKeys<'_>, name: &str, ty: &ResourceType) -> impl Iterator<Item = InstanceKey> {
     named.get(name).into_iter().flatten().filter_map(|key| match key {
         ReferenceStep::Key(key) if ty.attributes.get(key).is_none() => Some(InstanceKey::Text(key.clone())),
@@ -453,7 +456,7 @@ fn keys_of(named: &NamedKeys<'_>, name: &str, ty: &ResourceType) -> impl Iterato
     })
 }
 
-/// A wrong type may come from the sample where an expression made it; names and literals do not.
+/// Downgrades type errors in configurations with expressions, because the sample may cause them.
 fn soften(found: &mut [Diagnostic], declaration: &ResourceDeclaration) {
     for diagnostic in found {
         if diagnostic.code == "wrong_type" && !declaration.config.is_literal() {
@@ -469,7 +472,7 @@ fn scope<'a>(facts: &'a Facts, each: Option<&'a Value>) -> PlanScope<'a> {
     PlanScope { facts, resources: &NO_RESOURCES, data: &NO_DATA, outputs: &NO_OUTPUTS, stacks: None, each, own: None }
 }
 
-/// The path of a reference to `component.specific`, as far as its steps are plain.
+/// The path of a reference into `component.specific`, up to the first computed step.
 fn specific_path(reference: &Reference) -> Option<Path> {
     if reference.root != "component" {
         return None;

@@ -1,4 +1,4 @@
-//! Conditions that a schema cannot say: read from a blueprint, decided over a component.
+//! Checks of a component that a schema cannot express: their parsing and evaluation.
 
 use crate::decode::{Fields, expect_text};
 use crate::descriptor::declaration::compile;
@@ -13,35 +13,35 @@ use terrace_provider::{Path, Value};
 /// A condition that a component must meet.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// What it is decided for, one by one, as `each`; once where it is not given.
+    /// The list or map whose entries are checked, as `each`; without it the check is evaluated once.
     pub for_each: Option<Template>,
     /// The condition.
     pub assert: Template,
-    /// What to say when it is false.
+    /// The message for its failure.
     pub error: Template,
-    /// What to do about it.
+    /// The hint for its failure.
     pub hint: Option<Template>,
-    /// The path in the component that is to blame.
+    /// The path in the component to report.
     pub at: Option<Template>,
-    /// What it is when the condition is false: an error, or a warning that nothing waits for.
+    /// The severity of a failure: an error, or a warning that does not stop anything.
     pub severity: Severity,
 }
 
 impl Check {
-    /// Everything in it that is evaluated.
+    /// All templates of the check.
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
         let texts = [&self.for_each, &self.hint, &self.at].into_iter().flatten();
         [&self.assert, &self.error].into_iter().chain(texts)
     }
 
-    /// The path to blame, where it is the same for all.
+    /// The reported path, if it contains no expressions.
     pub(crate) fn fixed_path(&self) -> Option<(Path, Span)> {
         let at = self.at.as_ref()?;
         Some((at.fixed_text()?.parse().ok()?, at.span))
     }
 
-    /// What it has to say of a component, which begins at `span`. An error in its evaluation is a failed check: the
-    /// component is not as it expects.
+    /// Evaluates the check for a component that begins at `span`, and returns its failures. An evaluation error counts
+    /// as a failure.
     pub(crate) fn decide(
         &self,
         scope: &dyn Scope,
@@ -55,7 +55,7 @@ impl Check {
                 Ok(_) => None,
                 Err(found) => found.into_iter().next().map(|diagnostic| undecided(&diagnostic.message)),
             };
-            Some(self.tell(why, scope, functions, component, span))
+            Some(self.failure(why, scope, functions, component, span))
         };
         let Some(for_each) = &self.for_each else { return failed(scope).into_iter().collect() };
         match for_each.evaluate(scope, functions) {
@@ -69,18 +69,15 @@ impl Check {
             }
             Ok(Value::Null) => Vec::new(),
             Ok(other) => vec![
-                Diagnostic::error(
-                    "wrong_type",
-                    format!("`forEach` has to be a map or a list, and is {}", other.kind()),
-                )
-                .at(for_each.span)
-                .hint("a check is decided for each entry of a map or a list"),
+                Diagnostic::error("wrong_type", format!("`forEach` must be a map or a list, found {}", other.kind()))
+                    .at(for_each.span)
+                    .hint("use a map or a list: the check is evaluated for each entry"),
             ],
             Err(found) => found,
         }
     }
 
-    fn tell(
+    fn failure(
         &self,
         why: Option<String>,
         scope: &dyn Scope,
@@ -90,7 +87,7 @@ impl Check {
     ) -> Diagnostic {
         let text = |template: &Template| match template.evaluate(scope, functions) {
             Ok(Value::String(text)) => Some(text),
-            // A message that reads a secret, or what is not there, says nothing of it.
+            // A message that reads a secret or a missing value is not shown.
             _ => None,
         };
         let path = self.at.as_ref().and_then(&text).and_then(|path| path.parse::<Path>().ok());
@@ -98,19 +95,19 @@ impl Check {
             let entry = component.find_entry(&path).map(|entry| entry.key_span);
             entry.or_else(|| component.find(&path).map(|node| node.span))
         });
-        let error = text(&self.error).unwrap_or_else(|| "the component is not as its blueprint expects".to_owned());
+        let error = text(&self.error).unwrap_or_else(|| "the component fails a check of its blueprint".to_owned());
         let hint = why.or_else(|| self.hint.as_ref().and_then(text));
         let failed = Diagnostic::error("check_failed", error).at(place.unwrap_or(span)).maybe_hint(hint);
         Diagnostic { severity: self.severity, ..failed }
     }
 }
 
-/// `each` of an entry: its name, or its position in a list, and its value.
+/// The value of `each`: the key, or the index in a list, and the value.
 pub(super) fn each(key: Value, value: Value) -> Value {
     [("key".to_owned(), key), ("value".to_owned(), value)].into_iter().collect()
 }
 
-/// A scope that knows `each` too.
+/// A scope extended by `each`.
 struct WithEach<'a> {
     scope: &'a dyn Scope,
     each: &'a Value,
@@ -140,7 +137,7 @@ pub(super) fn read(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnos
     Some(Check { for_each, assert: assert?, error: error?, hint, at, severity: severity.unwrap_or(Severity::Error) })
 }
 
-/// A text, which may hold expressions.
+/// A text that may contain expressions.
 fn text(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Template> {
     expect_text(entry, diagnostics)?;
     Some(compile(&entry.value, sources, diagnostics))

@@ -1,35 +1,35 @@
-//! Filling in what a JSON Schema says of absent properties.
+//! Default values for absent properties, taken from a JSON Schema.
 //!
-//! JSON Schema itself only describes defaults. They are taken from `properties`, `items`, `allOf` and local `$ref`s:
-//! the places where it is certain which schema a value has. A property that is there, null included, stays as it is.
+//! JSON Schema only describes defaults. This module applies those from `properties`, `items`, `allOf` and local
+//! `$ref`s, where the schema of a value is certain. A property that is present, even as null, stays unchanged.
 
 use serde_json::Value as Json;
 use terrace_provider::Value;
 
-/// How deep references and nested schemas are followed; a schema may refer to itself.
+/// Maximum depth of references and nested schemas, because a schema may refer to itself.
 const DEPTH: usize = 64;
 
-/// So many values one component may get by default.
+/// Maximum number of default values in a component.
 const MOST: usize = 100_000;
 
-/// Defaults that hold each other without end, or as good as that.
+/// Defaults that contain each other endlessly, or too many of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the schema has more than {MOST} values by default: its defaults hold each other")]
+#[error("the schema has more than {MOST} default values: its defaults contain each other")]
 pub struct EndlessDefaults;
 
-/// The value with defaults; `root` is where references begin.
+/// Returns the value with defaults. References start at `root`.
 pub(super) fn fill(value: Value, schema: &Json, root: &Json) -> Result<Value, EndlessDefaults> {
     Filling { root, left: MOST }.fill(DEPTH, value, schema, &mut Vec::new())
 }
 
 struct Filling<'s> {
     root: &'s Json,
-    /// So many more values may be filled in.
+    /// Number of values that may still be filled in.
     left: usize,
 }
 
 impl<'s> Filling<'s> {
-    /// Fills in what a schema says; `seen` are those that filled in this very value already, by way of references.
+    /// Fills in the defaults of a schema. `seen` are the schemas that already filled in this value, through references.
     fn fill(
         &mut self,
         depth: usize,
@@ -37,7 +37,7 @@ impl<'s> Filling<'s> {
         schema: &'s Json,
         seen: &mut Vec<&'s Json>,
     ) -> Result<Value, EndlessDefaults> {
-        // What is no map and no list has no place for any: most values of a component are neither.
+        // Only maps and lists can have defaults inside; most values are neither.
         let has_places = matches!(value, Value::Map(_) | Value::List(_));
         let Some(depth) = depth.checked_sub(1).filter(|_| has_places) else { return Ok(value) };
         if seen.iter().any(|other| std::ptr::eq(*other, schema)) {
@@ -74,7 +74,7 @@ impl<'s> Filling<'s> {
     }
 }
 
-/// The default of a schema, or of the one that it refers to.
+/// The default of a schema, or of the schema that it refers to.
 fn default_of<'s>(depth: usize, schema: &'s Json, root: &'s Json) -> Option<&'s Json> {
     let depth = depth.checked_sub(1)?;
     let referred = || resolve(schema.get("$ref")?.as_str()?, root);

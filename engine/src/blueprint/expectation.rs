@@ -1,7 +1,7 @@
-//! What a blueprint test compares: what becomes of a component, as a tree that a person can read and write.
+//! Results of blueprint tests: the resources of a component as a tree that users can read and write.
 //!
-//! Only what a plan from nothing says of the objects to be made is in it: addresses, attributes, outputs, and what planning
-//! warned of or failed at. Ids, places and times are not.
+//! The tree contains the planned objects of a plan without state: addresses, attributes, outputs, warnings and errors.
+//! It contains no ids, places or times.
 
 use super::case::Case;
 use crate::action::Action;
@@ -16,12 +16,12 @@ use serde_json::{Map as JsonMap, Value as Json};
 use terrace_provider::Value;
 use terrace_provider::value::OtherFormat;
 
-/// What a case expects.
+/// The expected result of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The tree.
     pub tree: Json,
-    /// Where its key stands.
+    /// The place of its key.
     pub key_span: Span,
 }
 
@@ -37,7 +37,7 @@ impl Expected {
     }
 }
 
-/// What became of a component: the plan, when there is one, and what was said on the way.
+/// Builds the result: the plan, if there is one, and the diagnostics.
 #[must_use]
 pub fn outcome(plan: Option<&Plan>, registry: &Registry, diagnostics: &[Diagnostic]) -> Json {
     let mut tree = JsonMap::new();
@@ -46,7 +46,7 @@ pub fn outcome(plan: Option<&Plan>, registry: &Registry, diagnostics: &[Diagnost
             tree.insert(name.to_owned(), part);
         }
     };
-    // Nothing becomes of what has errors.
+    // A component with errors has no resources.
     let plan = plan.filter(|_| !has_errors(diagnostics));
     let stacks = || plan.into_iter().flat_map(|plan| &plan.stacks);
     add(
@@ -62,24 +62,24 @@ pub fn outcome(plan: Option<&Plan>, registry: &Registry, diagnostics: &[Diagnost
     });
     add("outputs", outputs.collect());
     for (name, severity) in [("warnings", Severity::Warning), ("errors", Severity::Error)] {
-        let told = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
-        add(name, told.map(|diagnostic| Json::from(diagnostic.message.as_str())).collect());
+        let messages = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
+        add(name, messages.map(|diagnostic| Json::from(diagnostic.message.as_str())).collect());
     }
     Json::Object(tree)
 }
 
-/// The address of an object to be made, and its attributes: without those that only the provider gives.
+/// The address and the attributes of a planned object, without attributes that only the provider computes.
 fn resource(change: &Change, registry: &Registry) -> Option<(String, Json)> {
     let After { attributes, .. } = change.after.as_ref()?;
     let ty = registry.resource_type(&change.address.ty).map(|(_, ty)| ty);
     let is_computed = |name: &str| {
         ty.and_then(|ty| ty.attributes.get(name)).is_some_and(|attribute| attribute.computed && !attribute.configurable)
     };
-    let told = attributes.iter().filter(|(name, value)| !(is_computed(name) && value.has_unknown()));
-    let attributes = told.map(|(name, value)| (name.clone(), shown(value))).collect();
+    let visible = attributes.iter().filter(|(name, value)| !(is_computed(name) && value.has_unknown()));
+    let attributes = visible.map(|(name, value)| (name.clone(), shown(value))).collect();
     let address = match change.action {
         Action::Create => change.address.to_string(),
-        // Nothing exists, so that there is hardly anything else to be done.
+        // Without state, nearly all actions are `create`.
         other => format!("{} ({})", change.address, other.word()),
     };
     Some((address, Json::Object(attributes)))
@@ -95,23 +95,23 @@ fn shown(value: &Value) -> Json {
     }
 }
 
-/// A tree as YAML.
+/// Prints a tree as YAML.
 #[must_use]
 pub fn yaml(tree: &Json) -> String {
     if tree.as_object().is_some_and(JsonMap::is_empty) {
         return "{}\n".to_owned();
     }
-    // As `terrace fmt` lays it out.
+    // The layout of `terrace fmt`.
     let options = serde_saphyr::ser_options! { compact_list_indent: false, folded_wrap_chars: 100 };
     let text = serde_saphyr::to_string_with_options(&OtherFormat(tree), options).unwrap_or_default();
     let tidied: String = text.lines().map(|line| tidied(line) + "\n").collect();
-    // Inside of a text, what looks untidy may be meant.
+    // Tidying must not change multi-line texts.
     let is_same =
         yaml::parse(SourceId::default(), &tidied, &Budget::default()).is_ok_and(|node| node.to_json() == *tree);
     if is_same { tidied } else { text }
 }
 
-/// A line without spaces that nobody sees, and a key with quotes in it in single quotes: addresses are such keys.
+/// Trims a line, and puts a key that contains double quotes into single quotes: addresses are such keys.
 fn tidied(line: &str) -> String {
     let line = line.trim_end();
     let key = line.trim_start();
@@ -121,7 +121,7 @@ fn tidied(line: &str) -> String {
     plain.map_or_else(|| line.to_owned(), |key| format!("{indent}'{key}':"))
 }
 
-/// What is expected, with the keys of maps in the order in which the outcome has them: so that texts can be compared.
+/// Sorts the expected keys like those of the outcome, so that the texts can be compared.
 #[must_use]
 pub fn aligned(expected: &Json, outcome: &Json) -> Json {
     match (expected, outcome) {
@@ -141,18 +141,18 @@ pub fn aligned(expected: &Json, outcome: &Json) -> Json {
     }
 }
 
-/// The text of a test file in which cases expect what became of them. Everything else in it stays as it is.
+/// Returns the text of a test file with the outcomes as expectations. The rest stays unchanged.
 #[must_use]
 pub fn accepted(text: &str, outcomes: &[(&Case, &Json)]) -> String {
     let mut text = text.to_owned();
-    // From the back, so that the places of the cases before stay true.
+    // From the end, so that the places of earlier cases stay valid.
     for (case, outcome) in outcomes.iter().rev() {
-        let has_one = case.expected.as_ref().map(|expected| expected.key_span.start);
-        let begin = has_one.unwrap_or(case.span.start) as usize;
+        let key_start = case.expected.as_ref().map(|expected| expected.key_span.start);
+        let begin = key_start.unwrap_or(case.span.start) as usize;
         let line = text.get(..begin).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
         let column = begin - line;
-        // What belongs to a key stands deeper than it; what belongs to the case as deep as its first key.
-        let end = end_of_block(&text, begin, if has_one.is_some() { column + 1 } else { column });
+        // The block of a key is indented deeper than the key; the fields of the case as deep as its first key.
+        let end = end_of_block(&text, begin, if key_start.is_some() { column + 1 } else { column });
         let indent = " ".repeat(column);
         let tree = yaml(outcome);
         let lines =
@@ -161,7 +161,7 @@ pub fn accepted(text: &str, outcomes: &[(&Case, &Json)]) -> String {
             "{}\n" => "expect: {}\n".to_owned(),
             _ => std::iter::once("expect:\n".to_owned()).chain(lines).collect(),
         };
-        match has_one {
+        match key_start {
             Some(_) => text.replace_range(begin..end, &block),
             None => {
                 let is_open = text.get(..end).is_some_and(|before| !before.ends_with('\n'));
@@ -173,7 +173,8 @@ pub fn accepted(text: &str, outcomes: &[(&Case, &Json)]) -> String {
     text
 }
 
-/// The end of the last line that begins in that depth or deeper, from the line of `begin` on; empty lines between count.
+/// The end of the block of lines with at least that indentation, from the line of `begin` on. Empty lines between
+/// belong to the block.
 fn end_of_block(text: &str, begin: usize, depth: usize) -> usize {
     let rest = text.get(begin..).unwrap_or_default();
     let (mut end, mut at) = (0, 0);
@@ -197,7 +198,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_written_is_tidy_and_read_again_as_it_was() {
+    fn written_yaml_is_tidy_and_round_trips() {
         let tree =
             json!({"a.b[\"K\"]": {"text": "one\n\ntwo\n", "spaces": "one\n  \ntwo\n", "it's \"": "x \n"}, "n": []});
         let text = yaml(&tree);
@@ -207,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_keys_follows_the_outcome() {
+    fn key_order_follows_the_outcome() {
         let aligned =
             aligned(&json!({"b": [{"y": 1, "x": 2}], "z": 0, "a": 1}), &json!({"a": 2, "b": [{"x": 0, "y": 0}]}));
         assert_eq!(aligned.to_string(), r#"{"a":1,"b":[{"x":2,"y":1}],"z":0}"#);
     }
 
     #[test]
-    fn a_block_ends_where_lines_are_less_deep() {
+    fn block_ends_at_less_indented_line() {
         let text = "- a: 1\n  b:\n    c: 1\n\n    d: 2\n\n  e: 3\n- a: 2\n";
         let begin = text.find('b').unwrap();
         assert_eq!(&text[begin..end_of_block(text, begin, 3)], "b:\n    c: 1\n\n    d: 2\n");

@@ -1,4 +1,4 @@
-//! What an error of JSON Schema means to the author of a component: path, place, expectation, hint.
+//! Converts JSON Schema errors to diagnostics with path, place, expectation and hint.
 
 use super::misspelt::may_be;
 use super::validate::{MANY, component_path};
@@ -11,28 +11,29 @@ use jsonschema::{JsonType, ValidationError};
 use serde_json::Value as Json;
 use terrace_provider::Path;
 
-/// The diagnostics of one error; most have one, unknown properties one each.
+/// The diagnostics of an error: one, or one for each unknown property.
 pub(super) fn explain(error: &ValidationError<'_>, component: &Node, schema: &Json) -> Vec<Diagnostic> {
     let path = component_path(error.instance_path());
     let at = Site { path: &path, component };
-    let beside = |keyword: &str| {
+    let siblings = |keyword: &str| {
         let pointer = error.schema_path().as_str();
         schema.pointer(pointer.strip_suffix(keyword)?)?.get("properties")?.as_object()
     };
     match error.kind() {
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            let known = beside("/required");
-            let wanted = known.and_then(|known| known.get(name));
+            let known = siblings("/required");
+            let expected = known.and_then(|known| known.get(name));
             let may_be = |entry: &Entry| {
                 known.is_none_or(|known| !known.contains_key(&entry.key))
-                    && wanted.is_none_or(|wanted| may_be(&entry.value, wanted, schema))
+                    && expected.is_none_or(|expected| may_be(&entry.value, expected, schema))
             };
             vec![at.missing(name, may_be)]
         }
         Kind::AdditionalProperties { unexpected } => {
-            let known = beside("/additionalProperties");
-            let known: Vec<(&str, &Json)> = known.into_iter().flatten().map(|(name, of)| (name.as_str(), of)).collect();
+            let known = siblings("/additionalProperties");
+            let known: Vec<(&str, &Json)> =
+                known.into_iter().flatten().map(|(name, property_schema)| (name.as_str(), property_schema)).collect();
             unexpected.iter().take(MANY).map(|name| at.unknown(name, &known, schema)).collect()
         }
         Kind::UnevaluatedProperties { unexpected } => {
@@ -42,7 +43,7 @@ pub(super) fn explain(error: &ValidationError<'_>, component: &Node, schema: &Js
             Some(branch) => branch.iter().flat_map(|error| explain(error, component, schema)).collect(),
             None => vec![at.none_of(context)],
         },
-        Kind::PropertyNames { error } => vec![at.wrong(format!("has a key that cannot be one: {}", error.masked()))],
+        Kind::PropertyNames { error } => vec![at.wrong(format!("has an invalid key: {}", error.masked()))],
         kind => vec![at.simple(kind, error)],
     }
 }
@@ -58,7 +59,7 @@ impl Site<'_> {
         self.component.find(self.path)
     }
 
-    /// Where the value stands; for a block its key, since a whole block is no place to look at.
+    /// The place of the value, or of its key for a block, because a whole block is hard to read.
     fn span(&self) -> Span {
         match self.node() {
             Some(node) if node.as_map().is_none() && node.as_list().is_none() => node.span,
@@ -66,7 +67,7 @@ impl Site<'_> {
         }
     }
 
-    /// The key under which the value stands; for an item of a list its first key.
+    /// The place of the value's key, or of the first key for an item of a list.
     fn heading(&self) -> Span {
         let entry = self.component.find_entry(self.path).map(|entry| entry.key_span);
         let first = || self.node()?.as_map()?.first().map(|entry| entry.key_span);
@@ -77,7 +78,7 @@ impl Site<'_> {
         Diagnostic::error("invalid_specific", format!("`{}` {message}", self.path)).at(self.span())
     }
 
-    /// `may_be` tells whether an entry can be the missing one under another name.
+    /// `may_be` decides whether an entry may be the missing one with a misspelt name.
     fn missing(&self, name: &str, may_be: impl Fn(&Entry) -> bool) -> Diagnostic {
         let entries = self.node().and_then(Node::as_map).unwrap_or_default().iter();
         let misspelt = closest(name, entries.filter(|entry| may_be(entry)).map(|entry| entry.key.as_str()));
@@ -95,8 +96,8 @@ impl Site<'_> {
             format!("the fields are {}", listed(known.iter().map(|(name, _)| *name)))
         };
         let has = |name: &str| self.node().is_some_and(|node| node.get(name).is_some());
-        let fits = |of: &Json| entry.is_none_or(|entry| may_be(&entry.value, of, schema));
-        let meant = known.iter().filter(|(name, of)| !has(name) && fits(of)).map(|(name, _)| *name);
+        let fits = |field_schema: &Json| entry.is_none_or(|entry| may_be(&entry.value, field_schema, schema));
+        let meant = known.iter().filter(|(name, field_schema)| !has(name) && fits(field_schema)).map(|(name, _)| *name);
         Diagnostic::error("unknown_field", format!("`{}` has no field `{name}`", self.path))
             .at(entry.map_or_else(|| self.span(), |entry| entry.key_span))
             .hint(hint)
@@ -155,18 +156,18 @@ impl Site<'_> {
                     .hint(format!("write text that matches `{pattern}`"))
             }
             Kind::Format { format } => {
-                self.wrong(format!("is no `{format}`")).hint(format!("write it in the form of `{format}`"))
+                self.wrong(format!("is not a valid `{format}`")).hint(format!("write it in the form of `{format}`"))
             }
             Kind::UniqueItems => self.wrong("has an item twice").hint("remove the repeated item"),
-            Kind::Contains => self.wrong("lacks an item that it needs").hint("see the blueprint's `specific`"),
+            Kind::Contains => self.wrong("lacks a required item").hint("see the blueprint's `specific`"),
             Kind::FalseSchema | Kind::Not { .. } => {
                 self.wrong("is not allowed here").hint("remove it, or see the blueprint's `specific`")
             }
             Kind::OneOfMultipleValid { .. } => self
-                .wrong("fits several forms of which it may fit only one")
-                .hint("leave out what belongs to the other form"),
+                .wrong("matches several forms, but must match exactly one")
+                .hint("remove the fields of the other forms"),
             _ => self
-                .wrong(format!("does not fit the blueprint's schema: {}", error.masked_with("the value")))
+                .wrong(format!("is not valid under the blueprint's schema: {}", error.masked_with("the value")))
                 .hint("see the blueprint's `specific` for what is allowed here"),
         }
     }
@@ -208,7 +209,7 @@ impl Site<'_> {
     }
 }
 
-/// The branch that a person most likely meant: the one with the fewest errors, when the value is of its kind at all.
+/// The branch that the author most likely meant: the one with the fewest errors among branches with the value's type.
 fn likeliest<'c, 'e>(
     context: &'c [Vec<ValidationError<'e>>],
     error: &ValidationError<'_>,
@@ -219,7 +220,7 @@ fn likeliest<'c, 'e>(
             Kind::Type { .. } | Kind::Enum { .. } | Kind::Constant { .. } if error.instance_path().as_str() == own => {
                 None
             }
-            // A field that tells branches apart (`type: kafka`) counts more than what is missing in one of them.
+            // An error in a field that selects the branch (`type: kafka`) counts more than a missing field.
             Kind::Enum { .. } | Kind::Constant { .. } => Some(sum + 10),
             _ => Some(sum + 1),
         })

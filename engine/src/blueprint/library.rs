@@ -1,4 +1,4 @@
-//! All blueprints of one environment: what overrides and extends what.
+//! The blueprints of an environment, with overrides and `extends` resolved.
 
 use super::Blueprint;
 use super::read::unknown;
@@ -6,16 +6,16 @@ use crate::diagnostic::Diagnostic;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
-/// The blueprints that components of one environment can have, each name once.
+/// The blueprints of an environment, with unique names.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     blueprints: Vec<Blueprint>,
 }
 
 impl Library {
-    /// Makes a library out of all blueprints that were read, for an environment with that overlay.
+    /// Builds the library of an environment with the given overlay from all blueprints.
     ///
-    /// A project's blueprint overrides a built-in one of the same name. One that extends another takes its place.
+    /// A project's blueprint overrides a built-in one of the same name. A blueprint that extends another replaces it.
     /// Blueprints of other overlays are left out.
     #[must_use]
     pub fn new(all: Vec<Blueprint>, overlay: Option<&str>) -> (Self, Vec<Diagnostic>) {
@@ -23,23 +23,24 @@ impl Library {
         let is_here = |blueprint: &Blueprint| blueprint.overlay.is_none() || blueprint.overlay.as_deref() == overlay;
         let here = override_built_in(all.into_iter().filter(is_here).collect(), &mut diagnostics);
         let replaced: HashSet<&str> = here.iter().filter_map(replaces).collect();
-        // All are extended, also those that are replaced then: a circle of two would replace itself away unseen.
+        // Extend replaced blueprints too: two blueprints that extend each other would otherwise replace each other
+        // unnoticed.
         let extended: Vec<Option<Blueprint>> =
             here.iter().map(|blueprint| extended(blueprint, &here, &mut Vec::new(), &mut diagnostics)).collect();
         let is_kept =
             |blueprint: &Blueprint| blueprint.overlay.is_some() || !replaced.contains(blueprint.name.value.as_str());
         let blueprints = extended.into_iter().flatten().filter(is_kept).collect();
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         diagnostics.retain(|diagnostic| {
-            let is_new = !told.contains(diagnostic);
-            told.push(diagnostic.clone());
+            let is_new = !seen.contains(diagnostic);
+            seen.push(diagnostic.clone());
             is_new
         });
         (Self { blueprints }, diagnostics)
     }
 
-    /// A blueprint with what it takes from the one that it extends, the first of that name among `all`. `None` when there
-    /// is no such, which is reported.
+    /// Returns a blueprint with the parts that it inherits from the one it extends, the first of that name among `all`.
+    /// Reports a missing base and returns `None`.
     #[must_use]
     pub fn completed(blueprint: &Blueprint, all: &[Blueprint]) -> (Option<Blueprint>, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
@@ -47,7 +48,7 @@ impl Library {
         (completed, diagnostics)
     }
 
-    /// An error for each blueprint whose name and overlay another one of them has.
+    /// Returns an error for each blueprint whose name and overlay exist twice.
     #[must_use]
     pub fn duplicates(all: &[Blueprint]) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
@@ -55,14 +56,14 @@ impl Library {
         diagnostics
     }
 
-    /// The blueprint of that name, or the one that took its place.
+    /// Returns the blueprint of that name, or its replacement.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Blueprint> {
         let by_name = self.blueprints.iter().find(|blueprint| blueprint.name.value == name);
         by_name.or_else(|| self.blueprints.iter().find(|blueprint| replaces(blueprint) == Some(name)))
     }
 
-    /// All blueprints, in the order in which they were read.
+    /// All blueprints, in the order of reading.
     pub fn iter(&self) -> impl Iterator<Item = &Blueprint> + Clone {
         self.blueprints.iter()
     }
@@ -73,8 +74,8 @@ impl Library {
     }
 }
 
-/// The name of the blueprint whose place this one takes: one in an overlay that of its own name or the one that it
-/// extends; any other the one that it extends, unless it stands beside it with a `match` of its own.
+/// The name of the blueprint that a blueprint replaces. In an overlay it replaces its base, or without `extends` the
+/// blueprint of the same name. Elsewhere it replaces its base, unless it has a `match`.
 fn replaces(blueprint: &Blueprint) -> Option<&str> {
     let extends = blueprint.extends.as_ref().map(|extends| extends.value.as_str());
     match &blueprint.overlay {
@@ -83,7 +84,7 @@ fn replaces(blueprint: &Blueprint) -> Option<&str> {
     }
 }
 
-/// Of blueprints of one name and overlay the project's stays; two of one origin are an error.
+/// Keeps the project's blueprint among those with the same name and overlay. Two of the same origin are an error.
 fn override_built_in(all: Vec<Blueprint>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Blueprint> {
     let mut kept: Vec<Blueprint> = Vec::with_capacity(all.len());
     for blueprint in all {
@@ -97,7 +98,7 @@ fn override_built_in(all: Vec<Blueprint>, diagnostics: &mut Vec<Diagnostic>) -> 
                 Diagnostic::error(
                     "duplicate_blueprint",
                     format!(
-                        "the blueprint `{}` stands in `{}` and in `{}`",
+                        "the blueprint `{}` is declared in `{}` and in `{}`",
                         blueprint.name.value, other.origin.file, blueprint.origin.file
                     ),
                 )
@@ -110,7 +111,7 @@ fn override_built_in(all: Vec<Blueprint>, diagnostics: &mut Vec<Diagnostic>) -> 
     kept
 }
 
-/// The blueprint with what it takes from the one that it extends; `None` when that cannot be told.
+/// Returns the blueprint with its inherited parts; `None` when the base is unknown or cyclic.
 fn extended(
     blueprint: &Blueprint,
     all: &[Blueprint],
@@ -120,7 +121,7 @@ fn extended(
     let Some(extends) = &blueprint.extends else { return Some(blueprint.clone()) };
     visited.push(identity(blueprint));
     let is_base = |other: &&Blueprint| other.name.value == extends.value && identity(other) != identity(blueprint);
-    // An overlay lies over what is there without it.
+    // A base without an overlay comes first.
     let bases = || all.iter().filter(is_base);
     let Some(base) = bases().find(|base| base.overlay.is_none()).or_else(|| bases().next()) else {
         let known: Vec<&str> = all.iter().map(|other| other.name.value.as_str()).collect();
@@ -131,7 +132,7 @@ fn extended(
         diagnostics.push(
             Diagnostic::error("blueprint_cycle", format!("the blueprint `{}` extends itself", blueprint.name.value))
                 .at(extends.span)
-                .at_with(base.name.span, "by way of this one")
+                .at_with(base.name.span, "through this one")
                 .hint("remove one `extends`"),
         );
         return None;
@@ -142,11 +143,11 @@ fn extended(
         blueprint.matcher = base.matcher;
     }
     blueprint.specific = blueprint.specific.or(base.specific);
-    // What the checks read that it takes over; a local of its own has their name before them.
+    // Inherited checks may read inherited locals; own locals shadow those of the same name.
     let own = blueprint.locals.iter().map(|local| local.name.value.clone()).collect::<Vec<_>>();
     blueprint.locals.extend(base.locals.into_iter().filter(|local| !own.contains(&local.name.value)));
     blueprint.checks.splice(0..0, base.checks);
-    // It reads what they read.
+    // The inherited templates changed the variables that it reads.
     blueprint.read = OnceLock::new();
     Some(blueprint)
 }

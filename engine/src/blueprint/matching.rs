@@ -1,7 +1,7 @@
-//! Which blueprint a component has: the most specific one whose every fact fits.
+//! Choice of a component's blueprint: the most specific one whose facts all match.
 //!
-//! Template ids weigh most, the use case's before the infrastructure's, then the number of other facts. Ids are
-//! compared with or without their version (`.1`, `:0.0.0`), everything else without regard to case.
+//! The use case's template id weighs most, then the infrastructure's template id, then the number of other facts. Ids
+//! match with or without their version (`.1`, `:0.0.0`); other facts ignore case.
 
 use super::read::unknown;
 use super::{Blueprint, Library};
@@ -11,17 +11,17 @@ use crate::diagnostic::{Diagnostic, closest};
 use crate::source::Span;
 use indexmap::IndexMap;
 
-/// What an environment says of templates: the blueprint's name by template id.
+/// The blueprint names of an environment by template id.
 pub type Templates = IndexMap<String, String>;
 
-/// The blueprint of components that an existing specific provisioner makes.
+/// The blueprint for components that an existing specific provisioner deploys.
 const EXISTING_PROVISIONER: &str = "witboost-component";
 
 impl Library {
-    /// The blueprint of a component.
+    /// Chooses the blueprint of a component.
     ///
     /// # Errors
-    /// When no blueprint fits, two fit equally well, or the one that is named does not exist.
+    /// When no blueprint matches, two match equally well, or the named blueprint does not exist.
     pub fn choose(
         &self,
         component: &str,
@@ -50,7 +50,7 @@ impl Library {
         }
     }
 
-    /// The blueprint for components of a template, whatever else they have to be.
+    /// The blueprint for components of a template, regardless of other facts.
     #[must_use]
     pub fn of_template(&self, template: &str, templates: &Templates) -> Option<&Blueprint> {
         let facts = Facts { use_case_template_id: Some(template.to_owned()), ..Facts::default() };
@@ -60,11 +60,12 @@ impl Library {
         }
     }
 
-    /// The pairs of blueprints that fit some component equally well, so that it would be refused.
+    /// The pairs of blueprints that match some component equally well, so that terrace would refuse the component.
     #[must_use]
     pub fn ties(&self) -> Vec<(&Blueprint, &Blueprint)> {
-        let pairs = self.iter().enumerate().flat_map(|(at, one)| self.iter().skip(at + 1).map(move |two| (one, two)));
-        pairs.filter(|(one, two)| can_tie(&one.matcher, &two.matcher)).collect()
+        let pairs =
+            self.iter().enumerate().flat_map(|(at, first)| self.iter().skip(at + 1).map(move |second| (first, second)));
+        pairs.filter(|(first, second)| can_tie(&first.matcher, &second.matcher)).collect()
     }
 
     fn nothing_fits(&self, component: &str, wanted: &BlueprintUse, span: Span) -> Diagnostic {
@@ -95,7 +96,7 @@ impl Library {
         }
     }
 
-    /// The blueprint that is for the component's template, and that the fewest other facts keep from fitting.
+    /// The blueprint for the component's template with the fewest facts that do not match.
     fn nearly(&self, facts: &Facts) -> Option<&Blueprint> {
         let is_for_template = |blueprint: &&Blueprint| {
             let matcher = &blueprint.matcher;
@@ -106,7 +107,7 @@ impl Library {
         self.iter().filter(is_for_template).min_by_key(|blueprint| misfits(&blueprint.matcher, facts).len())
     }
 
-    /// The blueprint whose template is called nearly like the component's, and that its other facts let fit.
+    /// The blueprint with the closest template name whose other facts match.
     fn closest(&self, facts: &Facts) -> Option<&Blueprint> {
         let by_id = |pick: fn(&Facts) -> &Option<String>| {
             let wanted = template_name(pick(facts).as_deref()?);
@@ -121,7 +122,7 @@ impl Library {
     }
 }
 
-/// How specific a match is; the greater wins.
+/// The specificity of a match; the greatest wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Specificity {
     use_case: IdMatch,
@@ -129,7 +130,7 @@ struct Specificity {
     others: usize,
 }
 
-/// How an id matches.
+/// The quality of an id's match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum IdMatch {
     NotAsked,
@@ -137,7 +138,7 @@ enum IdMatch {
     ThisVersion,
 }
 
-/// How specifically a component fits; `None` when it does not, or nothing is asked of it.
+/// The specificity of a match; `None` when the facts do not match, or the matcher has no facts.
 fn specificity(matcher: &Facts, facts: &Facts) -> Option<Specificity> {
     let mut others = 0;
     for ((_, wanted), (_, given)) in plain_facts(matcher).into_iter().zip(plain_facts(facts)) {
@@ -158,27 +159,27 @@ fn specificity(matcher: &Facts, facts: &Facts) -> Option<Specificity> {
     (!asks_nothing).then_some(specificity)
 }
 
-/// True when a component can have all the facts of both, and each of them is as specific as the other for it.
-fn can_tie(one: &Facts, two: &Facts) -> bool {
-    let pairs = || plain_facts(one).into_iter().zip(plain_facts(two));
-    let are_apart = |((_, one), (_, two)): ((_, Option<&str>), (_, Option<&str>))| {
-        one.is_some() && two.is_some() && !is_same_word(one, two)
+/// True when some component matches both matchers equally well.
+fn can_tie(first: &Facts, second: &Facts) -> bool {
+    let pairs = || plain_facts(first).into_iter().zip(plain_facts(second));
+    let are_apart = |((_, first), (_, second)): ((_, Option<&str>), (_, Option<&str>))| {
+        first.is_some() && second.is_some() && !is_same_word(first, second)
     };
     if pairs().any(are_apart) {
         return false;
     }
     let both: Facts = {
-        let or = |one: &Option<String>, two: &Option<String>| one.clone().or_else(|| two.clone());
+        let or = |first: &Option<String>, second: &Option<String>| first.clone().or_else(|| second.clone());
         Facts {
-            use_case_template_id: or(&one.use_case_template_id, &two.use_case_template_id),
-            infrastructure_template_id: or(&one.infrastructure_template_id, &two.infrastructure_template_id),
-            kind: or(&one.kind, &two.kind),
-            platform: or(&one.platform, &two.platform),
-            technology: or(&one.technology, &two.technology),
-            output_port_type: or(&one.output_port_type, &two.output_port_type),
+            use_case_template_id: or(&first.use_case_template_id, &second.use_case_template_id),
+            infrastructure_template_id: or(&first.infrastructure_template_id, &second.infrastructure_template_id),
+            kind: or(&first.kind, &second.kind),
+            platform: or(&first.platform, &second.platform),
+            technology: or(&first.technology, &second.technology),
+            output_port_type: or(&first.output_port_type, &second.output_port_type),
         }
     };
-    specificity(one, &both).is_some_and(|specificity_of_one| Some(specificity_of_one) == specificity(two, &both))
+    specificity(first, &both).is_some_and(|specificity_of_one| Some(specificity_of_one) == specificity(second, &both))
 }
 
 fn match_id(wanted: Option<&str>, given: Option<&str>) -> Option<IdMatch> {
@@ -214,7 +215,7 @@ fn fit(wanted: &Option<String>, given: &Option<String>) -> Option<IdMatch> {
     match_id(wanted.as_deref(), given.as_deref())
 }
 
-/// The facts other than ids that do not fit: name, what is wanted, what is given.
+/// The facts other than ids that do not match: name, expected value, found value.
 fn misfits<'a>(matcher: &'a Facts, facts: &'a Facts) -> Vec<(&'static str, &'a str, Option<&'a str>)> {
     let given = plain_facts(facts).into_iter().map(|(_, given)| given);
     let pairs = plain_facts(matcher).into_iter().zip(given);
@@ -222,7 +223,7 @@ fn misfits<'a>(matcher: &'a Facts, facts: &'a Facts) -> Vec<(&'static str, &'a s
     unfit.filter_map(|((name, wanted), given)| Some((name, wanted?, given))).collect()
 }
 
-/// The template has a blueprint, and some other field of the component keeps it from fitting: that field is to blame.
+/// The error when the component's template has a blueprint, but other facts do not match.
 fn nearly_fits(component: &str, wanted: &BlueprintUse, span: Span, blueprint: &Blueprint) -> Diagnostic {
     let misfits = misfits(&blueprint.matcher, &wanted.facts);
     let name = &blueprint.name.value;
@@ -247,26 +248,26 @@ fn nearly_fits(component: &str, wanted: &BlueprintUse, span: Span, blueprint: &B
     diagnostic.hint(match slip {
         Some(best) => format!("did you mean `{best}`?"),
         None => format!(
-            "write {}, add a blueprint for what is there in `blueprints/`, or map the template with `templates` of the \
+            "write {}, add a matching blueprint to `blueprints/`, or map the template with `templates` of the \
              environment",
             expected.join(" and ")
         ),
     })
 }
 
-/// The part of a template's id that a person chose.
+/// The last part of a template's id, without the version.
 fn template_name(id: &str) -> &str {
     let (base, _) = split_version(id);
     base.rsplit(':').next().unwrap_or(base)
 }
 
-/// The blueprint that the environment names for one of the component's templates.
+/// The blueprint that the environment assigns to one of the component's templates.
 fn mapped<'t>(facts: &Facts, templates: &'t Templates) -> Option<(&'t str, &'t str)> {
     let ids = [&facts.use_case_template_id, &facts.infrastructure_template_id];
     let best = |id: &String| {
         let matching =
             templates.iter().filter_map(|(wanted, name)| Some((match_id(Some(wanted), Some(id))?, wanted, name)));
-        matching.max_by_key(|(how, _, _)| *how).map(|(_, template, name)| (template.as_str(), name.as_str()))
+        matching.max_by_key(|(quality, _, _)| *quality).map(|(_, template, name)| (template.as_str(), name.as_str()))
     };
     ids.into_iter().flatten().find_map(best)
 }
@@ -287,7 +288,7 @@ fn is_same_word(wanted: Option<&str>, given: Option<&str>) -> bool {
     }
 }
 
-/// What a blueprint matches, for people.
+/// The facts that a blueprint matches, for messages.
 fn described(matcher: &Facts) -> String {
     let ids = [
         ("useCaseTemplateId", matcher.use_case_template_id.as_deref()),
@@ -315,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blueprints_tie_when_one_component_can_have_the_facts_of_both() {
+    fn blueprints_tie_if_a_component_can_match_both() {
         let facts = |id: Option<&str>, kind: Option<&str>, platform: Option<&str>| Facts {
             use_case_template_id: id.map(str::to_owned),
             kind: kind.map(str::to_owned),
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_compared_with_or_without_their_version() {
+    fn ids_match_with_or_without_their_version() {
         for (wanted, given, expected) in [
             ("urn:dmb:utm:a", "urn:dmb:utm:a:0.0.0", Some(IdMatch::AnyVersion)),
             ("urn:dmb:utm:a", "urn:dmb:utm:a.1", Some(IdMatch::AnyVersion)),

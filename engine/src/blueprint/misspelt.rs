@@ -1,6 +1,6 @@
-//! Keys that a schema lets pass and that are slips all the same: what is listed is nearly called so, and is not there.
+//! Detects misspelt keys that a schema permits: keys that are close to a listed property that is absent.
 //!
-//! Only the places where it is certain which schema a value has are looked at, as for defaults.
+//! The search covers only values whose schema is certain, like the search for defaults.
 
 use super::defaults::resolve;
 use super::validate::MANY;
@@ -10,17 +10,17 @@ use serde_json::Value as Json;
 use std::collections::HashSet;
 use terrace_provider::{Path, Step};
 
-/// How deep references and nested schemas are followed; a schema may refer to itself.
+/// Maximum depth of references and nested schemas, because a schema may refer to itself.
 const DEPTH: usize = 64;
 
-/// A warning for each key of a valid `specific` that looks like a slip.
+/// Returns a warning for each key of a valid `specific` that looks misspelt.
 pub(super) fn keys(specific: &Node, schema: &Json) -> Vec<Diagnostic> {
     let mut search = Search { root: schema, found: Vec::new() };
     search.look(DEPTH, specific, &[schema], &Path(vec![Step::Key("specific".to_owned())]));
     search.found
 }
 
-/// Schemas that were met.
+/// Schemas that were visited.
 type Seen = HashSet<*const Json>;
 
 struct Search<'a> {
@@ -29,7 +29,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Looks at a value of which all of the schemas hold.
+    /// Checks a value to which all of the schemas apply.
     fn look(&mut self, depth: usize, node: &Node, schemas: &[&'a Json], path: &Path) {
         let Some(depth) = depth.checked_sub(1).filter(|_| self.found.len() < MANY) else { return };
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
@@ -49,7 +49,7 @@ impl<'a> Search<'a> {
             for entry in entries.iter().filter(|entry| !known.contains(entry.key.as_str())) {
                 let fitting = absent.iter().filter(|(_, schema)| may_be(&entry.value, schema, self.root));
                 let Some(hint) = did_you_mean(&entry.key, fitting.map(|(name, _)| *name)) else { continue };
-                let message = format!("the blueprint does not know `{}`", path.key(&entry.key));
+                let message = format!("the blueprint has no field `{}`", path.key(&entry.key));
                 self.found.push(Diagnostic::warning("unknown_field", message).at(entry.key_span).hint(hint));
             }
         }
@@ -62,9 +62,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The schema with all that hold besides it.
+    /// Collects a schema and all schemas that apply together with it.
     fn gather(&self, depth: usize, schema: &'a Json, all: &mut Vec<&'a Json>, seen: &mut Seen) {
-        // Each once: what refers to itself twice would double with every step.
+        // Visit each schema once: a schema that refers to itself twice would double the work with every step.
         let Some(depth) = depth.checked_sub(1).filter(|_| seen.insert(std::ptr::from_ref(schema))) else { return };
         all.push(schema);
         for part in self.besides(schema) {
@@ -77,20 +77,21 @@ impl<'a> Search<'a> {
         referred.into_iter().chain(parts(schema, "allOf")).collect()
     }
 
-    /// Every name that a schema has for an entry, be it under a condition.
+    /// Collects every property name in a schema, including conditional ones.
     fn mention(&self, depth: usize, schema: &'a Json, known: &mut HashSet<&'a str>, seen: &mut Seen) {
         let Some(depth) = depth.checked_sub(1).filter(|_| seen.insert(std::ptr::from_ref(schema))) else { return };
         known.extend(properties(schema).map(|(name, _)| name));
         let conditions = ["if", "then", "else", "not"].into_iter().filter_map(|keyword| schema.get(keyword));
         let branches = ["anyOf", "oneOf"].into_iter().flat_map(|keyword| parts(schema, keyword));
-        let dependent = schema.get("dependentSchemas").and_then(Json::as_object).into_iter().flat_map(|it| it.values());
+        let dependent =
+            schema.get("dependentSchemas").and_then(Json::as_object).into_iter().flat_map(|schemas| schemas.values());
         for part in self.besides(schema).into_iter().chain(conditions).chain(branches).chain(dependent) {
             self.mention(depth, part, known, seen);
         }
     }
 }
 
-/// True if a value can be of the type that a schema asks for. A name that is close belongs to another field if it is not.
+/// True if a value may have the schema's type. A close name with another type belongs to another field.
 pub(super) fn may_be(node: &Node, schema: &Json, root: &Json) -> bool {
     let referred = || resolve(schema.get("$ref")?.as_str()?, root);
     let Some(types) = schema.get("type").or_else(|| referred()?.get("type")) else { return true };
@@ -111,7 +112,7 @@ fn texts(json: &Json) -> impl Iterator<Item = &str> {
     json.as_array().into_iter().flatten().filter_map(Json::as_str)
 }
 
-/// True for what has keys, or items that may have some: most values are neither.
+/// True for a map or a list that is not empty.
 fn has_parts(node: &Node) -> bool {
     match &node.kind {
         NodeKind::List(items) => !items.is_empty(),
@@ -120,7 +121,7 @@ fn has_parts(node: &Node) -> bool {
     }
 }
 
-/// True when keys are the author's to choose.
+/// True when the author may choose keys freely.
 fn is_open(schemas: &[&Json]) -> bool {
     schemas.iter().any(|schema| {
         schema.get("patternProperties").is_some() || schema.get("additionalProperties").is_some_and(Json::is_object)

@@ -1,8 +1,8 @@
-//! Null in an optional field of a component means the same as no field: coordinators and templates write null for fields
-//! that were left empty.
+//! Removal of nulls from optional fields of a component. A null there means an absent field: coordinators and templates
+//! write null for empty fields.
 //!
-//! A schema that takes null somewhere gets it. Where it refuses null the field is left out, unless it is required: the
-//! author then learns that the field is empty.
+//! Nulls stay where the schema accepts them. They also stay in required fields, so that the author learns about the
+//! empty field.
 
 use crate::yaml::{Node, NodeKind};
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -11,15 +11,15 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use terrace_provider::{Path, Step};
 
-/// The value without the nulls that the schema refuses in optional fields.
+/// Returns the value without the nulls that the schema refuses in optional fields.
 pub(super) fn without_refused<'n>(value: &'n Node, validator: &Validator) -> Cow<'n, Node> {
     let mut cleaned = Cow::Borrowed(value);
     if !has_null_field(value) {
         return cleaned;
     }
     let mut required = HashSet::new();
-    // A condition of the schema can hold once a null is gone, and refuse others: each round removes one at least, or learns
-    // that it is required.
+    // Removing a null may make a condition of the schema true, which refuses other nulls. Each round removes at least
+    // one null, or finds that it is required.
     loop {
         let mut refused = HashSet::new();
         let json = cleaned.to_json();
@@ -48,7 +48,7 @@ fn has_null_field(node: &Node) -> bool {
     }
 }
 
-/// The fields that an error refuses for being null, those of alternatives among them.
+/// Collects the fields that an error refuses because of a null, including the errors of alternatives.
 fn gather_nulls(error: &ValidationError<'_>, refused: &mut HashSet<Path>) {
     if error.instance().is_null() {
         let path = path_of(error.instance_path());

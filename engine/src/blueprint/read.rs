@@ -1,4 +1,4 @@
-//! One file to one blueprint.
+//! Reading of a blueprint file.
 
 use super::{Blueprint, Origin, SpecificSchema, checks, reverse};
 use crate::decode::{Fields, wrong_type};
@@ -11,12 +11,12 @@ use crate::source::{SourceId, Sources};
 use crate::yaml::{self, Budget, Entry, Node};
 use std::sync::{Arc, OnceLock};
 
-/// Answers the text of a file by its path relative to the blueprint; `None` when there is none.
+/// Returns the text of a file by its path relative to the blueprint; `None` when there is no such file.
 pub type Files<'f> = dyn Fn(&str) -> Option<String> + 'f;
 
-/// Reads one blueprint.
+/// Reads a blueprint.
 ///
-/// What could be read is answered also when something is wrong with it; look for errors before using it.
+/// Returns a blueprint even if there are errors; check for errors before using it.
 #[must_use]
 pub fn read(
     id: SourceId,
@@ -94,7 +94,7 @@ fn check_kind(fields: &mut Fields<'_, '_>) {
         fields.diagnostics.push(
             Diagnostic::error("wrong_value", format!("`kind` is `{}`: expected `Blueprint`", kind.value))
                 .at(kind.span)
-                .hint("write `kind: Blueprint`; descriptors do not belong in a folder of blueprints"),
+                .hint("write `kind: Blueprint`, or move the file out of the folder of blueprints"),
         );
     }
 }
@@ -123,7 +123,7 @@ fn read_match(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Facts {
     facts
 }
 
-/// Reads a JSON Schema, which stands there or in a file.
+/// Reads a JSON Schema that is written in the blueprint or in a file.
 pub(super) fn read_schema(
     entry: &Entry,
     what: &'static str,
@@ -141,7 +141,7 @@ pub(super) fn read_schema(
             Some(Ok(schema)) => schema,
             Some(Err(error)) => {
                 diagnostics.push(
-                    Diagnostic::error("bad_schema", format!("`{path}` is no JSON: {error}"))
+                    Diagnostic::error("bad_schema", format!("`{path}` is not JSON: {error}"))
                         .at(node.span)
                         .hint("correct the file, or write the schema here"),
                 );
@@ -167,7 +167,7 @@ fn read_acl(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -
     Declarations { resources, ..Declarations::default() }
 }
 
-/// Resources of `acl` live beside the others: their names are unique together, and they may depend on them.
+/// Checks names across both lists: resources of `acl` share the namespace of the others, and may depend on them.
 fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics: &mut Vec<Diagnostic>) {
     check_names(declarations, diagnostics);
     if acl.resources.is_empty() {
@@ -179,18 +179,18 @@ fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics:
     all.data.clear();
     all.resources.extend(acl.resources.iter().cloned());
     check_names(&all, diagnostics);
-    // What was wrong without `acl` was said above.
+    // Errors that exist without `acl` were reported above.
     let already: Vec<Diagnostic> = diagnostics.iter().take(own).cloned().collect();
     let mut position = 0..;
     diagnostics.retain(|diagnostic| position.next().is_none_or(|n| n < own) || !already.contains(diagnostic));
 }
 
-/// Reports a name that no blueprint has.
+/// The error for an unknown blueprint.
 pub(super) fn unknown(name: &Located<String>, known: &[&str], what: &str) -> Diagnostic {
-    Diagnostic::error("unknown_blueprint", format!("{what} `{}`, which is no blueprint here", name.value))
+    Diagnostic::error("unknown_blueprint", format!("{what} `{}`, which is not a blueprint here", name.value))
         .at(name.span)
         .hint(format!(
-            "the blueprints, those of the project's `blueprints/` among them, are {}",
+            "known blueprints, including the project's `blueprints/`: {}",
             crate::decode::listed(known.iter().copied())
         ))
         .maybe_hint(did_you_mean(&name.value, known.iter().copied()))

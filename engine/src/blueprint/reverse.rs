@@ -1,4 +1,5 @@
-//! What a blueprint says of reverse provisioning: which values of a catalog's component follow from what is there.
+//! The `reverse` section of a blueprint: values of a catalog's component that reverse provisioning reads from real
+//! objects.
 
 use super::SpecificSchema;
 use super::read::Files;
@@ -16,27 +17,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use terrace_provider::Object;
 
-/// How reverse provisioning is answered.
+/// The answer to reverse provisioning.
 #[derive(Debug, Clone)]
 pub struct Reverse {
-    /// What may be asked: a JSON Schema of `params`.
+    /// The JSON Schema of `params`.
     pub params: Option<Arc<SpecificSchema>>,
-    /// Lookups, asked in this order; each may read those before it.
+    /// Lookups, in order; each may read the results of earlier ones.
     pub data: Vec<ResourceDeclaration>,
     /// The values by dotted paths into the catalog's component.
     pub updates: Vec<Update>,
 }
 
-/// A value that is to stand in the catalog.
+/// A value for the catalog.
 #[derive(Debug, Clone)]
 pub struct Update {
-    /// Where: `spec.mesh.dataContract.schema`.
+    /// The path: `spec.mesh.dataContract.schema`.
     pub path: Located<String>,
-    /// What.
+    /// The value.
     pub value: Template,
 }
 
-/// The variables that its expressions read; `each` where something is asked for every item of a list.
+/// The variables of its expressions; `each` only in lookups with `forEach`.
 const ROOTS: [&str; 6] = ["params", "catalogInfo", "environment", "settings", "data", "each"];
 
 /// Reads `reverse` of a blueprint.
@@ -56,7 +57,7 @@ pub(super) fn read(
     }
     if updates.is_empty() {
         fields.diagnostics.push(
-            Diagnostic::error("missing_field", "`reverse` updates nothing")
+            Diagnostic::error("missing_field", "`reverse` has no `updates`")
                 .at(fields.span())
                 .hint("add `updates: {spec.mesh.…: ${{ data.… }}}`"),
         );
@@ -66,7 +67,7 @@ pub(super) fn read(
 }
 
 impl Reverse {
-    /// What is wrong with it, told without asking anybody.
+    /// Returns its errors, without calling a provider.
     pub(super) fn check(&self, registry: &Registry) -> Vec<Diagnostic> {
         let mut found: Vec<Diagnostic> = self.params.iter().filter_map(|schema| schema.check()).collect();
         let mut known: HashMap<&str, Option<&Object>> = HashMap::new();
@@ -88,7 +89,7 @@ impl Reverse {
     }
 }
 
-/// Tells what a template reads that is not there.
+/// Reports unknown variables, lookups and fields in a template.
 fn check_paths(template: &Template, known: &HashMap<&str, Option<&Object>>, found: &mut Vec<Diagnostic>) {
     for (reference, span) in template.located_references() {
         if !ROOTS.contains(&reference.root.as_str()) {
@@ -101,16 +102,16 @@ fn check_paths(template: &Template, known: &HashMap<&str, Option<&Object>>, foun
         let Some(name) = lookup_name(reference) else { continue };
         let Some(result) = known.get(name) else {
             let hint = did_you_mean(name, known.keys().copied())
-                .unwrap_or_else(|| "a lookup may read those that stand before it".to_owned());
+                .unwrap_or_else(|| "a lookup can read only earlier lookups".to_owned());
             found.push(Diagnostic::error("unknown_lookup", format!("`data` has no `{name}` here")).at(span).hint(hint));
             continue;
         };
-        // What is asked for every item is answered with a list.
-        let (Some(result), Some(ReferenceStep::Key(wanted))) = (result, reference.steps.get(1)) else { continue };
-        if result.get(wanted).is_none() {
-            let hint = did_you_mean(wanted, result.names())
-                .unwrap_or_else(|| format!("it answers: {}", result.names().collect::<Vec<_>>().join(", ")));
-            let error = Diagnostic::error("unknown_field", format!("the lookup `{name}` answers no `{wanted}`"));
+        // A lookup with `forEach` returns a list, whose items are not checked.
+        let (Some(result), Some(ReferenceStep::Key(field))) = (result, reference.steps.get(1)) else { continue };
+        if result.get(field).is_none() {
+            let hint = did_you_mean(field, result.names())
+                .unwrap_or_else(|| format!("it returns: {}", result.names().collect::<Vec<_>>().join(", ")));
+            let error = Diagnostic::error("unknown_field", format!("the lookup `{name}` does not return `{field}`"));
             found.push(error.at(span).hint(hint));
         }
     }

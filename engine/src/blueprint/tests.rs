@@ -102,7 +102,7 @@ fn node(text: &str) -> Node {
 }
 
 #[test]
-fn a_blueprint_is_read_whole() {
+fn blueprint_is_read_completely() {
     let mut sources = Sources::default();
     let blueprint = good("storage.yaml", STORAGE, true, &mut sources);
     assert_eq!(blueprint.name.value, "snowflake-storage");
@@ -136,7 +136,7 @@ fn a_blueprint_is_read_whole() {
 }
 
 #[test]
-fn faults_of_a_blueprint_are_told_with_a_place_and_a_hint() {
+fn errors_in_a_blueprint_have_a_place_and_a_hint() {
     let cases = [
         "kind: Blueprint\n".to_owned(),
         minimal("a", "kind2: x\ndata: []\nreverse: {}\nmoved: [{from: x/t.a, to: t.b}]\n"),
@@ -166,7 +166,7 @@ fn faults_of_a_blueprint_are_told_with_a_place_and_a_hint() {
 }
 
 #[test]
-fn the_most_specific_match_wins() {
+fn most_specific_match_wins() {
     let mut sources = Sources::default();
     let mut add = |name: &str, facts: &str| {
         good(&format!("{name}.yaml"), &minimal(name, &format!("match: {facts}\n")), true, &mut sources)
@@ -199,7 +199,7 @@ fn the_most_specific_match_wins() {
 }
 
 #[test]
-fn a_component_without_one_blueprint_is_told() {
+fn component_needs_exactly_one_blueprint() {
     let mut sources = Sources::default();
     let mut add = |file: &str, name: &str, facts: &str| {
         good(file, &minimal(name, &format!("match: {facts}\n")), true, &mut sources)
@@ -228,7 +228,7 @@ fn a_component_without_one_blueprint_is_told() {
 }
 
 #[test]
-fn component_without_a_blueprint_is_led_to_its_existing_provisioner() {
+fn missing_blueprint_hints_at_the_existing_provisioner() {
     let mut sources = Sources::default();
     let of_kafka = "match: {useCaseTemplateId: 'urn:dmb:utm:kafka-topic-template', technology: Kafka}\n";
     let all = vec![
@@ -248,7 +248,7 @@ fn component_without_a_blueprint_is_led_to_its_existing_provisioner() {
 }
 
 #[test]
-fn a_component_whose_template_has_a_blueprint_is_told_which_field_does_not_fit() {
+fn near_match_names_the_field_that_differs() {
     let mut sources = Sources::default();
     let matcher = "match: {useCaseTemplateId: 'urn:dmb:utm:port', kind: outputport, platform: Snowflake}\n";
     let (library, _) = Library::new(vec![good("port.yaml", &minimal("port", matcher), true, &mut sources)], None);
@@ -264,7 +264,7 @@ fn a_component_whose_template_has_a_blueprint_is_told_which_field_does_not_fit()
 }
 
 #[test]
-fn a_project_overrides_and_an_overlay_replaces() {
+fn project_overrides_and_overlay_replaces() {
     let mut sources = Sources::default();
     let all = || -> Vec<Blueprint> {
         let mut sources = Sources::default();
@@ -327,7 +327,7 @@ fn a_project_overrides_and_an_overlay_replaces() {
 }
 
 #[test]
-fn a_component_is_validated_with_a_place_for_each_error() {
+fn validation_error_has_a_place() {
     let cases = [
         "kind: storage\n",
         "specific:\n",
@@ -358,7 +358,7 @@ fn a_component_is_validated_with_a_place_for_each_error() {
 }
 
 #[test]
-fn defaults_are_filled_in_wherever_a_value_is_absent() {
+fn defaults_fill_absent_properties() {
     let schema = SpecificSchema::new("specific", serde_json::from_str(SCHEMA).unwrap(), Span::default());
     let given = node("{database: x, mode: null, options: {}, tables: [{name: A}, {name: B, columns: [{}]}]}");
     let filled = schema.with_defaults(given.to_value()).unwrap();
@@ -370,25 +370,25 @@ fn defaults_are_filled_in_wherever_a_value_is_absent() {
 }
 
 #[test]
-fn a_schema_that_refers_to_itself_ends() {
+fn recursive_schema_terminates() {
     let schema = serde_json::json!({"$ref": "#", "properties": {"a": {"$ref": "#/properties/a", "default": {}}}});
     let schema = SpecificSchema::new("specific", schema, Span::default());
     schema.with_defaults(node("{a: {}}").to_value()).unwrap();
     let nested = serde_json::json!({"properties": {"a": {"$ref": "#", "default": {}}}});
     let filled = SpecificSchema::new("specific", nested, Span::default()).with_defaults(node("{}").to_value()).unwrap();
     assert!(filled.get("a").is_some());
-    // Each of these would take longer than anybody lives.
+    // Without limits, each of these would run practically forever.
     let twice = serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}], "properties": {"a": {"default": 1}}});
     let filled = SpecificSchema::new("specific", twice, Span::default()).with_defaults(node("{}").to_value()).unwrap();
     assert_eq!(filled.get("a"), Some(&Value::Int(1)));
     let itself = serde_json::json!({"$ref": "#", "default": {}});
     let doubled = serde_json::json!({"properties": {"a": itself.clone(), "b": itself}});
     let endless = SpecificSchema::new("specific", doubled, Span::default()).with_defaults(node("{}").to_value());
-    assert!(endless.unwrap_err().to_string().contains("more than 100000 values by default"));
+    assert!(endless.unwrap_err().to_string().contains("more than 100000 default values"));
 }
 
 #[test]
-fn a_slip_in_a_key_that_the_schema_lets_pass_is_warned_of() {
+fn misspelt_key_that_the_schema_permits_is_a_warning() {
     let schema = serde_json::json!({
         "$ref": "#/$defs/table",
         "properties": {"database": {}, "options": {"additionalProperties": {"type": "string"}, "properties": {"retention": {}}}},
@@ -403,10 +403,10 @@ fn a_slip_in_a_key_that_the_schema_lets_pass_is_warned_of() {
     let found = schema.validate(&component, component.span);
     assert!(!crate::diagnostic::has_errors(&found));
     insta::assert_snapshot!(told(&found, &sources), @"
-    warning[unknown_field]: the blueprint does not know `specific.databse`
+    warning[unknown_field]: the blueprint has no field `specific.databse`
       at c.yaml:1:12
       hint: did you mean `database`?
-    warning[unknown_field]: the blueprint does not know `specific.columns[0].descripton`
+    warning[unknown_field]: the blueprint has no field `specific.columns[0].descripton`
       at c.yaml:1:35
       hint: did you mean `description`?
     ");
@@ -420,7 +420,7 @@ fn a_slip_in_a_key_that_the_schema_lets_pass_is_warned_of() {
 }
 
 #[test]
-fn a_bad_schema_is_told_and_opens_nothing() {
+fn invalid_schema_is_reported_and_opens_nothing() {
     let mut sources = Sources::default();
     let id = sources.add("blueprint.yaml", "specific: {type: 7}\n");
     let span = Span::new(id, 10, 19);
@@ -436,7 +436,7 @@ fn a_bad_schema_is_told_and_opens_nothing() {
 }
 
 #[test]
-fn expressions_see_the_component_with_its_defaults() {
+fn component_value_contains_defaults() {
     let mut sources = Sources::default();
     let blueprint = good("storage.yaml", STORAGE, true, &mut sources);
     let value = blueprint.component_value(&node("{id: x, specific: {database: d, tables: []}}")).unwrap();
@@ -445,7 +445,7 @@ fn expressions_see_the_component_with_its_defaults() {
 }
 
 #[test]
-fn null_in_an_optional_field_is_left_out_unless_the_schema_takes_it() {
+fn null_in_optional_field_is_removed_unless_accepted() {
     let schema = serde_json::json!({
         "type": "object",
         "required": ["name"],
@@ -478,7 +478,7 @@ fn null_in_an_optional_field_is_left_out_unless_the_schema_takes_it() {
             "{name: a, other: b, settings: {size: ~}}",
             serde_json::json!({"name": "a", "other": "b", "settings": {"size": null}}),
         ),
-        // A required field stays: the mistake is that it is empty.
+        // A required field keeps its null, so that the error names the empty field.
         (
             "{name: ~, override: ~, tasks: [{key: ~, note: ~}]}",
             serde_json::json!({"name": null, "tasks": [{"key": null}]}),
@@ -491,14 +491,14 @@ fn null_in_an_optional_field_is_left_out_unless_the_schema_takes_it() {
 }
 
 #[test]
-fn suggestion_fits_by_type_and_technology() {
+fn suggestion_matches_by_type() {
     let schema = serde_json::json!({"type": "object", "additionalProperties": false, "required": ["schema"],
         "properties": {"schema": {"type": "string"}, "tables": {"type": "array"}, "labels": {"type": "array"}}});
     let schema = SpecificSchema::new("specific", schema, Span::default());
     let hints = |text: &str| -> String {
         let component = node(text);
         let found = schema.validate(&component, component.span);
-        found.iter().filter_map(|it| it.hint.clone()).collect::<Vec<_>>().join("; ")
+        found.iter().filter_map(|diagnostic| diagnostic.hint.clone()).collect::<Vec<_>>().join("; ")
     };
     assert!(!hints("specific: {schemaName: a}").contains("`schema`?"), "another word is another field");
     assert!(hints("specific: {schema: a, tabels: []}").contains("did you mean `tables`?"));
@@ -507,7 +507,7 @@ fn suggestion_fits_by_type_and_technology() {
 }
 
 #[test]
-fn a_component_with_many_mistakes_is_told_the_first_hundred() {
+fn only_the_first_hundred_errors_are_reported() {
     let schema = SpecificSchema::new("specific", serde_json::from_str(SCHEMA).unwrap(), Span::default());
     let unknown: String = (0..5_000).map(|n| format!("k{n}: 1, ")).collect();
     let wrong: String = (0..5_000).map(|n| format!("{{name: n{n}}}, ")).collect();
@@ -522,7 +522,7 @@ fn a_component_with_many_mistakes_is_told_the_first_hundred() {
 
 proptest::proptest! {
     #[test]
-    fn any_component_is_validated_or_told(
+    fn any_component_is_validated_or_reported(
         database in "([a-z]{0,3}|[0-9]|~|\\[\\]|\\{\\})",
         tables in "\\[(\\{name: [aA]\\}, |\\{nam: 1, columns: x\\}, |7, |\\[\\], ){0,4}\\]",
         target in "([0-9]|\\{kind: (kafka|file|x), (topic|path): (x|7)\\}|\\[1\\])",

@@ -1,7 +1,7 @@
-//! What a component may ask for: its `specific` against the blueprint's JSON Schema.
+//! Validation of a component's `specific` with the blueprint's JSON Schema.
 //!
-//! The schema is compiled once per blueprint, at the first component that needs it. Every error names its path from
-//! the component's root and points at the text that caused it.
+//! The schema is compiled once for each blueprint, on first use. Every error has a path from the component's root and
+//! the place of the text that caused it.
 
 use super::Blueprint;
 use super::check::sample;
@@ -17,13 +17,13 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use terrace_provider::{Path, Step, Value};
 
-/// So many mistakes of one component are told.
+/// Maximum number of reported errors of a component.
 pub(super) const MANY: usize = 100;
 
 /// A JSON Schema of `component.specific`, or of `params` of reverse provisioning.
 #[derive(Debug)]
 pub struct SpecificSchema {
-    /// What it is a schema of.
+    /// The name of the validated field, for messages.
     what: &'static str,
     json: serde_json::Value,
     span: Span,
@@ -31,7 +31,7 @@ pub struct SpecificSchema {
 }
 
 impl SpecificSchema {
-    /// A schema, and where the blueprint gives it.
+    /// A schema with its place in the blueprint.
     #[must_use]
     pub fn new(what: &'static str, json: serde_json::Value, span: Span) -> Self {
         Self { what, json, span, validator: OnceLock::new() }
@@ -43,24 +43,24 @@ impl SpecificSchema {
         &self.json
     }
 
-    /// A value that fits the schema as well as one made without thinking can.
+    /// A simple value that matches the schema as far as possible.
     #[must_use]
     pub fn sample(&self) -> Value {
         sample::of(&self.json)
     }
 
-    /// What is wrong with the schema itself.
+    /// The error of the schema itself, if any.
     #[must_use]
     pub fn check(&self) -> Option<Diagnostic> {
         let error = self.validator().as_ref().err()?;
         Some(
-            Diagnostic::error("bad_schema", format!("`{}` of the blueprint is no JSON Schema: {error}", self.what))
+            Diagnostic::error("bad_schema", format!("`{}` of the blueprint is not a JSON Schema: {error}", self.what))
                 .at(self.span)
                 .hint("see https://json-schema.org for the keywords of JSON Schema"),
         )
     }
 
-    /// What is wrong with a component's `specific`.
+    /// Returns the errors of a component's `specific`.
     #[must_use]
     pub fn validate(&self, component: &Node, span: Span) -> Vec<Diagnostic> {
         let validator = match self.validator() {
@@ -71,16 +71,16 @@ impl SpecificSchema {
             return self.missing(validator, component, span);
         };
         let json = specific.to_json();
-        // The same fault can be found under several keywords; it is told once.
-        let mut told = HashSet::new();
+        // Several keywords may report the same error; report it once.
+        let mut messages = HashSet::new();
         let found = validator.iter_errors(&json).flat_map(|error| explain(&error, component, &self.json));
         let mut diagnostics: Vec<Diagnostic> =
-            found.filter(|diagnostic| told.insert(diagnostic.message.clone())).take(MANY).collect();
+            found.filter(|diagnostic| messages.insert(diagnostic.message.clone())).take(MANY).collect();
         if diagnostics.len() == MANY {
             diagnostics.push(
-                Diagnostic::note("too_many_mistakes", format!("only the first {MANY} mistakes are told"))
+                Diagnostic::note("too_many_mistakes", format!("only the first {MANY} errors are reported"))
                     .at(component.entry("specific").map_or(span, |entry| entry.key_span))
-                    .hint("correct those first"),
+                    .hint("correct these errors first"),
             );
         }
         if diagnostics.is_empty() {
@@ -89,30 +89,30 @@ impl SpecificSchema {
         diagnostics
     }
 
-    /// What is wrong with a value that stands in no text.
+    /// Returns the errors of a value that has no source text.
     #[must_use]
     pub fn errors_of(&self, value: &Value) -> Vec<String> {
         let validator = match self.validator() {
             Ok(validator) => validator,
-            Err(error) => return vec![format!("`{}` of the blueprint is no JSON Schema: {error}", self.what)],
+            Err(error) => return vec![format!("`{}` of the blueprint is not a JSON Schema: {error}", self.what)],
         };
         let json = value.to_json();
-        let told = |error: jsonschema::ValidationError<'_>| {
+        let to_message = |error: jsonschema::ValidationError<'_>| {
             let path = error.instance_path().as_str().replace('/', ".");
             format!("`{}{path}`: {error}", self.what)
         };
-        validator.iter_errors(&json).map(told).take(MANY).collect()
+        validator.iter_errors(&json).map(to_message).take(MANY).collect()
     }
 
-    /// The value with the schema's defaults in the places that it leaves empty.
+    /// Returns the value with the schema's defaults for absent properties.
     ///
     /// # Errors
-    /// When there is no end of them.
+    /// When the defaults contain each other endlessly.
     pub fn with_defaults(&self, specific: Value) -> Result<Value, EndlessDefaults> {
         defaults::fill(specific, &self.json, &self.json)
     }
 
-    /// The value without null in optional fields that do not take it.
+    /// Returns the value without nulls in optional fields that refuse them.
     #[must_use]
     pub fn without_refused_nulls<'n>(&self, value: &'n Node) -> Cow<'n, Node> {
         match self.validator() {
@@ -121,7 +121,7 @@ impl SpecificSchema {
         }
     }
 
-    /// A component without `specific` is as one that asks for nothing.
+    /// Validates a component without `specific` like one with an empty `specific`.
     fn missing(&self, validator: &Validator, component: &Node, span: Span) -> Vec<Diagnostic> {
         if validator.is_valid(&serde_json::json!({})) {
             return Vec::new();
@@ -145,20 +145,20 @@ impl SpecificSchema {
 
     fn validator(&self) -> &Result<Validator, String> {
         self.validator.get_or_init(|| {
-            // A schema is data that anybody may have written: it must not make the engine open files or URLs.
+            // A schema comes from an untrusted blueprint: `offline` keeps it from opening files or URLs.
             jsonschema::options().offline().build(&self.json).map_err(|error| error.to_string())
         })
     }
 }
 
 impl Blueprint {
-    /// What is wrong with what a component asks for; `span` is where the component begins.
+    /// Returns the errors of a component that begins at `span`.
     #[must_use]
     pub fn validate(&self, component: &Node, span: Span) -> Vec<Diagnostic> {
         self.specific.as_ref().map_or_else(Vec::new, |schema| schema.validate(component, span))
     }
 
-    /// The component without null in optional fields of its `specific` that do not take it.
+    /// Returns the component without nulls in optional fields of its `specific` that refuse them.
     #[must_use]
     pub fn without_refused_nulls<'n>(&self, component: &'n Node) -> Cow<'n, Node> {
         let specific = component.get("specific").zip(self.specific.as_ref());
@@ -174,10 +174,10 @@ impl Blueprint {
         Cow::Owned(component)
     }
 
-    /// The component as expressions see it: with the schema's defaults in its `specific`.
+    /// Returns the component for expressions, with the schema's defaults in its `specific`.
     ///
     /// # Errors
-    /// When there is no end of them.
+    /// When the defaults contain each other endlessly.
     pub fn component_value(&self, component: &Node) -> Result<Value, EndlessDefaults> {
         let mut value = component.to_value();
         if let (Some(schema), Value::Map(entries)) = (&self.specific, &mut value) {

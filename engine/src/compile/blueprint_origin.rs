@@ -1,8 +1,8 @@
 //! Maps an error inside a blueprint to the line of the descriptor that caused it.
 //!
-//! Users have no file of a built-in blueprint, so the place in the descriptor comes first; for a blueprint of the user it comes
-//! second. Locals that an expression reads are followed to the descriptor, and from there to the item that is
-//! to blame where a list becomes a list one by one, or to the one value that the message quotes.
+//! A built-in blueprint is not a file of the user, so the place in the descriptor comes first. For a user's blueprint
+//! it comes second. The search follows locals to the descriptor. Then it narrows the place to the list item that an
+//! attribute item was mapped from, or to the only value that the message quotes.
 
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, Label, Location};
@@ -16,21 +16,21 @@ mod tests;
 
 /// The label of the place in a built-in blueprint, which comes second.
 pub(crate) const READ_HERE: &str = "the blueprint reads it here";
-/// The label of the place in the descriptor where that in a blueprint of the user's comes first.
-pub(crate) const WRITTEN_HERE: &str = "for what is written here";
+/// The label of the place in the descriptor when a place in a user's blueprint comes first.
+pub(crate) const WRITTEN_HERE: &str = "the value comes from here";
 
-/// What expressions of a blueprint read of the descriptor, and of the items of a `forEach`.
+/// Prefixes of references to the descriptor, and to the items of a `forEach`.
 const COMPONENT: &str = "component.";
 const PRODUCT: &str = "product.";
 const EACH: &str = "each.";
-/// And of the blueprint itself.
+/// Prefix of references to locals of the blueprint.
 const LOCALS: &str = "locals.";
-/// So many locals are followed at the most.
+/// Maximum number of locals to follow.
 const MOST_LOCALS: usize = 64;
 
-/// Adds the place in the descriptor to diagnostics of a component that point into its blueprint.
+/// Adds the place in the descriptor to a component's diagnostics that point into its blueprint.
 ///
-/// `own` is where the component begins, `all` are the beginnings of all components.
+/// `own` is the place of the component, `all` are the places of all components.
 pub(crate) fn explain<I: Iterator<Item = Span>>(
     (own, all): (Span, impl Fn() -> I),
     declaration: Option<&ResourceDeclaration>,
@@ -59,13 +59,13 @@ pub(crate) fn explain<I: Iterator<Item = Span>>(
             }
             diagnostic.labels.insert(0, Label { at: Location::Span(cause), text: String::new() });
         } else {
-            // Either may be the mistake: the blueprint is the user's own.
+            // Either may be wrong: the user wrote both.
             diagnostic.labels.push(Label { at: Location::Span(cause), text: WRITTEN_HERE.to_owned() });
         }
     }
 }
 
-/// The first thing in the descriptor that an expression reads, itself, by locals, or by the items that it is repeated for.
+/// The place in the descriptor that an expression reads first: directly, through locals, or through its `forEach`.
 fn cause(
     traced: &[String],
     (path, message): (Option<&Path>, &str),
@@ -82,7 +82,7 @@ fn cause(
     Some(path.and_then(|path| item(expression, path, value)).or_else(|| quoted(message, value)).unwrap_or(place))
 }
 
-/// The one value in the descriptor that a message quotes.
+/// The only value in the descriptor that a message quotes.
 fn quoted(message: &str, node: &Node) -> Option<Span> {
     let quoted = message.split('`').skip(1).step_by(2).filter(|text| !text.is_empty());
     quoted.into_iter().find_map(|text| {
@@ -99,11 +99,11 @@ fn collect_values(text: &str, node: &Node, found: &mut Vec<Span>) {
     match &node.kind {
         NodeKind::List(items) => items.iter().for_each(|item| collect_values(text, item, found)),
         NodeKind::Map(entries) => entries.iter().for_each(|entry| collect_values(text, &entry.value, found)),
-        _ => found.extend(node.as_text().filter(|it| *it == text).map(|_| node.span)),
+        _ => found.extend(node.as_text().filter(|candidate| *candidate == text).map(|_| node.span)),
     }
 }
 
-/// What stands under the first path that begins with `component.` or `product.`, as far as the descriptor has it, and where.
+/// The deepest node of the descriptor on the first path after `component.` or `product.`, and its place.
 fn read<'n>(expression: &str, root: &str, node: &'n Node) -> Option<(Span, &'n Node)> {
     let (_, rest) = expression.split_once(root)?;
     let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '?');
@@ -121,16 +121,16 @@ fn read<'n>(expression: &str, root: &str, node: &'n Node) -> Option<(Span, &'n N
     found
 }
 
-/// The item of a list in the descriptor that an item of an attribute is made of, or what of it has the same name.
+/// The list item in the descriptor that an attribute's item was mapped from, or the part of it with the same name.
 fn item(expression: &str, path: &Path, value: &Node) -> Option<Span> {
     let [_, Step::Index(index), rest @ ..] = path.0.as_slice() else { return None };
-    // Some of them may be left out, or others be there before them.
+    // Indices match only if the expression neither filters nor adds items.
     let is_one_by_one = expression.contains(".map(") && !expression.contains(".filter(") && !expression.contains(" + ");
     let item = value.as_list().filter(|_| is_one_by_one)?.get(*index)?;
     Some(item.find(&Path(rest.to_vec())).map_or(item.span, |found| found.span))
 }
 
-/// The expression at a place, or that of the field whose name stands there.
+/// The expression at a place, or the expression in the field whose name is at that place.
 fn expression(at: Span, sources: &Sources) -> Option<&str> {
     let own = text(at, sources)?;
     let rest = sources.get(at.source)?.text.get(at.end as usize..)?;
@@ -145,19 +145,19 @@ fn text(span: Span, sources: &Sources) -> Option<&str> {
     sources.get(span.source)?.text.get(span.start as usize..span.end as usize)
 }
 
-/// Components as they are written. Their texts are read again, each once: only who made a mistake waits for that.
+/// Parsed texts of descriptors and blueprints. Each is parsed at most once, and only after an error.
 #[derive(Default)]
 pub(crate) struct Written {
     read: HashSet<SourceId>,
-    /// Locals of blueprints by their names, as they are written.
+    /// The locals of blueprints by name, as written.
     locals: HashMap<SourceId, HashMap<String, String>>,
-    /// By the place where their `id` or their key stands.
+    /// Components by the place of their `id` or key.
     components: HashMap<Span, Node>,
     products: HashMap<SourceId, Option<Node>>,
 }
 
 impl Written {
-    /// The expression at a place of a blueprint, and those of the locals that it reads, be it by others: nearest first.
+    /// The expression at a place of a blueprint, followed by the locals that it reads, directly or indirectly.
     fn traced(&mut self, at: Span, sources: &Sources) -> Vec<String> {
         let Some(expression) = expression(at, sources) else { return Vec::new() };
         let locals = self.locals.entry(at.source).or_insert_with(|| locals_of(at.source, sources));
@@ -175,7 +175,7 @@ impl Written {
         traced
     }
 
-    /// What a text says of the data product.
+    /// The data product in a text.
     fn product(&mut self, source: SourceId, sources: &Sources) -> Option<&Node> {
         let read = || {
             let root = parse(source, &sources.get(source)?.text, &Budget::default()).ok()?;
@@ -184,7 +184,7 @@ impl Written {
         self.products.entry(source).or_insert_with(read).as_ref()
     }
 
-    /// The component at a place, one of all that there are.
+    /// The component at a place. `all` are the places of all components.
     fn component<I: Iterator<Item = Span>>(
         &mut self,
         at: Span,
@@ -194,35 +194,35 @@ impl Written {
         if self.read.insert(at.source) {
             let source = sources.get(at.source)?;
             let root = parse(at.source, &source.text, &Budget::default()).ok()?;
-            let wanted: HashSet<Span> = all().filter(|span| span.source == at.source).collect();
-            collect(root, &wanted, &mut self.components);
+            let places: HashSet<Span> = all().filter(|span| span.source == at.source).collect();
+            collect(root, &places, &mut self.components);
         }
         self.components.get(&at)
     }
 }
 
-/// What a blueprint says of its locals.
+/// The locals of a blueprint by name, as written.
 fn locals_of(source: SourceId, sources: &Sources) -> HashMap<String, String> {
     let root = sources.get(source).and_then(|text| parse(source, &text.text, &Budget::default()).ok());
     let locals = root.as_ref().and_then(|root| root.get("locals")?.as_map()).unwrap_or_default();
     locals.iter().filter_map(|entry| Some((entry.key.clone(), entry.value.as_text()?.to_owned()))).collect()
 }
 
-/// Finds the maps whose `id` stands at one of the places, and what follows the keys there.
-fn collect(node: Node, wanted: &HashSet<Span>, found: &mut HashMap<Span, Node>) {
+/// Collects the maps whose `id` is at one of the places, and the values of keys at those places.
+fn collect(node: Node, places: &HashSet<Span>, found: &mut HashMap<Span, Node>) {
     match node.kind {
-        NodeKind::List(items) => items.into_iter().for_each(|item| collect(item, wanted, found)),
+        NodeKind::List(items) => items.into_iter().for_each(|item| collect(item, places, found)),
         NodeKind::Map(ref entries) => {
-            let id = entries.iter().find(|entry| entry.key == "id" && wanted.contains(&entry.value.span));
+            let id = entries.iter().find(|entry| entry.key == "id" && places.contains(&entry.value.span));
             if let Some(at) = id.map(|entry| entry.value.span) {
                 found.entry(at).or_insert(node);
                 return;
             }
             let NodeKind::Map(entries) = node.kind else { return };
             for entry in entries {
-                match wanted.contains(&entry.key_span) {
+                match places.contains(&entry.key_span) {
                     true => _ = found.entry(entry.key_span).or_insert(entry.value),
-                    false => collect(entry.value, wanted, found),
+                    false => collect(entry.value, places, found),
                 }
             }
         }

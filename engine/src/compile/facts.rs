@@ -1,11 +1,11 @@
-//! What expressions can read before anything is planned.
+//! Scopes of expressions that are evaluated before planning.
 
 use crate::diagnostic::did_you_mean;
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
 use std::borrow::Cow;
 use terrace_provider::{Map, Value};
 
-/// Variables that are known before anything is planned.
+/// Variables with values known before planning.
 #[derive(Clone)]
 pub(crate) struct FactScope {
     pub(crate) roots: Map,
@@ -20,7 +20,7 @@ impl Scope for FactScope {
     }
 }
 
-/// The facts and more, by name. They are not copied: the facts of a stack are as large as it is.
+/// A [`FactScope`] with more variables. It borrows the facts, which may be as large as the stack.
 pub(super) struct WithFacts<'a, const N: usize> {
     pub(super) facts: &'a FactScope,
     pub(super) more: [(&'static str, &'a Value); N],
@@ -36,7 +36,7 @@ impl<const N: usize> Scope for WithFacts<'_, N> {
     }
 }
 
-/// The names of what is there: a stack has no data product.
+/// The names of the variables that have a value: a stack has no `product`.
 pub(crate) fn there(roots: &Map) -> impl Iterator<Item = &str> {
     roots.iter().filter(|(name, value)| *name != "product" || !value.is_null()).map(|(name, _)| name.as_str())
 }

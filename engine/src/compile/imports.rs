@@ -1,4 +1,4 @@
-//! Objects that exist and the resources that they are from now on: one for each item of a `forEach`, where there is one.
+//! Imports of existing objects: the resource and id of each, one for each item of a `forEach`.
 
 use super::Compiler;
 use super::facts::{FactScope, WithFacts};
@@ -13,18 +13,18 @@ use crate::source::Span;
 use std::collections::BTreeMap;
 use terrace_provider::Value;
 
-/// An object that exists.
+/// An import of an existing object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompiledImport {
-    /// What its provider knows it by.
+    /// The provider's id of the object.
     pub id: String,
-    /// Where the resource is named.
+    /// Place of the address.
     pub span: Span,
-    /// Where the id stands.
+    /// Place of the id.
     pub id_span: Span,
 }
 
-/// The objects, by the resource that they are from now on.
+/// Evaluates imports, by the address of their resource.
 pub(super) fn compile(
     compiler: &Compiler<'_>,
     imports: &[Import],
@@ -50,7 +50,7 @@ pub(super) fn compile(
     compiled
 }
 
-/// What an import goes through.
+/// The items of an import's `forEach`.
 fn items(
     compiler: &Compiler<'_>,
     import: &Import,
@@ -75,7 +75,7 @@ fn items(
         Ok(items) => return items,
         Err(NoItems::Wrong(found)) => found,
         Err(NoItems::Unknown(field)) => vec![
-            Diagnostic::error("known_too_late", format!("`{field}` of an import is not known before planning"))
+            Diagnostic::error("known_too_late", format!("`{field}` of an import is unknown before planning"))
                 .at(for_each.span)
                 .hint("use variables, locals and settings"),
         ],
@@ -84,7 +84,7 @@ fn items(
     Vec::new()
 }
 
-/// Adds one object.
+/// Evaluates one import for one item.
 fn add(
     compiler: &Compiler<'_>,
     import: &Import,
@@ -106,7 +106,7 @@ fn add(
     };
     let (to, id) = (
         text("to", &import.to, "write an address, as text"),
-        text("id", &import.id, "write what the provider knows the object by"),
+        text("id", &import.id, "write the provider's id of the object"),
     );
     let Some(to) = to.map(|value| Located { value, span: import.to.span }) else { return };
     let (Some(to), Some(id)) = (read_import_address(&to, diagnostics), id) else { return };
@@ -119,15 +119,15 @@ fn add(
 fn not_text(field: &str, template: &Template, found: &Value) -> Diagnostic {
     let found = match found {
         Value::String(_) => "empty",
-        Value::Sensitive(_) => "sensitive, and is shown",
+        Value::Sensitive(_) => "a sensitive value, which would be shown",
         _ => found.kind(),
     };
-    Diagnostic::error("wrong_type", format!("`{field}` has to be text, and is {found}")).at(template.span)
+    Diagnostic::error("wrong_type", format!("`{field}` must be text, found {found}")).at(template.span)
 }
 
 fn imported_twice(address: &Address, again: Span, first: Span) -> Diagnostic {
     let twice = Diagnostic::error("imported_twice", format!("`{address}` is imported twice"));
-    let hint = "a resource is one object: remove one of the two";
+    let hint = "remove one of the two imports";
     match again == first {
         true => twice.at(again).hint(format!("{hint}, or name each item in `to` with `each.key`")),
         false => twice.at_with(again, "again here").at_with(first, "first here").hint(hint),

@@ -1,4 +1,4 @@
-//! Locals: values computed once, of a stack from its variables, of a blueprint from a component, and from each other.
+//! Locals: values of a stack or a blueprint that are computed once, from variables, the component and other locals.
 
 use super::facts::FactScope;
 use crate::descriptor::{Descriptor, Local};
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
 
-/// The variable that holds them.
+/// The variable that holds the locals.
 pub(crate) const LOCALS: &str = "locals";
 
 /// The values of the locals of a stack.
@@ -27,19 +27,19 @@ pub(super) fn of_stack(
         return Map::default();
     }
     let mut scope = facts.clone();
-    // A variable without a value was reported already.
+    // A variable without a value was reported before.
     if let Some(Value::Map(variables)) = scope.roots.get_mut("vars") {
         for variable in &descriptor.variables {
             variables.entry(variable.name.value.clone()).or_insert(Value::Unknown);
         }
     }
-    // They are among the variables that there are, for messages.
+    // Messages list `locals` among the known variables.
     scope.roots.insert(LOCALS.to_owned(), Value::Map(Map::default()));
     resolve(&descriptor.locals, &scope, functions, diagnostics)
 }
 
-/// The values of all locals, in the order written. What is wrong is reported; a local without a value is unknown to
-/// those that read it, so that one mistake gives one message.
+/// Returns the values of all locals, in the order written. Reports errors. A local without a value is unknown to its
+/// readers, so that one mistake causes one message.
 pub(crate) fn resolve(
     locals: &[Local],
     scope: &dyn Scope,
@@ -64,7 +64,7 @@ pub(crate) fn resolve(
     }
 }
 
-/// A scope that knows locals, too.
+/// A scope extended by locals.
 struct WithLocals<'a> {
     scope: &'a dyn Scope,
     locals: Value,
@@ -76,8 +76,8 @@ impl Scope for WithLocals<'_> {
     }
 }
 
-/// The locals, each after those that it reads, without those that read what is no local; `None` when there is no
-/// order. Either is reported.
+/// Sorts the locals by their dependencies, without those that read unknown locals. Reports unknown locals and cycles;
+/// returns `None` for a cycle.
 fn order<'d>(locals: &'d [Local], diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<&'d Local>> {
     let mut edges: DiGraph<&Local, Span> = DiGraph::new();
     let nodes: IndexMap<&str, NodeIndex> =
@@ -93,7 +93,7 @@ fn order<'d>(locals: &'d [Local], diagnostics: &mut Vec<Diagnostic>) -> Option<V
                     None => diagnostics.push(unknown_local(name, span, nodes.keys().copied())),
                 },
                 _ => diagnostics.push(
-                    Diagnostic::error("whole_locals", "a local reads other locals by name")
+                    Diagnostic::error("whole_locals", "a local must read other locals by name")
                         .at(span)
                         .hint("write `locals.name`"),
                 ),
@@ -110,7 +110,7 @@ fn order<'d>(locals: &'d [Local], diagnostics: &mut Vec<Diagnostic>) -> Option<V
         }
         Err(_) => {
             let name = |node| edges.node_weight(node).map(|local| format!("locals.{}", local.name.value));
-            diagnostics.extend(loops::explain(&edges, "take one of these references away", name));
+            diagnostics.extend(loops::explain(&edges, "remove one of these references", name));
             None
         }
     }
@@ -120,5 +120,5 @@ fn unknown_local<'n>(name: &str, span: Span, known: impl Iterator<Item = &'n str
     let names: Vec<&str> = known.clone().collect();
     Diagnostic::error("unknown_local", format!("there is no local `{name}`"))
         .at(span)
-        .hint(did_you_mean(name, known).unwrap_or_else(|| format!("declared are: {}", first_of(&names))))
+        .hint(did_you_mean(name, known).unwrap_or_else(|| format!("declared: {}", first_of(&names))))
 }

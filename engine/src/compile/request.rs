@@ -1,4 +1,4 @@
-//! What is sent beside a descriptor: `request` in the expressions of blueprints.
+//! The variable `request` of blueprints: data that a caller sends along with a descriptor.
 
 use super::Compiler;
 use crate::blueprint::Blueprint;
@@ -11,16 +11,17 @@ use crate::yaml::{Budget, DuplicateKeys, ParseOptions, parse_with};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
 
-/// What the variable is called.
+/// The name of the variable.
 pub(crate) const ROOT: &str = "request";
-/// Its field: the data product as it was provisioned last, with what provisioners told of it.
+/// Its field with the data product as last provisioned, including the results of the provisioners.
 pub(crate) const LATEST: &str = "latestEnriched";
 
 impl Compiler<'_> {
-    /// `request`. A text that no blueprint of a chosen component reads is not parsed: it is as large as a descriptor.
+    /// The value of `request`. The text is parsed only if a blueprint of a chosen component reads it: it is as large as
+    /// a descriptor.
     ///
     /// # Errors
-    /// When the text is no data product.
+    /// When the text is not a data product.
     pub(super) fn request(&self, whole: &Descriptor, chosen: &BTreeSet<String>) -> Result<Value, Vec<Diagnostic>> {
         let latest = match self.latest_enriched.filter(|_| self.reads_request(whole, chosen)) {
             Some(id) => self.latest(id)?,
@@ -39,10 +40,11 @@ impl Compiler<'_> {
         })
     }
 
-    /// The data product of a text, bare or wrapped as descriptors are; null where the text says nothing.
+    /// Parses the data product, bare or wrapped like a descriptor; null for an empty text.
     fn latest(&self, id: SourceId) -> Result<Value, Vec<Diagnostic>> {
         let Some(source) = self.sources.get(id) else { return Ok(Value::Null) };
-        // Another system wrote it, as it did the descriptor.
+        // Duplicate keys with equal values only cause a warning, as in the descriptor: another system generates the
+        // text.
         let options = ParseOptions { budget: Budget::default(), duplicate_keys: DuplicateKeys::WarnWhenEqual };
         let node = parse_with(id, &source.text, &options)?.node;
         if node.is_null() {
@@ -51,7 +53,7 @@ impl Compiler<'_> {
         let product = product_of(&node);
         match product.as_map() {
             Some(_) => Ok(product.to_value()),
-            None => Err(vec![wrong_type("the data product as it was provisioned last", "a map", product)]),
+            None => Err(vec![wrong_type("the last provisioned data product", "a map", product)]),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `specific` of a stack's component: expressions in it are evaluated before the blueprint's schema sees it.
+//! Expressions in `specific` of a stack's component, evaluated before the blueprint's schema checks it.
 
 use super::Compiler;
 use super::facts::FactScope;
@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
 use crate::yaml::{Entry, Node, NodeKind};
 
-/// The component with every expression replaced by what it says; places stay those of the expressions.
+/// Replaces every expression of a component by its value. Places remain those of the expressions.
 pub(super) fn evaluate(
     compiler: &Compiler<'_>,
     node: &Node,
@@ -42,12 +42,12 @@ fn evaluate_text(
         return None;
     }
     match template.evaluate(scope, compiler.functions) {
-        // What a blueprint validates can be quoted in its messages.
+        // Messages of the blueprint's validation may quote the value.
         Ok(value) if value.has_sensitive() => {
             diagnostics.push(
                 Diagnostic::error("sensitive_specific", "`specific` reads a sensitive value")
                     .at(node.span)
-                    .hint("secrets belong into the environment's provider settings"),
+                    .hint("put secrets into the environment's provider settings"),
             );
             None
         }

@@ -1,4 +1,4 @@
-//! What is said of recorded objects, put together from the stack and its blueprints.
+//! Moves, forgets and imports of recorded objects, combined from the stack and its blueprints.
 
 use super::facts::FactScope;
 use super::imports::{self, CompiledImport};
@@ -12,20 +12,20 @@ use crate::selector::{Selector, is_same_block};
 use crate::source::Span;
 use std::collections::BTreeMap;
 
-/// What is said of recorded objects.
+/// The declared changes of recorded objects.
 #[derive(Debug, Clone, Default)]
 pub struct CompiledTransitions {
-    /// Resources that have another address now.
+    /// Resources with a new address.
     pub moves: Moves,
-    /// Resources that are dropped from state.
+    /// Resources to drop from the state.
     pub forget: Vec<Located<Selector>>,
-    /// Objects that exist, by the resource that they are from now on.
+    /// Existing objects to import, by the address of their resource.
     pub imports: BTreeMap<Address, CompiledImport>,
     /// Components that own recorded objects under any key.
     pub identified: Vec<Identified>,
 }
 
-/// Puts together what the stack and its blueprints say. Components that were not chosen say nothing.
+/// Combines the declarations of the stack and its blueprints. Components that were not chosen contribute none.
 pub(super) fn compile(
     compiler: &Compiler<'_>,
     stated: &Transitions,
@@ -35,8 +35,8 @@ pub(super) fn compile(
 ) -> CompiledTransitions {
     let of_blueprints = components.iter().flat_map(|component| &component.moved);
     let moves = Moves::new(stated.moved.iter().chain(of_blueprints).cloned().collect(), diagnostics);
-    for one in moves.iter() {
-        diagnostics.extend(moved_and_declared(one, components));
+    for moved in moves.iter() {
+        diagnostics.extend(moved_and_declared(moved, components));
     }
     for forgotten in &stated.forget {
         diagnostics.extend(forgotten_and_declared(forgotten, components));
@@ -45,21 +45,21 @@ pub(super) fn compile(
     CompiledTransitions { moves, forget: stated.forget.clone(), imports, identified: stated.identified.clone() }
 }
 
-/// A resource that is declared where another one moved away from: both would be one.
-fn moved_and_declared(one: &Move, components: &[CompiledComponent]) -> Option<Diagnostic> {
-    let (name, span) = match (&one.from.value, &one.to.value) {
+/// Reports a resource that is declared at the old address of a moved one.
+fn moved_and_declared(moved: &Move, components: &[CompiledComponent]) -> Option<Diagnostic> {
+    let (name, span) = match (&moved.from.value, &moved.to.value) {
         (Selector::Component(key), _) => {
             let component = components.iter().find(|component| component.key == *key)?;
             (format!("component `{key}`"), component.span)
         }
-        // Instances come and go: whether this one is declared is known when its `forEach` is.
+        // Whether this instance is declared is known only after its `forEach` is evaluated.
         (Selector::Resource(from), _) if from.key.is_some() => return None,
         (Selector::Resource(from), Selector::Resource(to)) if is_same_block(from, to) => return None,
         (Selector::Resource(from), _) => (format!("`{from}`"), declaration(from, components)?.name.span),
     };
     Some(
-        Diagnostic::error("moved_and_declared", format!("{name} moved to `{}` and is declared still", one.to.value))
-            .at(one.from.span)
+        Diagnostic::error("moved_and_declared", format!("{name} moved to `{}` and is still declared", moved.to.value))
+            .at(moved.from.span)
             .at_with(span, "declared here")
             .hint("remove the declaration, or this item of `moved`"),
     )
@@ -74,9 +74,9 @@ fn forgotten_and_declared(forgotten: &Located<Selector>, components: &[CompiledC
     Some(forgotten_still(forgotten, span))
 }
 
-/// A resource that is to be forgotten and is declared.
+/// Reports a resource that is both forgotten and declared.
 pub(crate) fn forgotten_still(forgotten: &Located<Selector>, declared: Span) -> Diagnostic {
-    let message = format!("`{}` is to be forgotten and is declared still", forgotten.value);
+    let message = format!("`{}` is to be forgotten and is still declared", forgotten.value);
     Diagnostic::error("forgotten_and_declared", message)
         .at(forgotten.span)
         .at_with(declared, "declared here")

@@ -1,4 +1,4 @@
-//! Variables of a stack: given as text or value, or by their default, checked by type and validation.
+//! Values of a stack's variables, from the caller or a default, checked by type and validation.
 
 use super::facts::FactScope;
 use super::{Compiler, GivenValue};
@@ -7,7 +7,7 @@ use crate::descriptor::{Descriptor, Variable, VariableType};
 use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use terrace_provider::{Map, Number, Value};
 
-/// The values of all declared variables. What is wrong is reported, and the variable left out.
+/// Returns the values of all declared variables. Reports errors and leaves such variables out.
 pub(super) fn resolve(compiler: &Compiler<'_>, descriptor: &Descriptor, diagnostics: &mut Vec<Diagnostic>) -> Map {
     let mut values = Map::default();
     for variable in &descriptor.variables {
@@ -22,7 +22,7 @@ pub(super) fn resolve(compiler: &Compiler<'_>, descriptor: &Descriptor, diagnost
     values
 }
 
-/// An error for each given variable that no descriptor declares.
+/// Returns an error for each given variable that no descriptor declares.
 pub fn undeclared<'a>(given: impl Iterator<Item = &'a str>, descriptors: &[Descriptor]) -> Vec<Diagnostic> {
     let declared: Vec<&str> = descriptors
         .iter()
@@ -35,7 +35,7 @@ pub fn undeclared<'a>(given: impl Iterator<Item = &'a str>, descriptors: &[Descr
             Diagnostic::error("unknown_variable", format!("there is no variable `{name}`")).hint(
                 did_you_mean(name, declared.iter().copied()).unwrap_or_else(|| match declared.is_empty() {
                     true => "the descriptor declares no variables".to_owned(),
-                    false => format!("declared are: {}", first_of(&declared)),
+                    false => format!("declared: {}", first_of(&declared)),
                 }),
             )
         })
@@ -49,7 +49,7 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
             Some(value) => value,
             None => {
                 let found = match variable.is_sensitive {
-                    true => "what is given for it is not".to_owned(),
+                    true => "the given value is not".to_owned(),
                     false => format!("found `{}`", shortened(text)),
                 };
                 diagnostics.push(not_of_type(variable, &found).hint(origin(compiler, name)));
@@ -62,7 +62,7 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
             diagnostics.push(
                 Diagnostic::error("missing_variable", format!("variable `{name}` has no value and no default"))
                     .at(variable.name.span)
-                    .hint(format!("give it with `--var {name}=…` or `TERRACE_VAR_{name}`")),
+                    .hint(format!("set it with `--var {name}=…` or `TERRACE_VAR_{name}`")),
             );
             return None;
         }
@@ -72,12 +72,12 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
         ty if is_of_type(ty, &value) => Vec::new(),
         _ => vec![format!("it is {}", value.kind())],
     };
-    let told = |fault: &String| not_of_type(variable, fault).hint(origin(compiler, name));
-    diagnostics.extend(faults.iter().map(told));
+    let to_diagnostic = |fault: &String| not_of_type(variable, fault).hint(origin(compiler, name));
+    diagnostics.extend(faults.iter().map(to_diagnostic));
     faults.is_empty().then_some(value)
 }
 
-/// Where the value of a variable was given; that of a default stands in the descriptor.
+/// The origin of a variable's value, as a hint.
 fn origin(compiler: &Compiler<'_>, name: &str) -> String {
     match compiler.variables.get(name) {
         Some(given) => format!("its value comes from {}", given.by),
@@ -85,27 +85,27 @@ fn origin(compiler: &Compiler<'_>, name: &str) -> String {
     }
 }
 
-/// What of a value breaks the schema of its variable. Of a sensitive one not even the place within it is told.
+/// Returns the violations of a variable's schema. For a sensitive variable the message omits even the place.
 fn schema_faults(variable: &Variable, schema: &serde_json::Value, value: &Value) -> Vec<String> {
     const MANY: usize = 10;
-    // A schema is data that anybody may have written: it must not make the engine open files or URLs.
+    // A schema comes from an untrusted descriptor: `offline` keeps it from opening files or URLs.
     let validator = match jsonschema::options().offline().build(schema) {
         Ok(validator) => validator,
-        Err(error) => return vec![format!("that is no JSON Schema: {error}")],
+        Err(error) => return vec![format!("its schema is not a JSON Schema: {error}")],
     };
     let json = value.to_json();
     let mut errors = validator.iter_errors(&json).peekable();
     if variable.is_sensitive && errors.peek().is_some() {
-        return vec!["what is given for it is not".to_owned()];
+        return vec!["the given value is not".to_owned()];
     }
-    let told = |error: jsonschema::ValidationError<'_>| {
+    let to_message = |error: jsonschema::ValidationError<'_>| {
         let path = path_under(&variable.name.value, error.instance_path());
         match path.0.len() {
             1 => error.masked_with("it").to_string(),
             _ => error.masked_with(format!("`{path}`")).to_string(),
         }
     };
-    errors.take(MANY).map(told).collect()
+    errors.take(MANY).map(to_message).collect()
 }
 
 fn not_of_type(variable: &Variable, found: &str) -> Diagnostic {
@@ -114,14 +114,14 @@ fn not_of_type(variable: &Variable, found: &str) -> Diagnostic {
         VariableType::Int => "a whole number",
         VariableType::Float => "a number",
         VariableType::Bool => "true or false",
-        VariableType::Schema(_) => "what its schema says",
+        VariableType::Schema(_) => "valid under its schema",
         VariableType::Any => "a value",
     };
     Diagnostic::error("wrong_type", format!("variable `{}` has to be {expected}: {found}", variable.name.value))
         .at(variable.name.span)
 }
 
-/// What was given may be a whole file.
+/// Shortens a value for a message; it may be a whole file.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut shown: String = text.chars().take(LONGEST).collect();
@@ -140,7 +140,7 @@ fn from_text(ty: &VariableType, text: &str) -> Option<Value> {
             Err(_) => Number::parse(text.trim()).map(Value::Number),
         },
         VariableType::Bool => text.trim().parse().ok().map(Value::Bool),
-        // Structured values come as JSON; what is none is text.
+        // Structured values are JSON; a value that is not JSON is a string.
         VariableType::Schema(_) | VariableType::Any => {
             Some(Value::from_json_text(text).unwrap_or_else(|| Value::from(text)))
         }
@@ -190,12 +190,12 @@ mod tests {
     use crate::yaml::Budget;
     use std::collections::BTreeMap;
 
-    /// What is told when both variables are given a text that is not of their type.
-    fn told(given: &str) -> Vec<String> {
-        told_of(&["debug: {type: bool}", "pin: {type: int, sensitive: true}"], &[("debug", given), ("pin", given)])
+    /// Returns the messages when both variables get a text that is not of their type.
+    fn messages(given: &str) -> Vec<String> {
+        messages_of(&["debug: {type: bool}", "pin: {type: int, sensitive: true}"], &[("debug", given), ("pin", given)])
     }
 
-    fn told_of(variables: &[&str], given: &[(&str, &str)]) -> Vec<String> {
+    fn messages_of(variables: &[&str], given: &[(&str, &str)]) -> Vec<String> {
         let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nvariables:\n";
         let text = variables.iter().fold(text.to_owned(), |text, variable| format!("{text}  {variable}\n"));
         let mut sources = Sources::default();
@@ -218,41 +218,41 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_shown_unless_the_variable_is_sensitive() {
+    fn value_of_wrong_type_is_shown_unless_sensitive() {
         assert_eq!(
-            told("yes"),
+            messages("yes"),
             [
                 "variable `debug` has to be true or false: found `yes`",
-                "variable `pin` has to be a whole number: what is given for it is not",
+                "variable `pin` has to be a whole number: the given value is not",
             ]
         );
     }
 
     #[test]
-    fn what_breaks_a_schema_is_told_as_the_schema_says_it() {
+    fn schema_violation_names_the_violated_rule() {
         let list = "l: {schema: {type: array, minItems: 2, items: {type: string}}}";
         assert_eq!(
-            told_of(&[list], &[("l", "[1]")]),
+            messages_of(&[list], &[("l", "[1]")]),
             [
-                "variable `l` has to be what its schema says: it has less than 2 items",
-                "variable `l` has to be what its schema says: `l[0]` is not of type \"string\"",
+                "variable `l` has to be valid under its schema: it has less than 2 items",
+                "variable `l` has to be valid under its schema: `l[0]` is not of type \"string\"",
             ]
         );
-        assert!(told_of(&[list], &[("l", r#"["a", "b"]"#)]).is_empty());
+        assert!(messages_of(&[list], &[("l", r#"["a", "b"]"#)]).is_empty());
         let secret = list.replace("{schema", "{sensitive: true, schema");
         assert_eq!(
-            told_of(&[&secret], &[("l", "[1]")]),
-            ["variable `l` has to be what its schema says: what is given for it is not"]
+            messages_of(&[&secret], &[("l", "[1]")]),
+            ["variable `l` has to be valid under its schema: the given value is not"]
         );
-        let told = told_of(&["l: {schema: {type: none}}"], &[("l", "1")]);
+        let messages = messages_of(&["l: {schema: {type: none}}"], &[("l", "1")]);
         assert!(
-            told[0].starts_with("variable `l` has to be what its schema says: that is no JSON Schema: "),
-            "{told:?}"
+            messages[0].starts_with("variable `l` has to be valid under its schema: its schema is not a JSON Schema: "),
+            "{messages:?}"
         );
     }
 
     #[test]
-    fn a_long_value_is_cut() {
-        assert!(told(&"é".repeat(100))[0].ends_with(&format!("found `{}…`", "é".repeat(60))));
+    fn long_value_is_shortened() {
+        assert!(messages(&"é".repeat(100))[0].ends_with(&format!("found `{}…`", "é".repeat(60))));
     }
 }

@@ -1,22 +1,22 @@
-//! The descriptor of one component as whoever makes it elsewhere is sent it: its data product with the component and
-//! those that it depends on, and which of them is meant; and each of those that it depends on by itself.
+//! Descriptors of components as other tools receive them: a data product with one component and its dependencies, the
+//! target's id, and each dependency separately.
 
 use crate::blueprint::Blueprint;
 use crate::descriptor::{BlueprintUse, Body, Component, Dependency, Descriptor, FrontEnd};
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
 
-/// What the field is called that expressions read it by.
+/// The field of `component` with the wrapped descriptor.
 pub(crate) const FIELD: &str = "descriptor";
-/// The field with what the descriptor says of each component that one depends on.
+/// The field with the descriptors of the component's dependencies.
 pub(crate) const DEPENDENCIES: &str = "dependencies";
 /// The field with all components of the data product.
 pub(crate) const SIBLINGS: &str = "siblings";
 /// The field of a sibling with the name of its blueprint.
 const BLUEPRINT: &str = "blueprint";
 
-/// Adds the fields that a blueprint reads: for all others they are not put together. `blueprint_of` finds the name of the
-/// blueprint of another component.
+/// Adds the fields that a blueprint reads; unread fields are not built. `blueprint_of` returns the name of another
+/// component's blueprint.
 pub(super) fn add_reads(
     entries: &mut Map,
     blueprint: &Blueprint,
@@ -39,15 +39,15 @@ pub(super) fn add_reads(
 /// The descriptor; null in a stack, which has no data product.
 fn descriptor(descriptor: &Descriptor, component: &Component) -> Value {
     let Value::Map(mut product) = descriptor.product.clone() else { return Value::Null };
-    let mut wanted = HashSet::from([component.key.as_str()]);
+    let mut included = HashSet::from([component.key.as_str()]);
     let mut open = vec![component];
     while let Some(next) = open.pop() {
         let keys = next.depends_on.iter().filter_map(|dependency| dependency.key.as_deref());
-        for key in keys.filter(|key| wanted.insert(key)).collect::<Vec<_>>() {
+        for key in keys.filter(|key| included.insert(key)).collect::<Vec<_>>() {
             open.extend(descriptor.components.iter().find(|other| other.key == key));
         }
     }
-    let components = descriptor.components.iter().filter(|component| wanted.contains(component.key.as_str()));
+    let components = descriptor.components.iter().filter(|component| included.contains(component.key.as_str()));
     product.insert("components".to_owned(), Value::List(components.filter_map(written).collect()));
     let mut wrapped = Map::default();
     wrapped.insert("dataProduct".to_owned(), Value::Map(product));
@@ -55,8 +55,8 @@ fn descriptor(descriptor: &Descriptor, component: &Component) -> Value {
     Value::Map(wrapped)
 }
 
-/// What the descriptor says of the components of `dependsOn` and of `readsFrom` that it has, each by its id as it is written
-/// there. In a stack there are none: its components hold expressions that are not evaluated here.
+/// The components named by `dependsOn` and `readsFrom`, as written, by the id used there. Empty in a stack, whose
+/// components contain unevaluated expressions.
 fn dependencies(descriptor: &Descriptor, component: &Component) -> Value {
     if descriptor.front_end != FrontEnd::Witboost {
         return Value::Map(Map::default());
@@ -87,7 +87,7 @@ fn siblings(descriptor: &Descriptor, blueprint_of: &dyn Fn(&Component, &Blueprin
     Value::Map(descriptor.components.iter().filter_map(entry).collect())
 }
 
-/// The ids that a component says it reads from, of whatever product.
+/// The ids in a component's `readsFrom`, which may belong to other products.
 fn read_by(component: &Component) -> impl Iterator<Item = &str> {
     let node = match &component.body {
         Body::Blueprint(wanted) => Some(&wanted.node),

@@ -1,4 +1,4 @@
-//! `checks`: conditions of a resource, before and after its step, and of a stack.
+//! Reading of `checks`: conditions of a resource, before or after its step, and of a stack.
 
 use super::declaration::{compile, required_words};
 use super::{Check, CheckTime};

@@ -1,4 +1,4 @@
-//! Resources and outputs as a stack's component and a blueprint declare them: the same fields, read by the same code.
+//! Reading of resources, lookups and outputs, which stacks and blueprints declare alike.
 
 use super::checks::read_resource_check;
 use super::lifecycle::{Behaviour, read_lifecycle, read_timeouts};
@@ -12,11 +12,11 @@ use crate::yaml::{Entry, Node, NodeKind};
 use indexmap::IndexMap;
 use terrace_provider::{Map, Value};
 
-/// What people write `count` for elsewhere.
-const COUNT: &str = "several of one resource are made by `forEach`, over a list or a map: `forEach: [a, b, c]`; whether \
-                     there is one at all is decided by `when`";
+/// The hint for users who write Terraform's `count`.
+const COUNT: &str = "for several instances use `forEach` with a list or a map: `forEach: [a, b, c]`; for a condition \
+                     use `when`";
 
-/// Reads the resources of one component or blueprint.
+/// Reads the resources of a component or blueprint.
 pub(crate) fn read_resources(
     items: &[Node],
     sources: &Sources,
@@ -35,7 +35,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
     let key = key_entry.map(|entry| compile(&entry.value, sources, fields.diagnostics));
     if let (Some(entry), None) = (key_entry, &for_each) {
         fields.diagnostics.push(
-            Diagnostic::error("key_without_for_each", "`key` names the instances of a `forEach`, and there is none")
+            Diagnostic::error("key_without_for_each", "`key` names the instances of a `forEach`, which is missing")
                 .at(entry.key_span)
                 .hint("add `forEach:`, or remove `key`"),
         );
@@ -88,7 +88,7 @@ fn read_config(fields: &mut Fields<'_, '_>, node: &Node, sources: &Sources) -> T
     compile(&entry.value, sources, fields.diagnostics)
 }
 
-/// Reads the lookups of one component or blueprint.
+/// Reads the lookups of a component or blueprint.
 pub(crate) fn read_lookups(
     items: &[Node],
     sources: &Sources,
@@ -97,7 +97,7 @@ pub(crate) fn read_lookups(
     items.iter().filter_map(|item| read_lookup(item, false, sources, diagnostics)).collect()
 }
 
-/// The same, of which each may be asked for every item of a list.
+/// Reads lookups that may have a `forEach`.
 pub(crate) fn read_repeated_lookups(
     items: &[Node],
     sources: &Sources,
@@ -151,13 +151,13 @@ pub(crate) fn read_stack_outputs(
     entries.iter().flat_map(|entry| read_output(entry, Visibility::Stack, sources, diagnostics)).collect()
 }
 
-/// The output that is the link of another one: a name of its own, for it is evaluated and recorded like any other.
+/// The name of the output with the link of another output. It is evaluated and recorded like any output.
 #[must_use]
 pub fn link_of(output: &str) -> String {
     format!("{output}.href")
 }
 
-/// The output that is the label of another one, where that says more than is known beforehand.
+/// The name of the output with the label of another output, if the label is an expression.
 #[must_use]
 pub fn label_of(output: &str) -> String {
     format!("{output}.label")
@@ -200,7 +200,7 @@ fn read_output(
         label: None,
         display: None,
     };
-    // A map with `value` is the long form, so that a misspelt `sensitive` beside it is an error and not a leak.
+    // A map with `value` is the long form, so that a misspelt `sensitive` in it is an error and not a leak.
     if entry.value.get("value").is_none() && (visibility == Visibility::Stack || entry.value.as_map().is_none()) {
         output.value = compile(&entry.value, sources, diagnostics);
         return vec![output];
@@ -226,7 +226,7 @@ fn read_output(
     std::iter::once(output).chain(beside).collect()
 }
 
-/// Reports names that stand twice in one component, and dependencies on names that it does not have.
+/// Reports duplicate names in a component, and dependencies on unknown names.
 pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Diagnostic>) {
     let resources = declarations.resources.iter().map(|resource| &resource.name);
     let known = check_unique(resources, "resource", diagnostics);
@@ -241,40 +241,40 @@ pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Dia
         for (field, name) in depended_on.chain(triggers) {
             if !known.contains_key(name.value.as_str()) {
                 let names = known.keys().copied();
-                let message = format!("`{field}` names `{}`, which is no resource here", name.value);
-                let told = diagnostics.len();
-                diagnostics.push(unknown_name("unknown_resource", message, &name, "resources", names, told));
+                let message = format!("`{field}` names `{}`, which is not a resource here", name.value);
+                let found = diagnostics.len();
+                diagnostics.push(unknown_name("unknown_resource", message, &name, "resources", names, found));
             }
         }
     }
 }
 
-/// The closest name is looked for in so many diagnostics: each looks at every name there is.
+/// Maximum number of errors for which the closest name is searched; each search compares all names.
 const HELPED: usize = 20;
 
-/// Reports a name that leads nowhere, with what there is.
+/// The error for an unknown name, with the known names as hint. `found` is the number of earlier diagnostics.
 pub(super) fn unknown_name<'a>(
     code: &'static str,
     message: String,
     name: &Located<String>,
     what: &str,
     known: impl Iterator<Item = &'a str> + Clone,
-    told: usize,
+    found: usize,
 ) -> Diagnostic {
     let diagnostic = Diagnostic::error(code, message).at(name.span);
     if known.clone().next().is_none() {
         return diagnostic.hint(format!("there are no {what} here: remove `{}`", name.value));
     }
-    // As terraform names a resource: by type and name.
+    // Terraform names a resource by type and name.
     let last = name.value.rsplit('.').next().filter(|last| *last != name.value).unwrap_or_default();
     let hint = match known.clone().find(|candidate| *candidate == last) {
         Some(plain) => Some(format!("did you mean `{plain}`?")),
-        None => (told < HELPED).then(|| did_you_mean(&name.value, known.clone())).flatten(),
+        None => (found < HELPED).then(|| did_you_mean(&name.value, known.clone())).flatten(),
     };
     diagnostic.hint(format!("the {what} are {}", listed(known.take(20)))).maybe_hint(hint)
 }
 
-/// Reports names that stand twice; answers where each stands first.
+/// Reports duplicate names. Returns the first place of each name.
 pub(crate) fn check_unique<'a>(
     names: impl Iterator<Item = &'a Located<String>>,
     what: &str,
@@ -287,7 +287,7 @@ pub(crate) fn check_unique<'a>(
                 Diagnostic::error("duplicate_name", format!("the {what} `{}` is declared twice", name.value))
                     .at_with(name.span, "again here")
                     .at_with(first.span, "first here")
-                    .hint("rename or remove one of the two: names are unique, whatever the type"),
+                    .hint("rename or remove one of the two: names must be unique across types"),
             ),
             None => {
                 seen.insert(&name.value, name);
@@ -297,7 +297,7 @@ pub(crate) fn check_unique<'a>(
     seen
 }
 
-/// The compiled field of that name.
+/// Compiles the field of that name.
 pub(crate) fn template(fields: &mut Fields<'_, '_>, name: &'static str, sources: &Sources) -> Option<Template> {
     let entry = fields.optional(name)?;
     Some(template_of(entry, fields, sources))
@@ -307,19 +307,19 @@ fn template_of(entry: &Entry, fields: &mut Fields<'_, '_>, sources: &Sources) ->
     compile(&entry.value, sources, fields.diagnostics)
 }
 
-/// Compiles a node; where YAML cut an expression off at ` #`, the hint says so.
+/// Compiles a node. If YAML's comment syntax (` #`) cut an expression off, the hint explains that.
 pub(crate) fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Template {
     let before = diagnostics.len();
     let template = Template::compile(node, sources, diagnostics);
     if diagnostics.len() > before {
-        let mut cut = Vec::new();
-        find_cut(node, sources, &mut cut);
+        let mut cut_texts = Vec::new();
+        find_cut(node, sources, &mut cut_texts);
         let is_in = |label: &Label, text: &Span| match label.at {
             Location::Span(span) => span.source == text.source && text.start <= span.start && span.start <= text.end,
             Location::Place(_) => false,
         };
         for diagnostic in diagnostics.iter_mut().skip(before) {
-            if diagnostic.labels.first().is_some_and(|label| cut.iter().any(|text| is_in(label, text))) {
+            if diagnostic.labels.first().is_some_and(|label| cut_texts.iter().any(|text| is_in(label, text))) {
                 diagnostic.hint = Some(
                     "put the whole value in single quotes: the ` #` in it begins a comment in plain YAML text"
                         .to_owned(),
@@ -330,7 +330,7 @@ pub(crate) fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diag
     template
 }
 
-/// Finds plain text with an expression that is still open where a comment begins.
+/// Finds texts with an open expression that end where a comment begins.
 fn find_cut(node: &Node, sources: &Sources, cut: &mut Vec<Span>) {
     match &node.kind {
         NodeKind::List(items) => items.iter().for_each(|item| find_cut(item, sources, cut)),
@@ -352,14 +352,14 @@ fn holds_expression(node: &Node) -> bool {
     node.as_text().is_some_and(|text| text.contains("${{"))
 }
 
-/// The text of an entry that people read, an error message. Nobody evaluates it: an expression would be shown as it is.
+/// The text of an error message. It is not evaluated, so an expression in it is an error.
 pub(crate) fn required_words(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
     let entry = fields.required(name)?;
     if holds_expression(&entry.value) {
         fields.diagnostics.push(
-            Diagnostic::error("no_expression_here", format!("`{name}` is text: there can be no expression in it"))
+            Diagnostic::error("no_expression_here", format!("`{name}` is plain text and cannot contain an expression"))
                 .at(entry.value.span)
-                .hint("say in words what is wrong; `assert` alone is evaluated"),
+                .hint("write a plain message; only `assert` is evaluated"),
         );
     }
     expect_text(entry, fields.diagnostics).map(|text| text.value)
@@ -371,7 +371,7 @@ mod tests {
     use crate::yaml::{Budget, parse};
 
     #[test]
-    fn an_expression_that_a_comment_cuts_off_is_found() {
+    fn expression_cut_off_by_a_comment_is_found() {
         let text = "a: ${{ x #y }}\nb: ['${{ y #}}']\nc: ${{ z }} # z\n";
         let mut sources = Sources::default();
         let id = sources.add("a.yaml", text);

@@ -1,4 +1,4 @@
-//! Detects the format of a text, and with it the front end, by its content instead of its file name.
+//! Detection of a descriptor's format by its content instead of its file name.
 
 use super::stack::{self, API_VERSION};
 use super::witboost::read_witboost;
@@ -8,16 +8,16 @@ use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Budget, DuplicateKeys, Node, ParseOptions, Parsed, parse_with};
 
-/// What a text is.
+/// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Stack,
     Witboost,
 }
 
-/// Reads descriptors: one for each data product and for each stack, whose files are merged.
+/// Reads descriptors: one for each data product, and one for each stack after merging its files.
 ///
-/// What could be read is answered also when something is wrong with it; look for errors before using it.
+/// Returns descriptors even if there are errors; check for errors before using them.
 #[must_use]
 pub fn read(sources: &mut Sources, ids: &[SourceId], budget: &Budget) -> (Vec<Descriptor>, Vec<Diagnostic>) {
     let (mut descriptors, mut files, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
@@ -45,11 +45,11 @@ pub fn read(sources: &mut Sources, ids: &[SourceId], budget: &Budget) -> (Vec<De
     (descriptors, diagnostics)
 }
 
-/// Reads what one tree describes that was parsed already.
+/// Reads the descriptors in a parsed tree.
 #[must_use]
 pub fn read_tree(node: &Node, sources: &Sources) -> (Vec<Descriptor>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let descriptors = match tell(node, "") {
+    let descriptors = match detect(node, "") {
         Ok(Kind::Stack) => {
             let file = stack::read_stack(node, sources, &mut diagnostics);
             stack::merge(file.into_iter().collect(), &mut diagnostics)
@@ -86,7 +86,7 @@ fn parse_one(
             return None;
         }
     };
-    let kind = match tell(&node, &source.name) {
+    let kind = match detect(&node, &source.name) {
         Ok(kind) => kind,
         Err(diagnostic) => {
             diagnostics.push(*diagnostic);
@@ -94,7 +94,7 @@ fn parse_one(
         }
     };
     if kind == Kind::Stack {
-        // Leniency is for what other systems wrote; in terrace's own files a key that stands twice is a mistake.
+        // Duplicate keys with equal values are allowed for other systems; in terrace's own files they are errors.
         for warning in &mut warnings {
             warning.severity = Severity::Error;
         }
@@ -103,8 +103,8 @@ fn parse_one(
     Some((node, kind))
 }
 
-/// The front end for the text of a file.
-fn tell(node: &Node, file: &str) -> Result<Kind, Box<Diagnostic>> {
+/// Detects the format of a file.
+fn detect(node: &Node, file: &str) -> Result<Kind, Box<Diagnostic>> {
     let text = |key| node.get(key).and_then(Node::as_text);
     let has_product = node.as_map().unwrap_or_default().iter().any(|e| e.key.eq_ignore_ascii_case("dataProduct"));
     let is_product = text("kind").is_some_and(|kind| kind.eq_ignore_ascii_case("dataproduct"))
@@ -119,12 +119,12 @@ fn tell(node: &Node, file: &str) -> Result<Kind, Box<Diagnostic>> {
         return Err(Box::new(other));
     }
     let (message, span) = match (node.entry("kind"), text("kind")) {
-        _ if node.as_map().is_none() => (format!("expected a map, and this is {}", kind_in_words(node)), node.span),
-        (Some(entry), Some(kind)) => (format!("`kind: {kind}` is no descriptor"), entry.value.span),
-        _ => ("nothing here says what this descriptor is".to_owned(), heading(node)),
+        _ if node.as_map().is_none() => (format!("expected a map, but this is {}", kind_in_words(node)), node.span),
+        (Some(entry), Some(kind)) => (format!("`kind: {kind}` is not a descriptor"), entry.value.span),
+        _ => ("the format of this descriptor is unknown".to_owned(), heading(node)),
     };
     let understood = format!(
-        "understood are `kind: Stack` with `apiVersion: {API_VERSION}`, a data product (`kind: dataproduct`), and a \
+        "expected `kind: Stack` with `apiVersion: {API_VERSION}`, a data product (`kind: dataproduct`), or a \
          component's descriptor (`dataProduct:` with `componentIdToProvision:`)"
     );
     let hint = match text("kind") {
@@ -135,21 +135,21 @@ fn tell(node: &Node, file: &str) -> Result<Kind, Box<Diagnostic>> {
     Err(Box::new(Diagnostic::error("unknown_descriptor", message).at(span).hint(hint)))
 }
 
-/// Reports a stack that two front ends, or two data products, describe in one environment.
+/// Reports a stack that several descriptors describe in the same environment.
 fn check_described_once(descriptors: &[Descriptor], places: &[(String, Span)], diagnostics: &mut Vec<Diagnostic>) {
     for (position, descriptor) in descriptors.iter().enumerate() {
         let environment = |descriptor: &Descriptor| descriptor.environment.as_ref().map(|name| name.value.clone());
-        let is_again = descriptors
+        let is_duplicate = descriptors
             .iter()
             .take(position)
-            .any(|before| before.stack == descriptor.stack && environment(before) == environment(descriptor));
-        if !is_again {
+            .any(|earlier| earlier.stack == descriptor.stack && environment(earlier) == environment(descriptor));
+        if !is_duplicate {
             continue;
         }
         let found = places.iter().filter(|(stack, _)| *stack == descriptor.stack).rev();
         let diagnostic = found.fold(
             Diagnostic::error("duplicate_stack", format!("the stack `{}` is described twice", descriptor.stack))
-                .hint("give one descriptor of a data product, and choose components with `-c`"),
+                .hint("pass one descriptor for each data product, and select components with `-c`"),
             |diagnostic, (_, span)| diagnostic.at(*span),
         );
         diagnostics.push(diagnostic);

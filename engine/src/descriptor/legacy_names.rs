@@ -1,4 +1,4 @@
-//! Names that a state recorded by the rules of earlier versions: they are kept, because objects depend on them.
+//! Names by the rules of earlier versions. The engine keeps such names of a state, because objects depend on them.
 
 use super::Descriptor;
 use crate::address::{Address, StackId};
@@ -11,20 +11,20 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct FormerNames {
     /// The stack's name.
     pub stack: String,
-    /// The components' keys, by the keys that they have now.
+    /// The former keys of components, by their new keys.
     pub keys: BTreeMap<String, String>,
-    /// The attribute by which all objects of the stack name their folder, and its value. Several folders share one former
-    /// name.
+    /// The attribute with which all objects of the stack name their folder, and its value. Several folders may share a
+    /// former name.
     pub folder: Option<(&'static str, String)>,
-    /// The id of the data product: the one that is written, else that of its components.
+    /// The id of the data product, as written or derived from its components.
     pub product: Option<String>,
-    /// Shared rows that stacks of the same domain own by [`NamesRule::Ascii`]. A new stack joins them.
+    /// Shared rows that stacks of the same domain own under [`NamesRule::Ascii`]. A new stack joins them.
     pub shared: BTreeSet<Address>,
 }
 
 impl Descriptor {
-    /// Takes the names and the rule that the store has for the stack already. The text does not say whether the rule matters:
-    /// variables and settings are named, too.
+    /// Switches to the names and the rule that the store has for the stack. The descriptor alone does not show whether
+    /// the rule matters, because variables and settings may contain names too.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -62,8 +62,9 @@ impl Descriptor {
         Ok(())
     }
 
-    /// True for a row of this data product. A stack without a product is known by its name alone, and so is a row without
-    /// an id under the name of today. Under another name, a row without an id has to be one of a described component.
+    /// True for a row of this data product. A stack without a product is identified by its name alone. So is a row
+    /// without an id under the new name. Under the former name, a row without an id must belong to a described
+    /// component.
     fn is_of_product(&self, former: &FormerNames, row: &ComponentRow) -> bool {
         if self.product.is_null() {
             return true;
@@ -79,13 +80,14 @@ impl Descriptor {
         }
     }
 
-    /// True when every row names this folder and a component of this descriptor. Any other row belongs to another folder,
-    /// and its object would be deleted as one that nothing declares.
+    /// True when every row names this folder and a component of this descriptor. Any other row belongs to another
+    /// folder, and the engine would delete its object as undeclared.
     fn describes_all(&self, (attribute, folder): &(&str, String), rows: &[Row]) -> bool {
         rows.iter().all(|row| {
             let attributes: serde_json::Value = serde_json::from_str(&row.attributes).unwrap_or_default();
             let has = |name: &str, value: &str| attributes.get(name).and_then(serde_json::Value::as_str) == Some(value);
-            has(attribute, folder) && self.transitions.identified.iter().any(|it| has(it.attribute, &it.value))
+            has(attribute, folder)
+                && self.transitions.identified.iter().any(|identified| has(identified.attribute, &identified.value))
         })
     }
 
@@ -124,8 +126,8 @@ impl Descriptor {
 }
 
 impl FormerNames {
-    /// The shared rows that other data products of the same domain own by [`NamesRule::Ascii`]. Two domains may have one name
-    /// by that rule, so only the id of the domain counts.
+    /// The shared rows that other data products of the same domain own under [`NamesRule::Ascii`]. Under that rule two
+    /// domains may have the same name, so only the id of the domain counts.
     async fn shared_before(&self, environment: &str, store: &dyn StateStore) -> Result<BTreeSet<Address>, StoreError> {
         let mut shared = BTreeSet::new();
         let Some(domain) = self.product.as_deref().and_then(domain_of) else { return Ok(shared) };
@@ -138,16 +140,16 @@ impl FormerNames {
         for OwnerRow { ownership, .. } in store.owners(environment, &OwnersOf::Addresses(addresses)).await? {
             owned.entry(ownership.stack.clone()).or_default().push(ownership);
         }
-        // The name of a stack begins with that of its domain.
+        // The name of a stack begins with the name of its domain.
         let first = |name: &str| name.split('.').next().map(str::to_owned);
         for (stack, owned) in owned.into_iter().filter(|(stack, _)| first(&stack.name) == first(&self.stack)) {
             let components = store.components(&stack).await?;
-            let is_before = |row: &ComponentRow| {
+            let is_former = |row: &ComponentRow| {
                 is_ascii(row) && row.ids.as_ref().and_then(|ids| domain_of(&ids.product)) == Some(domain)
             };
-            let before: BTreeSet<&str> =
-                components.iter().filter(|row| is_before(row)).map(|row| row.key.as_str()).collect();
-            let owned = owned.into_iter().filter(|ownership| before.contains(ownership.component.as_str()));
+            let former: BTreeSet<&str> =
+                components.iter().filter(|row| is_former(row)).map(|row| row.key.as_str()).collect();
+            let owned = owned.into_iter().filter(|ownership| former.contains(ownership.component.as_str()));
             shared.extend(owned.map(|ownership| ownership.address));
         }
         Ok(shared)
@@ -159,7 +161,7 @@ fn domain_of(product: &str) -> Option<&str> {
     product.strip_prefix("urn:dmb:dp:")?.split(':').next()
 }
 
-/// True for a row of [`NamesRule::Ascii`], which is not recorded.
+/// True for a row under [`NamesRule::Ascii`], which rows do not record.
 fn is_ascii(row: &ComponentRow) -> bool {
     row.ids.as_ref().is_none_or(|ids| ids.names.is_ascii())
 }

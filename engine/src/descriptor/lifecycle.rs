@@ -1,4 +1,4 @@
-//! `lifecycle` and `timeouts` of a resource.
+//! Reading of `lifecycle` and `timeouts` of a resource.
 
 use super::{Lifecycle, Located, OnLastRelease, TimeoutOverrides, Trigger};
 use crate::decode::Fields;
@@ -8,10 +8,10 @@ use crate::yaml::Node;
 use std::time::Duration;
 use terrace_provider::{Path, Step};
 
-/// What `lifecycle` says.
+/// The content of `lifecycle`.
 #[derive(Default)]
 pub(super) struct Behaviour {
-    /// What is recorded with the object.
+    /// The part that the state records.
     pub(super) lifecycle: Lifecycle,
     pub(super) ignore_changes: Vec<Located<Path>>,
     pub(super) replace_triggered_by: Vec<Trigger>,
@@ -78,7 +78,7 @@ fn read_duration(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Dura
     let entry = fields.optional(name)?;
     let (found, why) = match entry.value.as_text().map(|text| (text, duration::parse(text))) {
         Some((_, Ok(read))) if !read.is_zero() => return Some(read),
-        Some((text, Ok(_))) => (format!("`{text}`"), "expected more than no time".to_owned()),
+        Some((text, Ok(_))) => (format!("`{text}`"), "expected a positive duration".to_owned()),
         Some((text, Err(error))) => (format!("`{text}`"), error.to_string()),
         None => (format!("a {}", entry.value.kind_name()), "expected a duration".to_owned()),
     };

@@ -1,23 +1,23 @@
-//! Which names a person may choose.
+//! Checks of names that users choose.
 //!
-//! A name ends up in addresses (`component/type.name["key"]`), in expressions (`resources.name`) and in folders, so
-//! what would be ambiguous in one of them is refused here, once.
+//! A name is part of addresses (`component/type.name["key"]`), of expressions (`resources.name`) and of folders. These
+//! checks refuse names that would be ambiguous in any of them.
 
 use super::Located;
 use crate::address::SHARED;
 use crate::diagnostic::Diagnostic;
 use terrace_provider::path::is_identifier;
 
-/// Words that an expression reads as something else.
+/// Keywords of expressions.
 const EXPRESSION_WORDS: [&str; 4] = ["true", "false", "null", "in"];
 
-/// True for what a resource of a descriptor can be called.
+/// True if a resource can have this name.
 #[must_use]
 pub fn is_resource_name(name: &str) -> bool {
     is_identifier(name) && !EXPRESSION_WORDS.contains(&name)
 }
 
-/// Reports a name that cannot be one; `what` says of what: `a resource`.
+/// Reports an illegal name. `what` is the kind of thing in the message: `a resource`.
 pub(super) fn check(name: &Located<String>, what: &str, diagnostics: &mut Vec<Diagnostic>) {
     let text = name.value.as_str();
     if !is_identifier(text) {
@@ -28,14 +28,17 @@ pub(super) fn check(name: &Located<String>, what: &str, diagnostics: &mut Vec<Di
         );
     } else if EXPRESSION_WORDS.contains(&text) {
         diagnostics.push(
-            Diagnostic::error("reserved_name", format!("`{text}` is a word of expressions and no name of {what}"))
-                .at(name.span)
-                .hint("choose another name"),
+            Diagnostic::error(
+                "reserved_name",
+                format!("`{text}` is a keyword of expressions and cannot be the name of {what}"),
+            )
+            .at(name.span)
+            .hint("choose another name"),
         );
     }
 }
 
-/// As [`check`], for a component of a stack.
+/// Like [`check`], for a component of a stack.
 pub(super) fn check_component(name: &Located<String>, diagnostics: &mut Vec<Diagnostic>) {
     check(name, "a component", diagnostics);
     if name.value == SHARED {
@@ -43,20 +46,20 @@ pub(super) fn check_component(name: &Located<String>, diagnostics: &mut Vec<Diag
     }
 }
 
-/// As [`check`], for what expressions read by a bare name: a variable, which may also come in as an environment
-/// variable's name, or a local.
+/// Like [`check`], for a name that expressions read without brackets: a variable or a local. A variable may also come
+/// from an environment variable.
 pub(super) fn check_bare(name: &Located<String>, what: &str, diagnostics: &mut Vec<Diagnostic>) {
     check(name, what, diagnostics);
     if is_identifier(&name.value) && name.value.contains('-') {
         diagnostics.push(
             Diagnostic::error("illegal_name", format!("`{}` cannot be the name of {what}", name.value))
                 .at(name.span)
-                .hint(format!("an expression would read a subtraction; use `{}`", name.value.replace('-', "_"))),
+                .hint(format!("an expression would read `-` as subtraction: use `{}`", name.value.replace('-', "_"))),
         );
     }
 }
 
-/// Reports what cannot be the name of a stack.
+/// Reports an illegal name of a stack.
 pub(super) fn check_stack(name: &Located<String>, diagnostics: &mut Vec<Diagnostic>) {
     let text = name.value.as_str();
     let is_legal = text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
@@ -72,7 +75,7 @@ pub(super) fn check_stack(name: &Located<String>, diagnostics: &mut Vec<Diagnost
     }
 }
 
-/// True for what may stand in the name of a stack, and in the key of a component that another system named.
+/// True if the name of a stack, or a component's key from another system, may contain the character.
 pub(super) fn is_stack_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
@@ -80,7 +83,7 @@ pub(super) fn is_stack_character(c: char) -> bool {
 fn reserved(name: &Located<String>, what: &str) -> Diagnostic {
     Diagnostic::error(
         "reserved_name",
-        format!("`{}` cannot be the name of {what}: shared resources have it", name.value),
+        format!("`{}` cannot be the name of {what} because shared resources use it", name.value),
     )
     .at(name.span)
     .hint("choose another name")

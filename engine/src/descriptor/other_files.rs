@@ -1,22 +1,22 @@
-//! Files that lie beside descriptors: the kind of each, and the file to pass instead.
+//! Detection of files that users pass by mistake instead of a descriptor, with a hint for each kind.
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 use crate::yaml::{Entry, Node};
 
-/// The first line of a skeleton.
+/// The first characters of a skeleton.
 const SKELETON: &str = "%SKELETON";
-/// The sections of parameters.yaml.
+/// The top-level keys of parameters.yaml.
 const PARAMETERS: [&str; 4] = ["parameters", "values", "readonly", "environmentParameters"];
-/// Files of pipelines, by the end of their names, with the end that they need.
+/// Wrong and right suffixes of pipeline files.
 const PIPELINES: [(&str, &str); 2] =
     [("pipeline-spec.yml", "pipeline-spec.yaml"), (".source-spec.yml", ".source-spec.yaml")];
 
-/// The hint for a file that Witboost makes a descriptor from.
+/// The hint for a file that Witboost generates a descriptor from.
 const PASS_DESCRIPTOR: &str =
     "pass the descriptor that Witboost generates from it: `kind: dataproduct` with its `components`";
 
-/// The diagnostic of a skeleton, which becomes YAML when it is rendered.
+/// The error for a skeleton, which is YAML only after rendering.
 pub(super) fn skeleton(source: SourceId, text: &str) -> Option<Diagnostic> {
     let start = text.len() - text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).len();
     text.get(start..)?.starts_with(SKELETON).then(|| {
@@ -28,7 +28,7 @@ pub(super) fn skeleton(source: SourceId, text: &str) -> Option<Diagnostic> {
     })
 }
 
-/// The diagnostic of a file of a known kind.
+/// The error for a file of a known kind.
 pub(super) fn recognised(node: &Node, file: &str) -> Option<Diagnostic> {
     let entries = node.as_map()?;
     let first = entries.first()?;
@@ -53,27 +53,26 @@ pub(super) fn recognised(node: &Node, file: &str) -> Option<Diagnostic> {
     Some(no_descriptor(&format!("this is {what} (`kind: {kind}`)"), hint).at(place("kind")))
 }
 
-/// A file of the catalog of Witboost, by its `apiVersion`.
+/// The kind and the hint of a file of the Witboost catalog, by its `apiVersion`.
 fn catalog(node: &Node) -> Option<(&'static str, &'static str)> {
     let text = |key| node.get(key).and_then(Node::as_text);
     let (kind, version) = (text("kind")?, text("apiVersion").unwrap_or_default());
     let is_of_catalog =
-        ["backstage.io/", "witboost.com/", "scaffolder.backstage.io/"].iter().any(|it| version.starts_with(it));
+        ["backstage.io/", "witboost.com/", "scaffolder.backstage.io/"].iter().any(|prefix| version.starts_with(prefix));
     let has_mesh = node.get("spec").is_some_and(|spec| spec.get("mesh").is_some());
     match kind {
         _ if !is_of_catalog && !has_mesh => None,
         _ if kind.ends_with("Template") => {
-            Some(("a template of Witboost", "create a data product from it, and pass the descriptor of that"))
+            Some(("a template of Witboost", "create a data product from it, and pass its descriptor"))
         }
         _ if kind.to_ascii_lowercase().contains("taxonomy") => Some(TAXONOMY),
         _ => Some(("an entity of the catalog, as in catalog-info.yaml", PASS_DESCRIPTOR)),
     }
 }
 
-const TAXONOMY: (&str, &str) =
-    ("a taxonomy", "pass a data product: a taxonomy says what kinds of them there are, and deploys nothing");
+const TAXONOMY: (&str, &str) = ("a taxonomy", "pass a data product: a taxonomy only classifies data products");
 
-/// A file that only its keys tell.
+/// The error for a file that only its keys identify.
 fn by_keys(entries: &[Entry], id: Option<&str>) -> Option<Diagnostic> {
     let first = entries.first()?;
     let has = |key: &str| entries.iter().any(|entry| entry.key == key);

@@ -1,6 +1,6 @@
-//! The plain front end: `kind: Stack` lists resources, in the stack itself or in named components.
+//! The front end for `kind: Stack`, with resources in the stack itself or in named components.
 //!
-//! Every field is known, so a misspelt one is an error. Files of one `metadata.name` make one stack.
+//! All fields are known, so a misspelt field is an error. Files with the same `metadata.name` form one stack.
 
 use super::checks::read_stack_check;
 use super::declaration::{
@@ -19,10 +19,10 @@ use crate::yaml::{Entry, Node, NodeKind};
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
-/// The version of terrace's own files that this engine reads.
+/// The supported `apiVersion` of terrace's own files.
 pub(crate) const API_VERSION: &str = "terrace.dev/v1";
 
-/// What one file says of a stack.
+/// The content of a stack file.
 #[derive(Debug, Clone)]
 pub struct StackFile {
     /// The stack's name.
@@ -60,7 +60,7 @@ pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnost
     Some(StackFile { name: name?, variables, locals, own, components, transitions, span: node.span })
 }
 
-/// Reads `apiVersion` and reports one that is not ours.
+/// Reads `apiVersion`, and reports an unsupported version.
 pub(crate) fn check_api_version(fields: &mut Fields<'_, '_>) {
     if let Some(version) = fields.required_text("apiVersion").filter(|version| version.value != API_VERSION) {
         fields.diagnostics.push(
@@ -139,7 +139,7 @@ fn read_variable(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnos
     Some(Variable { name, ty, default, is_sensitive, validation })
 }
 
-/// Reads one of `locals`.
+/// Reads a local.
 pub(crate) fn read_local(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Local {
     let name = Located { value: entry.key.clone(), span: entry.key_span };
     names::check_bare(&name, "a local", diagnostics);
@@ -152,9 +152,9 @@ fn read_variable_type(fields: &mut Fields<'_, '_>) -> VariableType {
         [("string", WordType::String), ("int", WordType::Int), ("float", WordType::Float), ("bool", WordType::Bool)];
     let word = fields.word("type", &words);
     let structure = written.filter(|_| word.is_none()).and_then(|entry| structure_of(entry.value.as_text()?));
-    if let (Some(structure), Some(told)) = (structure, fields.diagnostics.last_mut()) {
-        told.hint =
-            Some(format!("write `schema: {{type: {structure}}}` in its place: a JSON Schema says the rest, too"));
+    if let (Some(structure), Some(diagnostic)) = (structure, fields.diagnostics.last_mut()) {
+        diagnostic.hint =
+            Some(format!("write `schema: {{type: {structure}}}` instead: a JSON Schema can describe the rest too"));
     }
     let schema = fields.optional("schema");
     if let (Some(written), Some(schema)) = (written, schema) {
@@ -175,7 +175,7 @@ fn read_variable_type(fields: &mut Fields<'_, '_>) -> VariableType {
     }
 }
 
-/// What JSON Schema calls what people call otherwise.
+/// JSON Schema's name of a structured type.
 fn structure_of(word: &str) -> Option<&'static str> {
     match word {
         "array" | "list" | "set" => Some("array"),
@@ -192,7 +192,7 @@ enum WordType {
     Bool,
 }
 
-/// Reports a default that is not of its variable's type.
+/// Reports a default with another type than the variable's.
 fn check_default(ty: &VariableType, default: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let kind = &default.value.kind;
     let (is_fitting, expected) = match ty {
@@ -215,7 +215,7 @@ fn read_validation(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnos
     Some(Validation { assert: assert?, error: error? })
 }
 
-/// Makes one descriptor for each stack that the files name, in the order of first mention.
+/// Merges files to one descriptor for each stack, in the order of first mention.
 #[must_use]
 pub fn merge(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Descriptor> {
     let mut stacks: Vec<Vec<StackFile>> = Vec::new();
@@ -276,7 +276,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
     })
 }
 
-/// Resolves what components depend on, and reports names that stand twice or nowhere.
+/// Resolves the dependencies of components. Reports duplicate and unknown names.
 fn link_components(components: &mut [Component], diagnostics: &mut Vec<Diagnostic>) {
     let names: Vec<Located<String>> =
         components.iter().map(|component| Located { value: component.key.clone(), span: component.span }).collect();
@@ -287,7 +287,7 @@ fn link_components(components: &mut [Component], diagnostics: &mut Vec<Diagnosti
             continue;
         }
         let name = Located { value: dependency.text.clone(), span: dependency.span };
-        let message = format!("`dependsOn` names `{}`, which is no component of this stack", name.value);
+        let message = format!("`dependsOn` names `{}`, which is not a component of this stack", name.value);
         let keys = known.keys().copied();
         diagnostics.push(unknown_name("unknown_component", message, &name, "components", keys, diagnostics.len()));
     }

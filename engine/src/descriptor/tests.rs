@@ -57,7 +57,7 @@ fn report(texts: &[&str]) -> String {
 fn corpus() -> Option<Vec<(String, String)>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/witboost/descriptors");
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("skipped: no example descriptors beside this repository");
+        println!("skipped: no example descriptors next to this repository");
         return None;
     };
     let mut files: Vec<_> = entries
@@ -70,7 +70,7 @@ fn corpus() -> Option<Vec<(String, String)>> {
 }
 
 #[test]
-fn real_descriptors_are_read_or_told_with_a_place() {
+fn real_descriptors_are_read_or_fail_with_a_place() {
     let Some(files) = corpus() else { return };
     assert!(files.len() >= 34, "{}", files.len());
     let expected_to_fail = [
@@ -93,7 +93,7 @@ fn real_descriptors_are_read_or_told_with_a_place() {
 }
 
 #[test]
-fn a_wrapped_descriptor_acts_on_its_component_and_ignores_the_faults_of_others() {
+fn wrapped_descriptor_ignores_errors_of_other_components() {
     insta::assert_snapshot!(report(&["\
 dataproduct:
   id: urn:dmb:dp:finance:cashflow:0
@@ -118,7 +118,7 @@ componentIdToProvision: urn:dmb:cmp:finance:cashflow:0:port
 }
 
 #[test]
-fn what_is_read_of_the_same_product_and_is_not_there_is_warned_of() {
+fn missing_read_of_the_same_product_is_a_warning() {
     let text = "kind: dataproduct\nid: urn:dmb:dp:a:b:0\nname: B\ncomponents:\n  - {id: 'urn:dmb:cmp:a:b:0:topic', kind: s}\n  - id: urn:dmb:cmp:a:b:0:app\n    kind: s\n    \
                 readsFrom: ['urn:dmb:cmp:a:b:0:topic', 'urn:dmb:cmp:a:b:0:topci', 'urn:dmb:cmp:other:p:1:port', EX_mainframe]\n";
     insta::assert_snapshot!(told(&read_all(&[text]).diagnostics, &read_all(&[text]).sources), @"
@@ -129,7 +129,7 @@ fn what_is_read_of_the_same_product_and_is_not_there_is_warned_of() {
 }
 
 #[test]
-fn the_product_is_in_scope_without_its_components() {
+fn product_is_in_scope_without_its_components() {
     let reading =
         read_all(&["{id: 'urn:dmb:dp:a:b:0', name: B, kind: DataProduct, specific: {x: 1.10}, components: []}"]);
     assert_eq!(
@@ -140,7 +140,7 @@ fn the_product_is_in_scope_without_its_components() {
 }
 
 #[test]
-fn faults_of_a_data_product_are_told_with_a_place_and_a_hint() {
+fn errors_in_a_data_product_have_a_place_and_a_hint() {
     let cases = [
         "kind: dataproduct\ncomponents: []\n",
         "kind: dataproduct\nid: 7\ncomponents: {}\n",
@@ -159,7 +159,7 @@ fn faults_of_a_data_product_are_told_with_a_place_and_a_hint() {
 }
 
 #[test]
-fn what_is_no_descriptor_is_told_what_is_understood() {
+fn unknown_format_lists_the_expected_formats() {
     let cases =
         ["[1]\n", "text\n", "a: 1\n", "kind: stack\n", "kind: Deployment\napiVersion: apps/v1\n", "kind: Blueprint\n"];
     let all: String = cases.iter().map(|text| format!("{text}{}\n\n", report(&[text]))).collect();
@@ -200,7 +200,7 @@ outputs:
 ";
 
 #[test]
-fn a_stack_is_read_whole() {
+fn stack_is_read_completely() {
     let reading = read_all(&[STACK]);
     assert_eq!(told(&reading.diagnostics, &reading.sources), "");
     let descriptor = &reading.descriptors[0];
@@ -222,7 +222,7 @@ fn a_stack_is_read_whole() {
 const HEAD: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n";
 
 #[test]
-fn faults_of_a_stack_are_told_with_a_place_and_a_hint() {
+fn errors_in_a_stack_have_a_place_and_a_hint() {
     let cases = [
         "kind: Stack\n",
         "apiVersion: terrace.dev/v2\nkind: Stack\nmetadata: {name: 'a@b', label: x}\n",
@@ -252,7 +252,7 @@ fn faults_of_a_stack_are_told_with_a_place_and_a_hint() {
 }
 
 #[test]
-fn stack_files_of_one_name_merge_and_others_stand_side_by_side() {
+fn stack_files_with_the_same_name_merge() {
     let one = format!(
         "{HEAD}variables: {{v: }}\nresources: [{{type: t_a, name: a}}]\ncomponents: {{c: {{}}}}\noutputs: {{o: 1}}\n"
     );
@@ -264,7 +264,7 @@ fn stack_files_of_one_name_merge_and_others_stand_side_by_side() {
 }
 
 #[test]
-fn a_product_given_twice_is_told() {
+fn duplicate_product_is_an_error() {
     let text = "{kind: dataproduct, id: 'urn:dmb:dp:a:b:0', name: B, environment: e, components: []}";
     insta::assert_snapshot!(report(&[text, text]));
     let elsewhere = text.replace("environment: e", "environment: f");
@@ -272,10 +272,10 @@ fn a_product_given_twice_is_told() {
 }
 
 #[test]
-fn the_network_status_product_is_read() {
+fn network_status_product_is_read() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/network-status.yaml");
     let Ok(text) = std::fs::read_to_string(file) else {
-        println!("skipped: no example product beside this repository");
+        println!("skipped: no example product next to this repository");
         return;
     };
     insta::assert_snapshot!(report(&[&text]));
@@ -287,7 +287,7 @@ fn the_network_status_product_is_read() {
 }
 
 #[test]
-fn any_number_of_mistakes_is_told() {
+fn any_number_of_errors_is_reported() {
     let many = |line: &dyn Fn(usize) -> String| (0..5_000).map(line).collect::<String>();
     let cases = [
         format!("{HEAD}resources:\n{}", many(&|n| format!("- {{type: t_a, name: n{n}, dependsOn: [m{n}]}}\n"))),
@@ -307,7 +307,7 @@ fn any_number_of_mistakes_is_told() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_is_read_or_told(text in "(apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: \\{name: a\\}\n|kind: dataproduct\nid: x\n|dataProduct:\n)?((id|components|resources|variables|outputs|name): ?([0-9]|\\[\\]|\\{a: 1\\}|\\[\\{id: a, name: b, type: c\\}\\]|x|~)?\n){0,6}") {
+    fn any_text_is_read_or_reported(text in "(apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: \\{name: a\\}\n|kind: dataproduct\nid: x\n|dataProduct:\n)?((id|components|resources|variables|outputs|name): ?([0-9]|\\[\\]|\\{a: 1\\}|\\[\\{id: a, name: b, type: c\\}\\]|x|~)?\n){0,6}") {
         let reading = read_all(&[&text]);
         for diagnostic in &reading.diagnostics {
             proptest::prop_assert!(diagnostic.place(&reading.sources).is_some());
@@ -316,7 +316,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn file_beside_descriptors_is_named_with_the_next_step() {
+fn other_kind_of_file_is_named_with_a_hint() {
     let cases = [
         "%SKELETON\n{% set a = 1 %}\nkind: Component\n",
         "apiVersion: backstage.io/v1alpha1\nkind: System\nmetadata: {name: a.b.0}\nspec: {mesh: {name: B}}\n",
@@ -335,7 +335,7 @@ fn file_beside_descriptors_is_named_with_the_next_step() {
 }
 
 #[test]
-fn fields_beside_the_data_product_get_the_next_step() {
+fn misplaced_fields_of_a_data_product_get_a_hint() {
     let components = "[{id: 'urn:dmb:cmp:a:b:0:c', kind: storage}]";
     let cases = [
         format!("dataProduct:\nid: urn:dmb:dp:a:b:0\nname: B\ncomponents: {components}\n"),
@@ -352,21 +352,21 @@ fn fields_beside_the_data_product_get_the_next_step() {
 }
 
 #[test]
-fn space_that_is_missing_is_hinted_at_where_a_type_is_wrong() {
+fn wrong_type_hints_at_a_missing_space() {
     let head = "apiVersion: terrace.dev/v1\nkind: Stack\n";
     for (text, hint) in [
-        ("metadata: {name: a}\nresources:\n  -type: local_value\n", "put a space behind `-`: `- type: …`"),
-        ("metadata: {name: a}\nresources:\n  - name:v\n", "put a space behind `:`: `name: …`"),
-        ("metadata:\n  name:a\n", "put a space behind `:`: `name: …`"),
-        ("metadata: {name: a}\nresources: [{type:local_value, name: v}]\n", "put a space behind `:`: `type: …`"),
+        ("metadata: {name: a}\nresources:\n  -type: local_value\n", "put a space after `-`: `- type: …`"),
+        ("metadata: {name: a}\nresources:\n  - name:v\n", "put a space after `:`: `name: …`"),
+        ("metadata:\n  name:a\n", "put a space after `:`: `name: …`"),
+        ("metadata: {name: a}\nresources: [{type:local_value, name: v}]\n", "put a space after `:`: `type: …`"),
     ] {
-        let told = report(&[&format!("{head}{text}")]);
-        assert!(told.contains(hint), "{told}");
+        let output = report(&[&format!("{head}{text}")]);
+        assert!(output.contains(hint), "{output}");
     }
 }
 
 #[test]
-fn data_product_that_has_only_an_id_gets_name_domain_and_version_from_it() {
+fn data_product_derives_missing_fields_from_its_id() {
     let product = |text: &str| {
         let reading = read_all(&[text]);
         assert_eq!(reading.diagnostics, [], "{text}");

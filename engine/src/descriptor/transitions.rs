@@ -1,6 +1,5 @@
-//! What a descriptor or a blueprint says of objects that are recorded already, or should be: resources that have
-//! another address now (`moved`), that are left alone from now on (`forget`), that exist and are to be recorded
-//! (`imports`).
+//! Declared changes of recorded objects: resources with a new address (`moved`), resources to drop from the state
+//! (`forget`), and existing objects to record (`imports`).
 
 use super::Located;
 use super::declaration::template;
@@ -13,54 +12,54 @@ use crate::source::{Sources, Span};
 use crate::yaml::Node;
 use std::str::FromStr;
 
-/// What is said of objects that are recorded already, or should be.
+/// The declared changes of recorded objects.
 #[derive(Debug, Clone, Default)]
 pub struct Transitions {
-    /// Resources that have another address now.
+    /// Resources with a new address.
     pub moved: Vec<Move>,
-    /// Resources that are dropped from state, and whose objects stay.
+    /// Resources to drop from the state. Their objects stay.
     pub forget: Vec<Located<Selector>>,
-    /// Objects that exist, and the resources that they are from now on.
+    /// Existing objects to record as resources.
     pub imports: Vec<Import>,
     /// Components that own recorded objects under any key.
     pub identified: Vec<Identified>,
 }
 
-/// A component that is known by an attribute of its objects.
+/// A component that an attribute of its objects identifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identified {
     /// Its key.
     pub component: String,
-    /// The attribute by which its objects name it.
+    /// The attribute with which its objects name it.
     pub attribute: &'static str,
-    /// The value of that.
+    /// The value of the attribute.
     pub value: String,
 }
 
-/// A resource, all its instances or a component that has another address now.
+/// The new address of a resource, of all its instances or of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
-    /// The address that it had.
+    /// The old address.
     pub from: Located<Selector>,
-    /// The address that it has.
+    /// The new address.
     pub to: Located<Selector>,
 }
 
-/// An object that exists, and the resource that it is from now on; with `forEach`, one for each item.
+/// An existing object and the resource to record it as; with `forEach`, one for each item.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// The items, when there may be several.
+    /// The items, if there are several objects.
     pub for_each: Option<Template>,
-    /// What names an item.
+    /// The key of an item.
     pub key: Option<Template>,
     /// The address of the resource, as text.
     pub to: Template,
-    /// What its provider knows the object by.
+    /// The provider's id of the object.
     pub id: Template,
 }
 
 impl Transitions {
-    /// Takes up what another file says of the same stack.
+    /// Adds the transitions of another file of the same stack.
     pub(crate) fn extend(&mut self, other: Self) {
         self.moved.extend(other.moved);
         self.forget.extend(other.forget);
@@ -70,7 +69,7 @@ impl Transitions {
 }
 
 impl Move {
-    /// The address that a resource has now, when this is about it.
+    /// Returns the new address of a resource if it is affected.
     #[must_use]
     pub fn apply(&self, address: &Address) -> Option<Address> {
         match (&self.from.value, &self.to.value) {
@@ -89,7 +88,7 @@ impl Move {
         }
     }
 
-    /// The same within a component: what a blueprint says is relative to it.
+    /// Returns the move within a component. Moves of a blueprint are relative to the component.
     #[must_use]
     pub fn within(&self, component: &str) -> Self {
         let within = |selector: &Located<Selector>| match &selector.value {
@@ -111,12 +110,12 @@ pub(crate) fn read_moves(items: &[Node], diagnostics: &mut Vec<Diagnostic>) -> V
 /// Reads `moved` of a blueprint: addresses in it are relative to the component.
 pub(crate) fn read_own_moves(items: &[Node], diagnostics: &mut Vec<Diagnostic>) -> Vec<Move> {
     let moves = read_moves(items, diagnostics);
-    for selector in moves.iter().flat_map(|one| [&one.from, &one.to]) {
+    for selector in moves.iter().flat_map(|moved| [&moved.from, &moved.to]) {
         if !selector.value.component().is_empty() {
             diagnostics.push(
                 Diagnostic::error("wrong_value", format!("`{}` names a component", selector.value))
                     .at(selector.span)
-                    .hint("write `type.name`: a blueprint moves resources within the component that it is for"),
+                    .hint("write `type.name`: a blueprint can only move resources within its component"),
             );
         }
     }
@@ -133,14 +132,17 @@ fn read_move(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Move> {
         (one, other) if one == other => Some((format!("`{one}` moves to itself"), "remove this item")),
         (Selector::Component(_), Selector::Component(_)) => None,
         (Selector::Resource(one), Selector::Resource(other)) if one.is_shared() || other.is_shared() => {
-            Some(("shared resources have no names that could be moved".to_owned(), "remove this item"))
+            Some(("a shared resource has no name and cannot move".to_owned(), "remove this item"))
         }
         (Selector::Resource(one), Selector::Resource(other)) if one.ty != other.ty => {
             Some((format!("a `{}` cannot become a `{}`", one.ty, other.ty), "keep the type in the new address"))
         }
         (Selector::Resource(_), Selector::Resource(_)) => None,
         _ => Some((
-            format!("a component and a resource cannot take each other's place: `{}`, `{}`", from.value, to.value),
+            format!(
+                "a component cannot become a resource, nor a resource a component: `{}`, `{}`",
+                from.value, to.value
+            ),
             "name two components (`a/` and `b/`) or two resources",
         )),
     };
@@ -173,13 +175,13 @@ fn read_import(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>
     fields.finish();
     if let (None, Some(key)) = (&for_each, &key) {
         diagnostics.push(
-            Diagnostic::error("key_without_for_each", "`key` names the items of a `forEach`, and there is none")
+            Diagnostic::error("key_without_for_each", "`key` names the items of a `forEach`, which is missing")
                 .at(key.span)
-                .hint("remove it, or write the items under `forEach`"),
+                .hint("remove `key`, or add `forEach:`"),
         );
         return None;
     }
-    // What is plain text is looked at now, so that it is told together with what else is wrong with the file.
+    // Literal text is checked now, so that its errors appear together with the other errors of the file.
     let to =
         to.filter(|to| text.is_some_and(|text| !to.is_literal() || read_import_address(&text, diagnostics).is_some()));
     Some(Import { for_each, key, to: to?, id: id? })
@@ -204,7 +206,8 @@ where
 }
 
 fn wrong_address(span: Span, error: &dyn std::fmt::Display) -> Diagnostic {
-    Diagnostic::error("wrong_value", error.to_string())
-        .at(span)
-        .hint("write `type.name`, `type.name[\"key\"]` for one instance, `component/` before it or for all of one")
+    Diagnostic::error("wrong_value", error.to_string()).at(span).hint(
+        "write `type.name`, `type.name[\"key\"]` for one instance, or `component/` for a whole component; put \
+             `component/` before a resource of a component",
+    )
 }

@@ -1,8 +1,8 @@
 //! The Witboost front end: a data product, bare or wrapped with the component to act on.
 //!
-//! Other systems write these texts, so the envelope is read leniently: unknown fields are normal, and a component that
-//! is not asked for is never a reason to refuse another one. What a component asks for (`specific`) is not looked at
-//! here: its blueprint's schema does that. `${…}` and `${{ … }}` are the user's text.
+//! Other systems write these texts, so the envelope is read leniently: unknown fields are ignored, and errors of other
+//! components never fail the target. A blueprint's schema validates `specific` later. `${…}` and `${{ … }}` are plain
+//! text here.
 
 mod identifier;
 
@@ -17,14 +17,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Map;
 
-/// The error of a data product that does not say which components it has.
+/// The error code of a data product without a list of components.
 pub const MISSING_COMPONENTS: &str = "missing_components";
-/// The error of a data product that is asked for a component that it does not list.
+/// The error code of a target component that the data product does not list.
 pub const UNKNOWN_COMPONENT: &str = "unknown_component";
 
 /// Reads a data product.
 ///
-/// What could be read is answered also when something is wrong with it; look for errors before using it.
+/// Returns a descriptor even if there are errors; check for errors before using it.
 #[must_use]
 pub fn read_witboost(node: Node) -> (Option<Descriptor>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
@@ -32,7 +32,7 @@ pub fn read_witboost(node: Node) -> (Option<Descriptor>, Vec<Diagnostic>) {
     (descriptor, diagnostics)
 }
 
-/// The data product of a text, bare or wrapped.
+/// The data product in a text, bare or wrapped.
 pub(crate) fn product_of(node: &Node) -> &Node {
     entry_ignoring_case(node, "dataProduct").map_or(node, |entry| &entry.value)
 }
@@ -46,7 +46,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         diagnostics.push(match beside {
             Some(field) => Diagnostic::error(
                 "wrong_type",
-                "`dataProduct` is empty, and the fields of the data product stand on its level",
+                "`dataProduct` is empty, and the fields of the data product are on its level",
             )
             .at(product_span)
             .at_with(field.key_span, "as this one")
@@ -107,7 +107,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
     })
 }
 
-/// The names by the rule of earlier versions.
+/// The names by [`NamesRule::Ascii`], the rule of earlier versions.
 fn former_names(
     id: &str,
     product_id: Option<&str>,
@@ -146,7 +146,7 @@ const FIELDS: [&str; 12] = [
     "components",
 ];
 
-/// Fields of the data product that stand beside `dataProduct`, which has none of that name.
+/// Fields of a data product that are next to `dataProduct` and missing in it.
 fn fields_beside<'n>(node: &'n Node, product: &'n Node) -> impl Iterator<Item = &'n Entry> {
     let is_wrapped = !std::ptr::eq(node, product);
     let entries = node.as_map().unwrap_or_default().iter().filter(move |_| is_wrapped);
@@ -154,18 +154,18 @@ fn fields_beside<'n>(node: &'n Node, product: &'n Node) -> impl Iterator<Item = 
     entries.filter(|entry| FIELDS.contains(&entry.key.as_str())).filter(is_missing)
 }
 
-/// Reports fields beside `dataProduct` that are not read there.
+/// Reports fields next to `dataProduct` that belong into it.
 fn check_envelope(node: &Node, product: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    // Components are looked for later, with an error of their own.
+    // The caller reports misplaced components separately.
     for field in fields_beside(node, product).filter(|field| field.key != "components") {
-        let message = format!("`{}` stands beside `dataProduct`, where it is not read", field.key);
+        let message = format!("`{}` is next to `dataProduct`, where it has no effect", field.key);
         let hint = format!("indent `{}` by two spaces below `dataProduct:`", field.key);
         diagnostics.push(Diagnostic::warning("unknown_field", message).at(field.key_span).hint(hint));
     }
     if std::ptr::eq(node, product) || entry_ignoring_case(node, TARGET).is_some() {
         return;
     }
-    // Without the name of a component all of them are acted on: a slip there must not be passed over.
+    // Without a target, terrace acts on all components, so a misspelt target must be an error.
     let is_target = |entry: &&Entry| {
         let key = entry.key.to_ascii_lowercase();
         key.starts_with("component") && key != "components"
@@ -173,7 +173,7 @@ fn check_envelope(node: &Node, product: &Node, diagnostics: &mut Vec<Diagnostic>
     if let Some(entry) = node.as_map().unwrap_or_default().iter().find(is_target) {
         let id = entry.value.as_text().or_else(|| entry.value.get("id")?.as_text()).unwrap_or("ID");
         let message =
-            format!("`{}` stands beside `dataProduct`, where `{TARGET}` names the component to act on", entry.key);
+            format!("`{}` is next to `dataProduct`, where `{TARGET}` names the component to act on", entry.key);
         let hint = match entry.value.as_map() {
             Some(_) => format!("list it under `components` of `dataProduct`, and write `{TARGET}: {id}` here"),
             None => format!("write `{TARGET}: {id}`"),
@@ -185,7 +185,7 @@ fn check_envelope(node: &Node, product: &Node, diagnostics: &mut Vec<Diagnostic>
 /// The field of a wrapped descriptor that names the component to act on.
 const TARGET: &str = "componentIdToProvision";
 
-/// The components of a product, taken out of it: they are nearly all that was written, and kept as they are.
+/// Takes the components out of a product. They are most of the text, so this avoids a copy.
 fn take_components(node: &mut Node) -> Option<Entry> {
     let NodeKind::Map(entries) = &mut node.kind else { return None };
     let product = match entries.iter().rposition(|entry| entry.key.eq_ignore_ascii_case("dataProduct")) {
@@ -218,22 +218,22 @@ impl<'f> Keys<'f> {
     }
 }
 
-/// The closest id is looked for in so many dependencies of a component: each looks at every id there is.
+/// Maximum number of dependencies of a component for which the closest id is searched; each search compares all ids.
 const HELPED: usize = 20;
 
-/// A component as it was come across.
+/// A component found in the text.
 struct Found {
     node: Arc<Node>,
     id: String,
     id_span: Span,
     key: String,
-    /// Its key by the rule of earlier versions.
+    /// Its key by [`NamesRule::Ascii`].
     former_key: String,
-    /// Why its key is not its own: the place of the component that had it before.
+    /// Place of an earlier component with the same key.
     clashes_with: Option<Span>,
 }
 
-/// Lists components, nested ones after the one that they are part of.
+/// Lists components, each nested one after its parent.
 fn collect(
     product: &Node,
     components: Option<Entry>,
@@ -241,20 +241,20 @@ fn collect(
     product_id: Option<&str>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Found> {
-    // Taken for a product without components, a slip of the pen would take everything away.
+    // An absent list must be an error: as an empty list, a typing error would delete everything.
     let entry = match components {
         Some(entry) if !entry.value.is_null() => entry,
         Some(Entry { key_span, .. }) => {
             diagnostics.push(
-                Diagnostic::error(MISSING_COMPONENTS, "`components` lists none")
+                Diagnostic::error(MISSING_COMPONENTS, "`components` is empty")
                     .at(key_span)
-                    .hint("a product without any says `components: []`"),
+                    .hint("for a product without components, write `components: []`"),
             );
             return Vec::new();
         }
         None => {
             if let Some(Entry { key_span, .. }) = beside {
-                let message = "`components` stands beside `dataProduct`, which needs them";
+                let message = "`components` is next to `dataProduct` instead of inside";
                 let hint = "indent `components` by two spaces below `dataProduct:`";
                 diagnostics.push(Diagnostic::error(MISSING_COMPONENTS, message).at(*key_span).hint(hint));
                 return Vec::new();
@@ -262,8 +262,8 @@ fn collect(
             let keys = product.as_map().unwrap_or_default().iter();
             let close = keys.clone().find(|entry| closest(&entry.key, ["components"]).is_some());
             let hint = match close {
-                Some(entry) => format!("did you mean `components` where `{}` stands?", entry.key),
-                None => "a product without any says `components: []`".to_owned(),
+                Some(entry) => format!("did you mean `components` instead of `{}`?", entry.key),
+                None => "for a product without components, write `components: []`".to_owned(),
             };
             let place = close.or(keys.clone().next()).map_or(product.span, |entry| entry.key_span);
             diagnostics.push(
@@ -323,7 +323,7 @@ fn collect_from(
         let key = key_of(NamesRule::Latin, |parent| parent.key);
         let former_key = key_of(NamesRule::Ascii, |parent| parent.former_key);
         let id = id.to_owned();
-        // What is nested stays a part of what is around it, too.
+        // A nested component also stays in the value of its parent.
         let nested = item.entry("components").filter(|entry| !entry.value.is_null()).cloned();
         let node = Arc::new(item);
         let (known, own, former) = (id.clone(), key.clone(), former_key.clone());
@@ -335,17 +335,17 @@ fn collect_from(
     }
 }
 
-/// What stands in for an id that is missing: a name says as clearly which component is meant.
+/// The name as a substitute for a missing id.
 fn name_as_id(component: &Node) -> Option<(&str, Span)> {
     let entry = component.entry("name")?;
     Some((entry.value.as_text()?, entry.value.span))
 }
 
-/// The component that the descriptor asks to act on; reported when there is none.
+/// Finds the target component. Reports an unknown one.
 fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diagnostic>) -> Option<&'f Found> {
     let known = || match found.len() {
         0 => "the data product has no components".to_owned(),
-        _ => format!("the components are {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),
+        _ => format!("components: {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),
     };
     let Some(wanted) = asked.value.as_text() else {
         let mut diagnostic = wrong_type("`componentIdToProvision`", "the id of a component", &asked.value);
@@ -361,7 +361,7 @@ fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diag
         diagnostics.push(
             Diagnostic::error(
                 UNKNOWN_COMPONENT,
-                format!("`componentIdToProvision` names `{wanted}`, which the data product does not have"),
+                format!("`componentIdToProvision` names `{wanted}`, which the data product does not list"),
             )
             .at(asked.value.span)
             .hint(hint),
@@ -370,7 +370,8 @@ fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diag
     target
 }
 
-/// "did you mean `…`?" for ids: a slip is told by the last part, for the rest is the same in all of them.
+/// The hint "did you mean `…`?" for ids. It compares only the last part, because the other parts are the same in all
+/// ids.
 fn did_you_mean_id<'a>(wanted: &str, ids: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
     let part = closest(last_part(wanted), ids.clone().map(last_part))?;
     let id = ids.into_iter().find(|id| last_part(id) == part)?;
@@ -381,7 +382,7 @@ fn last_part(id: &str) -> &str {
     id.rsplit(':').next().unwrap_or(id)
 }
 
-/// Reports components that share a key. It is an error for what is acted on; another one is left out and warned of.
+/// Reports components that share a key: an error for components that are acted on, else a warning.
 fn report_loose_ends(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diagnostics: &mut Vec<Diagnostic>) {
     for component in found {
         let Some(first) = component.clashes_with else { continue };
@@ -389,7 +390,7 @@ fn report_loose_ends(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diag
         let mut diagnostic = Diagnostic::error("duplicate_component", message)
             .at_with(component.id_span, "again here")
             .at_with(first, "first here")
-            .hint("change the last part of one id: resources are recorded under it");
+            .hint("change the last part of one of the ids: the key derives from it");
         if !is_acted_on(component) {
             diagnostic.severity = Severity::Warning;
         }
@@ -397,7 +398,7 @@ fn report_loose_ends(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diag
     }
 }
 
-/// The fields of a data product that are not written, as far as its id gives them.
+/// The fields that the data product omits and that its id determines.
 fn derived(product: &Node, id: &str) -> Map {
     let Some((domain, name, major)) = identifier::parts_of(id) else { return Map::default() };
     let is_major = major.bytes().all(|byte| byte.is_ascii_digit());
@@ -407,7 +408,7 @@ fn derived(product: &Node, id: &str) -> Map {
     missing.map(|(field, value)| (field.to_owned(), value.into())).collect()
 }
 
-/// The stack's name and the product's id, which is written or that of its components.
+/// The stack's name and the product's id. The id of the components serves for a product without one.
 fn read_stack_name(
     product: &Node,
     product_id: Option<(&str, Span)>,
@@ -419,7 +420,7 @@ fn read_stack_name(
         let name = identifier::stack_name(id);
         if name.is_none() {
             diagnostics.push(
-                Diagnostic::error("wrong_value", format!("the data product's `id` is `{id}`, which names nothing"))
+                Diagnostic::error("wrong_value", format!("the data product's `id` is `{id}`, which contains no name"))
                     .at(span)
                     .hint("write `urn:dmb:dp:<domain>:<product>:<major version>`"),
             );
@@ -448,15 +449,15 @@ fn read_component(
     is_acted_on: bool,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Component {
-    // What is wrong with a sibling is not for the author of this request to mend.
-    let mut unheard = Vec::new();
-    let heard = if is_acted_on { diagnostics } else { &mut unheard };
+    // Errors of other components are not for the author of this request: drop them.
+    let mut ignored = Vec::new();
+    let reported = if is_acted_on { diagnostics } else { &mut ignored };
     let node = &*found.node;
-    let depends_on = read_dependencies(node, keys, product_id, heard);
-    check_what_is_read(node, keys, product_id, heard);
-    let facts = Facts::read(|name| text_of(node, name, heard).map(|(text, _)| text.to_owned()));
+    let depends_on = read_dependencies(node, keys, product_id, reported);
+    check_reads(node, keys, product_id, reported);
+    let facts = Facts::read(|name| text_of(node, name, reported).map(|(text, _)| text.to_owned()));
     if facts.kind.is_none() {
-        heard.push(
+        reported.push(
             Diagnostic::warning("missing_field", format!("the component `{}` has no `kind`", found.key))
                 .at(found.id_span)
                 .hint("add `kind: storage`, `workload`, `outputport` or `observability`"),
@@ -498,8 +499,8 @@ fn read_dependencies(
     dependencies
 }
 
-/// Warns of what is to be read of this very product and is not there. What others have, nobody knows here.
-fn check_what_is_read(component: &Node, keys: &Keys<'_>, product_id: Option<&str>, diagnostics: &mut Vec<Diagnostic>) {
+/// Warns of missing components of this product in `readsFrom`. Components of other products cannot be checked here.
+fn check_reads(component: &Node, keys: &Keys<'_>, product_id: Option<&str>, diagnostics: &mut Vec<Diagnostic>) {
     let items = component.entry("readsFrom").and_then(|entry| entry.value.as_list()).unwrap_or_default();
     let is_own = |text: &str| identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
     let missing = items.iter().filter_map(|item| Some((item.as_text()?, item.span)));
@@ -512,15 +513,15 @@ fn outside(text: &str, span: Span, product_id: Option<&str>, keys: Option<&Keys<
     let (message, hint) = if is_of_this_product {
         ("is not in this descriptor", keys.and_then(|keys| did_you_mean_id(text, keys.ids())))
     } else {
-        ("lies outside this data product", None)
+        ("is outside this data product", None)
     };
     Diagnostic::warning("outside_dependency", format!("the dependency `{text}` {message}"))
         .at(span)
-        .hint("nothing waits for it, and expressions cannot read its outputs")
+        .hint("terrace does not wait for it, and expressions cannot read its outputs")
         .maybe_hint(hint)
 }
 
-/// The text of a field and its place; null counts as absent, anything else but text is reported.
+/// The text of a field and its place. Null counts as absent; reports other types.
 fn text_of<'n>(node: &'n Node, name: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<(&'n str, Span)> {
     let entry = node.entry(name).filter(|entry| !entry.value.is_null())?;
     if entry.value.as_text().is_none() {

@@ -1,7 +1,7 @@
 //! External grants on the objects of recorded grants, found without a descriptor.
 //!
-//! The keys of grants from a component's `acl` are the principals that have access. If nobody has access, no recorded grant
-//! names the object: a plan, which knows the blueprint, reports its external grants.
+//! The keys of grants from a component's `acl` are the principals that have access. If no principal has access, no recorded grant
+//! names the object. Its external grants are reported by plans, which know the blueprint.
 
 use super::{DriftItem, DriftKind, DriftedAttribute};
 use crate::address::{Address, InstanceKey, StackId};
@@ -15,21 +15,21 @@ use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::{Attributes, Grantee, Path, Value};
 
-/// Who has access to which components of a stack.
+/// The principals with access, by component.
 pub(super) type Accessible = HashMap<String, BTreeSet<String>>;
 
-/// Grants by type and provider instance: what they let somebody in to (by the text of its identity), and which resource of
-/// which component does.
+/// The recorded grants by type and provider instance. Each has the object (by the text of its identity) and the address of the
+/// grant's resource.
 type Grants = BTreeMap<(String, String), BTreeMap<String, (Attributes, Address)>>;
 
-/// The components of a stack of which it is known who has access.
+/// Reads the access lists of a stack's components.
 pub(super) async fn accessible(planner: &Planner<'_>, stack: &StackId) -> Result<Accessible, PlanFailure> {
     let rows = planner.store.components(stack).await?;
     let known = rows.into_iter().filter_map(|row| Some((row.key, row.access?.principals.into_iter().collect())));
     Ok(known.collect())
 }
 
-/// Who is let in by others to what these rows let somebody in to. `known` is what the environment records.
+/// The external grants on the objects of recorded grants. `known` has the managed grants of the environment.
 pub(super) async fn let_in(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -51,9 +51,9 @@ pub(super) async fn let_in(
         let mut grantees = match answer {
             Ok(grantees) => grantees,
             Err(error) => {
-                let message = format!("who else has access cannot be told: `{ty}` of `{provider}`: {error}");
-                let told = Diagnostic::error("access_not_read", message).about(stack);
-                diagnostics.push(told.maybe_hint(error.solutions.first().cloned()));
+                let message = format!("cannot read external grants: `{ty}` of `{provider}`: {error}");
+                let diagnostic = Diagnostic::error("access_not_read", message).about(stack);
+                diagnostics.push(diagnostic.maybe_hint(error.solutions.first().cloned()));
                 continue;
             }
         };
@@ -69,11 +69,11 @@ pub(super) async fn let_in(
             }
         }
     }
-    items.sort_by(|one, other| one.address.cmp(&other.address));
+    items.sort_by(|left, right| left.address.cmp(&right.address));
     Ok(items)
 }
 
-/// The recorded grants that the `acl` of a component made, once for each thing that they let somebody in to.
+/// The recorded grants that the `acl` of a component created, one for each object.
 fn grants(planner: &Planner<'_>, loaded: &Loaded, accessible: &Accessible) -> Grants {
     let mut grants = Grants::new();
     for (address, row) in &loaded.rows {

@@ -1,9 +1,9 @@
-//! Values into CEL and back.
+//! Conversion of values to CEL and back.
 //!
-//! The unknown crosses as a value of its own that CEL may carry about and put into lists and maps, and that notices
-//! when anything else is done with it. Whatever asks for its type, its content or its capabilities has *touched* it:
-//! comparing, testing, ordering, indexing, iterating, calling a function, deciding a condition. CEL cannot learn
-//! anything of a value without one of these, so a result computed without a touch does not depend on the unknown.
+//! An unknown value becomes a special CEL value. CEL may pass it on and put it into lists and maps; the value records
+//! any other use. Each request for its type, content or capabilities *touches* it: comparing, testing, ordering,
+//! indexing, iterating, calling a function, deciding a condition. CEL learns nothing about a value without a touch, so
+//! a result without a touch does not depend on the unknown value.
 
 use super::budget::{self, Exceeded, TooDeep, text_size};
 use super::decimal::Decimal;
@@ -25,17 +25,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use terrace_provider::value::DEEPEST;
 use terrace_provider::{Map, Number, Value};
 
-/// Remembers whether an evaluation touched anything unknown.
+/// Records whether an evaluation touched an unknown value.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Touched(Arc<AtomicBool>);
 
 impl Touched {
-    /// True when something unknown was touched.
+    /// True when an unknown value was touched.
     pub(super) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Says that the result depends on something unknown; measuring it decides nothing.
+    /// Records that the result depends on an unknown value. Measuring a value does not count.
     pub(super) fn set(&self) {
         if !measure::is_measuring() {
             self.0.store(true, Ordering::Relaxed);
@@ -45,7 +45,7 @@ impl Touched {
 
 static UNKNOWN: Type = UNKNOWN_TYPE;
 
-/// The unknown within CEL.
+/// An unknown value within CEL.
 #[derive(Debug)]
 struct UnknownVal(Touched);
 
@@ -112,7 +112,7 @@ impl Val for UnknownVal {
         Some(self)
     }
 
-    // Hidden in the crate's documentation, and needed: it is how texts, lists and maps look at what they are compared to.
+    // Not in the cel crate's documentation, but needed: texts, lists and maps use it in comparisons.
     fn as_builtin<'b, 'v>(&'b self) -> BuiltinRef<'b, 'v>
     where
         Self: 'v,
@@ -124,14 +124,14 @@ impl Val for UnknownVal {
 
 impl StaticVal for UnknownVal {}
 
-/// Takes the cost of so many items.
+/// Charges for items.
 type Charge<'c> = &'c dyn Fn(usize) -> Result<(), Exceeded>;
 
-/// What is needed of a value as CEL sees it, borrowing its texts. Marks are taken off: who hands over a sensitive value
-/// marks the result.
+/// Converts the needed parts of a value to CEL, borrowing its texts. Sensitivity marks are dropped; the caller marks
+/// the result.
 ///
 /// # Errors
-/// When it is larger than the budget that is charged.
+/// When the value exceeds the budget that is charged.
 pub(super) fn borrowed<'v>(
     value: &'v Value,
     needed: &Needed,
@@ -141,7 +141,7 @@ pub(super) fn borrowed<'v>(
     build(value, needed, touched, charge, &|text| CelString::from(text))
 }
 
-/// The same, with texts of its own.
+/// Converts like [`borrowed`], but copies texts.
 ///
 /// # Errors
 /// As [`borrowed`].
@@ -173,7 +173,7 @@ fn build<'a, 'v>(
         Value::List(items) => {
             charge(items.len())?;
             let items = items.iter().map(|item| match (needed, item.exposed()) {
-                // To look for more than there is would take longer than to take it.
+                // With more fields than entries, searching them would take longer than converting the whole item.
                 (Needed::Items(fields), Value::Map(entries)) if fields.len() < entries.len() => {
                     let entries = fields.iter().filter_map(|(field, needed)| {
                         entries.get_key_value(field).map(|(key, value)| (key, value, needed))
@@ -206,18 +206,17 @@ fn build_map<'a, 'n, 'v>(
     Ok(Box::new(CelMap::from(entries.collect::<Result<HashMap<_, _>, Exceeded>>()?)))
 }
 
-/// What CEL answered. The entries of maps are sorted by their keys: CEL's maps have no order of their own.
+/// Converts a CEL value back. Sorts the entries of maps by key, because CEL's maps are unordered.
 ///
 /// # Errors
-/// When it is nothing that a descriptor could hold, too deep, or larger than the budget that is charged; the message says
-/// which.
+/// When a descriptor cannot contain the value, or it is too deep, or it exceeds the budget that is charged.
 pub(super) fn from_cel(value: &dyn Val, charge: Charge<'_>) -> Result<Value, Failure> {
     from_cel_within(value, charge, DEEPEST)
 }
 
-/// The same with so many levels of lists and maps.
+/// Converts a CEL value with at most that many levels of lists and maps.
 fn from_cel_within(value: &dyn Val, charge: Charge<'_>, levels: usize) -> Result<Value, Failure> {
-    // The type is asked for first: this is what tells the unknown apart from the rest.
+    // Read the type first: this touches an unknown value and identifies it.
     let ty = value.get_type();
     let answer = match ty.kind() {
         Kind::Unknown => Some(Value::Unknown),
@@ -227,7 +226,7 @@ fn from_cel_within(value: &dyn Val, charge: Charge<'_>, levels: usize) -> Result
         Kind::UInt => value.downcast_ref::<CelUInt>().and_then(|value| from_unsigned(*value.inner())),
         Kind::Double => {
             let number = value.downcast_ref::<CelDouble>().and_then(|value| Number::from_f64(*value.inner()));
-            return number.map(Value::Number).ok_or_else(|| Failure::new("the result is no finite number"));
+            return number.map(Value::Number).ok_or_else(|| Failure::new("the result is not a finite number"));
         }
         Kind::String => match value.downcast_ref::<Decimal>() {
             Some(decimal) => decimal.number().map(Value::Number),
@@ -266,7 +265,7 @@ fn from_cel_within(value: &dyn Val, charge: Charge<'_>, levels: usize) -> Result
             None => None,
         },
     };
-    answer.ok_or_else(|| Failure::new(format!("the result is of type {}, which no value can hold", ty.name())))
+    answer.ok_or_else(|| Failure::new(format!("the result has the type {}, which a value cannot have", ty.name())))
 }
 
 fn from_unsigned(value: u64) -> Option<Value> {
@@ -295,7 +294,7 @@ fn from_map(map: &CelMap<'_>, charge: Charge<'_>, levels: usize) -> Result<Map, 
     Ok(entries)
 }
 
-/// The items of a list as they are, the keys of a map sorted: so that walking over a map says the same every time.
+/// Returns the items of a list, or the sorted keys of a map, so that iteration over a map is deterministic.
 pub(super) fn in_order<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let Some(range) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     let Some(map) = range.downcast_ref::<CelMap>() else {
@@ -316,8 +315,8 @@ pub(super) fn in_order<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<Cow
     Ok(CowVal::owned(CelList::from(keys.collect::<Vec<_>>())))
 }
 
-/// What to look up in a value: maps of descriptors have texts as keys, and instances are counted, so a whole number stands
-/// for its text there, as it does in a path.
+/// Converts an index for a look-up. Maps of descriptors have text keys, and instances are numbered, so a whole number
+/// stands for its text, like in a path.
 pub(super) fn key<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (Some(index), Some(value)) = (arguments.pop(), arguments.pop()) else {
         return Err(ExecutionError::invalid_argument_count(2, 0));

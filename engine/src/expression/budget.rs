@@ -1,8 +1,8 @@
-//! What one evaluation may cost: a line of text must not keep a server busy for minutes, or take all its memory.
+//! Budgets of an evaluation: a line of text must not occupy a server for minutes or take all its memory.
 //!
-//! Charged is what grows: the items that a loop walks over, the items and the text that functions and `+` make, what is
-//! read, what is copied into lists and maps, and what the result holds. Each is counted on its own, always before
-//! anything is copied: a few lines that each hold the one before ten times would otherwise fill any memory.
+//! The budgets cover the items that loops visit, the items and texts that functions and `+` create, the values that are
+//! read or copied into lists and maps, and the result. Each is charged before anything is copied. Otherwise a few lines
+//! that each contain the previous one ten times would exhaust any memory.
 
 use super::{Functions, measure};
 use crate::limits::Limits;
@@ -15,59 +15,59 @@ use std::thread::LocalKey;
 use terrace_provider::Value;
 use terrace_provider::value::DEEPEST;
 
-/// The most items that one evaluation walks over, and the most that it reads, copies and answers. [`Limits::items`] may
-/// allow less.
+/// Maximum number of items that an evaluation visits, reads, copies, or returns. [`Limits::items`] may set a lower
+/// limit.
 ///
 /// [`Limits::items`]: crate::limits::Limits::items
 pub(super) const ITEMS: u64 = 2_000_000;
 
-/// The most items that the large values of one stack have together.
+/// Maximum number of items in all large values of a stack together.
 const TOTAL: u64 = 20_000_000;
 
-/// Values up to this size do not count towards [`TOTAL`]: there are as many of them as somebody wrote or asked for.
+/// Values up to this size do not count towards [`TOTAL`]: their number is limited by the size of the descriptor.
 pub(super) const SMALL: u64 = 1_000;
 
-/// So many copied items cost as much as one step of a loop.
+/// Number of copied items that cost as much as a step of a loop.
 const COPIES: usize = 8;
 
-/// So many bytes of text cost as much as one item.
+/// Number of bytes of text that cost as much as an item.
 const BYTES: usize = 16;
 
-/// The function that failures of the budget are told as; no person can write its name.
+/// The function name in budget errors. Users cannot write it.
 pub(super) const NAME: &str = "@budget";
-/// As [`NAME`], of a stack's budget.
+/// The function name in errors of a stack's budget.
 pub(super) const TOTAL_NAME: &str = "@budgets";
 
-/// What `replace` and `join` are compiled to: they tell how much they make before they make it.
+/// Replacement of `replace`, which checks the size of the result first.
 pub(super) const REPLACE: &str = "@replace";
-/// As [`REPLACE`].
+/// Replacement of `join`, like [`REPLACE`].
 pub(super) const JOIN: &str = "@join";
 
-/// `+` becomes this.
+/// Replacement of `+`.
 pub(super) const ADD: &str = "@add";
-/// What puts a value into a list or a map is compiled to this around the value: it tells how much is copied. A second
-/// argument is what the literals next to it cost.
+/// Wrapper of a value in a list or map literal, which charges for the copy. A second argument is the size of the
+/// literals next to it.
 pub(super) const HELD: &str = "@held";
-/// Around a key, or a call that makes a list of another one's items.
+/// Wrapper of a key, or of a call whose result contains items of another list.
 pub(super) const MADE: &str = "@made";
-/// Around a text that is going to be split; a second argument is the separator.
+/// Wrapper of a text before it is split; a second argument is the separator.
 pub(super) const PARTS: &str = "@parts";
 
 /// The limits of an evaluation and of its stack.
 #[derive(Clone, Copy)]
 pub(super) struct Most {
-    /// The items of an evaluation.
+    /// Maximum number of items of an evaluation.
     pub(super) one: u64,
-    /// Items of all large values together.
+    /// Maximum number of items of all large values together.
     pub(super) all: u64,
-    /// How to raise them, where memory sets them.
+    /// How to raise the limits, if memory determines them.
     raise: Option<&'static str>,
 }
 
 impl Most {
     const DEFAULT: Self = Self { one: ITEMS, all: TOTAL, raise: None };
 
-    /// What these limits allow.
+    /// The budgets under these limits.
     pub(super) fn of(limits: &Limits) -> Self {
         let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
         let one = count(limits.items).min(ITEMS);
@@ -76,7 +76,7 @@ impl Most {
     }
 }
 
-/// The budget is used up.
+/// Error of an exceeded budget.
 #[derive(Debug)]
 pub(super) enum Exceeded {
     /// The budget of an evaluation.
@@ -86,16 +86,16 @@ pub(super) enum Exceeded {
 }
 
 impl Exceeded {
-    /// The budget at fault: that of the stack where it allowed at most so much.
+    /// The exceeded budget: the stack's, if it allowed at most `most` items.
     fn of(most: u64) -> Self {
         if ALLOWED.get() <= most { Self::All } else { Self::One }
     }
 
-    /// What to do.
+    /// The remedy.
     pub(super) fn hint(&self) -> String {
         let less = match self {
-            Self::One => "let it walk over less, and hold less of other values",
-            Self::All => "let values hold less of each other: read a part where it is needed, not the whole",
+            Self::One => "visit fewer items, and copy smaller values",
+            Self::All => "embed less of other values: read the needed part, not the whole",
         };
         MOST.get().raise.map_or_else(|| less.to_owned(), |raise| format!("{less}, or {raise}"))
     }
@@ -108,7 +108,7 @@ impl std::fmt::Display for Exceeded {
         match self {
             Self::One => write!(
                 f,
-                "the computation is too large: it walks over or makes more than {one} items, or {} MB of text",
+                "the computation is too large: it visits or creates more than {one} items, or {} MB of text",
                 megabytes(one)
             ),
             Self::All => write!(
@@ -132,38 +132,38 @@ impl From<Exceeded> for ExecutionError {
     }
 }
 
-/// Lists and maps nest deeper than can be recorded.
+/// Error of a value that nests deeper than the state allows.
 #[derive(Debug, thiserror::Error)]
 #[error("the value nests lists and maps deeper than {DEEPEST} levels")]
 pub(super) struct TooDeep;
 
 impl TooDeep {
-    /// What to do.
+    /// The remedy.
     pub(super) fn hint(&self) -> &'static str {
-        "let values hold less of each other: read a part where it is needed, not the whole"
+        "embed less of other values: read the needed part, not the whole"
     }
 }
 
 type Counter = LocalKey<Cell<u64>>;
 
 thread_local! {
-    /// What loops may still walk over, and functions make.
+    /// Items that loops may still visit, and functions create.
     static WALKED: Cell<u64> = const { Cell::new(ITEMS) };
-    /// What may still be read.
+    /// Items that may still be read.
     static READ: Cell<u64> = const { Cell::new(ITEMS) };
-    /// What may still be copied into lists, maps and sums.
+    /// Items that may still be copied into lists, maps and sums.
     static COPIED: Cell<u64> = const { Cell::new(ITEMS) };
-    /// What the result of a template may still hold.
+    /// Items that the result of a template may still contain.
     static ANSWERED: Cell<u64> = const { Cell::new(ITEMS) };
-    /// What the stack allows the result to hold.
+    /// Items that the stack allows the result to contain.
     static ALLOWED: Cell<u64> = const { Cell::new(ITEMS) };
     /// The limits of the stack.
     static MOST: Cell<Most> = const { Cell::new(Most::DEFAULT) };
-    /// Whether a budget was used up.
+    /// Whether a budget was exceeded.
     static IS_SPENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The budgets of a template, to be carried to another thread and back.
+/// The budgets of a template, to be transferred between threads.
 #[derive(Clone, Copy)]
 pub(super) struct Budgets {
     answered: u64,
@@ -178,7 +178,7 @@ impl Budgets {
         Self { answered: ANSWERED.get(), allowed: ALLOWED.get(), most: MOST.get(), is_spent: IS_SPENT.get() }
     }
 
-    /// Makes them the budgets of this thread.
+    /// Sets the budgets of this thread.
     pub(super) fn resume(self) {
         ANSWERED.set(self.answered);
         ALLOWED.set(self.allowed);
@@ -187,9 +187,9 @@ impl Budgets {
     }
 }
 
-/// Evaluates with a budget of its own.
+/// Evaluates with new budgets.
 pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
-    // No more than the result may hold: where a stack has used up all that it has, an answer is not worth computing.
+    // Do not compute more than the result may contain, in case the stack's budget is exhausted.
     let limit = ALLOWED.get();
     let around = [&WALKED, &READ, &COPIED].map(|counter| (counter, counter.replace(MOST.get().one)));
     if limit <= SMALL {
@@ -200,7 +200,7 @@ pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Evaluates a template within what its stack allows; returns the size of the answer, too.
+/// Evaluates a template within the stack's budget. Also returns the size of the result.
 pub(super) fn with_answer<T>(functions: &Functions, work: impl FnOnce() -> T) -> (T, u64) {
     let limit = functions.allowed();
     let around = (ANSWERED.replace(limit), ALLOWED.replace(limit), MOST.replace(functions.most()), IS_SPENT.take());
@@ -214,15 +214,15 @@ pub(super) fn with_answer<T>(functions: &Functions, work: impl FnOnce() -> T) ->
     (answer, size)
 }
 
-/// Takes the cost of so many items.
+/// Charges for visited or created items.
 ///
 /// # Errors
-/// When the budget is used up.
+/// When the budget is exceeded.
 pub(super) fn charge(items: usize) -> Result<(), Exceeded> {
     take(&WALKED, items).map_err(|Spent| Exceeded::of(SMALL))
 }
 
-/// Nothing is left.
+/// Marker of an exhausted counter.
 struct Spent;
 
 fn take(counter: &'static Counter, items: usize) -> Result<(), Spent> {
@@ -233,32 +233,32 @@ fn take(counter: &'static Counter, items: usize) -> Result<(), Spent> {
     left.map(|_| ()).ok_or(Spent)
 }
 
-/// Takes the cost of reading so many items.
+/// Charges for items that are read.
 pub(super) fn read(items: usize) -> Result<(), Exceeded> {
     take(&READ, items).map_err(|Spent| Exceeded::of(SMALL))
 }
 
-/// Takes the cost of so many items of the result.
+/// Charges for items of the result.
 pub(super) fn answer(items: usize) -> Result<(), Exceeded> {
     take(&ANSWERED, items).map_err(|Spent| Exceeded::of(MOST.get().one.saturating_sub(1)))
 }
 
-/// Takes the cost of so many copied items.
+/// Charges for copied items.
 pub(super) fn copy(items: usize) -> Result<(), Exceeded> {
     take(&COPIED, items).map_err(|Spent| Exceeded::of(SMALL))
 }
 
-/// Takes the cost of a value that is handed over as it is.
+/// Charges for a value that is returned as it is.
 pub(super) fn answer_value(value: &Value) -> Result<(), Exceeded> {
     answer(measure::of_value(value))
 }
 
-/// What so many bytes of text cost.
+/// The cost of a text, in items.
 pub(super) fn text_size(bytes: usize) -> usize {
     bytes / BYTES
 }
 
-/// Takes the cost of so many bytes of text.
+/// Charges for a text.
 ///
 /// # Errors
 /// As [`charge`].
@@ -266,7 +266,7 @@ pub(super) fn charge_text(bytes: usize) -> Result<(), Exceeded> {
     charge(text_size(bytes))
 }
 
-/// Takes the cost of walking over a list: its items are copied one by one.
+/// Charges for iterating over a list, whose items are copied.
 ///
 /// # Errors
 /// As [`charge`].
@@ -275,7 +275,7 @@ pub(super) fn charge_loop(list: &dyn Val) -> Result<(), Exceeded> {
     charge(items.max(measure::of_cel(list) / COPIES))
 }
 
-/// Takes the cost of a function that looks at all of a value.
+/// Charges for a function that visits a whole value.
 ///
 /// # Errors
 /// As [`charge`].
@@ -283,7 +283,7 @@ pub(super) fn charge_argument(value: &dyn Val) -> Result<(), Exceeded> {
     charge_size(measure::of_cel(value))
 }
 
-/// The same, of a value of that size.
+/// Charges for a function that visits a value of that size.
 ///
 /// # Errors
 /// As [`charge`].
@@ -291,8 +291,8 @@ pub(super) fn charge_size(size: usize) -> Result<(), Exceeded> {
     charge(size / COPIES)
 }
 
-/// A value on its way into a list or a map. A list that was only just made is moved there, and its items were counted
-/// when it was made.
+/// Charges for a value that is put into a list or a map. A new list is moved instead of copied, and its items were
+/// charged when it was created.
 pub(super) fn held<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let mut arguments = arguments.into_iter();
     let Some(value) = arguments.next() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
@@ -304,7 +304,7 @@ pub(super) fn held<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 
     Ok(value)
 }
 
-/// A value that is copied, or was only just.
+/// Charges for a value that is copied, or was just created by copying.
 pub(super) fn made<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let Some(value) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     copy_of(value.as_ref())?;
@@ -316,7 +316,7 @@ pub(super) fn copy_of(value: &dyn Val) -> Result<(), Exceeded> {
     copy(measure::of_cel(value))
 }
 
-/// A text that is going to be split.
+/// Charges for a text before it is split.
 pub(super) fn parts<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let mut arguments = arguments.into_iter();
     let Some(value) = arguments.next() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
@@ -332,7 +332,8 @@ pub(super) fn parts<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b,
     Ok(value)
 }
 
-/// `a + b`: both are copied. The crate would add the keys of a map to a list, in any order.
+/// Evaluates `a + b` and charges for both copies. Refuses `list + map`, for which CEL would append the map's keys in
+/// any order.
 pub(super) fn add<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let [left, right] = arguments.as_slice() else {
         return Err(ExecutionError::invalid_argument_count(2, arguments.len()));
@@ -348,7 +349,8 @@ pub(super) fn add<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, '
     Ok(CowVal::Owned(adder.add(right.as_ref())?.into_owned()))
 }
 
-/// `text.replace(from, to)`, and `text.replace(from, to, n)` for the first `n`; all where `n` is negative.
+/// Evaluates `text.replace(from, to)`, or `text.replace(from, to, n)` for the first `n` occurrences; a negative `n`
+/// means all.
 pub(super) fn replace<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (text, from, to, most) = match arguments.as_slice() {
         [text, from, to] => (text, from, to, None),
@@ -365,7 +367,7 @@ pub(super) fn replace<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'
     Ok(CowVal::owned(CelString::from(text.replacen(from, to, most))))
 }
 
-/// `list.join()` and `list.join(separator)`.
+/// Evaluates `list.join()` and `list.join(separator)`.
 pub(super) fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let mismatch = || no_overload("join", &arguments);
     let (list, separator) = match arguments.as_slice() {
@@ -376,14 +378,14 @@ pub(super) fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 
     let list = list.downcast_ref::<CelList>().ok_or_else(mismatch)?.inner();
     let texts: Option<Vec<&str>> =
         list.iter().map(|item| item.downcast_ref::<CelString>().map(CelString::inner)).collect();
-    let texts = texts.ok_or_else(|| ExecutionError::function_error("join", "an item of the list is no text"))?;
+    let texts = texts.ok_or_else(|| ExecutionError::function_error("join", "an item of the list is not text"))?;
     let bytes = texts.iter().map(|text| text.len() + separator.len()).fold(0, usize::saturating_add);
     charge(texts.len())?;
     charge_text(bytes)?;
     Ok(CowVal::owned(CelString::from(texts.join(separator))))
 }
 
-/// The failure of a function that these values are not for.
+/// The error of a function that does not support these types.
 pub(super) fn no_overload(function: &str, arguments: &[CowVal<'_, '_>]) -> ExecutionError {
     let types = arguments.iter().map(|argument| argument.get_type().name().to_owned()).collect();
     ExecutionError::no_such_overload(function, types)

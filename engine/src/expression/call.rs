@@ -1,5 +1,5 @@
-//! An expression that is one call of a function of terrace's own, `upper(each.value.name)`: its values need not go into
-//! CEL and come back.
+//! Fast path for an expression that is a single call of a terrace function, like `upper(each.value.name)`: its values
+//! need no conversion to CEL.
 
 use super::budget::{self, with_budget};
 use super::compile::{Cel, Use};
@@ -11,25 +11,25 @@ use cel::common::ast::{Expr, LiteralValue};
 use std::borrow::Cow;
 use terrace_provider::Value;
 
-/// The call.
+/// A call.
 #[derive(Debug)]
 pub(super) struct Call {
     function: String,
     arguments: Vec<Argument>,
 }
 
-/// What a function is called with.
+/// An argument of a call.
 #[derive(Debug)]
 enum Argument {
     Literal(Value),
-    /// The path of that number.
+    /// The path with that number.
     Path(usize),
-    /// The same, or null where the steps after so many first ones lead nowhere.
+    /// The same, or null if steps after the first so many do not exist.
     Optional(usize, usize),
 }
 
 impl Call {
-    /// The call that a tree is.
+    /// Returns the call that a tree consists of, if it is one.
     pub(super) fn of(tree: &IdedExpr) -> Option<Self> {
         let Expr::Call(call) = &tree.expr else { return None };
         let arguments = call.target.as_deref().into_iter().chain(&call.args).map(|argument| {
@@ -49,8 +49,8 @@ impl Call {
         Some(Self { function: call.func_name.clone(), arguments: arguments.collect::<Option<_>>()? })
     }
 
-    /// What the function answers. `None` where there is more to say than that, which is CEL's: an error, something
-    /// unknown, sensitive or too deep, a function that is not terrace's own.
+    /// Returns the function's result. `None` leaves the evaluation to CEL: for errors, for values that are unknown,
+    /// sensitive or too deep, and for functions that are not terrace's.
     pub(super) fn evaluate(&self, program: &Cel, scope: &dyn Scope, functions: &Functions) -> Option<Value> {
         let function = functions.own(&self.function)?;
         let arguments =

@@ -1,4 +1,4 @@
-//! What a saved plan keeps, so that its expressions can be evaluated again without the descriptor.
+//! Values that a saved plan contains, so that its expressions can be evaluated without the descriptor.
 
 use super::path::{Resolved, descend};
 use super::{Missing, Reference, ReferenceStep, Scope, Template};
@@ -9,26 +9,26 @@ use std::borrow::Cow;
 use terrace_provider::Value;
 use terrace_provider::value::wire::{Sealing, WireError, decode, encode};
 
-/// The values of paths as they were when captured.
+/// The captured values of paths.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Captured {
-    /// By printed path. Paths that led nowhere are kept, too: `has(…)` must say the same later.
+    /// By printed path. Paths that did not exist are captured too, so that `has(…)` gives the same result later.
     paths: IndexMap<String, Result<Value, Missing>>,
 }
 
-/// Captured paths over another scope: a path of a captured variable is never asked of the other.
+/// Captured paths in front of another scope. A captured variable hides the other scope's variable.
 pub struct Layered<'a> {
-    /// What was captured.
+    /// The captured paths.
     pub captured: &'a Captured,
-    /// Everything else.
+    /// The scope of all other variables.
     pub rest: &'a dyn Scope,
 }
 
 impl Template {
-    /// The values of the paths that this template reads, but for those whose variable is among `keep`.
+    /// Captures the paths that this template reads, except those of the variables in `keep`.
     ///
     /// # Errors
-    /// None as of now: a path that leads nowhere is captured as such, for an expression may not need it.
+    /// None at present: a missing path is captured too, because an expression may not need it.
     pub fn capture(&self, scope: &dyn Scope, keep: &[&str]) -> Result<Captured, Vec<Diagnostic>> {
         let mut captured = Captured::default();
         for reference in self.references().filter(|reference| !keep.contains(&reference.root.as_str())) {
@@ -45,7 +45,7 @@ impl Captured {
         self.paths.is_empty()
     }
 
-    /// Adds what another one captured.
+    /// Adds the paths of another capture.
     pub fn merge(&mut self, other: Self) {
         self.paths.extend(other.paths);
     }
@@ -53,7 +53,7 @@ impl Captured {
     fn take(&mut self, reference: &Reference, scope: &dyn Scope, keep: &[&str]) {
         let mut steps = Vec::with_capacity(reference.steps.len());
         for step in &reference.steps {
-            // A step that will be known later only: all that it could choose from is captured.
+            // If a step is known only later, capture everything that it could select from.
             let is_for_later = matches!(step, ReferenceStep::Path(inner) if reads_any(inner, keep));
             match step.resolved(scope) {
                 Ok(Resolved::Step(step, _)) if !is_for_later => steps.push(step),
@@ -64,7 +64,7 @@ impl Captured {
         self.paths.insert(printed(&reference.root, &steps), value);
     }
 
-    /// The captured path that the given one lies at or below, and what is left of it.
+    /// The captured path that is a prefix of the given one, and the remaining steps.
     fn find<'s>(
         &self,
         root: &str,
@@ -83,7 +83,7 @@ impl Captured {
         self.paths.keys().any(is_of_root)
     }
 
-    /// Writes what was captured, sensitive values sealed.
+    /// Serialises the captured paths; sensitive values are sealed.
     ///
     /// # Errors
     /// When a sensitive value cannot be sealed.
@@ -101,10 +101,10 @@ impl Captured {
         entries.collect::<Result<_, _>>().map(serde_json::Value::Object)
     }
 
-    /// Reads what [`Captured::to_json`] wrote.
+    /// Parses the output of [`Captured::to_json`].
     ///
     /// # Errors
-    /// When the JSON is not that, or a sealed value cannot be opened.
+    /// When the JSON is malformed, or a sealed value cannot be opened.
     pub fn from_json(json: &serde_json::Value, sealing: &dyn Sealing) -> Result<Self, WireError> {
         let damaged = || WireError::Damaged("expected captured paths".to_owned());
         let entries = json.as_object().ok_or_else(damaged)?.iter().map(|(path, entry)| {

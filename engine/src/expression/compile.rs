@@ -1,8 +1,8 @@
-//! Text to something that can be evaluated: the path that it is, or a syntax tree in which each path that it reads
-//! was replaced by a variable of its own.
+//! Compilation of an expression's text: into a path, or into a syntax tree whose paths were replaced by numbered
+//! variables.
 //!
-//! So evaluation hands over exactly what an expression reads (never a whole component because of one field), reads it
-//! only when CEL gets there (`has(a.b) ? a.b : "none"`), and knows what was read.
+//! So evaluation passes only the values that the expression reads (never a whole component for a single field). It
+//! reads a value only when CEL reaches it (`has(a.b) ? a.b : "none"`), and knows which values were read.
 
 use super::budget;
 use super::call::Call;
@@ -18,29 +18,30 @@ use crate::source::{Place, Span};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators};
 
-/// The function that puts the keys of a map in order before anything walks over them; no person can write its name.
+/// The function that sorts the keys of a map before iteration. Users cannot write its name.
 pub(super) const IN_ORDER: &str = "@in_order";
 
-/// The function that makes a decimal that was read the text it is told as; no person can write its name.
+/// The function that converts a decimal to its original text. Users cannot write its name.
 pub(super) const AS_TEXT: &str = "@as_text";
 
-/// The function that makes a whole number the text that is the key of a map; no person can write its name.
+/// The function that converts a whole number to the text key of a map. Users cannot write its name.
 pub(super) const KEY: &str = "@key";
 
-/// Functions whose result holds items of what they are called on.
+/// Functions whose result contains items of their target.
 const MAKES_LISTS: [&str; 8] = ["distinct", "flatten", "or", "orValue", "reverse", "slice", "sort", "value"];
 
-/// The stack that evaluation needs for each level of a tree. Optimised, a level takes 2.5 kB (`resolve_val` of `cel` 0.15 and
-/// what collects its arguments); that is trebled. What needs more than is at hand gets a thread of its own for each
-/// evaluation, which takes longer than most evaluations: expressions as deep as people write them must not.
+/// The stack that evaluation needs for each level of a tree. In release builds a level takes 2.5 kB (`resolve_val` of
+/// `cel` 0.15 with its collection of arguments); the value has a factor of three as margin. A deeper tree needs a new
+/// thread for each evaluation, which takes longer than most evaluations, so realistic expressions must fit on the
+/// current stack.
 const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 8 * 1024 };
 
-/// How an expression is evaluated.
+/// The compiled form of an expression.
 #[derive(Debug)]
 pub(super) enum Program {
-    /// It is a path: the value is handed over as it is.
+    /// A path: its value is returned as it is.
     Path(Reference),
-    /// CEL decides.
+    /// Any other expression, evaluated by CEL.
     Cel(Cel),
 }
 
@@ -51,31 +52,31 @@ pub(super) struct Cel {
     pub(super) tree: IdedExpr,
     /// The paths.
     pub(super) paths: Vec<Reference>,
-    /// What the tree looks at of each of them.
+    /// The parts of each path that the tree uses.
     pub(super) needed: Vec<Needed>,
-    /// The one call that the tree is, if it is one.
+    /// The call, if the tree is a single call.
     pub(super) call: Option<Call>,
-    /// The keys of the map literals, in the order written: results are put in that order.
+    /// The keys of the map literals, in the order written. Results have the same order.
     pub(super) keys: Vec<String>,
-    /// The providers whose names of principals it asks for, where they stand in the text.
+    /// The providers in calls of `identity` and `identities`, if they are literals.
     pub(super) named_by: Vec<String>,
     /// The bytes of stack that evaluation may need.
     pub(super) stack: usize,
 }
 
-/// What the tree wants to know of a path.
+/// The kind of access to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     /// Its value.
     Value(usize),
-    /// Whether it leads anywhere: `has(…)`.
+    /// Whether it exists: `has(…)`.
     Presence(usize),
-    /// Its value, if there is one: `a.b.?c`. The second number is that of the steps which have to lead somewhere.
+    /// Its value, if it exists: `a.b.?c`. The second number counts the steps that must exist.
     Optional(usize, usize),
 }
 
 impl Use {
-    /// The name of the variable; no person can write it.
+    /// The name of the variable. Users cannot write it.
     fn variable(self) -> String {
         match self {
             Self::Value(number) => format!("@{number}"),
@@ -84,15 +85,15 @@ impl Use {
         }
     }
 
-    /// What a variable's name stands for.
+    /// Parses the name of a variable.
     pub(super) fn parse(variable: &str) -> Option<Self> {
         if let Some(number) = variable.strip_prefix('@') {
             return number.parse().ok().map(Self::Value);
         }
-        let asked = variable.strip_prefix('?')?;
-        match asked.split_once('.') {
+        let rest = variable.strip_prefix('?')?;
+        match rest.split_once('.') {
             Some((number, first)) => Some(Self::Optional(number.parse().ok()?, first.parse().ok()?)),
-            None => asked.parse().ok().map(Self::Presence),
+            None => rest.parse().ok().map(Self::Presence),
         }
     }
 }
@@ -101,7 +102,7 @@ impl Expression {
     /// Compiles the text between `${{` and `}}`.
     ///
     /// # Errors
-    /// When it is no CEL, or calls a function that there is not.
+    /// When the text is not valid CEL, or calls an unknown function.
     pub(super) fn compile(text: &str, span: Span, place: Option<Place>) -> Result<Self, Fault> {
         let (program, references) = compile(text)?;
         Ok(Self { text: text.to_owned(), span, place, references, program, is_saved: false })
@@ -157,16 +158,16 @@ fn note(references: &mut Vec<Reference>, path: &Reference) {
     }
 }
 
-/// Reads paths off a tree and puts variables in their place.
+/// Replaces the paths in a tree by variables.
 struct Reader<'a> {
     text: &'a str,
     source: &'a SourceInfo,
-    /// The variables of the comprehensions around.
+    /// The variables of the surrounding comprehensions.
     bound: Vec<String>,
     paths: Vec<Reference>,
     keys: Vec<String>,
     named_by: Vec<String>,
-    /// How deep in the tree it is, and the most that it was.
+    /// The current and the maximum depth in the tree.
     depth: usize,
     deepest: usize,
 }
@@ -206,7 +207,7 @@ impl Reader<'_> {
                 Ok(())
             }
             Expr::List(list) => {
-                // What counts the elements is a call of its own around each.
+                // The budget check around each element is a further call.
                 self.depth += 1;
                 list.elements.iter_mut().try_for_each(|element| self.visit(element))?;
                 self.depth -= 1;
@@ -215,7 +216,8 @@ impl Reader<'_> {
             }
             Expr::Map(map) => self.visit_map(map, at),
             Expr::Comprehension(comprehension) => {
-                // Each takes several calls of the evaluator: its own, its loop's, that for the order of its range.
+                // A comprehension takes several calls of the evaluator: its own, its loop's, and the sorting of its
+                // range.
                 self.depth += 3;
                 self.visit(&mut comprehension.iter_range)?;
                 self.visit(&mut comprehension.accu_init)?;
@@ -235,7 +237,7 @@ impl Reader<'_> {
             }
             Expr::Struct(message) => {
                 let name = &message.type_name;
-                Err(Fault::new(at, format!("`{name}{{…}}` is no value")).hint("a map is written `{\"key\": value}`"))
+                Err(Fault::new(at, format!("`{name}{{…}}` is not a value")).hint("write a map as `{\"key\": value}`"))
             }
             Expr::Unspecified => Err(Fault::new(at, "the expression cannot be read")),
             Expr::Ident(_) | Expr::Literal(_) => Ok(()),
@@ -247,7 +249,7 @@ impl Reader<'_> {
         self.depth += 1;
         for entry in &mut map.entries {
             let EntryExpr::MapEntry(entry) = &mut entry.expr else {
-                return Err(Fault::new(at, "a map is written `{\"key\": value}`"));
+                return Err(Fault::new(at, "write a map as `{\"key\": value}`"));
             };
             if let Expr::Literal(LiteralValue::String(key)) = &entry.key.expr {
                 self.keys.push(key.inner().to_owned());
@@ -277,7 +279,7 @@ impl Reader<'_> {
             None => self.check_name(&call.func_name, Style::Global, at)?,
         }
         if let ("identities" | "identity", Some(Expr::Literal(LiteralValue::String(provider)))) =
-            (call.func_name.as_str(), call.args.last().map(|it| &it.expr))
+            (call.func_name.as_str(), call.args.last().map(|argument| &argument.expr))
         {
             self.named_by.push(provider.inner().to_owned());
         }
@@ -295,19 +297,20 @@ impl Reader<'_> {
                 call.args.insert(0, base.clone());
             }
         }
-        // A loop that adds to its result stays as it is: the crate sees it by its form, and adds without copying.
+        // A loop that appends to its result keeps its operator: the cel crate recognises the form and appends without
+        // copying.
         if call.func_name == operators::ADD && !call.args.first().is_some_and(|left| is_result(&left.expr)) {
             call.func_name = budget::ADD.to_owned();
         }
         Ok(())
     }
 
-    /// Refuses functions that there are not. Operators, and what macros expand to, have names that begin otherwise.
+    /// Refuses unknown functions. Names of operators and of macro expansions start differently.
     fn check_name(&self, name: &str, style: Style, at: usize) -> Result<(), Fault> {
         if name.contains('@') || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
             return Ok(());
         }
-        // Of `math.greatest` the place is that of the last word.
+        // For `math.greatest` the place is that of the last word.
         let length = name.rsplit('.').next().unwrap_or(name).len();
         let mut named = functions::FUNCTIONS.iter().filter(|function| function.name == name).peekable();
         let Some(first) = named.peek() else {
@@ -324,7 +327,7 @@ impl Reader<'_> {
             .hint(format!("write `{signature}`")))
     }
 
-    /// The path that a tree is; the variables of comprehensions begin none.
+    /// The path that a tree consists of. Variables of comprehensions are not paths.
     fn path_of(&self, tree: &Expr) -> Option<Reference> {
         match tree {
             Expr::Ident(name) => {
@@ -351,8 +354,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The path that `a.b.?c` or `a.b[?0]` asks for, and how many of its steps come before the first optional one.
-    /// Those with a computed step are CEL's to follow.
+    /// The path of `a.b.?c` or `a.b[?0]`, and the number of steps before the first optional one. CEL evaluates those
+    /// with a computed step.
     fn optional_path(&self, tree: &Expr) -> Option<(Reference, usize)> {
         let Expr::Call(CallExpr { func_name, target: None, args }) = tree else { return None };
         let [base, step] = args.as_slice() else { return None };
@@ -377,7 +380,7 @@ impl Reader<'_> {
         Some((path, first))
     }
 
-    /// The path that `has(…)` asks for.
+    /// The path within `has(…)`.
     fn tested_path(&self, select: &SelectExpr) -> Option<Reference> {
         let mut path = self.path_of(&select.operand.expr).filter(|_| select.test)?;
         path.steps.push(ReferenceStep::Key(select.field.clone()));
@@ -394,7 +397,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The byte at which a node stands; of a call, the name rather than the bracket that the parser remembers.
+    /// The byte of a node. For a call it is the byte of its name instead of its bracket, which the parser records.
     fn byte_of(&self, id: u64) -> usize {
         let at = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
         match self.text.split_at_checked(at) {
@@ -406,7 +409,7 @@ impl Reader<'_> {
     }
 }
 
-/// True for what is read as it is, so that reading it twice costs nothing: a variable, or a field of one.
+/// True for a variable or its field: reading it twice costs nothing.
 pub(super) fn is_looked_up(tree: &Expr) -> bool {
     match tree {
         Expr::Ident(_) => true,
@@ -415,12 +418,12 @@ pub(super) fn is_looked_up(tree: &Expr) -> bool {
     }
 }
 
-/// True for the result that a loop adds to; no person can write its name.
+/// True for the accumulator of a loop. Users cannot write its name.
 fn is_result(tree: &Expr) -> bool {
     matches!(tree, Expr::Ident(name) if name.starts_with('@') && Use::parse(name).is_none())
 }
 
-/// Puts a call around a node.
+/// Wraps a node in a call.
 pub(super) fn wrap(node: &mut IdedExpr, function: &str) {
     let inner = std::mem::take(node);
     let id = inner.id;
@@ -428,7 +431,7 @@ pub(super) fn wrap(node: &mut IdedExpr, function: &str) {
     *node = IdedExpr { id, expr: Expr::Call(call) };
 }
 
-/// The namespace that a call's target names: `math` in `math.greatest(…)`.
+/// The namespace of a call: `math` in `math.greatest(…)`.
 pub(super) fn namespace(target: &IdedExpr) -> Option<&str> {
     match &target.expr {
         Expr::Ident(name) => functions::NAMESPACES.contains(&name.as_str()).then_some(name),

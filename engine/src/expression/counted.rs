@@ -1,19 +1,22 @@
-//! What of a tree is going to be counted: its calls and literals are compiled to what takes their cost from the budget.
+//! Inserts budget checks into a syntax tree, around calls and literals that create items.
 
 use super::budget;
 use super::compile::{is_looked_up, namespace, wrap};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue};
 
-/// Calls that may make much become those that tell how much beforehand.
+/// Replaces calls that may create many items by versions that check the budget first.
 pub(super) fn charged(call: &mut CallExpr) {
     match (call.target.as_deref().map(namespace), call.func_name.as_str()) {
         (Some(None), "replace") => call.func_name = budget::REPLACE.to_owned(),
         (Some(None), "join") => call.func_name = budget::JOIN.to_owned(),
         (Some(None), "split") => {
-            // Of a separator that is looked up, the parts can be counted; else there are as many as bytes at the most.
-            let separator =
-                call.args.first().filter(|it| matches!(it.expr, Expr::Literal(_)) || is_looked_up(&it.expr));
+            // The parts can be counted for a separator that is a literal or a variable. Otherwise assume one part for
+            // each byte.
+            let separator = call
+                .args
+                .first()
+                .filter(|argument| matches!(argument.expr, Expr::Literal(_)) || is_looked_up(&argument.expr));
             let separator = separator.cloned();
             if let Some(text) = call.target.as_deref_mut() {
                 wrap(text, budget::PARTS);
@@ -26,12 +29,12 @@ pub(super) fn charged(call: &mut CallExpr) {
         (Some(Some("lists")), "range") => (call.target, call.func_name) = (None, "range".to_owned()),
         _ => return,
     }
-    // As a plain function: the crate looks a method up by the type of its target.
+    // As a plain function, because CEL looks up a method by the type of its target.
     call.args.splice(0..0, call.target.take().map(|target| *target));
 }
 
-/// Puts what counts them around the values that a list or a map is to hold. What is literal was counted here: the first
-/// value tells it along with its own. `keys` is what the literal keys cost.
+/// Inserts checks around the values of a list or map literal. The size of its literals is known here, and the first
+/// value accounts for it. `keys` is the size of the literal keys.
 pub(super) fn hold(values: Vec<&mut IdedExpr>, keys: usize) {
     let mut literals = keys;
     let mut computed = Vec::new();
@@ -60,7 +63,7 @@ pub(super) fn hold(values: Vec<&mut IdedExpr>, keys: usize) {
     }
 }
 
-/// What a literal costs beside its place; `None` for what has to be computed.
+/// The size of a literal in addition to its item; `None` for a computed value.
 pub(super) fn literal_size(node: &IdedExpr) -> Option<usize> {
     match &node.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(budget::text_size(text.inner().len())),

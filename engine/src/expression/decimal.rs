@@ -1,5 +1,5 @@
-//! A decimal that was read, within CEL: text to whatever looks at it, so that `1.10` stays `1.10`, and a number again
-//! where it was only passed on, be it in a list or a map.
+//! Decimals within CEL. A decimal behaves as text, so that `1.10` stays `1.10`. It becomes a number again if it was
+//! only passed on, possibly in a list or a map.
 
 use cel::ExecutionError;
 use cel::common::traits::{Adder, Comparer, Sizer, Zeroer};
@@ -8,17 +8,17 @@ use cel::common::value::{Builtin, BuiltinRef, CowVal, StaticVal, Val};
 use std::any::Any;
 use terrace_provider::Number;
 
-/// The number, as text.
+/// A decimal, stored as text.
 #[derive(Debug)]
 pub(super) struct Decimal(CelString<'static>);
 
 impl Decimal {
-    /// The number as CEL sees it.
+    /// Converts a number.
     pub(super) fn new(number: &Number) -> Self {
         Self(CelString::from(number.as_str().to_owned()))
     }
 
-    /// The number; `None` when the text is none any more.
+    /// Converts back to a number; `None` when the text is not a number any more.
     pub(super) fn number(&self) -> Option<Number> {
         Number::parse(self.0.inner())
     }
@@ -64,7 +64,7 @@ impl Val for Decimal {
         Some(self)
     }
 
-    // Hidden in the crate's documentation, and needed: it is how functions take texts.
+    // Not in the cel crate's documentation, but needed: functions receive texts this way.
     fn as_builtin<'b, 'v>(&'b self) -> BuiltinRef<'b, 'v>
     where
         Self: 'v,
@@ -82,7 +82,7 @@ impl Val for Decimal {
 
 impl StaticVal for Decimal {}
 
-/// The text of a decimal; everything else as it is.
+/// Converts a decimal to its text, and returns any other value unchanged.
 pub(super) fn as_text<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let Some(value) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     let text = value.downcast_ref::<Decimal>().map(|decimal| decimal.0.clone());

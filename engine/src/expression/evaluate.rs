@@ -1,4 +1,4 @@
-//! One expression against one scope.
+//! Evaluation of an expression in a scope.
 
 use super::bridge::{self, Touched};
 use super::budget::{self, Budgets, with_budget};
@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use terrace_provider::Value;
 
-/// Evaluates with that many bytes of stack, if need be in another thread, which then has the budgets of this one.
+/// Evaluates with that many bytes of stack. A new thread inherits the budgets of this one.
 fn evaluate_with_stack<T: Send>(bytes: usize, evaluate: impl FnOnce() -> T + Send) -> Option<T> {
     let before = Budgets::of_thread();
     let (answer, after) = with_stack(bytes, || {
@@ -31,10 +31,10 @@ fn evaluate_with_stack<T: Send>(bytes: usize, evaluate: impl FnOnce() -> T + Sen
 }
 
 impl Expression {
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
-    /// When it cannot be computed; the diagnostic stands at the expression and quotes nothing that is sensitive.
+    /// When it cannot be computed. The diagnostic points at the expression and quotes no sensitive value.
     pub(super) fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Diagnostic> {
         let answer = match &self.program {
             Program::Path(path) => match path.read(scope) {
@@ -50,19 +50,19 @@ impl Expression {
                 match program.call.as_ref().and_then(|call| call.evaluate(program, scope, functions)) {
                     Some(value) => Ok(value),
                     None => evaluate_with_stack(program.stack, || program.evaluate(scope, functions))
-                        .unwrap_or_else(|| Err(Failure::new("there is no memory for a computation this deep"))),
+                        .unwrap_or_else(|| Err(Failure::new("not enough memory for a computation this deep"))),
                 }
             }
         };
         answer.map_err(|failure| self.diagnose("expression_failed", failure.message).maybe_hint(failure.hint))
     }
 
-    /// An error that stands at this expression.
+    /// An error at this expression.
     pub(super) fn diagnose(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
         if !self.is_saved {
             return Diagnostic::error(code, message).at(self.span);
         }
-        // The text it stands in is not at hand to be shown, so the expression is quoted.
+        // The source text is not loaded, so the message quotes the expression.
         let diagnostic = Diagnostic::error(code, format!("`{}`: {}", self.text, message.into()));
         match &self.place {
             Some(place) => diagnostic.at_place(place.clone()),
@@ -84,7 +84,7 @@ impl Cel {
         let mut context = functions.root().new_inner_scope();
         context.set_variable_resolver(&variables);
         let answer = cel::Value::resolve_val(&self.tree, &context);
-        // Asked before the answer is looked at, which touches it.
+        // Read the flags before the conversion below, which touches the answer.
         let is_unknown = touched.is_set();
         let is_sensitive = variables.is_sensitive.load(Ordering::Relaxed);
         let mut value = if is_unknown {
@@ -99,8 +99,8 @@ impl Cel {
         Ok(if is_sensitive { Value::sensitive(value) } else { value })
     }
 
-    /// Puts the entries of the resulting maps in the order in which their keys were first written: in the expression,
-    /// then in what it reads. CEL's own maps have none.
+    /// Sorts the entries of the resulting maps by the first appearance of their keys: in the expression, then in the
+    /// values that it reads. CEL's maps are unordered.
     pub(super) fn order(&self, value: &mut Value, scope: &dyn Scope) {
         if !has_order(value) {
             return;
@@ -119,7 +119,7 @@ impl Cel {
     }
 }
 
-/// True when there is a map of several entries in it.
+/// True when the value contains a map with several entries.
 fn has_order(value: &Value) -> bool {
     match value {
         Value::List(items) => items.iter().any(has_order),
@@ -151,7 +151,7 @@ fn sort(value: &mut Value, ranks: &QuickMap<String, usize>) {
     }
 }
 
-/// The paths of one evaluation, each read once, when CEL asks for it.
+/// The paths of an evaluation. Each is read once, when CEL requests it.
 struct Variables<'a> {
     program: &'a Cel,
     scope: &'a dyn Scope,
@@ -198,7 +198,7 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// The value, if there is one; `None` where the steps before the first optional one lead nowhere.
+    /// The value, if it exists; `None` if a step before the first optional one does not exist.
     fn optional(&self, number: usize, first: usize) -> Option<CelOptional<'_>> {
         match self.value(number)? {
             Ok(value) => {
@@ -215,7 +215,8 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// Below something unknown nobody knows whether there is a value; an unknown one that is there is a value.
+    /// Marks the result as unknown if the path's existence depends on an unknown value. An unknown value that exists
+    /// counts as existing.
     fn touch_if_open(&self, number: usize) {
         let Some(path) = self.program.paths.get(number) else { return };
         if !path.read(self.scope).is_ok_and(|read| read.value.is_unknown()) {
@@ -223,14 +224,14 @@ impl<'a> Variables<'a> {
         }
         let around =
             path.steps.split_last().map(|(_, steps)| Reference { root: path.root.clone(), steps: steps.to_vec() });
-        // What cannot be read by itself (a saved plan has the path alone) may as well be unknown.
+        // A parent that cannot be read (a saved plan has only the path itself) counts as unknown.
         let is_there = around.is_some_and(|it| it.read(self.scope).is_ok_and(|read| !read.value.is_unknown()));
         if !is_there {
             self.touched.set();
         }
     }
 
-    /// Why the path of that number has no value.
+    /// The error of the path with that number.
     fn missing(&self, number: usize) -> Option<Missing> {
         self.read.get(number)?.get()?.as_ref().err().cloned()
     }

@@ -1,4 +1,4 @@
-//! Why an expression has no value, in words of its author, and without a value that is sensitive.
+//! Messages for failed evaluations, for the author of the expression. They never quote sensitive values.
 
 use super::Missing;
 use super::budget::{self, Exceeded, TooDeep};
@@ -6,17 +6,17 @@ use super::compile::Use;
 use cel::ExecutionError;
 use terrace_provider::path::is_identifier;
 
-/// Why an expression has no value.
+/// The error of a failed evaluation.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// What is wrong.
+    /// The message.
     pub(super) message: String,
-    /// What to do.
+    /// The remedy.
     pub(super) hint: Option<String>,
 }
 
-const COUNTED: &str = "`size(…)` tells how many items there are";
-const DIVISOR: &str = "look at the divisor first: `b == 0 ? 0 : a / b`";
+const COUNTED: &str = "`size(…)` returns the number of items";
+const DIVISOR: &str = "check the divisor first: `b == 0 ? 0 : a / b`";
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
@@ -46,7 +46,7 @@ impl From<Missing> for Failure {
     }
 }
 
-/// CEL's error as a sentence. Values are quoted only where nothing sensitive was read.
+/// Converts CEL's error to a message. Quotes values only if no sensitive value was read.
 pub(super) fn describe(
     error: &ExecutionError,
     missing: impl Fn(usize) -> Option<Missing>,
@@ -55,7 +55,7 @@ pub(super) fn describe(
     match error {
         ExecutionError::UndeclaredReference(name) => match Use::parse(name) {
             Some(Use::Value(number) | Use::Presence(number) | Use::Optional(number, _)) => {
-                missing(number).map_or_else(|| Failure::new("a path leads nowhere"), Failure::from)
+                missing(number).map_or_else(|| Failure::new("a path does not exist"), Failure::from)
             }
             None => Failure::new(format!("there is no `{name}`")),
         },
@@ -82,15 +82,15 @@ pub(super) fn describe(
             mismatch("compare", &[left.type_of().to_string(), right.type_of().to_string()])
         }
         ExecutionError::UnexpectedType { want, .. } => {
-            Failure::new(format!("a value is of another type than expected: {}", type_name(want)))
+            Failure::new(format!("a value has the wrong type: expected {}", type_name(want)))
         }
         ExecutionError::InvalidArgumentCount { expected, actual } => {
-            Failure::new(format!("a function takes {expected} arguments and was given {actual}"))
+            Failure::new(format!("a function takes {expected} arguments, but got {actual}"))
         }
         ExecutionError::UnsupportedKeyType(_) => {
             Failure::new("a value cannot be a key").hint("keys are text, whole numbers or true/false")
         }
-        ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice").hint("leave one of them out"),
+        ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice").hint("remove one of them"),
         ExecutionError::FunctionError { function, message } if function == budget::NAME => {
             Failure::new(message.clone()).hint(Exceeded::One.hint())
         }
@@ -99,14 +99,14 @@ pub(super) fn describe(
         }
         ExecutionError::FunctionError { function, .. } if is_sensitive => {
             Failure::new(format!("`{function}` does not accept its arguments"))
-                .hint("the details are not shown, because a sensitive value is among them")
+                .hint("the details are hidden because an argument is sensitive")
         }
         ExecutionError::FunctionError { function, message } => Failure::new(format!("`{function}`: {message}")),
         _ => Failure::new("the expression has no value"),
     }
 }
 
-/// What an operator or a function cannot do with the types that it was given.
+/// The failure of an operator or function that does not support the given types.
 fn mismatch(function: &str, types: &[String]) -> Failure {
     let has = |name: &str| types.iter().any(|ty| ty == name);
     let is_mixed = has("int") && has("uint");
@@ -125,24 +125,24 @@ fn mismatch(function: &str, types: &[String]) -> Failure {
         other => other,
     };
     let message = match names.as_slice() {
-        [] => format!("`{sign}` is called with nothing"),
+        [] => format!("`{sign}` is called without arguments"),
         [left, right] => format!("`{sign}` cannot be used with {left} and {right}"),
         _ => format!("`{sign}` cannot be used with {}", names.join(", ")),
     };
     let failure = Failure::new(message);
     if is_mixed {
-        return failure.hint("`int(…)` makes an unsigned whole number a signed one, as plain numbers are");
+        return failure.hint("convert it with `int(…)`: plain numbers are signed");
     }
     if has("int") && (has("double") || has("float")) {
-        return failure.hint("`double(…)` makes a whole number a decimal one, `int(…)` the reverse");
+        return failure.hint("`double(…)` converts a whole number to a decimal one, `int(…)` the reverse");
     }
     if has("string") && (has("int") || has("double") || has("float") || has("bool")) {
-        return failure.hint("`string(…)` makes it text, `int(…)` and `double(…)` make text a number");
+        return failure.hint("`string(…)` converts it to text, `int(…)` and `double(…)` convert text to a number");
     }
     failure
 }
 
-/// CEL's name of a type in words of a descriptor's author.
+/// The name of a CEL type in messages.
 fn type_name(name: &str) -> &str {
     match name {
         "string" => "text",

@@ -1,7 +1,7 @@
-//! The functions of expressions: CEL's own, its extensions for texts, lists and numbers, and terrace's.
+//! Functions of expressions: CEL's own, its extensions for texts, lists and numbers, and terrace's.
 //!
-//! [`FUNCTIONS`] is the whole list, for the documentation and for "did you mean"; a test holds it against what is
-//! registered. [`Functions`] is built once a run: the root of every evaluation.
+//! [`FUNCTIONS`] is the complete list, for the documentation and for suggestions; a test compares it with the
+//! registered functions. [`Functions`] is built once in a run and used by every evaluation.
 
 mod columns;
 mod comments;
@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use terrace_provider::{IdentityRule, Principal, SqlReader, SqlType, Value};
 
-/// The words before the dot in names like `math.greatest`: they begin no path where they are called on.
+/// The namespaces in names like `math.greatest`. Before a call they are not variables.
 pub(super) const NAMESPACES: [&str; 4] = ["lists", "math", "optional", "strings"];
 
 /// Principals by reference, then by provider: `identities.table` of the configuration.
@@ -43,7 +43,7 @@ pub type IdentityTable = BTreeMap<String, BTreeMap<String, String>>;
 /// CEL's standard library and extensions.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(extended().unwrap_or_else(|_| Env::stdlib())));
 
-/// What expressions are parsed and evaluated with.
+/// The environment for parsing and evaluating expressions.
 pub(super) fn environment() -> &'static Arc<Env> {
     &ENVIRONMENT
 }
@@ -67,29 +67,29 @@ fn extended() -> Result<Env, DeclarationError> {
     Ok(environment)
 }
 
-/// Arguments of any type: what they are is looked at when they are there.
+/// Argument types of functions that check their arguments themselves.
 fn dynamic(count: usize) -> Vec<Type> {
     std::iter::repeat_with(|| DYN_TYPE).take(count).collect()
 }
 
-/// A function as CEL calls it.
+/// A function in the form that CEL calls.
 type Boxed =
     Box<dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync>;
 
-/// A function of terrace's own: what it answers, or why not, by the values that it is called with.
+/// A function of terrace: returns a value or an error message.
 pub(super) type Own = dyn Fn(&[Cow<'_, Value>]) -> Result<Value, String> + Send + Sync;
 
-/// What expressions can call, with what the providers and the configuration say.
+/// The functions of expressions, with the providers' and the configuration's parts.
 pub struct Functions {
     root: Arc<Context<'static, 'static>>,
     own: Arc<BTreeMap<&'static str, Arc<Own>>>,
     identities: Arc<Identities>,
     inputs: Arc<Inputs>,
-    /// What the large values of the stack may still hold that they are for; `None` for what is not kept: each value has a
-    /// limit of its own then, and all of them have none.
+    /// The number of items that large values of the stack may still contain together. `None` outside a stack, where
+    /// only each value is limited.
     left: Option<AtomicU64>,
     limits: Limits,
-    /// The resources of the stack that they are for.
+    /// Counts the resources of the stack.
     resources: Counted,
 }
 
@@ -100,8 +100,8 @@ impl std::fmt::Debug for Functions {
 }
 
 impl Functions {
-    /// The functions of a run: types of columns, readers of queries and identity rules by provider name, and the principals
-    /// that the configuration maps itself.
+    /// Builds the functions of a run from column types, query readers and identity rules by provider, and the identity
+    /// table of the configuration.
     #[must_use]
     pub fn new(
         sql_types: BTreeMap<String, SqlType>,
@@ -112,7 +112,7 @@ impl Functions {
         Registering::standard(sql_types, sql_readers, identities, identity_table).done()
     }
 
-    /// Functions for the configuration: `file` reads as the given function does.
+    /// Builds functions for the configuration: `file` reads files with the given function.
     #[must_use]
     pub fn with_files(read: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
         let mut functions = Registering::standard(BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -120,8 +120,7 @@ impl Functions {
         functions.done()
     }
 
-    /// The same functions for one stack that is compiled or planned: its values may hold only so much together, and its
-    /// names follow one rule.
+    /// Returns the same functions for a stack: its values share a budget, and its names follow one rule.
     pub(crate) fn of_stack(&self, names: NamesRule) -> Self {
         let within = self.within(self.most().all);
         match names {
@@ -130,13 +129,13 @@ impl Functions {
         }
     }
 
-    /// The same functions with names by one rule.
+    /// Returns the same functions with another naming rule.
     pub(crate) fn by_rule(&self, names: NamesRule) -> Self {
         let Self { root, own, .. } = Registering::of(Arc::clone(&self.inputs), names).done();
         Self { root, own, ..self.bounded(self.limits.clone()) }
     }
 
-    /// The same functions for values that may hold so many items together.
+    /// Returns the same functions with a shared budget of items.
     pub(super) fn within(&self, total: u64) -> Self {
         Self {
             root: Arc::clone(&self.root),
@@ -149,7 +148,7 @@ impl Functions {
         }
     }
 
-    /// The same functions for stacks that have to keep to these limits.
+    /// Returns the same functions with these limits.
     #[must_use]
     pub fn bounded(&self, limits: Limits) -> Self {
         Self {
@@ -174,53 +173,53 @@ impl Functions {
         self.resources.is_over(&self.limits)
     }
 
-    /// Counts resources of the stack that these functions are for, before they are planned.
+    /// Counts resources of the stack before they are planned.
     ///
     /// # Errors
-    /// When the stack has too many.
+    /// When the stack has too many resources.
     pub(crate) fn count_resources(&self, count: usize, at: Span) -> Result<(), Diagnostic> {
         self.resources.add(count, &self.limits, at)
     }
 
-    /// Whom a principal is to a provider.
+    /// Returns the provider's name of a principal.
     ///
     /// # Errors
-    /// Why the provider cannot name it.
+    /// A message if the provider cannot name it.
     pub(crate) fn identity(&self, reference: &str, provider: &str) -> Result<Principal, String> {
         self.identities.of(reference, provider)
     }
 
-    /// How large one more value may be.
+    /// The maximum size of the next value.
     pub(super) fn allowed(&self) -> u64 {
         let left = self.left.as_ref().map_or(u64::MAX, |left| left.load(Ordering::Relaxed));
         left.saturating_add(budget::SMALL).min(self.most().one)
     }
 
-    /// The limits of a stack.
+    /// The budgets of a stack.
     pub(super) fn most(&self) -> Most {
         Most::of(&self.limits)
     }
 
-    /// Takes the size of a value from what is left.
+    /// Subtracts the size of a value from the stack's budget.
     pub(super) fn spend(&self, size: u64) {
         if let Some(left) = self.left.as_ref().filter(|_| size > budget::SMALL) {
-            // It cannot fail: there is always a new number.
+            // The update cannot fail, because the closure always returns a number.
             let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
         }
     }
 
-    /// The function of terrace's own of that name.
+    /// The function of terrace with that name.
     pub(super) fn own(&self, name: &str) -> Option<&Own> {
         self.own.get(name).map(AsRef::as_ref)
     }
 
-    /// The root of every evaluation's context.
+    /// The root context of every evaluation.
     pub(super) fn root(&self) -> &Context<'static, 'static> {
         &self.root
     }
 }
 
-/// Functions that more are added to.
+/// A builder of [`Functions`].
 struct Registering {
     root: Context<'static, 'static>,
     own: BTreeMap<&'static str, Arc<Own>>,
@@ -228,7 +227,7 @@ struct Registering {
     inputs: Arc<Inputs>,
 }
 
-/// What providers bring into the functions.
+/// The providers' and the configuration's parts.
 struct Inputs {
     sql_types: Arc<BTreeMap<String, SqlType>>,
     sql_readers: BTreeMap<String, SqlReader>,
@@ -236,7 +235,7 @@ struct Inputs {
 }
 
 impl Registering {
-    /// All that there are, with what the providers and the configuration say.
+    /// Builds the standard functions.
     fn standard(
         sql_types: BTreeMap<String, SqlType>,
         sql_readers: BTreeMap<String, SqlReader>,
@@ -263,7 +262,7 @@ impl Registering {
         functions.add("range", |arguments| range(one(arguments)?));
         functions.add("quartz", |arguments| cron::to_quartz(one_text(arguments)?).map(Value::from));
         functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
-        functions.add("file", |_| Err("files are read in terrace.yaml only".to_owned()));
+        functions.add("file", |_| Err("files can be read only in terrace.yaml".to_owned()));
         let types = Arc::clone(&inputs.sql_types);
         let of_columns = Arc::clone(&types);
         functions.add("sqlColumns", move |arguments| columns::sql_columns(&of_columns, arguments));
@@ -285,7 +284,7 @@ impl Registering {
             };
             known.known(principals, text(provider)?)
         });
-        // No overloads: to find one, CEL would ask for the type of what may be unknown.
+        // Registered without overloads: the choice of an overload would touch the type of unknown values.
         functions.register(budget::HELD, Box::new(|call| budget::held(std::mem::take(&mut call.args))));
         functions.register(budget::MADE, Box::new(|call| budget::made(std::mem::take(&mut call.args))));
         functions
@@ -315,7 +314,8 @@ impl Registering {
             let mut arguments = Vec::with_capacity(call.args.len() + 1);
             for argument in call.this.iter().chain(&call.args) {
                 budget::charge_argument(argument.as_ref())?;
-                let argument = bridge::from_cel(argument.as_ref(), &|_| Ok(())).map_err(|it| failed(it.message))?;
+                let argument =
+                    bridge::from_cel(argument.as_ref(), &|_| Ok(())).map_err(|failure| failed(failure.message))?;
                 arguments.push(Cow::Owned(argument));
             }
             let answer = function(&arguments).map_err(failed)?;
@@ -325,7 +325,7 @@ impl Registering {
     }
 
     fn register(&mut self, name: &'static str, function: Boxed) {
-        // The one way to fail is a name that CEL has already, and a test calls every documented function.
+        // Registering fails only for a name that CEL already has. A test calls every documented function.
         let _ = self.root.add_function(name, function);
     }
 }
@@ -336,7 +336,7 @@ impl Default for Functions {
     }
 }
 
-/// The most numbers that `range` makes.
+/// Maximum number of items that `range` returns.
 const RANGE_LIMIT: i64 = 1_000_000;
 
 fn range(argument: &Value) -> Result<Value, String> {

@@ -1,11 +1,11 @@
-//! From a byte of a scalar's value to the byte of the text that a person edits.
+//! Maps a byte of a scalar's value to its place in the source text.
 //!
-//! Plain and quoted scalars are mapped exactly, folds and escapes aside; of block scalars the line is looked for, and
-//! what cannot be found is reported at the scalar's start.
+//! Plain and quoted scalars are mapped exactly, except for folds and escapes. In block scalars the line is searched. A
+//! place that cannot be found is reported at the start of the scalar.
 
 use crate::source::{Sources, Span};
 
-/// The place of `length` bytes of a scalar's value, from the given byte on.
+/// The place of `length` bytes of a scalar's value from byte `start` on.
 pub(super) fn locate(sources: &Sources, scalar: Span, value: &str, start: usize, length: usize) -> Span {
     let written = sources
         .get(scalar.source)
@@ -21,7 +21,7 @@ pub(super) fn locate(sources: &Sources, scalar: Span, value: &str, start: usize,
     }
 }
 
-/// The byte of the written scalar at which the given byte of its value stands.
+/// The byte of the written scalar that corresponds to a byte of its value.
 fn offset(written: &str, value: &str, wanted: usize) -> Option<usize> {
     let exact = match written.chars().next() {
         Some(quote @ ('\'' | '"')) => quoted_offset(written, value, quote, wanted),
@@ -31,7 +31,7 @@ fn offset(written: &str, value: &str, wanted: usize) -> Option<usize> {
     exact.or_else(|| line_offset(written, value, wanted))
 }
 
-/// The same in a quoted scalar of one line.
+/// The same for a quoted scalar on a single line.
 fn quoted_offset(written: &str, value: &str, quote: char, wanted: usize) -> Option<usize> {
     if written.contains('\n') {
         return None;
@@ -55,7 +55,7 @@ fn quoted_offset(written: &str, value: &str, quote: char, wanted: usize) -> Opti
     None
 }
 
-/// The only place where the rest of the value's line is written.
+/// The place of the rest of the value's line, if it occurs once.
 fn line_offset(written: &str, value: &str, wanted: usize) -> Option<usize> {
     let line = value.get(wanted..)?.lines().next().filter(|line| !line.is_empty())?;
     let mut places = written.match_indices(line);
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_of_values_are_found_where_they_were_written() {
+    fn byte_of_a_value_maps_to_its_written_place() {
         for (written, value, wanted, expected) in [
             ("${{ a }}", "${{ a }}", 4, Some(4)),
             ("\"${{ a }}\"", "${{ a }}", 4, Some(5)),

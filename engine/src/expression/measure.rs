@@ -1,6 +1,6 @@
-//! How large a value is: the items of all its lists and maps, and its texts by their length.
+//! Sizes of values: the number of items in all lists and maps, plus the length of texts.
 //!
-//! Measuring is cheap next to copying, and ends as soon as a value is larger than anything may be.
+//! Measuring is cheap compared with copying, and stops once a value exceeds every budget.
 
 use super::budget::{ITEMS, text_size};
 use cel::common::types::{CelBytes, CelList, CelMap, CelMapKey, CelOptional, CelString};
@@ -8,14 +8,14 @@ use cel::common::value::Val;
 use std::cell::Cell;
 use terrace_provider::Value;
 
-/// Larger than any budget: nothing beyond is counted.
+/// Larger than any budget: measuring stops here.
 const ENOUGH: usize = 64 * ITEMS as usize;
 
 thread_local! {
     static IS_MEASURING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// True while a value is measured: what looks at the unknown then learns nothing that a result could depend on.
+/// True while a value is measured. Unknown values are not touched then, because the result does not depend on them.
 pub(super) fn is_measuring() -> bool {
     IS_MEASURING.get()
 }
@@ -54,7 +54,7 @@ fn add_value(value: &Value, size: &mut usize) {
     }
 }
 
-/// The size of a value within CEL.
+/// The size of a CEL value.
 pub(super) fn of_cel(value: &dyn Val) -> usize {
     quietly(|| {
         let mut size = 0;
@@ -63,7 +63,7 @@ pub(super) fn of_cel(value: &dyn Val) -> usize {
     })
 }
 
-/// True for a list or a map within CEL.
+/// True for a list or a map of CEL.
 pub(super) fn has_items(value: &dyn Val) -> bool {
     quietly(|| value.downcast_ref::<CelList>().is_some() || value.downcast_ref::<CelMap>().is_some())
 }

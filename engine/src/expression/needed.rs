@@ -1,21 +1,21 @@
-//! What a tree looks at of the paths that it reads: `tables.map(t, t.name)` needs the names of the tables, not their
-//! columns. Only that is built for CEL, which copies an item each time that a loop comes to it.
+//! Finds the parts of each path that a tree uses: `tables.map(t, t.name)` needs the names of the tables, but not their
+//! columns. Only these parts are converted to CEL, which copies an item each time a loop reaches it.
 
 use super::compile::{IN_ORDER, Use};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 
-/// What is needed of a value.
+/// The parts of a value that a tree uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Needed {
-    /// All of it.
+    /// The whole value.
     Whole,
-    /// Of a list, how many items it has, and of those that are maps these entries; of anything else, all.
+    /// For a list: the number of items, and these entries of items that are maps. For any other value: all.
     Items(Vec<(String, Needed)>),
 }
 
 impl Needed {
-    /// Nothing but what kind of value it is, and how many items it has.
+    /// Only the kind of the value, and the number of items.
     const OUTLINE: Self = Self::Items(Vec::new());
 
     fn add(&mut self, more: Self) {
@@ -36,32 +36,32 @@ fn add(fields: &mut Vec<(String, Needed)>, field: &str, needed: Needed) {
     }
 }
 
-/// What the tree needs of each of so many paths.
+/// The parts that the tree uses of each path, by number.
 pub(super) fn of(tree: &IdedExpr, paths: usize) -> Vec<Needed> {
-    let mut looking = LookupDependencies { paths: vec![Needed::OUTLINE; paths], loops: Vec::new() };
-    looking.visit(tree);
-    looking.paths
+    let mut collector = Collector { paths: vec![Needed::OUTLINE; paths], loops: Vec::new() };
+    collector.visit(tree);
+    collector.paths
 }
 
-struct LookupDependencies {
+struct Collector {
     paths: Vec<Needed>,
-    /// The variables of the loops around, innermost last: their names, and what is needed of an item.
+    /// The variables of the surrounding loops, innermost last: name, and the used parts of an item.
     loops: Vec<(String, Item)>,
 }
 
-/// What is needed of an item.
+/// The parts of an item that a tree uses.
 enum Item {
     Whole,
     Fields(Vec<(String, Needed)>),
 }
 
-impl LookupDependencies {
-    /// The whole value of the node is used.
+impl Collector {
+    /// Records that the whole value of the node is used.
     fn visit(&mut self, node: &IdedExpr) {
         self.visit_for(node, Needed::Whole);
     }
 
-    /// So much of the value of the node is used.
+    /// Records the parts of the node's value that are used.
     fn visit_for(&mut self, node: &IdedExpr, needed: Needed) {
         match &node.expr {
             Expr::Ident(name) => match Use::parse(name) {
@@ -105,7 +105,7 @@ impl LookupDependencies {
         }
     }
 
-    /// So much of a field of the operand is used.
+    /// Records the parts of an operand's field that are used.
     fn field(&mut self, operand: &IdedExpr, field: &str, needed: Needed) {
         let Expr::Ident(name) = &operand.expr else { return self.visit(operand) };
         match self.loops.iter_mut().rev().find(|(known, _)| known == name) {
@@ -118,7 +118,7 @@ impl LookupDependencies {
     fn call(&mut self, call: &CallExpr, needed: Needed) {
         let arguments: Vec<&IdedExpr> = call.target.as_deref().into_iter().chain(&call.args).collect();
         match (call.func_name.as_str(), arguments.as_slice()) {
-            // An item stays the map that it is, with fewer entries.
+            // The item is still a map after entries are removed, so its type stays the same.
             ("type", [IdedExpr { expr: Expr::Ident(name), .. }]) if Use::parse(name).is_none() => {}
             ("size" | "type", [value]) => self.visit_for(value, Needed::OUTLINE),
             (IN_ORDER, [range]) => self.visit_for(range, needed),

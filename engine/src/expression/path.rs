@@ -1,7 +1,7 @@
-//! Paths: printed, read without CEL's parser, and followed into values.
+//! Paths: their printing, their parsing without CEL, and their resolution in values.
 //!
-//! A great many expressions are a path and nothing else. They never reach CEL: their values are handed over exactly
-//! as they are, and 100,000 of them cost next to nothing.
+//! Many expressions are only a path. They never reach CEL: their values are returned as they are, so that 100,000 of
+//! them cost next to nothing.
 
 use super::{Missing, Reference, ReferenceStep, Scope};
 use crate::diagnostic::did_you_mean;
@@ -10,7 +10,7 @@ use std::fmt;
 use terrace_provider::Value;
 use terrace_provider::path::is_identifier;
 
-/// Words that CEL keeps for itself, or that name one of its types: no variable begins a path with them.
+/// Reserved words of CEL, and names of its types. No path starts with them.
 const RESERVED: [&str; 33] = [
     "as",
     "bool",
@@ -47,7 +47,7 @@ const RESERVED: [&str; 33] = [
     "while",
 ];
 
-/// True for words that name one of CEL's types, and are no variables where they stand alone.
+/// True for names of CEL's types, which are not variables.
 pub(super) fn is_type_name(name: &str) -> bool {
     matches!(
         name,
@@ -83,8 +83,8 @@ impl fmt::Display for ReferenceStep {
     }
 }
 
-/// Reads a text that is one path: `resources.part["x"].columns[0]`, `resources.a[each.key].output`. `None` for
-/// anything else, which CEL's parser is to judge.
+/// Parses a text that is a single path: `resources.part["x"].columns[0]`, `resources.a[each.key].output`. Returns
+/// `None` for any other text, which CEL's parser handles.
 pub(super) fn parse(text: &str) -> Option<Reference> {
     let mut reader = Reader { rest: text };
     let reference = reader.reference()?;
@@ -111,13 +111,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands between brackets, and the closing one.
+    /// Parses the content of brackets, and the closing bracket.
     fn bracket(&mut self) -> Option<ReferenceStep> {
         let first = self.rest.chars().next()?;
         let step = if first == '"' || first == '\'' {
             let inner = self.rest.get(1..)?;
             let (key, after) = inner.split_once(first)?;
-            // Escapes and triple quotes are CEL's to read.
+            // CEL's parser handles escapes and triple quotes.
             if key.contains(['\\', '\n']) || after.starts_with(first) {
                 return None;
             }
@@ -156,11 +156,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a path says.
+/// The value of a path.
 pub(super) struct Read<'a> {
     /// The value.
     pub(super) value: Cow<'a, Value>,
-    /// True when a step that led there is sensitive: then the value is, too.
+    /// True when a step of the path is sensitive, which makes the value sensitive.
     pub(super) is_key_sensitive: bool,
 }
 
@@ -168,7 +168,7 @@ impl Reference {
     /// Reads the value at this path.
     ///
     /// # Errors
-    /// When the path leads nowhere. The message quotes no sensitive step.
+    /// When the path does not exist. The message quotes no sensitive step.
     pub(super) fn read<'a>(&self, scope: &'a dyn Scope) -> Result<Read<'a>, Missing> {
         let Some(position) = self.steps.iter().position(|step| matches!(step, ReferenceStep::Path(_))) else {
             return Ok(Read { value: scope.resolve(&self.root, &self.steps)?, is_key_sensitive: false });
@@ -191,7 +191,7 @@ impl Reference {
         match scope.resolve(&self.root, &steps) {
             Ok(value) => Ok(Read { value, is_key_sensitive }),
             Err(missing) if is_key_sensitive => {
-                let message = format!("`{self}` leads nowhere: there is no such key");
+                let message = format!("`{self}` does not exist: there is no such key");
                 Err(Missing { message, hint: None, is_sensitive: true, ..missing })
             }
             Err(missing) => Err(missing),
@@ -199,19 +199,19 @@ impl Reference {
     }
 }
 
-/// A step after the path in it was read.
+/// A step whose path was evaluated.
 pub(super) enum Resolved {
-    /// A plain step, and whether it is sensitive.
+    /// The step, and whether it is sensitive.
     Step(ReferenceStep, bool),
-    /// Known after apply only, and whether it is sensitive.
+    /// A step that is known only after apply, and whether it is sensitive.
     Unknown(bool),
 }
 
 impl ReferenceStep {
-    /// The step with the path in it, if any, replaced by what that says.
+    /// Evaluates the path in a step, if it has one.
     ///
     /// # Errors
-    /// When that path leads nowhere, or to what is no key.
+    /// When that path does not exist, or its value cannot be a key.
     pub(super) fn resolved(&self, scope: &dyn Scope) -> Result<Resolved, Missing> {
         let Self::Path(inner) = self else { return Ok(Resolved::Step(self.clone(), false)) };
         let read = inner.read(scope)?;
@@ -228,11 +228,11 @@ impl ReferenceStep {
     }
 }
 
-/// Follows steps from a value: below the unknown everything is unknown, below the sensitive everything is sensitive.
-/// `from` is the path of the value, for messages. Whole numbers are keys of maps, too (`resources.part[0]`).
+/// Follows steps from a value. Below an unknown value everything is unknown; below a sensitive value everything is
+/// sensitive. `from` is the path of the value, for messages. Whole numbers are also keys of maps (`resources.part[0]`).
 ///
 /// # Errors
-/// When the steps lead nowhere; the message says how far they led and what is there.
+/// When a step does not exist; the message contains the existing part of the path.
 pub fn descend<'a>(value: &'a Value, from: &str, steps: &[ReferenceStep]) -> Result<Cow<'a, Value>, Missing> {
     let mut value = value;
     let mut is_sensitive = false;
@@ -251,12 +251,12 @@ pub fn descend<'a>(value: &'a Value, from: &str, steps: &[ReferenceStep]) -> Res
             _ => None,
         };
         let Some(next) = next else {
-            let led = steps
+            let existing = steps
                 .get(..done)
                 .unwrap_or_default()
                 .iter()
                 .fold(from.to_owned(), |path, step| format!("{path}{step}"));
-            return Err(missing(value, &led, step, is_sensitive).led(done));
+            return Err(missing(value, &existing, step, is_sensitive).led(done));
         };
         value = next;
     }
@@ -267,23 +267,23 @@ pub fn descend<'a>(value: &'a Value, from: &str, steps: &[ReferenceStep]) -> Res
     })
 }
 
-fn missing(value: &Value, led: &str, step: &ReferenceStep, is_sensitive: bool) -> Missing {
+fn missing(value: &Value, existing: &str, step: &ReferenceStep, is_sensitive: bool) -> Missing {
     let (message, hint) = match (value.exposed(), step) {
         (Value::Map(entries), ReferenceStep::Key(key)) => {
-            // The keys within a sensitive map are as secret as its values.
+            // The keys of a sensitive map are as secret as its values.
             let hint = if is_sensitive { None } else { did_you_mean(key, entries.keys().map(String::as_str)) };
-            (format!("`{led}` has no `{key}`"), hint)
+            (format!("`{existing}` has no `{key}`"), hint)
         }
-        (Value::Map(_), _) => (format!("`{led}` has no entry `{step}`"), None),
+        (Value::Map(_), _) => (format!("`{existing}` has no entry `{step}`"), None),
         (Value::List(items), ReferenceStep::Index(index)) if !is_sensitive => {
-            (format!("`{led}` has {} items, none at {index} (the first is at 0)", items.len()), None)
+            (format!("`{existing}` has {} items, none at {index} (the first is at 0)", items.len()), None)
         }
         (Value::List(_), ReferenceStep::Key(key)) => (
-            format!("`{led}` is a list and has no `{key}`"),
-            Some(format!("take one item (`{led}[0].{key}`) or all of them (`{led}.map(item, item.{key})`)")),
+            format!("`{existing}` is a list and has no `{key}`"),
+            Some(format!("select an item (`{existing}[0].{key}`) or all of them (`{existing}.map(item, item.{key})`)")),
         ),
-        (Value::Null, _) => (format!("`{led}` is null, so there is no `{led}{step}`"), None),
-        (other, _) => (format!("`{led}` is {}, so there is no `{led}{step}`", other.kind()), None),
+        (Value::Null, _) => (format!("`{existing}` is null, so there is no `{existing}{step}`"), None),
+        (other, _) => (format!("`{existing}` is {}, so there is no `{existing}{step}`", other.kind()), None),
     };
     Missing { is_sensitive, ..Missing::new(message).hint(hint) }
 }

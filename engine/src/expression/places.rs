@@ -1,17 +1,17 @@
-//! Where the parts of a template stand.
+//! Places of the parts of a template.
 
 use super::{Reference, Template, TemplateKind};
 use crate::source::Span;
 use terrace_provider::{Path, Step, Value};
 
 impl Template {
-    /// The paths that its expressions read, each with the place of its expression.
+    /// The paths that its expressions read, each with the place of the expression.
     pub fn located_references(&self) -> impl Iterator<Item = (&Reference, Span)> {
         self.expressions()
             .flat_map(|expression| expression.references.iter().map(move |reference| (reference, expression.span)))
     }
 
-    /// The value as far as it can be told without evaluating anything: expressions are unknown.
+    /// The value without evaluation: expressions are unknown.
     #[must_use]
     pub fn outline(&self) -> Value {
         match &self.kind {
@@ -24,7 +24,7 @@ impl Template {
         }
     }
 
-    /// Where the value of a path stands: as near to it as this template goes.
+    /// The place of the value at a path, or of the nearest part that the template has.
     #[must_use]
     pub fn span_at(&self, path: &Path) -> Span {
         let mut at = self;

@@ -1,4 +1,4 @@
-//! Templates as JSON, for saved plans: expressions as their text and place, literals in the lossless form of values.
+//! Templates as JSON, for saved plans: expressions with text and place, literals in the lossless form of values.
 
 use super::{Expression, Template, TemplateEntry, TemplateKind, TextPart, template};
 use crate::source::{Place, Span};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use terrace_provider::value::wire::{Sealing, WireError, decode, encode};
 
 impl Template {
-    /// Writes the template; sensitive literals are sealed.
+    /// Serialises the template; sensitive literals are sealed.
     ///
     /// # Errors
     /// When a sensitive literal cannot be sealed.
@@ -33,10 +33,10 @@ impl Template {
         })
     }
 
-    /// Reads what [`Template::to_json`] wrote.
+    /// Parses the output of [`Template::to_json`].
     ///
     /// # Errors
-    /// When the JSON is not that, or a sealed literal cannot be opened.
+    /// When the JSON is not a template, or a sealed literal cannot be opened.
     pub fn from_json(json: &Json, sealing: &dyn Sealing) -> Result<Self, WireError> {
         let object = json.as_object().ok_or_else(damaged)?;
         let kind = if let Some(value) = object.get("literal") {
@@ -80,7 +80,7 @@ impl Expression {
     }
 }
 
-/// Collects without room for more: templates live as long as their plan.
+/// Collects into a vector of exact capacity, because templates live as long as their plan.
 fn all<T>(items: impl ExactSizeIterator<Item = Result<T, WireError>>) -> Result<Vec<T>, WireError> {
     let mut all = Vec::with_capacity(items.len());
     for item in items {

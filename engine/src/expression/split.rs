@@ -1,20 +1,20 @@
-//! Where expressions begin and end in a text.
+//! Finds expressions in a text.
 //!
-//! `${{` opens; `}}` closes at brace depth 0 outside of CEL's texts, so that map literals and texts may hold braces.
-//! `$${{` is a literal `${{`.
+//! `${{` opens an expression. `}}` closes it at brace depth 0 outside CEL's texts, because map literals and texts may
+//! contain braces. `$${{` is a literal `${{`.
 
 const OPEN: &str = "${{";
 
-/// A piece of a text.
+/// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// As it stands, escapes replaced.
+    /// Plain text, escapes replaced.
     Literal(String),
-    /// What stands between `${{` and `}}`, trimmed.
+    /// The text between `${{` and `}}`, trimmed.
     Expression {
         /// The text.
         text: &'a str,
-        /// The byte at which it begins.
+        /// The byte at which it starts.
         start: usize,
     },
 }
@@ -24,11 +24,11 @@ pub(super) enum Piece<'a> {
 pub(super) struct Unclosed {
     /// The byte of its `${{`.
     pub(super) start: usize,
-    /// True when it ends within a text that lacks its closing quote.
+    /// True when it ends within a text without a closing quote.
     pub(super) is_in_text: bool,
 }
 
-/// True when the text holds an expression or an escape, so that it needs splitting at all.
+/// True when the text contains an expression or an escape, so that it must be split.
 pub(super) fn has_expression(text: &str) -> bool {
     text.contains(OPEN)
 }
@@ -67,7 +67,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Piece<'_>>, Unclosed> {
     Ok(pieces)
 }
 
-/// The byte at which `}}` closes; the error says whether a text was open at the end.
+/// The byte of the closing `}}`. The error is true when a text was open at the end.
 fn find_close(text: &str) -> Result<usize, bool> {
     let mut depth = 0_usize;
     let mut scanner = Scanner::new(text);
@@ -83,9 +83,9 @@ fn find_close(text: &str) -> Result<usize, bool> {
     Err(false)
 }
 
-/// What a [`Scanner`] sees.
+/// A token of a [`Scanner`].
 pub(super) enum Token {
-    /// A character outside of texts, and where it stands.
+    /// A character outside texts, and its byte.
     Symbol(usize, char),
     /// A whole CEL text: `'…'`, `"…"`, `'''…'''`, `"""…"""`, `r"…"`, `b"…"`.
     Text,
@@ -93,11 +93,11 @@ pub(super) enum Token {
     OpenText,
 }
 
-/// Walks over the characters of an expression, taking each CEL text as one.
+/// Scans the characters of an expression, with each CEL text as one token.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    /// The letters directly before the current place: `r` and `b` in front of a quote are part of the text.
+    /// Start of the letters directly before the current place: `r` and `b` before a quote belong to the text.
     word_start: usize,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0, word_start: 0 }
     }
 
-    /// What was not looked at yet.
+    /// The text that was not scanned yet.
     pub(super) fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -131,7 +131,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The length of the CEL text that begins here, quotes included.
+/// The length of the CEL text that starts here, including quotes.
 fn text_end(text: &str, quote: char, is_raw: bool) -> Option<usize> {
     let triple = [quote; 3].iter().collect::<String>();
     let closing = if text.starts_with(&triple) { triple } else { quote.to_string() };

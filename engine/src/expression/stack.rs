@@ -1,15 +1,15 @@
-//! Recursion without surprises: parser and evaluator of CEL recurse over the tree, and a thread's stack is small.
+//! Evaluation on a sufficiently large stack. CEL's parser and evaluator are recursive, and a thread's stack is small.
 //!
-//! What an expression will need is estimated beforehand. The ordinary ones run where they are; the rare deep one runs
-//! on a thread of its own whose stack is large enough, so that no text can overflow any stack.
+//! The needed stack is estimated in advance. Ordinary expressions run on the current thread. A deep expression runs on
+//! a new thread with a large enough stack, so that no text can overflow a stack.
 
-/// What every thread is trusted to have left.
+/// The stack that every thread is assumed to have left.
 const AT_HAND: usize = 768 * 1024;
 
-/// Room for what does not depend on the depth.
+/// The stack that is needed regardless of depth.
 const BASE: usize = 512 * 1024;
 
-/// Runs the work with at least that many bytes of stack. `None` when no such thread can be had.
+/// Runs the work with at least that many bytes of stack. Returns `None` when the thread cannot be created.
 pub(super) fn with_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Option<T> {
     if bytes <= AT_HAND {
         return Some(work());

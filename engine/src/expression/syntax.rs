@@ -1,30 +1,30 @@
-//! What is wrong with an expression's text, in words of its author.
+//! Errors in the text of an expression, as messages for its author.
 
 use super::split::{Scanner, Token};
 use cel::ParseErrors;
 
-/// What one step deeper costs of the parser's stack, in units of [`UNIT`].
+/// The stack that each level of nesting needs in the parser, in units of [`UNIT`].
 mod weight {
     pub(super) const BRACKET: usize = 20;
     pub(super) const OPERATOR: usize = 4;
     pub(super) const DOT: usize = 2;
-    /// The most that an expression may need. People's expressions stay far below.
+    /// The maximum for an expression. Realistic expressions stay far below.
     pub(super) const LIMIT: usize = 2000;
 }
 
-/// Bytes of stack.
+/// Bytes of stack for a unit of weight.
 const UNIT: usize = if cfg!(debug_assertions) { 16 * 1024 } else { 8 * 1024 };
 
-/// A fault in an expression's text.
+/// An error in the text of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// The byte of the expression where it is.
+    /// The byte of the expression where the error starts.
     pub(super) at: usize,
-    /// How many bytes are wrong.
+    /// The length of the error, in bytes.
     pub(super) length: usize,
-    /// What is wrong.
+    /// The message.
     pub(super) message: String,
-    /// What to do.
+    /// The remedy.
     pub(super) hint: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Fault {
         Self { at, length: 1, message: message.into(), hint: None }
     }
 
-    /// The same about more than one byte.
+    /// Sets the length.
     pub(super) fn long(self, length: usize) -> Self {
         Self { length, ..self }
     }
@@ -43,12 +43,12 @@ impl Fault {
     }
 }
 
-/// The bytes of stack that parsing will need.
+/// Estimates the bytes of stack that parsing needs.
 ///
 /// # Errors
-/// When they are more than any thread should be given.
+/// When the estimate exceeds the limit.
 pub(super) fn needed_stack(text: &str) -> Result<usize, Fault> {
-    // One count for each open bracket: what stands in it since its last comma, all of which may nest.
+    // The weight within each open bracket since its last comma, because all of it may nest.
     let mut levels = vec![0_usize];
     let (mut depth, mut deepest) = (0_usize, 0_usize);
     let mut scanner = Scanner::new(text);
@@ -79,12 +79,12 @@ pub(super) fn needed_stack(text: &str) -> Result<usize, Fault> {
     Ok(deepest * UNIT)
 }
 
-/// What nests too deeply.
+/// The error of an expression that nests too deeply.
 pub(super) fn too_deep(at: usize) -> Fault {
     Fault::new(at, "the expression nests too deeply").hint("split it: put a part of it into `locals`")
 }
 
-/// True when the operator `in` stands at that byte.
+/// True when the operator `in` starts at that byte.
 fn is_in(text: &str, at: usize) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     text.split_at_checked(at).is_some_and(|(before, after)| {
@@ -92,14 +92,14 @@ fn is_in(text: &str, at: usize) -> bool {
     })
 }
 
-/// The first thing that CEL's parser complains of, as a sentence.
+/// Converts the first error of CEL's parser to a message.
 pub(super) fn fault_of(text: &str, errors: &ParseErrors) -> Fault {
     let Some(first) = errors.errors.first() else { return Fault::new(0, "the expression cannot be read") };
     let at = byte_of(text, first.pos.0, first.pos.1);
     readable(at, first.msg.trim())
 }
 
-/// The byte of a line (from 1) and a column (from 1, in characters).
+/// Converts a line (from 1) and a column (from 1, in characters) to a byte.
 fn byte_of(text: &str, line: isize, column: isize) -> usize {
     let line = usize::try_from(line).unwrap_or_default().saturating_sub(1);
     let column = usize::try_from(column).unwrap_or_default().saturating_sub(1);
@@ -108,7 +108,7 @@ fn byte_of(text: &str, line: isize, column: isize) -> usize {
     line_start + rest.chars().take(column).map(char::len_utf8).sum::<usize>()
 }
 
-/// The parser's own sentence, without its lists of tokens.
+/// Rewrites the parser's message without its lists of tokens.
 fn readable(at: usize, message: &str) -> Fault {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let quoted = || -> Option<&str> {
@@ -121,12 +121,12 @@ fn readable(at: usize, message: &str) -> Fault {
         return if found.starts_with(['\'', '"']) {
             Fault::new(at, "a text lacks its closing quote")
         } else {
-            Fault::new(at, format!("`{found}` is no part of an expression"))
+            Fault::new(at, format!("`{found}` is not valid in an expression"))
         };
     }
     if message.contains("'<EOF>'") {
         return Fault::new(at, "the expression ends too early")
-            .hint("an operator lacks its right side, or a bracket is not closed");
+            .hint("an operator has no right side, or a bracket is not closed");
     }
     if message.starts_with("no viable alternative")
         || message.starts_with("mismatched input")
@@ -138,21 +138,21 @@ fn readable(at: usize, message: &str) -> Fault {
             "=" => fault.hint("`==` compares"),
             "&" => fault.hint("`&&` is the logical and"),
             "|" => fault.hint("`||` is the logical or"),
-            "." => fault.hint("a name stands before a dot and after it: `vars.NAME`"),
+            "." => fault.hint("write a name before and after the dot: `vars.NAME`"),
             _ => fault,
         };
     }
     if let Some((_, word)) = message.split_once("reserved identifier: ") {
-        return Fault::new(at, format!("`{}` is a word that CEL keeps for itself", word.trim_matches('\'')))
-            .hint(if word.trim() == "var" { "variables are read as `vars.NAME`" } else { "it may stand after a dot" });
+        return Fault::new(at, format!("`{}` is a reserved word of CEL", word.trim_matches('\''))).hint(
+            if word.trim() == "var" { "variables are read as `vars.NAME`" } else { "it is allowed only after a dot" },
+        );
     }
     if message.contains("ecursion limit") {
         return too_deep(0);
     }
     if message.contains("_?_:_") {
-        return Fault::new(at, "`?` needs what is taken, a `:` and what is taken else").hint(
-            "write `condition ? one : other`; `has(value.key) ? value.key : other` where something may be missing",
-        );
+        return Fault::new(at, "incomplete conditional: expected `condition ? a : b`")
+            .hint("for a key that may be missing, write `has(value.key) ? value.key : other`");
     }
     Fault::new(at, format!("the expression cannot be read: {message}"))
 }

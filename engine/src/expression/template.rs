@@ -1,4 +1,4 @@
-//! Templates: YAML with compiled expressions, and what comes of them.
+//! Templates: compilation and evaluation of YAML with expressions.
 
 use super::budget::{self, TooDeep, with_answer};
 use super::compile::Program;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
 impl Template {
-    /// Compiles the expressions in a value. What cannot be compiled is reported and stands as null.
+    /// Compiles the expressions in a value. Reports errors; a value that cannot be compiled becomes null.
     pub fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let kind = match &node.kind {
             NodeKind::Text(text) => compile_text(text, node.span, sources, diagnostics),
@@ -28,10 +28,10 @@ impl Template {
                         diagnostics.push(
                             Diagnostic::error(
                                 "expression_in_key",
-                                format!("the key `{}` holds an expression", entry.key),
+                                format!("the key `{}` contains an expression", entry.key),
                             )
                             .at(entry.key_span)
-                            .hint("keys are literal; an expression alone can make a whole map: `${{ {key: value} }}`"),
+                            .hint("keys are literal; to compute keys, write the whole map as an expression: `${{ {key: value} }}`"),
                         );
                     }
                     compiled.push(TemplateEntry {
@@ -40,7 +40,7 @@ impl Template {
                         value: Self::compile(&entry.value, sources, diagnostics),
                     });
                 }
-                // Maps stay maps also without an expression in them: each of their entries keeps its place.
+                // A map without expressions also stays a map, so that its entries keep their places.
                 TemplateKind::Map(compiled)
             }
             NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => {
@@ -50,17 +50,18 @@ impl Template {
         Self { span: node.span, kind }
     }
 
-    /// A value in which `${{` means nothing: the user's own text.
+    /// A template without expressions: `${{` in the user's text has no meaning.
     #[must_use]
     pub fn literal(node: &Node) -> Self {
         Self { span: node.span, kind: TemplateKind::Literal(literal(node)) }
     }
 
-    /// The value in this scope.
+    /// Evaluates the template in a scope.
     ///
     /// # Errors
-    /// When expressions cannot be evaluated: one diagnostic for each, at its place. When the value is too large, or too
-    /// much with all that these functions evaluated before: at the expression that goes beyond. When it nests too deep.
+    /// When expressions cannot be evaluated, one diagnostic for each. When the value is too large, alone or together
+    /// with earlier
+    /// values of these functions, at the expression that exceeds the budget. When the value nests too deeply.
     pub fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
         if let TemplateKind::Literal(value) = &self.kind {
             return Ok(value.clone());
@@ -77,7 +78,7 @@ impl Template {
         }
     }
 
-    /// The same, within the budget of the template that it is part of.
+    /// Evaluates a part of a template within its budget.
     fn evaluate_within(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
         match &self.kind {
             TemplateKind::Literal(value) => Ok(value.clone()),
@@ -110,7 +111,7 @@ impl Template {
         }
     }
 
-    /// The expressions in it, in the order written.
+    /// The expressions of the template, in the order written.
     pub fn expressions(&self) -> impl Iterator<Item = &Arc<Expression>> {
         let mut found = Vec::new();
         self.collect(&mut found);
@@ -122,7 +123,7 @@ impl Template {
         self.expressions().flat_map(|expression| expression.references.iter())
     }
 
-    /// The providers whose names of principals its expressions ask for, as far as the text tells.
+    /// The providers in calls of `identity` and `identities`, if they are literals.
     pub(crate) fn named_by(&self) -> impl Iterator<Item = &str> {
         let computed = self.expressions().filter_map(|expression| match &expression.program {
             Program::Path(_) => None,
@@ -131,7 +132,7 @@ impl Template {
         computed.flatten().map(String::as_str)
     }
 
-    /// The text that it is, where there is no expression in it.
+    /// The text, if the template is a text without expressions.
     #[must_use]
     pub fn fixed_text(&self) -> Option<&str> {
         match &self.kind {
@@ -140,7 +141,7 @@ impl Template {
         }
     }
 
-    /// True when there is no expression in it.
+    /// True when the template has no expression.
     #[must_use]
     pub fn is_literal(&self) -> bool {
         matches!(self.kind, TemplateKind::Literal(_))
@@ -160,7 +161,7 @@ impl Template {
     }
 }
 
-/// A list, collapsed when it holds no expression.
+/// A list, as a literal if it has no expression.
 pub(super) fn list(items: Vec<Template>) -> TemplateKind {
     if !items.iter().all(Template::is_literal) {
         return TemplateKind::List(items);
@@ -232,7 +233,8 @@ fn compile_text(text: &str, scalar: Span, sources: &Sources, diagnostics: &mut V
     }
 }
 
-/// The expression that a text is, white space around it aside (block scalars end in a line break).
+/// The expression, if the text is a single one. Surrounding white space is ignored, because block scalars end in a line
+/// break.
 fn only_expression<'a>(pieces: &[Piece<'a>]) -> Option<(&'a str, usize)> {
     let mut only = None;
     for piece in pieces {
@@ -261,7 +263,7 @@ fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -
             }
             TextPart::Expression(expression) => expression,
         };
-        // The text counts what it takes up, not what it takes that from.
+        // Charge only for the text that is inserted, not for the value that it comes from.
         match with_answer(functions, || expression.evaluate(scope, functions)).0 {
             Ok(value) => {
                 is_unknown |= value.has_unknown();
@@ -280,7 +282,7 @@ fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -
     Ok(if is_sensitive { Value::sensitive(value) } else { value })
 }
 
-/// Writes a value into a text; the unknown writes nothing, for the text is unknown then.
+/// Appends a value to a text. An unknown value appends nothing, because the whole text is unknown then.
 fn push(text: &mut String, value: &Value, expression: &Expression) -> Result<(), Box<Diagnostic>> {
     match value.exposed() {
         Value::String(part) => {
@@ -296,11 +298,11 @@ fn push(text: &mut String, value: &Value, expression: &Expression) -> Result<(),
         Value::Unknown => {}
         other @ (Value::Null | Value::List(_) | Value::Map(_) | Value::Sensitive(_)) => {
             let hint = match other {
-                Value::Null => "a condition can stand in: `${{ x == null ? \"\" : x }}`",
-                _ => "`json(…)` and `list.join(\", \")` make text of it",
+                Value::Null => "use a condition: `${{ x == null ? \"\" : x }}`",
+                _ => "convert it with `json(…)` or `list.join(\", \")`",
             };
             let message = format!(
-                "text cannot take up `{}`: expected text, a number or true/false, found {}",
+                "text cannot contain `{}`: expected text, a number or true/false, found {}",
                 expression.text,
                 other.kind()
             );

@@ -1,4 +1,4 @@
-//! Why a graph has no order: each loop in it, printed with the place of each of its edges.
+//! Reports reference cycles of a graph, with the place of each edge.
 
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
@@ -7,7 +7,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-/// One error for each loop. Edges lead from what is needed to what needs it; nodes without a name are passed over.
+/// Returns one error for each cycle. Edges lead from a dependency to its dependent; nodes without a name are skipped.
 pub(crate) fn explain<N>(
     edges: &DiGraph<N, Span>,
     hint: &str,
@@ -21,7 +21,7 @@ pub(crate) fn explain<N>(
         if !is_loop {
             continue;
         }
-        // From user to what it needs, as a person reads references; component barriers stand for their component.
+        // Print from dependent to dependency, the direction of references. Component barriers print as their component.
         let mut needs: Vec<(String, Span)> = Vec::new();
         for (node, span) in find(edges, start, &members).into_iter().rev() {
             let Some(name) = name(node) else { continue };
@@ -31,7 +31,7 @@ pub(crate) fn explain<N>(
         }
         let mut names: Vec<&str> = needs.iter().map(|(name, _)| name.as_str()).collect();
         names.extend(names.first().copied());
-        let mut diagnostic = Diagnostic::error("reference_cycle", format!("a loop: {}", names.join(" → "))).hint(hint);
+        let mut diagnostic = Diagnostic::error("reference_cycle", format!("a cycle: {}", names.join(" → "))).hint(hint);
         for ((name, span), needed) in needs.iter().zip(names.iter().skip(1)) {
             diagnostic = diagnostic.at_with(*span, format!("{name} needs {needed}"));
         }
@@ -40,7 +40,7 @@ pub(crate) fn explain<N>(
     diagnostics
 }
 
-/// A loop through `start`: each node with the place of the edge that leads to it.
+/// Finds a cycle through `start`: each node with the place of the edge that leads to it.
 fn find<N>(edges: &DiGraph<N, Span>, start: NodeIndex, members: &HashSet<NodeIndex>) -> Vec<(NodeIndex, Span)> {
     let mut came_from: HashMap<NodeIndex, (NodeIndex, Span)> = HashMap::new();
     let mut queue = VecDeque::from([start]);
@@ -59,9 +59,9 @@ fn find<N>(edges: &DiGraph<N, Span>, start: NodeIndex, members: &HashSet<NodeInd
     }
     let mut path = Vec::new();
     let mut at = start;
-    while let Some((before, span)) = came_from.get(&at) {
+    while let Some((previous, span)) = came_from.get(&at) {
         path.push((at, *span));
-        at = *before;
+        at = *previous;
         if at == start {
             break;
         }

@@ -1,7 +1,7 @@
 use super::*;
 use terrace_provider::AttributeType;
 
-/// A value from JSON in which texts that begin with `!` are sensitive.
+/// A value from JSON; texts that begin with `!` are sensitive.
 fn value(json: serde_json::Value) -> Value {
     fn marked(value: Value) -> Value {
         match value {
@@ -29,16 +29,16 @@ fn columns() -> Value {
 }
 
 #[test]
-fn what_did_not_move_is_marked_where_it_was() {
+fn unmoved_item_is_marked_in_place() {
     check(found(&columns().revealed(), &columns()), r#"[{"name": "a"}, {"name": "b", "default": (sensitive value)}]"#);
-    // Only the secret is another one.
+    // Only the secret changed.
     let rotated = json!([{"name": "a"}, {"name": "b", "default": "hunter3"}]);
     check(found(&rotated, &columns()), r#"[{"name": "a"}, {"name": "b", "default": (sensitive value)}]"#);
     check(found(&json!(["x", "y"]), &json!(["x", "!z"])), r#"["x", (sensitive value)]"#);
 }
 
 #[test]
-fn what_is_whole_is_recognised_wherever_it_went() {
+fn moved_item_is_recognised_if_complete() {
     let dropped = json!([{"name": "b", "default": "hunter2"}]);
     check(found(&dropped, &columns()), r#"[{"name": "b", "default": (sensitive value)}]"#);
     let added = json!([{"name": "c"}, {"name": "b", "default": "hunter2"}, {"name": "a", "type": "TEXT"}]);
@@ -48,7 +48,7 @@ fn what_is_whole_is_recognised_wherever_it_went() {
 }
 
 #[test]
-fn what_cannot_be_recognised_is_sensitive_as_a_whole() {
+fn unrecognised_value_is_sensitive_as_a_whole() {
     let swapped = json!([{"name": "a", "default": "hunter2"}, {"name": "b"}]);
     check(found(&swapped, &columns()), "(sensitive value)");
     let renamed = json!([{"name": "a"}, {"name": "c", "default": "hunter2"}]);
@@ -60,22 +60,22 @@ fn what_cannot_be_recognised_is_sensitive_as_a_whole() {
 }
 
 #[test]
-fn entries_are_told_by_their_keys() {
+fn entries_are_identified_by_their_keys() {
     let marked = json!({"a": "!hunter2", "b": "x"});
     check(found(&json!({"a": "hunter3", "b": "y"}), &marked), r#"{"a": (sensitive value), "b": "y"}"#);
     check(found(&json!({"a": "hunter2", "c": "y"}), &marked), r#"{"a": (sensitive value), "c": "y"}"#);
 }
 
 #[test]
-fn of_two_versions_with_their_own_marks_only_what_one_of_them_hides_is_looked_for() {
-    // A column more, with a secret of its own: nothing of it was there before.
+fn marked_versions_gain_only_the_marks_of_the_other() {
+    // One more column, with its own secret, which the old version did not contain.
     let more = json!([{"name": "c", "default": "!other-hunter"}, {"name": "b", "default": "!hunter2"}]);
     check(beside(&columns(), &more), r#"[{"name": "a"}, {"name": "b", "default": (sensitive value)}]"#);
     check(
         beside(&more, &columns()),
         r#"[{"name": "c", "default": (sensitive value)}, {"name": "b", "default": (sensitive value)}]"#,
     );
-    // The value was there in the clear, and elsewhere.
+    // The value was unmarked before, in another place.
     let clear = json!([{"name": "z", "default": "'hunter2'"}, {"name": "a"}]);
     check(beside(&clear, &columns()), "(sensitive value)");
     check(
@@ -85,7 +85,7 @@ fn of_two_versions_with_their_own_marks_only_what_one_of_them_hides_is_looked_fo
 }
 
 #[test]
-fn the_unknown_stays_unknown_and_nothing_is_no_secret() {
+fn unknown_stays_unknown_and_null_is_not_secret() {
     check(found(&Value::Unknown, &columns()), "(known after apply)");
     check(found(&Value::Null, &json!("!hunter2")), "null");
     let planned = Value::List(vec![Value::Unknown, Value::sensitive("hunter2".into())]);
@@ -93,7 +93,7 @@ fn the_unknown_stays_unknown_and_nothing_is_no_secret() {
 }
 
 #[test]
-fn what_a_provider_computes_of_a_secret_is_one() {
+fn attribute_computed_from_a_secret_is_marked() {
     let text = |name| Attribute::new(name, AttributeType::Any, "A text.");
     let schema = Object(vec![text("path"), text("note"), text("id").stable(), text("size").computed()]);
     let mut attributes = json!({"path": "!hunter2", "note": "hunter2", "id": ["x", "out/hunter2"], "size": 7});
@@ -106,12 +106,12 @@ fn what_a_provider_computes_of_a_secret_is_one() {
 }
 
 #[test]
-fn what_was_given_as_a_secret_is_one_in_whatever_is_computed_of_it() {
+fn given_secret_is_marked_in_computed_attributes() {
     let text = |name| Attribute::new(name, AttributeType::String, "A text.");
     let hidden = |name| Attribute { write_only: true, ..text(name) };
     let schema = Object(vec![text("user"), hidden("password"), text("url").computed(), text("note").computed()]);
     let Value::Map(given) = json!({"user": "!jane1", "password": "hunter2"}) else { panic!("a map") };
-    // The provider tells of the user in another form, and of the password not at all.
+    // The provider returns the user in another form, and the password not at all.
     let mut attributes = json!({"user": "***", "url": "db://jane1@x", "note": "hunter2!"});
     let Value::Map(attributes) = &mut attributes else { panic!("a map") };
     spread(&schema, &given, attributes);
@@ -119,7 +119,7 @@ fn what_was_given_as_a_secret_is_one_in_whatever_is_computed_of_it() {
 }
 
 #[test]
-fn a_mark_that_is_new_is_told_and_one_that_goes_is_not() {
+fn added_reports_new_marks_but_not_removed_ones() {
     let attributes = |value: Value| value.as_map().unwrap().clone();
     let before = attributes(json!({"a": "x", "b": ["y", "!z"], "c": "!w", "d": "v", "e": "u"}));
     let after = attributes(json!({"a": "!x", "b": ["!y", "z"], "c": "w", "d": "v", "e": "!other"}));

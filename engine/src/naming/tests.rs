@@ -7,7 +7,7 @@ fn is_plain(c: char) -> bool {
 }
 
 #[test]
-fn name_beyond_ascii_is_readable_and_ends_in_its_digest() {
+fn non_ascii_name_is_readable_and_ends_in_its_digest() {
     for (text, readable) in [
         ("Qualità 2", "Qualita-2"),
         ("注文", "Zhu-Wen"),

@@ -1,5 +1,4 @@
-//! Who has access to components: the resources of a blueprint's `acl` are planned beside the others once it is known who
-//! has, by what is asked for now or by what was recorded when it was asked for last.
+//! Access to components: plans the resources of a blueprint's `acl` once an access list is requested or recorded.
 
 use super::compute::{PlanFailure, Planner};
 use crate::access::Access;
@@ -11,17 +10,17 @@ use crate::registry::Registry;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All who are to have access to a component, in the place of all who have.
+/// A new access list for a component, which replaces the recorded one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grantees {
     /// The component.
     pub component: String,
-    /// All of them, and what is said beside.
+    /// The principals, and the options of the request.
     pub access: Access,
 }
 
 impl Planner<'_> {
-    /// The stacks with the resources of `acl` among those of each component of which it is known who has access.
+    /// Adds the resources of `acl` to each component whose access list is requested or recorded.
     pub(super) async fn with_access<'s>(
         &self,
         stacks: &'s [CompiledStack],
@@ -29,20 +28,21 @@ impl Planner<'_> {
     ) -> Result<Cow<'s, [CompiledStack]>, PlanFailure> {
         let mut granted = Cow::Borrowed(stacks);
         for (at, stack) in stacks.iter().enumerate() {
-            let asked = self.options.access.as_ref();
-            let asked = asked.filter(|asked| stack.components.iter().any(|component| component.key == asked.component));
-            if asked.is_none() && stack.components.iter().all(|component| component.acl.resources.is_empty()) {
+            let requested = self.options.access.as_ref();
+            let requested = requested
+                .filter(|requested| stack.components.iter().any(|component| component.key == requested.component));
+            if requested.is_none() && stack.components.iter().all(|component| component.acl.resources.is_empty()) {
                 continue;
             }
             let recorded = self.store.components(&stack.stack).await?;
-            if let Some(asked) = asked {
-                let is_recorded = recorded.iter().any(|row| row.key == asked.component);
-                let component = stack.components.iter().find(|component| component.key == asked.component);
-                refused.extend(component.and_then(|component| takes_nobody(component, is_recorded)));
+            if let Some(requested) = requested {
+                let is_recorded = recorded.iter().any(|row| row.key == requested.component);
+                let component = stack.components.iter().find(|component| component.key == requested.component);
+                refused.extend(component.and_then(|component| refuses_access(component, is_recorded)));
             }
             let mut known: BTreeMap<String, Access> =
                 recorded.into_iter().filter_map(|row| Some((row.key, row.access?))).collect();
-            if let Some(Grantees { component, access }) = asked.cloned() {
+            if let Some(Grantees { component, access }) = requested.cloned() {
                 let has_now = known.get(&component).map(|access| access.principals.as_slice()).unwrap_or_default();
                 refused.extend(misread(&access, has_now));
                 known.insert(component, access);
@@ -61,31 +61,32 @@ impl Planner<'_> {
         Ok(granted)
     }
 
-    /// Warnings of those that a provider of the component's grants cannot name: they get no access, the others do.
+    /// Warns about principals that a provider of the component's grants cannot name. They get no access; the other principals do.
     fn unknown_principals(&self, component: &CompiledComponent, access: &Access) -> Vec<Diagnostic> {
         let warn = |(principal, provider, why): (&String, &str, String)| {
             let message = format!("`{principal}` gets no access to `{}`: {why}", component.key);
-            let hint = format!("say by `identities.table` of the configuration who that is in {provider}");
+            let hint =
+                format!("map the principal to its name in {provider} with `identities.table` of the configuration");
             Diagnostic::warning("unknown_principal", message).at(component.span).hint(hint)
         };
         unnamed(component, access, self.registry, self.functions).into_iter().map(warn).collect()
     }
 }
 
-/// The providers that name whom a component lets in: those that a resource asks for names by what it says, else its own.
+/// The providers that have to name a component's principals: those in a resource's expressions, or else the resource's provider.
 fn letting_in<'r>(component: &'r CompiledComponent, registry: &'r Registry) -> BTreeSet<&'r str> {
     let mut providers = BTreeSet::new();
     for declaration in &component.acl.resources {
-        let mut asked = templates(declaration).flat_map(Template::named_by).peekable();
-        if asked.peek().is_none() {
+        let mut named = templates(declaration).flat_map(Template::named_by).peekable();
+        if named.peek().is_none() {
             providers.extend(registry.resource_type(&declaration.ty.value).map(|(schema, _)| schema.name));
         }
-        providers.extend(asked);
+        providers.extend(named);
     }
     providers
 }
 
-/// The principals that a provider of a component's grants cannot name, with the provider and why.
+/// The principals that a provider of a component's grants cannot name, with that provider and its reason.
 fn unnamed<'a, 'p>(
     component: &'p CompiledComponent,
     access: &'a Access,
@@ -93,11 +94,13 @@ fn unnamed<'a, 'p>(
     functions: &Functions,
 ) -> Vec<(&'a String, &'p str, String)> {
     let providers = letting_in(component, registry).into_iter();
-    let pairs = providers.flat_map(|provider| access.principals.iter().map(move |one| (one, provider)));
-    pairs.filter_map(|(one, provider)| Some((one, provider, functions.identity(one, provider).err()?))).collect()
+    let pairs = providers.flat_map(|provider| access.principals.iter().map(move |principal| (principal, provider)));
+    pairs
+        .filter_map(|(principal, provider)| Some((principal, provider, functions.identity(principal, provider).err()?)))
+        .collect()
 }
 
-/// The principals that get no access to a component, for none of the providers of its grants can name them, with why.
+/// The principals that get no access to a component because no provider of its grants can name them, with the reasons.
 #[must_use]
 pub fn let_in_nowhere<'a>(
     component: &CompiledComponent,
@@ -114,32 +117,35 @@ pub fn let_in_nowhere<'a>(
     nowhere.map(|(principal, reasons)| (principal, reasons.join("; "))).collect()
 }
 
-/// Warnings of those that are asked for without their kind, where the same name with its kind would lose access by that: a
-/// bare name is a group, as Witboost sends some.
+/// Warns about principals without their kind if the same name with a kind would lose its access. A bare name is a group; Witboost sends
+/// some principals so.
 fn misread(asked: &Access, has_now: &[String]) -> Vec<Diagnostic> {
     let meant = |bare: &String| {
-        let names = |one: &&String| one.split_once(':').is_some_and(|(_, name)| name == bare.as_str());
-        has_now.iter().find(|one| names(one) && !asked.principals.contains(one))
+        let names = |principal: &&String| principal.split_once(':').is_some_and(|(_, name)| name == bare.as_str());
+        has_now.iter().find(|principal| names(principal) && !asked.principals.contains(principal))
     };
-    let misread =
-        asked.principals.iter().filter(|one| !one.contains(':')).filter_map(|bare| Some((bare, meant(bare)?)));
-    let told = misread.map(|(bare, meant)| {
+    let misread = asked
+        .principals
+        .iter()
+        .filter(|principal| !principal.contains(':'))
+        .filter_map(|bare| Some((bare, meant(bare)?)));
+    let warnings = misread.map(|(bare, meant)| {
         let message =
-            format!("`{bare}` is read as a group, and `{meant}`, who has access now, is not among those asked for");
+            format!("`{bare}` is read as a group, and `{meant}`, which has access now, is not in the request");
         Diagnostic::warning("principal_without_kind", message).hint(format!("did you mean `{meant}`?"))
     });
-    told.collect()
+    warnings.collect()
 }
 
-/// Why nobody can be let in to a component.
-fn takes_nobody(component: &CompiledComponent, is_recorded: bool) -> Option<Diagnostic> {
+/// Returns an error if a component cannot have an access list.
+fn refuses_access(component: &CompiledComponent, is_recorded: bool) -> Option<Diagnostic> {
     let (message, hint) = match (component.takes_access(), is_recorded) {
         (Ok(()), true) => return None,
         (Ok(()), false) => (
-            format!("nobody can be let in to `{}` before it is there", component.key),
+            format!("cannot grant access to `{}` before it exists", component.key),
             format!("provision `{}` first", component.key),
         ),
-        (Err(message), _) => (message, "say with `acl` of the blueprint what grants access".to_owned()),
+        (Err(message), _) => (message, "declare the resources that grant access in `acl` of the blueprint".to_owned()),
     };
     Some(Diagnostic::error("takes_no_access", message).at(component.span).hint(hint))
 }

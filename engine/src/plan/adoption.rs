@@ -1,7 +1,7 @@
 //! The rule of `adopt: ifOurs`: which unmanaged objects terrace may adopt.
 //!
-//! It adopts an object if its name is computed from the component, so that two people cannot have chosen it by chance; if no
-//! other row manages it; and if its differences can be aligned in place, without loss of data.
+//! The planner adopts an object under three conditions. Its name is computed from the component, so that two people cannot choose it by
+//! chance. No other row manages it. Its differences can be aligned in place, without loss of data.
 
 use super::Prior;
 use super::compute::{PlanFailure, Planner};
@@ -21,7 +21,7 @@ use std::fmt;
 use terrace_provider::{Attributes, ResourceType, Value};
 use tokio::sync::OnceCell;
 
-/// Which objects rows of this store manage; gathered once it is asked for.
+/// The objects that rows of this store manage, read on first use.
 #[derive(Default)]
 pub(crate) struct Managed(OnceCell<HashMap<Object, Manager>>);
 
@@ -30,7 +30,7 @@ pub(crate) struct Managed(OnceCell<HashMap<Object, Manager>>);
 pub(crate) struct Manager {
     pub(crate) stack: StackId,
     pub(crate) address: Address,
-    /// Only its data stayed.
+    /// The row is retained: only its data remains.
     pub(super) is_retained: bool,
 }
 
@@ -61,7 +61,7 @@ impl Managed {
         .await
     }
 
-    /// The same for whoever has no planner.
+    /// The same without a planner.
     pub(crate) async fn within(
         &self,
         store: &dyn StateStore,
@@ -69,7 +69,7 @@ impl Managed {
         environment: &str,
         (ty, instance, identity): (&str, &str, &Attributes),
     ) -> Result<Option<Manager>, PlanFailure> {
-        // Without an identity of its own an object is known by its address alone, which tells no two apart.
+        // An object without an identity is known by its address alone and cannot be compared.
         if identity.is_empty() {
             return Ok(None);
         }
@@ -84,7 +84,7 @@ impl Managed {
                     let key = compared_key(registry, &row.address.ty, &identity);
                     let object = (row.address.ty.clone(), row.provider, key);
                     let manager = Manager { stack: stack.clone(), address: row.address, is_retained };
-                    // Whoever only keeps its data does not hide one that has it.
+                    // A retained row does not hide an active one.
                     if !is_retained || !managed.contains_key(&object) {
                         managed.insert(object, manager);
                     }
@@ -96,24 +96,24 @@ impl Managed {
     }
 }
 
-/// Why an object that is there is not taken over; `None` when it is ours.
+/// Returns why an existing object cannot be adopted; `None` if it can.
 pub(super) async fn why_not(
     planner: &Planner<'_>,
-    wanted: &ResourceInput<'_>,
+    input: &ResourceInput<'_>,
     found: &Prior,
 ) -> Result<Option<NotAdoptable>, PlanFailure> {
-    if !is_named_by_rule(wanted.template, wanted.ty) {
+    if !is_named_by_rule(input.template, input.ty) {
         return Ok(Some(NotAdoptable::NoRule));
     }
-    let by = wanted.managed.by(planner, wanted.ty.name, &wanted.provider, &found.identity).await?;
+    let by = input.managed.by(planner, input.ty.name, &input.provider, &found.identity).await?;
     Ok(by.map(NotAdoptable::Managed))
 }
 
-/// Why an object is not taken over.
+/// Why an object cannot be adopted.
 pub(super) enum NotAdoptable {
-    /// What names it is written out.
+    /// Its name is a literal.
     NoRule,
-    /// That resource manages it.
+    /// Another resource manages it.
     Managed(Manager),
     /// Aligning it would destroy data.
     DataLoss,
@@ -121,21 +121,22 @@ pub(super) enum NotAdoptable {
     Replaced,
 }
 
-/// The error for an object that is there and is not taken over, with the way to take it over all the same.
-pub(super) fn refused(wanted: &ResourceInput<'_>, address: &str, found: &Prior, why: &NotAdoptable) -> Diagnostic {
-    let names = wanted.ty.identity.join("`, `");
-    let told = match why {
-        NotAdoptable::NoRule => format!("`{names}` is written out, and follows no rule"),
-        NotAdoptable::Managed(by) if by.is_retained => format!("it is the data of {by}, which stayed"),
+/// The error for an existing object that is not adopted. Its hint names other ways to adopt it.
+pub(super) fn refused(input: &ResourceInput<'_>, address: &str, found: &Prior, why: &NotAdoptable) -> Diagnostic {
+    let names = input.ty.identity.join("`, `");
+    let reason = match why {
+        NotAdoptable::NoRule => format!("`{names}` is a literal, not computed"),
+        NotAdoptable::Managed(by) if by.is_retained => format!("{by} retained its data"),
         NotAdoptable::Managed(by) => format!("{by} manages it"),
-        NotAdoptable::DataLoss => "what differs would destroy data".to_owned(),
+        NotAdoptable::DataLoss => "aligning it would destroy data".to_owned(),
         NotAdoptable::Replaced => "it would have to be replaced".to_owned(),
     };
-    let error = Diagnostic::error("not_ours", format!("{address} is there already and is not taken over: {told}"));
-    let error = error.at(wanted.span);
+    let error = Diagnostic::error("not_ours", format!("{address} exists already and cannot be adopted: {reason}"));
+    let error = error.at(input.span);
     if let NotAdoptable::Managed(by) = why {
-        if by.is_retained && by.stack == *wanted.stack {
-            return error.hint(format!("to go on with it, write `{}`", as_written(&by.address, &wanted.address)));
+        if by.is_retained && by.stack == *input.stack {
+            return error
+                .hint(format!("to continue with its data, write `{}`", as_written(&by.address, &input.address)));
         }
         return error.hint("give one of them another name, or let both own it with `shared`");
     }
@@ -148,13 +149,13 @@ pub(super) fn refused(wanted: &ResourceInput<'_>, address: &str, found: &Prior, 
         None => found.identity.values().map(text).collect::<Vec<_>>().join("/"),
     };
     error.hint(format!(
-        "`terrace import {} {}` records it as it is; `adopt: ifExists` takes over whatever is there",
+        "`terrace import {} {}` records it as it is; `adopt: ifExists` adopts any existing object",
         shell_word(address),
         shell_word(&id)
     ))
 }
 
-/// True when what names the object is computed.
+/// True if the object's name is computed.
 pub(super) fn is_named_by_rule(template: &Template, ty: &ResourceType) -> bool {
     match &template.kind {
         TemplateKind::Map(entries) => {

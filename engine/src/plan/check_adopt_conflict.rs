@@ -18,8 +18,8 @@ use terrace_provider::{Attributes, ResourceType};
 /// The code of these errors.
 pub(super) const RECORDED: &str = "adopt_recorded";
 
-/// Reports replacements and renames to the name of a recorded object that the plan does not touch: the rename would fail, and
-/// a replacement would delete the old object and fail to create the new one.
+/// Reports replacements and renames to the name of a recorded object that the plan does not touch. The rename would fail; a replacement
+/// would delete the old object and then fail to create the new one.
 pub(super) async fn check_replaced(
     planner: &Planner<'_>,
     stacks: &[StackPlan],
@@ -54,7 +54,7 @@ pub(super) async fn check_replaced(
     Ok(())
 }
 
-/// What names the new object of a replacement, or the object after a rename, where that is another name.
+/// The new identity of a replaced or renamed object; `None` if the identity stays.
 fn new_identity<'r>(registry: &'r Registry, change: &Change) -> Option<(&'r ResourceType, Attributes)> {
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
     let after = change.after.as_ref().filter(|_| change.action.is_replace() || change.action == Action::Update)?;
@@ -63,7 +63,7 @@ fn new_identity<'r>(registry: &'r Registry, change: &Change) -> Option<(&'r Reso
     (identity_key(&ty.compared(&before)) != identity_key(&ty.compared(&identity))).then_some((ty, identity))
 }
 
-/// Reports objects that the plan takes over and that are recorded as something that the plan does not know of.
+/// Reports objects that the plan adopts and that a row outside the plan records.
 pub(super) async fn check(
     planner: &Planner<'_>,
     stacks: &[StackPlan],
@@ -88,7 +88,7 @@ pub(super) async fn check(
             continue;
         };
         let about = format!("{}:{}", stack.stack, change.address);
-        let message = format!("{about} would take over what is recorded as {by}");
+        let message = format!("{about} would adopt the object of {by}");
         let diagnostic = Diagnostic::error(RECORDED, message).about(&about);
         let diagnostic = stack.tell(diagnostic, &change.address);
         let by_name = shell_word(&by.to_string());
@@ -98,16 +98,19 @@ pub(super) async fn check(
         diagnostics.push(diagnostic.hint(match &change.place {
             _ if is_shared => {
                 let command = as_command(&by.stack, &by.address, &change.address);
-                format!("where it is the same one, move it first: `{command}`")
+                format!("if it is the same resource, move it first: `{command}`")
             }
             Some(_) if is_same_kind => {
-                format!("where it is the same one, say so: `{}`; {drop}", as_written(&by.address, &change.address))
+                format!(
+                    "if it is the same resource, declare the move: `{}`; {drop}",
+                    as_written(&by.address, &change.address)
+                )
             }
             Some(_) => format!("give one of them another name, or let both own it with `shared`; {drop}"),
-            // Nobody describes what is rolled back.
+            // A resource of a rollback has no descriptor.
             None if is_same_kind => {
                 let command = as_command(&by.stack, &by.address, &change.address);
-                format!("where it is the same one, move it back first: `{command}`")
+                format!("if it is the same resource, move it back first: `{command}`")
             }
             None => drop,
         }));

@@ -1,6 +1,6 @@
 //! Refuses two resources that name one object, because each would undo the changes of the other.
 //!
-//! Also finds a resource that names the object of a resource that the plan removes: a rename.
+//! It also finds a resource that names the object of a removed resource: a rename without `moved`.
 
 use super::object_identity::{Name, ObjectKey, names};
 use super::steps::{Position, Steps};
@@ -20,15 +20,15 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     let mut first: QuickMap<ObjectKey<'_>, (&StackPlan, &Change)> = QuickMap::default();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
         let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
-        // What lives in the state alone is no object that anybody else could name.
+        // A state-only resource has no object that another resource could name.
         let ty = registry.resource_type(&change.address.ty).map(|(_, ty)| ty).filter(|ty| !ty.state_only);
         let Some(ty) = ty else { continue };
         let names = names(ty, &after.attributes);
         let keys: Vec<_> = names.iter().map(|name| name.of(ty, &change.provider)).collect();
         let same = names.iter().zip(&keys).find_map(|(name, key)| {
             let (other_stack, other) = *first.get(key)?;
-            // What objects that are there have for ids is their provider's business.
-            let counts = !name.is_id || [change, other].iter().any(|one| begins_to_have(one.action));
+            // The provider assigns the ids of existing objects.
+            let counts = !name.is_id || [change, other].iter().any(|change| begins_to_have(change.action));
             counts.then_some((name, (other_stack, other)))
         });
         let Some((name, (other_stack, other))) = same else {
@@ -45,7 +45,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         let diagnostic = other_stack.tell(stack.tell(diagnostic, &change.address), &other.address);
         diagnostics.push(diagnostic.hint("give one of them another name, or declare it once"));
     }
-    // Another mistake may be why something goes.
+    // Another error may be the cause of a removal.
     if has_errors(diagnostics) {
         return;
     }
@@ -77,11 +77,11 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     let mut refused: Vec<&Taken<'_>> = taken.iter().filter(|taken| !is_free_by_then(taken)).collect();
     // The error about the first resource of a chain has the moves of all.
     refused.sort_by_key(|taken| !std::ptr::eq(chains.first(taken), taken.taker.1));
-    let mut told = Reported::default();
-    diagnostics.extend(refused.into_iter().map(|taken| renamed(taken, &chains, &mut told)));
+    let mut reported = Reported::default();
+    diagnostics.extend(refused.into_iter().map(|taken| renamed(taken, &chains, &mut reported)));
 }
 
-/// An object that its resource leaves, and that another resource of the plan names.
+/// An object whose resource leaves it while another resource of the plan names it.
 struct Taken<'p> {
     ty: &'p ResourceType,
     /// The name of the object, in words.
@@ -91,8 +91,8 @@ struct Taken<'p> {
 }
 
 impl Taken<'_> {
-    /// True when the name alone is taken over: the old object goes, and a new one is made once it is gone. A resource
-    /// that only has another address now goes on with its object, as does one whose object holds data.
+    /// True if only the name is reused: the old object is removed, and a new one is created afterwards. A resource that merely changed its
+    /// address keeps its object, and so does one whose object holds data.
     fn may_wait(&self) -> bool {
         let (left, taker) = (self.left.1, self.taker.1);
         let is_made = taker.action == Action::Create || taker.action.is_replace();
@@ -101,7 +101,7 @@ impl Taken<'_> {
         left.action.removes_object() && is_made && !is_renamed && !(is_of_type && self.ty.holds_data)
     }
 
-    /// True when both are resources of the same stack, or both shared, so that a record can move between them.
+    /// True if both resources belong to one stack, or both are shared, so that a row can move between them.
     fn is_alike(&self) -> bool {
         let ((left_stack, left), (taker_stack, taker)) = (self.left, self.taker);
         let is_own = left_stack.stack == taker_stack.stack && !left.address.is_shared() && !taker.address.is_shared();
@@ -110,12 +110,12 @@ impl Taken<'_> {
     }
 }
 
-/// True when the resource may not have had the object until now.
+/// True if the resource may not have had the object before.
 const fn begins_to_have(action: Action) -> bool {
     matches!(action, Action::Create | Action::Adopt) || action.is_replace()
 }
 
-/// The names of an object whose resource leaves it, as long as the object is there.
+/// The names of an object that its resource leaves, while the object exists.
 fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Vec<Name>)> {
     let is_left = !change.action.leaves_object() || change.action.is_replace();
     if !is_left || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
@@ -125,13 +125,13 @@ fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a Resour
     Some((ty, names(ty, &change.prior.as_ref()?.attributes)))
 }
 
-/// True when the object is another resource's once the plan is applied, or would be if it were not removed.
+/// True if the other resource would hold the object after the apply.
 fn takes(other: &Change, name: &Name, ty: &ResourceType, left: &Change) -> bool {
     match other.action {
-        // Both are recorded as it, and one of them takes it away from the other.
+        // Both rows record the object, and the removal of one takes it from the other.
         Action::NoOp | Action::Update => left.action.removes_object() && !name.is_id,
         Action::Create => true,
-        // What is dropped from state may be taken over.
+        // A forgotten object may be adopted.
         Action::Adopt => left.action != Action::Forget,
         action if action.is_replace() => {
             let had = other.prior.as_ref().map(|prior| names(ty, &prior.attributes)).unwrap_or_default();
@@ -141,7 +141,7 @@ fn takes(other: &Change, name: &Name, ty: &ResourceType, left: &Change) -> bool 
     }
 }
 
-/// True when an object of that name is made only once the old one is gone.
+/// True if the object with that name is created only after the old one is removed.
 fn waits_for((other_stack, other): (&StackPlan, &Change), (stack, change): (&StackPlan, &Change)) -> bool {
     let is_gone_first = change.action == Action::Replace && other.action != Action::Adopt;
     if !is_gone_first || other_stack.stack != stack.stack {
@@ -153,9 +153,9 @@ fn waits_for((other_stack, other): (&StackPlan, &Change), (stack, change): (&Sta
         || component.is_some_and(|component| component.depends_on.iter().any(is_before))
 }
 
-/// An object that is recorded as one resource and declared as another: to make it fails, and to remove it takes it from
-/// both. A replacement removes it, too.
-fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, told: &mut Reported) -> Diagnostic {
+/// The error for an object that is recorded as one resource and declared as another. Creating it would fail; removing or replacing it would
+/// take it from both.
+fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, reported: &mut Reported) -> Diagnostic {
     let Taken { name, left: (stack, change), taker: (other_stack, other), .. } = taken;
     let (from, to) = (&change.address, &other.address);
     let message =
@@ -164,28 +164,28 @@ fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, told: &mut Reported) -
     let diagnostic = other_stack.tell(diagnostic, to);
     if !begins_to_have(other.action) {
         let drop = shell_word(&format!("{}:{from}", stack.stack));
-        return diagnostic.hint(format!("`terrace state rm {drop}` drops the one record and leaves the object"));
+        return diagnostic.hint(format!("`terrace state rm {drop}` forgets that row and keeps the object"));
     }
     if taken.is_alike() && (other.generation != 0 || change.action.is_replace()) {
         let first = chains.first(taken);
-        if let Some(by) = told.chains.get(&std::ptr::from_ref(first)) {
-            return diagnostic.hint(format!("move the records as the error about {by} says"));
+        if let Some(by) = reported.chains.get(&std::ptr::from_ref(first)) {
+            return diagnostic.hint(format!("move the rows with the commands in the error about {by}"));
         }
-        told.chains.insert(std::ptr::from_ref(first), to.clone());
-        let moves = chains.moves(stack, first, &mut told.asides);
+        reported.chains.insert(std::ptr::from_ref(first), to.clone());
+        let moves = chains.moves(stack, first, &mut reported.asides);
         let commands: Vec<String> =
             moves.iter().map(|(from, to)| format!("`{}`", as_command(&stack.stack, from, to))).collect();
         return diagnostic.hint(format!(
-            "where each goes on with the object that it names, move the records first: {}",
+            "if each resource is to keep the object that it names, move the rows first: {}",
             commands.join(", then ")
         ));
     }
     if taken.is_alike() && from.is_shared() {
         let command = as_command(&stack.stack, from, to);
-        return diagnostic.hint(format!("where it is the same one, move it first: `{command}`"));
+        return diagnostic.hint(format!("if it is the same resource, move it first: `{command}`"));
     }
     diagnostic.hint(match change.action {
-        _ if taken.is_alike() => format!("say that it is the same one: `moved: [{{from: '{from}', to: '{to}'}}]`"),
+        _ if taken.is_alike() => format!("declare the move: `moved: [{{from: '{from}', to: '{to}'}}]`"),
         Action::Retain => format!("give {to} another name: the object of {from} stays"),
         Action::Forget => format!("give {to} another name, or `adopt: ifExists`: the object of {from} stays"),
         action if action.is_replace() => format!("give {to} another name, apply, and then the name that {from} leaves"),
@@ -193,16 +193,16 @@ fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, told: &mut Reported) -
     })
 }
 
-/// What errors say already.
+/// What earlier errors already reported.
 #[derive(Default)]
 struct Reported {
-    /// The resources whose errors have the moves, by the first resources of chains.
+    /// The resource whose error lists the moves, by the first resource of each chain.
     chains: HashMap<*const Change, Address>,
-    /// Addresses at which records are put aside.
+    /// Temporary addresses that moves use.
     asides: HashSet<Address>,
 }
 
-/// Which resource names the object of which, among those that could go on with each other's objects.
+/// Chains of resources in which each names the object of the next.
 struct Chains<'p> {
     /// By the change whose object is named.
     by_left: HashMap<*const Change, &'p Taken<'p>>,
@@ -219,7 +219,7 @@ impl<'p> Chains<'p> {
         }
     }
 
-    /// The resource of a chain whose own object is named by none; of a ring, the first by address.
+    /// The resource at the end of a chain; in a ring, the first by address.
     fn first(&self, taken: &'p Taken<'p>) -> &'p Change {
         let mut seen = HashSet::new();
         let mut at = taken.taker.1;
@@ -234,13 +234,13 @@ impl<'p> Chains<'p> {
         at
     }
 
-    /// The moves of records, in order, by which each resource of a chain gets the record of the object that it names. The
-    /// record of the first one is put aside before, where it has one.
+    /// The moves of rows, in order, by which each resource of a chain gets the row of the object that it names. The row of the first
+    /// resource moves to a temporary address before.
     fn moves(&self, stack: &StackPlan, first: &'p Change, asides: &mut HashSet<Address>) -> Vec<(Address, Address)> {
         let addresses: HashSet<&Address> = stack.changes.iter().map(|change| &change.address).collect();
-        let mut beside = (1_u32..).map(|number| aside(&first.address, number));
+        let mut candidates = (1_u32..).map(|number| aside(&first.address, number));
         let is_free = |aside: &Address| !addresses.contains(aside) && !asides.contains(aside);
-        let aside = beside.find(is_free).filter(|_| first.generation != 0);
+        let aside = candidates.find(is_free).filter(|_| first.generation != 0);
         asides.extend(aside.clone());
         let mut moves: Vec<(Address, Address)> =
             aside.iter().map(|aside| (first.address.clone(), aside.clone())).collect();
@@ -261,7 +261,7 @@ impl<'p> Chains<'p> {
     }
 }
 
-/// A free address beside a recorded address.
+/// A free temporary address derived from a recorded address.
 fn aside(address: &Address, number: u32) -> Address {
     match &address.key {
         Some(_) => Address { key: Some(InstanceKey::Text(format!("aside{number}"))), ..address.clone() },

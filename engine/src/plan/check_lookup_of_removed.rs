@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::registry::Registry;
 use std::collections::HashMap;
 
-/// Reports lookups of objects that the plan removes and does not make again.
+/// Reports lookups of objects that the plan removes without creating them again.
 pub(super) fn check(
     registry: &Registry,
     stacks: &[StackPlan],
@@ -26,23 +26,22 @@ pub(super) fn check(
             removed.extend(keys.map(|key| (key, (stack, change))));
         }
     }
-    for asked in stacks.iter().flat_map(|stack| looking.asked_by(&stack.stack)) {
-        if asked.failed.is_some() || asked.keys.iter().any(|key| looking.is_there(asked.types, key)) {
+    for request in stacks.iter().flat_map(|stack| looking.asked_by(&stack.stack)) {
+        if request.failed.is_some() || request.keys.iter().any(|key| looking.is_there(request.types, key)) {
             continue;
         }
-        if let Some((of, change)) = asked.keys.iter().find_map(|key| removed.get(key)) {
+        if let Some((of, change)) = request.keys.iter().find_map(|key| removed.get(key)) {
             let message = format!(
-                "{}:{} looks at an object that this plan removes: {}:{}",
-                asked.stack, asked.address, of.stack, change.address
+                "{}:{} looks up an object that this plan removes: {}:{}",
+                request.stack, request.address, of.stack, change.address
             );
-            let diagnostic = asked.tell(Diagnostic::error("lookup_of_removed", message));
-            diagnostics
-                .push(diagnostic.hint("look at what is there once the plan is applied, or take the lookup away"));
+            let diagnostic = request.tell(Diagnostic::error("lookup_of_removed", message));
+            diagnostics.push(diagnostic.hint("look up an object that exists after the apply, or remove the lookup"));
         }
     }
 }
 
-/// True when the object that was there is gone once the plan is applied.
+/// True if the plan removes an existing object.
 fn goes(change: &Change) -> bool {
     change.action.removes_object() && change.reason != Some(Reason::Gone)
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{Attributes, ResourceType};
 
-/// Reports each circle once, about the first of its resources by address.
+/// Reports each circle once, at its first resource by address.
 pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
     let changes = stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)));
     let renamed: Vec<Rename<'_>> = changes.filter_map(|(stack, change)| Rename::of(registry, stack, change)).collect();
@@ -18,16 +18,16 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     let next = |at: usize| renamed.get(at)?.after.iter().find_map(|key| holders.get(key).copied());
     let mut seen: HashSet<usize> = HashSet::new();
     for start in 0..renamed.len() {
-        let mut way: Vec<usize> = Vec::new();
+        let mut path: Vec<usize> = Vec::new();
         let mut at = Some(start);
         while let Some(current) = at.filter(|current| seen.insert(*current)) {
-            way.push(current);
+            path.push(current);
             at = next(current);
         }
-        // The way ended at a free name, at a circle that is reported already, or at a rename of its own.
-        let Some(begin) = at.and_then(|end| way.iter().position(|on_way| *on_way == end)) else { continue };
-        let circle: Vec<&Rename<'_>> = way.iter().skip(begin).filter_map(|at| renamed.get(*at)).collect();
-        diagnostics.extend(told(&circle));
+        // The path ended at a free name, at a reported circle, or at an unrelated rename.
+        let Some(begin) = at.and_then(|end| path.iter().position(|visited| *visited == end)) else { continue };
+        let circle: Vec<&Rename<'_>> = path.iter().skip(begin).filter_map(|at| renamed.get(*at)).collect();
+        diagnostics.extend(circle_error(&circle));
     }
 }
 
@@ -41,14 +41,14 @@ struct Rename<'p> {
 }
 
 impl<'p> Rename<'p> {
-    /// `None` for any other change, and for another spelling of the same name.
+    /// Returns `None` for any other change, and for another spelling of the same name.
     fn of(registry: &'p Registry, stack: &'p StackPlan, change: &'p Change) -> Option<Self> {
         let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
         let (prior, after) = (change.prior.as_ref()?, change.after.as_ref()?);
         if !is_renamed(change) {
             return None;
         }
-        // An id may stay with its object.
+        // An id may stay with its object, so ids do not count.
         let keys = |attributes: &Attributes| -> Vec<ObjectKey<'p>> {
             let names = names(ty, attributes);
             names.iter().filter(|name| !name.is_id).map(|name| name.of(ty, &change.provider)).collect()
@@ -62,7 +62,7 @@ impl<'p> Rename<'p> {
     }
 }
 
-fn told(circle: &[&Rename<'_>]) -> Option<Diagnostic> {
+fn circle_error(circle: &[&Rename<'_>]) -> Option<Diagnostic> {
     let first = circle.iter().min_by_key(|rename| rename.address())?;
     let mut others: Vec<String> =
         circle.iter().map(|rename| rename.address()).filter(|address| *address != first.address()).collect();
@@ -79,6 +79,6 @@ fn told(circle: &[&Rename<'_>]) -> Option<Diagnostic> {
     };
     let (stack, address) = (first.stack, &first.change.address);
     Some(stack.tell(error, address).hint(format!(
-        "give {address} an unused name and apply; then give it the name that it shall have{previous}, and apply again"
+        "give {address} an unused name and apply; then give it its final name{previous}, and apply again"
     )))
 }

@@ -19,14 +19,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The code of these errors.
 pub(super) const RECORDED: &str = "recorded_elsewhere";
-/// So many addresses are asked for of each other stack.
+/// Number of addresses to look for in each other stack.
 const PROBES: usize = 4;
-/// Among more stacks than these nobody is looked for: each create then tells at its step that its object is there.
+/// With more stacks than this the check is skipped. Each create then fails at its step because its object exists.
 const MOST_STACKS: usize = 500;
-/// So many stacks are asked at once.
+/// Number of stacks to query at once.
 const AT_ONCE: usize = 16;
 
-/// Reports new stacks that would make what another stack has under the same addresses.
+/// Reports new stacks that would create objects that another stack records at the same addresses.
 pub(super) async fn check(
     planner: &Planner<'_>,
     stacks: &[StackPlan],
@@ -34,8 +34,8 @@ pub(super) async fn check(
 ) -> Result<(), PlanFailure> {
     let created: Vec<(&StackPlan, BTreeMap<&Address, Made<'_>>)> = stacks
         .iter()
-        .map(|stack| (stack, stack.changes.iter().filter_map(|it| made(planner.registry, it)).collect()))
-        .filter(|(_, made): &(_, BTreeMap<_, _>)| !made.is_empty())
+        .map(|stack| (stack, stack.changes.iter().filter_map(|it| created_object(planner.registry, it)).collect()))
+        .filter(|(_, created): &(_, BTreeMap<_, _>)| !created.is_empty())
         .collect();
     if planner.options.offline {
         return Ok(());
@@ -50,7 +50,7 @@ pub(super) async fn check(
             continue;
         }
         let probes: BTreeSet<Address> = made.keys().take(PROBES).map(|address| (*address).clone()).collect();
-        let asked = recorded.iter().filter(is_other).map(async |other| {
+        let queries = recorded.iter().filter(is_other).map(async |other| {
             for row in shared_with(planner, other, probes.clone(), &made).await? {
                 if is_there(planner, other, row).await? {
                     return Ok::<_, PlanFailure>(Some(other));
@@ -58,25 +58,25 @@ pub(super) async fn check(
             }
             Ok(None)
         });
-        let asked = stream::iter(asked).buffered(AT_ONCE);
-        let owners: Vec<&StackId> = asked.try_filter_map(|other| async move { Ok(other) }).try_collect().await?;
+        let queries = stream::iter(queries).buffered(AT_ONCE);
+        let owners: Vec<&StackId> = queries.try_filter_map(|other| async move { Ok(other) }).try_collect().await?;
         for owner in owners {
             let all = made.keys().map(|address| (*address).clone()).collect();
             let rows = shared_with(planner, owner, all, &made).await?;
             let addresses: Vec<Address> = rows.into_iter().map(|row| row.address).collect();
-            diagnostics.extend(told(stack, owner, &addresses, &made));
+            diagnostics.extend(conflict_error(stack, owner, &addresses, &made));
         }
     }
     Ok(())
 }
 
-/// What is to be made, and under which name.
+/// A create of the plan, with the identity of its object.
 struct Made<'a> {
     change: &'a Change,
     identity: String,
 }
 
-fn made<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, Made<'a>)> {
+fn created_object<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, Made<'a>)> {
     let is_new = change.action == Action::Create && change.generation == 0 && !change.address.is_shared();
     let after = change.after.as_ref().filter(|_| is_new && change.in_doubt.is_none())?;
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
@@ -84,7 +84,7 @@ fn made<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, Mad
     Some((&change.address, Made { change, identity: identity_key(&ty.compared(&identity)) }))
 }
 
-/// The rows at those addresses by which another stack records the objects of these names.
+/// Reads the rows of another stack that record the planned objects at those addresses.
 async fn shared_with(
     planner: &Planner<'_>,
     other: &StackId,
@@ -93,14 +93,14 @@ async fn shared_with(
 ) -> Result<Vec<Row>, PlanFailure> {
     let mut same = Vec::new();
     for row in planner.store.rows(other, &Selection::Addresses(addresses)).await? {
-        // Data that a component left behind is taken over by whoever asks for it.
+        // A retained row does not conflict: its data may be adopted.
         if row.deposed.is_some() || row.status == RowStatus::Retained {
             continue;
         }
         let sealed = |error| PlanFailure::Sealed { address: format!("{other}:{}", row.address), error };
         let identity = record::open_identity(&row, planner.seal).map_err(sealed)?;
         let identity = compared_key(planner.registry, &row.address.ty, &identity);
-        let is_same = |it: &&Made<'_>| it.identity == identity && it.change.provider == row.provider;
+        let is_same = |made: &&Made<'_>| made.identity == identity && made.change.provider == row.provider;
         if made.get(&row.address).filter(is_same).is_some() {
             same.push(row);
         }
@@ -108,8 +108,8 @@ async fn shared_with(
     Ok(same)
 }
 
-/// Whether a recorded object can be seen from here. One name may mean several objects: a path is one within the folder of a
-/// project, and projects may share a state.
+/// True if the recorded object exists as seen from here. One name can mean several objects: a path is relative to a project's
+/// folder, and projects may share a state.
 async fn is_there(planner: &Planner<'_>, stack: &StackId, row: Row) -> Result<bool, PlanFailure> {
     let address = row.address.clone();
     let known = planner.registry.resource_type(&address.ty);
@@ -120,12 +120,12 @@ async fn is_there(planner: &Planner<'_>, stack: &StackId, row: Row) -> Result<bo
     let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error };
     let opened = record::open(row, planner.seal).map_err(sealed)?;
     let recorded = record::recorded(stack, &address, &opened.prior);
-    // Who cannot be asked says nothing here: the creates themselves will tell.
+    // If the provider cannot answer, the creates report the conflict.
     let found = deadline::reading(ty.timeouts.read, session.read(ty, &recorded)).await;
     Ok(found.is_ok_and(|object| object.is_some()))
 }
 
-fn told(
+fn conflict_error(
     stack: &StackPlan,
     owner: &StackId,
     addresses: &[Address],
@@ -134,14 +134,14 @@ fn told(
     let first = made.get(addresses.first()?)?;
     let names: Vec<String> = addresses.iter().map(|address| format!("`{address}`")).collect();
     let listed = first_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let message = format!("{} would make what {owner} has: {listed}", stack.stack);
+    let message = format!("{} would create objects that {owner} has: {listed}", stack.stack);
     let diagnostic = Diagnostic::error(RECORDED, message);
-    let diagnostic = first.change.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
+    let diagnostic = first.change.place.iter().fold(diagnostic, |diagnostic, place| diagnostic.at_place(place.clone()));
     let about = diagnostic.about(format!("{}:{}", stack.stack, first.change.address));
     let dropped = shell_word(&format!("{owner}:{}", first.change.address));
     Some(about.hint(format!(
-        "a stack is known by its name: where it is the same one, keep the name `{}`, or drop its records \
-         (`terrace state rm {dropped}`) and take over what is there with `adopt: ifExists`; where it is another one, give \
+        "a stack is identified by its name: if it is the same stack, keep the name `{}`, or forget its rows \
+         (`terrace state rm {dropped}`) and adopt the objects with `adopt: ifExists`; if it is another stack, give \
          its objects other names",
         owner.name
     )))

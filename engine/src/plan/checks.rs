@@ -1,4 +1,4 @@
-//! Checks: decided while planning where that can be, and otherwise carried by the plan to be decided while it is applied.
+//! Evaluates checks while planning; the plan carries those with unknown values for apply to evaluate.
 
 use super::walk::KEPT_ROOTS;
 use super::{CheckStatus, Deferred, PlannedCheck};
@@ -9,7 +9,7 @@ use crate::source::Sources;
 use std::sync::Arc;
 use terrace_provider::Value;
 
-/// Decides a check in the scope of a component. An error in its evaluation is a failed check.
+/// Evaluates a check in the scope of a component. An error of the evaluation fails the check.
 pub(super) fn plan(
     check: &Check,
     component: &str,
@@ -41,7 +41,7 @@ pub(super) fn plan(
     PlannedCheck { when: check.when, error: check.error.clone(), place, status, problem, deferred }
 }
 
-/// What the value of a condition says.
+/// The status for the value of a condition.
 pub(crate) fn decide(value: &Value) -> (CheckStatus, Option<String>) {
     match value.exposed() {
         Value::Bool(true) => (CheckStatus::Pass, None),
@@ -51,14 +51,14 @@ pub(crate) fn decide(value: &Value) -> (CheckStatus, Option<String>) {
     }
 }
 
-/// What is to be said of a check that failed while planning; `about` is put before what it says itself.
+/// The diagnostic of a check that failed while planning; `about` precedes the check's own text.
 pub(super) fn told(check: &Check, planned: &PlannedCheck, about: &str) -> Option<Diagnostic> {
     let is_failed = matches!(planned.status, CheckStatus::Fail | CheckStatus::Error);
     let diagnostic = || Diagnostic::error("check_failed", format!("{about}: {}", check.error)).at(check.assert.span);
     is_failed.then(|| diagnostic().maybe_hint(planned.problem.as_deref().map(undecided)))
 }
 
-/// Why a check that could not be decided failed.
+/// The reason of a check that failed because it could not be evaluated.
 pub(crate) fn undecided(problem: &str) -> String {
     format!("the check could not be decided: {problem}")
 }

@@ -1,4 +1,4 @@
-//! Components as a plan sees them: described, recorded, or both.
+//! Components of a plan: described, recorded, or both.
 
 use super::compute::{PlanFailure, Planner};
 use super::output_reads::outputs_in_words;
@@ -18,17 +18,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Attributes;
 use terrace_provider::value::wire::WireError;
 
-/// What is recorded of a component, opened.
+/// The recorded component, decrypted.
 #[derive(Clone)]
 pub(crate) struct RecordedComponent {
     pub(crate) row: ComponentRow,
     pub(crate) outputs: Attributes,
-    /// The outputs that cannot be opened, and why.
+    /// The outputs that cannot be decrypted, with the errors.
     pub(crate) closed: BTreeMap<String, WireError>,
 }
 
 impl RecordedComponent {
-    /// Refuses to go on where outputs that cannot be opened are needed, or have to stay as they are.
+    /// Fails if outputs that are needed or kept cannot be decrypted.
     pub(super) fn open(&self, stack: &StackId) -> Result<(), PlanFailure> {
         match self.closed.first_key_value() {
             None => Ok(()),
@@ -36,12 +36,12 @@ impl RecordedComponent {
         }
     }
 
-    /// What the plan makes of outputs that cannot be opened, as if they were not there.
+    /// Drops the outputs that cannot be decrypted and warns about each.
     pub(super) fn give_up_closed(&self, stack: &StackId) -> impl Iterator<Item = Diagnostic> {
         self.closed.iter().map(|(name, error)| {
-            let message = format!("{} is given up: {error}", self.output(stack, name));
+            let message = format!("{} is dropped: {error}", self.output(stack, name));
             Diagnostic::warning("output_given_up", message)
-                .hint("to keep it, give the state key that it was sealed with; apply records it anew, or drops it")
+                .hint("to keep it, provide the state key that sealed it; apply records its new value or drops it")
         })
     }
 
@@ -54,7 +54,7 @@ impl RecordedComponent {
 }
 
 impl Planner<'_> {
-    /// What is recorded of components, by key.
+    /// Reads the recorded components, by key.
     pub(super) async fn recorded_components(
         &self,
         stack: &StackId,
@@ -71,8 +71,8 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Says which components stay without those that they depend on. Of one whose data alone was left nothing else is
-    /// recorded. What the stack has besides components is its outputs, and resources where it has any.
+    /// Warns about components that stay although a component that they depend on is removed. The empty key is the stack itself: its
+    /// outputs, and its resources if it has any.
     pub(super) async fn left_behind(
         &self,
         stack: &StackId,
@@ -96,8 +96,8 @@ impl Planner<'_> {
     }
 }
 
-/// Components that were applied one by one may have come to depend on each other in a loop, which no order of theirs
-/// follows: what their resources came after is recorded with those.
+/// Removes cycles among the recorded dependencies of components, which separate applies may have created. Rows of resources keep their own
+/// dependencies.
 fn break_loops(rows: &mut [ComponentRow]) {
     let edges = rows.iter().flat_map(|row| row.depends_on.iter().map(|on| (row.key.as_str(), on.as_str())));
     let graph: DiGraphMap<&str, ()> = edges.collect();
@@ -114,8 +114,8 @@ fn break_loops(rows: &mut [ComponentRow]) {
 }
 
 impl ComponentPlan {
-    /// Notes that parts of the component are left for another apply. Its rows are still ordered by what it depended on:
-    /// that stays on record beside what it depends on, or instead, where nothing of it is planned.
+    /// Marks the component as deferred. It keeps its former dependencies, because its rows are still ordered by them; a component that is
+    /// deferred as a whole keeps those only.
     pub(super) fn defer(&mut self, is_whole: bool, moves: &Moves) {
         self.is_deferred = true;
         if is_whole {
@@ -130,8 +130,7 @@ impl ComponentPlan {
     }
 }
 
-/// What is recorded of a component that moved counts for the one that it is now. The old one is still there to be
-/// dropped. The keys of those that did are returned.
+/// Copies the recorded component of a moved one to its new key. The old entry stays until it is dropped. Returns the old keys.
 pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) -> BTreeSet<String> {
     let mut followed = BTreeSet::new();
     let moved =
@@ -140,7 +139,7 @@ pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, R
     let left: BTreeSet<String> = moved.iter().map(|(from, ..)| from.clone()).collect();
     let mut arrived = BTreeSet::new();
     for (from, to, component) in moved {
-        // A component that moves itself leaves its key to the one that comes.
+        // A component that moves itself frees its key for the arriving component.
         if !recorded.contains_key(&to) || left.contains(&to) && !arrived.contains(&to) {
             recorded.insert(to.clone(), component);
             arrived.insert(to);
@@ -150,7 +149,7 @@ pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, R
     &followed - &arrived
 }
 
-/// Which components were made after which.
+/// The recorded dependencies of each component.
 pub(super) fn order_of(recorded: &BTreeMap<String, RecordedComponent>) -> BTreeMap<String, Vec<String>> {
     recorded.iter().map(|(key, component)| (key.clone(), component.row.depends_on.clone())).collect()
 }
@@ -171,15 +170,21 @@ pub(super) fn compiled_components(
             id: component.id.clone(),
             ids: ids::of(compiled, component),
             depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
-            depended_on: recorded.get(&component.key).map(|it| it.row.depends_on.clone()).unwrap_or_default(),
+            depended_on: recorded
+                .get(&component.key)
+                .map(|recorded| recorded.row.depends_on.clone())
+                .unwrap_or_default(),
             reads: Vec::new(),
-            recorded_reads: recorded.get(&component.key).map(|it| it.row.reads.clone()).unwrap_or_default(),
+            recorded_reads: recorded.get(&component.key).map(|recorded| recorded.row.reads.clone()).unwrap_or_default(),
             shared: Vec::new(),
             blueprint: component.blueprint.clone(),
             place: sources.place(component.span),
             access: component.granted.as_ref().map(|granted| granted.access.clone()).or_else(|| access(component)),
             recorded_access: access(component),
-            grants: component.grants().map(|it| (it.ty.value.clone(), it.name.value.clone())).collect(),
+            grants: component
+                .grants()
+                .map(|declaration| (declaration.ty.value.clone(), declaration.name.value.clone()))
+                .collect(),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             is_deferred: false,
             recorded_outputs: match is_chosen(&component.key) {
@@ -211,7 +216,7 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
     }
 }
 
-/// Says which chosen components depend on some that are neither chosen nor deployed: what they need may not be there.
+/// Notes chosen components that depend on a component that is neither chosen nor deployed.
 pub(super) fn not_deployed(
     choice: &Targeting,
     compiled: &CompiledStack,
@@ -220,17 +225,17 @@ pub(super) fn not_deployed(
     let is_missing = |key: &String| !choice.plans_component(key) && !recorded.contains_key(key);
     let chosen = compiled.components.iter().filter(|component| choice.plans_component(&component.key));
     let dependencies = chosen.flat_map(|component| component.depends_on.iter().map(move |on| (&component.key, on)));
-    let told = dependencies.filter_map(|(component, dependency)| {
+    let notes = dependencies.filter_map(|(component, dependency)| {
         let missing = dependency.key.as_ref().filter(|key| is_missing(key))?;
         let message = format!("`{component}` depends on `{missing}`, which is not deployed");
         let note = Diagnostic::note("dependency_not_deployed", message).at(dependency.span);
-        Some(note.hint(format!("apply it first, or in one run: add `-c {missing}`")))
+        Some(note.hint(format!("apply it first, or in the same run: add `-c {missing}`")))
     });
-    told.collect()
+    notes.collect()
 }
 
 fn stays(removed: &str, left: &[&str], own: &str) -> Diagnostic {
-    // What is the stack's own has no key that `-c` could name.
+    // `-c` cannot name the stack's own resources and outputs.
     let (of_stack, components): (Vec<&str>, Vec<&str>) = left.iter().partition(|key| key.is_empty());
     let of_stack: Vec<String> = of_stack.iter().map(|_| format!("the stack's own {own}")).collect();
     let named = components.iter().map(|key| format!("`{key}`"));

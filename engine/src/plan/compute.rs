@@ -1,4 +1,4 @@
-//! Computing a plan: what is declared, what is recorded and what providers say become changes.
+//! Computes a plan: turns declarations, state and provider answers into changes.
 
 use super::components::{compiled_components, follow_components, not_deployed, order_of, recorded_component};
 use super::external_grants::GrantTarget;
@@ -31,51 +31,51 @@ use terrace_provider::value::wire::WireError;
 use terrace_provider::wrap::silence::{Patience, with_patience};
 use uuid::Uuid;
 
-/// All that planning works with.
+/// The inputs of planning.
 #[derive(Clone, Copy)]
 pub struct Planner<'a> {
-    /// Where rows are.
+    /// The state.
     pub store: &'a dyn StateStore,
-    /// Who implements what.
+    /// The providers.
     pub registry: &'a Registry,
     /// Functions of expressions.
     pub functions: &'a Functions,
-    /// Opens what rows hold sealed.
+    /// Decrypts sealed values of rows.
     pub seal: &'a Seal,
-    /// The texts that diagnostics point into.
+    /// The texts that diagnostics point to.
     pub sources: &'a Sources,
-    /// Where things are made.
+    /// The target environment.
     pub environment: &'a Environment,
-    /// What was asked for.
+    /// The options of the request.
     pub options: &'a Options,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
-    /// Names the plan.
+    /// The id of the plan.
     pub id: Uuid,
     /// The version of this terrace.
     pub version: &'a str,
 }
 
-/// Where things are made.
+/// The target environment.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// Its name.
     pub name: String,
-    /// What the plan's header says of it.
+    /// Its line in the plan's header.
     pub note: Option<String>,
     /// `settings` in expressions.
     pub settings: terrace_provider::Value,
-    /// How long plans wait for systems that give no answer.
+    /// How long a plan waits for a system that does not answer.
     pub patience: Patience,
 }
 
-/// Planning could not even begin to answer.
+/// A failure that prevents any plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFailure {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A recorded value cannot be opened.
+    /// A recorded value cannot be decrypted.
     #[error("{address}: {error}")]
     Sealed {
         /// The resource.
@@ -85,7 +85,7 @@ pub enum PlanFailure {
     },
 }
 
-/// A plan and all that is to be said of it. With errors, the plan can be shown and not applied.
+/// A plan and its diagnostics. With errors, the plan can be shown, not applied.
 #[derive(Debug)]
 pub struct Computed {
     /// The plan.
@@ -95,14 +95,14 @@ pub struct Computed {
 }
 
 impl Computed {
-    /// Adds what is to be said besides, to people and in the plan.
+    /// Adds a diagnostic to the result and to the plan.
     pub fn add(&mut self, diagnostic: Diagnostic, sources: &Sources) {
         self.plan.notes.push(Note::of(&diagnostic, sources));
         self.diagnostics.push(diagnostic);
     }
 }
 
-/// What planning gathers of all stacks.
+/// Data that planning gathers over all stacks.
 pub(super) struct Draft {
     pub(super) shared: SharedRows,
     pub(super) looking: LookupDependencies,
@@ -135,7 +135,7 @@ impl Planner<'_> {
         self.plan_destroy_described(stacks, &[], origin).await
     }
 
-    /// As [`Planner::plan_destroy`]; what is described and of which nothing is recorded is looked for, and goes too.
+    /// As [`Planner::plan_destroy`]; also finds and removes described objects that have no row.
     ///
     /// # Errors
     /// As [`Planner::plan`].
@@ -171,8 +171,8 @@ impl Planner<'_> {
         self.finish(Mode::Destroy, plans, draft.reads, origin, draft.diagnostics, &draft.looking).await
     }
 
-    /// Plans what becomes of owners, and of shared objects that nobody owns any more. Who lets go is asked once it is
-    /// known who declares what, in whichever stack of the plan.
+    /// Plans owner changes and the removal of shared objects without an owner. Owners are released after all stacks of the plan have
+    /// declared theirs.
     pub(super) async fn plan_shared(
         &self,
         plans: &mut [StackPlan],
@@ -192,7 +192,7 @@ impl Planner<'_> {
             plan.changes.extend(shared.take_attempts());
         }
         for deposed in shared.remove_deposed(self, diagnostics).await {
-            // Beside the object that took its place, wherever that is planned.
+            // The deposed object goes to the stack that plans its successor.
             let is_beside = |plan: &StackPlan| plan.changes.iter().any(|change| change.address == deposed.address);
             let at = plans.iter().position(is_beside).unwrap_or_default();
             if let Some(plan) = plans.get_mut(at) {
@@ -220,7 +220,7 @@ impl Planner<'_> {
         let stack = &compiled.stack;
         let selection = self.selection();
         let recorded = future::join(self.recorded_components(stack), self.store.rows(stack, &selection));
-        // Polled second: while the state is read elsewhere, what is declared is looked through here.
+        // The second future is polled while the first one waits for the store.
         let declared = async {
             let faults = lookup::check(compiled, &self.options.components, self.registry);
             (faults, crate::graph::order_with(&compiled.components, looking.put_off(stack)))
@@ -299,16 +299,16 @@ impl Planner<'_> {
         for (key, recorded) in &recorded_components {
             match parts.get(key.as_str()) {
                 Some(Part::Untouched) => recorded.open(stack)?,
-                // Outputs that nobody evaluated stay as they are.
+                // Outputs that were not evaluated stay as they are.
                 Some(Part::Planned) if is_partial || walked.deferring.contains_key(key) => recorded.open(stack)?,
                 _ => diagnostics.extend(recorded.give_up_closed(stack)),
             }
         }
         let changes = walked.changes;
-        // One that has no resources has nothing else to show that it moves.
+        // A component without resources cannot show by itself that it moved.
         let origins: HashSet<&str> = match followed.is_empty() {
             true => HashSet::new(),
-            false => changes.iter().filter_map(|it| Some(it.moved_from.as_ref()?.component.as_str())).collect(),
+            false => changes.iter().filter_map(|change| Some(change.moved_from.as_ref()?.component.as_str())).collect(),
         };
         let has_moved = |key: &str| followed.contains(key) && origins.contains(key);
         let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &has_moved, is_partial);
@@ -374,9 +374,9 @@ impl Planner<'_> {
         looking: &LookupDependencies,
     ) -> Result<Computed, PlanFailure> {
         needed::settle(self, &mut stacks, &mut diagnostics).await?;
-        // Before the checks: a change that is held back gives no reason to refuse the rest.
+        // Before the checks: a held-back change must not cause errors about other changes.
         in_doubt::hold_back_dependents(self.registry, &mut stacks, &mut diagnostics);
-        // What has nothing to do stands on all that was read.
+        // A plan without changes depends on all rows that it read.
         let has_changes = Plan::is_any_changed(mode, &stacks);
         let reads = if has_changes { read_set::needed(&stacks, reads) } else { reads };
         stacks.iter_mut().filter(|_| has_changes).for_each(read_set::needed_outputs);
@@ -392,7 +392,7 @@ impl Planner<'_> {
         check_renamed_stack::check(self, &stacks, &mut diagnostics).await?;
         check_lookup_of_removed::check(self.registry, &stacks, looking, &mut diagnostics);
         remove_repeated(&mut diagnostics);
-        // In the order of the text; what has no place comes last.
+        // By location; diagnostics without a location come last.
         diagnostics.sort_by_key(|diagnostic| match diagnostic.labels.first().map(|label| &label.at) {
             Some(Location::Span(span)) => (0, *span),
             _ => (1, Span::default()),
@@ -417,7 +417,7 @@ impl Planner<'_> {
         Ok(Computed { plan, diagnostics })
     }
 
-    /// What the providers were that planned: others may mean something else by the same plan.
+    /// Records the provider instances of the plan, because another version may interpret it differently.
     fn record_instances(&self, stacks: &[StackPlan], origin: &mut Origin) {
         for stack in stacks {
             let changes = stack.changes.iter().map(|change| change.provider.as_str());
@@ -433,7 +433,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The rows of components that are left alone and that chosen ones depend on: their outputs are made of them.
+    /// The rows of untouched components that chosen ones depend on: the chosen components' outputs are computed from them.
     async fn reads_of_others(&self, compiled: &CompiledStack) -> Result<Vec<Read>, PlanFailure> {
         let chosen = &self.options.components;
         let others: BTreeSet<String> = compiled
@@ -492,8 +492,8 @@ impl StackPlan {
     }
 }
 
-/// The changes of shared resources first, then by component, then by address. Positions are sorted and each change is
-/// moved once, in place: it is large.
+/// Sorts changes: shared resources first, then by component, then by address. Sorts positions and swaps in place, because a change is
+/// large.
 fn in_order(mut changes: Vec<Change>, components: &BTreeMap<&str, usize>) -> Vec<Change> {
     let place = |change: &Change| match change.address.is_shared() {
         true => 0,

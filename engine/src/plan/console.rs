@@ -1,4 +1,4 @@
-//! Expressions evaluated by themselves, against what a plan knows: what is described, and what is recorded.
+//! Evaluates single expressions against a plan: the descriptor and the state.
 
 use super::StackPlan;
 use super::compute::{PlanFailure, Planner};
@@ -16,22 +16,23 @@ use indexmap::IndexMap;
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
-/// What expressions of one component see, or those of a stack that has nothing but components.
+/// The values that expressions of a component see, or of a stack that has only components.
 pub struct Console {
     facts: Facts,
     resources: ResourceValues,
-    /// Answers of lookups; unknown where there is none.
+    /// Results of lookups; unknown without a result.
     data: LookupValues,
     outputs: ComponentOutputs,
-    /// Other stacks, as they are recorded.
+    /// Recorded outputs of other stacks.
     others: CrossStackOutputs,
 }
 
 impl Console {
-    /// What the expressions of a component, or of the stack itself, see once the plan is carried out; what is made then is unknown.
+    /// Collects the values that the component's or the stack's expressions see after the apply; values known after apply are
+    /// unknown.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn new(
         planner: &Planner<'_>,
         compiled: &CompiledStack,
@@ -49,7 +50,8 @@ impl Console {
                 None => of_component.shift_remove(&output.name),
             };
         }
-        let planned = plan.components.iter().find(|planned| component.is_some_and(|it| it.key == planned.key));
+        let planned =
+            plan.components.iter().find(|planned| component.is_some_and(|component| component.key == planned.key));
         let access = planned.and_then(|planned| planned.access.as_ref());
         let facts = Facts {
             component: component.map(|component| component.value.clone()),
@@ -68,10 +70,10 @@ impl Console {
         Ok(Self { facts, resources, data, outputs, others })
     }
 
-    /// Evaluates an expression, written without `${{` and `}}`. Places are those of `${{ TEXT }}`.
+    /// Evaluates an expression, written without `${{` and `}}`. Locations refer to `${{ TEXT }}`.
     ///
     /// # Errors
-    /// When it is no expression, or fails.
+    /// If the text is not an expression, or its evaluation fails.
     pub fn evaluate(&self, text: &str, sources: &mut Sources, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
         let text = format!("${{{{ {text} }}}}");
         let id = sources.add("expression", text.as_str());

@@ -1,12 +1,12 @@
-//! Checks of a provider's promises: planned values agree with the configuration, results agree with the plan (both in
-//! normal form), all values lie within the schema. A breach is a bug of the provider.
+//! Checks of a provider's promises. Planned values agree with the configuration, results agree with the plan (both in normal form),
+//! and all values lie within the schema. A breach is a bug of the provider.
 
 use terrace_provider::normal::settled;
 use terrace_provider::{
     Attribute, AttributeType, Attributes, Object, Observed, Path, PlannedChange, ResourceType, Value,
 };
 
-/// Where a planned value differs from the configuration of an object that is recorded so.
+/// Lists the differences between a plan and the configuration of its object.
 #[must_use]
 pub fn planned_agrees_with_config(
     ty: &ResourceType,
@@ -28,13 +28,13 @@ pub fn planned_agrees_with_config(
                 breaches.push(format!("the planned value at `{path}` differs from the configuration"))
             }),
             None if value.is_null() => {}
-            None => breaches.push(format!("the plan leaves out `{at}`, which is configured")),
+            None => breaches.push(format!("the plan omits `{at}`, which is configured")),
         }
     }
     breaches
 }
 
-/// Where a result differs from the plan.
+/// Lists the differences between a result and the plan.
 #[must_use]
 pub fn result_agrees_with_plan(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Vec<String> {
     let mut breaches = outside_schema(&ty.attributes, &observed.attributes);
@@ -51,32 +51,32 @@ pub(crate) fn differing_attributes<'a>(
 ) -> impl Iterator<Item = (&'a str, Path)> {
     planned.iter().filter_map(move |(name, value)| {
         let attribute = ty.attributes.get(name).filter(|attribute| !attribute.write_only)?;
-        // A provider leaves out attributes that it cannot read: they are recorded as planned.
+        // A provider omits attributes that it cannot read: they are recorded as planned.
         let result = observed.attributes.get(name)?;
         Some((name.as_str(), difference_of(attribute, value, result, &Path::attribute(name))?))
     })
 }
 
-/// What is wrong with a result whatever was planned: values of other types than the schema's, secrets that come back,
-/// an object without what names it.
+/// Lists the faults of a result independent of the plan: values of another type than the schema's, secrets that come back, and
+/// missing identity attributes.
 #[must_use]
 pub fn result_is_sound(ty: &ResourceType, observed: &Observed) -> Vec<String> {
     let mut breaches = Vec::new();
     for attribute in &ty.attributes.0 {
         let Some(value) = observed.attributes.get(attribute.name).filter(|value| !value.is_null()) else { continue };
         if attribute.write_only {
-            breaches.push(format!("the result has `{}`, which is only written", attribute.name));
+            breaches.push(format!("the result has `{}`, which is write-only", attribute.name));
         } else if let Some(path) = of_other_type(&attribute.ty, value, &Path::attribute(attribute.name)) {
-            breaches.push(format!("the result at `{path}` is of another type than the schema says"));
+            breaches.push(format!("the result at `{path}` has another type than the schema"));
         }
     }
     if observed.identity.is_empty() && !ty.identity.is_empty() {
-        breaches.push(format!("the result does not say its `{}`", ty.identity.join("`, `")));
+        breaches.push(format!("the result lacks the identity `{}`", ty.identity.join("`, `")));
     }
     breaches
 }
 
-/// The first path at which a value is not of its type. What is unknown still is of none.
+/// The first path at which a value does not have its type. An unknown value in a result has no type.
 fn of_other_type(ty: &AttributeType, value: &Value, path: &Path) -> Option<Path> {
     match (ty, value.exposed()) {
         (AttributeType::Any, _) | (_, Value::Null) => None,
@@ -116,7 +116,7 @@ fn difference_of(attribute: &Attribute, planned: &Value, result: &Value, path: &
     Some(difference)
 }
 
-/// The first path at which two values differ; what was unknown may have become anything.
+/// The first path at which two values differ; an unknown value agrees with any value.
 fn first_difference(planned: &Value, result: &Value, path: &Path) -> Option<Path> {
     match (planned.exposed(), result.exposed()) {
         (Value::Unknown, _) => None,
@@ -156,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn a_planned_value_that_is_not_the_configured_one_is_a_breach() {
+    fn planned_value_must_equal_configured_value() {
         let planned = PlannedChange { planned: attributes(&[("val", 2_i64.into())]), ..PlannedChange::default() };
         let breaches = planned_agrees_with_config(&ty(), &attributes(&[("val", 1_i64.into())]), None, &planned);
         assert_eq!(breaches, ["the planned value at `val` differs from the configuration"]);
     }
 
     #[test]
-    fn plans_and_results_may_use_another_spelling() {
+    fn values_equal_in_normal_form_are_no_breach() {
         let val = Attribute::new("val", AttributeType::list(AttributeType::String), "Values.").normal(normal::set);
         let note = Attribute::new("note", AttributeType::String, "A note.").normal(normal::non_empty);
         let ty = ResourceType::new("test_thing", "A thing.", &[], Object(vec![val, note]));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_unknown_may_become_anything_and_what_was_known_may_not() {
+    fn result_may_differ_from_plan_only_if_value_was_unknown() {
         let planned = attributes(&[("val", 1_i64.into()), ("id", Value::Unknown)]);
         let good =
             Observed { attributes: attributes(&[("val", 1_i64.into()), ("id", "x".into())]), ..Observed::default() };
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_has_the_types_of_the_schema_and_all_that_was_promised() {
+    fn result_must_have_schema_types_and_identity() {
         let secret = Attribute::new("secret", AttributeType::String, "A secret.").write_only();
         let rows = Attribute::new("rows", AttributeType::list(AttributeType::Int), "Rows.");
         let Object(mut all) = ty().attributes;
@@ -209,14 +209,14 @@ mod tests {
         let named = [("val", Value::Int(1))];
         let good = observed(&[("id", "x".into()), ("rows", vec![Value::Int(1)].into())], &named);
         assert!(result_is_sound(&ty, &good).is_empty());
-        assert_eq!(result_is_sound(&ty, &observed(&[], &[])), ["the result does not say its `val`"]);
+        assert_eq!(result_is_sound(&ty, &observed(&[], &[])), ["the result lacks the identity `val`"]);
         let odd = [("id", 1_i64.into()), ("secret", "s".into()), ("rows", vec![Value::Int(1), "two".into()].into())];
         assert_eq!(
             result_is_sound(&ty, &observed(&odd, &named)),
             [
-                "the result at `id` is of another type than the schema says",
-                "the result has `secret`, which is only written",
-                "the result at `rows[1]` is of another type than the schema says",
+                "the result at `id` has another type than the schema",
+                "the result has `secret`, which is write-only",
+                "the result at `rows[1]` has another type than the schema",
             ]
         );
     }

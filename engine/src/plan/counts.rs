@@ -1,4 +1,4 @@
-//! How much a plan does.
+//! Counts of a plan's changes.
 
 use super::refresh::INTERRUPTED;
 use super::{Change, ComponentPlan, OutputChange, OwnerChange, Part, Plan, StackPlan};
@@ -7,14 +7,14 @@ use crate::address::Address;
 use crate::diff::changed_attributes;
 use std::collections::HashSet;
 
-/// How many of each action.
+/// Number of changes by action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
-    /// Created, replaced ones included.
+    /// Created, including replaced.
     pub add: usize,
-    /// Updated, also as they are taken over.
+    /// Updated, including updated during adoption.
     pub change: usize,
-    /// Deleted, replaced ones included.
+    /// Deleted, including replaced.
     pub destroy: usize,
     /// Replaced.
     pub replaced: usize,
@@ -22,26 +22,26 @@ pub struct Counts {
     pub adopted: usize,
     /// Imported.
     pub imported: usize,
-    /// Moved to another address, whatever else is done.
+    /// Moved to another address, with or without another change.
     pub moved: usize,
     /// Forgotten.
     pub forgotten: usize,
     /// Retained.
     pub retained: usize,
-    /// Found different from what was recorded.
+    /// Drifted: the object differs from its row.
     pub drifted: usize,
     /// In doubt.
     pub in_doubt: usize,
-    /// Waiting for what is in doubt.
+    /// Held back by a step in doubt.
     pub held_back: usize,
     /// Components with any change.
     pub components: usize,
-    /// Components in all.
+    /// All components.
     pub components_total: usize,
 }
 
 impl StackPlan {
-    /// True when applying it would do or record anything.
+    /// True if applying it would change an object or the state.
     #[must_use]
     pub fn has_changes(&self) -> bool {
         let is_recorded = |change: &Change| change.has_other_lifecycle() || change.is_newly_sensitive();
@@ -50,14 +50,13 @@ impl StackPlan {
             || self.owners.iter().any(OwnerChange::is_change)
     }
 
-    /// True when what its components come after is another one than is recorded. That is no change of anything, but
-    /// their removal goes by it.
+    /// True if the recorded dependencies of its components change. No object changes, but removals follow these dependencies.
     #[must_use]
     pub fn has_other_components(&self) -> bool {
         self.components.iter().any(ComponentPlan::is_other)
     }
 
-    /// How many of each action.
+    /// Counts the changes by action.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let components = self.counted_components();
@@ -92,8 +91,8 @@ impl StackPlan {
         counts
     }
 
-    /// The components that count. Neither a stack's own resources nor the shared ones are one; one whose resources all
-    /// moved has become another one, which counts.
+    /// The components to count. The stack's own resources and shared resources belong to no component. A component whose resources
+    /// all moved counts under its new key only.
     fn counted_components(&self) -> HashSet<&str> {
         let origins: HashSet<&str> =
             self.changes.iter().filter_map(|change| Some(change.moves_from()?.component.as_str())).collect();
@@ -111,13 +110,13 @@ impl StackPlan {
 }
 
 impl Change {
-    /// The address that its row leaves: what is in doubt, or waits for that, stays where it is.
+    /// The address that its row leaves. A row in doubt or held back does not move.
     #[must_use]
     pub fn moves_from(&self) -> Option<&Address> {
         self.moved_from.as_ref().filter(|_| self.in_doubt.is_none())
     }
 
-    /// True when the object is taken over and made what is declared.
+    /// True if the object is adopted and updated to its declaration.
     #[must_use]
     pub fn is_aligned(&self) -> bool {
         let (Action::Adopt, Some(prior), Some(after)) = (self.action, &self.prior, &self.after) else { return false };
@@ -128,7 +127,7 @@ impl Change {
 }
 
 impl Plan {
-    /// How many of each action, of all stacks.
+    /// Counts the changes by action over all stacks.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.stacks.iter().map(StackPlan::counts).fold(Counts::default(), |sum, counts| Counts {
@@ -149,27 +148,26 @@ impl Plan {
         })
     }
 
-    /// As [`StackPlan::has_other_components`], of any stack.
+    /// As [`StackPlan::has_other_components`], for any stack.
     #[must_use]
     pub fn has_other_components(&self) -> bool {
         self.stacks.iter().any(StackPlan::has_other_components)
     }
 
-    /// True when what components or resources come after is another one than is recorded. That is no change of
-    /// anything, but their removal goes by it.
+    /// True if recorded dependencies of components or resources change. No object changes, but removals follow these dependencies.
     #[must_use]
     pub fn has_other_order(&self) -> bool {
         self.has_other_components() || self.changes().any(|(_, change)| change.has_other_dependencies())
     }
 
-    /// True when it shows what recovery will record of a step that was cut off: whoever made it was at work when recovery
-    /// looked, or nobody looked yet.
+    /// True if the plan notes an interrupted step whose outcome recovery will record. Recovery has not run since, or the step's
+    /// operation was still running when it did.
     #[must_use]
     pub fn has_cut_off(&self) -> bool {
         self.notes.iter().any(|note| note.code == INTERRUPTED)
     }
 
-    /// True when applying it would do anything, or record anything: also what was only found, or comes after another one.
+    /// True if applying it would change an object or the state, including refreshed values and dependencies.
     #[must_use]
     pub fn has_work(&self) -> bool {
         let has_refreshed = || self.changes().any(|(_, change)| change.has_refreshed());
@@ -178,16 +176,16 @@ impl Plan {
 }
 
 impl ComponentPlan {
-    /// True when the plan works on it.
+    /// True if the plan covers it.
     #[must_use]
     pub fn is_planned(&self) -> bool {
         self.part == Part::Planned
     }
 
-    /// True when it comes after other components than is recorded, of this stack or of others, or others have access.
+    /// True if its dependencies in this stack or in others differ from the recorded ones, or its access list does.
     #[must_use]
     pub fn is_other(&self) -> bool {
-        let is_other = self.depends_on != self.depended_on || self.reads != self.recorded_reads;
-        self.is_planned() && (is_other || self.access != self.recorded_access)
+        let differs = self.depends_on != self.depended_on || self.reads != self.recorded_reads;
+        self.is_planned() && (differs || self.access != self.recorded_access)
     }
 }

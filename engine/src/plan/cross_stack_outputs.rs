@@ -1,6 +1,6 @@
 //! Outputs of other stacks: `stacks["name"].components["key"].outputs.NAME`, recorded or planned in the same run.
 //!
-//! The stacks of one run are planned in the order in which they read and look up each other (`lookup_dependencies`). Recorded
+//! The stacks of a run are planned in the order in which they read and look up each other (`lookup_dependencies`). Recorded
 //! outputs are read as they are now and belong to the read set: an apply of the other stack makes the plan stale, by a row or
 //! by an output (`output_reads`).
 
@@ -21,19 +21,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Map, Value};
 
-/// A component that reads outputs of a component of another stack, or looks at an object that it makes.
+/// A component that reads outputs of another stack's component or looks up one of its objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct StackNeed {
-    /// The component that reads.
+    /// The consumer.
     pub component: String,
     /// The other stack.
     pub stack: StackId,
-    /// The component of it; empty for the stack's own outputs.
+    /// That stack's component; empty for outputs of the stack itself.
     pub of: String,
 }
 
 impl StackNeed {
-    /// What is read.
+    /// The component that is read.
     pub(super) fn read(&self) -> StackRead {
         StackRead { stack: self.stack.clone(), component: self.of.clone() }
     }
@@ -50,20 +50,20 @@ pub struct OtherOutputs {
     pub outputs: Attributes,
 }
 
-/// Outputs of the components of other stacks, as expressions see them.
+/// Outputs of components of other stacks, as expressions see them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CrossStackOutputs {
-    /// What a stack without an environment in its name belongs to.
+    /// The environment of a stack whose name contains none.
     environment: String,
-    /// By stack and component; nothing of a stack that could not be planned.
+    /// By stack and component; `None` for a stack that could not be planned.
     stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
-    /// Recorded outputs that cannot be opened, and why; by stack and component.
+    /// Recorded outputs that cannot be decrypted, with the errors; by stack and component.
     closed: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
-    /// Components that have parts which are deferred, by stack.
+    /// Components with deferred changes, by stack.
     deferred: BTreeSet<(StackId, String)>,
-    /// Stacks of which something is recorded, for suggestions.
+    /// Stacks that have rows, for suggestions.
     recorded: Vec<StackId>,
-    /// Stacks of which anything was ever recorded.
+    /// Stacks that ever had rows.
     known: Vec<StackId>,
 }
 
@@ -78,59 +78,62 @@ impl CrossStackOutputs {
         components.get_or_insert_default().insert(component.to_owned(), outputs);
     }
 
-    /// True when parts of any of them are deferred.
+    /// True if any of the components has deferred changes.
     pub(crate) fn has_deferred(&self) -> bool {
         !self.deferred.is_empty()
     }
 
-    /// What a path that begins with the name of a stack leads to, when parts of that are deferred.
+    /// The stack of a path that begins with a stack's name, if the component has deferred changes.
     pub(crate) fn deferred(&self, steps: &[ReferenceStep]) -> Option<String> {
-        let (wanted, component, _) = split(steps)?;
-        let read = (stack_of(wanted, &self.environment), component.to_owned());
+        let (name, component, _) = split(steps)?;
+        let read = (stack_of(name, &self.environment), component.to_owned());
         self.deferred.contains(&read).then(|| format!("stack {}", read.0))
     }
 
-    /// Why there is nothing to read of a stack. The one of the same name in another environment is no better.
-    fn missing(&self, wanted: &str, stack: &StackId) -> Missing {
+    /// Explains why a stack has no outputs. Suggestions stay within its environment.
+    fn missing(&self, name: &str, stack: &StackId) -> Missing {
         let apply_first = format!("apply {stack} first, or plan both in one run");
         if self.known.contains(stack) {
-            let message = format!("nothing is recorded of the stack `{stack}` any more");
+            let message = format!("the stack `{stack}` has no state any more");
             return Missing::new(message).hint(apply_first);
         }
         let here = self.recorded.iter().filter(|other| other.environment == stack.environment);
-        let is_whole = wanted == stack.to_string();
-        let names: Vec<String> = here.map(|it| if is_whole { it.to_string() } else { it.name.clone() }).collect();
-        Missing::new(format!("there is no stack `{stack}` that was ever applied"))
-            .hint(did_you_mean(wanted, names.iter().map(String::as_str)).or(Some(apply_first)))
+        let is_whole = name == stack.to_string();
+        let names: Vec<String> =
+            here.map(|other| if is_whole { other.to_string() } else { other.name.clone() }).collect();
+        Missing::new(format!("the stack `{stack}` was never applied"))
+            .hint(did_you_mean(name, names.iter().map(String::as_str)).or(Some(apply_first)))
     }
 
-    /// Follows a path that begins with the name of a stack.
+    /// Resolves a path that begins with a stack's name.
     pub(crate) fn resolve(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
-        let Some((wanted, component, rest)) = split(steps) else { return Err(malformed()) };
-        let stack = stack_of(wanted, &self.environment);
+        let Some((name, component, rest)) = split(steps) else { return Err(malformed()) };
+        let stack = stack_of(name, &self.environment);
         let components = match self.stacks.get(&stack) {
             Some(Some(components)) => components,
             Some(None) => return Ok(Cow::Owned(Value::Unknown)),
-            None => return Err(self.missing(wanted, &stack)),
+            None => return Err(self.missing(name, &stack)),
         };
         let of = if component.is_empty() { format!("{stack}") } else { format!("component `{component}` of {stack}") };
         let Some(outputs) = components.get(component) else {
             let known = components.keys().map(String::as_str).filter(|key| !key.is_empty());
             let listed: Vec<&str> = known.clone().collect();
-            return Err(Missing::new(format!("{of} is not there, or not deployed"))
+            return Err(Missing::new(format!("{of} does not exist or is not deployed"))
                 .hint(did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed)))));
         };
-        let path = format!("stacks[\"{wanted}\"].components[\"{component}\"].outputs");
+        let path = format!("stacks[\"{name}\"].components[\"{component}\"].outputs");
         let closed = self.closed.get(&(stack.clone(), component.to_owned()));
         let why_closed = |(name, error): (&String, &WireError)| {
             Missing::new(format!("the output `{name}` of {of}: {error}"))
-                .hint("give the state key that it was sealed with".to_owned())
+                .hint("provide the state key that sealed it".to_owned())
         };
         let before = steps.len() - rest.len();
         match rest.split_first() {
             None if let Some(first) = closed.and_then(BTreeMap::first_key_value) => Err(why_closed(first)),
-            Some((ReferenceStep::Key(name), _)) if let Some(it) = closed.and_then(|it| it.get_key_value(name)) => {
-                Err(why_closed(it))
+            Some((ReferenceStep::Key(name), _))
+                if let Some(entry) = closed.and_then(|entry| entry.get_key_value(name)) =>
+            {
+                Err(why_closed(entry))
             }
             None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
             Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
@@ -160,7 +163,7 @@ fn malformed() -> Missing {
         .hint("outputs of the stack itself: `stacks[\"name\"].outputs.name`".to_owned())
 }
 
-/// The stack, the component (empty for the stack's own outputs) and what follows `outputs`.
+/// The stack, the component (empty for outputs of the stack) and the steps after `outputs`.
 pub(super) fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
     match steps {
         [ReferenceStep::Key(stack), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => {
@@ -181,7 +184,7 @@ pub(super) fn stack_of(text: &str, environment: &str) -> StackId {
     text.parse().unwrap_or_else(|_| StackId::new(text, environment))
 }
 
-/// A place where a component of one stack reads a component of another one.
+/// A reference of a component to a component of another stack.
 struct Use<'c> {
     component: &'c str,
     stack: StackId,
@@ -189,13 +192,14 @@ struct Use<'c> {
     span: Span,
 }
 
-/// What the chosen components of a stack refer to, and where.
+/// The references of the chosen components, with their locations.
 pub(super) fn references<'c>(
     planner: &Planner<'_>,
     compiled: &'c CompiledStack,
 ) -> impl Iterator<Item = (&'c CompiledComponent, &'c Reference, Span)> {
     let chosen = &planner.options.components;
-    let components = compiled.components.iter().filter(|it| chosen.is_empty() || chosen.contains(&it.key));
+    let components =
+        compiled.components.iter().filter(|component| chosen.is_empty() || chosen.contains(&component.key));
     components.flat_map(|component| {
         let declarations = &component.declarations;
         let declared = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
@@ -204,10 +208,12 @@ pub(super) fn references<'c>(
     })
 }
 
-/// What the chosen components of a stack read of others. Names have to be plain text: they order what is planned.
+/// The references to other stacks. Names have to be plain text, because they determine the order of planning.
 fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mut Vec<Diagnostic>) -> Vec<Use<'c>> {
     let mut found = Vec::new();
-    for (component, reference, span) in references(planner, compiled).filter(|(_, it, _)| it.root == "stacks") {
+    for (component, reference, span) in
+        references(planner, compiled).filter(|(_, reference, _)| reference.root == "stacks")
+    {
         match split(&reference.steps) {
             Some((stack, of, _)) => found.push(Use {
                 component: &component.key,
@@ -222,29 +228,29 @@ fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mu
                         .maybe_hint(malformed().hint),
                 );
             }
-            // What is written in another form is told where it is evaluated.
+            // The evaluation reports any other malformed reference.
             None => {}
         }
     }
     found
 }
 
-/// The order in which stacks are planned: after those that they read, and those that make what they look at.
+/// The order in which stacks are planned: each after the stacks whose outputs it reads or whose objects it looks up.
 pub(super) struct StackOrder<'s> {
     stacks: &'s [CompiledStack],
-    /// Nodes have the positions of their stacks.
+    /// The position of a node is the position of its stack.
     graph: DiGraph<usize, Span>,
     nodes: HashMap<&'s StackId, NodeIndex>,
 }
 
 impl<'s> StackOrder<'s> {
-    /// The order by what the stacks read of each other.
+    /// Creates the order from the outputs that the stacks read.
     pub(super) fn of(planner: &Planner<'_>, stacks: &'s [CompiledStack]) -> Self {
         let mut graph = DiGraph::new();
         let nodes = stacks.iter().enumerate().map(|(at, stack)| (&stack.stack, graph.add_node(at))).collect();
         let mut order = Self { stacks, graph, nodes };
         for stack in stacks {
-            // What is malformed is told when the stack is planned.
+            // Planning the stack reports malformed references.
             for used in uses(planner, stack, &mut Vec::new()) {
                 if let Some((from, to)) = order.ends(&used.stack, &stack.stack) {
                     order.graph.add_edge(from, to, used.span);
@@ -258,7 +264,7 @@ impl<'s> StackOrder<'s> {
         Some((*self.nodes.get(first)?, *self.nodes.get(then)?))
     }
 
-    /// Lets one stack be planned before another one; false where it was so already, or that would be a loop.
+    /// Orders one stack before another; false if it was so already or would create a cycle.
     pub(super) fn add(&mut self, first: &StackId, then: &StackId, span: Span) -> bool {
         let Some((first, then)) = self.ends(first, then) else { return false };
         if self.graph.contains_edge(first, then) || has_path_connecting(&self.graph, then, first, None) {
@@ -268,31 +274,31 @@ impl<'s> StackOrder<'s> {
         true
     }
 
-    /// Where the stack stands in the run.
+    /// The stack's position in the run.
     pub(super) fn position(&self, stack: &StackId) -> Option<usize> {
         self.graph.node_weight(*self.nodes.get(stack)?).copied()
     }
 
-    /// Why there is no order: stacks read each other in a loop. Nothing when there is one.
+    /// The errors for stacks that read each other in a cycle; empty without a cycle.
     pub(super) fn explain_loop(&self) -> Vec<Diagnostic> {
         if !is_cyclic_directed(&self.graph) {
             return Vec::new();
         }
-        let hint = "stacks of one run are planned one after the other: let one of them read nothing of the other";
+        let hint = "stacks of one run are planned one after the other: remove the references of one stack to the other";
         let name = |node| Some(self.stacks.get(*self.graph.node_weight(node)?)?.stack.to_string());
         loops::explain(&self.graph, hint, name)
     }
 
-    /// Some of the stacks, each after what it comes after, and otherwise in the order given.
-    pub(super) fn positions(&self, wanted: &BTreeSet<usize>) -> Vec<usize> {
+    /// Sorts some of the stacks by their dependencies, and otherwise in the given order.
+    pub(super) fn positions(&self, chosen: &BTreeSet<usize>) -> Vec<usize> {
         let mut order = Vec::new();
-        let mut seen = BTreeSet::new();
-        for start in wanted {
+        let mut visited = BTreeSet::new();
+        for start in chosen {
             let mut open = vec![(NodeIndex::new(*start), false)];
             while let Some((node, is_ready)) = open.pop() {
                 if is_ready {
                     order.push(node.index());
-                } else if wanted.contains(&node.index()) && seen.insert(node) {
+                } else if chosen.contains(&node.index()) && visited.insert(node) {
                     open.push((node, true));
                     open.extend(self.graph.neighbors_directed(node, Incoming).map(|read| (read, false)));
                 }
@@ -301,29 +307,29 @@ impl<'s> StackOrder<'s> {
         order
     }
 
-    /// The stacks that come after some, these included.
+    /// These stacks and all that depend on them.
     pub(super) fn after(&self, first: &BTreeSet<usize>) -> BTreeSet<usize> {
         let mut open: Vec<NodeIndex> = first.iter().map(|at| NodeIndex::new(*at)).collect();
-        let mut seen = BTreeSet::new();
+        let mut visited = BTreeSet::new();
         while let Some(node) = open.pop() {
-            if seen.insert(node.index()) {
+            if visited.insert(node.index()) {
                 open.extend(self.graph.neighbors_directed(node, Outgoing));
             }
         }
-        seen
+        visited
     }
 }
 
-/// What of other stacks a stack reads: values, what its steps wait for, and rows that the plan stands on.
+/// A stack's reads of other stacks: values, dependencies of its steps, and rows that the plan depends on.
 pub(super) struct Found {
     pub(super) others: CrossStackOutputs,
     pub(super) needs: Vec<StackNeed>,
-    /// Outputs as recorded, of stacks that are not in the run.
+    /// Recorded outputs of stacks outside the run.
     pub(super) recorded: Vec<OtherOutputs>,
     pub(super) reads: Vec<Read>,
 }
 
-/// Gathers what a stack reads of others: of those planned before it, and of the store.
+/// Collects a stack's reads of other stacks, from those planned before and from the store.
 pub(super) async fn find<'p>(
     planner: &Planner<'_>,
     compiled: &CompiledStack,
@@ -343,9 +349,9 @@ pub(super) async fn find<'p>(
     }
     found.others.recorded = planner.store.stacks().await?;
     found.others.known = planner.store.known_stacks().await?;
-    let mut wanted: BTreeMap<&StackId, BTreeSet<&str>> = BTreeMap::new();
+    let mut needed: BTreeMap<&StackId, BTreeSet<&str>> = BTreeMap::new();
     for used in &uses {
-        wanted.entry(&used.stack).or_default().insert(&used.of);
+        needed.entry(&used.stack).or_default().insert(&used.of);
         found.needs.push(StackNeed {
             component: used.component.to_owned(),
             stack: used.stack.clone(),
@@ -354,7 +360,7 @@ pub(super) async fn find<'p>(
     }
     found.needs.sort();
     found.needs.dedup();
-    for (stack, components) in wanted {
+    for (stack, components) in needed {
         if let Some(plan) = planned(stack) {
             if plan.components.is_empty() {
                 found.others.stacks.insert(stack.clone(), None);
@@ -365,7 +371,7 @@ pub(super) async fn find<'p>(
             continue;
         }
         if run.contains(stack) || planner.options.offline {
-            // It reads this one, which was told, or nobody may be asked: what it would say is unknown.
+            // The stack reads this one, which is reported, or the planner is offline: its outputs are unknown.
             found.others.stacks.insert(stack.clone(), None);
             continue;
         }
@@ -386,7 +392,7 @@ pub(super) async fn find<'p>(
     Ok(found)
 }
 
-/// What is recorded of all stacks, for expressions that are not known yet.
+/// The recorded outputs of all stacks, for expressions that are entered later.
 pub(super) async fn recorded(planner: &Planner<'_>) -> Result<CrossStackOutputs, PlanFailure> {
     let mut others = CrossStackOutputs::of(&planner.environment.name);
     others.known = planner.store.known_stacks().await?;
@@ -400,7 +406,7 @@ pub(super) async fn recorded(planner: &Planner<'_>) -> Result<CrossStackOutputs,
     Ok(others)
 }
 
-/// The outputs of a stack by component, as they will be.
+/// The planned outputs of a stack, by component.
 pub(crate) fn outputs_of(plan: &StackPlan) -> BTreeMap<String, Map> {
     let mut outputs: BTreeMap<String, Map> = plan
         .components

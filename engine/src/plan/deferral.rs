@@ -1,41 +1,41 @@
-//! What a plan leaves for another apply, because what decides about it is known only once this plan is applied.
+//! Changes that a plan defers to a later apply, because they depend on values known after this one.
 
 use crate::action::Action;
 use crate::address::Address;
 use crate::source::Place;
 
-/// A resource that is left for another apply, with all that is recorded of it.
+/// A resource that is deferred, together with its rows.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeferredChange {
-    /// The resource: `[*]` stands for its instances. One of them, where only the removal of that one waits.
+    /// The resource; `[*]` stands for its instances. A single instance if only its removal is deferred.
     pub address: Address,
-    /// Why it has to wait.
+    /// The reason of the deferral.
     pub reason: DeferralReason,
-    /// What another plan may do about it, as far as that can be told.
+    /// The likely action of a later plan.
     pub action: Action,
-    /// What has to be applied before: resources, lookups, components (`api/`), stacks.
+    /// The prerequisites: resources, lookups, components (`api/`), stacks.
     pub waits_for: Vec<String>,
-    /// Where it is declared.
+    /// Its declaration in the descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
 
-/// Why a resource has to wait.
+/// The reason of a deferral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeferralReason {
-    /// Which instances there are (`forEach`, `key`, `when`) is not known yet.
+    /// The instances (`forEach`, `key`, `when`) depend on unknown values.
     InstanceCountUnknown,
-    /// Which provider instance it lives in is not known yet.
+    /// The provider instance depends on unknown values.
     ProviderConfigUnknown,
-    /// Which shared object it is is not known yet.
+    /// The shared object depends on unknown values.
     ResourceConfigUnknown,
-    /// It comes after something that is deferred, or something that is deferred may stand on it.
+    /// It depends on a deferred resource, or a deferred resource may depend on it.
     DeferredPrereq,
 }
 
 impl DeferralReason {
-    /// Terraform's word.
+    /// Terraform's name of the reason.
     #[must_use]
     pub const fn terraform(self) -> &'static str {
         match self {
@@ -48,16 +48,16 @@ impl DeferralReason {
 }
 
 impl DeferredChange {
-    /// Why it has to wait, in words.
+    /// The reason in words.
     #[must_use]
     pub fn text(&self) -> String {
         let first = self.waits_for.join(", ");
         match (self.reason, self.action) {
-            (DeferralReason::InstanceCountUnknown, _) => format!("which instances there are is known after {first}"),
+            (DeferralReason::InstanceCountUnknown, _) => format!("its instances are known after {first}"),
             (DeferralReason::ProviderConfigUnknown, _) => format!("its provider is known after {first}"),
             (DeferralReason::ResourceConfigUnknown, _) => format!("its `shared` key is known after {first}"),
             (DeferralReason::DeferredPrereq, Action::Delete | Action::Retain) => {
-                format!("is not removed yet: {first} may stand on it")
+                format!("is not removed yet: {first} may depend on it")
             }
             (DeferralReason::DeferredPrereq, _) => format!("comes after {first}"),
         }

@@ -1,11 +1,11 @@
-//! Objects that go, and those that are still there though another took their place.
+//! Deposed objects: those that a replacement removed from their address and that still exist.
 
 use super::Change;
 use crate::action::Action;
 use terrace_provider::Value;
 use uuid::Uuid;
 
-/// The key under which an operation keeps an object that another took the place of: the end of its id, which is random.
+/// The key of an object that an operation deposes: the last bytes of the operation's id, which are random.
 #[must_use]
 pub(crate) fn deposed_key(operation: Uuid) -> String {
     let [.., a, b, c, d] = operation.into_bytes();
@@ -13,8 +13,8 @@ pub(crate) fn deposed_key(operation: Uuid) -> String {
 }
 
 impl Change {
-    /// The deposed key of the object that the removing step removes: its own, or the one under which the operation that
-    /// replaces create-first keeps the old object.
+    /// The deposed key of the object that the removing step removes: the object's own key, or the key that a create-before-destroy
+    /// replacement gives the old object.
     pub(crate) fn removed_key(&self, operation: Uuid) -> Option<String> {
         match self.action {
             Action::ReplaceCreateFirst => Some(deposed_key(operation)),
@@ -22,14 +22,14 @@ impl Change {
         }
     }
 
-    /// True when the object goes for good: it is deleted, forgotten or retained.
+    /// True if the object leaves the state: it is deleted, forgotten or retained.
     pub(crate) fn is_given_up(&self) -> bool {
-        // What is held back and has nothing to be made was to go.
+        // A held-back change without a new object was a removal.
         let is_held_back = self.in_doubt.is_some() && (self.after.is_none() || self.deposed.is_some());
         is_held_back || !self.action.leaves_object()
     }
 
-    /// True when the object that is made has the name of this deposed one, which has to go before.
+    /// True if the new object has the name of this deposed one, which has to be removed first.
     pub(crate) fn takes_name_of(&self, deposed: &Self) -> bool {
         let is_made = self.deposed.is_none() && (self.action == Action::Create || self.action.is_replace());
         let (Some(after), Some(prior)) = (self.after.as_ref().filter(|_| is_made), &deposed.prior) else {

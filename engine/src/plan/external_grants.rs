@@ -21,24 +21,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Grantee, ProviderError, Value};
 
-/// So many are told by name.
-const TOLD: usize = 20;
+/// Number of grants that a note lists.
+const LISTED: usize = 20;
 
-/// What becomes of access that nobody asked for.
+/// The treatment of external grants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ExternalGrantsPolicy {
-    /// It is told.
+    /// Plans report them.
     #[default]
     Report,
-    /// Plans take it away.
+    /// Plans revoke them.
     Revoke,
 }
 
 impl ExternalGrantsPolicy {
-    /// The words of the setting.
+    /// The values of the setting.
     pub const WORDS: [(&'static str, Self); 2] = [("report", Self::Report), ("revoke", Self::Revoke)];
 
-    /// What the settings of an environment say, at `access.foreign`; as usual where it is none of the words.
+    /// Reads the policy from an environment's settings, at `access.foreign`; the default for any other value.
     #[must_use]
     pub fn of_settings(settings: &Value) -> Self {
         let word = settings.get("access").and_then(|access| access.get("foreign")).and_then(Value::as_str);
@@ -47,7 +47,7 @@ impl ExternalGrantsPolicy {
     }
 }
 
-/// What the `acl` of a component lets somebody in to.
+/// An object to which a component's `acl` grants access.
 #[derive(Debug, Clone)]
 pub(crate) struct GrantTarget {
     /// The declaration.
@@ -56,19 +56,19 @@ pub(crate) struct GrantTarget {
     pub(crate) provider: String,
     pub(crate) timeouts: Timeouts,
     pub(crate) place: Option<Place>,
-    /// What names it: [`terrace_provider::ResourceType::access_of`].
+    /// The attributes that identify the object: [`terrace_provider::ResourceType::access_of`].
     pub(crate) access: Attributes,
 }
 
-/// Somebody who came in by one.
+/// A grant on such an object that has no row.
 struct ExternalGrant {
     entrance: GrantTarget,
     grantee: Grantee,
 }
 
 impl Planner<'_> {
-    /// Tells who was let in by nobody of the plan or the state, or plans to keep them out. `entrances` are those that the
-    /// walk of each plan gathered.
+    /// Reports grants that neither the plan nor the state contains, or plans to revoke them. `entrances` has the objects that each
+    /// stack's plan gathered.
     pub(super) async fn settle_foreign(
         &self,
         plans: &mut [StackPlan],
@@ -82,35 +82,39 @@ impl Planner<'_> {
         }
         let (planned, let_go) = self.planned_objects(plans);
         let known = Known::default();
-        // Two resources may let somebody in to the very same thing.
-        let mut told_of: HashSet<Object> = HashSet::new();
+        // Two resources may grant access to the same object.
+        let mut reported: HashSet<Object> = HashSet::new();
         let revokes = ExternalGrantsPolicy::of_settings(&self.environment.settings) == ExternalGrantsPolicy::Revoke;
         for (plan, let_in) in plans.iter_mut().zip(let_in) {
             let mut strangers: BTreeMap<Address, Vec<ExternalGrant>> = BTreeMap::new();
-            for one in let_in {
-                let object = object(&one.entrance.block.ty, &one.grantee.grant.identity);
-                // What the plan lets go of is recorded only until then.
+            for grant in let_in {
+                let object = object(&grant.entrance.block.ty, &grant.grantee.grant.identity);
+                // The row of a forgotten grant does not count.
                 let is_recorded = match planned.contains(&object) || let_go.contains(&object) {
                     true => planned.contains(&object),
                     false => match self.lets_in(&known, &object).await {
                         Ok(lets_in) => lets_in,
                         Err(PlanFailure::Sealed { address, error }) => {
-                            diagnostics.push(not_told(&format!("{address}: {error}")));
+                            diagnostics.push(unreadable(&format!("{address}: {error}")));
                             return Ok(());
                         }
                         Err(failure) => return Err(failure),
                     },
                 };
-                if !is_recorded && told_of.insert(object) {
-                    strangers.entry(one.entrance.block.clone()).or_default().push(one);
+                if !is_recorded && reported.insert(object) {
+                    strangers.entry(grant.entrance.block.clone()).or_default().push(grant);
                 }
             }
-            // What a step in doubt may have made is not known to be anybody else's.
-            let in_doubt: HashSet<&str> =
-                plan.changes.iter().filter(|it| it.is_doubted()).map(|it| it.address.component.as_str()).collect();
+            // A step in doubt may have created the grant.
+            let in_doubt: HashSet<&str> = plan
+                .changes
+                .iter()
+                .filter(|change| change.is_doubted())
+                .map(|change| change.address.component.as_str())
+                .collect();
             strangers.retain(|block, _| !in_doubt.contains(block.component.as_str()));
             if !revokes {
-                diagnostics.extend(strangers.iter().map(|(block, of)| told(plan, block, of)));
+                diagnostics.extend(strangers.iter().map(|(block, of)| external_access(plan, block, of)));
                 continue;
             }
             let mut taken: BTreeSet<Address> = plan.changes.iter().map(|change| change.address.clone()).collect();
@@ -133,29 +137,32 @@ impl Planner<'_> {
         Ok(by.is_some())
     }
 
-    /// Asks who came in: each instance once for all of a type, all at the same time.
+    /// Reads the grants: one call for each instance and type, all calls concurrently.
     async fn let_in(
         &self,
         entrances: Vec<Vec<GrantTarget>>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Vec<Vec<ExternalGrant>> {
         let mut let_in: Vec<Vec<ExternalGrant>> = entrances.iter().map(|_| Vec::new()).collect();
-        let mut asked: BTreeMap<(String, String), Vec<(usize, GrantTarget)>> = BTreeMap::new();
+        let mut by_instance: BTreeMap<(String, String), Vec<(usize, GrantTarget)>> = BTreeMap::new();
         for (plan, entrance) in
-            entrances.into_iter().enumerate().flat_map(|(at, of)| of.into_iter().map(move |it| (at, it)))
+            entrances.into_iter().enumerate().flat_map(|(at, of)| of.into_iter().map(move |entrance| (at, entrance)))
         {
-            asked.entry((entrance.block.ty.clone(), entrance.provider.clone())).or_default().push((plan, entrance));
+            by_instance
+                .entry((entrance.block.ty.clone(), entrance.provider.clone()))
+                .or_default()
+                .push((plan, entrance));
         }
-        let answers = asked.iter().map(|((ty, provider), entrances)| {
+        let answers = by_instance.iter().map(|((ty, provider), entrances)| {
             let accesses = entrances.iter().map(|(_, entrance)| &entrance.access);
             grantees(self.registry, ty, provider, accesses)
         });
         let answers = join_all(answers).await;
-        for (((ty, provider), entrances), answer) in asked.into_iter().zip(answers) {
+        for (((ty, provider), entrances), answer) in by_instance.into_iter().zip(answers) {
             let grantees = match answer {
                 Ok(grantees) => grantees,
                 Err(error) => {
-                    let warning = not_told(&format!("`{ty}` of `{provider}`: {error}"));
+                    let warning = unreadable(&format!("`{ty}` of `{provider}`: {error}"));
                     diagnostics.push(warning.maybe_hint(error.solutions.first().cloned()));
                     continue;
                 }
@@ -165,7 +172,9 @@ impl Planner<'_> {
                 let came_in = grantees.get(&identity_key(&entrance.access)).cloned().unwrap_or_default();
                 of_plan.for_each(|of| {
                     of.extend(
-                        came_in.iter().map(|it| ExternalGrant { entrance: entrance.clone(), grantee: it.clone() }),
+                        came_in
+                            .iter()
+                            .map(|grantee| ExternalGrant { entrance: entrance.clone(), grantee: grantee.clone() }),
                     )
                 });
             }
@@ -173,7 +182,7 @@ impl Planner<'_> {
         let_in
     }
 
-    /// The objects that resources of the plan have or will have, and those that it lets go of while they are there.
+    /// The objects of the plan's resources, and those that the plan forgets.
     fn planned_objects(&self, plans: &[StackPlan]) -> (HashSet<Object>, HashSet<Object>) {
         let (mut objects, mut let_go) = (HashSet::new(), HashSet::new());
         for change in plans.iter().flat_map(|plan| &plan.changes) {
@@ -193,7 +202,7 @@ impl Planner<'_> {
     }
 }
 
-/// Who is let in, by what they were let in to (as the text of its identity).
+/// The grants on each object, by the text of the object's identity.
 pub(crate) async fn grantees(
     registry: &Registry,
     ty: &str,
@@ -201,9 +210,9 @@ pub(crate) async fn grantees(
     accesses: impl Iterator<Item = &Attributes>,
 ) -> Result<HashMap<String, Vec<Grantee>>, ProviderError> {
     let Some((_, ty)) = registry.resource_type(ty) else { return Ok(HashMap::new()) };
-    let asked: Vec<Attributes> = accesses.cloned().collect();
-    let asking = async { registry.session(provider).await?.grantees(ty, &asked).await };
-    let answer = deadline::reading(ty.timeouts.read, asking).await?;
+    let objects: Vec<Attributes> = accesses.cloned().collect();
+    let call = async { registry.session(provider).await?.grantees(ty, &objects).await };
+    let answer = deadline::reading(ty.timeouts.read, call).await?;
     let mut by_access: HashMap<String, Vec<Grantee>> = HashMap::new();
     for grantee in answer {
         let access = ty.access_of(&grantee.grant.identity).unwrap_or_default();
@@ -212,28 +221,28 @@ pub(crate) async fn grantees(
     Ok(by_access)
 }
 
-fn not_told(why: &str) -> Diagnostic {
-    Diagnostic::warning("access_not_read", format!("who else has access cannot be told: {why}"))
+fn unreadable(why: &str) -> Diagnostic {
+    Diagnostic::warning("access_not_read", format!("cannot read external grants: {why}"))
 }
 
-/// Who was let in by others, and to do what.
+/// The grant in words: principal and privilege.
 fn in_words(grantee: &Grantee) -> String {
     format!("foreign: {} {}", grantee.principal, grantee.privilege)
 }
 
-fn told(plan: &StackPlan, block: &Address, strangers: &[ExternalGrant]) -> Diagnostic {
-    let named: Vec<String> = strangers.iter().take(TOLD).map(|one| in_words(&one.grantee)).collect();
-    let more = match strangers.len().saturating_sub(TOLD) {
+fn external_access(plan: &StackPlan, block: &Address, strangers: &[ExternalGrant]) -> Diagnostic {
+    let named: Vec<String> = strangers.iter().take(LISTED).map(|grant| in_words(&grant.grantee)).collect();
+    let more = match strangers.len().saturating_sub(LISTED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let message = format!("others gave access to `{}`: {}{more}", block.component, named.join(", "));
+    let message = format!("external grants on `{}`: {}{more}", block.component, named.join(", "));
     Diagnostic::note("foreign_access", message).about(format!("{}:{block}", plan.stack)).hint(
-        "`terrace acl set` with them records it; `settings.access.foreign: revoke` of the environment has plans take it away",
+        "record them with `terrace acl set`, or let plans revoke them with `settings.access.foreign: revoke` of the environment",
     )
 }
 
-/// The address of access that has no row: no resource has it.
+/// An unused address for a grant without a row.
 pub(crate) fn free_address(block: &Address, grantee: &Grantee, taken: &mut BTreeSet<Address>) -> Address {
     let mut key = format!("foreign {}", grantee.principal);
     loop {

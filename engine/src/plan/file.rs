@@ -1,9 +1,9 @@
 //! A plan in a file: self-contained JSON with a digest and an authentication code, sensitive values sealed.
 //!
-//! Written are the plan and what applying it needs; templates that wait for values stand once, however many instances
-//! share them. The digest finds damage. The authentication code, an HMAC under a key that is derived from the state key,
-//! finds forgeries: a reader with a state key checks it before it reads anything else. Without a state key the file has no
-//! code, and a plan is applied only under the digest that the caller expects ([`read_to_apply`]).
+//! The file contains the plan and everything that its apply needs. A template with unknown values is stored once, for all its
+//! instances. The digest detects damage. The authentication code, an HMAC under a key that is derived from the state key, detects
+//! forgeries: a reader with a state key verifies it before anything else. Without a state key the file has no code, and a plan is
+//! applied only under the digest that the caller expects ([`read_to_apply`]).
 
 mod read;
 mod shapes;
@@ -35,24 +35,24 @@ use terrace_provider::value::wire::{Sealing, Spot, WireError, encode, encode_map
 use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
-/// The version of the file's form. Another one is refused.
+/// The version of the file format. The engine refuses other versions.
 pub const FORMAT: u32 = 5;
-/// How a plan file begins: told apart from a descriptor by this.
+/// The first bytes of a plan file, which no descriptor has.
 pub const BEGINNING: &str = "{\"terrace_plan\":";
 
-/// A plan file cannot be written or read.
+/// A failure to write or read a plan file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// A sensitive value cannot be sealed or opened.
+    /// A sensitive value cannot be sealed or decrypted.
     #[error(transparent)]
     Value(#[from] WireError),
-    /// The file is not what was written.
+    /// The file's content changed.
     #[error("the plan file is damaged: {0}")]
     Damaged(String),
-    /// Another terrace wrote it.
+    /// The file has another format.
     #[error("the plan file has format {found}; this terrace reads format {FORMAT}")]
     OtherFormat {
-        /// The format it has.
+        /// The file's format.
         found: u64,
     },
     /// The file cannot be authenticated: the caller has neither a state key nor an expected digest.
@@ -61,17 +61,17 @@ pub enum FileError {
     /// A state key is configured, and the file was written without one.
     #[error("the plan file has no authentication code, and a state key is configured")]
     NoCode,
-    /// The authentication code belongs to another text.
-    #[error("the plan file is forged or changed: its authentication code does not fit")]
+    /// The authentication code does not match the content.
+    #[error("the plan file is forged or changed: its authentication code does not match")]
     Forged,
-    /// Its authentication code is of a key that is not configured.
+    /// The key of its authentication code is not configured.
     #[error("the plan file was authenticated with state key {key}, which is not configured")]
     UnknownKey {
         /// The id of the key.
         key: String,
     },
-    /// The plan has another digest than the caller expects.
-    #[error("this is another plan than the expected one\n  expected  {expected}\n  actual    {actual}")]
+    /// The plan's digest differs from the expected one.
+    #[error("the plan differs from the expected one\n  expected  {expected}\n  actual    {actual}")]
     OtherDigest {
         /// The digest that the caller expects.
         expected: String,
@@ -85,23 +85,23 @@ type Json = serde_json::Value;
 /// Writes a plan.
 ///
 /// # Errors
-/// When it holds a sensitive value and there is no key to seal it with.
+/// If the plan has a sensitive value and no key can seal it.
 pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
-    // What the state holds in the clear is not in the file, which goes elsewhere, without being asked for.
+    // The file leaves the store: it contains no plain-text secrets, even if the state does.
     let unsealed = Seal::without_key(false);
     let seal = if seal.can_store_new() { seal } else { &unsealed };
     let body = Writing::new(&seal.at(Place::Plan { id: plan.id }), plan).plan(plan)?;
-    // Large plans are copied no more than is needed: digest and code take the places that are kept for them.
+    // Writes a large plan only once: digest and code are inserted into reserved space.
     let mut text = head(seal.has_key());
     let begin = text.len();
     serde_json::to_writer(&mut text, &body).map_err(|error| FileError::Damaged(error.to_string()))?;
     finish(text, begin, seal)
 }
 
-/// Puts the JSON of a plan into a file: with its digest, and with a code where there is a key.
+/// Wraps the JSON of a plan in a file, with its digest, and with a code if there is a key.
 ///
 /// # Errors
-/// When the text cannot be written.
+/// If the text cannot be written.
 pub fn enclose(body: &str, seal: &Seal) -> Result<String, FileError> {
     let mut text = head(seal.has_key());
     let begin = text.len();
@@ -120,7 +120,7 @@ const BEFORE_PLAN: &str = "\",\"plan\":";
 /// The text after the plan, to the last byte.
 const END: &str = "}\n";
 
-/// The file as far as the plan, with room for digest and code.
+/// The file up to the plan, with space for digest and code.
 fn head(has_code: bool) -> Vec<u8> {
     let mut text = before_digest().into_bytes();
     text.resize(text.len() + DIGEST_DIGITS, b'0');
@@ -132,7 +132,7 @@ fn head(has_code: bool) -> Vec<u8> {
     text
 }
 
-/// Fills in digest and code of the plan that begins there, and ends the file.
+/// Inserts digest and code of the plan that begins at `begin`, and completes the file.
 fn finish(mut text: Vec<u8>, begin: usize, seal: &Seal) -> Result<String, FileError> {
     let body = text.get(begin..).unwrap_or_default();
     let (digest, code) = (sha256(body), seal.authenticate(&authenticated(body)));
@@ -146,27 +146,26 @@ fn finish(mut text: Vec<u8>, begin: usize, seal: &Seal) -> Result<String, FileEr
     String::from_utf8(text).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
-/// The input of the code: the format, so that no plan passes for a plan of another format, and the whole plan.
+/// The input of the code. It includes the format, so that a plan is valid in its own format only.
 fn authenticated(body: &[u8]) -> [&[u8]; 2] {
     const { assert!(FORMAT == 5, "the purpose names the format") };
     [b"terrace plan file, format 5\0", body]
 }
 
-/// Reads a plan to show it: with a state key only an authentic one.
+/// Reads a plan to show it. With a state key the file has to be authentic.
 ///
 /// # Errors
-/// When the file is damaged, forged, of another format, or holds values that cannot be opened.
+/// If the file is damaged, forged or of another format, or holds values that cannot be decrypted.
 pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
     let body = verified(text, seal)?;
     let json: PlanJson<'_> = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
     Reading::plan(json, seal)
 }
 
-/// Reads a plan to apply it. Without a state key, that takes the digest of the plan, from a source that the caller
-/// trusts.
+/// Reads a plan to apply it. Without a state key the caller provides the plan's digest from a trusted source.
 ///
 /// # Errors
-/// As [`read`]. Without a state key also when the caller expects no digest, or a different one.
+/// As [`read`]. Without a state key also if the caller expects no digest, or a different one.
 pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<Plan, FileError> {
     if seal.has_key() {
         return read(text, seal);
@@ -176,7 +175,7 @@ pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<
         return Err(FileError::Unauthenticated);
     };
     let plan = read(text, seal)?;
-    // The digest covers values in the clear.
+    // The digest covers plain-text values.
     let actual = digest(&plan, &Seal::without_key(true))?;
     if actual != expected {
         return Err(FileError::OtherDigest { expected: expected.to_owned(), actual });
@@ -184,12 +183,12 @@ pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<
     Ok(plan)
 }
 
-/// The JSON of the plan in a file, once digest and code fit. Every byte of the file is what [`write`] writes.
+/// The JSON of a plan file after the check of digest and code. Together they cover every byte of the file.
 fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
     let damaged = |what: &str| FileError::Damaged(what.to_owned());
     let rest = text.strip_prefix(BEGINNING).ok_or_else(|| damaged("it does not begin like a plan"))?;
-    let (format, _) = rest.split_once(',').ok_or_else(|| damaged("it is cut off"))?;
-    let format: u64 = format.parse().map_err(|_| damaged("its format is no number"))?;
+    let (format, _) = rest.split_once(',').ok_or_else(|| damaged("it is truncated"))?;
+    let format: u64 = format.parse().map_err(|_| damaged("its format is not a number"))?;
     if format != u64::from(FORMAT) {
         return Err(FileError::OtherFormat { found: format });
     }
@@ -217,37 +216,36 @@ fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
     }
 }
 
-/// What is wrong with what follows the digest: the plan, and the bracket that closes the file.
+/// The fault in the text after the digest: the plan and the closing bracket.
 fn fault(rest: &str) -> &'static str {
     let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
     let first = values.next();
     let after = rest.get(values.byte_offset()..).unwrap_or_default();
     match (first, after.strip_prefix('}')) {
-        (Some(Err(error)), _) if error.is_eof() => "it is cut off",
-        (None | Some(Ok(_)), None) if after.is_empty() => "it is cut off",
-        (Some(Ok(_)), Some("")) => "it is cut off",
-        (Some(Ok(_)), Some("\n")) => "its digest does not fit",
-        (Some(Ok(_)), _) => "something stands after its end",
-        _ => "it is no JSON any more",
+        (Some(Err(error)), _) if error.is_eof() => "it is truncated",
+        (None | Some(Ok(_)), None) if after.is_empty() => "it is truncated",
+        (Some(Ok(_)), Some("")) => "it is truncated",
+        (Some(Ok(_)), Some("\n")) => "its digest does not match",
+        (Some(Ok(_)), _) => "there is text after its end",
+        _ => "it is not valid JSON",
     }
 }
 
-/// The digest of what a plan would do: two plans of the same digest do the same. Its id and time are left
-/// out, and so are the place of the state, and its id, which is made with the first thing that is recorded. Sensitive
-/// values count by keyed digests; without a key they count where they may be stored in the clear, and only there.
+/// The digest of a plan's effect: two plans with the same digest have the same effect. It excludes the plan's id and time, the
+/// store's URL, and the store's id, which is created with the first record. Sensitive values count by keyed digests. Without a key
+/// they count only if they may be stored in plain text.
 ///
 /// # Errors
 /// As [`write`].
 pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
-    // Sealing draws a nonce each time; the digest is over keyed digests of sensitive values instead.
+    // Sealing draws a new nonce each time, so the digest covers keyed digests of sensitive values.
     let stable = Writing::new(&Fingerprint(seal), plan).plan(plan)?;
     let (id, state, timestamp) = (Uuid::nil(), Uuid::nil(), Timestamp::UNIX_EPOCH);
     let timeless = PlanJson { id, state, state_url: String::new(), timestamp, ..stable };
     sha256_of_json(&timeless).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
-/// True when a plan would do what one of that digest would, be it of the present key or, as long as that is known, of a key
-/// of before.
+/// True if a plan has that digest, under the current key or an older key that is configured.
 ///
 /// # Errors
 /// As [`write`].
@@ -263,7 +261,7 @@ pub fn has_digest(plan: &Plan, seal: &Seal, expected: &str) -> Result<bool, File
     Ok(false)
 }
 
-/// Stands in for sealing where the same value has to give the same text.
+/// Replaces sealing with a digest, so that equal values give equal texts.
 struct Fingerprint<'a>(&'a Seal);
 
 impl Sealing for Fingerprint<'_> {
@@ -280,13 +278,13 @@ impl Sealing for Fingerprint<'_> {
 struct Writing<'a> {
     seal: &'a dyn SealPlan,
     templates: Vec<TemplateJson>,
-    /// Positions of templates by their address in memory.
+    /// Positions of templates, by address in memory.
     known: HashMap<*const Template, usize>,
-    /// Those of which any use comes to something secret.
+    /// The templates with any sensitive result.
     secret: HashSet<*const Template>,
 }
 
-/// What writing a plan asks of a seal: values and a provider's own bytes.
+/// The functions of a seal that writing a plan needs: values and providers' private data.
 trait SealPlan: Sealing {
     fn private(&self, private: &Private) -> Result<String, WireError>;
     fn values(&self) -> &dyn Sealing;
@@ -312,7 +310,7 @@ impl SealPlan for Fingerprint<'_> {
     }
 }
 
-/// The one key of what is sealed as a whole.
+/// The only key of a JSON object that is sealed as a whole.
 const SEALED: &str = "$sealed";
 
 fn is_any_sensitive(attributes: &Attributes) -> bool {
@@ -323,7 +321,7 @@ fn text(value: &impl Serialize) -> Result<Text, WireError> {
     to_raw_value(value).map_err(|error| WireError::Damaged(error.to_string()))
 }
 
-/// The templates of which something secret comes.
+/// The templates with a sensitive result.
 fn secret_templates(plan: &Plan) -> HashSet<*const Template> {
     let mut secret = HashSet::new();
     let mut add = |deferred: Option<&Deferred>, is_secret: bool| {
@@ -500,8 +498,8 @@ impl<'a> Writing<'a> {
         })
     }
 
-    /// What waits for values; sealed as a whole when anything secret comes of its template, for the descriptor may have a
-    /// part of the secret right in it.
+    /// A template with unknown values. It is sealed as a whole if any of its results is sensitive, because the descriptor may
+    /// contain a part of the secret.
     fn deferred(&mut self, deferred: Option<&Deferred>) -> Result<Option<DeferredJson>, WireError> {
         let Some(deferred) = deferred else { return Ok(None) };
         let identity = Arc::as_ptr(&deferred.template);

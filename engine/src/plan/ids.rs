@@ -1,5 +1,5 @@
-//! Ids of data products and components: names of stacks and keys are made of them, and two ids may make one name. What is
-//! recorded of one is not taken for another's.
+//! Ids of data products and components. Names of stacks and keys are derived from them, and two ids may result in one name. The
+//! planner does not mix the rows of two ids.
 
 use super::components::RecordedComponent;
 use super::compute::{PlanFailure, Planner};
@@ -12,8 +12,8 @@ use crate::store::Ids;
 use std::collections::BTreeMap;
 use terrace_provider::Value;
 
-/// The ids of a component and the rule of its names. A component without ids has a rule to record, too, unless that is the
-/// rule of rows that record none.
+/// The ids of a component and its naming rule. A component without ids still records its rule, unless that is the default for rows
+/// that have none.
 pub(super) fn of(compiled: &CompiledStack, component: &CompiledComponent) -> Option<Ids> {
     let names = compiled.names;
     match (compiled.product.get("id").and_then(Value::as_str), &component.id) {
@@ -24,33 +24,33 @@ pub(super) fn of(compiled: &CompiledStack, component: &CompiledComponent) -> Opt
     }
 }
 
-/// What a data product and its components are called, by key, however wrong the rest of it is; nothing for a plain stack, and
-/// for what has no id.
+/// The ids of a data product's components, by key; also for a descriptor with errors. Empty for a plain stack and for a product
+/// without an id.
 #[must_use]
 pub fn ids_of(descriptor: &Descriptor) -> BTreeMap<String, Ids> {
     let Some(product) = descriptor.product.get("id").and_then(Value::as_str) else { return BTreeMap::new() };
-    let listed = descriptor.components.iter().filter_map(|it| Some((&it.key, it.id.as_ref()?)));
-    let unlisted = descriptor.unlisted.iter().map(|it| (&it.key, &it.id));
+    let listed = descriptor.components.iter().filter_map(|component| Some((&component.key, component.id.as_ref()?)));
+    let unlisted = descriptor.unlisted.iter().map(|component| (&component.key, &component.id));
     let names = descriptor.names;
     let ids = |id: &String| Ids { product: product.to_owned(), component: id.clone(), names };
     listed.chain(unlisted).map(|(key, id)| (key.clone(), ids(id))).collect()
 }
 
 impl Planner<'_> {
-    /// Refuses what would take the place of another data product's, or another component's, of the same name.
+    /// Refuses a component whose key or stack belongs to another id of the same name.
     pub(super) fn check_ids(
         &self,
         compiled: &CompiledStack,
         recorded: &BTreeMap<String, RecordedComponent>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
-        let is_meant = |key: &str| self.options.components.is_empty() || self.options.components.contains(key);
-        let meant = compiled.components.iter().filter(|component| is_meant(&component.key));
-        let meant = meant.filter_map(|it| Some(Named { key: &it.key, ids: of(compiled, it)?, span: Some(it.span) }));
-        check(&compiled.stack, meant, recorded, diagnostics);
+        let is_chosen = |key: &str| self.options.components.is_empty() || self.options.components.contains(key);
+        let chosen = compiled.components.iter().filter(|component| is_chosen(&component.key));
+        let chosen = chosen.filter_map(|it| Some(Named { key: &it.key, ids: of(compiled, it)?, span: Some(it.span) }));
+        check(&compiled.stack, chosen, recorded, diagnostics);
     }
 
-    /// The same for a stack that is to go, by what describes it, or by what is said of it.
+    /// The same for a stack to destroy, with the ids of its descriptor or of the request.
     pub(super) async fn check_ids_of(
         &self,
         stack: &StackId,
@@ -88,17 +88,17 @@ fn check<'a>(
 ) {
     let mut named = named.peekable();
     let Some(first) = named.peek() else { return };
-    let is_other = |known: &str, id: &str| ![known, id].contains(&"") && known != id;
+    let differs = |known: &str, id: &str| ![known, id].contains(&"") && known != id;
     let mut known = recorded.values().filter_map(|component| component.row.ids.as_ref());
-    if let Some(other) = known.find(|known| is_other(&known.product, &first.ids.product)) {
-        let message = format!("`{stack}` is recorded of the data product `{}` already", other.product);
+    if let Some(other) = known.find(|known| differs(&known.product, &first.ids.product)) {
+        let message = format!("`{stack}` belongs to the data product `{}` already", other.product);
         diagnostics.push(taken("another_product", message, first.span));
         return;
     }
     for Named { key, ids, span } in named {
-        let known = recorded.get(key).and_then(|it| it.row.ids.as_ref());
-        if let Some(known) = known.filter(|known| is_other(&known.component, &ids.component)) {
-            let message = format!("`{key}` is recorded of the component `{}` already", known.component);
+        let known = recorded.get(key).and_then(|component| component.row.ids.as_ref());
+        if let Some(known) = known.filter(|known| differs(&known.component, &ids.component)) {
+            let message = format!("`{key}` belongs to the component `{}` already", known.component);
             diagnostics.push(taken("another_component", message, span));
         }
     }
@@ -108,7 +108,7 @@ fn taken(code: &'static str, message: String, span: Option<Span>) -> Diagnostic 
     let diagnostic = Diagnostic::error(code, message);
     let diagnostic = span.into_iter().fold(diagnostic, Diagnostic::at);
     diagnostic.hint(
-        "give one of the two another id: other characters of ASCII than letters, digits, `.`, `_` and `-` count as `-`, and `:` as \
-         `.`; what goes by its old id is taken away first, by its old descriptor",
+        "give one of the two another id: names replace `:` with `.`, and other ASCII characters than letters, digits, `.`, `_` and `-` \
+         with `-`; first destroy the one with the old id, with its old descriptor",
     )
 }

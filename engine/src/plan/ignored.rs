@@ -1,4 +1,4 @@
-//! `ignoreChanges`: what is ignored counts as configured the way the object has it, so that it is no change.
+//! `ignoreChanges`: replaces ignored parts of the configuration with the object's values, so that they do not count as changes.
 
 use super::{Prior, typecheck};
 use crate::descriptor::ResourceDeclaration;
@@ -8,7 +8,7 @@ use crate::store::RowStatus;
 use std::borrow::Cow;
 use terrace_provider::{Attributes, Path, ResourceType, Step, Value};
 
-/// Checks the paths of `ignoreChanges`; false when one of them leads nowhere.
+/// Checks the paths of `ignoreChanges`; false if one of them does not exist.
 pub(crate) fn check(declaration: &ResourceDeclaration, ty: &ResourceType, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let mut is_good = true;
     for path in &declaration.ignore_changes {
@@ -21,15 +21,15 @@ pub(crate) fn check(declaration: &ResourceDeclaration, ty: &ResourceType, diagno
                     format!("`{}` is computed by the provider, so it has no changes to ignore", path.value),
                 )
                 .at(path.span)
-                .hint("take it out of `ignoreChanges`"),
+                .hint("remove it from `ignoreChanges`"),
             );
         }
     }
     is_good
 }
 
-/// The configuration with everything ignored as the object has it. Where there is none yet, or only a half-made one
-/// that is replaced, the configuration stands as it is written.
+/// The configuration, with the object's values at the ignored paths. Unchanged if the object is missing or tainted, because it
+/// is replaced.
 pub(crate) fn settled<'c>(
     ty: &ResourceType,
     config: &'c Attributes,
@@ -46,10 +46,11 @@ pub(crate) fn settled<'c>(
             match path.0.split_first() {
                 Some((Step::Key(name), _)) if name != attribute.name => {}
                 None | Some((_, [])) => match recorded {
-                    // The value is another one than is configured, and as sensitive.
+                    // The object's value takes the sensitivity of the configured value.
                     Some(value) => {
-                        let value =
-                            config.get(attribute.name).map_or_else(|| value.clone(), |it| marks::beside(value, it));
+                        let value = config
+                            .get(attribute.name)
+                            .map_or_else(|| value.clone(), |configured| marks::beside(value, configured));
                         settled.insert(attribute.name.to_owned(), value);
                     }
                     None if attribute.required => {}
@@ -66,13 +67,13 @@ pub(crate) fn settled<'c>(
     Cow::Owned(settled)
 }
 
-/// True when changes of a whole attribute are ignored for this object.
+/// True if changes of a whole attribute are ignored for this object.
 pub(crate) fn is_ignored(name: &str, prior: Option<&Prior>, ignored: &[Path]) -> bool {
     let attribute = Path::attribute(name);
     prior.is_some_and(|prior| prior.status != RowStatus::Tainted) && ignored.iter().any(|path| path.covers(&attribute))
 }
 
-/// Puts what is recorded at a path in the place of what is configured, where both lead as far as its last step.
+/// Replaces the configured value at a path with the recorded one, if both sides have all steps but the last.
 fn settle(value: &mut Value, recorded: &Value, steps: &[Step], is_sensitive: bool) {
     let is_sensitive = is_sensitive || matches!(recorded, Value::Sensitive(_));
     if let Value::Sensitive(inner) = value {
@@ -82,7 +83,7 @@ fn settle(value: &mut Value, recorded: &Value, steps: &[Step], is_sensitive: boo
         return;
     }
     let Some((step, rest)) = steps.split_first() else { return };
-    // What lies within something sensitive is so, too.
+    // Parts of a sensitive value are sensitive too.
     let marked = |value: &Value| if is_sensitive { Value::sensitive(value.clone()) } else { value.clone() };
     match (step, value, recorded.exposed()) {
         (Step::Key(key), Value::Map(entries), Value::Map(recorded)) => match (rest, recorded.get(key)) {
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_settled_as_far_as_both_sides_lead() {
+    fn ignored_path_is_settled_if_both_sides_have_its_parent() {
         let json = |text: &str| serde_json::from_str(text).unwrap();
         check(json(r#"{"a": 1, "b": 2}"#), json(r#"{"a": 9}"#), "a", r#"{"a": 9, "b": 2}"#);
         check(json(r#"{"a": 1, "b": 2}"#), json(r#"{"b": 9}"#), "a", r#"{"b": 2}"#);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_recorded_within_a_secret_stays_secret() {
+    fn part_of_recorded_secret_stays_secret() {
         let mut value = Value::from(serde_json::json!({"a": 1}));
         let recorded = Value::sensitive(Value::from(serde_json::json!({"a": "hunter2"})));
         settle(&mut value, &recorded, &"a".parse::<Path>().unwrap().0, false);

@@ -1,4 +1,4 @@
-//! Imports: an object that exists becomes a resource, because a descriptor says which object it is.
+//! Imports: a descriptor names an existing object, which becomes a resource.
 
 use super::Prior;
 use super::compute::{PlanFailure, Planner};
@@ -9,7 +9,8 @@ use crate::diagnostic::Diagnostic;
 use crate::import::{self, ImportError};
 use terrace_provider::{PlannedChange, ResourceType, Session};
 
-/// Looks up the object of an import, which may be nobody's; `None` with a diagnostic when it cannot be imported.
+/// Reads the object of an import. Returns `None` with a diagnostic if it cannot be imported, for instance because another row
+/// records it.
 pub(crate) async fn look_up(
     planner: &Planner<'_>,
     session: &dyn Session,
@@ -43,7 +44,7 @@ pub(crate) async fn look_up(
     }
 }
 
-/// An import that would delete what it takes over: another object is declared than the one that was named.
+/// The error for an import that would replace its object: the declaration describes another object.
 pub(crate) fn another_object(
     address: &str,
     import: &CompiledImport,
@@ -55,8 +56,8 @@ pub(crate) fn another_object(
         .iter()
         .take(3)
         .map(|path| match prior.and_then(|prior| path.get(&prior.attributes)) {
-            Some(value) if !value.has_sensitive() => format!("`{path}` of it is {}", value.to_json()),
-            _ => format!("`{path}` of it is another"),
+            Some(value) if !value.has_sensitive() => format!("its `{path}` is {}", value.to_json()),
+            _ => format!("its `{path}` differs"),
         })
         .collect();
     Diagnostic::error(
@@ -65,5 +66,5 @@ pub(crate) fn another_object(
     )
     .at(import.id_span)
     .about(address)
-    .hint("declare the object as it is; what cannot be changed in place is changed once it is imported")
+    .hint("declare the object as it is, import it, and then change the attributes that need a replacement")
 }

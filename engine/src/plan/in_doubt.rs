@@ -1,7 +1,7 @@
 //! Effects of a step in doubt on the plan.
 //!
-//! The plan holds back all changes of its component, and all changes that depend on them, until the outcome of the step is
-//! known. The rest goes on; each shared resource is held back alone.
+//! The plan holds back all changes of its component, and all changes that depend on them, until the outcome of the step is known.
+//! Other changes proceed; a shared resource in doubt holds back only itself.
 
 use super::owner::OwnerAction;
 use super::steps::{Position, Step, StepId, Steps};
@@ -14,17 +14,17 @@ use crate::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::schema::Timeouts;
 
-/// The notes that say what is recorded of what stays as it is.
+/// The codes of notes about values to record for unchanged objects.
 const RECORDED: [&str; 2] = ["lifecycle_changed", "sensitive_now"];
 
 impl Change {
-    /// True when the last step of this very object is in doubt.
+    /// True if the last step of this object is in doubt.
     #[must_use]
     pub fn is_doubted(&self) -> bool {
         self.in_doubt.is_some() && !self.is_held_back
     }
 
-    /// Leaves it until it is known what became of another one. False when there is nothing to leave.
+    /// Holds the change back because another step is in doubt. Returns false without a change.
     fn hold_back(&mut self, by: &str) -> bool {
         if self.in_doubt.is_some() || !(self.is_change() || self.is_recorded_anew()) {
             return false;
@@ -49,14 +49,14 @@ pub(crate) fn hold_back(changes: &mut [Change]) {
     }
 }
 
-/// The changes whose steps are in doubt, the first of each component last.
+/// The changes in doubt in reverse order, so that the first of each component comes last.
 fn first_doubted(changes: &[Change]) -> impl Iterator<Item = (usize, &Change)> {
     changes.iter().enumerate().rev().filter(|(_, change)| change.is_doubted() && !change.address.is_shared())
 }
 
-/// Holds back what comes after a step in doubt, in other components and stacks: applying would come to it and stop. A
-/// change waits as a whole, also where only one of its steps would: what comes after the other one, in the order of the
-/// steps that are left, waits too, until there is no more. What is recorded of all that stays as it is.
+/// Holds back changes of other components and stacks that depend on a step in doubt, because their apply would fail. A change is
+/// held back as a whole, even if only one of its steps depends on the step in doubt. The loop ends when it finds no further
+/// dependents. The rows of held-back changes stay as they are.
 pub(crate) fn hold_back_dependents(registry: &Registry, stacks: &mut [StackPlan], diagnostics: &mut Vec<Diagnostic>) {
     let mut causes = causes(stacks);
     if causes.is_empty() {
@@ -90,7 +90,7 @@ pub(crate) fn hold_back_dependents(registry: &Registry, stacks: &mut [StackPlan]
     diagnostics.retain(|diagnostic| !(RECORDED.contains(&diagnostic.code) && is_held(diagnostic)));
 }
 
-/// What is not done already, and the step in doubt that each waits for: it may be its own.
+/// The held-back changes, each with the change in doubt that it waits for, which may be itself.
 fn causes(stacks: &[StackPlan]) -> BTreeMap<Position, Position> {
     let mut causes = BTreeMap::new();
     for (stack, of) in stacks.iter().enumerate() {
@@ -104,13 +104,15 @@ fn causes(stacks: &[StackPlan]) -> BTreeMap<Position, Position> {
     causes
 }
 
-/// The steps that are not begun, with what they wait for.
+/// The blocked steps, each with the change in doubt that it waits for.
 fn waiting(steps: &Steps, causes: &BTreeMap<Position, Position>) -> BTreeMap<StepId, Position> {
     let own = (0..steps.all.len()).filter_map(|step| Some((step, *causes.get(&change_of(steps, step)?)?)));
     let mut waiting: BTreeMap<StepId, Position> = own.collect();
     let mut reached: Vec<(StepId, Position)> = waiting.iter().map(|(step, cause)| (*step, *cause)).collect();
     while let Some((step, cause)) = reached.pop() {
-        for dependent in steps.dependents.get(step).into_iter().flatten().filter(|it| !steps.is_afterwards(**it)) {
+        for dependent in
+            steps.dependents.get(step).into_iter().flatten().filter(|dependent| !steps.is_afterwards(**dependent))
+        {
             waiting.entry(*dependent).or_insert_with(|| {
                 reached.push((*dependent, cause));
                 cause
@@ -120,7 +122,7 @@ fn waiting(steps: &Steps, causes: &BTreeMap<Position, Position>) -> BTreeMap<Ste
     waiting
 }
 
-/// What replacements left over of what keeps the address that it has until now: it is recorded beside that.
+/// The deposed objects of held-back moves: the row keeps its address, so its deposed objects stay with it.
 fn left_over(stacks: &[StackPlan], causes: &BTreeMap<Position, Position>) -> Vec<(Position, Position)> {
     let mut staying: HashMap<(usize, &Address), Position> = HashMap::new();
     for ((stack, at), cause) in causes {
@@ -137,13 +139,13 @@ fn left_over(stacks: &[StackPlan], causes: &BTreeMap<Position, Position>) -> Vec
     found
 }
 
-/// What the one waits for, with its stack where that is another.
+/// The address that a change waits for, with its stack if that differs.
 fn name_of(stacks: &[StackPlan], at: Position, cause: Position) -> Option<String> {
     let (stack, change) = change_at(stacks, at)?;
     let (of, doubted) = change_at(stacks, cause)?;
     let (own, of) = (change.stack(stack), doubted.stack(of));
     let address = &doubted.address;
-    // The address of a shared resource says that it is one.
+    // The address of a shared resource needs no stack.
     Some(if own == of || address.is_shared() { address.to_string() } else { format!("{of}:{address}") })
 }
 
@@ -163,12 +165,12 @@ fn change_mut(stacks: &mut [StackPlan], (stack, change): Position) -> Option<&mu
     stacks.get_mut(stack)?.changes.get_mut(change)
 }
 
-/// What applying a plan does not finish, as it finds it at its end: what is recorded of it stays.
+/// The parts of a plan that its apply does not finish, and whose records stay.
 #[derive(Default)]
 struct Unfinished {
-    /// Components of which something is left.
+    /// Components with an unfinished change.
     components: BTreeSet<(StackId, String)>,
-    /// Those of which something is left that their outputs come after.
+    /// Components whose outputs depend on an unfinished change.
     not_made: BTreeSet<(StackId, String)>,
     /// Shared resources.
     shared: BTreeSet<Address>,
@@ -194,10 +196,11 @@ impl Unfinished {
         unfinished
     }
 
-    /// Takes back what the plans say of outputs and owners.
+    /// Reverts the changes of outputs and owners that the apply does not reach.
     fn leave(&self, stacks: &mut [StackPlan]) {
         for StackPlan { stack, components, outputs, owners, .. } in stacks {
-            let part = |key: &str| components.iter().find(|component| component.key == key).map(|it| it.part);
+            let part =
+                |key: &str| components.iter().find(|component| component.key == key).map(|component| component.part);
             outputs.retain_mut(|output| {
                 let name = (stack.clone(), output.component.clone());
                 let stays = match part(&output.component) {
@@ -225,7 +228,7 @@ impl Unfinished {
     }
 }
 
-/// The change of an object that has no row, nor a declaration: only the step that was to make it is on record.
+/// The change of an object without a row or declaration, known only from the step that tried to create it.
 pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
     Change {
         address: opened.address,

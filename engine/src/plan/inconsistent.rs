@@ -1,4 +1,4 @@
-//! Replacements in vain: the system returned another value than the configured one, and would do so again.
+//! Useless replacements: the system returned another value than the configured one, and would do so again.
 
 use super::Prior;
 use crate::diagnostic::Diagnostic;
@@ -9,7 +9,7 @@ use terrace_provider::{Path, PlannedChange, Step, Value};
 /// The code of these errors.
 const INCONSISTENT: &str = "inconsistent_result";
 
-/// A digest by which a planned value is recognised later; `None` for a sensitive value without a state key.
+/// A digest that recognises a planned value later; `None` for a sensitive value without a state key.
 pub(crate) fn detector(seal: &Seal, planned: &Value) -> Option<String> {
     let clear = planned.to_revealed_json().to_string();
     let plain = || (!planned.has_sensitive()).then(|| sha256(&clear));
@@ -42,7 +42,7 @@ pub(super) fn replaced_in_vain(
     }
     let paths: Vec<String> = planned.replace_paths.iter().map(|path| format!("`{path}`")).collect();
     let message = format!(
-        "{address} was made as configured and reads back differently at {}: a replacement would change nothing",
+        "{address} was created as configured, but its system returns other values at {}: a replacement would change nothing",
         paths.join(", ")
     );
     let hint = "write the value that `terrace state show` prints, or list the attribute in `ignoreChanges`";

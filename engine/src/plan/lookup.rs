@@ -1,42 +1,42 @@
-//! Lookups as a plan has them: answered, or to be read while it is applied.
+//! Lookups of a plan: answered while planning, or deferred to the apply.
 
 use super::Deferred;
 use crate::address::{Address, LOOKUP};
 use crate::source::Place;
 use terrace_provider::{Attributes, Value};
 
-/// Data that is looked up.
+/// A lookup of the plan.
 #[derive(Debug, Clone)]
 pub struct Lookup {
-    /// Its name: `api/data.sqlite_columns.orders`.
+    /// Its address: `api/data.sqlite_columns.orders`.
     pub address: Address,
     /// The provider instance.
     pub provider: String,
-    /// The arguments as planned; what is not known yet is unknown.
+    /// The planned arguments; values known after apply are unknown.
     pub arguments: Attributes,
-    /// The arguments, to be evaluated again when what they wait for is known.
+    /// The arguments, to be evaluated again once their unknown values are known.
     pub deferred: Option<Deferred>,
-    /// The resources that it comes after.
+    /// The resources that it is read after.
     pub depends_on: Vec<Address>,
     /// The lookups of its component that it reads.
     pub reads: Vec<String>,
     /// The resources of its component that read it.
     pub needed_by: Vec<String>,
-    /// Why it is read while the plan is applied; `None` for one that was answered while planning.
+    /// Why it is read during the apply; `None` if it was answered while planning.
     pub reason: Option<ReadReason>,
-    /// The answer; what is not known yet is unknown.
+    /// The result; values known after apply are unknown.
     pub result: Value,
-    /// Where it is declared.
+    /// Its declaration.
     pub place: Option<Place>,
 }
 
-/// Why a lookup waits until the plan is applied.
+/// Why a lookup is read during the apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadReason {
     /// Its arguments are known after apply.
     Unknown,
-    /// What it comes after, or looks at, changes.
+    /// A resource that it depends on or looks up changes.
     Pending,
 }
 
@@ -49,16 +49,16 @@ impl Lookup {
 }
 
 impl ReadReason {
-    /// A few words for people.
+    /// The reason in words.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Unknown => "is read while applying: what it asks is known then",
-            Self::Pending => "is read while applying: what it looks at changes",
+            Self::Unknown => "is read during apply: its arguments are known then",
+            Self::Pending => "is read during apply: the object that it looks up changes",
         }
     }
 
-    /// Terraform's word in plan JSON.
+    /// Terraform's name of the reason in plan JSON.
     #[must_use]
     pub const fn terraform(self) -> &'static str {
         match self {

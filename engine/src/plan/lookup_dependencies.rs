@@ -1,8 +1,8 @@
 //! Dependencies of lookups on objects that the same run creates, also for other stacks.
 //!
-//! The stack that creates the object is planned and applied before the stack that looks it up. Planning finds out which object
-//! that is. If a stack that was planned later creates it, the stack with the lookup is planned again, and so are all stacks
-//! that were planned from its plan.
+//! The stack that creates the object is planned and applied before the stack that looks it up. Planning finds out which object that
+//! is. If a stack that was planned later creates it, the stack with the lookup is planned again. So are all stacks that were
+//! planned from its plan.
 
 use super::cross_stack_outputs::StackNeed;
 use super::object_identity::{ObjectKey, called, keys_of, owned};
@@ -19,30 +19,30 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::{Attributes, ProviderError};
 
-/// The objects of one run, and what is looked at.
+/// The objects of a run and the lookups that may find them.
 #[derive(Default)]
 pub(crate) struct LookupDependencies {
-    /// Where the objects that are looked at have their names. Of others nothing is kept.
+    /// The identity spaces of the types that lookups may find. Objects of other types are not stored.
     spaces: HashSet<&'static str>,
-    /// The objects of what is planned, the stack that is being planned included, by each of their names.
+    /// The objects of the planned stacks, including the stack in progress, by each of their names.
     objects: HashMap<ObjectKey<'static>, Arc<MadeObject>>,
     /// Their names by stack.
     names: HashMap<StackId, Vec<ObjectKey<'static>>>,
-    /// What was asked, by who did.
+    /// The lookups by stack.
     asked: HashMap<StackId, Vec<LookupRequest>>,
-    /// Who asked, by what that may look at.
+    /// The stacks with lookups, by the object that they may find.
     askers: HashMap<ObjectKey<'static>, BTreeSet<StackId>>,
-    /// What the stack that is being planned waits for.
+    /// The prerequisites of the stack in progress.
     needs: Vec<StackNeed>,
-    /// The stacks whose objects it looks at.
+    /// The stacks whose objects the stack in progress looks up.
     looked_at: BTreeSet<StackId>,
-    /// Answers by instance, lookup and arguments: components of one kind ask the same.
+    /// Results by instance, lookup and arguments, because components of the same kind make the same lookups.
     answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
-    /// Declarations of a stack, each with a lookup that turned out to look at what it makes.
+    /// Pairs of a declaration and a lookup that finds its object, by stack. Such a lookup waits for the declaration.
     put_off: HashMap<StackId, BTreeSet<(Block, Block)>>,
 }
 
-/// What the stacks of a run declare, by what comes after their lookups.
+/// The declarations of a run's stacks, by the lookups that they depend on.
 pub(super) struct Declared<'s> {
     stacks: HashMap<&'s StackId, &'s CompiledStack>,
     readers: HashMap<&'s StackId, Readers>,
@@ -53,48 +53,48 @@ impl<'s> Declared<'s> {
         Self { stacks: stacks.iter().map(|stack| (&stack.stack, stack)).collect(), readers: HashMap::new() }
     }
 
-    /// The declarations that come after a lookup.
-    fn readers(&mut self, asked: &LookupRequest) -> BTreeSet<Block> {
-        let Some((stack, compiled)) = self.stacks.get_key_value(&asked.stack) else { return BTreeSet::new() };
+    /// The declarations that depend on a lookup.
+    fn readers(&mut self, request: &LookupRequest) -> BTreeSet<Block> {
+        let Some((stack, compiled)) = self.stacks.get_key_value(&request.stack) else { return BTreeSet::new() };
         let readers = self.readers.entry(stack).or_insert_with(|| Readers::of(&compiled.components));
-        readers.of_lookup(asked.block)
+        readers.of_lookup(request.block)
     }
 }
 
-/// An object of a stack of the run.
+/// An object that a stack of the run declares.
 pub(super) struct MadeObject {
     stack: StackId,
     pub(super) address: Address,
     /// The declaration in its stack.
     block: Block,
     pub(super) attributes: Attributes,
-    /// The plan makes it, or makes it another one.
+    /// The plan creates or changes it.
     is_changed: bool,
 }
 
 impl MadeObject {
-    /// True when that stack has it, be it with others.
+    /// True if that stack owns it, alone or with others.
     pub(super) fn is_of(&self, stack: &StackId) -> bool {
         self.stack == *stack || self.address.is_shared()
     }
 }
 
-/// A lookup whose question is known.
+/// A lookup whose arguments are known.
 pub(super) struct LookupRequest {
     pub(super) stack: StackId,
     pub(super) component: String,
     pub(super) address: Address,
     pub(super) block: Block,
-    /// The types of the objects that it may look at.
+    /// The types of the objects that it may find.
     pub(super) types: &'static [&'static str],
-    /// What they are called.
+    /// The names of those objects.
     pub(super) keys: Vec<ObjectKey<'static>>,
     pub(super) span: Span,
-    /// Where that is for people.
+    /// Its location in the descriptor, for people.
     pub(super) places: Vec<Label>,
-    /// It is answered by what is planned.
+    /// The plan answers it.
     pub(super) is_planned: bool,
-    /// Where among the diagnostics of its stack it is told that there is no answer.
+    /// The position of the error about its missing result among the stack's diagnostics.
     pub(super) failed: Option<usize>,
 }
 
@@ -107,12 +107,12 @@ impl LookupDependencies {
         Self { spaces: types.map(|(_, ty)| ty.identity_space).collect(), ..Self::default() }
     }
 
-    /// True when any object may be looked at.
+    /// True if any lookup may find an object.
     pub(super) fn is_any(&self) -> bool {
         !self.spaces.is_empty()
     }
 
-    /// Adds what the plan of a stack makes and keeps of one declaration.
+    /// Adds the objects of a declaration that exist after the apply.
     pub(super) fn add<'c>(
         &mut self,
         registry: &Registry,
@@ -130,7 +130,7 @@ impl LookupDependencies {
             }
             let is_changed = change.action != Action::NoOp && change.in_doubt.is_none();
             self.name((stack, block), change, keys_of(registry, change, &after.attributes), is_changed);
-            // Who asks by these asks for what is known already, unless the object is yet to be made.
+            // A lookup by such a name finds an unchanged object's known values, unless the object is still to be created.
             let is_made = is_changed && ty.identity_of(&after.attributes).is_none();
             self.name((stack, block), change, called(ty, &after.attributes, &change.provider), is_made);
         }
@@ -142,35 +142,34 @@ impl LookupDependencies {
             return;
         }
         let after = change.after.as_ref().filter(|_| is_changed);
-        let made = Arc::new(MadeObject {
+        let object = Arc::new(MadeObject {
             stack: stack.clone(),
             address: change.address.clone(),
             block,
-            // Nobody looks at more of what stays as it is.
+            // A lookup reads an unchanged object from its system.
             attributes: after.map(|after| after.attributes.clone()).unwrap_or_default(),
             is_changed,
         });
         for key in keys.into_iter().map(owned) {
             self.names.entry(stack.clone()).or_default().push(key.clone());
-            self.objects.insert(key, Arc::clone(&made));
+            self.objects.insert(key, Arc::clone(&object));
         }
     }
 
-    /// True when an object of that name is there once the plan is applied.
+    /// True if an object of that name exists after the apply.
     pub(super) fn is_there(&self, types: &[&str], key: &ObjectKey<'static>) -> bool {
         self.object(types, key).is_some()
     }
 
     fn object(&self, types: &[&str], key: &ObjectKey<'static>) -> Option<&Arc<MadeObject>> {
-        self.objects.get(key).filter(|made| types.contains(&made.address.ty.as_str()))
+        self.objects.get(key).filter(|object| types.contains(&object.address.ty.as_str()))
     }
 
-    fn objects_of(&self, asked: &LookupRequest) -> impl Iterator<Item = &Arc<MadeObject>> {
-        asked.keys.iter().filter_map(|key| self.object(asked.types, key))
+    fn objects_of(&self, request: &LookupRequest) -> impl Iterator<Item = &Arc<MadeObject>> {
+        request.keys.iter().filter_map(|key| self.object(request.types, key))
     }
 
-    /// The objects that a component looks at, as far as what is planned so far makes them. The component begins after what
-    /// makes them.
+    /// Returns the planned objects that a component looks up. The component is applied after them.
     pub(super) fn take_from_plan(
         &mut self,
         (stack, component): (&StackId, &str),
@@ -178,93 +177,93 @@ impl LookupDependencies {
         keys: &[ObjectKey<'static>],
     ) -> Vec<Arc<MadeObject>> {
         let mut found: Vec<Arc<MadeObject>> = Vec::new();
-        for made in keys.iter().filter_map(|key| self.object(types, key)).filter(|made| made.is_changed) {
-            if !found.iter().any(|other| Arc::ptr_eq(other, made)) {
-                found.push(Arc::clone(made));
+        for object in keys.iter().filter_map(|key| self.object(types, key)).filter(|object| object.is_changed) {
+            if !found.iter().any(|other| Arc::ptr_eq(other, object)) {
+                found.push(Arc::clone(object));
             }
         }
-        for made in found.iter().filter(|made| made.stack != *stack) {
-            self.looked_at.insert(made.stack.clone());
-            if !made.address.is_shared() {
-                let (stack, of) = (made.stack.clone(), made.address.component.clone());
+        for object in found.iter().filter(|object| object.stack != *stack) {
+            self.looked_at.insert(object.stack.clone());
+            if !object.address.is_shared() {
+                let (stack, of) = (object.stack.clone(), object.address.component.clone());
                 self.needs.push(StackNeed { component: component.to_owned(), stack, of });
             }
         }
         found
     }
 
-    /// What the stack that was planned last waits for besides.
+    /// The further prerequisites of the stack that was planned last.
     pub(super) fn take_needs(&mut self) -> Vec<StackNeed> {
         std::mem::take(&mut self.needs)
     }
 
-    /// The stacks whose objects the one that was planned last looks at.
+    /// The stacks whose objects the stack that was planned last looks up.
     pub(super) fn take_looked_at(&mut self) -> BTreeSet<StackId> {
         std::mem::take(&mut self.looked_at)
     }
 
-    /// The answers to the questions that were asked so far.
+    /// The results of earlier lookups.
     pub(super) fn answers(
         &mut self,
     ) -> &mut HashMap<(String, &'static str, String), Result<Attributes, ProviderError>> {
         &mut self.answers
     }
 
-    /// Remembers a question.
-    pub(super) fn ask(&mut self, asked: LookupRequest) {
-        for key in &asked.keys {
-            self.askers.entry(key.clone()).or_default().insert(asked.stack.clone());
+    /// Registers a lookup.
+    pub(super) fn ask(&mut self, request: LookupRequest) {
+        for key in &request.keys {
+            self.askers.entry(key.clone()).or_default().insert(request.stack.clone());
         }
-        self.asked.entry(asked.stack.clone()).or_default().push(asked);
+        self.asked.entry(request.stack.clone()).or_default().push(request);
     }
 
-    /// What a stack asked.
+    /// The lookups of a stack.
     pub(super) fn asked_by(&self, stack: &StackId) -> &[LookupRequest] {
         self.asked.get(stack).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The other stacks that asked for what a stack turns out to make, and where.
+    /// The other stacks that looked up an object before this stack planned it, with the locations.
     pub(super) fn early(&self, maker: &StackId) -> Vec<(StackId, Span)> {
         let keys = self.names.get(maker).into_iter().flatten();
         let askers: BTreeSet<&StackId> =
             keys.filter_map(|key| self.askers.get(key)).flatten().filter(|asker| *asker != maker).collect();
-        let is_of = |made: &Arc<MadeObject>| made.stack == *maker && made.is_changed;
-        let asked = askers.into_iter().flat_map(|asker| self.asked_by(asker));
-        let early = asked.filter(|asked| !asked.is_planned && self.objects_of(asked).any(is_of));
-        early.map(|asked| (asked.stack.clone(), asked.span)).collect()
+        let is_of = |object: &Arc<MadeObject>| object.stack == *maker && object.is_changed;
+        let requests = askers.into_iter().flat_map(|asker| self.asked_by(asker));
+        let early = requests.filter(|request| !request.is_planned && self.objects_of(request).any(is_of));
+        early.map(|request| (request.stack.clone(), request.span)).collect()
     }
 
-    /// Puts off the lookups of a stack that were answered before it was known that the stack makes what they look at. True
-    /// when there are any: it is to be planned again.
+    /// Makes the stack's early lookups wait for the declarations whose objects they find. Returns true if there are any: the stack
+    /// has to be planned again.
     pub(super) fn put_off_early(&mut self, declared: &mut Declared<'_>, stack: &StackId) -> bool {
-        let own = |asked: &LookupRequest| {
-            let made = self.objects_of(asked).find(|made| made.stack == *stack && made.is_changed)?;
-            (!self.is_read_by(declared, asked, made)).then_some((made.block, asked.block))
+        let own = |request: &LookupRequest| {
+            let object = self.objects_of(request).find(|object| object.stack == *stack && object.is_changed)?;
+            (!self.is_read_by(declared, request, object)).then_some((object.block, request.block))
         };
-        let early = self.asked_by(stack).iter().filter(|asked| !asked.is_planned);
+        let early = self.asked_by(stack).iter().filter(|request| !request.is_planned);
         let early: Vec<(Block, Block)> = early.filter_map(own).collect();
         let mut is_any = false;
-        for one in early {
-            is_any |= self.put_off.entry(stack.clone()).or_default().insert(one);
+        for pair in early {
+            is_any |= self.put_off.entry(stack.clone()).or_default().insert(pair);
         }
         is_any
     }
 
-    /// The lookups of a stack that are put off, each with the declaration that it comes after.
+    /// The waiting lookups of a stack, each with the declaration that it waits for.
     pub(super) fn put_off(&self, stack: &StackId) -> &BTreeSet<(Block, Block)> {
         static NONE: BTreeSet<(Block, Block)> = BTreeSet::new();
         self.put_off.get(stack).unwrap_or(&NONE)
     }
 
-    /// Forgets what stacks make and ask, which are planned again.
+    /// Forgets the objects and lookups of stacks that are planned again.
     pub(super) fn forget(&mut self, stacks: &BTreeSet<&StackId>) {
         for stack in stacks {
             for key in self.names.remove(*stack).into_iter().flatten() {
-                if self.objects.get(&key).is_some_and(|made| made.stack == **stack) {
+                if self.objects.get(&key).is_some_and(|object| object.stack == **stack) {
                     self.objects.remove(&key);
                 }
             }
-            for key in self.asked.remove(*stack).iter().flatten().flat_map(|asked| &asked.keys) {
+            for key in self.asked.remove(*stack).iter().flatten().flat_map(|request| &request.keys) {
                 if let Some(askers) = self.askers.get_mut(key) {
                     askers.remove(*stack);
                 }
@@ -272,67 +271,68 @@ impl LookupDependencies {
         }
     }
 
-    /// Tells what is wrong with the lookups of a stack once all stacks are planned: those that look at what reads them,
-    /// and those that could not wait for who makes or changes what they look at.
-    pub(super) fn check(&self, declared: &mut Declared<'_>, stack: &StackId, told: &mut Vec<Diagnostic>) {
-        for asked in self.asked_by(stack).iter().filter(|asked| !asked.is_planned) {
-            let Some(made) = self.objects_of(asked).find(|made| made.is_changed) else { continue };
-            let (maker, address) = (&made.stack, &made.address);
-            if self.is_read_by(declared, asked, made) {
+    /// Reports faulty lookups of a stack after all stacks are planned: lookups whose own result changes the object that they find,
+    /// and lookups of objects in stacks that are planned later.
+    pub(super) fn check(&self, declared: &mut Declared<'_>, stack: &StackId, diagnostics: &mut Vec<Diagnostic>) {
+        for request in self.asked_by(stack).iter().filter(|request| !request.is_planned) {
+            let Some(object) = self.objects_of(request).find(|object| object.is_changed) else { continue };
+            let (maker, address) = (&object.stack, &object.address);
+            if self.is_read_by(declared, request, object) {
                 let name = if maker == stack { address.to_string() } else { format!("{maker}:{address}") };
-                let message = format!("{} looks at {name}, which waits for what it finds", asked.address);
-                let diagnostic = asked.tell(Diagnostic::error("lookup_of_reader", message)).hint(
-                    "each apply would change what it finds: look at another object, or read the resource's own attribute \
-                     where something else needs it",
+                let message = format!("{} looks up {name}, which depends on the result", request.address);
+                let diagnostic = request.tell(Diagnostic::error("lookup_of_reader", message)).hint(
+                    "each apply would change the result: look up another object, or read the resource's own attribute \
+                     where the value is needed",
                 );
-                match asked.failed.and_then(|at| told.get_mut(at)) {
+                match request.failed.and_then(|at| diagnostics.get_mut(at)) {
                     Some(failed) => *failed = diagnostic,
-                    None => told.push(diagnostic),
+                    None => diagnostics.push(diagnostic),
                 }
             } else if maker != stack {
                 let order = format!("{maker} is planned after {stack}, which it reads");
-                let way = "first, or let one of the two read nothing of the other";
-                match asked.failed.and_then(|at| told.get_mut(at)) {
+                let way = "first, or remove the references of one stack to the other";
+                match request.failed.and_then(|at| diagnostics.get_mut(at)) {
                     Some(failed) => {
-                        failed.hint =
-                            Some(format!("{maker}:{address} makes it, and {order}: apply what makes it {way}"));
+                        failed.hint = Some(format!("{maker}:{address} creates it, and {order}: apply {maker} {way}"));
                     }
-                    None => told.push(
-                        asked
+                    None => diagnostics.push(
+                        request
                             .tell(Diagnostic::warning(
                                 "lookup_before_change",
-                                format!("{} finds {maker}:{address} as it is before the change", asked.address),
+                                format!("{} reads {maker}:{address} before its change", request.address),
                             ))
-                            .hint(format!("{order}: plan again afterwards, apply what changes it {way}")),
+                            .hint(format!("{order}: plan again after the apply, apply {maker} {way}")),
                     ),
                 }
             }
         }
     }
 
-    /// True when an object is made of what a lookup finds, be it by lookups of others.
-    fn is_read_by(&self, declared: &mut Declared<'_>, asked: &LookupRequest, made: &MadeObject) -> bool {
-        let mut open = vec![asked];
-        let mut seen = HashSet::from([(&asked.stack, asked.block)]);
-        while let Some(asked) = open.pop() {
-            let readers = declared.readers(asked);
-            if made.stack == asked.stack && readers.contains(&made.block) {
+    /// True if an object depends on the result of a lookup, directly or through other lookups.
+    fn is_read_by(&self, declared: &mut Declared<'_>, request: &LookupRequest, made: &MadeObject) -> bool {
+        let mut open = vec![request];
+        let mut visited = HashSet::from([(&request.stack, request.block)]);
+        while let Some(request) = open.pop() {
+            let readers = declared.readers(request);
+            if made.stack == request.stack && readers.contains(&made.block) {
                 return true;
             }
-            for key in self.names.get(&asked.stack).into_iter().flatten() {
-                let is_read =
-                    self.objects.get(key).is_some_and(|it| it.stack == asked.stack && readers.contains(&it.block));
+            for key in self.names.get(&request.stack).into_iter().flatten() {
+                let is_read = self
+                    .objects
+                    .get(key)
+                    .is_some_and(|object| object.stack == request.stack && readers.contains(&object.block));
                 for asker in self.askers.get(key).filter(|_| is_read).into_iter().flatten() {
                     let next = self.asked_by(asker).iter().filter(|next| next.keys.contains(key));
-                    open.extend(next.filter(|next| seen.insert((&next.stack, next.block))));
+                    open.extend(next.filter(|next| visited.insert((&next.stack, next.block))));
                 }
             }
         }
         false
     }
 
-    /// Lets what reads lookups come after what they look at where that stays as it is, too: one day it is removed before
-    /// that. What is not in the plan stays recorded.
+    /// Records that the readers of lookups depend on the unchanged objects that these lookups find, so that destroy removes the
+    /// readers first. Dependencies outside the plan stay recorded.
     pub(super) fn record_order(&self, declared: &mut Declared<'_>, is_partial: bool, plans: &mut [StackPlan]) {
         let mut shared: HashMap<(String, Address), BTreeSet<Address>> = HashMap::new();
         for plan in plans.iter_mut() {
@@ -346,7 +346,7 @@ impl LookupDependencies {
             }
             let planned = if is_partial { addresses(&plan.changes) } else { HashSet::new() };
             let named = |address: &Address| (address.component.clone(), address.name.clone());
-            for change in plan.changes.iter_mut().filter(|it| !after.is_empty() && it.is_standing()) {
+            for change in plan.changes.iter_mut().filter(|change| !after.is_empty() && change.is_standing()) {
                 let Some(found) = after.get(&named(&change.address)) else { continue };
                 let recorded = change.prior.iter().filter(|_| is_partial).flat_map(|prior| &prior.dependencies);
                 let outside = recorded.filter(|address| !planned.contains(address)).cloned();
@@ -364,19 +364,19 @@ impl LookupDependencies {
         }
     }
 
-    /// What the readers of lookups of a stack come after, by component and name: what stays as it is and is looked at, be
-    /// it by lookups that those read.
+    /// The unchanged objects that the readers of a stack's lookups depend on, directly or through other lookups; by component and
+    /// name of the reader.
     fn after_lookups(
         &self,
         declared: &mut Declared<'_>,
         plan: &StackPlan,
     ) -> HashMap<(String, String), BTreeSet<Address>> {
         let mut found: HashMap<(&str, &str), BTreeSet<Address>> = HashMap::new();
-        for asked in self.asked_by(&plan.stack).iter().filter(|asked| !asked.is_planned) {
-            for made in self.objects_of(asked).filter(|made| made.is_of(&plan.stack) && !made.is_changed) {
-                if !self.is_read_by(declared, asked, made) {
-                    let name = (asked.component.as_str(), asked.address.name.as_str());
-                    found.entry(name).or_default().insert(made.address.clone());
+        for request in self.asked_by(&plan.stack).iter().filter(|request| !request.is_planned) {
+            for object in self.objects_of(request).filter(|object| object.is_of(&plan.stack) && !object.is_changed) {
+                if !self.is_read_by(declared, request, object) {
+                    let name = (request.component.as_str(), request.address.name.as_str());
+                    found.entry(name).or_default().insert(object.address.clone());
                 }
             }
         }
@@ -394,34 +394,42 @@ impl LookupDependencies {
         let mut after: HashMap<(String, String), BTreeSet<Address>> = HashMap::new();
         for lookup in &plan.lookups {
             let component = &lookup.address.component;
-            let looked_at = found.get(&(component.as_str(), lookup.address.name.as_str()));
+            let found_objects = found.get(&(component.as_str(), lookup.address.name.as_str()));
             for reader in &lookup.needed_by {
                 let reader = after.entry((component.clone(), reader.clone())).or_default();
-                reader.extend(looked_at.into_iter().flatten().cloned());
+                reader.extend(found_objects.into_iter().flatten().cloned());
             }
         }
         after
     }
 
-    /// Records with components whose objects they look at: those go after them. What is not in the plan stays recorded
-    /// as long as anything is looked up.
+    /// Records for each component the components whose objects it looks up, so that they are removed after it. Reads of stacks
+    /// outside the plan stay recorded while the component has any lookup.
     pub(super) fn record_reads(&self, stacks: &[CompiledStack], is_partial: bool, plans: &mut [StackPlan]) {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
         let mut found: BTreeMap<(&StackId, &str), BTreeSet<StackRead>> = BTreeMap::new();
-        for asked in self.asked.values().flatten() {
-            for made in self.objects_of(asked) {
-                if made.stack != asked.stack && !made.address.is_shared() {
-                    let read = StackRead { stack: made.stack.clone(), component: made.address.component.clone() };
-                    found.entry((&asked.stack, &asked.component)).or_default().insert(read);
+        for request in self.asked.values().flatten() {
+            for object in self.objects_of(request) {
+                if object.stack != request.stack && !object.address.is_shared() {
+                    let read = StackRead { stack: object.stack.clone(), component: object.address.component.clone() };
+                    found.entry((&request.stack, &request.component)).or_default().insert(read);
                 }
             }
         }
         for (compiled, plan) in stacks.iter().zip(plans) {
-            let looking = compiled.components.iter().filter(|it| it.looks_up()).map(|component| component.key.as_str());
-            let looking: BTreeSet<&str> = looking.collect();
-            let is_looking = |key: &str| looking.contains(key);
-            for component in plan.components.iter_mut().filter(|it| it.part == Part::Planned && is_looking(&it.key)) {
-                let recorded = component.recorded_reads.iter().filter(|it| is_partial || !run.contains(&it.stack));
+            let with_lookups = compiled
+                .components
+                .iter()
+                .filter(|component| component.looks_up())
+                .map(|component| component.key.as_str());
+            let with_lookups: BTreeSet<&str> = with_lookups.collect();
+            let has_lookup = |key: &str| with_lookups.contains(key);
+            for component in plan
+                .components
+                .iter_mut()
+                .filter(|component| component.part == Part::Planned && has_lookup(&component.key))
+            {
+                let recorded = component.recorded_reads.iter().filter(|read| is_partial || !run.contains(&read.stack));
                 let mut reads: BTreeSet<StackRead> = recorded.cloned().collect();
                 reads.extend(found.remove(&(&compiled.stack, component.key.as_str())).unwrap_or_default());
                 reads.extend(std::mem::take(&mut component.reads));
@@ -432,12 +440,12 @@ impl LookupDependencies {
 }
 
 impl Change {
-    /// True when it is of an object that is described and there once the plan is applied.
+    /// True if its object is described and exists after the apply.
     fn is_standing(&self) -> bool {
         self.after.is_some() && self.deposed.is_none()
     }
 
-    /// Comes after these, too.
+    /// Adds dependencies.
     fn come_after(&mut self, found: BTreeSet<Address>) {
         let mut all: BTreeSet<Address> = std::mem::take(&mut self.depends_on).into_iter().collect();
         all.extend(found);
@@ -445,7 +453,7 @@ impl Change {
     }
 }
 
-/// How dependencies name what a plan is about: each by itself, or with its block.
+/// The addresses by which dependencies name the plan's resources: the instance and its whole block.
 fn addresses(changes: &[Change]) -> HashSet<Address> {
     let whole = |address: &Address| Address { key: Some(InstanceKey::All), ..address.clone() };
     changes.iter().flat_map(|change| [change.address.clone(), whole(&change.address)]).collect()

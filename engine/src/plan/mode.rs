@@ -1,15 +1,15 @@
-//! What plans are asked for.
+//! Modes of planning.
 
-/// What a plan was asked for.
+/// The kind of plan that the caller requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Make things as described.
+    /// Align objects with the descriptor.
     Apply,
-    /// Remove them.
+    /// Remove objects.
     Destroy,
-    /// Record how they are.
+    /// Record the current values of objects.
     RefreshOnly,
-    /// Make things as they were recorded before.
+    /// Align objects with an earlier recorded state.
     Rollback,
 }

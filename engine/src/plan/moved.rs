@@ -1,4 +1,4 @@
-//! Rows that have another address now, before anything is planned: each is taken to where it moved, if that is free.
+//! Applies `moved` to rows before planning: each row moves to its new address if that is free.
 
 use super::compute::{PlanFailure, Planner};
 use super::refresh::{Loaded, LoadedRow};
@@ -17,7 +17,7 @@ use crate::store::{Read, Selection};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The stack with the moves of components whose objects are recorded under other keys.
+/// Adds the moves of components whose objects are recorded under other keys.
 pub(crate) fn identified<'c>(
     compiled: &'c CompiledStack,
     loaded: &Loaded,
@@ -44,7 +44,7 @@ pub(crate) fn identified<'c>(
     Cow::Owned(compiled)
 }
 
-/// Gives rows the addresses that they have now.
+/// Moves rows to their new addresses.
 pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diagnostics: &mut Vec<Diagnostic>) {
     if moves.is_empty() {
         return;
@@ -56,14 +56,14 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
         }
     }
     let recorded: BTreeSet<Address> = loaded.rows.keys().cloned().collect();
-    // A row waits for the one that leaves its new address.
+    // A row waits until another row leaves its new address.
     loop {
         let is_taken = |to: &Address, loaded: &Loaded| loaded.rows.contains_key(to);
         let (waiting, ready): (BTreeMap<_, _>, BTreeMap<_, _>) =
             arriving.into_iter().partition(|(to, _)| is_taken(to, loaded));
         let is_stuck = ready.is_empty();
         for (to, mut candidates) in if is_stuck { waiting.clone() } else { ready } {
-            // Of several that come the one with the shortest way was there last.
+            // Of several candidates the row with the fewest hops moved there last.
             candidates.sort();
             for (_, from) in candidates {
                 if is_taken(&to, loaded) {
@@ -83,8 +83,7 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
     }
 }
 
-/// Reports moves between what is planned and what is left alone: either side alone would be an object lost or made
-/// twice.
+/// Reports moves between planned and untouched resources: planning one side alone would lose the object or create it twice.
 pub(crate) async fn check_border(
     planner: &Planner<'_>,
     compiled: &CompiledStack,
@@ -97,7 +96,7 @@ pub(crate) async fn check_border(
     if moves.is_empty() || !planner.options.is_partial() {
         return Ok(());
     }
-    let sources = moves.iter().map(|one| one.from.value.component());
+    let sources = moves.iter().map(|moved| moved.from.value.component());
     let others: BTreeSet<String> =
         sources.filter(|component| !choice.has_component(component)).map(ToOwned::to_owned).collect();
     let mut recorded: Vec<Address> = loaded.rows.keys().chain(outside).cloned().collect();
@@ -106,7 +105,7 @@ pub(crate) async fn check_border(
         recorded.extend(rows.into_iter().map(|row| row.address));
     }
     for from in &recorded {
-        let Some(((one, _), (to, _))) = moves.next(from).zip(moves.destination(from)) else { continue };
+        let Some(((entry, _), (to, _))) = moves.next(from).zip(moves.destination(from)) else { continue };
         let missing = match (choice.covers(from), choice.covers(&to)) {
             (true, false) => &to,
             (false, true) => from,
@@ -120,7 +119,7 @@ pub(crate) async fn check_border(
         };
         diagnostics.push(
             Diagnostic::error("move_leaves_plan", format!("{from} moves to {to}, and `{missing}` is not planned"))
-                .at(one.from.span)
+                .at(entry.from.span)
                 .about(format!("{}:{from}", compiled.stack))
                 .hint(hint),
         );
@@ -129,14 +128,14 @@ pub(crate) async fn check_border(
 }
 
 impl Loaded {
-    /// Gives a row another address, and what is known of it.
+    /// Gives a row another address, with its drift, doubt and deposed objects.
     pub(crate) fn relocate(&mut self, from: Address, to: Address) {
         let Some(mut row) = self.rows.remove(&from) else { return };
         row.opened.address = to.clone();
         if let Some(reason) = self.in_doubt.remove(&from) {
             self.in_doubt.insert(to.clone(), reason);
         }
-        // What it replaced and could not delete goes along.
+        // The deposed objects of the row move too.
         let deposed = std::mem::take(&mut self.deposed).into_iter();
         self.deposed = deposed
             .map(|((address, key), mut deposed)| {
@@ -146,7 +145,7 @@ impl Loaded {
                 ((if address == from { to.clone() } else { address }, key), deposed)
             })
             .collect();
-        // It may move on, as the first instance of what it moved to: recorded it is where it came from.
+        // A row may move again, as the first instance of its block. The state still records it under the first address.
         let origin = row.moved_from.take().unwrap_or(from);
         let moved_from = Some(origin).filter(|origin| *origin != to);
         self.rows.insert(to, LoadedRow { moved_from, ..row });
@@ -154,25 +153,25 @@ impl Loaded {
 }
 
 fn blocked(stack: &StackId, moves: &Moves, from: &Address, to: &Address) -> Diagnostic {
-    if moves.next(from).is_some_and(|(one, _)| moves.is_last(one)) {
-        // What is recorded there belongs to another component of the descriptor, and would be replaced.
-        let message = format!("{from} belongs to `{}`, and {to} is recorded already", to.component);
+    if moves.next(from).is_some_and(|(entry, _)| moves.is_last(entry)) {
+        // The recorded object at that address belongs to another component and would be replaced.
+        let message = format!("{from} belongs to `{}`, and {to} has a row already", to.component);
         let command = shell_word(&format!("{stack}:{from}"));
         return Diagnostic::error("move_blocked", message)
             .about(format!("{stack}:{from}"))
-            .hint(format!("`terrace state rm {command}` drops the row and leaves its object alone"));
+            .hint(format!("`terrace state rm {command}` forgets the row and keeps its object"));
     }
-    let message = format!("{from} cannot move to {to}, which is recorded already: it counts as not declared");
+    let message = format!("{from} cannot move to {to}, which has a row already: it counts as not declared");
     let diagnostic = Diagnostic::warning("move_blocked", message).about(format!("{stack}:{from}")).hint(format!(
-        "`terrace state rm` drops one of the two and leaves its object alone; or remove `moved` of {from}"
+        "`terrace state rm` forgets one of the two rows and keeps its object; or remove `moved` of {from}"
     ));
     match moves.next(from) {
-        Some((one, _)) => diagnostic.at(one.from.span),
+        Some((entry, _)) => diagnostic.at(entry.from.span),
         None => diagnostic,
     }
 }
 
-/// Lets what was made after an object that moved come after it where it is now.
+/// Updates recorded dependencies to the new addresses of moved objects.
 pub(crate) fn follow(changes: &mut [Change]) {
     let moved: BTreeMap<Address, Address> = changes
         .iter()
@@ -184,7 +183,7 @@ pub(crate) fn follow(changes: &mut [Change]) {
     }
     let blocks = following(moved.iter());
     let is_left = |block: &Address, changes: &[Change]| {
-        changes.iter().any(|it| it.prior.is_some() && crate::selector::is_same_block(&it.address, block))
+        changes.iter().any(|change| change.prior.is_some() && crate::selector::is_same_block(&change.address, block))
     };
     let left: BTreeMap<&Address, bool> = blocks.keys().map(|block| (block, is_left(block, changes))).collect();
     for prior in changes.iter_mut().filter_map(|change| change.prior.as_mut()) {

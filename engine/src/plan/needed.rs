@@ -1,4 +1,4 @@
-//! Objects that others cannot be without: the schema of a table, the owner of a schema.
+//! Objects that other objects need: the schema of a table, the owner of a schema.
 //!
 //! The planner retains the objects that a retained object needs. It refuses to delete an object that a kept object still
 //! needs: the system would refuse that, or delete more than the plan shows. A replacement deletes the old object, too.
@@ -65,7 +65,7 @@ pub(super) fn removed(registry: &Registry, stacks: &[StackPlan]) -> HashMap<Obje
     removed
 }
 
-/// What tells an object of these attributes from others, by each of its names.
+/// The comparison keys of an object, one for each of its names.
 pub(super) fn keys_of(ty: &ResourceType, attributes: &Attributes, instance: &str) -> Vec<ObjectKey<'static>> {
     names(ty, attributes).iter().map(|name| owned(name.of(ty, instance))).collect()
 }
@@ -84,8 +84,7 @@ pub(super) fn needs_of(
     keys.collect()
 }
 
-/// The removals that would take away what retained objects need, each with the address of such an object; they are taken out
-/// of `removed`.
+/// The removals of objects that retained objects need, each with the address of such an object. They are taken out of `removed`.
 async fn retained_with(
     planner: &Planner<'_>,
     stacks: &[StackPlan],
@@ -137,8 +136,8 @@ fn needs_before(registry: &Registry, change: &Change) -> Vec<ObjectKey<'static>>
     known.map(|(ty, prior)| needs_of(registry, ty, &prior.attributes, &change.provider)).unwrap_or_default()
 }
 
-/// The keys of the objects that an object needs once the plan is applied. An earlier need lasts unless another takes its place:
-/// a provider leaves an owner as it is that is not configured any more.
+/// The keys of the objects that an object needs after the apply. An earlier need persists unless another value replaces it, because
+/// a provider keeps an owner that is no longer configured.
 fn needs_after(registry: &Registry, ty: &ResourceType, change: &Change, after: &Attributes) -> Vec<ObjectKey<'static>> {
     let configured = ty.attributes.0.iter().filter(|attribute| attribute.configurable);
     let is_known = configured.filter_map(|attribute| after.get(attribute.name)).all(|value| !value.has_unknown());
@@ -177,7 +176,7 @@ fn retain(stacks: &mut [StackPlan], (stack, at): Position, diagnostics: &mut Vec
     let Some(change) = plan.changes.get_mut(at) else { return };
     let address = change.address.clone();
     let about = format!("{}:{address}", change.stack(&plan.stack));
-    diagnostics.retain(|told| told.code != super::resource::PREVENT_DESTROY || told.address.as_ref() != Some(&about));
+    diagnostics.retain(|it| it.code != super::resource::PREVENT_DESTROY || it.address.as_ref() != Some(&about));
     // The last owner stays on record with the object, so that a later removal finds it.
     plan.owners.retain(|owner| {
         let is_last = matches!(owner.action, OwnerAction::Drop { is_last: true });
@@ -209,7 +208,7 @@ fn check(
     if removed.is_empty() {
         return;
     }
-    // Another resource goes on with the object: the check of duplicate names reports whether it may.
+    // Another resource continues with the object; `check_duplicate_identity` reports whether it may.
     let left: HashSet<ObjectKey<'static>> =
         staying().flat_map(|(_, change, ty, after)| keys_of(ty, after, &change.provider)).collect();
     // A new object waits until an object in its way is gone.
@@ -226,7 +225,7 @@ fn check(
             format!("{}:{} would be {what}, and {}:{} needs it", of.stack, gone.address, stack.stack, change.address);
         let error = Diagnostic::error(STILL_NEEDED, message).about(format!("{}:{}", stack.stack, change.address));
         diagnostics.push(stack.tell(error, &change.address).hint(format!(
-            "keep {}, or have {} name another in its place: the system keeps an attribute that is left out",
+            "keep {}, or let {} name another object: the system keeps an omitted attribute",
             gone.address, change.address
         )));
     }

@@ -1,4 +1,4 @@
-//! Values that become sensitive with this plan: hidden in the plan already, also if the state holds them in the clear.
+//! Values that become sensitive with this plan. The plan hides them already, even if the state holds them in plain text.
 
 use super::{Change, Prior};
 use crate::diagnostic::Diagnostic;
@@ -7,8 +7,8 @@ use crate::source::Span;
 use terrace_provider::{Attributes, Path, Value};
 
 impl Prior {
-    /// Hides what is sensitive in the planned object, and tells which attributes stay as they are and are sensitive only
-    /// from now on. What is taken over has no marks of its own: nobody said yet what of it is sensitive.
+    /// Hides the values that are sensitive in the planned object. Returns the attributes that keep their values and become
+    /// sensitive. An adopted object has no marks yet.
     pub(super) fn hide(&mut self, planned: &Attributes, is_adopted: bool) -> Vec<Path> {
         let added = marks::added(&self.attributes, planned);
         let has_sensitive = |attributes: &Attributes| attributes.values().any(Value::has_sensitive);
@@ -24,12 +24,13 @@ impl Prior {
     }
 }
 
-/// Says that a change records what it leaves as it is, because more of it is sensitive.
+/// Notes that a change only records more sensitive attributes.
 pub(super) fn note(change: &Change, address: &str, span: Span) -> Option<Diagnostic> {
     let after = change.after.as_ref().filter(|_| change.is_newly_sensitive())?;
     let names: Vec<String> = after.newly_sensitive.iter().map(|path| format!("`{path}`")).collect();
     let are = if names.len() == 1 { "is" } else { "are" };
-    let message = format!("{} of {} {are} sensitive now, which is recorded", names.join(", "), change.address);
-    let hint = "what was recorded in the clear stays in the history until `terrace state prune` removes it";
+    let message =
+        format!("{} of {} {are} sensitive now; apply marks the stored values", names.join(", "), change.address);
+    let hint = "run `terrace state prune` to remove the plain-text values from the history";
     Some(Diagnostic::note("sensitive_now", message).at(span).about(address).hint(hint))
 }

@@ -1,28 +1,28 @@
-//! What a plan has to say besides its changes.
+//! Notes of a plan: diagnostics besides its changes.
 
 use super::Plan;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Place, Sources};
 
-/// A diagnostic as a plan carries it: without the text it came from.
+/// A diagnostic in a plan, without the source text that it points to.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Note {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// The stable word.
+    /// The stable code.
     pub code: String,
-    /// What.
+    /// The message.
     pub message: String,
-    /// Where.
+    /// The location.
     pub place: Option<Place>,
-    /// What to do.
+    /// The remedy.
     pub hint: Option<String>,
-    /// The resource it is about.
+    /// The resource that it is about.
     pub address: Option<String>,
 }
 
 impl Note {
-    /// What is left of a diagnostic where its text is not at hand any more.
+    /// Converts a diagnostic; its location becomes text.
     #[must_use]
     pub fn of(diagnostic: &Diagnostic, sources: &Sources) -> Self {
         Self {
@@ -37,10 +37,10 @@ impl Note {
 }
 
 impl Plan {
-    /// Puts what was said of descriptors before they were planned in front: who reads the plan did not see it. What was
-    /// wrong with them is no part of a plan.
-    pub fn note_before(&mut self, said: &[Diagnostic], sources: &Sources) {
-        let said = said.iter().filter(|diagnostic| !diagnostic.is_error());
-        self.notes.splice(0..0, said.map(|diagnostic| Note::of(diagnostic, sources)));
+    /// Inserts the warnings and notes of the compiler before the planner's, because readers of the plan did not see them. Errors
+    /// are left out.
+    pub fn note_before(&mut self, diagnostics: &[Diagnostic], sources: &Sources) {
+        let diagnostics = diagnostics.iter().filter(|diagnostic| !diagnostic.is_error());
+        self.notes.splice(0..0, diagnostics.map(|diagnostic| Note::of(diagnostic, sources)));
     }
 }

@@ -1,4 +1,4 @@
-//! Identity of objects: by which two resources name one object, and a lookup finds a planned or removed object.
+//! Identity of objects: finds two resources with one object, and the object of a lookup.
 
 use super::Change;
 use crate::registry::Registry;
@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use terrace_provider::{Attributes, Lookup, ProposedChange, ResourceType, Session, Value};
 
-/// What tells an object from others: its provider instance, what its type shares names with, one of its names. Nobody
-/// gets to see it: it says what is sensitive.
+/// Comparison key of an object: its provider instance, its identity space, and one of its names. May hold secrets: never print it.
 pub(super) type ObjectKey<'a> = (Cow<'a, str>, &'static str, String);
 
 /// One of the names of an object.
@@ -25,16 +24,16 @@ impl Name {
         Self { compared: parts.clone(), parts, is_id: true }
     }
 
-    /// What tells an object of that type and instance from others by this name.
+    /// The comparison key of the object with this name, of that type and instance.
     pub(super) fn of<'a>(&self, ty: &ResourceType, instance: &'a str) -> ObjectKey<'a> {
         (Cow::Borrowed(instance), ty.identity_space, self.key())
     }
 
-    /// What tells it from others. Nobody gets to see it: it says what is sensitive.
+    /// The text of the comparison key. May hold secrets: never print it.
     pub(super) fn key(&self) -> String {
         let mut key = String::new();
         for (name, value) in &self.compared {
-            // Most are texts, and there are as many as there are objects.
+            // Most values are strings, and each object has a key: avoid JSON for them.
             match value.as_str() {
                 Some(text) => key.extend([name, "=", text, "\0"]),
                 None => key.extend([name, ":", &value.to_revealed_json().to_string(), "\0"]),
@@ -51,8 +50,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// What names an object: how it is written, and its id, where that is known before the object is there. Two ways of
-/// writing may lead to one id.
+/// The names of an object: its identity, and its id if that is known before the object exists. Two identities may lead to one id.
 pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
     let id = attributes.get("id").filter(|id| id.as_str().is_some());
@@ -60,21 +58,21 @@ pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     std::iter::once(Name { parts: identity, compared, is_id: false }).chain(id.map(Name::of_id)).collect()
 }
 
-/// What the object of a change is called by these attributes: those before it or those after it.
+/// The comparison keys of a change's object for these attributes, either before or after the change.
 pub(super) fn keys_of<'a>(registry: &Registry, change: &'a Change, attributes: &Attributes) -> Vec<ObjectKey<'a>> {
     let Some((_, ty)) = registry.resource_type(&change.address.ty) else { return Vec::new() };
     names(ty, attributes).iter().map(|name| name.of(ty, &change.provider)).collect()
 }
 
-/// What lookups may ask for an object by besides, whose identity only the server gives: of its attributes, or of what a lookup
-/// is asked with.
+/// Additional keys for lookups of objects whose identity only the server assigns. They come from the object's attributes or from
+/// the lookup's arguments.
 pub(super) fn called<'a>(ty: &ResourceType, attributes: &Attributes, instance: &'a str) -> Vec<ObjectKey<'a>> {
     let key = |name: String| (Cow::Borrowed(instance), ty.identity_space, format!("called\0{name}"));
     (ty.called)(attributes).into_iter().map(key).collect()
 }
 
-/// What the objects that a lookup may look at are called, as far as its arguments name them. Their providers know the ids
-/// of what does not exist yet, and planning one that has these names tells them.
+/// The keys of the objects that a lookup's arguments name. A provider may know the id of a future object; planning such an object
+/// returns it.
 pub(super) async fn keys_asked(
     registry: &Registry,
     session: &dyn Session,
@@ -87,14 +85,14 @@ pub(super) async fn keys_asked(
         keys.extend(called(ty, arguments, instance).into_iter().map(owned));
         let Some(identity) = ty.identity_of(arguments).filter(|identity| !identity.is_empty()) else { continue };
         let mut known = identity.clone();
-        // Of all else nothing is known.
+        // The other attributes are unknown.
         let rest =
             ty.attributes.0.iter().filter(|attribute| !attribute.computed && !identity.contains_key(attribute.name));
         let rest = rest.map(|attribute| (attribute.name.to_owned(), Value::Unknown));
         let config = identity.clone().into_iter().chain(rest).collect();
         let change =
             ProposedChange { address, prior: None, config: &config, must_replace: false, changed_write_only: &[] };
-        // What is wrong with the names is told where they are asked for.
+        // The lookup itself reports invalid names.
         if let Ok(planned) = session.plan(ty, &change).await {
             known.extend(planned.planned.get("id").map(|id| ("id".to_owned(), id.clone())));
         }
@@ -103,7 +101,7 @@ pub(super) async fn keys_asked(
     keys
 }
 
-/// What the objects that a lookup looks at are called by the id of what it found.
+/// The keys of the objects that a lookup found, by the id in its result.
 pub(super) fn keys_found(
     registry: &Registry,
     schema: &Lookup,
@@ -116,7 +114,7 @@ pub(super) fn keys_found(
     types.flat_map(|ty| name.iter().map(|name| owned(name.of(ty, instance)))).collect()
 }
 
-/// The same for keeping.
+/// The key with an owned instance name.
 pub(super) fn owned((instance, space, name): ObjectKey<'_>) -> ObjectKey<'static> {
     (Cow::Owned(instance.into_owned()), space, name)
 }

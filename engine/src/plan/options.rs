@@ -1,4 +1,4 @@
-//! What was asked of a plan.
+//! Options of a plan.
 
 use super::access::Grantees;
 use crate::address::{Address, StackId};
@@ -6,37 +6,37 @@ use crate::selector::Selector;
 use crate::store::Ids;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What was asked for.
+/// The options of a request.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Only these components, when there are any.
+    /// Plan only these components; empty for all.
     pub components: BTreeSet<String>,
-    /// The ids of components that are to go, by stack and key, where nothing that is compiled says them.
+    /// The ids of components to remove, by stack and key, if no compiled descriptor has them.
     pub named_ids: BTreeMap<(StackId, String), Ids>,
-    /// Only these resources and what they need, when there are any; of that stack or of any.
+    /// Plan only these resources and their dependencies, of that stack or of any; empty for all.
     pub targets: Vec<(Option<StackId>, Selector)>,
-    /// Neither these resources nor what needs them; of that stack or of any.
+    /// Leave out these resources and their dependents, of that stack or of any.
     pub excludes: Vec<(Option<StackId>, Selector)>,
-    /// These objects are made anew; of that stack or of any.
+    /// Replace these objects, of that stack or of any.
     pub replace: Vec<(Option<StackId>, Address)>,
-    /// Only who has access to a component: all else is left as it is.
+    /// Plan only the access list of a component, and nothing else.
     pub access: Option<Grantees>,
-    /// Read the objects that state knows.
+    /// Read the remote objects of recorded rows.
     pub refresh: bool,
-    /// Ask nothing of the remote side: what only it could say is unknown. The plan is for its diagnostics.
+    /// Make no remote calls: values that need one are unknown. Such a plan serves only for its diagnostics.
     pub offline: bool,
-    /// Components that are left out and have no outputs on record are taken to be made first: their outputs are unknown.
-    /// The plan is for its diagnostics, and to be looked at.
+    /// Treat the outputs of components that are left out and not recorded as unknown. Such a plan serves only for its diagnostics
+    /// and for display.
     pub assumes_siblings: bool,
-    /// Ask for objects that have no name but their address, too, before they are made.
+    /// Look for existing objects even if only their address identifies them.
     pub by_address: bool,
-    /// Only record what is found; do nothing about it.
+    /// Only record the current values of objects.
     pub refresh_only: bool,
-    /// Remove data too.
+    /// Delete data instead of retaining it.
     pub remove_data: bool,
-    /// What cannot be planned yet is left for another apply, and so is what comes after it.
+    /// Defer changes that cannot be planned yet, with their dependents.
     pub allow_deferral: bool,
-    /// Changes may destroy data.
+    /// The consent to data loss.
     pub allow_data_loss: Consent,
 }
 
@@ -62,36 +62,36 @@ impl Default for Options {
 }
 
 impl Options {
-    /// True when a plan may leave things undone that are described.
+    /// True if the plan may leave out described resources.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         let is_all = self.components.is_empty() && self.targets.is_empty() && self.excludes.is_empty();
         !is_all || self.access.is_some()
     }
 
-    /// True when this object is to be made anew.
+    /// True if this object is to be replaced.
     #[must_use]
     pub fn replaces(&self, stack: &StackId, address: &Address) -> bool {
         self.replace.iter().any(|(of, at)| at == address && of.as_ref().is_none_or(|of| of == stack))
     }
 }
 
-/// Where data may be lost.
+/// The resources whose data may be destroyed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Consent {
-    /// Nowhere.
+    /// No resource.
     #[default]
     None,
-    /// Everywhere.
+    /// All resources.
     All,
-    /// At these addresses, of that stack or of any.
+    /// These addresses, of that stack or of any.
     Addresses(BTreeSet<(Option<StackId>, Address)>),
-    /// The same of what is left of a plan: some of what it was said of may be gone.
+    /// The same for the rest of an interrupted plan: some of these addresses may be gone.
     OfWhatIsLeft(BTreeSet<(Option<StackId>, Address)>),
 }
 
 impl Consent {
-    /// True when data of this resource may be lost.
+    /// True if data of this resource may be destroyed.
     #[must_use]
     pub fn covers(&self, stack: &StackId, address: &Address) -> bool {
         match self {
@@ -103,7 +103,7 @@ impl Consent {
         }
     }
 
-    /// The same for what is left of the plan that it was said of.
+    /// The same consent for the rest of the plan that it was given for.
     #[must_use]
     pub fn of_what_is_left(self) -> Self {
         match self {

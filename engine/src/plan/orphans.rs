@@ -1,4 +1,4 @@
-//! What becomes of rows that nothing declares any more, or whose component or stack goes.
+//! Removal of rows: their declaration is gone, or their component or stack is destroyed.
 
 use super::compute::{PlanFailure, Planner};
 use super::refresh::{DeposedRow, LoadedRow, remembered};
@@ -12,7 +12,7 @@ use crate::store::RowStatus;
 use std::collections::BTreeMap;
 use terrace_provider::schema::Timeouts;
 
-/// Plans the removal of the objects that replacements left over. They are not used any more, whatever is described.
+/// Plans the removal of the deposed objects, which no descriptor uses any more.
 pub(crate) async fn remove_deposed(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -45,7 +45,7 @@ pub(crate) async fn remove_deposed(
     changes
 }
 
-/// The change of a deposed object. How it looks does not matter any more.
+/// The change of a deposed object. Its drift does not matter.
 pub(crate) fn deposed(
     address: &Address,
     row: LoadedRow,
@@ -57,7 +57,7 @@ pub(crate) fn deposed(
     Change { drift: Vec::new(), moved_from: None, ..removal(address, row, action, reason, timeouts, in_doubt) }
 }
 
-/// Plans the removal of one row; `None` when there is nothing to do.
+/// Plans the removal of a row; `None` without a change.
 pub(crate) fn remove(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -94,14 +94,14 @@ pub(crate) fn remove(
     };
     let action = match (&in_doubt, row.is_gone) {
         (Some(_), _) => Action::NoOp,
-        // What is gone already is only dropped from state.
+        // A missing object is only removed from the state.
         (None, true) => Action::Forget,
         (None, false) => action,
     };
     Ok(Some(removal(address, row, action, reason, lifecycle.timeouts(ty), in_doubt)))
 }
 
-/// The change of a row that goes, whatever becomes of its object.
+/// The change of a row that leaves the state.
 pub(crate) fn removal(
     address: &Address,
     row: LoadedRow,

@@ -1,5 +1,5 @@
-//! The outputs that a plan takes as they are recorded: those of components that it leaves alone and of stacks that are not
-//! in it. They are in no row, so the read set of rows does not tell whether they changed.
+//! The recorded outputs that a plan reads: those of untouched components and of stacks outside the plan. No row holds them, so the
+//! read set of rows does not show their changes.
 
 use super::compute::Planner;
 use super::cross_stack_outputs::{references, split, stack_of};
@@ -11,21 +11,21 @@ use crate::expression::ReferenceStep;
 use std::fmt;
 use terrace_provider::{Attributes, Map};
 
-/// An output that a plan takes as it is recorded.
+/// A recorded output that a plan reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct OutputRead {
-    /// The stack that has it.
+    /// The output's stack.
     pub stack: StackId,
-    /// The component that has it; empty for the stack's own.
+    /// The output's component; empty for an output of the stack.
     pub of: String,
-    /// Its name; all outputs of the component where it is absent.
+    /// The output's name; absent if the plan reads all outputs of the component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The component that reads it.
+    /// The consumer.
     pub by: String,
 }
 
-/// What the chosen components read of others that are taken as they are recorded.
+/// The recorded outputs that the chosen components read.
 pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPlan) -> Vec<OutputRead> {
     let is_left = |component: &ComponentPlan| component.part == Part::Untouched;
     if plan.others.is_empty() && !plan.components.iter().any(is_left) {
@@ -51,7 +51,7 @@ pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPl
             ("components", [ReferenceStep::Key(key), _, rest @ ..]) => {
                 add(&compiled.stack, urns.get(key).unwrap_or(key), rest);
             }
-            // Any of those that it may read.
+            // The key is computed: it may be any of its dependencies.
             ("components", _) => {
                 let needed = component.depends_on.iter().filter_map(|dependency| dependency.key.as_deref());
                 needed.for_each(|key| add(&compiled.stack, key, &[]));
@@ -66,7 +66,7 @@ pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPl
 }
 
 impl OutputRead {
-    /// True when the output is what it was.
+    /// True if the output has the same value as before.
     pub(crate) fn is_as_before(&self, before: &Attributes, now: &Map) -> bool {
         let is_same = |name: &String| match (before.get(name), now.get(name)) {
             (Some(before), Some(now)) => before.is_same_as(now),
@@ -80,7 +80,7 @@ impl OutputRead {
 }
 
 impl StackPlan {
-    /// The outputs that a read is of as the plan knows them; `None` where it does not take them as they are recorded.
+    /// The recorded outputs that a read refers to; `None` if the plan computes them.
     pub(crate) fn as_recorded(&self, read: &OutputRead) -> Option<&Attributes> {
         if read.stack == self.stack {
             let own = self.components.iter().find(|component| component.key == read.of);
@@ -107,7 +107,7 @@ pub(crate) fn outputs_in_words(stack: &StackId, component: &str) -> String {
     format!("the outputs of {}", owner_in_words(stack, component))
 }
 
-/// Who has outputs: a component, or the stack itself.
+/// The owner of outputs in words: a component, or the stack itself.
 pub(crate) fn owner_in_words(stack: &StackId, component: &str) -> String {
     match component {
         "" => stack.to_string(),

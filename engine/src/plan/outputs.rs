@@ -1,4 +1,4 @@
-//! Outputs of components: evaluated after their resources, compared with what is recorded.
+//! Outputs of components: evaluated after their resources and compared with the state.
 
 use super::components::RecordedComponent;
 use super::compute::Planner;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Value;
 
-/// One output as planned.
+/// A planned output.
 pub(crate) struct PlannedOutput {
     pub(crate) component: String,
     pub(crate) name: String,
@@ -21,12 +21,12 @@ pub(crate) struct PlannedOutput {
     pub(crate) deferred: Option<Deferred>,
     pub(crate) is_public: bool,
     pub(crate) label: Option<String>,
-    /// It is sensitive and there is no key to seal it with: it is not recorded.
+    /// False if it is sensitive and no key can seal it.
     pub(crate) is_recorded: bool,
 }
 
-/// Evaluates the outputs of a component, but for those that are kept as they are recorded, and those at positions that
-/// are faulty: that was told already.
+/// Evaluates the outputs of a component. Deferred outputs keep their recorded values. Faulty outputs, which have a diagnostic
+/// already, are skipped.
 pub(crate) fn evaluate(
     planner: &Planner<'_>,
     component: &CompiledComponent,
@@ -91,15 +91,15 @@ pub(crate) fn evaluate(
             value,
             deferred,
             is_public: output.is_public,
-            // A sensitive label is left out: labels are shown.
+            // A sensitive label is left out, because labels are displayed.
             label: label.and_then(|label| if let Value::String(text) = label { Some(text) } else { None }),
         });
     }
     planned
 }
 
-/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them; those that are not
-/// declared any more stay when only a part is planned.
+/// Compares planned outputs with the recorded ones. Outputs of removed components are removed. In a partial plan, outputs that are
+/// no longer declared stay.
 pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
     recorded: &BTreeMap<String, RecordedComponent>,
@@ -119,7 +119,7 @@ pub(crate) fn changes(
         let is_hidden_now = before.as_ref().is_some_and(|before| marks::adds(before, &output.value));
         let before = match output.is_recorded || is_hidden_now {
             true => before.map(|before| marks::beside(&before, &output.value)),
-            // What is not recorded cannot be compared: once it is known, it is as it was.
+            // The state does not hold the value, so it counts as unchanged once it is known.
             false => Some(output.value.clone()).filter(|value| !value.has_unknown()),
         };
         changes.push(OutputChange {
@@ -135,15 +135,15 @@ pub(crate) fn changes(
     }
     for component in components {
         let Some(recorded) = recorded.get(&component.key) else { continue };
-        let is_told = match component.part {
+        let is_listed = match component.part {
             Part::Planned => true,
-            // The outputs of a component that moves as a whole are those of another one now.
+            // A component that moves as a whole keeps its outputs under the new key.
             Part::Removed => !has_moved(&component.key),
             Part::Untouched => false,
         };
         let closed = recorded.closed.keys().map(|name| (name, closed()));
         let all = recorded.outputs.iter().map(|(name, value)| (name, value.clone())).chain(closed);
-        for (name, value) in all.filter(|_| is_told) {
+        for (name, value) in all.filter(|_| is_listed) {
             if kept.contains(&(component.key.clone(), name.clone())) {
                 continue;
             }
@@ -159,11 +159,11 @@ pub(crate) fn changes(
             });
         }
     }
-    changes.sort_by(|one, other| (&one.component, &one.name).cmp(&(&other.component, &other.name)));
+    changes.sort_by(|left, right| (&left.component, &left.name).cmp(&(&right.component, &right.name)));
     changes
 }
 
-/// What stands for a recorded output that cannot be opened.
+/// Stands for a recorded output that cannot be decrypted.
 fn closed() -> Value {
     Value::sensitive(Value::Unknown)
 }

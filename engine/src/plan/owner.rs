@@ -1,4 +1,4 @@
-//! Owners of shared resources as a plan has them.
+//! Owner changes of shared resources.
 
 use super::SharedDeclaration;
 use crate::address::{Address, InstanceKey};
@@ -9,43 +9,43 @@ use crate::store::Ownership;
 pub struct SharedName {
     /// The name.
     pub name: String,
-    /// The key, where one declaration makes several.
+    /// The instance key, if one declaration has several instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<InstanceKey>,
     /// The shared resource.
     pub address: Address,
 }
 
-/// A shared row that gets or loses an owner, or that an owner declares anew.
+/// An owner change of a shared row.
 #[derive(Debug, Clone)]
 pub struct OwnerChange {
     /// The row and its owner.
     pub ownership: Ownership,
-    /// What becomes of it.
+    /// The change.
     pub action: OwnerAction,
-    /// How the owner declares the resource; `None` when it lets go.
+    /// The owner's declaration of the resource; `None` if the ownership ends.
     pub declaration: Option<SharedDeclaration>,
 }
 
-/// What becomes of an ownership.
+/// The change of an ownership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OwnerAction {
     /// The row gets the owner.
     Add,
-    /// The owner declares the resource in another way than is recorded.
+    /// The owner's declaration differs from the recorded one.
     Declare,
-    /// What was not known of the owner's declaration is recorded with the next thing that is: no change.
+    /// The owner's declaration was not recorded yet; the next write records it. Not a change.
     Record,
     /// The row loses the owner.
     Drop {
-        /// It was the last one.
+        /// True for the last owner.
         is_last: bool,
     },
 }
 
 impl OwnerChange {
-    /// True when somebody becomes an owner, stops being one, or says something else than before.
+    /// True if an owner is added, removed, or changes its declaration.
     #[must_use]
     pub fn is_change(&self) -> bool {
         self.action != OwnerAction::Record
@@ -53,7 +53,7 @@ impl OwnerChange {
 }
 
 impl OwnerAction {
-    /// The sign of the plan's lines.
+    /// The sign in the plan's lines.
     #[must_use]
     pub const fn sign(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl OwnerAction {
         }
     }
 
-    /// The word of the plan's JSON.
+    /// The word in plan JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! Where a person wrote what is in a plan: the component in a descriptor where a blueprint makes the rest of it, which need
-//! not be a file of anybody's, else the declaration itself.
+//! Locations for people. For a resource that a blueprint declares, the location is its component in the descriptor, because users
+//! may not have the blueprint's file. For any other resource it is the declaration.
 
 use super::lookup_dependencies::LookupRequest;
 use super::{Plan, StackPlan};
@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, Label, Location};
 use crate::source::{Place, Sources, Span};
 
 impl Plan {
-    /// Where a person wrote what became of a resource or of a lookup.
+    /// The location of a resource or a lookup.
     #[must_use]
     pub fn place_of(&self, stack: &StackId, address: &Address) -> Option<&Place> {
         let owned = || self.stacks.iter().flat_map(|plan| &plan.owners).map(|owner| &owner.ownership);
@@ -23,20 +23,20 @@ impl Plan {
 }
 
 impl StackPlan {
-    /// Where the descriptor describes a component of which a blueprint makes resources.
+    /// The component in the descriptor, if a blueprint declares its resources.
     fn component_place(&self, key: &str) -> Option<&Place> {
-        let component = self.components.iter().find(|it| it.key == *key && it.blueprint.is_some());
+        let component = self.components.iter().find(|component| component.key == *key && component.blueprint.is_some());
         component.and_then(|component| component.place.as_ref())
     }
 
-    /// Where a resource or a lookup is declared, be it in a blueprint.
+    /// The declaration of a resource or a lookup, in a blueprint or a descriptor.
     fn declared_at(&self, address: &Address) -> Option<&Place> {
         let change = || self.changes.iter().find(|change| change.address == *address)?.place.as_ref();
         let lookup = || self.lookups.iter().find(|lookup| lookup.address == *address)?.place.as_ref();
         change().or_else(lookup)
     }
 
-    /// Adds the places of a resource: that of its component in a descriptor, and where a blueprint declares it.
+    /// Adds the locations of a resource to a diagnostic: its component in a descriptor, and its declaration in a blueprint.
     pub(super) fn tell(&self, diagnostic: Diagnostic, address: &Address) -> Diagnostic {
         let of_shared = || self.owners.iter().find(|owner| owner.ownership.address == *address);
         let component = match address.is_shared() {
@@ -44,20 +44,20 @@ impl StackPlan {
             false => Some(address.component.as_str()),
         };
         let places = [component.and_then(|key| self.component_place(key)), self.declared_at(address)];
-        places.into_iter().flatten().fold(diagnostic, |told, place| told.at_place(place.clone()))
+        places.into_iter().flatten().fold(diagnostic, |diagnostic, place| diagnostic.at_place(place.clone()))
     }
 }
 
 impl LookupRequest {
-    /// Adds the places of the lookup: where it is declared, and its component in a descriptor where that is a blueprint.
+    /// Adds the locations of the lookup: its declaration, and its component if the declaration is in a blueprint.
     pub(super) fn tell(&self, mut diagnostic: Diagnostic) -> Diagnostic {
         diagnostic.labels.extend(self.places.iter().cloned());
         diagnostic
     }
 }
 
-/// The places of what a component's declarations say at `at`, the nearest to whom it is told first; `own` is the place in the
-/// descriptor. Of a built-in blueprint nobody has a file; in one of the user's either may be the mistake.
+/// The locations of a component's declaration at `at`, the most relevant first; `own` is the component in the descriptor. Users
+/// have no file of a built-in blueprint. In a user's own blueprint the error may be in either file.
 pub(super) fn places(at: Span, own: Span, sources: &Sources) -> Vec<Label> {
     let label = |at: Span, text: &str| Label { at: Location::Span(at), text: text.to_owned() };
     match (at.source == own.source, sources.is_built_in(at.source)) {

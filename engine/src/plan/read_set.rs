@@ -7,7 +7,7 @@ use crate::address::{Address, InstanceKey, StackId};
 use crate::store::Read;
 use std::collections::{HashMap, HashSet};
 
-/// The rows among those read that the plans stand on.
+/// The rows of `reads` that the plans depend on.
 pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
     let mut needed = Needed::default();
     for stack in stacks {
@@ -16,7 +16,7 @@ pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
         let is_written = |change: &&Change| change.is_change() || change.has_refreshed() || change.is_newly_sensitive();
         for change in stack.changes.iter().filter(is_written) {
             needed.change(&stack.stack, change);
-            // Values of other components come through their outputs.
+            // Values of other components come from their outputs.
             let own = components.get(change.address.component.as_str());
             for key in own.into_iter().flat_map(|component| &component.depends_on) {
                 needed.components.insert((&stack.stack, key));
@@ -36,7 +36,7 @@ pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
     reads.into_iter().filter(|read| needed.covers(read)).collect()
 }
 
-/// The outputs among those read that the plan stands on.
+/// The outputs of `output_reads` that the plan depends on.
 pub(super) fn needed_outputs(stack: &mut StackPlan) {
     let mut reads = std::mem::take(&mut stack.output_reads);
     let changed = changed(stack);
@@ -44,7 +44,7 @@ pub(super) fn needed_outputs(stack: &mut StackPlan) {
     stack.output_reads = reads;
 }
 
-/// The components of which something becomes another thing.
+/// The components with a change.
 fn changed(stack: &StackPlan) -> HashSet<&str> {
     let mut sharing: HashMap<&Address, Vec<&str>> = HashMap::new();
     for component in &stack.components {
@@ -59,16 +59,18 @@ fn changed(stack: &StackPlan) -> HashSet<&str> {
             false => drop(changed.insert(address.component.as_str())),
         }
     }
-    changed.extend(stack.outputs.iter().filter(|it| OutputChange::is_change(it)).map(|it| it.component.as_str()));
+    changed.extend(
+        stack.outputs.iter().filter(|output| OutputChange::is_change(output)).map(|output| output.component.as_str()),
+    );
     changed
 }
 
 #[derive(Default)]
 struct Needed<'p> {
     rows: HashSet<(StackId, &'p Address)>,
-    /// Blocks all of whose instances something comes after.
+    /// Blocks that a change depends on as a whole.
     blocks: HashSet<(&'p StackId, &'p str, &'p str, &'p str)>,
-    /// Components whose outputs change: they are made of their rows.
+    /// Components whose outputs are computed from their rows.
     components: HashSet<(&'p StackId, &'p str)>,
 }
 
@@ -78,7 +80,7 @@ impl<'p> Needed<'p> {
         if let Some(from) = &change.moved_from {
             self.address(stack, from);
         }
-        // What is only removed takes no value from what it was made after.
+        // A removal reads no values of its dependencies.
         let needed = if change.after.is_some() { change.depends_on.as_slice() } else { &[] };
         for address in needed {
             match address.key {

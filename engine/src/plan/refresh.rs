@@ -1,5 +1,5 @@
-//! What is recorded, and how it looks now: rows are loaded, read in batches, and intents that a crash left are looked
-//! into. Nothing is written.
+//! Recorded rows and their current objects: loads rows, reads objects in batches, and checks the intents of interrupted steps. It
+//! writes nothing.
 
 use super::adoption::{Managed, Manager};
 use super::compute::{PlanFailure, Planner};
@@ -22,12 +22,12 @@ use terrace_provider::provider::READS_AT_ONCE;
 use terrace_provider::wrap::{Limits, within};
 use terrace_provider::{Observed, Path, ProviderError, Recorded, ResourceType, Session};
 
-/// How many objects one batch reads: a provider that hangs costs the patience for as many, not for a whole stack.
+/// Number of objects in one batch, so that a provider that hangs delays that many reads and not a whole stack.
 const CHUNK: usize = 256;
 
-/// The error on an object that does not answer.
+/// The error about an object that cannot be read.
 pub(super) const CANNOT_READ: &str = "cannot_read";
-/// The note on a step that a crash left open, of which it could be found what became of it.
+/// The note about an interrupted step whose outcome is known.
 pub(crate) const INTERRUPTED: &str = "interrupted_step";
 
 /// The recorded part of a stack.
@@ -35,20 +35,20 @@ pub(crate) const INTERRUPTED: &str = "interrupted_step";
 pub(crate) struct Loaded {
     /// The rows by address.
     pub(crate) rows: BTreeMap<Address, LoadedRow>,
-    /// The rows that the plan is not about, as they are recorded.
+    /// The rows that the plan leaves out, as recorded.
     pub(crate) left: BTreeMap<Address, LoadedRow>,
-    /// The rows of objects that another took the place of, by address and deposed key.
+    /// The rows of deposed objects, by address and deposed key.
     pub(crate) deposed: BTreeMap<(Address, String), DeposedRow>,
-    /// What was read, with its generation.
+    /// The rows read, with their generations.
     pub(crate) reads: Vec<Read>,
     /// Addresses whose last step is in doubt, with the reason.
     pub(crate) in_doubt: BTreeMap<Address, String>,
-    /// Objects that have no row, only a step in doubt that was to make them.
+    /// Objects without a row, known only from a step in doubt that tried to create them.
     attempts: BTreeMap<Address, Opened>,
 }
 
 impl Loaded {
-    /// Adds what was loaded later.
+    /// Adds rows that were loaded later.
     pub(crate) fn extend(&mut self, more: Self) {
         self.rows.extend(more.rows);
         self.deposed.extend(more.deposed);
@@ -57,7 +57,7 @@ impl Loaded {
         self.attempts.extend(more.attempts);
     }
 
-    /// Leaves out the rows that were not chosen, and answers their addresses.
+    /// Moves the rows that were not chosen to `left`, and returns their addresses.
     pub(crate) fn leave_out(&mut self, choice: &Targeting) -> Vec<Address> {
         if choice.is_whole() {
             return Vec::new();
@@ -74,7 +74,7 @@ impl Loaded {
         outside.into_iter().chain(left.into_keys().map(|(address, _)| address)).collect()
     }
 
-    /// The changes of objects that only a step in doubt knows of, for those that nothing declares.
+    /// The changes of undeclared objects that are known only from a step in doubt.
     pub(crate) fn take_attempts(&mut self) -> Vec<Change> {
         let in_doubt = &mut self.in_doubt;
         let attempts = std::mem::take(&mut self.attempts).into_iter();
@@ -82,16 +82,16 @@ impl Loaded {
     }
 }
 
-/// A row and how its object looks now.
+/// A row and the current state of its object.
 #[derive(Clone)]
 pub(crate) struct LoadedRow {
-    /// The row, with refreshed attributes; boxed, because maps of rows move what they hold.
+    /// The row, with refreshed attributes; boxed, because maps of rows move their elements.
     pub(crate) opened: Box<Opened>,
-    /// The object is not there any more.
+    /// The object does not exist any more.
     pub(crate) is_gone: bool,
-    /// What differs from what was recorded.
+    /// The attributes that drifted.
     pub(crate) drift: Vec<Path>,
-    /// The address that it had until now.
+    /// The row's former address, if it moved.
     pub(crate) moved_from: Option<Address>,
 }
 
@@ -99,11 +99,11 @@ pub(crate) struct LoadedRow {
 #[derive(Clone)]
 pub(crate) struct DeposedRow {
     pub(crate) row: LoadedRow,
-    /// Why its last step is in doubt, when it is.
+    /// The reason why its last step is in doubt.
     pub(crate) in_doubt: Option<String>,
 }
 
-/// Names a row: the current one of an address, or a deposed one.
+/// The key of a row: the current one of an address, or a deposed one.
 type RowKey = (Address, Option<String>);
 
 impl Loaded {
@@ -121,7 +121,7 @@ impl Loaded {
         }
     }
 
-    /// The rows that nothing is in doubt about.
+    /// The rows without a step in doubt.
     fn certain(&self) -> impl Iterator<Item = (RowKey, &LoadedRow)> {
         let current = self.rows.iter().filter(|(address, _)| !self.in_doubt.contains_key(*address));
         let deposed = self.deposed.iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
@@ -152,12 +152,12 @@ pub(crate) async fn load(
     Ok(loaded)
 }
 
-/// Loads rows as they are recorded.
+/// Loads rows without reading their objects.
 pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Selection) -> Result<Loaded, PlanFailure> {
     opened(planner, stack, planner.store.rows(stack, selection).await?)
 }
 
-/// What rows hold.
+/// Decrypts rows.
 pub(crate) fn opened(planner: &Planner<'_>, stack: &StackId, recorded: Vec<Row>) -> Result<Loaded, PlanFailure> {
     let mut loaded = Loaded::default();
     let mut current = Vec::with_capacity(recorded.len());
@@ -176,12 +176,12 @@ pub(crate) fn opened(planner: &Planner<'_>, stack: &StackId, recorded: Vec<Row>)
             Some(key) => loaded.depose(&address, key, row),
         }
     }
-    // At once: rows come in order, which a map is built from without searching.
+    // Rows come in order, so that the map is built in one pass.
     loaded.rows = current.into_iter().collect();
     Ok(loaded)
 }
 
-/// Brings rows to their present form, looks at their objects, and at the open steps of what was chosen.
+/// Upgrades rows to the present schema, checks open steps of the chosen resources, and reads objects.
 pub(crate) async fn look(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -211,7 +211,7 @@ fn read_of(opened: &Opened) -> Read {
 
 /// Reads the objects of all rows, batched by instance and type.
 async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, diagnostics: &mut Vec<Diagnostic>) {
-    // By instance and type, and how long a read may take.
+    // By instance, type and time limit of a read.
     let mut batches: BTreeMap<(String, String, Duration), Vec<RowKey>> = BTreeMap::new();
     let mut of_instances: HashMap<String, usize> = HashMap::new();
     for (key, row) in loaded.certain() {
@@ -270,8 +270,8 @@ fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<O
     priors.iter().map(|_| Err(error.clone())).collect()
 }
 
-/// How long so many objects may take to be read: as long as so many at once as may be, and as their limits make them
-/// wait, with those of other types that are read `beside` them: all types share the slots of their instance.
+/// The time limit for reading `count` objects of the same type. It allows for the reads that run at once, for the pauses of the limits,
+/// and for the `beside` reads of other types that share the instance's slots.
 fn patience(limits: Option<&Limits>, (ty, within): (&ResourceType, Duration), count: usize, beside: usize) -> Duration {
     let of_type = limits.and_then(|limits| limits.concurrency_of(ty.name)).unwrap_or(READS_AT_ONCE);
     let at_once = limits.map_or(READS_AT_ONCE, |limits| limits.concurrency).min(of_type).clamp(1, READS_AT_ONCE);
@@ -282,7 +282,7 @@ fn patience(limits: Option<&Limits>, (ty, within): (&ResourceType, Duration), co
     within.saturating_mul(rounds).saturating_add(pause)
 }
 
-/// Reads some objects of one type, in that time.
+/// Reads objects of the same type within the time limit.
 async fn read_chunk(
     session: &dyn Session,
     ty: &ResourceType,
@@ -292,8 +292,8 @@ async fn read_chunk(
     match within(timeout, session.read_many(ty, priors)).await {
         Ok(answers) if answers.len() == priors.len() => answers,
         Ok(answers) => {
-            // Nobody knows which answer is whose.
-            let message = format!("{} objects were to be read, and {} answers came", priors.len(), answers.len());
+            // The answers cannot be matched to the objects.
+            let message = format!("the provider returned {1} answers for {0} objects", priors.len(), answers.len());
             all_failed(priors, &ProviderError::bug(message))
         }
         Err(latest) => {
@@ -324,7 +324,7 @@ impl LoadedRow {
 }
 
 fn cannot_read(stack: &StackId, address: &Address, error: &ProviderError) -> Diagnostic {
-    let without = "`plan`, `apply` and `destroy` go by what is recorded with `--refresh=false`";
+    let without = "or use the recorded values: add `--refresh=false` to `plan`, `apply` or `destroy`";
     let hint = match error.solutions.first() {
         Some(solution) => format!("{solution}; {without}"),
         None => without.to_owned(),
@@ -334,7 +334,7 @@ fn cannot_read(stack: &StackId, address: &Address, error: &ProviderError) -> Dia
         .hint(hint)
 }
 
-/// Shows what the next apply would record of steps that a crash left open; steps of a live holder are only noted.
+/// Applies the outcomes of interrupted steps, which the next apply will record. Steps of a running operation are only noted.
 async fn apply_open_intents(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -373,7 +373,7 @@ async fn apply_open_intents(
         match finding {
             Finding::Object { attributes, observed, arrived } => {
                 if let Some(by) = elsewhere(planner, &managed, &open.intent, loaded.row(&key), &observed).await? {
-                    let what = format!("it took effect, and the object is recorded as {by} by now");
+                    let what = format!("the step took effect, and {by} manages the object now");
                     diagnostics.push(interrupted(stack, &open.intent, &what));
                     continue;
                 }
@@ -381,8 +381,8 @@ async fn apply_open_intents(
                     stack,
                     &open.intent,
                     match arrived.is_as_planned() {
-                        true => "it took effect, which the next apply records first",
-                        false => "the object is not as it was to be, and is recorded as it is by the next apply",
+                        true => "the step took effect; the next apply records this first",
+                        false => "the object differs from the plan; the next apply records its current values",
                     },
                 ));
                 let mut opened = record::open(open.intent.row.clone(), planner.seal)
@@ -407,13 +407,13 @@ async fn apply_open_intents(
                 }
             }
             Finding::Nothing => {
-                diagnostics.push(interrupted(stack, &open.intent, "it did not take effect"));
-                // The object that was to be replaced was not touched yet.
+                diagnostics.push(interrupted(stack, &open.intent, "the step did not take effect"));
+                // The old object of a create-before-destroy replacement was not touched.
                 if let Some(row) = loaded.row_mut(&key).filter(|_| !open.intent.deposes) {
                     row.is_gone = true;
                 }
             }
-            Finding::Unchanged => diagnostics.push(interrupted(stack, &open.intent, "it did not take effect")),
+            Finding::Unchanged => diagnostics.push(interrupted(stack, &open.intent, "the step did not take effect")),
             Finding::InDoubt(reason) | Finding::TooEarly(reason) if key.1.is_some() => {
                 if let Some(deposed) = loaded.deposed.get_mut(&(address, key.1.unwrap_or_default())) {
                     deposed.in_doubt = Some(reason);
@@ -432,7 +432,7 @@ async fn apply_open_intents(
     Ok(())
 }
 
-/// The resource that what a step made or took over is recorded as by now; `None` where it is to be recorded.
+/// The resource that records the step's object now; `None` if the step's own row has to.
 async fn elsewhere(
     planner: &Planner<'_>,
     managed: &Managed,
@@ -448,11 +448,11 @@ async fn elsewhere(
 
 fn interrupted(stack: &StackId, intent: &Intent, what: &str) -> Diagnostic {
     let (operation, address) = (intent.operation, &intent.row.address);
-    Diagnostic::note(INTERRUPTED, format!("operation {operation} was cut off while it worked on {address}: {what}"))
+    Diagnostic::note(INTERRUPTED, format!("operation {operation} was interrupted while it worked on {address}: {what}"))
         .about(format!("{stack}:{address}"))
 }
 
-/// How a resource behaves, as far as its row remembers.
+/// The lifecycle settings of the row.
 pub(crate) fn remembered(row: &LoadedRow) -> Lifecycle {
     row.opened.prior.lifecycle.clone()
 }

@@ -8,15 +8,15 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::templates;
 use std::collections::{BTreeSet, HashMap};
 
-/// What was found of rows.
+/// Refreshed rows by stack.
 #[derive(Default)]
 pub(super) struct RefreshCache {
-    /// The stacks that may have to be planned again.
+    /// The stacks that may be planned again.
     repeated: BTreeSet<StackId>,
     rows: HashMap<StackId, CachedRows>,
 }
 
-/// Rows of a stack, and what was to be told of them.
+/// Rows of a stack, with the diagnostics of their refresh.
 #[derive(Clone)]
 pub(super) struct CachedRows {
     pub(super) loaded: Loaded,
@@ -26,26 +26,27 @@ pub(super) struct CachedRows {
 impl RefreshCache {
     pub(super) fn of(looking: &LookupDependencies, stacks: &[CompiledStack]) -> Self {
         let are_many = stacks.len() > 1;
-        let may_be = |it: &CompiledComponent| it.looks_up() || are_many && stands_on_others(it);
-        let repeated = stacks.iter().filter(|stack| looking.is_any() && stack.components.iter().any(may_be));
+        let may_repeat =
+            |component: &CompiledComponent| component.looks_up() || are_many && stands_on_others(component);
+        let repeated = stacks.iter().filter(|stack| looking.is_any() && stack.components.iter().any(may_repeat));
         Self { repeated: repeated.map(|stack| stack.stack.clone()).collect(), rows: HashMap::new() }
     }
 
-    /// The rows of a stack as they were found when it was planned before.
+    /// The cached rows of a stack.
     pub(super) fn of_stack(&self, stack: &StackId) -> Option<CachedRows> {
         self.rows.get(stack).cloned()
     }
 
-    /// Keeps what was found of the rows of a stack that may have to be planned again.
+    /// Caches the rows of a stack that may be planned again.
     pub(super) fn keep(&mut self, stack: &StackId, loaded: &Loaded, diagnostics: &[Diagnostic]) {
         if self.repeated.contains(stack) {
-            let seen = CachedRows { loaded: loaded.clone(), diagnostics: diagnostics.to_vec() };
-            self.rows.insert(stack.clone(), seen);
+            let cached = CachedRows { loaded: loaded.clone(), diagnostics: diagnostics.to_vec() };
+            self.rows.insert(stack.clone(), cached);
         }
     }
 }
 
-/// True for what reads another stack, or declares with others.
+/// True if the component reads another stack or declares shared resources.
 fn stands_on_others(component: &CompiledComponent) -> bool {
     let declarations = &component.declarations;
     let declared = declarations.resources.iter().flat_map(templates);

@@ -1,4 +1,4 @@
-//! Refresh-only plans: they record how objects look, apply no change of a descriptor and repair no drift.
+//! Refresh-only plans: they record the current values of objects. They apply no change of a descriptor and repair no drift.
 
 use super::components::recorded_component;
 use super::compute::{Draft, PlanFailure, Planner};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use terrace_provider::schema::Timeouts;
 
 impl Planner<'_> {
-    /// Plans to record how the objects of a stack look now. Whatever is recorded is looked at, declared or not.
+    /// Plans to record the current values of a stack's objects, declared or not.
     pub(super) async fn observe_stack(
         &self,
         compiled: &CompiledStack,
@@ -38,13 +38,13 @@ impl Planner<'_> {
         for change in changes.iter_mut().filter(|change| change.after.is_some()) {
             change.depends_on = change.prior.iter().flat_map(|prior| prior.dependencies.iter().cloned()).collect();
         }
-        let components = recorded.iter().map(|(key, it)| recorded_component(key, it, Part::Untouched));
+        let components = recorded.iter().map(|(key, component)| recorded_component(key, component, Part::Untouched));
         let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };
         Ok((plan, LettingGo::Nothing))
     }
 }
 
-/// What is to be recorded of loaded rows.
+/// The changes that record refreshed rows.
 fn observed(loaded: &mut Loaded) -> Vec<Change> {
     let rows = std::mem::take(&mut loaded.rows);
     let mut changes: Vec<Change> = rows
@@ -66,7 +66,7 @@ fn observed(loaded: &mut Loaded) -> Vec<Change> {
     changes
 }
 
-/// An object as it was found: recorded where it differs, dropped where it is gone.
+/// The change of one refreshed object: its row is updated if it drifted, and removed if it is gone.
 fn observation(address: &Address, row: LoadedRow, in_doubt: Option<String>) -> Change {
     if row.is_gone && in_doubt.is_none() {
         return orphans::removal(address, row, Action::Forget, Reason::Gone, Timeouts::default(), in_doubt);

@@ -1,4 +1,4 @@
-//! What holds data and is deleted with it, because somebody asked for that: the plan says so, and how much goes.
+//! Data that a plan deletes with its objects on request: the plan shows the amount.
 
 use super::compute::Planner;
 use super::resource::lost_data;
@@ -13,58 +13,58 @@ use std::collections::HashSet;
 /// Data that a change destroys.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DataLossNote {
-    /// What goes, in words.
+    /// The reasons, in words.
     pub reasons: Vec<String>,
-    /// How much: `3 rows`; absent when nothing is there to be lost.
+    /// The amount: `3 rows`; absent without data.
     pub amount: Option<String>,
-    /// How much in numbers, where that was counted.
+    /// The amount as a number, if it was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// It was consented to.
+    /// The user consented.
     pub is_allowed: bool,
-    /// Why consent alone does not do, and what does.
+    /// Why consent is not enough, with the remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_empty: Option<String>,
 }
 
-/// How much goes where nobody can count it.
+/// The amount if it cannot be counted.
 pub(crate) const UNKNOWN_AMOUNT: &str = "an unknown amount of data";
 
 impl DataLossNote {
-    /// What goes, and how much: `column evil is dropped (1 row)`.
+    /// The reasons and the amount: `column evil is dropped (1 row)`.
     #[must_use]
     pub fn in_words(&self) -> String {
         format!("{} ({})", self.reasons.join(", "), self.amount.as_deref().unwrap_or("no data"))
     }
 
-    /// True when there is data that goes.
+    /// True if data would be destroyed.
     #[must_use]
     pub const fn destroys(&self) -> bool {
         self.amount.is_some()
     }
 
-    /// True when data goes and it could not be told how much: whoever consents to that consents to all there is.
+    /// True if the amount is unknown. Consent then covers any amount.
     #[must_use]
     pub fn is_uncounted(&self) -> bool {
         self.count.is_none() && self.amount.as_deref() == Some(UNKNOWN_AMOUNT)
     }
 
-    /// True when this much is no more than was shown.
+    /// True if this amount does not exceed the amount that the plan showed.
     #[must_use]
     pub fn covers(&self, count: u64, text: &str) -> bool {
         match (&self.amount, self.count) {
             (None, _) => false,
             (Some(_), Some(shown)) => count <= shown,
-            // A plan that was saved without a number says it in words alone.
+            // A plan file without a number has the amount in words only.
             (Some(shown), None) => self.is_uncounted() || shown == text,
         }
     }
 }
 
-/// How many objects are counted at once; the limits of their instances hold besides.
+/// Number of objects to count at once, besides the limits of their instances.
 const AT_ONCE: usize = 16;
 
-/// Counts what the deletions of a plan destroy.
+/// Counts the data that the deletions of a plan destroy.
 pub(super) async fn count(planner: &Planner<'_>, stacks: &mut [StackPlan]) {
     for plan in stacks {
         let stack = plan.stack.clone();
@@ -76,8 +76,7 @@ pub(super) async fn count(planner: &Planner<'_>, stacks: &mut [StackPlan]) {
     }
 }
 
-/// Takes back that an object goes only once it is empty where something that is made within goes before it: that may be
-/// all it holds.
+/// Clears the `only_empty` condition of an object if the plan first removes objects within it, which may empty it.
 pub(super) fn emptied_before(registry: &Registry, plan: &mut StackPlan) {
     let removed = plan.changes.iter().filter(|change| change.action.removes_object());
     let emptied = emptied(registry, removed);
@@ -89,10 +88,10 @@ pub(super) fn emptied_before(registry: &Registry, plan: &mut StackPlan) {
     }
 }
 
-/// What changes that remove objects may empty: what those objects were made after, and within for all that is known.
+/// The objects that removals may empty: the dependencies of the removed objects, which may contain them.
 #[must_use]
 pub fn emptied<'p>(registry: &Registry, removed: impl Iterator<Item = &'p Change>) -> HashSet<Address> {
-    // What lives in the state alone is in nothing.
+    // A state-only resource is contained in no object.
     let is_object = |change: &&Change| registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| !ty.state_only);
     let priors = removed.filter(is_object).filter_map(|change| change.prior.as_ref());
     priors.flat_map(|prior| &prior.dependencies).cloned().collect()
@@ -109,6 +108,6 @@ async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {
     let reason = if ty.holds_data { "the object is deleted" } else { "the object is deleted with its data" };
     let reasons = vec![reason.to_owned()];
     let loss = lost_data(planner, (&stack, &change.address), &change.provider, ty, &recorded, reasons).await;
-    // What would stay otherwise goes with the consent of who asked for its removal.
+    // The removal was requested with `--remove-data`, which is the consent.
     change.data_loss = Some(DataLossNote { is_allowed: true, ..loss });
 }

@@ -1,8 +1,8 @@
-//! Which half of a replacement comes first.
+//! Order of the two halves of a replacement.
 //!
-//! `createBeforeDestroy` goes down to all that the resource comes after: were one of those deleted first, what it made
-//! room for would have to wait for a deletion that waits for it. Where the new object cannot stand beside the old one
-//! the deletion comes first all the same, and so it does for whatever is replaced and was made after such an object.
+//! `createBeforeDestroy` extends to all dependencies of the resource. If a dependency were deleted first, its new object would wait
+//! for a deletion that waits for the new object. The deletion comes first where the new object cannot exist beside the old one. It
+//! also comes first for every replaced resource that depends on such an object.
 
 use super::key::{RowKey, row_key};
 use super::needed::{keys_of, needs_of};
@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::registry::Registry;
 use std::collections::{HashMap, HashSet};
 
-/// Decides for each replacement which half comes first.
+/// Decides the order for each replacement.
 pub(super) fn order(registry: &Registry, stacks: &mut [StackPlan], diagnostics: &mut Vec<Diagnostic>) {
     let deleted_first = {
         let changes: Vec<&Change> = stacks.iter().flat_map(|stack| &stack.changes).collect();
@@ -31,36 +31,36 @@ pub(super) fn order(registry: &Registry, stacks: &mut [StackPlan], diagnostics: 
     }
 }
 
-/// The positions of the changes whose old object goes first; `None` when nothing is created first.
+/// The positions of the changes whose old object is deleted first; `None` if no object is created first.
 fn deleted_first(registry: &Registry, stacks: &[StackPlan], changes: &[&Change]) -> Option<HashSet<usize>> {
     let declared = |change: &Change| change.lifecycle.create_before_destroy && change.after.is_some();
-    let is_any = |is_meant: &dyn Fn(&Change) -> bool| changes.iter().any(|change| is_meant(change));
+    let is_any = |matches: &dyn Fn(&Change) -> bool| changes.iter().any(|change| matches(change));
     if !is_any(&|change| change.action == Action::Replace) || !is_any(&declared) {
         return None;
     }
     let graph = Graph::of(stacks, changes);
-    let positions = |is_meant: &dyn Fn(&Change) -> bool| -> Vec<usize> {
-        changes.iter().enumerate().filter(|(_, change)| is_meant(change)).map(|(at, _)| at).collect()
+    let positions = |matches: &dyn Fn(&Change) -> bool| -> Vec<usize> {
+        changes.iter().enumerate().filter(|(_, change)| matches(change)).map(|(at, _)| at).collect()
     };
-    let wanted = reached(&graph.needs, positions(&declared), |_| true);
+    let eager = reached(&graph.needs, positions(&declared), |_| true);
     let mut first = positions(&|change| change.action == Action::Replace);
-    first.retain(|at| !wanted.contains(at) || changes.get(*at).is_some_and(|it| !can_stand_beside(registry, it)));
-    // What is kept has no removal that could wait for another; what stands for many changes leads on to them.
-    let goes = |at: usize| changes.get(at).is_none_or(|it| it.is_given_up() || it.action.is_replace());
-    // A deposed object whose name is needed goes before anything is made, and what was made after it before that.
+    first.retain(|at| !eager.contains(at) || changes.get(*at).is_some_and(|it| !can_stand_beside(registry, it)));
+    // A kept object has no removal that could wait. A node that stands for many changes passes the order on.
+    let goes = |at: usize| changes.get(at).is_none_or(|change| change.is_given_up() || change.action.is_replace());
+    // A deposed object whose name is reused is deleted before any create, and its dependents before it.
     let users = needed_names(changes).into_iter().filter_map(|at| graph.users.get(at)).flatten();
     first.extend(users.copied().filter(|at| goes(*at)));
     Some(reached(&graph.users, first, goes))
 }
 
-/// True when the new object can be there while the old one still is: it has another name, or none of its own.
+/// True if the new object can exist beside the old one: it has another name, or its type needs none.
 fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
     let (Some((_, ty)), Some(prior), Some(after)) =
         (registry.resource_type(&change.address.ty), &change.prior, &change.after)
     else {
         return false;
     };
-    // What is not recorded yet cannot be kept on record beside its successor.
+    // An object without a row cannot be deposed.
     if change.generation == 0 {
         return false;
     }
@@ -68,8 +68,8 @@ fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
         return ty.can_coexist || ty.state_only;
     }
     let (before, made, instance) = (&prior.attributes, &after.attributes, change.provider.as_str());
-    let is_in_place = |one: &[ObjectKey<'_>], other: &[ObjectKey<'_>]| one.iter().any(|key| other.contains(key));
-    // A file cannot stand beside a folder in its place.
+    let is_in_place = |keys: &[ObjectKey<'_>], other: &[ObjectKey<'_>]| keys.iter().any(|key| other.contains(key));
+    // A file cannot exist beside a folder of the same path.
     if is_in_place(&keys_of(ty, before, instance), &needs_of(registry, ty, made, instance))
         || is_in_place(&keys_of(ty, made, instance), &needs_of(registry, ty, before, instance))
     {
@@ -84,8 +84,8 @@ fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
 
 fn cannot_create_first(registry: &Registry, change: &Change) -> Diagnostic {
     let (why, hint) = match can_stand_beside(registry, change) {
-        false => ("the new object has the name of the old one", "change what names it, too, to have both for a while"),
-        true => ("what it was made after is deleted first", "an object that keeps its name is deleted first"),
+        false => ("the new object has the name of the old one", "change its name too, so that both can exist"),
+        true => ("a dependency of it is deleted first", "an object that keeps its name is deleted first"),
     };
     let warning = Diagnostic::warning(
         "cannot_create_first",
@@ -98,19 +98,19 @@ fn cannot_create_first(registry: &Registry, change: &Change) -> Diagnostic {
     warning.hint(hint)
 }
 
-/// Names a block: stack, component, type, name.
+/// Identifies a block: stack, component, type, name.
 type Block<'a> = (usize, &'a str, &'a str, &'a str);
 
 fn block(stack: usize, address: &Address) -> Block<'_> {
     (stack, &address.component, &address.ty, &address.name)
 }
 
-/// What comes after what, by the positions of changes. Beyond those stand nodes for blocks that are depended on as a
-/// whole and for components, so that the number of edges grows with what the plan holds.
+/// Dependencies between changes, by position. Further nodes stand for components and for blocks that are dependencies as a whole,
+/// so that the number of edges stays linear.
 struct Graph {
-    /// Those that each comes after, in the descriptor or as recorded.
+    /// The dependencies of each change, declared or recorded.
     needs: Vec<Vec<usize>>,
-    /// Those whose recorded objects were made after the one of each.
+    /// The recorded dependents of each change's object.
     users: Vec<Vec<usize>>,
 }
 
@@ -126,7 +126,7 @@ impl Graph {
         let mut blocks: HashMap<Block<'_>, usize> = HashMap::new();
         for (_, stack, change) in current() {
             let recorded = change.prior.iter().flat_map(|prior| &prior.dependencies);
-            for address in recorded.chain(&change.depends_on).filter(|it| it.key == Some(InstanceKey::All)) {
+            for address in recorded.chain(&change.depends_on).filter(|address| address.key == Some(InstanceKey::All)) {
                 blocks.entry(block(stack, address)).or_insert_with(|| graph.node());
             }
         }
@@ -153,7 +153,7 @@ impl Graph {
         graph
     }
 
-    /// All of a component comes after all of those that it depends on.
+    /// All changes of a component depend on all changes of its dependencies.
     fn add_components<'a>(&mut self, plan: &StackPlan, changes: impl Iterator<Item = (usize, usize, &'a Change)>) {
         let nodes: HashMap<&str, (usize, usize)> =
             plan.components.iter().map(|component| (component.key.as_str(), (self.node(), self.node()))).collect();
@@ -184,10 +184,10 @@ fn needed_names(changes: &[&Change]) -> Vec<usize> {
     for change in changes.iter().filter(|change| change.deposed.is_some()) {
         deposed.entry(&change.address).or_default().push(change);
     }
-    let needs_one = |change: &Change| {
-        deposed.get(&change.address).is_some_and(|deposed| deposed.iter().any(|it| change.takes_name_of(it)))
+    let reuses_name = |change: &Change| {
+        deposed.get(&change.address).is_some_and(|deposed| deposed.iter().any(|old| change.takes_name_of(old)))
     };
-    changes.iter().enumerate().filter(|(_, change)| needs_one(change)).map(|(at, _)| at).collect()
+    changes.iter().enumerate().filter(|(_, change)| reuses_name(change)).map(|(at, _)| at).collect()
 }
 
 fn add(edges: &mut [Vec<usize>], from: usize, to: usize) {
@@ -196,7 +196,7 @@ fn add(edges: &mut [Vec<usize>], from: usize, to: usize) {
     }
 }
 
-/// The nodes that edges lead to from the given ones, through such nodes only; the given ones among them.
+/// The nodes reachable from the given ones through nodes that lead on; includes the given ones.
 fn reached(edges: &[Vec<usize>], mut waiting: Vec<usize>, leads_on: impl Fn(usize) -> bool) -> HashSet<usize> {
     let mut found = HashSet::new();
     while let Some(at) = waiting.pop() {

@@ -1,4 +1,4 @@
-//! Planning one instance of a resource: prior object and configuration in, one change out.
+//! Plans one instance of a resource: turns prior object and configuration into one change.
 
 use super::adoption::{Managed, NotAdoptable};
 use super::compute::{PlanFailure, Planner};
@@ -29,7 +29,7 @@ use terrace_provider::{
     ProviderError, ResourceType, Session, Severity, Value,
 };
 
-/// One instance to be planned.
+/// The instance to plan.
 pub(crate) struct ResourceInput<'a> {
     pub(crate) stack: &'a StackId,
     pub(crate) address: Address,
@@ -56,28 +56,28 @@ pub(crate) struct ResourceInput<'a> {
 pub(crate) async fn plan(
     planner: &Planner<'_>,
     session: &dyn Session,
-    mut wanted: ResourceInput<'_>,
+    mut input: ResourceInput<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Change>, PlanFailure> {
-    let address_text = format!("{}:{}", wanted.stack, wanted.address);
-    let generation = wanted.row.as_ref().map_or(0, |row| row.opened.generation);
-    let is_gone = wanted.row.as_ref().is_some_and(|row| row.is_gone);
-    let drift = wanted.row.as_ref().map(|row| row.drift.clone()).unwrap_or_default();
-    let recorded_instance = wanted.row.as_ref().map(|row| row.opened.provider.clone());
-    let moved_from = wanted.row.as_ref().and_then(|row| row.moved_from.clone());
-    let mut prior = wanted.row.take().filter(|row| !row.is_gone).map(|row| row.opened.prior);
+    let address_text = format!("{}:{}", input.stack, input.address);
+    let generation = input.row.as_ref().map_or(0, |row| row.opened.generation);
+    let is_gone = input.row.as_ref().is_some_and(|row| row.is_gone);
+    let drift = input.row.as_ref().map(|row| row.drift.clone()).unwrap_or_default();
+    let recorded_instance = input.row.as_ref().map(|row| row.opened.provider.clone());
+    let moved_from = input.row.as_ref().and_then(|row| row.moved_from.clone());
+    let mut prior = input.row.take().filter(|row| !row.is_gone).map(|row| row.opened.prior);
     if let Some(recorded) = &recorded_instance
-        && *recorded != wanted.provider
+        && *recorded != input.provider
     {
         diagnostics.push(
             Diagnostic::error(
                 "other_instance",
                 format!(
-                    "{address_text} lives in provider instance `{recorded}`, and is to live in `{}`",
-                    wanted.provider
+                    "{address_text} exists in provider instance `{recorded}`, but is declared in `{}`",
+                    input.provider
                 ),
             )
-            .at(wanted.span)
+            .at(input.span)
             .about(&address_text)
             .hint("an object cannot move between instances: give the new one another name, and remove this one"),
         );
@@ -85,35 +85,35 @@ pub(crate) async fn plan(
     }
     let mut is_adopted = false;
     let can_ask = !planner.options.offline;
-    let is_new = prior.is_none() && !is_gone && wanted.in_doubt.is_none();
-    let import = wanted.import.as_ref().filter(|_| is_new && can_ask);
+    let is_new = prior.is_none() && !is_gone && input.in_doubt.is_none();
+    let import = input.import.as_ref().filter(|_| is_new && can_ask);
     if let Some(import) = import {
-        let address = (wanted.stack, &wanted.address, wanted.provider.as_str());
-        let Some(found) = import::look_up(planner, session, wanted.ty, address, import, diagnostics).await? else {
+        let address = (input.stack, &input.address, input.provider.as_str());
+        let Some(found) = import::look_up(planner, session, input.ty, address, import, diagnostics).await? else {
             return Ok(None);
         };
         prior = Some(found);
         is_adopted = true;
-    } else if prior.is_none() && wanted.adopt != Adopt::Never && can_ask {
-        prior = find_existing(planner, session, &wanted, &address_text, diagnostics).await;
+    } else if prior.is_none() && input.adopt != Adopt::Never && can_ask {
+        prior = find_existing(planner, session, &input, &address_text, diagnostics).await;
         is_adopted = prior.is_some();
     }
-    if let Some(found) = prior.as_ref().filter(|_| is_adopted && wanted.adopt == Adopt::IfOurs)
-        && let Some(why) = adoption::why_not(planner, &wanted, found).await?
+    if let Some(found) = prior.as_ref().filter(|_| is_adopted && input.adopt == Adopt::IfOurs)
+        && let Some(why) = adoption::why_not(planner, &input, found).await?
     {
-        diagnostics.push(adoption::refused(&wanted, &address_text, found, &why));
+        diagnostics.push(adoption::refused(&input, &address_text, found, &why));
         return Ok(None);
     }
-    let config = ignored::settled(wanted.ty, &wanted.config, prior.as_ref(), &wanted.ignored);
-    let deferred = wanted.deferred.take().filter(|_| config.values().any(Value::has_unknown));
-    let mut write_only = write_only_detectors(planner, wanted.ty, &config);
-    let changed_write_only = changed_and_counting(prior.as_ref(), &write_only, &wanted.ignored);
-    let is_requested = !is_adopted && planner.options.replaces(wanted.stack, &wanted.address);
+    let config = ignored::settled(input.ty, &input.config, prior.as_ref(), &input.ignored);
+    let deferred = input.deferred.take().filter(|_| config.values().any(Value::has_unknown));
+    let mut write_only = write_only_detectors(planner, input.ty, &config);
+    let changed_write_only = changed_and_counting(prior.as_ref(), &write_only, &input.ignored);
+    let is_requested = !is_adopted && planner.options.replaces(input.stack, &input.address);
     let forced = match prior.as_ref().map(|prior| prior.status) {
         Some(RowStatus::Tainted) => Some(Reason::Tainted),
         Some(_) if is_requested => Some(Reason::Requested),
-        // What is taken over now was there before whatever changes now.
-        _ if !is_adopted && !wanted.triggered_by.is_empty() => Some(Reason::Triggered),
+        // An object that is adopted now existed before its triggers changed.
+        _ if !is_adopted && !input.triggered_by.is_empty() => Some(Reason::Triggered),
         _ => None,
     };
     let lent = prior.as_mut().map(|prior| prior.lend(&address_text));
@@ -124,13 +124,13 @@ pub(crate) async fn plan(
         must_replace: forced.is_some(),
         changed_write_only: &changed_write_only,
     };
-    let planned = match session.plan(wanted.ty, &proposed).await {
-        // A reason against aligning an object is none against removing it.
+    let planned = match session.plan(input.ty, &proposed).await {
+        // A destroy removes the object even if its provider refuses to align it.
         Err(error) if is_adopted && planner.options.by_address && is_refusal(&error) => {
-            let told = format!("{address_text} is there, and not as described: {}", error.with_problems());
-            let warning = Diagnostic::warning(destroy_unmanaged::NOT_AS_DESCRIBED, told).at(wanted.span);
+            let message = format!("{address_text} exists and differs from its description: {}", error.with_problems());
+            let warning = Diagnostic::warning(destroy_unmanaged::NOT_AS_DESCRIBED, message).at(input.span);
             diagnostics.push(warning.about(&address_text));
-            Ok(from_schema(wanted.ty, &proposed))
+            Ok(from_schema(input.ty, &proposed))
         }
         planned => planned,
     };
@@ -139,7 +139,7 @@ pub(crate) async fn plan(
     }
     let planned = match planned {
         Ok(mut planned) => {
-            marks::spread(&wanted.ty.attributes, &config, &mut planned.planned);
+            marks::spread(&input.ty.attributes, &config, &mut planned.planned);
             planned
         }
         Err(error) => {
@@ -147,10 +147,9 @@ pub(crate) async fn plan(
                 ErrorKind::InvalidInput { path } => path.clone(),
                 _ => None,
             };
-            let at = path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
-            let hint =
-                error.solutions.first().cloned().or_else(|| usual_hint(&error, wanted.ty.name, planner.registry));
-            // What is there and was to be taken over is not said to be gone because of that.
+            let at = path.as_ref().map_or(input.span, |path| input.template.span_at(path));
+            let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, input.ty.name, planner.registry));
+            // A destroy must not take an object that exists for a missing one.
             let code = if is_adopted && planner.options.by_address { CANNOT_READ } else { "cannot_plan" };
             let diagnostic = Diagnostic::error(code, error.with_problems()).at(at).maybe_hint(hint);
             diagnostics.push(diagnostic.about(address_text).on(path));
@@ -159,33 +158,33 @@ pub(crate) async fn plan(
     };
     let is_replaced = forced.is_some() || !planned.replace_paths.is_empty();
     let recorded = prior.as_ref().filter(|_| !is_replaced).map(|prior| &prior.attributes);
-    for breach in contract::planned_agrees_with_config(wanted.ty, &config, recorded, &planned) {
+    for breach in contract::planned_agrees_with_config(input.ty, &config, recorded, &planned) {
         diagnostics.push(
-            Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", wanted.ty.name))
-                .at(wanted.span)
+            Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", input.ty.name))
+                .at(input.span)
                 .about(&address_text)
-                .hint("this is for the provider's author to mend, not for yours"),
+                .hint("report this fault to the provider's author: the descriptor is right"),
         );
     }
     if forced.is_none()
         && let Some(error) = inconsistent::replaced_in_vain(planner.seal, &address_text, prior.as_ref(), &planned)
     {
-        diagnostics.push(error.at(wanted.span));
+        diagnostics.push(error.at(input.span));
         return Ok(None);
     }
-    let decision = decide(wanted.ty, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
+    let decision = decide(input.ty, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
     if let (Action::NoOp, Some(prior)) = (decision.action, &prior) {
-        diagnostics.extend(untold_write_only(&write_only, &prior.write_only, wanted.span, &address_text));
-        // Nothing is sent, so what was sent last still stands.
+        diagnostics.extend(undetectable_changes(&write_only, &prior.write_only, input.span, &address_text));
+        // The change sends nothing, so the digests of the last call stay.
         write_only.clone_from(&prior.write_only);
     }
     let findings = match decision.action {
         Action::NoOp => Vec::new(),
         _ if !can_ask => Vec::new(),
-        _ => remote_findings(session, wanted.ty, &planned.planned).await,
+        _ => remote_findings(session, input.ty, &planned.planned).await,
     };
     for finding in findings {
-        let at = finding.path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
+        let at = finding.path.as_ref().map_or(input.span, |path| input.template.span_at(path));
         let found = Diagnostic::error("remote_finding", finding.message).at(at).about(&address_text);
         let found = Diagnostic { severity: finding.severity, ..found }.maybe_hint(finding.hint);
         diagnostics.push(found.on(finding.path));
@@ -196,85 +195,85 @@ pub(crate) async fn plan(
     }
     let imported = import.map(|_| Reason::Imported);
     let reason = decision.reason.or(imported).or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
-        let is_mended = decision.action == Action::Update && is_as_recorded(wanted.ty, prior.as_ref(), &planned);
+        let is_mended = decision.action == Action::Update && is_as_recorded(input.ty, prior.as_ref(), &planned);
         is_mended.then_some(Reason::Drifted)
     });
-    if decision.action.is_replace() && is_protected(&wanted.lifecycle, prior.as_ref()) {
-        diagnostics.push(protected(&address_text, Some(wanted.span), "replaced"));
+    if decision.action.is_replace() && is_protected(&input.lifecycle, prior.as_ref()) {
+        diagnostics.push(protected(&address_text, Some(input.span), "replaced"));
     }
     let data_loss = data_loss(
         planner,
-        (wanted.stack, &wanted.address),
-        &wanted.provider,
-        wanted.ty,
+        (input.stack, &input.address),
+        &input.provider,
+        input.ty,
         decision.action,
         prior.as_ref(),
         &planned,
     )
     .await;
-    if let Some(found) = prior.as_ref().filter(|_| is_adopted && wanted.adopt == Adopt::IfOurs)
+    if let Some(found) = prior.as_ref().filter(|_| is_adopted && input.adopt == Adopt::IfOurs)
         && (data_loss.is_some() || decision.action.is_replace())
     {
         let why = if data_loss.is_some() { NotAdoptable::DataLoss } else { NotAdoptable::Replaced };
-        diagnostics.push(adoption::refused(&wanted, &address_text, found, &why));
+        diagnostics.push(adoption::refused(&input, &address_text, found, &why));
         return Ok(None);
     }
     let replace_paths = planned.replace_paths.clone();
     let newly_sensitive = prior.as_mut().map(|prior| {
         let newly_sensitive = prior.hide(&planned.planned, is_adopted);
-        // What a call that failed half-way sent may be told already by what is computed.
-        marks::spread(&wanted.ty.attributes, &config, &mut prior.attributes);
+        // Values that a failed call sent may occur in computed attributes.
+        marks::spread(&input.ty.attributes, &config, &mut prior.attributes);
         newly_sensitive
     });
     let newly_sensitive = newly_sensitive.unwrap_or_default();
-    let because = match (&wanted.in_doubt, decision.action) {
+    let because = match (&input.in_doubt, decision.action) {
         (Some(_), _) | (None, Action::NoOp) => Vec::new(),
         (None, _) => planned.because,
     };
     let after = After { attributes: planned.planned, private: planned.private, deferred, write_only, newly_sensitive };
     let change = Change {
-        address: wanted.address,
+        address: input.address,
         deposed: None,
         moved_from,
         import_id: import.map(|import| import.id.clone()),
-        action: if wanted.in_doubt.is_some() { Action::NoOp } else { decision.action },
+        action: if input.in_doubt.is_some() { Action::NoOp } else { decision.action },
         triggered_by: match reason {
-            Some(Reason::Triggered) => wanted.triggered_by,
+            Some(Reason::Triggered) => input.triggered_by,
             _ => Vec::new(),
         },
-        ignored: wanted.ignored,
+        ignored: input.ignored,
         checks: Vec::new(),
         reason,
         because,
-        place: wanted.place,
-        provider: wanted.provider,
+        place: input.place,
+        provider: input.provider,
         generation,
         prior: prior.map(Box::new),
         after: Some(after),
         replace_paths,
         drift,
-        depends_on: wanted.depends_on,
-        lifecycle: wanted.lifecycle,
-        timeouts: wanted.timeouts,
-        data_loss: data_loss.filter(|_| wanted.in_doubt.is_none()),
-        in_doubt: wanted.in_doubt,
+        depends_on: input.depends_on,
+        lifecycle: input.lifecycle,
+        timeouts: input.timeouts,
+        data_loss: data_loss.filter(|_| input.in_doubt.is_none()),
+        in_doubt: input.in_doubt,
         is_held_back: false,
     };
     if change.has_other_lifecycle() {
         diagnostics.push(
             Diagnostic::note(
                 "lifecycle_changed",
-                format!("the lifecycle of {} changes, which is recorded", change.address),
+                format!("the lifecycle of {} changes; apply records the new one", change.address),
             )
-            .at(wanted.span)
+            .at(input.span)
             .about(&address_text),
         );
     }
-    diagnostics.extend(newly_sensitive::note(&change, &address_text, wanted.span));
+    diagnostics.extend(newly_sensitive::note(&change, &address_text, input.span));
     Ok(Some(change))
 }
 
-/// Whether a provider refuses the change itself, instead of failing to ask its system.
+/// True if a provider refuses the change itself; false if it failed to query its system.
 fn is_refusal(error: &ProviderError) -> bool {
     matches!(error.kind, ErrorKind::InvalidInput { .. } | ErrorKind::Failed)
 }
@@ -297,9 +296,9 @@ fn decide(
         changed_write_only.is_empty() && changed_from_recorded(ty, &prior.attributes, &planned.planned).is_empty();
     let is_retained = prior.status == RowStatus::Retained;
     if forced.is_some() || !planned.replace_paths.is_empty() {
-        // A difference says more than what forced the replacement beside it, but for the taint.
+        // A difference explains the replacement better than a forced reason, except for the taint.
         let reason = forced.filter(|reason| *reason == Reason::Tainted || planned.replace_paths.is_empty());
-        // Which half comes first is told once all is planned.
+        // The order of the two halves is decided once all changes are planned.
         return Decision { action: Action::Replace, reason: Some(reason.unwrap_or(Reason::CannotUpdate)) };
     }
     let reason = is_retained.then_some(Reason::TakenUp);
@@ -311,7 +310,7 @@ fn decide(
     Decision { action, reason }
 }
 
-/// True when the change leads back to what was recorded: it mends drift and follows no edit.
+/// True if the change restores recorded values: it repairs drift and follows no edit.
 fn is_as_recorded(ty: &ResourceType, prior: Option<&Prior>, planned: &PlannedChange) -> bool {
     let Some(recorded) = prior.and_then(|prior| prior.recorded.as_ref()) else { return false };
     changed_from_recorded(ty, recorded, &planned.planned)
@@ -319,7 +318,7 @@ fn is_as_recorded(ty: &ResourceType, prior: Option<&Prior>, planned: &PlannedCha
         .all(|path| path.get(&planned.planned).is_some_and(Value::has_unknown))
 }
 
-/// An object that nobody recorded, as it was found.
+/// The prior of an object without a row.
 pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
     Prior {
         status: RowStatus::Ready,
@@ -334,27 +333,27 @@ pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
     }
 }
 
-/// What the remote side says of planned values, where it has a dry run. One that does not answer in time says nothing.
+/// The system's findings about planned values, if its provider has a dry run. A timeout is a warning.
 async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
     let Some(dry_run) = session.validate_remote(ty, planned) else { return Vec::new() };
     let findings = tokio::time::timeout(ty.timeouts.read, dry_run).await;
     findings.unwrap_or_else(|_| {
-        let message = format!("whether `{}` can be made so was not told within {:?}", ty.name, ty.timeouts.read);
+        let message = format!("the dry run of `{}` did not answer within {:?}", ty.name, ty.timeouts.read);
         vec![Finding { severity: Severity::Warning, path: None, message, hint: None }]
     })
 }
 
-/// The object of that identity, when there is one that nobody recorded.
+/// Finds the object of that identity, if it exists and no row of the plan has it.
 async fn find_existing(
     planner: &Planner<'_>,
     session: &dyn Session,
-    wanted: &ResourceInput<'_>,
+    input: &ResourceInput<'_>,
     address: &str,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Prior> {
-    let ResourceInput { ty, config, timeouts, .. } = wanted;
+    let ResourceInput { ty, config, timeouts, .. } = input;
     let identity = ty.identity_of(config)?;
-    // What has no name of its own cannot be recognised: nothing would be everything. Only its address tells it.
+    // An object without an identity has to be found by its address: an empty identity would match every object.
     let is_known = !config.values().any(Value::has_unknown);
     if identity.is_empty() && !(planner.options.by_address && is_known && !ty.state_only) {
         return None;
@@ -369,31 +368,31 @@ async fn find_existing(
     };
     match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
-        Ok(untold @ (Found::Pending(_) | Found::Unknown)) if planner.options.by_address => {
-            diagnostics.push(destroy_unmanaged::untold(&untold, address).at(wanted.span).about(address));
+        Ok(unclear @ (Found::Pending(_) | Found::Unknown)) if planner.options.by_address => {
+            diagnostics.push(destroy_unmanaged::untold(&unclear, address).at(input.span).about(address));
             None
         }
         Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
-            let told = format!("{address} cannot be looked for: {}", error.with_problems());
-            // Where what it would be in is not there or not configured, nor is it.
+            let message = format!("cannot look for {address}: {}", error.with_problems());
+            // If the containing object is missing or not configured, the object does not exist.
             let is_nowhere = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);
             let code = if is_nowhere { "cannot_plan" } else { CANNOT_READ };
-            let told = Diagnostic::error(code, told);
+            let diagnostic = Diagnostic::error(code, message);
             let path = match &error.kind {
                 ErrorKind::InvalidInput { path } => path.clone(),
                 _ => None,
             };
-            let at = path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
-            diagnostics.push(told.at(at).about(address).maybe_hint(hint).on(path));
+            let at = path.as_ref().map_or(input.span, |path| input.template.span_at(path));
+            diagnostics.push(diagnostic.at(at).about(address).maybe_hint(hint).on(path));
             None
         }
     }
 }
 
-/// A keyed digest of each write-only attribute that is configured and known; an empty one where there is no key, so that
-/// only its presence is known.
+/// Keyed digests of the known write-only attributes. A digest is empty without a state key, so that only the attribute's presence
+/// is recorded.
 pub(crate) fn write_only_detectors(
     planner: &Planner<'_>,
     ty: &ResourceType,
@@ -411,26 +410,25 @@ pub(crate) fn write_only_detectors(
         .collect()
 }
 
-/// Says that nobody can tell whether what is sent and never stored changed: without a key there is no digest of it.
-fn untold_write_only(
+/// Warns that changes of write-only values cannot be detected without a state key, which their digests need.
+fn undetectable_changes(
     now: &BTreeMap<String, String>,
     recorded: &BTreeMap<String, String>,
     span: Span,
     about: &str,
 ) -> Option<Diagnostic> {
-    let is_untold =
+    let is_unknown =
         |name: &&String| now.get(*name) == Some(&String::new()) && recorded.get(*name) == Some(&String::new());
-    let names: Vec<String> = now.keys().filter(is_untold).map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = now.keys().filter(is_unknown).map(|name| format!("`{name}`")).collect();
     if names.is_empty() {
         return None;
     }
-    let message =
-        format!("whether {} changed cannot be told without a state key, so nothing is sent", names.join(", "));
+    let message = format!("changes of {} cannot be detected without a state key: nothing is sent", names.join(", "));
     let warning = Diagnostic::warning("untold_change", message).at(span).about(about);
-    Some(warning.hint("make a state key with `terrace init --state-key`: the next apply sends it then"))
+    Some(warning.hint("create a state key with `terrace init --state-key`: the next apply then sends the value"))
 }
 
-/// The write-only attributes whose detectors differ from those that the object was made with.
+/// The write-only attributes whose digests differ from the recorded ones.
 pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<String, String>) -> Vec<String> {
     let Some(prior) = prior else { return Vec::new() };
     let recorded = |name: &str| prior.write_only.get(name).map(String::as_str).unwrap_or_default();
@@ -439,17 +437,19 @@ pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<Str
     changed.map(|(name, _)| name.clone()).chain(gone.cloned()).collect()
 }
 
-/// Those of them that count: changes of ignored attributes do not.
+/// The changed write-only attributes that are not ignored.
 fn changed_and_counting(prior: Option<&Prior>, detectors: &BTreeMap<String, String>, ignored: &[Path]) -> Vec<String> {
     let mut changed = changed_write_only(prior, detectors);
     changed.retain(|name| !ignored::is_ignored(name, prior, ignored));
     changed
 }
 
-/// The attributes that a planned change sends and nobody can read back: those whose detectors differ and count.
+/// The write-only attributes that a planned change sends.
 pub(crate) fn sent_unread(change: &Change) -> Vec<String> {
     let detectors = change.after.as_ref().map(|after| &after.write_only);
-    detectors.map(|it| changed_and_counting(change.prior.as_deref(), it, &change.ignored)).unwrap_or_default()
+    detectors
+        .map(|detectors| changed_and_counting(change.prior.as_deref(), detectors, &change.ignored))
+        .unwrap_or_default()
 }
 
 /// True when the descriptor or the row protects the object from deletion.
@@ -457,7 +457,7 @@ pub(crate) fn is_protected(lifecycle: &Lifecycle, prior: Option<&Prior>) -> bool
     lifecycle.prevent_destroy || prior.is_some_and(|prior| prior.lifecycle.prevent_destroy)
 }
 
-/// What helps against an error of which its provider does not say it.
+/// The default remedy for an error whose provider has none.
 pub(crate) fn usual_hint(error: &ProviderError, ty: &str, registry: &Registry) -> Option<String> {
     let of_type = registry.resource_type(ty).map(|(schema, _)| schema);
     let provider = of_type.or_else(|| registry.lookup(ty).map(|(schema, _)| schema))?.name;
@@ -466,26 +466,26 @@ pub(crate) fn usual_hint(error: &ProviderError, ty: &str, registry: &Registry) -
             Some(format!("`terrace providers schema {provider}` shows what `{ty}` takes"))
         }
         ErrorKind::PermissionDenied => Some(format!(
-            "let the identity that the instance of `{provider}` is configured with do this, or configure another"
+            "grant this permission to the identity of the `{provider}` instance, or configure another identity"
         )),
-        kind if kind.is_temporary() => Some("it may work the next time: try again".to_owned()),
+        kind if kind.is_temporary() => Some("try again: the failure may be temporary".to_owned()),
         _ => None,
     }
 }
 
-/// The code of the errors about objects that may not be deleted.
+/// The code of errors about protected objects.
 pub(super) const PREVENT_DESTROY: &str = "prevent_destroy";
 
-/// The error for an object that may not be deleted.
+/// The error for a protected object.
 pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagnostic {
     let error = Diagnostic::error(PREVENT_DESTROY, format!("{address} is protected and would be {what}"));
     span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint(format!(
-        "take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect '{address}'` where nothing \
+        "remove `preventDestroy` from its lifecycle and apply, or run `terrace unprotect '{address}'` if nothing \
              declares it; then try again"
     ))
 }
 
-/// What data a change would destroy, counted now.
+/// The data that a change would destroy, counted now.
 async fn data_loss(
     planner: &Planner<'_>,
     place: (&StackId, &Address),
@@ -497,7 +497,7 @@ async fn data_loss(
 ) -> Option<DataLossNote> {
     let reasons = match (&planned.data_loss, action.is_replace() && ty.holds_data) {
         (Some(loss), _) if action != Action::NoOp => loss.reasons.clone(),
-        (_, true) => vec!["the object is deleted and made anew".to_owned()],
+        (_, true) => vec!["the object is deleted and created again".to_owned()],
         _ => return None,
     };
     let recorded = record::recorded(place.0, place.1, prior?);
@@ -507,7 +507,7 @@ async fn data_loss(
     Some(DataLossNote { only_empty, ..loss })
 }
 
-/// The data of an object that goes for these reasons.
+/// The data of an object to delete, for these reasons.
 pub(crate) async fn lost_data(
     planner: &Planner<'_>,
     (stack, address): (&StackId, &Address),

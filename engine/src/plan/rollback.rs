@@ -1,4 +1,4 @@
-//! Plans back to what was recorded before: rows of the history are what is wanted, no descriptor is needed.
+//! Rollback plans: they restore rows of the history, without a descriptor.
 
 mod diagnostics;
 mod last_outcome;
@@ -36,24 +36,24 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, ResourceType, Value};
 use uuid::Uuid;
 
-/// The stored text of no outputs.
+/// The stored text of a component without outputs.
 const NOTHING: &str = "{}";
 
-/// What is to be as it was, or gone.
+/// The recorded state to restore; `None` for a row or component that did not exist.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Wished {
     /// The rows.
     pub rows: BTreeMap<Address, Option<Row>>,
-    /// What was recorded of components beside their rows.
+    /// The components' own records: outputs, access lists and dependencies.
     pub components: BTreeMap<String, Option<ComponentRow>>,
-    /// The resources of which that cannot be told, because it was pruned.
+    /// The resources whose earlier version was pruned.
     pub pruned: BTreeSet<Address>,
-    /// The components of which it cannot be told.
+    /// The components whose earlier version was pruned.
     pub pruned_components: BTreeSet<String>,
 }
 
-/// What was recorded of a stack when an operation had ended, as far as it is something else now; `None` when that
-/// operation wrote nothing of it.
+/// The state of a stack at the end of an operation, limited to what differs now. Returns `None` if the operation wrote nothing of
+/// the stack.
 #[must_use]
 pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
     let of_rows = snapshot.history.iter().map(|(_, entry)| (entry.operation, entry.at));
@@ -65,7 +65,7 @@ pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
     Some(Wished { rows, components, pruned, pruned_components })
 }
 
-/// As [`rows_as_of`], of components.
+/// As [`rows_as_of`], for components.
 fn components_as_of(
     snapshot: &StackSnapshot,
     end: Timestamp,
@@ -74,7 +74,7 @@ fn components_as_of(
     let mut pruned: BTreeSet<&str> = BTreeSet::new();
     for entry in &snapshot.component_history {
         let key = entry.key.as_str();
-        // Of what begins with a later version than its first the beginning was pruned.
+        // A history that begins with a version other than the first was pruned.
         if entry.at > end && !entry.is_first && !then.contains_key(key) {
             pruned.insert(key);
         }
@@ -90,7 +90,7 @@ fn components_as_of(
     (changed, pruned.into_iter().filter(|key| now.contains_key(key)).map(ToOwned::to_owned).collect())
 }
 
-/// The rows that were others then, and those of which nothing that old is left.
+/// The rows that differed then, and the rows whose old versions were pruned.
 fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> (BTreeMap<Address, Option<Row>>, BTreeSet<Address>) {
     let mut then: BTreeMap<&Address, Option<&HistoryEntry>> = BTreeMap::new();
     let mut first: BTreeMap<&Address, u64> = BTreeMap::new();
@@ -105,12 +105,12 @@ fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> (BTreeMap<Address, Op
     }
     let current = snapshot.rows.iter().filter(|row| row.deposed.is_none());
     let now: HashMap<&Address, u64> = current.map(|row| (&row.address, row.generation)).collect();
-    // Generations begin with 1: of what begins with a later one the beginning was pruned.
+    // Generations begin with 1: a history that begins with a later one was pruned.
     let is_pruned = |address: &Address| first.get(address).is_some_and(|first| *first > 1);
-    let (pruned, told): (BTreeMap<_, _>, BTreeMap<_, _>) =
+    let (pruned, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
         then.into_iter().partition(|(address, entry)| entry.is_none() && is_pruned(address));
     let pruned = pruned.into_keys().filter(|address| now.contains_key(address)).cloned().collect();
-    let changed = told.into_iter().filter_map(|(address, entry)| {
+    let changed = kept.into_iter().filter_map(|(address, entry)| {
         let row = entry.and_then(|entry| entry.row.clone());
         let is_same = match (&row, now.get(address)) {
             (Some(row), Some(generation)) => row.generation == *generation,
@@ -123,7 +123,7 @@ fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> (BTreeMap<Address, Op
 }
 
 impl Planner<'_> {
-    /// Plans to make things as they were. Values that are never recorded stay as they are.
+    /// Plans to restore recorded objects. Values that are never recorded stay as they are.
     ///
     /// # Errors
     /// As [`Planner::plan`].
@@ -134,7 +134,7 @@ impl Planner<'_> {
         let selection = Selection::Addresses(wished.rows.keys().cloned().collect());
         let mut loaded = refresh::load(self, stack, &selection, &mut diagnostics).await?;
         let mut reads = std::mem::take(&mut loaded.reads);
-        let mut wanted: BTreeMap<Address, Opened> = BTreeMap::new();
+        let mut restored: BTreeMap<Address, Opened> = BTreeMap::new();
         for (address, row) in wished.rows {
             let Some(row) = row else { continue };
             let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error };
@@ -142,33 +142,34 @@ impl Planner<'_> {
             if let Some((_, ty)) = self.registry.resource_type(&address.ty) {
                 record::check_marked(ty, &opened, self.seal).map_err(sealed)?;
             }
-            wanted.insert(address, opened);
+            restored.insert(address, opened);
         }
-        move_back(&wanted, &mut loaded);
+        move_back(&restored, &mut loaded);
         let mut makers = Provenances::of_stack(self.store, self.seal, stack);
-        move_back_by_address(&wanted, &mut loaded, &mut makers).await?;
-        self.keep_what_is_others(&mut makers, stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
-        self.refuse_moved(&mut makers, stack, &mut wanted, &loaded, &mut diagnostics).await?;
-        let mut fates = LastOutcomes::of_stack(self.store, self.seal, stack);
+        move_back_by_address(&restored, &mut loaded, &mut makers).await?;
+        self.keep_what_is_others(&mut makers, stack, &mut restored, &mut loaded, &mut diagnostics).await?;
+        self.refuse_moved(&mut makers, stack, &mut restored, &loaded, &mut diagnostics).await?;
+        let mut outcomes = LastOutcomes::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
         let managed = Managed::default();
-        // What was dropped is asked for, also where only its address tells it.
+        // The search includes forgotten objects that only their address identifies.
         let options = Options { by_address: true, ..self.options.clone() };
-        let looking = Planner { options: &options, ..*self };
-        for (address, opened) in wanted {
+        let searching = Planner { options: &options, ..*self };
+        for (address, opened) in restored {
             if !loaded.rows.contains_key(&address)
-                || loaded.rows.get(&address).is_some_and(|it| it.moved_from.is_some())
+                || loaded.rows.get(&address).is_some_and(|row| row.moved_from.is_some())
             {
                 reads.push(Read::absent(stack, &address));
             }
-            // What was dropped from state and is still there is the object that was recorded. So is what is recorded and
-            // there; of another object that is there nobody looks for more.
+            // A forgotten object that still exists may be the recorded object, and so may an object that still has a row. Another object at
+            // that address is not adopted.
             let is_same = |row: &LoadedRow| are_same(&row.opened.prior.identity, &opened.prior.identity);
-            let is_it = match loaded.rows.get(&address) {
+            let is_recorded_object = match loaded.rows.get(&address) {
                 Some(row) if is_same(row) || !row.is_gone => is_same(row) && !row.is_gone,
-                _ => fates.is_left(&mut makers, &opened).await?,
+                _ => outcomes.is_left(&mut makers, &opened).await?,
             };
-            let (planner, adopt) = if is_it { (looking, Adopt::IfExists) } else { (*self, Adopt::Never) };
+            let (planner, adopt) =
+                if is_recorded_object { (searching, Adopt::IfExists) } else { (*self, Adopt::Never) };
             let back = Back { stack, managed: &managed, adopt };
             changes.extend(planner.roll_back(back, &address, opened, &mut loaded, &mut diagnostics).await?);
         }
@@ -182,12 +183,12 @@ impl Planner<'_> {
         self.finish(Mode::Rollback, plans, reads, Origin::default(), diagnostics, &LookupDependencies::default()).await
     }
 
-    /// Refuses to make again what has no name but its address and is recorded at another one by now, which is left alone.
+    /// Refuses to recreate an object without an identity that another row records now, because that row stays.
     async fn refuse_moved(
         &self,
         makers: &mut Provenances<'_>,
         stack: &StackId,
-        wanted: &mut BTreeMap<Address, Opened>,
+        restored: &mut BTreeMap<Address, Opened>,
         loaded: &Loaded,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(), PlanFailure> {
@@ -195,27 +196,27 @@ impl Planner<'_> {
             opened.prior.identity.is_empty() && !loaded.rows.contains_key(*address)
         };
         let missing: BTreeMap<Address, Generation> =
-            wanted.iter().filter(is_missing).map(|(address, opened)| (address.clone(), opened.generation)).collect();
+            restored.iter().filter(is_missing).map(|(address, opened)| (address.clone(), opened.generation)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         for row in self.store.rows(stack, &Selection::All).await? {
-            // Another object may have had that address before, or since.
+            // The address may have had other objects before or since.
             let life = makers.life(&row.address, row.generation).await?;
             for (address, _) in life.iter().filter(|(address, version)| missing.get(address) == Some(version)) {
-                wanted.remove(address);
+                restored.remove(address);
                 diagnostics.push(is_elsewhere(stack, address, &row.address));
             }
         }
         Ok(())
     }
 
-    /// Refuses what would be made where another object is recorded by now that terrace did not make: it would be replaced.
+    /// Refuses to restore an object at an address where terrace adopted another object since: that object would be replaced.
     async fn keep_what_is_others(
         &self,
         makers: &mut Provenances<'_>,
         stack: &StackId,
-        wanted: &mut BTreeMap<Address, Opened>,
+        restored: &mut BTreeMap<Address, Opened>,
         loaded: &mut Loaded,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(), PlanFailure> {
@@ -226,25 +227,25 @@ impl Planner<'_> {
             };
             loaded.rows.get(*address).is_some_and(is_another)
         };
-        let others: Vec<Address> = wanted.iter().filter(is_another).map(|(address, _)| address.clone()).collect();
+        let others: Vec<Address> = restored.iter().filter(is_another).map(|(address, _)| address.clone()).collect();
         for address in others {
             let Some(generation) = loaded.rows.get(&address).map(|row| row.opened.generation) else { continue };
             if makers.of(&address, generation).await? != Provenance::Terrace {
                 diagnostics.push(would_replace_others(stack, &address));
-                wanted.remove(&address);
+                restored.remove(&address);
                 loaded.rows.remove(&address);
             }
         }
         Ok(())
     }
 
-    /// True for what lives in state only: nobody else can have made it.
+    /// True for a state-only resource, which only terrace can have created.
     fn is_state_only(&self, address: &Address) -> bool {
         self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only)
     }
 
-    /// What becomes of the rows that are left: what terrace made goes, what it took over is let go of. Where nobody can tell
-    /// any more it stays as it is, for to delete it may be to delete what is somebody else's.
+    /// Removes the remaining rows: deletes objects that terrace created, and forgets adopted ones. If the history was pruned the
+    /// row stays, because the object may belong to another owner.
     async fn take_back(
         &self,
         makers: &mut Provenances<'_>,
@@ -255,7 +256,7 @@ impl Planner<'_> {
         let mut changes = Vec::new();
         for (address, row) in std::mem::take(&mut loaded.rows) {
             let doubt = loaded.in_doubt.remove(&address);
-            // What is gone already is only dropped.
+            // A missing object is only removed from the state.
             let maker = match self.is_state_only(&address) || row.is_gone {
                 true => Provenance::Terrace,
                 false => makers.of(&address, row.opened.generation).await?,
@@ -277,7 +278,7 @@ impl Planner<'_> {
         Ok(changes)
     }
 
-    /// What was recorded of components beside their rows, outputs above all. One that was not there then loses its own.
+    /// Restores the components' own records, above all outputs. A component that did not exist then loses its outputs.
     async fn components_back(
         &self,
         stack: &StackId,
@@ -301,7 +302,8 @@ impl Planner<'_> {
             if !unknown.is_empty() {
                 let names: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
                 let of = output_reads::owner_in_words(stack, &key);
-                let message = format!("what {} of {of} was cannot be told, so it stays as it is", names.join(", "));
+                let message =
+                    format!("the earlier value of {} of {of} is unknown, so it stays as it is", names.join(", "));
                 diagnostics.push(Diagnostic::warning("never_recorded", message));
             }
             let names: BTreeSet<&String> = before.keys().chain(then.values.keys()).collect();
@@ -309,7 +311,7 @@ impl Planner<'_> {
                 let before = before.get(name).cloned();
                 let after = match (then.values.get(name), &before) {
                     _ if unknown.contains(name) => before.clone(),
-                    // What became a secret since was recorded in the clear then.
+                    // A value that became sensitive since was recorded in plain text then.
                     (Some(then), Some(before)) => Some(marks::beside(then, before)),
                     (then, _) => then.cloned(),
                 };
@@ -373,7 +375,7 @@ impl Planner<'_> {
         };
         let mut config = configured(ty, &opened.prior.attributes);
         if let Some(row) = loaded.rows.get(address) {
-            // What became a secret since was recorded in the clear then.
+            // A value that became sensitive since was recorded in plain text then.
             config = marks::beside_attributes(&config, &row.opened.prior.attributes);
         }
         let unrecorded: Vec<&str> =
@@ -383,7 +385,7 @@ impl Planner<'_> {
             diagnostics.push(Diagnostic::warning("never_recorded", message).about(&about));
         }
         let template = Template { span: Span::default(), kind: TemplateKind::Literal(Value::Map(config.clone())) };
-        let wanted = ResourceInput {
+        let input = ResourceInput {
             stack,
             address: address.clone(),
             ty,
@@ -404,32 +406,32 @@ impl Planner<'_> {
             import: None,
             managed,
         };
-        resource::plan(self, &*session, wanted, diagnostics).await
+        resource::plan(self, &*session, input, diagnostics).await
     }
 }
 
-/// What a row is rolled back within.
+/// The context of a row to roll back.
 struct Back<'a> {
     stack: &'a StackId,
     managed: &'a Managed,
-    /// What becomes of an object that is there and not recorded.
+    /// The treatment of an existing object without a row.
     adopt: Adopt,
 }
 
-/// A row that is to be gone and has the object of one that is to be there has only moved.
-fn move_back(wanted: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
+/// Moves rows back: a row that is to disappear and has the object of a row to restore moved since.
+fn move_back(restored: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
     let object = |address: &Address, opened: &Opened| {
         (address.ty.clone(), opened.provider.clone(), identity_key(&opened.prior.identity))
     };
     let mut going: HashMap<_, Vec<&Address>> = HashMap::new();
-    for (at, row) in loaded.rows.iter().filter(|(at, _)| !wanted.contains_key(*at)) {
+    for (at, row) in loaded.rows.iter().filter(|(at, _)| !restored.contains_key(*at)) {
         if row.opened.prior.status != RowStatus::Retained {
             going.entry(object(at, &row.opened)).or_default().push(at);
         }
     }
-    // The first one goes first.
-    going.values_mut().for_each(|addresses| addresses.sort_by(|one, other| other.cmp(one)));
-    let missing = wanted.iter().filter(|(address, _)| !loaded.rows.contains_key(*address));
+    // The first address is taken first.
+    going.values_mut().for_each(|addresses| addresses.sort_by(|left, right| right.cmp(left)));
+    let missing = restored.iter().filter(|(address, _)| !loaded.rows.contains_key(*address));
     let named = missing.filter(|(_, opened)| !opened.prior.identity.is_empty());
     let back: Vec<(Address, Address)> = named
         .filter_map(|(address, opened)| {
@@ -441,34 +443,35 @@ fn move_back(wanted: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
     }
 }
 
-/// The same for what has no name but its address: the history tells which of those it had before.
+/// The same for objects without an identity: the history shows their earlier addresses.
 async fn move_back_by_address(
-    wanted: &BTreeMap<Address, Opened>,
+    restored: &BTreeMap<Address, Opened>,
     loaded: &mut Loaded,
     makers: &mut Provenances<'_>,
 ) -> Result<(), StoreError> {
     let is_going = |(at, row): &(&Address, &LoadedRow)| {
         let prior = &row.opened.prior;
-        !wanted.contains_key(*at) && prior.status != RowStatus::Retained && prior.identity.is_empty()
+        !restored.contains_key(*at) && prior.status != RowStatus::Retained && prior.identity.is_empty()
     };
     let going: Vec<(Address, Generation)> =
         loaded.rows.iter().filter(is_going).map(|(at, row)| (at.clone(), row.opened.generation)).collect();
     for (from, generation) in going {
         let life = makers.life(&from, generation).await?;
-        let is_wanted = |(address, version): &(Address, Generation)| {
-            let is_it = |opened: &Opened| opened.prior.identity.is_empty() && opened.generation == *version;
-            wanted.get(address).is_some_and(is_it) && address.ty == from.ty && !loaded.rows.contains_key(address)
+        let is_target = |(address, version): &(Address, Generation)| {
+            let is_same = |opened: &Opened| opened.prior.identity.is_empty() && opened.generation == *version;
+            restored.get(address).is_some_and(is_same) && address.ty == from.ty && !loaded.rows.contains_key(address)
         };
-        if let Some((to, _)) = life.into_iter().find(is_wanted) {
+        if let Some((to, _)) = life.into_iter().find(is_target) {
             loaded.relocate(from, to);
         }
     }
     Ok(())
 }
 
-/// What of recorded attributes was configured, or may be.
+/// The recorded attributes that were configured, or may have been.
 fn configured(ty: &ResourceType, attributes: &Attributes) -> Attributes {
     let configurable = ty.attributes.0.iter().filter(|attribute| attribute.configurable && !attribute.write_only);
-    let recorded = configurable.filter_map(|it| Some((it.name.to_owned(), attributes.get(it.name)?.clone())));
+    let recorded =
+        configurable.filter_map(|attribute| Some((attribute.name.to_owned(), attributes.get(attribute.name)?.clone())));
     recorded.filter(|(_, value)| !value.is_null()).collect()
 }

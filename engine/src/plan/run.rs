@@ -1,4 +1,4 @@
-//! The stacks of one run: planned one after the other, in the order in which they need each other.
+//! Plans the stacks of a run one after the other, in the order of their dependencies.
 
 use super::compute::{Computed, Draft, PlanFailure, Planner};
 use super::cross_stack_outputs::{self, StackOrder};
@@ -13,7 +13,7 @@ use crate::store::Read;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::wrap::silence::with_patience;
 
-/// A stack of a run, and what is told and read of it alone: it may have to be planned again.
+/// A planned stack with its own diagnostics and reads, because it may have to be planned again.
 struct Planned {
     plan: StackPlan,
     lets_go: LettingGo,
@@ -23,12 +23,12 @@ struct Planned {
 }
 
 impl Planner<'_> {
-    /// Plans what the stacks describe.
+    /// Plans the stacks' descriptors.
     ///
     /// # Errors
-    /// When the store cannot be read or what it holds cannot be opened.
+    /// If the store cannot be read, or a recorded value cannot be decrypted.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
-        // Its future is large, and this one is part of others.
+        // Boxed: the future is large, and others contain this one.
         let work = Box::pin(self.plan_of(stacks, origin));
         with_patience(&self.environment.patience, work).await
     }
@@ -42,13 +42,13 @@ impl Planner<'_> {
         let mut declared = Declared::of(stacks);
         let planned = self.plan_in_order(stacks, &mut declared, &mut draft).await?;
         let (mut plans, mut letting_go, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
-        for mut one in planned.into_values() {
-            draft.looking.check(&mut declared, &one.plan.stack, &mut one.diagnostics);
-            draft.diagnostics.extend(one.diagnostics);
-            draft.reads.extend(one.reads);
-            plans.push(one.plan);
-            letting_go.push(one.lets_go);
-            entrances.push(one.entrances);
+        for mut planned in planned.into_values() {
+            draft.looking.check(&mut declared, &planned.plan.stack, &mut planned.diagnostics);
+            draft.diagnostics.extend(planned.diagnostics);
+            draft.reads.extend(planned.reads);
+            plans.push(planned.plan);
+            letting_go.push(planned.lets_go);
+            entrances.push(planned.entrances);
         }
         draft.looking.record_reads(stacks, self.options.is_partial(), &mut plans);
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
@@ -69,10 +69,10 @@ impl Planner<'_> {
     ) -> Result<BTreeMap<usize, Planned>, PlanFailure> {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
         let mut order = StackOrder::of(self, stacks);
-        // What stacks of a loop would read of each other is unknown.
-        let told = order.explain_loop();
-        let is_ordered = told.is_empty();
-        draft.diagnostics.extend(told);
+        // Stacks of a cycle read unknown values of each other.
+        let cycle_errors = order.explain_loop();
+        let is_ordered = cycle_errors.is_empty();
+        draft.diagnostics.extend(cycle_errors);
         let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
         let mut waiting: BTreeSet<usize> = (0..stacks.len()).collect();
         while !waiting.is_empty() {
@@ -81,15 +81,15 @@ impl Planner<'_> {
             for at in positions {
                 let Some(stack) = stacks.get(at) else { continue };
                 let before = |id: &StackId| Some(&planned.get(&order.position(id)?)?.plan).filter(|_| is_ordered);
-                let one = self.plan_one(stack, &run, &before, draft).await?;
-                planned.insert(at, one);
+                let result = self.plan_one(stack, &run, &before, draft).await?;
+                planned.insert(at, result);
                 if draft.looking.put_off_early(declared, &stack.stack) {
                     waiting.insert(at);
                 }
                 for maker in draft.looking.take_looked_at() {
                     order.add(&maker, &stack.stack, Default::default());
                 }
-                // Who asked for it before it was known is planned again, now that one more order is.
+                // Plans again the stacks that looked up this stack's objects too early. The new dependency orders them.
                 for (asker, span) in draft.looking.early(&stack.stack) {
                     let asker_at = order.position(&asker).filter(|at| planned.contains_key(at));
                     waiting.extend(asker_at.filter(|_| is_ordered && order.add(&stack.stack, &asker, span)));
@@ -109,24 +109,23 @@ impl Planner<'_> {
         draft: &mut Draft,
     ) -> Result<Planned, PlanFailure> {
         draft.named.declare(stack);
-        let told = std::mem::take(&mut draft.diagnostics);
-        let read = std::mem::take(&mut draft.reads);
+        let earlier_diagnostics = std::mem::take(&mut draft.diagnostics);
+        let earlier_reads = std::mem::take(&mut draft.reads);
         let functions = self.functions.of_stack(stack.names);
-        let within = Planner { functions: &functions, ..*self };
-        let (plan, lets_go, entrances) = if within.options.refresh_only {
-            let (plan, lets_go) = within.observe_stack(stack, draft).await?;
+        let planner = Planner { functions: &functions, ..*self };
+        let (plan, lets_go, entrances) = if planner.options.refresh_only {
+            let (plan, lets_go) = planner.observe_stack(stack, draft).await?;
             (plan, lets_go, Vec::new())
         } else {
-            let found = cross_stack_outputs::find(&within, stack, run, before, &mut draft.diagnostics).await?;
-            within.plan_stack(stack, found, draft).await?
+            let found = cross_stack_outputs::find(&planner, stack, run, before, &mut draft.diagnostics).await?;
+            planner.plan_stack(stack, found, draft).await?
         };
-        let diagnostics = std::mem::replace(&mut draft.diagnostics, told);
-        let reads = std::mem::replace(&mut draft.reads, read);
+        let diagnostics = std::mem::replace(&mut draft.diagnostics, earlier_diagnostics);
+        let reads = std::mem::replace(&mut draft.reads, earlier_reads);
         Ok(Planned { plan, lets_go, entrances, diagnostics, reads })
     }
 
-    /// Forgets what was planned of stacks that are planned again, and of those that were planned by what they plan, which
-    /// are so, too.
+    /// Forgets the plans of the stacks to plan again. Adds the stacks whose plans were computed from them.
     fn forget(
         &self,
         stacks: &[CompiledStack],
@@ -138,11 +137,11 @@ impl Planner<'_> {
         while waiting.len() > count {
             count = waiting.len();
             waiting.extend(order.after(waiting));
-            let beside: Vec<usize> = {
+            let dependents: Vec<usize> = {
                 let ids = ids(stacks, waiting);
                 draft.shared.stacks_beside(&ids).filter_map(|stack| order.position(stack)).collect()
             };
-            waiting.extend(beside);
+            waiting.extend(dependents);
         }
         let ids = ids(stacks, waiting);
         if !ids.is_empty() {

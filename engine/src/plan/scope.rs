@@ -1,4 +1,4 @@
-//! What expressions see while a plan is made: facts of the component, values of what was planned before.
+//! Scope of expressions while planning: facts of the component, and values that were planned before.
 
 use super::compute::Environment;
 use super::cross_stack_outputs::CrossStackOutputs;
@@ -15,37 +15,37 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
-/// The values of one declaration's instances.
+/// The values of a declaration's instances.
 #[derive(Debug, Clone)]
 pub(crate) enum BlockValue {
-    /// Without `forEach`.
+    /// A resource without `forEach`.
     Single(Value),
-    /// With.
+    /// A resource with `forEach`.
     Instances(IndexMap<InstanceKey, Value>),
-    /// Its `when` is false.
+    /// A resource whose `when` is false.
     Absent,
 }
 
-/// Values of the planned resources of one component, by name.
+/// Values of the planned resources of a component, by name.
 pub(crate) type ResourceValues = QuickMap<String, BlockValue>;
 
-/// Answers of the lookups of one component, by name.
+/// Results of the lookups of a component, by name.
 pub(crate) type LookupValues = HashMap<String, Value>;
 
 /// Outputs of components by key.
 pub(crate) type ComponentOutputs = HashMap<String, Map>;
 
-/// What is the same for all resources of a component.
+/// Facts that are the same for all resources of a component.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
-    /// `component`; nothing while a plan is applied, which keeps the values that it needs.
+    /// `component`; `None` during apply, because the plan holds the values that it needs.
     pub(crate) component: Option<Value>,
-    /// `acl`, where it is known who has access.
+    /// `acl`, if the access list is known.
     pub(crate) acl: Option<Value>,
-    /// `locals` of the component's blueprint; those of the stack are among the roots.
+    /// `locals` of the component's blueprint; the stack's own are in `roots`.
     pub(crate) locals: Option<Value>,
-    /// The root variables of all components: `product`, `environment`, `stack`, `settings`, `vars`. A product may be
-    /// large, and have many components.
+    /// The root variables of all components: `product`, `environment`, `stack`, `settings`, `vars`. Shared, because a product may
+    /// be large and have many components.
     pub(crate) roots: Arc<Map>,
     /// Keys of components by URN.
     pub(crate) urns: Arc<HashMap<String, String>>,
@@ -57,10 +57,10 @@ pub(crate) struct PlanScope<'a> {
     pub(crate) resources: &'a ResourceValues,
     pub(crate) data: &'a LookupValues,
     pub(crate) outputs: &'a ComponentOutputs,
-    /// Outputs of other stacks; `None` where nobody knows of any, and all that is read of them is unknown.
+    /// Outputs of other stacks; `None` if they are unknown.
     pub(crate) stacks: Option<&'a CrossStackOutputs>,
     pub(crate) each: Option<&'a Value>,
-    /// The resource that a post check looks at.
+    /// The resource that a post check evaluates.
     pub(crate) own: Option<&'a Value>,
 }
 
@@ -77,7 +77,7 @@ impl Scope for PlanScope<'_> {
             "each" => match self.each {
                 Some(each) => descend(each, "each", steps),
                 None => Err(Missing::new("`each` is known only in a resource with `forEach`")
-                    .hint("add `forEach`, or take `each` out".to_owned())),
+                    .hint("add `forEach`, or remove `each`".to_owned())),
             },
             "self" => match self.own {
                 Some(own) => descend(own, "self", steps),
@@ -112,8 +112,8 @@ impl PlanScope<'_> {
             None => Err(Missing::new(format!("`resources` has no `{name}`"))
                 .hint(did_you_mean(name, self.resources.keys().map(String::as_str)))),
             Some(BlockValue::Absent) => {
-                Err(Missing::new(format!("`resources.{name}` is not there: its `when` is false"))
-                    .hint(format!("ask with `has(resources.{name})` first"))
+                Err(Missing::new(format!("`resources.{name}` does not exist: its `when` is false"))
+                    .hint(format!("test it with `has(resources.{name})` first"))
                     .led(0))
             }
             Some(BlockValue::Single(value)) => {
@@ -173,7 +173,7 @@ pub(crate) fn instance<'a>(
     let key = match first {
         ReferenceStep::Key(key) => InstanceKey::Text(key.clone()),
         ReferenceStep::Index(index) => InstanceKey::Index(*index),
-        ReferenceStep::Path(_) => return Err(Missing::new("a computed key has to be known")),
+        ReferenceStep::Path(_) => return Err(Missing::new("a computed key must have a known value")),
     };
     match instances.get(&key) {
         Some(value) => descend(value, &format!("resources.{name}{key}"), rest).map_err(|missing| missing.after(1)),
@@ -203,7 +203,7 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 }
 
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
-    // A stack's component is none as a descriptor has it, and nobody sends anything beside it.
+    // A plain stack's component has no descriptor entry, and no request comes with it.
     let component = facts.component.as_ref().filter(|component| !component.is_null()).map(|_| "component");
     let shared = there(&facts.roots).filter(|name| *name != REQUEST || component.is_some());
     let known = component.into_iter().chain(facts.acl.as_ref().map(|_| "acl")).chain(shared);

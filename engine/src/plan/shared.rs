@@ -1,7 +1,8 @@
-//! Shared resources: owned by components of any stacks of an environment, made by the first, kept while one is left.
+//! Shared resources: components of several stacks of an environment own them. The first one creates the resource, and it stays
+//! while it has an owner.
 //!
-//! One plan has one of these, whatever number of stacks it is of: what one stack declares, another one finds declared;
-//! who lets go first leaves it to those that come after.
+//! A plan has one instance for all its stacks. A declaration of a stack is visible to the others, and the last owner to leave
+//! decides about the object.
 
 mod declaration;
 
@@ -20,27 +21,27 @@ use crate::store::{OwnerRow, OwnersOf, Ownership, Read, RowStatus, Selection};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{ResourceType, Value};
 
-/// The shared rows that a plan has to do with.
+/// The shared rows of a plan.
 pub(crate) struct SharedRows {
     /// The pseudo-stack.
     stack: StackId,
     loaded: Loaded,
     known: BTreeSet<Address>,
-    /// Who owns what, as it will be, with how each of them declares it as far as that is recorded.
+    /// The future owners of each resource, with their declarations as far as these are recorded.
     owners: BTreeMap<Address, BTreeMap<Owner, Option<SharedDeclaration>>>,
-    /// The owners that are recorded now.
+    /// The owners in the state.
     recorded: BTreeSet<Ownership>,
-    /// Rows whose owners are all gone: those that are still on record only keep its data.
+    /// Rows without owners: the retained ones, which only keep the data.
     retained: BTreeSet<Address>,
     declared: BTreeMap<Address, Vec<Declared>>,
     planned: BTreeMap<Address, Planned>,
-    /// What was found of the resources that are planned, for planning them again.
+    /// The refreshed rows of planned resources, for planning them again.
     found: BTreeMap<Address, (Option<LoadedRow>, Option<String>)>,
-    /// What was to be told of rows as they were loaded.
+    /// Diagnostics of loading rows.
     told: Vec<Diagnostic>,
-    /// Rows that lose their last owner, with the stack that has it, and owners that stay on record while their data does.
+    /// Rows that lose their last owner, with the stack of that owner. The owner stays recorded while the data does.
     released: BTreeMap<Address, Released>,
-    /// Components that have parts which are deferred: what they will declare is not known, so they let nothing go.
+    /// Components with deferred changes. Their future declarations are unknown, so they release nothing.
     deferring: BTreeSet<Owner>,
 }
 
@@ -54,7 +55,7 @@ struct Declared {
     span: Span,
 }
 
-/// What was planned for a resource, with the first of the components that declare it.
+/// The planned change of a resource, with the stack that declares it first.
 struct Planned {
     stack: StackId,
     value: Value,
@@ -66,7 +67,7 @@ struct Released {
     last_owners: Vec<Ownership>,
 }
 
-/// A declaration of a component, as the walk comes upon it.
+/// A declaration of a component that the walk reaches.
 pub(crate) struct Declaring<'a> {
     pub(crate) stack: &'a StackId,
     pub(crate) component: &'a str,
@@ -77,7 +78,7 @@ pub(crate) struct Declaring<'a> {
 }
 
 impl SharedRows {
-    /// The shared rows of an environment, none of them looked at yet.
+    /// The shared rows of an environment, not loaded yet.
     pub(crate) fn of(environment: &str) -> Self {
         Self {
             stack: StackId::shared(environment),
@@ -108,7 +109,7 @@ impl SharedRows {
         &self.stack
     }
 
-    /// Loads a shared row that no stack of the plan owns yet.
+    /// Loads a shared row that the plan does not have yet.
     pub(crate) async fn ensure(&mut self, planner: &Planner<'_>, address: &Address) -> Result<(), PlanFailure> {
         if self.known.contains(address) {
             return Ok(());
@@ -125,7 +126,10 @@ impl SharedRows {
             let declaration =
                 SharedDeclaration::from_stored(&ownership, &declaration, planner.seal).map_err(|error| {
                     let Ownership { address, stack, component } = &ownership;
-                    PlanFailure::Sealed { address: format!("how `{component}` of {stack} declares {address}"), error }
+                    PlanFailure::Sealed {
+                        address: format!("the declaration of {address} by `{component}` of {stack}"),
+                        error,
+                    }
                 })?;
             self.recorded.insert(ownership.clone());
             let owners = self.owners.entry(ownership.address).or_default();
@@ -143,12 +147,12 @@ impl SharedRows {
         Ok(())
     }
 
-    /// Lets a component own what it owns: parts of it are deferred.
+    /// Keeps the ownerships of a component with deferred changes.
     pub(crate) fn keep_owner(&mut self, stack: &StackId, component: &str) {
         self.deferring.insert((stack.clone(), component.to_owned()));
     }
 
-    /// Records that a component declares a shared resource; two that declare it differently are an error.
+    /// Records that a component declares a shared resource. Two different declarations are an error.
     pub(crate) fn declare(&mut self, declaring: Declaring<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let Declaring { stack, component, address, ty, declaration, span } = declaring;
         let owner = (stack.clone(), component.to_owned());
@@ -161,48 +165,51 @@ impl SharedRows {
                 diagnostics.push(
                     Diagnostic::error(
                         "shared_conflict",
-                        format!("two components declare {address} with another `{}`", differing.join("`, `")),
+                        format!(
+                            "two components declare {address} with different values of `{}`",
+                            differing.join("`, `")
+                        ),
                     )
                     .at_with(span, format!("by {}", name(&owner)))
                     .at_with(first.span, format!("by {}", name(&first.owner)))
-                    .hint("a shared resource has to be declared the same everywhere"),
+                    .hint("declare the shared resource identically in all components"),
                 );
             }
         }
         declared.push(Declared { owner, declaration, span });
     }
 
-    /// The planned value, when another component of the plan declared it before.
+    /// The planned value, if another component of the plan declared the resource before.
     pub(crate) fn value(&self, address: &Address) -> Option<Value> {
         self.planned.get(address).map(|planned| planned.value.clone())
     }
 
-    /// What is recorded of a resource that was loaded.
+    /// The refreshed row of a resource.
     pub(crate) fn recorded(&self, address: &Address) -> Option<&LoadedRow> {
         let found = || self.found.get(address).and_then(|(row, _)| row.as_ref());
         self.loaded.rows.get(address).or_else(found)
     }
 
-    /// What is done to a resource that a component of the plan declared before.
+    /// The change of a resource that a component of the plan declared before.
     pub(crate) fn change(&self, address: &Address) -> Option<&Change> {
         self.planned.get(address)?.change.as_ref()
     }
 
-    /// Keeps what was planned for the next component that declares it. The change is that stack's.
+    /// Stores the planned value for further components that declare the resource. The change belongs to the given stack.
     pub(crate) fn set_planned(&mut self, address: Address, stack: &StackId, value: Value, change: Option<Change>) {
         self.planned.insert(address, Planned { stack: stack.clone(), value, change });
     }
 
-    /// What is done to all resources that were declared so far.
+    /// The changes of all resources that were declared so far.
     pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
         self.planned.values().filter_map(|planned| planned.change.as_ref())
     }
 
-    /// Forgets what stacks declare, which are planned again.
+    /// Forgets the declarations of stacks that are planned again.
     pub(crate) fn forget(&mut self, stacks: &BTreeSet<&StackId>) {
         self.deferring.retain(|(stack, _)| !stacks.contains(stack));
         self.declared.retain(|_, declared| {
-            declared.retain(|one| !stacks.contains(&one.owner.0));
+            declared.retain(|entry| !stacks.contains(&entry.owner.0));
             !declared.is_empty()
         });
         let recorded = &self.recorded;
@@ -219,39 +226,39 @@ impl SharedRows {
         }
     }
 
-    /// The stacks that declare what one of these planned for all.
+    /// The stacks that declare a resource that one of these stacks planned for all.
     pub(crate) fn stacks_beside(&self, stacks: &BTreeSet<&StackId>) -> impl Iterator<Item = &StackId> {
         let planned = self.planned.iter().filter(|(_, planned)| stacks.contains(&planned.stack));
         planned.filter_map(|(address, _)| self.declared.get(address)).flatten().map(|declared| &declared.owner.0)
     }
 
-    /// What is to be told of rows as they were loaded.
+    /// Takes the diagnostics of loading rows.
     pub(crate) fn take_told(&mut self) -> Vec<Diagnostic> {
         std::mem::take(&mut self.told)
     }
 
-    /// The changes of the resources that a stack declared first.
+    /// Takes the changes of the resources that a stack declared first.
     pub(crate) fn take_changes(&mut self, stack: &StackId) -> Vec<Change> {
         let of_stack = self.planned.values_mut().filter(|planned| planned.stack == *stack);
         of_stack.filter_map(|planned| planned.change.take()).collect()
     }
 
-    /// The recorded row, and why it is in doubt when it is.
+    /// Takes the refreshed row, and the reason if it is in doubt.
     fn take_row(&mut self, address: &Address) -> (Option<LoadedRow>, Option<String>) {
         (self.loaded.rows.remove(address), self.loaded.in_doubt.remove(address))
     }
 
-    /// The same for planning it, which may have to be done again.
+    /// The same for planning the row, which may be repeated.
     pub(crate) fn row_to_plan(&mut self, address: &Address) -> (Option<LoadedRow>, Option<String>) {
         let found = self.take_row(address);
         self.found.insert(address.clone(), found.clone());
         found
     }
 
-    /// What the components of a stack become owners of, or declare anew. Owners that other plans will not hear of have
-    /// to agree: one that declares the resource differently is an error.
+    /// Returns the stack's new owners and changed declarations. A declaration that differs from a recorded owner outside the plan
+    /// is an error.
     ///
-    /// Comes after the stacks of the plan were all walked and let go what they do not declare any more.
+    /// Call it after all stacks of the plan were walked and released their ownerships.
     pub(crate) fn declarations_of(
         &self,
         planner: &Planner<'_>,
@@ -266,7 +273,7 @@ impl SharedRows {
                 let recorded = self.owners.get(address).and_then(|owners| owners.get(&own.owner));
                 let action = match recorded {
                     _ if !self.recorded.contains(&ownership) => OwnerAction::Add,
-                    // What is recorded in the clear is recorded anew at once.
+                    // A value recorded in plain text is recorded again without delay.
                     Some(Some(recorded)) if own.declaration.hides_more(recorded) => OwnerAction::Declare,
                     Some(Some(recorded)) if !own.declaration.is_news(recorded, ty) => continue,
                     Some(Some(recorded)) if own.declaration.differences(recorded, ty).is_empty() => OwnerAction::Record,
@@ -284,7 +291,7 @@ impl SharedRows {
         changes.into_values().collect()
     }
 
-    /// Compares a declaration with those that owners outside of this plan left on record.
+    /// Compares a declaration with those of recorded owners outside this plan.
     fn compare_with_others(
         &self,
         address: &Address,
@@ -293,7 +300,7 @@ impl SharedRows {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let is_in_plan =
-            |owner: &Owner| self.declared.get(address).is_some_and(|all| all.iter().any(|one| one.owner == *owner));
+            |owner: &Owner| self.declared.get(address).is_some_and(|all| all.iter().any(|entry| entry.owner == *owner));
         if self.retained.contains(address) {
             return;
         }
@@ -307,7 +314,7 @@ impl SharedRows {
             let mut diagnostic = Diagnostic::error(
                 "shared_conflict",
                 format!(
-                    "{} declares {address} with another `{}` than {}, which owns it too",
+                    "{} declares {address} with another value of `{}` than {}, which owns it too",
                     names[0],
                     differing.join("`, `"),
                     names[1]
@@ -317,34 +324,34 @@ impl SharedRows {
             if let Some(place) = &theirs.place {
                 diagnostic = diagnostic.at_place_with(place.clone(), format!("by {}, when it was applied", names[1]));
             }
-            diagnostics.push(diagnostic.hint(format!(
-                "to change a shared resource, change it in {} too and plan both stacks in one run",
-                owner.0
-            )));
+            diagnostics.push(
+                diagnostic
+                    .hint(format!("change the shared resource in {} too, and plan both stacks in one run", owner.0)),
+            );
         }
     }
 
-    /// Takes ownership from the chosen components of a stack that do not declare it (any more). Comes after the stacks
-    /// of the plan were all walked, stack by stack: the last one to let go carries what becomes of the object.
+    /// Removes the ownerships of chosen components that do not declare the resource any more. Call it stack by stack after all
+    /// stacks were walked: the last stack to release plans the change of the object.
     pub(crate) fn release(&mut self, stack: &StackId, is_chosen: &dyn Fn(&str, &Address) -> bool) -> Vec<OwnerChange> {
         let mut changes = Vec::new();
         for (address, owners) in &mut self.owners {
-            // An object that may be there keeps its owners, or nobody would ever remove it.
+            // An object in doubt keeps its owners, so that a later plan removes it.
             if self.loaded.in_doubt.contains_key(address) && !self.loaded.rows.contains_key(address) {
                 continue;
             }
             let declared = self.declared.get(address);
-            let declares = |owner: &Owner| declared.is_some_and(|all| all.iter().any(|one| one.owner == *owner));
-            // What is taken up again belongs to those that do: the others only kept its data.
-            let is_taken_up = declared.is_some() && self.retained.contains(address);
-            let is_leaving = |owner: &Owner| match is_taken_up {
+            let declares = |owner: &Owner| declared.is_some_and(|all| all.iter().any(|entry| entry.owner == *owner));
+            // A retained resource that is declared again belongs to the new owners only.
+            let is_readopted = declared.is_some() && self.retained.contains(address);
+            let is_leaving = |owner: &Owner| match is_readopted {
                 true => declared.and_then(|all| all.first()).is_some_and(|first| first.owner.0 == *stack),
                 false => owner.0 == *stack && is_chosen(&owner.1, address) && !self.deferring.contains(owner),
             };
             let leaving: Vec<Owner> =
                 owners.keys().filter(|owner| is_leaving(owner) && !declares(owner)).cloned().collect();
             let is_last = leaving.len() == owners.len() && !leaving.is_empty();
-            let is_deleted_one_day = self
+            let is_deleted_later = self
                 .loaded
                 .rows
                 .get(address)
@@ -356,7 +363,7 @@ impl SharedRows {
                     Ownership { address: address.clone(), stack: owner.0, component: owner.1 }
                 })
                 .collect();
-            let is_kept_on_record = is_last && is_deleted_one_day;
+            let is_kept_on_record = is_last && is_deleted_later;
             if is_last {
                 let last_owners = if is_kept_on_record { ownerships.clone() } else { Vec::new() };
                 self.released.insert(address.clone(), Released { by: stack.clone(), last_owners });
@@ -368,8 +375,8 @@ impl SharedRows {
         changes
     }
 
-    /// Plans what becomes of the rows that lost their last owner with a stack. An owner of data that stays for now is
-    /// kept on record, so that a later removal of the stack's data finds it.
+    /// Plans the changes of rows whose last owner was in this stack. The owner of retained data stays recorded, so that a later
+    /// removal of the stack's data finds it.
     pub(crate) fn plan_releases(
         &mut self,
         planner: &Planner<'_>,
@@ -378,10 +385,14 @@ impl SharedRows {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Vec<Change>, PlanFailure> {
         let mut changes = Vec::new();
-        let released: Vec<Address> =
-            self.released.iter().filter(|(_, it)| it.by == *stack).map(|(address, _)| address.clone()).collect();
+        let released: Vec<Address> = self
+            .released
+            .iter()
+            .filter(|(_, released)| released.by == *stack)
+            .map(|(address, _)| address.clone())
+            .collect();
         for address in released {
-            let last_owners = self.released.remove(&address).map(|it| it.last_owners).unwrap_or_default();
+            let last_owners = self.released.remove(&address).map(|released| released.last_owners).unwrap_or_default();
             let (Some(row), doubt) = self.take_row(&address) else { continue };
             let is_kept = remembered(&row).on_last_release == OnLastRelease::Retain && !row.is_gone;
             if is_kept && row.opened.prior.status == RowStatus::Retained {
@@ -399,22 +410,22 @@ impl SharedRows {
         Ok(changes)
     }
 
-    /// The changes of objects that only a step in doubt knows of.
+    /// The changes of objects that are known only from a step in doubt.
     pub(crate) fn take_attempts(&mut self) -> Vec<Change> {
         self.loaded.take_attempts()
     }
 
-    /// Who owns these objects, the owners that leave included.
+    /// The owners of these resources, including those that leave.
     pub(crate) fn owners_of(&self, addresses: &BTreeSet<&Address>) -> Vec<Ownership> {
         self.recorded.iter().filter(|owner| addresses.contains(&owner.address)).cloned().collect()
     }
 
-    /// The rows that were loaded.
+    /// The refreshed rows.
     pub(crate) fn loaded(&mut self) -> &mut Loaded {
         &mut self.loaded
     }
 
-    /// Adds the checks of a shared resource to what is planned of it; those of the first that declares it count.
+    /// Adds the checks of a shared resource to its change. The checks of the first declaring component count.
     pub(crate) fn set_checks(&mut self, address: &Address, checks: Vec<PlannedCheck>) {
         let planned = self.planned.get_mut(address).and_then(|planned| planned.change.as_mut());
         if let Some(change) = planned.filter(|change| change.checks.is_empty()) {
@@ -422,14 +433,14 @@ impl SharedRows {
         }
     }
 
-    /// Plans the removal of shared objects that replacements left over.
+    /// Plans the removal of deposed shared objects.
     pub(crate) async fn remove_deposed(
         &mut self,
         planner: &Planner<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Vec<Change> {
         let mut deposed = std::mem::take(&mut self.loaded.deposed);
-        // What a deferred part stands on stays.
+        // Objects that a deferred component may use stay.
         let is_kept = |address: &Address| {
             let owners = self.owners.get(address).into_iter().flat_map(BTreeMap::keys);
             owners.into_iter().any(|owner| self.deferring.contains(owner))
@@ -438,7 +449,7 @@ impl SharedRows {
         orphans::remove_deposed(planner, &self.stack, deposed, diagnostics).await
     }
 
-    /// What was read, with its generation.
+    /// Takes the rows read, with their generations.
     pub(crate) fn take_reads(&mut self) -> Vec<Read> {
         std::mem::take(&mut self.loaded.reads)
     }
@@ -455,7 +466,7 @@ fn dropped(ownership: Ownership, is_last: bool) -> OwnerChange {
     OwnerChange { ownership, action: OwnerAction::Drop { is_last }, declaration: None }
 }
 
-/// An owner in words.
+/// The owner in words.
 fn owner_name((stack, component): &Owner, with_stack: bool) -> String {
     match (with_stack, component.is_empty()) {
         (true, true) => format!("{stack}"),

@@ -1,21 +1,22 @@
 //! The steps of a plan and their order.
 //!
-//! A change has a forward step (what makes or keeps an object), a removing step, or both (a replacement). Components
-//! have barriers of their own, so that the number of edges grows with what the plan holds:
+//! A change has a forward step (which creates or keeps an object), a removing step, or both (a replacement). Components have
+//! barriers, so that the number of edges stays linear:
 //!
 //! - forward after forward: along dependencies, from component to component;
-//! - removing after removing: against *recorded* dependencies, for the descriptor may not know them any more;
-//! - a removal comes after the update of what still used the object, and after the components that used its own;
-//! - the same between components of which one reads outputs, or looks at objects, of another stack;
-//! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
-//! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
-//! - what takes access away comes after all that grants it, also where that failed, but for what it takes the place of (`grants`);
-//! - a new object comes after the removal of objects in its way: an object of its name, a file in the place of its folder
-//!   (`obstacles`);
-//! - a replaced object is removed before a dependency, or an item of it, is renamed, within a component;
+//! - removing after removing: against *recorded* dependencies, because the descriptor may not contain them any more;
+//! - a removal follows the updates of the objects that used the object, and the components that used its component;
+//! - the same order holds between components of different stacks, if one reads outputs or looks up objects of the other;
+//! - the dependents of an object that is replaced delete-first are removed before it, and wait for nothing else;
+//! - an object that is replaced delete-first stays until the prerequisites of its successor are done, unless these need its
+//!   removal;
+//! - revocations of access follow all grants, even failed ones; a revocation follows the success of the grant that replaces it
+//!   (`grants`);
+//! - a new object follows the removal of its obstacles: an object of its name, or a file in the place of its folder (`obstacles`);
+//! - within a component, a replaced object is removed before a dependency, or an item of it, is renamed;
 //! - an object is renamed before another object takes its name;
-//! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
-//!   as does one that an earlier replacement left over (`deposed`).
+//! - a replacement removes first, unless it creates first. Then the old object is removed after its users have switched. The same
+//!   holds for a deposed object of an earlier replacement (`deposed`).
 
 mod blocks;
 mod cycle_breaking;
@@ -40,44 +41,44 @@ use terrace_provider::renames::has_renames;
 /// The position of a step.
 pub(crate) type StepId = usize;
 
-/// A change, by the positions of its stack and of itself.
+/// A change, as the positions of its stack and of the change.
 pub(crate) type Position = (usize, usize);
 
 /// One node of the graph of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Makes, changes, takes over or keeps the object of a change.
+    /// Creates, updates, adopts or keeps the object of a change.
     Forward { stack: usize, change: usize },
     /// Removes the object of a change: deletes, forgets or retains it.
     Remove { stack: usize, change: usize },
-    /// Reads what a lookup could not be told while planning.
+    /// Reads a lookup that planning could not answer.
     Lookup { stack: usize, lookup: usize },
     /// All forward steps of a component are done: its outputs are known.
     ComponentDone { stack: usize, component: usize },
-    /// A point in the order, nothing to do.
+    /// A point in the order without an action.
     Barrier,
-    /// The same, which is reached whatever became of what comes before it.
+    /// A barrier that opens even if the steps before it fail.
     Afterwards,
 }
 
-/// The steps of a plan, each with those that wait for it.
+/// The steps of a plan, each with its dependents.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     pub(crate) all: Vec<Step>,
     pub(crate) dependents: Vec<Vec<StepId>>,
-    /// How many steps each waits for.
+    /// The number of prerequisites of each step.
     pub(crate) waits_for: Vec<usize>,
-    /// The obstacles that go before the new objects that they obstruct.
+    /// The obstacles that are removed before the objects that they obstruct.
     cleared: HashSet<Obstacle>,
 }
 
-/// The order by names of objects.
+/// Additional order by the names of objects.
 #[derive(Debug, Clone, Default)]
 struct Names {
     obstacles: Vec<Obstacle>,
-    /// The objects that need one which goes, each with that one.
+    /// Each object that needs a removed object, with that object.
     users: Vec<(Position, Position)>,
-    /// Obstacles go before anything is made.
+    /// Obstacles are removed before any create.
     go_first: bool,
 }
 
@@ -87,7 +88,7 @@ impl Names {
     }
 }
 
-/// The barriers of one component.
+/// The barriers of a component.
 #[derive(Clone, Copy)]
 struct Barriers {
     begin: StepId,
@@ -100,7 +101,7 @@ struct Barriers {
 #[derive(Clone, Copy)]
 struct Removal {
     step: StepId,
-    /// It makes room for what forward steps need: see [`removed_early`].
+    /// It makes room for forward steps: see [`removed_early`].
     is_early: bool,
 }
 
@@ -108,14 +109,14 @@ impl Steps {
     /// The steps of a plan.
     pub(crate) fn of(registry: &Registry, stacks: &[StackPlan]) -> Self {
         let names = Names { obstacles: obstacles(registry, stacks), users: users(registry, stacks), go_first: false };
-        // Obstacles go with all else that goes, after what still uses them, unless something waits for them meanwhile.
+        // By default obstacles are removed late, after their users. If that creates a cycle, they are removed first.
         let first = Names { go_first: true, ..names.clone() };
         let orders = if names.is_empty() { vec![names] } else { vec![names, first, Names::default()] };
         let mut steps = Self::default();
         for names in &orders {
             steps = Self::following(stacks, |_| Cycles::default(), names);
             if !steps.is_complete() {
-                // Recorded dependencies hardly ever form a loop, and the search takes as long as all the rest.
+                // Cycles of recorded dependencies are rare, and their search is expensive.
                 steps = Self::following(stacks, Cycles::of, names);
             }
             if steps.is_complete() {
@@ -125,7 +126,7 @@ impl Steps {
         steps
     }
 
-    /// The steps, where not all recorded dependencies are followed.
+    /// The steps, without the recorded dependencies that `loops` leaves out.
     fn following<'p>(stacks: &'p [StackPlan], loops: impl Fn(&'p StackPlan) -> Cycles<'p>, names: &Names) -> Self {
         let mut steps = Self::default();
         let early = removed_early(stacks, names);
@@ -148,8 +149,8 @@ impl Steps {
         let removal = |at: &Position| find(at).and_then(|(nodes, address)| nodes.remove.get(address)).copied();
         let forward = |at: &Position| find(at).and_then(|(nodes, address)| nodes.forward.get(address)).copied();
         for obstacle in &names.obstacles {
-            if let (Some(removed), Some(made)) = (removal(&obstacle.removed), forward(&obstacle.made)) {
-                self.order(removed.step, made);
+            if let (Some(removed), Some(created)) = (removal(&obstacle.removed), forward(&obstacle.made)) {
+                self.order(removed.step, created);
                 self.cleared.insert(*obstacle);
             }
         }
@@ -158,13 +159,13 @@ impl Steps {
         }
     }
 
-    /// True when a new object is made only after the removal of an obstacle.
+    /// True if the new object is created only after the obstacle is removed.
     pub(crate) fn clears(&self, removed: Position, made: Position) -> bool {
         self.cleared.contains(&Obstacle { removed, made })
     }
 
-    /// What is replaced delete-first stays until what its successor waits for is there: when that fails, the old object
-    /// is better than none. Only what waits for a removal itself cannot be waited for: it may need the room.
+    /// Keeps an object that is replaced delete-first until the prerequisites of its successor are done: if one fails, the old
+    /// object remains. Steps that wait for a removal themselves are excluded, because they may need the room.
     fn keep_until_replaceable(&mut self, stacks: &[StackPlan], nodes: &[Nodes<'_>]) {
         let mut removals: HashMap<StepId, StepId> = HashMap::new();
         for (stack, nodes) in stacks.iter().zip(nodes) {
@@ -181,8 +182,8 @@ impl Steps {
         let mut waiting: Vec<StepId> = (0..self.all.len()).filter(is_removal).collect();
         while let Some(step) = waiting.pop() {
             for dependent in self.dependents.get(step).into_iter().flatten() {
-                if let Some(seen) = after_removal.get_mut(*dependent).filter(|seen| !**seen) {
-                    *seen = true;
+                if let Some(marked) = after_removal.get_mut(*dependent).filter(|marked| !**marked) {
+                    *marked = true;
                     waiting.push(*dependent);
                 }
             }
@@ -196,7 +197,7 @@ impl Steps {
         found.into_iter().for_each(|(step, removal)| self.order(step, removal));
     }
 
-    /// True when every step can be reached: no loop among them.
+    /// True if every step can be reached, so that there is no cycle.
     pub(crate) fn is_complete(&self) -> bool {
         let mut waits_for = self.waits_for.clone();
         let mut ready: VecDeque<StepId> = self.ready();
@@ -215,7 +216,7 @@ impl Steps {
         reached == self.all.len()
     }
 
-    /// The steps that wait for none.
+    /// The steps without prerequisites.
     pub(crate) fn ready(&self) -> VecDeque<StepId> {
         self.waits_for.iter().enumerate().filter(|(_, count)| **count == 0).map(|(step, _)| step).collect()
     }
@@ -227,7 +228,7 @@ impl Steps {
         self.all.len() - 1
     }
 
-    /// True for what does not need that those succeed which it waits for.
+    /// True for a step that does not need the success of its prerequisites.
     pub(crate) fn is_afterwards(&self, step: StepId) -> bool {
         matches!(self.all.get(step), Some(Step::Afterwards))
     }
@@ -256,7 +257,7 @@ impl Steps {
             let is_forward = change.after.is_some() && change.action.leaves_object();
             if is_forward {
                 let step = self.add(Step::Forward { stack: position, change: at });
-                // A deposed object is only recorded as it is now: nothing waits for that.
+                // The forward step of a deposed object only records it.
                 if change.deposed.is_none() {
                     forward.insert(&change.address, step);
                 }
@@ -291,7 +292,7 @@ impl Steps {
         Nodes { forward, remove, deposed, lookups, barriers }
     }
 
-    /// A lookup is read after what it comes after, and before what reads it.
+    /// A lookup is read after its dependencies and before its readers.
     fn order_lookups<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, blocks: &mut Blocks<'p>) {
         let mut readers: HashMap<(&str, &str), Vec<StepId>> = HashMap::new();
         for lookup in &stack.lookups {
@@ -301,8 +302,8 @@ impl Steps {
                 match nodes.forward.get(address) {
                     Some(needed) => self.order(*needed, step),
                     None => {
-                        if let Some(made) = blocks.made(self, address) {
-                            self.order(made, step);
+                        if let Some(created) = blocks.made(self, address) {
+                            self.order(created, step);
                         }
                     }
                 }
@@ -323,7 +324,8 @@ impl Steps {
             component.shared.iter().map(|shared| ((component.key.as_str(), shared.name.as_str()), &shared.address))
         });
         let own = stack.changes.iter().filter(|change| change.deposed.is_none());
-        let own = own.map(|it| ((it.address.component.as_str(), it.address.name.as_str()), &it.address));
+        let own =
+            own.map(|change| ((change.address.component.as_str(), change.address.name.as_str()), &change.address));
         for (name, address) in own.chain(shared) {
             let Some(forward) = nodes.forward.get(address) else { continue };
             for lookup in readers.get(&name).into_iter().flatten() {
@@ -358,8 +360,8 @@ impl Steps {
                         Some(needed) => self.order(*needed, step),
                         None if is_own(&change.address, address) => {}
                         None => {
-                            if let Some(made) = blocks.made(self, address) {
-                                self.order(made, step);
+                            if let Some(created) = blocks.made(self, address) {
+                                self.order(created, step);
                             }
                         }
                     }
@@ -367,14 +369,14 @@ impl Steps {
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded.iter().filter(|needed| loops.follows(&change.address, needed)) {
-                // What was left over with the object that it was made after knows nothing of the one in its place.
+                // A deposed object does not depend on the successor of a dependency that was deposed with it.
                 if !deposed.has_beside(needed, change) {
                     self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
                 }
                 for left_over in deposed.used(needed, change) {
                     self.order_removal(Some(left_over), own_forward, own_remove);
                 }
-                // A replaced object is removed before its dependency is renamed: a grant that has the old name, for example.
+                // A replaced object is removed before its dependency is renamed: for example a grant that has the old name.
                 if let (Action::Replace, Some(own), Some(updated)) = (change.action, own_remove, forward.get(needed))
                     && needed.component == change.address.component
                     && self.is_renaming(*updated, stack, needed)
@@ -397,28 +399,29 @@ impl Steps {
             return;
         }
         for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
-            let leaves = renamed.iter().filter(|left| takes_name(change, left) && !takes_name(left, change));
+            let leaves =
+                renamed.iter().filter(|renaming| takes_name(change, renaming) && !takes_name(renaming, change));
             let leaves: Vec<StepId> = leaves.filter_map(|left| forward.get(&left.address).copied()).collect();
             let Some(own) = forward.get(&change.address).copied() else { continue };
             leaves.into_iter().for_each(|left| self.order(left, own));
         }
     }
 
-    /// True for the step that renames this resource, or an item of it.
+    /// True for the step that renames this resource or an item of it.
     fn is_renaming(&self, step: StepId, stack: &StackPlan, address: &Address) -> bool {
         let Some(Step::Forward { change, .. }) = self.all.get(step) else { return false };
-        let Some(change) = stack.changes.get(*change).filter(|it| it.address == *address) else { return false };
+        let Some(change) = stack.changes.get(*change).filter(|change| change.address == *address) else { return false };
         let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
         let renames_items = || change.action == Action::Update && has_renames(&prior.attributes, &after.attributes);
         is_renamed(change) || renames_items()
     }
 
-    /// A removal comes after whatever is done about a resource that was made after the object.
+    /// A removal follows the steps of the object's dependents.
     fn order_removal(&mut self, removal: Option<Removal>, own_forward: Option<StepId>, own_remove: Option<StepId>) {
         let Some(Removal { step: removal, is_early }) = removal else { return };
         match (own_remove, own_forward) {
             (Some(own), _) => self.order(own, removal),
-            // What goes early makes room for what the forward step needs: it cannot wait for that.
+            // An early removal makes room for the forward step, so it cannot follow it.
             (None, Some(own)) if !is_early => self.order(own, removal),
             _ => {}
         }
@@ -454,18 +457,18 @@ impl Steps {
     }
 }
 
-/// The steps of a stack's objects, and of what it shares with the others.
+/// The steps of a stack's objects, with the shared objects of all stacks.
 struct Nodes<'p> {
     forward: HashMap<&'p Address, StepId>,
     remove: HashMap<&'p Address, Removal>,
     deposed: Deposed<'p>,
-    /// The lookups that are read while applying, by component and name.
+    /// The lookups that are read during the apply, by component and name.
     lookups: HashMap<(&'p str, &'p str), StepId>,
     barriers: HashMap<&'p str, Barriers>,
 }
 
-/// A shared object is made before, and goes after, what is made after it, in whichever stack of the plan that is: the
-/// steps of one are those of all.
+/// Makes the steps of shared objects known to all stacks of the plan, because dependents in any stack are created after them and
+/// removed before them.
 fn share(nodes: &mut [Nodes<'_>]) {
     let mut forward = HashMap::new();
     let mut remove = HashMap::new();
@@ -485,8 +488,8 @@ fn share(nodes: &mut [Nodes<'_>]) {
 /// True for an update that renames its object.
 pub(super) fn is_renamed(change: &Change) -> bool {
     let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
-    let is_other = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| !now.is_same_as(was));
-    change.action == Action::Update && prior.identity.iter().any(is_other)
+    let differs = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| !now.is_same_as(was));
+    change.action == Action::Update && prior.identity.iter().any(differs)
 }
 
 /// True if a change gives its object the identity of another change's object.
@@ -498,17 +501,17 @@ fn takes_name(change: &Change, other: &Change) -> bool {
     is_other_resource && of_one_kind && prior.identity.iter().all(is_same)
 }
 
-/// The change that makes an object of the name that the deposed one at a position has. The changes of one address stand
-/// side by side, the current one first.
+/// The change that creates an object with the name of the deposed one at this position. Changes of one address are adjacent, the
+/// current one first.
 fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
     let change = stack.changes.get(deposed)?;
     let before = stack.changes.get(..deposed)?.iter().rev();
     before.take_while(|other| other.address == change.address).find(|other| other.takes_name_of(change))
 }
 
-/// The objects whose removal comes before anything is made: those that are replaced delete-first, deposed ones whose
-/// name is needed, obstacles that cannot wait, and those that go and were made after such a one. All others wait until nothing can use them any
-/// more; these cannot, for what uses them may need the replacement.
+/// The objects that are removed before any create: those that are replaced delete-first, deposed ones whose name is reused,
+/// obstacles that cannot wait, and removed dependents of such objects. All other removals wait for the object's users. These cannot
+/// wait, because the users may need the new object.
 fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
     let mut made_after: HashMap<Object<'_>, Vec<Object<'_>>> = HashMap::new();
     let mut waiting: Vec<Object<'_>> = Vec::new();
@@ -518,7 +521,7 @@ fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
         (change.action == Action::Delete).then(|| object_of(*stack, change))
     });
     waiting.extend(deleted);
-    let all = || stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |it| (at, it)));
+    let all = || stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |change| (at, change)));
     let left_over: HashSet<Object<'_>> =
         all().filter(|(_, change)| change.deposed.is_some()).map(|(stack, change)| object_of(stack, change)).collect();
     for (stack, of_stack) in stacks.iter().enumerate() {
@@ -526,14 +529,15 @@ fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
             let object = object_of(stack, change);
             if change.is_given_up() {
                 for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
-                    // What one operation left over was not made after what it put in the place of the others.
+                    // An object that an operation deposed depends on the deposed objects of that operation, not on their
+                    // successors.
                     let beside = (row_key(stack, needed), change.deposed.as_deref());
                     let needed = if left_over.contains(&beside) { beside } else { (beside.0, None) };
                     made_after.entry(needed).or_default().push(object);
                 }
             }
-            let is_in_the_way = change.deposed.is_some() && successor(of_stack, at).is_some();
-            waiting.extend((is_in_the_way || change.action == Action::Replace).then_some(object));
+            let is_obstacle = change.deposed.is_some() && successor(of_stack, at).is_some();
+            waiting.extend((is_obstacle || change.action == Action::Replace).then_some(object));
         }
     }
     let mut early = HashSet::new();
@@ -543,7 +547,7 @@ fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
             for key in [key, None] {
                 waiting.extend(made_after.get(&((stack, address), key)).into_iter().flatten());
             }
-            // What was made after all instances was made after this one.
+            // A dependent of all instances depends on this one too.
             let block = Address { key: Some(InstanceKey::All), ..address.clone() };
             waiting.extend(made_after.get(&((stack, &block), None)).into_iter().flatten());
         }
@@ -551,17 +555,17 @@ fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
     early
 }
 
-/// An object of a plan: its row, and its key when it is deposed.
+/// An object of a plan: its row, and its key if it is deposed.
 type Object<'p> = (RowKey<'p>, Option<&'p str>);
 
-/// Objects that go early.
+/// The objects that are removed early.
 type Early<'p> = HashSet<Object<'p>>;
 
 fn object_of(stack: usize, change: &Change) -> Object<'_> {
     (row_key(stack, &change.address), change.deposed.as_deref())
 }
 
-/// The blocks that are depended on as a whole, with the steps of their instances.
+/// The blocks that are dependencies as a whole, with the steps of their instances.
 fn blocks<'p>(
     stack: &'p StackPlan,
     forward: &HashMap<&Address, StepId>,
@@ -571,7 +575,11 @@ fn blocks<'p>(
     let mut blocks = Blocks::default();
     stack.lookups.iter().flat_map(|lookup| &lookup.depends_on).for_each(|address| blocks.want(address));
     for change in &stack.changes {
-        change.depends_on.iter().filter(|address| !forward.contains_key(address)).for_each(|it| blocks.want(it));
+        change
+            .depends_on
+            .iter()
+            .filter(|address| !forward.contains_key(address))
+            .for_each(|address| blocks.want(address));
         if let Some(prior) = change.prior.as_ref().filter(|_| !remove.is_empty()) {
             prior.dependencies.iter().for_each(|address| blocks.want(address));
         }

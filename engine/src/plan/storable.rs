@@ -1,5 +1,5 @@
-//! What cannot be stored: addresses that are too long, and new sensitive values without a state key. An attribute that
-//! would need one is told once, wherever it is declared.
+//! Checks whether the state can store the plan: addresses that are too long, and new sensitive values without a state key. Each
+//! attribute that needs a key is reported once.
 
 use super::compute::Planner;
 use super::{Change, StackPlan};
@@ -11,19 +11,19 @@ use crate::source::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Value;
 
-/// Reports the resources whose addresses are too long to be recorded.
+/// Reports resources whose addresses are too long for the state.
 pub(crate) fn check_addresses(stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
-    let is_told =
+    let is_too_long =
         |change: &&Change| change.action != Action::NoOp && change.after.is_some() && change.address.is_too_long();
     let mut blocks: BTreeMap<(&str, &str, &str), (&Change, usize)> = BTreeMap::new();
-    for change in stacks.iter().flat_map(|stack| stack.changes.iter().filter(is_told)) {
+    for change in stacks.iter().flat_map(|stack| stack.changes.iter().filter(is_too_long)) {
         let Address { component, ty, name, .. } = &change.address;
         blocks.entry((component, ty, name)).or_insert((change, 0)).1 += 1;
     }
     for (change, count) in blocks.into_values() {
         let block = Address { key: None, ..change.address.clone() };
         let instances = counted(count, "instances");
-        let message = format!("{instances} of {block}: an address has more than {LONGEST} bytes");
+        let message = format!("{instances} of {block}: an address is longer than {LONGEST} bytes");
         let hint = "choose shorter keys with `key:`, or a shorter share key";
         let diagnostic = Diagnostic::error("address_too_long", message).hint(hint);
         diagnostics.push(match &change.place {
@@ -33,15 +33,15 @@ pub(crate) fn check_addresses(stacks: &[StackPlan], diagnostics: &mut Vec<Diagno
     }
 }
 
-/// Reports the sensitive attributes that could not be stored.
+/// Reports sensitive attributes that cannot be stored.
 pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
     if planner.seal.can_store_new() {
         return;
     }
     let mut found: BTreeMap<&str, Unstorable<'_>> = BTreeMap::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        let is_recorded_anew = change.in_doubt.is_none() && change.is_recorded_anew();
-        let is_recorded = change.action != Action::NoOp || is_recorded_anew;
+        let is_rewritten = change.in_doubt.is_none() && change.is_recorded_anew();
+        let is_recorded = change.action != Action::NoOp || is_rewritten;
         if !is_recorded || !change.action.leaves_object() {
             continue;
         }
@@ -60,13 +60,13 @@ pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &m
     diagnostics.extend(found.iter().map(|(name, unstorable)| unstorable.diagnostic(name)));
 }
 
-/// An attribute that is sensitive and cannot be stored.
+/// A sensitive attribute that cannot be stored.
 struct Unstorable<'p> {
     stack: &'p StackId,
-    /// The first resource that has it, and how many have it.
+    /// The first resource with the attribute, and the number of such resources.
     address: &'p Address,
     resources: usize,
-    /// Where those resources are declared.
+    /// The declarations of these resources.
     places: BTreeSet<&'p Place>,
 }
 
@@ -76,14 +76,15 @@ impl<'p> Unstorable<'p> {
     }
 
     fn diagnostic(&self, name: &str) -> Diagnostic {
-        // A single one is named before the message.
+        // The diagnostic's address names a single resource.
         let (whose, address) = match self.resources {
             0 | 1 => (String::new(), Some(format!("{}:{}", self.stack, self.address))),
             many => (format!(" of {many} resources"), None),
         };
         let message = format!("`{name}`{whose} is sensitive and there is no state key to seal it with");
-        let diagnostic = Diagnostic::error("no_state_key", message)
-            .hint("make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`");
+        let diagnostic = Diagnostic::error("no_state_key", message).hint(
+            "create a key with `terrace init --state-key`, or store the value in plain text with `--plaintext-secrets`",
+        );
         let diagnostic = Diagnostic { address, ..diagnostic };
         self.places.iter().fold(diagnostic, |diagnostic, place| diagnostic.at_place((*place).clone()))
     }

@@ -1,4 +1,4 @@
-//! Validation of targets: reports targets that match no resource, and that the plan leaves the rest alone.
+//! Validation of targets: reports targets that match no resource, and warns that the plan is partial.
 
 use super::compute::{Consent, Planner};
 use super::{Change, Plan, StackPlan};
@@ -10,27 +10,26 @@ use std::collections::BTreeSet;
 
 const ALL: Option<InstanceKey> = Some(InstanceKey::All);
 
-/// The resources that may be named: what is declared, what is recorded, what is planned. Gathered only when some are
-/// named.
+/// The addresses that targets may name: declared, recorded and planned resources. Collected only if an option names resources.
 #[derive(Debug)]
 pub(crate) struct TargetNames {
-    /// True when anybody named resources.
+    /// True if an option names resources.
     is_asked: bool,
-    /// Whole resources that are declared.
+    /// Declared resources, without instance keys.
     blocks: BTreeSet<(StackId, Address)>,
-    /// Those of them that have instances.
+    /// The declared resources with `forEach`.
     with_instances: BTreeSet<(StackId, Address)>,
     /// Single resources and instances.
     known: BTreeSet<(StackId, Address)>,
-    /// The stacks that are planned.
+    /// The planned stacks.
     stacks: BTreeSet<StackId>,
 }
 
 impl TargetNames {
     pub(crate) fn of(planner: &Planner<'_>) -> Self {
         let options = planner.options;
-        let names_none = options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty();
-        let is_asked = !names_none || matches!(options.allow_data_loss, Consent::Addresses(_));
+        let is_empty = options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty();
+        let is_asked = !is_empty || matches!(options.allow_data_loss, Consent::Addresses(_));
         let (blocks, with_instances, known) = Default::default();
         Self { is_asked, blocks, with_instances, known, stacks: BTreeSet::new() }
     }
@@ -40,7 +39,7 @@ impl TargetNames {
             return;
         }
         self.stacks.insert(compiled.stack.clone());
-        // What moved away some time ago has no row any more, and is still one of the names of it.
+        // A resource that moved earlier has no row under its old name, which stays valid.
         for moved in compiled.transitions.moves.iter() {
             if let Selector::Resource(address) = &moved.from.value {
                 self.blocks.insert((compiled.stack.clone(), address.clone()));
@@ -74,8 +73,8 @@ impl TargetNames {
         self.known.extend(plan.changes.iter().map(of));
     }
 
-    /// Reports what names nothing, and that what was not named is left alone. With other errors not everything that
-    /// there is was planned, so it is not known.
+    /// Reports targets without a resource, and warns about a partial plan. Skipped after other errors, because then some resources
+    /// were not planned.
     pub(crate) fn check(&mut self, planner: &Planner<'_>, plans: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
         if !self.is_asked || has_errors(diagnostics) {
             return;
@@ -97,12 +96,13 @@ impl TargetNames {
         for (stack, address) in &options.replace {
             let is_here = |of: &StackId| stack.as_ref().is_none_or(|stack| stack == of);
             let here = plans.iter().filter(|plan| is_here(&plan.stack)).flat_map(|plan| &plan.deferred);
-            let covers = |left: &Address| left == address || (left.key == ALL && is_same_block(left, address));
-            if let Some(left) = here.into_iter().find(|left| covers(&left.address)) {
-                let message = format!("`--replace {address}` names what is left for another apply ({})", left.text());
+            let covers =
+                |deferred: &Address| deferred == address || (deferred.key == ALL && is_same_block(deferred, address));
+            if let Some(deferred) = here.into_iter().find(|deferred| covers(&deferred.address)) {
+                let message = format!("`--replace {address}` names a deferred resource ({})", deferred.text());
                 diagnostics.push(
                     Diagnostic::error("replace_deferred", message)
-                        .hint("apply without `--replace` first, and replace it once it can be planned"),
+                        .hint("apply without `--replace` first, then replace the resource with another apply"),
                 );
             } else if self.with_instances.iter().any(|(of, block)| is_here(of) && block == address) {
                 let instances = self.known.iter().filter(|(of, known)| is_here(of) && is_same_block(known, address));
@@ -124,13 +124,13 @@ impl TargetNames {
         }
         if !(options.targets.is_empty() && options.excludes.is_empty()) {
             diagnostics.push(
-                Diagnostic::warning("partial_plan", "only a part is planned: what was not named is left as it is")
-                    .hint("plan without `--target` and `--exclude` to see what else there is to do"),
+                Diagnostic::warning("partial_plan", "the plan is partial: all other resources stay as they are")
+                    .hint("plan without `--target` and `--exclude` to see all changes"),
             );
         }
     }
 
-    /// Consent that reaches nothing, or objects of several stacks: nobody may have looked at all of them.
+    /// The error for a consent that names no resource, or objects of several stacks: the user may have seen only one of them.
     fn wrong_consent(&self, stack: Option<&StackId>, address: &Address, plans: &[StackPlan]) -> Option<Diagnostic> {
         let is_here = |of: &StackId| stack.is_none_or(|stack| stack == of);
         if !self.known.iter().any(|(of, known)| is_here(of) && known == address) {
@@ -145,18 +145,17 @@ impl TargetNames {
             return None;
         }
         let names: Vec<String> = stacks.iter().map(|stack| format!("`{stack}`")).collect();
-        let message = format!("`--allow-data-loss={address}` means objects of several stacks: {}", names.join(", "));
+        let message = format!("`--allow-data-loss={address}` names objects of several stacks: {}", names.join(", "));
         let hint = format!("name the stack: `--allow-data-loss={first}:{address}`");
         Some(Diagnostic::error("ambiguous_consent", message).hint(hint))
     }
 
-    /// True when whole resources of that name are declared, be it without any instance.
+    /// True if declared resources match the selector, with or without instances.
     fn declares(&self, stack: Option<&StackId>, selector: &Selector) -> bool {
         self.blocks.iter().any(|(of, block)| stack.is_none_or(|stack| stack == of) && selector.covers(block))
     }
 
-    /// True for any instance of a declared resource of which no instance is known: what is left out as a whole was not
-    /// expanded.
+    /// True for an instance of a declared resource without known instances, because an excluded resource is not expanded.
     fn may_be_instance(&self, stack: Option<&StackId>, address: &Address) -> bool {
         let is_block =
             |(of, known): &(StackId, Address)| stack.is_none_or(|stack| stack == of) && is_same_block(address, known);
@@ -173,8 +172,9 @@ impl TargetNames {
         let shown = stack.map_or_else(|| name.to_owned(), |stack| format!("{stack}:{name}"));
         if let Some(stack) = stack.filter(|stack| stack.name != SHARED && !self.stacks.contains(stack)) {
             let planned: Vec<String> = self.stacks.iter().map(|stack| format!("`{stack}`")).collect();
-            let message = format!("`{option} {shown}`: the plan is not about the stack `{stack}`");
-            return Diagnostic::error("unknown_resource", message).hint(format!("it is about {}", planned.join(", ")));
+            let message = format!("`{option} {shown}`: the plan does not cover the stack `{stack}`");
+            return Diagnostic::error("unknown_resource", message)
+                .hint(format!("the plan covers {}", planned.join(", ")));
         }
         let is_here = |of: &StackId| stack.is_none_or(|stack| stack == of);
         let all = self.known.iter().chain(&self.blocks).filter(|(of, _)| is_here(of));
@@ -191,7 +191,7 @@ impl TargetNames {
 }
 
 impl Plan {
-    /// What `--allow-data-loss` has to name for a change: the stack too where there are several.
+    /// The name of a change for `--allow-data-loss`; with the stack if the plan has several.
     #[must_use]
     pub fn consent_name(&self, stack: &StackPlan, change: &Change) -> String {
         match self.stacks.len() > 1 && !change.address.is_shared() {

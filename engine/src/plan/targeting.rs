@@ -13,28 +13,28 @@ use crate::graph::{self, Block, Towards};
 use crate::selector::{Selector, is_same_block};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Which resources of one stack a plan is about.
+/// The resources of a stack that a plan covers.
 #[derive(Debug, Default)]
 pub(crate) struct Targeting {
-    /// The chosen components; all of them when there is none.
+    /// The chosen components; all of them if empty.
     components: BTreeSet<String>,
-    /// Only targets are meant, be they of this stack or of another.
+    /// True if the request has targets, in this stack or another.
     has_targets: bool,
     targets: Vec<Selector>,
     excludes: Vec<Selector>,
-    /// Of each declared resource, by component, type and name, which instances.
+    /// The covered instances of each declared resource, by component, type and name.
     declared: HashMap<(String, String, String), Instances>,
-    /// Rows that nothing declares and that go along with targets, or stay along with what is excluded.
+    /// Undeclared rows that are removed with targets, or that stay with excluded resources.
     taken: BTreeSet<Address>,
     kept: BTreeSet<Address>,
-    /// What is left as it is, and what others read of it is what is recorded.
+    /// Resources that the plan does not touch and whose recorded values others read.
     needed: BTreeSet<Block>,
 }
 
-/// Which instances of a declared resource.
+/// The covered instances of a declared resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Instances {
-    /// Only these, when there are any; the single resource has no key.
+    /// If set, only these instances; a single resource has no key.
     only: Option<BTreeSet<Option<InstanceKey>>>,
     except: BTreeSet<Option<InstanceKey>>,
 }
@@ -58,10 +58,10 @@ impl Instances {
 }
 
 impl Targeting {
-    fn asked(planner: &Planner<'_>, stack: &StackId) -> Self {
+    fn requested(planner: &Planner<'_>, stack: &StackId) -> Self {
         let of_stack = |chosen: &[(Option<StackId>, Selector)]| {
-            let meant = chosen.iter().filter(|(of, _)| of.as_ref().is_none_or(|of| of == stack));
-            meant.map(|(_, selector)| selector.clone()).collect()
+            let matching = chosen.iter().filter(|(of, _)| of.as_ref().is_none_or(|of| of == stack));
+            matching.map(|(_, selector)| selector.clone()).collect()
         };
         Self {
             components: planner.options.components.clone(),
@@ -72,9 +72,9 @@ impl Targeting {
         }
     }
 
-    /// What is planned of a described stack. References that lead nowhere are reported elsewhere.
+    /// The targeting of a described stack. The compiler reports invalid references.
     pub(crate) fn of_descriptor(planner: &Planner<'_>, compiled: &CompiledStack) -> Self {
-        let mut choice = Self::asked(planner, &compiled.stack);
+        let mut choice = Self::requested(planner, &compiled.stack);
         if choice.is_whole() {
             return choice;
         }
@@ -86,10 +86,10 @@ impl Targeting {
         for (block, address) in blocks(components) {
             chosen.insert(block, targeted(&choice.targets, &address, !choice.has_targets));
         }
-        let wanted: BTreeSet<Block> =
+        let targets: BTreeSet<Block> =
             chosen.iter().filter(|(_, instances)| !instances.is_empty()).map(|(block, _)| *block).collect();
-        for needed in graph::reach(components, &wanted, Towards::Dependencies) {
-            if !wanted.contains(&needed) {
+        for needed in graph::reach(components, &targets, Towards::Dependencies) {
+            if !targets.contains(&needed) {
                 chosen.insert(needed, Instances::default());
             }
         }
@@ -117,11 +117,13 @@ impl Targeting {
         choice
     }
 
-    /// Who has access, and nothing else.
+    /// Covers the resources of the access list, and nothing else.
     fn of_access(mut self, components: &[CompiledComponent]) -> Self {
         let of_acl = |block: &Block| {
             let component = components.get(block.component).filter(|component| self.has_component(&component.key));
-            component.and_then(|component| component.granted.as_ref()).is_some_and(|it| block.resource >= it.begin)
+            component
+                .and_then(|component| component.granted.as_ref())
+                .is_some_and(|granted| block.resource >= granted.begin)
         };
         let chosen: BTreeSet<Block> = blocks(components).map(|(block, _)| block).filter(of_acl).collect();
         self.needed = graph::reach(components, &chosen, Towards::Dependencies);
@@ -135,20 +137,20 @@ impl Targeting {
         self
     }
 
-    /// What is removed of a stack; `after` says which components come after which.
+    /// The targeting of a stack's removal; `after` has the dependencies of the components.
     pub(crate) fn of_removal(
         planner: &Planner<'_>,
         stack: &StackId,
         rows: &BTreeMap<Address, LoadedRow>,
         after: &BTreeMap<String, Vec<String>>,
     ) -> Self {
-        let mut choice = Self::asked(planner, stack);
+        let mut choice = Self::requested(planner, stack);
         choice.take_along(rows, after);
         choice
     }
 
-    /// Decides on the rows that nothing declares: a removed object takes along what was made after it, a kept one
-    /// keeps what it was made after.
+    /// Decides on undeclared rows. The dependents of a removed object are removed too, and the dependencies of a kept object are
+    /// kept.
     pub(crate) fn take_along(&mut self, rows: &BTreeMap<Address, LoadedRow>, after: &BTreeMap<String, Vec<String>>) {
         if self.is_whole() {
             return;
@@ -161,17 +163,17 @@ impl Targeting {
         let order = RecordedOrder::of(rows, after);
         let taken = reach(covered(&self.targets), &order.dependents);
         let kept = reach(covered(&self.excludes), &order.dependencies);
-        // What is declared is decided on already.
+        // Declared resources are decided already.
         self.taken = taken.into_iter().filter(|address| undeclared(&address)).collect();
         self.kept = kept.into_iter().filter(|address| undeclared(&address)).collect();
     }
 
-    /// True when neither targets nor exclusions narrow the components down.
+    /// True if neither targets nor exclusions narrow the components down.
     pub(crate) fn is_whole(&self) -> bool {
         !self.has_targets && self.excludes.is_empty()
     }
 
-    /// True when the plan is about this resource.
+    /// True if the plan covers this resource.
     pub(crate) fn covers(&self, address: &Address) -> bool {
         if !self.has_component(&address.component) && !address.is_shared() {
             return false;
@@ -188,28 +190,28 @@ impl Targeting {
         (is_taken || !self.has_targets) && !is_kept
     }
 
-    /// True when the plan is about any instance of a declared resource.
+    /// True if the plan covers any instance of a declared resource.
     pub(crate) fn has_block(&self, block: &Address) -> bool {
         self.is_whole() || self.declared.get(&name(block)).is_some_and(|instances| !instances.is_empty())
     }
 
-    /// True when it is left as it is, and what the plan is about reads it.
+    /// True if the plan does not touch the resource but reads its recorded values.
     pub(crate) fn is_needed(&self, block: Block) -> bool {
         self.needed.contains(&block)
     }
 
-    /// True when the plan is about all instances of a declared resource.
+    /// True if the plan covers all instances of a declared resource.
     pub(crate) fn has_whole_block(&self, block: &Address) -> bool {
         self.is_whole() || self.declared.get(&name(block)).is_some_and(Instances::is_all)
     }
 
-    /// True when the plan is about anything that a component declares.
+    /// True if the plan covers anything that a component declares.
     pub(crate) fn plans_component(&self, component: &str) -> bool {
         let has_any = || self.declared.iter().any(|((of, ..), instances)| of == component && !instances.is_empty());
         self.has_component(component) && (self.is_whole() || has_any())
     }
 
-    /// True when targets were named; otherwise what is left out was excluded.
+    /// True if the request has targets; otherwise resources are left out by exclusions.
     pub(crate) fn has_targets(&self) -> bool {
         self.has_targets
     }
@@ -219,25 +221,25 @@ impl Targeting {
     }
 }
 
-/// Which shared resources a stack may let go of when it does not declare them (any more).
+/// The shared resources that a stack may release because it does not declare them.
 pub(crate) enum LettingGo {
-    /// None: what is declared is not known.
+    /// None, because the declarations are unknown.
     Nothing,
-    /// Those of the chosen components; those that were named, when only a part is planned, for a part does not know
-    /// what the rest declares.
+    /// The resources of the chosen components. In a partial plan only the named ones, because the declarations of the rest are
+    /// unknown.
     Undeclared { components: BTreeSet<String>, named: Option<Vec<Selector>> },
-    /// All of the components that go as a whole.
+    /// All resources of the components that are removed.
     Of(BTreeSet<String>),
-    /// Those that let somebody in, where a plan is about access alone.
+    /// The shared resources of the access list, if the plan covers access only.
     Grants(GrantedShares),
 }
 
-/// What chosen components share because somebody has access to them: by component, the types of which nothing else of it
-/// is shared, or of which it is known what is.
+/// The shared resources of chosen components that depend on the access list: the types by component. A type is included if the
+/// component shares no other resource of the type, or if all of these are known.
 #[derive(Default)]
 pub(crate) struct GrantedShares {
     pub(crate) types: BTreeMap<String, BTreeSet<String>>,
-    /// What is shared for another reason.
+    /// Shared resources that do not depend on the access list.
     pub(crate) others: BTreeSet<(String, Address)>,
 }
 
@@ -255,7 +257,7 @@ impl LettingGo {
         Self::Of(removed.map(|component| component.key.clone()).collect())
     }
 
-    /// True when that component may let go of that resource.
+    /// True if the component may release the resource.
     pub(crate) fn covers(&self, component: &str, address: &Address) -> bool {
         match self {
             Self::Nothing => false,
@@ -276,7 +278,7 @@ fn name(address: &Address) -> (String, String, String) {
     (address.component.clone(), address.ty.clone(), address.name.clone())
 }
 
-/// The declared resources with their addresses.
+/// The declared resources, with their addresses.
 fn blocks(components: &[CompiledComponent]) -> impl Iterator<Item = (Block, Address)> + '_ {
     components.iter().enumerate().flat_map(|(component, compiled)| {
         compiled.declarations.resources.iter().enumerate().map(move |(resource, declaration)| {
@@ -291,7 +293,7 @@ fn blocks(components: &[CompiledComponent]) -> impl Iterator<Item = (Block, Addr
     })
 }
 
-/// Which instances of a declared resource are targets.
+/// The instances of a declared resource that are targets.
 fn targeted(targets: &[Selector], block: &Address, is_all: bool) -> Instances {
     if is_all {
         return Instances::default();
@@ -309,7 +311,7 @@ fn targeted(targets: &[Selector], block: &Address, is_all: bool) -> Instances {
     instances
 }
 
-/// Whether a declared resource is excluded, and else which instances of it are.
+/// Returns whether a declared resource is excluded as a whole, and its excluded instances.
 fn excluding(excludes: &[Selector], block: &Address) -> (bool, BTreeSet<Option<InstanceKey>>) {
     let mut except = BTreeSet::new();
     for exclude in excludes {
@@ -324,18 +326,17 @@ fn excluding(excludes: &[Selector], block: &Address) -> (bool, BTreeSet<Option<I
     (false, except)
 }
 
-/// Something that recorded objects come after.
+/// A node of recorded dependencies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Node {
     Row(Address),
     /// All instances of a resource.
     All(Address),
-    /// All of a component.
+    /// A whole component.
     Component(String),
 }
 
-/// What recorded objects were made after. Resources and components as a whole are nodes of their own, so that the
-/// edges are as many as what is recorded.
+/// Recorded dependencies. Whole resources and whole components are nodes, so that the number of edges stays linear.
 #[derive(Default)]
 struct RecordedOrder {
     dependents: HashMap<Node, Vec<Node>>,
@@ -371,7 +372,7 @@ impl RecordedOrder {
     }
 }
 
-/// The rows among all that can be reached.
+/// The rows that can be reached.
 fn reach(from: BTreeSet<Address>, edges: &HashMap<Node, Vec<Node>>) -> BTreeSet<Address> {
     let mut waiting: Vec<Node> = from.into_iter().map(Node::Row).collect();
     let mut reached: HashSet<Node> = HashSet::new();

@@ -1,4 +1,4 @@
-//! `replaceTriggeredBy`: which of the named resources, or paths into them, change.
+//! `replaceTriggeredBy`: finds the changes of the named resources and paths.
 
 use super::Change;
 use super::resource::changed_write_only;
@@ -11,7 +11,7 @@ use crate::diff::is_same;
 use crate::expression::ReferenceStep;
 use terrace_provider::{Path, Step};
 
-/// The instance that a path into a `forEach` begins with.
+/// The instance key at the beginning of a path into a `forEach`.
 pub(crate) fn instance_key(step: &Step) -> Option<InstanceKey> {
     match step {
         Step::Key(key) => Some(InstanceKey::Text(key.clone())),
@@ -19,10 +19,10 @@ pub(crate) fn instance_key(step: &Step) -> Option<InstanceKey> {
     }
 }
 
-/// What a trigger looks at: an instance of a `forEach`, where it names one, and a path into its attributes.
+/// The target of a trigger: an instance key, if it names one, and a path into the attributes.
 ///
 /// # Errors
-/// When there is no such instance.
+/// If the instance does not exist.
 pub(crate) fn target(trigger: &Trigger, value: &BlockValue) -> Result<(Option<InstanceKey>, Path), Box<Diagnostic>> {
     let (BlockValue::Instances(instances), Some((first, rest))) = (value, trigger.path.0.split_first()) else {
         return Ok((None, trigger.path.clone()));
@@ -38,7 +38,7 @@ pub(crate) fn target(trigger: &Trigger, value: &BlockValue) -> Result<(Option<In
     Ok((instance_key(first), Path(rest.to_vec())))
 }
 
-/// True when a change makes another object of a resource, or another value at a path of it.
+/// True if a change creates another object of a resource, or changes the value at a path.
 pub(crate) fn is_triggering(change: &Change, path: &Path) -> bool {
     let (before, after) = match (change.action, &change.prior, &change.after) {
         _ if change.in_doubt.is_some() => return false,
@@ -47,7 +47,7 @@ pub(crate) fn is_triggering(change: &Change, path: &Path) -> bool {
         _ => return false,
     };
     match path.first_key() {
-        // An object that is only taken over is the object that it was.
+        // An adopted object that is not updated stays the same.
         None => change.action != Action::Adopt || before.attributes != after.attributes,
         Some(name) => {
             !is_same(path.get(&before.attributes), path.get(&after.attributes))

@@ -1,10 +1,10 @@
-//! Configured values against the schema of their resource type: every disagreement at its place.
+//! Checks configured values against the schema of their resource type and reports each fault at its location.
 
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::source::Span;
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, Path, Step, Value};
 
-/// Checks a configuration. `place` says where the value of a path stands.
+/// Checks a configuration. `place` returns the location of a path's value.
 pub fn check(
     ty: &str,
     object: &Object,
@@ -16,7 +16,7 @@ pub fn check(
     checker.object(object, config, &Path::default(), diagnostics);
 }
 
-/// Reports a path into the attributes of a type that leads nowhere.
+/// Reports a path that a type's attributes do not have.
 pub(crate) fn check_path(
     ty: &str,
     attributes: &Object,
@@ -53,10 +53,10 @@ pub(crate) fn check_path(
     true
 }
 
-/// What could have been meant; a provider may well have no settings.
+/// The hint with the valid names; a provider may have no settings.
 fn known_are(names: &[&str]) -> String {
     match names {
-        [] => "leave it out: it has none at all".to_owned(),
+        [] => "leave it out: no settings are supported".to_owned(),
         names => format!("known are: {}", names.join(", ")),
     }
 }
@@ -77,8 +77,8 @@ impl Checker<'_> {
                     self.value(&attribute.ty, value, &at, &mut found);
                     attribute.configurable && !entries.contains_key(attribute.name) && !has_errors(&found)
                 };
-                let meant = object.0.iter().filter(fits).map(|attribute| attribute.name);
-                let hint = did_you_mean(name, meant).unwrap_or_else(|| known_are(&known));
+                let candidates = object.0.iter().filter(fits).map(|attribute| attribute.name);
+                let hint = did_you_mean(name, candidates).unwrap_or_else(|| known_are(&known));
                 diagnostics.push(
                     Diagnostic::error("unknown_attribute", format!("`{}` has no attribute `{at}`", self.ty))
                         .at((self.place)(&at))
@@ -90,7 +90,7 @@ impl Checker<'_> {
                 diagnostics.push(
                     Diagnostic::error("computed_attribute", format!("`{at}` is computed by the provider"))
                         .at((self.place)(&at))
-                        .hint(format!("take `{at}` out")),
+                        .hint(format!("remove `{at}`")),
                 );
                 continue;
             }

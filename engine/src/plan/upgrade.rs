@@ -1,12 +1,11 @@
-//! Rows that an older terrace wrote are brought to the present form as they are loaded. They are written so by the next
-//! apply that touches them.
+//! Upgrades rows of an older terrace while they are loaded. The next apply that touches a row writes its new form.
 
 use super::compute::Planner;
 use crate::diagnostic::Diagnostic;
 use crate::record::Opened;
 use crate::upgrade::Outdated;
 
-/// Brings a row to the schema version of this build; one that cannot be is an error.
+/// Upgrades a row to the schema version of this build; a failure is an error.
 pub(super) async fn upgrade(planner: &Planner<'_>, opened: &mut Opened, diagnostics: &mut Vec<Diagnostic>) {
     let Err(outdated) = crate::upgrade::upgrade(planner.registry, opened).await else { return };
     let code = match outdated {

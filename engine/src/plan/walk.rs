@@ -1,5 +1,5 @@
-//! The walk over declarations in dependency order: each is expanded, evaluated and planned, and its planned values are
-//! what the next ones see.
+//! Walks the declarations in the order of their dependencies. It expands, evaluates and plans each one; later declarations see the
+//! planned values.
 
 mod assumed_outputs;
 mod checks;
@@ -47,10 +47,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use terrace_provider::{Attributes, ResourceType, Session, Value};
 
-/// Variables that a saved plan evaluates from what it does, instead of keeping their values.
+/// Variables that a saved plan evaluates during its apply instead of storing their values.
 pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data", "stacks", "self"];
 
-/// What a walk found.
+/// The result of a walk.
 pub(crate) struct Walked {
     pub(crate) changes: Vec<Change>,
     /// The shared resources that components declare.
@@ -59,17 +59,17 @@ pub(crate) struct Walked {
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) checks: Vec<PlannedCheck>,
     pub(crate) reads: Vec<Read>,
-    /// What the `acl` of components lets somebody in to.
+    /// The objects to which the `acl` of components grants access.
     pub(crate) entrances: Vec<GrantTarget>,
-    /// What components share because of who has access, where the plan is about that alone.
+    /// The shared resources that depend on the access list, if the plan covers access only.
     pub(crate) granted_shares: Option<GrantedShares>,
-    /// What is left for another apply.
+    /// The deferred changes.
     pub(crate) deferred: Vec<DeferredChange>,
-    /// Components that have parts which are deferred; true for those of which all is.
+    /// Components with deferred changes; true if all their changes are deferred.
     pub(crate) deferring: BTreeMap<String, bool>,
-    /// Where rows are recorded that nothing is done about because of what is deferred.
+    /// The addresses of rows that stay as they are because of a deferral.
     pub(crate) left: Vec<Address>,
-    /// Declared instances that the plan is not about.
+    /// Declared instances that the plan does not cover.
     pub(crate) passed_over: Vec<Address>,
 }
 
@@ -77,60 +77,60 @@ pub(crate) struct Walk<'a, 'p> {
     planner: &'a Planner<'p>,
     compiled: &'a CompiledStack,
     choice: Targeting,
-    /// The outputs as recorded.
+    /// The recorded outputs.
     recorded_outputs: ComponentOutputs,
-    /// True when any row is that of an instance.
+    /// True if any row belongs to an instance.
     has_instances: bool,
     loaded: Loaded,
     shared: &'a mut SharedRows,
-    /// What other stacks of the run make, and what is looked up.
+    /// The objects and lookups of the run's stacks.
     looking: &'a mut LookupDependencies,
     others: &'a CrossStackOutputs,
     parts: Vec<ComponentPart<'a>>,
-    /// What is told already.
+    /// Faults that are reported already.
     faults: &'a Faults,
     component_outputs: ComponentOutputs,
     changes: Vec<Change>,
     outputs: Vec<PlannedOutput>,
-    /// Checks of the stack itself.
+    /// The stack's own checks.
     checks: Vec<PlannedCheck>,
     absent_reads: Vec<Read>,
     /// Instances whose `when` is false.
     unwanted: BTreeSet<Address>,
-    /// Addresses whose imports are accounted for.
+    /// Addresses whose imports are planned.
     imported: BTreeSet<Address>,
     managed: Managed,
     deferrals: deferral::Deferrals,
-    /// Which components were made after which, where anything may be deferred.
+    /// The recorded dependencies of components, if the plan may defer changes.
     recorded_order: BTreeMap<String, Vec<String>>,
-    /// Where rows are recorded that nothing is done about because of what is deferred.
+    /// The addresses of rows that stay as they are because of a deferral.
     left: Vec<Address>,
     passed_over: Vec<Address>,
     entrances: Vec<GrantTarget>,
 }
 
-/// What the walk knows of one component.
+/// The walk's data of a component.
 struct ComponentPart<'a> {
     component: &'a CompiledComponent,
     is_chosen: bool,
     facts: Facts,
     values: ResourceValues,
-    /// Answers of its lookups, by name.
+    /// Results of its lookups, by name.
     data: LookupValues,
     /// Its lookups, by name.
     lookups: HashMap<String, Lookup>,
-    /// Where the changes of a declaration stand among all, by name.
+    /// The ranges of each declaration's changes in `Walk::changes`, by name.
     changes: QuickMap<String, Range<usize>>,
     /// Positions of declarations by name.
     names: QuickMap<&'a str, usize>,
     /// The shared resources that it declares, by name and key.
     shared: HashMap<String, BTreeMap<Option<InstanceKey>, Address>>,
-    /// Declarations that could not be planned, by name: what is recorded of them is not to go.
+    /// Declarations that could not be planned, by name: their rows must not be removed.
     failed: HashSet<String>,
 }
 
 impl<'a, 'p> Walk<'a, 'p> {
-    #[expect(clippy::too_many_arguments, reason = "each is a different part of what a walk works with")]
+    #[expect(clippy::too_many_arguments, reason = "each is a different input of the walk")]
     pub(crate) fn new(
         planner: &'a Planner<'p>,
         compiled: &'a CompiledStack,
@@ -226,7 +226,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         Ok(())
     }
 
-    /// Adds places in descriptors to the diagnostics of a visit that point into blueprints.
+    /// Adds the locations in descriptors to a visit's diagnostics that point into blueprints.
     fn explain(&self, visit: &Visit, found: &mut [Diagnostic], written: &mut blueprint_origin::Written) {
         let (position, resource) = match visit {
             Visit::Block(block) => (block.component, Some(block.resource)),
@@ -239,7 +239,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         blueprint_origin::explain((component.span, all), declaration, found, self.planner.sources, written);
     }
 
-    /// Plans all instances of one declaration.
+    /// Plans all instances of a declaration.
     async fn block(&mut self, block: Block, diagnostics: &mut Vec<Diagnostic>) -> Result<(), PlanFailure> {
         let Some(part) = self.parts.get(block.component).filter(|part| part.is_chosen) else { return Ok(()) };
         let Some(declaration) = part.component.declarations.resources.get(block.resource) else { return Ok(()) };
@@ -259,13 +259,13 @@ impl<'a, 'p> Walk<'a, 'p> {
         if value.is_some() {
             self.gather_entrances(block, declaration, before..self.changes.len());
         }
-        let made = self.changes.get(before..).unwrap_or_default();
-        self.looking.add(self.planner.registry, (&self.compiled.stack, block), made.iter());
+        let changes = self.changes.get(before..).unwrap_or_default();
+        self.looking.add(self.planner.registry, (&self.compiled.stack, block), changes.iter());
         if let Some(part) = self.parts.get_mut(block.component) {
             if value.is_none() && !is_deferred {
                 part.failed.insert(name.clone());
             }
-            // What could not be planned is unknown to the rest, so that one mistake gives one message.
+            // The value of a failed declaration is unknown, so that one fault causes one message.
             let value = value.unwrap_or(BlockValue::Single(Value::Unknown));
             part.changes.insert(name.clone(), before..self.changes.len());
             part.values.insert(name, value);
@@ -280,13 +280,13 @@ impl<'a, 'p> Walk<'a, 'p> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Option<BlockValue>, PlanFailure> {
         let planner = self.planner;
-        // Too many resources end the planning of the stack.
+        // A plan with too many resources ends early.
         if self.faults.resources.contains(&block) || planner.functions.has_too_many_resources() {
             return Ok(None);
         }
         if let Err(late) = planner.functions.limits().check_time(declaration.name.span) {
-            // One error is enough: the walk plans none of the later declarations.
-            if diagnostics.iter().all(|told| told.code != TOO_SLOW) {
+            // One error is enough: the walk skips all later declarations.
+            if diagnostics.iter().all(|diagnostic| diagnostic.code != TOO_SLOW) {
                 diagnostics.push(late);
             }
             return Ok(None);
@@ -366,7 +366,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         Ok(Some(if is_single { single } else { BlockValue::Instances(values) }))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing of one instance")]
+    #[expect(clippy::too_many_arguments, reason = "each is a different property of an instance")]
     async fn plan_own(
         &mut self,
         declaration: &ResourceDeclaration,
@@ -384,20 +384,20 @@ impl<'a, 'p> Walk<'a, 'p> {
             self.absent_reads.push(Read::absent(&self.compiled.stack, &address));
         }
         let in_doubt = self.loaded.in_doubt.remove(&address);
-        let wanted = ResourceInput {
+        let input = ResourceInput {
             stack: &self.compiled.stack,
             row,
             in_doubt,
             import,
-            ..wanted(self.planner, &self.managed, &self.compiled.stack, declaration, ty, address, provider, prepared)
+            ..input_of(self.planner, &self.managed, &self.compiled.stack, declaration, ty, address, provider, prepared)
         };
-        let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
+        let change = resource::plan(self.planner, session, input, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
         self.changes.extend(change);
         Ok(value)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing of one instance")]
+    #[expect(clippy::too_many_arguments, reason = "each is a different property of an instance")]
     async fn plan_shared(
         &mut self,
         block: Block,
@@ -435,12 +435,12 @@ impl<'a, 'p> Walk<'a, 'p> {
         }
         let (row, in_doubt) = self.shared.row_to_plan(&address);
         let shared_stack = self.shared.stack().clone();
-        let wanted = ResourceInput {
+        let input = ResourceInput {
             row,
             in_doubt,
-            ..wanted(self.planner, &self.managed, &shared_stack, declaration, ty, address.clone(), provider, prepared)
+            ..input_of(self.planner, &self.managed, &shared_stack, declaration, ty, address.clone(), provider, prepared)
         };
-        let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
+        let change = resource::plan(self.planner, session, input, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
         self.looking.add(self.planner.registry, (&self.compiled.stack, block), change.iter());
         self.shared.set_planned(address, &self.compiled.stack, value.clone(), change);
@@ -460,7 +460,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 }
 
-/// The address of a declared resource as a whole.
+/// The address of a declared resource without an instance key.
 fn block_address(part: &ComponentPart<'_>, declaration: &ResourceDeclaration) -> Address {
     Address {
         component: part.component.key.clone(),
@@ -470,7 +470,7 @@ fn block_address(part: &ComponentPart<'_>, declaration: &ResourceDeclaration) ->
     }
 }
 
-/// The evaluated configuration of one instance.
+/// The evaluated configuration of an instance.
 pub(crate) struct Prepared {
     pub(crate) config: Attributes,
     pub(crate) deferred: Option<Deferred>,
@@ -478,8 +478,8 @@ pub(crate) struct Prepared {
     pub(crate) triggered_by: Vec<String>,
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a different thing of one instance")]
-fn wanted<'w>(
+#[expect(clippy::too_many_arguments, reason = "each is a different property of an instance")]
+fn input_of<'w>(
     planner: &Planner<'_>,
     managed: &'w Managed,
     stack: &'w crate::address::StackId,
@@ -512,13 +512,13 @@ fn wanted<'w>(
     }
 }
 
-/// The values that others see of a planned resource: every attribute of the schema, null where there is none.
+/// The value of a planned resource in expressions: every attribute of the schema, null by default.
 pub(super) fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value {
     let Some(after) = change.and_then(|change| change.after.as_ref()) else { return Value::Unknown };
     attributes_value(ty, &after.attributes)
 }
 
-/// Attributes as expressions see them: every attribute of the schema, null where there is none.
+/// The attributes as expressions see them: every attribute of the schema, null by default.
 pub(crate) fn attributes_value(ty: &ResourceType, attributes: &Attributes) -> Value {
     ty.attributes.names().map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default())).collect()
 }

@@ -1,4 +1,4 @@
-//! What can be told of a step whose outcome was never recorded. Nothing is changed.
+//! Finds the outcome of an interrupted step. Changes nothing.
 
 use crate::deadline;
 use crate::diff::{are_same, changed_from_recorded};
@@ -15,53 +15,53 @@ use terrace_provider::renames::exchanges_names;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Debug)]
 pub enum Finding {
-    /// The object is there as planned (or, for a delete, is still there): its attributes as they would be recorded.
+    /// The object exists as planned or, for a delete, still exists; with the attributes to record.
     Object {
         /// The attributes.
         attributes: Attributes,
-        /// As the provider sees it.
+        /// The object as its provider sees it.
         observed: Box<Observed>,
-        /// How much of what the step sent is in it.
+        /// How much of the step's values arrived.
         arrived: Arrived,
     },
-    /// There is no object.
+    /// The object does not exist.
     Nothing,
-    /// The call had no effect: the row stands as it is.
+    /// The call had no effect: the row is right.
     Unchanged,
-    /// It cannot be told; the reason for people.
+    /// The outcome is unknown; the reason for people.
     InDoubt(String),
-    /// It cannot be told yet, for the lost call may still take effect; the reason for people.
+    /// The outcome is unknown, because the lost call may still take effect; the reason for people.
     TooEarly(String),
 }
 
-/// How much of what a step sent is known to have arrived.
+/// How much of a step's values is known to have arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrived {
-    /// All of it.
+    /// All values.
     Whole,
-    /// All that can be read back. What cannot be counts as it was: at worst it is sent once more, never taken for done.
+    /// All values that can be read back. Other values count as unchanged, so that they are sent again rather than lost.
     Readable,
-    /// The object is not as it was to be.
+    /// The object differs from the plan.
     Part,
 }
 
 impl Arrived {
-    /// True when the object is as it was planned, as far as that can be seen.
+    /// True if the object is as planned, as far as it can be read.
     pub(crate) fn is_as_planned(self) -> bool {
         self != Self::Part
     }
 
-    /// What is remembered of the object, where a step sent `sent` and found `before`; nothing when it found none.
+    /// The memory to record for the object, from the memory of the step's row and of the row before.
     pub(super) fn remembered(self, sent: &Row, before: Option<&Row>) -> Result<String, WireError> {
         let sent = record::memory(sent)?;
         let before = before.map(record::memory).transpose()?.unwrap_or_default();
         record::stored_memory(&self.of(sent, before))
     }
 
-    /// The same for what was opened already.
+    /// The same for decrypted memories.
     pub(crate) fn of(self, sent: Memory, before: Memory) -> Memory {
         match self {
             Self::Whole => sent,
@@ -71,25 +71,24 @@ impl Arrived {
     }
 }
 
-/// A step in the form that this build knows: an older terrace may have begun it.
+/// Upgrades a step that an older terrace began.
 ///
 /// # Errors
-/// When it cannot be brought to that form; the reason for people.
+/// If it cannot be upgraded; the reason for people.
 pub(crate) async fn in_present_form(registry: &Registry, seal: &Seal, open: OpenIntent) -> Result<OpenIntent, String> {
-    let told = |outdated: Outdated| match (&outdated, outdated.hint()) {
+    let in_words = |outdated: Outdated| match (&outdated, outdated.hint()) {
         (Outdated::Closed(_), _) => outdated.to_string(),
         (_, Some(hint)) => format!("its step was {outdated}; {hint}"),
         (_, None) => format!("its step was {outdated}"),
     };
-    let row = upgraded(registry, seal, open.intent.row).await.map_err(told)?;
+    let row = upgraded(registry, seal, open.intent.row).await.map_err(in_words)?;
     Ok(OpenIntent { intent: Intent { row, ..open.intent }, ..open })
 }
 
-/// Asks the provider what became of a step that is in the form that this build knows.
+/// Queries the provider for the outcome of an upgraded step.
 ///
-/// `recorded` is the object that the step was to update. Of an update that may or may not have taken effect, what is
-/// there now is read as it was recorded, and what cannot be read counts as it was: at worst it is sent once more,
-/// never taken for done.
+/// `recorded` is the object before an update. If the outcome of an update is uncertain, the present values are read. Values that
+/// cannot be read count as unchanged, so that they are sent again rather than lost.
 pub(crate) async fn look_into(
     registry: &Registry,
     seal: &Seal,
@@ -113,8 +112,8 @@ pub(crate) async fn look_into(
         Err(error) => return Finding::InDoubt(error.to_string()),
     };
     let planned = &opened.prior.attributes;
-    // An exchange of names looks the same before and after, and a renamed object is gone under its old name: only the provider
-    // can tell.
+    // An exchange of names looks the same before and after, and a renamed object is missing under its old name: only the provider
+    // can find out.
     let before = recorded.filter(|_| intent.action == StepAction::Update);
     let is_exchange = before.is_some_and(|prior| exchanges_names(&prior.attributes, planned));
     let new_identity = ty.identity_of(planned).filter(|identity| !are_same(identity, &opened.prior.identity));
@@ -137,7 +136,7 @@ pub(crate) async fn look_into(
     };
     let object = |arrived: Arrived, unread: &Attributes, observed: Observed| {
         let attributes = record::storable(ty, unread, &observed);
-        // Who knows whether it was changed: what was more sensitive before is so.
+        // It is unknown whether the values changed, so the old sensitivity marks apply too.
         let attributes = match recorded {
             Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
             None => attributes,
@@ -166,9 +165,9 @@ pub(crate) async fn look_into(
                 None if recorded.is_none() && intent.prior_generation == 0 && is_as_planned => {
                     object(Arrived::Readable, &opened.prior.attributes, found)
                 }
-                // Nothing but `find` can tell of it: no reading says anything else.
+                // Only `find` knows the outcome: the object cannot be read.
                 None if !ty.readable && is_as_planned => object(Arrived::Whole, &opened.prior.attributes, found),
-                None => too_early("the object is not known to be as it was to be").unwrap_or(Finding::Unchanged),
+                None => too_early("the object is not known to match the plan").unwrap_or(Finding::Unchanged),
                 Some(prior) => {
                     let before = record::recorded(&intent.row.stack, address, prior);
                     let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
@@ -176,18 +175,18 @@ pub(crate) async fn look_into(
                         Ok(None) => return Finding::Nothing,
                         Err(error) => return Finding::InDoubt(error.to_string()),
                     };
-                    // An object that is as it was recorded saw nothing of the update, whatever `find` makes of the plan.
+                    // An unchanged object did not receive the update, even if `find` returned it as planned.
                     let attributes = record::storable(ty, &prior.attributes, &now);
                     let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
                     match (is_as_before, is_as_planned) {
                         (false, true) => object(Arrived::Readable, &opened.prior.attributes, found),
-                        (true, _) => too_early("the object is as it was before").unwrap_or(Finding::Unchanged),
+                        (true, _) => too_early("the object is unchanged").unwrap_or(Finding::Unchanged),
                         (false, false) => {
-                            // A part of what was sent arrived: what was sensitive of that is so where it is now.
+                            // Part of the values arrived: their sensitivity marks apply to the present values.
                             let sent = &opened.prior.attributes;
                             let mut attributes = marks::found_attributes(&attributes, sent);
                             marks::spread(&ty.attributes, sent, &mut attributes);
-                            too_early("the object is not as it was to be").unwrap_or(Finding::Object {
+                            too_early("the object does not match the plan").unwrap_or(Finding::Object {
                                 attributes,
                                 observed: Box::new(now),
                                 arrived: Arrived::Part,
@@ -198,15 +197,15 @@ pub(crate) async fn look_into(
             }
         }
         (_, Ok(Found::Ours(observed))) => object(Arrived::Whole, &opened.prior.attributes, observed),
-        (StepAction::Create, Ok(Found::Absent)) => too_early("nothing is there yet").unwrap_or(Finding::Nothing),
+        (StepAction::Create, Ok(Found::Absent)) => too_early("no object exists yet").unwrap_or(Finding::Nothing),
         (_, Ok(Found::Absent)) => Finding::Nothing,
         (StepAction::Create, Ok(Found::CameToNothing)) => Finding::Nothing,
         (_, Ok(Found::CameToNothing)) => Finding::Unchanged,
         (_, Ok(Found::Strangers(_))) => {
-            Finding::InDoubt("an object of that identity is there, and it does not come from this attempt".to_owned())
+            Finding::InDoubt("an object with that identity exists, but this step did not create it".to_owned())
         }
         (_, Ok(Found::Pending(what))) => Finding::TooEarly(what),
-        (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider cannot tell whether the call took effect".to_owned()),
+        (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider does not know if the call took effect".to_owned()),
         (_, Err(error)) => Finding::InDoubt(error.to_string()),
     };
     match finding {
@@ -218,11 +217,11 @@ pub(crate) async fn look_into(
 }
 
 impl OpenIntent {
-    /// How long the lost call may still take effect; `None` when it cannot any more.
+    /// How long the lost call may still take effect; `None` if it cannot any more.
     ///
-    /// A dead process sends nothing more. Its last request may take effect during the settle time of the type, which begins
-    /// when the process was first seen gone. Effects of a type without settle time ended with the process. A holder that is
-    /// not known to be dead may be suspended or cut off: its call keeps its whole timeout.
+    /// A dead process sends nothing more. Its last request may take effect during the settle time of the type, which begins when
+    /// the process was first seen gone. Effects of a type without settle time ended with the process. A holder that is not known to
+    /// be dead may be suspended: its call keeps its whole timeout.
     #[must_use]
     pub fn settles_in(&self) -> Option<Duration> {
         let intent = &self.intent;
@@ -239,6 +238,6 @@ impl OpenIntent {
     }
 }
 
-/// Why a step stays open whose object is known.
-const UNSTORABLE: &str = "the object is there, and a sensitive value of it cannot be stored: give a state key, or \
+/// The reason why a step stays open although its object is known.
+const UNSTORABLE: &str = "the object exists, but a sensitive value of it cannot be stored: provide a state key, or \
                           record it with `terrace apply --plaintext-secrets`";

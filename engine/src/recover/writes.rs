@@ -1,7 +1,7 @@
-//! What recovery writes: the row of a step as it is found, on top of what is recorded there now.
+//! Writes of recovery: apply the finding of a step to the present row.
 //!
-//! A step names the generation that it began with. Rows may have been changed by hand since (an older terrace let people
-//! do so), so that generation only tells whether they were: what is written goes on from the row as it is.
+//! A step has the generation of the row at its beginning. The row may have been changed by hand since, which an older terrace
+//! allowed. The generation only shows whether it changed: the writes build on the present row.
 
 use super::Arrived;
 use crate::plan::{Prior, deposed_key};
@@ -11,10 +11,10 @@ use crate::store::{Generation, Intent, Row, RowStatus, StepAction, StoreError, W
 use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{Attributes, Observed};
 
-/// What can be written about a step.
+/// The possible writes for a step.
 pub(super) struct Writes<'a> {
     intent: &'a Intent,
-    /// What is recorded where the step worked.
+    /// The present row at the step's address.
     row: Option<Row>,
     seal: &'a Seal,
 }
@@ -24,22 +24,22 @@ impl<'a> Writes<'a> {
         Self { intent, row, seal }
     }
 
-    /// Something is recorded where the step worked.
+    /// True if a row exists at the step's address.
     pub(super) fn has_row(&self) -> bool {
         self.row.is_some()
     }
 
-    /// The object that an update was about, as it is recorded.
+    /// The object that an update changed, from its row.
     pub(super) fn updated(&self) -> Result<Option<Prior>, StoreError> {
         let row = self.row.clone().filter(|_| self.intent.action == StepAction::Update);
         let opened = row.map(|row| record::open(row, self.seal)).transpose().map_err(unreadable)?;
         Ok(opened.map(|opened| opened.prior))
     }
 
-    /// There is no object: its row goes.
+    /// The writes for a missing object: its row is removed.
     pub(super) fn dropped(&self) -> Result<Vec<Write>, StoreError> {
         let intent = self.intent;
-        // Nothing was recorded yet, or what is recorded is what was to be replaced: it stands.
+        // No row was written yet, or the row has the old object of a replacement, which stays.
         if intent.prior_generation == 0 || intent.deposes {
             return Ok(Vec::new());
         }
@@ -55,7 +55,7 @@ impl<'a> Writes<'a> {
         }])
     }
 
-    /// The object as it is now; `None` when another one is recorded in its place.
+    /// The writes for an object with its present values; `None` if the row belongs to another object.
     pub(super) fn recorded(
         &self,
         attributes: &Attributes,
@@ -70,15 +70,14 @@ impl<'a> Writes<'a> {
         row.private = record::seal_private(&observed.private, &placed(RowPart::Private)).map_err(unwritable)?;
         let before = self.row.as_ref().filter(|_| self.intent.action == StepAction::Update);
         if before.is_some_and(|updated| updated.status == RowStatus::Tainted && self.is_changed(updated)) {
-            // Somebody said so since.
+            // The row was tainted since.
             row.status = RowStatus::Tainted;
         }
         row.lifecycle = arrived.remembered(&row, before).map_err(unreadable)?;
         self.put(row)
     }
 
-    /// The object as it was planned, as far as that is known, to be replaced by the next apply; `None` when another one
-    /// is recorded in its place.
+    /// The writes for an object with the known planned values, marked as tainted; `None` if the row belongs to another object.
     pub(super) fn tainted(&self) -> Result<Option<Vec<Write>>, StoreError> {
         let mut attributes = record::open_attributes(&self.intent.row, self.seal).map_err(unwritable)?;
         attributes.retain(|_, value| !value.has_unknown());
@@ -89,16 +88,16 @@ impl<'a> Writes<'a> {
         self.put(row)
     }
 
-    /// Records the object of a step; one that it was to replace is kept beside it.
+    /// The writes for the object of a step; the old object of a replacement is deposed.
     fn put(&self, row: Row) -> Result<Option<Vec<Write>>, StoreError> {
         let intent = self.intent;
         let write = |row: Row, expected: Generation| Write::Put { row: Box::new(row), expected };
         let Some(now) = &self.row else {
-            // What was changed and is not recorded any more was dropped or moved by hand: it stays so.
+            // A missing row was forgotten or moved by hand, and stays so.
             let is_dropped = intent.prior_generation != 0 && !intent.deposes;
             return Ok(Some(if is_dropped { Vec::new() } else { vec![write(row, 0)] }));
         };
-        // An object without an identity of its own is known by its address alone, which tells no two apart.
+        // An object without an identity is known by its address alone and cannot be compared.
         let is_recorded = || Ok(!self.opened(&row)?.is_empty() && self.is_identity_of(now, &row)?);
         if intent.deposes {
             if self.is_changed(now) && is_recorded()? {
@@ -117,7 +116,7 @@ impl<'a> Writes<'a> {
         Ok(Some(vec![write(row, now.generation)]))
     }
 
-    /// The row is not the one that the step began with.
+    /// True if the row changed since the step began.
     fn is_changed(&self, row: &Row) -> bool {
         row.generation != self.intent.prior_generation
     }

@@ -1,4 +1,4 @@
-//! Instances that reach nothing, or answer lookups alone: plans come from the schema, and nothing exists yet.
+//! Offline instances, which optionally run lookups: plans come from the schema, and no objects exist.
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use terrace_provider::{
 };
 use tokio::sync::OnceCell;
 
-/// A provider that connects for lookups, or never.
+/// A provider that connects only for lookups, or never.
 pub(super) struct Offline {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) answers_lookups: bool,
@@ -26,10 +26,10 @@ impl Provider for Offline {
     }
 }
 
-/// A session with a place where nothing is.
+/// A session without objects.
 struct Nowhere {
     provider: Arc<dyn Provider>,
-    /// How to connect for lookups; without, what they would say is unknown.
+    /// The settings for lookups; without settings, results of lookups are unknown.
     settings: Option<Settings>,
     connected: OnceCell<Arc<dyn Session>>,
 }

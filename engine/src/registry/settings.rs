@@ -1,5 +1,4 @@
-//! What tells the settings of an instance from others: a plan is made for one server, and not for another one under the
-//! same name.
+//! Digests of an instance's settings. They detect that a plan was made for another server under the same name.
 
 use super::Registry;
 use crate::digest::sha256;
@@ -7,8 +6,8 @@ use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Value};
 
 impl Registry {
-    /// A digest of the settings of a configured instance, in hexadecimal. Secrets are not part of it: they are renewed,
-    /// and a digest would give a weak one away. Neither are limits: they change nothing that is done.
+    /// A digest of the settings of a configured instance, in hexadecimal. Secrets are excluded, because they are
+    /// rotated, and a digest would reveal weak ones. Limits are excluded too, because they do not change the result.
     #[must_use]
     pub fn settings_digest(&self, instance: &str) -> Option<String> {
         let settings = &self.instances.get(instance)?.settings.values;
@@ -16,7 +15,7 @@ impl Registry {
     }
 }
 
-/// Settings say the same in whatever order they are written.
+/// Sorts settings, because their order has no meaning.
 fn sorted(settings: &Attributes) -> Attributes {
     let settings: BTreeMap<&String, &Value> = settings.iter().collect();
     settings.into_iter().map(|(name, value)| (name.clone(), sorted_within(value))).collect()

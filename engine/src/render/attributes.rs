@@ -1,5 +1,4 @@
-//! How the attributes of a resource differ, line by line: into maps, into lists by the names of their items or by
-//! position, into texts by their lines.
+//! Differences of a resource's attributes, line by line: maps by key, lists by item name or position, texts by line.
 
 use super::line::{Line, Mark};
 use super::text::{counted, visible};
@@ -14,30 +13,30 @@ use terrace_provider::{Attributes, Map, Path, Value};
 
 mod list;
 
-/// How much is shown.
+/// The amount of detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Style {
-    /// Unchanged lines around those of a text that change.
+    /// The number of unchanged lines around changed lines of a text.
     pub(crate) context: usize,
-    /// What did not change is counted instead of shown, long texts are cut, and what goes as a whole is not listed.
+    /// If true, unchanged parts are counted, long texts are cut, and removed objects are not listed.
     pub(crate) is_folded: bool,
-    /// How much of a value on one line.
+    /// The limits of a value on one line.
     pub(crate) limits: Limits,
 }
 
 impl Style {
-    /// What a person wants to see first.
+    /// The overview for a person.
     pub(crate) const COMPACT: Self = Self { context: 1, is_folded: true, limits: Limits { items: 6, characters: 80 } };
-    /// Everything.
+    /// All details.
     pub(crate) const FULL: Self = Self { context: usize::MAX, is_folded: false, limits: Limits::NONE };
 }
 
-/// Lines of a new or vanishing text that are shown when folded.
+/// Number of lines shown of an added or removed text when folded.
 const FOLDED_TEXT_LINES: usize = 6;
-/// Names wider than this do not push the values of their neighbours aside.
+/// Longer names do not widen the column of names.
 const WIDEST_LABEL: usize = 28;
 
-/// What a change does to attributes.
+/// The lines of a change's attributes.
 pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     let nothing = Attributes::default();
     let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
@@ -48,15 +47,15 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     };
     let mut writing = Writing::new(style, &change.replace_paths);
     if change.is_doubted() {
-        lines.push(Line::new(0, Mark::Plain, "`terrace recover` waits for what still runs, finds out, or asks"));
+        lines.push(Line::new(0, Mark::Plain, "run `terrace recover` to determine the outcome"));
     }
-    let is_told = change.in_doubt.is_none()
+    let is_shown = change.in_doubt.is_none()
         && match change.action {
             Action::NoOp | Action::Forget | Action::Retain => false,
             Action::Delete => !style.is_folded,
             _ => true,
         };
-    if is_told {
+    if is_shown {
         lines.extend(change.because.iter().map(|why| Line::new(0, Mark::Reason, format!("because {}", visible(why)))));
         let after = without_write_only(change, after);
         let (before, after) = marks::together(before, &after);
@@ -69,7 +68,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     lines
 }
 
-/// What was found to differ from the state.
+/// The lines of the drift that the refresh found.
 fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line> {
     let Some(recorded) = &prior.recorded else { return Vec::new() };
     let mut writing = Writing::new(Style { is_folded: true, ..style }, &[]);
@@ -80,7 +79,7 @@ fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line>
     if writing.lines.is_empty() { Vec::new() } else { std::iter::once(title).chain(writing.lines).collect() }
 }
 
-/// How two sets of attributes differ.
+/// The differences of two sets of attributes.
 pub(crate) fn between(before: &Attributes, after: &Attributes, style: Style) -> Vec<Line> {
     let mut writing = Writing::new(style, &[]);
     writing.is_counting = false;
@@ -89,8 +88,8 @@ pub(crate) fn between(before: &Attributes, after: &Attributes, style: Style) -> 
     writing.lines
 }
 
-/// What an object is to have, without what is sent and never stored: it is told on its own where there is an object
-/// already, for what is recorded never has it.
+/// The planned attributes without write-only ones. For an existing object these have lines of their own, because the row never has
+/// them.
 pub(crate) fn without_write_only<'a>(change: &Change, after: &'a Attributes) -> Cow<'a, Attributes> {
     let (Some(prior), Some(planned)) = (&change.prior, &change.after) else { return Cow::Borrowed(after) };
     if planned.write_only.is_empty() {
@@ -101,7 +100,7 @@ pub(crate) fn without_write_only<'a>(change: &Change, after: &'a Attributes) -> 
     Cow::Owned(stored.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-/// Attributes that are sent and never stored: only that they change is known.
+/// The lines of changed write-only attributes: their values are not stored.
 fn write_only<'a>(
     prior: &'a Prior,
     planned: &'a std::collections::BTreeMap<String, String>,
@@ -120,16 +119,16 @@ fn write_only<'a>(
         })
 }
 
-/// Writes the lines of a comparison.
+/// Collects the lines of a comparison.
 struct Writing<'a> {
     style: Style,
     replace_paths: &'a [Path],
-    /// What is folded is counted in a line of its own.
+    /// True if folded parts are counted in a line.
     is_counting: bool,
     lines: Vec<Line>,
 }
 
-/// Two sides of an attribute; null counts as absent.
+/// Both sides of an attribute; null counts as absent.
 #[derive(Clone, Copy)]
 struct Pair<'a> {
     before: Option<&'a Value>,
@@ -159,7 +158,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// A mark on either side covers both: what was not marked yet may be the very value that is to be hidden.
+    /// A mark on either side covers both, because an unmarked value may equal the sensitive one.
     fn is_sensitive(self) -> bool {
         [self.before, self.after].into_iter().flatten().any(|value| matches!(value, Value::Sensitive(_)))
     }
@@ -186,10 +185,10 @@ impl<'a> Writing<'a> {
         self.fold(folded.len(), if depth == 0 { "unchanged attributes" } else { "unchanged entries" }, depth);
     }
 
-    /// Counts what is not shown.
+    /// Adds the number of folded parts.
     fn fold(&mut self, count: usize, what: &str, depth: usize) {
         if count > 0 && self.is_counting {
-            // "entries" does not lose its s alone.
+            // "entries" has an irregular singular.
             let what = if count == 1 { what.replace("entries", "entry") } else { what.to_owned() };
             self.lines.push(Line::new(depth, Mark::Plain, format!("({} hidden)", counted(count, &what))));
         }
@@ -232,7 +231,7 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// A value that comes, goes or stays as a whole.
+    /// A whole value that is added, removed or unchanged.
     fn whole(&mut self, mark: Mark, label: &str, value: &Value, path: &Path, depth: usize) {
         let limits = self.style.limits;
         match value {
@@ -253,11 +252,11 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// A text of several lines that comes, goes or stays as a whole.
+    /// A whole text of several lines that is added, removed or unchanged.
     fn long_text(&mut self, mark: Mark, label: &str, text: &str, path: &Path, depth: usize) {
         let total = text.lines().count();
         self.leaf(mark, format!("{label} = ({})", counted(total, "lines")), path, depth);
-        // "1 more line" takes as much room as the line.
+        // "1 more line" is as long as the line.
         let shown = match self.style.is_folded && total > FOLDED_TEXT_LINES + 1 {
             true => FOLDED_TEXT_LINES,
             false => total,

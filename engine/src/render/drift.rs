@@ -1,4 +1,4 @@
-//! Drift for people and for tools.
+//! Renders drift for people and for tools.
 
 use super::attributes::{Style, between};
 use super::human::{Detail, Human, Screen};
@@ -12,21 +12,21 @@ use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
 use serde_json::json;
 use terrace_provider::{Attributes, Step, Value};
 
-/// How much of a value is shown.
+/// The limits of a value.
 const LIMITS: Limits = Limits { items: 6, characters: 80 };
 
-/// What is said when there is none.
+/// The text without drift.
 const NO_DRIFT: &str = "No drift. The objects match the state.";
 
-/// What is said where no stack could have any.
-const NOTHING_RECORDED: &str = "Nothing is recorded in this environment, so nothing can differ.";
+/// The text without any stack.
+const NOTHING_RECORDED: &str = "This environment has no state, so there is no drift.";
 
-/// What is said where nothing differs.
+/// The text for stacks without drift.
 pub(super) const fn nothing_found(stacks: &[StackId]) -> &'static str {
     if stacks.is_empty() { NOTHING_RECORDED } else { NO_DRIFT }
 }
 
-/// Drift of these stacks for a person at a terminal, compact whatever detail is asked for. Ends with a line break.
+/// Drift of these stacks for a terminal, in compact form for any detail. Ends with a line break.
 #[must_use]
 pub fn human(stacks: &[StackId], items: &[DriftItem], options: &Human) -> String {
     let mut screen = Screen::new(&Human { detail: Detail::Compact, ..*options });
@@ -60,19 +60,19 @@ pub fn human(stacks: &[StackId], items: &[DriftItem], options: &Human) -> String
     screen.text
 }
 
-/// What it is that differs.
+/// The name of the object that differs.
 pub(super) fn name_of(item: &DriftItem) -> String {
     let deposed = item.deposed.as_ref().map(|key| format!(" (deposed object {key})")).unwrap_or_default();
     format!("{}{deposed}", item.address)
 }
 
-/// How many resources differ.
+/// The sentence with the number of differing resources.
 pub(super) fn verdict(count: usize) -> String {
     let verb = if count == 1 { "differs" } else { "differ" };
     format!("Drift: {} {verb} from the state.", counted(count, "resources"))
 }
 
-/// The sign of what happened.
+/// The sign of a kind of drift.
 pub(super) const fn sign(kind: DriftKind) -> &'static str {
     match kind {
         DriftKind::Changed => Action::Update.sign(),
@@ -102,25 +102,25 @@ pub fn json(items: &[DriftItem]) -> serde_json::Value {
     let drifted: Vec<_> = items
         .iter()
         .map(|item| {
-            let mut told = json!({
+            let mut entry = json!({
                 "stack": item.stack,
                 "address": item.address,
                 "kind": item.kind,
                 "attributes": item.attributes.iter().map(attribute).collect::<Vec<_>>(),
             });
-            if let (Some(deposed), Some(told)) = (&item.deposed, told.as_object_mut()) {
-                told.insert("deposed".to_owned(), deposed.as_str().into());
+            if let (Some(deposed), Some(entry)) = (&item.deposed, entry.as_object_mut()) {
+                entry.insert("deposed".to_owned(), deposed.as_str().into());
             }
-            told
+            entry
         })
         .collect();
     json!({ "drifted": drifted })
 }
 
-/// The lines below a resource. Whole attributes are compared as in a plan, recorded against found; what is sensitive,
-/// or a path inside an attribute, is told in one line.
+/// The lines of a resource. Whole attributes are compared as in a plan; sensitive ones, and paths inside attributes, have one line
+/// each.
 pub(super) fn lines(item: &DriftItem, style: Style) -> Vec<Line> {
-    let mut told = Vec::new();
+    let mut single_lines = Vec::new();
     let (mut recorded, mut observed) = (Attributes::default(), Attributes::default());
     for attribute in &item.attributes {
         match attribute.path.0.as_slice() {
@@ -130,12 +130,12 @@ pub(super) fn lines(item: &DriftItem, style: Style) -> Vec<Line> {
             }
             _ => {
                 let text = format!("{}: {}", visible(&attribute.path.to_string()), difference(attribute));
-                told.push(Line::new(0, Mark::Plain, text));
+                single_lines.push(Line::new(0, Mark::Plain, text));
             }
         }
     }
     let mut lines = between(&recorded, &observed, style);
-    lines.append(&mut told);
+    lines.append(&mut single_lines);
     lines
 }
 
@@ -143,21 +143,21 @@ fn difference(attribute: &DriftedAttribute) -> String {
     if is_sensitive(attribute) {
         return match (&attribute.recorded, &attribute.observed) {
             (Some(_), Some(_)) => SENSITIVE_CHANGED.to_owned(),
-            (None, _) => format!("was not there, found {SENSITIVE}"),
-            (_, None) => format!("recorded {SENSITIVE}, not there any more"),
+            (None, _) => format!("missing in the state, found {SENSITIVE}"),
+            (_, None) => format!("recorded {SENSITIVE}, missing now"),
         };
     }
     match (&attribute.recorded, &attribute.observed) {
         (Some(recorded), Some(observed)) => {
             format!("recorded {}, found {}", brief(recorded, LIMITS), brief(observed, LIMITS))
         }
-        (None, Some(observed)) => format!("was not there, found {}", brief(observed, LIMITS)),
-        (Some(recorded), None) => format!("recorded {}, not there any more", brief(recorded, LIMITS)),
+        (None, Some(observed)) => format!("missing in the state, found {}", brief(observed, LIMITS)),
+        (Some(recorded), None) => format!("recorded {}, missing now", brief(recorded, LIMITS)),
         (None, None) => "differs".to_owned(),
     }
 }
 
-/// A mark on either side covers both.
+/// A mark on either side covers both, because an unmarked value may equal the sensitive one.
 fn is_sensitive(attribute: &DriftedAttribute) -> bool {
     [&attribute.recorded, &attribute.observed].into_iter().flatten().any(Value::has_sensitive)
 }

@@ -1,4 +1,4 @@
-//! The first line of a change: its sign, its address, and in a few words what happens and why.
+//! The headline of a change: its sign, its address, and a short note with its effect and reason.
 
 use super::attributes::without_write_only;
 use super::text::{counted, visible};
@@ -12,9 +12,9 @@ use terrace_provider::{Attributes, Path, Value};
 
 /// The sign of a change whose last step is in doubt.
 pub(crate) const IN_DOUBT: &str = "?";
-/// The sign of a resource that only has another address.
+/// The sign of a resource that only moves.
 pub(crate) const MOVED: &str = ">";
-/// What stands behind a change that destroys data.
+/// The suffix of a change that destroys data.
 pub(crate) const DESTROYS_DATA: &str = "! destroys data";
 
 /// The sign of a change.
@@ -26,7 +26,7 @@ pub(crate) fn sign(change: &Change) -> &'static str {
     }
 }
 
-/// What follows the address; may be empty.
+/// The note after the address; may be empty.
 pub(crate) fn note(change: &Change, mode: Mode) -> String {
     let moved = change.moved_from.as_ref().map(|from| {
         let how = if change.moves_from().is_some() { "moved from" } else { "recorded as" };
@@ -35,10 +35,10 @@ pub(crate) fn note(change: &Change, mode: Mode) -> String {
             false => format!("{how} {}", visible(&from.to_string())),
         }
     });
-    joined([moved, Some(what_and_why(change, mode))], ", ")
+    joined([moved, Some(effect_and_reason(change, mode))], ", ")
 }
 
-fn what_and_why(change: &Change, mode: Mode) -> String {
+fn effect_and_reason(change: &Change, mode: Mode) -> String {
     if let Some(reason) = &change.in_doubt {
         let word = if change.is_held_back { "not done" } else { "in doubt" };
         return format!("{word}: {}", visible(reason));
@@ -56,12 +56,12 @@ fn what_and_why(change: &Change, mode: Mode) -> String {
             joined([Some(reason.unwrap_or("must be replaced").to_owned()), why], ": ")
         }
         Action::Delete => reason.unwrap_or_default().to_owned(),
-        Action::Read => "is read while applying".to_owned(),
+        Action::Read => "is read during apply".to_owned(),
         Action::Adopt if change.import_id.is_some() => {
             let id = change.import_id.as_deref().unwrap_or_default();
             joined([Some(format!("imported from {}", visible(id))), changed(change)], ", ")
         }
-        Action::Adopt => joined([Some(reason.unwrap_or("exists, is taken over").to_owned()), changed(change)], ", "),
+        Action::Adopt => joined([Some(reason.unwrap_or("exists, is adopted").to_owned()), changed(change)], ", "),
         Action::Forget => joined([Some("dropped from state".to_owned()), reason.map(ToOwned::to_owned)], ": "),
         Action::Retain if change.reason == Some(Reason::Needed) => {
             joined([Some("stays".to_owned()), reason.map(ToOwned::to_owned)], ": ")
@@ -70,26 +70,26 @@ fn what_and_why(change: &Change, mode: Mode) -> String {
     }
 }
 
-/// What data goes, and how much: `column "FAX" is dropped: 3 rows`.
+/// The data that a change destroys, with the amount: `column "FAX" is dropped: 3 rows`.
 pub(crate) fn loss(loss: &DataLossNote) -> String {
     let reasons: Vec<_> = loss.reasons.iter().map(|reason| visible(reason)).collect();
     let reasons = if reasons.is_empty() { "destroys data".to_owned() } else { reasons.join("; ") };
     let amount = match &loss.amount {
         Some(amount) => visible(amount).into_owned(),
-        None => "it is empty or gone already, so no data is lost".to_owned(),
+        None => "it is empty or already gone: no data is lost".to_owned(),
     };
     format!("{reasons}: {amount}{}", if loss.is_allowed { " (consent is given)" } else { "" })
 }
 
-/// `12 columns`: how long the longest list is that is to be made. Lists whose name is no plural (a command's words)
-/// are no number of things.
+/// `12 columns`: the length of the longest list of a new object. Skips lists whose name is not a plural, such as the words of a
+/// command.
 fn size(change: &Change) -> Option<String> {
     let after = change.after.as_ref()?;
     let lengths = after.attributes.iter().filter_map(|(name, value)| match value {
         Value::List(items) if !items.is_empty() && name.ends_with('s') => Some((items.len(), name)),
         _ => None,
     });
-    // Of several longest the first one counts: that is the order of the schema.
+    // Of lists with equal length the first one counts, in the order of the schema.
     let (length, name) = lengths.rev().max_by_key(|(length, _)| *length)?;
     Some(counted(length, &visible(name)))
 }
@@ -100,7 +100,7 @@ fn changed(change: &Change) -> Option<String> {
     let after = without_write_only(change, &change.after.as_ref()?.attributes);
     let mut names: Vec<String> = changed_attributes(before, &after)
         .iter()
-        // What a provider gives anew with every update is no change of anybody's.
+        // Not a change: the provider sets the value again with each update.
         .filter(|path| !path.get(&after).is_some_and(|value| matches!(value.exposed(), Value::Unknown)))
         .map(|path| visible(&path.to_string()).into_owned())
         .collect();
@@ -112,7 +112,7 @@ fn changed(change: &Change) -> Option<String> {
     }
 }
 
-/// Write-only attributes whose change detectors differ.
+/// Write-only attributes whose digests differ.
 fn changed_secretly(change: &Change) -> impl Iterator<Item = &String> {
     let before = change.prior.as_ref().map(|prior| &prior.write_only);
     let after = change.after.as_ref().map(|after| &after.write_only);
@@ -124,12 +124,12 @@ fn changed_secretly(change: &Change) -> impl Iterator<Item = &String> {
     })
 }
 
-/// `name "A" → "B"`: the differences that need a new object.
+/// `name "A" → "B"`: the differences that force a replacement.
 fn forced(change: &Change) -> Option<String> {
     let nothing = Attributes::default();
     let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
     let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
-    let told: Vec<String> = change
+    let differences: Vec<String> = change
         .replace_paths
         .iter()
         .take(2)
@@ -147,19 +147,19 @@ fn forced(change: &Change) -> Option<String> {
             }
         })
         .collect();
-    let more = change.replace_paths.len().saturating_sub(told.len());
+    let more = change.replace_paths.len().saturating_sub(differences.len());
     let more = (more > 0).then(|| format!("… {more} more"));
-    let told = told.into_iter().chain(more).collect::<Vec<_>>().join(", ");
-    (!told.is_empty()).then_some(told)
+    let differences = differences.into_iter().chain(more).collect::<Vec<_>>().join(", ");
+    (!differences.is_empty()).then_some(differences)
 }
 
-/// What `replaceTriggeredBy` names and what changes.
+/// The changed entries of `replaceTriggeredBy`.
 fn triggers(change: &Change) -> String {
     let names: Vec<_> = change.triggered_by.iter().map(|name| visible(name)).collect();
     names.join(", ")
 }
 
-/// True when what is at the path, or anything on the way there, is sensitive: a path leads through marks.
+/// True if the value at the path, or a value that contains it, is sensitive.
 fn is_hidden(path: &Path, attributes: &Attributes) -> bool {
     let mut walked = Path::default();
     path.0.iter().any(|step| {
@@ -180,13 +180,13 @@ fn joined<const N: usize>(parts: [Option<String>; N], between: &str) -> String {
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(between)
 }
 
-/// The component that a change of owners is listed with. What owners of other stacks let go of is listed with what is
-/// shared: this stack has no component of theirs.
+/// The component that lists an owner change. Owners of other stacks are listed with the shared resources, because this stack does
+/// not have their components.
 pub(crate) fn owner_section<'a>(stack: &StackId, owner: &'a OwnerChange) -> &'a str {
     if owner.ownership.stack == *stack { &owner.ownership.component } else { SHARED }
 }
 
-/// A change of owners in words; an owner of another stack is named.
+/// An owner change in words; an owner of another stack has its stack's name.
 pub(crate) fn owner_line(stack: &StackId, owner: &OwnerChange) -> String {
     let Ownership { address, stack: owning, component } = &owner.ownership;
     let text = match component.as_str() {

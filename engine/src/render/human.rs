@@ -1,4 +1,4 @@
-//! A plan on a terminal.
+//! Renders a plan for a terminal.
 
 use super::attributes::{Style, body};
 use super::headline::{self, DESTROYS_DATA};
@@ -14,27 +14,27 @@ use indexmap::IndexMap;
 use std::collections::HashMap;
 use terrace_provider::Value;
 
-/// How a plan is shown on a terminal.
+/// Options of the terminal form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Human {
-    /// Signs and headings have colours.
+    /// True to print signs and headings in colour.
     pub color: bool,
-    /// Characters that fit into a line; longer ones are cut, but never an address, and never below [`NARROWEST`]: on a
-    /// narrower terminal they are broken between words. 0 stands for no limit.
+    /// Width of a line in characters; 0 for no limit. Longer lines are cut, but addresses are not. Below [`NARROWEST`] lines are
+    /// broken between words instead.
     pub width: usize,
-    /// How much is shown.
+    /// The amount of detail.
     pub detail: Detail,
 }
 
-/// How much of a plan is shown.
+/// The amount of detail of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Detail {
-    /// Counts, and what destroys.
+    /// Counts and destructive changes.
     Summary,
-    /// What changes; what does not is counted.
+    /// All changes; unchanged parts are counted.
     #[default]
     Compact,
-    /// Every attribute of every change, uncut.
+    /// All attributes of all changes, uncut.
     Full,
 }
 
@@ -44,20 +44,20 @@ impl Default for Human {
     }
 }
 
-/// On a narrower terminal lines are broken: what would be left of them says nothing.
+/// On a narrower terminal lines are broken, because a cut line would show too little.
 pub const NARROWEST: usize = 60;
-/// How long lines become that are broken; a usual width.
+/// The width of lines that are broken later.
 const BROKEN: usize = 100;
-/// Notes begin no further right than this.
+/// Notes start at this column at the latest.
 const WIDEST_HEAD: usize = 54;
-/// Characters of a note that are shown in any case.
+/// The minimum number of characters shown of a note.
 const LEAST_NOTE: usize = 16;
-/// Blanks before what a narrow terminal has no room for on the first line.
+/// Indentation of continuation lines.
 const HANGING: usize = 4;
-/// Blanks between an address and its note.
+/// Spaces between an address and its note.
 const GAP: usize = 3;
 
-/// A plan for a person at a terminal. Ends with a line break; [`Plan::notes`] are not part of it.
+/// A plan for a terminal. Ends with a line break; without [`Plan::notes`].
 #[must_use]
 pub fn plan(plan: &Plan, options: &Human) -> String {
     let mut screen = Screen::new(options);
@@ -68,7 +68,7 @@ pub fn plan(plan: &Plan, options: &Human) -> String {
     screen.text
 }
 
-/// What a plan does within one component.
+/// The changes of a plan within one component.
 #[derive(Default)]
 struct Section<'a> {
     is_going: bool,
@@ -77,10 +77,10 @@ struct Section<'a> {
     owners: Vec<&'a OwnerChange>,
 }
 
-/// Lines for a terminal, as wide as it is.
+/// Lines for a terminal of a given width.
 pub(super) struct Screen {
     options: Human,
-    /// Characters that fit into a line of the terminal, however few; 0 stands for no limit.
+    /// The width of the terminal in characters; 0 for no limit.
     terminal: usize,
     pub(super) painter: Painter,
     pub(super) text: String,
@@ -127,7 +127,7 @@ impl Screen {
                 section.is_going = matches!(plan.mode, Mode::Apply | Mode::Rollback) && component.part == Part::Removed;
             }
         }
-        sections.sort_by(|one, _, other, _| place(one).cmp(&place(other)));
+        sections.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
         for (key, section) in &sections {
             self.component(plan, stack, key, section);
         }
@@ -151,7 +151,7 @@ impl Screen {
         }
         let heads: Vec<String> = section.changes.iter().map(|change| head(change)).collect();
         let width = |head: &String| Some(head.chars().count()).filter(|width| *width <= WIDEST_HEAD);
-        // Columns take the room that a narrow terminal does not have.
+        // A narrow terminal has no room for columns.
         let column = heads.iter().filter_map(width).max().filter(|_| !self.is_narrow()).unwrap_or_default();
         for (change, head) in section.changes.iter().zip(heads) {
             self.change(plan, change, &head, column);
@@ -178,9 +178,9 @@ impl Screen {
         }
         let gap = column.saturating_sub(head.chars().count()) + GAP;
         let text = if note.is_empty() { head.to_owned() } else { format!("{head}{}{note}", " ".repeat(gap)) };
-        // An address is never cut: a note that has no room beside it is.
+        // An address is never cut; a note without enough room is.
         let text = self.fit(&text, room.max(head.chars().count() + GAP + LEAST_NOTE));
-        // The sign is painted after cutting: escapes take no room.
+        // Painted after the cut, because colours take no room.
         let text = match text.strip_prefix(sign) {
             Some(rest) => format!("{}{rest}", self.painter.sign(sign)),
             None => text,
@@ -251,7 +251,7 @@ impl Screen {
         self.line(&format!("  {heading}"));
         let name = |address: &Address| visible(&address.to_string()).into_owned();
         let width = |address: &Address| Some(name(address).chars().count()).filter(|width| *width <= WIDEST_HEAD);
-        let widths = stack.deferred.iter().filter_map(|it| width(&it.address));
+        let widths = stack.deferred.iter().filter_map(|deferred| width(&deferred.address));
         let column = widths.max().filter(|_| !self.is_narrow()).unwrap_or_default();
         for deferred in &stack.deferred {
             let head = name(&deferred.address);
@@ -269,7 +269,7 @@ impl Screen {
         match plan.is_errored && !plan.has_changes() {
             true => self.sentence(&verdict_text),
             false => {
-                // In one piece however narrow the terminal is: programs that know terraform look for it.
+                // Never broken, because programs that know Terraform search for this line.
                 self.text.push_str(&verdict_text);
                 self.text.push('\n');
             }
@@ -298,18 +298,18 @@ impl Screen {
         }
     }
 
-    /// What to pass so that data may be lost.
+    /// Prints the options that allow the data loss.
     fn consent(&mut self, plan: &Plan) {
         let refused: Vec<_> = plan.refused_data_loss().collect();
         if refused.is_empty() {
             return;
         }
-        let title = self.painter.paint(Paint::Red, "Data would be lost, so this plan is refused as it stands.");
+        let title = self.painter.paint(Paint::Red, "Data would be lost: this plan is refused.");
         self.sentence(&format!("{title} To allow it, pass:"));
         for (stack, change, loss) in refused {
             let amount = loss.amount.as_deref().map(visible).unwrap_or_default();
             let flag = format!("  --allow-data-loss={}", shell_quoted(&visible(&plan.consent_name(stack, change))));
-            // A flag that is cut is of no use: only what follows it may be.
+            // A flag must not be cut; the text after it may.
             let room = self.options.width.saturating_sub(flag.chars().count() + GAP).max(16);
             self.line(&format!("{flag}   {}", self.fit(&format!("({amount})"), room)));
             if let Some(why) = &loss.only_empty {
@@ -321,32 +321,32 @@ impl Screen {
         self.text.push('\n');
     }
 
-    /// A sentence, on as many lines as the terminal needs.
+    /// Prints a sentence, broken to the width of the terminal.
     pub(super) fn sentence(&mut self, text: &str) {
         let text = flowed(text, self.terminal, 0);
         self.text.push_str(&text);
         self.text.push('\n');
     }
 
-    /// A line whose parts are harmless already, broken where the terminal is too narrow to cut it.
+    /// Prints a line of harmless text, broken if the terminal is narrow.
     pub(super) fn line(&mut self, text: &str) {
         let indent = text.len() - text.trim_start_matches(' ').len();
         self.broken(text, indent + HANGING);
     }
 
-    /// The same, with what follows the first line that far to the right.
+    /// The same with the given indentation of continuation lines.
     fn broken(&mut self, text: &str, hanging: usize) {
         let text = flowed(text, if self.is_narrow() { self.terminal } else { 0 }, hanging);
         self.text.push_str(&text);
         self.text.push('\n');
     }
 
-    /// True when lines are broken rather than cut.
+    /// True if lines are broken instead of cut.
     fn is_narrow(&self) -> bool {
         (1..NARROWEST).contains(&self.terminal) && self.options.detail != Detail::Full
     }
 
-    /// A value on a line of which so much is taken: where lines are broken, no word of it is wider than a line.
+    /// Fits the text of a value into a line with `taken` used characters. If lines are broken, no word is longer than a line.
     fn fit_value(&self, mark: Mark, text: &str, taken: usize) -> String {
         let room = self.options.width.saturating_sub(taken);
         let text = match self.fit(text, room) {
@@ -358,7 +358,7 @@ impl Screen {
         }
         let left = self.terminal.saturating_sub(taken);
         let (label, value) = text.split_once(" = ").unwrap_or(("", &text));
-        // A single word is cut where it stands, when enough of it is left.
+        // A single word is cut within its line if enough of it remains.
         if !value.contains(' ') && left >= label.chars().count() + LEAST_NOTE {
             return cut(&text, left).into_owned();
         }
@@ -374,19 +374,19 @@ impl Screen {
     }
 }
 
-/// Sign and address.
+/// The sign and the address.
 fn head(change: &Change) -> String {
     let deposed = change.deposed.as_ref().map(|key| format!(" (deposed object {})", visible(key))).unwrap_or_default();
     let address = change.address.local().to_string();
     format!("{} {}{deposed}", headline::sign(change), visible(&address))
 }
 
-/// True for what a reader has to see in any case.
+/// True for changes that every form shows.
 pub(crate) fn is_destructive(change: &Change) -> bool {
     change.action.removes_object() || change.data_loss.is_some() || change.is_doubted()
 }
 
-/// `label = before → after` in so much room, with something of both; `None` where that is too little.
+/// Fits `label = before → after` into the room with a part of both values; `None` if the room is too small.
 fn fit_change(text: &str, room: usize) -> Option<String> {
     let (label, change) = text.split_once(" = ")?;
     let (before, after) = change.split_once(" → ")?;
@@ -395,7 +395,7 @@ fn fit_change(text: &str, room: usize) -> Option<String> {
     Some(format!("{label} = {before} → {after}"))
 }
 
-/// `component/name`, or the name alone for an output of the stack itself.
+/// `component/name`, or the name alone for an output of the stack.
 pub(crate) fn output_name(output: &OutputChange) -> String {
     let name = match output.component.is_empty() {
         true => output.name.clone(),
@@ -404,11 +404,11 @@ pub(crate) fn output_name(output: &OutputChange) -> String {
     visible(&name).into_owned()
 }
 
-/// What becomes of an output.
+/// The mark and the text of an output's change.
 pub(crate) fn output_difference(output: &OutputChange, limits: Limits) -> (Mark, String) {
     let is_sensitive = |side: &Option<Value>| matches!(side, Some(Value::Sensitive(_)));
     let is_hidden = is_sensitive(&output.before) || is_sensitive(&output.after);
-    let told = |value: &Value| if is_hidden { SENSITIVE.to_owned() } else { brief(value, limits) };
+    let text = |value: &Value| if is_hidden { SENSITIVE.to_owned() } else { brief(value, limits) };
     match (&output.before, &output.after) {
         _ if output.is_newly_sensitive => (Mark::Change, SENSITIVE_NOW.to_owned()),
         (Some(_), Some(_)) if is_hidden => (Mark::Change, SENSITIVE_CHANGED.to_owned()),
@@ -416,13 +416,13 @@ pub(crate) fn output_difference(output: &OutputChange, limits: Limits) -> (Mark,
             let (before, after) = brief_change(before, after, limits);
             (Mark::Change, format!("{before} → {after}"))
         }
-        (None, Some(after)) => (Mark::Add, told(after)),
-        (Some(before), None) => (Mark::Remove, told(before)),
+        (None, Some(after)) => (Mark::Add, text(after)),
+        (Some(before), None) => (Mark::Remove, text(before)),
         (None, None) => (Mark::Plain, String::new()),
     }
 }
 
-/// A word for a shell, in single quotes where it needs any.
+/// A word for a shell, quoted if necessary.
 fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '@' | ':');
     match word.chars().all(is_plain) {

@@ -1,8 +1,8 @@
-//! A plan for tools that read `terraform show -json`.
+//! Renders a plan for tools that read `terraform show -json`.
 //!
-//! The shape is terraform's plan format 1.2; what terrace alone knows sits under keys named `terrace`. Two equal plans
-//! differ in `terrace.plan_id` and `timestamp` only. Sensitive values are not in the output: they are absent where
-//! they would stand, and true in `before_sensitive` and `after_sensitive`.
+//! The output has the shape of Terraform's plan format 1.2; keys named `terrace` hold what Terraform does not have. Two equal plans
+//! differ in `terrace.plan_id` and `timestamp` only. Sensitive values are absent, and true in `before_sensitive` and
+//! `after_sensitive`.
 
 mod checks;
 mod facts;
@@ -19,11 +19,11 @@ pub use redact::values as redacted;
 pub(crate) use resources::{index, module_address, name};
 use serde_json::{Map as Object, Value as Json, json};
 
-/// The version of terraform's plan format that this output has.
+/// The version of Terraform's plan format.
 pub const FORMAT_VERSION: &str = "1.2";
-/// The terraform whose output this looks like: readers insist on a semantic version.
+/// The Terraform version to report: readers require a semantic version.
 pub const TERRAFORM_VERSION: &str = "1.11.4";
-/// The version of terraform's state format within a plan.
+/// The version of Terraform's state format within a plan.
 const STATE_FORMAT_VERSION: &str = "1.0";
 
 /// A plan as JSON. `digest` is that of [`crate::plan::file::digest`].
@@ -68,7 +68,7 @@ pub fn plan(plan: &Plan, digest: &str) -> Json {
     })
 }
 
-/// What stands where a plan would, when there is none: `diagnostics` says why.
+/// The document for a failed planning without a plan; `diagnostics` has the reasons.
 #[must_use]
 pub fn errored(terrace_version: &str, diagnostics: Json) -> Json {
     json!({
@@ -82,17 +82,17 @@ pub fn errored(terrace_version: &str, diagnostics: Json) -> Json {
     })
 }
 
-/// True when there is something to do and apply would do it.
+/// True if there are changes that an apply would carry out.
 fn is_applyable(plan: &Plan) -> bool {
     plan.has_changes() && !plan.is_errored && plan.refused_data_loss().next().is_none()
 }
 
-/// A name within one stack; where a plan has several, with the stack in front.
+/// A name within a stack; prefixed with the stack if the plan has several.
 pub(crate) fn qualified(plan: &Plan, stack: &StackId, name: &str) -> String {
     if plan.stacks.len() > 1 { format!("{stack}:{name}") } else { name.to_owned() }
 }
 
-/// The actions in terraform's words. A retain looks like a forget; an adoption is told by `importing`.
+/// The actions in Terraform's terms. A retained object counts as forgotten; `importing` marks an adoption.
 pub(crate) fn actions(change: &Change) -> Json {
     match change.action {
         Action::NoOp => json!(["no-op"]),
@@ -108,7 +108,7 @@ pub(crate) fn actions(change: &Change) -> Json {
     }
 }
 
-/// The action in terraform's words that another plan may take about what is deferred.
+/// The action in Terraform's terms that a later plan may take for a deferred resource.
 pub(crate) const fn deferred_action(action: Action) -> &'static str {
     match action {
         Action::Create => "create",
@@ -119,14 +119,14 @@ pub(crate) const fn deferred_action(action: Action) -> &'static str {
     }
 }
 
-/// All outputs with their stack and the name under which they are told.
+/// All outputs with their stacks and their qualified names.
 pub(crate) fn outputs(plan: &Plan) -> impl Iterator<Item = (&StackPlan, &OutputChange, String)> {
     plan.stacks.iter().flat_map(move |stack| {
         stack.outputs.iter().map(move |output| (stack, output, qualified(plan, &stack.stack, &output_name(output))))
     })
 }
 
-/// The words for what becomes of an output.
+/// The action of an output's change.
 pub(crate) fn output_action(output: &OutputChange) -> &'static str {
     match (&output.before, &output.after) {
         _ if !output.is_change() => "no-op",
@@ -173,7 +173,7 @@ fn configuration(plan: &Plan) -> Json {
     json!({ "provider_config": providers, "root_module": {} })
 }
 
-/// True when anything but the state's own bookkeeping would change: what a check for drift asks.
+/// True if the plan changes managed objects, not only the state: used by drift checks.
 pub(crate) fn has_managed_changes(plan: &Plan) -> bool {
     plan.changes().any(|(_, change)| !matches!(change.action, Action::NoOp | Action::Read))
 }

@@ -1,28 +1,28 @@
-//! A line of a plan before it is laid out: the terminal indents it, a pull request puts its sign first.
+//! A line of a plan before its layout: the terminal indents it, a pull request puts its sign first.
 
-/// What a line tells of.
+/// The meaning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// Nothing: a word on what follows or is left out.
+    /// Information without a change.
     Plain,
-    /// Something stays as it is, among others that do not.
+    /// An unchanged part among changed ones.
     Same,
-    /// Something comes.
+    /// An addition.
     Add,
-    /// Something goes.
+    /// A removal.
     Remove,
-    /// Something becomes something else.
+    /// A change.
     Change,
-    /// Something is lost.
+    /// A loss of data.
     Danger,
-    /// Which lines of a text follow.
+    /// The line range of the following lines of a text.
     Hunk,
-    /// Why something is done, in a sentence: it is broken between words and not cut.
+    /// A reason in a sentence, which is broken between words and never cut.
     Reason,
 }
 
 impl Mark {
-    /// The sign in front of the line; none for lines that only inform.
+    /// The sign in front of the line; `None` for lines that only inform.
     pub(crate) const fn sign(self) -> Option<&'static str> {
         match self {
             Self::Plain | Self::Hunk | Self::Reason => None,
@@ -35,20 +35,20 @@ impl Mark {
     }
 }
 
-/// One line below a resource.
+/// A line below a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// How deep it lies, from 0.
+    /// The nesting depth, from 0.
     pub(crate) depth: usize,
-    /// What it tells of.
+    /// The meaning of the line.
     pub(crate) mark: Mark,
-    /// The text, harmless, not yet cut.
+    /// The harmless text, not cut yet.
     pub(crate) text: String,
-    /// The change at this line is why the object has to be replaced.
+    /// This change is the reason for a replacement.
     pub(crate) is_forcing: bool,
 }
 
-/// What follows a line whose change needs a new object.
+/// The suffix of a line whose change forces a replacement.
 pub(crate) const FORCES: &str = "  # forces replacement";
 
 impl Line {

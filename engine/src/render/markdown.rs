@@ -1,9 +1,9 @@
-//! A plan as the comment on a pull request, and drift as that of a scheduled job.
+//! Renders a plan as a comment on a pull request, and drift as the comment of a scheduled job.
 //!
-//! Verdict and counts come first, then what destroys, never folded; then one fold per component, the digest, and how
-//! to see the rest. A comment has a budget: what does not fit is dropped in a fixed order (unchanged lines around
-//! changes, long values, the bodies of creates, then of updates) and said to be. Values cannot break out of their
-//! place: fences, folds, mentions and the hidden marker are escaped in them.
+//! Verdict and counts come first, then destructive changes, which are never folded. Then follow one fold per component, the digest,
+//! and the command that shows the full plan. A comment has a budget: parts that do not fit are dropped in a fixed order, and the
+//! comment says so. The order is: unchanged lines around changes, long values, the bodies of creates, then of updates. Values
+//! cannot break out of their place: fences, folds, mentions and the hidden marker are escaped in them.
 
 mod attention;
 mod budget;
@@ -24,12 +24,12 @@ use escape::{code, marker, prose};
 use std::collections::BTreeMap;
 use terrace_provider::Severity;
 
-/// What a comment may take, and how it ends.
+/// The budget and the ending of a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Markdown<'a> {
-    /// At most that many characters, counted in UTF-16; less than [`Markdown::LEAST_CHARS`] counts as that.
+    /// Maximum number of characters, counted in UTF-16; at least [`Markdown::LEAST_CHARS`].
     pub max_chars: usize,
-    /// At most that many bytes; less than four times [`Markdown::LEAST_CHARS`] counts as that.
+    /// Maximum number of bytes; at least four times [`Markdown::LEAST_CHARS`].
     pub max_bytes: usize,
     /// The digest of [`crate::plan::file::digest`].
     pub digest: &'a str,
@@ -38,9 +38,9 @@ pub struct Markdown<'a> {
 }
 
 impl Markdown<'_> {
-    /// What the frame of a comment needs in any case.
+    /// The minimum size of a comment's frame.
     pub const LEAST_CHARS: usize = 4_000;
-    /// What a comment on GitHub may take, with room for what a workflow adds.
+    /// The size of a comment on GitHub, with room for additions of a workflow.
     pub const DEFAULT_CHARS: usize = 60_000;
     /// The same in bytes.
     pub const DEFAULT_BYTES: usize = 240_000;
@@ -50,7 +50,7 @@ impl Markdown<'_> {
     }
 }
 
-/// The comment. Never longer than its budget; every fence and fold in it is closed.
+/// The comment. It never exceeds its budget, and all fences and folds in it are closed.
 #[must_use]
 pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
     let budget = options.budget();
@@ -66,11 +66,11 @@ pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
     text
 }
 
-/// The longest address, command or message that is shown whole.
+/// The maximum length of an address, command or message.
 const LONGEST: usize = 300;
 
 fn head(plan: &Plan, page: &mut Page, budget: Budget) {
-    // Each stack has a marker of its own, so that whatever updates the comment finds it by any of them.
+    // Each stack has a marker, so that tools find the comment by any of its stacks.
     page.fill(budget.part(10), plan.stacks.iter().map(|stack| marker("plan", &stack.stack)), |_| String::new());
     page.push(&format!("### terrace plan: {}\n\n", named(plan.stacks.iter().map(|stack| &stack.stack))));
     page.push(&format!("{}\n", verdict(plan)));
@@ -90,7 +90,7 @@ fn head(plan: &Plan, page: &mut Page, budget: Budget) {
     table(plan, page, budget);
 }
 
-/// The first of the stacks by name, and how many more there are.
+/// The first three stacks by name, and the number of the others.
 fn named<'a>(stacks: impl ExactSizeIterator<Item = &'a StackId>) -> String {
     let total = stacks.len();
     let mut names: Vec<String> = stacks.take(3).map(|stack| code(&stack.to_string(), 120)).collect();
@@ -100,7 +100,7 @@ fn named<'a>(stacks: impl ExactSizeIterator<Item = &'a StackId>) -> String {
     names.join(", ")
 }
 
-/// What is told of one component in the table.
+/// The counts of a component in the table.
 #[derive(Default, Clone, Copy)]
 struct Row {
     add: usize,
@@ -128,7 +128,7 @@ impl Row {
         }
     }
 
-    fn told(self, name: &str) -> String {
+    fn to_line(self, name: &str) -> String {
         format!("| {name} | {} | {} | {} | {} |\n", self.add, self.change, self.destroy, self.other)
     }
 }
@@ -152,7 +152,7 @@ fn table(plan: &Plan, page: &mut Page, budget: Budget) {
         return;
     }
     page.push("| component | add | change | destroy | other |\n|---|--:|--:|--:|--:|\n");
-    let lines = rows.iter().map(|(name, row)| row.told(&code(name, 120)));
+    let lines = rows.iter().map(|(name, row)| row.to_line(&code(name, 120)));
     page.fill(budget.part(6), lines, |shown| {
         let rest = rows.iter().skip(shown).fold(Row::default(), |sum, (_, row)| Row {
             add: sum.add + row.add,
@@ -160,7 +160,7 @@ fn table(plan: &Plan, page: &mut Page, budget: Budget) {
             destroy: sum.destroy + row.destroy,
             other: sum.other + row.other,
         });
-        rest.told(&format!("… {} more", rows.len() - shown))
+        rest.to_line(&format!("… {} more", rows.len() - shown))
     });
     if plan.stacks.len() > 1 {
         page.push("\n");
@@ -172,9 +172,9 @@ fn table(plan: &Plan, page: &mut Page, budget: Budget) {
     page.push("\n");
 }
 
-/// Errors and warnings: who reads the comment does not see the terminal.
+/// Adds errors and warnings, because readers of the comment do not see the terminal.
 fn notes(notes: &[Note], page: &mut Page, budget: Budget) {
-    let told: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning")]
+    let lines: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning")]
         .into_iter()
         .flat_map(|(severity, word)| {
             notes.iter().filter(move |note| note.severity == severity).map(move |note| {
@@ -189,11 +189,11 @@ fn notes(notes: &[Note], page: &mut Page, budget: Budget) {
             })
         })
         .collect();
-    if told.is_empty() {
+    if lines.is_empty() {
         return;
     }
-    let total = told.len();
-    page.fill(budget.part(10), told.into_iter(), |shown| format!("- … {} more\n", total - shown));
+    let total = lines.len();
+    page.fill(budget.part(10), lines.into_iter(), |shown| format!("- … {} more\n", total - shown));
     page.push("\n");
 }
 

@@ -1,19 +1,19 @@
-//! Colours of a terminal, in one place. They repeat what signs say and never say anything alone.
+//! Terminal colours. They repeat the meaning of signs and never carry information alone.
 
 /// A colour or weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paint {
     /// Headings.
     Bold,
-    /// What only informs.
+    /// Information without a change.
     Faint,
-    /// What comes.
+    /// Additions.
     Green,
-    /// What changes.
+    /// Changes.
     Yellow,
-    /// What goes.
+    /// Removals.
     Red,
-    /// What is looked at or taken over.
+    /// Reads and adoptions.
     Cyan,
 }
 
@@ -30,10 +30,10 @@ impl Paint {
     }
 }
 
-/// Paints, or leaves as it is.
+/// Applies colours if they are enabled.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Painter {
-    /// The reader wants colours.
+    /// True if colours are enabled.
     pub(crate) is_on: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What happens while a plan is applied, a line for each thing: for terminals and for the logs of operations.
+//! Renders the events of an apply as lines, for terminals and the logs of operations.
 
 use super::text::counted;
 use crate::action::Action;
@@ -8,23 +8,23 @@ use crate::plan::Plan;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// Tells events in words.
+/// Converts events to lines.
 #[derive(Debug, Clone, Default)]
 pub struct Steps {
-    /// Addresses are told with their stacks.
+    /// True to print addresses with their stacks.
     has_several_stacks: bool,
-    /// What an import names, which nothing adopted on its own.
+    /// Resources that an import adopts.
     imported: HashSet<(StackId, Address)>,
 }
 
 impl Steps {
-    /// Of an operation that has no plan.
+    /// For an operation without a plan.
     #[must_use]
     pub fn new(has_several_stacks: bool) -> Self {
         Self { has_several_stacks, imported: HashSet::new() }
     }
 
-    /// Of the operation that applies a plan.
+    /// For the operation that applies a plan.
     #[must_use]
     pub fn of_plan(plan: &Plan) -> Self {
         let imported = plan.changes().filter(|(_, change)| change.import_id.is_some());
@@ -32,7 +32,7 @@ impl Steps {
         Self { has_several_stacks: plan.stacks.len() > 1, imported }
     }
 
-    /// What is said of an event; nothing of one that only counts.
+    /// The line of an event; `None` for an event that is only counted.
     #[must_use]
     pub fn line(&self, event: &Event) -> Option<String> {
         Some(match event {
@@ -49,7 +49,7 @@ impl Steps {
                 let (named, done) = (self.named(stack, address), self.words(stack, address, *action).done);
                 format!("{named}: {done} after {}", seconds(*took))
             }
-            // Nothing was to be done: a check fails.
+            // No action was planned: a check failed.
             Event::StepFailed { stack, address, action: Action::NoOp, error } => {
                 format!("{}: {error}", self.named(stack, address))
             }
@@ -59,15 +59,15 @@ impl Steps {
             }
             Event::CheckFailed { stack, address, action, error } => {
                 let (named, done) = (self.named(stack, address), self.words(stack, address, *action).done);
-                format!("{named}: {done}, and a check of it fails: {error}")
+                format!("{named}: {done}, but a check failed: {error}")
             }
-            // Nothing that runs is nothing to wait for.
+            // Without running calls there is nothing to wait for.
             Event::Stopping { running: 0 } => return None,
             Event::Stopping { running } => format!("waiting for {}", counted(*running, "running calls")),
         })
     }
 
-    /// What is said of a step that runs: `local_file.a: creating`.
+    /// The line of a running step: `local_file.a: creating`.
     #[must_use]
     pub fn begun(&self, stack: &StackId, address: &Address, action: Action) -> String {
         format!("{}: {}", self.named(stack, address), self.words(stack, address, action).doing)
@@ -77,7 +77,7 @@ impl Steps {
         if self.has_several_stacks { format!("{stack}:{address}") } else { address.to_string() }
     }
 
-    /// What an action on a resource is called.
+    /// The words for an action on a resource.
     fn words(&self, stack: &StackId, address: &Address, action: Action) -> Words {
         let is_import = action == Action::Adopt
             && !self.imported.is_empty()
@@ -94,7 +94,7 @@ fn seconds(took: Duration) -> String {
     }
 }
 
-/// What an action is called.
+/// The words for an action.
 #[derive(Debug, Clone, Copy)]
 struct Words {
     plain: &'static str,
@@ -122,13 +122,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_waited_for_where_nothing_runs() {
+    fn stop_without_running_calls_prints_no_line() {
         let line = |running| Steps::new(false).line(&Event::Stopping { running });
         assert_eq!((line(0), line(1).as_deref()), (None, Some("waiting for 1 running call")));
     }
 
     #[test]
-    fn times_are_short() {
+    fn durations_are_rounded() {
         assert_eq!(seconds(Duration::from_millis(240)), "0.2s");
         assert_eq!(seconds(Duration::from_secs(59)), "59s");
         assert_eq!(seconds(Duration::from_secs(61)), "1m1s");

@@ -1,7 +1,7 @@
-//! Plans and operations as terraform's `-json` user interface tells them: one object a line.
+//! Renders plans and operations in the format of Terraform's `-json` user interface: one object per line.
 //!
-//! [`plan`] is a whole plan; [`Applying`] turns [events](crate::event::Event) into lines as they come. Time is passed
-//! in. A sensitive value is null, as in terraform.
+//! [`plan`] renders a whole plan; [`Applying`] converts [events](crate::event::Event) to lines. The caller passes the time. A
+//! sensitive value is null, as in Terraform.
 
 mod applying;
 
@@ -18,10 +18,10 @@ use jiff::Timestamp;
 use serde_json::{Map as Object, Value as Json, json};
 use terrace_provider::Severity;
 
-/// The version of terraform's stream that these lines have.
+/// The version of Terraform's stream format.
 pub const UI_VERSION: &str = "1.2";
 
-/// The first line of any stream.
+/// The first line of a stream.
 #[must_use]
 pub fn version(terrace_version: &str, at: Timestamp) -> Json {
     let mut line = line(Level::Info, "version", format!("terrace {terrace_version}"), at);
@@ -31,7 +31,7 @@ pub fn version(terrace_version: &str, at: Timestamp) -> Json {
     Json::Object(line)
 }
 
-/// A whole plan: diagnostics, drift, what is planned, the summary, the outputs. [`version`] comes before it.
+/// The lines of a plan: diagnostics, drift, planned changes, summary, outputs. [`version`] comes before them.
 #[must_use]
 pub fn plan(plan: &Plan, at: Timestamp) -> Vec<Json> {
     let diagnostics = plan.notes.iter().map(|note| diagnostic(note, at));
@@ -54,7 +54,7 @@ pub fn plan(plan: &Plan, at: Timestamp) -> Vec<Json> {
     diagnostics.chain(drift).chain(planned).chain([summary(plan, at), planned_outputs(plan, at)]).collect()
 }
 
-/// How bad a line is.
+/// The severity of a line.
 #[derive(Clone, Copy)]
 enum Level {
     Info,
@@ -89,7 +89,7 @@ fn put(line: &mut Object<String, Json>, name: &str, value: impl Into<Json>) {
     line.insert(name.to_owned(), value.into());
 }
 
-/// The one word of the stream for an action.
+/// The stream's word for an action.
 const fn word(action: Action) -> &'static str {
     match action {
         Action::NoOp => "noop",
@@ -103,7 +103,7 @@ const fn word(action: Action) -> &'static str {
     }
 }
 
-/// The reason as the stream has it: without its prefix for replacements.
+/// The stream's word for a reason, without the prefix of replacements.
 fn reason(reason: &Reason) -> Option<&'static str> {
     let word = reason.terraform()?;
     match word {
@@ -131,18 +131,18 @@ fn resource(address: &Address, qualified: &str) -> Json {
     })
 }
 
-/// A lookup that is read while applying; none for one that was answered.
+/// The line of a lookup that is read during the apply; `None` if planning answered it.
 fn planned_read(plan: &Plan, stack: &StackPlan, lookup: &Lookup, at: Timestamp) -> Option<Json> {
     let reason = lookup.reason?.terraform();
     let resource = resource(&lookup.address, &qualified(plan, &stack.stack, &lookup.address.to_string()));
-    let told = json!({ "resource": resource, "action": word(Action::Read), "reason": reason });
+    let change = json!({ "resource": resource, "action": word(Action::Read), "reason": reason });
     let mut line = line(Level::Info, "planned_change", format!("{}: Plan to read", lookup.address), at);
-    line.insert("change".to_owned(), told);
+    line.insert("change".to_owned(), change);
     put(&mut line, "terrace", json!({ "action": Action::Read }));
     Some(Json::Object(line))
 }
 
-/// What is left for another apply.
+/// The line of a deferred change.
 fn deferred_change(plan: &Plan, stack: &StackPlan, deferred: &DeferredChange, at: Timestamp) -> Json {
     let address = &deferred.address;
     let resource = resource(address, &qualified(plan, &stack.stack, &address.to_string()));
@@ -160,18 +160,18 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
         (None, action, _) => word(action),
         (Some(_), _, _) => "noop",
     };
-    let mut told = Object::new();
-    told.insert("resource".to_owned(), resource_of(plan, stack, change));
+    let mut entry = Object::new();
+    entry.insert("resource".to_owned(), resource_of(plan, stack, change));
     if let Some(from) = change.moves_from() {
         let previous = resource(from, &qualified(plan, &stack.stack, &from.to_string()));
-        told.insert("previous_resource".to_owned(), previous);
+        entry.insert("previous_resource".to_owned(), previous);
     }
-    put(&mut told, "action", action);
+    put(&mut entry, "action", action);
     if let Some(reason) = change.reason.as_ref().and_then(reason) {
-        put(&mut told, "reason", reason);
+        put(&mut entry, "reason", reason);
     }
     let mut line = line(Level::Info, "planned_change", format!("{}: Plan to {action}", change.address), at);
-    line.insert("change".to_owned(), Json::Object(told));
+    line.insert("change".to_owned(), Json::Object(entry));
     let mut facts = Object::new();
     put(&mut facts, "action", json!(change.action));
     if change.action == Action::Retain {
@@ -205,9 +205,9 @@ fn summary(plan: &Plan, at: Timestamp) -> Json {
 }
 
 fn planned_outputs(plan: &Plan, at: Timestamp) -> Json {
-    let told: Object<String, Json> = outputs(plan)
+    let entries: Object<String, Json> = outputs(plan)
         .map(|(_, output, name)| {
-            let is_sensitive = [&output.before, &output.after].into_iter().flatten().any(|it| it.has_sensitive());
+            let is_sensitive = [&output.before, &output.after].into_iter().flatten().any(|value| value.has_sensitive());
             let action = output_action(output).replace("no-op", "noop");
             let mut entry = Object::new();
             put(&mut entry, "sensitive", is_sensitive);
@@ -219,12 +219,12 @@ fn planned_outputs(plan: &Plan, at: Timestamp) -> Json {
             (name, Json::Object(entry))
         })
         .collect();
-    let mut line = line(Level::Info, "outputs", format!("Outputs: {}", told.len()), at);
-    put(&mut line, "outputs", told);
+    let mut line = line(Level::Info, "outputs", format!("Outputs: {}", entries.len()), at);
+    put(&mut line, "outputs", entries);
     Json::Object(line)
 }
 
-/// A note of a plan, or what went wrong without one. Terraform knows no notes: they are lines of its log.
+/// The line of a note or of an error without a plan. Terraform has no notes: they become log lines.
 #[must_use]
 pub fn diagnostic(note: &Note, at: Timestamp) -> Json {
     let (level, severity) = match note.severity {
@@ -232,20 +232,20 @@ pub fn diagnostic(note: &Note, at: Timestamp) -> Json {
         Severity::Warning => (Level::Warn, "warning"),
         Severity::Note => return Json::Object(line(Level::Info, "log", note.message.clone(), at)),
     };
-    let mut told = Object::new();
-    put(&mut told, "severity", severity);
-    put(&mut told, "summary", note.message.as_str());
-    put(&mut told, "detail", note.hint.as_deref().unwrap_or_default());
+    let mut entry = Object::new();
+    put(&mut entry, "severity", severity);
+    put(&mut entry, "summary", note.message.as_str());
+    put(&mut entry, "detail", note.hint.as_deref().unwrap_or_default());
     if let Some(address) = &note.address {
-        put(&mut told, "address", address.as_str());
+        put(&mut entry, "address", address.as_str());
     }
     if let Some(place) = &note.place {
-        // Only where it begins is kept in a plan.
+        // A plan has only the beginning of the range.
         let point = json!({ "line": place.line, "column": place.column });
-        put(&mut told, "range", json!({ "filename": place.file, "start": point, "end": point }));
+        put(&mut entry, "range", json!({ "filename": place.file, "start": point, "end": point }));
     }
-    put(&mut told, "code", note.code.as_str());
-    failure(level, &note.message, told, at)
+    put(&mut entry, "code", note.code.as_str());
+    failure(level, &note.message, entry, at)
 }
 
 fn failure(level: Level, message: &str, diagnostic: Object<String, Json>, at: Timestamp) -> Json {
@@ -255,7 +255,7 @@ fn failure(level: Level, message: &str, diagnostic: Object<String, Json>, at: Ti
     Json::Object(line)
 }
 
-/// An address with its stack, as events tell it.
+/// An address with its stack, as events have it.
 fn with_stack(stack: &StackId, address: &Address) -> String {
     format!("{stack}:{address}")
 }

@@ -1,4 +1,4 @@
-//! Plans built by hand, in every form.
+//! Tests of all forms with hand-made plans.
 
 mod build;
 mod drift;

@@ -1,12 +1,10 @@
-//! Texts from outside, made fit for print: nothing in them is obeyed by a terminal, hidden from a reader or wider than
-//! the line.
+//! Makes text from outside safe to print: no character controls the terminal, is hidden, or exceeds the line.
 
 use super::human::NARROWEST;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// A text in which every character that a terminal obeys, or that hides or turns what is around it, is written out
-/// the way JSON does: `\n`, `\u001b`.
+/// The text with control, invisible and direction characters written as in JSON: `\n`, `\u001b`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hostile) {
         return Cow::Borrowed(text);
@@ -18,7 +16,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// A text in quotes, with quotes, backslashes and hostile characters written out.
+/// The text in quotes, with quotes, backslashes and such characters escaped.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -32,7 +30,7 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// The escape of a character that may not be printed as it is: `\u001b`, two of them beyond the basic plane.
+/// The escape of a character that must not be printed: `\u001b`; two escapes beyond the basic plane.
 pub(crate) fn push_escape(into: &mut String, character: char) {
     let mut units = [0; 2];
     for unit in character.encode_utf16(&mut units) {
@@ -51,14 +49,14 @@ fn push_visible(into: &mut String, character: char) {
     }
 }
 
-/// Controls, and what [`is_invisible`].
+/// True for control characters, and if [`is_invisible`].
 fn is_hostile(character: char) -> bool {
     character.is_control() || is_invisible(character)
 }
 
-/// True for characters without a shape of their own: line and paragraph separators, those that turn the direction of
-/// writing, and those that Unicode lets a display ignore (`Default_Ignorable_Code_Point`), with the blank of Braille. The
-/// selectors U+FE0E and U+FE0F stay: they choose the look of an emoji.
+/// True for characters without a shape: separators of lines and paragraphs, marks of writing direction, and those that Unicode
+/// allows a display to ignore (`Default_Ignorable_Code_Point`), with the Braille blank. The selectors U+FE0E and U+FE0F are
+/// allowed, because they select the look of an emoji.
 #[must_use]
 pub fn is_invisible(character: char) -> bool {
     matches!(character,
@@ -68,8 +66,7 @@ pub fn is_invisible(character: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A text in which every invisible character is written out as [`visible`] does, and nothing else. Colours and line
-/// breaks stay, and JSON means the same.
+/// The text with only invisible characters escaped. Colours and line breaks stay, and JSON keeps its meaning.
 #[must_use]
 pub fn with_visible(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || !text.contains(is_invisible) {
@@ -85,7 +82,7 @@ pub fn with_visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// A text cut to that many characters, the last one `…` when something is missing; 0 stands for no limit.
+/// The text cut to `width` characters, with `…` at the end of a cut; 0 for no limit.
 pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if width == 0 || text.len() <= width || text.chars().count() <= width {
         return Cow::Borrowed(text);
@@ -93,8 +90,8 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take(width.saturating_sub(1)).chain(std::iter::once('…')).collect())
 }
 
-/// Two texts that stand beside each other in so much room. The shorter one leaves what it does not need; where what is left
-/// of both says the same, they are shown from shortly before they differ.
+/// Two texts cut to share the room. The shorter one leaves its unused room to the other. If the cut texts would be equal, both
+/// start shortly before their first difference.
 pub(crate) fn cut_pair(before: &str, after: &str, room: usize) -> (String, String) {
     let lengths = (before.chars().count(), after.chars().count());
     let half = (room / 2).max(1);
@@ -109,8 +106,8 @@ pub(crate) fn cut_pair(before: &str, after: &str, room: usize) -> (String, Strin
     (cut(&rest(before), half).into_owned(), cut(&rest(after), half).into_owned())
 }
 
-/// A line in lines of at most so many characters, broken between words only; 0 stands for no limit. What follows the
-/// first line stands that far to the right. Colours take no room.
+/// A line broken between words into lines of at most `width` characters; 0 for no limit. Continuation lines are indented by
+/// `hanging`. Colours take no room.
 pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
     if width == 0 || shown_width(line) <= width {
         return line.to_owned();
@@ -120,7 +117,7 @@ pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
     let mut flowed = " ".repeat(indent);
     let (mut taken, mut gap, mut is_first) = (indent, 0, true);
     for word in line.trim_matches(' ').split(' ') {
-        // Several blanks in a row: those that line up columns stay where there is room.
+        // Several spaces in a row align columns: they stay if there is room.
         if word.is_empty() {
             gap += 1;
             continue;
@@ -129,7 +126,7 @@ pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
         if is_first {
             taken += wide;
         } else if taken + gap + wide <= width || taken + gap <= hanging {
-            // What would stand no further left is no better off on the next line.
+            // A line break would not move the word to the left.
             flowed.push_str(&" ".repeat(gap));
             taken += gap + wide;
         } else {
@@ -143,8 +140,7 @@ pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
     flowed
 }
 
-/// Lines that are harmless already, each broken between words where the terminal is too narrow for what people read in one
-/// go; 0 stands for no limit.
+/// Harmless lines, broken between words if the terminal is narrower than a usual line; 0 for no limit.
 #[must_use]
 pub fn narrowed(lines: &str, width: usize, hanging: usize) -> String {
     let width = if width < NARROWEST { width } else { 0 };
@@ -155,7 +151,7 @@ pub fn narrowed(lines: &str, width: usize, hanging: usize) -> String {
     lines.split_inclusive('\n').map(line).collect()
 }
 
-/// How many characters of a text are seen: those of colours are not.
+/// The number of visible characters of a text, without colours.
 fn shown_width(text: &str) -> usize {
     let mut parts = text.split('\u{1b}');
     let before = parts.next().map_or(0, |part| part.chars().count());
@@ -163,7 +159,7 @@ fn shown_width(text: &str) -> usize {
     before + after.sum::<usize>()
 }
 
-/// A number as people write it: `9,812`.
+/// A number with separators: `9,812`.
 pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
@@ -176,13 +172,13 @@ pub(crate) fn thousands(number: usize) -> String {
     grouped
 }
 
-/// How many of something: `1 column`, `12 columns`; the word is given in its plural.
+/// A number with its noun, which is given in the plural: `1 column`, `12 columns`.
 pub(crate) fn counted(number: usize, plural: &str) -> String {
     let word = if number == 1 { plural.strip_suffix('s').unwrap_or(plural) } else { plural };
     format!("{} {word}", thousands(number))
 }
 
-/// A word as a shell wants it.
+/// A word quoted for a shell.
 #[must_use]
 pub fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./=:@,%+…".contains(c);
@@ -192,8 +188,8 @@ pub fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// What a command line says of an environment, after a space. Also of the one that is the default: who reads it may have
-/// another one in `TERRACE_ENV`, or in the descriptor.
+/// The option for an environment, after a space. Also for the default environment, because the reader may have a different one in
+/// `TERRACE_ENV` or in the descriptor.
 #[must_use]
 pub fn environment_option(name: &str) -> String {
     format!(" --env {}", shell_word(name))
@@ -204,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn control_and_invisible_characters_are_escaped() {
         assert_eq!(visible("a\u{1b}[31mb\u{9b}c\r\n\td"), "a\\u001b[31mb\\u009bc\\r\\n\\td");
         assert_eq!(visible("left\u{202e}right\u{200b}\u{e0041}"), "left\\u202eright\\u200b\\udb40\\udc41");
         assert_eq!(visible("Zürich 東京 🚲"), "Zürich 東京 🚲");
@@ -216,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut_by_characters() {
+    fn long_text_is_cut_by_characters() {
         assert_eq!(cut("größer", 6), "größer");
         assert_eq!(cut("größere", 6), "größe…");
         assert_eq!(cut("größere", 0), "größere");
     }
 
     #[test]
-    fn lines_flow_between_words_and_colours_take_no_room() {
+    fn line_breaks_between_words_and_colours_take_no_room() {
         assert_eq!(flowed("  a  word or two", 10, 4), "  a  word\n    or two");
         assert_eq!(flowed("  a  word or two", 16, 4), "  a  word or two");
         assert_eq!(flowed("a word-that-is-too-long b", 8, 2), "a word-that-is-too-long\n  b");
@@ -236,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_broken_on_narrow_terminals_only() {
+    fn lines_break_on_narrow_terminals_only() {
         let lines = "ok    state: is there\n      and right\n";
         assert_eq!(narrowed(lines, 16, 6), "ok    state: is\n      there\n      and right\n");
         assert_eq!(narrowed(lines, 0, 6), lines);
@@ -245,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_texts_beside_each_other_something_is_left_of_both() {
+    fn cut_pair_keeps_part_of_both_texts() {
         let pair = |before, after, room| {
             let (before, after) = cut_pair(before, after, room);
             assert!(before.chars().count() + after.chars().count() <= room, "{before} {after}");
@@ -259,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_grouped_and_words_follow_them() {
+    fn numbers_are_grouped_and_nouns_inflected() {
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(9812), "9,812");
         assert_eq!(thousands(1_234_567), "1,234,567");

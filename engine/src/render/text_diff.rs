@@ -1,22 +1,22 @@
-//! The lines in which two texts differ.
+//! Line differences of two texts.
 
 use super::line::Mark;
 use super::text::visible;
 use similar::{ChangeTag, TextDiff};
 
-/// Texts of more lines than this are not compared line by line: it would take too long, and nobody reads it.
+/// Texts with more lines are not compared by line: the comparison would take too long for an unreadable result.
 const MOST_LINES: usize = 10_000;
 
-/// Lines that differ, with the lines around them.
+/// A group of differing lines, with the lines around them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hunk {
     /// `@@ -3,2 +3,2 @@`.
     pub(crate) header: String,
-    /// The lines, harmless.
+    /// The harmless lines.
     pub(crate) lines: Vec<(Mark, String)>,
 }
 
-/// The hunks between two texts with that many unchanged lines around each; `None` when they are too long.
+/// The hunks of two texts with `context` unchanged lines around each; `None` if the texts are too long.
 pub(crate) fn hunks(before: &str, after: &str, context: usize) -> Option<Vec<Hunk>> {
     let lines = before.lines().count() + after.lines().count();
     if lines > MOST_LINES {

@@ -1,14 +1,14 @@
-//! How much a plan does: the line that wrappers of terraform look for, and our own below it.
+//! Totals of a plan: the line that Terraform wrappers search for, and terrace's own line below it.
 
 use super::text::{counted, environment_option, shell_word, thousands, visible};
 use crate::action::Action;
 use crate::plan::{Change, Counts, Mode, Part, Plan, StackPlan};
 use std::collections::BTreeSet;
 
-/// The code of warnings about a file that a plugin makes pipelines of, and that it was not asked about yet.
+/// The code of warnings about a source spec whose plugin was not asked yet.
 pub const SOURCE_SPEC: &str = "source_spec";
 
-/// `6 to add, 1 to change, 1 to destroy`, in terraform's very words and digits.
+/// `6 to add, 1 to change, 1 to destroy`, in exactly Terraform's words and digits.
 pub(crate) fn to_do(counts: &Counts) -> String {
     let imports = match counts.imported + counts.adopted {
         0 => String::new(),
@@ -17,11 +17,11 @@ pub(crate) fn to_do(counts: &Counts) -> String {
     format!("{imports}{} to add, {} to change, {} to destroy", counts.add, counts.change, counts.destroy)
 }
 
-/// The line that wrappers match by regular expression, or what stands in its place.
+/// The line that wrappers match by regular expression, or its replacement.
 pub(crate) fn verdict(plan: &Plan) -> String {
     match (plan.has_changes(), plan.is_errored) {
         (true, _) => format!("Plan: {}.", to_do(&plan.counts())),
-        // What waits does not match yet.
+        // A deferred resource does not match the configuration yet.
         (false, false) if plan.deferred().next().is_some() => format!("Plan: {}.", to_do(&plan.counts())),
         (false, false) if plan.mode == Mode::Destroy => "No changes. There is nothing to destroy.".to_owned(),
         (false, false) => match not_expanded(plan) {
@@ -31,7 +31,7 @@ pub(crate) fn verdict(plan: &Plan) -> String {
             }
             Some(specs) => format!("No changes. Not planned: {specs} not expanded."),
         },
-        (false, true) => "Planning failed: there are errors, and nothing that could be planned changes.".to_owned(),
+        (false, true) => "Planning failed with errors; the resources that could be planned have no changes.".to_owned(),
     }
 }
 
@@ -41,7 +41,7 @@ fn not_expanded(plan: &Plan) -> Option<String> {
     (count > 0).then(|| counted(count, "source specs"))
 }
 
-/// `1 replaced, 1 retained in 2 of 5 components`; `None` when there is nothing to say beyond the verdict.
+/// `1 replaced, 1 retained in 2 of 5 components`; `None` if the verdict says everything.
 pub(crate) fn details(plan: &Plan) -> Option<String> {
     let counts = plan.counts();
     let kinds = [
@@ -67,28 +67,28 @@ pub(crate) fn details(plan: &Plan) -> Option<String> {
     match (parts.is_empty(), scope) {
         (true, scope) => scope,
         (false, None) => Some(parts.join(", ")),
-        // The components are those of other changes, or of more than what is told.
-        (false, Some(scope)) if !plan.stacks.iter().all(is_told_by_components) => {
+        // The components include those of other changes.
+        (false, Some(scope)) if !plan.stacks.iter().all(is_counted_by_components) => {
             Some(format!("{}; changes {scope}", parts.join(", ")))
         }
         (false, Some(scope)) => Some(format!("{} {scope}", parts.join(", "))),
     }
 }
 
-/// True when what `details` counts lies in the very components that have changes, and nowhere else.
-fn is_told_by_components(stack: &StackPlan) -> bool {
+/// True if the changes that `details` counts are in exactly the components that have changes.
+fn is_counted_by_components(stack: &StackPlan) -> bool {
     let components = |changes: &mut dyn Iterator<Item = &Change>| -> BTreeSet<String> {
         changes.map(|change| change.address.component.clone()).collect()
     };
-    let told = components(&mut stack.changes.iter().filter(|change| is_told_by_kind(change)));
+    let counted_components = components(&mut stack.changes.iter().filter(|change| is_counted_by_kind(change)));
     let mut touched = components(&mut stack.changes.iter().filter(|change| change.is_change()));
-    // What is no component may change beside them: it is not among those that are counted.
+    // Changes outside components do not count.
     touched.retain(|key| stack.components.iter().any(|component| !key.is_empty() && component.key == *key));
-    told == touched
+    counted_components == touched
 }
 
-/// True for what `details` has a word of its own for.
-fn is_told_by_kind(change: &Change) -> bool {
+/// True for a change that `details` counts by kind.
+fn is_counted_by_kind(change: &Change) -> bool {
     change.action.is_replace()
         || matches!(change.action, Action::Adopt | Action::Forget | Action::Retain)
         || change.moves_from().is_some()
@@ -97,7 +97,7 @@ fn is_told_by_kind(change: &Change) -> bool {
         || change.is_held_back
 }
 
-/// What a plan is one of, where it is not of all that is described; `None` where it is.
+/// The sentence about a partial plan; `None` for a complete one.
 pub(crate) fn part(plan: &Plan) -> Option<String> {
     const MOST: usize = 3;
     let components = || plan.stacks.iter().flat_map(|stack| &stack.components);
@@ -108,24 +108,24 @@ pub(crate) fn part(plan: &Plan) -> Option<String> {
     let untouched = components().filter(|component| component.part == Part::Untouched).count();
     let what = match planned.len() {
         0 if components().any(|component| component.part != Part::Untouched) => "the stack's own resources".to_owned(),
-        0 => "what was chosen".to_owned(),
+        0 => "the chosen resources".to_owned(),
         1..=MOST => planned.join(", "),
         many => format!("{many} of {} components", many + untouched),
     };
-    // With targets a warning says it beside a plan that changes something.
+    // With targets and changes a warning already reports this.
     let has_targets = plan.notes.iter().any(|note| note.code == "partial_plan");
     match (untouched, plan.has_changes()) {
         _ if plan.is_complete || plan.is_errored => None,
         (_, true) if has_targets => None,
-        (_, false) if has_targets => Some("Only what was named was looked at: the rest may differ.".to_owned()),
+        (_, false) if has_targets => Some("Only the named resources were checked: the others may differ.".to_owned()),
         (1.., true) => Some(format!("This is a plan of {what} only.")),
-        (1.., false) => Some(format!("Nothing but {what} was looked at: the rest may differ.")),
-        // What is left for later is told by itself.
+        (1.., false) => Some(format!("Checked only {what}: the rest may differ.")),
+        // Deferred changes have their own sentence.
         (0, _) => None,
     }
 }
 
-/// What is left for another apply; `None` when nothing is.
+/// The sentence about deferred changes; `None` without them.
 pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
     let resources = || counted(count, "resources");
@@ -137,13 +137,13 @@ pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     }
 }
 
-/// The command that takes up what a plan leaves.
+/// The command that continues with deferred changes.
 fn next_apply(plan: &Plan) -> String {
     let files: String = plan.origin.descriptors.keys().map(|file| format!(" {}", shell_word(file))).collect();
     format!("terrace apply{files}{} --allow-deferral", environment_option(&plan.environment))
 }
 
-/// What an applied plan has left; `None` when nothing is.
+/// The sentence about deferred changes after an apply; `None` without them.
 #[must_use]
 pub fn still_left(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
@@ -151,7 +151,7 @@ pub fn still_left(plan: &Plan) -> Option<String> {
     (count > 0).then(left)
 }
 
-/// True for what a plan lists: changes, and what was found to have drifted.
+/// True for changes that a plan lists, including drift.
 pub(crate) fn is_listed(change: &Change) -> bool {
     change.is_change() || !change.drift.is_empty()
 }

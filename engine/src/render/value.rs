@@ -1,18 +1,18 @@
-//! A value on one line.
+//! Renders a value on one line.
 
 use super::text::{cut, quoted, visible};
 use terrace_provider::{Attributes, Map, Value};
 
-/// What stands for a value that is not known yet.
+/// Stands for an unknown value.
 pub(crate) const UNKNOWN: &str = "(known after apply)";
-/// What stands for a sensitive value.
+/// Stands for a sensitive value.
 pub(crate) const SENSITIVE: &str = "(sensitive value)";
-/// What stands for a value that stays as it is and is sensitive from now on.
+/// Stands for a value that stays and becomes sensitive.
 pub(crate) const SENSITIVE_NOW: &str = "(sensitive from now on)";
-/// What stands for a sensitive value that becomes another one.
+/// Stands for a sensitive value that changes.
 pub(crate) const SENSITIVE_CHANGED: &str = "(sensitive, changed)";
 
-/// How much of a value is shown. 0 stands for no limit.
+/// The limits of a value; 0 for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Items of a list, entries of a map.
@@ -22,9 +22,9 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Everything.
+    /// No limits.
     pub(crate) const NONE: Self = Self { items: 0, characters: 0 };
-    /// What fits into a line beside other things.
+    /// For a value beside other text in a line.
     pub(crate) const SHORT: Self = Self { items: 3, characters: 40 };
 
     fn allows(self, position: usize) -> bool {
@@ -47,8 +47,7 @@ pub(crate) fn brief(value: &Value, limits: Limits) -> String {
     }
 }
 
-/// Two values that differ, each on one line. Texts that are the same as far as they can be shown are shown from shortly
-/// before where they differ.
+/// Two differing values, each on one line. If the cut texts would be equal, both start shortly before their first difference.
 pub(crate) fn brief_change(before: &Value, after: &Value, limits: Limits) -> (String, String) {
     let shown = (brief(before, limits), brief(after, limits));
     let (Value::String(before), Value::String(after)) = (before, after) else { return shown };
@@ -65,7 +64,7 @@ pub(crate) fn brief_change(before: &Value, after: &Value, limits: Limits) -> (St
     (rest(before), rest(after))
 }
 
-/// An item of a list: an object with a name is told by it, as in `ID NUMBER(38,0)`.
+/// An item of a list; an object with a name starts with it, as in `ID NUMBER(38,0)`.
 pub(crate) fn item(value: &Value, limits: Limits) -> String {
     let (Value::Map(entries), Some(name)) = (value, name_of(value)) else { return brief(value, limits) };
     let mut text = cut(&visible(name), limits.characters).into_owned();
@@ -77,10 +76,10 @@ pub(crate) fn item(value: &Value, limits: Limits) -> String {
         text.push(' ');
         text.push_str(&cut(&visible(ty), limits.characters));
     }
-    let is_told = |key: &str| key == "name" || (key == "type" && ty.is_some());
+    let is_in_front = |key: &str| key == "name" || (key == "type" && ty.is_some());
     let rest: Map = entries
         .iter()
-        .filter(|(key, value)| !is_told(key) && !matches!(value, Value::Null))
+        .filter(|(key, value)| !is_in_front(key) && !matches!(value, Value::Null))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     if !rest.is_empty() {
@@ -90,8 +89,7 @@ pub(crate) fn item(value: &Value, limits: Limits) -> String {
     text
 }
 
-/// Attributes in which everything is hidden that is sensitive in a later version of them: what was not marked yet may
-/// be the very value that is to be hidden from now on.
+/// Attributes, hidden where a later version of them is sensitive. An unmarked value may equal the sensitive one.
 pub(crate) fn hidden_like(attributes: &Attributes, later: Option<&Attributes>) -> Attributes {
     let is_hidden = |name: &str| later.and_then(|later| later.get(name)).is_some_and(Value::has_sensitive);
     attributes
@@ -103,7 +101,7 @@ pub(crate) fn hidden_like(attributes: &Attributes, later: Option<&Attributes>) -
         .collect()
 }
 
-/// The name of an object, when it has one that may be told.
+/// The name of an object; `None` without a name or with a sensitive one.
 pub(crate) fn name_of(value: &Value) -> Option<&str> {
     match value {
         Value::Map(entries) => match entries.get("name") {
@@ -126,7 +124,7 @@ fn map(entries: &Map, limits: Limits) -> String {
 }
 
 fn joined(open: char, parts: impl Iterator<Item = String>, total: usize, limits: Limits, close: char) -> String {
-    // "… 1 more" takes as much room as the one.
+    // "… 1 more" is as long as the item.
     let is_whole = limits.items == 0 || total <= limits.items + 1;
     let mut text = String::from(open);
     let mut shown = 0;

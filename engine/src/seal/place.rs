@@ -1,4 +1,4 @@
-//! Where sealed texts belong.
+//! Places of sealed texts.
 
 use super::Seal;
 use crate::address::{Address, StackId};
@@ -6,13 +6,13 @@ use crate::store::Ownership;
 use terrace_provider::value::wire::{Sealing, Spot, WireError};
 use uuid::Uuid;
 
-/// Begins the associated data: no other use of the key has the same.
+/// Prefix of the associated data, which distinguishes it from other uses of the key.
 const PURPOSE: &[u8] = b"terrace sealed value v2";
 
-/// Where a sealed text belongs: it opens nowhere else.
+/// The place of a sealed text. The text cannot be opened elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub enum Place<'a> {
-    /// A part of a row. Deposed rows have the places of their address: a row is deposed as it is.
+    /// A part of a row. A deposed row keeps the places of its address.
     Row {
         /// The stack.
         stack: &'a StackId,
@@ -30,7 +30,7 @@ pub enum Place<'a> {
         /// The component.
         component: &'a str,
     },
-    /// The declaration of a shared resource by one of its owners.
+    /// The declaration of a shared resource by an owner.
     Declaration {
         /// The resource and its owner.
         owner: &'a Ownership,
@@ -47,10 +47,10 @@ pub enum Place<'a> {
     },
 }
 
-/// The parts of a row that hold sensitive values.
+/// The parts of a row with sensitive values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowPart {
-    /// The attributes that name the object.
+    /// The identity attributes.
     Identity,
     /// All attributes.
     Attributes,
@@ -72,15 +72,15 @@ impl RowPart {
 #[derive(Debug, Clone, Copy)]
 pub struct Placed<'a> {
     pub(super) seal: &'a Seal,
-    /// The store; nothing when none was bound.
+    /// The store; `None` if none was bound.
     pub(super) store: Option<Uuid>,
     pub(super) place: Place<'a>,
-    /// Opens only texts of the present key that are bound to the place.
+    /// Opens only texts that are bound to the place and sealed with the current key.
     pub(super) is_only_current: bool,
 }
 
 impl Place<'_> {
-    /// The associated data of this place. Each part has its length in front, so that no two places have the same.
+    /// The associated data of this place. A length precedes each part, so that different places have different data.
     fn authenticated(&self, store: Option<Uuid>, spot: &Spot<'_>) -> Result<Vec<u8>, WireError> {
         let mut text = Vec::with_capacity(160);
         let mut add = |part: &[u8]| {
@@ -125,7 +125,7 @@ impl Place<'_> {
         Ok(text)
     }
 
-    /// The place in words: "`/password` of the attributes of demo@local:local_file.a".
+    /// The place for messages: "`/password` of the attributes of demo@local:local_file.a".
     pub(crate) fn in_words(&self, spot: &Spot<'_>) -> String {
         let place = match self {
             Self::Row { stack, address, part: RowPart::Private, .. } => {
@@ -155,13 +155,13 @@ impl Placed<'_> {
         self.seal.has_key()
     }
 
-    /// True when only texts that are bound to this place are opened.
+    /// True when only texts that are bound to their place can be opened.
     #[must_use]
     pub const fn requires_bound(&self) -> bool {
         self.seal.current.is_some() && self.seal.is_bound_required
     }
 
-    /// Checks that a text without a seal may stand here.
+    /// Checks that an unsealed text is allowed here.
     ///
     /// # Errors
     /// When there is a key, and values in the clear are not accepted.
@@ -181,7 +181,7 @@ impl Placed<'_> {
         Self { store: Some(store), ..self }
     }
 
-    /// Opens only texts of the present key that are bound to the place.
+    /// Returns the place restricted to texts that are bound to it and sealed with the current key.
     #[must_use]
     pub(crate) fn only_current(self) -> Self {
         Self { is_only_current: self.seal.has_key(), ..self }

@@ -14,7 +14,7 @@ fn open(seal: &Seal, sealed: &str) -> Result<Vec<u8>, WireError> {
     seal.at(HERE).open(&Spot::Root, sealed)
 }
 
-/// As an older terrace sealed.
+/// Seals like an older terrace.
 fn unbound(seal: &Seal, clear: &[u8]) -> String {
     let key = seal.current.as_ref().unwrap();
     let sealed = key.cipher.encrypt(&XNonce::from([7; 24]), Payload { msg: clear, aad: UNBOUND }).unwrap();
@@ -22,7 +22,7 @@ fn unbound(seal: &Seal, clear: &[u8]) -> String {
 }
 
 #[test]
-fn sealed_text_opens_with_its_key_only() {
+fn sealed_text_opens_only_with_its_key() {
     let one = Seal::with_key(KEY, &[]).unwrap();
     let sealed = seal(&one, b"hunter2").unwrap();
     assert_eq!(open(&one, &sealed).unwrap(), b"hunter2");
@@ -44,14 +44,14 @@ fn damaged_text_is_an_error() {
 }
 
 #[test]
-fn without_a_key_nothing_is_sealed_unless_asked_for() {
+fn seal_without_a_key_refuses_values_unless_allowed() {
     assert!(matches!(seal(&Seal::without_key(false), b"x"), Err(WireError::NoKey)));
     let plain = Seal::without_key(true);
     assert_eq!(open(&plain, &seal(&plain, b"x").unwrap()).unwrap(), b"x");
 }
 
 #[test]
-fn value_stored_in_the_clear_may_be_stored_so_again() {
+fn value_stored_in_the_clear_can_be_stored_again() {
     let stored = seal(&Seal::without_key(true), b"x").unwrap();
     let without = Seal::without_key(false);
     open(&without, &stored).unwrap();
@@ -70,12 +70,12 @@ fn value_in_the_clear_is_refused_under_a_key_unless_accepted() {
 }
 
 #[test]
-fn unbound_text_opens_until_bound_ones_are_required() {
+fn unbound_text_opens_unless_bound_texts_are_required() {
     let keyed = || Seal::with_key(KEY, &[]).unwrap();
     let older = unbound(&keyed(), b"x");
     assert_eq!(open(&keyed(), &older).unwrap(), b"x");
     assert!(matches!(open(&keyed().requiring_bound(true), &older), Err(WireError::Unbound(_))));
-    // Bound and unbound texts do not pass for each other.
+    // A bound text is not valid as an unbound one, nor the other way round.
     assert!(open(&keyed(), &older.replacen(':', ":v2:", 1)).is_err());
     let bound = seal(&keyed(), b"x").unwrap();
     assert_eq!(open(&keyed().requiring_bound(true), &bound).unwrap(), b"x");
@@ -93,7 +93,7 @@ fn error_names_the_place() {
 }
 
 #[test]
-fn a_key_is_32_bytes_in_base64() {
+fn key_must_be_32_bytes_in_base64() {
     assert!(Seal::with_key("", &[]).is_err());
     assert!(Seal::with_key("not base64!", &[]).is_err());
     assert!(Seal::with_key("AAAA", &[]).is_err());
@@ -111,7 +111,7 @@ struct Owned {
 }
 
 impl Owned {
-    /// Uses the place and the spot.
+    /// Calls a function with the place and the spot.
     fn with<T>(&self, seal: &Seal, use_: impl FnOnce(Placed<'_>, &Spot<'_>) -> T) -> T {
         let stack = StackId::new(&self.stack, "local");
         let address: Address = format!("local_file.{}", self.address).parse().unwrap();
@@ -129,7 +129,7 @@ impl Owned {
         with_spot(&self.path, &Spot::Root, |spot| use_(placed, spot))
     }
 
-    /// Drops the parts that places of its kind do not have.
+    /// Resets the parts that places of its kind do not have.
     fn kept(mut self) -> Self {
         if self.kind > 2 {
             self.version = 0;
@@ -139,7 +139,7 @@ impl Owned {
 }
 
 fn with_spot<T>(path: &[String], spot: &Spot<'_>, use_: impl FnOnce(&Spot<'_>) -> T) -> T {
-    // Recursion over a generic would never end.
+    // Boxed, because recursion over a generic type would not terminate.
     fn boxed<'f, T>(path: &[String], spot: &Spot<'_>, use_: Box<dyn FnOnce(&Spot<'_>) -> T + 'f>) -> T {
         match path.split_first() {
             None => use_(spot),
@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sealed_text_opens_at_its_place_alone(one in place(), other in place(), clear: Vec<u8>) {
+    fn sealed_text_opens_only_at_its_place(one in place(), other in place(), clear: Vec<u8>) {
         let keyed = Seal::with_key(KEY, &[]).unwrap();
         let sealed = one.with(&keyed, |placed, spot| placed.seal(spot, &clear)).unwrap();
         prop_assert_eq!(one.with(&keyed, |placed, spot| placed.open(spot, &sealed)).unwrap(), clear);

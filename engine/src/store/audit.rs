@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// The hash before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// The action of the entry that stands for those that were pruned.
+/// The action of an entry that replaces pruned entries.
 pub const PRUNED: &str = "audit prune";
 
 /// The audit log of a store.
@@ -21,73 +21,74 @@ pub trait AuditLog: Send + Sync {
     /// Appends entries to the chain, in order, in one durable transaction.
     async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
 
-    /// The entries after a number, oldest first, at most `limit`, and the end of the chain as of the same moment.
+    /// Returns the entries after a number, oldest first, at most `limit`, with the end of the chain at the same moment.
     async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError>;
 
-    /// Removes the entries that are older than `keep` by the clock of the store, in transactions of bounded size. Each of
-    /// them appends an entry with the number and the hash of the last entry that it removed. Returns how many were removed.
+    /// Removes the entries that are older than `keep` by the store's clock, in transactions of bounded size. Each
+    /// transaction appends an entry with the number and the hash of the last removed entry. Returns the number of
+    /// removed entries.
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError>;
 }
 
-/// How an audited call or command ended.
+/// The outcome of an audited call or command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditOutcome {
-    /// The change is queued: the operation has its end.
+    /// The change is queued; the operation records its end.
     Accepted,
-    /// The change is made.
+    /// The change succeeded.
     Done,
-    /// The caller may not do that.
+    /// The caller lacks the permission.
     Refused,
-    /// The call is wrong, or the change failed.
+    /// The call is invalid, or the change failed.
     Failed,
 }
 
-/// An entry of the audit log. Its fields hold no secrets.
+/// An entry of the audit log. Its fields contain no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditEntry {
-    /// Names the entry, also where it is written again.
+    /// The id of the entry, which stays the same if the entry is written again.
     #[serde(skip)]
     pub id: Uuid,
-    /// The caller or the person: the name of a token, or `jane@host (pid 4711)`.
+    /// The caller or user: the name of a token, or `jane@host (pid 4711)`.
     pub actor: String,
-    /// `provision`, `apply`, `state rm` …
+    /// The action, such as `provision`, `apply` or `state rm`.
     pub action: String,
-    /// How it ended.
+    /// The outcome.
     pub outcome: AuditOutcome,
     /// The largest scope of the caller's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// The stacks that it is about.
+    /// The affected stacks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stacks: Vec<String>,
-    /// What else it is about: a route, a lease, an address.
+    /// Another target: a route, a lease, an address.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target: String,
-    /// It consents to the loss of data.
+    /// The call allows data loss.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub consents_to_data_loss: bool,
-    /// The operation that it became.
+    /// The operation of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<Uuid>,
-    /// The status of the answer; the exit code of a command.
+    /// The status of the response, or the exit code of a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// `X-Request-Id` of the call.
+    /// The `X-Request-Id` of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// The address that the call came from.
+    /// The network address of the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// So many calls like it were refused and have no entry of their own.
+    /// Number of similar refused calls without their own entry.
     #[serde(skip_serializing_if = "is_zero")]
     pub suppressed: u64,
-    /// The last entry that was pruned.
+    /// The last pruned entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anchor: Option<Anchor>,
 }
 
-/// The last entry that was pruned.
+/// The last pruned entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     /// Its number.
@@ -123,7 +124,7 @@ impl AuditEntry {
         }
     }
 
-    /// The entry that stands for all pruned entries.
+    /// The entry that replaces all pruned entries.
     #[must_use]
     pub fn pruned(number: u64, hash: impl Into<String>) -> Self {
         let anchor = Some(Anchor { number, hash: hash.into() });
@@ -131,32 +132,32 @@ impl AuditEntry {
     }
 }
 
-/// An entry as the store keeps it.
+/// A stored entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditLink {
-    /// Its number, from 1, without gaps.
+    /// The number, from 1, without gaps.
     pub number: u64,
-    /// Names the entry.
+    /// The id of the entry.
     pub id: Uuid,
-    /// When it was written, by the clock of the store.
+    /// When it was written, by the store's clock.
     pub at: Timestamp,
-    /// The entry as canonical JSON: keys sorted, no blanks. It has `number`, `at` and `previous`, the hash before it.
+    /// The entry as canonical JSON: sorted keys, no blanks. It contains `number`, `at` and the previous hash as `previous`.
     pub entry: String,
     /// SHA-256 of that text.
     pub hash: String,
 }
 
 impl AuditLink {
-    /// The link after one of that number and hash.
+    /// Builds the link after the one with that number and hash.
     ///
     /// # Errors
-    /// When the entry cannot be written as JSON.
+    /// When the entry cannot be serialised as JSON.
     pub fn after(number: u64, previous: &str, at: Timestamp, entry: &AuditEntry) -> serde_json::Result<Self> {
         let mut fields = match serde_json::to_value(entry)? {
             Json::Object(fields) => fields,
             _ => Map::new(),
         };
-        // As precise as every database keeps it.
+        // Cut to the precision that every database stores.
         let at = Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
         let number = number + 1;
         fields.insert("number".to_owned(), number.into());
@@ -166,7 +167,7 @@ impl AuditLink {
         Ok(Self { number, id: entry.id, at, hash: sha256(&entry_text), entry: entry_text })
     }
 
-    /// The line of an export: the entry with its hash.
+    /// The entry with its hash, as a line of an export.
     ///
     /// # Errors
     /// When the entry is not a JSON object.
@@ -189,20 +190,20 @@ fn canonical(fields: Map<String, Json>) -> serde_json::Result<String> {
 pub struct AuditPage {
     /// The entries, oldest first.
     pub links: Vec<AuditLink>,
-    /// The number and the hash of the last entry that was written; `None` before the first.
+    /// The number and the hash of the last written entry; `None` for an empty log.
     pub head: Option<Anchor>,
 }
 
-/// Checks a chain from its first entry on.
+/// Verifies a chain, starting at its first entry.
 #[derive(Debug, Default)]
 pub struct Verifier {
     last: Option<Anchor>,
-    /// The entry before the first, where that was pruned.
+    /// The entry before the first, if it was pruned.
     start: Option<Anchor>,
     is_anchored: bool,
 }
 
-/// The first place at which a chain is broken.
+/// The first broken place of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log is broken at entry {number}: {why}")]
 pub struct BrokenChain {
@@ -259,10 +260,7 @@ impl Verifier {
     /// When entries are missing at the beginning or at the end.
     pub fn finish(self, head: Option<&Anchor>) -> Result<u64, BrokenChain> {
         if let (Some(start), false) = (&self.start, self.is_anchored) {
-            return Err(BrokenChain {
-                number: start.number,
-                why: "it is missing, and no entry says that it was pruned",
-            });
+            return Err(BrokenChain { number: start.number, why: "it is missing, and no entry records its pruning" });
         }
         let (last, head) = (self.last.as_ref(), head);
         match (last, head) {

@@ -1,16 +1,16 @@
-//! What a store cannot do.
+//! Errors of a state store.
 
 use super::{ComponentRead, StaleRead};
 use crate::address::{Address, SHARED, StackId};
 use crate::plan::outputs_in_words;
 use uuid::Uuid;
 
-/// A store could not do what it was asked.
+/// An error of a state store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// A lease under which something was to be written or kept was taken over or has ended.
+    /// A lease that a write or a renewal needs has ended or was taken over.
     #[error(
-        "the lease on {} of {stack} was lost: another operation has it, or it was taken away",
+        "the lease on {} of {stack} was lost: another operation took it over, or a user broke it",
         component_in_words(stack, component)
     )]
     LeaseLost {
@@ -19,19 +19,19 @@ pub enum StoreError {
         /// The component.
         component: String,
     },
-    /// A request was taken over by somebody else, who works on it now.
+    /// Another process took over a request and works on it.
     #[error("the operation {0} was taken over by another process")]
     ClaimLost(Uuid),
-    /// Rows have other generations than the writer believed.
+    /// Rows have other generations than the writer expected.
     #[error("{} changed since the plan was made", moved_in_words(.0))]
     Stale(Vec<StaleRead>),
-    /// Components whose outputs a plan stands on have other versions than the writer believed.
+    /// Components that a plan reads have other versions than the writer expected.
     #[error("{} changed since the plan was made", describe_outputs(.0))]
     OtherOutputs(Vec<ComponentRead>),
     /// The plan was applied before.
     #[error("this plan was applied already")]
     PlanSpent,
-    /// The address is taken.
+    /// The address already has a row.
     #[error("{stack}:{address} exists already")]
     Occupied {
         /// The stack.
@@ -39,28 +39,28 @@ pub enum StoreError {
         /// The address.
         address: Address,
     },
-    /// The store was written by a newer terrace.
+    /// A newer terrace wrote the store.
     #[error("the state at {url} has format {found}; this terrace reads up to format {known}")]
     NewerFormat {
-        /// Where.
+        /// The location.
         url: String,
-        /// The format that is there.
+        /// The format of the store.
         found: u32,
-        /// The newest that this build knows.
+        /// The newest format that this build reads.
         known: u32,
     },
-    /// What is there is no store.
+    /// The location holds something other than a terrace state.
     #[error("{url} is not a terrace state: {reason}")]
     NotAStore {
-        /// Where.
+        /// The location.
         url: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The store is gone; what was written is kept elsewhere, and so is what is written from now on.
+    /// The store is unreachable. Earlier writes of the operation, and all later ones, go to a fallback location.
     #[error("state cannot be written: {reason}")]
     KeptElsewhere {
-        /// What happened, and where it is kept.
+        /// What happened, and the fallback location.
         reason: String,
     },
     /// The store cannot be reached, read or written.
@@ -68,12 +68,12 @@ pub enum StoreError {
     Unavailable {
         /// `opened`, `read`, `written`.
         doing: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// What a lease is about, in words.
+/// The subject of a lease, for messages.
 pub(crate) fn component_in_words(stack: &StackId, component: &str) -> String {
     match component {
         "" => "the stack's own resources".to_owned(),
@@ -87,9 +87,9 @@ fn describe_outputs(components: &[ComponentRead]) -> String {
     names.join(", ")
 }
 
-/// Rows that are not as somebody believed, and how they are instead.
+/// The rows that changed since the writer read them, for messages. At most ten are named.
 pub(crate) fn moved_in_words(moved: &[StaleRead]) -> String {
-    /// The most rows that are named.
+    /// The maximum number of rows in the message.
     const MOST: usize = 10;
     let names: Vec<String> = moved.iter().take(MOST).map(StaleRead::to_string).collect();
     match moved.len().saturating_sub(names.len()) {

@@ -1,11 +1,11 @@
-//! Operations, their steps and their logs, as they are recorded.
+//! Records of operations, their steps and their logs.
 
 use super::StepAction;
 use crate::address::{Address, StackId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// What operations are called, whoever begins them.
+/// The kinds of operations.
 pub const KINDS: [&str; 17] = [
     "apply",
     "destroy",
@@ -26,7 +26,7 @@ pub const KINDS: [&str; 17] = [
     "reverse-provisioning",
 ];
 
-/// Begins an operation.
+/// The start of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOperation {
     /// A UUIDv7.
@@ -35,68 +35,69 @@ pub struct NewOperation {
     pub kind: String,
     /// The stacks it works on.
     pub stacks: Vec<StackId>,
-    /// Who asked, for people.
+    /// The caller, for display.
     pub actor: String,
 }
 
-/// Which operations are asked for: the newest ones, at most so many.
+/// A filter of operations. The newest `limit` operations match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationFilter {
-    /// Those of one kind.
+    /// Only this kind.
     pub kind: Option<String>,
-    /// Those that work on one stack.
+    /// Only operations on this stack.
     pub stack: Option<StackId>,
-    /// Those that are older than this one.
+    /// Only operations older than this one.
     pub before: Option<Uuid>,
-    /// At most so many.
+    /// The maximum number.
     pub limit: usize,
 }
 
 impl OperationFilter {
-    /// The newest of all.
+    /// The newest operations of all kinds and stacks.
     #[must_use]
     pub const fn newest(limit: usize) -> Self {
         Self { kind: None, stack: None, before: None, limit }
     }
 }
 
-/// An operation as recorded.
+/// The record of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationRow {
     /// A UUIDv7.
     pub id: Uuid,
-    /// What kind.
+    /// One of [`KINDS`].
     pub kind: String,
     /// The stacks it works on.
     pub stacks: Vec<StackId>,
-    /// Who asked.
+    /// The caller.
     pub actor: String,
-    /// How it stands. `Running` with `is_abandoned` when its process is gone.
+    /// The recorded status: `Running` together with `is_abandoned` when its process has ended.
     pub status: OperationStatus,
-    /// Still `Running`, but none of its leases is held any more, and nobody works on the request that asked for it.
+    /// The operation is `Running`, but holds no lease any more, and no worker claims its request.
     pub is_abandoned: bool,
-    /// It is abandoned, and its process certainly runs no more: a store that knows of no processes cannot tell.
+    /// The operation is abandoned and its process has certainly ended. False in a store that does not record processes.
     pub is_gone: bool,
-    /// A request asked for it that has not ended: it ends with that, and a server goes on with it where nobody does.
+    /// The operation belongs to an open request. It ends with the request, and a server resumes it when it has no
+    /// worker.
     pub is_requested: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// One sentence on how it ended.
+    /// A summary of its end in one sentence.
     pub summary: String,
-    /// Who asked it to stop, from another process.
+    /// The principal in another process that asked it to stop.
     pub cancelled_by: Option<String>,
 }
 
-/// The pseudo-stack of an environment that plans wait by, for they change no stack: it stands before the one that such an
-/// operation is about.
+/// The pseudo-stack that orders plan requests of an environment, which change no stack. It precedes the operation's
+/// real stacks.
 pub const PLANS: &str = "plans";
-/// The same for looking for drift.
+/// The pseudo-stack that orders drift scans.
 pub const SCANS: &str = "drift";
 
 impl OperationRow {
-    /// The stacks that it is about: what it waits by is nobody's stack.
+    /// The stacks that the operation concerns, without the pseudo-stack that orders it.
     #[must_use]
     pub fn about(&self) -> &[StackId] {
         match self.stacks.as_slice() {
@@ -109,26 +110,26 @@ impl OperationRow {
     }
 }
 
-/// How an operation stands.
+/// The status of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationStatus {
-    /// It waits for somebody who works on it.
+    /// Waits for a worker.
     Queued,
-    /// It works.
+    /// Runs.
     Running,
-    /// It did all it was to do.
+    /// Succeeded.
     Completed,
     /// At least one step failed.
     Failed,
-    /// It was stopped by a person.
+    /// A user stopped it.
     Interrupted,
-    /// It did nothing: its plan was outdated, and was made anew.
+    /// Did nothing: its plan was stale, and a new plan replaced it.
     Superseded,
 }
 
 impl OperationStatus {
-    /// All of them, by name.
+    /// All statuses with their names.
     pub const WORDS: [(&'static str, Self); 6] = [
         ("queued", Self::Queued),
         ("running", Self::Running),
@@ -138,7 +139,7 @@ impl OperationStatus {
         ("superseded", Self::Superseded),
     ];
 
-    /// Its name.
+    /// The name of the status.
     #[must_use]
     pub fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, status)| *status == self).map_or("", |(word, _)| word)
@@ -146,10 +147,10 @@ impl OperationStatus {
 }
 
 impl OperationRow {
-    /// What an operation is called that runs nowhere and never ended.
+    /// The status of an operation that never ended and no longer runs.
     pub const ABANDONED: &'static str = "abandoned";
 
-    /// How it stands, in a word.
+    /// The status in one word.
     #[must_use]
     pub fn standing(&self) -> &'static str {
         match self.status {
@@ -159,7 +160,7 @@ impl OperationRow {
     }
 }
 
-/// One step of an operation as recorded.
+/// The record of a step of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepRow {
     /// Its number.
@@ -168,37 +169,37 @@ pub struct StepRow {
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// What it does.
+    /// The kind of step.
     pub action: StepAction,
-    /// How it ended; `None` while it is open.
+    /// The outcome; `None` while the step is open.
     pub result: Option<StepResult>,
     /// When its intent was recorded.
     pub started_at: Timestamp,
-    /// When its outcome was.
+    /// When its outcome was recorded.
     pub ended_at: Option<Timestamp>,
 }
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepResult {
-    /// As planned.
+    /// It succeeded as planned.
     Done,
-    /// With an error, which is recorded in words.
+    /// It failed with this error message.
     Failed(String),
-    /// Its process died; recovery found this, in words.
+    /// Its process died; recovery found this outcome, as a message.
     Recovered(String),
 }
 
 /// A line of an operation's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// When.
+    /// The time.
     pub at: Timestamp,
     /// `INFO`, `WARNING`, `ERROR`.
     pub level: String,
     /// `plan`, `apply`, `recover`.
     pub phase: String,
-    /// What.
+    /// The message.
     pub message: String,
 }

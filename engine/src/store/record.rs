@@ -1,4 +1,4 @@
-//! What is written: the journal's records, changes of recorded facts, and what a plan was computed from.
+//! Records that a store writes: journal entries, changes of the state, and the versions a plan depends on.
 
 use super::{
     AskedAnew, ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, Row, StepAction, StepResult,
@@ -6,23 +6,23 @@ use super::{
 use crate::address::{Address, StackId};
 use uuid::Uuid;
 
-/// One thing to write.
+/// One record of a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    /// Refuses the whole commit with [`super::StoreError::PlanSpent`] when the plan was spent before, with
-    /// [`super::StoreError::Stale`] when a row it was computed from has another generation now, with
+    /// Marks a plan as applied. The store refuses the whole commit with [`super::StoreError::PlanSpent`] when the plan
+    /// was applied before, with [`super::StoreError::Stale`] when a row in `reads` has another generation, and with
     /// [`super::StoreError::OtherOutputs`] when a component has another version.
     SpendPlan {
         /// The plan.
         plan: Uuid,
-        /// What it was computed from.
+        /// The rows that it was computed from.
         reads: Vec<Read>,
         /// The components whose outputs it reads or writes.
         components: Vec<ComponentRead>,
     },
     /// Opens a step.
     Intent(Box<Intent>),
-    /// Adds to an open step what its call knows so far.
+    /// Adds partial results of the running call to an open step.
     Partial {
         /// The operation.
         operation: Uuid,
@@ -33,62 +33,63 @@ pub enum Record {
         /// The provider's bytes, sealed.
         private: Option<Vec<u8>>,
     },
-    /// Closes a step. A step without an intent before it (no remote effect) is opened and closed at once.
+    /// Closes a step. A step without an intent (no remote effect) is opened and closed at once.
     Outcome {
         /// The operation.
         operation: Uuid,
         /// The step.
         step: u32,
-        /// What the step is about.
+        /// The stack of the resource.
         stack: StackId,
-        /// What the step is about.
+        /// The resource.
         address: Address,
-        /// What it did.
+        /// The kind of the step.
         action: StepAction,
-        /// How it ended.
+        /// The outcome.
         result: StepResult,
-        /// What it leaves behind.
+        /// The changes of the state.
         writes: Vec<Write>,
     },
-    /// Writes rows outside steps: state surgery, components, owners.
+    /// Writes rows outside steps: state commands, components, owners.
     Write {
-        /// The operation that the history names.
+        /// The operation to record in the history.
         operation: Uuid,
-        /// What.
+        /// The change.
         write: Write,
     },
     /// Adds a line to an operation's log.
     Log {
         /// The operation.
         operation: Uuid,
-        /// The line; its time is the store's.
+        /// The level; the store sets the time of the line.
         level: String,
-        /// `plan`, `apply`, `recover`.
+        /// The phase: `plan`, `apply`, `recover`.
         phase: String,
-        /// What.
+        /// The message.
         message: String,
     },
-    /// Ends an operation. One that has ended stays as it is, which is no error. So does that of a request: it ends with its
-    /// request, which its claim guards, for until then it may be planned again, or be taken up by somebody else.
+    /// Ends an operation. An ended operation stays as it is, without an error. The operation of a request also stays as
+    /// it is: it ends together with its request, which a claim guards. Until then it may be replanned, or another
+    /// worker may claim it.
     End {
         /// The operation.
         operation: Uuid,
-        /// How.
+        /// The final status.
         status: OperationStatus,
-        /// One sentence.
+        /// A summary in one sentence.
         summary: String,
     },
 }
 
-/// A change of recorded facts.
+/// A change of the state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// Records an object; its new generation is one more than the newest that its address ever had.
-    /// Fails with [`super::StoreError::Stale`] when the row's generation is not `expected`.
+    /// Writes a row. Its new generation is one more than the highest that its address ever had. Fails with
+    /// [`super::StoreError::Stale`] when the row's generation is not `expected`.
     Put {
         /// The row.
         row: Box<Row>,
-        /// The generation that is there now; 0 for none.
+        /// The row's current generation; 0 for an absent row.
         expected: Generation,
     },
     /// Drops a row.
@@ -97,25 +98,26 @@ pub enum Write {
         stack: StackId,
         /// The resource.
         address: Address,
-        /// The deposed object of it.
+        /// The key of the deposed object, if the row is for one.
         deposed: Option<String>,
-        /// The generation that is there now.
+        /// The row's current generation.
         expected: Generation,
     },
-    /// Drops a row while others may still depend on it. Once nothing is recorded of its address any more, those come after
-    /// what it was made after instead; a dependency on all instances goes with the last of them. Dependents keep their
+    /// Drops a row that other rows may depend on. After the last row of the address, dependents inherit its
+    /// dependencies; a dependency on all instances is dropped with the last instance. Dependents keep their
     /// generations.
     Forget {
         /// The stack.
         stack: StackId,
         /// The resource.
         address: Address,
-        /// The deposed object of it.
+        /// The key of the deposed object, if the row is for one.
         deposed: Option<String>,
-        /// The generation that is there now.
+        /// The row's current generation.
         expected: Generation,
     },
-    /// Keeps the current row of an address beside its successor, under a deposed key and with the generation it has.
+    /// Stores the current row of an address under a deposed key, with the same generation. The successor takes the
+    /// address.
     Depose {
         /// The stack.
         stack: StackId,
@@ -123,49 +125,48 @@ pub enum Write {
         address: Address,
         /// The deposed key.
         key: String,
-        /// The generation that is there now.
+        /// The row's current generation.
         expected: Generation,
     },
-    /// Gives a row another address, and the deposed objects beside it. Dependencies of other rows on it follow; of a
-    /// shared row its owners do too, and what depends on it in any stack of the environment.
+    /// Changes the address of a row and of its deposed objects. The dependencies of other rows change with it; for a
+    /// shared row, so do its owners and its dependents in every stack of the environment.
     Move {
         /// The stack.
         stack: StackId,
-        /// The address it has.
+        /// The old address.
         from: Address,
-        /// The address it gets; nothing may be there.
+        /// The new address, which must have no row.
         to: Address,
-        /// The generation that is there now.
+        /// The row's current generation.
         expected: Generation,
     },
-    /// Lets what depends on all instances of a resource depend on another address too, where an instance went to. The
-    /// dependency on the instances goes once there are none.
+    /// Adds a dependency to the rows that depend on all instances of a resource: the address that an instance moved to.
+    /// Drops the dependency on the instances after the last one is gone.
     Follow {
         /// The stack.
         stack: StackId,
         /// All instances of a resource: `type.name[*]`.
         block: Address,
-        /// Where an instance of it went.
+        /// The new address of the instance.
         to: Address,
     },
-    /// Lets what reads outputs of a component, in whichever stack, be recorded as reading another one of that stack too,
-    /// where objects of it went: it goes before those.
+    /// Adds a component to the recorded reads of every component, in any stack, that reads `from`: objects of `from`
+    /// moved to it. The added one comes first.
     FollowReads {
         /// The stack.
         stack: StackId,
-        /// The component that is read; empty for the stack's own outputs.
+        /// The component whose outputs are read; empty for the stack's own outputs.
         from: String,
-        /// Where objects of it went.
+        /// The component that the objects moved to.
         to: String,
     },
     /// Replaces the sealed texts of a version of a row, current or not: the same values under another key, or for the
-    /// address that the row has since [`Write::Move`]. Skips a missing version.
+    /// row's new address after [`Write::Move`]. Skips a missing version.
     Reseal {
-        /// The version; of the generation 0 the row that is current when this is written.
+        /// The version; generation 0 means the row that is current at the time of writing.
         row: Box<Row>,
     },
-    /// Replaces the outputs of one version of a component: the same values under another key. A version that is not there
-    /// is no error.
+    /// Replaces the outputs of a version of a component: the same values under another key. Skips a missing version.
     ResealComponent {
         /// The stack.
         stack: StackId,
@@ -174,34 +175,34 @@ pub enum Write {
         /// The outputs.
         outputs: String,
     },
-    /// Replaces what is stored of a request that tells what it asks: the same under another key. That it has another digest
-    /// by now, or has ended and nobody needs it later, is no error.
+    /// Replaces the stored body and digest of a request: the same content under another key. Skips a request whose
+    /// digest has changed, and an ended request without a stored body.
     ResealRequest {
-        /// What.
+        /// The new body and digest.
         asked: Box<AskedAnew>,
     },
-    /// Records what is known of a component beside its rows.
+    /// Writes the record of a component.
     Component {
         /// The stack.
         stack: StackId,
-        /// What.
+        /// The record.
         component: ComponentRow,
     },
-    /// Forgets a component; its rows must be gone or retained.
+    /// Drops the record of a component; its rows must be deleted or retained before.
     DropComponent {
         /// The stack.
         stack: StackId,
-        /// Which.
+        /// The component's key.
         key: String,
     },
-    /// Adds an owner to a shared row; of one that is there already it records anew how it declares the resource.
+    /// Adds an owner to a shared row, or replaces the owner's declaration of the resource.
     PutOwner(OwnerRow),
-    /// Takes an owner from a shared row; one that is not there is no error.
+    /// Removes an owner from a shared row. Skips an owner that does not exist.
     DropOwner {
-        /// Who owns what.
+        /// The owner and the shared row.
         ownership: Ownership,
-        /// It may go also where no other owner is left. Otherwise the last one stays, for somebody has to be there who
-        /// removes the object one day: owners that leave at the same time each take the other for the one that stays.
+        /// Also removes the last owner. Otherwise the last owner stays, because one owner must be left to delete the
+        /// object: owners that leave at the same time each expect the other to stay.
         may_be_last: bool,
     },
 }
@@ -213,21 +214,21 @@ pub struct Read {
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// The deposed object of it.
+    /// The key of the deposed object, if the row is for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deposed: Option<String>,
-    /// The generation that was there; 0 for none.
+    /// The generation that the planner read; 0 for an absent row.
     pub generation: Generation,
 }
 
-/// A component whose outputs a plan stands on.
+/// A component whose outputs a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentRead {
     /// The stack.
     pub stack: StackId,
     /// The component; empty for the stack's own outputs.
     pub component: String,
-    /// The newest version of what was recorded of it; 0 when nothing ever was.
+    /// The newest version of its record; 0 if it never had one.
     pub generation: Generation,
 }
 
@@ -239,11 +240,11 @@ impl Read {
     }
 }
 
-/// A row that is not as a writer believed.
+/// A row with another generation than a writer expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleRead {
-    /// What the writer believed.
+    /// The row and the expected generation.
     pub read: Read,
-    /// The generation that is there now.
+    /// The current generation.
     pub now: Generation,
 }

@@ -1,5 +1,5 @@
-//! Requests: calls of an API that change something. Each is an operation that is durable before it is answered, and is
-//! worked on by whoever claims it, in whichever process.
+//! Requests: API calls that change something. A request is an operation that is durable before the server answers. Any
+//! process may claim it and work on it.
 
 use super::{AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
@@ -8,81 +8,83 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// What a server asks of a store beside what the engine does.
+/// The queue of requests that a server needs in a store.
 #[async_trait]
 pub trait RequestQueue: Send + Sync {
-    /// Queues a request, unless one of its idempotency key was, `most` wait already, or the newest one that has not ended of
-    /// those that it has to wait for is about the same component and asks the same: that one is its answer, and is known by
-    /// its key from now on.
+    /// Queues a request, with three exceptions: a request with the same idempotency key exists; `most` requests wait
+    /// already; or the newest open request that it has to wait for has the same component and content. In the last case
+    /// that request is the answer, and the idempotency key refers to it from then on.
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
-    /// The operation of the request that was queued with an idempotency key, and the digest of what it asked.
+    /// The operation and the content digest of the request that was queued with an idempotency key.
     async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError>;
 
-    /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other
-    /// one of its component has to run: one whose worker is known to be dead or has not kept its claim, else one that waits.
-    /// One that was given back waits from the end of its pause on, behind those that were asked by then.
+    /// Claims the oldest request that no process works on and that no other request of its component must precede. A
+    /// request whose worker is dead or missed its heartbeats comes before waiting ones. A request that can wait comes
+    /// only when no other is left. A released request is queued again after its back-off, behind the requests of that
+    /// time.
     ///
-    /// A claim that expired, or whose process is gone, counts as a death of its process: see [`RequestClaim::deaths`]. A
-    /// claimant that calls this is alive, so the store takes back every death that it counted of that claimant.
+    /// A claim that expired, or whose process has ended, counts as a death of its process: see
+    /// [`RequestClaim::deaths`]. A claimant that calls this is alive, so the store drops every death that it counted
+    /// for that claimant.
     async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
-    /// Keeps a claim for another term. Fails with [`StoreError::ClaimLost`] when it was taken over.
+    /// Renews a claim for another term. Fails with [`StoreError::ClaimLost`] when another process took it over.
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
 
-    /// Lets anybody have a request again after so long, in its turn among those that wait then. It is first among those
-    /// about the same all the while. Fails with [`StoreError::ClaimLost`] when it was taken over.
+    /// Releases a claim. Any process may claim the request again after the back-off, in its turn among the requests
+    /// that wait then. Meanwhile the request stays first among those of its component. Fails with
+    /// [`StoreError::ClaimLost`] when another process took it over.
     async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
 
-    /// Gives back all claims of a process that shuts down: any process may take the requests at once, and the store counts no
-    /// death of this claimant.
+    /// Releases all claims of a process that shuts down. Any process may claim the requests at once, and the store
+    /// counts no death of this claimant.
     async fn release_claims(&self, claimant: &Claimant) -> Result<(), StoreError>;
 
-    /// Ends a request. Fails with [`StoreError::ClaimLost`] when it was taken over.
+    /// Ends a request. Fails with [`StoreError::ClaimLost`] when another process took it over.
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError>;
 
-    /// How many requests that cannot wait do, for their first worker.
+    /// The number of requests that wait for their first worker, without those that can wait.
     async fn waiting(&self) -> Result<usize, StoreError>;
 
-    /// Whether it takes writes now. Fails as a write would, such as when its disk is full, its file is gone, or its server is
-    /// a standby.
+    /// Checks that the store accepts writes. Fails like a write, for example when the disk is full, the file is
+    /// missing, or the database server is a standby.
     async fn check_writable(&self) -> Result<(), StoreError>;
 
-    /// Calls `wake` whenever any process queued a request, as long as that can be told; where it never can, this waits
-    /// for ever. Who claims looks now and then all the same.
+    /// Calls `wake` whenever a process queues a request, for as long as the store can notice that. A store without
+    /// notifications never returns. Claimants also poll.
     async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
         let _ = wake;
         std::future::pending().await
     }
 
-    /// What is still stored of requests that tells what they ask, oldest first: of those that have not ended, and of those
-    /// that are needed later.
+    /// The stored bodies and digests of requests, oldest first: of open requests, and of ended ones whose body is kept.
     async fn asked(&self) -> Result<Vec<AskedRow>, StoreError>;
 
-    /// A request as it stands; `None` when no operation of that id was one.
+    /// The record of a request; `None` when the operation is not a request.
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
 
     /// The same store for calls to a server: its reads do not queue behind workers, and fail soon while the store is away.
     fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore>;
 }
 
-/// A store that a server works with.
+/// A store with everything that a server needs.
 pub trait ServerStore: StateStore + RequestQueue + AuditLog {}
 
 impl<T: StateStore + RequestQueue + AuditLog + ?Sized> ServerStore for T {}
 
-/// What a request asks, as text of who asks. It may hold secrets, and `Debug` does not print it.
+/// The body of a request, as the API sent it. It may hold secrets, so `Debug` does not print it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Body(String);
 
 impl Body {
-    /// The text. Only for storing it, and for who works on it.
+    /// The text. Only for the store and for the worker.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Nothing is asked any more.
+    /// True when the store has dropped the body.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -97,75 +99,75 @@ impl From<String> for Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(what is asked, {} bytes)", self.0.len())
+        write!(f, "(request body, {} bytes)", self.0.len())
     }
 }
 
-/// A call to be queued. Its operation's id is the token that it is answered with.
+/// A request to queue. The API answers the call with the operation's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRequest {
-    /// The operation that it becomes; its first stack is the one that it is about.
+    /// The operation of the request; it changes the first stack.
     pub operation: NewOperation,
-    /// The component that it is about; empty for all of the stack. Requests of one component run one after the other.
+    /// The component that it changes; empty for the whole stack. Requests of a component run one after the other.
     pub component: String,
-    /// Tells what is asked: two equal ones ask the same.
+    /// Digest of the content: requests with the same digest ask for the same change.
     pub digest: String,
-    /// The digests that the same has under keys of before: one that was queued then asks the same, too.
+    /// Digests of the same content under earlier state keys, to recognise requests that were queued then.
     pub older_digests: Vec<String>,
-    /// All that is asked, as JSON of who asks.
+    /// The content, as the API's JSON.
     pub body: Body,
-    /// The key by which who asks knows the request again, whatever became of it.
+    /// The idempotency key of the caller.
     pub idempotency: Option<String>,
-    /// It goes after all that cannot wait, and is not counted among them.
+    /// It runs after all requests that cannot wait, and is not counted among them.
     pub can_wait: bool,
-    /// The share of the queue that its caller has; `None` where callers have no identity.
+    /// The caller's share of the queue; `None` when callers have no identity.
     pub quota: Option<RequestQuota>,
 }
 
-/// The share of the queue that one caller has. Where several processes queue or claim at the same moment, each may exceed it
-/// by one.
+/// The share of the queue of a caller. If several processes queue or claim at the same moment, each may exceed it by
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestQuota {
     /// The caller.
     pub caller: String,
-    /// How many of its requests may wait for their first worker.
+    /// The maximum number of its requests that wait for their first worker.
     pub waiting: u32,
-    /// How many of its requests may run at once; the others wait. `None` has no limit.
+    /// The maximum number of its requests that run at once; the rest wait. `None` means no limit.
     pub running: Option<u32>,
 }
 
 impl NewRequest {
-    /// True when what has that digest asks the same.
+    /// True when the digest is of a request with the same content.
     #[must_use]
     pub fn asks_the_same(&self, digest: &str) -> bool {
         self.digest == digest || self.older_digests.iter().any(|older| older == digest)
     }
 }
 
-/// What came of queuing.
+/// The result of queuing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
-    /// It waits for its turn.
+    /// The request waits for its turn.
     Queued {
-        /// The newest one about the same that has not ended: it comes after that.
+        /// The newest open request of the same component, which runs before.
         behind: Option<Uuid>,
     },
-    /// The newest that it would have to wait for asks the very same: this is it.
+    /// The newest open request of the component has the same content, and answers this call.
     Same(Uuid),
-    /// Another request was asked with that idempotency key.
+    /// A different request used the idempotency key.
     KeyTaken,
-    /// As many of its caller's wait as may.
+    /// The caller's share of the queue is full.
     OverQuota,
-    /// As many wait as may.
+    /// The queue is full.
     Full,
 }
 
 /// A process that claims requests, from its start to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant {
-    /// Names this process and no other one: a container that restarts may have the host and process id of the one before.
+    /// The id of the process. A container that restarts may get the host name and process id of its predecessor.
     pub id: Uuid,
-    /// The process for people: `terrace@host (pid 4711)`.
+    /// The process, for display: `terrace@host (pid 4711)`.
     pub name: String,
 }
 
@@ -176,68 +178,68 @@ pub struct RequestClaim {
     pub operation: Uuid,
     /// Its kind.
     pub kind: String,
-    /// Who asked.
+    /// The caller.
     pub actor: String,
-    /// What is asked.
+    /// The content.
     pub body: Body,
-    /// Grows with every claim. From 2 on somebody worked on it before, and did not come to its end.
+    /// Increases with every claim. From 2 on, an earlier worker claimed the request without ending it.
     pub fence: u64,
-    /// The number that its next step may have: those below are taken.
+    /// The lowest free number for its next step.
     pub next_step: u32,
-    /// Others wait as well: somebody else may find something, too.
+    /// Other requests wait too, so another process can claim one.
     pub others_wait: bool,
-    /// The names of the claimants that died while they worked on the request, oldest first. A claimant that gave its claim
-    /// back, or that came back after an outage of the store, is not among them.
+    /// The claimants that died while they worked on the request, oldest first. A claimant that released its claim, or
+    /// that returned after an outage of the store, is not included.
     pub deaths: Vec<String>,
 }
 
-/// A request as it stands.
+/// The record of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRow {
-    /// The component that it is about; empty for all of the stack.
+    /// The component that it changes; empty for the whole stack.
     pub component: String,
-    /// What is asked; empty once it has ended, where nobody needs it later.
+    /// The content; empty after the end, unless it is kept.
     pub body: Body,
-    /// What came of it, as JSON of who worked on it; `None` before it ended.
+    /// The result, as JSON of the worker; `None` before the end.
     pub result: Option<String>,
 }
 
-/// What is stored of a request that tells what it asks.
+/// The stored content of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedRow {
     /// The operation.
     pub operation: Uuid,
-    /// The component that it is about, or what else it waits for its turn by.
+    /// The component that it changes, or another key that orders it.
     pub component: String,
-    /// Tells what is asked.
+    /// Digest of the content.
     pub digest: String,
-    /// What is asked.
+    /// The content.
     pub body: Body,
-    /// It has not ended.
+    /// The request has not ended.
     pub is_open: bool,
 }
 
-/// What is stored of a request that tells what it asks, under another key.
+/// The content of a request, sealed under another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedAnew {
     /// The operation.
     pub operation: Uuid,
-    /// The digest that it has until now.
+    /// The stored digest.
     pub was: String,
-    /// The component that it is about, or what else it waits for its turn by.
+    /// The component that it changes, or another key that orders it.
     pub component: String,
-    /// Tells what is asked, as that of an equal request will.
+    /// The new digest, equal to that of a new request with the same content.
     pub digest: String,
-    /// What is asked.
+    /// The content.
     pub body: Body,
 }
 
-/// What comes of it that an operation is asked to stop.
+/// The result of asking an operation to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// Whoever works on it is told: it ends what it has begun.
+    /// Its worker is notified, and finishes the steps that it has started.
     Asked,
-    /// Nobody worked on it, and nothing of it had begun: it has ended, whatever it waited for.
+    /// The operation had no worker and had not started: it has ended.
     Ended,
 }
 
@@ -246,16 +248,16 @@ pub enum Cancelled {
 pub struct RequestEnd {
     /// The status of its operation.
     pub status: OperationStatus,
-    /// One sentence.
+    /// A summary in one sentence.
     pub summary: String,
-    /// What came of it, as JSON.
+    /// The result, as JSON.
     pub result: String,
-    /// What was asked is needed later. It may hold secrets, and is forgotten otherwise.
+    /// Keeps the body after the end. It may hold secrets, so the store drops it otherwise.
     pub keeps_body: bool,
 }
 
 impl RequestEnd {
-    /// Of one that was asked to stop before anybody worked on it.
+    /// The end of a request that was cancelled before a worker claimed it.
     #[must_use]
     pub fn called_off() -> Self {
         Self {
@@ -266,7 +268,7 @@ impl RequestEnd {
         }
     }
 
-    /// The last line of the log of an operation that was stopped: what was done by then.
+    /// The last log line of an operation that was stopped: its summary.
     #[must_use]
     pub fn stopped(&self, operation: Uuid) -> Record {
         let (level, phase) = ("INFO".to_owned(), "stop".to_owned());

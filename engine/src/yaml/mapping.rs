@@ -1,4 +1,4 @@
-//! What becomes of the entries of a finished mapping: merge keys are expanded, duplicate keys are found.
+//! Processing of a complete mapping: expands merge keys, and finds duplicate keys.
 
 use super::options::DuplicateKeys;
 use super::{Entry, Node, NodeKind};
@@ -8,24 +8,24 @@ use crate::source::Span;
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 
-/// Up to this many entries every pair is compared; beyond it a table is faster.
+/// Maximum number of entries to compare pairwise; a table is faster for more.
 const FEW: usize = 12;
 
-/// So many mistakes of one map are told, and a text with more of them in all is not read further.
+/// Maximum number of reported errors in a map, and in a text before reading stops.
 pub(super) const MANY: usize = 100;
 
-/// A merge key, kept until its mapping is complete.
+/// A merge key of an incomplete mapping.
 #[derive(Debug)]
 pub(super) struct Merge {
-    /// How many entries stood before it.
+    /// The number of entries before it.
     pub(super) position: usize,
-    /// Where `<<` stands.
+    /// The place of `<<`.
     pub(super) key_span: Span,
-    /// What is merged.
+    /// The merged value.
     pub(super) value: Node,
 }
 
-/// Finds duplicate keys and drops all but the last of each.
+/// Reports duplicate keys, and keeps only the last of each.
 pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagnostics: &mut Vec<Diagnostic>) {
     let duplicates = duplicates(entries);
     if duplicates.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagn
     entries.retain(|_| position.next().is_none_or(|position| !dropped.contains(&position)));
 }
 
-/// The positions of each key that stands again later, with the next position at which it does.
+/// The position of each repeated key, with the position of its next occurrence.
 fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
     if entries.len() <= FEW {
         let later = |(position, entry): (usize, &Entry)| {
@@ -60,7 +60,7 @@ fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
 
 fn duplicate(first: &Entry, second: &Entry, policy: DuplicateKeys) -> Diagnostic {
     let is_harmless = policy == DuplicateKeys::WarnWhenEqual && is_same(&first.value, &second.value);
-    let message = format!("the key `{}` stands twice in one map", second.key);
+    let message = format!("the key `{}` appears twice in one map", second.key);
     let diagnostic = if is_harmless {
         Diagnostic::warning("duplicate_key", message).hint("the values are equal; remove one of the two")
     } else {
@@ -69,12 +69,12 @@ fn duplicate(first: &Entry, second: &Entry, policy: DuplicateKeys) -> Diagnostic
     diagnostic.at_with(second.key_span, "again here").at_with(first.key_span, "first here")
 }
 
-/// True when both say the same, wherever they stand.
+/// True when both have the same value, regardless of their places.
 fn is_same(first: &Node, second: &Node) -> bool {
     first.to_value() == second.to_value()
 }
 
-/// Puts the entries of merged maps where the merge key stood. Keys of the mapping itself win, then earlier merges.
+/// Inserts the entries of merged maps at the place of the merge key. The mapping's own keys win, then earlier merges.
 pub(super) fn expand_merges(entries: &mut Vec<Entry>, merges: Vec<Merge>, diagnostics: &mut Vec<Diagnostic>) {
     let mut known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
     let mut additions: Vec<(usize, Vec<Entry>)> = Vec::with_capacity(merges.len());
@@ -83,7 +83,7 @@ pub(super) fn expand_merges(entries: &mut Vec<Entry>, merges: Vec<Merge>, diagno
         let new = maps.into_iter().flatten().filter(|entry| known.insert(entry.key.clone())).collect();
         additions.push((merge.position.min(entries.len()), new));
     }
-    // From the back, so that the positions of the merges before stay true.
+    // From the end, so that the positions of earlier merges stay valid.
     for (position, new) in additions.into_iter().rev() {
         entries.splice(position..position, new);
     }
@@ -91,7 +91,7 @@ pub(super) fn expand_merges(entries: &mut Vec<Entry>, merges: Vec<Merge>, diagno
 
 fn merged_maps(value: Node, key_span: Span, diagnostics: &mut Vec<Diagnostic>) -> Vec<Vec<Entry>> {
     let wrong = |node: &Node| {
-        Diagnostic::error("merge_key", format!("`<<` merges maps, and this is a {}", node.kind_name()))
+        Diagnostic::error("merge_key", format!("`<<` merges maps, but this is a {}", node.kind_name()))
             .at(node.span)
             .at_with(key_span, "merged here")
             .hint("write `<<: *anchor` or `<<: [*first, *second]`; quote the key as `\"<<\"` if it is meant literally")

@@ -1,12 +1,12 @@
-//! How to look into a tree: by key, by path, and as a plain value.
+//! Access to a tree: by key, by path, and as a plain value.
 
 use super::{Entry, Node, NodeKind};
 use crate::source::Span;
 use terrace_provider::{Path, Step, Value};
 
 impl Node {
-    /// A value as a tree, all of it at one place: that of the expression that gave it. What is not known or not to be
-    /// shown is null.
+    /// Converts a value to a tree. All nodes have the same place, that of the expression. Unknown and sensitive values
+    /// become null.
     #[must_use]
     pub fn of(value: &Value, span: Span) -> Self {
         let kind = match value {
@@ -26,20 +26,20 @@ impl Node {
         Self { span, kind }
     }
 
-    /// The value of that key, when this is a map that has it.
+    /// The value of a key, if this is a map with that key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|entry| &entry.value)
     }
 
-    /// The entry of that key, when this is a map that has it.
+    /// The entry of a key, if this is a map with that key.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        // Backwards: where a duplicate key was let through, the last one counts.
+        // From the end: the last of allowed duplicate keys counts.
         self.as_map()?.iter().rev().find(|entry| entry.key == key)
     }
 
-    /// The text, when this is one.
+    /// The text, if this is a text.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match &self.kind {
@@ -48,7 +48,7 @@ impl Node {
         }
     }
 
-    /// The truth value, when this is one.
+    /// The truth value, if this is one.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match self.kind {
@@ -57,7 +57,7 @@ impl Node {
         }
     }
 
-    /// The items, when this is a list.
+    /// The items, if this is a list.
     #[must_use]
     pub fn as_list(&self) -> Option<&[Self]> {
         match &self.kind {
@@ -66,7 +66,7 @@ impl Node {
         }
     }
 
-    /// The entries, when this is a map.
+    /// The entries, if this is a map.
     #[must_use]
     pub fn as_map(&self) -> Option<&[Entry]> {
         match &self.kind {
@@ -75,13 +75,13 @@ impl Node {
         }
     }
 
-    /// True for `null`, `~` and nothing.
+    /// True for `null`, `~` and an absent value.
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.kind == NodeKind::Null
     }
 
-    /// What kind of value this is, in the words of [`Value::kind`].
+    /// The kind of the value, in the terms of [`Value::kind`].
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
@@ -95,7 +95,7 @@ impl Node {
         }
     }
 
-    /// The value without its places.
+    /// The value without places.
     #[must_use]
     pub fn to_value(&self) -> Value {
         match &self.kind {
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// The value without its places, as JSON: numbers become the nearest JSON numbers.
+    /// The value without places, as JSON. Numbers become the nearest JSON numbers.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         match &self.kind {
@@ -127,7 +127,7 @@ impl Node {
         }
     }
 
-    /// The node at a path; the empty path leads to this node itself.
+    /// The node at a path; an empty path returns this node.
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<&Self> {
         path.0.iter().try_fold(self, |node, step| match step {
@@ -136,7 +136,7 @@ impl Node {
         })
     }
 
-    /// The entry that a path ends in; `None` when it ends in a list's item or is empty.
+    /// The entry at the end of a path; `None` when the path is empty or ends in an item of a list.
     #[must_use]
     pub fn find_entry(&self, path: &Path) -> Option<&Entry> {
         let (Step::Key(last), before) = path.0.split_last()? else { return None };

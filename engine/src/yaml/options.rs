@@ -1,21 +1,21 @@
-//! How to read a text, and how much it may ask for.
+//! Options for reading a text, and limits on its size.
 
 use super::Node;
 use crate::diagnostic::Diagnostic;
 use terrace_provider::value::DEEPEST;
 
-/// How much a text may ask for. Over it is an error, before the memory is spent.
+/// Limits for a text. Exceeding one is an error before the memory is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// The text's length.
+    /// Maximum length of the text.
     pub bytes: usize,
-    /// How deep lists and maps may nest; no deeper than values may.
+    /// Maximum depth of lists and maps, at most that of values.
     pub depth: usize,
-    /// How many values the tree may have, expanded aliases included.
+    /// Maximum number of values in the tree, including expanded aliases.
     pub nodes: usize,
-    /// How many values anchors and aliases may copy; a long text counts as several, one for each 64 bytes.
+    /// Maximum number of values that anchors and aliases copy. A long text counts once for every 64 bytes.
     pub alias_nodes: usize,
-    /// How to raise the limit of values, for the hint of its error; nothing where it is fixed.
+    /// How to raise the limit of values, for the hint; `None` if it is fixed.
     pub raise: Option<&'static str>,
 }
 
@@ -25,26 +25,26 @@ impl Default for Budget {
     }
 }
 
-/// What happens when a key stands twice in one map.
+/// The handling of duplicate keys in a map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DuplicateKeys {
-    /// It is an error that names both places.
+    /// An error that names both places.
     #[default]
     Error,
     /// A warning when both values are equal (the official Witboost example has such keys), else an error.
     WarnWhenEqual,
 }
 
-/// How to read a text.
+/// Options for reading a text.
 #[derive(Debug, Clone, Default)]
 pub struct ParseOptions {
-    /// How much the text may ask for.
+    /// The limits.
     pub budget: Budget,
-    /// What happens when a key stands twice in one map.
+    /// The handling of duplicate keys in a map.
     pub duplicate_keys: DuplicateKeys,
 }
 
-/// A tree, and what should be told of it although it can be used.
+/// A tree with warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
     /// The tree.

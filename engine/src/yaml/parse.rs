@@ -1,4 +1,4 @@
-//! The parser's events to nodes, in one pass over the text and within a budget.
+//! Conversion of the parser's events to nodes, in one pass over the text and within a budget.
 
 use super::mapping::{MANY, Merge, deduplicate, expand_merges};
 use super::options::{Budget, ParseOptions, Parsed};
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 /// Reads one YAML (or JSON) document strictly.
 ///
 /// # Errors
-/// When the text is no such document, or is over the budget; each with a place.
+/// When the text is not such a document, or exceeds the budget; each error has a place.
 pub fn parse(source: SourceId, text: &str, budget: &Budget) -> Result<Node, Vec<Diagnostic>> {
     let options = ParseOptions { budget: *budget, ..ParseOptions::default() };
     parse_with(source, text, &options).map(|parsed| parsed.node)
@@ -23,7 +23,7 @@ pub fn parse(source: SourceId, text: &str, budget: &Budget) -> Result<Node, Vec<
 /// Reads one YAML (or JSON) document.
 ///
 /// # Errors
-/// When the text is no such document, or is over the budget; each with a place.
+/// When the text is not such a document, or exceeds the budget; each error has a place.
 pub fn parse_with(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
     let mut builder = Builder::new(source, text, options);
     if let Err(stop) = builder.read() {
@@ -32,7 +32,7 @@ pub fn parse_with(source: SourceId, text: &str, options: &ParseOptions) -> Resul
     builder.finish()
 }
 
-/// What ends the reading at once; boxed, because it travels through every call.
+/// An error that stops reading; boxed, because many calls pass it on.
 pub(super) type Stop = Box<Diagnostic>;
 
 struct Builder<'t> {
@@ -49,7 +49,7 @@ struct Builder<'t> {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// A list or map that is not closed yet.
+/// An open list or map.
 struct Frame {
     span: Span,
     anchor: usize,
@@ -70,23 +70,23 @@ struct Key {
     is_merge: bool,
 }
 
-/// An anchored node, to be copied by its aliases.
+/// An anchored node that aliases copy.
 struct Anchor {
     node: Node,
     size: Size,
 }
 
-/// What copying a node costs.
+/// The cost of copying a node.
 #[derive(Clone, Copy)]
 struct Size {
     nodes: usize,
-    /// The nodes, and the length of their texts in units of [`UNIT`].
+    /// The number of nodes, plus the length of their texts in units of [`UNIT`].
     weight: usize,
-    /// How deep it nests.
+    /// The depth of the node.
     height: usize,
 }
 
-/// So many bytes of text weigh as much as a node, or aliases of one long text would be a bomb of few nodes.
+/// Bytes of text that weigh as much as a node. Otherwise aliases of a long text would be a bomb of few nodes.
 const UNIT: usize = 64;
 
 impl<'t> Builder<'t> {
@@ -116,12 +116,12 @@ impl<'t> Builder<'t> {
     fn read(&mut self) -> Result<(), Stop> {
         let budget = &self.options.budget;
         if self.text.len() > budget.bytes {
-            let message = format!("the text has {} bytes, and {} are allowed", self.text.len(), budget.bytes);
+            let message = format!("the text has {} bytes, but only {} are allowed", self.text.len(), budget.bytes);
             return Err(over_budget(message, Span::new(self.source, 0, 0)));
         }
         let mut options = Options::default();
         options.set_emit_comments(false);
-        // Our own depth is checked on every start event, so the parser's limits only have to lie above it.
+        // `open` checks the depth on every start event, so the parser's limits only have to be higher.
         options.flow_nesting_limit = budget.depth.saturating_add(1);
         options.block_nesting_limit = budget.depth.saturating_add(1);
         for event in Parser::new_from_str_with_options(self.text, options) {
@@ -135,7 +135,7 @@ impl<'t> Builder<'t> {
             let first_line = self.text.trim_start().lines().next().unwrap_or_default();
             let start = self.text.len() - self.text.trim_start().len();
             let (start, what) = match first_line.starts_with('#') {
-                true => (start, "has nothing but comments"),
+                true => (start, "contains only comments"),
                 false => (0, "is empty"),
             };
             let end = start + first_line.len();
@@ -153,14 +153,14 @@ impl<'t> Builder<'t> {
             Event::DocumentStart(..) if self.has_document => Err(Box::new(
                 Diagnostic::error("several_documents", "a second YAML document begins here: expected one document")
                     .at(span)
-                    .hint("remove the `---`, or write each document to a file of its own"),
+                    .hint("remove the `---`, or write each document to its own file"),
             )),
             Event::DocumentStart(..) => {
                 self.has_document = true;
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                // The parser says `~` for what is not there at all.
+                // The parser reports `~` for an absent value.
                 let is_absent = style == ScalarStyle::Plain && span.start == span.end;
                 let text = if is_absent { "".into() } else { text };
                 let is_key = self.expects_key();
@@ -219,7 +219,7 @@ impl<'t> Builder<'t> {
             return Err(over_budget(format!("lists and maps are nested deeper than {depth} levels"), span));
         }
         self.count(1, 1, span)?;
-        // A block has no opening bracket: it ends where its last item does.
+        // A block has no opening bracket: it ends with its last item.
         let end = if style == StructureStyle::Flow { span.end } else { span.start };
         let span = Span { end, ..span };
         let (nodes_before, weight_before) = (self.nodes, self.weight);
@@ -229,7 +229,7 @@ impl<'t> Builder<'t> {
 
     fn close(&mut self, span: Span) -> Result<(), Stop> {
         let Some(mut frame) = self.open.pop() else { return Ok(()) };
-        // The end of a flow collection is its bracket; that of a block is where the next token begins.
+        // A flow collection ends with its bracket; a block ends where the next token begins.
         let is_bracket = span.end > span.start;
         if is_bracket {
             frame.span.end = frame.span.end.max(span.end);
@@ -245,9 +245,9 @@ impl<'t> Builder<'t> {
             }
         };
         if self.diagnostics.len() >= MANY {
-            let message = format!("the text has {MANY} mistakes up to here; what follows was not read");
+            let message = format!("the text has {MANY} errors up to here; the rest was not read");
             return Err(Box::new(
-                Diagnostic::error("too_many_mistakes", message).at(frame.span).hint("correct those first"),
+                Diagnostic::error("too_many_mistakes", message).at(frame.span).hint("correct these errors first"),
             ));
         }
         let node = Node { span: frame.span, kind };
@@ -264,7 +264,7 @@ impl<'t> Builder<'t> {
         let rest = self.text.get(span.start as usize..).unwrap_or_default();
         let is_template =
             self.text.get(..span.start as usize).is_some_and(|before| before.ends_with('{')) && rest.starts_with('{');
-        let hint = if is_template { RENDER } else { "put the key in quotes, or give the list a key of its own" };
+        let hint = if is_template { RENDER } else { "put the key in quotes, or give the list its own key" };
         let message = "a key that is a list or a map: expected text";
         Box::new(Diagnostic::error("key_is_no_text", message).at(span).hint(hint))
     }
@@ -293,7 +293,8 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    /// Keeps a copy of an anchored node. Copies count, or nested anchors would be the bomb that aliases are not.
+    /// Stores a copy of an anchored node. The copy counts, because nested anchors would otherwise form a bomb without
+    /// aliases.
     fn remember(&mut self, anchor: usize, node: &Node, size: Size) -> Result<(), Stop> {
         if anchor != 0 {
             self.copied = self.copied.saturating_add(size.weight);
@@ -308,14 +309,14 @@ impl<'t> Builder<'t> {
             return Err(Box::new(
                 Diagnostic::error("alias_of_itself", "this alias refers to the value that it is part of")
                     .at(span)
-                    .hint("write the value out, or move the anchor to a part that does not hold the alias"),
+                    .hint("write the value out, or move the anchor to a part that does not contain the alias"),
             ));
         };
         let depth = self.options.budget.depth;
         if self.open.len() + size.height > depth {
             return Err(over_budget(format!("lists and maps are nested deeper than {depth} levels"), span));
         }
-        // Counted before the copy is made: a bomb must not go off first.
+        // Count before copying, so that a bomb cannot use the memory.
         self.copied = self.copied.saturating_add(size.weight);
         self.count(size.nodes, size.weight, span)?;
         let kind = self.anchors.get(&anchor).map_or(NodeKind::Null, |anchor| anchor.node.kind.clone());
@@ -323,7 +324,7 @@ impl<'t> Builder<'t> {
             let NodeKind::Text(text) = kind else { return Err(self.non_text_key(span)) };
             return self.take_key(&text, ScalarStyle::DoubleQuoted, span);
         }
-        // The copy stands where the alias does; what is in it, where it was written.
+        // The copy has the place of the alias; its content keeps its own places.
         self.attach(Node { span, kind }, size.height)
     }
 
@@ -336,7 +337,7 @@ impl<'t> Builder<'t> {
                 let Some(suffix) = tag.core_suffix() else { return Err(foreign_tag(tag, span)) };
                 scalar::resolve_tagged(suffix, text).ok_or_else(|| {
                     Box::new(
-                        Diagnostic::error("yaml_tag", format!("`{text}` is not what its tag `!!{suffix}` says"))
+                        Diagnostic::error("yaml_tag", format!("`{text}` does not match its tag `!!{suffix}`"))
                             .at(span)
                             .hint("remove the tag, or correct the value"),
                     )
@@ -346,7 +347,7 @@ impl<'t> Builder<'t> {
         Ok(Node { span: self.trimmed(span, style), kind })
     }
 
-    /// A block scalar's range runs to the next line that is not its own: the line breaks at the end are cut.
+    /// Cuts the line breaks at the end of a block scalar, whose range extends to the next line.
     fn trimmed(&self, span: Span, style: ScalarStyle) -> Span {
         if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             return span;
@@ -386,7 +387,7 @@ impl<'t> Builder<'t> {
     }
 }
 
-/// Refuses a key that begins or ends with a character that only looks like a space.
+/// Refuses a key that begins or ends with an invisible character.
 fn check_spaces(key: &str, span: Span) -> Result<(), Stop> {
     let is_item = key.starts_with('-');
     let inner = key.strip_prefix('-').unwrap_or(key);
@@ -398,18 +399,18 @@ fn check_spaces(key: &str, span: Span) -> Result<(), Stop> {
         (None, Some(char)) => (char, "this key ends with", (span.end as usize).saturating_sub(char.len_utf8())),
         (None, None) => return Ok(()),
     };
-    let message = format!("{what} {}, which YAML does not take for a space", strange_space(char));
+    let message = format!("{what} {}, which YAML does not treat as a space", strange_space(char));
     let span = Span::new(span.source, at, at + char.len_utf8());
     Err(Box::new(
-        Diagnostic::error("yaml_syntax", message).at(span).hint("write spaces, as many as in the lines around"),
+        Diagnostic::error("yaml_syntax", message).at(span).hint("replace it with spaces, as in the lines around"),
     ))
 }
 
 fn foreign_tag(tag: &Tag, span: Span) -> Stop {
     Box::new(
-        Diagnostic::error("yaml_tag", format!("the tag `{}` means nothing here", tag.original()))
+        Diagnostic::error("yaml_tag", format!("the tag `{}` is not supported", tag.original()))
             .at(span)
-            .hint("remove the tag; text that begins with `!` goes in quotes"),
+            .hint("remove the tag; put text that begins with `!` in quotes"),
     )
 }
 

@@ -1,4 +1,4 @@
-//! Which unquoted text is what: the core schema of YAML 1.2, minus what would lose a digit that a person wrote.
+//! Types of unquoted text: the core schema of YAML 1.2, except where it would lose a written digit.
 //!
 //! `0123`, `1_000`, `.inf` and dates stay text. A decimal keeps its text (`1.10`), so that nothing is rounded between
 //! the descriptor and its provider.
@@ -14,7 +14,7 @@ pub(super) fn resolve(text: &str) -> NodeKind {
         "false" | "False" | "FALSE" => return NodeKind::Bool(false),
         _ => {}
     }
-    // Most scalars are words: only what begins like a number is looked at as one.
+    // Most scalars are words: try to parse a number only if the text starts like one.
     if text.starts_with(|first: char| first.is_ascii_digit() || first == '-' || first == '+')
         && let Some(number) = resolve_number(text)
     {
@@ -23,7 +23,7 @@ pub(super) fn resolve(text: &str) -> NodeKind {
     NodeKind::Text(text.to_owned())
 }
 
-/// The value of text under an explicit tag of the core schema; `None` when the text does not fit the tag.
+/// The value of text with an explicit tag of the core schema; `None` when the text does not match the tag.
 pub(super) fn resolve_tagged(suffix: &str, text: &str) -> Option<NodeKind> {
     let resolved = resolve(text);
     let is_fitting = match suffix {
@@ -50,7 +50,7 @@ fn resolve_number(text: &str) -> Option<NodeKind> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let has_leading_zero = digits.len() > 1 && digits.starts_with('0');
-    // `-0` is no whole number: its sign would be lost.
+    // `-0` is not a whole number, because its sign would be lost.
     if is_integer
         && !has_leading_zero
         && text != "-0"
@@ -62,7 +62,7 @@ fn resolve_number(text: &str) -> Option<NodeKind> {
 }
 
 fn from_radix(digits: &str, radix: u32) -> Option<NodeKind> {
-    // `from_str_radix` would take a sign of its own.
+    // `from_str_radix` would accept a sign.
     digits.chars().all(|digit| digit.is_digit(radix)).then_some(())?;
     i64::from_str_radix(digits, radix).ok().map(NodeKind::Int)
 }

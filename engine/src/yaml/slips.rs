@@ -1,9 +1,9 @@
-//! Slips in YAML that often parse, as another value than the author means: a space is missing behind `-` or `:`, a character
-//! only looks like a space, a template was not rendered.
+//! Typing errors in YAML that often parse as a wrong value: a missing space after `-` or `:`, a character that only
+//! looks like a space, a template that was not rendered.
 
 use super::{Node, NodeKind};
 
-/// The hint for an unknown key that a slip made.
+/// The hint for an unknown key that a typing error caused.
 pub(crate) fn slip_in_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     if let Some(item) = item_without_space(key) {
         return Some(space_behind_dash(item));
@@ -13,7 +13,7 @@ pub(crate) fn slip_in_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str
     is_known.then(|| space_behind_colon(name))
 }
 
-/// The hint for a value of the wrong type that a slip made.
+/// The hint for a value of the wrong type that a typing error caused.
 pub(crate) fn slip_in_value(node: &Node, expected: &str) -> Option<String> {
     match &node.kind {
         NodeKind::Map(entries) if expected.contains("a list") => {
@@ -27,13 +27,13 @@ pub(crate) fn slip_in_value(node: &Node, expected: &str) -> Option<String> {
     }
 }
 
-/// The item of `-item`.
+/// The item in `-item`.
 pub(super) fn item_without_space(text: &str) -> Option<&str> {
     let rest = text.strip_prefix('-')?;
     rest.starts_with(|first: char| first.is_alphabetic() || matches!(first, '{' | '[' | '"' | '\'')).then_some(rest)
 }
 
-/// The name in `name:value`, which is text. An address is meant as it is written.
+/// The name in `name:value`, which YAML reads as text. A URL is not a typing error.
 pub(super) fn key_without_space(text: &str) -> Option<&str> {
     let (name, value) = text.split_once(':')?;
     let is_name = name.starts_with(char::is_alphabetic)
@@ -43,9 +43,9 @@ pub(super) fn key_without_space(text: &str) -> Option<&str> {
 }
 
 /// The hint for an item.
-pub(super) const SPACE_BEHIND_DASH: &str = "put a space behind `-`";
+pub(super) const SPACE_BEHIND_DASH: &str = "put a space after `-`";
 
-/// The hint for an item that begins with a key. Values may be secret: hints do not repeat them.
+/// The hint for an item that begins with a key. It omits the value, which may be secret.
 pub(super) fn space_behind_dash(name: &str) -> String {
     let is_key = name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'));
     match is_key && name.len() < LONGEST_SHOWN {
@@ -56,20 +56,20 @@ pub(super) fn space_behind_dash(name: &str) -> String {
 
 pub(super) fn space_behind_colon(name: &str) -> String {
     match name.len() < LONGEST_SHOWN {
-        true => format!("put a space behind `:`: `{name}: …`"),
-        false => "put a space behind `:`".to_owned(),
+        true => format!("put a space after `:`: `{name}: …`"),
+        false => "put a space after `:`".to_owned(),
     }
 }
 
-/// Bytes of a name that a hint repeats at most.
+/// Maximum length of a name in a hint, in bytes.
 const LONGEST_SHOWN: usize = 60;
 
-/// True for a character that looks like a space, or like nothing, and is part of the text for YAML.
+/// True for an invisible character that YAML treats as text.
 pub(super) fn is_strange_space(char: char) -> bool {
     !char.is_ascii() && (char.is_whitespace() || matches!(char, '\u{200b}' | '\u{2060}' | '\u{feff}'))
 }
 
-/// The words for such a character.
+/// The description of such a character.
 pub(super) fn strange_space(char: char) -> String {
     match char {
         '\u{a0}' | '\u{202f}' => "a no-break space".to_owned(),
@@ -83,4 +83,4 @@ pub(super) fn has_template_tag(line: &str) -> bool {
 }
 
 /// The hint for a template.
-pub(super) const RENDER: &str = "this is a template: render it, and pass the text that it becomes";
+pub(super) const RENDER: &str = "this is a template: render it, and pass the result";

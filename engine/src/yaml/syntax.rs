@@ -1,4 +1,4 @@
-//! What the parser's errors mean to a person, and what to do about them.
+//! Readable messages and hints for the parser's errors.
 
 use super::options::Budget;
 use super::slips::{
@@ -34,13 +34,13 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
     }
     if line.contains("${{") {
         return diagnostic.hint(
-            "put the whole value in single quotes: an expression that holds `: `, ` #`, `{` or `,` is no plain YAML \
-             text, as in `'${{ … }}'`",
+            "put the whole value in single quotes, as in `'${{ … }}'`: plain YAML text cannot contain `: `, ` #`, `{` or \
+             `,`",
         );
     }
     if line.contains('\u{a0}') {
         return diagnostic
-            .hint("there is a no-break space in this line, which is no space in YAML: write a space instead");
+            .hint("this line contains a no-break space, which YAML does not treat as a space: write a space instead");
     }
     if line_indent(line).contains('\t') {
         return diagnostic.hint("indent with spaces: YAML does not allow tabs there");
@@ -48,14 +48,14 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
     diagnostic.hint(hint)
 }
 
-/// A common slip behind a parser's error: its place, a message and a hint.
+/// The typing error behind a parser's error: its place, a message and a hint.
 fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str, String)> {
     if let Some((comma, before)) = comma_without_value(text, at) {
         let message = match before {
             ',' => "two commas without a value between them",
             _ => "a comma without a value before it",
         };
-        return Some((comma, message, "remove the comma, or write the value that is missing".to_owned()));
+        return Some((comma, message, "remove the comma, or write the missing value".to_owned()));
     }
     let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text.get(start..)?.lines().next()?;
@@ -64,7 +64,7 @@ fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str,
     if let Some(item) = item_without_space(content) {
         let key = item.split_once(':').map(|(name, _)| name);
         let hint = key.map_or_else(|| SPACE_BEHIND_DASH.to_owned(), space_behind_dash);
-        return Some((start + indent, "a space is missing behind `-`", hint));
+        return Some((start + indent, "a space is missing after `-`", hint));
     }
     if !matches!(kind, ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement) {
         return None;
@@ -73,22 +73,22 @@ fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str,
     let key_at = start + line.len() - key.len();
     let is_one_key = text.get(key_at..at).is_some_and(|key| key.len() > LONGEST_KEY && !key.contains(": "));
     if is_one_key {
-        let hint = "shorten the key, or write `? ` before it, and its value on the next line behind `: `";
+        let hint = "shorten the key, or write `? ` before it, and its value on the next line after `: `";
         return Some((key_at, "a key of more than 1,024 characters", hint.to_owned()));
     }
-    // Text of several lines began in the line before: a key whose colon has no space behind it.
+    // A multi-line text started on the line before: a key without a space after its colon.
     let before = text.get(..start)?.trim_end();
     let before_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let key = before.get(before_start..)?.trim_start_matches([' ', '-']);
     let name = key_without_space(key)?;
     let colon = before.len() - key.len() + name.len();
-    Some((colon, "a space is missing behind `:`", space_behind_colon(name)))
+    Some((colon, "a space is missing after `:`", space_behind_colon(name)))
 }
 
-/// The longest key that YAML takes on one line.
+/// The maximum length of a key on one line in YAML.
 const LONGEST_KEY: usize = 1_024;
 
-/// The comma before an offset, or at it, that follows a comma or an opening bracket, and the character that it follows.
+/// The comma at or before an offset that follows a comma or an opening bracket, and the character before it.
 fn comma_without_value(text: &str, at: usize) -> Option<(usize, char)> {
     let rest = text.get(at..)?;
     let before = text.get(..at)?.trim_end();
@@ -109,8 +109,8 @@ const fn is_about_tab(kind: &ErrorKind) -> bool {
     )
 }
 
-/// Where the tab is that the parser stumbled over: in the indentation of the line that it had come to, or else the next one,
-/// for it often stops at the end of what came before.
+/// The tab that caused the error. The parser often stops at the end of the preceding text, so the tab is in the
+/// indentation of the parser's line or after it.
 fn tab_at(text: &str, at: usize) -> Option<usize> {
     let begin = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let rest = text.get(begin..)?;
@@ -122,8 +122,8 @@ fn tab_at(text: &str, at: usize) -> Option<usize> {
     }
 }
 
-/// The line that an offset lies in; at the start of a line, or past the last one, the line before counts too, because
-/// the parser often notices a fault one token late.
+/// The line of an offset. At the start of a line or after the last one, the line before is included, because the parser
+/// often notices an error one token late.
 fn line_around(text: &str, at: usize) -> &str {
     let before = text.get(..at).unwrap_or_default();
     let trimmed = before.trim_end();
@@ -134,8 +134,7 @@ fn line_around(text: &str, at: usize) -> &str {
     text.get(start..end).unwrap_or_default()
 }
 
-/// The bracket or quote that a value in the line before begins with, and that is not closed there: the parser notices only later
-/// that it is not.
+/// An opening bracket or quote on the line before that is not closed there. The parser notices this only later.
 fn opened_before(text: &str, at: usize) -> Option<usize> {
     let this = text.get(..at)?.rfind('\n')?;
     let before = text.get(..this)?.trim_end();
@@ -171,17 +170,17 @@ fn is_printable(character: char) -> bool {
     !character.is_control() && !matches!(character, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// A message and a hint for each kind of error that people meet; the parser's own words for the rest.
+/// A message and a hint for common kinds of errors; the parser's own message for the rest.
 fn explain(kind: &ErrorKind) -> (String, &'static str) {
     use ErrorKind as Kind;
     let (message, hint) = match kind {
         kind if is_about_tab(kind) => ("a tab where YAML allows only spaces", "indent with spaces"),
         Kind::UnknownAnchor => (
             "this alias has no anchor",
-            "define it earlier in the file as `&name`; text that begins with `*` goes in quotes",
+            "define it earlier in the file as `&name`; put text that begins with `*` in quotes",
         ),
         Kind::MissingAnchorOrAliasName => {
-            ("an anchor or alias without a name", "text that begins with `&` or `*` goes in quotes")
+            ("an anchor or alias without a name", "put text that begins with `&` or `*` in quotes")
         }
         Kind::UnclosedQuotedScalar | Kind::DocumentIndicatorInQuotedScalar => {
             ("a quoted text is not closed", "close the quote; inside single quotes write `''` for one quote")
@@ -200,7 +199,7 @@ fn explain(kind: &ErrorKind) -> (String, &'static str) {
         | Kind::InvalidLowSurrogate
         | Kind::MissingLowSurrogate
         | Kind::UnpairedLowSurrogate
-        | Kind::InvalidUnicodeEscape => ("a backslash sequence that YAML does not know", ESCAPES),
+        | Kind::InvalidUnicodeEscape => ("an invalid backslash sequence", ESCAPES),
         Kind::UnclosedFlowCollection { open } => {
             return (format!("the bracket `{open}` is not closed"), CLOSE_IT);
         }
@@ -214,7 +213,7 @@ fn explain(kind: &ErrorKind) -> (String, &'static str) {
         }
         Kind::ExpectedFlowMappingSeparator => ("expected `,` or `}` here", CLOSE_IT),
         Kind::ExpectedFlowSequenceSeparator => ("expected `,` or `]` here", CLOSE_IT),
-        Kind::MappingValueNotAllowed | Kind::InvalidColonPlacement => ("a `:` that makes no key here", QUOTE_COLON),
+        Kind::MappingValueNotAllowed | Kind::InvalidColonPlacement => ("a `:` is not allowed here", QUOTE_COLON),
         Kind::MappingKeyNotAllowed => ("a key is not allowed here", CHECK_INDENTATION),
         Kind::SimpleKeyExpected | Kind::InvalidSimpleKey => {
             ("expected `key: value`", "add the `:` after the key, followed by a space; a key fits on one line")
@@ -225,7 +224,7 @@ fn explain(kind: &ErrorKind) -> (String, &'static str) {
             ("this line is indented differently from its neighbours", CHECK_INDENTATION)
         }
         Kind::BlockSequenceEntryNotAllowed | Kind::BlockEntryInFlowCollection => {
-            ("a `- ` is not allowed here", "begin the list on a line of its own, below its key")
+            ("a `- ` is not allowed here", "start the list on a new line below its key")
         }
         Kind::UnexpectedCharacter { character } if !is_printable(*character) => {
             return (
@@ -240,14 +239,14 @@ fn explain(kind: &ErrorKind) -> (String, &'static str) {
             );
         }
         Kind::DirectiveDisallowed | Kind::UnsupportedYamlMajorVersion => {
-            ("a YAML directive that is not understood", "remove the line that begins with `%`")
+            ("an unsupported YAML directive", "remove the line that begins with `%`")
         }
         Kind::UndeclaredTagHandle => {
-            ("a tag whose handle was not declared", "remove the tag; text that begins with `!` goes in quotes")
+            ("a tag whose handle was not declared", "remove the tag; put text that begins with `!` in quotes")
         }
         Kind::BomInsideDocument => ("a byte order mark in the middle of the text", "remove the invisible character"),
-        Kind::InvalidDocumentEnd => ("text after the end of the document", "remove the `...` or what follows it"),
-        other => return (format!("this is no YAML: {other}"), "check quotes, brackets and indentation around here"),
+        Kind::InvalidDocumentEnd => ("text after the end of the document", "remove the `...`, or the text after it"),
+        other => return (format!("this is not YAML: {other}"), "check quotes, brackets and indentation around here"),
     };
     (message.to_owned(), hint)
 }

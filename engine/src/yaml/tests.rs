@@ -12,8 +12,8 @@ fn errors(text: &str) -> Vec<Diagnostic> {
     parse(Sources::default().add("t.yaml", text), text, &Budget::default()).unwrap_err()
 }
 
-/// The diagnostics of a text, as a person would read them.
-fn told(text: &str) -> String {
+/// The diagnostics of a text, as a user sees them.
+fn report(text: &str) -> String {
     let mut sources = Sources::default();
     let id = sources.add("t.yaml", text);
     match parse(id, text, &Budget::default()) {
@@ -31,7 +31,7 @@ fn at<'n>(node: &'n Node, path: &str) -> &'n Node {
 }
 
 #[test]
-fn unquoted_text_follows_yaml_1_2_and_loses_no_digit() {
+fn unquoted_text_follows_yaml_1_2_and_keeps_digits() {
     let cases: &[(&str, Value)] = &[
         ("no", "no".into()),
         ("yes", "yes".into()),
@@ -82,7 +82,7 @@ fn numbers_beyond_64_bits_and_decimals_keep_their_text() {
 }
 
 #[test]
-fn spans_are_byte_ranges_also_after_text_beyond_ascii() {
+fn spans_are_byte_ranges_even_after_non_ascii_text() {
     for newline in ["\n", "\r\n"] {
         for bom in ["", "\u{feff}"] {
             let text = format!(
@@ -106,7 +106,7 @@ fn spans_are_byte_ranges_also_after_text_beyond_ascii() {
 }
 
 #[test]
-fn a_value_that_is_not_there_stands_behind_its_key() {
+fn absent_value_is_placed_after_its_key() {
     let text = "a:\nb: 1\n";
     let node = read(text);
     let span = node.get("a").unwrap().span;
@@ -114,7 +114,7 @@ fn a_value_that_is_not_there_stands_behind_its_key() {
 }
 
 #[test]
-fn merge_keys_are_expanded_and_own_keys_win() {
+fn merge_key_is_expanded_and_own_keys_win() {
     let node = read(
         "base: &b {x: 1, y: 2}\nmore: &m {y: 3, z: 4}\none:\n  k: 0\n  <<: *b\n  y: 9\ntwo:\n  <<: [*b, *m]\nthree: {'<<': 1}\n",
     );
@@ -124,7 +124,7 @@ fn merge_keys_are_expanded_and_own_keys_win() {
 }
 
 #[test]
-fn aliases_stand_where_they_are_written() {
+fn alias_keeps_its_own_place() {
     let text = "a: &x [1, 2]\nb: *x\n&k c: 1\n*k : 2\n";
     let errors = errors(text);
     assert_eq!(errors[0].code, "duplicate_key");
@@ -135,7 +135,7 @@ fn aliases_stand_where_they_are_written() {
 }
 
 #[test]
-fn duplicate_keys_that_say_the_same_may_be_let_through() {
+fn duplicate_key_with_equal_value_can_be_allowed() {
     let lenient = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
     let text = "a: {x: [1]}\nb: 1\na: {x: [1]}\n";
     let parsed = parse_with(Sources::default().add("t.yaml", text), text, &lenient).unwrap();
@@ -146,13 +146,13 @@ fn duplicate_keys_that_say_the_same_may_be_let_through() {
 }
 
 #[test]
-fn duplicates_are_found_in_large_maps_too() {
+fn duplicate_key_is_found_in_a_large_map() {
     let text: String = (0..200).chain([7, 7]).map(|key| format!("k{key}: {key}\n")).collect();
     assert_eq!(errors(&text).len(), 2);
 }
 
 #[test]
-fn bad_texts_are_told_with_a_place_and_a_hint() {
+fn syntax_errors_have_a_place_and_a_hint() {
     let cases = [
         "",
         "# only a comment\n",
@@ -183,12 +183,12 @@ fn bad_texts_are_told_with_a_place_and_a_hint() {
         "config: {a: ${{ vars.x }}, b: 1}\n",
         "just text\nmore: 1\n",
     ];
-    let all: String = cases.iter().map(|text| format!("{text:?}\n{}\n\n", told(text))).collect();
+    let all: String = cases.iter().map(|text| format!("{text:?}\n{}\n\n", report(text))).collect();
     insta::assert_snapshot!(all);
 }
 
 #[test]
-fn bombs_are_errors_and_quick() {
+fn bombs_fail_quickly() {
     let laughs = (1..12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
         let before = level - 1;
         let items = vec![format!("*a{before}"); 10].join(", ");
@@ -220,7 +220,7 @@ fn bombs_are_errors_and_quick() {
 }
 
 #[test]
-fn a_text_over_the_byte_budget_is_not_read() {
+fn text_over_the_byte_budget_is_refused() {
     let budget = Budget { bytes: 10, ..Budget::default() };
     let errors = parse(Sources::default().add("t.yaml", ""), "a: 12345678901", &budget).unwrap_err();
     assert_eq!(errors[0].code, "budget");
@@ -229,7 +229,7 @@ fn a_text_over_the_byte_budget_is_not_read() {
 }
 
 #[test]
-fn a_json_pointer_leads_to_its_node() {
+fn json_pointer_finds_its_node() {
     let node = read("{\"a/b\": {\"~\": [1, {\"\": 2}]}}");
     assert_eq!(node.find_pointer("/a~1b/~0/1/").unwrap().to_value(), 2.into());
     assert_eq!(node.find_pointer("").unwrap(), &node);
@@ -237,7 +237,7 @@ fn a_json_pointer_leads_to_its_node() {
     assert!(node.find_pointer("x").is_none());
 }
 
-/// JSON lets delete and the C1 controls stand unescaped, YAML does not.
+/// JSON allows delete and the C1 controls unescaped, YAML does not.
 fn printable() -> impl Strategy<Value = String> {
     "(?s).{0,20}".prop_map(|text: String| {
         text.replace(
@@ -267,7 +267,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_told_and_never_panics(text in "(?s)[\\[\\]{}:,#&*!|>'\"%@`\\-? \n\ta-c0é]{0,200}") {
+    fn any_text_is_read_or_fails_without_panic(text in "(?s)[\\[\\]{}:,#&*!|>'\"%@`\\-? \n\ta-c0é]{0,200}") {
         let mut sources = Sources::default();
         let id = sources.add("t.yaml", text.as_str());
         match parse(id, &text, &Budget::default()) {
@@ -280,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn json_survives(value in json()) {
+    fn json_round_trips(value in json()) {
         for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
             if value.is_null() {
                 continue;
@@ -293,7 +293,7 @@ proptest! {
 }
 
 #[test]
-fn a_tab_is_told_where_it_is() {
+fn tab_is_reported_at_its_place() {
     let texts = [
         "a:\n\tb: 1\n",
         "a: 1\n\tb: 1\n",
@@ -314,13 +314,13 @@ fn a_tab_is_told_where_it_is() {
 }
 
 #[test]
-fn a_no_break_space_is_told_as_one() {
-    let told = told("a: 1\nretries:\u{a0}2\nb: 3\n");
-    assert!(told.contains("no-break space"), "{told}");
+fn no_break_space_is_named_in_the_error() {
+    let report = report("a: 1\nretries:\u{a0}2\nb: 3\n");
+    assert!(report.contains("no-break space"), "{report}");
 }
 
 #[test]
-fn what_is_not_closed_in_its_line_is_told_where_it_opens() {
+fn unclosed_bracket_is_reported_where_it_opens() {
     let cases = [
         ("a:\n  b: [1\n  c: 2\n", '['),
         ("a:\n  b: {c: 1\n  d: 2\n", '{'),
@@ -342,10 +342,10 @@ fn what_is_not_closed_in_its_line_is_told_where_it_opens() {
 #[test]
 fn missing_space_is_reported_at_its_place() {
     let cases = [
-        ("r:\n  - type:local_value\n    name: v\n", ":local", "a space is missing behind `:`", "`type: …`"),
-        ("apiVersion:terrace.dev/v1\nkind: Stack\n", ":terrace", "a space is missing behind `:`", "`apiVersion: …`"),
-        ("r:\n  - a: 1\n  -b: 2\n", "-b", "a space is missing behind `-`", "`- b: …`"),
-        ("r:\n  - a: 1\n  -{b: 2}\n", "-{b", "a space is missing behind `-`", "put a space behind `-`"),
+        ("r:\n  - type:local_value\n    name: v\n", ":local", "a space is missing after `:`", "`type: …`"),
+        ("apiVersion:terrace.dev/v1\nkind: Stack\n", ":terrace", "a space is missing after `:`", "`apiVersion: …`"),
+        ("r:\n  - a: 1\n  -b: 2\n", "-b", "a space is missing after `-`", "`- b: …`"),
+        ("r:\n  - a: 1\n  -{b: 2}\n", "-{b", "a space is missing after `-`", "put a space after `-`"),
     ];
     for (text, place, message, hint) in cases {
         let [found] = errors(text).try_into().unwrap();
@@ -379,24 +379,24 @@ fn comma_without_value_is_reported_at_its_place() {
 }
 
 #[test]
-fn lookalike_of_a_space_is_reported_at_its_place() {
+fn invisible_character_is_reported_at_its_place() {
     for (text, at, message) in [
         (
             "r:\n\u{a0}\u{a0}- type: a\n",
             3,
-            "this line or key begins with a no-break space, which YAML does not take for a space",
+            "this line or key begins with a no-break space, which YAML does not treat as a space",
         ),
-        ("r:\n  -\u{a0}type: a\n", 6, "`-` is followed by a no-break space, which YAML does not take for a space"),
-        ("r\u{a0}: 1\n", 1, "this key ends with a no-break space, which YAML does not take for a space"),
+        ("r:\n  -\u{a0}type: a\n", 6, "`-` is followed by a no-break space, which YAML does not treat as a space"),
+        ("r\u{a0}: 1\n", 1, "this key ends with a no-break space, which YAML does not treat as a space"),
         (
             "a: 1\n\u{3000}b: 1\n",
             5,
-            "this line or key begins with the invisible character U+3000, which YAML does not take for a space",
+            "this line or key begins with the invisible character U+3000, which YAML does not treat as a space",
         ),
         (
             "a: {\u{200b}b: 1}\n",
             4,
-            "this line or key begins with the invisible character U+200B, which YAML does not take for a space",
+            "this line or key begins with the invisible character U+200B, which YAML does not treat as a space",
         ),
     ] {
         let [found] = errors(text).try_into().unwrap();
@@ -404,7 +404,7 @@ fn lookalike_of_a_space_is_reported_at_its_place() {
         let crate::diagnostic::Location::Span(span) = found.labels[0].at else { panic!("{text:?}") };
         assert_eq!(span.start, at, "{text:?}");
     }
-    assert_eq!(read("'\u{a0}a': 1\n").to_json(), serde_json::json!({"\u{a0}a": 1}), "in quotes it is meant");
+    assert_eq!(read("'\u{a0}a': 1\n").to_json(), serde_json::json!({"\u{a0}a": 1}), "it is allowed in quotes");
 }
 
 #[test]
@@ -426,8 +426,8 @@ fn unrendered_template_gets_the_hint_to_render_it() {
         ["{% set a = 1 %}\nb: c\n", "a:\n  {% if b %}\n  c: d\n  {% endif %}\n", "{# a #}\nb: c\n", "a: {{ b }}\n"]
     {
         let hint = errors(text)[0].hint.clone().unwrap();
-        assert_eq!(hint, "this is a template: render it, and pass the text that it becomes", "{text:?}");
+        assert_eq!(hint, "this is a template: render it, and pass the result", "{text:?}");
     }
-    let own = told("a: ${{ b ? {\"c\": 1} : 2 }}\n");
+    let own = report("a: ${{ b ? {\"c\": 1} : 2 }}\n");
     assert!(own.contains("put the whole value in single quotes"), "{own}");
 }

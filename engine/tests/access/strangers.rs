@@ -1,8 +1,8 @@
-//! Access that others gave: it is told, and taken away where the environment says so.
+//! External grants: reported, and revoked if the environment says so.
 
 use super::*;
 
-/// A port that lets readers in to a role.
+/// A port that grants a role to readers.
 const ROLE_PORT: &str = "apiVersion: terrace.dev/v1
 kind: Blueprint
 metadata: {name: port, version: 1.0.0, description: A port}
@@ -19,8 +19,8 @@ acl:
       config: {key: '${{ each.value }}', role: '${{ resources.role.key }}'}
 ";
 
-/// Lets somebody in behind terrace's back.
-fn let_in(story: &Story, who: &str, role: &str) {
+/// Grants access without terrace.
+fn grant_externally(story: &Story, who: &str, role: &str) {
     let object = [("key", who), ("role", role), ("id", &format!("id of {who}"))];
     let object = object.map(|(name, value)| (name.to_owned(), terrace_provider::Value::from(value)));
     story.remote().objects.insert(who.to_owned(), object.into_iter().collect());
@@ -30,14 +30,14 @@ fn notes(plan: &Plan) -> Vec<&str> {
     plan.notes.iter().filter(|note| note.code == "foreign_access").map(|note| note.message.as_str()).collect()
 }
 
-/// A port with two readers of terrace, and three of others.
-async fn with_strangers() -> Story {
+/// A port with two readers that terrace granted and three external ones.
+async fn with_external_grants() -> Story {
     let mut story = Story { blueprints: vec![ROLE_PORT], ..Story::new() };
     story.apply(&product(1)).await;
     for who in ["user:x", "user:y", "user:z"] {
-        let_in(&story, who, "role");
+        grant_externally(&story, who, "role");
     }
-    let_in(&story, "user:elsewhere", "another");
+    grant_externally(&story, "user:elsewhere", "another");
     assert_eq!(set(&mut story, &["user:a", "user:b"]).await, ["create user:a", "create user:b"]);
     story
 }
@@ -49,54 +49,54 @@ fn readers(story: &Story) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn access_that_others_gave_is_told_and_left() {
-    let mut story = with_strangers().await;
+async fn external_grants_are_reported_and_stay() {
+    let mut story = with_external_grants().await;
     let plan = story.plan(&product(1)).await;
     assert!(!plan.has_changes());
     assert_eq!(
         notes(&plan),
-        ["others gave access to `port`: foreign: user:x READ, foreign: user:y READ, foreign: user:z READ"]
+        ["external grants on `port`: foreign: user:x READ, foreign: user:y READ, foreign: user:z READ"]
     );
-    // Whoever is in the set from now on is taken over; the others stay as they are.
+    // A principal that joins the list is adopted; the other external grants stay.
     assert_eq!(set(&mut story, &["user:b", "user:x"]).await, ["delete user:a"]);
     assert_eq!(readers(&story), ["user:b", "user:owner", "user:x", "user:y", "user:z"]);
-    let told = ["others gave access to `port`: foreign: user:y READ, foreign: user:z READ"];
-    assert_eq!(notes(&story.plan(&product(1)).await), told);
-    // Nobody at all is a set, too.
+    let output = ["external grants on `port`: foreign: user:y READ, foreign: user:z READ"];
+    assert_eq!(notes(&story.plan(&product(1)).await), output);
+    // An empty list is a list, too.
     set(&mut story, &[]).await;
-    assert_eq!(notes(&story.plan(&product(1)).await), told);
+    assert_eq!(notes(&story.plan(&product(1)).await), output);
     assert_eq!(readers(&story), ["user:owner", "user:y", "user:z"]);
 }
 
 #[tokio::test]
-async fn access_that_others_gave_is_taken_away_where_the_environment_says_so() {
-    let mut story = with_strangers().await;
+async fn external_grants_are_revoked_if_environment_says_so() {
+    let mut story = with_external_grants().await;
     story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
     let plan = story.plan(&product(1)).await;
     insta::assert_snapshot!(summary(&plan), @r#"
-    - port/world_grant.reader["foreign user:x"] (foreign: others gave that access)
-    - port/world_grant.reader["foreign user:y"] (foreign: others gave that access)
-    - port/world_grant.reader["foreign user:z"] (foreign: others gave that access)
+    - port/world_grant.reader["foreign user:x"] (external grant: terrace did not give that access)
+    - port/world_grant.reader["foreign user:y"] (external grant: terrace did not give that access)
+    - port/world_grant.reader["foreign user:z"] (external grant: terrace did not give that access)
     "#);
     assert_eq!(notes(&plan), [] as [&str; 0]);
-    // Whoever is to have access has it before anybody is sent away.
+    // Listed principals get access before external grants are revoked.
     let calls = set(&mut story, &["user:b", "user:c", "user:x"]).await;
     assert_eq!(calls.first().map(String::as_str), Some("create user:c"), "{calls:?}");
     assert_eq!(calls.len(), 4, "{calls:?}");
     assert_eq!(readers(&story), ["user:b", "user:c", "user:owner", "user:x"]);
     assert!(!story.plan(&product(1)).await.has_changes());
-    // Nobody may be let in as long as nobody is asked for.
-    let_in(&story, "user:y", "role");
+    // An empty list revokes all external grants.
+    grant_externally(&story, "user:y", "role");
     assert_eq!(set(&mut story, &[]).await.len(), 4);
     assert_eq!(readers(&story), ["user:owner"]);
-    let_in(&story, "user:y", "role");
+    grant_externally(&story, "user:y", "role");
     story.apply(&product(1)).await;
     assert_eq!(readers(&story), ["user:owner"]);
 }
 
 #[tokio::test]
-async fn what_another_stack_granted_is_nobody_strange() {
-    let mut story = with_strangers().await;
+async fn grants_of_another_stack_are_not_external() {
+    let mut story = with_external_grants().await;
     story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
     for who in ["user:x", "user:y", "user:z"] {
         story.remote().objects.remove(who);
@@ -109,8 +109,8 @@ async fn what_another_stack_granted_is_nobody_strange() {
 }
 
 #[tokio::test]
-async fn whoever_is_gone_already_is_sent_away_without_a_failure() {
-    let mut story = with_strangers().await;
+async fn revoking_a_missing_grant_succeeds() {
+    let mut story = with_external_grants().await;
     story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
     let plan = story.plan(&product(1)).await;
     story.remote().objects.remove("user:y");
@@ -120,8 +120,8 @@ async fn whoever_is_gone_already_is_sent_away_without_a_failure() {
 }
 
 #[tokio::test]
-async fn who_has_access_is_not_asked_without_looking_and_a_failure_is_told() {
-    let mut story = with_strangers().await;
+async fn grantees_are_not_read_without_refresh_and_failure_is_reported() {
+    let mut story = with_external_grants().await;
     story.remote().asked.clear();
     story.options.refresh = false;
     story.plan(&product(1)).await;
@@ -134,12 +134,12 @@ async fn who_has_access_is_not_asked_without_looking_and_a_failure_is_told() {
     story.fault("grantees", Fault::Before(ErrorKind::PermissionDenied));
     let plan = story.plan(&product(1)).await;
     let told: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
-    assert_eq!(told, ["who else has access cannot be told: `world_grant` of `world`: grantees of role: no"]);
+    assert_eq!(told, ["cannot read external grants: `world_grant` of `world`: grantees of role: no"]);
     assert!(!plan.has_changes());
 }
 
 #[tokio::test]
-async fn what_is_shared_under_a_condition_need_not_be_there_to_let_somebody_in() {
+async fn conditional_shared_resource_may_be_missing_for_grants() {
     let port = PORT.replace("  - {type: world_thing, name: view", "  - {type: world_thing, name: extra, shared: extra, when: '${{ component.specific.val == 2 }}', config: {key: extra}}\n  - {type: world_thing, name: view");
     let port = port.replace("resources.view.id", "resources.?extra.?key.orValue(\"none\")");
     let mut story = Story { blueprints: vec![Box::leak(port.into_boxed_str())], ..Story::new() };
@@ -149,7 +149,7 @@ async fn what_is_shared_under_a_condition_need_not_be_there_to_let_somebody_in()
 }
 
 #[tokio::test]
-async fn what_is_shared_for_who_has_access_goes_with_the_last_who_has() {
+async fn shared_resource_of_grants_is_deleted_with_last_grant() {
     let port = "apiVersion: terrace.dev/v1
 kind: Blueprint
 metadata: {name: port, version: 1.0.0, description: A port}
@@ -184,8 +184,8 @@ fn revoking(story: &mut Story) {
 }
 
 #[tokio::test]
-async fn a_plan_of_some_grants_sends_nobody_else_away() {
-    let mut story = with_strangers().await;
+async fn targeted_plan_of_grants_revokes_no_external_ones() {
+    let mut story = with_external_grants().await;
     revoking(&mut story);
     story.remote().objects.remove("user:a");
     for options in ["--target", "--exclude"] {
@@ -199,20 +199,20 @@ async fn a_plan_of_some_grants_sends_nobody_else_away() {
 }
 
 #[tokio::test]
-async fn a_grant_that_is_not_wanted_asks_for_nobody() {
+async fn disabled_grant_resource_revokes_nothing() {
     let port = ROLE_PORT.replace("adopt: ifExists", "adopt: ifExists\n      when: ${{ component.specific.val == 1 }}");
     let mut story = Story { blueprints: vec![port.leak()], ..Story::new() };
     revoking(&mut story);
     story.apply(&product(1)).await;
     set(&mut story, &[]).await;
-    let_in(&story, "user:x", "role");
+    grant_externally(&story, "user:x", "role");
     assert_eq!(summary(&story.plan(&product(2)).await), "");
     assert!(summary(&story.plan(&product(1)).await).contains("foreign user:x"));
 }
 
 #[tokio::test]
-async fn whom_another_stack_let_in_since_the_plan_stays() {
-    let mut story = with_strangers().await;
+async fn grant_adopted_by_another_stack_since_plan_stays() {
+    let mut story = with_external_grants().await;
     revoking(&mut story);
     let plan = story.plan(&product(1)).await;
     let other = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n  \
@@ -222,15 +222,15 @@ async fn whom_another_stack_let_in_since_the_plan_stays() {
     let failed: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
         failed,
-        ["other@test:world_grant.g came to give that access since the plan was made, so nothing was called"]
+        ["other@test:world_grant.g has managed that access since the plan was made, so the provider was not called"]
     );
     assert_eq!(readers(&story), ["user:a", "user:b", "user:owner", "user:y"]);
     assert!(!story.plan(&product(1)).await.has_changes());
 }
 
 #[tokio::test]
-async fn what_another_instance_of_the_same_server_granted_is_nobody_strange() {
-    let mut story = with_strangers().await;
+async fn grants_of_another_instance_of_same_server_are_not_external() {
+    let mut story = with_external_grants().await;
     revoking(&mut story);
     for who in ["user:x", "user:y", "user:z"] {
         story.remote().objects.remove(who);
@@ -242,7 +242,7 @@ async fn what_another_instance_of_the_same_server_granted_is_nobody_strange() {
 }
 
 #[tokio::test]
-async fn whom_two_ports_of_one_role_do_not_know_is_sent_away_once() {
+async fn external_grant_on_role_of_two_resources_is_revoked_once() {
     let twice = ROLE_PORT.to_owned()
         + "    - type: world_grant\n      name: again\n      forEach: ${{ [] }}\n      \
            config: {key: '${{ each.value }}', role: '${{ resources.role.key }}'}\n";
@@ -250,7 +250,7 @@ async fn whom_two_ports_of_one_role_do_not_know_is_sent_away_once() {
     revoking(&mut story);
     story.apply(&product(1)).await;
     set(&mut story, &["user:a"]).await;
-    let_in(&story, "user:x", "role");
+    grant_externally(&story, "user:x", "role");
     story.apply(&product(1)).await;
     assert_eq!(story.log(), ["delete user:x"]);
 }

@@ -1,4 +1,4 @@
-//! What a step in doubt holds back: a plan says of the rest what applying it does of the rest, no more and no less.
+//! Changes that a step in doubt holds back: a plan shows exactly what its apply will do and leave.
 
 use crate::failure::crash_while;
 use crate::support::Story;
@@ -16,24 +16,24 @@ use terrace_engine::seal::Seal;
 use terrace_engine::store::OwnersOf;
 use terrace_provider::{ErrorKind, Value};
 
-/// A stack of such components.
+/// A stack of the given components.
 fn demo(components: &str) -> String {
     format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n{components}")
 }
 
-/// A component whose one thing settles late.
+/// A component with one thing whose calls settle late.
 fn late(component: &str, val: &str) -> String {
     format!("  {component}:\n    resources:\n      - {{type: world_slow, name: d, config: {{key: d, val: {val}}}}}\n")
 }
 
-/// Applies the one text, and loses a call of the other.
+/// Applies one descriptor, then loses a call of the next.
 async fn lost(before: &str, text: &str, call: &str) -> Story {
     let story = Story::new();
     story.apply(before).await;
     lose(story, text, call).await
 }
 
-/// Loses a call.
+/// Applies a descriptor and loses a call of it.
 async fn lose(story: Story, text: &str, call: &str) -> Story {
     crash_while(&story, text, call, Fault::HangBefore).await;
     story.end_processes().await;
@@ -42,7 +42,7 @@ async fn lose(story: Story, text: &str, call: &str) -> Story {
     story
 }
 
-/// The outputs that are recorded, by stack, component and name.
+/// The recorded outputs by stack, component and name.
 async fn outputs(story: &Story) -> BTreeMap<(String, String, String), Value> {
     let mut found = BTreeMap::new();
     for stack in story.store.stacks().await.unwrap() {
@@ -55,7 +55,7 @@ async fn outputs(story: &Story) -> BTreeMap<(String, String, String), Value> {
     found
 }
 
-/// Applies a plan: it does what the plan says, leaves what the plan says that it leaves, and nothing fails.
+/// Applies a plan and checks that the apply does and leaves exactly what the plan shows, without a failure.
 async fn apply_as_planned(story: &Story, plan: &Plan) -> Report {
     let mut expected = outputs(story).await;
     let owners = owners(story).await;
@@ -88,7 +88,7 @@ async fn owners(story: &Story) -> Vec<String> {
     owners.iter().map(|owner| owner.ownership.component.clone()).collect()
 }
 
-/// What the plan does not do, and why.
+/// The changes that a plan holds back, with their reasons.
 fn held(plan: &Plan) -> Vec<String> {
     let held = plan.changes().filter(|(_, change)| change.is_held_back);
     held.map(|(_, change)| format!("{}: {}", change.address, change.in_doubt.clone().unwrap())).collect()
@@ -97,7 +97,7 @@ fn held(plan: &Plan) -> Vec<String> {
 const BY_D: &str = "waits for y/world_slow.d, whose last step is in doubt";
 
 #[tokio::test]
-async fn what_depends_on_the_new_half_of_a_replacement_waits_with_its_old_half() {
+async fn dependents_of_a_replacement_wait_if_its_deletion_waits() {
     let text = |key: &str, val: &str| {
         demo(&format!(
             "  x:\n    resources:\n      - {{type: world_thing, name: a, lifecycle: {{createBeforeDestroy: true}}, config: {{key: {key}}}}}\n    \
@@ -116,8 +116,8 @@ async fn what_depends_on_the_new_half_of_a_replacement_waits_with_its_old_half()
 }
 
 #[tokio::test]
-async fn what_waits_for_something_that_waits_waits_too() {
-    // `b` only shares its component with what is in doubt, and is all that was made after what is shared.
+async fn waiting_changes_hold_back_their_dependents_too() {
+    // `b` shares only its component with the step in doubt, and is the only dependent of the shared resource.
     let shared = "      - {type: world_thing, name: base, shared: common, lifecycle: {onLastRelease: delete}, config: {key: base}}\n";
     let own = "      - {type: world_thing, name: b, dependsOn: [base], config: {key: b}}\n";
     let text = |val: &str, more: &str| demo(&(late("y", val) + more));
@@ -132,7 +132,7 @@ async fn what_waits_for_something_that_waits_waits_too() {
 }
 
 #[tokio::test]
-async fn outputs_and_lifecycles_of_what_waits_stay_as_they_are_recorded() {
+async fn outputs_and_lifecycles_of_waiting_changes_stay_as_recorded() {
     let text = |val: &str, output: &str, protect: bool| {
         demo(&format!(
             "{}  z:\n    dependsOn: [y]\n    resources:\n      \
@@ -152,7 +152,7 @@ async fn outputs_and_lifecycles_of_what_waits_stay_as_they_are_recorded() {
     assert!(changed.len() == 3 && changed.iter().all(|output| output.component == "free"), "{}", summary(&plan));
     apply_as_planned(&story, &plan).await;
     assert_eq!(story.log(), ["update f"]);
-    // What was told of what is done is still told.
+    // After the decision the change is applied, so its lifecycle change is reported.
     assert!(story.decide("y/world_slow.d", Verdict::Tainted).await);
     let (_, diagnostics, _) = story.try_plan(&text("2", "{one: v2, more: v2}", true)).await;
     assert!(diagnostics.iter().any(|it| it.code == "lifecycle_changed"));
@@ -175,8 +175,8 @@ async fn outputs_of_a_component_that_cannot_go_yet_stay() {
 }
 
 #[tokio::test]
-async fn what_waits_keeps_its_address() {
-    // A resource, and all of a component.
+async fn waiting_resource_keeps_its_address() {
+    // One resource, and a whole component.
     for whole in [false, true] {
         let text = |val: &str, (component, name): (&str, &str), moves: &str| {
             demo(&format!(
@@ -200,7 +200,7 @@ async fn what_waits_keeps_its_address() {
         let rows = story.rows().await;
         apply_as_planned(&story, &plan).await;
         assert_eq!(story.rows().await, rows);
-        // It moves once that is known.
+        // The row moves once the step is resolved.
         assert!(story.decide("y/world_slow.d", Verdict::Tainted).await);
         story.apply(&text("2", new, moves)).await;
         assert!(story.rows().await.contains(&format!("{}/world_thing.{}", new.0, new.1)));
@@ -208,7 +208,7 @@ async fn what_waits_keeps_its_address() {
 }
 
 #[tokio::test]
-async fn what_is_left_over_of_something_that_keeps_its_address_waits_with_it() {
+async fn deposed_object_waits_with_the_resource_that_keeps_its_address() {
     let text = |val: &str, name: &str, key: &str| {
         demo(&format!(
             "{}  z:\n    dependsOn: [y]\n    resources:\n      \
@@ -232,7 +232,7 @@ async fn what_is_left_over_of_something_that_keeps_its_address_waits_with_it() {
 }
 
 #[tokio::test]
-async fn what_waits_does_not_keep_the_rest_from_being_done() {
+async fn waiting_change_does_not_block_unrelated_changes() {
     let text = |val: &str, secret: &str, free: &str| {
         demo(&format!(
             "{}  z:\n    dependsOn: [y]\n    resources:\n      - {{type: world_thing, name: e, config: {{key: e{secret}}}}}\n  \
@@ -249,7 +249,7 @@ async fn what_waits_does_not_keep_the_rest_from_being_done() {
 }
 
 #[tokio::test]
-async fn what_waits_for_something_of_another_stack_says_which() {
+async fn change_that_waits_for_another_stack_names_it() {
     let text = |val: &str, own: &str| {
         let giver = demo(&format!("{}    outputs: {{id: '${{{{ resources.d.id }}}}'}}\n", late("y", val)));
         let taker = format!(

@@ -1,4 +1,4 @@
-//! What holds after every edit: of the plan, of the order of calls, of what is recorded.
+//! Properties after every edit: of the plan, the order of calls, and the rows.
 
 use super::storing::check_file;
 use crate::support::Story;
@@ -10,7 +10,7 @@ use terrace_engine::plan::{Change, Plan, file, row_stack};
 use terrace_engine::store::Selection;
 use terrace_provider::{Attributes, Value};
 
-/// Two plans of one thing say the same, and no secret in their files.
+/// Checks that two plans of one input are equal and hold no secret in the clear.
 pub(super) async fn check_digest(story: &Story, plan: &Plan, text: &str) {
     let again = story.plan(text).await;
     assert_ne!(plan.id, again.id);
@@ -22,7 +22,7 @@ fn key_of(attributes: Option<&Attributes>) -> Option<&str> {
     attributes?.get("key").and_then(Value::as_str)
 }
 
-/// Calls are in an order that the dependencies allow.
+/// Checks that the calls follow the dependencies.
 pub(super) fn check_order(plan: &Plan, log: &[String]) {
     let made = |change: &Change| {
         let key = key_of(change.after.as_ref().map(|after| &after.attributes))?;
@@ -50,7 +50,7 @@ pub(super) fn check_order(plan: &Plan, log: &[String]) {
             if let (Some(first), Some(then)) = (removed(change), removed(needed)) {
                 assert!(first < then, "{} goes before {}: {log:?}", change.address, needed.address);
             }
-            // What is deleted first uses nothing any more while it is made anew.
+            // A resource that is deleted first uses nothing while it is recreated.
             let moves_on = change.action != Action::Replace && needed.action == Action::ReplaceCreateFirst;
             if let (Some(first), Some(then), true) = (made(change), removed(needed), moves_on) {
                 assert!(first < then, "{} moves on before {} goes: {log:?}", change.address, needed.address);
@@ -59,8 +59,7 @@ pub(super) fn check_order(plan: &Plan, log: &[String]) {
     }
 }
 
-/// What is recorded as made after something names what is recorded. A resource may have no instances, and may be
-/// depended on all the same.
+/// Checks that recorded dependencies are recorded resources. A dependency on all instances may have none.
 pub(super) async fn check_dependencies(story: &Story) {
     let mut rows = Vec::new();
     for stack in story.store.stacks().await.unwrap() {
@@ -75,7 +74,7 @@ pub(super) async fn check_dependencies(story: &Story) {
     }
 }
 
-/// Every object has its row and every row its object; nothing was made twice; nothing is open.
+/// Checks that rows and objects match, that nothing was created twice, and that no step is open.
 pub(super) async fn check_records(story: &Story) {
     let effects = story.remote().effects.clone();
     assert!(doubles(&effects).is_empty(), "{effects:?}");

@@ -1,4 +1,4 @@
-//! Random stacks: components of things that read each other, in one order or its reverse.
+//! Random stacks: components with resources that read each other, in one order or its reverse.
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -6,30 +6,30 @@ use std::fmt::Write as _;
 
 const COMPONENTS: usize = 3;
 pub(super) const RESOURCES: usize = 4;
-/// How every secret begins.
+/// Prefix of every secret.
 pub(super) const SECRET: &str = "hunter";
 
-/// One declaration.
+/// A declared resource.
 #[derive(Debug, Clone)]
 pub(super) struct Thing {
     pub(super) ty: &'static str,
-    /// A new one replaces the object.
+    /// A new version replaces the object.
     version: u8,
     val: u8,
     creates_first: bool,
-    /// Its name is another one: where that changes, it moves.
+    /// It has its other name: a change of this moves it.
     pub(super) is_renamed: bool,
-    /// Changes of its value are ignored.
+    /// It ignores changes of its value.
     is_ignoring: bool,
-    /// It is replaced with the first of those that it reads.
+    /// It is replaced with the first resource that it reads.
     is_triggered: bool,
-    /// Its secret, where it has one.
+    /// Its secret, if any.
     secret: Option<u8>,
-    /// It reads the secrets, too, of what it reads.
+    /// It also reads the secrets of the resources it reads.
     is_reading_secrets: bool,
-    /// The keys of its instances; none for a single one.
+    /// The keys of its instances; `None` for a single one.
     pub(super) instances: Option<BTreeSet<char>>,
-    /// Which of the things before it, in the order of the stack, it reads and comes after.
+    /// The earlier resources, in the order of the stack, that it reads and depends on.
     reads: [bool; RESOURCES],
     after: [bool; RESOURCES],
 }
@@ -37,11 +37,11 @@ pub(super) struct Thing {
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) things: Vec<Option<Thing>>,
-    /// Reads go from later to earlier ones, either way round.
+    /// Reads go from later to earlier resources, in either order.
     is_reversed: bool,
-    /// Which of the components before it, in the order of the stack, it depends on.
+    /// The earlier components, in the order of the stack, that it depends on.
     depends_on: [bool; COMPONENTS],
-    /// It owns the shared object, whose value is this.
+    /// It owns the shared object, with this value.
     is_sharing: bool,
     /// It has an output of all its secrets.
     is_telling: bool,
@@ -107,13 +107,13 @@ pub(super) fn stack() -> impl Strategy<Value = Stack> {
     )
 }
 
-/// The positions before one, in an order or its reverse.
+/// The positions before a position, in an order or its reverse.
 fn before(position: usize, of: usize, is_reversed: bool) -> Vec<usize> {
     if is_reversed { (position + 1..of).collect() } else { (0..position).collect() }
 }
 
 impl Stack {
-    /// The address of one of the things.
+    /// The address of a resource.
     pub(super) fn address_of(&self, index: Option<prop::sample::Index>) -> Option<String> {
         let parts = self.parts.iter().enumerate().filter_map(|(number, part)| Some((number, part.as_ref()?)));
         let addresses: Vec<String> =
@@ -125,7 +125,7 @@ impl Stack {
         self.text_of(false)
     }
 
-    /// The same stack, whose instances are known once what they read is there.
+    /// The same stack, with instances that are unknown until apply.
     pub(super) fn waiting_text(&self) -> String {
         self.text_of(true)
     }
@@ -173,14 +173,14 @@ impl Stack {
 }
 
 impl Thing {
-    /// What names its object; with instances, a part of that.
+    /// The key of its object; with instances, a part of the key.
     pub(super) fn key(&self, component: usize, at: usize) -> String {
         format!("{}-c{component}-r{at}-{}", self.ty, self.version)
     }
 }
 
 impl Part {
-    /// The name of the thing at a position.
+    /// The name of the resource at a position.
     fn name(&self, at: usize) -> String {
         let is_renamed = self.things[at].as_ref().is_some_and(|thing| thing.is_renamed);
         format!("{}{at}", if is_renamed { "s" } else { "r" })
@@ -190,7 +190,7 @@ impl Part {
         Some(format!("c{component}/{}.{}", self.things[at].as_ref()?.ty, self.name(at)))
     }
 
-    /// The paths to the secrets of the thing at a position.
+    /// The paths to the secrets of the resource at a position.
     fn secrets(&self, at: usize) -> Vec<String> {
         let Some(thing) = self.things[at].as_ref().filter(|thing| thing.secret.is_some()) else { return Vec::new() };
         let name = self.name(at);

@@ -1,4 +1,4 @@
-//! How a history stores secrets: sealed, in the clear, or in the clear for a part of the steps only.
+//! Storage of secrets in a test history: sealed, in the clear, or in the clear for some steps only.
 
 use super::stack::SECRET;
 use crate::support::Story;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::seal::Seal;
 
-/// What a step says that has a new secret, where new secrets are refused.
+/// The error of a step with a new secret, where new secrets are refused.
 pub(super) const UNSTORABLE: &str = "a sensitive value cannot be stored without a state key";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Storing {
     /// With a state key.
     Sealed,
-    /// Without one, by consent.
+    /// Without a key, with consent.
     InClear,
-    /// Without one, and with consent for some steps only.
+    /// Without a key, and with consent for some steps only.
     InClearAtTimes,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn storing() -> impl Strategy<Value = Storing> {
 }
 
 impl Storing {
-    /// The next run begins: it knows nothing of what others have opened.
+    /// Starts the next run, which has opened no values yet.
     pub(super) fn begin(self, story: &mut Story, is_agreed: bool) {
         story.seal = Arc::new(match self {
             Self::Sealed => Seal::with_key(KEY, &[]).unwrap(),
@@ -35,14 +35,18 @@ impl Storing {
         });
     }
 
-    /// What is sealed is nowhere to be read.
+    /// Checks that sealed values appear nowhere in the clear.
     pub(super) async fn check(self, story: &Story) {
         if self == Self::Sealed {
             let recorded = recorded(story).await;
-            // The second is what a provider makes of one.
+            // A provider makes the second one from the first.
             for secret in [SECRET, "renewed"] {
                 let before = recorded.split_once(secret).map(|(before, _)| before);
-                assert_eq!(before.map(|before| &before[before.len().saturating_sub(300)..]), None, "what tells it");
+                assert_eq!(
+                    before.map(|before| &before[before.len().saturating_sub(300)..]),
+                    None,
+                    "the text before the secret"
+                );
             }
         }
     }
@@ -53,7 +57,7 @@ pub(super) fn is_refusing(story: &Story) -> bool {
     !story.seal.can_store_new()
 }
 
-/// No secret is in a plan's file.
+/// Checks that a plan's file has no secret in the clear.
 pub(super) fn check_file(plan: &Plan, seal: &Seal) {
     if seal.has_key() {
         let text = file::write(plan, seal).unwrap();
@@ -61,7 +65,7 @@ pub(super) fn check_file(plan: &Plan, seal: &Seal) {
     }
 }
 
-/// All that a store holds, and held.
+/// The full content of a store, with history and open steps.
 pub(super) async fn recorded(story: &Story) -> String {
     let mut text = format!("{:?}", story.store.snapshot(None, true).await.unwrap());
     for stack in story.store.stacks().await.unwrap() {

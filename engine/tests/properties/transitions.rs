@@ -1,22 +1,22 @@
-//! What becomes of things from one stack to the next: they move, are there already, are left to somebody else.
+//! Transitions of resources from one stack to the next: moved, already existing, or deleted outside terrace.
 
 use super::Edit;
 use super::stack::{Part, RESOURCES, Stack, Thing};
 use crate::support::Story;
 use std::collections::BTreeMap;
 
-/// The last address of each thing, by its place, its type and whether it has instances.
+/// The last address of each resource, by position, type and whether it has instances.
 pub(super) type Names = BTreeMap<(usize, usize, &'static str, bool), String>;
 
-/// What a stack says of the one before it.
+/// Statements of a stack about the previous one.
 #[derive(Default)]
 pub(super) struct Transitions {
     moved: Vec<String>,
-    /// The addresses that occur in those.
+    /// The addresses that occur in `moved`.
     pub(super) moving: Vec<String>,
     imports: Vec<String>,
     forget: Vec<String>,
-    /// The keys of what is there already, and of what somebody else removes.
+    /// The keys of existing objects, and of objects deleted outside terrace.
     made_by_hand: Vec<String>,
     removed_by_hand: Vec<String>,
 }
@@ -36,11 +36,11 @@ impl Transitions {
         transitions
     }
 
-    /// What has another name than the last time moves, be it that only its data was left of it since.
+    /// Moves a resource whose name differs from the last time, even if only its data was retained since.
     fn rename(&mut self, names: &mut Names, (component, at): (usize, usize), part: &Part) {
         let Some(thing) = &part.things[at] else { return };
         let to = part.address(component, at).unwrap();
-        // Where it becomes several it is another thing.
+        // A resource that becomes several is another resource.
         let name = (component, at, thing.ty, thing.instances.is_some());
         if let Some(from) = names.insert(name, to.clone()).filter(|from| *from != to) {
             self.moved.push(format!("{{from: {from}, to: {to}}}"));
@@ -80,7 +80,7 @@ impl Transitions {
         )
     }
 
-    pub(super) fn make(&self, story: &Story) {
+    pub(super) fn create_objects(&self, story: &Story) {
         let mut remote = story.remote();
         for key in &self.made_by_hand {
             let object = [("key", key.as_str()), ("val", "by hand"), ("id", key.as_str())];
@@ -91,7 +91,7 @@ impl Transitions {
         }
     }
 
-    pub(super) fn remove(&self, story: &Story) {
+    pub(super) fn delete_objects(&self, story: &Story) {
         let mut remote = story.remote();
         for key in &self.removed_by_hand {
             if remote.objects.remove(key).is_some() {

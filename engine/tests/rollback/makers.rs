@@ -1,4 +1,5 @@
-//! What was imported or adopted since then is let go of; what terrace made is deleted, wherever it is recorded by now.
+//! Provenance in a rollback: objects that were imported or adopted since are released; objects that terrace created
+//! are deleted at their current address.
 
 use super::{demo, rekeyed, rolled_back, things, wished};
 use crate::support::Story;
@@ -11,30 +12,30 @@ use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selectio
 use terrace_provider::Value;
 use uuid::Uuid;
 
-/// `a`, which is there from the beginning, and other resources.
+/// A stack of `a` and other resources.
 pub(super) fn beside_a(rest: &str) -> String {
     things("val: 1", rest)
 }
 
-/// A story that begins with `a`, and the operation to go back to.
-async fn begun() -> (Story, Uuid) {
+/// A story with `a`, and the operation to roll back to.
+async fn with_a() -> (Story, Uuid) {
     let story = Story::new();
     let first = story.apply(&beside_a("")).await.operation;
     (story, first)
 }
 
-/// An object that somebody else made.
-pub(super) fn strange(story: &Story, key: &str) {
+/// Creates an object outside terrace.
+pub(super) fn create_externally(story: &Story, key: &str) {
     let object = [("key".to_owned(), key.into()), ("id".to_owned(), "id-9".into()), ("echo".to_owned(), Value::Null)];
     story.remote().objects.insert(key.to_owned(), object.into_iter().collect());
 }
 
-/// Declares a thing, which is taken over where it is there already.
+/// Declares a thing that adopts an existing object.
 pub(super) fn adopted(name: &str, key: &str) -> String {
     format!("- {{type: world_thing, name: {name}, adopt: ifExists, config: {{key: {key}}}}}")
 }
 
-/// Writes by hand, as `terrace state mv` and `terrace state rm` do.
+/// Writes as `terrace state mv` and `terrace state rm` do.
 async fn by_hand(story: &Story, kind: &str, address: &str, write: impl Fn(Row) -> Write, more: Vec<Write>) {
     let address: Address = address.parse().unwrap();
     let row = story.store.rows(&demo(), &Selection::Addresses([address].into())).await.unwrap().remove(0);
@@ -68,7 +69,7 @@ pub(super) async fn move_by_hand(story: &Story, from: &str, to: &str) {
     by_hand(story, "state mv", from, rename, sealed).await;
 }
 
-/// Goes back to where only `a` was: what the plan says, what it calls, and what is left in the world.
+/// Rolls back to the state with only `a`. Returns the plan, its calls and the remaining objects.
 async fn back_to_a(story: &Story, first: Uuid) -> (String, Vec<String>, Vec<String>) {
     story.log();
     let plan = rolled_back(story, first).await;
@@ -79,96 +80,96 @@ async fn back_to_a(story: &Story, first: Uuid) -> (String, Vec<String>, Vec<Stri
     (summary(&plan), story.log(), left)
 }
 
-fn goes(name: &str) -> String {
-    format!("- world_thing.{name} (is not in what was recorded then)\n")
+fn delete_line(name: &str) -> String {
+    format!("- world_thing.{name} (is not in the state of that time)\n")
 }
 
-fn is_let_go(name: &str) -> String {
-    format!(". world_thing.{name} (is not in what was recorded then)\n")
+fn forget_line(name: &str) -> String {
+    format!(". world_thing.{name} (is not in the state of that time)\n")
 }
 
 #[tokio::test]
-async fn what_terrace_made_goes_wherever_it_moved_since() {
+async fn created_object_is_deleted_at_the_address_it_moved_to() {
     let moved = beside_a("- {type: world_thing, name: c, config: {key: b}}")
         + "moved: [{from: world_thing.b, to: world_thing.c}]\n";
     for is_by_hand in [false, true] {
-        let (story, first) = begun().await;
+        let (story, first) = with_a().await;
         story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await;
         match is_by_hand {
             true => move_by_hand(&story, "world_thing.b", "world_thing.c").await,
             false => drop(story.apply(&moved).await),
         }
         let (plan, calls, left) = back_to_a(&story, first).await;
-        assert_eq!((plan, calls, left), (goes("c"), vec!["delete b".to_owned()], vec!["a".to_owned()]));
+        assert_eq!((plan, calls, left), (delete_line("c"), vec!["delete b".to_owned()], vec!["a".to_owned()]));
     }
 }
 
 #[tokio::test]
-async fn what_was_taken_over_is_let_go_of_wherever_it_moved_since() {
+async fn adopted_object_is_released_at_the_address_it_moved_to() {
     let moved = beside_a(&adopted("c", "b")) + "moved: [{from: world_thing.b, to: world_thing.c}]\n";
     for is_by_hand in [false, true] {
-        let (story, first) = begun().await;
-        strange(&story, "b");
+        let (story, first) = with_a().await;
+        create_externally(&story, "b");
         story.apply(&beside_a(&adopted("b", "b"))).await;
         match is_by_hand {
             true => move_by_hand(&story, "world_thing.b", "world_thing.c").await,
             false => drop(story.apply(&moved).await),
         }
         let (plan, calls, left) = back_to_a(&story, first).await;
-        assert_eq!((plan, calls, left), (is_let_go("c"), vec![], vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!((plan, calls, left), (forget_line("c"), vec![], vec!["a".to_owned(), "b".to_owned()]));
     }
 }
 
 #[tokio::test]
-async fn objects_that_change_places_are_told_apart() {
-    let (story, first) = begun().await;
-    strange(&story, "b");
+async fn objects_that_swap_addresses_keep_their_provenance() {
+    let (story, first) = with_a().await;
+    create_externally(&story, "b");
     let made = |name: &str| format!("- {{type: world_thing, name: {name}, config: {{key: c}}}}\n");
     story.apply(&beside_a(&(made("c") + &adopted("b", "b")))).await;
-    // At once, and then into each other's places.
+    // Both move in one apply, and then each to the former address of the other.
     let moved = "moved: [{from: world_thing.c, to: world_thing.e}, {from: world_thing.b, to: world_thing.d}]\n";
     story.apply(&(beside_a(&(made("e") + &adopted("d", "b"))) + moved)).await;
     move_by_hand(&story, "world_thing.e", "world_thing.b").await;
     move_by_hand(&story, "world_thing.d", "world_thing.c").await;
     let (plan, calls, left) = back_to_a(&story, first).await;
-    let told = is_let_go("c") + &goes("b");
+    let expected = forget_line("c") + &delete_line("b");
     let lines: std::collections::BTreeSet<&str> = plan.lines().collect();
-    assert_eq!(lines, told.lines().collect());
+    assert_eq!(lines, expected.lines().collect());
     assert_eq!((calls, left), (vec!["delete c".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
 }
 
 #[tokio::test]
-async fn what_moved_is_followed_under_another_key_too() {
-    // Also the text of its identity is another one.
+async fn moved_object_is_followed_under_another_key() {
+    // The sealed text of its identity differs, too.
     let variables = "variables: {token: {type: string, default: b, sensitive: true}}\n";
     let of = |name: &str| format!("- {{type: world_thing, name: {name}, config: {{key: '${{{{ vars.token }}}}'}}}}");
     for is_lost in [false, true] {
-        let (mut story, first) = begun().await;
+        let (mut story, first) = with_a().await;
         story.apply(&(beside_a(&of("b")) + variables)).await;
         move_by_hand(&story, "world_thing.b", "world_thing.c").await;
         if is_lost {
-            // What was recorded later is the only thing that the new key opens.
+            // The new key opens only the later rows.
             story.apply(&(beside_a(&of("c").replace("key: '", "val: 2, key: '")) + variables)).await;
         }
         rekeyed(&mut story, is_lost.then_some("world_thing.b")).await;
         let plan = rolled_back(&story, first).await;
         let notes: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
         match is_lost {
-            false => assert_eq!((summary(&plan), notes.len()), (goes("c"), 0)),
+            false => assert_eq!((summary(&plan), notes.len()), (delete_line("c"), 0)),
             true => {
                 assert_eq!((summary(&plan), notes.len()), (String::new(), 1));
-                assert!(notes[0].contains("world_thing.c or took it over"), "{notes:?}");
+                assert!(notes[0].contains("world_thing.c or adopted it"), "{notes:?}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_terrace_made_where_something_was_taken_over_before_goes() {
-    // Dropped by hand, replaced in either order, or deleted by somebody else and made again.
+async fn object_created_at_the_address_of_an_adopted_one_is_deleted() {
+    // The first object was dropped, replaced in either order, or deleted outside terrace and recreated.
     for way in ["dropped", "replaced", "replaced, created first", "made again"] {
-        let (story, first) = begun().await;
-        strange(&story, "b");
+        let (story, first) = with_a().await;
+        create_externally(&story, "b");
         story.apply(&beside_a(&adopted("b", "b"))).await;
         let (text, left) = match way {
             "dropped" => {
@@ -186,54 +187,54 @@ async fn what_terrace_made_where_something_was_taken_over_before_goes() {
             }
         };
         story.apply(&beside_a(&text)).await;
-        // It is as good as new, whatever became of it since.
+        // Later updates do not change its provenance.
         story.apply(&beside_a(&text.replace("config: {", "config: {val: 2, "))).await;
         let (plan, calls, now) = back_to_a(&story, first).await;
-        assert_eq!((plan, calls.len()), (goes("b"), 1), "{way}");
+        assert_eq!((plan, calls.len()), (delete_line("b"), 1), "{way}");
         assert_eq!(now, left, "{way}");
     }
 }
 
 #[tokio::test]
-async fn what_was_taken_over_where_terrace_made_something_before_stays() {
+async fn object_adopted_at_the_address_of_a_created_one_stays() {
     for is_by_hand in [false, true] {
-        let (story, first) = begun().await;
+        let (story, first) = with_a().await;
         story.apply(&beside_a("- {type: world_thing, name: b, config: {key: old}}")).await;
         match is_by_hand {
             true => drop_by_hand(&story, "world_thing.b").await,
             false => drop(story.apply(&beside_a("")).await),
         }
-        strange(&story, "b");
+        create_externally(&story, "b");
         story.apply(&beside_a(&adopted("b", "b"))).await;
         let (plan, calls, left) = back_to_a(&story, first).await;
-        assert_eq!((plan, calls), (is_let_go("b"), vec![]));
+        assert_eq!((plan, calls), (forget_line("b"), vec![]));
         assert!(left.contains(&"b".to_owned()));
     }
 }
 
 #[tokio::test]
-async fn what_is_taken_over_and_changed_at_once_is_taken_over() {
-    let (story, first) = begun().await;
-    strange(&story, "b");
+async fn object_adopted_with_an_update_is_adopted() {
+    let (story, first) = with_a().await;
+    create_externally(&story, "b");
     story.apply(&beside_a(&adopted("b", "b").replace("key: b", "key: b, val: 2"))).await;
     assert_eq!(story.log(), ["create a", "update b"]);
     let (plan, calls, _) = back_to_a(&story, first).await;
-    assert_eq!((plan, calls), (is_let_go("b"), vec![]));
+    assert_eq!((plan, calls), (forget_line("b"), vec![]));
 }
 
 #[tokio::test]
-async fn to_go_back_to_where_there_was_none_lets_go_of_what_was_taken_over_since() {
+async fn rollback_to_an_absent_row_releases_an_adopted_object() {
     let story = Story::new();
-    strange(&story, "b");
+    create_externally(&story, "b");
     story.apply(&beside_a(&adopted("b", "b"))).await;
-    // As with the generation of a removal.
+    // The same as with the generation of a deletion.
     let wished = Wished { rows: [("world_thing.b".parse().unwrap(), None)].into(), ..Wished::default() };
     let plan = story.plan_rollback(&demo(), wished).await;
-    assert_eq!(summary(&plan), is_let_go("b"));
+    assert_eq!(summary(&plan), forget_line("b"));
 }
 
 #[tokio::test]
-async fn what_was_taken_over_in_the_place_of_another_object_is_not_replaced() {
+async fn object_adopted_in_place_of_another_is_not_replaced() {
     for is_still_there in [false, true] {
         let story = Story::new();
         let first = story.apply(&beside_a(&adopted("b", "b"))).await.operation;
@@ -241,27 +242,25 @@ async fn what_was_taken_over_in_the_place_of_another_object_is_not_replaced() {
         if !is_still_there {
             story.remote().objects.remove("b");
         }
-        strange(&story, "theirs");
+        create_externally(&story, "theirs");
         story.apply(&beside_a(&adopted("b", "theirs"))).await;
         story.log();
         let wished = wished(&story, first).await.unwrap();
         let plan = story.try_plan_rollback(&demo(), wished).await.plan;
         assert!(plan.is_errored && !plan.has_changes(), "{}", summary(&plan));
-        let told: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+        let messages: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
         assert_eq!(
-            told,
-            [
-                "demo@test:world_thing.b is another object by now that terrace did not make: to roll it back is to delete that"
-            ]
+            messages,
+            ["demo@test:world_thing.b is another object now, which terrace did not create: a rollback would delete it"]
         );
         assert!(story.log().is_empty());
     }
 }
 
 #[tokio::test]
-async fn what_was_taken_over_and_names_a_secret_since_is_the_same_object() {
+async fn adopted_object_whose_name_became_sensitive_is_the_same() {
     let story = Story::new();
-    strange(&story, "hunter2");
+    create_externally(&story, "hunter2");
     let text = |is_sensitive: bool, val: u8| {
         let variable = format!("variables: {{t: {{type: string, default: hunter2, sensitive: {is_sensitive}}}}}\n");
         let thing = "- {type: world_thing, name: b, adopt: ifExists, config: {key: '${{ vars.t }}', val: VAL}}";
@@ -277,65 +276,65 @@ async fn what_was_taken_over_and_names_a_secret_since_is_the_same_object() {
 }
 
 #[tokio::test]
-async fn data_that_was_taken_over_is_let_go_of_and_not_retained() {
+async fn adopted_data_is_released_and_not_retained() {
     for remove_data in [false, true] {
-        let (mut story, first) = begun().await;
-        strange(&story, "b");
+        let (mut story, first) = with_a().await;
+        create_externally(&story, "b");
         story.apply(&beside_a(&adopted("b", "b").replace("world_thing", "world_data"))).await;
         story.options.remove_data = remove_data;
         let (plan, calls, left) = back_to_a(&story, first).await;
-        assert_eq!(plan, ". world_data.b (is not in what was recorded then)\n");
+        assert_eq!(plan, ". world_data.b (is not in the state of that time)\n");
         assert_eq!((calls, left), (vec![], vec!["a".to_owned(), "b".to_owned()]));
     }
 }
 
 #[tokio::test]
-async fn protection_keeps_from_deleting_and_not_from_letting_go() {
-    let (story, first) = begun().await;
-    strange(&story, "b");
+async fn protection_prevents_deletion_but_not_release() {
+    let (story, first) = with_a().await;
+    create_externally(&story, "b");
     let protected = adopted("b", "b").replace("config", "lifecycle: {preventDestroy: true}, config");
     story.apply(&beside_a(&protected)).await;
     let (plan, calls, _) = back_to_a(&story, first).await;
-    assert_eq!((plan, calls), (is_let_go("b"), vec![]));
+    assert_eq!((plan, calls), (forget_line("b"), vec![]));
 }
 
 #[tokio::test]
-async fn what_nobody_can_tell_the_maker_of_any_more_stays_as_it_is() {
+async fn object_of_unknown_provenance_stays() {
     let story = Story::new();
     story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await;
     story.store.prune(std::time::Duration::ZERO).await.unwrap();
     let wished = || Wished { rows: [("world_thing.b".parse().unwrap(), None)].into(), ..Wished::default() };
-    let told = |plan: Plan| {
+    let plan_and_note = |plan: Plan| {
         let note = plan.notes.first().map(|note| (note.message.clone(), note.hint.clone().unwrap_or_default()));
         (summary(&plan), note)
     };
-    let message = "whether terrace made demo@test:world_thing.b or took it over was pruned, so it stays as it is";
-    let hint = "`terrace state rm demo@test:world_thing.b` drops it and leaves the object; a plan that does not declare \
-                it deletes it";
+    let message = "the history does not show any more whether terrace created demo@test:world_thing.b or adopted it, so it stays as it is";
+    let hint = "to keep the object, forget it with `terrace state rm demo@test:world_thing.b`; to delete it, apply a \
+                descriptor without it";
     let unknown = (String::new(), Some((message.to_owned(), hint.to_owned())));
-    assert_eq!(told(story.plan_rollback(&demo(), wished()).await), unknown);
-    // What changes it later does not tell either.
+    assert_eq!(plan_and_note(story.plan_rollback(&demo(), wished()).await), unknown);
+    // A later change does not tell either.
     story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b, val: 2}}")).await;
-    assert_eq!(told(story.plan_rollback(&demo(), wished()).await), unknown);
-    // Neither does a move of what was pruned.
+    assert_eq!(plan_and_note(story.plan_rollback(&demo(), wished()).await), unknown);
+    // Nor does a move of a pruned row.
     move_by_hand(&story, "world_thing.b", "world_thing.c").await;
     let wished = Wished { rows: [("world_thing.c".parse().unwrap(), None)].into(), ..Wished::default() };
-    let (plan, note) = told(story.plan_rollback(&demo(), wished).await);
+    let (plan, note) = plan_and_note(story.plan_rollback(&demo(), wished).await);
     assert_eq!(plan, "");
-    assert!(note.is_some_and(|(message, _)| message.contains("world_thing.c or took it over was pruned")));
+    assert!(note.is_some_and(|(message, _)| message.contains("world_thing.c or adopted it")));
 }
 
 #[tokio::test]
-async fn what_was_taken_over_since_stays_where_it_is() {
+async fn object_adopted_since_stays_in_the_system() {
     let story = Story::new();
     let first = story.apply(&things("val: 1", "")).await.operation;
-    let strange = [("key".to_owned(), "b".into()), ("id".to_owned(), "id-9".into()), ("echo".to_owned(), Value::Null)];
-    story.remote().objects.insert("b".to_owned(), strange.into_iter().collect());
+    let external = [("key".to_owned(), "b".into()), ("id".to_owned(), "id-9".into()), ("echo".to_owned(), Value::Null)];
+    story.remote().objects.insert("b".to_owned(), external.into_iter().collect());
     let taken = "- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}";
     story.apply(&things("val: 1", taken)).await;
     story.log();
     let plan = rolled_back(&story, first).await;
-    assert_eq!(summary(&plan), ". world_thing.b (is not in what was recorded then)\n");
+    assert_eq!(summary(&plan), ". world_thing.b (is not in the state of that time)\n");
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), [] as [String; 0]);
     assert!(story.remote().objects.contains_key("b"));
@@ -343,31 +342,32 @@ async fn what_was_taken_over_since_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_recorded_elsewhere_by_now_is_not_taken_over() {
+async fn object_with_another_row_is_not_adopted() {
     let story = Story::new();
     let first = story.apply(&things("val: 1", "")).await.operation;
     move_by_hand(&story, "world_thing.a", "world_thing.b").await;
     story.log();
-    // Rolled back as a whole, the stack has it where it was; the one address alone knows nothing of the other.
+    // A rollback of the whole stack moves the row back; a rollback of the one address does not know the other.
     assert_eq!(summary(&rolled_back(&story, first).await), "> world_thing.a from world_thing.b\n");
-    let mut one = wished(&story, first).await.unwrap();
-    one.rows.retain(|address, _| address.to_string() == "world_thing.a");
-    let told = story.try_plan_rollback(&demo(), one.clone()).await.diagnostics;
-    let told: Vec<_> = told.into_iter().map(|it| (it.message, it.hint.unwrap_or_default())).collect();
-    let hint = "where it is the same one, move it back first: `terrace state mv demo@test:world_thing.b world_thing.a`";
-    let message = "demo@test:world_thing.a would take over what is recorded as demo@test:world_thing.b";
-    assert_eq!(told, [(message.to_owned(), hint.to_owned())]);
-    // So it is where another stack took it over since.
+    let mut only_a = wished(&story, first).await.unwrap();
+    only_a.rows.retain(|address, _| address.to_string() == "world_thing.a");
+    let problems = story.try_plan_rollback(&demo(), only_a.clone()).await.diagnostics;
+    let problems: Vec<_> = problems.into_iter().map(|it| (it.message, it.hint.unwrap_or_default())).collect();
+    let hint =
+        "if it is the same resource, move it back first: `terrace state mv demo@test:world_thing.b world_thing.a`";
+    let message = "demo@test:world_thing.a would adopt the object of demo@test:world_thing.b";
+    assert_eq!(problems, [(message.to_owned(), hint.to_owned())]);
+    // The same if another stack has adopted it since.
     drop_by_hand(&story, "world_thing.b").await;
     story.apply(&stack(&adopted("a", "a")).replace("name: demo}", "name: other}")).await;
     story.log();
-    let told = story.try_plan_rollback(&demo(), one).await.diagnostics;
-    assert_eq!(told[0].message, "demo@test:world_thing.a would take over what is recorded as other@test:world_thing.a");
+    let problems = story.try_plan_rollback(&demo(), only_a).await.diagnostics;
+    assert_eq!(problems[0].message, "demo@test:world_thing.a would adopt the object of other@test:world_thing.a");
     assert!(story.log().is_empty());
 }
 
-/// Goes back to `both`, where `b` has the key `b`: a stranger's object of that key is in the way, and is left alone.
-pub(super) async fn stays_a_strangers(story: &Story, both: Uuid) {
+/// Rolls back to the state with `b`, and checks that an external object with its key is left alone.
+pub(super) async fn check_left_external(story: &Story, both: Uuid) {
     story.log();
     let plan = rolled_back(story, both).await;
     assert!(summary(&plan).contains("+ world_thing.b"), "{}", summary(&plan));
@@ -380,16 +380,16 @@ pub(super) async fn stays_a_strangers(story: &Story, both: Uuid) {
 }
 
 #[tokio::test]
-async fn what_somebody_made_where_terrace_had_deleted_its_own_is_not_taken_over() {
+async fn external_object_in_place_of_a_deleted_one_is_not_adopted() {
     let story = Story::new();
     let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
     story.apply(&beside_a("")).await;
-    strange(&story, "b");
-    stays_a_strangers(&story, both).await;
+    create_externally(&story, "b");
+    check_left_external(&story, both).await;
 }
 
 #[tokio::test]
-async fn what_somebody_made_where_terrace_had_deleted_what_had_moved_is_not_taken_over() {
+async fn external_object_in_place_of_a_moved_deleted_one_is_not_adopted() {
     for is_by_hand in [false, true] {
         let story = Story::new();
         let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
@@ -401,24 +401,24 @@ async fn what_somebody_made_where_terrace_had_deleted_what_had_moved_is_not_take
             }
         }
         story.apply(&beside_a("")).await;
-        strange(&story, "b");
-        stays_a_strangers(&story, both).await;
+        create_externally(&story, "b");
+        check_left_external(&story, both).await;
     }
 }
 
 #[tokio::test]
-async fn what_was_somebody_elses_and_was_dropped_from_state_is_not_what_terrace_had_deleted() {
+async fn adopted_and_dropped_external_object_is_not_the_deleted_one() {
     let story = Story::new();
     let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
     story.apply(&beside_a("")).await;
-    strange(&story, "b");
+    create_externally(&story, "b");
     story.apply(&beside_a(&adopted("b", "b"))).await;
     drop_by_hand(&story, "world_thing.b").await;
-    stays_a_strangers(&story, both).await;
+    check_left_external(&story, both).await;
 }
 
 #[tokio::test]
-async fn what_moved_and_was_dropped_from_state_is_taken_up_again() {
+async fn moved_and_dropped_object_is_adopted() {
     let story = Story::new();
     let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
     move_by_hand(&story, "world_thing.b", "world_thing.c").await;
@@ -427,5 +427,5 @@ async fn what_moved_and_was_dropped_from_state_is_taken_up_again() {
     let plan = rolled_back(&story, both).await;
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
-    assert!(story.log().is_empty(), "it is as it was");
+    assert!(story.log().is_empty(), "the object is unchanged");
 }

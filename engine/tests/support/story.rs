@@ -1,4 +1,4 @@
-//! A story: descriptors are planned and applied one after the other in one world.
+//! A story: plans and applies descriptors one after the other, on one store and one remote system.
 
 use super::troubled::TroubledStore;
 use super::world::{Fault, Remote, World};
@@ -33,7 +33,7 @@ use terrace_state::MemoryStore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// What a planner borrows for one plan.
+/// Values that a planner borrows for one plan.
 struct Setting {
     registry: Registry,
     functions: Functions,
@@ -41,36 +41,36 @@ struct Setting {
     sources: Sources,
 }
 
-/// The world of one test.
+/// Environment of one test: store, remote system and options.
 pub struct Story {
     pub store: Arc<dyn StateStore>,
-    /// The same, for who may be gone.
+    /// The same store, with control over dead processes.
     pub troubled: Arc<TroubledStore>,
     pub remote: Arc<Mutex<Remote>>,
     pub options: Options,
     pub variables: BTreeMap<String, Given>,
     pub seal: Arc<Seal>,
     pub parallelism: usize,
-    /// By instance.
+    /// Limits by provider instance.
     pub limits: BTreeMap<String, Limits>,
     pub cancel: CancellationToken,
-    /// What this process knows of its calls.
+    /// Calls of this process that have ended.
     pub ended_calls: Arc<EndedCalls>,
-    /// Of the environment.
+    /// Settings of the environment.
     pub settings: terrace_provider::Value,
-    /// Texts of blueprints.
+    /// Sources of blueprints.
     pub blueprints: Vec<&'static str>,
-    /// The data product as it was provisioned last, as it is sent beside a descriptor.
+    /// The data product as it was last provisioned, sent along with a descriptor.
     pub latest: Option<&'static str>,
-    /// The rule that names follow where the state has none; [`NamesRule::Ascii`] plans as earlier versions did.
+    /// Naming rule of a state without one; [`NamesRule::Ascii`] plans as earlier versions did.
     pub names: NamesRule,
     /// The stack's name by the rule of earlier versions.
     pub former: Option<FormerNames>,
-    /// Pipelines that are known by an attribute of their objects.
+    /// Pipelines that are identified by an attribute of their objects.
     pub identified: Vec<Identified>,
 }
 
-/// A key for tests: what is sealed with it is sealed for real.
+/// A key that seals for real.
 pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 impl Story {
@@ -108,14 +108,14 @@ impl Story {
         self.remote.lock().unwrap()
     }
 
-    /// Takes the leases from whoever holds them: it may still be at work.
+    /// Takes the leases from their holders, which may still be running.
     pub async fn break_leases(&self) {
         for lease in self.store.leases().await.unwrap() {
             self.store.break_lease(&lease.id).await.unwrap();
         }
     }
 
-    /// Whoever worked until now is gone: as after a kill, leases are free and nothing of what hung takes effect.
+    /// Ends all processes, as a kill does: their leases become free, and hanging calls never take effect.
     pub async fn end_processes(&self) {
         self.break_leases().await;
         self.troubled.bury_all().await;
@@ -126,7 +126,7 @@ impl Story {
         self.remote().objects[object][attribute].clone()
     }
 
-    /// The calls since the last time this was asked.
+    /// Takes the calls since the last use of this function.
     pub fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.remote().log)
     }
@@ -165,12 +165,12 @@ impl Story {
         }
     }
 
-    /// Another process at work on the same store and the same world.
+    /// Another process on the same store and the same remote system.
     pub fn beside(&self) -> Self {
         Self { remote: Arc::clone(&self.remote), ..Self::on(Arc::clone(&self.store)) }
     }
 
-    /// Compiles descriptors; several files stand with `---` between them.
+    /// Compiles descriptors; `---` separates files.
     async fn compile(&self, text: &str) -> (Option<Vec<CompiledStack>>, Vec<Diagnostic>, Sources) {
         let mut sources = Sources::default();
         let files: Vec<&str> = text.split("\n---\n").collect();
@@ -205,7 +205,7 @@ impl Story {
         (stacks, diagnostics, sources)
     }
 
-    /// Takes the names that the store has, unless this is an earlier version.
+    /// Applies the naming rule of the store, unless the story plays an earlier version.
     async fn keep_names(&self, descriptor: &mut Descriptor) {
         descriptor.transitions.identified.extend(self.identified.iter().cloned());
         if let Some(former) = &self.former {
@@ -218,18 +218,18 @@ impl Story {
     }
 
     fn library(&self, sources: &mut Sources) -> (Library, Vec<Diagnostic>) {
-        let (mut all, mut told) = (Vec::new(), Vec::new());
+        let (mut all, mut diagnostics) = (Vec::new(), Vec::new());
         for (at, text) in self.blueprints.iter().enumerate() {
             let file = format!("blueprint-{at}.yaml");
             let id = sources.add(file.clone(), *text);
             let origin = blueprint::Origin { file, is_built_in: false };
             let (read, found) = blueprint::read(id, sources, origin, &|_| None, &Budget::default());
             all.extend(read);
-            told.extend(found);
+            diagnostics.extend(found);
         }
         let (library, found) = Library::new(all, None);
-        told.extend(found);
-        (library, told)
+        diagnostics.extend(found);
+        (library, diagnostics)
     }
 
     fn setting(&self, sources: Sources) -> Setting {
@@ -248,21 +248,21 @@ impl Story {
         (Some(plan), diagnostics, setting.sources)
     }
 
-    /// Why a descriptor cannot be planned at all.
+    /// The error of a descriptor that cannot be planned at all.
     pub async fn failing_plan(&self, text: &str) -> PlanFailure {
         let (stacks, _, sources) = self.compile(text).await;
         let setting = self.setting(sources);
         self.planner(&setting).plan(&stacks.unwrap(), Origin::default()).await.unwrap_err()
     }
 
-    /// Plans a descriptor that is to be without errors.
+    /// Plans a descriptor that must have no errors.
     pub async fn plan(&self, text: &str) -> Plan {
         let (plan, diagnostics, sources) = self.try_plan(text).await;
         assert!(!has_errors(&diagnostics), "{}", told(&diagnostics, &sources));
         plan.unwrap()
     }
 
-    /// What a person is told of a descriptor that has errors.
+    /// The errors of a descriptor, as printed.
     pub async fn errors(&self, text: &str) -> String {
         let before = self.remote().log.len();
         let (_, diagnostics, sources) = self.try_plan(text).await;
@@ -281,27 +281,27 @@ impl Story {
         plan
     }
 
-    /// Plans back to what was recorded before.
+    /// Plans a rollback to an earlier state.
     pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Plan {
         let Computed { plan, diagnostics } = self.try_plan_rollback(stack, wished).await;
         assert!(!has_errors(&diagnostics), "{diagnostics:?}");
         plan
     }
 
-    /// The same, with what is wrong with it.
+    /// The same, with its diagnostics.
     pub async fn try_plan_rollback(&self, stack: &StackId, wished: Wished) -> Computed {
         let setting = self.setting(Sources::default());
         self.planner(&setting).plan_rollback(stack, wished).await.unwrap()
     }
 
-    /// Plans the removal of what a descriptor describes, recorded or not.
+    /// Plans the destruction of a descriptor's objects, with or without rows.
     pub async fn plan_destroy_of(&self, text: &str) -> Plan {
         let (Computed { plan, diagnostics }, _) = self.try_destroy_of(text).await;
         assert!(!has_errors(&diagnostics), "{diagnostics:?}");
         plan
     }
 
-    /// What is told where what a descriptor describes cannot be removed.
+    /// The errors of a destruction that is refused, as printed.
     pub async fn destroy_errors(&self, text: &str) -> String {
         let (computed, sources) = self.try_destroy_of(text).await;
         assert!(has_errors(&computed.diagnostics), "expected errors");
@@ -318,7 +318,8 @@ impl Story {
         (planning.unwrap(), setting.sources)
     }
 
-    /// Applies a plan, after it went through a file: nothing else may be needed. Without a key there is no such file.
+    /// Applies a plan after a round trip through a plan file, which must hold everything. Without a key there is no
+    /// file.
     pub async fn apply_plan(&self, plan: &Plan) -> Result<Report, ApplyError> {
         if !self.seal.has_key() {
             return self.applier().apply(plan, Uuid::now_v7()).await;
@@ -350,7 +351,7 @@ impl Story {
         self.recover_within(Duration::ZERO).await
     }
 
-    /// The same, waiting that long for calls that may still take effect.
+    /// The same; waits that long for calls that may still take effect.
     pub async fn recover_within(&self, patience: Duration) -> Vec<Recovered> {
         self.try_recover_within(patience).await.unwrap()
     }
@@ -378,7 +379,7 @@ impl Story {
         Ok(recovered)
     }
 
-    /// Closes the step in doubt of a present object as a person says.
+    /// Resolves the step in doubt of a current object with a verdict of the user.
     pub async fn decide(&self, address: &str, verdict: Verdict) -> bool {
         let (stack, address) = (StackId::new("demo", "test"), address.parse::<Address>().unwrap());
         let selection = Selection::Addresses([address.clone()].into());
@@ -388,7 +389,7 @@ impl Story {
         self.decide_step(&CutOff { stack, address, deposed: None, operation, step }, verdict).await
     }
 
-    /// Closes a step in doubt as a person says.
+    /// Resolves a step in doubt with a verdict of the user.
     pub async fn decide_step(&self, step: &CutOff, verdict: Verdict) -> bool {
         let registry = self.registry();
         let recovery = Recovery {
@@ -403,7 +404,7 @@ impl Story {
         recovery.decide(step, verdict).await.unwrap()
     }
 
-    /// Plans and applies a descriptor; nothing may fail, and a second plan has to be empty.
+    /// Plans and applies a descriptor; no step may fail, and a second plan must be empty.
     pub async fn apply(&self, text: &str) -> Report {
         let report = self.apply_once(text).await;
         assert!(report.failed.is_empty(), "{:?}", report.failed);
@@ -431,7 +432,7 @@ impl Story {
         self.apply_plan(&plan).await.unwrap()
     }
 
-    /// The recorded addresses, with what is known of each when it is not simply there.
+    /// Addresses of the rows, each with its status unless that is `Ready`.
     pub async fn rows(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for stack in self.store.stacks().await.unwrap() {

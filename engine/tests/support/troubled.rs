@@ -1,5 +1,4 @@
-//! A store that breaks at a chosen write, and that can be told that processes are gone: everybody lives in the process of
-//! the test.
+//! A store that fails at a chosen write and can declare processes dead: all processes of a test live in one.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -33,7 +32,7 @@ pub enum Break {
 /// All ways in which a write breaks.
 pub const BREAKS: [Break; 4] = [Break::FailsBefore, Break::FailsAfter, Break::DiesBefore, Break::DiesAfter];
 
-/// The writes that an outage counts.
+/// Writes that an outage counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     /// All of them.
@@ -42,34 +41,34 @@ pub enum Counted {
     Outcomes,
 }
 
-/// A store that fails for a while and works again, within one process.
+/// An outage within one process: the store fails for a while, then works again.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
-    /// The first write that fails, by its number among those counted.
+    /// Number of the first write that fails, among the counted ones.
     pub first: usize,
     pub counted: Counted,
-    /// The number of calls that fail from then on: writes, grants, renewals and releases of leases.
+    /// Number of calls that fail from then on: writes, and acquisitions, renewals and releases of leases.
     pub calls: usize,
-    /// Whether the first write takes effect all the same.
+    /// Whether the first write takes effect nevertheless.
     pub is_written: bool,
 }
 
-/// How far an outage has come.
+/// Progress of an outage.
 #[derive(Default)]
 struct OutageSoFar {
     counted: usize,
     failed: usize,
 }
 
-/// A store whose writes are numbered from 0; one of them may break.
+/// A store that numbers its writes from 0 and may fail at one of them.
 pub struct TroubledStore {
     inner: Arc<dyn StateStore>,
     writes: AtomicUsize,
     breaks: Option<(usize, Break)>,
     outage: Option<(Outage, Mutex<OutageSoFar>)>,
-    /// Set when the process is dead: nothing answers any more.
+    /// Cancelled when the process is dead: calls no longer return.
     pub dead: CancellationToken,
-    /// The operations of other processes that are gone.
+    /// Operations of other processes that are dead.
     gone: Mutex<HashSet<Uuid>>,
 }
 
@@ -93,12 +92,12 @@ impl TroubledStore {
         Arc::new(Self { inner, writes, breaks: None, outage, dead, gone })
     }
 
-    /// True when the outage has begun.
+    /// True when the outage has started.
     pub fn has_failed(&self) -> bool {
         self.outage.as_ref().is_some_and(|(_, so_far)| so_far.lock().unwrap().failed > 0)
     }
 
-    /// Whether a call fails for an outage; and whether it takes effect all the same.
+    /// Whether an outage fails a call; if so, whether the call takes effect nevertheless.
     fn fails(&self, is_counted: impl Fn(Counted) -> bool) -> Option<bool> {
         let (outage, so_far) = self.outage.as_ref()?;
         let mut so_far = so_far.lock().unwrap();
@@ -130,12 +129,12 @@ impl TroubledStore {
         }
     }
 
-    /// True when the write that was to break was reached.
+    /// True when the write that should fail was reached.
     pub fn is_reached(&self) -> bool {
         self.breaks.is_some_and(|(at, _)| self.writes.load(Ordering::SeqCst) > at)
     }
 
-    /// Whoever began an operation until now is gone.
+    /// Declares the processes of all operations so far dead.
     pub async fn bury_all(&self) {
         let begun = self.inner.operations(&OperationFilter::newest(usize::MAX)).await.unwrap();
         self.gone.lock().unwrap().extend(begun.into_iter().map(|operation| operation.id));
@@ -162,7 +161,7 @@ impl TroubledStore {
         std::future::pending().await
     }
 
-    /// The dead do not call.
+    /// Never returns once the process is dead.
     async fn alive(&self) {
         if self.dead.is_cancelled() {
             std::future::pending::<()>().await;
@@ -295,7 +294,7 @@ impl StateStore for TroubledStore {
     }
 }
 
-/// The keys of objects that were made twice without being removed in between, or removed more often than made.
+/// Effects that created an object twice, or deleted one that was absent.
 pub fn doubles(effects: &[String]) -> BTreeSet<String> {
     let mut there = BTreeSet::new();
     let mut doubles = BTreeSet::new();

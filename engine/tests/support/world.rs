@@ -1,4 +1,4 @@
-//! A provider whose objects live in a map, whose calls are logged, and which fails when told to.
+//! A provider with objects in a map, a log of its calls, and scripted faults.
 
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -13,76 +13,76 @@ use terrace_provider::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// What is to go wrong with the next call whose text begins like this: `create a`.
+/// Fault of the next call whose text begins with a given prefix, such as `create a`.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// It fails before it has any effect.
+    /// Fails without effect.
     Before(ErrorKind),
-    /// It fails before it has any effect, as does every one after it.
+    /// Fails without effect, as does every later call.
     Always(ErrorKind),
-    /// It takes effect, and the reply is an error.
+    /// Takes effect; the reply is an error.
     After(ErrorKind),
-    /// It takes effect, and the reply says something else.
+    /// Takes effect; the reply has another value.
     Lie,
-    /// It takes effect, and the object has another secret then.
+    /// Takes effect; the object then has another secret.
     NewSecret,
-    /// It takes effect, and the error brings the object along, as another one than was planned.
+    /// Takes effect; the error carries an object that differs from the planned one.
     Half(ErrorKind),
-    /// It takes effect once it is asked to stop.
+    /// Takes effect when the call is cancelled.
     UntilStopped,
-    /// It takes effect, and the provider panics.
+    /// Takes effect; the provider panics.
     Panic,
-    /// It takes effect, and answers, after that long.
+    /// Takes effect and replies after this delay.
     Late(Duration),
-    /// It never answers, before it has any effect.
+    /// Never replies; has no effect.
     HangBefore,
-    /// It never answers, after it took effect.
+    /// Never replies; takes effect.
     HangAfter,
-    /// It answers once that was called: `create a`.
+    /// Replies after another call, such as `create a`.
     Until(&'static str),
 }
 
-/// The remote side.
+/// The remote system.
 #[derive(Debug, Default)]
 pub struct Remote {
     /// Objects by key.
     pub objects: BTreeMap<String, Attributes>,
-    /// Calls that change something, in order.
+    /// Calls that change objects, in order.
     pub log: Vec<String>,
-    /// What took effect, in order: the log without the calls that came to nothing.
+    /// Effects in order: the log without the calls that had none.
     pub effects: Vec<String>,
-    /// What was asked: `find a`, `read a`.
+    /// Calls that only read: `find a`, `read a`.
     pub asked: Vec<String>,
-    /// The addresses that were planned, each time they were.
+    /// Planned addresses, one entry for each time.
     pub planned: Vec<String>,
-    /// The ages of the lost calls that were looked for.
+    /// Ages of the lost calls that `find` searched for.
     pub ages: Vec<std::time::Duration>,
-    /// What creates report before anything else, and what whoever looks for a lost call was told of that call.
+    /// Partial result that creates report before they take effect; [`Self::attempts`] has what `find` received of it.
     pub reported: Option<Partial>,
     pub attempts: Vec<(Attributes, Private)>,
-    /// Whoever looks for what a lost call made is told that it came to nothing.
+    /// Whether `find` reports that a lost call had no effect.
     pub tells_of_nothing: bool,
-    /// Set when a call was made that never answers.
+    /// Cancelled when a call hangs.
     pub hung: CancellationToken,
-    /// Told whenever something is called.
+    /// Notified at each call.
     called: Arc<Notify>,
-    /// Faults by the beginning of a call's text.
+    /// Faults by prefix of the call's text.
     pub faults: BTreeMap<String, Fault>,
-    /// What lookups see instead of an object, by key.
+    /// Objects that lookups return instead of the real ones, by key.
     pub seen: BTreeMap<String, Attributes>,
-    /// Values that the system stores in another form: the given value and the stored value.
+    /// Values that the system normalizes: the given and the stored value.
     pub other_forms: Vec<(Value, Value)>,
-    /// What is said to be there by who has no answer.
+    /// Problems that a failed lookup reports.
     pub told: Vec<&'static str>,
-    /// The version of the provider; `1.0.0` when nothing is said.
+    /// Version of the provider; default `1.0.0`.
     pub provider_version: Option<&'static str>,
-    /// The schema version of things; 0 stands for 1.
+    /// Schema version of things; 0 means 1.
     pub version: u32,
-    /// What is said of planned things before anything is done, by key.
+    /// Findings of the remote validation of planned objects, by key.
     pub findings: BTreeMap<String, Finding>,
     /// Side effects on `val` of another object, by the text of the call.
     pub carried: BTreeMap<&'static str, (&'static str, Value)>,
-    /// How many calls run now, and the most there ever were.
+    /// Number of running calls, and its maximum so far.
     pub running: (usize, usize),
     next_id: u64,
 }
@@ -95,7 +95,7 @@ impl Remote {
         object
     }
 
-    /// What is to go wrong with a call.
+    /// Takes the fault of a call.
     fn fault_of(&mut self, text: &str) -> Option<Fault> {
         let name = self.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned()?;
         match self.faults.get(&name) {
@@ -105,11 +105,16 @@ impl Remote {
     }
 }
 
-/// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `password` is never told, `echo`
-/// repeats `val`.
-/// `world_data`: the same, and holds data. `world_told`: the same, cannot be read, and is deleted without its data.
-/// `world_fixed`: the same, and every change replaces it. `world_named`: the same, and another `key` renames it. `world_box`, `world_item`: the same, may lie in a box and belong
-/// to a thing; an item holds data, and a box that holds anything cannot be deleted.
+/// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `password` is write-only,
+/// `echo` repeats `val`.
+///
+/// The other types have the same attributes:
+/// - `world_data` holds data.
+/// - `world_told` cannot be read, and a deletion spares its data.
+/// - `world_fixed` is replaced by every change.
+/// - `world_named` is renamed by another `key`.
+/// - `world_box` and `world_item` may lie in a box and belong to a thing. An item holds data; a box with content
+///   cannot be deleted.
 pub struct World {
     schema: ProviderSchema,
     remote: Arc<Mutex<Remote>>,
@@ -122,7 +127,7 @@ impl World {
                 Attribute::new("key", AttributeType::String, "Names it.").required().replaces(),
                 Attribute::new("val", AttributeType::Any, "A value."),
                 Attribute::new("secret", AttributeType::String, "A secret.").sensitive(),
-                Attribute::new("password", AttributeType::String, "Nobody can read it.").write_only(),
+                Attribute::new("password", AttributeType::String, "A write-only value.").write_only(),
                 Attribute::new("id", AttributeType::String, "Its id.").stable(),
                 Attribute::new("echo", AttributeType::Any, "Repeats `val`.").computed(),
             ])
@@ -151,32 +156,27 @@ impl World {
         let borrowed = ResourceType {
             settle: Duration::ZERO,
             is_borrowed: |attributes, _| attributes.get("val").is_some_and(|val| *val == Value::Int(7)),
-            ..ResourceType::new(
-                "world_borrowed",
-                "A thing that was there before where `val` is 7.",
-                &["key"],
-                attributes(),
-            )
+            ..ResourceType::new("world_borrowed", "A thing, borrowed if `val` is 7.", &["key"], attributes())
         };
         let mut of_role = attributes();
-        of_role.0.push(Attribute::new("role", AttributeType::String, "What it lets in to.").required().replaces());
+        of_role.0.push(Attribute::new("role", AttributeType::String, "The role that it grants.").required().replaces());
         let grant = ResourceType {
             settle: Duration::ZERO,
             can_coexist: true,
             grantee: &["key"],
-            ..ResourceType::new("world_grant", "A thing that lets somebody in.", &["key", "role"], of_role)
+            ..ResourceType::new("world_grant", "A grant.", &["key", "role"], of_role)
         };
         let mut by_door = attributes();
-        by_door.0.push(Attribute::new("door", AttributeType::String, "By which door one gets to it.").way());
+        by_door.0.push(Attribute::new("door", AttributeType::String, "The door that leads to it.").way());
         let room = ResourceType {
             settle: Duration::ZERO,
-            ..ResourceType::new("world_room", "A thing with several ways to it.", &["key"], by_door)
+            ..ResourceType::new("world_room", "A thing with several doors.", &["key"], by_door)
         };
-        let told = ResourceType {
+        let output = ResourceType {
             settle: Duration::ZERO,
             readable: false,
             spares_data: true,
-            ..ResourceType::new("world_told", "A thing that nobody can read.", &["key"], attributes())
+            ..ResourceType::new("world_told", "A thing that cannot be read.", &["key"], attributes())
         };
         let fixed = ResourceType {
             settle: Duration::ZERO,
@@ -210,7 +210,7 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, told, borrowed, grant, room, fixed, named, boxes, item],
+            resources: vec![thing, data, slow, note, output, borrowed, grant, room, fixed, named, boxes, item],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",
@@ -250,13 +250,13 @@ struct Connected {
 }
 
 impl Connected {
-    /// Asks, with whatever is to go wrong with it.
+    /// Logs a call that only reads, and applies its fault.
     async fn ask(&self, text: String) -> Result<(), ProviderError> {
         self.remote.lock().unwrap().asked.push(text.clone());
         self.meet(&text).await
     }
 
-    /// Whatever is to go wrong with what changes nothing.
+    /// Applies the fault of a call that changes nothing.
     async fn meet(&self, text: &str) -> Result<(), ProviderError> {
         let fault = self.remote.lock().unwrap().fault_of(text);
         match fault {
@@ -277,7 +277,7 @@ impl Connected {
         }
     }
 
-    /// Waits until that was called.
+    /// Waits for a call.
     async fn until(&self, other: &str) {
         let called = Arc::clone(&self.remote.lock().unwrap().called);
         loop {
@@ -289,7 +289,7 @@ impl Connected {
         }
     }
 
-    /// Does one call, with whatever is to go wrong with it.
+    /// Makes one call and applies its fault.
     async fn act(
         &self,
         call: &Call,
@@ -377,7 +377,7 @@ fn key(attributes: &Attributes) -> String {
     attributes.get("key").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// The object as nobody planned it.
+/// The object with a value that differs from the plan.
 fn lied(mut observed: Observed) -> Observed {
     observed.attributes.insert("val".to_owned(), "a lie".into());
     observed
@@ -508,7 +508,7 @@ impl Session for Connected {
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
         let name = key(&stored);
         self.ask(format!("upgrade {name} from {from} to {}", ty.schema_version)).await?;
-        // Version 2 has texts where version 1 had anything.
+        // Version 2 has strings where version 1 had any value.
         let text = |value: Value| match value {
             Value::Int(number) => number.to_string().into(),
             other => other,

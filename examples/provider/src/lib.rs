@@ -1,8 +1,8 @@
-//! An example of a provider that lives outside of terrace's repository: entries of a key-value store, which is a folder
-//! with one file for each key.
+//! Example of a provider outside of terrace's repository: entries of a key-value store, which is a folder with one file
+//! for each key.
 //!
-//! Read in this order: [`schema`](mod@schema) (what there is), `store` (the technology: it knows nothing of terrace),
-//! `session` (the calls, in terms of the store).
+//! Read in this order: [`schema`](mod@schema) (settings and resource types), `store` (the technology), `session` (the
+//! calls).
 #![forbid(unsafe_code)]
 
 pub mod schema;
@@ -20,7 +20,7 @@ pub struct KvProvider {
 }
 
 impl KvProvider {
-    /// The provider, not connected to anything.
+    /// Creates the provider, without a connection.
     #[must_use]
     pub fn new() -> Self {
         Self { schema: schema::provider() }
@@ -39,17 +39,17 @@ impl Provider for KvProvider {
         &self.schema
     }
 
-    /// Opens one instance. terrace connects when a resource of the instance is first needed, so this is the place to find
-    /// out that a password is wrong or a host does not answer.
+    /// Opens an instance. terrace connects before it uses the first resource of the instance. Report a wrong password
+    /// or an unreachable host here.
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
         let folder = settings.values.get("folder").and_then(Value::as_str).unwrap_or_default();
         let path = settings.project_folder.join(folder);
         if path.exists() && !path.is_dir() {
             return Err(ProviderError::invalid(
                 Some(Path::attribute("folder")),
-                format!("the store `{folder}` of the instance `{}` is no folder", settings.instance),
+                format!("the store `{folder}` of the instance `{}` is not a folder", settings.instance),
             )
-            .solution("name a folder, or a path where none is yet"));
+            .solution("name an existing folder, or a new path"));
         }
         Ok(Arc::new(session::KvSession::new(store::Store::new(path))))
     }

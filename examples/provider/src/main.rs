@@ -1,4 +1,4 @@
-//! `terrace-kv`: terrace with one provider more.
+//! `terrace-kv`: terrace with an additional provider.
 
 use std::process::ExitCode;
 use terrace::Providers;

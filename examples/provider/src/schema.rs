@@ -1,5 +1,5 @@
-//! What the provider declares. terrace checks configurations against it, plans from it and shows it to people, so that
-//! `session` has little left to do.
+//! Schema of the provider. terrace checks configurations against it, plans from it and prints it, so `session` has
+//! little left to do.
 
 use std::time::Duration;
 use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Object, ProviderSchema, ResourceType};
@@ -26,18 +26,18 @@ pub fn provider() -> ProviderSchema {
 
 fn entry() -> ResourceType {
     let attributes = Object(vec![
-        // Another key is another entry: a change of it deletes the one and creates the other.
+        // The key identifies the entry: a changed key deletes one entry and creates another.
         Attribute::new("key", AttributeType::String, "The key: letters, digits, `.`, `_` and `-`.")
             .required()
             .replaces(),
         Attribute::new("value", AttributeType::String, "The value.").required(),
-        Attribute::new("labels", AttributeType::map(AttributeType::String), "What else is to be known of it."),
-        // Only the provider gives these. An id survives updates, a revision does not.
+        Attribute::new("labels", AttributeType::map(AttributeType::String), "Further properties of the entry."),
+        // The provider sets these. An id survives updates, a revision does not.
         Attribute::new("id", AttributeType::String, "The key, for `terrace import`.").stable(),
         Attribute::new("revision", AttributeType::Int, "Counts the writes.").computed().volatile("counts writes"),
     ]);
     ResourceType {
-        // A call that was cut off has no effect later: nobody works on it any more.
+        // An interrupted call has no later effect: it ends with its process.
         settle: Duration::ZERO,
         ..ResourceType::new("kv_entry", "An entry of the store.", &["key"], attributes)
     }

@@ -1,4 +1,4 @@
-//! The calls of one instance, in terms of the store.
+//! Calls of an instance, translated to the store.
 
 use crate::store::{Entry, Store};
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use terrace_provider::{
     ProviderError, Recorded, ResourceType, Session, Value,
 };
 
-/// One opened store.
+/// A session with one store.
 #[derive(Debug)]
 pub(crate) struct KvSession {
     store: Store,
@@ -20,14 +20,14 @@ impl KvSession {
         Self { store }
     }
 
-    /// Works on the store where waiting for a disk holds nobody up.
+    /// Runs blocking work on the store in a separate thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, ProviderError> + Send + 'static,
     ) -> Result<T, ProviderError> {
         let store = self.store.clone();
         let done = tokio::task::spawn_blocking(move || work(&store)).await;
-        done.map_err(|error| ProviderError::bug(format!("a call of the store ended badly: {error}")))?
+        done.map_err(|error| ProviderError::bug(format!("a store call panicked or was cancelled: {error}")))?
     }
 
     async fn observed(&self, key: String, like: Attributes) -> Result<Option<Observed>, ProviderError> {
@@ -41,9 +41,9 @@ impl Session for KvSession {
         self.observed(key_of(&prior.attributes)?, prior.attributes.clone()).await
     }
 
-    /// Planning from the schema is enough; only what a schema cannot say is added: which texts are keys.
+    /// Plans from the schema, and checks the key, because a schema has no rules for texts.
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        // A key that is not known yet is looked at by `create`.
+        // `create` checks a key that is unknown now.
         if let Some(key) = change.config.get("key").and_then(Value::as_str) {
             check_key(key)?;
         }
@@ -59,9 +59,9 @@ impl Session for KvSession {
             if store.add(&key, &entry).map_err(|error| failed("written", &key, &error))? {
                 return Ok(observed(&key, entry, &attributes));
             }
-            // Never taken over silently: terrace tells how to import it.
+            // Adopts nothing silently: terrace prints how to import the entry.
             let kind = ErrorKind::AlreadyExists { import_id: Some(key.clone()) };
-            Err(ProviderError::new(kind, format!("there is an entry `{key}` already")))
+            Err(ProviderError::new(kind, format!("the entry `{key}` exists already")))
         })
         .await
     }
@@ -77,7 +77,7 @@ impl Session for KvSession {
         let attributes = planned.attributes.clone();
         self.blocking(move |store| {
             let Some(old) = get(store, &key)? else {
-                return Err(ProviderError::new(ErrorKind::NotFound, format!("there is no entry `{key}` any more")));
+                return Err(ProviderError::new(ErrorKind::NotFound, format!("the entry `{key}` no longer exists")));
             };
             let entry = entry_of(&attributes, old.revision.saturating_add(1), old.made_by);
             store.set(&key, &entry).map_err(|error| failed("written", &key, &error))?;
@@ -91,7 +91,7 @@ impl Session for KvSession {
         self.blocking(move |store| store.remove(&key).map_err(|error| failed("removed", &key, &error))).await
     }
 
-    /// After a crash: did the call that nobody heard of again take effect? Each entry says which call made it.
+    /// Finds out after a crash if a lost call took effect. Each entry records the call that created it.
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let Some(found) = ({
             let key = key_of(&attempt.identity)?;
@@ -101,7 +101,7 @@ impl Session for KvSession {
         };
         let (key, entry) = found;
         let is_ours = match &attempt.lost_call {
-            // An update or a delete was about an entry that is on record.
+            // An update or a delete: the state has a row of the entry.
             Some(_) if attempt.prior.is_some() => true,
             Some(lost) => entry.made_by == mark(&lost.operation, &lost.step),
             None => false,
@@ -116,7 +116,7 @@ impl Session for KvSession {
     }
 }
 
-/// What an entry says of the call that made it.
+/// The creator of an entry: the call, as text.
 fn mark(operation: &str, step: &str) -> String {
     format!("terrace {operation} {step}")
 }
@@ -130,8 +130,8 @@ fn check_key(key: &str) -> Result<(), ProviderError> {
     if Store::is_key(key) {
         return Ok(());
     }
-    Err(ProviderError::invalid(Some(Path::attribute("key")), format!("`{key}` is no key"))
-        .solution("write letters, digits, `.`, `_` and `-`, no `.` first"))
+    Err(ProviderError::invalid(Some(Path::attribute("key")), format!("`{key}` is not a valid key"))
+        .solution("use letters, digits, `.`, `_` and `-`, and do not begin with `.`"))
 }
 
 fn get(store: &Store, key: &str) -> Result<Option<Entry>, ProviderError> {
@@ -158,8 +158,8 @@ fn entry_of(attributes: &Attributes, revision: i64, made_by: String) -> Entry {
     Entry { value, labels, revision, made_by }
 }
 
-/// An entry in terrace's words: the attributes of the schema, and which of them name it. The id is the key, so it is as
-/// sensitive as that is in what was configured.
+/// Converts an entry to attributes and identity. The id is derived from the key, so it is as sensitive as the
+/// configured key.
 fn observed(key: &str, entry: Entry, like: &Attributes) -> Observed {
     let labels: Value = entry.labels.into_iter().map(|(name, label)| (name, Value::from(label))).collect();
     let has_labels = matches!(&labels, Value::Map(labels) if !labels.is_empty());
@@ -172,7 +172,7 @@ fn observed(key: &str, entry: Entry, like: &Attributes) -> Observed {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    // What was not configured is left out, so that it is no difference.
+    // Empty labels are left out: otherwise an unset attribute would be drift.
     if has_labels {
         attributes.insert("labels".to_owned(), labels);
     }

@@ -1,4 +1,4 @@
-//! The technology: a folder with one file for each key. It knows nothing of terrace.
+//! The technology: a folder with one file for each key. This module does not depend on terrace.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// An entry as the store keeps it.
+/// An entry in its stored form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) value: String,
@@ -14,7 +14,7 @@ pub(crate) struct Entry {
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) revision: i64,
-    /// Who made the entry, in words of their own.
+    /// The creator of the entry, as free text.
     #[serde(default)]
     pub(crate) made_by: String,
 }
@@ -30,13 +30,13 @@ impl Store {
         Self { folder }
     }
 
-    /// True for what can be a key.
+    /// True for a valid key.
     pub(crate) fn is_key(key: &str) -> bool {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         !key.is_empty() && !key.starts_with('.') && key.chars().all(is_fine)
     }
 
-    /// The entry of a key; `None` when there is none.
+    /// Returns the entry of a key, or `None`.
     pub(crate) fn get(&self, key: &str) -> io::Result<Option<Entry>> {
         match fs::read(self.path(key)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
@@ -45,10 +45,10 @@ impl Store {
         }
     }
 
-    /// Adds an entry; false when there is one of that key.
+    /// Adds an entry. Returns false if the key exists.
     pub(crate) fn add(&self, key: &str, entry: &Entry) -> io::Result<bool> {
         let written = self.write(key, entry)?;
-        // A link is made only where there is nothing: of two that add one key, one fails.
+        // `hard_link` never overwrites: if two processes add the same key, one of them fails.
         let added = fs::hard_link(&written, self.path(key));
         fs::remove_file(&written)?;
         match added {
@@ -58,12 +58,12 @@ impl Store {
         }
     }
 
-    /// Writes an entry, whatever was there.
+    /// Writes an entry, and overwrites an existing one.
     pub(crate) fn set(&self, key: &str, entry: &Entry) -> io::Result<()> {
         fs::rename(self.write(key, entry)?, self.path(key))
     }
 
-    /// Removes an entry; one that is not there is removed already.
+    /// Removes an entry, if it exists.
     pub(crate) fn remove(&self, key: &str) -> io::Result<()> {
         match fs::remove_file(self.path(key)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -71,7 +71,7 @@ impl Store {
         }
     }
 
-    /// Writes an entry beside its place: whoever reads finds a whole one.
+    /// Writes an entry to a temporary file, so that readers never see a partial entry.
     fn write(&self, key: &str, entry: &Entry) -> io::Result<PathBuf> {
         fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(format!(".{key}.{}", std::process::id()));

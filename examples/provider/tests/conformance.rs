@@ -18,7 +18,7 @@ fn file(folder: &Path, recorded: &Recorded) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour() {
+async fn provider_passes_the_conformance_suite() {
     let folder = tempfile::tempdir().unwrap();
     let provider = KvProvider::new();
     let mut settings = settings(folder.path());
@@ -41,11 +41,11 @@ async fn the_provider_shows_every_behaviour() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_none_is_told_when_connecting() {
+async fn connect_fails_if_the_path_is_not_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kv"), "").unwrap();
     let mut settings = settings(folder.path());
     settings.values.insert("folder".to_owned(), "kv".into());
     let Err(error) = KvProvider::new().connect(&settings).await else { panic!("it connects") };
-    assert!(error.message.contains("is no folder") && !error.solutions.is_empty());
+    assert!(error.message.contains("is not a folder") && !error.solutions.is_empty());
 }

@@ -27,7 +27,7 @@ impl Project {
         command.args(words.split_whitespace()).current_dir(self.0.path()).env("NO_COLOR", "1").output().unwrap()
     }
 
-    /// Standard output of a command that ends with this code.
+    /// Runs a command, checks its exit code, and returns its output.
     #[track_caller]
     fn ends(&self, code: i32, words: &str) -> String {
         let output = self.run(words);
@@ -49,17 +49,17 @@ impl Project {
 }
 
 #[test]
-fn entries_are_planned_applied_watched_and_destroyed() {
+fn stack_is_planned_applied_checked_for_drift_and_destroyed() {
     let project = Project::new();
     let plan = project.ends(2, "plan stack.yaml --detailed-exitcode");
     assert!(plan.contains("+ kv_entry.flag[\"new-cart\"]") && plan.contains("2 to add"), "{plan}");
-    assert!(!Path::new(&project.0.path().join("kv")).exists(), "planning made something");
+    assert!(!Path::new(&project.0.path().join("kv")).exists(), "the plan created objects");
 
     project.ends(0, "apply stack.yaml --auto-approve");
     assert!(project.entry("shop.new-cart").unwrap().contains(r#""value": "on""#));
     project.ends(0, "plan stack.yaml --detailed-exitcode");
 
-    // Somebody changes an entry by hand: drift tells, apply mends.
+    // An entry is edited outside terrace: drift reports it, apply repairs it.
     std::fs::write(project.0.path().join("kv/shop.old-search.json"), r#"{"value": "on", "revision": 9}"#).unwrap();
     let drift = project.ends(2, "drift stack.yaml");
     assert!(drift.contains("kv_entry.flag[\"old-search\"]") && drift.contains("value"), "{drift}");
@@ -78,27 +78,27 @@ fn entries_are_planned_applied_watched_and_destroyed() {
 }
 
 #[test]
-fn what_is_there_already_is_never_taken_over_silently() {
+fn existing_entry_is_not_adopted_silently() {
     let project = Project::new();
     std::fs::create_dir(project.0.path().join("kv")).unwrap();
     std::fs::write(project.0.path().join("kv/shop.new-cart.json"), r#"{"value": "mine"}"#).unwrap();
     let told = project.ends(3, "apply stack.yaml --auto-approve");
-    assert!(told.contains("there is an entry `shop.new-cart` already"), "{told}");
+    assert!(told.contains("the entry `shop.new-cart` exists already"), "{told}");
     assert!(project.entry("shop.new-cart").unwrap().contains("mine"));
 }
 
 #[test]
-fn a_wrong_key_is_told_at_its_place_before_anything_is_done() {
+fn invalid_key_is_reported_with_its_place() {
     let project = Project::new();
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n\
                  - {type: kv_entry, name: e, config: {key: a/b, value: x}}\n";
     std::fs::write(project.0.path().join("stack.yaml"), stack).unwrap();
     let told = project.ends(1, "apply stack.yaml --auto-approve");
-    assert!(told.contains("`a/b` is no key") && told.contains("stack.yaml:5:"), "{told}");
+    assert!(told.contains("`a/b` is not a valid key") && told.contains("stack.yaml:5:"), "{told}");
 }
 
 #[test]
-fn the_blueprint_is_right_and_passes_its_tests() {
+fn blueprint_passes_its_checks_and_tests() {
     let project = Project::new();
     let checked = project.ends(0, "blueprints check");
     assert!(checked.ends_with(" blueprints checked\n") && checked.lines().count() == 1, "{checked}");

@@ -9,44 +9,44 @@ use serde_json::{Value as Json, json};
 use terrace_provider::http::Purpose;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
-/// Refuses what cannot be, as far as it is known.
+/// Refuses an invalid configuration, as far as its values are known.
 pub(crate) fn check(kind: Kind, config: &Attributes) -> Result<(), ProviderError> {
     configuration::check(config, kind.connector())?;
-    let is_said = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
-    match (is_said("connector"), is_said("definitionId")) {
+    let is_set = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
+    match (is_set("connector"), is_set("definitionId")) {
         (true, false) | (false, true) => Ok(()),
         (true, true) => Err(ProviderError::invalid(
             Some(Path::attribute("connector")),
-            "`connector` and `definitionId` both say which connector it is",
+            "`connector` and `definitionId` exclude each other",
         )
-        .solution("leave one of them")),
+        .solution("remove one of them")),
         (false, false) => {
-            Err(ProviderError::invalid(None, format!("nothing says which connector the {} is of", kind.word()))
-                .solution("write `connector: file`, or the `definitionId` of one that is not Airbyte's own"))
+            Err(ProviderError::invalid(None, format!("the {} needs a `connector` or a `definitionId`", kind.word()))
+                .solution("add `connector`, such as `connector: file`, or the `definitionId` of a custom connector"))
         }
     }
 }
 
-/// One as it is read, in what it was told by.
+/// Converts a source or destination into attributes, limited to the configured keys.
 pub(crate) fn attributes_of(kind: Kind, read: &Json, like: Option<&Attributes>) -> Attributes {
     let seen = read.get(PLAIN).cloned().unwrap_or_default();
-    // A server that does not say which connector it is has not changed it.
-    let said = |name: &str, own: &str| match of(read, own) {
+    // If the server does not return the connector, keep the recorded one.
+    let part = |name: &str, own: &str| match of(read, own) {
         nothing if nothing.is_empty() => like.and_then(|like| like.get(name)).cloned().unwrap_or_default(),
         text => text.into(),
     };
     let entries = [
-        ("definitionId", said("definitionId", "definitionId")),
-        ("connector", said("connector", kind.connector())),
+        ("definitionId", part("definitionId", "definitionId")),
+        ("connector", part("connector", kind.connector())),
         (PLAIN, configuration::observed(&seen, like.and_then(|like| like.get(PLAIN)), kind.connector())),
     ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Makes one.
+/// Creates a source or destination.
 ///
 /// # Errors
-/// What Airbyte says against it.
+/// If Airbyte refuses the request, or the outcome is unknown.
 pub(crate) async fn create(
     airbyte: &Airbyte<'_>,
     kind: Kind,
@@ -63,10 +63,10 @@ pub(crate) async fn create(
     airbyte.create(kind, body, purpose).await
 }
 
-/// Changes one: by a merge where nothing goes, else as a whole.
+/// Updates a source or destination: merges if no key is removed, else replaces the whole configuration.
 ///
 /// # Errors
-/// What Airbyte says against it.
+/// If Airbyte refuses the request, or the outcome is unknown.
 pub(crate) async fn update(
     airbyte: &Airbyte<'_>,
     kind: Kind,
@@ -88,14 +88,14 @@ pub(crate) async fn update(
         body_insert(&mut body, "name", name.into());
     }
     let seen = configuration::observed(&read, planned.get(PLAIN), kind.connector());
-    // What cannot be read back looks as it is wanted: that it was wanted before has to say that it was sent.
-    let was_told = |wanted: &Value| prior.get(PLAIN).is_some_and(|before| before.is_same_as(wanted));
+    // An unreadable value seems to equal the plan: compare with the recorded value, too.
+    let was_sent = |wanted: &Value| prior.get(PLAIN).is_some_and(|before| before.is_same_as(wanted));
     let is_another = kept.id.as_ref().is_some_and(|ours| *ours != id);
-    let is_same = !is_another && planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen) && was_told(wanted));
+    let is_same = !is_another && planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen) && was_sent(wanted));
     let sends_secrets = kept.sends_secrets && given(planned, SECRET).is_some();
     match (is_same, sends_secrets) {
         (true, false) => {}
-        // Lists are replaced by a merge: what is within them and secret has to go along.
+        // A merge replaces whole lists, so secrets inside of lists must be sent along.
         _ => body_insert(&mut body, PLAIN, configuration::whole(planned)),
     }
     match body.as_object().is_some_and(serde_json::Map::is_empty) {
@@ -104,10 +104,10 @@ pub(crate) async fn update(
     }
 }
 
-/// Refuses to delete what connections still read from or write to.
+/// Refuses to delete a source or destination that connections still use.
 ///
 /// # Errors
-/// Their names.
+/// If connections use it. The message names them.
 pub(crate) async fn check_unused(
     airbyte: &Airbyte<'_>,
     kind: Kind,
@@ -123,13 +123,13 @@ pub(crate) async fn check_unused(
         return Ok(());
     }
     let word = kind.word();
-    let message = format!("the {word} `{name}` stays: connections of others use it: {}", users.join(", "));
+    let message = format!("the {word} `{name}` is still used by other connections: {}", users.join(", "));
     Err(ProviderError::new(ErrorKind::InvalidInput { path: None }, message).solution(format!(
-        "delete those connections, or give them another {word}; `terrace state rm` forgets this one and leaves it"
+        "delete these connections, or assign another {word} to them; or run `terrace state rm` to forget this {word} and keep it"
     )))
 }
 
-/// The connector that a plan is about, as messages call it.
+/// The connector of a plan, for messages.
 pub(crate) fn connector(planned: &Attributes) -> String {
     optional_text(planned, "connector").or_else(|| optional_text(planned, "definitionId")).unwrap_or_default()
 }

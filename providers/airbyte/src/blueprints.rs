@@ -1,4 +1,4 @@
-//! The blueprint of Airbyte workloads, compiled in.
+//! Embedded blueprint of Airbyte workloads.
 
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 

@@ -1,5 +1,5 @@
-//! What Airbyte says of plans, before anything is done: streams that a source has, and, where the Config API may be asked,
-//! whether a connector is content with its configuration.
+//! Checks of plans by Airbyte: streams must exist in their source and, if the Config API is enabled, connectors must
+//! accept their configuration.
 
 use crate::airbyte::{Airbyte, text as of};
 use crate::attributes::{given, text};
@@ -14,7 +14,7 @@ use terrace_provider::names::{closest, listed};
 use terrace_provider::provider::DryRun;
 use terrace_provider::{Attributes, Finding, Path, ProviderError, Severity, Value};
 
-/// The check of a plan, where there is one.
+/// Returns the check of a plan, if there is one.
 pub(crate) fn dry_run<'a>(
     config: &'a Config,
     discovery: &'a Discovery,
@@ -59,7 +59,7 @@ fn wrong(path: Path, message: String, hint: String) -> Finding {
     Finding { severity: Severity::Error, path: Some(path), message, hint: Some(hint) }
 }
 
-/// What streams the source does not have, or not so.
+/// Reports streams, modes and fields that the source does not have.
 fn of_streams(known: &[Json], streams: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
     let names: Vec<&str> = known.iter().filter_map(|stream| stream.get("streamName")?.as_str()).collect();
@@ -69,11 +69,11 @@ fn of_streams(known: &[Json], streams: &Value) -> Vec<Finding> {
         let Some(name) = part("name") else { continue };
         let Some(stream) = known.iter().find(|stream| stream.get("streamName").and_then(Json::as_str) == Some(name))
         else {
-            let meant =
+            let suggestion =
                 closest(name, names.iter().copied()).map_or_else(String::new, |it| format!("; did you mean `{it}`?"));
             findings.push(wrong(
                 at.key("name"),
-                format!("the source has no stream `{name}`{meant}"),
+                format!("the source has no stream `{name}`{suggestion}"),
                 format!("it has {}", listed(&names)),
             ));
             continue;
@@ -82,8 +82,8 @@ fn of_streams(known: &[Json], streams: &Value) -> Vec<Finding> {
         if let Some(mode) = part("syncMode").filter(|mode| !modes.is_empty() && !modes.iter().any(|it| it == mode)) {
             findings.push(wrong(
                 at.key("syncMode"),
-                format!("the stream `{name}` cannot be synced as `{mode}`"),
-                format!("it can be synced as {}", listed(&modes)),
+                format!("the stream `{name}` does not support the mode `{mode}`"),
+                format!("it supports {}", listed(&modes)),
             ));
         }
         let fields = tops(stream.get("propertyFields"));
@@ -109,13 +109,13 @@ fn words(list: Option<&Json>) -> Vec<String> {
     items.filter_map(|it| it.as_str().map(str::to_owned)).collect()
 }
 
-/// The first parts of paths: fields at the top.
+/// The top-level fields of paths.
 fn tops(list: Option<&Json>) -> Vec<String> {
     let paths = list.and_then(Json::as_array).into_iter().flatten();
     paths.filter_map(|path| Some(path.as_array()?.first()?.as_str()?.to_owned())).collect()
 }
 
-/// Asks the Config API for the connector's JSON Schema and lets it try the configuration.
+/// Checks a configuration against the connector's JSON Schema, then lets the connector test it, through the Config API.
 /// <https://reference.airbyte.com/reference/config-api>
 async fn of_connector(
     config: &Config,
@@ -141,28 +141,28 @@ async fn of_connector(
         _ => ("/scheduler/sources/check_connection", "sourceDefinitionId"),
     };
     let body = json!({name: definition, "workspaceId": workspace, "connectionConfiguration": whole});
-    let purpose = Purpose::look(format!("try the configuration of the {}", kind.word()));
+    let purpose = Purpose::look(format!("test the configuration of the {}", kind.word()));
     let request = Request::post(path, &[]).json(body).reads().timeout(PATIENCE);
-    let said =
+    let answer =
         async { api.send(&request, &within).await?.json() }.await.map_err(|failure| api.error(&failure, &purpose))?;
-    Ok(match said.get("status").and_then(Json::as_str) {
+    Ok(match answer.get("status").and_then(Json::as_str) {
         Some("failed") => {
-            let why = api.redacted(&of(&said, "message"));
+            let why = api.redacted(&of(&answer, "message"));
             let message = format!("Airbyte cannot connect with this configuration: {why}");
             vec![wrong(
                 Path::attribute(PLAIN),
                 message,
-                "look at what it says, and whether Airbyte may connect there".to_owned(),
+                "correct the configuration, and check that Airbyte can connect to the system".to_owned(),
             )]
         }
         _ => Vec::new(),
     })
 }
 
-/// The JSON Schema of a connector's configuration.
+/// Returns the JSON Schema of a connector's configuration.
 ///
 /// # Errors
-/// What Airbyte says against it.
+/// If Airbyte refuses the request.
 pub(crate) async fn specification(
     api: &Api,
     within: &Within,
@@ -175,13 +175,13 @@ pub(crate) async fn specification(
         _ => ("/source_definition_specifications/get", "sourceDefinitionId"),
     };
     let request = Request::post(path, &[]).json(json!({name: definition, "workspaceId": workspace})).reads();
-    let purpose = Purpose::look(format!("read what the connector `{definition}` takes"));
-    let said =
+    let purpose = Purpose::look(format!("read the specification of the connector `{definition}`"));
+    let answer =
         async { api.send(&request, within).await?.json() }.await.map_err(|failure| api.error(&failure, &purpose))?;
-    Ok(said.get("connectionSpecification").cloned().unwrap_or_default())
+    Ok(answer.get("connectionSpecification").cloned().unwrap_or_default())
 }
 
-/// Keys at the top that are missing or unknown: what is within them the connector says itself.
+/// Reports missing and unknown top-level keys. The connector itself checks nested keys.
 fn against(specification: &Json, whole: &Json) -> Vec<Finding> {
     let Some(given) = whole.as_object() else { return Vec::new() };
     let at = |name: &str| Path::attribute(PLAIN).key(name);
@@ -200,9 +200,13 @@ fn against(specification: &Json, whole: &Json) -> Vec<Finding> {
         .unwrap_or_default();
     let is_closed = specification.get("additionalProperties") == Some(&Json::Bool(false));
     let unknown = given.keys().filter(|name| is_closed && !known.contains(&name.as_str())).map(|name| {
-        let meant =
+        let suggestion =
             closest(name, known.iter().copied()).map_or_else(String::new, |it| format!("; did you mean `{it}`?"));
-        wrong(at(name), format!("the connector knows no `{name}`{meant}"), format!("it knows {}", listed(&known)))
+        wrong(
+            at(name),
+            format!("the connector has no key `{name}`{suggestion}"),
+            format!("its keys are {}", listed(&known)),
+        )
     });
     missing.chain(unknown).collect()
 }

@@ -1,4 +1,4 @@
-//! The settings of an instance, taken apart.
+//! Parses the settings of an instance.
 
 use crate::defaults::Defaults;
 use crate::problem::AIRBYTE;
@@ -11,29 +11,29 @@ use terrace_provider::http::{
 };
 use terrace_provider::{Path, ProviderError, Settings, Value};
 
-/// Where the public API is below the host of an Airbyte of one's own.
+/// Path of the public API on the host of a self-managed Airbyte.
 const PUBLIC: &str = "/api/public/v1";
-/// Where the Config API is.
+/// Path of the Config API.
 const CONFIG: &str = "/api/v1";
 
-/// How Airbyte is reached.
+/// The parsed settings of an instance.
 #[derive(Debug)]
 pub(crate) struct Config {
     /// The public API.
     pub(crate) api: Api,
-    /// The Config API, where it may be asked.
+    /// The Config API, if enabled.
     pub(crate) config_api: Option<Api>,
-    /// The workspace of the instance.
+    /// The instance's workspace.
     pub(crate) workspace: Option<String>,
-    /// Where its pages for people are: `https://airbyte.example.com`.
+    /// Base URL of the web pages: `https://airbyte.example.com`.
     pub(crate) pages: String,
 }
 
 impl Config {
-    /// Takes settings apart. `None` where nothing says where Airbyte is.
+    /// Parses settings; `None` without the URL of Airbyte.
     ///
     /// # Errors
-    /// When a value is none that can work.
+    /// If a value is invalid.
     pub(crate) fn read(settings: &Settings, defaults: &Defaults) -> Result<Option<Self>, ProviderError> {
         let text = |name: &str| {
             let value = settings.values.get(name).and_then(Value::as_str);
@@ -41,8 +41,8 @@ impl Config {
         };
         let Some(url) = text("url").or_else(|| defaults.url().map(str::to_owned)) else { return Ok(None) };
         let (public, config) = bases(&url).map_err(|why| {
-            invalid("url", format!("`url` is not where Airbyte is: {why}"))
-                .solution("write such as `https://airbyte.example.com`, or `https://api.airbyte.com/v1`")
+            invalid("url", format!("`url` is not the URL of an Airbyte server: {why}"))
+                .solution("write a URL such as `https://airbyte.example.com`, or `https://api.airbyte.com/v1`")
         })?;
         let is_exposed_allowed = is_plain_http_allowed(&settings.values);
         if ["token", "clientId", "username"].iter().any(|name| text(name).is_some()) {
@@ -52,7 +52,7 @@ impl Config {
             Some(Value::Int(seconds)) => u64::try_from(*seconds).ok().filter(|seconds| *seconds > 0),
             _ => Some(60),
         };
-        let seconds = seconds.ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?;
+        let seconds = seconds.ok_or_else(|| invalid("timeout", "`timeout` is out of range"))?;
         let options = Options {
             ca_file: text("caFile").map(|path: String| -> PathBuf { settings.project_folder.join(path) }),
             timeout: Duration::from_secs(seconds),
@@ -70,10 +70,10 @@ impl Config {
     }
 }
 
-/// The error of calls to an instance that nothing says the place of.
+/// The error of calls to an instance without the URL of Airbyte.
 pub(crate) fn unconfigured(instance: &str) -> ProviderError {
-    ProviderError::unconfigured(format!("nothing says where the Airbyte of the instance `{instance}` is")).solution(
-        format!("write `url`, `workspaceId` and `clientId` with `clientSecret` (or `token`) under `providers.{instance}` of the environment, or set AIRBYTE_URL and AIRBYTE_WORKSPACE_ID"),
+    ProviderError::unconfigured(format!("the instance `{instance}` has no `url` of Airbyte")).solution(
+        format!("add `url`, `workspaceId` and `clientId` with `clientSecret` (or `token`) under `providers.{instance}` of the environment, or set AIRBYTE_URL and AIRBYTE_WORKSPACE_ID"),
     )
 }
 
@@ -81,7 +81,7 @@ fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
     ProviderError::invalid(Some(Path::attribute(name)), message)
 }
 
-/// The public API and the Config API of what a person wrote: a host, or the one or the other of its interfaces.
+/// Returns the bases of the public API and the Config API; the URL may be the host or either API.
 fn bases(url: &str) -> Result<(Base, Base), String> {
     let trimmed = url.trim().trim_end_matches('/');
     for own in [PUBLIC, CONFIG] {
@@ -91,14 +91,14 @@ fn bases(url: &str) -> Result<(Base, Base), String> {
         }
     }
     let base = Base::parse(trimmed)?;
-    // Airbyte Cloud has it at a host of its own.
+    // Airbyte Cloud has a separate host for the API.
     match trimmed.ends_with("/v1") {
         true => Ok((base.clone(), base)),
         false => Ok((base.below(PUBLIC), base.below(CONFIG))),
     }
 }
 
-/// Where people look: the host itself, and of Airbyte Cloud another one than that of its API.
+/// Base URL of the web pages: the host itself; Airbyte Cloud has a separate host.
 fn pages(url: &str) -> String {
     let trimmed = url.trim().trim_end_matches('/');
     let host = [PUBLIC, CONFIG].iter().find_map(|own| trimmed.strip_suffix(own)).unwrap_or(trimmed);
@@ -114,9 +114,7 @@ fn auth(text: &impl Fn(&str) -> Option<String>, client: &Client, public: &Base) 
     let given = [("token", token.is_some()), ("clientId", id.is_some()), ("username", user.is_some())];
     let given: Vec<&str> = given.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
     if let [one, other, ..] = given.as_slice() {
-        return Err(
-            invalid(other, format!("`{one}` and `{other}` both say how to sign in")).solution("leave one of them")
-        );
+        return Err(invalid(other, format!("`{one}` and `{other}` exclude each other")).solution("remove one of them"));
     }
     let secret = |name: &str, with: &str| {
         let value = text(name).map(SecretString::from);
@@ -138,7 +136,7 @@ fn auth(text: &impl Fn(&str) -> Option<String>, client: &Client, public: &Base) 
     if let Some(user) = user {
         return Ok(Auth::Basic(user, secret("password", "username")?));
     }
-    // An Airbyte of one's own may let everybody in.
+    // A self-managed Airbyte may need no authentication.
     Ok(Auth::None)
 }
 
@@ -147,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_or_either_of_its_interfaces_leads_to_both() {
+    fn url_of_host_or_api_gives_both_bases() {
         let shown = |url: &str| bases(url).map(|(public, config)| format!("{} {}", public.shown(), config.shown()));
         let both = Ok("https://h:8000/api/public/v1 https://h:8000/api/v1".to_owned());
         for url in ["https://h:8000", "h:8000/", "https://h:8000/api/v1", "https://h:8000/api/public/v1/"] {

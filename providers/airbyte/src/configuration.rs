@@ -1,16 +1,16 @@
-//! What connectors are told: their own JSON, of which the secret parts stand apart.
+//! Connector configurations: the connector's own JSON, with its secrets in a separate attribute.
 
 use serde_json::Value as Json;
 use terrace_provider::twin::{self, WHOLE};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 
-/// What stands in place of a secret.
+/// Airbyte's placeholder for a secret.
 const MASK: &str = "**********";
-/// The two halves of a configuration.
+/// The attributes of the two halves of a configuration.
 pub(crate) const PLAIN: &str = "configuration";
 pub(crate) const SECRET: &str = "secretConfiguration";
 
-/// Refuses what cannot be sent, as far as it is known.
+/// Refuses an invalid configuration, as far as its values are known.
 pub(crate) fn check(attributes: &Attributes, connector: &str) -> Result<(), ProviderError> {
     for name in [PLAIN, SECRET] {
         let Some(value) = attributes.get(name).filter(|value| !value.is_null() && !value.is_unknown()) else {
@@ -18,20 +18,19 @@ pub(crate) fn check(attributes: &Attributes, connector: &str) -> Result<(), Prov
         };
         let path = Path::attribute(name);
         let Some(entries) = value.as_map() else {
-            return Err(ProviderError::invalid(
-                Some(path),
-                format!("`{name}` is {}, and has to be a map", value.kind()),
-            )
-            .solution("write the connector's own keys, as its page in Airbyte's documentation has them"));
+            return Err(ProviderError::invalid(Some(path), format!("`{name}` must be a map, but is {}", value.kind()))
+                .solution("use the connector's own keys, as listed on its page in Airbyte's documentation"));
         };
         if entries.contains_key(connector) {
-            let error =
-                ProviderError::invalid(Some(path.key(connector)), format!("`{connector}` says which connector it is"));
-            return Err(error.solution("say it as `connector` of the resource"));
+            let error = ProviderError::invalid(
+                Some(path.key(connector)),
+                format!("`{connector}` is not part of the configuration"),
+            );
+            return Err(error.solution("set `connector` of the resource instead"));
         }
         if let Some(path) = masked(value, &path) {
-            return Err(ProviderError::invalid(Some(path), "this is what Airbyte shows in place of a secret")
-                .solution(format!("write the secret itself into `{SECRET}`, from a variable of the environment")));
+            return Err(ProviderError::invalid(Some(path), "this is Airbyte's placeholder for a secret")
+                .solution(format!("put the secret itself into `{SECRET}`, from a variable of the environment")));
         }
     }
     let (Some(plain), Some(secret)) = (attributes.get(PLAIN), attributes.get(SECRET)) else { return Ok(()) };
@@ -47,7 +46,7 @@ fn masked(value: &Value, at: &Path) -> Option<Path> {
     }
 }
 
-/// Attributes whose configuration has no keys that say nothing: a blueprint writes those for what it is not told.
+/// Returns the attributes without null keys in the configuration, which blueprints write for missing inputs.
 pub(crate) fn tidied(attributes: &Attributes) -> Attributes {
     let tidy = |(name, value): (&String, &Value)| match name.as_str() {
         PLAIN => (name.clone(), without_null(value)),
@@ -66,7 +65,7 @@ fn without_null(value: &Value) -> Value {
     }
 }
 
-/// The configuration as it is sent: the secret half laid over the other.
+/// The configuration to send: the secrets merged over the other keys.
 pub(crate) fn whole(attributes: &Attributes) -> Json {
     WHOLE.merged(&sendable(attributes.get(PLAIN)), &sendable(attributes.get(SECRET)))
 }
@@ -78,12 +77,12 @@ fn sendable(value: Option<&Value>) -> Json {
     }
 }
 
-/// What is read, as far as it was told: keys that the connector adds are its own, and what is masked or missing cannot be
-/// read back. `None` takes all that can be read.
+/// Returns the observed configuration, limited to the keys of `like`. Masked or missing values keep the value of
+/// `like`, because they cannot be read back. Without `like`, returns all readable keys.
 pub(crate) fn observed(read: &Json, like: Option<&Value>, connector: &str) -> Value {
     match like.filter(|like| like.as_map().is_some()) {
         Some(like) => projected(read, like),
-        // What may be secret and is not masked is not shown to anybody else either.
+        // Unmasked values may still be secret: mark them as sensitive.
         None => {
             let mut all = readable(read).unwrap_or_else(|| Json::Object(serde_json::Map::new()));
             if let Json::Object(entries) = &mut all {
@@ -109,7 +108,7 @@ fn projected(read: &Json, like: &Value) -> Value {
     }
 }
 
-/// What can be read: without what is masked, and without nothing.
+/// Returns the readable part: without masked values and nulls.
 fn readable(read: &Json) -> Option<Json> {
     match read {
         Json::Null => None,
@@ -123,19 +122,19 @@ fn readable(read: &Json) -> Option<Json> {
     }
 }
 
-/// The keys that go of those that were there before: a merge leaves them, so that all has to be sent anew.
+/// Returns the removed keys. A merge would keep them, so the whole configuration must be sent.
 pub(crate) fn gone(before: &Attributes, secrets_before: &[Vec<String>], after: &Attributes) -> Vec<Vec<String>> {
     let wanted = whole(after);
     let was = paths(before.get(PLAIN)).into_iter().chain(secrets_before.iter().cloned());
     was.filter(|path| path.iter().try_fold(&wanted, |json, key| json.get(key)).is_none()).collect()
 }
 
-/// Where secrets are given.
+/// The paths of the configured secrets.
 pub(crate) fn secret_paths(attributes: &Attributes) -> Vec<Vec<String>> {
     WHOLE.leaves(&sendable(attributes.get(SECRET)))
 }
 
-/// The keys of maps in maps.
+/// The paths of all keys in nested maps.
 fn paths(value: Option<&Value>) -> Vec<Vec<String>> {
     let Some(entries) = value.map(Value::exposed).and_then(Value::as_map) else { return Vec::new() };
     let inner = entries.iter().flat_map(|(key, value)| {
@@ -145,10 +144,11 @@ fn paths(value: Option<&Value>) -> Vec<Vec<String>> {
     inner.collect()
 }
 
-/// What is sent where keys go: what is there, without those that are `gone`, and what is wanted over it.
+/// The configuration to send if keys are removed: the observed one without the `gone` keys, with the planned one merged
+/// over it.
 ///
 /// # Errors
-/// Where a secret is there that nobody here knows: sending all would lose it.
+/// If the observed configuration has a masked secret that is not configured: a replacement would lose it.
 pub(crate) fn replacement(
     read: &Json,
     gone: &[Vec<String>],
@@ -166,10 +166,9 @@ pub(crate) fn replacement(
     match still_masked(&all, &Path::default()) {
         None => Ok(all),
         Some(path) => {
-            let message =
-                format!("taking keys away sends all of `{PLAIN}` anew, and the secret `{path}` is not known here");
+            let message = format!("removing keys replaces the whole `{PLAIN}`, but the secret `{path}` is unknown");
             Err(ProviderError::invalid(Some(Path::attribute(PLAIN)), message)
-                .solution(format!("give `{path}` in `{SECRET}`, too")))
+                .solution(format!("add `{path}` to `{SECRET}`")))
         }
     }
 }
@@ -196,25 +195,26 @@ mod tests {
     }
 
     #[test]
-    fn what_the_connector_adds_masks_or_leaves_out_is_no_difference() {
-        let told = json!({"host": "h", "ssl": {"mode": "x"}, "list": [1, 2], "password": "p", "gone": 1});
+    fn added_masked_and_missing_keys_are_not_drift() {
+        let configured = json!({"host": "h", "ssl": {"mode": "x"}, "list": [1, 2], "password": "p", "gone": 1});
         let read =
             json!({"host": "H", "ssl": {"mode": "x", "more": 1}, "list": [1, 3], "password": MASK, "sourceType": "a"});
-        let seen = observed(&read, Some(&Value::from(told)), "sourceType").to_json();
+        let seen = observed(&read, Some(&Value::from(configured)), "sourceType").to_json();
         assert_eq!(seen, json!({"host": "H", "ssl": {"mode": "x"}, "list": [1, 3], "password": "p", "gone": 1}));
         let all = observed(&read, None, "sourceType").to_json();
         assert_eq!(all, json!({"host": "H", "ssl": {"mode": "x", "more": 1}, "list": [1, 3]}));
     }
 
     #[test]
-    fn keys_that_say_nothing_are_not_told() {
-        let told = attributes(json!({"a": null, "deep": {"b": null, "c": 1}, "list": [null]}), json!({"p": null}));
-        assert_eq!(tidied(&told)[PLAIN].to_json(), json!({"deep": {"c": 1}, "list": [null]}));
-        assert_eq!(whole(&told), json!({"deep": {"c": 1}, "list": [null]}));
+    fn null_keys_are_not_sent() {
+        let configured =
+            attributes(json!({"a": null, "deep": {"b": null, "c": 1}, "list": [null]}), json!({"p": null}));
+        assert_eq!(tidied(&configured)[PLAIN].to_json(), json!({"deep": {"c": 1}, "list": [null]}));
+        assert_eq!(whole(&configured), json!({"deep": {"c": 1}, "list": [null]}));
     }
 
     #[test]
-    fn one_path_is_secret_or_not() {
+    fn path_in_both_halves_is_refused() {
         let both = attributes(
             json!({"credentials": {"type": "x", "password": "p"}}),
             json!({"credentials": {"password": "p"}}),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_go_are_taken_out_and_all_else_stays() {
+    fn replacement_removes_only_the_gone_keys() {
         let before = attributes(json!({"a": 1, "deep": {"x": 1, "y": 2}}), Json::Null);
         let after = attributes(json!({"a": 1, "deep": {"x": 1}}), json!({"password": "p"}));
         assert_eq!(gone(&before, &[], &after), [["deep", "y"]]);
@@ -249,6 +249,6 @@ mod tests {
         assert_eq!(sent, json!({"a": 1, "deep": {"x": 1, "own": 3}, "password": "p"}));
         let without = attributes(json!({"a": 1, "deep": {"x": 1}}), Json::Null);
         let error = replacement(&read, &gone, &without, "sourceType").unwrap_err();
-        assert!(error.message.contains("the secret `password` is not known here"), "{error}");
+        assert!(error.message.contains("the secret `password` is unknown"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use terrace_provider::http::{Purpose, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value, quartz};
 
-/// Attributes that are words of the API, what they are called there, and the words.
+/// Attributes with enumerated values, their names in the API, and the values.
 const WORDS: [(&str, &str, &[&str]); 3] = [
     ("namespaceDefinition", "namespaceDefinition", &["source", "destination", "custom_format"]),
     ("status", "status", &["active", "inactive"]),
@@ -19,16 +19,17 @@ const WORDS: [(&str, &str, &[&str]); 3] = [
         &["ignore", "disable_connection", "propagate_columns", "propagate_fully"],
     ),
 ];
-/// Attributes that are texts of the API.
+/// Attributes with free text in the API.
 const TEXTS: [&str; 2] = ["namespaceFormat", "prefix"];
 
-/// Refuses what cannot be, as far as it is known.
+/// Refuses an invalid connection, as far as its values are known.
 pub(crate) fn check(planned: &Attributes) -> Result<(), ProviderError> {
     for (name, _, words) in WORDS {
         let Some(word) = optional_text(planned, name).filter(|word| !words.contains(&word.as_str())) else { continue };
-        // What was read is no mistake of anybody's here.
+        // These values come from a read, not from the user.
         if !matches!((name, word.as_str()), ("status", "deprecated" | "locked")) {
-            let error = ProviderError::invalid(Some(Path::attribute(name)), format!("`{word}` is no `{name}`"));
+            let error =
+                ProviderError::invalid(Some(Path::attribute(name)), format!("`{word}` is not a valid `{name}`"));
             return Err(error.solution(format!("write one of {}", listed(words))));
         }
     }
@@ -36,7 +37,7 @@ pub(crate) fn check(planned: &Attributes) -> Result<(), ProviderError> {
     if is_custom && planned.get("namespaceFormat").is_none_or(Value::is_null) {
         let path = Some(Path::attribute("namespaceFormat"));
         return Err(ProviderError::invalid(path, "`namespaceDefinition: custom_format` needs a `namespaceFormat`")
-            .solution("write such as `${SOURCE_NAMESPACE}_raw`"));
+            .solution("write a format such as `${SOURCE_NAMESPACE}_raw`"));
     }
     if let Some(schedule) = planned.get("schedule").filter(|value| !value.has_unknown()) {
         check_schedule(schedule)?;
@@ -44,7 +45,7 @@ pub(crate) fn check(planned: &Attributes) -> Result<(), ProviderError> {
     planned.get("streams").map_or(Ok(()), streams::check)
 }
 
-/// Five fields and the seconds before them, perhaps a year; at most once an hour.
+/// Checks a schedule: five cron fields preceded by the seconds, an optional year, at most one sync per hour.
 /// <https://docs.airbyte.com/platform/using-airbyte/core-concepts/sync-schedules>
 fn check_schedule(schedule: &Value) -> Result<(), ProviderError> {
     let at = Path::attribute("schedule");
@@ -52,35 +53,35 @@ fn check_schedule(schedule: &Value) -> Result<(), ProviderError> {
     match (part("type"), part("cron")) {
         (Some("manual") | None, None) => Ok(()),
         (Some("manual") | None, Some(_)) => {
-            Err(ProviderError::invalid(Some(at.key("cron")), "a schedule that is `manual` has no `cron`")
-                .solution("write `type: cron`, or leave `cron` out"))
+            Err(ProviderError::invalid(Some(at.key("cron")), "a `manual` schedule cannot have `cron`")
+                .solution("write `type: cron`, or remove `cron`"))
         }
         (Some("cron"), None) => Err(ProviderError::invalid(Some(at), "a schedule of type `cron` needs `cron`")
-            .solution("write such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")),
+            .solution("write an expression such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")),
         (Some("cron"), Some(cron)) => {
-            let often = "second and minute are one number each: it syncs once an hour at most".to_owned();
+            let often = "second and minute must be single numbers: Airbyte syncs at most once an hour".to_owned();
             let mut fields = zoneless(cron).split_whitespace().take(2);
             let is_number = |field: &str| field.parse::<u8>().is_ok();
             let checked = quartz::check(zoneless(cron));
             checked.and_then(|()| if fields.all(is_number) { Ok(()) } else { Err(often) }).map_err(|why| {
-                let message = format!("`{cron}` is no schedule of Airbyte: {why}");
+                let message = format!("`{cron}` is not a valid schedule: {why}");
                 ProviderError::invalid(Some(at.key("cron")), message)
-                    .solution("write such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")
+                    .solution("write an expression such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")
             })
         }
         (Some(other), _) => {
-            Err(ProviderError::invalid(Some(at.key("type")), format!("`{other}` is no type of schedule"))
+            Err(ProviderError::invalid(Some(at.key("type")), format!("`{other}` is not a type of schedule"))
                 .solution("write `manual` or `cron`"))
         }
     }
 }
 
-/// A cron expression without the time zone at its end, which is always UTC.
+/// The cron expression without the trailing time zone, which is always UTC.
 fn zoneless(cron: &str) -> &str {
     cron.trim().trim_end_matches("UTC").trim_end()
 }
 
-/// A connection as it is read, in what it was told by.
+/// Converts a connection into attributes, spelled as in the configuration.
 pub(crate) fn attributes_of(read: &Json, like: Option<&Attributes>) -> Attributes {
     let mut seen = Attributes::default();
     seen.insert("sourceId".to_owned(), of(read, "sourceId").into());
@@ -89,20 +90,20 @@ pub(crate) fn attributes_of(read: &Json, like: Option<&Attributes>) -> Attribute
         "streams".to_owned(),
         streams::observed(streams_of(read), like.and_then(|like| given(like, "streams"))),
     );
-    let told = like.and_then(|like| given(like, "schedule"));
-    seen.insert("schedule".to_owned(), schedule_of(read.get("schedule").unwrap_or(&Json::Null), told));
+    let configured = like.and_then(|like| given(like, "schedule"));
+    seen.insert("schedule".to_owned(), schedule_of(read.get("schedule").unwrap_or(&Json::Null), configured));
     for (name, own, _) in WORDS {
         if let Some(word) = read.get(own).and_then(Json::as_str) {
             seen.insert(name.to_owned(), word.into());
         }
     }
     for name in TEXTS {
-        let told = like.and_then(|like| given(like, name)).and_then(Value::as_str);
+        let configured = like.and_then(|like| given(like, name)).and_then(Value::as_str);
         match read
             .get(name)
             .and_then(Json::as_str)
             .filter(|text| !text.is_empty())
-            .or_else(|| told.filter(|it| it.is_empty()))
+            .or_else(|| configured.filter(|it| it.is_empty()))
         {
             Some(text) => drop(seen.insert(name.to_owned(), text.into())),
             None => drop(seen.insert(name.to_owned(), Value::Null)),
@@ -111,13 +112,13 @@ pub(crate) fn attributes_of(read: &Json, like: Option<&Attributes>) -> Attribute
     seen
 }
 
-fn schedule_of(read: &Json, told: Option<&Value>) -> Value {
+fn schedule_of(read: &Json, configured: Option<&Value>) -> Value {
     let kind = of(read, "scheduleType");
     let mut schedule = Attributes::default();
     schedule.insert("type".to_owned(), kind.as_str().into());
     if let Some(cron) = read.get("cronExpression").and_then(Json::as_str).filter(|_| kind == "cron") {
-        let told = told.and_then(|told| told.get("cron")).and_then(Value::as_str);
-        let same = told.filter(|told| zoneless(told) == zoneless(cron));
+        let configured = configured.and_then(|configured| configured.get("cron")).and_then(Value::as_str);
+        let same = configured.filter(|configured| zoneless(configured) == zoneless(cron));
         schedule.insert("cron".to_owned(), same.unwrap_or_else(|| zoneless(cron)).into());
     }
     schedule.into()
@@ -127,8 +128,7 @@ fn streams_of(read: &Json) -> &[Json] {
     read.pointer("/configurations/streams").and_then(Json::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// What is said of a connection whenever it is written. Its streams always are: a write that does not say them sets all of
-/// the source's anew.
+/// The body of a write. It always includes the streams: a write without them selects all streams of the source.
 fn body(prior: &Attributes, planned: &Attributes, present: &Json) -> JsonMap<String, Json> {
     let mut body = JsonMap::new();
     body.insert("name".to_owned(), text(planned, "name").into());
@@ -153,10 +153,10 @@ fn body(prior: &Attributes, planned: &Attributes, present: &Json) -> JsonMap<Str
     body
 }
 
-/// Makes one.
+/// Creates a connection.
 ///
 /// # Errors
-/// What Airbyte says against it.
+/// If Airbyte refuses the request, or the outcome is unknown.
 pub(crate) async fn create(
     airbyte: &Airbyte<'_>,
     planned: &Attributes,
@@ -169,10 +169,10 @@ pub(crate) async fn create(
     airbyte.create(Kind::Connection, Json::Object(body), purpose).await
 }
 
-/// Changes one in place.
+/// Updates a connection in place.
 ///
 /// # Errors
-/// What Airbyte says against it.
+/// If Airbyte refuses the request, or the outcome is unknown.
 pub(crate) async fn update(
     airbyte: &Airbyte<'_>,
     present: Json,
@@ -186,22 +186,22 @@ pub(crate) async fn update(
         (Some(wanted), Some(seen)) => wanted.is_same_as(seen),
         (wanted, _) => wanted.is_none(),
     };
-    // What cannot be read back of a stream looks as it is wanted: that it was wanted before has to say that it was sent.
-    let told_before = match (given(prior, "streams"), given(planned, "streams")) {
+    // Unreadable details of a stream seem to equal the plan: compare with the recorded streams, too.
+    let was_sent = match (given(prior, "streams"), given(planned, "streams")) {
         (Some(before), Some(wanted)) => before.is_same_as(wanted),
         (_, wanted) => wanted.is_none(),
     };
-    if of(&present, "name") == text(planned, "name") && told_before && names.iter().all(is_same) {
+    if of(&present, "name") == text(planned, "name") && was_sent && names.iter().all(is_same) {
         return Ok(present);
     }
     let body = body(prior, planned, &present);
     airbyte.patch(Kind::Connection, &of(&present, Kind::Connection.id()), Json::Object(body), purpose).await
 }
 
-/// What goes with a connection: the state of its syncs, if there was one.
+/// Reports if a connection has sync state, which is lost with it.
 ///
 /// # Errors
-/// What Airbyte says against the question.
+/// If Airbyte refuses the request.
 pub(crate) async fn count(airbyte: &Airbyte<'_>, id: &str) -> Result<DataAmount, ProviderError> {
     let request = Request::get("/jobs", &[]).query("connectionId", id).query("limit", 1_u8);
     let purpose = Purpose::look(format!("list the jobs of the connection `{id}`"));
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedules_are_checked_before_anybody_is_asked() {
+    fn invalid_schedules_are_refused() {
         let check = |schedule: Json| check_schedule(&Value::from(schedule));
         for schedule in [
             json!({"type": "manual"}),
@@ -242,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_time_zone_that_the_server_adds_is_no_difference() {
+    fn added_time_zone_is_not_drift() {
         let read = json!({"scheduleType": "cron", "cronExpression": "0 0 3 * * ? UTC"});
-        let told = Value::from(json!({"type": "cron", "cron": "0 0 3 * * ?"}));
-        assert_eq!(schedule_of(&read, Some(&told)), told);
-        let told = Value::from(json!({"type": "cron", "cron": "0 0 3 * * ? UTC"}));
-        assert_eq!(schedule_of(&read, Some(&told)), told);
+        let configured = Value::from(json!({"type": "cron", "cron": "0 0 3 * * ?"}));
+        assert_eq!(schedule_of(&read, Some(&configured)), configured);
+        let configured = Value::from(json!({"type": "cron", "cron": "0 0 3 * * ? UTC"}));
+        assert_eq!(schedule_of(&read, Some(&configured)), configured);
         assert_eq!(schedule_of(&read, None).to_json()["cron"], "0 0 3 * * ?");
     }
 }

@@ -1,17 +1,17 @@
-//! What variables of the process say, as an existing service is configured by them: `AIRBYTE_*` beyond those that stand for
-//! a setting, and the account of Snowflake that data lands in.
+//! Defaults from environment variables, compatible with an existing service: `AIRBYTE_*` variables that are not
+//! settings, and the Snowflake account for the data.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Settings, Value};
 
-/// Variables of the process by name: some are secrets.
+/// Environment variables by name; some hold secrets.
 pub(crate) type Variables = BTreeMap<String, SecretString>;
 
-/// The one instance that variables speak of.
+/// The only instance that reads environment variables.
 const INSTANCE: &str = "airbyte";
 
-/// What is answered under which name by which variable.
+/// The fields of the lookup's answer, with their variables.
 const ANSWERS: [(&str, &str); 7] = [
     ("sourceDefinitionId", "AIRBYTE_SOURCE_ID"),
     ("destinationDefinitionId", "AIRBYTE_DESTINATION_ID"),
@@ -21,18 +21,18 @@ const ANSWERS: [(&str, &str); 7] = [
     ("warehouse", "SNOWFLAKE_WAREHOUSE"),
     ("password", "SNOWFLAKE_PASSWORD"),
 ];
-/// Where Airbyte is.
+/// URL of Airbyte.
 const URL: &str = "AIRBYTE_BASE_URL";
-/// Whether it asks for a user: `true`, also with quotes around it.
+/// Whether Airbyte needs a user: `true`, with or without quotes.
 const BASIC_AUTH: &str = "AIRBYTE_BASIC_AUTH_ENABLED";
 const USERNAME: &str = "AIRBYTE_USERNAME";
 
-/// What names of variables begin with that are looked at.
+/// Returns true for variables with a known prefix.
 pub(crate) fn is_known(name: &str) -> bool {
     ["AIRBYTE_", "SNOWFLAKE_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// What variables say of an instance: of any other than `airbyte` nothing.
+/// The variables of the instance `airbyte`; empty for any other instance.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Defaults(Variables);
 
@@ -45,18 +45,18 @@ impl Defaults {
         self.0.get(variable).map(|text| text.expose_secret()).filter(|text| !text.is_empty())
     }
 
-    /// Where Airbyte is.
+    /// URL of Airbyte.
     pub(crate) fn url(&self) -> Option<&str> {
         self.text(URL)
     }
 
-    /// Whether the user of the variables is not to be used: nobody is asked who they are.
+    /// Returns true if the user of the variables must be ignored, because basic authentication is disabled.
     pub(crate) fn denies_user(&self, username: &str) -> bool {
         let is_enabled = |text: &str| text.trim_matches(['\'', '"']).eq_ignore_ascii_case("true");
         self.text(USERNAME) == Some(username) && self.text(BASIC_AUTH).is_some_and(|text| !is_enabled(text))
     }
 
-    /// The definition of a connector of that word, where a variable says which.
+    /// The definition id of a connector, if a variable sets it.
     pub(crate) fn definition(&self, connector: &str) -> Option<&str> {
         match connector {
             "file" => self.text("AIRBYTE_SOURCE_ID"),
@@ -65,7 +65,7 @@ impl Defaults {
         }
     }
 
-    /// All of them, by the names that blueprints read.
+    /// All defaults, by the names that blueprints use.
     pub(crate) fn answer(&self) -> Attributes {
         let value = |variable| self.text(variable).map_or(Value::Null, Value::from);
         ANSWERS.iter().map(|(name, variable)| ((*name).to_owned(), value(variable))).collect()
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_speak_of_the_instance_of_the_provider_s_name_alone() {
+    fn variables_apply_only_to_the_instance_airbyte() {
         let variables = [("AIRBYTE_BASE_URL", "http://h:8000/api/v1"), ("SNOWFLAKE_USER", "U"), ("SNOWFLAKE_ROLE", "")];
         let here = defaults("airbyte", &variables);
         assert_eq!(here.url(), Some("http://h:8000/api/v1"));
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_used_where_airbyte_asks_for_one() {
+    fn user_is_ignored_without_basic_authentication() {
         for (enabled, is_denied) in
             [("true", false), ("'true'", false), ("false", true), ("'false'", true), ("", false)]
         {
             let it = defaults("airbyte", &[("AIRBYTE_USERNAME", "u"), ("AIRBYTE_BASIC_AUTH_ENABLED", enabled)]);
             assert_eq!(it.denies_user("u"), is_denied, "{enabled}");
-            assert!(!it.denies_user("written"), "what is written is used");
+            assert!(!it.denies_user("written"), "a configured user is always used");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The streams that sources have. Airbyte runs a connector to tell, which takes seconds to minutes: so each source is asked
-//! about once for a while, few at once, and nobody waits for long.
+//! Cache of the streams of sources. To list them, Airbyte runs a connector, which takes seconds to minutes. So answers
+//! are cached for a while, few sources are queried at once, and waiting is limited.
 
 use crate::airbyte::Airbyte;
 use serde_json::Value as Json;
@@ -11,18 +11,18 @@ use terrace_provider::{ErrorKind, ProviderError};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
-/// How long an answer is good for.
+/// Lifetime of an answer.
 const FRESH: Duration = Duration::from_secs(5 * 60);
-/// So many sources are asked about at once: each is a container on the other side.
+/// Maximum number of concurrent queries: each runs a container on the server.
 const AT_ONCE: usize = 2;
-/// So many answers are kept.
+/// Maximum number of cached answers.
 const MOST: usize = 64;
-/// How long the streams of a source are waited for: a little less than a lookup may take.
+/// Maximum wait for the streams of a source: a little less than the timeout of a lookup.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(55);
 
 type Streams = Arc<OnceCell<Arc<Vec<Json>>>>;
 
-/// What was told of streams lately.
+/// The cached streams.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     known: Mutex<BTreeMap<String, (Instant, Streams)>>,
@@ -34,32 +34,32 @@ impl Discovery {
         Self { known: Mutex::default(), at_once: Semaphore::new(AT_ONCE) }
     }
 
-    /// The streams of a source, as Airbyte tells them.
+    /// Returns the streams of a source in the API's format.
     ///
     /// # Errors
-    /// What Airbyte says against it, or that it does not tell in time.
+    /// If Airbyte refuses the request, or does not answer in time.
     pub(crate) async fn streams(&self, airbyte: &Airbyte<'_>, source: &str) -> Result<Arc<Vec<Json>>, ProviderError> {
         let cell = self.cell(source);
         let ask = || async {
             let _permit = self.at_once.acquire().await.map_err(|_| ProviderError::bug("the session was closed"))?;
             let request = Request::get("/streams", &[]).query("sourceId", source).timeout(PATIENCE);
-            let purpose = Purpose::look(format!("tell the streams of the source `{source}`"));
-            // An error is not kept: a source that is not there yet is asked about again.
-            let told = airbyte.ask_about(&request, &purpose).await?.ok_or_else(|| {
-                ProviderError::new(ErrorKind::NotFound, format!("there is no source `{source}`"))
-                    .solution("plan again: it was deleted meanwhile, or is not there yet")
+            let purpose = Purpose::look(format!("list the streams of the source `{source}`"));
+            // Errors are not cached: a source may be created later.
+            let answer = airbyte.ask_about(&request, &purpose).await?.ok_or_else(|| {
+                ProviderError::new(ErrorKind::NotFound, format!("source `{source}` not found"))
+                    .solution("plan again: the source was deleted meanwhile, or does not exist yet")
             })?;
-            Ok::<_, ProviderError>(Arc::new(told.as_array().cloned().unwrap_or_default()))
+            Ok::<_, ProviderError>(Arc::new(answer.as_array().cloned().unwrap_or_default()))
         };
         cell.get_or_try_init(ask).await.cloned()
     }
 
-    /// Forgets a source: it was changed.
+    /// Drops the cached streams of a changed source.
     pub(crate) fn forget(&self, source: &str) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
     }
 
-    /// Where the answer about a source is, or will be.
+    /// Returns the cache cell of a source.
     fn cell(&self, source: &str) -> Streams {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (since, _)| since.elapsed() < FRESH);

@@ -1,8 +1,8 @@
-//! The kinds of things there are in a workspace.
+//! The kinds of objects in a workspace.
 
 use terrace_provider::{ProviderError, ResourceType};
 
-/// A kind of thing.
+/// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Source,
@@ -16,11 +16,11 @@ impl Kind {
             "airbyte_source" => Ok(Self::Source),
             "airbyte_destination" => Ok(Self::Destination),
             "airbyte_connection" => Ok(Self::Connection),
-            other => Err(ProviderError::bug(format!("there is no resource type `{other}`"))),
+            other => Err(ProviderError::bug(format!("unknown resource type `{other}`"))),
         }
     }
 
-    /// As messages call it.
+    /// The word in messages.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Source => "source",
@@ -29,7 +29,7 @@ impl Kind {
         }
     }
 
-    /// The path of all of them.
+    /// The path of the list.
     pub(crate) fn all(self) -> &'static str {
         match self {
             Self::Source => "/sources",
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// The path of one.
+    /// The path of an object.
     pub(crate) fn one(self) -> &'static str {
         match self {
             Self::Source => "/sources/{sourceId}",
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// The name of its id, both in the API and as an attribute.
+    /// The name of its id, in the API and as an attribute.
     pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Source => "sourceId",
@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// What says in a configuration which connector it is of.
+    /// The key in a configuration that names the connector.
     pub(crate) fn connector(self) -> &'static str {
         if self == Self::Destination { "destinationType" } else { "sourceType" }
     }

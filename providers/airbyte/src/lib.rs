@@ -1,13 +1,16 @@
-//! Sources, destinations and connections in Airbyte, by its public API: <https://reference.airbyte.com/>.
+//! The `airbyte` provider: sources, destinations and connections, through the public API:
+//! <https://reference.airbyte.com/>.
 //!
-//! Everything is changed in place, so that the state of syncs and their history survive. Names are how Airbyte's objects are
-//! found again: within a workspace each has to be the only one of its kind.
+//! Objects are updated in place, so that the state and the history of syncs survive. terrace finds objects by their
+//! names, which must be unique per kind within a workspace.
 //!
-//! Read in this order: `schema` (the types), `config` (how an instance is reached), `airbyte` and `problem` (the API, without
-//! a word of plans), `configuration` (what connectors are told), `defaults` (what variables say), `kind`, `actor` and `connection` (the types in terms of the
-//! API), `session` (the calls), `rights`, `discovery` and `check` (what a plan can know), `lookup`.
+//! Read in this order: `schema` (the types), `config` (settings), `airbyte` and `problem` (the API, independent of
+//! plans),
+//! `configuration` (connector configurations), `defaults` (environment variables), `kind`, `actor` and `connection`
+//! (the types in terms of the API), `session` (the calls), `rights`, `discovery` and `check` (checks during the plan),
+//! `lookup`.
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings: a bad slice fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod actor;
@@ -38,13 +41,13 @@ use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Setting
 #[derive(Debug)]
 pub struct AirbyteProvider {
     schema: ProviderSchema,
-    /// Variables of the process whose names begin with `AIRBYTE_` or `SNOWFLAKE_`.
+    /// Environment variables with the prefixes `AIRBYTE_` and `SNOWFLAKE_`.
     variables: defaults::Variables,
 }
 
 impl AirbyteProvider {
-    /// The provider, not connected to anything. What the instance `airbyte` does not say is taken from `AIRBYTE_*` of the
-    /// process, and the account that its data lands in from `SNOWFLAKE_*`.
+    /// Creates the provider without connecting. Missing settings of the instance `airbyte` come from `AIRBYTE_*`
+    /// variables, and the account for its data from `SNOWFLAKE_*`.
     #[must_use]
     pub fn new() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -54,7 +57,7 @@ impl AirbyteProvider {
         Self::with_variables(std::env::vars_os().filter_map(text).collect())
     }
 
-    /// The same with other variables than those of the process.
+    /// Creates the provider with the given environment variables.
     #[must_use]
     pub fn with_variables(variables: BTreeMap<String, String>) -> Self {
         let variables = variables.into_iter().map(|(name, text)| (name, text.into())).collect();

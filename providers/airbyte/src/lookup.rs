@@ -1,4 +1,4 @@
-//! Lookups: workspaces, connectors, and what sources have.
+//! Lookups of workspaces, connectors, and the streams of sources.
 
 use crate::airbyte::{Airbyte, text as of};
 use crate::attributes::{flag, given, optional_text, text};
@@ -16,26 +16,26 @@ use terrace_provider::{
 const STREAMS: &str = "airbyte_streams";
 const DEFINITION: &str = "airbyte_definition";
 const WORKSPACE: &str = "airbyte_workspace";
-/// Answered without asking anybody.
+/// A lookup that needs no request.
 pub(crate) const DEFAULTS: &str = "airbyte_defaults";
 
-/// What can be looked up.
+/// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let list = |name, item, doc| Attribute::new(name, AttributeType::list(item), doc);
     let string = || AttributeType::String;
     let stream = Object(vec![
         text("name", "The stream's name."),
-        text("namespace", "The namespace of it in the source."),
-        list("syncModes", string(), "How it can be synced."),
-        list("cursorField", string(), "The field by which new records are told, where the source says one."),
-        list("primaryKey", AttributeType::list(string()), "The key, where the source says one."),
+        text("namespace", "Namespace in the source."),
+        list("syncModes", string(), "Supported sync modes."),
+        list("cursorField", string(), "Field that identifies new records, if the source defines it."),
+        list("primaryKey", AttributeType::list(string()), "Primary key, if the source defines it."),
         list("fields", AttributeType::list(string()), "The paths of its fields."),
     ]);
     vec![
         Lookup {
             name: STREAMS,
-            doc: "The streams of a source: Airbyte runs its connector to tell, so the answer is kept for five minutes.",
+            doc: "The streams of a source. Airbyte runs the connector to list them, so terrace caches the answer for five minutes.",
             arguments: Object(vec![text("sourceId", "The source.").required()]),
             result: Object(vec![
                 text("sourceId", "The source."),
@@ -45,29 +45,25 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         },
         Lookup {
             name: DEFINITION,
-            doc: "A connector, as the workspace has it.",
+            doc: "A connector of the workspace.",
             arguments: Object(vec![
                 text("kind", "`source` or `destination`.").required(),
-                text("name", "Its name, such as `Postgres`, or its word, such as `postgres`.").required(),
-                text("workspaceId", "The workspace; that of the instance where it is left out."),
+                text("name", "Display name, such as `Postgres`, or connector name, such as `postgres`.").required(),
+                text("workspaceId", "Workspace. Defaults to the instance's."),
                 Attribute::new(
                     "specification",
                     AttributeType::Bool,
-                    "Ask for the JSON Schema of its configuration, too: needs `api: {config: true}` of the instance.",
+                    "Return the JSON Schema of its configuration too. Needs `api: {config: true}` of the instance.",
                 )
                 .default_value(false),
             ]),
             result: Object(vec![
-                text("definitionId", "Its id, for `definitionId`."),
-                text("name", "Its name."),
-                text("dockerRepository", "Its image."),
-                text("dockerImageTag", "The version of that."),
-                Attribute::new(
-                    "specification",
-                    AttributeType::Any,
-                    "The JSON Schema of its configuration, where it was asked for.",
-                )
-                .vendor_json(),
+                text("definitionId", "Id, for `definitionId`."),
+                text("name", "Display name."),
+                text("dockerRepository", "Image of the connector."),
+                text("dockerImageTag", "Version of the image."),
+                Attribute::new("specification", AttributeType::Any, "JSON Schema of its configuration, if requested.")
+                    .vendor_json(),
             ]),
             objects: &[],
         },
@@ -75,28 +71,28 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             name: WORKSPACE,
             doc: "A workspace. Default: the instance's workspace.",
             arguments: Object(vec![
-                text("workspaceId", "Its id."),
-                text("name", "Its name, which has to be the only one, instead."),
+                text("workspaceId", "Id of the workspace."),
+                text("name", "Unique name, instead of the id."),
             ]),
             result: Object(vec![
-                text("workspaceId", "Its id."),
-                text("name", "Its name."),
-                text("url", "The address of its page."),
+                text("workspaceId", "Id of the workspace."),
+                text("name", "Name of the workspace."),
+                text("url", "Address of its page in the browser."),
             ]),
             objects: &[],
         },
         Lookup {
             name: DEFAULTS,
-            doc: "What variables of the process say of the instance `airbyte`, where a blueprint and its settings say nothing.",
+            doc: "Defaults of the instance `airbyte` from environment variables, for values that blueprints and settings leave out.",
             arguments: Object(Vec::new()),
             result: Object(vec![
-                text("sourceDefinitionId", "The connector of sources: AIRBYTE_SOURCE_ID."),
-                text("destinationDefinitionId", "The connector of destinations: AIRBYTE_DESTINATION_ID."),
-                text("host", "The account that data lands in: SNOWFLAKE_HOST."),
-                text("user", "The user there: SNOWFLAKE_USER."),
-                text("role", "The role: SNOWFLAKE_ROLE."),
-                text("warehouse", "The warehouse: SNOWFLAKE_WAREHOUSE."),
-                text("password", "The password: SNOWFLAKE_PASSWORD.").sensitive(),
+                text("sourceDefinitionId", "Connector of sources: AIRBYTE_SOURCE_ID."),
+                text("destinationDefinitionId", "Connector of destinations: AIRBYTE_DESTINATION_ID."),
+                text("host", "Host of the account for the data: SNOWFLAKE_HOST."),
+                text("user", "User: SNOWFLAKE_USER."),
+                text("role", "Role: SNOWFLAKE_ROLE."),
+                text("warehouse", "Warehouse: SNOWFLAKE_WAREHOUSE."),
+                text("password", "Password: SNOWFLAKE_PASSWORD.").sensitive(),
             ]),
             objects: &[],
         },
@@ -106,7 +102,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
 /// Answers a lookup.
 ///
 /// # Errors
-/// `NotFound` when there is no such thing.
+/// `NotFound` if the object does not exist.
 pub(crate) async fn answer(
     lookup: &str,
     config: &Config,
@@ -118,7 +114,7 @@ pub(crate) async fn answer(
         STREAMS => streams(&airbyte, discovery, &text(arguments, "sourceId")).await,
         DEFINITION => definition(&airbyte, config, arguments).await,
         WORKSPACE => workspace(&airbyte, config, arguments).await,
-        other => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
+        other => Err(ProviderError::bug(format!("unknown lookup `{other}`"))),
     }
 }
 
@@ -149,10 +145,10 @@ async fn streams(airbyte: &Airbyte<'_>, discovery: &Discovery, source: &str) -> 
     Ok(Map::from_iter([("sourceId".to_owned(), source.into()), ("streams".to_owned(), streams.into())]))
 }
 
-/// The connector of that name or word.
+/// Returns the connector with a display name or connector name.
 ///
 /// # Errors
-/// `NotFound` with those that there are.
+/// `NotFound` with the existing connectors.
 pub(crate) async fn definition_of(
     airbyte: &Airbyte<'_>,
     kind: Kind,
@@ -172,20 +168,20 @@ pub(crate) async fn definition_of(
     let found = found.or_else(|| all.iter().find(|it| of(it, "name").eq_ignore_ascii_case(name)));
     found.cloned().ok_or_else(|| {
         let names: Vec<String> = all.iter().map(|it| of(it, "name")).collect();
-        missing(format!("there is no connector `{name}` for {}s", kind.word()))
-            .problem(format!("there are {}", listed(&names)))
+        missing(format!("connector `{name}` for {}s not found", kind.word()))
+            .problem(format!("existing connectors: {}", listed(&names)))
     })
 }
 
 fn no_workspace(id: &str) -> ProviderError {
-    missing(format!("there is no workspace `{id}`, or who works in the instance may not see it"))
-        .solution("look at `workspaceId` of the instance: it stands in the address of the workspace's page")
+    missing(format!("workspace `{id}` not found, or the instance's principal may not see it"))
+        .solution("check `workspaceId` of the instance: copy it from the address of the workspace's page")
 }
 
 fn own_workspace(config: &Config, arguments: &Attributes) -> Result<String, ProviderError> {
     let id = optional_text(arguments, "workspaceId").or_else(|| config.workspace.clone());
     id.ok_or_else(|| {
-        ProviderError::invalid(Some(Path::attribute("workspaceId")), "nothing says which workspace")
+        ProviderError::invalid(Some(Path::attribute("workspaceId")), "no workspace is set")
             .solution("set `workspaceId` of the instance (AIRBYTE_WORKSPACE_ID)")
     })
 }
@@ -200,7 +196,7 @@ async fn definition(
         "destination" => Kind::Destination,
         other => {
             let error =
-                ProviderError::invalid(Some(Path::attribute("kind")), format!("`{other}` is no kind of connector"));
+                ProviderError::invalid(Some(Path::attribute("kind")), format!("`{other}` is not a kind of connector"));
             return Err(error.solution("write `source` or `destination`"));
         }
     };
@@ -212,7 +208,7 @@ async fn definition(
         (true, Some(api)) => Value::from(specification(api, &Within::reading(), kind, &workspace, &id).await?),
         (true, None) => {
             let path = Some(Path::attribute("specification"));
-            return Err(ProviderError::invalid(path, "the JSON Schema of a connector is in the Config API alone")
+            return Err(ProviderError::invalid(path, "the JSON Schema of a connector needs the Config API")
                 .solution("set `api: {config: true}` of the instance"));
         }
     };
@@ -239,13 +235,13 @@ async fn workspace(
                 (Some(found), true) => found.clone(),
                 (None, _) => {
                     let names: Vec<String> = all.iter().map(|it| of(it, "name")).collect();
-                    return Err(missing(format!("there is no workspace `{name}`"))
-                        .problem(format!("there are {}", listed(&names))));
+                    return Err(missing(format!("workspace `{name}` not found"))
+                        .problem(format!("existing workspaces: {}", listed(&names))));
                 }
                 (Some(_), false) => {
                     let message = format!("there are several workspaces `{name}`");
                     return Err(ProviderError::invalid(Some(Path::attribute("name")), message)
-                        .solution("say `workspaceId` instead"));
+                        .solution("set `workspaceId` instead"));
                 }
             }
         }

@@ -1,22 +1,22 @@
-//! What a row keeps besides attributes.
+//! Private data of a row.
 
 use serde::{Deserialize, Serialize};
 use terrace_provider::Private;
 
-/// Kept with a row, as JSON.
+/// Private data of a row, stored as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Kept {
-    /// The id of the object that is on record: another one of its name has another id.
+    /// The id of the recorded object; a recreated object has another id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
-    /// A plan says that secrets are sent anew. It is of no use afterwards, and not kept.
+    /// The plan sends the secrets again. Only used between plan and apply.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sends_secrets: bool,
-    /// Where secrets were given, never what they are: one that is given no more is taken away.
+    /// Paths of the configured secrets, without their values: a removed secret is deleted in Airbyte.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) secrets: Vec<Vec<String>>,
-    /// A plan says that those are taken away. It is of no use afterwards, and not kept.
+    /// Paths of the secrets that the plan deletes. Only used between plan and apply.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) secrets_gone: Vec<Vec<String>>,
 }

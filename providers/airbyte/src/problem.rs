@@ -1,24 +1,24 @@
-//! What Airbyte says where it says no: problems of RFC 9457, whose titles tell them apart, and the messages of the Config
-//! API. <https://reference.airbyte.com/reference/errors>
+//! Parses error answers: problems of RFC 9457, distinguished by their titles, and messages of the Config API.
+//! <https://reference.airbyte.com/reference/errors>
 
 use serde_json::Value as Json;
 use terrace_provider::http::{Reply, Said, Vendor};
 use terrace_provider::{ErrorKind, Path};
 
-/// Airbyte, as errors speak of it.
+/// Airbyte in error messages.
 pub(crate) const AIRBYTE: Vendor = Vendor {
     name: "Airbyte",
     said,
     did_nothing: |reply| title(&reply.json_or_null()) == "try-again-later",
-    reach: "look at `url` of the instance, and whether this machine may connect to it",
-    sign_in: "look at `token`, `clientId` and `clientSecret`, or `username` and `password` of the instance",
+    reach: "check `url` of the instance, and that this machine can connect to it",
+    sign_in: "check `token`, `clientId` and `clientSecret`, or `username` and `password` of the instance",
 };
 
 fn title(problem: &Json) -> &str {
     problem.get("title").and_then(Json::as_str).unwrap_or_default()
 }
 
-/// Whether an answer says that there is no such thing. The description of the API says 400 for it, and servers 404.
+/// Returns true if the answer reports a missing object. The API's description documents 400, servers return 404.
 pub(crate) fn is_missing(reply: &Reply) -> bool {
     matches!(reply.status, 404 | 410) || title(&reply.json_or_null()) == "resource-not-found"
 }

@@ -1,25 +1,26 @@
-//! What who works in the instance may do: <https://reference.airbyte.com/reference/listpermissions>.
+//! The permissions of the instance's principal: <https://reference.airbyte.com/reference/listpermissions>.
 
 use crate::airbyte::{Airbyte, text as of};
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{ErrorKind, MissingRight, Path, ProviderError};
 
-/// Permissions that let somebody change what is in a workspace, their own and those of whoever owns the workspace.
+/// Permissions that allow changes in a workspace, directly or through its organization or instance.
 const EDITS: [&str; 5] =
     ["workspace_editor", "workspace_admin", "organization_editor", "organization_admin", "instance_admin"];
 
-/// The rights that are missing in a workspace; `None` where Airbyte does not tell: one of one's own knows no permissions.
+/// Returns the missing rights in a workspace; `None` if Airbyte does not report permissions, like some self-managed
+/// servers.
 ///
 /// # Errors
-/// When the workspace is not there, or Airbyte does not answer.
+/// If the workspace does not exist, or Airbyte does not answer.
 pub(crate) async fn missing(
     airbyte: &Airbyte<'_>,
     workspace: Option<&str>,
 ) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let Some(id) = workspace else {
         let path = Some(Path::attribute("workspaceId"));
-        return Err(ProviderError::invalid(path, "nothing says which workspace")
+        return Err(ProviderError::invalid(path, "no workspace is set")
             .solution("set `workspaceId` of the instance (AIRBYTE_WORKSPACE_ID)"));
     };
     let right = |operation: &str, permission: &str, user: &str| MissingRight {
@@ -34,9 +35,9 @@ pub(crate) async fn missing(
     if matches!(&seen, Err(error) if error.kind == ErrorKind::PermissionDenied) || seen?.is_none() {
         return Ok(Some(vec![right("see", "workspace_reader", "<user>")]));
     }
-    let told = airbyte.ask_about(&Request::get("/permissions", &[]), &Purpose::look("list permissions")).await;
-    let permissions = match told {
-        Ok(Some(told)) => told,
+    let answer = airbyte.ask_about(&Request::get("/permissions", &[]), &Purpose::look("list permissions")).await;
+    let permissions = match answer {
+        Ok(Some(answer)) => answer,
         Ok(None) => return Ok(None),
         Err(error) if matches!(error.kind, ErrorKind::PermissionDenied | ErrorKind::InvalidInput { .. }) => {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What the provider declares: its settings, its resource types and its lookups.
+//! The provider's schema: settings, resource types and lookups.
 
 use crate::blueprints::BLUEPRINTS;
 use crate::lookup::lookups;
@@ -34,64 +34,64 @@ fn settings() -> Object {
         Attribute::new(
             "config",
             AttributeType::Bool,
-            "Plans may ask the Config API: a connector then checks its configuration before anything is made.",
+            "Let plans call the Config API, so that connectors check their configuration before the apply.",
         )
         .default_value(false),
     ]);
     Object(vec![
-        text("url", "Where Airbyte is: `https://airbyte.example.com`, or `https://api.airbyte.com/v1`.")
+        text("url", "URL of Airbyte: `https://airbyte.example.com`, or `https://api.airbyte.com/v1`.")
             .variable("AIRBYTE_URL"),
-        text("workspaceId", "The workspace.").variable("AIRBYTE_WORKSPACE_ID"),
-        text("token", "A token, as it is sent.").sensitive().variable("AIRBYTE_TOKEN"),
-        text("clientId", "The client id of an application, which is given tokens.").variable("AIRBYTE_CLIENT_ID"),
-        text("clientSecret", "Its client secret.").sensitive().variable("AIRBYTE_CLIENT_SECRET"),
+        text("workspaceId", "Workspace id.").variable("AIRBYTE_WORKSPACE_ID"),
+        text("token", "API token.").sensitive().variable("AIRBYTE_TOKEN"),
+        text("clientId", "Client id of an application that gets tokens.").variable("AIRBYTE_CLIENT_ID"),
+        text("clientSecret", "Client secret of the application.").sensitive().variable("AIRBYTE_CLIENT_SECRET"),
         text("username", "User of your own Airbyte, with HTTP Basic authentication.").variable("AIRBYTE_USERNAME"),
         text("password", "The user's password.").sensitive().variable("AIRBYTE_PASSWORD"),
         Attribute::new("api", AttributeType::Object(api), "Airbyte APIs that plans may call."),
         allow_plain_http(),
         text(
             "caFile",
-            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+            "PEM file with the certificate authorities to trust instead of the machine's, relative to the project folder.",
         ),
         Attribute::new(
             "timeout",
             AttributeType::Int,
-            "How many seconds one request may go unanswered; what makes Airbyte read a source's schema has longer.",
+            "Timeout of a request in seconds. A request that reads a source's schema has a longer timeout.",
         )
         .default_value(60_i64),
     ])
 }
 
 fn id() -> Attribute {
-    text("id", "The id for `terrace import`: `<workspaceId>/<the object's own id>`.").stable()
+    text("id", "Id for `terrace import`: `<workspaceId>/<the object's id>`.").stable()
 }
 
 fn workspace() -> Attribute {
-    text("workspaceId", "The workspace.").required().replaces()
+    text("workspaceId", "Workspace id.").required().replaces()
 }
 
 fn created_at() -> Attribute {
     Attribute::new("createdAt", AttributeType::Int, "Creation time, in seconds since 1970.").stable()
 }
 
-/// What is said, or what Airbyte has.
+/// Configured, or else Airbyte's value.
 fn or_kept(attribute: Attribute) -> Attribute {
-    // No update changes it on its own.
+    // An update never changes it implicitly.
     Attribute { stable: true, ..attribute.or_computed() }
 }
 
-/// A list without items counts as left out.
+/// An empty list counts as left out.
 fn non_empty(value: &Value) -> Value {
     if value.as_list().is_some_and(<[Value]>::is_empty) { Value::Null } else { value.clone() }
 }
 
-/// Streams in any order. Airbyte syncs all streams of a source where none is named.
+/// Streams in any order. Without any, Airbyte syncs all streams of a source.
 fn streams(value: &Value) -> Value {
     normal::unordered(&non_empty(value))
 }
 
-/// How long calls of a type may take, and for how long one whose answer was lost still takes effect: where Airbyte reads a
-/// source's schema on the way, it does so also when nobody waits for the answer any more.
+/// Adds timeouts, and the time for which a call with a lost answer may still take effect. A request during which
+/// Airbyte reads a source's schema continues after the client has given up.
 fn remote(ty: ResourceType, reads_schema: bool) -> ResourceType {
     let seconds = Duration::from_secs;
     let (writes, settle) = if reads_schema { (seconds(600), seconds(120)) } else { (seconds(120), seconds(10)) };
@@ -131,40 +131,36 @@ fn actor(name: &'static str, doc: &'static str, own_id: &'static str, id_doc: &'
 }
 
 fn source() -> ResourceType {
-    actor("airbyte_source", "A source: where data is read.", "sourceId", "The source's own id.")
+    actor("airbyte_source", "A source: where data is read.", "sourceId", "Id of the source.")
 }
 
 fn destination() -> ResourceType {
-    actor("airbyte_destination", "A destination: where data is written.", "destinationId", "The destination's own id.")
+    actor("airbyte_destination", "A destination: where data is written.", "destinationId", "Id of the destination.")
 }
 
 fn connection() -> ResourceType {
     let list = AttributeType::list;
     let stream = Object(vec![
         text("name", "The stream's name.").required(),
-        text("namespace", "The namespace of it in the source.").normal(normal::non_empty),
-        text("syncMode", "How it is synced: `full_refresh_overwrite`, `incremental_append` and so on."),
+        text("namespace", "Namespace in the source.").normal(normal::non_empty),
+        text("syncMode", "Sync mode: `full_refresh_overwrite`, `incremental_append` and so on."),
         Attribute::new("cursorField", list(AttributeType::String), "Field that identifies new records.")
             .normal(non_empty),
-        Attribute::new("primaryKey", list(list(AttributeType::String)), "The paths of the fields of its key.")
+        Attribute::new("primaryKey", list(list(AttributeType::String)), "Paths of the primary key's fields.")
             .normal(non_empty),
-        Attribute::new(
-            "selectedFields",
-            list(AttributeType::String),
-            "The fields at the top that are synced; all where it is left out.",
-        )
-        .normal(normal::set),
+        Attribute::new("selectedFields", list(AttributeType::String), "Top-level fields to sync. Left out: all.")
+            .normal(normal::set),
     ]);
     let schedule = Object(vec![
         text("type", "`manual` or `cron`.").default_value("manual"),
-        text("cron", "Of `cron`: second, minute, hour, day, month, weekday, in UTC: `0 0 3 * * ?`."),
+        text("cron", "For `cron`: second, minute, hour, day, month, weekday, in UTC: `0 0 3 * * ?`."),
     ]);
     let manual = Map::from_iter([("type".to_owned(), Value::from("manual"))]);
     let attributes = vec![
         workspace(),
         text("name", "Name, unique in the workspace. A change renames the connection.").required(),
-        text("sourceId", "The source that is read.").required().replaces(),
-        text("destinationId", "The destination that is written.").required().replaces(),
+        text("sourceId", "Source to read.").required().replaces(),
+        text("destinationId", "Destination to write.").required().replaces(),
         or_kept(
             Attribute::new(
                 "streams",
@@ -175,15 +171,18 @@ fn connection() -> ResourceType {
         ),
         Attribute::new("schedule", AttributeType::Object(schedule), "Sync schedule.").default_value(manual),
         text("status", "`active` or `inactive`.").default_value("active"),
-        or_kept(text("namespaceDefinition", "Where streams are written: `source`, `destination` or `custom_format`.")),
-        or_kept(text("namespaceFormat", "Of `custom_format`: the namespace, such as `${SOURCE_NAMESPACE}_raw`.")),
+        or_kept(text(
+            "namespaceDefinition",
+            "Target namespace of streams: `source`, `destination` or `custom_format`.",
+        )),
+        or_kept(text("namespaceFormat", "For `custom_format`: the namespace, such as `${SOURCE_NAMESPACE}_raw`.")),
         or_kept(text("prefix", "Prefix of table names.")),
         or_kept(text(
             "nonBreakingChanges",
             "Handling of schema changes in the source: `ignore`, `disable_connection`, `propagate_columns` or `propagate_fully`.",
         )),
         created_at(),
-        text("connectionId", "The connection's own id.").stable(),
+        text("connectionId", "Id of the connection.").stable(),
         id(),
     ];
     let doc = "A connection that syncs streams of a source into a destination. A delete keeps the synced data.";

@@ -1,4 +1,4 @@
-//! The session: which function answers which call of which type.
+//! The session: dispatches calls to the kinds of objects.
 
 use crate::airbyte::{Airbyte, only, text as of};
 use crate::attributes::{given, optional_text, text};
@@ -21,13 +21,13 @@ use terrace_provider::{
     PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value,
 };
 
-/// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
+/// Maximum age of an object before the call that created it: Airbyte's clock has whole seconds.
 const SLACK: SignedDuration = SignedDuration::from_secs(5);
 
-/// One configured instance.
+/// An open instance.
 pub(crate) struct AirbyteSession {
     instance: String,
-    /// Nothing where nothing says where Airbyte is: such an instance is there and cannot be asked.
+    /// Missing if no setting names the URL of Airbyte: calls to such an instance fail.
     config: Option<Config>,
     defaults: Defaults,
     discovery: Discovery,
@@ -53,7 +53,7 @@ impl AirbyteSession {
     }
 }
 
-/// What is seen of an object that the API tells of.
+/// Converts an object of the API into attributes.
 fn observed(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> Observed {
     let (workspace, id) = (of(read, "workspaceId"), of(read, kind.id()));
     let mut identity = Attributes::default();
@@ -73,30 +73,30 @@ fn observed(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> 
     Observed { identity, attributes, private: kept.to_private() }
 }
 
-/// The same of an object that is on record from now on.
+/// Converts an object that becomes the recorded one.
 fn recorded(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> Observed {
     let kept = Kept { id: Some(of(read, kind.id())), secrets: kept.secrets.clone(), ..Kept::default() };
     observed(kind, read, like, &kept)
 }
 
-/// The object after a call that made or changed it.
+/// Converts the answer of a create or update.
 fn done(kind: Kind, read: &Json, planned: &Planned) -> Result<Observed, ProviderError> {
     let Planned { attributes, private } = planned;
     if of(read, kind.id()).is_empty() {
-        let message = format!("Airbyte does not say the id of the {} `{}`", kind.word(), text(attributes, "name"));
+        let message = format!("Airbyte's answer has no id of the {} `{}`", kind.word(), text(attributes, "name"));
         return Err(ProviderError::new(ErrorKind::Ambiguous, message));
     }
     Ok(recorded(kind, read, Some(attributes), &Kept::of(private)))
 }
 
-/// Refuses what cannot be, as far as it is known.
+/// Refuses an invalid plan, as far as its values are known.
 fn check_planned(kind: Kind, config: &Attributes) -> Result<(), ProviderError> {
     for name in ["name", "workspaceId"] {
         if config.get(name).and_then(Value::as_str).is_some_and(|text| text.trim().is_empty()) {
             let path = Some(Path::attribute(name));
             return Err(ProviderError::invalid(path, format!("`{name}` is empty")).solution(match name {
-                "name" => "a name is how it is found again: write one",
-                _ => "write the id that the address of the workspace in Airbyte has",
+                "name" => "write a name: terrace finds the object by it",
+                _ => "copy the id from the address of the workspace's page in Airbyte",
             }));
         }
     }
@@ -106,18 +106,18 @@ fn check_planned(kind: Kind, config: &Attributes) -> Result<(), ProviderError> {
     }
 }
 
-/// Whether what was read is another one than the one on record, of the same name.
+/// Returns true if the observed object has another id than the recorded one of the same name.
 fn is_another(kind: Kind, prior: &Recorded) -> bool {
     Kept::of(&prior.private).id.is_some_and(|id| prior.text(kind.id()).is_some_and(|now| now != id))
 }
 
 fn purpose(kind: Kind, doing: &str, name: &str, about: &str) -> Purpose {
     let purpose = Purpose::to(format!("{doing} the {} `{name}`", kind.word()))
-        .needs("let who works in the instance be an editor of the workspace");
+        .needs("make the instance's principal an editor of the workspace");
     if about.is_empty() { purpose } else { purpose.at(Path::attribute(about)) }
 }
 
-/// What an error of a type is about where nothing says more.
+/// The attribute that an error is about by default.
 fn about(kind: Kind) -> &'static str {
     if kind == Kind::Connection { "" } else { crate::configuration::PLAIN }
 }
@@ -130,7 +130,7 @@ impl Session for AirbyteSession {
             Some(id) => airbyte.get(kind, id).await?,
             None => None,
         };
-        // One of the same name with another id was made since: that is seen, and not taken for nothing.
+        // An object with the same name and another id was created outside terrace: report it.
         let read = match by_id {
             Some(read) => Some(read),
             None => {
@@ -158,14 +158,14 @@ impl Session for AirbyteSession {
         };
         let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
         if kind == Kind::Connection && is_replaced {
-            let reason = "its sync state goes: the next sync reads everything anew".to_owned();
+            let reason = "its sync state is lost: the next sync reads all data again".to_owned();
             planned.data_loss = Some(DataLoss { reasons: vec![reason] });
         }
         if is_another(kind, prior) && !is_replaced {
-            // Somebody made it anew: that is recorded by a call of its own, so that it is seen.
+            // The object was recreated outside terrace: plan an update, so that the user sees it.
             planned.planned.insert("createdAt".to_owned(), Value::Unknown);
         }
-        // What somebody made anew never had ours.
+        // A recreated object never got our secrets.
         let sends_secrets = is_another(kind, prior) || change.changed_write_only.iter().any(|name| name == SECRET);
         let before = Kept::of(&prior.private);
         let secrets_gone = match sends_secrets {
@@ -183,7 +183,7 @@ impl Session for AirbyteSession {
         let there = only(kind, &name, airbyte.named(kind, &workspace, &name).await?)?;
         if let Some(there) = there {
             let import_id = Some(object_id::join([workspace, of(&there, kind.id())]));
-            let message = format!("there is a {} `{name}` in the workspace already", kind.word());
+            let message = format!("the workspace already has a {} `{name}`", kind.word());
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
         }
         let purpose = purpose(kind, "create", &name, about(kind));
@@ -208,22 +208,21 @@ impl Session for AirbyteSession {
         let (attributes, id) = (&planned.attributes, prior.text(kind.id()).unwrap_or_default());
         let (workspace, name) = (text(attributes, "workspaceId"), text(attributes, "name"));
         let present = airbyte.get(kind, id).await?.ok_or_else(|| {
-            let message = format!("the {} `{name}` is not there any more", kind.word());
-            ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created")
+            let message = format!("the {} `{name}` no longer exists", kind.word());
+            ProviderError::new(ErrorKind::NotFound, message).solution("plan again to recreate it")
         })?;
         if is_another(kind, prior) {
-            call.progress.message(&format!("the {} `{name}` was deleted and made anew by somebody", kind.word()));
+            call.progress.message(&format!("the {} `{name}` was recreated outside terrace", kind.word()));
         }
         if of(&present, "name") != name && !airbyte.named(kind, &workspace, &name).await?.is_empty() {
-            let message = format!("another {} is called `{name}` already", kind.word());
+            let message = format!("another {} has the name `{name}` already", kind.word());
             let error = ProviderError::invalid(Some(Path::attribute("name")), message);
-            return Err(error.solution("give one of them another name: by its name it is found again"));
+            return Err(error.solution("rename one of them: terrace finds the object by its name"));
         }
         let purpose = purpose(kind, "change", &name, about(kind));
         let kept = Kept::of(&planned.private);
         if kept.sends_secrets && given(attributes, SECRET).is_none() && kept.secrets_gone.is_empty() {
-            call.progress
-                .message("secrets that were given before stay in Airbyte: nobody can tell any more which they were");
+            call.progress.message("earlier secrets are kept in Airbyte: their paths are unknown");
         }
         let changed = match kind {
             Kind::Connection => {
@@ -240,7 +239,7 @@ impl Session for AirbyteSession {
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let (kind, airbyte) = (Kind::of(ty)?, self.calling(call)?);
-        // The one on record, and not one that somebody made under its name since.
+        // Delete the recorded object, not a recreated one with the same name.
         let id = Kept::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned)).unwrap_or_default();
         let (workspace, name) = (text(&prior.identity, "workspaceId"), text(&prior.identity, "name"));
         if kind != Kind::Connection {
@@ -257,7 +256,7 @@ impl Session for AirbyteSession {
         let planned = tidied(&attempt.planned);
         let like = Some(&planned).filter(|planned| !planned.is_empty());
         let kept = Kept::of(&attempt.private);
-        // The lost call was to change or delete what was ours before it.
+        // The lost call was an update or delete of our object.
         if let (Some(_), Some(prior)) = (&attempt.lost_call, &attempt.prior) {
             let id = Kept::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned));
             let read = airbyte.get(kind, &id.unwrap_or_default()).await?;
@@ -273,7 +272,8 @@ impl Session for AirbyteSession {
         let Some(read) = only(kind, &name, named)? else { return Ok(Found::Absent) };
         let seen = recorded(kind, &read, like, &kept);
         let Some(lost) = &attempt.lost_call else { return Ok(Found::Strangers(seen)) };
-        // Nothing can be marked with who made it: what is as old as the call, and was not there when that looked, is its.
+        // Objects carry no mark. The call found no object with the name before, so an object of the right age is its
+        // own.
         let window = lost.window(airbyte.now().await?, SLACK);
         let made = read.get("createdAt").and_then(Json::as_i64).and_then(|at| Timestamp::from_second(at).ok());
         Ok(match made {
@@ -287,8 +287,8 @@ impl Session for AirbyteSession {
         let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
         let parts = object_id::split(id, 2).filter(|parts| parts.iter().all(|part| !part.is_empty()));
         let Some([workspace, id]) = parts.and_then(|parts| <[String; 2]>::try_from(parts).ok()) else {
-            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", kind.word())).solution(
-                format!("write <workspaceId>/<{}>, as they stand in the address of its page in Airbyte", kind.id()),
+            return Err(ProviderError::invalid(None, format!("`{id}` is not the id of a {}", kind.word())).solution(
+                format!("write <workspaceId>/<{}>, copied from the address of its page in Airbyte", kind.id()),
             ));
         };
         let read = airbyte.get(kind, &id).await?.filter(|read| of(read, "workspaceId") == workspace);

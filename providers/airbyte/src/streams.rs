@@ -1,11 +1,11 @@
-//! The streams of a connection: as they are written, read and sent.
+//! The streams of a connection: checks, reads and encodes them.
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 use std::collections::BTreeSet;
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
-/// How a stream can be synced: <https://reference.airbyte.com/reference/createconnection>.
+/// The sync modes: <https://reference.airbyte.com/reference/createconnection>.
 pub(crate) const SYNC_MODES: [&str; 9] = [
     "full_refresh_overwrite",
     "full_refresh_overwrite_deduped",
@@ -18,28 +18,28 @@ pub(crate) const SYNC_MODES: [&str; 9] = [
     "incremental_soft_delete",
 ];
 
-/// What can be said of a stream besides its name.
+/// The optional fields of a stream.
 const DETAILS: [&str; 5] = ["namespace", "syncMode", "cursorField", "primaryKey", "selectedFields"];
 
-/// Refuses streams that cannot be, as far as they are known.
+/// Refuses invalid streams, as far as their values are known.
 pub(crate) fn check(streams: &Value) -> Result<(), ProviderError> {
     let mut seen = BTreeSet::new();
     for (index, stream) in streams.as_list().unwrap_or_default().iter().enumerate() {
         let at = Path::attribute("streams").index(index);
         if let Some(mode) = text(stream, "syncMode").filter(|mode| !SYNC_MODES.contains(mode)) {
-            let message = format!("`{mode}` is no way to sync");
+            let message = format!("`{mode}` is not a sync mode");
             return Err(ProviderError::invalid(Some(at.key("syncMode")), message)
                 .solution(format!("write one of {}", listed(&SYNC_MODES))));
         }
         let Some(name) = text(stream, "name") else { continue };
         if !seen.insert((name, text(stream, "namespace"))) {
-            return Err(ProviderError::invalid(Some(at.key("name")), format!("the stream `{name}` is there twice"))
-                .solution("leave one of them"));
+            return Err(ProviderError::invalid(Some(at.key("name")), format!("the stream `{name}` occurs twice"))
+                .solution("remove one of them"));
         }
         if stream.get("selectedFields").and_then(Value::as_list).is_some_and(<[Value]>::is_empty) {
             let message = format!("no field of the stream `{name}` is selected");
             return Err(ProviderError::invalid(Some(at.key("selectedFields")), message)
-                .solution("leave `selectedFields` out for all of them, or leave the stream out"));
+                .solution("remove `selectedFields` to select all fields, or remove the stream"));
         }
     }
     Ok(())
@@ -49,24 +49,25 @@ fn text<'a>(stream: &'a Value, name: &str) -> Option<&'a str> {
     stream.get(name).and_then(Value::as_str)
 }
 
-/// Streams as they are read: those that were told in their order and with the details that were told, then the others.
+/// Converts streams into attributes: first the configured ones, in their order and with their configured fields, then
+/// the others.
 pub(crate) fn observed(read: &[Json], like: Option<&Value>) -> Value {
     let Some(like) = like.and_then(Value::as_list) else {
         return read.iter().map(|stream| full(stream).into()).collect::<Vec<Value>>().into();
     };
     let mut left: Vec<&Json> = read.iter().collect();
     let mut streams = Vec::new();
-    for told in like {
-        let Some(at) = left.iter().position(|stream| is_called(stream, told)) else { continue };
+    for configured in like {
+        let Some(at) = left.iter().position(|stream| is_called(stream, configured)) else { continue };
         let read = left.remove(at);
         let full = full(read);
-        let told = told.as_map().cloned().unwrap_or_default();
-        let details = told.iter().filter(|(_, value)| !value.is_null());
+        let configured = configured.as_map().cloned().unwrap_or_default();
+        let details = configured.iter().filter(|(_, value)| !value.is_null());
         let seen = details.filter_map(|(name, value)| {
             let seen = match full.get(name) {
                 Some(seen) => seen.clone(),
                 None if is_cleared(read, name) => return None,
-                // What a server does not say of a stream cannot be read back.
+                // A field that the server does not return cannot be read back.
                 None => value.clone(),
             };
             Some((name.clone(), seen))
@@ -77,20 +78,20 @@ pub(crate) fn observed(read: &[Json], like: Option<&Value>) -> Value {
     streams.into()
 }
 
-/// Whether a server says that there is none of it. No selection is one of all fields, said or not.
+/// Returns true if the server reports the field as empty. A missing selection means all fields.
 fn is_cleared(read: &Json, name: &str) -> bool {
-    let said = read.get(name);
-    name == "selectedFields" || said.and_then(Json::as_array).is_some_and(Vec::is_empty)
+    let value = read.get(name);
+    name == "selectedFields" || value.and_then(Json::as_array).is_some_and(Vec::is_empty)
 }
 
-fn is_called(read: &Json, told: &Value) -> bool {
+fn is_called(read: &Json, configured: &Value) -> bool {
     let of = |name: &str| read.get(name).and_then(Json::as_str);
-    let namespace = text(told, "namespace");
-    of("name") == text(told, "name")
+    let namespace = text(configured, "namespace");
+    of("name") == text(configured, "name")
         && (namespace.is_none() || of("namespace").is_none() || of("namespace") == namespace)
 }
 
-/// All that is said of a stream.
+/// All fields of a stream.
 fn full(read: &Json) -> Attributes {
     let mut stream = Map::default();
     for name in ["name"].into_iter().chain(DETAILS) {
@@ -108,33 +109,34 @@ fn full(read: &Json) -> Attributes {
     stream
 }
 
-/// A selected field is one at the top: no other can be selected.
+/// The name of a selected field. Only top-level fields can be selected.
 fn field_of(selected: &Json) -> Option<Value> {
     Some(selected.get("fieldPath")?.as_array()?.first()?.as_str()?.into())
 }
 
-/// Streams as they are sent: what is there already keeps what nobody told of it, and loses what was told before and no
-/// more.
-pub(crate) fn sent(told: Option<&Value>, before: Option<&Value>, present: &[Json]) -> Json {
+/// Encodes streams for a write: an existing stream keeps fields that were never configured, and loses fields that are
+/// no longer configured.
+pub(crate) fn sent(configured: Option<&Value>, before: Option<&Value>, present: &[Json]) -> Json {
     let nothing = Attributes::default();
-    let Some(told) = told.filter(|value| !value.has_unknown()).and_then(Value::as_list) else {
+    let Some(configured) = configured.filter(|value| !value.has_unknown()).and_then(Value::as_list) else {
         return present.iter().map(|stream| sendable(stream, &nothing, &nothing)).collect();
     };
     let before = before.and_then(Value::as_list).unwrap_or_default();
-    let stream = |told: &Value| {
-        let present = present.iter().find(|stream| is_called(stream, told));
-        let is_same = |other: &&Value| ["name", "namespace"].iter().all(|part| text(other, part) == text(told, part));
+    let stream = |configured: &Value| {
+        let present = present.iter().find(|stream| is_called(stream, configured));
+        let is_same =
+            |other: &&Value| ["name", "namespace"].iter().all(|part| text(other, part) == text(configured, part));
         let before = before.iter().find(is_same).and_then(Value::as_map).unwrap_or(&nothing);
-        sendable(present.unwrap_or(&Json::Null), before, told.as_map().unwrap_or(&nothing))
+        sendable(present.unwrap_or(&Json::Null), before, configured.as_map().unwrap_or(&nothing))
     };
-    told.iter().map(stream).collect()
+    configured.iter().map(stream).collect()
 }
 
-fn sendable(present: &Json, before: &Attributes, told: &Attributes) -> Json {
+fn sendable(present: &Json, before: &Attributes, configured: &Attributes) -> Json {
     let mut stream: JsonMap<String, Json> = present.as_object().cloned().unwrap_or_default();
-    let is_told = |attributes: &Attributes, name: &str| attributes.get(name).is_some_and(|value| !value.is_null());
-    stream.retain(|name, _| is_told(told, name) || !is_told(before, name));
-    for (name, value) in told.iter().filter(|(_, value)| !value.is_null()) {
+    let is_set = |attributes: &Attributes, name: &str| attributes.get(name).is_some_and(|value| !value.is_null());
+    stream.retain(|name, _| is_set(configured, name) || !is_set(before, name));
+    for (name, value) in configured.iter().filter(|(_, value)| !value.is_null()) {
         let json = match (name.as_str(), value.as_list()) {
             ("selectedFields", Some(fields)) => {
                 fields.iter().map(|field| json!({"fieldPath": [field.to_revealed_json()]})).collect()
@@ -143,7 +145,7 @@ fn sendable(present: &Json, before: &Attributes, told: &Attributes) -> Json {
         };
         stream.insert(name.clone(), json);
     }
-    // Nothing is not the same as an empty list to whoever is told.
+    // An empty list has another meaning than a missing field: leave it out.
     stream.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()));
     Json::Object(stream)
 }
@@ -153,16 +155,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_are_read_in_the_words_they_were_told_in() {
+    fn streams_keep_their_configured_order_and_fields() {
         let read = [
             json!({"name": "b", "syncMode": "incremental_append", "cursorField": ["at"], "primaryKey": [["id"]], "selectedFields": [], "mappers": []}),
             json!({"name": "a", "namespace": null, "syncMode": "full_refresh_append", "selectedFields": [{"fieldPath": ["x"]}]}),
             json!({"name": "c", "syncMode": "full_refresh_overwrite"}),
         ];
-        let told = Value::from(
+        let configured = Value::from(
             json!([{"name": "a", "namespace": "n", "selectedFields": ["y"]}, {"name": "gone"}, {"name": "b"}]),
         );
-        let seen = observed(&read, Some(&told)).to_json();
+        let seen = observed(&read, Some(&configured)).to_json();
         let more = json!({"name": "c", "syncMode": "full_refresh_overwrite"});
         assert_eq!(seen, json!([{"name": "a", "namespace": "n", "selectedFields": ["x"]}, {"name": "b"}, more]));
         let cleared =
@@ -176,27 +178,27 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_sent_with_what_nobody_told_of_them() {
+    fn unmanaged_fields_of_streams_are_sent_back() {
         let present = [
             json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [], "namespace": null}),
         ];
-        let told = Value::from(json!([{"name": "a", "selectedFields": ["x"]}, {"name": "b"}]));
-        let sent_ = sent(Some(&told), None, &present);
+        let configured = Value::from(json!([{"name": "a", "selectedFields": ["x"]}, {"name": "b"}]));
+        let sent_ = sent(Some(&configured), None, &present);
         let a = json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [{"fieldPath": ["x"]}]});
         assert_eq!(sent_, json!([a, {"name": "b"}]));
         let kept = json!([{"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}]}]);
-        assert_eq!(sent(None, Some(&told), &present), kept);
-        // What was told and is no more goes.
+        assert_eq!(sent(None, Some(&configured), &present), kept);
+        // A field that is not configured any more is removed.
         let selected =
             [json!({"name": "a", "syncMode": "incremental_append", "selectedFields": [{"fieldPath": ["x"]}]})];
         let less = Value::from(json!([{"name": "a"}]));
         let without = json!([{"name": "a", "syncMode": "incremental_append"}]);
-        assert_eq!(sent(Some(&less), Some(&told), &selected), without);
+        assert_eq!(sent(Some(&less), Some(&configured), &selected), without);
         assert_eq!(sent(Some(&less), None, &selected), json!(selected));
     }
 
     #[test]
-    fn streams_that_cannot_be_are_refused_at_their_place() {
+    fn invalid_streams_are_refused_with_their_path() {
         let path = |streams: Json| match check(&Value::from(streams)).unwrap_err().kind {
             terrace_provider::ErrorKind::InvalidInput { path } => path.unwrap().to_string(),
             other => panic!("{other:?}"),

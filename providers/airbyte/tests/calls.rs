@@ -11,7 +11,7 @@ use terrace_test_airbyte::{CLIENT, Fault, StandIn, WORKSPACE};
 const SOURCE: &str = "airbyte_source";
 
 #[tokio::test]
-async fn a_create_whose_answer_is_lost_is_sent_once_and_found_again() {
+async fn create_with_lost_answer_is_sent_once_and_found() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let config = file_source("places");
@@ -33,13 +33,13 @@ async fn a_create_whose_answer_is_lost_is_sent_once_and_found_again() {
             stand_in.remove(&id);
         }
     }
-    // Airbyte says itself that nothing happened.
+    // Airbyte itself reports that nothing happened.
     stand_in.faults().by_call.push(("POST", "/sources", Fault::TryAgain));
     instance.create(SOURCE, config).await.unwrap();
 }
 
 #[tokio::test]
-async fn changes_and_deletions_are_sent_again_for_they_do_the_same() {
+async fn updates_and_deletions_are_retried() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, file_source("places")).await.unwrap();
@@ -55,7 +55,7 @@ async fn changes_and_deletions_are_sent_again_for_they_do_the_same() {
 }
 
 #[tokio::test]
-async fn too_many_requests_come_again_when_they_are_told_and_never_more_at_once_than_allowed() {
+async fn throttled_requests_wait_and_stay_within_the_limit() {
     let stand_in = StandIn::start();
     let instance = Instance::with(&stand_in, json!({}), Limits { concurrency: 3, ..Limits::default() }).await;
     let pause = Duration::from_secs(1);
@@ -71,7 +71,7 @@ async fn too_many_requests_come_again_when_they_are_told_and_never_more_at_once_
     let refused: Vec<Instant> = seen.iter().filter(|it| it.status == 429).map(|it| it.at).collect();
     assert_eq!(refused.len(), 20);
     assert_eq!(seen.iter().filter(|it| it.method == "POST" && it.status == 200).count(), 20);
-    // With three at once, whoever is refused keeps its place: each call that comes in that second is refused itself.
+    // With a limit of three, a throttled request keeps its slot: no other request starts in that second.
     let mut at_once = BTreeMap::new();
     for call in &seen {
         *at_once.entry((call.at - seen[0].at).as_secs()).or_insert(0) += 1;
@@ -86,7 +86,7 @@ async fn connect(stand_in: &StandIn, more: Json) -> std::sync::Arc<dyn Session> 
 }
 
 #[tokio::test]
-async fn clients_get_tokens_and_new_ones_when_those_are_not_known_any_more() {
+async fn client_token_is_renewed_when_refused() {
     let stand_in = StandIn::start();
     let session = connect(&stand_in, json!({"token": null, "clientId": CLIENT.0, "clientSecret": CLIENT.1})).await;
     let none = attributes(json!({}));
@@ -112,9 +112,9 @@ async fn clients_get_tokens_and_new_ones_when_those_are_not_known_any_more() {
     }
 }
 
-/// However long a token is said to live, it is used, and another one got once it is not known any more.
+/// A token with an endless lifetime is used until it is refused.
 #[tokio::test]
-async fn a_token_that_is_said_to_live_for_ever_is_one_all_the_same() {
+async fn token_with_endless_lifetime_is_renewed_on_refusal() {
     let stand_in = StandIn::start();
     stand_in.faults().life = Some(u64::MAX);
     let session = connect(&stand_in, json!({"token": null, "clientId": CLIENT.0, "clientSecret": CLIENT.1})).await;
@@ -124,9 +124,9 @@ async fn a_token_that_is_said_to_live_for_ever_is_one_all_the_same() {
     }
 }
 
-/// Servers decide how much a page holds: what is looked for may stand on any.
+/// Servers choose the page size: an object may be on any page.
 #[tokio::test]
-async fn lists_are_read_whole_whatever_their_pages_hold() {
+async fn lists_are_read_over_all_pages() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     for number in 0..5 {
@@ -140,9 +140,9 @@ async fn lists_are_read_whole_whatever_their_pages_hold() {
     assert_eq!(instance.find(SOURCE, file_source("places 5"), None).await.unwrap(), Found::Absent);
 }
 
-/// Another version may not say which connector something is of, or which syncs there were: that tells nothing of it.
+/// Other versions may omit the connector or the jobs: a missing field proves nothing.
 #[tokio::test]
-async fn what_an_answer_leaves_out_says_nothing() {
+async fn missing_fields_of_answers_are_not_drift() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let config = file_source("places");
@@ -159,7 +159,7 @@ async fn what_an_answer_leaves_out_says_nothing() {
 }
 
 #[tokio::test]
-async fn who_may_only_look_is_told_what_is_missing() {
+async fn reader_gets_an_error_with_the_missing_permission() {
     let stand_in = StandIn::start();
     let instance =
         Instance::with(&stand_in, json!({"token": "reader"}), Limits { retries: 0, ..Limits::default() }).await;
@@ -167,26 +167,26 @@ async fn who_may_only_look_is_told_what_is_missing() {
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert_eq!(error.vendor_code.as_deref(), Some("forbidden, HTTP 403"));
     assert!(error.message.contains("WORKSPACE_EDITOR"), "{error}");
-    assert_eq!(error.solutions, ["let who works in the instance be an editor of the workspace"]);
+    assert_eq!(error.solutions, ["make the instance's principal an editor of the workspace"]);
     assert_eq!(stand_in.inventory(), [] as [&str; 0]);
 }
 
-/// Every call of a life fails once before its effect and once after it; then the same is done again, and all is as it should be.
+/// Each request of a whole run_life_cycle cycle fails once, before or after its effect. After a retry, the result is the same.
 #[tokio::test]
-async fn whatever_call_fails_before_or_after_its_effect_nothing_is_made_twice() {
-    let calm = life(None).await;
+async fn single_failure_of_any_request_creates_no_duplicates() {
+    let calm = run_life_cycle(None).await;
     assert!(calm.1 >= 10, "{}", calm.1);
     for number in 1..=calm.1 {
         for fault in [Fault::LostBefore, Fault::LostAfter, Fault::TooMany(None)] {
-            let (left, _) = life(Some((number, fault))).await;
+            let (left, _) = run_life_cycle(Some((number, fault))).await;
             assert_eq!(left, calm.0, "call {number}, {fault:?}");
         }
     }
 }
 
-/// Makes, changes and connects; again where that failed, as the engine does: what became of a create whose answer was lost is
-/// looked for first. What is left, and how many calls it took.
-async fn life(fault: Option<(usize, Fault)>) -> (Vec<String>, usize) {
+/// Creates, connects and renames objects. Retries failures as the engine does: a create with a lost answer is searched
+/// first. Returns the remaining objects and the number of requests.
+async fn run_life_cycle(fault: Option<(usize, Fault)>) -> (Vec<String>, usize) {
     let stand_in = StandIn::start();
     let (from, to) = connected(&stand_in);
     let instance = Instance::of(&stand_in).await;
@@ -214,7 +214,7 @@ async fn life(fault: Option<(usize, Fault)>) -> (Vec<String>, usize) {
         }
         let found = instance.find(ty, &config, None).await;
         let found = if found.is_err() { instance.find(ty, &config, None).await } else { found };
-        let Found::Strangers(seen) = found.unwrap() else { panic!("{ty} is not there") };
+        let Found::Strangers(seen) = found.unwrap() else { panic!("{ty} is missing") };
         let recorded = crate::harness::recorded(&attributes(config.clone()), seen);
         let mut renamed = config.clone();
         renamed["name"] = format!("{} renamed", config["name"].as_str().unwrap()).into();

@@ -6,7 +6,7 @@ use terrace_test_airbyte::{DEFINITION_FILE, StandIn, WORKSPACE};
 const SOURCE: &str = "airbyte_source";
 const DESTINATION: &str = "airbyte_destination";
 
-/// Plans and updates as the engine does when it knows that secrets changed.
+/// Plans and updates as the engine does after secrets changed.
 async fn update_with_secrets(instance: &Instance, prior: &Recorded, config: Json) -> Recorded {
     let config = attributes(config);
     let changed = ["secretConfiguration".to_owned()];
@@ -24,7 +24,7 @@ async fn update_with_secrets(instance: &Instance, prior: &Recorded, config: Json
 }
 
 #[tokio::test]
-async fn secrets_are_sent_and_stand_in_nothing_that_comes_back() {
+async fn secrets_are_only_sent() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(DESTINATION, destination("lake")).await.unwrap();
@@ -38,14 +38,14 @@ async fn secrets_are_sent_and_stand_in_nothing_that_comes_back() {
     assert!(!read.attributes.contains_key("secretConfiguration"));
     assert!(!String::from_utf8_lossy(&read.private.0).contains("hunter2"));
     instance.assert_settled(DESTINATION, &made, &destination("lake")).await;
-    // Another secret alone is sent, with nothing else that is read.
+    // A changed secret is sent alone.
     let mut other = destination("lake");
     other["secretConfiguration"]["credentials"]["password"] = "another".into();
     let _ = stand_in.take_seen();
     let updated = update_with_secrets(&instance, &made, other).await;
     assert_eq!(stand_in.take_writes(), [format!("PATCH /destinations/{id}")]);
     assert_eq!(stand_in.configuration(id)["credentials"]["password"], "another");
-    // Secrets that did not change are not sent.
+    // Unchanged secrets are not sent.
     let mut moved = destination("lake");
     moved["name"] = "sea".into();
     let _ = instance.update(DESTINATION, &updated, moved).await.unwrap();
@@ -55,14 +55,14 @@ async fn secrets_are_sent_and_stand_in_nothing_that_comes_back() {
 }
 
 #[tokio::test]
-async fn keys_that_are_added_or_changed_are_merged_and_those_that_go_are_taken_out() {
+async fn added_keys_are_merged_and_removed_keys_are_deleted() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let mut config = destination("lake");
     config["configuration"]["jdbc_url_params"] = "a=b".into();
     let made = instance.create(DESTINATION, config.clone()).await.unwrap();
     let id = made.text("destinationId").unwrap().to_owned();
-    // Somebody sets what nobody here speaks of.
+    // An unmanaged key is set outside terrace.
     stand_in.patch(&id, &json!({"configuration": {"raw_data_schema": "THEIRS"}}));
     config["configuration"]["schema"] = "T".into();
     let changed = instance.update(DESTINATION, &made, config.clone()).await.unwrap();
@@ -75,7 +75,7 @@ async fn keys_that_are_added_or_changed_are_merged_and_those_that_go_are_taken_o
     assert_eq!((&now["schema"], &now["raw_data_schema"]), (&json!("T"), &json!("THEIRS")));
     assert_eq!(now["credentials"]["password"], "hunter2hunter2");
     instance.assert_settled(DESTINATION, &less, &config).await;
-    // A secret that is there and not known here would be lost: nothing is sent.
+    // A replacement would lose an unknown secret: nothing is sent.
     config["configuration"]["retention_period_days"] = 3.into();
     let more = instance.update(DESTINATION, &less, config.clone()).await.unwrap();
     assert_eq!(stand_in.configuration(&id)["retention_period_days"], 3);
@@ -83,13 +83,13 @@ async fn keys_that_are_added_or_changed_are_merged_and_those_that_go_are_taken_o
     config["secretConfiguration"] = Json::Null;
     let _ = stand_in.take_seen();
     let error = instance.update(DESTINATION, &more, config).await.unwrap_err();
-    assert!(error.message.contains("`credentials.password` is not known here"), "{error}");
+    assert!(error.message.contains("`credentials.password` is unknown"), "{error}");
     assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
 }
 
-/// Another way to sign in has other secrets: those of the old one are not left behind.
+/// After a change of the sign-in method, the old secrets are deleted.
 #[tokio::test]
-async fn a_secret_that_is_given_no_more_is_taken_away() {
+async fn removed_secret_is_deleted() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let mut config = destination("lake");
@@ -101,16 +101,16 @@ async fn a_secret_that_is_given_no_more_is_taken_away() {
     let credentials = json!({"auth_type": "Key Pair Authentication", "private_key": "key"});
     assert_eq!(stand_in.configuration(&id)["credentials"], credentials);
     instance.assert_settled(DESTINATION, &changed, &config).await;
-    // All of them: what is left is what is not secret.
+    // All secrets are removed: the other keys are kept.
     config["secretConfiguration"] = Json::Null;
     let bare = update_with_secrets(&instance, &changed, config.clone()).await;
     assert_eq!(stand_in.configuration(&id)["credentials"], json!({"auth_type": "Key Pair Authentication"}));
     instance.assert_settled(DESTINATION, &bare, &config).await;
 }
 
-/// What is imported may hold secrets that Airbyte does not know as such: nobody is shown them.
+/// An imported configuration may contain secrets that Airbyte does not mask: terrace masks them.
 #[tokio::test]
-async fn what_looks_like_a_secret_of_what_is_imported_is_marked() {
+async fn probable_secrets_of_imported_source_are_sensitive() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let mut config = file_source("places");
@@ -125,7 +125,7 @@ async fn what_looks_like_a_secret_of_what_is_imported_is_marked() {
 }
 
 #[tokio::test]
-async fn what_nobody_wrote_down_is_no_drift_and_what_somebody_did_is() {
+async fn only_configured_keys_are_drift() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, file_source("places")).await.unwrap();
@@ -138,8 +138,8 @@ async fn what_nobody_wrote_down_is_no_drift_and_what_somebody_did_is() {
         stand_in.patch(id, &json!({"configuration": {path: value}}));
         let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
         assert_ne!(read.attributes["configuration"], made.attributes["configuration"], "{path}");
-        let mended = instance.update(SOURCE, &read, file_source("places")).await.unwrap();
-        instance.assert_settled(SOURCE, &mended, &file_source("places")).await;
+        let repaired = instance.update(SOURCE, &read, file_source("places")).await.unwrap();
+        instance.assert_settled(SOURCE, &repaired, &file_source("places")).await;
     }
     stand_in.patch(id, &json!({"name": "theirs"}));
     let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
@@ -147,7 +147,7 @@ async fn what_nobody_wrote_down_is_no_drift_and_what_somebody_did_is() {
 }
 
 #[tokio::test]
-async fn which_connector_it_is_is_said_once_and_another_one_replaces() {
+async fn connector_is_set_once_and_a_change_replaces() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let with = |connector: Json, definition: Json| {
@@ -156,17 +156,18 @@ async fn which_connector_it_is_is_said_once_and_another_one_replaces() {
         config["definitionId"] = definition;
         config
     };
-    for (config, said) in
-        [(with(Json::Null, Json::Null), "nothing says"), (with("file".into(), DEFINITION_FILE.into()), "both say")]
-    {
+    for (config, expected) in [
+        (with(Json::Null, Json::Null), "needs a `connector`"),
+        (with("file".into(), DEFINITION_FILE.into()), "exclude each other"),
+    ] {
         let error = instance.plan(SOURCE, None, &config).await.unwrap_err();
-        assert!(error.message.contains(said), "{error}");
+        assert!(error.message.contains(expected), "{error}");
     }
     let made = instance.create(SOURCE, with("file".into(), Json::Null)).await.unwrap();
     assert_eq!(made.text("definitionId"), Some(DEFINITION_FILE));
-    // The same connector in other words.
-    let other_words = with(Json::Null, DEFINITION_FILE.into());
-    instance.assert_settled(SOURCE, &made, &other_words).await;
+    // The same connector by its definition id.
+    let by_definition = with(Json::Null, DEFINITION_FILE.into());
+    instance.assert_settled(SOURCE, &made, &by_definition).await;
     let plan = instance.plan(SOURCE, Some(&made), &with("postgres".into(), Json::Null)).await.unwrap();
     assert_eq!(plan.replace_paths.len(), 1);
     let error = instance
@@ -181,7 +182,7 @@ async fn which_connector_it_is_is_said_once_and_another_one_replaces() {
 }
 
 #[tokio::test]
-async fn what_the_connector_refuses_is_told_at_the_configuration() {
+async fn refusal_of_the_connector_has_the_path_of_the_configuration() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let mut config = file_source("places");

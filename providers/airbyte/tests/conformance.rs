@@ -14,7 +14,7 @@ fn with(mut json: Json, changes: Json) -> Json {
 
 fn id_of(recorded: &Recorded) -> String {
     let names = ["sourceId", "destinationId", "connectionId"];
-    // A connection has the ids of what it connects, too.
+    // A connection also has the ids of its source and destination.
     let own = names.iter().rev().find_map(|name| recorded.text(name).filter(|_| *name != "sourceId"));
     match recorded.text("connectionId").or(own) {
         Some(id) => id.to_owned(),
@@ -35,7 +35,7 @@ fn hooked(stand_in: &Arc<StandIn>, fixture: Fixture, tampered: Json) -> Fixture 
 }
 
 #[tokio::test]
-async fn every_type_shows_the_behaviours_of_every_provider() {
+async fn provider_passes_the_conformance_suite() {
     let stand_in = Arc::new(StandIn::start());
     let (source, sink) = connected(&stand_in);
     let other = stand_in.make(

@@ -14,7 +14,7 @@ fn config(ids: &(String, String), more: Json) -> Json {
 }
 
 #[tokio::test]
-async fn without_streams_all_of_the_source_are_synced_as_a_whole_by_hand() {
+async fn connection_without_streams_syncs_all_manually() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
@@ -27,9 +27,9 @@ async fn without_streams_all_of_the_source_are_synced_as_a_whole_by_hand() {
     instance.assert_settled(CONNECTION, &made, &config(&ids, json!({}))).await;
 }
 
-/// A write that does not say the streams would set all of the source's anew.
+/// A write without streams would select all streams of the source.
 #[tokio::test]
-async fn a_change_of_something_else_leaves_the_streams_as_they_are() {
+async fn update_of_another_attribute_keeps_the_streams() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
@@ -39,17 +39,17 @@ async fn a_change_of_something_else_leaves_the_streams_as_they_are() {
     stand_in.patch(&id, &json!({"configurations": theirs}));
     let before = stand_in.connection(&id);
     let read = instance.read(CONNECTION, &made).await.unwrap().unwrap();
-    let wanted = config(&ids, json!({"prefix": "raw_", "schedule": {"type": "cron", "cron": "0 0 3 * * ?"}}));
-    let changed = instance.update(CONNECTION, &read, wanted.clone()).await.unwrap();
+    let config_with_all = config(&ids, json!({"prefix": "raw_", "schedule": {"type": "cron", "cron": "0 0 3 * * ?"}}));
+    let changed = instance.update(CONNECTION, &read, config_with_all.clone()).await.unwrap();
     let after = stand_in.connection(&id);
     assert_eq!(after["configurations"], before["configurations"]);
     assert_eq!((&after["prefix"], &after["schedule"]["cronExpression"]), (&json!("raw_"), &json!("0 0 3 * * ? UTC")));
     assert_eq!(changed.text("connectionId"), Some(id.as_str()));
-    instance.assert_settled(CONNECTION, &changed, &wanted).await;
+    instance.assert_settled(CONNECTION, &changed, &config_with_all).await;
 }
 
 #[tokio::test]
-async fn every_part_of_a_connection_is_changed_in_place_and_its_drift_is_seen() {
+async fn every_attribute_is_updated_in_place_and_has_drift() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
@@ -58,10 +58,10 @@ async fn every_part_of_a_connection_is_changed_in_place_and_its_drift_is_seen() 
         "schedule": {"type": "cron", "cron": "0 0 3 * * ?"}, "status": "active", "prefix": "raw_",
         "namespaceDefinition": "custom_format", "namespaceFormat": "${SOURCE_NAMESPACE}_x", "nonBreakingChanges": "ignore",
     });
-    let wanted = config(&ids, full);
-    let made = instance.create(CONNECTION, wanted.clone()).await.unwrap();
+    let config_with_all = config(&ids, full);
+    let made = instance.create(CONNECTION, config_with_all.clone()).await.unwrap();
     let id = made.text("connectionId").unwrap().to_owned();
-    instance.assert_settled(CONNECTION, &made, &wanted).await;
+    instance.assert_settled(CONNECTION, &made, &config_with_all).await;
     let orders =
         json!({"streams": [{"name": "orders", "syncMode": "incremental_append", "cursorField": ["updated_at"]}]});
     let with = |more: Json| {
@@ -87,14 +87,14 @@ async fn every_part_of_a_connection_is_changed_in_place_and_its_drift_is_seen() 
         stand_in.patch(&id, &tampered);
         let read = instance.read(CONNECTION, &made).await.unwrap().unwrap();
         assert_ne!(read.attributes.get(attribute), made.attributes.get(attribute), "{attribute}: {tampered}");
-        let mended = instance.update(CONNECTION, &read, wanted.clone()).await.unwrap();
-        assert_eq!(mended.text("connectionId"), Some(id.as_str()));
-        instance.assert_settled(CONNECTION, &mended, &wanted).await;
+        let repaired = instance.update(CONNECTION, &read, config_with_all.clone()).await.unwrap();
+        assert_eq!(repaired.text("connectionId"), Some(id.as_str()));
+        instance.assert_settled(CONNECTION, &repaired, &config_with_all).await;
     }
 }
 
 #[tokio::test]
-async fn what_is_said_of_a_stream_is_sent_and_taken_back() {
+async fn selected_fields_are_sent_and_removed() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
@@ -113,23 +113,23 @@ async fn what_is_said_of_a_stream_is_sent_and_taken_back() {
     let narrowed = instance.update(CONNECTION, &made, few.clone()).await.unwrap();
     assert_eq!(selected(), json!([{"fieldPath": ["id"]}]));
     instance.assert_settled(CONNECTION, &narrowed, &few).await;
-    // Somebody selects all: that is drift.
+    // All fields are selected outside terrace: that is drift.
     stand_in.patch(
         &id,
         &json!({"configurations": {"streams": [{"name": "orders", "syncMode": "full_refresh_overwrite"}]}}),
     );
     let read = instance.read(CONNECTION, &narrowed).await.unwrap().unwrap();
     assert_ne!(read.attributes["streams"], narrowed.attributes["streams"]);
-    let mended = instance.update(CONNECTION, &read, few.clone()).await.unwrap();
+    let repaired = instance.update(CONNECTION, &read, few.clone()).await.unwrap();
     assert_eq!(selected(), json!([{"fieldPath": ["id"]}]));
-    // Left out again, all are.
-    let widened = instance.update(CONNECTION, &mended, all.clone()).await.unwrap();
+    // Without a selection, all fields are selected.
+    let widened = instance.update(CONNECTION, &repaired, all.clone()).await.unwrap();
     assert!(selected().as_array().is_none_or(Vec::is_empty), "{}", selected());
     instance.assert_settled(CONNECTION, &widened, &all).await;
 }
 
 #[tokio::test]
-async fn what_connects_other_things_is_another_one_and_loses_its_state() {
+async fn change_of_source_or_destination_loses_sync_state() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);
@@ -146,7 +146,7 @@ async fn what_connects_other_things_is_another_one_and_loses_its_state() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_at_its_place_before_anybody_is_asked() {
+async fn plan_refuses_invalid_attributes_without_a_request() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ids = connected(&stand_in);

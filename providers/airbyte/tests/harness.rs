@@ -1,4 +1,4 @@
-//! An opened instance, and what tests do with it.
+//! Opens instances for tests, with helpers for calls.
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use terrace_provider::{Attributes, Observed, Recorded, ResourceType, Settings, V
 use terrace_provider_airbyte::AirbyteProvider;
 use terrace_test_airbyte::{StandIn, WORKSPACE};
 
-/// The address of whatever tests make.
+/// The address of all objects in tests.
 const ADDRESS: &str = "shop@test:load/airbyte.a";
 
 pub(crate) fn provider() -> AirbyteProvider {
@@ -59,18 +59,18 @@ impl Instance {
         self.resource_type(name).unwrap()
     }
 
-    /// The second plan is empty, before and after reading.
+    /// Asserts that the second plan is empty, before and after a read.
     pub(crate) async fn assert_settled(&self, ty: &str, prior: &Recorded, config: &Json) {
         assert_eq!(self.unsettled(ty, prior, config).await.unwrap(), [] as [String; 0]);
     }
 }
 
-/// As a row has it.
+/// Converts an observed object into a row.
 pub(crate) fn recorded(planned: &Attributes, observed: Observed) -> Recorded {
     conformance::recorded(ADDRESS, planned, observed)
 }
 
-/// A source of a file.
+/// The configuration of a source that reads a file.
 pub(crate) fn file_source(name: &str) -> Json {
     json!({
         "workspaceId": WORKSPACE, "name": name, "connector": "file",
@@ -78,7 +78,7 @@ pub(crate) fn file_source(name: &str) -> Json {
     })
 }
 
-/// The destination Snowflake.
+/// The configuration of a Snowflake destination.
 pub(crate) fn destination(name: &str) -> Json {
     json!({
         "workspaceId": WORKSPACE, "name": name, "connector": "snowflake",
@@ -90,7 +90,7 @@ pub(crate) fn destination(name: &str) -> Json {
     })
 }
 
-/// A database and a destination that somebody made: their ids.
+/// Creates a source and a destination outside terrace; returns their ids.
 pub(crate) fn connected(stand_in: &StandIn) -> (String, String) {
     let source = stand_in.make(
         true,

@@ -15,7 +15,7 @@ async fn findings(instance: &Instance, ty: &str, config: &Json) -> Vec<Finding> 
 }
 
 #[tokio::test]
-async fn streams_are_checked_while_planning_and_a_source_is_asked_about_once() {
+async fn validation_checks_streams_with_one_discovery() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let (source, sink) = connected(&stand_in);
@@ -24,49 +24,45 @@ async fn streams_are_checked_while_planning_and_a_source_is_asked_about_once() {
     let bad = config(
         json!([{"name": "order"}, {"name": "orders", "syncMode": "full_refresh_update"}, {"name": "customers", "selectedFields": ["id", "mail"]}]),
     );
-    let told = join_all((0..5).map(|_| findings(&instance, "airbyte_connection", &good))).await;
-    assert!(told.iter().all(Vec::is_empty), "{told:?}");
-    let told = findings(&instance, "airbyte_connection", &bad).await;
-    let shown: Vec<String> = told.iter().map(|it| format!("{} {}", it.path.as_ref().unwrap(), it.message)).collect();
+    let findings_of_good = join_all((0..5).map(|_| findings(&instance, "airbyte_connection", &good))).await;
+    assert!(findings_of_good.iter().all(Vec::is_empty), "{findings_of_good:?}");
+    let found = findings(&instance, "airbyte_connection", &bad).await;
+    let shown: Vec<String> = found.iter().map(|it| format!("{} {}", it.path.as_ref().unwrap(), it.message)).collect();
     assert_eq!(
         shown,
         [
             "streams[0].name the source has no stream `order`; did you mean `orders`?",
-            "streams[1].syncMode the stream `orders` cannot be synced as `full_refresh_update`",
+            "streams[1].syncMode the stream `orders` does not support the mode `full_refresh_update`",
             "streams[2].selectedFields[1] the stream `customers` has no field `mail`",
         ]
     );
-    assert!(told.iter().all(|it| it.severity == Severity::Error && it.hint.is_some()));
+    assert!(found.iter().all(|it| it.severity == Severity::Error && it.hint.is_some()));
     instance.session.lookup("airbyte_streams", &attributes(json!({"sourceId": source}))).await.unwrap();
-    let asked = stand_in.take_seen().iter().filter(|it| it.path.ends_with("/streams")).count();
-    assert_eq!(asked, 1);
-    // A source that is not there is no reason to stop.
+    let discoveries = stand_in.take_seen().iter().filter(|it| it.path.ends_with("/streams")).count();
+    assert_eq!(discoveries, 1);
+    // A missing source is only a warning.
     let mut gone = good.clone();
     gone["sourceId"] = "00000000-0000-4000-8000-ffffffffffff".into();
-    let told = findings(&instance, "airbyte_connection", &gone).await;
-    assert!(
-        told.iter().any(|it| it.severity == Severity::Warning && it.message.contains("there is no source")),
-        "{told:?}"
-    );
-    assert!(told.iter().all(|it| it.severity == Severity::Warning), "{told:?}");
+    let found = findings(&instance, "airbyte_connection", &gone).await;
+    assert!(found.iter().any(|it| it.severity == Severity::Warning && it.message.contains("not found")), "{found:?}");
+    assert!(found.iter().all(|it| it.severity == Severity::Warning), "{found:?}");
 }
 
-/// A connector runs for each question: few at once, whoever asks.
-/// What went wrong once is asked again.
+/// A failed discovery is not cached.
 #[tokio::test]
-async fn streams_of_a_source_that_was_not_there_are_asked_for_again() {
+async fn streams_of_a_missing_source_are_requested_again() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create("airbyte_source", file_source("places")).await.unwrap();
-    let asked = attributes(json!({"sourceId": made.text("sourceId").unwrap()}));
+    let arguments = attributes(json!({"sourceId": made.text("sourceId").unwrap()}));
     stand_in.faults().by_call.push(("GET", "/streams", Fault::Status(404)));
-    instance.session.lookup("airbyte_streams", &asked).await.unwrap_err();
-    let told = instance.session.lookup("airbyte_streams", &asked).await.unwrap();
-    assert_eq!(told["streams"].as_list().map(<[Value]>::len), Some(1));
+    instance.session.lookup("airbyte_streams", &arguments).await.unwrap_err();
+    let answer = instance.session.lookup("airbyte_streams", &arguments).await.unwrap();
+    assert_eq!(answer["streams"].as_list().map(<[Value]>::len), Some(1));
 }
 
 #[tokio::test]
-async fn no_more_than_two_sources_are_asked_about_at_once() {
+async fn at_most_two_discoveries_run_at_once() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let sources: Vec<String> = (0..6)
@@ -85,14 +81,14 @@ async fn no_more_than_two_sources_are_asked_about_at_once() {
     };
     join_all(sources.iter().chain(&sources).map(ask)).await;
     assert_eq!((stand_in.count(), stand_in.most_at_once()), (6, 2));
-    // What was changed is asked about anew.
+    // A cached answer needs no request.
     stand_in.faults().takes = None;
     ask(&sources[0]).await;
     assert_eq!(stand_in.count(), 6);
 }
 
 #[tokio::test]
-async fn variables_are_told_without_asking_anybody() {
+async fn defaults_need_no_request() {
     let stand_in = StandIn::start();
     let mut of = settings(&stand_in, json!({}));
     of.instance = "airbyte".to_owned();
@@ -100,14 +96,17 @@ async fn variables_are_told_without_asking_anybody() {
         [("SNOWFLAKE_USER", "LOADER"), ("SNOWFLAKE_PASSWORD", "hunter2"), ("AIRBYTE_SOURCE_ID", DEFINITION_FILE)];
     let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
     let session = AirbyteProvider::with_variables(variables).connect(&of).await.unwrap();
-    let told = session.lookup("airbyte_defaults", &attributes(json!({}))).await.unwrap();
-    assert_eq!((told["user"].clone(), told["sourceDefinitionId"].clone()), ("LOADER".into(), DEFINITION_FILE.into()));
-    assert!(told["host"].is_null() && told["destinationDefinitionId"].is_null());
+    let answer = session.lookup("airbyte_defaults", &attributes(json!({}))).await.unwrap();
+    assert_eq!(
+        (answer["user"].clone(), answer["sourceDefinitionId"].clone()),
+        ("LOADER".into(), DEFINITION_FILE.into())
+    );
+    assert!(answer["host"].is_null() && answer["destinationDefinitionId"].is_null());
     assert_eq!(stand_in.take_seen().len(), 0);
 }
 
 #[tokio::test]
-async fn lookups_tell_workspaces_connectors_and_streams() {
+async fn lookups_return_workspaces_connectors_and_streams() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let (source, _) = connected(&stand_in);
@@ -142,7 +141,7 @@ async fn lookups_tell_workspaces_connectors_and_streams() {
 }
 
 #[tokio::test]
-async fn where_the_config_api_may_be_asked_connectors_check_their_configuration_first() {
+async fn validation_uses_the_config_api_if_enabled() {
     let stand_in = StandIn::start();
     let with = json!({"api": {"config": true}});
     let instance = Instance::with(&stand_in, with, Limits { retries: 0, ..Limits::default() }).await;
@@ -151,24 +150,24 @@ async fn where_the_config_api_may_be_asked_connectors_check_their_configuration_
     let mut wrong = destination("a");
     wrong["configuration"] =
         json!({"host": "h", "role": "R", "warehouse": "W", "databse": "D", "schema": "S", "username": "U"});
-    let told = findings(&instance, "airbyte_destination", &wrong).await;
-    let shown: Vec<String> = told.iter().map(|it| format!("{}: {}", it.path.as_ref().unwrap(), it.message)).collect();
+    let found = findings(&instance, "airbyte_destination", &wrong).await;
+    let shown: Vec<String> = found.iter().map(|it| format!("{}: {}", it.path.as_ref().unwrap(), it.message)).collect();
     assert_eq!(
         shown,
         [
             "configuration: the connector needs `database`",
-            "configuration.databse: the connector knows no `databse`; did you mean `database`?"
+            "configuration.databse: the connector has no key `databse`; did you mean `database`?"
         ]
     );
     let mut unreachable = file_source("a");
     unreachable["configuration"]["url"] = "https://host.invalid/a.csv".into();
-    let told = findings(&instance, "airbyte_source", &unreachable).await;
-    assert!(told[0].message.contains("State code: 08001"), "{told:?}");
+    let found = findings(&instance, "airbyte_source", &unreachable).await;
+    assert!(found[0].message.contains("State code: 08001"), "{found:?}");
     let schema = attributes(json!({"kind": "source", "name": "file", "specification": true}));
     let definition = instance.session.lookup("airbyte_definition", &schema).await.unwrap();
     assert!(definition["specification"].to_json()["required"].is_array());
     assert!(stand_in.take_writes().is_empty());
-    // Without it nobody is asked.
+    // If the Config API is disabled, no request is sent.
     let plain = Instance::of(&stand_in).await;
     let _ = stand_in.take_seen();
     assert_eq!(findings(&plain, "airbyte_source", &unreachable).await, []);
@@ -176,18 +175,18 @@ async fn where_the_config_api_may_be_asked_connectors_check_their_configuration_
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_instance_says_what_to_write() {
+async fn invalid_settings_are_refused_with_a_hint() {
     let stand_in = StandIn::start();
-    for (more, said) in [
-        (json!({"url": "ftp://x"}), "is not where Airbyte is"),
-        (json!({"url": "https://me:hunter2@x"}), "has a user in it"),
-        (json!({"clientId": "x"}), "both say how to sign in"),
+    for (more, expected) in [
+        (json!({"url": "ftp://x"}), "is not the URL of an Airbyte server"),
+        (json!({"url": "https://me:hunter2@x"}), "it contains a user"),
+        (json!({"clientId": "x"}), "exclude each other"),
         (json!({"token": null, "clientId": "x"}), "needs `clientSecret`"),
         (json!({"token": null, "username": "x"}), "needs `password`"),
-        (json!({"timeout": 0}), "no time to wait"),
+        (json!({"timeout": 0}), "out of range"),
     ] {
         let error = AirbyteProvider::new().connect(&settings(&stand_in, more.clone())).await.err().unwrap();
-        assert!(error.message.contains(said) && !error.message.contains("hunter2"), "{more}: {error}");
+        assert!(error.message.contains(expected) && !error.message.contains("hunter2"), "{more}: {error}");
     }
     let nowhere = AirbyteProvider::new().connect(&settings(&stand_in, json!({"url": null}))).await.unwrap();
     let error = nowhere.lookup("airbyte_workspace", &attributes(json!({}))).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The provider from outside: through the provider trait, against the stand-in of Airbyte.
+//! Tests of the provider through the provider trait, against a stand-in of Airbyte.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,14 +6,14 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod calls; // requests: again, lost, slowed down; who is let in
-mod configurations; // what connectors are told, and what is secret of it
-mod conformance; // the behaviours of every provider
-mod connections; // streams, schedules, what goes with a connection
-mod harness; // an opened instance, and what tests do with it
-mod looks; // lookups, and what a plan asks
-mod names; // by which things are found again
-mod readme; // the README shows the schema
+mod calls; // retried, lost and throttled requests, credentials
+mod configurations; // connector configurations and their secrets
+mod conformance; // the conformance suite
+mod connections; // streams, schedules, sync state
+mod harness; // opens instances
+mod looks; // lookups, and requests of a plan
+mod names; // names and identity
+mod readme; // the README's tables follow the schema
 
 /// A test file that is not listed above would never run.
 #[test]

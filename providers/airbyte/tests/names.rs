@@ -12,7 +12,7 @@ const DESTINATION: &str = "airbyte_destination";
 const CONNECTION: &str = "airbyte_connection";
 
 #[tokio::test]
-async fn two_of_one_name_are_told_with_their_ids_and_never_become_three() {
+async fn ambiguous_name_is_an_error_with_both_ids() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let config = file_source("twice");
@@ -31,7 +31,7 @@ async fn two_of_one_name_are_told_with_their_ids_and_never_become_three() {
 }
 
 #[tokio::test]
-async fn what_is_there_already_is_not_taken_and_can_be_imported() {
+async fn existing_object_is_refused_with_its_import_id() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, file_source("places")).await.unwrap();
@@ -54,7 +54,7 @@ async fn what_is_there_already_is_not_taken_and_can_be_imported() {
 }
 
 #[tokio::test]
-async fn another_name_renames_in_place_unless_somebody_has_it() {
+async fn new_name_renames_in_place_unless_it_exists() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, file_source("places")).await.unwrap();
@@ -64,12 +64,12 @@ async fn another_name_renames_in_place_unless_somebody_has_it() {
     instance.assert_settled(SOURCE, &renamed, &file_source("towns")).await;
     instance.create(SOURCE, file_source("taken")).await.unwrap();
     let error = instance.update(SOURCE, &renamed, file_source("taken")).await.unwrap_err();
-    assert!(error.message.contains("another source is called `taken`"), "{error}");
+    assert!(error.message.contains("another source has the name `taken`"), "{error}");
     assert_eq!(stand_in.inventory(), ["source taken", "source towns"]);
 }
 
 #[tokio::test]
-async fn what_was_made_anew_under_its_name_is_seen_and_not_deleted() {
+async fn recreated_object_is_reported_and_not_deleted() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(DESTINATION, destination("lake")).await.unwrap();
@@ -78,10 +78,10 @@ async fn what_was_made_anew_under_its_name_is_seen_and_not_deleted() {
     let again = instance.create(DESTINATION, destination("lake")).await.unwrap();
     let read = instance.read(DESTINATION, &made).await.unwrap().unwrap();
     assert_eq!(read.text("destinationId"), again.text("destinationId"));
-    // It is no change of any attribute that is configured, and yet not nothing.
+    // No configured attribute differs, but the plan must not be empty.
     let plan = instance.plan(DESTINATION, Some(&read), &destination("lake")).await.unwrap();
     assert!(plan.planned["createdAt"].is_unknown());
-    // Who deletes what was on record does not delete what somebody made since.
+    // Deleting the old row does not delete the new object.
     instance.delete(DESTINATION, &read).await.unwrap();
     assert_eq!(stand_in.inventory(), ["destination lake"]);
     let recorded = instance.update(DESTINATION, &read, destination("lake")).await.unwrap();
@@ -91,7 +91,7 @@ async fn what_was_made_anew_under_its_name_is_seen_and_not_deleted() {
 }
 
 #[tokio::test]
-async fn what_was_made_anew_gets_our_configuration_and_our_secrets() {
+async fn recreated_object_gets_configuration_and_secrets() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let ours = destination("lake");
@@ -108,7 +108,7 @@ async fn what_was_made_anew_gets_our_configuration_and_our_secrets() {
 }
 
 #[tokio::test]
-async fn what_was_there_before_a_lost_call_is_a_strangers() {
+async fn object_older_than_a_lost_call_is_not_ours() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let config = file_source("places");
@@ -123,7 +123,7 @@ async fn what_was_there_before_a_lost_call_is_a_strangers() {
 }
 
 #[tokio::test]
-async fn what_a_foreign_connection_uses_is_not_deleted() {
+async fn object_used_by_an_external_connection_is_not_deleted() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let source = instance.create(SOURCE, file_source("places")).await.unwrap();
@@ -138,9 +138,9 @@ async fn what_a_foreign_connection_uses_is_not_deleted() {
     instance.delete(SOURCE, &source).await.unwrap();
 }
 
-/// Names as people write them: created, found by name, renamed and deleted.
+/// Special characters in names round-trip: create, find, rename and delete.
 #[tokio::test]
-async fn every_name_comes_back_as_it_was() {
+async fn names_with_special_characters_round_trip() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     let mut runner = TestRunner::deterministic();

@@ -1,4 +1,4 @@
-//! The blueprints of jobs, workflows, pipelines and output ports, compiled in.
+//! Embedded blueprints of jobs, workflows, pipelines and output ports.
 
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 

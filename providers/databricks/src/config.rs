@@ -1,4 +1,4 @@
-//! The settings of an instance, taken apart.
+//! Parses the settings of an instance.
 
 mod azure;
 
@@ -10,33 +10,33 @@ use std::time::Duration;
 use terrace_provider::http::{Base, check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
-/// How workspaces are reached.
+/// The parsed settings of an instance.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The workspace of resources that let the instance choose, and the first that the instance may be sent to.
+    /// Default workspace of resources, and the first host that the instance may send credentials to.
     pub(crate) host: Option<Base>,
-    /// The others: hosts, or `*.` and a domain.
+    /// Other allowed hosts: host names, or `*.` with a domain.
     pub(crate) hosts: Vec<String>,
-    /// The account that the workspaces are of.
+    /// The account of the workspaces.
     pub(crate) account: Option<Account>,
-    /// How it is proved who asks; nothing where nothing says it.
+    /// The instance's credentials, if any.
     pub(crate) proof: Option<Proof>,
-    /// For credentials of Git that say none of their own.
+    /// Defaults for Git credentials.
     pub(crate) git: Git,
     /// The authorities to trust instead of the machine's.
     pub(crate) ca_file: Option<PathBuf>,
-    /// Credentials may be sent to other machines over `http://`.
+    /// True if credentials may be sent to other machines over `http://`.
     pub(crate) allow_plain_http: bool,
-    /// How long a request may go unanswered.
+    /// Timeout of a request.
     pub(crate) timeout: Duration,
 }
 
-/// Who asks.
+/// The instance's credentials.
 #[derive(Debug, Clone)]
 pub(crate) enum Proof {
     /// A personal access token.
     Token(SecretString),
-    /// A service principal: its application id and a secret of OAuth.
+    /// A service principal: application id and OAuth secret.
     Client(String, SecretString),
     /// A service principal of Azure.
     Azure(Box<Azure>),
@@ -49,7 +49,7 @@ pub(crate) struct Account {
     pub(crate) id: String,
 }
 
-/// In whose name repositories are checked out.
+/// Default identity for the checkout of repositories.
 #[derive(Debug, Default)]
 pub(crate) struct Git {
     pub(crate) username: Option<String>,
@@ -57,16 +57,16 @@ pub(crate) struct Git {
 }
 
 impl Config {
-    /// Takes settings apart.
+    /// Parses settings.
     ///
     /// # Errors
-    /// When a value is none that can work.
+    /// If a value is invalid, or values contradict each other.
     pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
         let values = &settings.values;
         let proof = proof(settings, variables)?;
         let host = plain(values, "host").map(|text| {
             Base::parse(&text).map_err(|why| {
-                invalid("host", format!("the host is none: {why}"))
+                invalid("host", format!("`host` is not a URL of a host: {why}"))
                     .solution("write such as `adb-1234567890123456.7.azuredatabricks.net` or `https://dbc-1234.cloud.databricks.com`")
             })
         });
@@ -93,15 +93,13 @@ impl Config {
             proof,
             git: Git { username: of_git("username"), token: of_git("token").map(Into::into) },
             ca_file: plain(values, "caFile").map(|path| settings.project_folder.join(path)),
-            timeout: timeout
-                .map(Duration::from_secs)
-                .ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?,
+            timeout: timeout.map(Duration::from_secs).ok_or_else(|| invalid("timeout", "`timeout` is out of range"))?,
         })
     }
 }
 
 impl Config {
-    /// The service principal of Azure that the instance works as.
+    /// The instance's service principal of Azure, if any.
     pub(crate) fn azure(&self) -> Option<&Azure> {
         match &self.proof {
             Some(Proof::Azure(azure)) => Some(azure),
@@ -118,14 +116,15 @@ fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
     ProviderError::invalid(Some(Path::attribute(name)), message)
 }
 
-/// Tokens and secrets of Databricks itself go before Azure's that only variables speak of: those are mostly set for others.
+/// Reads the credentials. Databricks tokens and secrets win over Azure credentials from variables, which are often set
+/// for other programs.
 fn proof(settings: &Settings, variables: &Variables) -> Result<Option<Proof>, ProviderError> {
     let values = &settings.values;
     let (token, id, secret) = (plain(values, "token"), plain(values, "clientId"), plain(values, "clientSecret"));
     let of_azure = values.get("azure").and_then(Value::as_map);
     let is_azure = of_azure.is_some_and(|azure| plain(azure, "clientId").is_some());
     let both = |first: &str, second: &str| {
-        Err(invalid(second, format!("`{first}` and `{second}` both say how to sign in")).solution("leave one of them"))
+        Err(invalid(second, format!("`{first}` and `{second}` exclude each other")).solution("remove one of them"))
     };
     match (token, id, secret) {
         (Some(_), Some(_), Some(_)) => both("token", "clientId"),
@@ -133,13 +132,13 @@ fn proof(settings: &Settings, variables: &Variables) -> Result<Option<Proof>, Pr
         (None, Some(_), Some(_)) if is_azure => both("clientId", "azure"),
         (Some(token), _, _) => Ok(Some(Proof::Token(token.into()))),
         (None, Some(id), Some(secret)) => Ok(Some(Proof::Client(id, secret.into()))),
-        (None, Some(_), None) => Err(invalid("clientSecret", "a service principal needs `clientSecret` to be said")),
-        (None, None, Some(_)) => Err(invalid("clientId", "a service principal needs `clientId` to be said")),
+        (None, Some(_), None) => Err(invalid("clientSecret", "a service principal needs `clientSecret`")),
+        (None, None, Some(_)) => Err(invalid("clientId", "a service principal needs `clientId`")),
         (None, None, None) => Ok(Azure::read(settings, variables)?.map(|azure| Proof::Azure(Box::new(azure)))),
     }
 }
 
-/// The account, where its id is said.
+/// The account, if its id is configured.
 fn account(values: &Attributes, proof: Option<&Proof>) -> Result<Option<Account>, ProviderError> {
     let Some(id) = plain(values, "accountId") else { return Ok(None) };
     let usual = match proof {
@@ -147,7 +146,7 @@ fn account(values: &Attributes, proof: Option<&Proof>) -> Result<Option<Account>
         _ => "https://accounts.cloud.databricks.com",
     };
     let host = plain(values, "accountHost").unwrap_or_else(|| usual.to_owned());
-    let host =
-        Base::parse(&host).map_err(|why| invalid("accountHost", format!("the host of the account is none: {why}")))?;
+    let host = Base::parse(&host)
+        .map_err(|why| invalid("accountHost", format!("`accountHost` is not a URL of a host: {why}")))?;
     Ok(Some(Account { host, id }))
 }

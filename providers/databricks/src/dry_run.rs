@@ -1,5 +1,5 @@
-//! What is looked at while a plan is made, beside the object itself: whether what is planned can be made at all. It changes
-//! nothing, and what cannot be told so is told when it is needed.
+//! Checks during the plan if a planned object can be created. The checks change nothing; a failed check is a warning,
+//! and the apply reports the problem later.
 
 use crate::object::Place;
 use crate::object::azure::{role_assignment, workspace};
@@ -7,22 +7,22 @@ use crate::object::view::ahead;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, Finding, ProviderError, ResourceType, Severity};
 
-/// The version of the interface for subscriptions: <https://learn.microsoft.com/en-us/rest/api/resources/subscriptions/list>.
+/// The API version for subscriptions: <https://learn.microsoft.com/en-us/rest/api/resources/subscriptions/list>.
 const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 
-/// Whether anything can be told of an object as it is planned.
+/// Returns true if a planned object can be checked.
 pub(crate) fn is_possible(ty: &ResourceType, planned: &Attributes) -> bool {
     let names: &[&str] = match ty.name {
         "databricks_view" => &["workspaceUrl", "warehouse", "source", "columns"],
         "databricks_workspace" => &["subscriptionId", "resourceGroup"],
-        // Of what is made only now the role can be looked for.
+        // Only the role can be checked before the object exists.
         "databricks_azure_role_assignment" => &["role"],
         _ => return false,
     };
     names.iter().all(|name| planned.get(*name).is_none_or(|it| !it.has_unknown()))
 }
 
-/// What is wrong with it.
+/// Returns the problems of a planned object.
 pub(crate) async fn findings(ty: &ResourceType, place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
     match ty.name {
         "databricks_workspace" => workspace::look_around(place, planned).await,
@@ -31,13 +31,13 @@ pub(crate) async fn findings(ty: &ResourceType, place: &Place<'_>, planned: &Att
     }
 }
 
-/// That nothing could be told.
+/// The warning that a check failed.
 pub(crate) fn not_checked(error: ProviderError) -> Finding {
     let message = format!("not checked: {error}");
     Finding { severity: Severity::Warning, path: None, message, hint: error.solutions.into_iter().next() }
 }
 
-/// Asks Azure for what everybody who signs in is answered.
+/// Sends a request to Azure that every signed-in principal may make.
 pub(crate) async fn sign_in(management: &Place<'_>) -> Result<(), ProviderError> {
     let request = Request::get("/subscriptions", &[]).query("api-version", SUBSCRIPTIONS_VERSION);
     management.send(&request, &Purpose::look("list the subscriptions")).await.map(drop)

@@ -13,12 +13,12 @@ use terrace_provider::http::{
     Api, Auth, Base, Client, Failure, HeaderName, HeaderValue, Next, Request, Token, TokenRequest, TokenSource, Within,
 };
 
-/// What Databricks is called there, in every cloud and tenant, and what a token for it is asked for.
+/// The OAuth scope of Databricks, equal in every cloud and tenant.
 const DATABRICKS_SCOPE: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default";
-/// The version of the interface for workspaces: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
+/// The API version for workspaces: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
 pub(crate) const WORKSPACES_VERSION: &str = "2024-05-01";
 
-/// A request for tokens of a service principal.
+/// Builds the token request of the service principal.
 pub(crate) fn tokens(client: &Client, azure: &Azure, scope: &str) -> Result<TokenRequest, ProviderError> {
     let request = TokenRequest::at(client, &azure.login, "/{tenant}/oauth2/v2.0/token", &[&azure.tenant])
         .map_err(|failure| ProviderError::bug(failure.in_words()))?;
@@ -29,26 +29,26 @@ pub(crate) fn tokens(client: &Client, azure: &Azure, scope: &str) -> Result<Toke
     Ok(request.field("scope", scope.into()))
 }
 
-/// Tokens for Databricks alone.
+/// Tokens for Databricks only.
 pub(crate) fn for_databricks(client: &Client, azure: &Azure) -> Result<Auth, ProviderError> {
     Ok(Auth::Tokens(Arc::new(tokens(client, azure, DATABRICKS_SCOPE)?)))
 }
 
-/// Tokens for one workspace. A service principal that may manage a workspace in Azure is let in as its administrator although
-/// the workspace does not know it yet, such as one that has just been made: where it proves that beside its token.
+/// Tokens for one workspace. A workspace that does not know the service principal yet, such as a new one, still admits
+/// it as administrator if it may manage the workspace in Azure. Extra headers prove that right.
 pub(crate) struct ForWorkspace {
     databricks: TokenRequest,
     management: TokenRequest,
-    /// The interface that knows the workspaces of the subscription.
+    /// Client of Azure Resource Manager, which lists the workspaces of the subscription.
     api: Api,
     subscription: String,
-    /// The host that is asked for.
+    /// The host of the workspace.
     host: String,
-    /// Ids by host.
+    /// Known Azure ids by host.
     resources: Resources,
 }
 
-/// What Azure calls workspaces, by their hosts: what is known of one that was seen needs no list, which may be of a while ago.
+/// Azure ids of workspaces by host. A known workspace needs no list, which may be outdated.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Resources(Arc<Mutex<HashMap<String, String>>>);
 
@@ -64,7 +64,7 @@ impl Resources {
 }
 
 impl ForWorkspace {
-    /// For the workspace of that host, which may be one of the subscription.
+    /// Creates the source for the workspace of a host, which may belong to the subscription.
     pub(crate) fn new(
         client: &Client,
         azure: &Azure,
@@ -83,7 +83,7 @@ impl ForWorkspace {
         })
     }
 
-    /// The id of the workspace in Azure; nothing where the subscription has none of that host, as yet.
+    /// Returns the workspace's Azure id; `None` if the subscription has no workspace with this host (yet).
     async fn resource(&self) -> Result<Option<String>, Failure> {
         if let Some(known) = self.resources.of(&self.host) {
             return Ok(Some(known));
@@ -112,12 +112,12 @@ impl ForWorkspace {
 impl TokenSource for ForWorkspace {
     async fn token(&self) -> Result<Token, Failure> {
         let mut token = self.databricks.ask().await?;
-        // Who may not look there is let in like everybody else, or not at all, which the workspace itself says.
+        // Without the right to list workspaces, use the plain token: the workspace itself decides.
         let Ok(Some(resource)) = self.resource().await else { return Ok(token) };
         let management = self.management.ask().await?;
         let header = |text: &str| {
             HeaderValue::from_str(text)
-                .map_err(|_| Failure::Refused("an id has characters that cannot be sent".to_owned()))
+                .map_err(|_| Failure::Refused("an id has characters that are not allowed in a header".to_owned()))
         };
         let mut proof = header(management.token.expose_secret())?;
         proof.set_sensitive(true);

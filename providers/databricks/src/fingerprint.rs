@@ -1,4 +1,4 @@
-//! Fingerprints of secrets that the settings of an instance have: so another one is noticed, and nothing of it is kept.
+//! Salted fingerprints of secrets in an instance's settings: they detect a changed secret without storing it.
 
 use ring::pbkdf2;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -8,14 +8,14 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use terrace_provider::ProviderError;
 
-/// So many rounds that guessing a token takes long, and comparing one does not.
+/// Rounds of key derivation: guessing a token takes long, one comparison does not.
 const ROUNDS: NonZeroU32 = match NonZeroU32::new(50_000) {
     Some(rounds) => rounds,
     None => NonZeroU32::MIN,
 };
 const ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
 
-/// The fingerprint of a secret. Two of one secret differ.
+/// The fingerprint of a secret. Two fingerprints of the same secret differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     salt: String,
@@ -23,18 +23,18 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// That of a secret.
+    /// Computes the fingerprint of a secret.
     ///
     /// # Errors
-    /// When the machine has no randomness to give.
+    /// If the machine cannot provide random bytes.
     pub(crate) fn of(secret: &SecretString) -> Result<Self, ProviderError> {
         let mut salt = [0; 16];
-        SystemRandom::new().fill(&mut salt).map_err(|_| ProviderError::bug("there is no randomness to be had"))?;
+        SystemRandom::new().fill(&mut salt).map_err(|_| ProviderError::bug("cannot get random bytes"))?;
         let salt = hex(&salt);
         Ok(Self { digest: digest(&salt, secret), salt })
     }
 
-    /// Whether it is that of a secret.
+    /// Returns true if the fingerprint belongs to the secret.
     pub(crate) fn is_of(&self, secret: &SecretString) -> bool {
         digest(&self.salt, secret) == self.digest
     }
@@ -46,7 +46,7 @@ fn digest(salt: &str, secret: &SecretString) -> String {
     hex(&digest)
 }
 
-/// Bytes in hexadecimal digits.
+/// Encodes bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_known_again_and_its_fingerprints_tell_nothing() {
+    fn fingerprint_matches_only_its_secret() {
         let [one, other] = ["glpat-1", "glpat-2"].map(SecretString::from);
         let (first, second) = (Fingerprint::of(&one).unwrap(), Fingerprint::of(&one).unwrap());
         assert_ne!(first, second);

@@ -1,4 +1,5 @@
-//! Who else was let in to what is in Unity Catalog: asked of a workspace of its metastore, since an access names no workspace.
+//! External grants in Unity Catalog. They are read through a workspace of the metastore, because an access names no
+//! workspace.
 
 use crate::attributes::{attributes, list, optional_text, text_of};
 use crate::object::{Place, grant};
@@ -9,14 +10,14 @@ use std::sync::Arc;
 use terrace_provider::http::Within;
 use terrace_provider::{Attributes, ProviderError, Value};
 
-/// A workspace with its metastore, and whom the instance works as there.
+/// A workspace with its metastore, and the principal of the instance there.
 pub(crate) struct Home {
     pub(crate) workspace: Arc<Workspace>,
     metastore: String,
     me: String,
 }
 
-/// Those of workspaces that have a metastore.
+/// Returns one workspace for each metastore; skips workspaces without a metastore.
 pub(crate) async fn homes(workspaces: &[Arc<Workspace>]) -> Result<Vec<Home>, ProviderError> {
     let mut homes: Vec<Home> = Vec::new();
     for workspace in workspaces {
@@ -25,7 +26,7 @@ pub(crate) async fn homes(workspaces: &[Arc<Workspace>]) -> Result<Vec<Home>, Pr
             Err(error) if is_without_metastore(&error) => continue,
             metastore => text_of(metastore?, "metastore_id").to_owned(),
         };
-        // Two of one metastore tell the same.
+        // A second workspace of a metastore would return the same grants.
         if homes.iter().all(|home| home.metastore != metastore) {
             let me = workspace.me(&within).await?.to_owned();
             homes.push(Home { workspace: Arc::clone(workspace), metastore, me });
@@ -35,12 +36,13 @@ pub(crate) async fn homes(workspaces: &[Arc<Workspace>]) -> Result<Vec<Home>, Pr
 }
 
 impl Home {
-    /// Whether an access is of its metastore: of another one it knows nothing, or something else of the same name.
+    /// Returns true if an access belongs to this metastore. In another metastore, the name may mean another object.
     pub(crate) fn has(&self, access: &Attributes) -> bool {
         optional_text(access, "metastoreId").is_none_or(|id| id == self.metastore)
     }
 
-    /// Everybody else who has some of it: who, what, and that as a grant, or as a grant for each privilege.
+    /// Returns all other principals with this access: principal, privileges, and the grant that holds them. If
+    /// `is_single`, each privilege is a grant.
     pub(crate) async fn holders(
         &self,
         place: &Place<'_>,
@@ -55,18 +57,18 @@ impl Home {
             named.extend(attributes([way, ("principal", principal.into()), own]));
             named
         };
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         for (principal, held) in others {
             if is_single {
                 for privilege in held {
                     let own = named(&principal, ("privilege", privilege.as_str().into()));
-                    told.push((principal.clone(), privilege, own));
+                    found.push((principal.clone(), privilege, own));
                 }
             } else {
                 let own = named(&principal, ("privileges", list(&held)));
-                told.push((principal, held.join(", "), own));
+                found.push((principal, held.join(", "), own));
             }
         }
-        Ok(told)
+        Ok(found)
     }
 }

@@ -1,4 +1,4 @@
-//! `identity(ref, "databricks")`: users are called by their address as it is written, groups by their display name.
+//! `identity(ref, "databricks")`: a user is named by the unchanged address, a group by its display name.
 
 use terrace_provider::Principal;
 
@@ -6,11 +6,11 @@ use terrace_provider::Principal;
 /// group `dev`.
 ///
 /// # Errors
-/// When it is neither, or nameless.
+/// If the principal is neither, or has no name.
 pub(crate) fn identity(principal: &str) -> Result<Principal, String> {
     Principal::by_address(principal).ok_or_else(|| {
         format!(
-            "`{principal}` is no user and no group that Databricks could know: write `user:…` or `group:…`, or map it in `identities.table`"
+            "`{principal}` is neither a user nor a group: write `user:…` or `group:…`, or map it in `identities.table`"
         )
     })
 }

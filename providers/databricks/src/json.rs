@@ -1,16 +1,17 @@
-//! Settings as a vendor's JSON: what of the remote ones is managed, and what is written.
+//! Settings as a vendor's JSON: compares remote with configured settings, and merges them.
 //!
-//! Managed is what is given now or was given last. What others set beside that stays as it is, and is not seen. Items of lists
-//! are told apart by their keys where they have some (`tasks` by `task_key`); a list that is given is managed as a whole.
+//! A setting is managed if it is configured now or was configured last. Other remote settings stay unchanged and are
+//! not drift. Items of some lists are matched by key (`tasks` by `task_key`); any other configured list is managed as a
+//! whole.
 
 use serde_json::{Map, Value as Json};
 use terrace_provider::Value;
 use terrace_provider::twin::Lists;
 
-/// How the lists of settings are read. A cluster without a label is the usual one.
+/// How lists are matched. A cluster without a label has the label `default`.
 pub(crate) const LISTS: Lists = Lists { key_of, usual: |key| (key == "label").then_some("default") };
 
-/// By which field the items of a list are told apart.
+/// The field that identifies the items of a list.
 fn key_of(list: &str) -> Option<&'static str> {
     match list {
         "tasks" | "depends_on" => Some("task_key"),
@@ -22,7 +23,7 @@ fn key_of(list: &str) -> Option<&'static str> {
     }
 }
 
-/// Fields of which an object has one: setting one of them takes the others away.
+/// Groups of mutually exclusive fields: setting one removes the others.
 const EXCLUSIVE: [&[&str]; 7] = [
     &["user_name", "service_principal_name", "group_name"],
     &["num_workers", "autoscale"],
@@ -44,11 +45,11 @@ const EXCLUSIVE: [&[&str]; 7] = [
     ],
 ];
 
-/// Fields whose case the server does not keep.
+/// Fields whose case the server does not preserve.
 const CASELESS: [&str; 4] = ["edition", "channel", "user_name", "service_principal_name"];
 
-/// What says nothing: absent, null, or empty.
-fn is_nothing(value: &Json) -> bool {
+/// Returns true for an absent, null or empty value.
+fn is_empty(value: &Json) -> bool {
     match value {
         Json::Null => true,
         Json::Object(entries) => entries.is_empty(),
@@ -58,7 +59,7 @@ fn is_nothing(value: &Json) -> bool {
     }
 }
 
-/// The remote values at the places that `wanted` has, in its order.
+/// Returns the remote values of the fields in `wanted`, in its order.
 pub(crate) fn projected(wanted: &Json, remote: &Json) -> Json {
     within("", wanted, remote)
 }
@@ -68,7 +69,7 @@ fn within(field: &str, wanted: &Json, remote: &Json) -> Json {
         (Json::Object(wanted), Json::Object(remote)) => {
             let one = |(name, wanted): (&String, &Json)| match remote.get(name) {
                 Some(remote) => Some((name.clone(), within(name, wanted, remote))),
-                None => is_nothing(wanted).then(|| (name.clone(), wanted.clone())),
+                None => is_empty(wanted).then(|| (name.clone(), wanted.clone())),
             };
             Json::Object(wanted.iter().filter_map(one).collect())
         }
@@ -81,7 +82,7 @@ fn within(field: &str, wanted: &Json, remote: &Json) -> Json {
         (Json::Number(one), Json::Number(other)) if one.as_f64().is_some() && one.as_f64() == other.as_f64() => {
             wanted.clone()
         }
-        _ if is_nothing(wanted) && is_nothing(remote) => wanted.clone(),
+        _ if is_empty(wanted) && is_empty(remote) => wanted.clone(),
         _ => remote.clone(),
     }
 }
@@ -98,7 +99,7 @@ fn items_within(field: &str, wanted: &[Json], remote: &[Json]) -> Vec<Json> {
     known.chain(more).collect()
 }
 
-/// The remote values without what the server adds by itself where `wanted` says nothing of it.
+/// Returns the remote values without server defaults for fields that `wanted` does not set.
 pub(crate) fn without_defaults(wanted: &Json, remote: &Json) -> Json {
     stripped("", wanted, remote)
 }
@@ -111,9 +112,9 @@ fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
             let shown = entries.iter().filter(|(name, value)| is_shown(name, value));
             let mut shown: Map<String, Json> =
                 shown.map(|(name, value)| (name.clone(), stripped(name, of_wanted(name), value))).collect();
-            // What is wanted to be nothing, and is.
+            // Fields that are configured as empty, and are empty remotely.
             for (name, value) in wanted.as_object().into_iter().flatten() {
-                if is_nothing(value) && entries.get(name).is_none_or(Json::is_null) {
+                if is_empty(value) && entries.get(name).is_none_or(Json::is_null) {
                     shown.insert(name.clone(), value.clone());
                 }
             }
@@ -137,7 +138,7 @@ fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
     }
 }
 
-/// Whether the server sets this value by default, or the value is empty.
+/// Returns true if the value is the server's default or empty.
 pub(crate) fn is_default(name: &str, value: &Json) -> bool {
     let known = match name {
         "format" => return true,
@@ -147,12 +148,13 @@ pub(crate) fn is_default(name: &str, value: &Json) -> bool {
         "enable_elastic_disk" => true.into(),
         "availability" => "ON_DEMAND_AZURE".into(),
         "source" => return matches!(value.as_str(), Some("GIT" | "WORKSPACE")),
-        _ => return is_nothing(value) || value.as_i64() == Some(0) || value.as_bool() == Some(false),
+        _ => return is_empty(value) || value.as_i64() == Some(0) || value.as_bool() == Some(false),
     };
     *value == known
 }
 
-/// What is written: the remote settings, without what was given last and is no more, with what is given now.
+/// Returns the settings to send: the remote settings, without fields of `last` that are not configured now,
+/// updated with `given`.
 pub(crate) fn aligned(remote: &Json, last: &Json, given: &Json) -> Json {
     merged("", remote, last, given)
 }
@@ -193,7 +195,7 @@ fn merged(field: &str, remote: &Json, last: &Json, given: &Json) -> Json {
     }
 }
 
-/// What is not said is not sent either.
+/// Removes nulls: a null is not sent.
 pub(crate) fn without_nulls(given: &Json) -> Json {
     match given {
         Json::Object(entries) => {
@@ -205,8 +207,9 @@ pub(crate) fn without_nulls(given: &Json) -> Json {
     }
 }
 
-/// One of several maps that are merged in order, as it is seen: what a later one says otherwise is as this one says it. `merged`
-/// is what they say together, `seen` what of that is there; what nobody says and is there is told of the first one.
+/// Splits observed settings back into one of several layers, which are merged in order. A field that a later layer
+/// overrides keeps this layer's own value. `merged` holds all layers together, `seen` its observed values. Observed
+/// fields that no layer sets belong to the first layer.
 pub(crate) fn layer(own: &Json, merged: &Json, seen: &Json, is_first: bool) -> Json {
     layer_within("", own, merged, seen, is_first)
 }
@@ -220,7 +223,7 @@ fn layer_within(field: &str, own_layer: &Json, merged: &Json, seen: &Json, is_fi
                     (Some(merged), Some(seen)) => {
                         shown.insert(name.clone(), layer_within(name, value, merged, seen, is_first));
                     }
-                    // It is not there, where it is what is wanted.
+                    // This layer configures the value, but it is missing remotely.
                     (Some(merged), None) if merged == value => {}
                     _ => drop(shown.insert(name.clone(), value.clone())),
                 }
@@ -244,7 +247,7 @@ fn layer_within(field: &str, own_layer: &Json, merged: &Json, seen: &Json, is_fi
     }
 }
 
-/// Values that are merged in order: maps key by key, items of lists by their keys; what is not known yet stays so.
+/// Merges values in order: maps by key, items of lists by their keys. Unknown values stay unknown.
 pub(crate) fn together(layers: &[Value]) -> Value {
     let empty = Value::Map(terrace_provider::Map::default());
     layers.iter().fold(empty, |base, layer| value_within("", &base, layer))

@@ -1,13 +1,14 @@
-//! Jobs, pipelines, folders, repositories, permissions and Unity Catalog in workspaces of Databricks, and such workspaces of
-//! Azure, by their REST APIs.
+//! The `databricks` provider: jobs, pipelines, folders, repositories, permissions and Unity Catalog in Databricks
+//! workspaces, and Databricks workspaces in Azure, through their REST APIs.
 //!
-//! One instance speaks to one or more workspaces: every resource says by `workspaceUrl` to which. Where names are not unique
-//! (jobs) what terrace makes carries a tag, so that a create whose reply was lost is found again and never made twice.
+//! An instance serves one or more workspaces: each resource names its workspace by `workspaceUrl`. Where names are not
+//! unique (jobs), created objects carry a tag, so that a create with a lost answer is found and never repeated.
 //!
-//! Read in this order: `schema` (the types), `config` (how an instance signs in, and to whom), `workspaces` (one client for each
-//! host), `entra` (tokens of Azure), `session` (the calls), `object` and its submodules (the types in terms of requests), `lookup` (what others made).
+//! Read in this order: `schema` (the types), `config` (credentials and hosts), `workspaces` (one client per host),
+//! `entra` (tokens of Azure), `session` (the calls), `object` and its submodules (the types in terms of requests),
+//! `lookup` (lookups of existing objects).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings: a bad slice fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod attributes;
@@ -44,8 +45,8 @@ pub struct DatabricksProvider {
 }
 
 impl DatabricksProvider {
-    /// The provider, not connected to anything. Instances of its own name take from the process's variables how to sign in to
-    /// Azure.
+    /// Creates the provider without connecting. The instance `databricks` takes Azure credentials from environment
+    /// variables.
     #[must_use]
     pub fn new() -> Self {
         let is_known = |name: &str| config::VARIABLES.iter().any(|(_, names)| names.contains(&name));
@@ -56,7 +57,7 @@ impl DatabricksProvider {
         Self::with_variables(std::env::vars_os().filter_map(text).collect())
     }
 
-    /// The same with other variables than those of the process.
+    /// Creates the provider with the given environment variables.
     #[must_use]
     pub fn with_variables(variables: BTreeMap<String, String>) -> Self {
         let variables = variables.into_iter().map(|(name, text)| (name, text.into())).collect();

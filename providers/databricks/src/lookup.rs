@@ -1,4 +1,4 @@
-//! Lookups: what somebody else made, by name.
+//! Lookups of existing objects by name.
 
 pub(crate) mod azure;
 mod workflow;
@@ -12,7 +12,7 @@ use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attribute, AttributeType, Attributes, ErrorKind, Lookup, Object, Path, ProviderError, Value};
 
-/// What can be looked up.
+/// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
     let named = |name, doc, what, result: Vec<Attribute>| Lookup {
         name,
@@ -24,8 +24,8 @@ pub(crate) fn lookups() -> Vec<Lookup> {
     let by_name = |name, doc, id| Lookup {
         name,
         doc,
-        arguments: Object(vec![workspace(), said("name", "The name, as it is.").required()]),
-        result: Object(vec![said("name", "The name as asked for."), said(id, "Its id; null where there is none.")]),
+        arguments: Object(vec![workspace(), said("name", "Exact name.").required()]),
+        result: Object(vec![said("name", "The requested name."), said(id, "Id; null if not found.")]),
         objects: &[],
     };
     let of_workspaces = vec![
@@ -33,41 +33,49 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             "databricks_sql_warehouse",
             "A SQL warehouse by its name, in any case.",
             "The name.",
-            vec![said("name", "The name as it is."), said("id", "Its id."), said("state", "`RUNNING`, `STOPPED` …")],
+            vec![
+                said("name", "Name in Databricks' spelling."),
+                said("id", "Its id."),
+                said("state", "`RUNNING`, `STOPPED` …"),
+            ],
         ),
         named(
             "databricks_cluster",
             "A cluster by its name, in any case.",
             "The name.",
-            vec![said("name", "The name as it is."), said("id", "Its id."), said("state", "`RUNNING`, `TERMINATED` …")],
+            vec![
+                said("name", "Name in Databricks' spelling."),
+                said("id", "Its id."),
+                said("state", "`RUNNING`, `TERMINATED` …"),
+            ],
         ),
         named(
             "databricks_user",
-            "A user by the name that they sign in with.",
+            "A user by user name.",
             "The user name, an address.",
-            vec![said("name", "The user name as it is."), said("id", "Its id.")],
+            vec![said("name", "User name in Databricks' spelling."), said("id", "Its id.")],
         ),
         named(
             "databricks_group",
             "A group by its display name, in any case.",
             "The display name.",
-            vec![said("name", "The display name as it is."), said("id", "Its id.")],
+            vec![said("name", "Display name in Databricks' spelling."), said("id", "Its id.")],
         ),
         named(
             "databricks_service_principal",
             "A service principal by its display name.",
             "The display name.",
             vec![
-                said("name", "The display name as it is."),
+                said("name", "Display name in Databricks' spelling."),
                 said("id", "Its id."),
                 said("applicationId", "Its application id."),
             ],
         ),
-        by_name("databricks_job_id", "The id of the one job of a name, where there is one.", "jobId"),
-        by_name("databricks_pipeline_id", "The id of the one pipeline of a name, where there is one.", "pipelineId"),
+        by_name("databricks_job_id", "Id of the only job with a name.", "jobId"),
+        by_name("databricks_pipeline_id", "Id of the only pipeline with a name.", "pipelineId"),
         Lookup {
             name: "databricks_ids",
-            doc: "The ids of what tasks of a workflow refer to, by name.",
+            doc: "Ids of the objects that a workflow's tasks refer to.",
             arguments: Object(vec![
                 workspace(),
                 names("pipelines", "Names of pipelines."),
@@ -85,9 +93,12 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         },
         Lookup {
             name: "databricks_workspace",
-            doc: "A workspace, and whom the instance works as there.",
+            doc: "A workspace, and the instance's principal there.",
             arguments: Object(vec![workspace()]),
-            result: Object(vec![said("url", "Its URL."), said("userName", "The user name, or the application id.")]),
+            result: Object(vec![
+                said("url", "Its URL."),
+                said("userName", "User name or application id of the principal."),
+            ]),
             objects: &[],
         },
         Lookup {
@@ -120,7 +131,7 @@ fn ids(name: &'static str, doc: &'static str) -> Attribute {
 }
 
 fn workspace() -> Attribute {
-    said("workspaceUrl", "The URL of the workspace; that of the instance where it is not said.")
+    said("workspaceUrl", "URL of the workspace. Defaults to the instance's.")
 }
 
 fn table() -> Lookup {
@@ -130,35 +141,36 @@ fn table() -> Lookup {
         said("typeName", "The type without its numbers: `DECIMAL`."),
         Attribute::new("precision", AttributeType::Int, "Of a decimal number."),
         Attribute::new("scale", AttributeType::Int, "Of a decimal number."),
-        Attribute::new("length", AttributeType::Int, "The most characters of a text, where that is limited."),
-        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value."),
+        Attribute::new("length", AttributeType::Int, "Maximum length of a string, if limited."),
+        Attribute::new("nullable", AttributeType::Bool, "The column may be null."),
         said("comment", "The column's comment."),
     ]);
     Lookup {
         name: "databricks_table",
-        doc: "A table or view of Unity Catalog as it is.",
+        doc: "An existing table or view of Unity Catalog.",
         arguments: Object(vec![
             workspace(),
-            said("metastoreId", "The metastore; where it is said, a view that the same plan makes is found as well."),
+            said("metastoreId", "The metastore. If set, the lookup also finds a view of the same plan."),
             said("catalog", "The catalog.").required(),
             said("schema", "The schema.").required(),
             said("name", "The name.").required(),
             Attribute::new(
                 "optional",
                 AttributeType::Bool,
-                "There may be none: then it has no columns, instead of an error.",
+                "Return no columns instead of an error if the table does not exist.",
             )
             .default_value(false),
-            said("advice", "What helps where there is none."),
-            Attribute::new("tableOnly", AttributeType::Bool, "A view is refused.").default_value(false),
+            said("advice", "Hint for the error of a missing table."),
+            Attribute::new("tableOnly", AttributeType::Bool, "Fail if it is a view.").default_value(false),
         ]),
         result: Object(vec![
             said("catalog", "The catalog."),
             said("schema", "The schema."),
-            said("name", "The name as asked for."),
-            Attribute::new("exists", AttributeType::Bool, "Whether there is one."),
+            said("name", "The requested name."),
+            Attribute::new("exists", AttributeType::Bool, "Whether the table exists."),
             said("tableType", "`MANAGED`, `EXTERNAL`, `VIEW` …"),
-            // Not `columns`: those of a view that is only planned are what is wanted, and tell less.
+            // Not `columns`: a view that is only planned has that attribute with the configured columns, which know
+            // less.
             Attribute::new("fields", AttributeType::list(AttributeType::Object(column)), "The columns, in order."),
             Attribute::new("primaryKey", AttributeType::list(AttributeType::String), "The columns of the primary key."),
             said("comment", "The comment."),
@@ -168,8 +180,8 @@ fn table() -> Lookup {
     }
 }
 
-/// The answer that nobody is asked for: where there is no name, so that a blueprint asks for what may not be wanted, and where
-/// the settings say it.
+/// Answers lookups that need no request: a lookup with an empty name, which blueprints use for optional references, and
+/// the lookup of settings.
 pub(crate) fn unasked(lookup: &str, config: &Config, arguments: &Attributes) -> Option<Attributes> {
     if lookup == "databricks_azure" {
         return Some(azure::of_settings(config));
@@ -183,7 +195,7 @@ pub(crate) fn unasked(lookup: &str, config: &Config, arguments: &Attributes) -> 
 /// Answers a lookup.
 ///
 /// # Errors
-/// `NotFound` when there is no such thing; when there are several of one name.
+/// `NotFound` if the object does not exist; another error if several objects have the name.
 pub(crate) async fn answer(
     lookup: &str,
     place: &Place<'_>,
@@ -212,10 +224,10 @@ pub(crate) async fn answer(
                 ("state", of_json(&found, "state")),
             ]))
         }
-        "databricks_user" => somebody(place, "/api/2.0/preview/scim/v2/Users", "userName", "user", &name).await,
-        "databricks_group" => somebody(place, "/api/2.0/preview/scim/v2/Groups", "displayName", "group", &name).await,
+        "databricks_user" => principal(place, "/api/2.0/preview/scim/v2/Users", "userName", "user", &name).await,
+        "databricks_group" => principal(place, "/api/2.0/preview/scim/v2/Groups", "displayName", "group", &name).await,
         "databricks_service_principal" => {
-            somebody(place, "/api/2.0/preview/scim/v2/ServicePrincipals", "displayName", "service principal", &name)
+            principal(place, "/api/2.0/preview/scim/v2/ServicePrincipals", "displayName", "service principal", &name)
                 .await
         }
         "databricks_metastore" => {
@@ -243,12 +255,12 @@ pub(crate) async fn answer(
         workflow::NAME => workflow::answer(place, arguments).await,
         other => match azure::answer(other, place, arguments).await {
             Some(answer) => answer,
-            None => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
+            None => Err(ProviderError::bug(format!("unknown lookup `{other}`"))),
         },
     }
 }
 
-/// The ids of what is named, kind by kind.
+/// Returns the ids of the named objects of each kind.
 async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let kinds = [
         ("pipelines", "pipelineIds", "databricks_pipeline_id", "pipelineId"),
@@ -265,9 +277,8 @@ async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes,
                 Some(id) => drop(ids.insert(name, id.clone())),
                 None => {
                     let error = none(kind.trim_end_matches('s'), &name, &[]);
-                    return Err(
-                        error.solution("where a component makes it, deploy that first, or in one run with this one")
-                    );
+                    return Err(error
+                        .solution("if another component creates it, deploy that component first, or both in one run"));
                 }
             }
         }
@@ -276,7 +287,7 @@ async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes,
     Ok(all)
 }
 
-/// The id of the one thing of a name; null where there is none.
+/// Returns the id of the only object with a name; null if it does not exist.
 fn id(found: Vec<Json>, field: &str, attribute: &str, what: &str, name: &str) -> Result<Attributes, ProviderError> {
     let ids: Vec<String> = found.iter().filter_map(|it| id_of(it, field)).collect();
     match ids.as_slice() {
@@ -288,22 +299,22 @@ fn id(found: Vec<Json>, field: &str, attribute: &str, what: &str, name: &str) ->
 
 fn several_of(what: &str, name: &str, ids: &[String]) -> ProviderError {
     let message = format!("there are {} {what}s `{name}`: {}", ids.len(), listed(ids));
-    ProviderError::invalid(Some(Path::attribute("name")), message).solution("rename or remove all but one of them")
+    ProviderError::invalid(Some(Path::attribute("name")), message).solution("rename or remove all but one")
 }
 
 fn none(what: &str, name: &str, known: &[String]) -> ProviderError {
     let error = ProviderError::new(
         ErrorKind::NotFound,
-        format!("there is no {what} `{name}`, or who works in the instance may not see it"),
+        format!("{what} `{name}` not found, or the instance's principal may not see it"),
     );
     match terrace_provider::names::closest(name, known.iter().map(String::as_str)) {
         Some(close) => error.solution(format!("did you mean `{close}`?")),
         None if known.is_empty() => error,
-        None => error.solution(format!("there is {}", listed(known))),
+        None => error.solution(format!("existing names: {}", listed(known))),
     }
 }
 
-/// The one thing of a name in a list, in any case; in exactly this one where several differ by it.
+/// Returns the only item with a name, ignoring case. If several differ only by case, an exact match wins.
 async fn one(
     place: &Place<'_>,
     request: Request,
@@ -313,7 +324,7 @@ async fn one(
 ) -> Result<Json, ProviderError> {
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
     let all = place.workspace.api.items(request, &place.within, list, next).await;
-    let purpose = Purpose::look(format!("look for the {what} `{name}`"));
+    let purpose = Purpose::look(format!("find the {what} `{name}`"));
     let all = all.map_err(|failure| place.workspace.api.error(&failure, &purpose))?;
     let mut found: Vec<&Json> = all.iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
     if found.len() > 1 && found.iter().filter(|it| text_of(it, field) == name).count() == 1 {
@@ -332,8 +343,8 @@ async fn one(
     }
 }
 
-/// Somebody of a workspace.
-async fn somebody(
+/// Looks up a user, group or service principal of a workspace.
+async fn principal(
     place: &Place<'_>,
     path: &'static str,
     field: &str,
@@ -348,7 +359,7 @@ async fn somebody(
     Ok(answer)
 }
 
-/// Somebody by SCIM, of whom there has to be exactly one.
+/// Returns the only user, group or service principal with a name, through SCIM.
 async fn by_scim(
     place: &Place<'_>,
     request: Request,
@@ -358,13 +369,13 @@ async fn by_scim(
 ) -> Result<Json, ProviderError> {
     let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
     let request = request.query("filter", format!("{field} eq \"{quoted}\"")).query("count", 100);
-    let answer = place.send(&request, &Purpose::look(format!("look for the {what} `{name}`"))).await?;
+    let answer = place.send(&request, &Purpose::look(format!("find the {what} `{name}`"))).await?;
     let found = answer.get("Resources").and_then(Json::as_array).cloned().unwrap_or_default();
     let found: Vec<Json> = found.into_iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(none(what, name, &[]).solution(format!(
-            "write the {what} as Databricks calls it, or let an administrator add it there; `identities.table` maps what others call it"
+            "use the name of the {what} in Databricks, map it in `identities.table`, or ask an administrator to add it"
         ))),
         several => {
             let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, "id")).collect();
@@ -373,7 +384,7 @@ async fn by_scim(
     }
 }
 
-/// The columns of a table or view.
+/// Returns the columns of a table or view.
 pub(crate) fn columns_of(table: &Json) -> Vec<Attributes> {
     let columns = table.get("columns").and_then(Json::as_array).cloned().unwrap_or_default();
     let number = |column: &Json, name: &str| column.get(name).and_then(Json::as_i64).map_or(Value::Null, Value::Int);
@@ -394,16 +405,16 @@ pub(crate) fn columns_of(table: &Json) -> Vec<Attributes> {
     columns.iter().map(one).collect()
 }
 
-/// The length of `varchar(20)` and `char(3)`.
+/// Returns the length of `varchar(20)` and `char(3)`.
 fn length_of(ty: &str) -> Option<i64> {
     let (word, rest) = ty.split_once('(')?;
     let is_text = ["varchar", "char"].iter().any(|it| word.trim().eq_ignore_ascii_case(it));
     rest.strip_suffix(')')?.trim().parse().ok().filter(|_| is_text)
 }
 
-/// There is no such table; what there is in its schema helps, where that can be seen.
+/// The error for a missing table. Lists the tables of the schema if they are visible.
 async fn no_table(place: &Place<'_>, full_name: &str, advice: Option<String>) -> ProviderError {
-    let message = format!("there is no table `{full_name}`, or who works in the instance may not see it");
+    let message = format!("table `{full_name}` not found, or the instance's principal may not see it");
     let (schema, name) = full_name.rsplit_once('.').unwrap_or_default();
     let (catalog, schema_name) = schema.split_once('.').unwrap_or_default();
     let request = Request::get("/api/2.1/unity-catalog/tables", &[])
@@ -415,12 +426,12 @@ async fn no_table(place: &Place<'_>, full_name: &str, advice: Option<String>) ->
     let names: Option<Vec<String>> =
         there.ok().map(|all| all.iter().map(|it| text_of(it, "name").to_owned()).collect());
     let has = match names {
-        Some(names) if names.is_empty() => format!("the schema `{schema}` has no table"),
+        Some(names) if names.is_empty() => format!("the schema `{schema}` is empty"),
         Some(names) => match terrace_provider::names::closest(name, names.iter().map(String::as_str)) {
             Some(close) => format!("did you mean `{close}`? The schema `{schema}` has {}", listed(&names)),
             None => format!("the schema `{schema}` has {}", listed(&names)),
         },
-        None => format!("there is no schema `{schema}` that can be seen"),
+        None => format!("the schema `{schema}` is missing or not visible"),
     };
     let error = ProviderError::new(ErrorKind::NotFound, message);
     match advice {
@@ -440,9 +451,9 @@ async fn table_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attribute
     let table = found.unwrap_or_default();
     let is_view = matches!(text_of(&table, "table_type"), "VIEW" | "MATERIALIZED_VIEW" | "METRIC_VIEW");
     if is_view && arguments.get("tableOnly").and_then(Value::as_bool).unwrap_or(false) {
-        let message = format!("`{full_name}` is a view and no table");
+        let message = format!("`{full_name}` is a view, not a table");
         return Err(ProviderError::invalid(Some(Path::attribute("name")), message)
-            .solution("name a table, or take over the columns alone"));
+            .solution("name a table, or use only the columns"));
     }
     let constraints = table.get("table_constraints").and_then(Json::as_array).cloned().unwrap_or_default();
     let keys =

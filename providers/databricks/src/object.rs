@@ -1,4 +1,4 @@
-//! The types in terms of requests.
+//! The resource types in terms of requests.
 
 pub(crate) mod azure;
 pub(crate) mod container;
@@ -28,10 +28,10 @@ use terrace_provider::{
     Attributes, DataAmount, ErrorKind, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Value,
 };
 
-/// How texts call whoever works in an instance, before anybody asked who that is.
-pub(crate) const SOMEBODY: &str = "<who works in the instance>";
+/// Placeholder for the instance's principal in texts, until its name is known.
+pub(crate) const SOMEBODY: &str = "<principal of the instance>";
 
-/// Where, and until when, a call works.
+/// The context of a call: workspace, settings, deadline and address.
 pub(crate) struct Place<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) config: &'a Config,
@@ -41,7 +41,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Sends a request and reads the answer.
+    /// Sends a request, and returns the answer.
     pub(crate) async fn send(&self, request: &Request, purpose: &Purpose) -> Result<Json, ProviderError> {
         match self.workspace.send(request, &self.within, purpose).await {
             Err(error) => Err(self.naming(error).await),
@@ -49,11 +49,11 @@ impl Place<'_> {
         }
     }
 
-    /// An error with the name of whom a right is missing, so that what gives it can be run as it is written.
+    /// Inserts the principal's name into the hints of a permission error, so that its commands can be run unchanged.
     pub(crate) async fn naming(&self, mut error: ProviderError) -> ProviderError {
-        let names_somebody = error.solutions.iter().any(|it| it.contains(SOMEBODY));
+        let has_placeholder = error.solutions.iter().any(|it| it.contains(SOMEBODY));
         if error.kind == ErrorKind::PermissionDenied
-            && names_somebody
+            && has_placeholder
             && let Ok(me) = self.workspace.me(&self.within).await
         {
             for solution in &mut error.solutions {
@@ -63,8 +63,8 @@ impl Place<'_> {
         error
     }
 
-    /// Makes sure that the workspace is of the metastore that attributes name: what has the same name in another one is
-    /// something else.
+    /// Checks that the workspace belongs to the metastore of the attributes: in another metastore, the same name is
+    /// another object.
     pub(crate) async fn check_metastore(&self, ty: &ResourceType, named: &Attributes) -> Result<(), ProviderError> {
         match optional_text(named, "metastoreId").filter(|_| ty.identity.contains(&"metastoreId")) {
             Some(id) => self.workspace.check_metastore(&id, &self.within).await,
@@ -72,7 +72,7 @@ impl Place<'_> {
         }
     }
 
-    /// Asks for something that may not be there.
+    /// Requests an object that may be missing.
     pub(crate) async fn ask(&self, request: &Request, doing: &str) -> Result<Option<Json>, ProviderError> {
         match self.send(request, &Purpose::look(doing)).await {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
@@ -80,7 +80,7 @@ impl Place<'_> {
         }
     }
 
-    /// Removes something that may be gone already.
+    /// Deletes an object that may be missing already.
     pub(crate) async fn remove(&self, request: Request, purpose: &Purpose) -> Result<(), ProviderError> {
         match self.send(&request.idempotent(), purpose).await {
             Err(error) if error.kind != ErrorKind::NotFound => Err(error),
@@ -89,45 +89,45 @@ impl Place<'_> {
     }
 }
 
-/// An object as it is.
+/// An observed object.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
-    /// All attributes but the id.
+    /// All attributes except the id.
     pub(crate) attributes: Attributes,
     pub(crate) kept: Kept,
-    /// Who made it, where that is told.
+    /// The creator, if known.
     pub(crate) made_by: Option<String>,
-    /// When it was made, where that is told.
+    /// Creation time, if known.
     pub(crate) made_at: Option<Timestamp>,
-    /// The privileges, or the level, that somebody has.
+    /// The privileges or the permission level of the principal.
     pub(crate) held: Vec<String>,
-    /// The mark of the resource that made it.
+    /// The mark of the resource that created it.
     pub(crate) mark: Option<String>,
 }
 
-/// An object that may be what an attempt made.
+/// An object that an attempt may have created.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    /// The attributes that name it.
+    /// The identifying attributes.
     pub(crate) identity: Attributes,
-    /// It carries the mark of the resource.
+    /// True if it carries the mark of the resource.
     pub(crate) is_marked: bool,
 }
 
-/// One type. `named` always has the attributes that name the object, and `workspaceUrl`.
+/// The operations of a resource type. `named` always has the identifying attributes and `workspaceUrl`.
 #[async_trait]
 pub(crate) trait Object: Send + Sync {
-    /// Refuses what cannot work, without asking anybody.
+    /// Refuses an invalid plan without any request.
     fn check(&self, _planned: &Attributes) -> Result<(), ProviderError> {
         Ok(())
     }
 
-    /// Changes what the schema says of a change.
+    /// Adjusts the plan that follows from the schema.
     fn plan(&self, _change: &ProposedChange<'_>, _planned: &mut PlannedChange) -> Result<(), ProviderError> {
         Ok(())
     }
 
-    /// Reads the object; of what is managed as far as somebody says so, what `like` says.
+    /// Reads the object. `like` selects the managed attributes of types that manage only configured ones.
     async fn read(
         &self,
         place: &Place<'_>,
@@ -136,41 +136,41 @@ pub(crate) trait Object: Send + Sync {
         kept: &Kept,
     ) -> Result<Option<Seen>, ProviderError>;
 
-    /// Objects whose identity only they know that may be meant by attributes.
+    /// Finds objects that attributes may mean, for types whose objects get their identity from the server.
     async fn search(&self, _place: &Place<'_>, _planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
         Ok(Vec::new())
     }
 
-    /// What is there already is what making it would come to: [`Object::create`] looks by itself.
+    /// Returns true if [`Object::create`] checks for an existing object itself, and adopts it.
     fn takes_what_is_there(&self, _planned: &Attributes) -> bool {
         false
     }
 
-    /// Only what was there before a lost call tells what that call made: nothing of it says who did.
+    /// Returns true if only the prior content reveals the effect of a lost call: the object has no creator or time.
     fn is_told_by_what_was_there(&self) -> bool {
         false
     }
 
-    /// What somebody has now of what attributes give.
+    /// The privileges or level that the planned grantee holds now.
     async fn held(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<String>, ProviderError> {
         let seen = self.read(place, planned, planned, &Kept::default()).await?;
         Ok(seen.map(|seen| seen.held).unwrap_or_default())
     }
 
-    /// Of what takes over what is there: whether what is seen, and is not ours, is so for certain. Then making it takes it over.
+    /// For types that adopt existing objects: returns true if the observed object surely existed before.
     fn was_there_before(&self, _seen: &Seen, _planned: &Attributes) -> bool {
         true
     }
 
-    /// Waits until nobody works at the object any more, where making it takes long.
+    /// Waits until no operation runs on the object, for types whose creation takes long.
     async fn settle(&self, _place: &Place<'_>, _named: &Attributes) -> Result<(), ProviderError> {
         Ok(())
     }
 
-    /// Makes the object; answers with what names it beyond what was planned.
+    /// Creates the object. Returns the identifying attributes that the server chose.
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError>;
 
-    /// Changes the object.
+    /// Updates the object.
     async fn update(
         &self,
         place: &Place<'_>,
@@ -179,7 +179,7 @@ pub(crate) trait Object: Send + Sync {
         planned: &Attributes,
     ) -> Result<Kept, ProviderError>;
 
-    /// Deletes the object; gone already is a success.
+    /// Deletes the object. A missing object is a success.
     async fn delete(
         &self,
         place: &Place<'_>,
@@ -188,17 +188,17 @@ pub(crate) trait Object: Send + Sync {
         removes_data: bool,
     ) -> Result<(), ProviderError>;
 
-    /// Whether what is seen after a deletion is what was to go, and not what somebody else has there.
+    /// Returns true if an object that is present after a deletion is the deleted one, and not another owner's.
     fn was_to_go(&self, _prior: &Attributes, _seen: &Seen) -> bool {
         true
     }
 
-    /// How much data it holds.
+    /// Counts the data of the object.
     async fn count(&self, _place: &Place<'_>, _named: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Empty)
     }
 
-    /// Whether an object that is there comes from an attempt that made something then, if it did.
+    /// Returns true if an existing object comes from an attempt in the given time range.
     async fn is_ours(
         &self,
         place: &Place<'_>,
@@ -214,7 +214,7 @@ pub(crate) trait Object: Send + Sync {
     }
 }
 
-/// Whether what has the name of the object on record now is another one. Where it cannot be told it is taken for the same.
+/// Returns true if another object now has the recorded object's name. If that cannot be determined, returns false.
 pub(crate) async fn is_made_anew(object: &dyn Object, place: &Place<'_>, named: &Attributes, kept: &Kept) -> bool {
     let Some(made) = &kept.made else { return false };
     let now = object.read(place, named, &Attributes::default(), &Kept::default()).await;
@@ -222,8 +222,8 @@ pub(crate) async fn is_made_anew(object: &dyn Object, place: &Place<'_>, named: 
     now.is_some_and(|now| now != *made)
 }
 
-/// Has somebody made the object anew, under the name of the one on record, that is recorded by a call of its own, so that it
-/// is seen. The attribute tells the two apart.
+/// Plans an update if the recorded object was recreated outside terrace, so that the user sees it. `attribute` differs
+/// between the old and the new object.
 pub(crate) fn notice_another(change: &ProposedChange<'_>, planned: &mut PlannedChange, attribute: &str) {
     let Some(prior) = change.prior else { return };
     let kept = Kept::of(&prior.private).made;
@@ -232,7 +232,7 @@ pub(crate) fn notice_another(change: &ProposedChange<'_>, planned: &mut PlannedC
     }
 }
 
-/// What does the work of a type.
+/// Returns the implementation of a resource type.
 pub(crate) fn of(ty: &ResourceType) -> Result<&'static dyn Object, ProviderError> {
     Ok(match ty.name {
         "databricks_git_credential" => &credential::Credential,
@@ -250,12 +250,11 @@ pub(crate) fn of(ty: &ResourceType) -> Result<&'static dyn Object, ProviderError
         "databricks_azure_role_assignment" => &azure::role_assignment::RoleAssignment,
         "databricks_metastore_assignment" => &azure::metastore_assignment::MetastoreAssignment,
         "databricks_workspace_assignment" => &azure::workspace_assignment::WorkspaceAssignment,
-        other => return Err(ProviderError::bug(format!("there is no type {other}"))),
+        other => return Err(ProviderError::bug(format!("unknown resource type {other}"))),
     })
 }
 
-/// The parts of an id in the one form that objects are told apart by: hosts, users and names of Unity Catalog and of Azure
-/// know no case.
+/// The parts of an id in normal form: hosts, users, and names in Unity Catalog and Azure ignore case.
 pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> {
     let is_in_catalog = ty.identity.contains(&"metastoreId");
     let is_of_azure = azure::interface(ty.name) == Some(Interface::Management);
@@ -276,7 +275,7 @@ pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> 
     ty.identity.iter().map(part).collect()
 }
 
-/// When something was made, of milliseconds of an answer.
+/// A time field of an answer, in milliseconds.
 pub(crate) fn time_of(json: &Json, name: &str) -> Option<Timestamp> {
     Timestamp::from_millisecond(json.get(name)?.as_i64()?).ok()
 }

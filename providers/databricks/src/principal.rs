@@ -1,28 +1,28 @@
-//! Who is who. Names of users and application ids of service principals are the same in any case, and the API writes them in
-//! lower case: <https://kb.databricks.com/administration/failed-to-add-user-error-due-to-email-or-username-already-existing-with-a-different-case>.
-//! Names of groups are not.
+//! Equality of principals. User names and application ids ignore case, and the API returns them in lower case:
+//! <https://kb.databricks.com/administration/failed-to-add-user-error-due-to-email-or-username-already-existing-with-a-different-case>.
+//! Group names are case-sensitive.
 
-/// The one form that somebody is told apart by, whose kind only the name tells.
+/// The normal form of a principal's name; the kind is derived from the name.
 pub(crate) fn told_apart(name: &str) -> String {
     if knows_no_case(name) { name.to_lowercase() } else { name.to_owned() }
 }
 
-/// The same, where the kind is known: `user`, `group` or `servicePrincipal`.
+/// The normal form for a known kind: `user`, `group` or `servicePrincipal`.
 pub(crate) fn told_apart_as(kind: &str, name: &str) -> String {
     if kind == "group" { name.to_owned() } else { name.to_lowercase() }
 }
 
-/// Whether two names are of one.
+/// Returns true if both names mean the same principal.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     told_apart(one) == told_apart(other)
 }
 
-/// Whether a name is no group's: of those the API tells others of another case apart.
+/// Returns true for a user name or application id, whose case is irrelevant.
 pub(crate) fn knows_no_case(name: &str) -> bool {
     name.contains('@') || is_application(name)
 }
 
-/// Whether a name is an application id: `11111111-2222-4333-8444-555555555555`.
+/// Returns true for an application id: `11111111-2222-4333-8444-555555555555`.
 fn is_application(name: &str) -> bool {
     let lengths = name.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12]) && name.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_and_service_principals_are_the_same_in_any_case_and_groups_are_not() {
+    fn only_group_names_are_case_sensitive() {
         assert!(is_same("Jane.Roe@example.com", "jane.roe@EXAMPLE.com"));
         assert!(is_same("AAAAAAAA-2222-4333-8444-555555555555", "aaaaaaaa-2222-4333-8444-555555555555"));
         assert!(!is_same("Dev", "dev"));

@@ -1,41 +1,41 @@
-//! What a row keeps besides attributes.
+//! Private data of a row.
 
 use crate::fingerprint::Fingerprint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use terrace_provider::Private;
 
-/// Kept with a row, as JSON.
+/// Private data of a row, stored as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Kept {
-    /// Privileges, or the level, that were there before terrace took them over: they are not terrace's to revoke.
+    /// Privileges or the level from before terrace: terrace must not revoke them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) preexisting: Vec<String>,
-    /// In the intent of what nothing marks as ours: its call has looked what is there, and may have made it. Who looks for what
-    /// a lost call made could not tell it from what was there before.
+    /// Set in the intent of an unmarked object: its call has read the prior content, and may have created the object.
+    /// Without it, a lost call's object would look like a preexisting one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_looked_for: bool,
-    /// Of a repository at a tag: the commit that this was. Which tag is checked out is not told.
+    /// For a repository at a tag: the tag's commit. The API does not report the tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tagged: Option<String>,
-    /// Of a job or pipeline: a digest of its settings as they were after the last call of terrace.
+    /// For a job or pipeline: a digest of its settings after the last call of terrace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<String>,
-    /// Of a view, a schema or a catalog: what the one on record was given when it was made. Another one of its name was given
-    /// something else.
+    /// For a view, schema or catalog: the id or creation time of the recorded object. A recreated object has
+    /// another value.
     #[serde(skip_serializing_if = "Option::is_none", alias = "tableId")]
     pub(crate) made: Option<String>,
-    /// Of an unmanaged job, pipeline or view: its mark.
+    /// For an unmanaged job, pipeline or view: its mark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mark: Option<String>,
-    /// Of a credential of Git: the token of the instance that it was sent with last.
+    /// For a Git credential: the fingerprint of the instance's token that was sent last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<Fingerprint>,
-    /// When that was.
+    /// Time when the token was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_sent: Option<Timestamp>,
-    /// Where secrets are in what was sent: paths, and no values.
+    /// Paths of the secrets in the sent settings, without their values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) secret_paths: Vec<Vec<String>>,
 }

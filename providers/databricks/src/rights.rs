@@ -1,4 +1,4 @@
-//! What whoever works in an instance may not do in its workspace as a whole: told before anything needs it, by reading alone.
+//! Reports missing rights in a workspace before a plan needs them. Only reads.
 
 pub(crate) mod azure;
 
@@ -9,17 +9,17 @@ use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::{ErrorKind, MissingRight, ProviderError};
 
-/// The entitlement to make clusters: <https://docs.databricks.com/aws/en/security/auth/entitlements>.
+/// The entitlement to create clusters: <https://docs.databricks.com/aws/en/security/auth/entitlements>.
 const CLUSTERS: &str = "allow-cluster-create";
-/// The groups that everybody is in: of a workspace, and of an account.
-const EVERYBODY: [&str; 2] = ["users", "account users"];
-/// Who may do everything in a workspace.
+/// The groups of all users of a workspace and of an account.
+const ALL_USERS: [&str; 2] = ["users", "account users"];
+/// The group of a workspace's administrators.
 const ADMINISTRATORS: &str = "admins";
-/// What the group of those is called in Unity Catalog begins with:
+/// The prefix of that group's name in Unity Catalog:
 /// <https://docs.databricks.com/aws/en/data-governance/unity-catalog/manage-privileges/admin-privileges>.
-const THEIR_ROLE: &str = "_workspace_admins_";
+const ADMIN_ROLE_PREFIX: &str = "_workspace_admins_";
 
-/// Who works in an instance.
+/// The instance's principal.
 struct Me {
     id: String,
     name: String,
@@ -31,18 +31,19 @@ struct Me {
 
 impl Me {
     fn is_in(&self, group: &str) -> bool {
-        EVERYBODY.contains(&group) || self.groups.iter().any(|(name, _)| name == group)
+        ALL_USERS.contains(&group) || self.groups.iter().any(|(name, _)| name == group)
     }
 
-    /// Whether what a principal has is theirs as well.
-    fn has_what(&self, principal: &str) -> bool {
+    /// Returns true if the rights of a principal include this one.
+    fn holds_rights_of(&self, principal: &str) -> bool {
         is_same(principal, &self.name)
             || self.is_in(principal)
-            || (principal.starts_with(THEIR_ROLE) && self.is_in(ADMINISTRATORS))
+            || (principal.starts_with(ADMIN_ROLE_PREFIX) && self.is_in(ADMINISTRATORS))
     }
 
-    /// The command that entitles them: <https://docs.databricks.com/aws/en/dev-tools/cli/reference/users-commands>.
-    fn entitling(&self) -> String {
+    /// The command that grants the entitlement:
+    /// <https://docs.databricks.com/aws/en/dev-tools/cli/reference/users-commands>.
+    fn entitle_command(&self) -> String {
         let what = if self.is_user { "users" } else { "service-principals" };
         let body = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -57,7 +58,7 @@ fn texts(json: &Json, list: &str, field: &str) -> Vec<String> {
     items.map(|item| text_of(item, field).to_owned()).filter(|text| !text.is_empty()).collect()
 }
 
-/// Looks at something that need not be there, or may not be looked at; nothing where nobody can tell.
+/// Reads an object; `None` if it does not exist or may not be read.
 async fn look(place: &Place<'_>, request: &Request, doing: &str) -> Result<Option<Json>, ProviderError> {
     match place.send(request, &Purpose::look(doing)).await {
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
@@ -67,30 +68,30 @@ async fn look(place: &Place<'_>, request: &Request, doing: &str) -> Result<Optio
 
 async fn me(place: &Place<'_>) -> Result<Me, ProviderError> {
     let request = Request::get("/api/2.0/preview/scim/v2/Me", &[]);
-    let told = place.send(&request, &Purpose::look("tell who is signed in")).await?;
-    let groups = told.get("groups").and_then(Json::as_array).into_iter().flatten();
+    let answer = place.send(&request, &Purpose::look("read the signed-in principal")).await?;
+    let groups = answer.get("groups").and_then(Json::as_array).into_iter().flatten();
     let groups = groups.map(|it| (text_of(it, "display").to_owned(), text_of(it, "value").to_owned())).collect();
     let name = place.workspace.me(&place.within).await?.to_owned();
     Ok(Me {
-        id: id_of(&told, "id").unwrap_or_else(|| name.clone()),
-        // Users sign in by an address, service principals are called by their application id.
+        id: id_of(&answer, "id").unwrap_or_else(|| name.clone()),
+        // A user name is an address, a service principal's name is its application id.
         is_user: name.contains('@'),
         name,
         groups,
-        entitlements: texts(&told, "entitlements", "value"),
+        entitlements: texts(&answer, "entitlements", "value"),
     })
 }
 
-/// Whether they may make clusters; nothing where that cannot be seen.
-async fn may_make_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
+/// Returns true if the principal may create clusters; `None` if that cannot be determined.
+async fn may_create_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
     let entitles = |json: &Json| texts(json, "entitlements", "value").iter().any(|it| it == CLUSTERS);
     if me.is_in(ADMINISTRATORS) || me.entitlements.iter().any(|it| it == CLUSTERS) {
         return Ok(Some(true));
     }
     let mut is_certain = true;
-    let filter = format!("displayName eq \"{}\"", EVERYBODY[0]);
+    let filter = format!("displayName eq \"{}\"", ALL_USERS[0]);
     let request = Request::get("/api/2.0/preview/scim/v2/Groups", &[]).query("filter", filter);
-    match look(place, &request, "look at the group of all users").await? {
+    match look(place, &request, "read the group of all users").await? {
         Some(found) if found.get("Resources").and_then(Json::as_array).is_some_and(|it| it.iter().any(entitles)) => {
             return Ok(Some(true));
         }
@@ -98,7 +99,7 @@ async fn may_make_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, P
     }
     for (name, id) in &me.groups {
         let request = Request::get("/api/2.0/preview/scim/v2/Groups/{id}", &[id]);
-        match look(place, &request, &format!("look at the group `{name}`")).await? {
+        match look(place, &request, &format!("read the group `{name}`")).await? {
             Some(group) if entitles(&group) => return Ok(Some(true)),
             found => is_certain &= found.is_some(),
         }
@@ -106,22 +107,22 @@ async fn may_make_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, P
     Ok(is_certain.then_some(false))
 }
 
-/// Whether a workspace says that it has no metastore.
+/// Returns true for the error of a workspace without a metastore.
 pub(crate) fn is_without_metastore(error: &ProviderError) -> bool {
     let code = error.vendor_code.as_deref().unwrap_or_default();
     error.kind == ErrorKind::NotFound || code.starts_with("METASTORE_DOES_NOT_EXIST")
 }
 
-/// Whether they may make catalogs; nothing where that cannot be seen.
-async fn may_make_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
+/// Returns true if the principal may create catalogs; `None` if that cannot be determined.
+async fn may_create_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/metastore_summary", &[]);
-    let summary = match place.send(&request, &Purpose::look("look at the metastore")).await {
-        // Where there is none there are no catalogs to be made.
+    let summary = match place.send(&request, &Purpose::look("read the metastore")).await {
+        // Without a metastore, catalogs cannot be created.
         Err(error) if is_without_metastore(&error) => return Ok(Some(true)),
         Err(error) if error.kind == ErrorKind::PermissionDenied => return Ok(None),
         summary => summary?,
     };
-    if me.has_what(text_of(&summary, "owner")) {
+    if me.holds_rights_of(text_of(&summary, "owner")) {
         return Ok(Some(true));
     }
     let id = text_of(&summary, "metastore_id");
@@ -131,7 +132,7 @@ async fn may_make_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, P
     let rows = match rows {
         Err(failure) if matches!(failure.status(), Some(403 | 404)) => return Ok(None),
         rows => rows.map_err(|failure| {
-            place.workspace.api.error(&failure, &Purpose::look("read who may do what with the metastore"))
+            place.workspace.api.error(&failure, &Purpose::look("read the grants on the metastore"))
         })?,
     };
     let gives = |row: &Json| {
@@ -139,24 +140,25 @@ async fn may_make_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, P
         let mut names = privileges.filter_map(Json::as_str).map(|name| name.replace(' ', "_"));
         names.any(|name| name == "CREATE_CATALOG")
     };
-    Ok(Some(rows.iter().any(|row| me.has_what(text_of(row, "principal")) && gives(row))))
+    Ok(Some(rows.iter().any(|row| me.holds_rights_of(text_of(row, "principal")) && gives(row))))
 }
 
-/// What is missing in the workspace and its metastore; `None` where nothing is known to be, and not all could be seen.
+/// Returns the missing rights in the workspace and its metastore; `None` if none was found and some could not be
+/// determined.
 ///
 /// # Errors
-/// When the workspace cannot be asked.
+/// If the workspace does not answer.
 pub(crate) async fn missing(place: &Place<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let me = me(place).await?;
-    let (clusters, catalogs) = (may_make_clusters(place, &me).await?, may_make_catalogs(place, &me).await?);
+    let (clusters, catalogs) = (may_create_clusters(place, &me).await?, may_create_catalogs(place, &me).await?);
     let mut missing = Vec::new();
     if clusters == Some(false) {
-        let operation = "make jobs and pipelines with clusters of their own".to_owned();
-        missing.push(MissingRight { operation, statement: me.entitling() });
+        let operation = "create jobs and pipelines with their own clusters".to_owned();
+        missing.push(MissingRight { operation, statement: me.entitle_command() });
     }
     if catalogs == Some(false) {
         let statement = format!("GRANT CREATE CATALOG ON METASTORE TO {}", crate::sql::quote(&me.name));
-        missing.push(MissingRight { operation: "make catalogs".to_owned(), statement });
+        missing.push(MissingRight { operation: "create catalogs".to_owned(), statement });
     }
     let is_certain = clusters.is_some() && catalogs.is_some();
     Ok((is_certain || !missing.is_empty()).then_some(missing))

@@ -1,4 +1,4 @@
-//! What the provider declares: its settings, its resource types and its lookups.
+//! The provider's schema: settings, resource types and lookups.
 
 mod azure;
 mod catalog;
@@ -22,7 +22,7 @@ pub fn provider() -> ProviderSchema {
         name: "databricks",
         is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
-        doc: "Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks.",
+        doc: "Jobs, pipelines, repositories, permissions and Unity Catalog in Databricks workspaces.",
         settings: settings(),
         resources,
         lookups: lookups(),
@@ -40,32 +40,30 @@ fn text(name: &'static str, doc: &'static str) -> Attribute {
 fn settings() -> Object {
     let git = Object(vec![text("username", "The user name."), text("token", "The token.").sensitive()]);
     Object(vec![
-        text("host", "The URL of the workspace, or its host.").variable("DATABRICKS_HOST"),
+        text("host", "URL or host name of the workspace.").variable("DATABRICKS_HOST"),
         Attribute::new(
             "hosts",
             AttributeType::list(AttributeType::String),
-            "Other workspaces that this instance may be sent to by `workspaceUrl`: hosts, URLs, or `*.` and a domain. Its token is shown to them. A service principal of Azure may be sent to those of its cloud anyway.",
+            "Other allowed workspaces for `workspaceUrl`: hosts, URLs, or `*.` with a domain. They receive the instance's token. For a service principal of Azure, the workspaces of its cloud are always allowed.",
         ),
         text("token", "A personal access token.").sensitive().variable("DATABRICKS_TOKEN"),
-        text("clientId", "The application id of a service principal, instead of a token.")
-            .variable("DATABRICKS_CLIENT_ID"),
-        text("clientSecret", "Its secret of OAuth.").sensitive().variable("DATABRICKS_CLIENT_SECRET"),
-        text("accountId", "The account that the workspaces are of: for metastores, and for who may enter a workspace.")
+        text("clientId", "Application id of a service principal, instead of a token.").variable("DATABRICKS_CLIENT_ID"),
+        text("clientSecret", "OAuth secret of the service principal.").sensitive().variable("DATABRICKS_CLIENT_SECRET"),
+        text("accountId", "Databricks account of the workspaces, for metastore and workspace assignments.")
             .variable("DATABRICKS_ACCOUNT_ID"),
-        text("accountHost", "Where that account is, where it is not where the accounts of the cloud are."),
+        text("accountHost", "Host of the account. Defaults to the cloud's."),
         Attribute::new(
             "azure",
             AttributeType::Object(azure::settings()),
             "A service principal of Azure, instead of a token.",
         ),
-        Attribute::new("git", AttributeType::Object(git), "For credentials of Git that say none of their own."),
+        Attribute::new("git", AttributeType::Object(git), "Defaults for Git credentials."),
         allow_plain_http(),
         text(
             "caFile",
-            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+            "PEM file with the certificate authorities to trust instead of the machine's, relative to the project folder.",
         ),
-        Attribute::new("timeout", AttributeType::Int, "How many seconds one request may go unanswered.")
-            .default_value(60_i64),
+        Attribute::new("timeout", AttributeType::Int, "Timeout of a request in seconds.").default_value(60_i64),
     ])
 }
 
@@ -81,7 +79,7 @@ fn named(name: &'static str, doc: &'static str) -> Attribute {
     text(name, doc).required().replaces()
 }
 
-/// A call whose answer was lost may still take effect for a while.
+/// Adds timeouts, and the time for which a call with a lost answer may still take effect.
 fn remote(ty: ResourceType) -> ResourceType {
     let timeouts = Timeouts {
         create: Duration::from_secs(600),

@@ -1,4 +1,4 @@
-//! The session: which function answers which call of which type.
+//! The session: dispatches calls to the resource types.
 
 mod looks;
 mod planning;
@@ -26,14 +26,14 @@ use terrace_provider::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How far clocks may be apart: an object may seem older than the call that made it.
+/// Maximum difference of clocks: an object may seem older than the call that created it.
 const SLACK: SignedDuration = SignedDuration::from_secs(300);
-/// The attribute that says by which workspace one asks.
+/// The attribute that names the workspace to send requests to.
 const WAY: &str = "workspaceUrl";
-/// How long what was done is waited for to be seen.
+/// How long a change may stay invisible.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One configured instance.
+/// An open instance.
 pub(crate) struct DatabricksSession {
     workspaces: Workspaces,
 }
@@ -48,25 +48,26 @@ impl DatabricksSession {
         Place { workspace, config: self.workspaces.config(), within, address }
     }
 
-    /// Whom one asks about an object: its workspace, or what its type is asked of.
-    fn asked(&self, ty: &ResourceType, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
+    /// The API of an object: its workspace, or the API of its type.
+    fn target(&self, ty: &ResourceType, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
         match object::azure::interface(ty.name) {
             Some(interface) => self.workspaces.beside(interface),
             None => match self.workspace(named) {
-                // The one on record is none of the instance's any more: all lead to the same metastore.
+                // The instance may no longer use the recorded workspace: any other workspace leads to the same
+                // metastore.
                 Err(error) if is_by_any_way(ty) => self.workspaces.usual().map_err(|_| error),
                 workspace => workspace,
             },
         }
     }
 
-    /// The workspace of attributes; that of the instance where they are of Unity Catalog and name none.
+    /// The workspace of the attributes; defaults to the instance's for objects of Unity Catalog.
     fn workspace(&self, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
         if named.contains_key("workspaceUrl") { self.workspaces.of(named) } else { self.workspaces.usual() }
     }
 
-    /// What was seen of a workspace of Azure is known from then on: who manages it is let in by what Azure calls it.
-    fn learned(&self, ty: &ResourceType, observed: Observed) -> Observed {
+    /// Remembers the Azure id of an observed workspace, which later requests to the workspace send as proof of access.
+    fn learn_from(&self, ty: &ResourceType, observed: Observed) -> Observed {
         if ty.name == "databricks_workspace" {
             self.workspaces.learn(&observed.attributes);
         }
@@ -74,25 +75,25 @@ impl DatabricksSession {
     }
 }
 
-/// Whether any workspace of the metastore leads to objects of a type.
+/// Returns true if objects of the type can be reached through any workspace of the metastore.
 fn is_by_any_way(ty: &ResourceType) -> bool {
     ty.attributes.get(WAY).is_some_and(|attribute| attribute.way)
 }
 
-/// All that is known of an object, as it is written: its identity has names in the one form that they are told apart by.
+/// All attributes of an object in their written form; the identity alone has names in normal form.
 fn named(recorded: &Recorded) -> Attributes {
     let mut named = recorded.identity.clone();
     named.extend(recorded.attributes.clone());
     named
 }
 
-/// The identity in the one form that objects are told apart by.
+/// The identity in normal form.
 fn identity_of(ty: &ResourceType, named: &Attributes) -> Attributes {
     let parts = object::id_parts(ty, named).into_iter().map(Value::from);
     ty.identity.iter().map(|name| (*name).to_owned()).zip(parts).collect()
 }
 
-fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, beside: &Attributes) -> Observed {
+fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, like: &Attributes) -> Observed {
     let mut all = seen.attributes.clone();
     for name in ty.identity {
         if let Some(value) = named.get(*name) {
@@ -101,17 +102,17 @@ fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, beside: &Attribu
     }
     let identity = identity_of(ty, &all);
     all.insert("id".to_owned(), object_id::join(object::id_parts(ty, &all)).into());
-    // What is made of something secret is as secret.
+    // A value derived from a sensitive value is sensitive too.
     let as_secret = |(name, value): (String, Value)| {
         let is_made = matches!(name.as_str(), "id" | "fullName" | "url" | "resourceId" | "managedResourceGroup");
         let of = if is_made { ty.identity } else { &[] };
-        let own = value.made_of(beside, &[name.as_str()]);
-        (name, own.made_of(beside, of))
+        let own = value.made_of(like, &[name.as_str()]);
+        (name, own.made_of(like, of))
     };
     Observed { identity, attributes: all.into_iter().map(as_secret).collect(), private: seen.kept.to_private() }
 }
 
-/// Whether an object is as it was planned, as far as both say.
+/// Returns true if the known planned attributes equal the observed ones.
 fn agrees(planned: &Attributes, seen: &Seen) -> bool {
     planned.iter().filter(|(_, value)| !value.has_unknown()).all(|(name, value)| {
         let there = seen.attributes.get(name);
@@ -119,7 +120,7 @@ fn agrees(planned: &Attributes, seen: &Seen) -> bool {
     })
 }
 
-/// The object after a call that made or changed it. What was done may be seen only after a while.
+/// Reads the object after a create or update, and waits until the change is visible.
 async fn done(
     ty: &ResourceType,
     object: &dyn Object,
@@ -134,7 +135,7 @@ async fn done(
         let is_over = Instant::now() + pause >= patience;
         match object.read(place, named, planned, kept).await {
             Ok(Some(mut seen)) if is_over || agrees(planned, &seen) => {
-                // What the other side writes in another way is as it was asked for; the next look tells whether it stays so.
+                // Keep the planned spelling of the settings; the next read shows whether the value stays.
                 if let Some(settings) = planned.get("settings").filter(|value| !value.has_unknown()) {
                     seen.attributes.insert("settings".to_owned(), settings.clone());
                 }
@@ -142,10 +143,10 @@ async fn done(
             }
             Ok(None) if is_over => {
                 let id = object_id::join(object::id_parts(ty, named));
-                let message = format!("`{id}` is not to be seen after it was made or changed");
+                let message = format!("`{id}` is not visible after it was created or changed");
                 return Err(ProviderError::new(ErrorKind::Ambiguous, message));
             }
-            // It is done: what fails now is only the look at it, which says nothing against that.
+            // The write succeeded: a failed read proves nothing about it.
             Err(error) if is_over || !error.kind.is_temporary() => {
                 return Err(ProviderError { kind: ErrorKind::Ambiguous, ..error });
             }
@@ -156,7 +157,7 @@ async fn done(
     }
 }
 
-/// Waits until nothing is to be seen any more of what was deleted: it is, whatever this finds.
+/// Waits until the deleted object is invisible. The deletion itself succeeded already.
 async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
     let patience = Instant::now() + PATIENCE.min(place.within.left());
     let mut pause = Duration::from_millis(100);
@@ -173,11 +174,11 @@ async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
 impl Session for DatabricksSession {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
-        let workspace = self.asked(ty, &named)?;
+        let workspace = self.target(ty, &named)?;
         let place = self.place(&workspace, &prior.address, Within::reading());
         place.check_metastore(ty, &named).await?;
         let seen = object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?;
-        Ok(seen.map(|seen| self.learned(ty, observed(ty, &named, &seen, &prior.attributes))))
+        Ok(seen.map(|seen| self.learn_from(ty, observed(ty, &named, &seen, &prior.attributes))))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -187,7 +188,7 @@ impl Session for DatabricksSession {
         self.plan_way(ty, change, &mut planned);
         let url = planned.planned.get("workspaceUrl");
         if url.is_some_and(|url| url.as_str().is_some()) {
-            // Nobody is asked: whether it may be asked at all is told here.
+            // Checks the URL without a request.
             self.workspaces.of(&planned.planned)?;
         }
         object.check(&planned.planned)?;
@@ -212,7 +213,7 @@ impl Session for DatabricksSession {
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let (object, attributes) = (object::of(ty)?, &planned.attributes);
-        let workspace = self.asked(ty, attributes)?;
+        let workspace = self.target(ty, attributes)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
         place.check_metastore(ty, attributes).await?;
         let takes = object.takes_what_is_there(attributes);
@@ -220,7 +221,7 @@ impl Session for DatabricksSession {
             let id = object_id::join(object::id_parts(ty, &identity));
             if object.read(&place, attributes, &Attributes::default(), &Kept::default()).await?.is_some() {
                 let kind = ErrorKind::AlreadyExists { import_id: Some(id.clone()) };
-                return Err(ProviderError::new(kind, format!("there is such a {} already: `{id}`", ty.name)));
+                return Err(ProviderError::new(kind, format!("a {} `{id}` exists already", ty.name)));
             }
         }
         if object.is_told_by_what_was_there() {
@@ -228,9 +229,9 @@ impl Session for DatabricksSession {
             looks::journal(call, planned, before).await?;
         }
         let made = object.create(&place, attributes).await.map_err(|error| match error.kind {
-            // Something that it needs is not there: nothing was made.
+            // A required object is missing: nothing was created.
             ErrorKind::NotFound => ProviderError { kind: ErrorKind::InvalidInput { path: None }, ..error },
-            // Somebody else was faster.
+            // Another process created the object first.
             ErrorKind::AlreadyExists { import_id: None } => {
                 let id = ty.identity_of(attributes).map(|identity| object_id::join(object::id_parts(ty, &identity)));
                 ProviderError { kind: ErrorKind::AlreadyExists { import_id: id }, ..error }
@@ -243,7 +244,7 @@ impl Session for DatabricksSession {
             if ty.name == "databricks_workspace" {
                 self.workspaces.learn_new(&made.attributes);
             }
-            self.learned(ty, made)
+            self.learn_from(ty, made)
         })
     }
 
@@ -262,14 +263,14 @@ impl Session for DatabricksSession {
                 .filter(|(_, value)| !value.has_unknown())
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
-        let workspace = self.asked(ty, &named)?;
+        let workspace = self.target(ty, &named)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
         place.check_metastore(ty, &named).await?;
         let present =
             object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?.ok_or_else(|| {
                 let id = object_id::join(object::id_parts(ty, &named));
-                ProviderError::new(ErrorKind::NotFound, format!("`{id}` is not there any more"))
-                    .solution("plan again: it will be created")
+                ProviderError::new(ErrorKind::NotFound, format!("`{id}` no longer exists"))
+                    .solution("plan again to recreate it")
             })?;
         let kept = object.update(&place, prior, &present, attributes).await?;
         done(ty, object, &place, &named, attributes, &kept).await
@@ -277,20 +278,20 @@ impl Session for DatabricksSession {
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
-        let workspace = self.asked(ty, &named)?;
+        let workspace = self.target(ty, &named)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
         place.check_metastore(ty, &named).await?;
         let kept = Kept::of(&prior.private);
         if let [first, ..] = kept.preexisting.as_slice() {
-            call.progress.message(&format!("{first} was there before terrace took it over, and stays"));
+            call.progress.message(&format!("{first} existed before terrace adopted it: it is kept"));
         }
         if object::is_made_anew(object, &place, &named, &kept).await {
             let id = object_id::join(object::id_parts(ty, &named));
-            call.progress.message(&format!("`{id}` was deleted and made anew by somebody, and stays"));
+            call.progress.message(&format!("`{id}` was recreated outside terrace: it is kept"));
             return Ok(());
         }
         object.delete(&place, &named, &kept, call.removes_data).await?;
-        // Its entries are looked at again by itself, and what was there before stays.
+        // A permission's delete verifies itself; a preexisting access is kept.
         if kept.preexisting.is_empty() && ty.name != "databricks_permission" {
             gone(object, &place, &named).await;
         }
@@ -305,71 +306,71 @@ impl Session for DatabricksSession {
         };
         let is_lost_create = attempt.lost_call.is_some() && attempt.prior.is_none();
         if is_lost_create && object.is_told_by_what_was_there() && !kept.is_looked_for {
-            // It ended before it looked, and so before anything was sent: what is there is somebody else's.
+            // The call ended before its first read, and so before its request: an existing object is not ours.
             return Ok(Found::CameToNothing);
         }
-        let mut beside = attempt.planned.clone();
+        let mut known = attempt.planned.clone();
         if let Some(prior) = &attempt.prior {
-            beside.extend(named(prior));
+            known.extend(named(prior));
         }
-        let url = beside.get("workspaceUrl");
-        // What is of Unity Catalog need not say where it is asked for; in a workspace that will be made nobody can ask.
+        let url = known.get("workspaceUrl");
+        // Objects of Unity Catalog need no workspace. A workspace that is not created yet cannot be queried.
         let needs_none = ty.identity.contains(&"metastoreId") && url.is_none_or(Value::is_null);
         let is_elsewhere = object::azure::interface(ty.name).is_some() || needs_none;
         if url.is_none_or(|url| url.as_str().is_none()) && !is_elsewhere {
             return Ok(Found::Unknown);
         }
-        let workspace = self.asked(ty, &beside)?;
+        let workspace = self.target(ty, &known)?;
         let within = Within::time(ty.timeouts.read - ty.timeouts.read / 10);
         let place = self.place(&workspace, &attempt.address, within);
-        place.check_metastore(ty, &beside).await?;
-        let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&beside));
+        place.check_metastore(ty, &known).await?;
+        let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&known));
         let (identity, is_marked) = match identity {
             Some(identity) => (identity, false),
             None => {
-                let mut all = object.search(&place, &beside).await?;
+                let mut all = object.search(&place, &known).await?;
                 if attempt.lost_call.is_some() && all.iter().any(|it| it.is_marked) {
                     all.retain(|it| it.is_marked);
                 }
                 match (all.pop(), all.pop()) {
                     (None, _) => return Ok(Found::Absent),
                     (Some(one), None) => (one.identity, one.is_marked),
-                    // Of several nobody can say which one it is.
+                    // Several candidates: it is unknown which one was created.
                     (Some(_), Some(_)) => return Ok(Found::Unknown),
                 }
             }
         };
         let named: Attributes =
-            identity.into_iter().chain(beside.into_iter().filter(|(_, value)| !value.has_unknown())).collect();
+            identity.into_iter().chain(known.into_iter().filter(|(_, value)| !value.has_unknown())).collect();
         if attempt.lost_call.is_some() {
             object.settle(&place, &named).await?;
         }
         let Some(seen) = object.read(&place, &named, &attempt.planned, &kept).await? else { return Ok(Found::Absent) };
-        let told = |kept: Kept| observed(ty, &named, &Seen { kept, ..seen.clone() }, &attempt.planned);
-        let tell = |kept: Kept| self.learned(ty, told(kept));
+        let with_kept = |kept: Kept| observed(ty, &named, &Seen { kept, ..seen.clone() }, &attempt.planned);
+        let report = |kept: Kept| self.learn_from(ty, with_kept(kept));
         Ok(match (&attempt.lost_call, &attempt.prior) {
-            // Somebody asks whether there is something to adopt: what is held was held before.
+            // The caller looks for an object to adopt: its access existed before.
             (None, _) => {
                 let (preexisting, mark) = (seen.held.clone(), seen.mark.clone());
-                Found::Strangers(tell(Kept { preexisting, mark, ..seen.kept.clone() }))
+                Found::Strangers(report(Kept { preexisting, mark, ..seen.kept.clone() }))
             }
-            // The lost call was to change or delete what was ours before it.
-            (Some(_), Some(_)) => Found::Ours(tell(seen.kept.clone())),
+            // The lost call was an update or delete of our object.
+            (Some(_), Some(_)) => Found::Ours(report(seen.kept.clone())),
             (Some(lost), None) => {
                 let kept = match is_marked {
-                    // The intent has no secrets, and where they are was kept with it.
+                    // The intent has no secrets, but the paths of the secrets.
                     true => Kept { secret_paths: kept.secret_paths, ..object::settings::kept(&attempt.planned) },
                     false => seen.kept.clone(),
                 };
                 let window = lost.window(Timestamp::now(), SLACK);
                 let takes = object.takes_what_is_there(&attempt.planned);
                 if is_marked || object.is_ours(&place, &seen, &attempt.planned, &window).await? {
-                    Found::Ours(tell(Kept { is_looked_for: false, ..kept }))
+                    Found::Ours(report(Kept { is_looked_for: false, ..kept }))
                 } else if takes && object.was_there_before(&seen, &attempt.planned) {
-                    // Making it again takes it over, and keeps in mind that it was there.
+                    // A repeated create adopts the object, and records that it existed before.
                     Found::Absent
                 } else {
-                    Found::Strangers(tell(seen.kept.clone()))
+                    Found::Strangers(report(seen.kept.clone()))
                 }
             }
         })
@@ -379,26 +380,26 @@ impl Session for DatabricksSession {
         let object = object::of(ty)?;
         let Some(parts) = object_id::split(id, ty.identity.len()) else {
             let shape = ty.identity.iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join("/");
-            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name))
-                .solution(format!("write {shape}, each percent-encoded where it holds a `/` or a `%`")));
+            return Err(ProviderError::invalid(None, format!("`{id}` is not the id of a {}", ty.name))
+                .solution(format!("write {shape}, each part percent-encoded if it contains `/` or `%`")));
         };
         let mut identity: Attributes =
             ty.identity.iter().map(|name| (*name).to_owned()).zip(parts.into_iter().map(Value::from)).collect();
-        // For the workspace of the instance, and for its metastore, a dash will do.
+        // A dash stands for the instance's workspace or metastore.
         let is_dash = |identity: &Attributes, name: &str| optional_text(identity, name).as_deref() == Some("-");
         if is_dash(&identity, "workspaceUrl") {
             match self.workspaces.to_ask()? {
                 ToAsk::Workspace(workspace) => {
                     identity.insert("workspaceUrl".to_owned(), workspace.url.as_str().into());
                 }
-                // It answers, and there is no workspace that anything could be in.
+                // The sign-in works, but the instance has no workspace yet.
                 ToAsk::Azure(management) => {
                     let place = self.place(&management, "", Within::reading());
                     return dry_run::sign_in(&place).await.map(|()| None);
                 }
             }
         }
-        let workspace = self.asked(ty, &identity)?;
+        let workspace = self.target(ty, &identity)?;
         let place = self.place(&workspace, "", Within::reading());
         if is_dash(&identity, "metastoreId") {
             let id = text_of(workspace.metastore(&place.within).await?, "metastore_id").to_owned();
@@ -420,7 +421,7 @@ impl Session for DatabricksSession {
             return None;
         }
         Some(Box::pin(async move {
-            match self.asked(ty, planned) {
+            match self.target(ty, planned) {
                 Ok(workspace) => dry_run::findings(ty, &self.place(&workspace, "", Within::reading()), planned).await,
                 Err(error) => vec![dry_run::not_checked(error)],
             }
@@ -439,7 +440,7 @@ impl Session for DatabricksSession {
         let patience = Instant::now() + if self.workspaces.is_new(&workspace) { PATIENCE } else { Duration::ZERO };
         loop {
             match lookup::answer(name, &place, arguments).await {
-                // A workspace that has just been made gets to know who may enter it only after a while.
+                // A new workspace sees the account's principals only after a while.
                 Err(error) if error.kind == ErrorKind::NotFound && Instant::now() < patience => {
                     sleep(Duration::from_secs(1)).await;
                 }
@@ -452,7 +453,7 @@ impl Session for DatabricksSession {
         let homes = foreign::homes(&self.workspaces.opened()?).await?;
         let mut grantees = Vec::new();
         for access in accesses {
-            // Of a metastore whose workspaces nobody named there is nobody to ask.
+            // No workspace of this metastore is known: the grants cannot be read.
             let Some(home) = homes.iter().find(|home| home.has(access)) else { continue };
             let place = self.place(&home.workspace, "", Within::reading());
             let is_single = ty.identity.contains(&"privilege");
@@ -472,7 +473,7 @@ impl Session for DatabricksSession {
             is_certain &= missing.is_some();
             all.extend(missing.unwrap_or_default());
         };
-        // What may be done in a workspace that the instance is only sent to is told there.
+        // Rights in workspaces other than the instance's own are reported when they are used.
         if self.workspaces.config().host.is_some() {
             let workspace = self.workspaces.usual()?;
             add(rights::missing(&self.place(&workspace, "", Within::reading())).await?);
@@ -492,7 +493,7 @@ impl Session for DatabricksSession {
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
-        let workspace = self.asked(ty, &named)?;
+        let workspace = self.target(ty, &named)?;
         object.count(&self.place(&workspace, &prior.address, Within::reading()), &named).await
     }
 }

@@ -1,4 +1,4 @@
-//! Statements on a SQL warehouse: names and texts as SQL has them, and the API that runs one:
+//! Statements on a SQL warehouse: quoting of names and strings, and the API that runs statements:
 //! <https://docs.databricks.com/api/workspace/statementexecution>.
 
 use crate::attributes::text_of;
@@ -8,28 +8,28 @@ use std::time::Duration;
 use terrace_provider::http::{Failure, Poll, Purpose, Request};
 use terrace_provider::{ErrorKind, Path, ProviderError};
 
-/// How long an answer is waited for before it is asked for again and again.
+/// How long the first request waits for the statement before polling begins.
 const WAITS: &str = "30s";
 
-/// A name in backticks.
+/// Quotes a name in backticks.
 pub(crate) fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// The parts of a full name, each in backticks.
+/// Quotes each part of a full name in backticks.
 pub(crate) fn qualified(full_name: &str) -> String {
     full_name.split('.').map(quote).collect::<Vec<_>>().join(".")
 }
 
-/// A text in quotes: <https://docs.databricks.com/aws/en/sql/language-manual/data-types/string-type>.
+/// Quotes a string: <https://docs.databricks.com/aws/en/sql/language-manual/data-types/string-type>.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// Runs a statement and waits until it is done. One whose answer was lost may have run; it is not sent again.
+/// Runs a statement, and waits until it ends. A statement with a lost answer may have run; it is not sent again.
 ///
 /// # Errors
-/// What the warehouse says against it, or that nobody knows what became of it.
+/// If the warehouse refuses the statement, or its outcome is unknown.
 pub(crate) async fn run(
     place: &Place<'_>,
     warehouse: &str,
@@ -39,13 +39,13 @@ pub(crate) async fn run(
 ) -> Result<(), ProviderError> {
     let body = json!({"warehouse_id": warehouse, "statement": statement, "wait_timeout": WAITS, "on_wait_timeout": "CONTINUE"});
     let request = Request::post("/api/2.0/sql/statements", &[]).json(body).timeout(Duration::from_secs(60));
-    // What the statement needs, it is told by itself.
+    // The rights of the statement itself are added to the error below.
     let purpose = Purpose::to(doing)
-        .needs(format!("give CAN_USE on the SQL warehouse `{warehouse}` to `<who works in the instance>`"));
+        .needs(format!("grant CAN_USE on the SQL warehouse `{warehouse}` to `<principal of the instance>`"));
     let answer = place.send(&request, &purpose).await.map_err(|error| match error.kind {
         ErrorKind::NotFound => {
             ProviderError { kind: ErrorKind::InvalidInput { path: Some(Path::attribute("warehouse")) }, ..error }
-                .solution("give the id of a SQL warehouse, such as the lookup `databricks_sql_warehouse` answers")
+                .solution("use the id of a SQL warehouse, for example from the lookup `databricks_sql_warehouse`")
         }
         _ => error,
     })?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(
             let polled = place.workspace.api.poll(&request, &place.within, Poll::default(), done).await;
             polled.map_err(|failure| {
                 let error = place.workspace.api.error(&failure, &purpose);
-                // It may be about to run.
+                // The statement may still run later.
                 ProviderError { kind: ErrorKind::Ambiguous, ..error }
             })?
         }
@@ -69,44 +69,44 @@ pub(crate) async fn run(
     }
 }
 
-/// What came of a statement; nothing while it runs.
+/// The outcome of a statement; `None` while it runs.
 fn outcome_of(answer: &Json) -> Option<Result<(), String>> {
     let status = answer.get("status")?;
     match text_of(status, "state") {
-        // Closed is what a statement is that ran, once its result cannot be fetched any more.
+        // A statement is closed when it ran and its result has expired.
         "SUCCEEDED" | "CLOSED" => Some(Ok(())),
         "FAILED" | "CANCELED" => {
             let message = status.pointer("/error/message").and_then(Json::as_str);
-            Some(Err(message.unwrap_or("it was stopped, and no reason is told").to_owned()))
+            Some(Err(message.unwrap_or("the statement was stopped without a reason").to_owned()))
         }
         _ => None,
     }
 }
 
 fn refused(message: &str, doing: &str, right: &str) -> ProviderError {
-    let said = message.trim().trim_end_matches('.');
-    let code = said.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(code, _)| code.to_owned());
+    let text = message.trim().trim_end_matches('.');
+    let code = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(code, _)| code.to_owned());
     let is = |part: &str| code.as_deref().is_some_and(|code| code.contains(part));
     let kind = match () {
         () if is("ALREADY_EXISTS") => ErrorKind::AlreadyExists { import_id: None },
-        () if is("INSUFFICIENT_PERMISSIONS") || said.contains("PERMISSION_DENIED") => ErrorKind::PermissionDenied,
+        () if is("INSUFFICIENT_PERMISSIONS") || text.contains("PERMISSION_DENIED") => ErrorKind::PermissionDenied,
         () if code.is_some() => ErrorKind::InvalidInput { path: None },
         () => ErrorKind::Failed,
     };
     let is_denied = kind == ErrorKind::PermissionDenied;
-    let mut error = ProviderError::new(kind, format!("Databricks cannot {doing}: {said}"));
+    let mut error = ProviderError::new(kind, format!("Databricks cannot {doing}: {text}"));
     error.vendor_code = code;
     if is_denied { error.solution(right) } else { error }
 }
 
-/// What a query shows: its columns, none for all of them, of the parts of a name.
+/// A simple query: its columns (empty for all), and the parts of its source's name.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) columns: Vec<String>,
     pub(crate) source: Vec<String>,
 }
 
-/// Takes `SELECT a, b FROM c.s.t` apart; nothing where a query is anything else.
+/// Parses `SELECT a, b FROM c.s.t`; `None` for any other query.
 pub(crate) fn parse(text: &str) -> Option<Query> {
     let words = words(text.trim().trim_end_matches(';'))?;
     let mut words = words.into_iter().peekable();
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_come_back_as_they_were_written() {
+    fn simple_queries_are_parsed() {
         let query = |columns: &[&str]| Query {
             columns: columns.iter().map(|it| (*it).to_owned()).collect(),
             source: ["c", "s", "t`x"].map(str::to_owned).to_vec(),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_cannot_end_before_they_do() {
+    fn quotes_in_strings_are_escaped() {
         assert_eq!(literal(r"it's \ so"), r"'it\'s \\ so'");
         assert_eq!(quote("a`; DROP"), "`a``; DROP`");
     }

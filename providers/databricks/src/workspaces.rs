@@ -1,7 +1,7 @@
-//! One client for each workspace, and for none but those that the instance may be sent to.
+//! Clients of the workspaces that the instance may use.
 //!
-//! The URL of a workspace may stand in a descriptor, and whoever is asked is shown a token: so it has to be one that the settings
-//! name, or nobody is asked.
+//! Descriptors may contain the URL of a workspace, and every request carries a token. So the provider sends requests
+//! only to hosts that the settings allow.
 
 use crate::attributes::{text, text_of};
 use crate::config::{Azure, Config, Proof};
@@ -17,44 +17,44 @@ use terrace_provider::http::{
 use terrace_provider::{Attributes, Path, ProviderError};
 use tokio::sync::OnceCell;
 
-/// The workspaces of an instance.
+/// The clients of an instance.
 pub(crate) struct Workspaces {
     instance: String,
     config: Config,
     client: Client,
     known: Mutex<HashMap<String, Arc<Workspace>>>,
     resources: Resources,
-    /// Hosts of workspaces that were made here.
+    /// Hosts of workspaces that this session created.
     new: Mutex<HashSet<String>>,
 }
 
-/// Whom one asks beside workspaces.
+/// APIs outside of workspaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interface {
-    /// The account that they are of.
+    /// The Databricks account.
     Account,
-    /// What manages resources of Azure.
+    /// Azure Resource Manager.
     Management,
-    /// Who there is in the tenant of Azure.
+    /// Microsoft Graph, the directory of the Azure tenant.
     Graph,
 }
 
-/// Who tells whether an instance works.
+/// The API that a check of the instance queries.
 pub(crate) enum ToAsk {
     Workspace(Arc<Workspace>),
-    /// What manages resources of Azure.
+    /// Azure Resource Manager.
     Azure(Arc<Workspace>),
 }
 
-/// One of them; or another interface, which is asked in the same way.
+/// The client of a workspace or of another API.
 pub(crate) struct Workspace {
     /// `https://adb-1.2.azuredatabricks.net`, without a slash at its end.
     pub(crate) url: String,
     pub(crate) api: Api,
     me: OnceCell<String>,
     metastore: OnceCell<Json>,
-    /// Held by who changes the access of an object: what is taken away is written as the list of all who are left, and who is
-    /// let in or goes meanwhile would come back or be lost.
+    /// Held during changes of an object's access list. A removal rewrites the whole list; a concurrent change would be
+    /// lost or undone.
     pub(crate) access: tokio::sync::Mutex<()>,
 }
 
@@ -76,7 +76,7 @@ impl Workspaces {
         &self.config
     }
 
-    /// Keeps what Azure calls the workspace of a host.
+    /// Remembers the Azure id of a workspace by its host.
     pub(crate) fn learn(&self, workspace: &Attributes) {
         let (url, resource) = (text(workspace, "url"), text(workspace, "resourceId"));
         if let Some(base) = Base::parse(&url).ok().filter(|_| !resource.is_empty()) {
@@ -84,24 +84,24 @@ impl Workspaces {
         }
     }
 
-    /// Keeps that a workspace was made here.
+    /// Remembers that this session created a workspace.
     pub(crate) fn learn_new(&self, workspace: &Attributes) {
         if let Ok(base) = Base::parse(&text(workspace, "url")) {
             self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(base.host().to_lowercase());
         }
     }
 
-    /// Whether a workspace was made here.
+    /// Returns true if this session created the workspace.
     pub(crate) fn is_new(&self, workspace: &Workspace) -> bool {
         let host = workspace.api.base().host().to_lowercase();
         self.new.lock().unwrap_or_else(PoisonError::into_inner).contains(&host)
     }
 
-    /// The URL in the one form that names are told apart by; nothing where it is none.
+    /// Parses the URL of a workspace into its normal form.
     pub(crate) fn url(text: &str) -> Result<Base, ProviderError> {
         let wrong = |why: String| {
-            ProviderError::invalid(Some(Path::attribute("workspaceUrl")), format!("`{text}` is no URL of a workspace: {why}"))
-                .solution("write such as `https://adb-1234567890123456.7.azuredatabricks.net`; names are mapped to URLs by `settings.databricks.workspaces`")
+            ProviderError::invalid(Some(Path::attribute("workspaceUrl")), format!("`{text}` is not the URL of a workspace: {why}"))
+                .solution("write a URL such as `https://adb-1234567890123456.7.azuredatabricks.net`, or map the name in `settings.databricks.workspaces`")
         };
         let base = Base::parse(text.trim().trim_end_matches('/')).map_err(wrong)?;
         let shown = base.shown();
@@ -112,25 +112,22 @@ impl Workspaces {
         }
     }
 
-    /// The workspace that attributes name.
+    /// The workspace of the attributes.
     pub(crate) fn of(&self, attributes: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
         self.at(&text(attributes, "workspaceUrl"))
     }
 
-    /// The workspace of the instance itself.
+    /// The instance's own workspace.
     pub(crate) fn usual(&self) -> Result<Arc<Workspace>, ProviderError> {
         match &self.config.host {
             Some(host) => self.at(host.shown()),
-            None => Err(ProviderError::unconfigured(format!(
-                "nothing says which workspace the instance `{}` is",
-                self.instance
-            ))
-            .solution(format!("write `host` under `providers.{}`, or set DATABRICKS_HOST", self.instance))),
+            None => Err(ProviderError::unconfigured(format!("the instance `{}` has no workspace", self.instance))
+                .solution(format!("add `host` under `providers.{}`, or set DATABRICKS_HOST", self.instance))),
         }
     }
 
-    /// Whom one asks whether the instance works at all, where no workspace is its own: Azure that it signs in to, or the first
-    /// workspace that it may be sent to.
+    /// The API for a check of the instance: its own workspace, else Azure if it signs in there, else the first allowed
+    /// workspace.
     pub(crate) fn to_ask(&self) -> Result<ToAsk, ProviderError> {
         let first = self.config.hosts.iter().find(|host| !host.starts_with("*."));
         match (&self.config.host, self.config.azure(), first) {
@@ -140,11 +137,11 @@ impl Workspaces {
         }
     }
 
-    /// The workspaces that have been spoken of, with that of the instance where it has one.
+    /// The instance's own workspace, if any, and all workspaces used so far.
     pub(crate) fn opened(&self) -> Result<Vec<Arc<Workspace>>, ProviderError> {
         let own = if self.config.host.is_some() { vec![self.usual()?] } else { Vec::new() };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is asked beside workspaces has no URL for a key.
+        // Keys of other APIs are not URLs.
         let mut others: Vec<_> =
             known.iter().filter(|(key, _)| key.contains("://")).map(|(_, it)| Arc::clone(it)).collect();
         others.retain(|one| own.iter().all(|it| it.url != one.url));
@@ -177,9 +174,9 @@ impl Workspaces {
         })
     }
 
-    /// What is asked beside workspaces.
+    /// Returns the client of an API outside of workspaces.
     pub(crate) fn beside(&self, interface: Interface) -> Result<Arc<Workspace>, ProviderError> {
-        // No URL of a workspace is such a word.
+        // Such a key never equals the URL of a workspace.
         let key = format!("{interface:?}");
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = known.get(&key) {
@@ -208,11 +205,11 @@ impl Workspaces {
     fn azure(&self) -> Result<&Azure, ProviderError> {
         self.config.azure().ok_or_else(|| {
             ProviderError::unconfigured(format!(
-                "the instance `{}` does not work as a service principal of Azure",
+                "the instance `{}` has no service principal of Azure",
                 self.instance
             ))
             .solution(format!(
-                "write `azure: {{tenantId: …, clientId: …, clientSecret: …}}` under `providers.{}` instead of another way to sign in, or set ARM_TENANT_ID, ARM_CLIENT_ID and ARM_CLIENT_SECRET",
+                "replace the credentials under `providers.{}` by `azure: {{tenantId: …, clientId: …, clientSecret: …}}`, or set ARM_TENANT_ID, ARM_CLIENT_ID and ARM_CLIENT_SECRET",
                 self.instance
             ))
         })
@@ -220,9 +217,9 @@ impl Workspaces {
 
     fn account(&self) -> Result<Arc<Workspace>, ProviderError> {
         let Some(account) = &self.config.account else {
-            let message = format!("nothing says which account of Databricks the instance `{}` is of", self.instance);
+            let message = format!("the instance `{}` has no Databricks account", self.instance);
             return Err(ProviderError::unconfigured(message).solution(format!(
-                "write `accountId` under `providers.{}`, or set DATABRICKS_ACCOUNT_ID",
+                "add `accountId` under `providers.{}`, or set DATABRICKS_ACCOUNT_ID",
                 self.instance
             )));
         };
@@ -236,14 +233,14 @@ impl Workspaces {
                 Auth::Tokens(Arc::new(request.field("scope", "all-apis".into())))
             }
             _ => {
-                return Err(ProviderError::unconfigured("nothing says how to sign in to the account of Databricks")
-                    .solution("give `clientId` and `clientSecret`, or `azure`, of an administrator of the account"));
+                return Err(ProviderError::unconfigured("no credentials for the Databricks account are set")
+                    .solution("set `clientId` and `clientSecret`, or `azure`, of an administrator of the account"));
             }
         };
         Ok(self.open_at(account.host.shown().to_owned(), account.host.clone(), auth, ACCOUNT))
     }
 
-    /// Refuses a workspace that no setting names.
+    /// Refuses a workspace that the settings do not allow.
     fn check_allowed(&self, base: &Base) -> Result<(), ProviderError> {
         let is_host = self.config.host.as_ref().is_some_and(|host| host.shown() == base.shown());
         let host = base.host().to_lowercase();
@@ -251,17 +248,21 @@ impl Workspaces {
             Some(domain) => host.strip_suffix(domain).is_some_and(|before| before.len() > 1 && before.ends_with('.')),
             None => it.trim_start_matches("https://").trim_end_matches('/') == host,
         };
-        let is_said = self.config.hosts.iter().any(|it| it.trim_end_matches('/') == base.shown());
-        // Whoever is asked in that domain is Databricks itself, whosever workspace it is.
+        let is_url = self.config.hosts.iter().any(|it| it.trim_end_matches('/') == base.shown());
+        // Only Databricks serves hosts in this domain, for every customer.
         let is_azure = self.config.azure().is_some_and(|azure| is_named(&azure.workspaces.to_owned()));
         let is_named = is_azure || self.config.hosts.iter().any(is_named);
-        if is_host || is_said || (base.shown().starts_with("https://") && is_named) {
+        if is_host || is_url || (base.shown().starts_with("https://") && is_named) {
             return Ok(());
         }
-        let message = format!("the instance `{}` may not be sent to the workspace `{}`", self.instance, base.shown());
+        let message =
+            format!("the settings of the instance `{}` do not allow the workspace `{}`", self.instance, base.shown());
         Err(ProviderError::invalid(Some(Path::attribute("workspaceUrl")), message)
-            .problem("its token would be shown to whoever is there")
-            .solution(format!("name it in `host` or `hosts` under `providers.{}` if that is right", self.instance)))
+            .problem("the host would receive the instance's token")
+            .solution(format!(
+                "add it to `host` or `hosts` under `providers.{}` if the host is trusted",
+                self.instance
+            )))
     }
 
     fn auth(&self, base: &Base) -> Result<Auth, ProviderError> {
@@ -285,15 +286,15 @@ impl Workspaces {
                 }
                 None => entra::for_databricks(&self.client, azure),
             },
-            None => Err(ProviderError::unconfigured("nothing says how to sign in to Databricks").solution(
-                "give `token` (a personal access token), `clientId` and `clientSecret` (a service principal), or `azure` (a service principal of Azure)",
+            None => Err(ProviderError::unconfigured("no credentials for Databricks are set").solution(
+                "set `token` (a personal access token), `clientId` and `clientSecret` (a service principal), or `azure` (a service principal of Azure)",
             )),
         }
     }
 }
 
 impl Workspace {
-    /// Sends a request and reads the answer.
+    /// Sends a request, and returns the answer.
     pub(crate) async fn send(
         &self,
         request: &Request,
@@ -304,11 +305,11 @@ impl Workspace {
         reply.and_then(|reply| reply.json()).map_err(|failure| self.api.error(&failure, purpose))
     }
 
-    /// Who the instance is here: the user name, or the application id of a service principal.
+    /// The instance's principal: the user name, or the application id of a service principal.
     pub(crate) async fn me(&self, within: &Within) -> Result<&str, ProviderError> {
         let ask = || async {
             let request = Request::get("/api/2.0/preview/scim/v2/Me", &[]);
-            let me = self.send(&request, within, &Purpose::look("tell who is signed in")).await?;
+            let me = self.send(&request, within, &Purpose::look("read the signed-in principal")).await?;
             let name = text_of(&me, "userName");
             Ok(if name.is_empty() { text_of(&me, "applicationId").to_owned() } else { name.to_owned() })
         };
@@ -319,19 +320,19 @@ impl Workspace {
     pub(crate) async fn metastore(&self, within: &Within) -> Result<&Json, ProviderError> {
         let ask = || async {
             let request = Request::get("/api/2.1/unity-catalog/current-metastore-assignment", &[]);
-            self.send(&request, within, &Purpose::look("tell the metastore of the workspace")).await
+            self.send(&request, within, &Purpose::look("read the metastore of the workspace")).await
         };
         self.metastore.get_or_try_init(ask).await
     }
 
-    /// Makes sure that the workspace is one of a metastore.
+    /// Checks that the workspace belongs to a metastore.
     pub(crate) async fn check_metastore(&self, wanted: &str, within: &Within) -> Result<(), ProviderError> {
         let id = text_of(self.metastore(within).await?, "metastore_id").to_owned();
         if id == wanted {
             return Ok(());
         }
-        let message = format!("the workspace `{}` is of the metastore `{id}`, and not of `{wanted}`", self.url);
+        let message = format!("the workspace `{}` belongs to the metastore `{id}` instead of `{wanted}`", self.url);
         Err(ProviderError::invalid(Some(Path::attribute("metastoreId")), message)
-            .solution("take it from the lookup `databricks_metastore` of that workspace"))
+            .solution("use the id that the lookup `databricks_metastore` returns for that workspace"))
     }
 }

@@ -1,4 +1,4 @@
-//! Grants and permissions: what was there before, what stays.
+//! Grants, permissions and Git credentials: preexisting access is kept.
 
 use crate::conformance::{grant, prepared, privilege};
 use crate::harness::{Instance, attributes, recorded};
@@ -31,7 +31,7 @@ async fn adopted(instance: &Instance, ty: &str, config: &Json) -> Recorded {
 }
 
 #[tokio::test]
-async fn what_was_granted_before_is_not_taken() {
+async fn preexisting_privileges_are_kept() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     give(&stand_in, "dev", json!(["SELECT", "MODIFY"]));
@@ -45,12 +45,12 @@ async fn what_was_granted_before_is_not_taken() {
     instance.delete(GRANT, &made).await.unwrap();
     assert_eq!(held(&stand_in, "dev"), ["MODIFY", "SELECT"]);
     let is_borrowed = instance.ty(GRANT).is_borrowed;
-    assert!(!is_borrowed(&made.attributes, &made.private), "a part of it is ours");
+    assert!(!is_borrowed(&made.attributes, &made.private), "a part of the privileges is ours");
 }
 
-/// What somebody took away and terrace gave again is terrace's to take.
+/// A privilege that was revoked outside terrace and granted again belongs to terrace.
 #[tokio::test]
-async fn what_was_granted_before_and_taken_since_is_not_theirs_any_more() {
+async fn privilege_granted_again_belongs_to_terrace() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     give(&stand_in, "dev", json!(["SELECT", "MODIFY"]));
@@ -60,15 +60,15 @@ async fn what_was_granted_before_and_taken_since_is_not_theirs_any_more() {
     let changes = json!({"changes": [{"principal": "dev", "remove": ["SELECT"]}]});
     stand_in.call("PATCH", "/api/2.1/unity-catalog/permissions/table/main.raw.orders", changes);
     let read = instance.read(GRANT, &made).await.unwrap().unwrap();
-    let mended = instance.update(GRANT, &read, config.clone()).await.unwrap();
+    let repaired = instance.update(GRANT, &read, config.clone()).await.unwrap();
     assert_eq!(held(&stand_in, "dev"), ["APPLY_TAG", "MODIFY", "SELECT"]);
-    instance.delete(GRANT, &mended).await.unwrap();
+    instance.delete(GRANT, &repaired).await.unwrap();
     assert_eq!(held(&stand_in, "dev"), ["MODIFY"]);
 }
 
-/// Nobody can be the owner of it: it is there all the same, and whoever looks for it finds it.
+/// The schema exists although its owner is invalid, and a search finds it.
 #[tokio::test]
-async fn a_schema_whose_owner_cannot_be_set_is_not_forgotten() {
+async fn schema_with_invalid_owner_is_found() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": crate::conformance::METASTORE, "catalog": "main",
@@ -76,7 +76,7 @@ async fn a_schema_whose_owner_cannot_be_set_is_not_forgotten() {
     let error = instance.create("databricks_schema", config.clone()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
     assert!(
-        error.problems.iter().any(|it| it.contains("was made, and `nobody@example.com` is not its owner")),
+        error.problems.iter().any(|it| it.contains("was created, but `nobody@example.com` is not its owner")),
         "{error:?}"
     );
     let found = instance.find("databricks_schema", &config, Some(std::time::Duration::from_secs(1))).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_schema_whose_owner_cannot_be_set_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn a_grant_gives_before_it_takes() {
+async fn update_grants_before_it_revokes() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(GRANT, grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_grant_gives_before_it_takes() {
 }
 
 #[tokio::test]
-async fn who_else_was_let_in_is_told_but_not_who_works_there() {
+async fn grantees_exclude_the_principal_of_the_instance() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     for who in ["dev", "Analysts", "terrace@example.com"] {
@@ -106,16 +106,16 @@ async fn who_else_was_let_in_is_told_but_not_who_works_there() {
     let config = attributes(grant(&stand_in, "dev", json!(["SELECT"])));
     let access = instance.ty(GRANT).access_of(&config).unwrap();
     let grantees = instance.session.grantees(instance.ty(GRANT), &[access]).await.unwrap();
-    let told: Vec<String> = grantees.iter().map(|it| format!("{} {}", it.principal, it.privilege)).collect();
-    assert_eq!(told, ["Analysts SELECT", "dev SELECT"]);
-    // One of them can be kept out as if it were ours.
+    let found: Vec<String> = grantees.iter().map(|it| format!("{} {}", it.principal, it.privilege)).collect();
+    assert_eq!(found, ["Analysts SELECT", "dev SELECT"]);
+    // An external grant can be revoked like our own.
     let foreign = recorded(&attributes(json!({})), grantees[0].grant.clone());
     instance.delete(GRANT, &foreign).await.unwrap();
     assert!(held(&stand_in, "Analysts").is_empty());
 }
 
 #[tokio::test]
-async fn principals_that_nobody_knows_are_told_at_their_place() {
+async fn unknown_principal_is_refused_with_its_path() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let path = || ErrorKind::InvalidInput { path: Some("principal".parse().unwrap()) };
@@ -149,7 +149,7 @@ fn direct(stand_in: &StandIn, job: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_entry_comes_and_goes_and_all_others_stay() {
+async fn deleting_an_entry_keeps_the_others() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let acl = json!({"access_control_list": [{"group_name": "admins", "permission_level": "CAN_VIEW"}]});
@@ -164,7 +164,7 @@ async fn an_entry_comes_and_goes_and_all_others_stay() {
 }
 
 #[tokio::test]
-async fn who_works_there_is_never_taken_from_a_list() {
+async fn principal_of_the_instance_keeps_its_permission() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let job = instance.create("databricks_job", crate::conformance::job(&stand_in, "a", 1)).await.unwrap();
@@ -174,7 +174,7 @@ async fn who_works_there_is_never_taken_from_a_list() {
     assert!((instance.ty(PERMISSION).is_borrowed)(&found.attributes, &found.private));
     instance.delete(PERMISSION, &found).await.unwrap();
     assert_eq!(direct(&stand_in, id), ["terrace@example.com IS_OWNER"]);
-    // Somebody else becomes the owner, and is it no more.
+    // Another user becomes the owner, and loses the ownership again.
     let other = permission(&stand_in, id, "user", "jane.roe@example.com", "IS_OWNER");
     let made = instance.create(PERMISSION, other).await.unwrap();
     assert_eq!(direct(&stand_in, id), ["jane.roe@example.com IS_OWNER"]);
@@ -183,7 +183,7 @@ async fn who_works_there_is_never_taken_from_a_list() {
 }
 
 #[tokio::test]
-async fn a_level_that_was_there_before_comes_back() {
+async fn preexisting_level_is_restored() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let acl = json!({"access_control_list": [{"group_name": "dev", "permission_level": "CAN_VIEW"}]});
@@ -197,7 +197,7 @@ async fn a_level_that_was_there_before_comes_back() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_be_given_is_refused_at_its_place() {
+async fn invalid_access_is_refused_with_its_path() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let grant_of = |ty: &str, name: &str, privileges: Json| {
@@ -224,10 +224,10 @@ async fn what_nobody_can_be_given_is_refused_at_its_place() {
 }
 
 #[tokio::test]
-async fn the_token_of_git_that_the_instance_has_is_repeated_nowhere() {
+async fn git_token_of_the_instance_is_never_repeated() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    // The refusal repeats the path of the call, which holds the token.
+    // The error contains the request path, which contains the token.
     stand_in.faults().denied = vec!["glpat-usual".to_owned()];
     let config = json!({"workspaceUrl": stand_in.url(), "gitProvider": "gitLab"});
     let credential = instance.create("databricks_git_credential", config).await.unwrap();
@@ -237,9 +237,9 @@ async fn the_token_of_git_that_the_instance_has_is_repeated_nowhere() {
     assert!(!format!("{error:?}").contains("glpat"), "{error:?}");
 }
 
-/// Users are the same in any case, groups are not.
+/// User names ignore case, group names do not.
 #[tokio::test]
-async fn whoever_is_written_in_another_case_is_the_same_unless_it_is_a_group() {
+async fn only_group_names_are_case_sensitive() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = grant(&stand_in, "Jane.Roe@Example.com", json!(["SELECT"]));
@@ -253,12 +253,12 @@ async fn whoever_is_written_in_another_case_is_the_same_unless_it_is_a_group() {
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
     let access = instance.ty(GRANT).access_of(&made.attributes).unwrap();
     let grantees = instance.session.grantees(instance.ty(GRANT), &[access]).await.unwrap();
-    assert_eq!(grantees[0].grant.attributes["id"], made.attributes["id"], "nobody else is let in");
+    assert_eq!(grantees[0].grant.attributes["id"], made.attributes["id"], "there is only one grantee");
     instance.delete(GRANT, &made).await.unwrap();
     assert_eq!(held(&stand_in, "jane.roe@example.com"), [""; 0]);
     let error = instance.create(GRANT, grant(&stand_in, "DEV", json!(["SELECT"]))).await.unwrap_err();
     assert!(error.message.contains("Could not find principal with name DEV"), "{error}");
-    // And so in lists of permissions.
+    // The same for permissions.
     for (kind, principal) in [("user", "Jane.Roe@EXAMPLE.com"), ("servicePrincipal", "Terrace-Client")] {
         let config = permission(&stand_in, &kept, kind, principal, "CAN_VIEW");
         let made = instance.create(PERMISSION, config.clone()).await.unwrap();
@@ -268,9 +268,9 @@ async fn whoever_is_written_in_another_case_is_the_same_unless_it_is_a_group() {
     }
 }
 
-/// The token that the instance has is sent again once it is another one, and nothing of it is kept.
+/// A changed token of the instance is sent again. The row never contains the token.
 #[tokio::test]
-async fn another_token_of_git_is_noticed() {
+async fn changed_git_token_is_sent_again() {
     let (stand_in, _) = prepared();
     let config = json!({"workspaceUrl": stand_in.url(), "gitProvider": "gitLab"});
     let sent = |stand_in: &StandIn| -> Vec<Json> {
@@ -291,7 +291,8 @@ async fn another_token_of_git_is_noticed() {
     for row in [&made, &changed] {
         assert!(!format!("{row:?}{}", String::from_utf8_lossy(&row.private.0)).contains("glpat"), "{row:?}");
     }
-    // One that says its own token does not care, and what is taken over has the token that it has.
+    // A credential with its own token ignores the instance's. An adopted credential is assumed to have the current
+    // token.
     let own = json!({"workspaceUrl": stand_in.url(), "gitProvider": "gitHub", "token": "ghp-own"});
     let mine = instance.create(CREDENTIAL, own.clone()).await.unwrap();
     assert_eq!(rotated.unsettled(CREDENTIAL, &mine, &own).await.unwrap(), [""; 0]);
@@ -300,12 +301,12 @@ async fn another_token_of_git_is_noticed() {
     assert!(!plan.planned.values().any(Value::has_unknown), "{:?}", plan.planned);
     let kept = Recorded { private: plan.private, ..row };
     assert!(rotated.plan(CREDENTIAL, Some(&kept), &config).await.unwrap().planned["tokenSent"].has_unknown());
-    // So it is where the reply was lost.
+    // The same after a lost answer.
     let lost = json!({"workspaceUrl": stand_in.url(), "gitProvider": "awsCodeCommit"});
     stand_in.faults().by_text.push(("POST /api/2.0/git-credentials".to_owned(), Fault::LostAfter));
     instance.create(CREDENTIAL, lost.clone()).await.unwrap_err();
     let Found::Ours(found) = instance.find(CREDENTIAL, &lost, Some(Duration::from_secs(5))).await.unwrap() else {
-        panic!("it was made");
+        panic!("the credential exists");
     };
     let row = recorded(&attributes(lost.clone()), found);
     instance.assert_settled(CREDENTIAL, &row, &lost).await;
@@ -313,7 +314,7 @@ async fn another_token_of_git_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_who_go_at_once_all_go() {
+async fn concurrent_deletions_all_succeed() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let before = direct(&stand_in, &kept);
@@ -331,7 +332,7 @@ async fn several_who_go_at_once_all_go() {
 }
 
 #[tokio::test]
-async fn privileges_of_one_principal_are_given_and_taken_one_by_one() {
+async fn privileges_are_granted_and_revoked_one_by_one() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let before = stand_in.inventory();
@@ -345,29 +346,29 @@ async fn privileges_of_one_principal_are_given_and_taken_one_by_one() {
     instance.delete(PRIVILEGE, &using).await.unwrap();
     assert!(instance.read(PRIVILEGE, &using).await.unwrap().is_none());
     instance.assert_settled(PRIVILEGE, &making, &second).await;
-    // Who has what is asked once of an object, and told privilege by privilege.
+    // Grants are read once per object, and returned by privilege.
     let access = instance.ty(PRIVILEGE).access_of(&making.attributes).unwrap();
     let grantees = instance.session.grantees(instance.ty(PRIVILEGE), &[access]).await.unwrap();
-    let told: Vec<_> = grantees.iter().map(|it| (it.principal.as_str(), it.privilege.as_str())).collect();
-    assert_eq!(told, [("dev", "CREATE_TABLE")]);
+    let found: Vec<_> = grantees.iter().map(|it| (it.principal.as_str(), it.privilege.as_str())).collect();
+    assert_eq!(found, [("dev", "CREATE_TABLE")]);
     assert_eq!(grantees[0].grant.identity, making.identity);
     instance.delete(PRIVILEGE, &making).await.unwrap();
     assert_eq!(stand_in.inventory(), before);
-    // What was there before stays, also where the reply of whoever took it over was lost.
+    // A preexisting privilege is kept, also after a lost answer of the adopting call.
     instance.create(PRIVILEGE, first.clone()).await.unwrap();
     let held = stand_in.inventory();
-    let taking = privilege(&stand_in, "USE_SCHEMA", true);
-    let taken = instance.create(PRIVILEGE, taking.clone()).await.unwrap();
-    assert!((instance.ty(PRIVILEGE).is_borrowed)(&taken.attributes, &taken.private));
-    let found = instance.find(PRIVILEGE, taking, Some(Duration::from_secs(1))).await.unwrap();
+    let adopting = privilege(&stand_in, "USE_SCHEMA", true);
+    let adopted = instance.create(PRIVILEGE, adopting.clone()).await.unwrap();
+    assert!((instance.ty(PRIVILEGE).is_borrowed)(&adopted.attributes, &adopted.private));
+    let found = instance.find(PRIVILEGE, adopting, Some(Duration::from_secs(1))).await.unwrap();
     let Found::Ours(found) = found else { panic!("{found:?}") };
-    for row in [taken, recorded(&attributes(first), found)] {
+    for row in [adopted, recorded(&attributes(first), found)] {
         instance.delete(PRIVILEGE, &row).await.unwrap();
         assert_eq!(stand_in.inventory(), held);
     }
 }
 
-/// What has nothing that says who made it, each as somebody else made it already.
+/// One object of each unmarked type, created outside terrace.
 fn made_by_others(stand_in: &StandIn, job: &str) -> Vec<(&'static str, Json)> {
     give(stand_in, "dev", json!(["SELECT"]));
     let changes = json!({"changes": [{"principal": "dev", "add": ["USE_SCHEMA"]}]});
@@ -378,7 +379,7 @@ fn made_by_others(stand_in: &StandIn, job: &str) -> Vec<(&'static str, Json)> {
     let checked_out = json!({"url": "https://gitlab.com/a/b.git", "provider": "gitLab", "path": "/Shared/orders"});
     stand_in.call("POST", "/api/2.0/repos", checked_out);
     let token = json!({"git_provider": "gitLab", "personal_access_token": "glpat-theirs"});
-    // Everybody has their own: this one was made under the same name by hand.
+    // Each user has separate credentials: this one was created outside terrace under the same name.
     stand_in.call_as("terrace@example.com", "POST", "/api/2.0/git-credentials", token);
     let (url, path) = (stand_in.url(), "/Workspace/Shared/orders");
     vec![
@@ -395,25 +396,25 @@ fn made_by_others(stand_in: &StandIn, job: &str) -> Vec<(&'static str, Json)> {
 }
 
 #[tokio::test]
-async fn what_others_made_is_not_ours_after_a_crash_before_the_call_looked() {
+async fn preexisting_object_is_not_ours_after_early_crash() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let mut taken = Vec::new();
+    let mut wrong = Vec::new();
     for (ty, config) in made_by_others(&stand_in, &kept) {
         let plan = instance.plan(ty, None, &config).await.unwrap();
         let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
-        taken.extend((found != Found::CameToNothing).then(|| format!("{ty}: {found:?}")));
+        wrong.extend((found != Found::CameToNothing).then(|| format!("{ty}: {found:?}")));
     }
-    assert!(taken.is_empty(), "{taken:#?}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[tokio::test]
-async fn what_others_made_is_not_ours_where_the_look_before_the_call_failed() {
+async fn preexisting_object_is_not_ours_after_failed_read() {
     let (stand_in, kept) = prepared();
     let all = made_by_others(&stand_in, &kept);
     let before = stand_in.inventory();
-    // At last nobody answers; or a later attempt sees it, and may have seen what an earlier one made.
-    let mut taken = Vec::new();
+    // Either every request is throttled; or a retry reads the object, which an earlier attempt might have created.
+    let mut wrong = Vec::new();
     for (retries, expected) in [(0, "throttled"), (3, "ambiguous")] {
         for (ty, config) in &all {
             let limits = Limits { retries, first_pause: Duration::from_millis(1), ..Limits::default() };
@@ -423,15 +424,15 @@ async fn what_others_made_is_not_ours_where_the_look_before_the_call_failed() {
             stand_in.faults().by_text.clear();
             assert_eq!(error.kind.code(), expected, "{ty}: {error}");
             let found = instance.find(ty, config, Some(Duration::from_secs(1))).await.unwrap();
-            taken.extend((found != Found::CameToNothing).then(|| format!("{ty} after {error}: {found:?}")));
+            wrong.extend((found != Found::CameToNothing).then(|| format!("{ty} after {error}: {found:?}")));
         }
     }
-    assert!(taken.is_empty(), "{taken:#?}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(stand_in.inventory(), before);
 }
 
 #[tokio::test]
-async fn what_a_lost_call_made_after_it_looked_is_ours_also_for_another_process() {
+async fn object_of_lost_call_is_ours_for_another_process() {
     let (stand_in, kept) = prepared();
     let before = stand_in.inventory();
     let kinds = [

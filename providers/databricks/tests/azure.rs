@@ -1,4 +1,4 @@
-//! Workspaces of Azure, and how one signs in there.
+//! Workspaces in Azure, and the sign-in to Azure.
 
 use crate::harness::{Instance, attributes, provider};
 use serde_json::{Value as Json, json};
@@ -11,20 +11,20 @@ use terrace_provider_databricks::DatabricksProvider;
 use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, METASTORE, SECRET, SUBSCRIPTION, TENANT};
 use terrace_test_databricks::StandIn;
 
-/// Settings of an instance that works as a service principal; `of_azure` is put over the usual ones.
+/// Settings of an instance with a service principal; `of_azure` overrides the default settings.
 pub(crate) fn settings_of(azure: &Azure, of_azure: &Json, more: Json) -> Settings {
     let url = azure.url();
-    let mut said = json!({
+    let mut azure_settings = json!({
         "tenantId": TENANT, "clientId": CLIENT, "clientSecret": SECRET, "subscriptionId": SUBSCRIPTION,
         "resourceGroup": GROUP, "location": "westeurope", "loginHost": url, "managementHost": url, "graphHost": url,
     });
     for (name, value) in of_azure.as_object().into_iter().flatten() {
-        said[name] = value.clone();
+        azure_settings[name] = value.clone();
     }
-    said.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    azure_settings.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     let mut settings = conformance::settings(std::path::Path::new("."));
     settings.instance = "databricks".to_owned();
-    settings.values = attributes(json!({"accountId": ACCOUNT, "accountHost": url, "azure": said}));
+    settings.values = attributes(json!({"accountId": ACCOUNT, "accountHost": url, "azure": azure_settings}));
     settings.values.extend(attributes(more));
     settings
 }
@@ -46,7 +46,7 @@ pub(crate) fn path(name: &str) -> String {
     format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Databricks/workspaces/{name}")
 }
 
-/// A workspace of others, once it is there.
+/// Creates a workspace outside terrace, and waits for it.
 pub(crate) fn made_by_others(azure: &Azure, name: &str) -> (String, String) {
     azure.take_questions(0);
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}-rg");
@@ -63,7 +63,7 @@ fn fixtures(azure: &Arc<Azure>, number: &str, scope: &str) -> Vec<Fixture> {
         let azure = Arc::clone(azure);
         move |recorded: Recorded| {
             let _ = azure.try_call(method, &at(&recorded), body.clone());
-            // Whatever takes long is done.
+            // The second request ends any long-running operation.
             let _ = azure.try_call("GET", &at(&recorded), Json::Null);
             async {}
         }
@@ -120,7 +120,7 @@ fn fixtures(azure: &Arc<Azure>, number: &str, scope: &str) -> Vec<Fixture> {
 }
 
 #[tokio::test]
-async fn what_is_around_workspaces_shows_every_behaviour() {
+async fn azure_types_pass_the_conformance_suite() {
     let azure = Arc::new(Azure::start());
     let (number, scope) = made_by_others(&azure, "others");
     let (entered, _) = made_by_others(&azure, "entered");
@@ -135,17 +135,17 @@ async fn what_is_around_workspaces_shows_every_behaviour() {
             suite = suite.fixture(fixture);
         }
     }
-    // Whoever is let in needs a workspace that has a metastore.
+    // Workspace assignments need a workspace with a metastore.
     suite = suite.fixture(fixtures(&azure, &entered, &scope).remove(2));
     let report = suite.run().await;
-    // The other types have no fixtures here.
+    // Other types have no fixtures here.
     let failed: Vec<String> =
         report.failures().into_iter().filter(|line| !line.contains("every type has a fixture")).collect();
     assert!(report.shown() > 60 && failed.is_empty(), "{report}");
-    assert_eq!(azure.inventory(), before, "nothing is left");
+    assert_eq!(azure.inventory(), before, "the suite must clean up");
 }
 
-/// What `apply` does with a create whose outcome is not known.
+/// Finds the outcome of a create, as `apply` does.
 pub(crate) async fn looked_for(instance: &Instance, ty: &str, config: &Json) -> Found {
     instance.find(ty, config, Some(Duration::from_secs(1))).await.unwrap()
 }
@@ -154,16 +154,16 @@ fn puts(azure: &Azure) -> usize {
     azure.take_writes().iter().filter(|it| it.starts_with("PUT")).count()
 }
 
-/// A certificate with its key, made by openssl.
+/// Creates a certificate and its key with openssl.
 fn certificate() -> String {
     let words = "req -x509 -newkey rsa:2048 -nodes -keyout - -out - -subj /CN=terrace -days 2";
     let made = std::process::Command::new("openssl").args(words.split(' ')).output();
-    let made = made.unwrap_or_else(|error| panic!("openssl, which makes the keys of this test: {error}"));
+    let made = made.unwrap_or_else(|error| panic!("this test needs openssl to create keys: {error}"));
     String::from_utf8(made.stdout).unwrap()
 }
 
 #[tokio::test]
-async fn a_service_principal_proves_itself_in_three_ways() {
+async fn service_principal_signs_in_with_secret_certificate_or_token() {
     let azure = Azure::start();
     let folder = tempfile::tempdir().unwrap();
     let (pem, token) = (folder.path().join("client.pem"), folder.path().join("token"));
@@ -174,7 +174,7 @@ async fn a_service_principal_proves_itself_in_three_ways() {
     azure.trust_token("of-today");
     let of_file = json!({"clientSecret": null, "federatedTokenFile": token});
     for proof in [json!({}), json!({"clientSecret": null, "certificateFile": pem}), of_file.clone()] {
-        // Whoever issues it puts a new one there.
+        // The issuer renews the token file.
         if proof == of_file {
             let instance = instance_of(&azure, proof.clone(), json!({})).await;
             let error = instance.session.lookup("databricks_account_group", &attributes(json!({"name": "dev"}))).await;
@@ -197,7 +197,7 @@ async fn a_service_principal_proves_itself_in_three_ways() {
 }
 
 #[tokio::test]
-async fn one_token_is_asked_for_at_a_time_and_anew_when_it_is_old() {
+async fn token_is_requested_once_and_renewed_on_expiry() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let ask = || async {
@@ -217,7 +217,7 @@ async fn one_token_is_asked_for_at_a_time_and_anew_when_it_is_old() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_told_and_not_repeated() {
+async fn wrong_secret_is_reported_without_its_value() {
     let azure = Azure::start();
     let instance = instance_of(&azure, json!({"clientSecret": "wr0ng-secret"}), json!({})).await;
     let error = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap_err();
@@ -238,7 +238,7 @@ async fn opened(provider: &DatabricksProvider, values: Json) -> Option<ProviderE
 }
 
 #[tokio::test]
-async fn what_says_how_to_sign_in_says_it_once() {
+async fn only_one_set_of_credentials_is_accepted() {
     let provider = DatabricksProvider::with_variables(
         [("ARM_CLIENT_ID", CLIENT), ("ARM_TENANT_ID", TENANT), ("ARM_CLIENT_SECRET", SECRET)]
             .map(|(name, text)| (name.to_owned(), text.to_owned()))
@@ -281,7 +281,7 @@ async fn what_says_how_to_sign_in_says_it_once() {
         let error = opened(&bare, wrong.clone()).await.unwrap();
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(at.parse().unwrap()) }, "{wrong}: {error}");
     }
-    // Without anybody of Azure, what needs one says so.
+    // Without a service principal of Azure, the Azure types fail with `NotConfigured`.
     assert!(opened(&bare, json!({"token": "dapi"})).await.is_none());
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
@@ -295,7 +295,7 @@ async fn what_says_how_to_sign_in_says_it_once() {
 }
 
 #[tokio::test]
-async fn what_becomes_of_a_workspace_is_found_whatever_is_lost() {
+async fn outcome_of_lost_workspace_create_is_found() {
     for fault in [Fault::LostBefore, Fault::LostAfter, Fault::After504] {
         let azure = Azure::start();
         azure.take_questions(2);
@@ -303,13 +303,16 @@ async fn what_becomes_of_a_workspace_is_found_whatever_is_lost() {
         azure.faults().by_text.push(("PUT ".to_owned(), fault));
         let config = workspace("shop_0");
         match instance.create("databricks_workspace", config.clone()).await {
-            Ok(_) => assert_eq!(fault, Fault::LostBefore, "a second PUT is refused while the first one works"),
+            Ok(_) => assert_eq!(fault, Fault::LostBefore, "a second PUT must be refused while the first one runs"),
             Err(error) => {
                 assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
                 let Found::Ours(found) = looked_for(&instance, "databricks_workspace", &config).await else {
                     panic!("{fault:?}")
                 };
-                assert!(found.attributes["url"].as_str().is_some(), "it is waited for: {found:?}");
+                assert!(
+                    found.attributes["url"].as_str().is_some(),
+                    "the search must wait for the workspace: {found:?}"
+                );
             }
         }
         assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Succeeded"], "{fault:?}");
@@ -317,7 +320,7 @@ async fn what_becomes_of_a_workspace_is_found_whatever_is_lost() {
 }
 
 #[tokio::test]
-async fn who_stops_waiting_finds_it_later() {
+async fn interrupted_workspace_create_is_found_later() {
     let azure = Azure::start();
     azure.take_questions(1_000_000);
     let instance = usual(&azure).await;
@@ -327,14 +330,14 @@ async fn who_stops_waiting_finds_it_later() {
     assert!(stopped.await.is_err());
     azure.call("GET", &path("shop_0"), Json::Null);
     assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Accepted"]);
-    // Somebody else's is none of ours, also while it is made.
+    // A workspace of another owner is not ours, even while it is being created.
     let later = usual(&azure).await;
     let found = tokio::time::timeout(Duration::from_millis(500), looked_for(&later, "databricks_workspace", &config));
-    assert!(found.await.is_err(), "it is waited for");
+    assert!(found.await.is_err(), "the search must wait for the workspace");
 }
 
 #[tokio::test]
-async fn a_workspace_that_failed_is_told_and_made_anew() {
+async fn failed_workspace_is_reported_and_created_again() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     azure.fail_next("ApplianceProvisioningFailed", "The quota of the region is used up.");
@@ -347,7 +350,7 @@ async fn a_workspace_that_failed_is_told_and_made_anew() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_before_anybody_is_asked() {
+async fn plan_refuses_invalid_attributes_without_a_request() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let with = |name: &str, value: &str| {
@@ -384,7 +387,7 @@ async fn what_cannot_be_is_refused_before_anybody_is_asked() {
 }
 
 #[tokio::test]
-async fn no_workspace_is_ever_replaced_by_one_of_its_name() {
+async fn workspace_is_never_replaced_under_its_name() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let made = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
@@ -400,7 +403,7 @@ async fn no_workspace_is_ever_replaced_by_one_of_its_name() {
 }
 
 #[tokio::test]
-async fn a_role_that_others_gave_is_theirs() {
+async fn role_assigned_outside_terrace_is_kept() {
     let azure = Azure::start();
     let (_, scope) = made_by_others(&azure, "others");
     let instance = usual(&azure).await;
@@ -415,15 +418,15 @@ async fn a_role_that_others_gave_is_theirs() {
     let error = instance.create("databricks_azure_role_assignment", config(false)).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
     let _ = azure.take_writes();
-    let taken = instance.create("databricks_azure_role_assignment", config(true)).await.unwrap();
+    let adopted = instance.create("databricks_azure_role_assignment", config(true)).await.unwrap();
     let ty = instance.ty("databricks_azure_role_assignment");
-    assert!((ty.is_borrowed)(&taken.attributes, &taken.private));
-    instance.delete("databricks_azure_role_assignment", &taken).await.unwrap();
+    assert!((ty.is_borrowed)(&adopted.attributes, &adopted.private));
+    instance.delete("databricks_azure_role_assignment", &adopted).await.unwrap();
     assert_eq!((azure.take_writes(), azure.inventory()), (Vec::new(), before));
 }
 
 #[tokio::test]
-async fn a_role_is_given_once_whatever_is_lost() {
+async fn role_is_assigned_once_despite_lost_answers() {
     for fault in [Fault::LostBefore, Fault::LostAfter, Fault::After504, Fault::TooMany(None)] {
         let azure = Azure::start();
         let (_, scope) = made_by_others(&azure, "others");
@@ -434,23 +437,23 @@ async fn a_role_is_given_once_whatever_is_lost() {
         let made = instance.create("databricks_azure_role_assignment", config.clone()).await.unwrap();
         assert_eq!(azure.inventory().iter().filter(|it| it.starts_with("role")).count(), 1, "{fault:?}");
         instance.assert_settled("databricks_azure_role_assignment", &made, &config).await;
-        // Whoever lost the record knows it by its id.
+        // Without its row, the assignment is recognized by its id.
         let found = looked_for(&instance, "databricks_azure_role_assignment", &config).await;
         assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
     }
 }
 
 #[tokio::test]
-async fn what_came_with_a_workspace_is_taken_as_it_is() {
+async fn existing_metastore_assignment_is_adopted() {
     let azure = Azure::start();
     azure.assign_by_itself(METASTORE);
     let (number, _) = made_by_others(&azure, "others");
     let instance = usual(&azure).await;
     let config = |metastore: &str| json!({"workspaceId": number, "metastoreId": metastore, "takeExisting": true});
     let _ = azure.take_writes();
-    let taken = instance.create("databricks_metastore_assignment", config(METASTORE)).await.unwrap();
+    let adopted = instance.create("databricks_metastore_assignment", config(METASTORE)).await.unwrap();
     assert_eq!(azure.take_writes(), [] as [&str; 0]);
-    assert!((instance.ty("databricks_metastore_assignment").is_borrowed)(&taken.attributes, &taken.private));
+    assert!((instance.ty("databricks_metastore_assignment").is_borrowed)(&adopted.attributes, &adopted.private));
     let other = config("0bb0bb00-0000-4000-8000-00000000b0b0");
     let error = instance.create("databricks_metastore_assignment", other).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }) && error.message.contains(METASTORE), "{error}");

@@ -1,4 +1,4 @@
-//! Whatever call of Azure fails: what was begun with is waited for or found, nothing is made twice, nothing comes early.
+//! Failing requests to Azure: the outcome is found, nothing is created twice, and pauses are respected.
 
 use crate::azure::{instance_of, looked_for, made_by_others, path, settings_of, usual, workspace};
 use crate::harness::{Instance, attributes, recorded};
@@ -12,7 +12,7 @@ use terrace_test_azure::{Azure, Fault, METASTORE};
 const WORKSPACE: &str = "databricks_workspace";
 
 #[tokio::test]
-async fn who_may_not_ask_about_the_operation_asks_about_the_workspace() {
+async fn workspace_status_replaces_forbidden_operation_status() {
     let azure = Azure::start();
     azure.take_questions(2);
     azure.faults().denied.push("operationStatuses".to_owned());
@@ -23,7 +23,7 @@ async fn who_may_not_ask_about_the_operation_asks_about_the_workspace() {
 }
 
 #[tokio::test]
-async fn of_what_azure_began_with_nobody_says_that_nothing_was_made() {
+async fn failed_status_request_is_ambiguous() {
     for denied in ["GET /subscriptions", "/oauth2/"] {
         let azure = Azure::start();
         azure.take_questions(1_000_000);
@@ -33,7 +33,7 @@ async fn of_what_azure_began_with_nobody_says_that_nothing_was_made() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             if denied.contains("oauth2") {
-                // The secret is another one from now on.
+                // The secret changes now.
                 azure.expire_tokens();
                 azure.faults().by_text.push((denied.to_owned(), Fault::Expired));
             } else {
@@ -51,10 +51,10 @@ async fn of_what_azure_began_with_nobody_says_that_nothing_was_made() {
 }
 
 #[tokio::test]
-async fn a_fault_of_azure_says_nothing_of_what_it_began_with() {
+async fn create_survives_internal_error_of_azure() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
-    // It is there although the first look did not see it, as if the call that says it failed had made it.
+    // The first read misses the workspace, as if the failing call had created it.
     made_by_others(&azure, "shop_0");
     azure.hide_workspaces(1);
     azure.faults().by_text.push(("PUT ".to_owned(), Fault::Fails));
@@ -67,14 +67,14 @@ async fn a_fault_of_azure_says_nothing_of_what_it_began_with() {
 }
 
 #[tokio::test]
-async fn a_workspace_is_there_when_it_has_its_url() {
+async fn create_waits_for_the_url_of_the_workspace() {
     for is_asked in [true, false] {
         let azure = Azure::start();
         azure.end_early(2);
         if !is_asked {
             azure.faults().denied.push("operationStatuses".to_owned());
         }
-        // The first of these is asked before anything is made.
+        // The first of these reads happens before the create.
         azure.hide_workspaces(3);
         let made = usual(&azure).await.create(WORKSPACE, workspace("shop_0")).await.unwrap();
         assert!(made.text("url").is_some() && made.text("workspaceId").is_some(), "{made:?}");
@@ -82,7 +82,7 @@ async fn a_workspace_is_there_when_it_has_its_url() {
 }
 
 #[tokio::test]
-async fn one_that_somebody_cancels_is_none() {
+async fn cancelled_workspace_is_absent() {
     for is_asked in [true, false] {
         let azure = Azure::start();
         azure.cancel_next();
@@ -92,7 +92,7 @@ async fn one_that_somebody_cancels_is_none() {
         let instance = usual(&azure).await;
         let error = instance.create(WORKSPACE, workspace("shop_0")).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Failed, "{error}");
-        assert!(error.message.contains("somebody cancelled it"), "{error}");
+        assert!(error.message.contains("the operation was cancelled"), "{error}");
         assert!(matches!(looked_for(&instance, WORKSPACE, &workspace("shop_0")).await, Found::Absent));
         instance.create(WORKSPACE, workspace("shop_0")).await.unwrap();
         assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Succeeded"]);
@@ -100,7 +100,7 @@ async fn one_that_somebody_cancels_is_none() {
 }
 
 #[tokio::test]
-async fn one_that_others_still_make_is_not_taken_over_without_its_url() {
+async fn workspace_without_url_is_not_adopted() {
     let azure = Azure::start();
     azure.take_questions(1_000_000);
     let group = format!("/subscriptions/{}/resourceGroups/shop_0-rg", terrace_test_azure::SUBSCRIPTION);
@@ -108,10 +108,10 @@ async fn one_that_others_still_make_is_not_taken_over_without_its_url() {
     azure.call("PUT", &path("shop_0"), body);
     let error = usual(&azure).await.find(WORKSPACE, &workspace("shop_0"), None).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient, "{error}");
-    assert!(error.message.contains("Azure still makes the workspace `shop_0`"), "{error}");
+    assert!(error.message.contains("Azure is still creating the workspace `shop_0`"), "{error}");
 }
 
-/// What is around a workspace of others, one after the other.
+/// One object of each type of an external workspace.
 fn all(azure: &Azure, number: &str, scope: &str) -> [(&'static str, Json); 4] {
     let jane = azure.object_id("jane.roe@example.com");
     [
@@ -128,7 +128,7 @@ fn all(azure: &Azure, number: &str, scope: &str) -> [(&'static str, Json); 4] {
     ]
 }
 
-/// Makes an object as `apply` does: whatever became of an attempt is looked for before there is another one.
+/// Creates an object as `apply` does: finds the outcome of a failed attempt before the next attempt.
 async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, ProviderError> {
     let mut last = None;
     for _ in 0..3 {
@@ -137,7 +137,7 @@ async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, 
             Err(error) => error,
         };
         match &error.kind {
-            // What is asked before anything is made failed: the next run begins with it.
+            // A request before the create failed: the next run starts again.
             ErrorKind::Transient | ErrorKind::Throttled { .. } | ErrorKind::PermissionDenied => last = Some(error),
             ErrorKind::Ambiguous | ErrorKind::Failed => match looked_for(instance, ty, config).await {
                 Found::Ours(found) => return Ok(recorded(&attributes(config.clone()), found)),
@@ -160,14 +160,14 @@ async fn world() -> (Azure, Instance, [(&'static str, Json); 4]) {
     (azure, instance, all)
 }
 
-/// Makes, reads and looks for everything.
+/// Creates and reads one object of each type.
 async fn go(instance: &Instance, all: &[(&'static str, Json)], what: &str) -> Vec<(&'static str, Recorded)> {
     let mut rows = Vec::new();
     for (ty, config) in all {
         let row = made(instance, ty, config).await.unwrap_or_else(|error| panic!("{what}, {ty}: {error:?}"));
         let read = match instance.read(ty, &row).await {
             Err(error) => panic!("{what}, {ty}: {error:?}"),
-            Ok(read) => read.unwrap_or_else(|| panic!("{what}, {ty} is there")),
+            Ok(read) => read.unwrap_or_else(|| panic!("{what}, {ty} is missing")),
         };
         assert_eq!(read.attributes, row.attributes, "{what}, {ty}");
         rows.push((*ty, row));
@@ -176,7 +176,7 @@ async fn go(instance: &Instance, all: &[(&'static str, Json)], what: &str) -> Ve
 }
 
 #[tokio::test]
-async fn whatever_call_fails_once_everything_is_made_once_and_goes() {
+async fn single_failure_of_any_request_is_survived() {
     let (clean, instance, all) = world().await;
     let rows = go(&instance, &all, "clean").await;
     let (calls, expected) = (clean.count(), clean.inventory());
@@ -196,7 +196,7 @@ async fn whatever_call_fails_once_everything_is_made_once_and_goes() {
             let rows = go(&instance, &all, &what).await;
             assert_eq!(azure.inventory(), *expected, "{what}");
             for (ty, row) in rows.iter().rev() {
-                // What is to go may be tried again: it is gone, then.
+                // A repeated deletion must succeed.
                 if instance.delete(ty, row).await.is_err() {
                     instance.delete(ty, row).await.unwrap_or_else(|error| panic!("{what}, {ty}: {error:?}"));
                 }
@@ -209,9 +209,9 @@ async fn whatever_call_fails_once_everything_is_made_once_and_goes() {
 }
 
 #[tokio::test]
-async fn a_storm_of_refusals_is_waited_out_everywhere() {
+async fn throttling_of_every_api_is_waited_out() {
     let (azure, instance, all) = world().await;
-    // Of every kind of call: tokens, management, roles, account.
+    // One fault for each kind of request: tokens, management, roles, account.
     for text in ["/oauth2/", "GET /subscriptions", "PUT /subscriptions", "roleDefinitions", "roleAssignments"] {
         azure.faults().by_text.push((text.to_owned(), Fault::TooMany(Some(1))));
     }
@@ -225,16 +225,16 @@ async fn a_storm_of_refusals_is_waited_out_everywhere() {
     let seen = azure.take_seen();
     for (index, refused) in seen.iter().enumerate().filter(|(_, it)| it.status == 429) {
         let again = seen[index + 1..].iter().find(|it| it.path == refused.path && it.method == refused.method);
-        let again = again.unwrap_or_else(|| panic!("{} {} comes again", refused.method, refused.path));
-        assert!(again.at - refused.at >= Duration::from_millis(990), "none comes early: {refused:?}");
+        let again = again.unwrap_or_else(|| panic!("{} {} is not repeated", refused.method, refused.path));
+        assert!(again.at - refused.at >= Duration::from_millis(990), "retry came too early: {refused:?}");
     }
     let refused = seen.iter().filter(|it| it.status == 429).count();
     assert_eq!(refused, 11);
 }
 
-/// Microsoft Graph counts its own calls: who looks for many people at once waits as it says.
+/// Microsoft Graph throttles separately: concurrent lookups wait for its pauses.
 #[tokio::test]
-async fn a_storm_of_graph_is_waited_out() {
+async fn throttling_of_graph_is_waited_out() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     for _ in 0..12 {
@@ -253,12 +253,12 @@ async fn a_storm_of_graph_is_waited_out() {
     let (refused, answered) = (at(429), at(200));
     assert_eq!((refused.len(), answered.len()), (12, 12));
     for (refused, answered) in refused.into_iter().zip(answered) {
-        assert!(answered.saturating_duration_since(refused) >= Duration::from_millis(990), "none comes early");
+        assert!(answered.saturating_duration_since(refused) >= Duration::from_millis(990), "retry came too early");
     }
 }
 
 #[tokio::test]
-async fn a_storm_of_many_at_once_ends_well() {
+async fn throttling_of_concurrent_creates_is_waited_out() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     for number in 1..=20 {
@@ -273,7 +273,7 @@ async fn a_storm_of_many_at_once_ends_well() {
 }
 
 #[tokio::test]
-async fn no_more_calls_than_allowed_are_made_at_once() {
+async fn concurrent_calls_stay_within_the_limit() {
     let azure = Azure::start();
     let settings = settings_of(&azure, &json!({}), json!({}));
     let limits = Limits { concurrency: 3, ..Limits::default() };
@@ -285,7 +285,7 @@ async fn no_more_calls_than_allowed_are_made_at_once() {
         done.unwrap();
     }
     assert!((2..=3).contains(&azure.most_at_once()), "{}", azure.most_at_once());
-    // One instance that sends very much does not send all of it at once to one host.
+    // Without a configured limit, requests to one host are still limited.
     let unlimited = instance_of(&azure, json!({}), json!({})).await;
     let name = attributes(json!({"name": "main"}));
     let asked = (0..60).map(|_| unlimited.session.lookup("databricks_account_metastore", &name));

@@ -1,4 +1,4 @@
-//! What others made around workspaces is theirs, what they took away is gone, and where answers lead elsewhere nobody follows.
+//! Changes to Azure objects outside terrace, and answers that lead to other hosts.
 
 use crate::azure::{instance_of, made_by_others, usual, workspace};
 use crate::harness::{Instance, attributes, recorded};
@@ -18,7 +18,7 @@ fn role(azure: &Azure, scope: &str) -> Json {
     json!({"scope": scope, "role": "Reader", "principalId": jane, "principalKind": "user"})
 }
 
-/// Somebody else gives the same role.
+/// Assigns the same role outside terrace.
 fn given_by_others(azure: &Azure, scope: &str) {
     let reader = format!(
         "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -34,7 +34,7 @@ fn metastore(azure: &Azure, method: &str, workspace: &str, id: &str) {
 }
 
 #[tokio::test]
-async fn a_role_that_others_gave_in_place_of_ours_stays() {
+async fn role_reassigned_outside_terrace_is_kept() {
     let azure = Azure::start();
     let (_, scope) = made_by_others(&azure, "others");
     let instance = usual(&azure).await;
@@ -44,7 +44,7 @@ async fn a_role_that_others_gave_in_place_of_ours_stays() {
     azure.call("DELETE", &own, Json::Null);
     given_by_others(&azure, &scope);
     let before = azure.inventory();
-    // What is recorded of it since is not what makes it ours.
+    // The new id was recorded by a read, which does not make it ours.
     let read = instance.read(ROLE, &made).await.unwrap().unwrap();
     assert_eq!(read.text("assignmentId"), Some("55555555-5555-4555-8555-555555555555"));
     let _ = azure.take_writes();
@@ -53,7 +53,7 @@ async fn a_role_that_others_gave_in_place_of_ours_stays() {
 }
 
 #[tokio::test]
-async fn a_role_whose_answer_was_lost_is_ours_also_where_azure_calls_it_a_conflict() {
+async fn role_of_lost_answer_is_ours_despite_conflict() {
     let azure = Azure::start();
     azure.refuse_repeats();
     let (_, scope) = made_by_others(&azure, "others");
@@ -67,7 +67,7 @@ async fn a_role_whose_answer_was_lost_is_ours_also_where_azure_calls_it_a_confli
 }
 
 #[tokio::test]
-async fn a_role_that_is_gone_can_be_read_and_removed() {
+async fn assignment_of_deleted_role_is_absent() {
     let azure = Azure::start();
     let (_, scope) = made_by_others(&azure, "others");
     let instance = usual(&azure).await;
@@ -75,13 +75,13 @@ async fn a_role_that_is_gone_can_be_read_and_removed() {
     azure.remove_role("Reader");
     assert!(instance.read(ROLE, &made).await.unwrap().is_none());
     instance.delete(ROLE, &made).await.unwrap();
-    // One that is only planned is told.
+    // A planned assignment of a missing role is an error.
     let error = instance.find(ROLE, role(&azure, &scope), None).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("role".parse().unwrap()) }, "{error}");
 }
 
 #[tokio::test]
-async fn a_metastore_of_others_is_not_taken_away() {
+async fn metastore_assigned_outside_terrace_is_kept() {
     let azure = Azure::start();
     let (number, _) = made_by_others(&azure, "others");
     let instance = usual(&azure).await;
@@ -90,25 +90,25 @@ async fn a_metastore_of_others_is_not_taken_away() {
     metastore(&azure, "PUT", &number, OTHER);
     instance.delete(ASSIGNMENT, &made).await.unwrap();
     assert!(azure.inventory().contains(&format!("metastore {OTHER} of others")), "{:?}", azure.inventory());
-    // One that was there before terrace put another in its place comes back.
-    let taken = instance.create(ASSIGNMENT, config(OTHER)).await.unwrap();
-    let changed = instance.update(ASSIGNMENT, &taken, config(METASTORE)).await.unwrap();
+    // A replaced metastore is restored.
+    let adopted = instance.create(ASSIGNMENT, config(OTHER)).await.unwrap();
+    let changed = instance.update(ASSIGNMENT, &adopted, config(METASTORE)).await.unwrap();
     assert!(azure.inventory().contains(&format!("metastore {METASTORE} of others")));
     instance.delete(ASSIGNMENT, &changed).await.unwrap();
     assert!(azure.inventory().contains(&format!("metastore {OTHER} of others")), "{:?}", azure.inventory());
 }
 
 #[tokio::test]
-async fn who_may_enter_is_known_once_a_workspace_has_a_metastore_and_a_while_later() {
+async fn workspace_assignment_waits_for_the_metastore() {
     let azure = Azure::start();
     let (number, _) = made_by_others(&azure, "others");
     let instance = usual(&azure).await;
     let dev = azure.account_id("dev");
     let config = json!({"workspaceId": number, "principalId": dev, "permissions": ["USER"]});
-    // Nobody may enter one without: that is no error.
+    // A workspace without a metastore has no assignments: that is not an error.
     assert!(matches!(instance.find(ENTRY, &config, None).await.unwrap(), Found::Absent));
     metastore(&azure, "POST", &number, METASTORE);
-    // One of them is a look.
+    // One of these requests is a read.
     azure.federate_after(3);
     instance.create(ENTRY, config.clone()).await.unwrap();
     assert!(azure.inventory().contains(&"dev is USER in others".to_owned()));
@@ -126,7 +126,7 @@ async fn findings(instance: &Instance, ty: &str, config: Json) -> Vec<Finding> {
 }
 
 #[tokio::test]
-async fn what_a_workspace_goes_into_and_who_gets_which_role_is_looked_at_before() {
+async fn validation_finds_missing_groups_and_roles() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let with = |name: &str, value: &str| {
@@ -136,31 +136,31 @@ async fn what_a_workspace_goes_into_and_who_gets_which_role_is_looked_at_before(
     };
     let kind = "databricks_workspace";
     assert_eq!(findings(&instance, kind, workspace("shop_0")).await.len(), 0);
-    for (name, value, says) in [("resourceGroup", "nothing", "'nothing'"), ("subscriptionId", "s", "'s'")] {
-        let told = findings(&instance, kind, with(name, value)).await;
-        let [finding] = told.as_slice() else { panic!("{told:?}") };
+    for (name, value, expected) in [("resourceGroup", "nothing", "'nothing'"), ("subscriptionId", "s", "'s'")] {
+        let findings = findings(&instance, kind, with(name, value)).await;
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
         assert_eq!((finding.severity, finding.path.as_ref()), (Severity::Error, Some(&name.parse().unwrap())));
-        assert!(finding.message.contains(says), "{finding:?}");
+        assert!(finding.message.contains(expected), "{finding:?}");
         let error = instance.create(kind, with(name, value)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(name.parse().unwrap()) }, "{error:?}");
     }
-    // Also where the scope is of a workspace that will be made.
+    // Also if the scope is a workspace that does not exist yet.
     let (_, scope) = made_by_others(&azure, "others");
     let mut wrong = role(&azure, &scope);
     wrong["role"] = json!("Raeder");
-    let told = findings(&instance, ROLE, wrong).await;
-    let [finding] = told.as_slice() else { panic!("{told:?}") };
+    let found = findings(&instance, ROLE, wrong).await;
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(finding.path, Some("role".parse().unwrap()), "{finding:?}");
     let planned = attributes(json!({"role": "Raeder", "principalKind": "user"}));
-    let told = instance.session.validate_remote(instance.ty(ROLE), &planned).unwrap().await;
-    assert_eq!(told.len(), 1, "{told:?}");
-    // Who may not look is not kept from anything.
+    let found = instance.session.validate_remote(instance.ty(ROLE), &planned).unwrap().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    // A missing right to read is not a finding.
     azure.faults().denied.push("/resource".to_owned());
     assert_eq!(findings(&instance, kind, workspace("shop_0")).await.len(), 0);
 }
 
 #[tokio::test]
-async fn a_workspace_whose_resource_group_is_gone_is_gone() {
+async fn workspace_of_deleted_resource_group_is_absent() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let made = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_workspace_whose_resource_group_is_gone_is_gone() {
 }
 
 #[tokio::test]
-async fn no_page_is_asked_for_elsewhere() {
+async fn next_page_on_another_host_is_refused() {
     let azure = Azure::start();
     let stranger = StandIn::start();
     let (_, scope) = made_by_others(&azure, "others");
@@ -181,7 +181,7 @@ async fn no_page_is_asked_for_elsewhere() {
     let mut owner = role(&azure, &scope);
     owner["role"] = json!("Owner");
     let made = instance.create(ROLE, owner).await.unwrap();
-    // Whatever is on another page is seen as well.
+    // The assignment is on the second page.
     assert!(instance.read(ROLE, &made).await.unwrap().is_some());
     azure.lead_astray(stranger.url());
     let error = instance.read(ROLE, &made).await.unwrap_err();
@@ -196,7 +196,7 @@ async fn no_page_is_asked_for_elsewhere() {
 }
 
 #[tokio::test]
-async fn who_made_a_workspace_needs_no_list_to_be_let_in() {
+async fn creator_of_a_workspace_is_admitted_without_a_list() {
     let azure = Azure::start();
     let stand_in = Arc::new(StandIn::start());
     azure.serve(Arc::clone(&stand_in));
@@ -208,12 +208,12 @@ async fn who_made_a_workspace_needs_no_list_to_be_let_in() {
 }
 
 #[tokio::test]
-async fn who_was_not_found_in_a_list_is_looked_for_again() {
+async fn missing_workspace_is_searched_again_later() {
     let azure = Azure::start();
     let stand_in = Arc::new(StandIn::start());
     let manager = instance_of(&azure, json!({}), json!({"hosts": [stand_in.url()]})).await;
     let folder = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
-    // Before anybody makes it the workspace is none that Azure knows, and lets nobody in.
+    // Before its creation, Azure does not list the workspace, and it admits no principal.
     assert!(manager.create("databricks_directory", folder.clone()).await.is_err());
     azure.serve(Arc::clone(&stand_in));
     made_by_others(&azure, "shop_0");
@@ -222,7 +222,7 @@ async fn who_was_not_found_in_a_list_is_looked_for_again() {
 }
 
 #[tokio::test]
-async fn a_new_workspace_may_get_to_know_people_only_after_a_while() {
+async fn lookup_waits_for_principals_of_a_new_workspace() {
     let azure = Azure::start();
     let stand_in = Arc::new(StandIn::start());
     azure.serve(Arc::clone(&stand_in));
@@ -238,7 +238,7 @@ async fn a_new_workspace_may_get_to_know_people_only_after_a_while() {
 }
 
 #[tokio::test]
-async fn rights_in_azure_are_told_before_they_are_needed() {
+async fn missing_azure_rights_are_reported() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let missing = || async { instance.session.missing_rights().await.unwrap() };
@@ -246,9 +246,9 @@ async fn rights_in_azure_are_told_before_they_are_needed() {
     assert_eq!(azure.take_writes(), [] as [&str; 0]);
     azure.allow(&["Microsoft.Databricks/*", "*/read"]);
     azure.faults().denied.extend(["GET /v1.0".to_owned(), "GET /api/".to_owned()]);
-    let told = missing().await.unwrap();
-    let statements: Vec<&str> = told.iter().map(|it| it.statement.as_str()).collect();
-    let [roles, graph, account] = statements.as_slice() else { panic!("{told:?}") };
+    let rights = missing().await.unwrap();
+    let statements: Vec<&str> = rights.iter().map(|it| it.statement.as_str()).collect();
+    let [roles, graph, account] = statements.as_slice() else { panic!("{rights:?}") };
     let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}");
     assert_eq!(
         *roles,
@@ -257,34 +257,34 @@ async fn rights_in_azure_are_told_before_they_are_needed() {
     assert!(graph.starts_with("az ad app permission add") && account.contains("account_admin"), "{statements:?}");
     azure.allow(&["*/read"]);
     assert!(missing().await.unwrap()[0].statement.contains("--role \"Contributor\""));
-    // What cannot be seen is not told.
+    // Rights that cannot be determined are not reported.
     azure.faults().denied = vec!["Microsoft.Authorization/permissions".to_owned()];
     assert_eq!(missing().await, None);
 }
 
 #[tokio::test]
-async fn whether_an_instance_without_a_workspace_works_is_asked_of_azure_or_of_one_it_may_be_sent_to() {
+async fn check_of_instance_without_workspace_uses_azure_or_allowed_host() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let folder = |instance: &Instance| instance.ty("databricks_directory").clone();
-    let asked = |instance: &Instance| {
+    let check = |instance: &Instance| {
         let ty = folder(instance);
         let session = Arc::clone(&instance.session);
         async move { session.import(&ty, "-/%2Fterrace-doctor").await }
     };
-    assert_eq!(asked(&instance).await.unwrap(), None);
+    assert_eq!(check(&instance).await.unwrap(), None);
     let wrong = instance_of(&azure, json!({"clientSecret": "wr0ng"}), json!({})).await;
-    assert_eq!(asked(&wrong).await.unwrap_err().kind, ErrorKind::PermissionDenied);
+    assert_eq!(check(&wrong).await.unwrap_err().kind, ErrorKind::PermissionDenied);
     let stand_in = StandIn::start();
     for (hosts, works) in [(json!(["*.example.com", stand_in.url()]), true), (json!(["*.example.com"]), false)] {
         let sent = Instance::with(&stand_in, json!({"host": null, "hosts": hosts}), Default::default()).await;
-        let answer = asked(&sent).await;
+        let answer = check(&sent).await;
         assert_eq!(answer.is_ok(), works, "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn who_else_has_access_is_asked_of_a_workspace_of_the_metastore() {
+async fn grantees_are_read_through_a_workspace_of_the_metastore() {
     let azure = Azure::start();
     let stand_in = Arc::new(StandIn::start());
     stand_in.add_table("main.raw.orders", &[("id", "int")]);
@@ -300,7 +300,7 @@ async fn who_else_has_access_is_asked_of_a_workspace_of_the_metastore() {
         "/api/2.1/unity-catalog/permissions/table/main.raw.orders",
         json!({"changes": [{"principal": "dev", "add": ["SELECT"]}]}),
     );
-    // No workspace has been spoken of as yet.
+    // The session has not used any workspace yet.
     assert_eq!(instance.session.grantees(ty, std::slice::from_ref(&access)).await.unwrap().len(), 0);
     let ask = attributes(json!({"workspaceUrl": stand_in.url()}));
     instance.session.lookup("databricks_workspace", &ask).await.unwrap();
@@ -310,7 +310,7 @@ async fn who_else_has_access_is_asked_of_a_workspace_of_the_metastore() {
 }
 
 #[tokio::test]
-async fn a_workspace_is_found_by_its_name() {
+async fn lookup_finds_a_workspace_by_name() {
     let azure = Azure::start();
     made_by_others(&azure, "shop_0");
     let instance = usual(&azure).await;
@@ -326,7 +326,7 @@ async fn a_workspace_is_found_by_its_name() {
 }
 
 #[tokio::test]
-async fn what_is_in_the_metastore_already_is_taken_as_it_is_where_that_is_said() {
+async fn take_existing_adopts_objects_of_the_metastore() {
     let stand_in = StandIn::start();
     stand_in.add_table("main.raw.orders", &[("id", "int")]);
     let grants = |principal: &str, privileges: Json| {
@@ -353,32 +353,32 @@ async fn what_is_in_the_metastore_already_is_taken_as_it_is_where_that_is_said()
         ),
     ];
     for (ty, config) in &kinds {
-        let mut unsaid = config.clone();
-        unsaid["takeExisting"] = json!(false);
-        let error = instance.create(ty, unsaid).await.unwrap_err();
+        let mut without_adoption = config.clone();
+        without_adoption["takeExisting"] = json!(false);
+        let error = instance.create(ty, without_adoption).await.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{ty}: {error}");
         let _ = stand_in.take_writes();
-        let taken = instance.create(ty, config.clone()).await.unwrap();
-        instance.assert_settled(ty, &taken, config).await;
-        assert!((instance.ty(ty).is_borrowed)(&taken.attributes, &taken.private), "{ty}");
-        instance.delete(ty, &taken).await.unwrap();
+        let adopted = instance.create(ty, config.clone()).await.unwrap();
+        instance.assert_settled(ty, &adopted, config).await;
+        assert!((instance.ty(ty).is_borrowed)(&adopted.attributes, &adopted.private), "{ty}");
+        instance.delete(ty, &adopted).await.unwrap();
         assert_eq!((stand_in.take_writes(), stand_in.inventory()), (Vec::new(), before.clone()), "{ty}");
     }
-    // What is said beside is made so; what was given beside goes again.
+    // Configured changes are applied; added privileges are revoked again.
     let (ty, mut config) = kinds[0].clone();
     config["comment"] = json!("ours");
-    let taken = instance.create(ty, config.clone()).await.unwrap();
-    instance.assert_settled(ty, &taken, &config).await;
+    let adopted = instance.create(ty, config.clone()).await.unwrap();
+    instance.assert_settled(ty, &adopted, &config).await;
     let (ty, mut config) = kinds[2].clone();
     config["privileges"] = json!(["SELECT", "USE_SCHEMA"]);
-    let taken = instance.create(ty, config.clone()).await.unwrap();
-    instance.assert_settled(ty, &taken, &config).await;
-    instance.delete(ty, &taken).await.unwrap();
+    let adopted = instance.create(ty, config.clone()).await.unwrap();
+    instance.assert_settled(ty, &adopted, &config).await;
+    instance.delete(ty, &adopted).await.unwrap();
     assert_eq!(stand_in.inventory(), before);
 }
 
 #[tokio::test]
-async fn what_was_held_before_a_lost_reply_stays_when_the_grant_goes() {
+async fn preexisting_privilege_survives_lost_answer() {
     let stand_in = StandIn::start();
     stand_in.add_table("main.raw.orders", &[("id", "int")]);
     let path = "/api/2.1/unity-catalog/permissions/schema/main.raw";
@@ -393,7 +393,7 @@ async fn what_was_held_before_a_lost_reply_stays_when_the_grant_goes() {
     for has_effect in [true, false] {
         stand_in.reset_count();
         let plan = instance.plan(ty, None, &config).await.unwrap();
-        assert_eq!(stand_in.count(), 0, "a validation plans, too");
+        assert_eq!(stand_in.count(), 0, "a plan must not send requests");
         let fault = if has_effect { Loss::LostAfter } else { Loss::LostBefore };
         let faults = std::iter::repeat_n(("PATCH ".to_owned(), fault), 10);
         stand_in.faults().by_text.extend(faults);
@@ -402,7 +402,7 @@ async fn what_was_held_before_a_lost_reply_stays_when_the_grant_goes() {
         assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
         let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
         if !has_effect {
-            assert_eq!(found, Found::Absent, "it is given by the next apply");
+            assert_eq!(found, Found::Absent, "the next apply must grant the privilege");
             continue;
         }
         let Found::Ours(found) = found else { panic!("{found:?}") };
@@ -410,20 +410,20 @@ async fn what_was_held_before_a_lost_reply_stays_when_the_grant_goes() {
         instance.delete(ty, &row).await.unwrap();
         assert_eq!(stand_in.inventory(), before);
     }
-    // A call that was cut off before it looked gave nothing, whoever gives it meanwhile: the next one takes that over.
+    // A call that was interrupted before its first read granted nothing: the next call adopts grants made meanwhile.
     stand_in.call("PATCH", path, json!({"changes": [{"principal": "dev", "add": ["USE_SCHEMA"]}]}));
     let before = stand_in.inventory();
     let instance = Instance::of(&stand_in).await;
     let plan = instance.plan(ty, None, &config).await.unwrap();
     let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
     assert_eq!(found, Found::CameToNothing);
-    let taken = instance.create(ty, config).await.unwrap();
-    instance.delete(ty, &taken).await.unwrap();
+    let adopted = instance.create(ty, config).await.unwrap();
+    instance.delete(ty, &adopted).await.unwrap();
     assert_eq!(stand_in.inventory(), before);
 }
 
 #[tokio::test]
-async fn a_metastore_that_a_workspace_had_before_a_lost_reply_stays() {
+async fn preexisting_metastore_survives_lost_answer() {
     let azure = Azure::start();
     azure.assign_by_itself(METASTORE);
     let (number, _) = made_by_others(&azure, "others");
@@ -433,7 +433,7 @@ async fn a_metastore_that_a_workspace_had_before_a_lost_reply_stays() {
     let before = azure.inventory();
     let plan = instance.plan(ty, None, &config).await.unwrap();
     let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
-    assert_eq!(found, Found::CameToNothing, "nobody has looked what it has");
+    assert_eq!(found, Found::CameToNothing, "no call has read the assignment");
     instance.create(ty, config).await.unwrap();
     let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
     let Found::Ours(found) = found else { panic!("{found:?}") };
@@ -442,7 +442,7 @@ async fn a_metastore_that_a_workspace_had_before_a_lost_reply_stays() {
 }
 
 #[tokio::test]
-async fn what_lives_in_a_workspace_that_will_be_made_is_not_looked_for() {
+async fn object_in_a_planned_workspace_is_not_searched() {
     let azure = Azure::start();
     let instance = usual(&azure).await;
     let mut planned = attributes(json!({"metastoreId": METASTORE, "name": "sales"}));

@@ -1,4 +1,4 @@
-//! Who there is in the account and in the tenant, and who is let into a workspace.
+//! Lookups in the account and the tenant, and access to new workspaces.
 
 use crate::azure::{instance_of, usual, workspace};
 use crate::harness::{Instance, attributes};
@@ -9,7 +9,7 @@ use terrace_test_azure::{Azure, CLIENT, METASTORE, SUBSCRIPTION};
 use terrace_test_databricks::StandIn;
 
 #[tokio::test]
-async fn principals_are_one_or_all_of_them_are_listed() {
+async fn principal_lookup_needs_exactly_one_match() {
     let azure = Azure::start();
     azure.add_group("Analysts");
     azure.add_user("o'neill@example.com");
@@ -48,20 +48,24 @@ async fn principals_are_one_or_all_of_them_are_listed() {
     ] {
         assert_eq!(ask(lookup, arguments.clone()).await.unwrap()[field], value, "{lookup} {arguments}");
     }
-    for (lookup, arguments, says) in [
+    for (lookup, arguments, expected) in [
         ("databricks_account_group", json!({"name": "analysts"}), "there are 2 groups `analysts`"),
         ("databricks_azure_principal", json!({"kind": "group", "name": "Analysts"}), "there are 2 groups `Analysts`"),
-        ("databricks_account_user", json!({"name": "nobody@example.com"}), "there is no user `nobody@example.com`"),
-        ("databricks_azure_principal", json!({"kind": "user", "name": "nobody@example.com"}), "there is no user"),
-        ("databricks_azure_principal", json!({"kind": "device", "name": "x"}), "`device` is nobody"),
-        ("databricks_account_metastore", json!({"name": "mian"}), "there is no metastore `mian`"),
+        ("databricks_account_user", json!({"name": "nobody@example.com"}), "user `nobody@example.com` not found"),
+        (
+            "databricks_azure_principal",
+            json!({"kind": "user", "name": "nobody@example.com"}),
+            "user `nobody@example.com` not found",
+        ),
+        ("databricks_azure_principal", json!({"kind": "device", "name": "x"}), "`device` is not a kind of principal"),
+        ("databricks_account_metastore", json!({"name": "mian"}), "metastore `mian` not found"),
     ] {
         let error = ask(lookup, arguments.clone()).await.unwrap_err();
-        assert!(error.message.contains(says), "{lookup} {arguments}: {error}");
+        assert!(error.message.contains(expected), "{lookup} {arguments}: {error}");
         let is_lost = error.kind == ErrorKind::NotFound && lookup != "databricks_account_metastore";
         assert_eq!(error.solutions.iter().any(|it| it.contains("`identities.table`")), is_lost, "{error:?}");
     }
-    // Nobody is asked for nobody, whoever works in the instance.
+    // An empty name needs no request, even without credentials.
     let stand_in = StandIn::start();
     let of_workspace = Instance::of(&stand_in).await;
     let answer =
@@ -73,7 +77,7 @@ async fn principals_are_one_or_all_of_them_are_listed() {
 }
 
 #[tokio::test]
-async fn who_manages_a_new_workspace_is_let_in() {
+async fn manager_of_a_new_workspace_is_admitted() {
     let azure = Azure::start();
     let stand_in = Arc::new(StandIn::start());
     azure.serve(Arc::clone(&stand_in));
@@ -86,7 +90,7 @@ async fn who_manages_a_new_workspace_is_let_in() {
     let error = stranger.create("databricks_directory", folder.clone()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
     manager.create("databricks_directory", folder).await.unwrap();
-    // Workspaces of the cloud are Databricks' own; others are named or not asked.
+    // Hosts of the cloud are always allowed; other hosts must be configured.
     for (url, is_right) in [
         ("https://adb-1.2.azuredatabricks.net", true),
         ("https://azuredatabricks.net.evil.example.com", false),

@@ -1,4 +1,4 @@
-//! Requests: lost, late, too many; who is let in, and where.
+//! Lost, late and throttled requests; credentials and allowed hosts.
 
 use crate::conformance::{METASTORE, grant, job, prepared, view};
 use crate::harness::{Instance, attributes, recorded};
@@ -24,8 +24,8 @@ fn all(stand_in: &StandIn) -> Vec<(&'static str, Json)> {
     ]
 }
 
-/// What a run of terrace does with one resource: a call whose outcome is not known is looked into, and made again only where it
-/// had none.
+/// Creates an object as `apply` does: finds the outcome of a failed call, and repeats the call only if it had no
+/// effect.
 async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, ProviderError> {
     let mut last = None;
     for _ in 0..3 {
@@ -49,7 +49,7 @@ async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, 
 }
 
 #[tokio::test]
-async fn whatever_call_fails_once_everything_is_made_once() {
+async fn single_failure_of_any_request_is_survived() {
     let (clean, _) = prepared();
     let instance = Instance::of(&clean).await;
     clean.reset_count();
@@ -69,7 +69,7 @@ async fn whatever_call_fails_once_everything_is_made_once() {
                     .await
                     .unwrap_or_else(|error| panic!("{fault:?} of {number}, {ty}: {error}"));
                 let planned = instance.plan(ty, Some(&recorded), &config).await.unwrap();
-                // What was begun and not ended is ended by the next apply.
+                // The next apply completes an incomplete create.
                 if planned.planned.iter().any(|(name, value)| {
                     !recorded.attributes.get(name).is_some_and(|it| it.is_same_as(value))
                         && !value.has_unknown()
@@ -84,7 +84,7 @@ async fn whatever_call_fails_once_everything_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_storm_of_refusals_is_waited_out() {
+async fn throttling_is_waited_out() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     stand_in.faults().next = std::iter::repeat_n(Fault::TooMany(Some(1)), 4).collect();
@@ -93,12 +93,12 @@ async fn a_storm_of_refusals_is_waited_out() {
     assert!(begun.elapsed() >= Duration::from_secs(4));
     let seen = stand_in.take_seen();
     for pair in seen.windows(2).filter(|pair| pair[0].status == 429) {
-        assert!(pair[1].at - pair[0].at >= Duration::from_secs(1), "none comes early");
+        assert!(pair[1].at - pair[0].at >= Duration::from_secs(1), "retry came too early");
     }
 }
 
 #[tokio::test]
-async fn no_more_calls_than_allowed_are_made_at_once() {
+async fn concurrent_calls_stay_within_the_limit() {
     let (stand_in, _) = prepared();
     let limits = Limits { concurrency: 3, ..Limits::default() };
     let instance = Instance::with(&stand_in, json!({}), limits).await;
@@ -111,7 +111,7 @@ async fn no_more_calls_than_allowed_are_made_at_once() {
 }
 
 #[tokio::test]
-async fn a_service_principal_signs_in_and_again_when_its_token_is_old() {
+async fn service_principal_renews_an_expired_token() {
     let (stand_in, _) = prepared();
     let settings = json!({"token": null, "clientId": "terrace-client", "clientSecret": "client-secret"});
     let instance = Instance::with(&stand_in, settings, Limits::default()).await;
@@ -126,9 +126,9 @@ async fn a_service_principal_signs_in_and_again_when_its_token_is_old() {
     assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
 }
 
-/// However long a token is said to live, it is used, and made anew once it is refused.
+/// A token with an endless lifetime is used until it is refused.
 #[tokio::test]
-async fn a_token_that_is_said_to_live_for_ever_is_one_all_the_same() {
+async fn token_with_endless_lifetime_is_renewed_on_refusal() {
     let (stand_in, _) = prepared();
     stand_in.faults().life = Some(u64::MAX);
     let settings = json!({"token": null, "clientId": "terrace-client", "clientSecret": "client-secret"});
@@ -140,7 +140,7 @@ async fn a_token_that_is_said_to_live_for_ever_is_one_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_told_and_not_repeated() {
+async fn wrong_token_is_reported_without_its_value() {
     let (stand_in, _) = prepared();
     let instance =
         Instance::with(&stand_in, json!({"token": "dapi-wrong"}), Limits { retries: 0, ..Limits::default() }).await;
@@ -151,7 +151,7 @@ async fn a_wrong_token_is_told_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn no_token_is_shown_to_a_workspace_that_the_settings_do_not_name() {
+async fn token_is_sent_only_to_allowed_hosts() {
     let (stand_in, _) = prepared();
     let (stranger, _) = prepared();
     let hosts = json!({"hosts": ["*.azuredatabricks.net", "dbc-1.cloud.databricks.com"]});
@@ -182,7 +182,7 @@ async fn no_token_is_shown_to_a_workspace_that_the_settings_do_not_name() {
 }
 
 #[tokio::test]
-async fn a_workspace_of_another_metastore_is_refused() {
+async fn workspace_of_another_metastore_is_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": "other", "name": "c"});
@@ -191,7 +191,7 @@ async fn a_workspace_of_another_metastore_is_refused() {
 }
 
 #[tokio::test]
-async fn a_workspace_that_is_gone_is_told() {
+async fn unreachable_workspace_is_reported() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create("databricks_job", job(&stand_in, "a", 1)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is of a metastore: by which workspace it is reached, which one it is, who made it anew, what is said of it.
+//! Objects of a metastore: access through other workspaces, recreated objects, and spelling of attributes.
 
 use crate::conformance::{METASTORE, grant, prepared};
 use crate::harness::{Instance, attributes, settings};
@@ -28,7 +28,7 @@ fn is_of_metastore(kind: &ErrorKind) -> bool {
 }
 
 #[tokio::test]
-async fn another_workspace_of_the_metastore_is_another_way_to_the_same() {
+async fn object_is_reached_through_any_workspace_of_the_metastore() {
     let (stand_in, _) = prepared();
     let other = stand_in.other_door();
     let both = Instance::with(&stand_in, json!({"hosts": [other]}), no_retries()).await;
@@ -41,7 +41,7 @@ async fn another_workspace_of_the_metastore_is_another_way_to_the_same() {
         let mut by_other = config.clone();
         by_other["workspaceUrl"] = other.as_str().into();
         assert_eq!(both.unsettled(ty, &made, &by_other).await.unwrap(), [""; 0], "{ty}");
-        // Once the instance may be sent to that one alone, it is the way.
+        // An instance that may use only the other workspace uses that one.
         let alone = settings(&stand_in, json!({"host": other}));
         let alone = Instance::open(alone, no_retries()).await;
         let read = alone.read(ty, &made).await.unwrap().unwrap();
@@ -51,9 +51,9 @@ async fn another_workspace_of_the_metastore_is_another_way_to_the_same() {
     }
 }
 
-/// Another metastore may have everything under the same names: nothing of it is read, changed, deleted or taken for ours.
+/// Another metastore may have objects with the same names: they are never read, changed, deleted or treated as ours.
 #[tokio::test]
-async fn what_has_the_same_name_in_another_metastore_is_left_alone() {
+async fn objects_of_another_metastore_are_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = schema(stand_in.url(), json!({"comment": "x"}));
@@ -84,9 +84,9 @@ async fn what_has_the_same_name_in_another_metastore_is_left_alone() {
     assert_eq!(instance.session.grantees(instance.ty(GRANT), &[access]).await.unwrap().len(), 1);
 }
 
-/// A workspace that has lost its metastore says nothing of what is in it: nobody makes that anew.
+/// A workspace without a metastore proves nothing about its objects: they must not be created again.
 #[tokio::test]
-async fn without_a_metastore_nothing_counts_as_gone() {
+async fn missing_metastore_does_not_mean_missing_objects() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SCHEMA, schema(stand_in.url(), json!({}))).await.unwrap();
@@ -98,14 +98,14 @@ async fn without_a_metastore_nothing_counts_as_gone() {
     }
 }
 
-async fn made_anew(stand_in: &StandIn, instance: &Instance, made: &Recorded) -> Recorded {
+async fn recreate(stand_in: &StandIn, instance: &Instance, made: &Recorded) -> Recorded {
     let name = made.text("fullName").unwrap();
     let (path, body) = match name.split_once('.') {
         Some((catalog, name)) => ("schemas", json!({"catalog_name": catalog, "name": name})),
         None => ("catalogs", json!({"name": name})),
     };
     stand_in.call("DELETE", &format!("/api/2.1/unity-catalog/{path}/{name}?force=true"), Json::Null);
-    // A catalog is told by the time when it was made.
+    // Catalogs are distinguished by their creation time.
     tokio::time::sleep(Duration::from_millis(5)).await;
     stand_in.call_as("terrace@example.com", "POST", &format!("/api/2.1/unity-catalog/{path}"), body);
     let ty = if path == "schemas" { SCHEMA } else { CATALOG };
@@ -113,28 +113,26 @@ async fn made_anew(stand_in: &StandIn, instance: &Instance, made: &Recorded) -> 
 }
 
 #[tokio::test]
-async fn a_catalog_or_schema_that_somebody_made_anew_is_another_one() {
+async fn recreated_catalog_or_schema_is_another_object() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let catalog = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "name": "shop"});
-    for (ty, config, told) in [(SCHEMA, schema(stand_in.url(), json!({})), "schemaId"), (CATALOG, catalog, "createdAt")]
+    for (ty, config, version) in
+        [(SCHEMA, schema(stand_in.url(), json!({})), "schemaId"), (CATALOG, catalog, "createdAt")]
     {
         let made = instance.create(ty, config.clone()).await.unwrap();
-        assert!(instance.ty(ty).attributes.get(told).unwrap().stable, "drift tells that it is another one");
+        assert!(instance.ty(ty).attributes.get(version).unwrap().stable, "a changed value must be drift");
         instance.assert_settled(ty, &made, &config).await;
-        let read = made_anew(&stand_in, &instance, &made).await;
-        assert_ne!(read.attributes[told], made.attributes[told]);
+        let read = recreate(&stand_in, &instance, &made).await;
+        assert_ne!(read.attributes[version], made.attributes[version]);
         let plan = instance.plan(ty, Some(&read), &config).await.unwrap();
-        assert!(
-            plan.planned[told].has_unknown() && plan.replace_paths.is_empty(),
-            "it is recorded by a call of its own"
-        );
+        assert!(plan.planned[version].has_unknown() && plan.replace_paths.is_empty(), "the plan must have an update");
         let _ = stand_in.take_seen();
         let recorded = instance.update(ty, &read, config.clone()).await.unwrap();
-        assert_eq!(stand_in.take_writes(), [""; 0], "there is nothing to change about it");
-        assert_eq!(recorded.attributes[told], read.attributes[told]);
+        assert_eq!(stand_in.take_writes(), [""; 0], "the update must not send a change");
+        assert_eq!(recorded.attributes[version], read.attributes[version]);
         instance.assert_settled(ty, &recorded, &config).await;
-        // Who deletes what was on record does not delete what somebody made since, with all that is in it.
+        // Deleting the old row does not delete the new object with its contents.
         instance.delete(ty, &made).await.unwrap();
         assert_eq!(stand_in.take_writes(), [""; 0]);
         instance.delete(ty, &recorded).await.unwrap();
@@ -143,11 +141,11 @@ async fn a_catalog_or_schema_that_somebody_made_anew_is_another_one() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_a_schema_may_be_written_in_another_way() {
+async fn schema_attributes_keep_their_configured_spelling() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let said = json!({"comment": "", "storageRoot": "abfss://c@s.dfs.core.windows.net/sales/", "owner": "Jane.Roe@Example.com"});
-    let config = schema(stand_in.url(), said);
+    let more = json!({"comment": "", "storageRoot": "abfss://c@s.dfs.core.windows.net/sales/", "owner": "Jane.Roe@Example.com"});
+    let config = schema(stand_in.url(), more);
     let made = instance.create(SCHEMA, config.clone()).await.unwrap();
     instance.assert_settled(SCHEMA, &made, &config).await;
     let path = "/api/2.1/unity-catalog/schemas/main.sales";
@@ -155,17 +153,17 @@ async fn what_is_said_of_a_schema_may_be_written_in_another_way() {
     stand_in.call("PATCH", path, json!({"comment": "theirs", "owner": "john.doe@example.com"}));
     let read = instance.read(SCHEMA, &made).await.unwrap().unwrap();
     assert_eq!((read.text("comment"), read.text("owner")), (Some("theirs"), Some("john.doe@example.com")));
-    let mended = instance.update(SCHEMA, &read, config.clone()).await.unwrap();
-    instance.assert_settled(SCHEMA, &mended, &config).await;
-    // Another folder is another schema.
+    let repaired = instance.update(SCHEMA, &read, config.clone()).await.unwrap();
+    instance.assert_settled(SCHEMA, &repaired, &config).await;
+    // Another storage folder needs a replacement.
     let moved = schema(stand_in.url(), json!({"storageRoot": "abfss://c@s.dfs.core.windows.net/other"}));
-    let plan = instance.plan(SCHEMA, Some(&mended), &moved).await.unwrap();
+    let plan = instance.plan(SCHEMA, Some(&repaired), &moved).await.unwrap();
     assert_eq!(plan.replace_paths, ["storageRoot".parse().unwrap()]);
 }
 
-/// Somebody else makes it between the look and the call: it can be taken over by its id.
+/// The schema appears between the read and the create: it can be imported by the reported id.
 #[tokio::test]
-async fn what_somebody_else_made_first_is_told_with_its_import_id() {
+async fn object_created_meanwhile_is_reported_with_import_id() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = schema(stand_in.url(), json!({"name": "Sales"}));
@@ -177,19 +175,21 @@ async fn what_somebody_else_made_first_is_told_with_its_import_id() {
         let imported = instance.session.import(instance.ty(SCHEMA), id).await.unwrap().unwrap();
         assert_eq!(imported.attributes["id"], format!("{METASTORE}/main/sales").as_str().into(), "{id}");
     }
-    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else { panic!("it is there") };
+    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else {
+        panic!("the schema exists")
+    };
     assert_eq!(found.attributes["id"], id.as_str().into());
     for wrong in ["main/sales", "x/y/z/w", ""] {
         let error = instance.session.import(instance.ty(SCHEMA), wrong).await.unwrap_err();
         assert_eq!(
             error.solutions,
-            ["write <metastoreId>/<catalog>/<name>, each percent-encoded where it holds a `/` or a `%`"]
+            ["write <metastoreId>/<catalog>/<name>, each part percent-encoded if it contains `/` or `%`"]
         );
     }
 }
 
 #[tokio::test]
-async fn what_is_in_the_first_schema_of_a_catalog_counts() {
+async fn contents_of_the_default_schema_are_counted() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "name": "shop"});
@@ -205,14 +205,16 @@ async fn what_is_in_the_first_schema_of_a_catalog_counts() {
 }
 
 #[tokio::test]
-async fn what_is_in_a_schema_is_counted_over_all_pages() {
+async fn contents_of_a_schema_are_counted_over_all_pages() {
     let (stand_in, _) = prepared();
     for number in 0..5 {
         stand_in.add_table(&format!("main.many.t{number}"), &[("id", "int")]);
     }
     let instance = Instance::of(&stand_in).await;
     let config = schema(stand_in.url(), json!({"name": "many"}));
-    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else { panic!("it is there") };
+    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else {
+        panic!("the schema exists")
+    };
     let row = crate::harness::recorded(&attributes(json!({})), found);
     stand_in.faults().page = Some(2);
     let counted = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap();
@@ -225,5 +227,5 @@ async fn what_is_in_a_schema_is_counted_over_all_pages() {
     assert_eq!(counted, DataAmount::Some { count: 9, text });
     stand_in.faults().is_endless = true;
     let error = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap_err();
-    assert!(error.message.contains("pages come round again"), "{error}");
+    assert!(error.message.contains("pages repeat"), "{error}");
 }

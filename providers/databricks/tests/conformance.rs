@@ -7,16 +7,16 @@ use terrace_test_databricks::{Fault, StandIn};
 
 pub(crate) const METASTORE: &str = "0aa0aa00-0000-4000-8000-00000000a0a0";
 
-/// A call of an administrator: method, path, body. `{…}` of the path is an attribute of the object.
-type Behind = (&'static str, &'static str, Json);
+/// A request outside terrace: method, path, body. `{…}` stands for an attribute of the object.
+type ExternalRequest = (&'static str, &'static str, Json);
 
-fn call(stand_in: &StandIn, (method, path, body): &Behind, recorded: &Recorded) -> Result<Json, String> {
+fn call(stand_in: &StandIn, (method, path, body): &ExternalRequest, recorded: &Recorded) -> Result<Json, String> {
     let mut path = (*path).to_owned();
     let mut body = body.to_string();
     for (name, value) in &recorded.attributes {
         let Some(text) = value.as_str() else { continue };
         path = path.replace(&format!("{{{name}}}"), text);
-        // A number where the API has one.
+        // Ids are numbers in some bodies.
         body = body.replace(
             &format!("\"{{{name}}}\""),
             &text.parse::<i64>().map_or_else(|_| format!("{text:?}"), |it| it.to_string()),
@@ -25,7 +25,12 @@ fn call(stand_in: &StandIn, (method, path, body): &Behind, recorded: &Recorded) 
     stand_in.try_call(method, &path, serde_json::from_str(&body).unwrap())
 }
 
-fn with(stand_in: &Arc<StandIn>, fixture: Fixture, tamper: Option<Behind>, remove: Behind) -> Fixture {
+fn with(
+    stand_in: &Arc<StandIn>,
+    fixture: Fixture,
+    tamper: Option<ExternalRequest>,
+    remove: ExternalRequest,
+) -> Fixture {
     let fixture = match tamper {
         Some(tamper) => {
             let stand_in = Arc::clone(stand_in);
@@ -38,7 +43,7 @@ fn with(stand_in: &Arc<StandIn>, fixture: Fixture, tamper: Option<Behind>, remov
     };
     let stand_in = Arc::clone(stand_in);
     fixture.remove(move |recorded| {
-        // Another object may stand there, or none.
+        // The path may have another object or none.
         let _ = call(&stand_in, &remove, &recorded);
         async {}
     })
@@ -80,7 +85,7 @@ pub(crate) fn grant(stand_in: &StandIn, principal: &str, privileges: Json) -> Js
     })
 }
 
-/// One privilege on the schema of the orders.
+/// A single privilege on the schema `main.raw`.
 pub(crate) fn privilege(stand_in: &StandIn, name: &str, takes: bool) -> Json {
     json!({
         "workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "securableType": "schema", "fullName": "main.raw",
@@ -108,7 +113,7 @@ fn workspace_fixtures(stand_in: &Arc<StandIn>, kept: &str) -> Vec<Fixture> {
     let filler = Arc::clone(stand_in);
     let directory = made("databricks_directory", at(stand_in, json!({"path": "/Workspace/shop/area"})))
         .replace(s(json!({"path": "/Workspace/shop/other"})))
-        // The folders above it would stay.
+        // Parent folders are kept, which the suite does not expect.
         .verbatim(&["path"])
         .fill(move |_| {
             filler.call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/shop/area/inner"}));
@@ -245,7 +250,7 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
     ]
 }
 
-/// A stand-in with a table, a schema for views, and a job that others made.
+/// A stand-in with a table, a schema for views, and a job created outside terrace.
 pub(crate) fn prepared() -> (Arc<StandIn>, String) {
     let stand_in = StandIn::start();
     stand_in.add_table("main.raw.orders", &[("id", "int"), ("Name", "string"), ("price", "decimal(10,2)")]);
@@ -255,9 +260,9 @@ pub(crate) fn prepared() -> (Arc<StandIn>, String) {
 }
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour() {
+async fn provider_passes_the_conformance_suite() {
     let (stand_in, kept) = prepared();
-    // Folders above those that are made stay.
+    // Deletions keep parent folders: create this one before the inventory.
     stand_in.call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/shop"}));
     let before = stand_in.inventory();
     let provider = provider();
@@ -266,19 +271,19 @@ async fn the_provider_shows_every_behaviour() {
         suite = suite.fixture(fixture);
     }
     let report = suite.run().await;
-    // What is around workspaces has its fixtures in `azure.rs`.
+    // The Azure types have their fixtures in `azure.rs`.
     let missing: Vec<String> =
         report.failures().iter().filter_map(|it| Some(it.split_once(" (schema)")?.0.to_owned())).collect();
     let around = ["workspace", "metastore_assignment", "workspace_assignment", "azure_role_assignment"];
     assert_eq!(missing, around.map(|it| format!("databricks_{it}")), "{report}");
     assert_eq!(report.failures().len(), missing.len(), "{report}");
     assert!(report.shown() > 100, "{report}");
-    assert_eq!(stand_in.inventory(), before, "nothing is left");
+    assert_eq!(stand_in.inventory(), before, "the suite must clean up");
 }
 
-/// Whatever the answers come like: late, after another attempt, or after what was done is seen at last.
+/// Runs the suite with delayed visibility, throttling, and polled statements.
 #[tokio::test]
-async fn answers_of_all_manners_make_no_difference() {
+async fn conformance_suite_passes_with_slow_answers() {
     let (stand_in, kept) = prepared();
     stand_in.call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/shop"}));
     stand_in.faults().lag = 1;
@@ -293,7 +298,7 @@ async fn answers_of_all_manners_make_no_difference() {
         suite = suite.fixture(fixture);
     }
     let report = suite.run().await;
-    // The other types have no fixtures here.
+    // Other types have no fixtures here.
     let failed: Vec<String> =
         report.failures().into_iter().filter(|line| !line.contains("every type has a fixture")).collect();
     assert!(report.shown() > 25 && failed.is_empty(), "{report}");

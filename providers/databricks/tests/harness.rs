@@ -1,4 +1,4 @@
-//! An opened instance, and what tests do with it.
+//! Opens instances for tests, with helpers for calls.
 
 use serde_json::{Value as Json, json};
 use std::ops::Deref;
@@ -10,7 +10,7 @@ use terrace_provider::{
 use terrace_provider_databricks::DatabricksProvider;
 use terrace_test_databricks::StandIn;
 
-/// The address of whatever tests make.
+/// The address of all objects in tests.
 pub(crate) const ADDRESS: &str = "shop@test:area/databricks.a";
 
 pub(crate) fn provider() -> DatabricksProvider {
@@ -57,7 +57,7 @@ impl Instance {
         Self::open(settings(stand_in, more), limits).await
     }
 
-    /// With all its settings.
+    /// Opens an instance with the given settings.
     pub(crate) async fn open(settings: Settings, limits: Limits) -> Self {
         Self(conformance::Instance::open(provider(), &settings, limits, ADDRESS).await.unwrap())
     }
@@ -66,7 +66,7 @@ impl Instance {
         self.resource_type(name).unwrap()
     }
 
-    /// What the call of a plan is looked for by after a crash: another process knows no more of it than the journal.
+    /// The attempt that another process finds after a crash: it knows only the journal.
     pub(crate) fn crashed(&self, ty: &str, plan: &PlannedChange) -> Attempt {
         let (identity, private) = self.reports.attempted(self.ty(ty), &plan.planned, &plan.private);
         Attempt {
@@ -84,13 +84,13 @@ impl Instance {
         }
     }
 
-    /// The second plan is empty, before and after reading.
+    /// Asserts that the second plan is empty, before and after a read.
     pub(crate) async fn assert_settled(&self, ty: &str, prior: &Recorded, config: &Json) {
         assert_eq!(self.unsettled(ty, prior, config).await.unwrap(), [] as [String; 0]);
     }
 }
 
-/// As a row has it.
+/// Converts an observed object into a row.
 pub(crate) fn recorded(planned: &Attributes, observed: Observed) -> Recorded {
     conformance::recorded(ADDRESS, planned, observed)
 }

@@ -1,4 +1,4 @@
-//! Texts of other languages in every text of every type: a name or a value as it is, or refused, and never anything else.
+//! Hostile text in every string of every type: it is stored unchanged or refused, and has no other effect.
 
 use crate::azure::{made_by_others, usual, workspace};
 use crate::conformance::{METASTORE, grant, job, pipeline, prepared, privilege, view};
@@ -10,7 +10,7 @@ use terrace_provider::conformance::variants;
 use terrace_provider::{Attribute, AttributeType, ErrorKind, Found, Provider};
 use terrace_test_azure::{ACCOUNT, Azure, METASTORE as OF_ACCOUNT};
 
-/// Ends what it may stand in, and then does something else.
+/// Strings that try to escape their context and inject a second command.
 const HOSTILE: [&str; 8] = [
     "x'; DROP TABLE main.out.keep; --",
     "x`; DROP TABLE main.out.keep; --",
@@ -22,61 +22,61 @@ const HOSTILE: [&str; 8] = [
     "x\u{0}keep",
 ];
 
-/// What may become of a text that is no name: its object is refused here or there, or is not there.
+/// Accepted errors for hostile text: the plan or the server refuses it, or the object is missing.
 const REFUSALS: [&str; 5] = ["invalid_input", "not_found", "permission_denied", "failed", "already_exists"];
 
-/// A type, all that can be said of one, and the beginnings of the paths that calls for it have.
-type Said = (&'static str, Json, &'static [&'static str]);
+/// A type, a configuration with all its attributes, and the allowed prefixes of request paths.
+type Case = (&'static str, Json, &'static [&'static str]);
 
 const CATALOG: &[&str] = &["/api/2.1/unity-catalog/", "/api/2.0/sql/", "/api/2.0/preview/scim/"];
 
-/// With every text in the place of every other one: it is made and goes again, or it is refused.
+/// Puts each hostile text in the place of each string: the object is created and deleted, or refused.
 async fn try_all(
     instance: &Instance,
-    said: &[Said],
+    cases: &[Case],
     seen: impl Fn() -> Vec<String>,
     inventory: impl Fn() -> Vec<String>,
 ) -> (usize, usize) {
-    assert_all_is_said(said);
+    assert_all_strings_are_covered(cases);
     let before = inventory();
     let (mut made, mut refused) = (0, 0);
-    for (ty, config, paths) in said {
+    for (ty, config, paths) in cases {
         for text in HOSTILE {
             for (path, config) in variants(config, text) {
-                let told = format!("{ty}{path}: {text:?}");
+                let case = format!("{ty}{path}: {text:?}");
                 drop(seen());
                 match instance.create(ty, &config).await {
                     Ok(row) => {
                         made += 1;
                         instance.assert_settled(ty, &row, &config).await;
-                        instance.delete(ty, &row).await.unwrap_or_else(|error| panic!("{told}: {error:?}"));
+                        instance.delete(ty, &row).await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
                     }
-                    // It is there, and not as it was described.
+                    // The object exists, but differs from the plan.
                     Err(error) if error.kind == ErrorKind::Ambiguous => {
                         refused += 1;
                         let Found::Ours(half) = instance.find(ty, &config, Some(Duration::ZERO)).await.unwrap() else {
-                            panic!("{told}: {error:?}, and nothing is found")
+                            panic!("{case}: {error:?}, but no object is found")
                         };
                         let half = recorded(&attributes(config), half);
-                        instance.delete(ty, &half).await.unwrap_or_else(|error| panic!("{told}: {error:?}"));
+                        instance.delete(ty, &half).await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
                     }
                     Err(error) => {
                         refused += 1;
-                        assert!(REFUSALS.contains(&error.kind.code()), "{told}: {error:?}");
+                        assert!(REFUSALS.contains(&error.kind.code()), "{case}: {error:?}");
                     }
                 }
                 for path in seen() {
-                    assert!(paths.iter().any(|it| path.starts_with(it)), "{told}: {path}");
+                    assert!(paths.iter().any(|it| path.starts_with(it)), "{case}: {path}");
                 }
-                assert_eq!(inventory(), before, "{told}");
+                assert_eq!(inventory(), before, "{case}");
             }
         }
     }
     (made, refused)
 }
 
-/// Nothing that may hold a text is left out.
-fn assert_all_is_said(said: &[Said]) {
+/// Asserts that the cases cover every attribute that may hold a string.
+fn assert_all_strings_are_covered(cases: &[Case]) {
     fn texts(object: &[Attribute], at: &str, found: &mut BTreeSet<String>) {
         for attribute in object.iter().filter(|it| it.configurable) {
             let at = format!("{at}/{}", attribute.name);
@@ -91,11 +91,11 @@ fn assert_all_is_said(said: &[Said]) {
             }
         }
     }
-    for ty in said.iter().map(|it| it.0) {
+    for ty in cases.iter().map(|it| it.0) {
         let provider = provider();
         let mut expected = BTreeSet::new();
         texts(&provider.schema().resource(ty).unwrap().attributes.0, "", &mut expected);
-        let all = said.iter().filter(|it| it.0 == ty).flat_map(|it| variants(&it.1, "x"));
+        let all = cases.iter().filter(|it| it.0 == ty).flat_map(|it| variants(&it.1, "x"));
         let paths: Vec<String> = all
             .map(|(path, _)| path.split('/').filter(|it| it.parse::<u8>().is_err()).collect::<Vec<_>>().join("/"))
             .collect();
@@ -105,7 +105,7 @@ fn assert_all_is_said(said: &[Said]) {
 }
 
 #[tokio::test]
-async fn no_text_is_more_than_a_name_or_a_value_in_a_workspace() {
+async fn hostile_text_in_a_workspace_is_stored_or_refused() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let of = |mut more: Json| {
@@ -119,8 +119,8 @@ async fn no_text_is_more_than_a_name_or_a_value_in_a_workspace() {
     let mut secret = set(job(&stand_in, "h", 1));
     secret["secretSettings"] =
         json!({"tasks": [{"task_key": "main", "notebook_task": {"base_parameters": {"key": "s3cret"}}}]});
-    let (mut taken, mut flow) = (set(job(&stand_in, "h", 1)), set(pipeline(&stand_in, true)));
-    taken["jobId"] = kept.clone().into();
+    let (mut existing, mut flow) = (set(job(&stand_in, "h", 1)), set(pipeline(&stand_in, true)));
+    existing["jobId"] = kept.clone().into();
     flow["secretSettings"] = json!({"configuration": {"key": "s3cret"}});
     let mut known = set(pipeline(&stand_in, true));
     known["pipelineId"] = "7".into();
@@ -129,7 +129,7 @@ async fn no_text_is_more_than_a_name_or_a_value_in_a_workspace() {
         of(json!({"path": "/Workspace/Shared/h", "url": url, "gitProvider": "gitLab", reference: "v1"}))
     };
     let permission = json!({"objectType": "jobs", "objectId": kept, "principalKind": "group", "principal": "dev", "level": "CAN_VIEW"});
-    let said: [Said; 9] = [
+    let cases: [Case; 9] = [
         (
             "databricks_git_credential",
             of(json!({"gitProvider": "gitLab", "gitUsername": "bot", "token": "glpat"})),
@@ -139,18 +139,18 @@ async fn no_text_is_more_than_a_name_or_a_value_in_a_workspace() {
         ("databricks_repo", repo("branch"), &["/api/2.0/repos", "/api/2.0/workspace/"]),
         ("databricks_repo", repo("tag"), &["/api/2.0/repos", "/api/2.0/workspace/"]),
         ("databricks_job", secret, &["/api/2.2/jobs/"]),
-        ("databricks_job", taken, &["/api/2.2/jobs/"]),
+        ("databricks_job", existing, &["/api/2.2/jobs/"]),
         ("databricks_pipeline", flow, &["/api/2.0/pipelines"]),
         ("databricks_pipeline", known, &["/api/2.0/pipelines"]),
         ("databricks_permission", of(permission), &["/api/2.0/permissions/", "/api/2.0/preview/scim/"]),
     ];
     let seen = || stand_in.take_seen().into_iter().map(|it| it.path).collect();
-    let (made, refused) = try_all(&instance, &said, seen, || stand_in.inventory()).await;
+    let (made, refused) = try_all(&instance, &cases, seen, || stand_in.inventory()).await;
     assert!(made > 5 && refused > 50, "{made} made, {refused} refused");
 }
 
 #[tokio::test]
-async fn no_text_is_more_than_a_name_or_a_value_in_a_metastore() {
+async fn hostile_text_in_a_metastore_is_stored_or_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let container = |mut more: Json| {
@@ -162,7 +162,7 @@ async fn no_text_is_more_than_a_name_or_a_value_in_a_metastore() {
         more
     };
     let columns = json!([{"name": "id", "comment": "x", "typeName": "INT"}, {"name": "Name"}]);
-    let said = [
+    let cases = [
         ("databricks_catalog", container(json!({"name": "h"})), CATALOG),
         ("databricks_schema", container(json!({"catalog": "main", "name": "h"})), CATALOG),
         ("databricks_view", view(&stand_in, columns), CATALOG),
@@ -170,12 +170,12 @@ async fn no_text_is_more_than_a_name_or_a_value_in_a_metastore() {
         ("databricks_privilege", privilege(&stand_in, "USE_SCHEMA", false), CATALOG),
     ];
     let seen = || stand_in.take_seen().into_iter().map(|it| it.path).collect();
-    let (made, refused) = try_all(&instance, &said, seen, || stand_in.inventory()).await;
+    let (made, refused) = try_all(&instance, &cases, seen, || stand_in.inventory()).await;
     assert!(made > 5 && refused > 50, "{made} made, {refused} refused");
 }
 
 #[tokio::test]
-async fn no_text_is_more_than_a_name_or_a_value_around_a_workspace() {
+async fn hostile_text_in_azure_types_is_stored_or_refused() {
     let azure = Azure::start();
     let (number, scope) = made_by_others(&azure, "others");
     let (entered, _) = made_by_others(&azure, "entered");
@@ -191,7 +191,7 @@ async fn no_text_is_more_than_a_name_or_a_value_around_a_workspace() {
     let role =
         json!({"scope": scope, "role": "Contributor", "principalId": azure.object_id("dev"), "principalKind": "group"});
     let account: &[&str] = &["/api/2.0/accounts/", "/api/2.1/accounts/"];
-    let said: [Said; 4] = [
+    let cases: [Case; 4] = [
         ("databricks_workspace", made, &["/subscriptions/"]),
         (
             "databricks_metastore_assignment",
@@ -206,6 +206,6 @@ async fn no_text_is_more_than_a_name_or_a_value_around_a_workspace() {
         ("databricks_azure_role_assignment", role, &["/subscriptions/"]),
     ];
     let seen = || azure.take_seen().into_iter().map(|it| it.path).filter(|it| !it.ends_with("/token")).collect();
-    let (made, refused) = try_all(&instance, &said, seen, || azure.inventory()).await;
+    let (made, refused) = try_all(&instance, &cases, seen, || azure.inventory()).await;
     assert!(made > 5 && refused > 50, "{made} made, {refused} refused");
 }

@@ -1,4 +1,4 @@
-//! Settings of jobs and pipelines: what is managed, secrets, the guard.
+//! Settings of jobs and pipelines: managed fields, secrets, and the guard against overwriting changes.
 
 use crate::conformance::{job, pipeline, prepared, task};
 use crate::harness::{Instance, attributes, recorded};
@@ -21,7 +21,7 @@ fn change(stand_in: &StandIn, job: &Recorded, settings: Json) {
 }
 
 #[tokio::test]
-async fn what_others_set_survives_and_what_is_given_no_more_goes() {
+async fn unmanaged_settings_survive_and_removed_settings_go() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -41,7 +41,7 @@ async fn what_others_set_survives_and_what_is_given_no_more_goes() {
 }
 
 #[tokio::test]
-async fn every_managed_setting_that_somebody_changes_is_drift() {
+async fn change_of_any_managed_setting_is_drift() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -65,15 +65,15 @@ async fn every_managed_setting_that_somebody_changes_is_drift() {
         change(&stand_in, &made, changed.clone());
         let read = instance.read(JOB, &made).await.unwrap().unwrap();
         assert!(!read.attributes["settings"].is_same_as(&made.attributes["settings"]), "{changed}");
-        let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
-        instance.assert_settled(JOB, &mended, &config).await;
+        let repaired = instance.update(JOB, &read, config.clone()).await.unwrap();
+        instance.assert_settled(JOB, &repaired, &config).await;
         assert_eq!(get(&stand_in, &made)["run_as_user_name"], "11111111-2222-4333-8444-555555555555");
     }
 }
 
-/// The id that its name is looked up by goes with the job that is replaced: the new one gets another.
+/// A replaced job gets a new id, although a lookup still finds the id of the old job.
 #[tokio::test]
-async fn a_job_that_is_replaced_has_another_id_though_the_old_one_is_looked_up() {
+async fn replaced_job_gets_a_new_id_despite_lookup() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -91,10 +91,10 @@ async fn a_job_that_is_replaced_has_another_id_though_the_old_one_is_looked_up()
     for name in ["jobId", "id", "url"] {
         assert!(planned[name].has_unknown(), "{name}: {:?}", planned[name]);
     }
-    // Where nobody can say yet what the name leads to, it stays the one that it is.
-    let mut unsure = config.clone();
-    unsure.insert("jobId".to_owned(), Value::Unknown);
-    let change = ProposedChange { config: &unsure, must_replace: false, ..change };
+    // While the lookup's result is unknown, the recorded id is kept.
+    let mut config_with_unknown_id = config.clone();
+    config_with_unknown_id.insert("jobId".to_owned(), Value::Unknown);
+    let change = ProposedChange { config: &config_with_unknown_id, must_replace: false, ..change };
     let plan = instance.session.plan(instance.ty(JOB), &change).await.unwrap();
     assert_eq!(plan.replace_paths, []);
     for name in ["jobId", "id", "url"] {
@@ -102,9 +102,9 @@ async fn a_job_that_is_replaced_has_another_id_though_the_old_one_is_looked_up()
     }
 }
 
-/// A name that another one has would make this one another: its id is never changed by itself.
+/// A new name that belongs to another job is refused: the recorded id never changes.
 #[tokio::test]
-async fn a_job_never_becomes_another_one_of_the_name_that_it_is_given() {
+async fn job_cannot_take_the_name_of_another_job() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -114,13 +114,13 @@ async fn a_job_never_becomes_another_one_of_the_name_that_it_is_given() {
     config["settings"]["name"] = "b".into();
     config["jobId"] = other.text("jobId").unwrap().into();
     let error = instance.plan(JOB, Some(&made), &config).await.unwrap_err();
-    assert!(error.message.contains("another job is called `b` already"), "{error}");
+    assert!(error.message.contains("another job has the name `b`"), "{error}");
     let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
     assert_eq!(path.to_string(), "settings.name");
 }
 
 #[tokio::test]
-async fn a_workflow_is_managed_as_a_whole_where_that_is_asked_for() {
+async fn manage_all_repairs_every_setting() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -130,13 +130,13 @@ async fn a_workflow_is_managed_as_a_whole_where_that_is_asked_for() {
     change(&stand_in, &made, json!({"timeout_seconds": 60, "max_concurrent_runs": 3}));
     let read = instance.read(JOB, &made).await.unwrap().unwrap();
     assert_eq!(read.attributes["settings"].get("timeout_seconds"), Some(&Value::Int(60)));
-    let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
-    assert_eq!(get(&stand_in, &mended)["settings"]["timeout_seconds"], 0);
-    instance.assert_settled(JOB, &mended, &config).await;
+    let repaired = instance.update(JOB, &read, config.clone()).await.unwrap();
+    assert_eq!(get(&stand_in, &repaired)["settings"]["timeout_seconds"], 0);
+    instance.assert_settled(JOB, &repaired, &config).await;
 }
 
 #[tokio::test]
-async fn several_maps_are_merged_and_each_is_seen_on_its_own() {
+async fn list_of_settings_is_merged_and_read_back_by_layer() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let conf = |name: &str, value: &str| json!({"tasks": [{"task_key": "main", "new_cluster": {"spark_conf": {name: value}}}]});
@@ -158,12 +158,12 @@ async fn several_maps_are_merged_and_each_is_seen_on_its_own() {
     assert_eq!(layers[0].get("timeout_seconds"), Some(&Value::Int(7)));
     assert!(layers[3].to_json_text().contains('9'), "{layers:?}");
     config["settings"].as_array_mut().unwrap().pop();
-    let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
-    instance.assert_settled(JOB, &mended, &config).await;
+    let repaired = instance.update(JOB, &read, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &repaired, &config).await;
 }
 
 #[tokio::test]
-async fn a_changed_workflow_is_not_overwritten_without_a_word() {
+async fn external_change_is_not_overwritten_without_override() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -175,25 +175,25 @@ async fn a_changed_workflow_is_not_overwritten_without_a_word() {
         config["override"] = r#override.into();
         config
     };
-    // Nobody changed it: an edit of the descriptor is an edit.
+    // Without an external change, the descriptor may be edited.
     instance.plan(JOB, Some(&made), &with(false, &edited)).await.unwrap();
     change(&stand_in, &made, json!({"tasks": [task(9)]}));
     let read = instance.read(JOB, &made).await.unwrap().unwrap();
     let error = instance.plan(JOB, Some(&read), &config).await.unwrap_err();
-    assert_eq!(error.message, "the job is not as terrace left it, and `override` is false");
-    assert_eq!(error.problems, ["`tasks[0].new_cluster.num_workers` is 9, and 2 in the descriptor"]);
+    assert_eq!(error.message, "the job was changed outside terrace, and `override` is false");
+    assert_eq!(error.problems, ["`tasks[0].new_cluster.num_workers` is 9, but 2 in the descriptor"]);
     instance.plan(JOB, Some(&read), &with(true, &config)).await.unwrap();
-    // Brought into the descriptor, it is as it is wanted.
+    // The change was copied into the descriptor.
     instance.plan(JOB, Some(&read), &with(false, &job(&stand_in, "a", 9))).await.unwrap();
-    // On first contact it is equal, or different.
-    let Found::Strangers(found) = instance.find(JOB, &config, None).await.unwrap() else { panic!("it is there") };
+    // An adopted job may be equal or different.
+    let Found::Strangers(found) = instance.find(JOB, &config, None).await.unwrap() else { panic!("the job exists") };
     let found = recorded(&attributes(config.clone()), found);
     instance.plan(JOB, Some(&found), &with(false, &job(&stand_in, "a", 9))).await.unwrap();
     instance.plan(JOB, Some(&found), &with(false, &config)).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn a_secret_is_sent_and_seen_nowhere_else() {
+async fn secret_setting_is_only_sent() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -208,20 +208,20 @@ async fn a_secret_is_sent_and_seen_nowhere_else() {
     assert!(!String::from_utf8_lossy(&made.private.0).contains("s3cr3t"));
     let read = instance.read(JOB, &shown).await.unwrap().unwrap();
     assert!(read.attributes["settings"].is_same_as(&shown.attributes["settings"]));
-    // What refuses it does not repeat it.
+    // The error of the refusal does not contain it.
     let mut wrong = config.clone();
     wrong["secretSettings"]["tasks"][0]["new_cluster"]["s3cr3t-value"] = json!("s3cr3t-value");
     wrong["settings"]["name"] = "b".into();
     let error = instance.create(JOB, wrong).await.unwrap_err();
     assert!(!format!("{error:?}").contains("s3cr3t"), "{error:?}");
-    // One that is given no more is there no more.
+    // A removed secret is removed remotely.
     config.as_object_mut().unwrap().remove("secretSettings");
     let changed = instance.update(JOB, &shown, config).await.unwrap();
     assert!(!there(&changed));
 }
 
 #[tokio::test]
-async fn a_value_in_both_settings_and_secrets_is_refused() {
+async fn value_in_both_settings_and_secrets_is_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -231,7 +231,7 @@ async fn a_value_in_both_settings_and_secrets_is_refused() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_work_are_refused_at_their_place_before_anybody_is_asked() {
+async fn plan_refuses_invalid_settings_without_a_request() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let cluster = |more: Json| {
@@ -289,28 +289,28 @@ async fn settings_that_cannot_work_are_refused_at_their_place_before_anybody_is_
 }
 
 #[tokio::test]
-async fn a_job_whose_reply_was_lost_is_found_by_its_mark_and_made_once() {
+async fn job_of_lost_answer_is_found_by_its_mark() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = job(&stand_in, "a", 2);
     stand_in.faults().by_text.push(("jobs/create".to_owned(), Fault::LostAfter));
     let error = instance.create(JOB, config.clone()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
-    // Somebody else makes one of the same name in between: the mark tells them apart.
+    // Another job with the same name appears meanwhile: the mark distinguishes them.
     stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "a"}));
     let Found::Ours(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
-        panic!("it was made");
+        panic!("the job exists");
     };
     instance.assert_settled(JOB, &recorded(&attributes(config.clone()), found), &config).await;
     let creates = stand_in.take_writes().into_iter().filter(|it| it.ends_with("jobs/create")).count();
     assert_eq!(creates, 1);
-    // Who only asks for one to adopt cannot be told which.
+    // For an adoption, several jobs with the name are ambiguous.
     assert_eq!(instance.find(JOB, &config, None).await.unwrap(), Found::Unknown);
 }
 
-/// Where its secrets are is known after a crash, too: nothing of them is read as if it were plain.
+/// The paths of secrets are known after a crash too, so that secrets are never read as plain settings.
 #[tokio::test]
-async fn a_job_whose_reply_was_lost_is_found_with_the_places_of_its_secrets() {
+async fn job_of_lost_answer_is_found_with_its_secret_paths() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = job(&stand_in, "a", 2);
@@ -320,22 +320,22 @@ async fn a_job_whose_reply_was_lost_is_found_with_the_places_of_its_secrets() {
     stand_in.faults().by_text.push(("jobs/create".to_owned(), Fault::LostAfter));
     instance.create(JOB, config.clone()).await.unwrap_err();
     let Found::Ours(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
-        panic!("it was made");
+        panic!("the job exists");
     };
     assert!(!format!("{found:?}").contains("hunter"), "{found:?}");
     let row = recorded(&attributes(config.clone()), found);
     let read = instance.read(JOB, &row).await.unwrap().unwrap();
     assert!(!format!("{:?}", read.attributes["settings"]).contains("hunter"), "{:?}", read.attributes["settings"]);
-    // Taken out, they go: that is known by the same places.
+    // Removed secrets are removed remotely, by the same paths.
     let bare = instance.update(JOB, &read, plain.clone()).await.unwrap();
     let there = get(&stand_in, &bare)["settings"].clone();
     assert!(!there.to_string().contains("hunter") && there["tags"]["spare"] == "x", "{there}");
     instance.assert_settled(JOB, &bare, &plain).await;
 }
 
-/// What others wrote may be secret: nobody is shown that of what is imported.
+/// Settings that were made outside terrace may contain secrets: an import masks them.
 #[tokio::test]
-async fn what_looks_like_a_secret_of_a_job_that_is_imported_is_marked() {
+async fn probable_secrets_of_imported_job_are_sensitive() {
     let (stand_in, _) = prepared();
     let mut settings = json!({"name": "theirs", "tasks": [task(1)]});
     settings["tasks"][0]["new_cluster"]["spark_env_vars"] =
@@ -349,7 +349,7 @@ async fn what_looks_like_a_secret_of_a_job_that_is_imported_is_marked() {
 }
 
 #[tokio::test]
-async fn pages_that_do_not_end_are_told_and_small_ones_are_read_whole() {
+async fn endless_pages_are_an_error_and_small_pages_are_joined() {
     let (stand_in, _) = prepared();
     for _ in 0..2 {
         stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "kept"}));
@@ -362,13 +362,13 @@ async fn pages_that_do_not_end_are_told_and_small_ones_are_read_whole() {
     assert!(error.message.starts_with("there are 3 jobs `kept`"), "{error}");
     stand_in.faults().is_endless = true;
     let error = instance.session.lookup("databricks_job_id", &named).await.unwrap_err();
-    assert!(error.message.contains("come round again"), "{error}");
+    assert!(error.message.contains("pages repeat"), "{error}");
     let error = instance.read(JOB, &made).await.unwrap_err();
     assert_eq!((error.kind, error.message.contains("do not end")), (ErrorKind::Failed, true), "{}", error.message);
 }
 
 #[tokio::test]
-async fn a_job_of_that_name_that_others_made_is_not_taken_and_not_made_again() {
+async fn existing_job_with_the_name_is_not_ours() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = job(&stand_in, "kept", 2);
@@ -376,12 +376,12 @@ async fn a_job_of_that_name_that_others_made_is_not_taken_and_not_made_again() {
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { import_id: Some(_) }), "{error}");
     let found = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap();
     assert!(matches!(found, Found::Strangers(_)), "{found:?}");
-    // `Kept` is another name.
+    // Names are case-sensitive.
     assert_eq!(instance.find(JOB, &job(&stand_in, "Kept", 2), None).await.unwrap(), Found::Absent);
 }
 
 #[tokio::test]
-async fn jobs_of_more_than_a_hundred_tasks_are_read_as_a_whole() {
+async fn jobs_with_more_than_a_hundred_tasks_are_read_completely() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let tasks: Vec<Json> = (0..250)
@@ -397,7 +397,7 @@ async fn jobs_of_more_than_a_hundred_tasks_are_read_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_deleted_pipeline_leaves_its_tables_unless_they_are_to_go() {
+async fn deleted_pipeline_keeps_its_tables_without_remove_data() {
     let (stand_in, _) = prepared();
     for (removes_data, left) in [(false, true), (true, false)] {
         let instance = Instance::with(&stand_in, json!({}), Limits { retries: 0, ..Limits::default() }).await;
@@ -411,7 +411,7 @@ async fn a_deleted_pipeline_leaves_its_tables_unless_they_are_to_go() {
 }
 
 #[tokio::test]
-async fn a_pipeline_never_moves_its_tables_by_itself() {
+async fn change_of_pipeline_storage_is_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(PIPELINE, pipeline(&stand_in, false)).await.unwrap();
@@ -424,10 +424,11 @@ async fn a_pipeline_never_moves_its_tables_by_itself() {
     }
 }
 
-/// What a pipeline cannot change is told apart by what it says, and not by the name that it says it under; what somebody took
-/// out is put back, and storage is as fixed as the rest.
+/// Fixed settings are compared by meaning: `schema` equals `target`. A setting that was removed remotely may be
+/// restored, and
+/// `storage` is fixed too.
 #[tokio::test]
-async fn what_a_pipeline_has_fixed_is_told_by_what_it_means() {
+async fn fixed_pipeline_settings_are_compared_by_meaning() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = pipeline(&stand_in, false);
@@ -440,7 +441,7 @@ async fn what_a_pipeline_has_fixed_is_told_by_what_it_means() {
     config["settings"]["schema"] = "other".into();
     let error = instance.plan(PIPELINE, Some(&renamed), &config).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("settings.schema".parse().unwrap()) });
-    // It was nowhere: that it is somewhere now is no change of place, and the next one is.
+    // The first storage is not a move; a second one is.
     let mut stored = pipeline(&stand_in, false);
     for name in ["catalog", "target"] {
         stored["settings"].as_object_mut().unwrap().remove(name);
@@ -458,10 +459,10 @@ async fn what_a_pipeline_has_fixed_is_told_by_what_it_means() {
 }
 
 #[tokio::test]
-async fn pipelines_whose_names_only_look_alike_are_left_alone() {
+async fn pipeline_names_are_not_matched_as_patterns() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    // In a filter `_` stands for any character.
+    // In the API's filter, `_` stands for any character.
     let like = json!({"name": "flowx1", "libraries": [{"notebook": {"path": "/Shared/x"}}]});
     stand_in.call("POST", "/api/2.0/pipelines", like);
     let config = pipeline(&stand_in, false);
@@ -471,9 +472,9 @@ async fn pipelines_whose_names_only_look_alike_are_left_alone() {
     instance.session.create(instance.ty(PIPELINE), &instance.call(), &planned).await.unwrap();
 }
 
-/// Databricks gives ids: one that is said and not there is a slip, and no other object is made in its place.
+/// Databricks chooses ids: a configured id without an object is a mistake, and creates nothing.
 #[tokio::test]
-async fn an_id_that_is_not_there_makes_nothing() {
+async fn unknown_configured_id_is_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let before = stand_in.inventory();

@@ -1,4 +1,4 @@
-//! What others made, by name.
+//! Lookups of existing objects by name.
 
 use crate::conformance::prepared;
 use crate::harness::{Instance, attributes};
@@ -11,7 +11,7 @@ async fn ask(instance: &Instance, name: &str, arguments: Json) -> Result<Json, P
 }
 
 #[tokio::test]
-async fn names_lead_to_ids() {
+async fn lookups_return_ids_by_name() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let named = |name: &str| json!({"workspaceUrl": stand_in.url(), "name": name});
@@ -28,23 +28,23 @@ async fn names_lead_to_ids() {
     }
     assert_eq!(ask(&instance, "databricks_job_id", named("nothing")).await.unwrap()["jobId"], Json::Null);
     assert_eq!(ask(&instance, "databricks_pipeline_id", named("nothing")).await.unwrap()["pipelineId"], Json::Null);
-    // Of the instance's own workspace where none is said.
+    // The workspace defaults to the instance's.
     assert_eq!(ask(&instance, "databricks_sql_warehouse", json!({"name": "WH"})).await.unwrap()["id"], "abc123");
 }
 
 #[tokio::test]
-async fn names_that_nobody_has_or_several_have_are_told() {
+async fn missing_and_ambiguous_names_are_errors() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     stand_in.add_group("dev");
     stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "kept"}));
     let named = |name: &str| json!({"workspaceUrl": stand_in.url(), "name": name});
     for (lookup, name) in [
-        ("databricks_group", "nobody"),
-        ("databricks_user", "nobody"),
+        ("databricks_group", "missing"),
+        ("databricks_user", "missing"),
         ("databricks_cluster", "databricks-clustr"),
         ("databricks_sql_warehouse", "nothing"),
-        ("databricks_service_principal", "nobody"),
+        ("databricks_service_principal", "missing"),
     ] {
         let error = ask(&instance, lookup, named(name)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotFound, "{lookup}: {error}");
@@ -59,7 +59,7 @@ async fn names_that_nobody_has_or_several_have_are_told() {
 }
 
 #[tokio::test]
-async fn tables_tell_their_columns() {
+async fn table_lookup_returns_columns() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let table = |name: &str, optional: bool| json!({"workspaceUrl": stand_in.url(), "catalog": "main", "schema": "raw", "name": name, "optional": optional});
@@ -79,11 +79,11 @@ async fn tables_tell_their_columns() {
     assert_eq!(error.solutions, ["run the job; did you mean `orders`? The schema `main.raw` has `orders`"]);
     advised["schema"] = "nowhere".into();
     let error = ask(&instance, "databricks_table", advised).await.unwrap_err();
-    assert_eq!(error.solutions, ["run the job; there is no schema `main.nowhere` that can be seen"]);
+    assert_eq!(error.solutions, ["run the job; the schema `main.nowhere` is missing or not visible"]);
 }
 
 #[tokio::test]
-async fn tables_tell_lengths_keys_and_whether_they_are_any() {
+async fn table_lookup_returns_lengths_and_keys_and_refuses_views() {
     let (stand_in, _) = prepared();
     stand_in.add_table("main.raw.people", &[("code", "char(3)"), ("name", "varchar(20)"), ("note", "string")]);
     stand_in.add_primary_key("main.raw.people", &["code"]);
@@ -96,11 +96,11 @@ async fn tables_tell_lengths_keys_and_whether_they_are_any() {
     assert_eq!(answer["fields"][0]["nullable"], false);
     assert_eq!(answer["primaryKey"], json!(["code"]));
     let error = ask(&instance, "databricks_table", table("shown")).await.unwrap_err();
-    assert_eq!(error.message, "`main.raw.shown` is a view and no table");
+    assert_eq!(error.message, "`main.raw.shown` is a view, not a table");
 }
 
 #[tokio::test]
-async fn a_workflow_is_told_with_the_names_that_its_tasks_refer_to() {
+async fn workflow_lookup_returns_names_of_referenced_objects() {
     let (stand_in, kept) = prepared();
     let instance = Instance::of(&stand_in).await;
     let pipeline =
@@ -116,9 +116,9 @@ async fn a_workflow_is_told_with_the_names_that_its_tasks_refer_to() {
     let runner = json!({"service_principal_name": "11111111-2222-4333-8444-555555555555"});
     let settings = json!({"name": "steps", "tasks": tasks, "run_as": runner, "tags": {"terrace": "0"}});
     stand_in.call("POST", "/api/2.2/jobs/create", settings);
-    let asked = |run_as: Json| json!({"workspaceUrl": stand_in.url(), "name": "steps", "runAs": run_as});
-    let answer = ask(&instance, "databricks_workflow", asked("Runner".into())).await.unwrap();
-    let told: Vec<String> = answer["references"]
+    let arguments = |run_as: Json| json!({"workspaceUrl": stand_in.url(), "name": "steps", "runAs": run_as});
+    let answer = ask(&instance, "databricks_workflow", arguments("Runner".into())).await.unwrap();
+    let references: Vec<String> = answer["references"]
         .as_array()
         .unwrap()
         .iter()
@@ -128,22 +128,22 @@ async fn a_workflow_is_told_with_the_names_that_its_tasks_refer_to() {
         })
         .collect();
     assert_eq!(
-        told,
+        references,
         ["a pipeline flow_1", "b job kept", "c notebook_warehouse WH", "d notebook_compute databricks-cluster"]
     );
     assert_eq!(answer["creatorUserName"], "admin@example.com");
-    assert!(answer["settings"].get("tags").is_none(), "our own mark is none of its settings: {answer}");
-    let error = ask(&instance, "databricks_workflow", asked("terrace".into())).await.unwrap_err();
-    assert!(error.message.ends_with("and not as the service principal `terrace`"), "{error}");
-    let nobody = json!({"workspaceUrl": stand_in.url(), "name": "nothing"});
-    assert_eq!(ask(&instance, "databricks_workflow", nobody).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert!(answer["settings"].get("tags").is_none(), "the settings must not contain our mark: {answer}");
+    let error = ask(&instance, "databricks_workflow", arguments("terrace".into())).await.unwrap_err();
+    assert!(error.message.ends_with("instead of the service principal `terrace`"), "{error}");
+    let missing = json!({"workspaceUrl": stand_in.url(), "name": "nothing"});
+    assert_eq!(ask(&instance, "databricks_workflow", missing).await.unwrap_err().kind, ErrorKind::NotFound);
     stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "steps"}));
-    let error = ask(&instance, "databricks_workflow", asked(Json::Null)).await.unwrap_err();
+    let error = ask(&instance, "databricks_workflow", arguments(Json::Null)).await.unwrap_err();
     assert!(error.message.starts_with("there are 2 jobs `steps`"), "{error}");
 }
 
 #[tokio::test]
-async fn a_workspace_without_a_metastore_is_told() {
+async fn lookup_reports_a_workspace_without_metastore() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let answer = ask(&instance, "databricks_metastore", json!({"workspaceUrl": stand_in.url()})).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_workspace_without_a_metastore_is_told() {
     stand_in.detach_metastore();
     let other = Instance::of(&stand_in).await;
     let error = ask(&other, "databricks_metastore", json!({"workspaceUrl": stand_in.url()})).await.unwrap_err();
-    // Nothing is said of what was asked for: that it is not there is no answer.
+    // A missing metastore is an error, not an absent object.
     assert_eq!(error.kind, ErrorKind::Failed, "{error}");
     let optional = json!({"workspaceUrl": stand_in.url(), "required": false});
     let answer = ask(&other, "databricks_metastore", optional).await.unwrap();

@@ -1,4 +1,4 @@
-//! The provider from outside: through the provider trait, against the stand-in of Databricks.
+//! Tests of the provider through the provider trait, against a stand-in of Databricks.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,22 +6,22 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod access; // grants and permissions: what was there before, what stays
-mod azure; // workspaces of Azure, and how one signs in there
-mod azure_faults; // whatever call of Azure fails, and whatever is begun with
-mod azure_others; // what others made around workspaces is theirs, and what they took away is gone
-mod azure_people; // who there is in the account and in the tenant, and who is let into a workspace
-mod calls; // requests: lost, late, too many; who is let in, and where
-mod catalogs; // what is of a metastore: which one, by which workspace, who made it anew
-mod conformance; // the behaviours of every provider
-mod harness; // an opened instance, and what tests do with it
-mod hostile; // texts of other languages in every text
-mod jobs; // settings of jobs and pipelines: what is managed, secrets, the guard
-mod lookups; // what others made, by name
-mod names; // 256 names of every kind of object
-mod readme; // the README shows the schema
-mod rights; // what is missing is told before it is needed, and by the statement that gives it
-mod views; // what is seen of views, and what they keep when they change
+mod access; // grants, permissions and Git credentials
+mod azure; // workspaces in Azure, and the sign-in
+mod azure_faults; // failing requests to Azure
+mod azure_others; // changes to Azure objects outside terrace
+mod azure_people; // lookups of principals, and access to workspaces
+mod calls; // lost and throttled requests, credentials, allowed hosts
+mod catalogs; // objects of a metastore
+mod conformance; // the conformance suite
+mod harness; // opens instances
+mod hostile; // injection attempts
+mod jobs; // settings of jobs and pipelines
+mod lookups; // lookups by name
+mod names; // special characters in names
+mod readme; // the README's tables follow the schema
+mod rights; // missing rights and the statements that grant them
+mod views; // reads and updates of views
 
 /// A test file that is not listed above would never run.
 #[test]

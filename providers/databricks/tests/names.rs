@@ -1,4 +1,4 @@
-//! Names of every kind come back as they were, or are refused before anybody is asked.
+//! Special characters in names: a supported name round-trips, an unsupported one is refused by the plan.
 
 use crate::conformance::{METASTORE, prepared, view};
 use crate::harness::Instance;
@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use terrace_provider::{ErrorKind, Recorded};
 
-/// 256 names: of every length that matters, with all that is special somewhere at the beginning, in the middle and at the end.
+/// 256 names: all critical lengths, and special characters at the beginning, in the middle and at the end.
 fn names() -> Vec<String> {
     let parts = [
         "a", "'", "\"", "`", "``", ".", "%", "_", "\\", ";", "--", "/*", "ü", "日本", "🦀", " ", "/", "$", "{x}", "\t",
@@ -29,8 +29,9 @@ fn names() -> Vec<String> {
     names.into_iter().take(256).collect()
 }
 
-/// What Unity Catalog takes: <https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-names>.
-fn is_taken(name: &str) -> bool {
+/// Returns true for names that Unity Catalog accepts:
+/// <https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-names>.
+fn is_accepted(name: &str) -> bool {
     let is_wrong = |c: char| matches!(c, '.' | ' ' | '/') || c.is_control();
     !name.is_empty() && name.chars().count() <= 255 && !name.chars().any(is_wrong)
 }
@@ -44,7 +45,7 @@ async fn made(instance: &Instance, ty: &str, config: &Json, name: &str) -> Recor
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_in_unity_catalog_come_back_or_are_refused_at_their_place() {
+async fn names_in_unity_catalog_round_trip_or_are_refused() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let names = names();
@@ -56,7 +57,7 @@ async fn names_in_unity_catalog_come_back_or_are_refused_at_their_place() {
         shown["name"] = json!(name);
         let cases = [("databricks_schema", schema), ("databricks_view", shown)];
         for (ty, config) in cases {
-            if is_taken(name) {
+            if is_accepted(name) {
                 let made = made(&instance, ty, &config, name).await;
                 instance.delete(ty, &made).await.unwrap();
                 assert!(instance.read(ty, &made).await.unwrap().is_none(), "{ty} {name:?}");
@@ -73,7 +74,7 @@ async fn names_in_unity_catalog_come_back_or_are_refused_at_their_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jobs_of_any_name_are_made_found_renamed_and_removed() {
+async fn jobs_have_any_name() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let before = stand_in.inventory();

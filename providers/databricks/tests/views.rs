@@ -1,4 +1,4 @@
-//! What is seen of views, and what they keep when they change.
+//! Reads and updates of views.
 
 use crate::conformance::{prepared, view};
 use crate::harness::Instance;
@@ -8,7 +8,7 @@ use terrace_provider::{ErrorKind, Severity};
 const VIEW: &str = "databricks_view";
 
 #[tokio::test]
-async fn who_may_read_a_view_still_may_when_it_changes() {
+async fn update_keeps_the_grants_of_a_view() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(VIEW, view(&stand_in, json!([{"name": "id"}]))).await.unwrap();
@@ -26,7 +26,7 @@ async fn who_may_read_a_view_still_may_when_it_changes() {
 }
 
 #[tokio::test]
-async fn comments_that_nobody_manages_are_left_alone_and_managed_ones_are_mended() {
+async fn only_managed_comments_are_repaired() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = view(&stand_in, json!([{"name": "id", "comment": "ours"}, {"name": "Name"}]));
@@ -39,15 +39,15 @@ async fn comments_that_nobody_manages_are_left_alone_and_managed_ones_are_mended
     let read = instance.read(VIEW, &made).await.unwrap().unwrap();
     assert!(!read.attributes["columns"].is_same_as(&made.attributes["columns"]));
     assert!(!read.attributes.contains_key("comment"));
-    let mended = instance.update(VIEW, &read, config.clone()).await.unwrap();
-    instance.assert_settled(VIEW, &mended, &config).await;
+    let repaired = instance.update(VIEW, &read, config.clone()).await.unwrap();
+    instance.assert_settled(VIEW, &repaired, &config).await;
     let table = stand_in.call("GET", "/api/2.1/unity-catalog/tables/main.out.orders_view", Json::Null);
     assert_eq!(table["columns"][1]["comment"], "theirs");
 }
 
-/// To show something else takes all comments from a view: those of others come back, and none that its source gave it.
+/// A new query removes all comments: unmanaged ones are restored, except comments inherited from the old source.
 #[tokio::test]
-async fn a_view_that_shows_something_else_keeps_what_others_said_of_it() {
+async fn unmanaged_comments_survive_a_new_query() {
     let (stand_in, _) = prepared();
     stand_in.add_table("main.raw.more", &[("id", "int"), ("Name", "string"), ("price", "decimal(10,2)")]);
     stand_in.sql("COMMENT ON COLUMN main.raw.orders.price IS 'of the source'");
@@ -62,7 +62,7 @@ async fn a_view_that_shows_something_else_keeps_what_others_said_of_it() {
         let table = stand_in.call("GET", "/api/2.1/unity-catalog/tables/main.out.orders_view", Json::Null);
         (table["comment"].clone(), table["columns"][at]["comment"].clone())
     };
-    // Another source; then all of its columns, in the order that they have there; then fewer.
+    // First another source, then all of its columns in their order, then fewer columns.
     config["source"]["name"] = "more".into();
     let moved = instance.update(VIEW, &made, config.clone()).await.unwrap();
     instance.assert_settled(VIEW, &moved, &config).await;
@@ -73,7 +73,7 @@ async fn a_view_that_shows_something_else_keeps_what_others_said_of_it() {
     let opened = instance.update(VIEW, &moved, config.clone()).await.unwrap();
     instance.assert_settled(VIEW, &opened, &config).await;
     assert_eq!(shown(1), (json!("theirs, too"), json!("their 'own' words")));
-    assert_eq!(shown(0).1, Json::Null, "it was managed, and is no more");
+    assert_eq!(shown(0).1, Json::Null, "a comment that was managed is removed");
     config["columns"] = json!([{"name": "Name"}]);
     config["comment"] = "ours now".into();
     let fewer = instance.update(VIEW, &opened, config.clone()).await.unwrap();
@@ -81,9 +81,9 @@ async fn a_view_that_shows_something_else_keeps_what_others_said_of_it() {
     assert_eq!(shown(0), (json!("ours now"), json!("their 'own' words")));
 }
 
-/// A statement whose result cannot be fetched any more ran.
+/// A closed statement has run, but its result has expired.
 #[tokio::test]
-async fn a_statement_that_is_closed_is_done() {
+async fn closed_statement_counts_as_successful() {
     let (stand_in, _) = prepared();
     for polls in [0, 2] {
         stand_in.faults().closes_statements = true;
@@ -97,7 +97,7 @@ async fn a_statement_that_is_closed_is_done() {
 }
 
 #[tokio::test]
-async fn a_view_without_columns_shows_all_of_its_source() {
+async fn view_without_columns_selects_all_columns() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = view(&stand_in, json!([]));
@@ -108,7 +108,7 @@ async fn a_view_without_columns_shows_all_of_its_source() {
 }
 
 #[tokio::test]
-async fn a_view_is_told_beforehand_what_it_lacks() {
+async fn validation_finds_missing_columns_and_warehouses() {
     let (stand_in, _) = prepared();
     stand_in.add_warehouse("sleepy", "STOPPED");
     let instance = Instance::of(&stand_in).await;
@@ -117,9 +117,9 @@ async fn a_view_is_told_beforehand_what_it_lacks() {
     config["warehouse"] = warehouses["warehouses"][1]["id"].clone();
     let planned = instance.plan(VIEW, None, &config).await.unwrap().planned;
     let findings = instance.session.validate_remote(instance.ty(VIEW), &planned).unwrap().await;
-    let told: Vec<_> = findings.iter().map(|it| (it.severity, it.message.as_str())).collect();
+    let messages: Vec<_> = findings.iter().map(|it| (it.severity, it.message.as_str())).collect();
     assert_eq!(
-        told,
+        messages,
         [
             (Severity::Note, "the SQL warehouse `sleepy` is stopped"),
             (Severity::Error, "`main.raw.orders` has no column `nothing`"),
@@ -128,9 +128,9 @@ async fn a_view_is_told_beforehand_what_it_lacks() {
     assert_eq!(findings[1].path, Some("columns[1].name".parse().unwrap()));
     assert_eq!(
         findings[1].hint.as_deref(),
-        Some("it has `id` INT, `Name` STRING, `price` DECIMAL(10,2); wanted are `id`, `nothing`")
+        Some("it has `id` INT, `Name` STRING, `price` DECIMAL(10,2); the view needs `id`, `nothing`")
     );
-    // It is started by the first statement, and waited for.
+    // The first statement starts the warehouse, and waits for it.
     config["columns"] = json!([{"name": "id"}]);
     instance.create(VIEW, config.clone()).await.unwrap();
     config["name"] = "another".into();
@@ -143,7 +143,7 @@ async fn a_view_is_told_beforehand_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn statements_that_fail_are_told_with_their_code() {
+async fn failed_statement_is_reported_with_its_code() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = view(&stand_in, json!([{"name": "id"}]));
@@ -155,7 +155,7 @@ async fn statements_that_fail_are_told_with_their_code() {
 }
 
 #[tokio::test]
-async fn a_column_of_another_type_is_told_before_and_when_the_view_is_made() {
+async fn column_of_another_type_is_refused_by_validation_and_create() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = view(&stand_in, json!([{"name": "price", "typeName": "DECIMAL", "precision": 10, "scale": 2}]));
@@ -164,7 +164,7 @@ async fn a_column_of_another_type_is_told_before_and_when_the_view_is_made() {
     config["columns"] = json!([{"name": "price"}, {"name": "id", "typeName": "DATE"}]);
     let planned = instance.plan(VIEW, Some(&made), &config).await.unwrap().planned;
     let findings = instance.session.validate_remote(instance.ty(VIEW), &planned).unwrap().await;
-    let wrong = "the column `id` is of another type in `main.raw.orders`: INT, and not DATE";
+    let wrong = "the column `id` has the type INT instead of DATE in `main.raw.orders`";
     assert_eq!(findings[0].message, wrong);
     stand_in.reset_count();
     let _ = stand_in.take_seen();
@@ -177,7 +177,7 @@ async fn a_column_of_another_type_is_told_before_and_when_the_view_is_made() {
 }
 
 #[tokio::test]
-async fn a_view_that_somebody_made_anew_is_another_one() {
+async fn recreated_view_is_another_object() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = view(&stand_in, json!([{"name": "id"}]));
@@ -187,9 +187,9 @@ async fn a_view_that_somebody_made_anew_is_another_one() {
     let read = instance.read(VIEW, &made).await.unwrap().unwrap();
     assert_ne!(read.attributes["tableId"], made.attributes["tableId"]);
     let plan = instance.plan(VIEW, Some(&read), &config).await.unwrap();
-    assert!(plan.planned["tableId"].has_unknown(), "it is recorded by a call of its own");
+    assert!(plan.planned["tableId"].has_unknown(), "the plan must have an update");
     assert!(plan.replace_paths.is_empty());
-    // Who deletes what was on record does not delete what somebody made since.
+    // Deleting the old row does not delete the new view.
     instance.delete(VIEW, &read).await.unwrap();
     let recorded = instance.update(VIEW, &read, config.clone()).await.unwrap();
     assert_eq!(recorded.attributes["tableId"], read.attributes["tableId"]);

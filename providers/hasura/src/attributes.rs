@@ -1,11 +1,11 @@
-//! Reading attributes that the schema has checked already.
+//! Reads attributes that the schema has already checked.
 
 pub(crate) use terrace_provider::attributes::{flag, list, optional_text, text, texts};
 
 use serde_json::Value as Json;
 use terrace_provider::{Map, Value};
 
-/// Texts in the order in which they were given, where they are the same ones: to the other side they are a set.
+/// Texts in the configured order if both are the same set; Hasura ignores the order.
 pub(crate) fn in_order_of(texts: Vec<String>, like: Option<&Map>, name: &str) -> Vec<String> {
     let given = like.map(|like| self::texts(like, name)).unwrap_or_default();
     let sorted = |texts: &[String]| {
@@ -17,17 +17,17 @@ pub(crate) fn in_order_of(texts: Vec<String>, like: Option<&Map>, name: &str) ->
     if sorted(&given) == sorted(&texts) { given } else { texts }
 }
 
-/// A vendor's JSON; `None` when it is absent or null.
+/// Vendor JSON; `None` if it is absent or null.
 pub(crate) fn json(attributes: &Map, name: &str) -> Option<Json> {
     attributes.get(name).filter(|value| !value.is_null()).map(Value::to_revealed_json)
 }
 
-/// Whether an attribute is said, be its value known or not.
+/// True if an attribute is configured, even with an unknown value.
 pub(crate) fn is_given(attributes: &Map, name: &str) -> bool {
     attributes.get(name).is_some_and(|value| !value.is_null())
 }
 
-/// JSON without what is null and what is empty: as two sides compare that each fill in such things.
+/// JSON without null entries, for the comparison of two sides that fill in defaults.
 pub(crate) fn without_nulls(json: &Json) -> Json {
     match json {
         Json::Object(entries) => {

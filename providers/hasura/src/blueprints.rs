@@ -1,4 +1,4 @@
-//! The blueprint of output ports, compiled in.
+//! The embedded blueprint of output ports.
 
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
@@ -11,7 +11,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_embedded_with_its_schema() {
+    fn blueprints_and_schemas_are_embedded() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
         let faults = terrace_provider::embedded::faults(&folder, &BLUEPRINTS).unwrap();
         assert_eq!(faults, [] as [&str; 0]);

@@ -1,5 +1,5 @@
-//! The settings of an instance, taken apart; what those of the instance `hasura` do not say is taken from `HASURA_*` and
-//! `ROLE_MAPPER_*`, as an existing service is configured by them.
+//! Settings of an instance. For the instance `hasura`, `HASURA_*` and `ROLE_MAPPER_*` variables supply missing
+//! settings, as for an existing service.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
@@ -8,35 +8,35 @@ use std::time::Duration;
 use terrace_provider::http::{Base, check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
-/// Variables of the process by name: some are secrets.
+/// Environment variables by name; some are secrets.
 pub(crate) type Variables = BTreeMap<String, SecretString>;
 
-/// The one instance that variables speak of.
+/// The only instance that uses variables.
 const INSTANCE: &str = "hasura";
 
-/// What names of variables begin with that are looked at.
+/// True for the variables that the provider reads.
 pub(crate) fn is_known(name: &str) -> bool {
     ["HASURA_", "ROLE_MAPPER_", "SNOWFLAKE_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// How Hasura and its role mapper are reached.
+/// Connection settings of Hasura and its role mapper.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Where Hasura is: `https://hasura.example.com`.
+    /// The URL of Hasura: `https://hasura.example.com`.
     pub(crate) base: Base,
-    /// What lets in who may change everything.
+    /// The admin secret.
     pub(crate) secret: Option<SecretString>,
-    /// How long a request may go unanswered.
+    /// The time limit of a request.
     pub(crate) timeout: Duration,
-    /// The authorities to trust instead of the machine's.
+    /// The certificate authorities, instead of those of this machine.
     pub(crate) ca_file: Option<PathBuf>,
     /// Credentials may be sent to other machines over `http://`.
     pub(crate) allow_plain_http: bool,
-    /// Where the role mapper is.
+    /// The role mapper.
     pub(crate) mapper: Option<MapperConfig>,
 }
 
-/// How the role mapper is reached.
+/// Connection settings of the role mapper.
 #[derive(Debug)]
 pub(crate) struct MapperConfig {
     pub(crate) base: Base,
@@ -44,17 +44,17 @@ pub(crate) struct MapperConfig {
     pub(crate) timeout: Duration,
 }
 
-/// What Snowflake sources do not say themselves.
+/// Defaults of Snowflake sources.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SnowflakeDefaults(BTreeMap<&'static str, SecretString>);
 
 impl SnowflakeDefaults {
-    /// The part of a connection that has that name: `host`, `user`, `password`, `role`, `warehouse`.
+    /// The default of a connection part: `host`, `user`, `password`, `role`, `warehouse`.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.expose_secret())
     }
 
-    /// Those that a variable gives to the instance `hasura`.
+    /// The defaults from variables, for the instance `hasura`.
     pub(crate) fn of(settings: &Settings, variables: &Variables) -> Self {
         if settings.instance != INSTANCE {
             return Self::default();
@@ -70,7 +70,7 @@ impl SnowflakeDefaults {
     }
 }
 
-/// The settings with what variables say.
+/// The settings with variables as defaults.
 struct Given<'a> {
     values: &'a Attributes,
     mapper: Option<&'a Attributes>,
@@ -79,9 +79,10 @@ struct Given<'a> {
 
 impl Given<'_> {
     fn text(&self, within: Option<&Attributes>, name: &str, variable: &str) -> Option<String> {
-        let said = within.and_then(|it| it.get(name)).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let configured =
+            within.and_then(|settings| settings.get(name)).and_then(Value::as_str).filter(|text| !text.is_empty());
         let variable = || self.variables?.get(variable).map(|text| text.expose_secret().to_owned());
-        said.map(str::to_owned).or_else(variable)
+        configured.map(str::to_owned).or_else(variable)
     }
 
     fn seconds(
@@ -91,33 +92,33 @@ impl Given<'_> {
         variable: &str,
         usual: u64,
     ) -> Result<Duration, ProviderError> {
-        let said = match within.and_then(|it| it.get("timeout")).map(Value::exposed) {
+        let configured = match within.and_then(|settings| settings.get("timeout")).map(Value::exposed) {
             Some(Value::Int(seconds)) => Some(seconds.to_string()),
-            _ => self.variables.and_then(|it| it.get(variable)).map(|text| text.expose_secret().to_owned()),
+            _ => self.variables.and_then(|all| all.get(variable)).map(|text| text.expose_secret().to_owned()),
         };
-        let Some(text) = said else { return Ok(Duration::from_secs(usual)) };
+        let Some(text) = configured else { return Ok(Duration::from_secs(usual)) };
         let seconds = text.trim().parse::<u64>().ok().filter(|seconds| *seconds > 0);
         seconds.map(Duration::from_secs).ok_or_else(|| {
-            ProviderError::invalid(Some(at), "the timeout is no time to wait")
+            ProviderError::invalid(Some(at), "the timeout is not a valid time")
                 .solution(format!("write a number of seconds greater than 0, there or in {variable}"))
         })
     }
 }
 
 impl Config {
-    /// Takes settings apart. `None` where nothing says where Hasura is.
+    /// Reads the settings. `None` if there is no URL of Hasura.
     ///
     /// # Errors
-    /// When a value is none that can work.
+    /// When a value is invalid.
     pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
         let mapper = settings.values.get("roleMapper").and_then(Value::as_map);
-        let is_spoken_of = settings.instance == INSTANCE;
-        let given = Given { values: &settings.values, mapper, variables: is_spoken_of.then_some(variables) };
+        let uses_variables = settings.instance == INSTANCE;
+        let given = Given { values: &settings.values, mapper, variables: uses_variables.then_some(variables) };
         let Some(url) = given.text(Some(given.values), "url", "HASURA_URL") else { return Ok(None) };
         let at = Path::attribute("url");
         let base = Base::parse(&url).map_err(|why| {
-            ProviderError::invalid(Some(at), format!("`url` is none: {why}"))
-                .solution("write such as `https://hasura.example.com`, without `/v1/metadata`")
+            ProviderError::invalid(Some(at), format!("`url` is not valid: {why}"))
+                .solution("write a URL such as `https://hasura.example.com`, without `/v1/metadata`")
         })?;
         let timeout = given.seconds(Some(given.values), Path::attribute("timeout"), "HASURA_TIMEOUT", 60)?;
         let secret = given.text(Some(given.values), "adminSecret", "HASURA_ADMIN_SECRET").map(SecretString::from);
@@ -141,8 +142,8 @@ fn read_mapper(given: &Given<'_>, allow_plain_http: bool) -> Result<Option<Mappe
     let Some(url) = given.text(given.mapper, "url", "ROLE_MAPPER_URL") else { return Ok(None) };
     let at = |name: &str| Path::attribute("roleMapper").key(name);
     let base = Base::parse(&url).map_err(|why| {
-        ProviderError::invalid(Some(at("url")), format!("the role mapper's `url` is none: {why}"))
-            .solution("write such as `https://role-mapper.example.com`, without `/v1`")
+        ProviderError::invalid(Some(at("url")), format!("the role mapper's `url` is not valid: {why}"))
+            .solution("write a URL such as `https://role-mapper.example.com`, without `/v1`")
     })?;
     let timeout = given.seconds(given.mapper, at("timeout"), "ROLE_MAPPER_TIMEOUT", 30)?;
     let token = given.text(given.mapper, "token", "ROLE_MAPPER_TOKEN").map(SecretString::from);
@@ -152,9 +153,9 @@ fn read_mapper(given: &Given<'_>, allow_plain_http: bool) -> Result<Option<Mappe
     Ok(Some(MapperConfig { base, token, timeout }))
 }
 
-/// The error of calls to an instance that nothing says the place of.
+/// The error of calls to an instance without a URL.
 pub(crate) fn unconfigured(instance: &str) -> ProviderError {
-    let message = format!("nothing says where the Hasura of the instance `{instance}` is");
+    let message = format!("no `url` is set for the Hasura of the instance `{instance}`");
     let variables = match instance == INSTANCE {
         true => ", or set HASURA_URL and HASURA_ADMIN_SECRET",
         false => "",
@@ -163,9 +164,9 @@ pub(crate) fn unconfigured(instance: &str) -> ProviderError {
         .solution(format!("write `url` and `adminSecret` under `providers.{instance}` of the environment{variables}"))
 }
 
-/// The error of calls to a role mapper that nothing says the place of.
+/// The error of calls to a role mapper without a URL.
 pub(crate) fn without_mapper(instance: &str) -> ProviderError {
-    let message = format!("nothing says where the role mapper of the instance `{instance}` is");
+    let message = format!("no `url` is set for the role mapper of the instance `{instance}`");
     let variables = if instance == INSTANCE { ", or set ROLE_MAPPER_URL" } else { "" };
     ProviderError::unconfigured(message)
         .solution(format!("write `roleMapper: {{url: …}}` under `providers.{instance}` of the environment{variables}"))
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_speak_of_the_instance_of_the_provider_s_name_alone() {
+    fn variables_apply_only_to_the_instance_hasura() {
         let config = Config::read(&settings("hasura", &[]), &variables()).unwrap().unwrap();
         assert_eq!(config.base.shown(), "https://h.example.com");
         assert_eq!(config.timeout, Duration::from_secs(7));
@@ -226,11 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_goes_before_variables_and_has_to_work() {
+    fn settings_take_precedence_over_variables_and_are_checked() {
         let written = settings("hasura", &[("url", "https://w.example.com".into()), ("timeout", Value::Int(3))]);
         let config = Config::read(&written, &variables()).unwrap().unwrap();
         assert_eq!((config.base.shown(), config.timeout.as_secs()), ("https://w.example.com", 3));
         let wrong = settings("hasura", &[("timeout", Value::Int(0))]);
-        assert!(Config::read(&wrong, &variables()).unwrap_err().message.contains("no time to wait"));
+        assert!(Config::read(&wrong, &variables()).unwrap_err().message.contains("not a valid time"));
     }
 }

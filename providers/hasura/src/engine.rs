@@ -1,9 +1,9 @@
-//! The metadata API of graphql-engine v2: one question that tells everything, and changes that are carried out whole, once, on
-//! what they were decided by: <https://hasura.io/docs/2.0/api-reference/metadata-api/index/>.
+//! The metadata API of graphql-engine v2: one export of everything, and changes as single transactions:
+//! <https://hasura.io/docs/2.0/api-reference/metadata-api/index/>.
 //!
-//! A change is one `bulk` with the `resource_version` of the export that it was decided by. graphql-engine collects what the
-//! commands of a `bulk` do and stores it at the end, as one new version: an error anywhere stores nothing, and another version
-//! than the named one is refused (409 `conflict`). So it may be sent again when its answer was lost: it does nothing twice.
+//! A change is one `bulk` with the `resource_version` of the export that it is based on. graphql-engine stores the
+//! effects of a `bulk` at its end as one new version. An error stores nothing, and another version is refused (409
+//! `conflict`). So a `bulk` may be sent again when its answer is lost.
 
 mod change;
 
@@ -22,12 +22,12 @@ use terrace_provider::{ErrorKind, Path, ProviderError};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-/// How graphql-engine tells errors: `{"path", "error", "code"}`.
+/// Parser of graphql-engine's errors: `{"path", "error", "code"}`.
 const VENDOR: Vendor = Vendor {
     name: "Hasura",
     said,
     did_nothing: |_| false,
-    reach: "look at `url` of the instance: it is where `/v1/metadata` is",
+    reach: "look at `url` of the instance: it is the URL before `/v1/metadata`",
     sign_in: "look at `adminSecret` of the instance (HASURA_ADMIN_SECRET)",
 };
 
@@ -38,15 +38,15 @@ fn said(reply: &Reply) -> Said {
     let kind = match code.as_deref() {
         Some("access-denied") => Some(ErrorKind::PermissionDenied),
         Some("already-exists" | "already-tracked") => Some(ErrorKind::AlreadyExists { import_id: None }),
-        // It was decided by metadata that somebody changed since, and did nothing.
+        // The metadata changed since the export; the request had no effect.
         Some("conflict") => Some(ErrorKind::Transient),
         Some("dependency-error" | "unexpected" | "data-connector-error") => Some(ErrorKind::Failed),
         Some(_) if reply.status == 400 => Some(ErrorKind::InvalidInput { path: None }),
         _ => None,
     };
-    let internal = body.get("internal").filter(|it| !it.is_null()).map(|it| {
-        // It holds what was sent.
-        format!("it says to developers: {}", crate::jdbc::masked(&it.to_string()))
+    let internal = body.get("internal").filter(|internal| !internal.is_null()).map(|internal| {
+        // It contains the request.
+        format!("internal error: {}", crate::jdbc::masked(&internal.to_string()))
     });
     let mut solutions = Vec::new();
     if reply.status == 404 {
@@ -55,37 +55,37 @@ fn said(reply: &Reply) -> Said {
     Said { code, message: text("error"), kind, problems: internal.into_iter().collect(), solutions }
 }
 
-/// How often metadata is asked for that is older than what was told before.
+/// Number of retries of an export that is older than a known version.
 const ASKS_FOR_NEWER: u32 = 5;
-/// The pause before it is; each is longer than the one before.
+/// The pause before a retry; each is longer than the one before.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// One Hasura.
+/// A Hasura server.
 #[derive(Debug)]
 pub(crate) struct Engine {
     api: Api,
-    /// The same, asked by somebody who does not say who that is.
-    stranger: Api,
-    /// The last export and when it was asked for, held by whoever asks: who comes meanwhile waits and gets the same.
+    /// The same without credentials.
+    anonymous: Api,
+    /// The last export with its request time. The lock makes concurrent callers share one export.
     latest: Mutex<Option<(Instant, Arc<Export>)>>,
-    /// The newest version that was told of: an instance of Hasura that tells of an older one does not know all yet.
+    /// The newest known version: a Hasura instance with an older one lags behind.
     newest: AtomicI64,
-    /// Changes go one after the other: each names the version before it.
+    /// Held during a change: each change names the version before it.
     changing: Mutex<()>,
     answers: Duration,
 }
 
 impl Engine {
-    /// One that is not connected to yet. `secrets` are what no text repeats.
+    /// A server without a connection. Texts redact `secrets`.
     pub(crate) fn new(client: &Client, config: &Config, answers: Duration, secrets: Vec<SecretString>) -> Self {
-        let secret = config.secret.clone().map(|it| (HeaderName::from_static("x-hasura-admin-secret"), it));
+        let secret = config.secret.clone().map(|secret| (HeaderName::from_static("x-hasura-admin-secret"), secret));
         let auth = secret.map_or(Auth::None, |secret| Auth::Headers(vec![secret]));
-        let stranger = client.api(config.base.clone(), Auth::None, VENDOR, Vec::new());
+        let anonymous = client.api(config.base.clone(), Auth::None, VENDOR, Vec::new());
         let api = client.api(config.base.clone(), auth, VENDOR, secrets);
-        Self { api, stranger, latest: Mutex::new(None), newest: AtomicI64::new(0), changing: Mutex::new(()), answers }
+        Self { api, anonymous, latest: Mutex::new(None), newest: AtomicI64::new(0), changing: Mutex::new(()), answers }
     }
 
-    /// Where queries go.
+    /// The URL for queries.
     pub(crate) fn endpoint(&self) -> String {
         format!("{}/v1/graphql", self.api.base().shown())
     }
@@ -95,23 +95,23 @@ impl Engine {
     }
 
     fn request_at(path: &'static str, body: Json) -> Request {
-        // It is no secret, and as one it would be taken out of every text.
+        // The role is not a secret; a sensitive header would be redacted in every text.
         let role = reqwest::header::HeaderValue::from_static("admin");
         Request::post(path, &[]).header(HeaderName::from_static("x-hasura-role"), role).json(body)
     }
 
-    /// What there is, as it was asked for a moment ago.
+    /// A recent export.
     ///
     /// # Errors
-    /// When Hasura does not tell.
+    /// When Hasura does not answer.
     pub(crate) async fn export(&self) -> Result<Arc<Export>, ProviderError> {
         self.exported(self.answers, &Within::reading()).await
     }
 
-    /// What there is now.
+    /// A new export.
     ///
     /// # Errors
-    /// When Hasura does not tell.
+    /// When Hasura does not answer.
     pub(crate) async fn export_now(&self) -> Result<Arc<Export>, ProviderError> {
         self.exported(Duration::ZERO, &Within::reading()).await
     }
@@ -132,17 +132,17 @@ impl Engine {
         within: &Within,
     ) -> Result<Arc<Export>, ProviderError> {
         **latest = None;
-        let mut asked = 0;
+        let mut retries = 0;
         loop {
             let at = Instant::now();
             let export = Arc::new(self.ask_once(within).await?);
             let newest = self.newest.load(Ordering::Relaxed);
-            if export.version < newest && asked < ASKS_FOR_NEWER {
-                asked += 1;
-                tokio::time::sleep(PAUSE * asked).await;
+            if export.version < newest && retries < ASKS_FOR_NEWER {
+                retries += 1;
+                tokio::time::sleep(PAUSE * retries).await;
                 continue;
             }
-            // Older for so long, it was put back.
+            // The version stays older: the metadata was restored.
             self.newest.store(export.version, Ordering::Relaxed);
             **latest = Some((at, Arc::clone(&export)));
             return Ok(export);
@@ -150,57 +150,57 @@ impl Engine {
     }
 
     async fn ask_once(&self, within: &Within) -> Result<Export, ProviderError> {
-        let purpose = Purpose::look("tell its metadata");
-        let told = |failure: &Failure| self.api.error(failure, &purpose);
+        let purpose = Purpose::look("export its metadata");
+        let error_of = |failure: &Failure| self.api.error(failure, &purpose);
         let request = Self::request(json!({"type": "export_metadata", "version": 2, "args": {}})).reads();
-        let reply = self.api.send(&request, within).await.map_err(|failure| not_v2(told(&failure), &failure))?;
-        let body = reply.json().map_err(|failure| told(&failure))?;
+        let reply = self.api.send(&request, within).await.map_err(|failure| not_v2(error_of(&failure), &failure))?;
+        let body = reply.json().map_err(|failure| error_of(&failure))?;
         serde_json::from_value(body).map_err(|error| {
-            // What it says of values may be a secret.
-            let message = format!("Hasura tells its metadata in a form that is not known (line {})", error.line());
+            // The parser's message may quote a secret.
+            let message = format!("Hasura exports its metadata in an unknown form (line {})", error.line());
             ProviderError::new(ErrorKind::Failed, message).solution("supported: v2.x, from 2.10 on")
         })
     }
 
-    /// Whether whoever asks is answered, without saying who that is: then nobody asks the role mapper.
+    /// True if Hasura answers anonymous requests; then it does not use the role mapper.
     ///
     /// # Errors
     /// When Hasura does not answer.
     pub(crate) async fn lets_strangers_in(&self) -> Result<bool, ProviderError> {
-        let purpose = Purpose::look("refuse who does not say who they are");
+        let purpose = Purpose::look("answer an anonymous query");
         let query = Request::post("/v1/graphql", &[]).json(json!({"query": "query { __typename }"})).reads();
-        match self.stranger.send(&query, &Within::reading()).await {
+        match self.anonymous.send(&query, &Within::reading()).await {
             Ok(reply) => Ok(reply.json_or_null().get("data").is_some_and(|data| !data.is_null())),
             Err(failure) if failure.status().is_some_and(|status| matches!(status, 400..=403)) => Ok(false),
-            Err(failure) => Err(self.stranger.error(&failure, &purpose)),
+            Err(failure) => Err(self.anonymous.error(&failure, &purpose)),
         }
     }
 
-    /// Asks something else that changes nothing.
+    /// Sends another reading command.
     ///
     /// # Errors
-    /// When Hasura does not tell.
+    /// When Hasura does not answer.
     pub(crate) async fn look(&self, doing: &str, body: Json) -> Result<Json, ProviderError> {
         self.answer(doing, Self::request(body)).await
     }
 
-    /// Asks what is behind a source, by SQL that changes nothing.
+    /// Queries the database of a source with read-only SQL.
     ///
     /// # Errors
-    /// When Hasura or the database does not tell.
+    /// When Hasura or the database does not answer.
     pub(crate) async fn query(&self, doing: &str, body: Json) -> Result<Json, ProviderError> {
         self.answer(doing, Self::request_at("/v2/query", body)).await
     }
 
     async fn answer(&self, doing: &str, question: Request) -> Result<Json, ProviderError> {
         let purpose = Purpose::look(doing);
-        let told = |failure: &Failure| self.api.error(failure, &purpose);
-        let reply = self.api.send(&question.reads(), &Within::reading()).await.map_err(|it| told(&it))?;
-        reply.json().map_err(|it| told(&it))
+        let error_of = |failure: &Failure| self.api.error(failure, &purpose);
+        let reply = self.api.send(&question.reads(), &Within::reading()).await.map_err(|failure| error_of(&failure))?;
+        reply.json().map_err(|failure| error_of(&failure))
     }
 }
 
-/// What answers 404 to the one question of this API is no Hasura v2.
+/// A server without the metadata API is not Hasura v2.
 fn not_v2(error: ProviderError, failure: &Failure) -> ProviderError {
     if failure.status() != Some(404) {
         return error;

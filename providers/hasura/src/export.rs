@@ -1,10 +1,11 @@
-//! What `export_metadata` answers, as far as terrace has to do with it:
-//! <https://hasura.io/docs/2.0/api-reference/metadata-api/manage-metadata/>, <https://hasura.io/docs/2.0/api-reference/syntax-defs/>.
+//! The result of `export_metadata`, with the parts that terrace uses:
+//! <https://hasura.io/docs/2.0/api-reference/metadata-api/manage-metadata/>,
+//! <https://hasura.io/docs/2.0/api-reference/syntax-defs/>.
 
 use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as Json};
 
-/// The metadata of a version.
+/// One version of the metadata.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Export {
     #[serde(rename = "resource_version")]
@@ -44,7 +45,7 @@ pub(crate) struct Table {
     pub(crate) select_permissions: Vec<Permission>,
 }
 
-/// Who may select from a table.
+/// A permission to select from a table.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Permission {
     pub(crate) role: String,
@@ -62,7 +63,7 @@ impl Export {
         self.sources().iter().find(|source| source.name == name)
     }
 
-    /// The tracked table of a source, by the parts of its name.
+    /// The tracked table of a source with this name.
     pub(crate) fn table(&self, source: &str, parts: &[String]) -> Option<&Table> {
         self.source(source)?.table(parts)
     }
@@ -77,21 +78,21 @@ impl Source {
         self.kind == POSTGRES
     }
 
-    /// What commands about it begin with.
+    /// The prefix of commands for it.
     pub(crate) fn prefix(&self) -> &str {
         prefix_of(&self.kind)
     }
 }
 
-/// The kind of PostgreSQL's sources.
+/// The kind of PostgreSQL sources.
 pub(crate) const POSTGRES: &str = "postgres";
 
-/// What commands about sources of a kind begin with: those of PostgreSQL are the oldest, and short.
+/// The prefix of commands for a kind of source; that of PostgreSQL is short.
 pub(crate) fn prefix_of(kind: &str) -> &str {
     if kind == POSTGRES { "pg" } else { kind }
 }
 
-/// The parts of a table's name as sources write it: a list, `{schema, name}`, or a name in `public`.
+/// The parts of a table's name in all forms of sources: a list, `{schema, name}`, or a name in `public`.
 pub(crate) fn parts_of(name: &Json) -> Vec<String> {
     let text = |json: &Json| json.as_str().map(str::to_owned);
     match name {
@@ -104,7 +105,7 @@ pub(crate) fn parts_of(name: &Json) -> Vec<String> {
     }
 }
 
-/// The name of a table as a source of that kind takes it.
+/// The name of a table in the form of its source.
 pub(crate) fn name_of(is_postgres: bool, parts: &[String]) -> Json {
     match (is_postgres, parts) {
         (true, [schema, name]) => serde_json::json!({"schema": schema, "name": name}),
@@ -119,7 +120,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_table_s_name_is_read_as_it_is_written() {
+    fn all_forms_of_table_names_are_read() {
         let parts = |name: Json| parts_of(&name);
         assert_eq!(parts(json!(["D", "S", "V"])), ["D", "S", "V"]);
         assert_eq!(parts(json!({"schema": "s", "name": "t"})), ["s", "t"]);

@@ -1,8 +1,8 @@
-//! Who somebody is to Hasura: the role mapper is told references as they are, and compares them when a token comes.
+//! Principals of Hasura: the role mapper stores references unchanged and compares them with the token of a request.
 
 use terrace_provider::Principal;
 
-/// Keeps a reference (`user:ada_example.com`, `group:dev`) as it is. A name alone is a group.
+/// Keeps a reference (`user:ada_example.com`, `group:dev`). A bare name is a group.
 pub(crate) fn identity(reference: &str) -> Result<Principal, String> {
     match reference.split_once(':') {
         Some(("user", name)) if !name.is_empty() => Ok(Principal { kind: "user", name: reference.to_owned() }),
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_stay_as_they_are() {
+    fn references_stay_unchanged() {
         let name = |reference: &str| identity(reference).map(|it| (it.kind, it.name));
         assert_eq!(name("user:Ada_Example.com"), Ok(("user", "user:Ada_Example.com".to_owned())));
         assert_eq!(name("group:a b"), Ok(("group", "group:a b".to_owned())));

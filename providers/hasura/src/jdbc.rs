@@ -1,15 +1,15 @@
-//! The connection string of Snowflake's agent, as existing services write it:
-//! `jdbc:snowflake://host/?user=…&password=…&role=…&warehouse=…&db=…&schema=…`.
-//! Its parameters: <https://docs.snowflake.com/en/developer-guide/jdbc/jdbc-configure>, and with a key instead of a password
+//! The connection string of Snowflake's agent, in the form of existing services:
+//! `jdbc:snowflake://host/?user=…&password=…&role=…&warehouse=…&db=…&schema=…`. Parameters:
+//! <https://docs.snowflake.com/en/developer-guide/jdbc/jdbc-configure>; with a key instead of a password:
 //! <https://hasura.io/docs/2.0/databases/snowflake/getting-started/rsa-key-pair-auth>.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What stays as it is: the unreserved characters of RFC 3986.
+/// The unreserved characters of RFC 3986, which stay unencoded.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What connection strings begin with.
+/// The beginning of connection strings.
 const BEGIN: &str = "jdbc:snowflake://";
-/// The parameters by the names that attributes have, in the order in which they are written.
+/// The parameters by attribute name, in the order of the string.
 const PARAMETERS: [(&str, &str); 8] = [
     ("user", "user"),
     ("password", "password"),
@@ -21,13 +21,13 @@ const PARAMETERS: [(&str, &str); 8] = [
     ("schema", "schema"),
 ];
 
-/// A connection string, taken apart: `host` and parameters by the names that attributes have.
+/// A parsed connection string: `host`, and parameters by attribute name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Parts {
     pub(crate) host: String,
     /// Known parameters.
     pub(crate) known: Vec<(&'static str, String)>,
-    /// Parameters that no attribute has.
+    /// Parameters without an attribute.
     pub(crate) others: Vec<(String, String)>,
 }
 
@@ -39,7 +39,7 @@ impl Parts {
         }
     }
 
-    /// The string; every value is encoded.
+    /// The string with encoded values.
     pub(crate) fn written(&self) -> String {
         let encoded = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
         let known = PARAMETERS.iter().filter_map(|(name, parameter)| Some((*parameter, self.get(name)?)));
@@ -49,7 +49,7 @@ impl Parts {
         format!("{BEGIN}{}/?{}", self.host, query.join("&"))
     }
 
-    /// Takes a string apart; `None` where it is none of Snowflake's.
+    /// Parses a string; `None` if it is not one of Snowflake.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(BEGIN)?;
         let (host, rest) = rest.split_once('/').unwrap_or((rest, ""));
@@ -68,7 +68,7 @@ impl Parts {
     }
 }
 
-/// A text without the secrets of a connection string that it repeats.
+/// A text without the secrets of a connection string in it.
 pub(crate) fn masked(text: &str) -> String {
     let mut masked = text.to_owned();
     for name in ["password", "private_key_base64", "private_key_pwd"] {
@@ -86,7 +86,7 @@ pub(crate) fn masked(text: &str) -> String {
     masked
 }
 
-/// A host, with its port where it has one: nothing that would be a path or a parameter.
+/// True for a host with an optional port, without a path or a parameter.
 pub(crate) fn is_host(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'))
 }
@@ -97,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn strings_are_those_of_existing_services() {
+    fn connection_strings_match_existing_services() {
         let known = [
             ("user", "u"),
             ("password", "p/w&d"),
@@ -117,17 +117,17 @@ mod tests {
     }
 
     #[test]
-    fn no_text_repeats_a_secret() {
-        let told = r#"cannot reach "jdbc:snowflake://h/?user=u&private_key_base64=QUJD&private_key_pwd=p%20w" with password=hunter2"#;
+    fn secrets_are_masked() {
+        let text = r#"cannot reach "jdbc:snowflake://h/?user=u&private_key_base64=QUJD&private_key_pwd=p%20w" with password=hunter2"#;
         let masked_ =
             r#"cannot reach "jdbc:snowflake://h/?user=u&private_key_base64=***&private_key_pwd=***" with password=***"#;
-        assert_eq!(masked(told), masked_);
+        assert_eq!(masked(text), masked_);
         assert_eq!(masked("nothing"), "nothing");
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(user in ".{0,12}", password in ".{0,12}", schema in ".{0,12}") {
+        fn written_string_is_read_back(user in ".{0,12}", password in ".{0,12}", schema in ".{0,12}") {
             let known = vec![("user", user), ("password", password), ("schema", schema)];
             let parts = Parts { host: "h".to_owned(), known, others: Vec::new() };
             prop_assert_eq!(Parts::read(&parts.written()), Some(parts));

@@ -1,13 +1,13 @@
-//! Sources, tables and permissions of Hasura (v2), by its metadata API, and the roles of the service that tells Hasura who
-//! somebody is: its role mapper.
+//! Sources, tables and permissions of Hasura v2 by its metadata API, and the roles of its role mapper, which
+//! authenticates requests.
 //!
-//! Everything of Hasura's is read by one `export_metadata`, and each change is one `bulk` under the version that was read:
-//! so it is carried out whole or not at all, on what the change was decided by, and once however often its answer is lost.
+//! One `export_metadata` reads all objects of Hasura. Each change is one `bulk` with the version of the export. So a
+//! change is atomic, based on that export, and safe to send again.
 //!
-//! Read in this order: `schema` (the types), `config` (how an instance is reached), `engine` and `export` (the metadata API),
-//! `mapper` (the role mapper), `resources` (the types in those terms), `session` (the calls).
+//! Read in this order: `schema` (resource types), `config` (connection settings), `engine` and `export` (the metadata
+//! API), `mapper` (the role mapper), `resources` (the types), `session` (the calls).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings at any index: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod attributes;
@@ -30,21 +30,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
 
-/// So long one export answers questions: a plan asks them within a moment, and its changes name the version that they are of.
+/// Time in which one export answers all reads: a plan reads within a moment, and its changes name their version.
 const EXPORT_ANSWERS: Duration = Duration::from_secs(3);
 
 /// The provider of Hasura.
 #[derive(Debug)]
 pub struct HasuraProvider {
     schema: ProviderSchema,
-    /// Variables of the process whose names begin with `HASURA_`, `ROLE_MAPPER_` or `SNOWFLAKE_`.
+    /// Environment variables that begin with `HASURA_`, `ROLE_MAPPER_` or `SNOWFLAKE_`.
     variables: config::Variables,
     export_answers: Duration,
 }
 
 impl HasuraProvider {
-    /// The provider, not connected to anything. What the instance `hasura` does not say is taken from `HASURA_*` and
-    /// `ROLE_MAPPER_*` of the process, and what its Snowflake sources do not say from `SNOWFLAKE_*`.
+    /// The provider, without any connection. `HASURA_*` and `ROLE_MAPPER_*` variables supply missing settings of the
+    /// instance `hasura`, and `SNOWFLAKE_*` those of its Snowflake sources.
     #[must_use]
     pub fn new() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -54,14 +54,14 @@ impl HasuraProvider {
         Self::with_variables(std::env::vars_os().filter_map(text).collect())
     }
 
-    /// The same with other variables than those of the process.
+    /// The same with these variables instead of those of the process.
     #[must_use]
     pub fn with_variables(variables: BTreeMap<String, String>) -> Self {
         let variables = variables.into_iter().map(|(name, text)| (name, text.into())).collect();
         Self { schema: schema::provider(), variables, export_answers: EXPORT_ANSWERS }
     }
 
-    /// The same that looks at Hasura anew after so long; at once where somebody else changes things between two questions.
+    /// The same with another lifetime of an export; zero if tests change Hasura between two reads.
     #[must_use]
     pub fn looking_again_after(mut self, time: Duration) -> Self {
         self.export_answers = time;

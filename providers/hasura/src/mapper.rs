@@ -1,10 +1,10 @@
-//! The role mapper: a service that keeps which root fields a role has and who has the role, and that tells Hasura, as its
-//! authentication webhook, which role a request has. Its REST: `PUT /v1/roles`, `GET /v1/roles/{id}`, `PUT /v1/user_roles`,
-//! `PUT /v1/group_roles`, as the existing service has them.
+//! The role mapper: a service that stores the root fields and the members of roles. As Hasura's authentication webhook,
+//! it decides the role of a request. Its REST API is that of the existing service: `PUT /v1/roles`, `GET
+//! /v1/roles/{id}`, `PUT /v1/user_roles`, `PUT /v1/group_roles`.
 //!
-//! The existing service neither tells root fields and members nor removes a role. One that does answers `GET /v1/roles/{id}`
-//! with `graphql_root_field_names`, and takes `GET /v1/user_roles/{id}`, `GET /v1/group_roles/{id}` and `DELETE /v1/roles/{id}`.
-//! Every write says all that is to be there, and may be sent twice.
+//! The existing service cannot return root fields and members, or remove a role. A newer one returns
+//! `graphql_root_field_names` in `GET /v1/roles/{id}`, and supports `GET /v1/user_roles/{id}`, `GET
+//! /v1/group_roles/{id}` and `DELETE /v1/roles/{id}`. Every write replaces the whole object and may be sent twice.
 
 use crate::config::MapperConfig;
 use secrecy::SecretString;
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use terrace_provider::http::{Api, Auth, Client, Failure, Purpose, Reply, Request, Said, Vendor, Within};
 use terrace_provider::{ErrorKind, ProviderError};
 
-/// How it tells errors: `{"errors": […]}`, a text, or FastAPI's `{"detail": …}`.
+/// Parser of its errors: `{"errors": […]}`, a text, or FastAPI's `{"detail": …}`.
 const VENDOR: Vendor = Vendor {
     name: "the role mapper",
     said,
@@ -27,22 +27,22 @@ fn said(reply: &Reply) -> Said {
     let mut all: Vec<String> = match (&body, body.get("errors"), body.get("detail")) {
         (_, Some(Json::Array(errors)), _) => errors.iter().map(text).collect(),
         (_, _, Some(detail)) => vec![text(detail)],
-        (Json::String(said), _, _) => vec![said.clone()],
+        (Json::String(text), _, _) => vec![text.clone()],
         _ => Vec::new(),
     };
     let message = (!all.is_empty()).then(|| all.remove(0));
     Said { message, problems: all, ..Said::default() }
 }
 
-/// A role as the role mapper has it.
+/// A role of the role mapper.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Role {
     pub(crate) component: String,
-    /// `None` where the role mapper does not tell them.
+    /// `None` if the role mapper cannot return them.
     pub(crate) fields: Option<Vec<String>>,
 }
 
-/// Who has a role.
+/// The members of a role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Members {
     pub(crate) users: Vec<String>,
@@ -55,31 +55,31 @@ impl Members {
     }
 }
 
-/// What the role mapper tells of who has a role.
+/// The role mapper's answer about members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// There is no such role.
+    /// The role does not exist.
     NoRole,
-    /// There is, and the role mapper tells nobody who has it.
+    /// The role exists, but the role mapper cannot return its members.
     Untold,
-    /// These have it.
+    /// The members of the role.
     Members(Members),
 }
 
-/// One role mapper.
+/// A role mapper.
 #[derive(Debug)]
 pub(crate) struct Mapper {
     api: Api,
 }
 
 impl Mapper {
-    /// One that is not connected to yet. `secrets` are what no text repeats.
+    /// A role mapper without a connection. Texts redact `secrets`.
     pub(crate) fn new(client: &Client, config: &MapperConfig, secrets: Vec<SecretString>) -> Self {
         let auth = config.token.clone().map_or(Auth::None, Auth::Bearer);
         Self { api: client.api(config.base.clone(), auth, VENDOR, secrets) }
     }
 
-    /// Looks whether it is there and lets in who asks.
+    /// Checks that the role mapper answers and accepts the credentials.
     ///
     /// # Errors
     /// When it does not.
@@ -87,34 +87,34 @@ impl Mapper {
         self.role("terrace-doctor").await.map(drop)
     }
 
-    /// A role; `None` where there is none.
+    /// A role; `None` if it does not exist.
     pub(crate) async fn role(&self, id: &str) -> Result<Option<Role>, ProviderError> {
         let purpose = Purpose::look(format!("read the role `{id}`"));
         let Some(body) = self.get("/v1/roles/{id}", id, &purpose).await? else { return Ok(None) };
         let component = body.get("component_id").and_then(Json::as_str).unwrap_or_default().to_owned();
-        let fields = body.get("graphql_root_field_names").filter(|it| it.is_array()).map(texts);
+        let fields = body.get("graphql_root_field_names").filter(|fields| fields.is_array()).map(texts);
         Ok(Some(Role { component, fields }))
     }
 
-    /// The role that a component has, where it has one.
+    /// The role of a component, if it has one.
     pub(crate) async fn role_of_component(&self, component: &str) -> Result<Option<String>, ProviderError> {
         let purpose = Purpose::look(format!("read the role of the component `{component}`"));
         let body = self.get("/v1/roles/component_id/{id}", component, &purpose).await?;
         Ok(body.and_then(|body| Some(body.get("role_id")?.as_str()?.to_owned())))
     }
 
-    /// Who has a role.
+    /// The members of a role.
     pub(crate) async fn members(&self, id: &str) -> Result<Told, ProviderError> {
         let Some(role) = self.role(id).await? else { return Ok(Told::NoRole) };
         if role.fields.is_none() {
             return Ok(Told::Untold);
         }
-        let purpose = Purpose::look(format!("read who has the role `{id}`"));
+        let purpose = Purpose::look(format!("read the members of the role `{id}`"));
         let users = self.get("/v1/user_roles/{id}", id, &purpose).await?;
         let groups = self.get("/v1/group_roles/{id}", id, &purpose).await?;
         let (Some(users), Some(groups)) = (users, groups) else { return Ok(Told::NoRole) };
-        let of = |body: &Json, name: &str| body.get(name).map(texts).unwrap_or_default();
-        Ok(Told::Members(Members { users: of(&users, "users"), groups: of(&groups, "groups") }))
+        let list = |body: &Json, name: &str| body.get(name).map(texts).unwrap_or_default();
+        Ok(Told::Members(Members { users: list(&users, "users"), groups: list(&groups, "groups") }))
     }
 
     async fn get(&self, path: &'static str, id: &str, purpose: &Purpose) -> Result<Option<Json>, ProviderError> {
@@ -125,7 +125,7 @@ impl Mapper {
         }
     }
 
-    /// Says all that a role has.
+    /// Writes a whole role.
     pub(crate) async fn put_role(
         &self,
         id: &str,
@@ -138,16 +138,16 @@ impl Mapper {
         self.put(&request, &Purpose::to(format!("write the role `{id}`")), within).await
     }
 
-    /// Says which users have a role, all of them.
+    /// Writes the complete list of users with a role.
     pub(crate) async fn put_users(&self, id: &str, users: &[String], within: &Within) -> Result<(), ProviderError> {
         let request = Request::put("/v1/user_roles", &[]).json(json!({"role_id": id, "users": users})).idempotent();
-        self.put(&request, &Purpose::to(format!("write which users have the role `{id}`")), within).await
+        self.put(&request, &Purpose::to(format!("write the users of the role `{id}`")), within).await
     }
 
-    /// Says which groups have a role, all of them.
+    /// Writes the complete list of groups with a role.
     pub(crate) async fn put_groups(&self, id: &str, groups: &[String], within: &Within) -> Result<(), ProviderError> {
         let request = Request::put("/v1/group_roles", &[]).json(json!({"role_id": id, "groups": groups})).idempotent();
-        self.put(&request, &Purpose::to(format!("write which groups have the role `{id}`")), within).await
+        self.put(&request, &Purpose::to(format!("write the groups of the role `{id}`")), within).await
     }
 
     async fn put(&self, request: &Request, purpose: &Purpose, within: &Within) -> Result<(), ProviderError> {
@@ -157,7 +157,7 @@ impl Mapper {
         }
     }
 
-    /// Removes a role with everybody who has it; `false` where the role mapper cannot.
+    /// Removes a role with its members; `false` if the role mapper cannot.
     pub(crate) async fn remove_role(&self, id: &str, within: &Within) -> Result<bool, ProviderError> {
         let request = Request::delete("/v1/roles/{id}", &[id]).idempotent();
         match self.api.send(&request, within).await {
@@ -169,16 +169,16 @@ impl Mapper {
     }
 }
 
-/// Whether an answer says that there is no such call, rather than no such role.
+/// True if the answer means a missing call, not a missing role.
 fn is_route_missing(failure: &Failure) -> bool {
     failure.answer().is_some_and(|reply| reply.json_or_null().get("detail").is_some())
 }
 
-/// What a role that belongs to another component says.
+/// The error of a role that belongs to another component.
 pub(crate) fn of_another(id: &str, component: &str) -> ProviderError {
     let kind = ErrorKind::AlreadyExists { import_id: None };
     ProviderError::new(kind, format!("the role `{id}` belongs to the component `{component}`"))
-        .solution("two components cannot have one role: give one of them another name")
+        .solution("two components cannot share a role: rename one of them")
 }
 
 fn texts(json: &Json) -> Vec<String> {

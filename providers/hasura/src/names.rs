@@ -1,31 +1,31 @@
-//! Names of GraphQL: <https://spec.graphql.org/October2021/#Name>.
+//! GraphQL names: <https://spec.graphql.org/October2021/#Name>.
 
 use terrace_provider::{Path, ProviderError};
 
-/// Names that begin so are GraphQL's own: <https://spec.graphql.org/October2021/#sec-Names.Reserved-Names>.
+/// The prefix of reserved names: <https://spec.graphql.org/October2021/#sec-Names.Reserved-Names>.
 const RESERVED: &str = "__";
 
-/// Whether a text is a name of GraphQL.
+/// True for a GraphQL name.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
     chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Refuses what is no name.
+/// Refuses a text that is not a valid name.
 ///
 /// # Errors
-/// When it is none, at the attribute that holds it.
+/// When it is invalid, at the attribute.
 pub(crate) fn check(text: &str, at: &Path) -> Result<(), ProviderError> {
     let why = if !is_name(text) {
-        "is no name of GraphQL: letters of ASCII, digits and `_`, no digit first"
+        "is not a GraphQL name: use ASCII letters, digits and `_`, without a leading digit"
     } else if text.starts_with(RESERVED) {
-        "begins with `__`, which GraphQL keeps for itself"
+        "begins with `__`, which GraphQL reserves"
     } else {
         return Ok(());
     };
     Err(ProviderError::invalid(Some(at.clone()), format!("`{text}` {why}"))
-        .solution("write such as `sales_orders_1_port_orders`"))
+        .solution("write a name such as `sales_orders_1_port_orders`"))
 }
 
 #[cfg(test)]
@@ -46,7 +46,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_holds_anything_else_is_none(text in "[a-z]{0,3}[^A-Za-z0-9_][a-z]{0,3}") {
+        fn name_with_other_characters_is_invalid(text in "[a-z]{0,3}[^A-Za-z0-9_][a-z]{0,3}") {
             prop_assert!(!is_name(&text));
         }
     }

@@ -1,13 +1,13 @@
-//! What a row of a source keeps besides attributes.
+//! Private bytes of a source's row.
 
 use serde::{Deserialize, Serialize};
 use terrace_provider::Private;
 
-/// Kept with a row, as JSON.
+/// Private data of a row, as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Kept {
-    /// Where in the configuration secrets are: they are not shown.
+    /// Paths of secrets in the configuration, which are not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secrets: Option<Vec<Vec<String>>>,
 }

@@ -1,4 +1,4 @@
-//! The types in terms of metadata and roles: how each is read, made, changed and removed.
+//! The resource types in terms of metadata and roles: read, create, change, remove.
 
 pub(crate) mod binding;
 pub(crate) mod permission;
@@ -35,7 +35,7 @@ impl Kind {
         })
     }
 
-    /// The attributes that name an object, in the order of its id.
+    /// The identity attributes, in the order of the id.
     pub(crate) fn identity(self) -> &'static [&'static str] {
         match self {
             Self::Source => &["name"],
@@ -46,7 +46,7 @@ impl Kind {
     }
 }
 
-/// The object that attributes name.
+/// The identity of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) kind: Kind,
@@ -65,7 +65,7 @@ impl Target {
         Self::of(ty, if prior.identity.is_empty() { &prior.attributes } else { &prior.identity })
     }
 
-    /// The one of an id that a person gives.
+    /// The object of an import id.
     pub(crate) fn of_id(ty: &ResourceType, id: &str) -> Result<Self, ProviderError> {
         let kind = Kind::of(ty)?;
         let parts: Option<Vec<String>> = id.split('/').map(object_id::decode).collect();
@@ -88,15 +88,17 @@ impl Target {
                 "table" => "<part of the table's name>/…".to_owned(),
                 name => format!("<{name}>"),
             });
-            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name)).solution(format!(
-                "write {}, each percent-encoded where it holds a `/` or a `%`",
-                names.collect::<Vec<_>>().join("/")
-            )));
+            return Err(ProviderError::invalid(None, format!("`{id}` is not an id of a {}", ty.name)).solution(
+                format!(
+                    "write {}, each percent-encoded where it holds a `/` or a `%`",
+                    names.collect::<Vec<_>>().join("/")
+                ),
+            ));
         };
         Self::of(ty, &identity)
     }
 
-    /// A part of what names it.
+    /// A part of the identity.
     pub(crate) fn part(&self, name: &str) -> String {
         text(&self.identity, name)
     }
@@ -114,29 +116,29 @@ impl Target {
         object_id::join(parts)
     }
 
-    /// The id, as secret as what it is made of.
-    pub(crate) fn id_value(&self, beside: &Attributes) -> Value {
-        Value::from(self.id()).made_of(beside, self.kind.identity())
+    /// The id, marked sensitive if its parts are.
+    pub(crate) fn id_value(&self, configured: &Attributes) -> Value {
+        Value::from(self.id()).made_of(configured, self.kind.identity())
     }
 
-    /// The object with what was seen of it.
-    pub(crate) fn observed(&self, seen: Attributes, beside: &Attributes, private: Private) -> Observed {
+    /// The object with these attributes.
+    pub(crate) fn observed(&self, seen: Attributes, configured: &Attributes, private: Private) -> Observed {
         let mut attributes = self.identity.clone();
         attributes.extend(seen);
-        attributes.insert("id".to_owned(), self.id_value(beside));
+        attributes.insert("id".to_owned(), self.id_value(configured));
         Observed { identity: self.identity.clone(), attributes, private }
     }
 
-    /// There is such an object, and it is not to be taken.
+    /// The error for an existing object that must not be taken.
     pub(crate) fn exists(&self, what: &str) -> ProviderError {
         let kind = ErrorKind::AlreadyExists { import_id: Some(self.id()) };
-        ProviderError::new(kind, format!("there is {what} already"))
+        ProviderError::new(kind, format!("{what} already exists"))
     }
 
-    /// It was to be changed, and is not there any more.
+    /// The error for a missing object that was to be changed.
     pub(crate) fn gone(&self) -> ProviderError {
-        ProviderError::new(ErrorKind::NotFound, format!("`{}` is not there any more", self.id()))
-            .solution("plan again: it will be created")
+        ProviderError::new(ErrorKind::NotFound, format!("`{}` no longer exists", self.id()))
+            .solution("plan again: the plan will create it")
     }
 }
 
@@ -145,13 +147,14 @@ fn named(source: &str, table: &[String]) -> Map {
     Map::from_iter([("source".to_owned(), source.into()), ("table".to_owned(), Value::List(table))])
 }
 
-/// Refuses what cannot name anything; what is not known yet may be anything.
+/// Refuses invalid names; unknown values are not checked.
 pub(crate) fn check_names(kind: Kind, attributes: &Attributes) -> Result<(), ProviderError> {
     for name in kind.identity() {
         let Some(value) = attributes.get(*name).filter(|value| !value.has_unknown()) else { continue };
         let at = Path::attribute(name);
         let empty = |at: Path| {
-            ProviderError::invalid(Some(at), format!("`{name}` is empty")).solution("write the name as it is there")
+            ProviderError::invalid(Some(at), format!("`{name}` is empty"))
+                .solution("write the name of an existing object")
         };
         match value.as_list() {
             Some([]) => return Err(empty(at)),
@@ -162,7 +165,7 @@ pub(crate) fn check_names(kind: Kind, attributes: &Attributes) -> Result<(), Pro
                 if parts.len() > 3 {
                     let message = format!("the name of a table has at most three parts, not {}", parts.len());
                     return Err(
-                        ProviderError::invalid(Some(at), message).solution("write such as `[DB, SCHEMA, VIEW]`")
+                        ProviderError::invalid(Some(at), message).solution("write a name such as `[DB, SCHEMA, VIEW]`")
                     );
                 }
             }
@@ -173,7 +176,7 @@ pub(crate) fn check_names(kind: Kind, attributes: &Attributes) -> Result<(), Pro
     Ok(())
 }
 
-/// The source of that name.
+/// The source with this name.
 pub(crate) fn source_in<'e>(export: &'e Export, name: &str) -> Result<&'e Source, ProviderError> {
     export.source(name).ok_or_else(|| {
         let names: Vec<&str> = export.sources().iter().map(|source| source.name.as_str()).collect();
@@ -181,12 +184,12 @@ pub(crate) fn source_in<'e>(export: &'e Export, name: &str) -> Result<&'e Source
         let error = error.problem(format!("it has {}", listed(&names)));
         match closest(name, names.iter().copied()) {
             Some(meant) => error.solution(format!("did you mean `{meant}`?")),
-            None => error.solution("let a `hasura_source` make it, before this"),
+            None => error.solution("create it first with a `hasura_source`"),
         }
     })
 }
 
-/// The tracked table of that name.
+/// The tracked table with this name.
 pub(crate) fn table_in<'e>(source: &'e Source, parts: &[String]) -> Result<&'e Table, ProviderError> {
     source.table(parts).ok_or_else(|| {
         let message = format!("the source `{}` has no tracked table `{}`", source.name, parts.join("."));
@@ -194,6 +197,6 @@ pub(crate) fn table_in<'e>(source: &'e Source, parts: &[String]) -> Result<&'e T
             source.tables.iter().map(|table| crate::export::parts_of(&table.name).join(".")).collect();
         ProviderError::invalid(Some(Path::attribute("table")), message)
             .problem(format!("it has {}", listed(&names)))
-            .solution("let a `hasura_table` track it, before this")
+            .solution("track it first with a `hasura_table`")
     })
 }

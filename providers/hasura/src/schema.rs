@@ -1,4 +1,4 @@
-//! What the provider declares: its settings and its resource types.
+//! Declarations of the provider: settings and resource types.
 
 use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
@@ -35,22 +35,18 @@ fn text(name: &'static str, doc: &'static str) -> Attribute {
 fn settings() -> Object {
     let mapper = Object(vec![
         text("url", "URL without `/v1` (ROLE_MAPPER_URL)."),
-        text("token", "A token to ask it with, where it asks for one (ROLE_MAPPER_TOKEN).").sensitive(),
-        Attribute::new(
-            "timeout",
-            AttributeType::Int,
-            "How many seconds one request may go unanswered; 30 where nothing is said (ROLE_MAPPER_TIMEOUT).",
-        ),
+        text("token", "Access token, if it requires one (ROLE_MAPPER_TOKEN).").sensitive(),
+        Attribute::new("timeout", AttributeType::Int, "Seconds per request. Default: 30 (ROLE_MAPPER_TIMEOUT)."),
     ]);
     Object(vec![
-        text("url", "Where Hasura is, without `/v1/metadata` (HASURA_URL)."),
+        text("url", "URL of Hasura, without `/v1/metadata` (HASURA_URL)."),
         text("adminSecret", "The admin secret (HASURA_ADMIN_SECRET).").sensitive(),
         Attribute::new("timeout", AttributeType::Int, "Seconds per request. Default: 60 (HASURA_TIMEOUT)."),
         Attribute::new("roleMapper", AttributeType::Object(mapper), "Role mapper: Hasura's authentication webhook."),
         allow_plain_http(),
         text(
             "caFile",
-            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+            "PEM file of certificate authorities instead of those of this machine, relative to the project folder.",
         ),
     ])
 }
@@ -75,33 +71,33 @@ fn table_name() -> Attribute {
     Attribute::new(
         "table",
         texts(),
-        "The table's name in the source, part by part: `[VIEW]`, `[DB, SCHEMA, VIEW]`; `[schema, table]` of PostgreSQL.",
+        "The table's name in the source, in parts: `[VIEW]`, `[DB, SCHEMA, VIEW]`; `[schema, table]` for PostgreSQL.",
     )
     .required()
     .replaces()
     .compared(NameRule::Parts(&["public", ""]))
 }
 
-/// A change of metadata makes Hasura look at its sources, which takes its time.
+/// A change of metadata makes Hasura inspect its sources, which takes time.
 fn remote(ty: ResourceType) -> ResourceType {
     let long = Duration::from_secs(300);
     let timeouts = Timeouts { create: long, update: long, delete: long, read: Duration::from_secs(60) };
-    // One question tells of all objects.
+    // One export reads all objects.
     ResourceType { settle: Duration::from_secs(30), timeouts, reads_at_once: 256, ..ty }
 }
 
 fn source() -> ResourceType {
     let connection = Object(vec![
-        text("host", "The host of the account; SNOWFLAKE_HOST where it is not said."),
-        text("user", "The user; SNOWFLAKE_USER where it is not said."),
-        text("role", "The role; SNOWFLAKE_ROLE where it is not said."),
-        text("warehouse", "The warehouse; SNOWFLAKE_WAREHOUSE where it is not said."),
+        text("host", "The host of the account. Default: SNOWFLAKE_HOST."),
+        text("user", "The user. Default: SNOWFLAKE_USER."),
+        text("role", "The role. Default: SNOWFLAKE_ROLE."),
+        text("warehouse", "The warehouse. Default: SNOWFLAKE_WAREHOUSE."),
         text("database", "The database.").required(),
-        text("schema", "The schema whose tables are named by their names alone."),
+        text("schema", "The schema of tables with unqualified names."),
         Attribute::new(
             "qualifiedNames",
             AttributeType::Bool,
-            "Tables are named with their database and schema: `[DB, SCHEMA, VIEW]`.",
+            "Table names include database and schema: `[DB, SCHEMA, VIEW]`.",
         )
         .default_value(false),
     ]);
@@ -113,12 +109,12 @@ fn source() -> ResourceType {
         Attribute::new(
             "connection",
             AttributeType::Object(connection),
-            "How Snowflake is reached, instead of `configuration`: the connection string is made of it.",
+            "Connection to Snowflake, instead of `configuration`.",
         ),
-        text("password", "The password of `connection`; SNOWFLAKE_PASSWORD where it is not said.").write_only(),
+        text("password", "The password of `connection`. Default: SNOWFLAKE_PASSWORD.").write_only(),
         text("privateKey", "A private key (PEM, PKCS#8) for `connection` instead of a password.").write_only(),
         text("privateKeyPassphrase", "Passphrase of an encrypted private key.").write_only(),
-        vendor("customization", "How names of its root fields and types are made, in Hasura's own words."),
+        vendor("customization", "Rules for names of root fields and types, in Hasura's format."),
         Attribute::new(
             "isAsConfigured",
             AttributeType::Bool,
@@ -126,35 +122,35 @@ fn source() -> ResourceType {
         )
         .computed()
         .volatile("a plan compares it with the database"),
-        text("endpoint", "Where queries go.").stable(),
+        text("endpoint", "URL for queries.").stable(),
         id(),
     ];
     let ty = ResourceType::new("hasura_source", "A database that Hasura reads.", &["name"], Object(attributes));
     ResourceType { fold: without_nulls, ..remote(ty) }
 }
 
-/// Leaves keys out of a configuration that are null: Hasura fills in their defaults, as for keys that are not there.
+/// Removes null keys from a configuration: Hasura fills in their defaults, as for absent keys.
 fn without_nulls(configured: &mut Attributes, recorded: Option<&Attributes>) {
     normal::leave_out_nulls("configuration", configured, recorded);
 }
 
 fn table() -> ResourceType {
     let fields = Object(vec![
-        text("select", "Many rows."),
-        text("selectByPk", "One row by its primary key, which the table needs."),
-        text("selectAggregate", "Counts and sums, for whom `allowAggregations` lets."),
-        text("selectStream", "Rows as they come; of PostgreSQL's sources only."),
+        text("select", "Query for many rows."),
+        text("selectByPk", "Query for one row by its primary key; the table needs one."),
+        text("selectAggregate", "Query for counts and sums, for roles with `allowAggregations`."),
+        text("selectStream", "Stream of rows; only for PostgreSQL sources."),
     ]);
     let attributes = vec![
         named("source", "The source."),
         table_name(),
         text("customName", "Name of the table in GraphQL."),
         Attribute::new("rootFields", AttributeType::Object(fields), "Names of the root fields."),
-        vendor("columnConfig", "Names and comments of columns, by column, in Hasura's own words."),
+        vendor("columnConfig", "Names and comments of columns, by column, in Hasura's format."),
         text("comment", "Description in GraphQL."),
-        Attribute::new("apolloFederation", AttributeType::Bool, "It takes part in Apollo Federation.")
+        Attribute::new("apolloFederation", AttributeType::Bool, "Include the table in Apollo Federation.")
             .default_value(false),
-        Attribute::new("resourceVersion", AttributeType::Int, "The version of the metadata that the last change made.")
+        Attribute::new("resourceVersion", AttributeType::Int, "Metadata version of the last change.")
             .computed()
             .volatile("each change makes another version"),
         id(),
@@ -168,17 +164,17 @@ fn table() -> ResourceType {
     ResourceType { needs: &[SOURCE], ..remote(ty) }
 }
 
-/// The source that an object is of.
+/// The source of an object.
 const SOURCE: Need =
     Need { ty: "hasura_source", identities: |attributes| Need::named(attributes, &[("name", "source")]) };
 
-/// The table that a permission is about.
+/// The table of a permission.
 const TABLE: Need = Need {
     ty: "hasura_table",
     identities: |attributes| Need::named(attributes, &[("source", "source"), ("table", "table")]),
 };
 
-/// The role that a binding gives.
+/// The role of a binding.
 const ROLE: Need =
     Need { ty: "hasura_role", identities: |attributes| Need::named(attributes, &[("roleId", "roleId")]) };
 
@@ -207,8 +203,8 @@ fn select_permission() -> ResourceType {
 
 fn role() -> ResourceType {
     let attributes = vec![
-        named("roleId", "The role, as permissions name it."),
-        named("componentId", "The component that it belongs to: each has one role."),
+        named("roleId", "The role's name in permissions."),
+        named("componentId", "The component of the role: each component has one role."),
         Attribute::new("rootFields", texts(), "Root fields that the role may query.")
             .default_value(Value::List(Vec::new()))
             .normal(normal::set),
@@ -221,10 +217,10 @@ fn role() -> ResourceType {
 fn role_binding() -> ResourceType {
     let attributes = vec![
         named("roleId", "The role."),
-        Attribute::new("users", texts(), "All users that have it: `user:ada_example.com`.")
+        Attribute::new("users", texts(), "All users with the role: `user:ada_example.com`.")
             .default_value(Value::List(Vec::new()))
             .normal(normal::set),
-        Attribute::new("groups", texts(), "All groups that have it: `group:analysts`.")
+        Attribute::new("groups", texts(), "All groups with the role: `group:analysts`.")
             .default_value(Value::List(Vec::new()))
             .normal(normal::set),
         id(),

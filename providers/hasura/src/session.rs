@@ -1,4 +1,4 @@
-//! The session: which function answers which call of which type.
+//! The session: maps calls of each type to functions.
 
 use crate::attributes::is_given;
 use crate::config::{Config, SnowflakeDefaults, Variables, unconfigured, without_mapper};
@@ -23,17 +23,17 @@ use terrace_provider::{
 /// One configured instance: a Hasura and its role mapper.
 pub(crate) struct HasuraSession {
     instance: String,
-    /// Nothing where nothing says where Hasura is: such an instance is there and cannot be asked.
+    /// `None` without a URL of Hasura: the instance opens, but calls fail.
     engine: Option<Engine>,
     mapper: Option<Mapper>,
     defaults: SnowflakeDefaults,
 }
 
-/// What was seen of an object.
+/// An object as Hasura or the role mapper returns it.
 struct Seen {
     attributes: Attributes,
     private: Private,
-    /// It is as was planned.
+    /// True if it matches the plan.
     is_as_planned: bool,
 }
 
@@ -70,7 +70,7 @@ impl HasuraSession {
         self.mapper.as_ref().ok_or_else(|| without_mapper(&self.instance))
     }
 
-    /// What metadata says of an object.
+    /// The object in the metadata.
     fn seen_in(
         &self,
         export: &Export,
@@ -93,7 +93,7 @@ impl HasuraSession {
                     let secrets = Kept::of(private).secrets.unwrap_or_else(of_plan);
                     let mut attributes = source::present(source, like, &secrets, &self.defaults);
                     attributes.insert("endpoint".to_owned(), self.engine()?.endpoint().into());
-                    // Who reads knows no secrets to compare: that is for the plan.
+                    // A read has no secrets for a comparison; the plan compares them.
                     attributes.insert("isAsConfigured".to_owned(), true.into());
                     Some(Seen { attributes, private: Kept::with(secrets).to_private(), is_as_planned })
                 }
@@ -107,18 +107,19 @@ impl HasuraSession {
             Kind::SelectPermission => {
                 let role = target.part("role");
                 let table = export.table(&target.part("source"), &target.table());
-                let found = table.and_then(|table| table.select_permissions.iter().find(|it| it.role == role));
+                let found =
+                    table.and_then(|table| table.select_permissions.iter().find(|permission| permission.role == role));
                 found.map(|found| Seen {
                     attributes: permission::present(found, like),
                     private: private.clone(),
                     is_as_planned: permission::is_as(found, &planned),
                 })
             }
-            Kind::Role | Kind::RoleBinding => return Err(ProviderError::bug("roles are no metadata")),
+            Kind::Role | Kind::RoleBinding => return Err(ProviderError::bug("roles are not metadata")),
         })
     }
 
-    /// An object as it is now, or as it was a moment ago where that is enough.
+    /// The present object; from a recent export unless `is_now`.
     async fn observe(
         &self,
         target: &Target,
@@ -135,7 +136,7 @@ impl HasuraSession {
             }
             Kind::RoleBinding => Ok(match self.mapper()?.members(&target.part("roleId")).await? {
                 Told::NoRole => None,
-                // Nobody tells who has it: what is recorded stands.
+                // The members are not readable: the row stays.
                 Told::Untold => Some(seen(Attributes::default(), false)),
                 Told::Members(members) if members.is_nobody() && !binding::is_as(&members, &planned) => None,
                 Told::Members(members) if members.is_nobody() && like.is_none() => None,
@@ -151,7 +152,7 @@ impl HasuraSession {
         }
     }
 
-    /// Whether Hasura reaches a database as is wanted; one that cannot be asked says nothing against it.
+    /// True if Hasura has the planned connection, or cannot answer.
     async fn is_as_configured(&self, planned: &Attributes, desired: &Desired) -> bool {
         let Some(engine) = &self.engine else { return true };
         let Ok(export) = engine.export().await else { return true };
@@ -159,14 +160,14 @@ impl HasuraSession {
         export.source(name).is_none_or(|source| source::is_as(source, desired, planned))
     }
 
-    /// Whether any permission names a role.
+    /// True if a permission names the role.
     async fn is_in_use(&self, role: &str) -> Result<bool, ProviderError> {
         let export = self.engine()?.export().await?;
         let tables = export.sources().iter().flat_map(|source| &source.tables);
         Ok(tables.flat_map(|table| &table.select_permissions).any(|permission| permission.role == role))
     }
 
-    /// The object after a call that made or changed it.
+    /// The object after a create or an update.
     fn done(
         &self,
         export: &Export,
@@ -176,10 +177,10 @@ impl HasuraSession {
     ) -> Result<Observed, ProviderError> {
         let seen = self.seen_in(export, target, Some(planned), private)?;
         let seen = seen.ok_or_else(|| {
-            // It is done, and gone again: somebody else's work.
+            // Another owner removed it after the change.
             ProviderError::new(
                 ErrorKind::Ambiguous,
-                format!("`{}` is not to be seen after it was made or changed", target.id()),
+                format!("`{}` is missing after its creation or change", target.id()),
             )
         })?;
         let mut observed = target.observed(seen.attributes, planned, seen.private);
@@ -189,7 +190,7 @@ impl HasuraSession {
         Ok(observed)
     }
 
-    /// A role or who has it, after a call that wrote it.
+    /// A role or its members after a write.
     async fn done_in_mapper(&self, target: &Target, planned: &Attributes) -> Result<Observed, ProviderError> {
         let seen = self.observe(target, Some(planned), &Private::default(), true).await;
         let seen = seen.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
@@ -197,23 +198,23 @@ impl HasuraSession {
         Ok(target.observed(attributes, planned, Private::default()))
     }
 
-    /// What a planned source, table or role is refused for, or worth a word about.
+    /// Errors and notes about a planned source, table or role binding.
     async fn findings(&self, target: &Target, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
         match target.kind {
             Kind::Source => Desired::known(planned, &self.defaults).map(|_| Vec::new()),
             Kind::Table => match table::validate(self.engine()?, target, planned).await? {
                 true => Ok(Vec::new()),
                 false => {
-                    let message = format!("not checked: the source `{}` is not there yet", target.part("source"));
-                    let hint = "it has to be made before this table, by the same apply or by somebody else".to_owned();
+                    let message = format!("not checked: the source `{}` does not exist yet", target.part("source"));
+                    let hint = "create it before this table, for example in the same apply".to_owned();
                     let path = Some(terrace_provider::Path::attribute("source"));
                     Ok(vec![Finding { severity: Severity::Note, path, message, hint: Some(hint) }])
                 }
             },
             Kind::RoleBinding => match self.mapper()?.members(&target.part("roleId")).await? {
                 Told::Untold => {
-                    let message = "who has this role is not readable: this role mapper does not tell";
-                    let hint = "all others lose the role; that somebody changed it later is not seen";
+                    let message = "the members of this role are not readable: this role mapper does not return them";
+                    let hint = "all other members lose the role; later changes are not detected";
                     Ok(vec![Finding {
                         severity: Severity::Note,
                         path: None,
@@ -228,7 +229,7 @@ impl HasuraSession {
     }
 }
 
-/// An error about planned values as a finding; another one only says that nothing was checked.
+/// An error about planned values as a finding; any other error only means that the check failed.
 fn finding(error: ProviderError) -> Finding {
     let hint = error.solutions.first().cloned();
     let more = error.problems.iter().map(|problem| format!("; {problem}")).collect::<String>();
@@ -259,7 +260,7 @@ impl Session for HasuraSession {
             Box::pin(async move {
                 let mut answers = Vec::with_capacity(priors.len());
                 for prior in priors {
-                    // Each but the first is answered by the same export.
+                    // All reads but the first use the same export.
                     answers.push(self.read(ty, prior).await);
                 }
                 answers
@@ -379,21 +380,21 @@ impl Session for HasuraSession {
         let private = attempt.prior.as_ref().map(|prior| prior.private.clone()).unwrap_or_default();
         let is_lost = attempt.lost_call.is_some();
         if target.kind == Kind::RoleBinding && self.mapper()?.members(&target.part("roleId")).await? == Told::Untold {
-            // Nobody tells. Both lists are written whole, so that writing them once more does no harm.
+            // The members are not readable. Writes replace both lists, so a repeated write is safe.
             return Ok(match &attempt.prior {
                 Some(prior) => Found::Ours(target.observed(prior.attributes.clone(), &prior.attributes, private)),
                 None => Found::Absent,
             });
         }
-        // Of a call that was to delete nothing is planned.
+        // A lost delete has no plan.
         let recorded = attempt.prior.as_ref().filter(|_| attempt.planned.is_empty());
         let like = recorded.map_or(&attempt.planned, |prior| &prior.attributes);
         let seen = self.observe(&target, Some(like), &private, is_lost).await?;
         let Some(seen) = seen else { return Ok(Found::Absent) };
         let mut observed = target.observed(seen.attributes, like, seen.private);
         if target.kind == Kind::Role && !is_lost && !observed.attributes.contains_key("rootFields") {
-            // Its root fields cannot be read. One that permissions name is in use, and was written by who made those; one that
-            // is left over from something that went has none any more.
+            // Its root fields are not readable. A role in permissions is in use, so its creator wrote them. A leftover
+            // role has none.
             let fields = attempt.planned.get("rootFields").filter(|_| attempt.prior.is_none());
             if let (Some(fields), true) = (fields, self.is_in_use(&target.part("roleId")).await?) {
                 observed.attributes.insert("rootFields".to_owned(), fields.clone());
@@ -401,7 +402,7 @@ impl Session for HasuraSession {
         }
         Ok(match (is_lost, &attempt.prior) {
             (true, Some(_)) => Found::Ours(observed),
-            // Nothing has a mark. What is just as it was to be says the same, whoever made it.
+            // Objects have no marks. An object that matches the plan counts as created by it.
             (true, None) if seen.is_as_planned => Found::Ours(observed),
             _ => Found::Strangers(observed),
         })
@@ -419,7 +420,7 @@ impl Session for HasuraSession {
             mapper.look().await?;
         }
         let open = MissingRight {
-            operation: "keep out who does not say who they are".to_owned(),
+            operation: "refuse anonymous requests".to_owned(),
             statement: "HASURA_GRAPHQL_AUTH_HOOK=<the role mapper>/v1/authenticate".to_owned(),
         };
         Ok(Some(if engine.lets_strangers_in().await? { vec![open] } else { Vec::new() }))

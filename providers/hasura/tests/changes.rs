@@ -17,7 +17,7 @@ async fn prepared() -> (StandIn, Instance) {
 }
 
 #[tokio::test]
-async fn a_change_is_one_bulk_under_the_version_that_it_was_decided_by() {
+async fn change_is_one_bulk_with_the_version_of_its_export() {
     let (stand_in, instance) = prepared().await;
     instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     let seen = stand_in.take_seen();
@@ -30,7 +30,7 @@ async fn a_change_is_one_bulk_under_the_version_that_it_was_decided_by() {
 }
 
 #[tokio::test]
-async fn a_change_that_somebody_overtakes_is_decided_anew_five_times() {
+async fn overtaken_change_is_planned_again_five_times() {
     let (stand_in, instance) = prepared().await;
     stand_in.faults().by_text = (0..5).map(|_| ("bulk".to_owned(), Fault::Overtaken)).collect();
     let made = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
@@ -45,14 +45,14 @@ async fn a_change_that_somebody_overtakes_is_decided_anew_five_times() {
 }
 
 #[tokio::test]
-async fn what_was_decided_by_an_export_of_before_is_decided_anew() {
+async fn decision_from_an_old_export_is_repeated() {
     let stand_in = stand_in(Mapper::Extended);
-    // One export answers for a minute: what another one does meanwhile is not seen.
+    // One export is valid for a minute, so changes by another client are not seen.
     let slow = provider().looking_again_after(Duration::from_secs(60));
     let (slow, quick) = (Instance::with(slow, &settings(&stand_in)).await, Instance::of(&stand_in).await);
     let made = slow.create(SOURCE, &source("s")).await.unwrap();
     let tracked = quick.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
-    // Another one of that name is there by now; one that depends on it can be made.
+    // Another client has created an object of that name; a dependent one can be created.
     let error = slow.create(TABLE, &table("s", "ORDERS", "b_")).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
     quick.delete(TABLE, &tracked).await.unwrap();
@@ -65,13 +65,13 @@ async fn what_was_decided_by_an_export_of_before_is_decided_anew() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again_under_the_same_version_and_nothing_is_done_twice() {
+async fn lost_answer_is_retried_with_the_same_version() {
     for fault in [Fault::LostAfter, Fault::GatewayTimeout, Fault::LostBefore, Fault::Unavailable] {
         let (stand_in, instance) = prepared().await;
         stand_in.faults().by_text.push(("bulk".to_owned(), fault));
         let made = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
         instance.assert_settled(TABLE, &made, &table("s", "ORDERS", "a_")).await;
-        // Whether it works was looked at whichever answer told that it was done.
+        // The result was checked after either answer.
         assert!(stand_in.take_seen().iter().any(|it| it.line == "get_inconsistent_metadata"), "{fault:?}");
         let version =
             stand_in.metadata(&json!({"type": "export_metadata", "version": 2, "args": {}}))["resource_version"]
@@ -81,7 +81,7 @@ async fn a_lost_answer_is_asked_for_again_under_the_same_version_and_nothing_is_
 }
 
 #[tokio::test]
-async fn a_change_whose_answers_are_all_lost_is_found_again() {
+async fn change_with_lost_answers_is_found() {
     let (stand_in, instance) = prepared().await;
     stand_in.faults().by_text = (0..20).map(|_| ("bulk".to_owned(), Fault::LostAfter)).collect();
     let config = table("s", "ORDERS", "a_");
@@ -90,7 +90,7 @@ async fn a_change_whose_answers_are_all_lost_is_found_again() {
     stand_in.faults().by_text.clear();
     let found = instance.find(TABLE, &config, None, true).await.unwrap();
     assert!(matches!(found, Found::Ours(_)), "{found:?}");
-    // Another one of that name is somebody else's.
+    // Another object of that name has another owner.
     let found = instance.find(TABLE, &table("s", "ORDERS", "other_"), None, true).await.unwrap();
     assert!(matches!(found, Found::Strangers(_)), "{found:?}");
     let found = instance.find(TABLE, &table("s", "ITEMS", "a_"), None, true).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_change_whose_answers_are_all_lost_is_found_again() {
 }
 
 #[tokio::test]
-async fn what_does_not_work_afterwards_is_undone() {
+async fn inconsistent_change_is_undone() {
     let (stand_in, instance) = prepared().await;
     let before = stand_in.inventory();
     stand_in.faults().by_text.push(("bulk".to_owned(), Fault::LeavesInconsistent));
@@ -110,7 +110,7 @@ async fn what_does_not_work_afterwards_is_undone() {
     stand_in.faults().by_text.push(("bulk".to_owned(), Fault::LeavesInconsistent));
     let error = instance.create(SOURCE, &source("t")).await.unwrap_err();
     assert_eq!((error.problems.as_slice(), stand_in.inventory()), (["it was undone".to_owned()].as_slice(), before));
-    // A change goes back to what was there.
+    // An update is undone, too.
     let made = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     let before = stand_in.inventory();
     stand_in.faults().by_text.push(("bulk".to_owned(), Fault::LeavesInconsistent));
@@ -119,7 +119,7 @@ async fn what_does_not_work_afterwards_is_undone() {
 }
 
 #[tokio::test]
-async fn what_is_broken_elsewhere_is_no_reason_to_undo_anything() {
+async fn other_inconsistent_objects_do_not_undo_a_change() {
     let (stand_in, instance) = prepared().await;
     instance.create(TABLE, &table("s", "ITEMS", "i_")).await.unwrap();
     stand_in.drop_table("SALES", "ORDERS_1", "ITEMS");
@@ -128,19 +128,19 @@ async fn what_is_broken_elsewhere_is_no_reason_to_undo_anything() {
 }
 
 #[tokio::test]
-async fn an_instance_that_knows_less_is_asked_again() {
+async fn export_of_a_lagging_instance_is_retried() {
     let (stand_in, instance) = prepared().await;
     instance.create(TABLE, &table("s", "ITEMS", "i_")).await.unwrap();
     let config = table("s", "ORDERS", "a_");
     let update = instance.create(TABLE, &config).await.unwrap();
     stand_in.faults().stale_exports = 2;
-    // Two of its answers are of before the last change.
+    // Two of its answers are older than the last change.
     let changed = instance.update(TABLE, &update, &table("s", "ORDERS", "b_")).await.unwrap();
     instance.assert_settled(TABLE, &changed, &table("s", "ORDERS", "b_")).await;
 }
 
 #[tokio::test]
-async fn a_storm_of_refusals_is_waited_out_and_none_comes_early() {
+async fn refused_requests_are_retried_after_the_requested_pause() {
     let (stand_in, instance) = prepared().await;
     let pause = Duration::from_secs(1);
     stand_in.faults().next = (0..20).map(|_| Fault::TooMany(Some(pause))).collect();
@@ -151,7 +151,7 @@ async fn a_storm_of_refusals_is_waited_out_and_none_comes_early() {
     }
     let seen = stand_in.take_seen();
     assert_eq!(seen.iter().filter(|it| it.status == 429).count(), 20);
-    // Of each request that was refused the next one came no earlier than it was told to.
+    // Each retry came after the requested pause.
     let mut by_request: std::collections::BTreeMap<(String, String), Vec<(Instant, u16)>> =
         std::collections::BTreeMap::new();
     for it in &seen {
@@ -167,7 +167,7 @@ async fn a_storm_of_refusals_is_waited_out_and_none_comes_early() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in_is_told_where_to_look() {
+async fn refused_credentials_have_a_solution() {
     let stand_in = stand_in(Mapper::Old);
     let mut wrong = settings(&stand_in);
     wrong.values.insert("adminSecret".to_owned(), "no such secret".into());
@@ -177,7 +177,7 @@ async fn who_is_not_let_in_is_told_where_to_look() {
     assert_eq!(error.vendor_code.as_deref(), Some("access-denied, HTTP 401"));
     assert!(error.solutions[0].contains("HASURA_ADMIN_SECRET"), "{error:?}");
     assert!(!format!("{error:?}").contains("no such secret"));
-    // What has no such API is no Hasura of version 2.
+    // A server without such an API is not Hasura v2.
     let mut other = settings(&stand_in);
     other.values.insert("url".to_owned(), format!("{}/elsewhere", stand_in.url()).into());
     let instance = Instance::with(provider(), &other).await;
@@ -187,11 +187,13 @@ async fn who_is_not_let_in_is_told_where_to_look() {
     let mut nowhere = settings(&stand_in);
     nowhere.values.clear();
     let instance = Instance::with(provider(), &nowhere).await;
-    assert!(instance.create(SOURCE, &source("s")).await.unwrap_err().message.contains("nothing says where the Hasura"));
+    assert!(
+        instance.create(SOURCE, &source("s")).await.unwrap_err().message.contains("no `url` is set for the Hasura")
+    );
 }
 
 #[tokio::test]
-async fn changes_of_one_instance_go_one_after_the_other() {
+async fn changes_of_an_instance_run_one_by_one() {
     let (stand_in, instance) = prepared().await;
     stand_in.faults().takes = Some(Duration::from_millis(20));
     stand_in.reset_count();
@@ -205,17 +207,17 @@ async fn changes_of_one_instance_go_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_hasura_that_answers_whoever_asks_is_told_of() {
+async fn anonymous_access_is_reported() {
     let (stand_in, instance) = prepared().await;
     assert_eq!(instance.session.missing_rights().await.unwrap(), Some(Vec::new()));
     stand_in.open_to_all();
     let missing = instance.session.missing_rights().await.unwrap().unwrap();
-    assert_eq!(missing[0].operation, "keep out who does not say who they are");
+    assert_eq!(missing[0].operation, "refuse anonymous requests");
     assert!(stand_in.take_writes().is_empty());
 }
 
 #[tokio::test]
-async fn no_more_calls_are_made_at_once_than_there_may_be() {
+async fn concurrent_calls_are_limited() {
     let stand_in = stand_in(Mapper::Extended);
     stand_in.faults().takes = Some(Duration::from_millis(10));
     let limits = Limits { concurrency: 3, retries: 0, ..Limits::default() };

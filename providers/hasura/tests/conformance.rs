@@ -7,7 +7,7 @@ use std::sync::Arc;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_test_hasura::{Mapper, StandIn};
 
-/// A fixture whose hooks are requests behind the provider's back.
+/// A fixture whose hooks change objects outside terrace.
 fn fixture(
     stand_in: &Arc<StandIn>,
     (ty, label): (&'static str, &'static str),
@@ -22,7 +22,7 @@ fn fixture(
         async {}
     });
     fixture.remove(move |_| {
-        // Another object may stand there, or none.
+        // Another object or none may have the name.
         let _ = removing.try_metadata(&remove);
         async {}
     })
@@ -144,7 +144,7 @@ fn role_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
 }
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour() {
+async fn provider_passes_the_conformance_suite() {
     let stand_in = Arc::new(stand_in(Mapper::Extended));
     let url = "jdbc:snowflake://h/?user=u&password=p&db=SALES&schema=ORDERS_1";
     stand_in.metadata(

@@ -1,12 +1,12 @@
-//! A port is made, changed and removed; each call of that fails once before and once after its effect, and the next run ends
-//! where a run without faults does.
+//! Creates, changes and removes a port. Each call fails once before and once after its effect, and the next run reaches
+//! the same end as a run without faults.
 
 use crate::harness::{BINDING, Instance, PERMISSION, ROLE, SOURCE, TABLE, permission, source, stand_in, table};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, Found, ProviderError, Recorded};
 use terrace_test_hasura::{Fault, Mapper, StandIn};
 
-/// What a port is made of, in order; the second time with other names and members.
+/// The objects of a port in order; on the second call with other names and members.
 fn port(second: bool) -> Vec<(&'static str, Json)> {
     let prefix = if second { "b_" } else { "a_" };
     let mut permitted = permission("s", "ORDERS", "port_role");
@@ -21,7 +21,7 @@ fn port(second: bool) -> Vec<(&'static str, Json)> {
     ]
 }
 
-/// What the engine does with an error: it looks where it is open what became of the call, and goes on.
+/// Acts like the engine after an error: searches if the outcome is unknown, and continues.
 async fn settle(
     instance: &Instance,
     (ty, config): (&str, &Json),
@@ -41,7 +41,7 @@ async fn settle(
     }
 }
 
-/// Makes or changes the port, again where that fails; how many runs that took.
+/// Creates or changes the port, with retries after failures; returns the number of runs.
 async fn apply(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&'static str, Json)]) -> usize {
     for run in 1..=3 {
         let mut is_done = true;
@@ -77,7 +77,7 @@ async fn apply(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&'
             return run;
         }
     }
-    panic!("three runs do not end it");
+    panic!("three runs are not enough");
 }
 
 async fn remove(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&'static str, Json)]) {
@@ -97,10 +97,10 @@ async fn remove(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&
             return;
         }
     }
-    panic!("three runs do not end it");
+    panic!("three runs are not enough");
 }
 
-/// The whole life of a port: what there was after each part of it.
+/// The whole life of a port: the state after each part.
 async fn live(stand_in: &StandIn) -> [Vec<String>; 3] {
     let instance = Instance::of(stand_in).await;
     let mut rows: Vec<Option<Recorded>> = vec![None; 5];
@@ -111,7 +111,7 @@ async fn live(stand_in: &StandIn) -> [Vec<String>; 3] {
         stand_in.faults().by_number.retain(|_, _| true);
         for (index, (ty, config)) in wanted.iter().enumerate() {
             let row = rows[index].clone().unwrap();
-            // A fault that is left may hit this look.
+            // A pending fault may hit this read.
             if let Ok(Some(read)) = instance.read(ty, &row).await {
                 assert_eq!(instance.changes(ty, &read, config).await, [] as [String; 0], "{ty}");
             }
@@ -124,7 +124,7 @@ async fn live(stand_in: &StandIn) -> [Vec<String>; 3] {
 }
 
 #[tokio::test]
-async fn whatever_call_fails_before_or_after_its_effect_the_end_is_the_same() {
+async fn any_failed_call_leads_to_the_same_end() {
     for mapper in [Mapper::Extended, Mapper::Old] {
         let calm = stand_in(mapper);
         let expected = live(&calm).await;
@@ -132,7 +132,7 @@ async fn whatever_call_fails_before_or_after_its_effect_the_end_is_the_same() {
         assert!(count > 30, "{count}");
         let gone = match mapper {
             Mapper::Extended => 0,
-            // It removes no roles: what is left lets nobody in.
+            // It cannot remove roles: the remaining role has no members.
             Mapper::Old => 2,
         };
         assert_eq!(expected[2].len(), gone, "{:?}", expected[2]);
@@ -147,9 +147,9 @@ async fn whatever_call_fails_before_or_after_its_effect_the_end_is_the_same() {
     }
 }
 
-/// Answers that are lost for good, so that only a look tells.
+/// All answers are lost, so that only a read determines the outcome.
 #[tokio::test]
-async fn a_write_whose_answers_are_all_lost_is_told_by_a_look() {
+async fn write_with_lost_answers_is_found_by_a_read() {
     for (line, after) in [("bulk", true), ("PUT /v1/roles", true), ("PUT /v1/user_roles", true), ("bulk", false)] {
         let calm = stand_in(Mapper::Extended);
         let expected = live(&calm).await;

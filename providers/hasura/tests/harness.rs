@@ -1,4 +1,4 @@
-//! An opened instance, and what tests do with it.
+//! An open instance and its helpers for tests.
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(crate) const PERMISSION: &str = "hasura_select_permission";
 pub(crate) const ROLE: &str = "hasura_role";
 pub(crate) const BINDING: &str = "hasura_role_binding";
 
-/// A provider without variables, which looks anew each time: tests change things behind its back.
+/// A provider without variables and without a cached export: tests change objects outside terrace.
 pub(crate) fn provider() -> HasuraProvider {
     HasuraProvider::with_variables(BTreeMap::new()).looking_again_after(Duration::ZERO)
 }
@@ -31,7 +31,7 @@ pub(crate) fn attributes(json: Json) -> Attributes {
     }
 }
 
-/// The settings of an instance for the stand-in.
+/// The settings of an instance for the test server.
 pub(crate) fn settings(stand_in: &StandIn) -> Settings {
     let mut settings = conformance::settings(std::path::Path::new("."));
     settings.values = attributes(json!({
@@ -40,7 +40,7 @@ pub(crate) fn settings(stand_in: &StandIn) -> Settings {
     settings
 }
 
-/// A stand-in with two databases behind it.
+/// A test server with two databases.
 pub(crate) fn stand_in(mapper: Mapper) -> StandIn {
     let stand_in = StandIn::start(mapper);
     for view in ["ORDERS", "ITEMS", "RETURNS"] {
@@ -51,14 +51,14 @@ pub(crate) fn stand_in(mapper: Mapper) -> StandIn {
     stand_in
 }
 
-/// A source of Snowflake.
+/// A Snowflake source.
 pub(crate) fn source(name: &str) -> Json {
     json!({"name": name, "kind": "snowflake", "password": "top secret", "connection": {
         "host": "a1.snowflakecomputing.com", "user": "HASURA", "role": "READER", "warehouse": "WH", "database": "SALES",
         "schema": "ORDERS_1"}})
 }
 
-/// One of PostgreSQL.
+/// A PostgreSQL source.
 pub(crate) fn postgres(name: &str) -> Json {
     json!({"name": name, "kind": "postgres",
         "configuration": {"connection_info": {"pool_settings": {"max_connections": 5}}},
@@ -79,7 +79,7 @@ pub(crate) fn role(id: &str) -> Json {
     json!({"roleId": id, "componentId": format!("urn:dmb:cmp:sales:{id}"), "rootFields": [format!("{id}_select")]})
 }
 
-/// Keeps what calls report.
+/// Keeps the reports of calls.
 #[derive(Default)]
 pub(crate) struct Reports(pub(crate) Mutex<Vec<String>>);
 
@@ -94,7 +94,7 @@ impl Progress for Reports {
     }
 }
 
-/// An opened instance.
+/// An open instance.
 pub(crate) struct Instance {
     pub(crate) provider: HasuraProvider,
     pub(crate) session: Arc<dyn Session>,
@@ -192,7 +192,7 @@ impl Instance {
         }
     }
 
-    /// The names of the attributes that a plan over a recorded object changes.
+    /// The attributes that a plan for a recorded object changes.
     pub(crate) async fn changes(&self, ty: &str, prior: &Recorded, config: &Json) -> Vec<String> {
         let plan = self.plan(ty, Some(prior), config).await.unwrap();
         assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
@@ -205,7 +205,7 @@ impl Instance {
         differs.map(|attribute| attribute.name.to_owned()).collect()
     }
 
-    /// The second plan is empty, before and after reading.
+    /// The second plan is empty, before and after a read.
     pub(crate) async fn assert_settled(&self, ty: &str, prior: &Recorded, config: &Json) {
         let read = self.read(ty, prior).await.unwrap().unwrap();
         for prior in [prior, &read] {
@@ -214,7 +214,7 @@ impl Instance {
     }
 }
 
-/// As a row has it.
+/// The row of an object.
 pub(crate) fn recorded(ty: &ResourceType, planned: &Attributes, observed: Observed) -> Recorded {
     let is_stored = |name: &String| ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
     let mut attributes: Attributes = planned
@@ -227,7 +227,7 @@ pub(crate) fn recorded(ty: &ResourceType, planned: &Attributes, observed: Observ
     Recorded { address: "a".to_owned(), identity: observed.identity, attributes, private: observed.private }
 }
 
-/// The row as an error's attribute would be shown.
+/// The row in the form of an error message.
 pub(crate) fn path_of(error: &ProviderError) -> String {
     match &error.kind {
         terrace_provider::ErrorKind::InvalidInput { path: Some(path) } => path.to_string(),

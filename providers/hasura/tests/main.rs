@@ -1,4 +1,4 @@
-//! The provider from outside: through the provider trait, against stand-ins of Hasura and its role mapper.
+//! Tests of the provider through its trait, with test servers for Hasura and its role mapper.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,19 +6,19 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod changes; // one change at a time: conflicts, lost replies, what does not work afterwards
-mod conformance; // the behaviours of every provider
+mod changes; // one change at a time: conflicts, lost replies, inconsistent results
+mod conformance; // the conformance suite
 mod faults; // every call fails once before and once after its effect; storms
-mod harness; // an opened instance, and what tests do with it
-mod names; // names that have to be kept or refused
-mod readme; // the README's tables are those of the schema
-mod roles; // the role mapper, the existing one and one that tells
-mod sources; // how databases are reached, and what is secret of that
-mod tables; // root fields, columns, what others made
+mod harness; // an open instance and its helpers
+mod names; // valid and invalid names
+mod readme; // the README matches the schema
+mod roles; // the role mapper, the existing one and the newer one
+mod sources; // connections of databases and their secrets
+mod tables; // root fields, columns, objects of other owners
 
 /// A test file that is not listed above would never run.
 #[test]
-fn no_test_file_is_forgotten() {
+fn every_test_file_is_listed() {
     let listed = include_str!("main.rs");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -1,4 +1,4 @@
-//! Names of sources, tables and roles are whatever databases and people call them: each is made, found and removed.
+//! Names of sources, tables and roles may be any text: each is created, found and removed.
 
 use crate::harness::{Instance, PERMISSION, ROLE, SOURCE, TABLE, permission, role, source, stand_in};
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use terrace_provider::Found;
 use terrace_provider::names::scripts::check_scripts;
 use terrace_test_hasura::Mapper;
 
-/// Names with quotes, dots, `%`, `/`, blanks and letters of any script, of one to 255 characters.
+/// Names of one to 255 characters with quotes, dots, `%`, `/`, spaces and letters of any script.
 fn names(count: usize) -> Vec<String> {
     let mut runner = TestRunner::deterministic();
     let odd = "[a-zA-Z0-9 _.%/\"'`$#?&=+\\\\éßжλ中𝛼-]{1,24}";
@@ -24,7 +24,7 @@ fn names(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_name_of_a_table_is_kept_as_it_is() {
+async fn every_table_name_is_kept_unchanged() {
     let stand_in = stand_in(Mapper::Extended);
     let instance = Instance::of(&stand_in).await;
     let names = names(256);
@@ -44,11 +44,11 @@ async fn every_name_of_a_table_is_kept_as_it_is() {
 }
 
 #[tokio::test]
-async fn every_name_of_a_source_and_a_role_is_kept_as_it_is() {
+async fn every_source_and_role_name_is_kept_unchanged() {
     let stand_in = stand_in(Mapper::Extended);
     let instance = Instance::of(&stand_in).await;
     let mut roles = 0;
-    // A path that is `.` or `..` is another path: no role is called so.
+    // The paths `.` and `..` are other paths, so they cannot be role names.
     for name in names(256) {
         let made = instance.create(SOURCE, &source(&name)).await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
         let tracked = instance.create(TABLE, &json!({"source": name, "table": ["ORDERS"]})).await.unwrap();

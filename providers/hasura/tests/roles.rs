@@ -13,20 +13,20 @@ fn about(stand_in: &StandIn) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_existing_role_mapper_is_told_and_cannot_be_asked() {
+async fn existing_role_mapper_is_written_but_not_read() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(ROLE, &role("r")).await.unwrap();
     instance.assert_settled(ROLE, &made, &role("r")).await;
-    // That somebody changes root fields there nobody tells: no difference is claimed.
+    // Changes of root fields there are not readable: there is no drift.
     let theirs = json!({"role_id": "r", "component_id": "urn:dmb:cmp:sales:r", "graphql_root_field_names": ["x"]});
     stand_in.mapper("PUT", &["v1", "roles"], &theirs);
     instance.assert_settled(ROLE, &made, &role("r")).await;
     let config = members(json!(["user:ada"]), json!(["group:dev"]));
     let findings = instance.findings(BINDING, &config).await;
     assert_eq!(findings[0].severity, Severity::Note);
-    assert_eq!(findings[0].message, "who has this role is not readable: this role mapper does not tell");
-    // Whoever has it loses it: the list is written whole.
+    assert_eq!(findings[0].message, "the members of this role are not readable: this role mapper does not return them");
+    // Other members lose the role: the write replaces the list.
     stand_in.mapper("PUT", &["v1", "user_roles"], &json!({"role_id": "r", "users": ["user:eve"]}));
     let bound = instance.create(BINDING, &config).await.unwrap();
     assert!(about(&stand_in).contains(&r#"members r {"user:ada"} {"group:dev"}"#.to_owned()), "{:?}", about(&stand_in));
@@ -40,7 +40,7 @@ async fn the_existing_role_mapper_is_told_and_cannot_be_asked() {
 }
 
 #[tokio::test]
-async fn a_role_that_cannot_be_removed_lets_nobody_in_and_comes_back_whole() {
+async fn unremovable_role_is_emptied_and_can_be_recreated() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(ROLE, &role("r")).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_role_that_cannot_be_removed_lets_nobody_in_and_comes_back_whole() {
     let expected = ["members r {} {}", "role r urn:dmb:cmp:sales:r {}"];
     assert_eq!(about(&stand_in), expected);
     assert!(instance.reports.0.lock().unwrap()[0].contains("the role mapper removes no roles"));
-    // Its root fields are nothing that could be read: they are written, even where the role is taken over.
+    // Its root fields are not readable: they are written even if the role is adopted.
     let found = instance.find(ROLE, &role("r"), None, false).await.unwrap();
     let Found::Strangers(observed) = found else { panic!("{found:?}") };
     let row = crate::harness::recorded(instance.ty(ROLE), &crate::harness::attributes(json!({})), observed);
@@ -60,7 +60,7 @@ async fn a_role_that_cannot_be_removed_lets_nobody_in_and_comes_back_whole() {
 }
 
 #[tokio::test]
-async fn a_role_that_permissions_name_is_taken_over_as_it_is() {
+async fn role_in_permissions_is_adopted_unchanged() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     instance.create(ROLE, &role("r")).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_role_that_permissions_name_is_taken_over_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_role_mapper_that_tells_and_removes_is_asked_and_told_so() {
+async fn newer_role_mapper_is_read_and_removes_roles() {
     let stand_in = stand_in(Mapper::Extended);
     stand_in.set_token("for the mapper");
     let mut settings = settings(&stand_in);
@@ -100,7 +100,7 @@ async fn a_role_mapper_that_tells_and_removes_is_asked_and_told_so() {
 }
 
 #[tokio::test]
-async fn a_role_of_another_component_is_left_alone() {
+async fn role_of_another_component_stays() {
     for mapper in [Mapper::Old, Mapper::Extended] {
         let stand_in = stand_in(mapper);
         let instance = Instance::of(&stand_in).await;
@@ -119,7 +119,7 @@ async fn a_role_of_another_component_is_left_alone() {
 }
 
 #[tokio::test]
-async fn who_is_written_only_by_half_is_taken_back() {
+async fn partial_write_of_members_is_undone() {
     for mapper in [Mapper::Old, Mapper::Extended] {
         let stand_in = stand_in(mapper);
         let instance = Instance::of(&stand_in).await;
@@ -139,7 +139,7 @@ async fn who_is_written_only_by_half_is_taken_back() {
 }
 
 #[tokio::test]
-async fn members_and_root_fields_that_cannot_be_are_refused_before_anything_is_sent() {
+async fn invalid_members_and_root_fields_are_refused_first() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let cases = [
@@ -149,7 +149,7 @@ async fn members_and_root_fields_that_cannot_be_are_refused_before_anything_is_s
         (BINDING, members(json!(["user:a", "user:a"]), json!([])), "users[1]"),
         (ROLE, json!({"roleId": "r", "componentId": "c", "rootFields": ["ok", "not-ok"]}), "rootFields[1]"),
         (ROLE, json!({"roleId": "", "componentId": "c"}), "roleId"),
-        // Whoever has it is more to Hasura than somebody with a role.
+        // Members of Hasura's own role have all permissions.
         (ROLE, json!({"roleId": "admin", "componentId": "c"}), "roleId"),
         (ROLE, json!({"roleId": "Admin", "componentId": "c"}), "roleId"),
         (BINDING, json!({"roleId": "admin", "users": ["user:a"], "groups": []}), "roleId"),
@@ -160,6 +160,6 @@ async fn members_and_root_fields_that_cannot_be_are_refused_before_anything_is_s
     }
     assert!(stand_in.take_seen().is_empty());
     let error = instance.create(BINDING, &members(json!(["user:a"]), json!([]))).await.unwrap_err();
-    assert_eq!((path_of(&error).as_str(), error.message.as_str()), ("roleId", "there is no role `r`"));
+    assert_eq!((path_of(&error).as_str(), error.message.as_str()), ("roleId", "role `r` does not exist"));
     assert!(stand_in.take_writes().is_empty());
 }

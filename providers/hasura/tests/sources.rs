@@ -14,13 +14,13 @@ fn with(mut config: Json, name: &str, value: Json) -> Json {
     config
 }
 
-/// Everything that a row shows, as JSON.
+/// Everything in a row that is visible, as JSON.
 fn shown(recorded: &terrace_provider::Recorded) -> String {
     Value::Map(recorded.attributes.clone()).to_json_text() + &String::from_utf8_lossy(&recorded.private.0)
 }
 
 #[tokio::test]
-async fn a_connection_is_made_into_the_string_that_existing_services_write() {
+async fn connection_becomes_the_string_of_existing_services() {
     let stand_in = stand_in(Mapper::Old);
     stand_in.set_password(PASSWORD);
     let instance = Instance::of(&stand_in).await;
@@ -34,17 +34,17 @@ async fn a_connection_is_made_into_the_string_that_existing_services_write() {
 }
 
 #[tokio::test]
-async fn another_password_is_seen_on_either_side_and_shown_on_none() {
+async fn changed_password_is_detected_but_never_shown() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, &source("s")).await.unwrap();
-    // Ours is another one now.
+    // The configured password differs now.
     let other = with(source("s"), "password", "new word".into());
     assert_eq!(instance.changes(SOURCE, &made, &other).await, ["isAsConfigured"]);
     let made = instance.update(SOURCE, &made, &other).await.unwrap();
     assert!(stand_in.inventory().join("\n").contains("password=new%20word"));
     instance.assert_settled(SOURCE, &made, &other).await;
-    // Somebody writes another one there.
+    // Another client writes a different one.
     let url = "jdbc:snowflake://a1.snowflakecomputing.com/?user=HASURA&password=theirs&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1";
     stand_in.metadata(
         &json!({"type": "snowflake_update_source", "args": {"name": "s", "configuration": {"jdbc_url": url}}}),
@@ -57,11 +57,11 @@ async fn another_password_is_seen_on_either_side_and_shown_on_none() {
 }
 
 #[tokio::test]
-async fn what_others_said_of_a_source_stays() {
+async fn unmanaged_settings_of_a_source_stay() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, &postgres("p")).await.unwrap();
-    // What Hasura adds by itself is no difference.
+    // Keys that Hasura adds are not a difference.
     assert!(stand_in.inventory().join("\n").contains("\"isolation_level\":\"read-committed\""));
     instance.assert_settled(SOURCE, &made, &postgres("p")).await;
     let theirs = json!({"connection_info": {"database_url": "postgres://u:hidden%20word@db:5432/shop",
@@ -78,7 +78,7 @@ async fn what_others_said_of_a_source_stays() {
 }
 
 #[tokio::test]
-async fn variables_give_what_a_connection_does_not_say() {
+async fn variables_supply_missing_parts_of_a_connection() {
     let stand_in = stand_in(Mapper::Old);
     let variables = [
         ("HASURA_URL", stand_in.url()),
@@ -106,7 +106,7 @@ async fn variables_give_what_a_connection_does_not_say() {
             .contains("user=HASURA&password=top%20secret&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1")
     );
     instance.assert_settled(SOURCE, &made, &config).await;
-    // Another user of the variables is another connection.
+    // Another user in the variables is another connection.
     let mut others = variables;
     others[4] = ("SNOWFLAKE_USER", "OTHER");
     let other = Instance::with(of(&others), &unsaid).await;
@@ -114,11 +114,11 @@ async fn variables_give_what_a_connection_does_not_say() {
     assert_eq!(other.changes(SOURCE, &read, &config).await, ["connection", "isAsConfigured"]);
     let changed = other.update(SOURCE, &read, &config).await.unwrap();
     other.assert_settled(SOURCE, &changed, &config).await;
-    // Without them something is missing, and is told before anything is sent.
+    // Without variables a part is missing, which is reported before a request is sent.
     let without = Instance::with(provider(), &settings(&stand_in)).await;
     let _ = stand_in.take_seen();
     let findings = without.findings(SOURCE, &config).await;
-    assert_eq!(findings[0].message, "nothing says the host by which Hasura reaches Snowflake");
+    assert_eq!(findings[0].message, "Hasura needs the host to connect to Snowflake");
     let error = without
         .create(
             SOURCE,
@@ -131,7 +131,7 @@ async fn variables_give_what_a_connection_does_not_say() {
 }
 
 #[tokio::test]
-async fn a_source_that_somebody_else_s_tables_are_in_stays() {
+async fn source_with_tables_of_others_stays() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(SOURCE, &source("s")).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_source_that_somebody_else_s_tables_are_in_stays() {
 }
 
 #[tokio::test]
-async fn a_database_that_lets_nobody_in_is_told_and_nothing_is_left() {
+async fn refused_database_is_reported_and_undone() {
     let stand_in = stand_in(Mapper::Old);
     stand_in.set_password("another");
     let instance = Instance::of(&stand_in).await;
@@ -159,7 +159,7 @@ async fn a_database_that_lets_nobody_in_is_told_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn contradictions_are_refused_where_they_stand() {
+async fn contradictions_are_refused_at_their_attribute() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let both = with(source("s"), "configuration", json!({"jdbc_url": "x"}));
@@ -185,9 +185,9 @@ async fn contradictions_are_refused_where_they_stand() {
     assert!(stand_in.take_seen().is_empty());
 }
 
-/// An intent has no secrets, and what was made is recognised by all else.
+/// An intent has no secrets; the created source is recognised by all other values.
 #[tokio::test]
-async fn a_source_whose_answer_was_lost_is_found_without_its_password() {
+async fn lost_source_is_found_without_its_password() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     instance.create(SOURCE, &source("s")).await.unwrap();
@@ -200,9 +200,9 @@ async fn a_source_whose_answer_was_lost_is_found_without_its_password() {
     assert!(matches!(found, Found::Strangers(_)), "{found:?}");
 }
 
-/// Where a variable was named somebody writes the password itself: that it is another one is seen, and not which.
+/// A literal password replaces a reference to a variable: the change is visible, the password is not.
 #[tokio::test]
-async fn a_password_that_somebody_writes_down_is_shown_nowhere() {
+async fn literal_password_of_others_is_never_shown() {
     let stand_in = stand_in(Mapper::Old);
     stand_in.set_variable("SHOP_URL", "postgres://u:p@db:5432/shop");
     let instance = Instance::of(&stand_in).await;
@@ -217,7 +217,7 @@ async fn a_password_that_somebody_writes_down_is_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn what_is_imported_keeps_its_secrets_to_itself() {
+async fn import_shows_no_secrets() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     instance.create(SOURCE, &source("s")).await.unwrap();
@@ -228,7 +228,7 @@ async fn what_is_imported_keeps_its_secrets_to_itself() {
         let text = shown(&imported);
         assert!(!text.contains("top") && !text.contains("hidden"), "{text}");
         let changes = instance.changes(SOURCE, &imported, &config).await;
-        // A configuration in Hasura's words is shown with what Hasura added.
+        // A configuration in Hasura's format includes the keys that Hasura added.
         assert!(changes.is_empty() || changes == ["configuration"] && id == "p", "{id}: {changes:?}");
     }
     let error = instance.session.import(instance.ty(SOURCE), "a/b").await.unwrap_err();

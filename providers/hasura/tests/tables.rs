@@ -20,12 +20,12 @@ fn line(stand_in: &StandIn, what: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_table_is_changed_in_place_and_what_others_said_of_it_stays() {
+async fn table_is_changed_in_place_and_unmanaged_keys_stay() {
     let (stand_in, instance) = prepared().await;
     let config = with(table("s", "ORDERS", "a_"), "columnConfig", json!({"ID": {"custom_name": "id"}}));
     let made = instance.create(TABLE, &config).await.unwrap();
     instance.assert_settled(TABLE, &made, &config).await;
-    // Somebody names what terrace says nothing of.
+    // Another client sets an unmanaged key.
     let theirs = json!({"custom_name": "a_name", "comment": "Access to the ORDERS table",
         "custom_root_fields": {"select": "a_select", "select_aggregate": "a_aggregate", "select_by_pk": "theirs"},
         "column_config": {"ID": {"custom_name": "id"}, "PRICE": {"comment": "theirs, too"}}});
@@ -45,7 +45,7 @@ async fn a_table_is_changed_in_place_and_what_others_said_of_it_stays() {
 }
 
 #[tokio::test]
-async fn whatever_is_managed_of_a_table_is_seen_when_somebody_changes_it() {
+async fn drift_covers_all_managed_parts_of_a_table() {
     let (stand_in, instance) = prepared().await;
     let config = with(table("s", "ORDERS", "a_"), "columnConfig", json!({"ID": {"custom_name": "id"}}));
     let made = instance.create(TABLE, &config).await.unwrap();
@@ -79,9 +79,9 @@ async fn whatever_is_managed_of_a_table_is_seen_when_somebody_changes_it() {
     }
 }
 
-/// What is taken away is seen as what is changed is.
+/// Removed parts are drift like changed ones.
 #[tokio::test]
-async fn whatever_is_managed_is_seen_when_somebody_takes_it_away() {
+async fn removal_of_managed_parts_is_drift() {
     let (stand_in, instance) = prepared().await;
     let config = table("s", "ORDERS", "a_");
     let made = instance.create(TABLE, &config).await.unwrap();
@@ -103,7 +103,7 @@ async fn whatever_is_managed_is_seen_when_somebody_takes_it_away() {
 }
 
 #[tokio::test]
-async fn names_that_cannot_be_are_refused_before_anything_is_sent() {
+async fn invalid_names_are_refused_first() {
     let (stand_in, instance) = prepared().await;
     let _ = stand_in.take_seen();
     let fields = |fields: Json| with(table("s", "ORDERS", "a_"), "rootFields", fields);
@@ -133,7 +133,7 @@ async fn names_that_cannot_be_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
+async fn plan_checks_the_server() {
     let (stand_in, instance) = prepared().await;
     instance.create(SOURCE, &postgres("p")).await.unwrap();
     instance.create(TABLE, &table("s", "ITEMS", "taken_")).await.unwrap();
@@ -150,7 +150,7 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
     let fields = |source: &str, fields: Json| json!({"source": source, "table": ["ORDERS"], "rootFields": fields});
     let (severity, message) = told("rootFields.select", table("s", "ORDERS", "taken_")).await;
     assert_eq!(severity, Severity::Error);
-    assert_eq!(message, "Hasura has a root field `taken_select` already; the table `ITEMS` of the source `s` gives it");
+    assert_eq!(message, "Hasura already has a root field `taken_select`; the table `ITEMS` of the source `s` has it");
     let (severity, message) = told("rootFields.selectStream", fields("s", json!({"selectStream": "rows"}))).await;
     assert_eq!(
         (severity, message.as_str()),
@@ -158,8 +158,8 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
     );
     let (severity, message) = told("rootFields.selectByPk", fields("s", json!({"selectByPk": "row"}))).await;
     assert_eq!(severity, Severity::Error);
-    assert_eq!(message, "`ORDERS` has no primary key, so that `row` would give nothing");
-    // A source that comes with the same apply is asked before the table is.
+    assert_eq!(message, "`ORDERS` has no primary key, so `row` would return nothing");
+    // A source of the same apply is checked before the table is.
     for error in [
         instance.create(TABLE, &fields("s", json!({"selectByPk": "row"}))).await.unwrap_err(),
         instance.create(TABLE, &fields("s", json!({"selectStream": "rows"}))).await.unwrap_err(),
@@ -170,10 +170,10 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
     let of_view = json!({"source": "p", "table": ["public", "it's \\ all"], "rootFields": {"selectByPk": "row"}});
     let (severity, message) = told("rootFields.selectByPk", of_view.clone()).await;
     assert_eq!(severity, Severity::Error);
-    assert_eq!(message, r"`public.it's \ all` has no primary key, so that `row` would give nothing");
+    assert_eq!(message, r"`public.it's \ all` has no primary key, so `row` would return nothing");
     assert!(path_of(&instance.create(TABLE, &of_view).await.unwrap_err()).starts_with("rootFields."));
     let (severity, message) = told("source", fields("gone", json!({"select": "rows"}))).await;
-    assert_eq!((severity, message.as_str()), (Severity::Note, "not checked: the source `gone` is not there yet"));
+    assert_eq!((severity, message.as_str()), (Severity::Note, "not checked: the source `gone` does not exist yet"));
     let of_postgres = json!({"source": "p", "table": ["public", "orders"], "rootFields": {"selectStream": "rows", "selectByPk": "row"}});
     assert_eq!(instance.findings(TABLE, &of_postgres).await, []);
     let made = instance.create(TABLE, &of_postgres).await.unwrap();
@@ -186,9 +186,9 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
     );
 }
 
-/// Who may not ask, or is answered by an error, is told that nothing was checked, and goes on.
+/// If the check is refused or fails, the plan notes that it was skipped, and continues.
 #[tokio::test]
-async fn a_key_that_cannot_be_asked_for_keeps_no_table_from_being_tracked() {
+async fn failed_check_of_a_key_does_not_prevent_tracking() {
     let (stand_in, instance) = prepared().await;
     instance.create(SOURCE, &postgres("p")).await.unwrap();
     let config = json!({"source": "p", "table": ["public", "orders"], "rootFields": {"selectByPk": "row"}});
@@ -205,14 +205,14 @@ async fn a_key_that_cannot_be_asked_for_keeps_no_table_from_being_tracked() {
 }
 
 #[tokio::test]
-async fn a_source_or_table_that_is_not_there_is_told_with_those_that_are() {
+async fn missing_source_or_table_lists_existing_ones() {
     let (stand_in, instance) = prepared().await;
     let error = instance.create(TABLE, &table("sx", "ORDERS", "a_")).await.unwrap_err();
     assert_eq!(path_of(&error), "source");
     assert_eq!((error.message.as_str(), error.problems[0].as_str()), ("Hasura has no source `sx`", "it has `s`"));
     let error = instance.create(PERMISSION, &permission("s", "ORDERS", "r")).await.unwrap_err();
     assert_eq!((path_of(&error).as_str(), error.problems[0].as_str()), ("table", "it has none"));
-    // What is behind the source only Hasura knows.
+    // Only Hasura knows the database of the source.
     let error = instance.create(TABLE, &table("s", "GONE", "a_")).await.unwrap_err();
     assert_eq!(path_of(&error), "table");
     assert!(error.message.contains("no such table/view exists in source"), "{error}");
@@ -224,7 +224,7 @@ async fn a_source_or_table_that_is_not_there_is_told_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn a_permission_is_changed_without_anybody_being_without_it() {
+async fn permission_is_changed_without_a_gap() {
     let (stand_in, instance) = prepared().await;
     instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     let config = permission("s", "ORDERS", "r");
@@ -242,7 +242,7 @@ async fn a_permission_is_changed_without_anybody_being_without_it() {
 }
 
 #[tokio::test]
-async fn what_depends_on_a_table_keeps_it() {
+async fn dependent_object_keeps_its_table() {
     let (stand_in, instance) = prepared().await;
     let made = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     stand_in.add_dependant("s", &json!(["ORDERS"]), "relationship ITEMS.order in source \"s\"");

@@ -1,4 +1,4 @@
-//! What a cluster is asked, in terms of topics, their configuration, and access: without a word of terrace.
+//! Requests to a cluster about topics, their configuration, and access. Nothing here depends on terrace.
 
 mod acls;
 mod cluster;
@@ -15,36 +15,36 @@ use crate::wire::{Access, Cluster};
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
-/// The resource type of a topic in requests about configurations, and in those about access.
+/// The resource type of a topic in requests about configurations and access.
 const TOPIC: i8 = 2;
 
-/// Brokers may work on a request for no longer, so that what it does is there by the time at which nobody waits for its
-/// effect any more.
+/// Longest time that brokers may work on a request, so that its effect is visible before the caller stops waiting for
+/// it.
 pub(crate) const LONGEST_WORK: Duration = Duration::from_secs(30);
 
-/// A cluster.
+/// Client for the admin requests of a cluster.
 pub(crate) struct Admin {
     cluster: Cluster,
 }
 
 impl Admin {
-    /// Nobody is connected to yet.
+    /// Creates a client without connecting.
     pub(crate) fn new(access: Access) -> Self {
         Self { cluster: Cluster::new(access) }
     }
 
-    /// Who asks, as brokers call them, where that is known.
+    /// The caller's principal as brokers name it, if known.
     pub(crate) fn principal(&self) -> Option<String> {
         self.cluster.principal()
     }
 
-    /// How long brokers may work on a request, in milliseconds: no longer than its answer is waited for.
+    /// Time in milliseconds that brokers may work on a request: at most the caller's timeout.
     fn patience(&self) -> i32 {
         i32::try_from(self.cluster.timeout().min(LONGEST_WORK).as_millis()).unwrap_or(i32::MAX)
     }
 }
 
-/// A text of a request.
+/// A string field of a request.
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }

@@ -1,24 +1,24 @@
-//! Attributes as calls read them.
+//! Access to attributes of calls.
 
 use terrace_provider::{Attributes, Map, ProviderError, Value};
 
-/// A text that has to be known by now.
+/// Returns a string attribute that must be known.
 pub(crate) fn text<'a>(attributes: &'a Attributes, name: &str) -> Result<&'a str, ProviderError> {
     let known = attributes.get(name).and_then(Value::as_str);
     known.ok_or_else(|| ProviderError::bug(format!("a call without a known `{name}`")))
 }
 
-/// A text that may be left out.
+/// Returns an optional string attribute.
 pub(crate) fn optional_text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
     attributes.get(name).and_then(Value::as_str)
 }
 
-/// Entries as attributes.
+/// Builds attributes from entries.
 pub(crate) fn entries<const N: usize>(entries: [(&str, Value); N]) -> Attributes {
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The attributes, without the nulls of a map among them: what is null counts as not given, and is not recorded.
+/// Returns the attributes without the null entries of a map: a null counts as not set, and is not recorded.
 pub(crate) fn without_nulls(attributes: &Attributes, name: &str) -> Attributes {
     let mut attributes = attributes.clone();
     if let Some(value) = attributes.get_mut(name)

@@ -1,4 +1,4 @@
-//! The blueprints of components that become topics, access and schemas, compiled in.
+//! Embedded blueprints of components with topics, access and schemas.
 
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 

@@ -1,4 +1,4 @@
-//! The settings of an instance, taken apart.
+//! Parses the settings of an instance.
 
 use crate::wire::{Access, Credentials, Mechanism, Tls, Unusable};
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use terrace_provider::http::{check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Sensitive, Settings, Value};
 
-/// Which vendor's brokers they are.
+/// The vendor of the brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flavor {
-    /// Apache Kafka: no topic has a `confluent.…` configuration.
+    /// Apache Kafka: topics have no `confluent.…` configuration.
     Apache,
     /// Confluent Platform or Cloud.
     Confluent,
 }
 
-/// How the schema registry is reached.
+/// Address and credentials of the schema registry.
 pub(crate) struct RegistryAccess {
     pub(crate) url: String,
     pub(crate) username: Option<String>,
@@ -25,19 +25,19 @@ pub(crate) struct RegistryAccess {
     pub(crate) timeout: Duration,
 }
 
-/// The settings of an instance.
+/// The parsed settings of an instance.
 pub(crate) struct Config {
     pub(crate) access: Access,
-    /// What is set; else the brokers are asked.
+    /// The configured flavor; without one, the provider detects it from the brokers.
     pub(crate) flavor: Option<Flavor>,
     pub(crate) registry: Option<RegistryAccess>,
 }
 
 impl Config {
-    /// Takes settings apart. Files are read, nobody is asked.
+    /// Parses settings. Reads files, and makes no network calls.
     ///
     /// # Errors
-    /// When they do not work together.
+    /// If settings are invalid or contradict each other.
     pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
         let values = &settings.values;
         let file = |name: &str| text(values, name).map(|path| settings.project_folder.join(path));
@@ -48,7 +48,7 @@ impl Config {
             "SASL_SSL" => (true, true),
             other => {
                 let known = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL";
-                return Err(invalid("securityProtocol", format!("`{other}` is no protocol"), known));
+                return Err(invalid("securityProtocol", format!("`{other}` is not a security protocol"), known));
             }
         };
         let authorities = file("caFile");
@@ -62,7 +62,7 @@ impl Config {
             None => None,
             Some("apache") => Some(Flavor::Apache),
             Some("confluent") => Some(Flavor::Confluent),
-            Some(other) => return Err(invalid("flavor", format!("`{other}` is no flavor"), "apache or confluent")),
+            Some(other) => return Err(invalid("flavor", format!("`{other}` is not a flavor"), "apache or confluent")),
         };
         let registry = match values.get("schemaRegistry").and_then(Value::as_map) {
             None => None,
@@ -90,10 +90,10 @@ fn bootstrap(values: &Attributes) -> Result<Vec<String>, ProviderError> {
     };
     let expected = "the addresses of brokers as `host:port`, separated by commas";
     if servers.is_empty() {
-        return Err(invalid("bootstrapServers", "there is no broker in `bootstrapServers`".to_owned(), expected));
+        return Err(invalid("bootstrapServers", "`bootstrapServers` is empty".to_owned(), expected));
     }
     match servers.iter().find(wrong) {
-        Some(server) => Err(invalid("bootstrapServers", format!("`{server}` is no address of a broker"), expected)),
+        Some(server) => Err(invalid("bootstrapServers", format!("`{server}` is not a broker address"), expected)),
         None => Ok(servers),
     }
 }
@@ -107,10 +107,10 @@ fn tls(
         (Some(chain), Some(key)) => Some((chain, key)),
         (None, None) => None,
         (Some(_), None) => {
-            return Err(invalid("certFile", "there is a `certFile` without a `keyFile`".to_owned(), "both"));
+            return Err(invalid("certFile", "`certFile` is set without `keyFile`".to_owned(), "both"));
         }
         (None, Some(_)) => {
-            return Err(invalid("keyFile", "there is a `keyFile` without a `certFile`".to_owned(), "both"));
+            return Err(invalid("keyFile", "`keyFile` is set without `certFile`".to_owned(), "both"));
         }
     };
     Tls::new(authorities, own.as_ref().map(|(chain, key)| (chain.as_path(), key.as_path()))).map_err(
@@ -123,14 +123,14 @@ fn tls(
 
 fn credentials(values: &Attributes) -> Result<Credentials, ProviderError> {
     let needed = |name: &str| {
-        let message = format!("`securityProtocol` is one of SASL, and there is no `{name}`");
-        invalid(name, message, "it, or another `securityProtocol`")
+        let message = format!("`securityProtocol` uses SASL, but `{name}` is missing");
+        invalid(name, message, "it, or use another `securityProtocol`")
     };
-    let wanted = text(values, "saslMechanism").ok_or_else(|| needed("saslMechanism"))?;
+    let requested = text(values, "saslMechanism").ok_or_else(|| needed("saslMechanism"))?;
     let known = Mechanism::ALL.map(|(name, _)| name).join(", ");
-    let mechanism = Mechanism::ALL.into_iter().find(|(name, _)| *name == wanted);
-    let (_, mechanism) =
-        mechanism.ok_or_else(|| invalid("saslMechanism", format!("`{wanted}` is no mechanism known here"), &known))?;
+    let mechanism = Mechanism::ALL.into_iter().find(|(name, _)| *name == requested);
+    let (_, mechanism) = mechanism
+        .ok_or_else(|| invalid("saslMechanism", format!("`{requested}` is not a supported SASL mechanism"), &known))?;
     let username = text(values, "username").ok_or_else(|| needed("username"))?.to_owned();
     let password = text(values, "password").ok_or_else(|| needed("password"))?;
     Ok(Credentials { mechanism, username, password: Sensitive::new(Value::from(password)) })
@@ -145,7 +145,7 @@ fn timeout(values: &Attributes) -> Result<Duration, ProviderError> {
     let fits = |seconds: &f64| *seconds > 0.0 && *seconds <= 3600.0;
     let seconds = given.filter(fits).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let expected = "a number of seconds greater than 0, and at most 3600";
-    seconds.ok_or_else(|| invalid("timeout", "`timeout` is no time to wait".to_owned(), expected))
+    seconds.ok_or_else(|| invalid("timeout", "`timeout` is out of range".to_owned(), expected))
 }
 
 fn registry_access(
@@ -160,7 +160,7 @@ fn registry_access(
     let password = text(values, "password").map(|password| Sensitive::new(Value::from(password)));
     let username = text(values, "username").map(str::to_owned);
     if username.is_some() != password.is_some() {
-        let message = "the schema registry has one of `username` and `password`, and not the other";
+        let message = "the schema registry has only one of `username` and `password`";
         return Err(ProviderError::invalid(at("username"), message));
     }
     if password.is_some() {

@@ -1,4 +1,4 @@
-//! What is told of calls that went wrong, and what terrace does then.
+//! Failures of calls and their conversion into provider errors.
 //!
 //! Codes and names: <https://kafka.apache.org/protocol#protocol_error_codes>.
 
@@ -7,23 +7,23 @@ use kafka_protocol::error::ResponseError;
 use std::time::Duration;
 use terrace_provider::{ErrorKind, Path, ProviderError};
 
-/// A call that came to nothing.
+/// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// There is no answer.
+    /// No answer.
     Unanswered(Unanswered),
-    /// The answer is a refusal.
+    /// The answer has an error code.
     Refused(Refusal),
 }
 
-/// What a broker says when it does not do something.
+/// An error answer of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// Its code.
+    /// The error code.
     pub(crate) code: Code,
-    /// Its words.
+    /// The broker's message.
     pub(crate) said: Option<String>,
-    /// The pause that it asks for.
+    /// The requested pause before a retry.
     pub(crate) pause: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Code {
     pub(crate) const QUOTA: Self = Self(89);
     pub(crate) const UNKNOWN_TOPIC_ID: Self = Self(100);
 
-    /// The name that Kafka gives it, with its number: `36 TOPIC_ALREADY_EXISTS`.
+    /// Kafka's name of the code with its number: `36 TOPIC_ALREADY_EXISTS`.
     pub(crate) fn shown(self) -> String {
         let error = match ResponseError::try_from_code(self.0) {
             None | Some(ResponseError::Unknown(_)) => return self.0.to_string(),
@@ -67,10 +67,11 @@ impl Code {
         format!("{} {name}", self.0)
     }
 
-    /// True where what was asked for is known not to have happened: who asks may not, it can be none, there is too much.
-    /// Others leave it open. A controller that resigns says that it is none, and may have written it before.
+    /// Returns true if the code proves that the request had no effect: missing right, invalid input, quota.
+    /// Other codes leave the outcome open. A resigning controller returns `NOT_CONTROLLER`, but may have written the
+    /// change.
     fn excludes_effect(self) -> bool {
-        let looked_at = [
+        let without_effect = [
             Self::UNKNOWN_TOPIC,
             Self::INVALID_TOPIC,
             Self::TOPIC_DENIED,
@@ -87,10 +88,10 @@ impl Code {
             Self::QUOTA,
             Self::UNKNOWN_TOPIC_ID,
         ];
-        looked_at.contains(&self) || [33, 34, 35, 39, 53, 58, 65].contains(&self.0)
+        without_effect.contains(&self) || [33, 34, 35, 39, 53, 58, 65].contains(&self.0)
     }
 
-    /// True where another attempt may meet a cluster that is ready.
+    /// Returns true if a retry may succeed once the cluster is ready.
     pub(crate) fn is_passing(self) -> bool {
         let passing = [5, 6, 8, 9, 13, 14, 15, 16, 56, 72];
         self == Self::NOT_CONTROLLER || passing.contains(&self.0)
@@ -98,7 +99,7 @@ impl Code {
 }
 
 impl Refusal {
-    /// Reads the code of an answer; nothing where it is none.
+    /// Reads the code of an answer; `None` if the code is 0.
     pub(crate) fn of(code: i16, said: Option<&str>, throttle_ms: i32) -> Option<Self> {
         let pause = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or_default());
         (code != 0).then(|| Self { code: Code(code), said: said.map(str::to_owned), pause })
@@ -112,7 +113,7 @@ impl From<Unanswered> for Failure {
 }
 
 impl Failure {
-    /// The code, where there is an answer.
+    /// The error code, if there is an answer.
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Self::Refused(refusal) => Some(refusal.code),
@@ -120,7 +121,7 @@ impl Failure {
         }
     }
 
-    /// True where what was asked for is known not to have happened.
+    /// Returns true if the failure proves that the request had no effect.
     pub(crate) fn excludes_effect(&self) -> bool {
         match self {
             Self::Unanswered(unanswered) => unanswered.is_unsent(),
@@ -129,26 +130,26 @@ impl Failure {
     }
 }
 
-/// The error of who looks for what was made, or may have been: whatever it says of the look, it says nothing of that.
+/// Marks the error of a read after a write as ambiguous: a failed read proves nothing about the write.
 pub(crate) fn unseen(error: ProviderError) -> ProviderError {
     ProviderError { kind: ErrorKind::Ambiguous, ..error }
 }
 
-/// What was asked for, for whoever reads that it failed.
+/// Describes a request for its error messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked<'a> {
     /// `create the topic `orders``.
     pub(crate) what: String,
-    /// It changes something.
+    /// True if the request changes something.
     pub(crate) changes: bool,
-    /// What `kafka-acls` would have to be told so that who asks may: `--operation Create --topic orders`.
+    /// The `kafka-acls` arguments that grant the missing right: `--operation Create --topic orders`.
     pub(crate) right: String,
-    /// Who asks, where that is known.
+    /// The caller's principal, if known.
     pub(crate) principal: Option<&'a str>,
 }
 
 impl Asked<'_> {
-    /// The error for a failure.
+    /// Converts a failure into a provider error.
     pub(crate) fn failed(&self, failure: Failure) -> ProviderError {
         match failure {
             Failure::Unanswered(unanswered) => self.unanswered(&unanswered),
@@ -161,11 +162,11 @@ impl Asked<'_> {
             Unanswered::Unreachable(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.what)),
             Unanswered::NotLetIn(why) => (ErrorKind::PermissionDenied, format!("cannot {}: {why}", self.what)),
             Unanswered::Lost(why) if self.changes => {
-                (ErrorKind::Ambiguous, format!("whether the brokers did {} is not known: {why}", self.what))
+                (ErrorKind::Ambiguous, format!("the request to {} has an unknown outcome: {why}", self.what))
             }
             Unanswered::Lost(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.what)),
             Unanswered::Garbled(why) if self.changes => {
-                (ErrorKind::Ambiguous, format!("whether the brokers did {} is not known: {why}", self.what))
+                (ErrorKind::Ambiguous, format!("the request to {} has an unknown outcome: {why}", self.what))
             }
             Unanswered::Garbled(why) | Unanswered::Unsupported(why) => {
                 (ErrorKind::Failed, format!("cannot {}: {why}", self.what))
@@ -173,14 +174,13 @@ impl Asked<'_> {
         };
         let error = ProviderError::new(kind, message);
         match unanswered {
-            Unanswered::Unreachable(_) | Unanswered::Lost(_) | Unanswered::Garbled(_) => error.solution(
-                "look at `bootstrapServers` and `securityProtocol` of the instance, and whether the brokers run",
-            ),
+            Unanswered::Unreachable(_) | Unanswered::Lost(_) | Unanswered::Garbled(_) => error
+                .solution("check `bootstrapServers` and `securityProtocol` of the instance, and that the brokers run"),
             Unanswered::NotLetIn(_) => error.solution(
-                "look at `securityProtocol`, `saslMechanism`, `username` and `password` of the instance, and with TLS at \
+                "check `securityProtocol`, `saslMechanism`, `username` and `password` of the instance, and with TLS \
                  `caFile`, `certFile` and `keyFile`",
             ),
-            Unanswered::Unsupported(_) => error.solution("Kafka 2.8 and later can be asked all of it"),
+            Unanswered::Unsupported(_) => error.solution("use Kafka 2.8 or later"),
         }
     }
 
@@ -205,44 +205,44 @@ impl Asked<'_> {
             code if self.changes && !code.excludes_effect() => ErrorKind::Ambiguous,
             _ => ErrorKind::Failed,
         };
-        // Some brokers tell how they keep the request, which helps nobody.
+        // Some brokers print their internal request object, which does not help users.
         let said = refusal.said.as_deref().filter(|said| !said.is_empty() && !said.starts_with("Request "));
-        let said = said.unwrap_or_else(|| usual(code));
-        let verb = if kind == ErrorKind::Ambiguous { "may or may not" } else { "do not" };
+        let said = said.unwrap_or_else(|| default_text(code));
+        let verb = if kind == ErrorKind::Ambiguous { "may have failed to" } else { "did not" };
         let mut error = ProviderError::new(kind, format!("the brokers {verb} {}: {said}", self.what));
         error.vendor_code = Some(code.shown());
         match code {
-            Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED => error.solution(self.needed()),
+            Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED => error.solution(self.remedy()),
             Code::SECURITY_DISABLED => error.solution(
-                "the brokers have no `authorizer.class.name`, so nobody can be let in or kept out: give them one, or \
-                 declare no access",
+                "set `authorizer.class.name` of the brokers, or \
+                 declare no access: without an authorizer, brokers ignore ACLs",
             ),
-            Code::POLICY_VIOLATION => error.solution("the brokers have a policy of their own: ask whoever runs them"),
-            Code::DELETION_DISABLED => error.solution("the brokers have `delete.topic.enable=false`"),
-            Code::INVALID_REPLICATION => error.solution("it can be no more than there are brokers"),
+            Code::POLICY_VIOLATION => error.solution("ask the cluster's administrators about the brokers' policy"),
+            Code::DELETION_DISABLED => error.solution("set `delete.topic.enable=true` on the brokers"),
+            Code::INVALID_REPLICATION => error.solution("use at most the number of brokers"),
             Code::REASSIGNMENT => error.solution("wait until the replicas of the topic have moved"),
             _ => error,
         }
     }
 
-    fn needed(&self) -> String {
-        format!("whoever runs the cluster can allow it: `{}`", line(self.principal, &self.right))
+    fn remedy(&self) -> String {
+        format!("ask a cluster administrator to run `{}`", line(self.principal, &self.right))
     }
 }
 
-/// The line that gives somebody a right such as `--operation Create --cluster`.
+/// The `kafka-acls` command that grants a right such as `--operation Create --cluster`.
 pub(crate) fn line(principal: Option<&str>, right: &str) -> String {
     format!("kafka-acls --add --allow-principal {} {right}", principal.unwrap_or("User:…"))
 }
 
-fn usual(code: Code) -> &'static str {
+fn default_text(code: Code) -> &'static str {
     match code {
-        Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED => "who asks may not",
-        Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID => "there is no such topic",
-        Code::TOPIC_EXISTS => "it is there already",
-        Code::REQUEST_TIMED_OUT => "they did not finish in time",
-        Code::SECURITY_DISABLED => "they decide on no access",
-        _ => "they do not say why",
+        Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED => "not authorized",
+        Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID => "the topic does not exist",
+        Code::TOPIC_EXISTS => "the topic exists already",
+        Code::REQUEST_TIMED_OUT => "the brokers timed out",
+        Code::SECURITY_DISABLED => "the brokers have no authorizer",
+        _ => "the brokers give no reason",
     }
 }
 
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_have_the_names_of_kafka() {
+    fn codes_are_shown_with_kafka_names() {
         assert_eq!(Code(36).shown(), "36 TOPIC_ALREADY_EXISTS");
         assert_eq!(Code(-1).shown(), "-1 UNKNOWN_SERVER_ERROR");
         assert_eq!(Code(3).shown(), "3 UNKNOWN_TOPIC_OR_PARTITION");
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_which_right_is_missing() {
+    fn refusal_names_the_missing_right() {
         let asked = Asked {
             what: "create the topic `t`".to_owned(),
             changes: true,
@@ -270,14 +270,14 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::PermissionDenied);
         assert_eq!(
             error.to_string(),
-            "the brokers do not create the topic `t`: who asks may not (29 TOPIC_AUTHORIZATION_FAILED)"
+            "the brokers did not create the topic `t`: not authorized (29 TOPIC_AUTHORIZATION_FAILED)"
         );
-        let solution = "whoever runs the cluster can allow it: `kafka-acls --add --allow-principal User:ada \
+        let solution = "ask a cluster administrator to run `kafka-acls --add --allow-principal User:ada \
                         --operation Create --topic t`";
         assert_eq!(error.solutions, [solution]);
         let internal = Some("Request Request(processor=4, connectionId=127.0.0.1) needs DESCRIBE permission.");
         let error = asked.failed(Failure::Refused(Refusal::of(31, internal, 0).unwrap()));
-        assert!(error.to_string().ends_with(": who asks may not (31 CLUSTER_AUTHORIZATION_FAILED)"), "{error}");
+        assert!(error.to_string().ends_with(": not authorized (31 CLUSTER_AUTHORIZATION_FAILED)"), "{error}");
         let kind = |changes, failure| Asked { changes, ..asked.clone() }.failed(failure).kind;
         let lost = || Failure::Unanswered(Unanswered::Lost("x".to_owned()));
         assert_eq!((kind(true, lost()), kind(false, lost())), (ErrorKind::Ambiguous, ErrorKind::Transient));

@@ -1,11 +1,11 @@
-//! The `kafka` provider: topics, access control lists and schemas of Apache Kafka and Confluent clusters, by Kafka's own
-//! protocol, and by the REST interface of a schema registry.
+//! The `kafka` provider: topics, access control lists and schemas of Apache Kafka and Confluent clusters. It uses
+//! Kafka's own protocol and the REST interface of a schema registry.
 //!
-//! Read in this order: [`schema`](mod@schema) (what there is), `wire` (the protocol, without a word of terrace), `admin`
-//! (what a cluster is asked, in terms of topics and access), `registry` (the same for schemas), `resources` (the types in
-//! those terms), `rights` (what who asks may do), `session` (which call goes where), `failure` (what is told of what went wrong).
+//! Read in this order: [`schema`](mod@schema) (the resource types), `wire` (the protocol, independent of terrace),
+//! `admin` (requests about topics and access), `registry` (requests about schemas), `resources` (the resource types in
+//! these terms), `rights` (the caller's rights), `session` (dispatch of calls), `failure` (errors).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings: a bad slice fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod admin;
@@ -27,14 +27,14 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
 
-/// Topics, access and schemas of Kafka clusters.
+/// Provider for topics, access and schemas of Kafka clusters.
 #[derive(Debug)]
 pub struct KafkaProvider {
     schema: ProviderSchema,
 }
 
 impl KafkaProvider {
-    /// The provider; it holds nothing but its schema.
+    /// Creates the provider. It holds only its schema.
     #[must_use]
     pub fn new() -> Self {
         Self { schema: schema::provider() }

@@ -1,40 +1,42 @@
-//! How far a create came, as the journal has it: Kafka keeps no mark on what it makes.
+//! Progress of creates, recorded in the journal, because Kafka objects cannot carry a marker.
 //!
-//! Before something is made it is looked whether it is there already, which is somebody else's then; only then it is
-//! journalled that the request goes out. So what is there after a request that was journalled is ours, unless it is known
-//! that it was refused.
+//! Before a create, the provider checks that the object does not exist; an existing object belongs to another owner.
+//! Only then it journals that the request is sent. An object found after a journalled request is ours, unless the
+//! request
+//! is known to have been refused.
 
 use crate::failure::unseen;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use terrace_provider::{Attempt, Call, LostCall, Partial, Private, ProviderError};
 
-/// The private bytes of a call whose request went out, or may have; a space and what it has to remember may follow.
+/// Private bytes of a call whose request was or may have been sent. A space and a memory of the prior object may
+/// follow.
 const SENT: &str = "sent";
-/// Those of one whose request was refused.
+/// Private bytes of a call whose request was refused.
 const REFUSED: &str = "refused";
 
-/// So many calls are remembered; of others the journal tells.
+/// Maximum number of remembered calls; the journal has the others.
 const MOST: usize = 10_000;
 
-/// What this session knows of its own calls, which is no less than the journal has.
+/// Progress of this session's own calls: at least as complete as the journal.
 #[derive(Default)]
 pub(crate) struct Marks(Mutex<HashMap<(String, String, String), Mark>>);
 
-/// How far one call came.
+/// Progress of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Mark {
-    /// The request went out, or may have; with what was there before that its effect hides.
+    /// The request was or may have been sent. Holds the prior content that its effect hides.
     Sent(Option<String>),
-    /// It was refused.
+    /// The request was refused.
     Refused,
 }
 
 impl Marks {
-    /// Journals that the request of a call goes out now, with what has to be remembered of what was there before.
+    /// Journals that the request of a call is about to be sent, with the prior content to remember.
     ///
     /// # Errors
-    /// When that cannot be journalled: nothing may be sent then.
+    /// If the journal cannot be written: the request must not be sent then.
     pub(crate) async fn sent(&self, call: &Call, memory: Option<&str>) -> Result<(), ProviderError> {
         let bytes = memory.map_or_else(|| SENT.to_owned(), |memory| format!("{SENT} {memory}"));
         self.report(call, &bytes).await?;
@@ -42,16 +44,17 @@ impl Marks {
         Ok(())
     }
 
-    /// Journals that it came to nothing, as far as that can be: there may be a long pause before another attempt, and a
-    /// kill in it.
+    /// Journals a refusal if possible: there may be a long pause before the next attempt, and the process may be killed
+    /// in
+    /// it.
     pub(crate) async fn refused(&self, call: &Call) {
         self.remember(call, Mark::Refused);
         if let Err(error) = self.report(call, REFUSED).await {
-            tracing::debug!(address = %call.address, %error, "a refusal cannot be journalled");
+            tracing::debug!(address = %call.address, %error, "cannot journal a refusal");
         }
     }
 
-    /// What an earlier attempt of a call remembered, where it may have had its effect; nothing where there was none.
+    /// The memory of an earlier attempt that may have had an effect; `None` if there was no such attempt.
     pub(crate) fn earlier(&self, call: &Call) -> Option<Option<String>> {
         match self.of((&call.address, &call.operation, &call.step)) {
             Some(Mark::Sent(memory)) => Some(memory),
@@ -59,21 +62,21 @@ impl Marks {
         }
     }
 
-    /// The error of a create, which says that nothing was made only where that is known.
+    /// Marks the error of a create as ambiguous unless it is known that nothing was created.
     pub(crate) fn judged(&self, call: &Call, error: ProviderError) -> ProviderError {
         match self.earlier(call) {
-            // Another attempt finds what this one made.
+            // A retry finds the object that this attempt created.
             Some(_) if !error.kind.is_temporary() => unseen(error),
             _ => error,
         }
     }
 
-    /// True when the request of a lost call went out, or may have.
+    /// Returns true if the request of a lost call was or may have been sent.
     pub(crate) fn may_be_ours(&self, attempt: &Attempt, lost: &LostCall) -> bool {
         matches!(self.reached(attempt, lost), Some(Mark::Sent(_)))
     }
 
-    /// What a lost call remembered of what was there before.
+    /// The memory of a lost call about the prior content.
     pub(crate) fn memory(&self, attempt: &Attempt) -> Option<String> {
         match self.reached(attempt, attempt.lost_call.as_ref()?)? {
             Mark::Sent(memory) => memory,
@@ -81,7 +84,7 @@ impl Marks {
         }
     }
 
-    /// True when the request of a lost create is known never to have gone out, so that it made nothing, whatever there is.
+    /// Returns true if a lost create never sent its request: an object that exists is not ours.
     pub(crate) fn made_nothing(&self, attempt: &Attempt) -> bool {
         let lost = attempt.lost_call.as_ref().filter(|_| attempt.prior.is_none());
         lost.is_some_and(|lost| !self.may_be_ours(attempt, lost))

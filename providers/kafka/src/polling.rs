@@ -1,4 +1,4 @@
-//! Waiting for brokers: what the controller has decided is seen by each broker a moment later.
+//! Polls brokers until they see a change: each broker learns of the controller's decision a moment later.
 
 use crate::failure::unseen;
 use std::future::Future;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use terrace_provider::{Call, ErrorKind, ProviderError};
 use tokio::time::{Instant, sleep};
 
-/// The first pause, and the longest.
+/// The first and the longest pause.
 const FIRST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// When a call has to stop waiting so that it can still say what it knows.
+/// Deadline of the polling of a call; leaves time to report an error.
 pub(crate) fn deadline(call: &Call) -> Instant {
     let now = Instant::now();
     now.checked_add(call.timeout - call.timeout / 10).unwrap_or(now)
 }
 
-/// Asks until there is an answer; nothing where there is none by then, or the user stops.
+/// Polls until there is an answer; `None` at the deadline or on cancellation.
 ///
 /// # Errors
-/// When a question fails.
+/// If a poll fails.
 pub(crate) async fn until<T, F, Fut>(call: &Call, deadline: Instant, ask: F) -> Result<Option<T>, ProviderError>
 where
     F: Fn() -> Fut,
@@ -42,11 +42,11 @@ where
     }
 }
 
-/// Asks until what was written is seen. Brokers that cannot be asked for a while are asked again: they do not take back
-/// what they were told. `not_yet` says what is known where nobody sees it in time.
+/// Polls until a write is visible. Temporary errors are retried: brokers do not undo an accepted write.
+/// `not_yet` is the error text if the write stays invisible until the deadline.
 ///
 /// # Errors
-/// When it is not seen: it is there all the same, or may be.
+/// If the write stays invisible. The error is ambiguous: the write may have taken effect.
 pub(crate) async fn until_seen<T, F, Fut>(call: &Call, not_yet: &str, ask: F) -> Result<T, ProviderError>
 where
     F: Fn() -> Fut,

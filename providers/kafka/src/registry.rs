@@ -1,4 +1,4 @@
-//! A schema registry by Confluent's REST interface, which others speak, too
+//! Client for Confluent's REST interface of schema registries, which other registries support too
 //! (<https://docs.confluent.io/platform/current/schema-registry/develop/api.html>).
 
 use crate::config::RegistryAccess;
@@ -11,10 +11,10 @@ use terrace_provider::http::{self, in_words};
 use terrace_provider::{ErrorKind, Path, ProviderError, Sensitive};
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-/// A body that is longer is nothing that a registry says.
+/// Maximum length of a body; no registry sends a longer one.
 const LONGEST: usize = 16 << 20;
 
-/// A schema registry.
+/// Client of a schema registry.
 pub(crate) struct Registry {
     http: Client,
     base: Url,
@@ -22,18 +22,18 @@ pub(crate) struct Registry {
     password: Option<Sensitive>,
 }
 
-/// A schema as it is registered, or to be.
+/// A registered schema, or one to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schema {
-    /// The text.
+    /// The schema text.
     pub(crate) text: String,
     /// `AVRO`, `JSON` or `PROTOBUF`.
     pub(crate) kind: String,
-    /// Other schemas that it names.
+    /// Schemas of other subjects that the text refers to.
     pub(crate) references: Vec<Reference>,
 }
 
-/// A schema that another one names.
+/// A reference to a version of another subject.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Reference {
     pub(crate) name: String,
@@ -49,14 +49,14 @@ pub(crate) struct Version {
     pub(crate) version: i64,
 }
 
-/// A refusal, or no answer.
+/// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// Nothing was sent.
+    /// The request was not sent.
     NotSent(String),
-    /// It was sent, or may have been.
+    /// The request was or may have been sent, but has no usable answer.
     Lost(String),
-    /// The registry says no.
+    /// The registry answered with an error.
     Refused { status: u16, code: i64, said: String, pause: Option<Duration> },
 }
 
@@ -72,44 +72,44 @@ struct VersionBody {
     references: Vec<Reference>,
 }
 
-/// Where a schema is registered.
+/// Id and version of a registered schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) struct Registered {
     pub(crate) id: i64,
     pub(crate) version: i64,
 }
 
-/// What a registry says of a schema beside the others of its subject.
+/// Result of a compatibility check of a schema against the versions of its subject.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Compatibility {
     pub(crate) is_compatible: bool,
     #[serde(default)]
     pub(crate) messages: Vec<String>,
-    /// Where other registries than Confluent's say why.
+    /// The reasons, in answers of registries other than Confluent's.
     #[serde(default)]
     pub(crate) reason: Option<String>,
 }
 
 impl Registry {
-    /// A client; nobody is connected to yet.
+    /// Creates a client without connecting.
     ///
     /// # Errors
-    /// When the URL is none, or there is no TLS.
+    /// If the URL is invalid, or TLS cannot be set up.
     pub(crate) fn new(access: RegistryAccess) -> Result<Self, ProviderError> {
         let at = |name: &str| Some(Path::attribute("schemaRegistry").key(name));
         let wrong = |why: &str| {
             ProviderError::invalid(at("url"), format!("the URL of the schema registry {why}"))
                 .solution("write such as `https://registry.example.com`")
         };
-        let mut base = Url::parse(&access.url).map_err(|_| wrong("is none"))?;
+        let mut base = Url::parse(&access.url).map_err(|_| wrong("is invalid"))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(wrong("is none of `http` or `https`"));
+            return Err(wrong("is not `http` or `https`"));
         }
         if !base.username().is_empty() || base.password().is_some() {
-            return Err(wrong("has a user in it: give `username` and `password` instead"));
+            return Err(wrong("contains a user: set `username` and `password` instead"));
         }
         if base.query().is_some() || base.fragment().is_some() {
-            return Err(wrong("has more than host, port and path in it"));
+            return Err(wrong("has a query or a fragment"));
         }
         if let Ok(mut segments) = base.path_segments_mut() {
             segments.pop_if_empty();
@@ -121,20 +121,20 @@ impl Registry {
             .default_headers(headers)
             .timeout(access.timeout)
             .build()
-            .map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
+            .map_err(|error| ProviderError::bug(format!("cannot create the HTTP client: {}", in_words(&error))))?;
         Ok(Self { http, base, username: access.username, password: access.password })
     }
 
-    /// The latest version of a subject; nothing where there is no such subject.
+    /// Returns the latest version of a subject; `None` if the subject does not exist.
     pub(crate) async fn latest(&self, subject: &str) -> Result<Option<Version>, Trouble> {
         let url = self.at(&["subjects", subject, "versions", "latest"]);
         let Some(body) = absent_as_none(self.send(Method::GET, url, None).await)? else { return Ok(None) };
-        let VersionBody { version, id, schema, schema_type, references } = understood(body)?;
+        let VersionBody { version, id, schema, schema_type, references } = parsed(body)?;
         let kind = schema_type.unwrap_or_else(|| "AVRO".to_owned());
         Ok(Some(Version { schema: Schema { text: schema, kind, references }, id, version }))
     }
 
-    /// How many versions a subject has; nothing where the answer does not tell.
+    /// Counts the versions of a subject; `None` if the answer has no list.
     pub(crate) async fn count_versions(&self, subject: &str) -> Result<Option<usize>, Trouble> {
         let url = self.at(&["subjects", subject, "versions"]);
         Ok(match absent_as_none(self.send(Method::GET, url, None).await)? {
@@ -143,31 +143,31 @@ impl Registry {
         })
     }
 
-    /// The version of a subject that a schema is, by what the registry takes for the same; nothing where it is none.
+    /// Returns the version of a subject with this schema, if any. The registry decides which schemas are equal.
     pub(crate) async fn registered(&self, subject: &str, schema: &Schema) -> Result<Option<Registered>, Trouble> {
         let url = self.at(&["subjects", subject]);
         match absent_as_none(self.send(Method::POST, url, Some(body_of(schema))).await) {
-            // What the registry does not take for a schema is none of them.
+            // The registry rejects the schema as invalid: no version has it.
             Err(Trouble::Refused { status: 422, .. }) => Ok(None),
-            answer => answer?.map(understood).transpose(),
+            answer => answer?.map(parsed).transpose(),
         }
     }
 
-    /// Registers a schema as the next version of a subject; one that is there already is found again.
+    /// Registers a schema as the next version of a subject. An existing version with the same schema is reused.
     pub(crate) async fn register(&self, subject: &str, schema: &Schema) -> Result<(), Trouble> {
         let url = self.at(&["subjects", subject, "versions"]);
         self.send(Method::POST, url, Some(body_of(schema))).await.map(|_| ())
     }
 
-    /// Whether a schema could be the next version of a subject; nothing where there is no such subject.
+    /// Checks if a schema could be the next version of a subject; `None` if the subject does not exist.
     pub(crate) async fn check(&self, subject: &str, schema: &Schema) -> Result<Option<Compatibility>, Trouble> {
         let mut url = self.at(&["compatibility", "subjects", subject, "versions", "latest"]);
         url.set_query(Some("verbose=true"));
         let body = absent_as_none(self.send(Method::POST, url, Some(body_of(schema))).await)?;
-        body.map(understood).transpose()
+        body.map(parsed).transpose()
     }
 
-    /// The compatibility level that a subject has of its own.
+    /// Returns the compatibility level that is set on the subject itself.
     pub(crate) async fn compatibility(&self, subject: &str) -> Result<Option<String>, Trouble> {
         let body = absent_as_none(self.send(Method::GET, self.at(&["config", subject]), None).await)?;
         let level = |body: &Json| {
@@ -177,7 +177,7 @@ impl Registry {
         Ok(body.as_ref().and_then(level))
     }
 
-    /// Gives a subject a compatibility level, or takes away the one that it has of its own.
+    /// Sets the compatibility level of a subject, or removes it.
     pub(crate) async fn set_compatibility(&self, subject: &str, level: Option<&str>) -> Result<(), Trouble> {
         let url = self.at(&["config", subject]);
         match level {
@@ -186,7 +186,7 @@ impl Registry {
         }
     }
 
-    /// Removes a subject with all its versions; one that is gone already is no error.
+    /// Deletes a subject with all its versions. A missing subject is not an error.
     pub(crate) async fn delete(&self, subject: &str) -> Result<(), Trouble> {
         absent_as_none(self.send(Method::DELETE, self.at(&["subjects", subject]), None).await)?;
         let mut url = self.at(&["subjects", subject]);
@@ -195,7 +195,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Paths are put together by segments, so that no subject leads anywhere else.
+    /// Builds a URL from segments, so that the name of a subject cannot change the path.
     fn at(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         // A base always has segments.
@@ -231,27 +231,27 @@ impl Registry {
                 Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) <= LONGEST => {
                     bytes.extend_from_slice(&chunk)
                 }
-                Ok(Some(_)) => return Err(Trouble::Lost(format!("the answer has more than {LONGEST} bytes"))),
+                Ok(Some(_)) => return Err(Trouble::Lost(format!("the answer is longer than {LONGEST} bytes"))),
                 Ok(None) => break,
                 Err(error) => return Err(Trouble::Lost(in_words(&error))),
             }
         }
         let body: Option<Json> = serde_json::from_slice(&bytes).ok();
         if (200..300).contains(&status) {
-            return body.ok_or_else(|| Trouble::Lost(format!("the answer (HTTP {status}) is no JSON")));
+            return body.ok_or_else(|| Trouble::Lost(format!("the answer (HTTP {status}) is not JSON")));
         }
         let said = |name: &str| body.as_ref().and_then(|body| body.get(name));
         Err(Trouble::Refused {
             status,
             code: said("error_code").and_then(Json::as_i64).unwrap_or(i64::from(status)),
-            said: said("message").and_then(Json::as_str).unwrap_or("it does not say why").chars().take(2000).collect(),
+            said: said("message").and_then(Json::as_str).unwrap_or("no reason given").chars().take(2000).collect(),
             pause: pause.map(Duration::from_secs),
         })
     }
 }
 
 impl Trouble {
-    /// True where what was asked for is known not to have happened.
+    /// Returns true if the failure proves that the request had no effect.
     pub(crate) fn excludes_effect(&self) -> bool {
         match self {
             Self::NotSent(_) => true,
@@ -260,16 +260,16 @@ impl Trouble {
         }
     }
 
-    /// The error of something that was asked for: `register a version of `orders-value``.
+    /// Converts the failure into a provider error. `what` names the request: `register a version of `orders-value``.
     pub(crate) fn failed(self, what: &str, changes: bool) -> ProviderError {
         match self {
             Self::NotSent(why) => {
                 ProviderError::new(ErrorKind::Transient, format!("cannot {what}: the schema registry: {why}"))
-                    .solution("look at `schemaRegistry` of the instance, and whether it runs")
+                    .solution("check `schemaRegistry` of the instance, and that the registry runs")
             }
             Self::Lost(why) => {
                 let kind = if changes { ErrorKind::Ambiguous } else { ErrorKind::Transient };
-                ProviderError::new(kind, format!("cannot {what}: no answer of the schema registry: {why}"))
+                ProviderError::new(kind, format!("cannot {what}: no answer from the schema registry: {why}"))
             }
             Self::Refused { status, code, said, pause } => {
                 let schema = ErrorKind::InvalidInput { path: Some(Path::attribute("schema")) };
@@ -280,24 +280,24 @@ impl Trouble {
                     (_, 42203) => ErrorKind::InvalidInput { path: Some(Path::attribute("compatibility")) },
                     (422, _) => ErrorKind::InvalidInput { path: None },
                     (404, code) if is_of_registry(code) => ErrorKind::NotFound,
-                    // It may be stored all the same.
+                    // The registry may have stored the change all the same.
                     (500..=599, _) if changes => ErrorKind::Ambiguous,
                     (500..=599, 50002 | 50003) => ErrorKind::Transient,
                     _ => ErrorKind::Failed,
                 };
-                let mut error = ProviderError::new(kind, format!("the schema registry does not {what}: {said}"));
+                let mut error = ProviderError::new(kind, format!("the schema registry did not {what}: {said}"));
                 error.vendor_code = Some(code.to_string());
                 match status {
                     401 | 403 => error.solution(
-                        "look at `schemaRegistry.username` and `schemaRegistry.password` of the instance, and at what \
-                         they may",
+                        "check `schemaRegistry.username` and `schemaRegistry.password` of the instance, and the \
+                         user's rights",
                     ),
                     404 if !is_of_registry(code) => error.solution(
-                        "look at `schemaRegistry.url` of the instance: what answers there is no schema registry, or has \
-                         it at another path",
+                        "check `schemaRegistry.url` of the instance: the server is not a schema registry, or uses \
+                         another path",
                     ),
                     409 => error.solution(
-                        "write a schema that readers of the others can read, or apply another `compatibility` first",
+                        "write a schema that is compatible with earlier versions, or apply another `compatibility` first",
                     ),
                     _ => error,
                 }
@@ -306,13 +306,13 @@ impl Trouble {
     }
 }
 
-/// True for what a registry says of a subject, a version, a schema or a level that is not there. Of a path that it does not
-/// know it says no more than 404.
+/// Returns true for the registry's own codes of a missing subject, version, schema or level. An unknown path has the
+/// code 404.
 fn is_of_registry(code: i64) -> bool {
     (40401..=40499).contains(&code)
 }
 
-/// 404 of a subject, of a schema or of a level says that it is not there.
+/// Converts the 404 of a missing subject, version, schema or level into `None`.
 fn absent_as_none(answer: Result<Json, Trouble>) -> Result<Option<Json>, Trouble> {
     match answer {
         Ok(body) => Ok(Some(body)),
@@ -321,14 +321,14 @@ fn absent_as_none(answer: Result<Json, Trouble>) -> Result<Option<Json>, Trouble
     }
 }
 
-fn understood<T: serde::de::DeserializeOwned>(body: Json) -> Result<T, Trouble> {
-    serde_json::from_value(body).map_err(|error| Trouble::Lost(format!("the answer is none that is known: {error}")))
+fn parsed<T: serde::de::DeserializeOwned>(body: Json) -> Result<T, Trouble> {
+    serde_json::from_value(body).map_err(|error| Trouble::Lost(format!("the answer has an unknown format: {error}")))
 }
 
 fn body_of(schema: &Schema) -> Json {
     let mut body = json!({"schema": schema.text});
     if let Some(body) = body.as_object_mut() {
-        // Registries before the other languages know no `schemaType`.
+        // Registries that support only Avro reject `schemaType`.
         if schema.kind != "AVRO" {
             body.insert("schemaType".to_owned(), json!(schema.kind));
         }

@@ -1,4 +1,4 @@
-//! The resource types, and what all of them need.
+//! The resource types, and their common context.
 
 pub(crate) mod acl;
 pub(crate) mod lookup;
@@ -14,26 +14,26 @@ use crate::registry::Registry;
 use std::collections::BTreeSet;
 use tokio::sync::OnceCell;
 
-/// Brokers tell of all topics, and of all entries, by one answer; of so many at once, so that what is kept of them is bounded.
+/// Brokers return all topics, or all ACL entries, in one answer. The limit bounds the memory that one read uses.
 const READS_AT_ONCE: usize = 2_000;
 
 /// An opened instance.
 pub(crate) struct Instance {
     pub(crate) admin: Admin,
-    /// The schema registry, where one is configured.
+    /// The schema registry, if configured.
     pub(crate) registry: Option<Registry>,
-    /// Which vendor's brokers they are, where that is set.
+    /// The vendor of the brokers, if configured.
     pub(crate) flavor: Option<Flavor>,
-    /// What became of the creates of this session.
+    /// Progress of this session's creates.
     pub(crate) marks: Marks,
-    /// The configuration keys that topics of these brokers can have, once they told them.
+    /// The configuration keys that topics of these brokers support, once known.
     pub(crate) known_keys: OnceCell<BTreeSet<String>>,
-    /// Who asks, as brokers call them.
+    /// The caller's principal as brokers name it.
     pub(crate) principal: Option<String>,
 }
 
 impl Instance {
-    /// Something that is asked for, for the error that it may end in.
+    /// Describes a request for its error messages.
     pub(crate) fn asked(&self, changes: bool, what: String, right: String) -> Asked<'_> {
         Asked { what, changes, right, principal: self.principal.as_deref() }
     }

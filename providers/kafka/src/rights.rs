@@ -1,17 +1,17 @@
-//! What who asks may do to the cluster, before anything of it is needed.
+//! Reports missing rights on the cluster before a plan needs them.
 
 use crate::admin::Operation;
 use crate::failure::line;
 use crate::resources::Instance;
 use terrace_provider::{MissingRight, ProviderError};
 
-/// What may not be done to the cluster, with the line that gives it; `None` where brokers do not tell.
+/// Returns the missing rights with the commands that grant them; `None` if brokers do not report rights.
 ///
 /// # Errors
-/// When they do not answer.
+/// If the brokers do not answer.
 pub(crate) async fn missing(instance: &Instance) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let describe = "--operation Describe --cluster";
-    let asked = instance.asked(false, "tell what may be done to the cluster".to_owned(), describe.to_owned());
+    let asked = instance.asked(false, "read the principal's rights on the cluster".to_owned(), describe.to_owned());
     let Some(operations) = instance.admin.operations().await.map_err(|failure| asked.failed(failure))? else {
         return Ok(None);
     };
@@ -20,14 +20,14 @@ pub(crate) async fn missing(instance: &Instance) -> Result<Option<Vec<MissingRig
         statement: line(instance.principal.as_deref(), right),
     };
     if !operations.has(Operation::Describe) {
-        // Without it brokers tell of no other operation: <https://kafka.apache.org/protocol#The_Messages_DescribeCluster>
-        // has all of them as 0 then, those that are allowed, too.
-        return Ok(Some(vec![right("look up access, nor what else it may do", describe)]));
+        // Without this right, brokers report all operations as 0, even allowed ones:
+        // <https://kafka.apache.org/protocol#The_Messages_DescribeCluster>
+        return Ok(Some(vec![right("look up access or its own rights", describe)]));
     }
     let needed = [
-        // Topics of some names need no more than that on those names, which nobody tells without them.
+        // Rights on single topic names would suffice, but brokers do not report them here.
         (Operation::Create, "create topics of any name", "--operation Create --cluster"),
-        (Operation::Alter, "give access", "--operation Alter --cluster"),
+        (Operation::Alter, "grant access", "--operation Alter --cluster"),
     ];
     let missing = needed.into_iter().filter(|(operation, ..)| !operations.has(*operation));
     Ok(Some(missing.map(|(_, operation, line)| right(operation, line)).collect()))

@@ -1,11 +1,11 @@
-//! What the provider declares: how brokers are reached, resource types, lookups, blueprints and who people are.
+//! The provider's schema: settings, resource types, lookups, blueprints, and principals.
 
 use crate::blueprints::BLUEPRINTS;
 use crate::resources::{acl, lookup, streams, subject, topic};
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, Object, Principal, ProviderSchema};
 
-/// Everything that is known of this provider without connecting to it.
+/// The schema, which needs no connection.
 #[must_use]
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
@@ -31,8 +31,8 @@ pub fn provider() -> ProviderSchema {
 fn settings() -> Object {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let registry = Object(vec![
-        text("url", "Its URL.").required(),
-        text("username", "Who asks, by HTTP Basic."),
+        text("url", "URL of the registry.").required(),
+        text("username", "User for HTTP Basic authentication."),
         text("password", "The password.").sensitive(),
     ]);
     Object(vec![
@@ -53,15 +53,15 @@ fn settings() -> Object {
         ),
         allow_plain_http(),
         Attribute::new("schemaRegistry", AttributeType::Object(registry), "The schema registry of `kafka_subject`."),
-        Attribute::new("timeout", AttributeType::Float, "How many seconds one request may take.").default_value(30_i64),
+        Attribute::new("timeout", AttributeType::Float, "Timeout of a request in seconds.").default_value(30_i64),
     ])
 }
 
-/// Users by their name as it is written, for brokers take any; groups are unknown to Kafka.
+/// Converts a user into a principal by its unchanged name: brokers accept any name. Kafka has no groups.
 fn identity(reference: &str) -> Result<Principal, String> {
     match reference.strip_prefix("user:") {
         Some(name) if !name.is_empty() => Ok(Principal { kind: "user", name: format!("User:{name}") }),
-        _ => Err(format!("`{reference}` is no user, and Kafka knows no groups")),
+        _ => Err(format!("`{reference}` is not a user, and Kafka has no groups")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The session: which function answers which call of which type.
+//! The session: dispatches calls to the resource types.
 
 use crate::admin::Admin;
 use crate::config::Config;
@@ -14,7 +14,7 @@ use terrace_provider::{
 };
 use tokio::sync::OnceCell;
 
-/// One instance.
+/// An open instance.
 pub(crate) struct KafkaSession {
     instance: Instance,
 }
@@ -35,16 +35,16 @@ impl Kind {
             acl::NAME => Ok(Self::Acl),
             subject::NAME => Ok(Self::Subject),
             streams::NAME => Ok(Self::Streams),
-            other => Err(ProviderError::bug(format!("there is no resource type `{other}`"))),
+            other => Err(ProviderError::bug(format!("unknown resource type `{other}`"))),
         }
     }
 }
 
 impl KafkaSession {
-    /// Opens an instance; nobody is connected to yet.
+    /// Opens an instance without connecting.
     ///
     /// # Errors
-    /// When settings do not work together.
+    /// If settings are invalid or contradict each other.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
         let Config { access, flavor, registry } = Config::read(settings)?;
         let registry = registry.map(Registry::new).transpose()?;
@@ -132,8 +132,8 @@ impl Session for KafkaSession {
             Kind::Acl => acl::import(&self.instance, id).await,
             Kind::Subject => subject::import(&self.instance, id).await,
             Kind::Streams => {
-                let message = format!("a `{}` cannot be imported: nothing of it is in a cluster", ty.name);
-                Err(ProviderError::invalid(None, message).solution("apply it instead: it makes nothing"))
+                let message = format!("a `{}` cannot be imported: the cluster has no such object", ty.name);
+                Err(ProviderError::invalid(None, message).solution("apply it instead: the create makes no request"))
             }
         }
     }
@@ -141,7 +141,7 @@ impl Session for KafkaSession {
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         match Kind::of(ty)? {
             Kind::Acl => acl::grantees(&self.instance, accesses).await,
-            other => Err(ProviderError::bug(format!("{other:?} lets nobody in"))),
+            other => Err(ProviderError::bug(format!("{other:?} is not a grant"))),
         }
     }
 

@@ -1,7 +1,7 @@
-//! Kafka's protocol: connections that are let in, requests and their answers, and which broker is asked.
+//! Client side of Kafka's protocol: authenticated connections, requests and answers, and the choice of a broker.
 //!
 //! The messages are those of the crate `kafka-protocol`, which is generated from Kafka's own definitions
-//! (<https://kafka.apache.org/protocol>). What is here is how they travel.
+//! (<https://kafka.apache.org/protocol>). This module transports them.
 
 mod ask;
 mod cluster;
@@ -20,36 +20,36 @@ pub(crate) use tls::{Tls, Unusable};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How brokers are reached, and who asks. What is secret in it is never shown.
+/// Addresses and credentials of a cluster. Never printed with secrets.
 #[derive(Clone)]
 pub(crate) struct Access {
-    /// The first brokers to ask, `host:port`.
+    /// The bootstrap brokers, `host:port`.
     pub(crate) bootstrap: Vec<String>,
-    /// TLS, where the listener has it.
+    /// TLS, if the listener uses it.
     pub(crate) tls: Option<Arc<Tls>>,
-    /// Who asks, where the listener wants to know it by SASL.
+    /// SASL credentials, if the listener requires them.
     pub(crate) credentials: Option<Credentials>,
-    /// How long one request may take.
+    /// Timeout of a request.
     pub(crate) timeout: Duration,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unanswered {
-    /// There is no connection: nothing was sent.
+    /// No connection: nothing was sent.
     Unreachable(String),
-    /// A broker does not let us in: nothing was sent.
+    /// The broker rejected the credentials: nothing was sent.
     NotLetIn(String),
-    /// It was sent, and nobody knows what came of it.
+    /// The request was sent; its outcome is unknown.
     Lost(String),
-    /// What came is no answer of a broker.
+    /// The peer sent bytes that are not a broker's answer.
     Garbled(String),
-    /// The brokers do not know the call: nothing was sent.
+    /// The brokers do not support the request: nothing was sent.
     Unsupported(String),
 }
 
 impl Unanswered {
-    /// True where nothing was sent.
+    /// Returns true if nothing was sent.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::NotLetIn(_) | Self::Unsupported(_))
     }

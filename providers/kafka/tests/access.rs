@@ -10,7 +10,7 @@ fn reader(topic: &str, principal: &str) -> Json {
 }
 
 #[tokio::test]
-async fn an_entry_that_was_there_before_stays() {
+async fn preexisting_entry_survives_delete() {
     let brokers = Brokers::start().await;
     let (instance, topic) = (brokers.instance().await, unique("shared"));
     let by_hand = brokers.instance().await.create(ACL, reader(&topic, "User:ada")).await;
@@ -18,7 +18,7 @@ async fn an_entry_that_was_there_before_stays() {
     let error = instance.try_create(ACL, &call(&Arc::default()), &config).await.unwrap_err();
     let id = format!("TOPIC/{topic}/LITERAL/User:ada/*/READ/ALLOW");
     assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some(id) });
-    // As it is looked for when it is to be taken over: with what was configured only.
+    // An adoption knows only the configured attributes.
     let attempt = Attempt {
         address: "demo@local:kafka.a".to_owned(),
         identity: config.clone(),
@@ -28,19 +28,19 @@ async fn an_entry_that_was_there_before_stays() {
         lost_call: None,
     };
     let Found::Strangers(found) = instance.session.find(&instance.ty(ACL), &attempt).await.unwrap() else { panic!() };
-    let taken = recorded(&config, found);
-    let read = instance.read(ACL, &taken).await.unwrap();
-    assert_eq!(read.private, taken.private, "reading forgets nothing");
+    let adopted = recorded(&config, found);
+    let read = instance.read(ACL, &adopted).await.unwrap();
+    assert_eq!(read.private, adopted.private, "a read keeps the private bytes");
     let reports = Arc::new(Reports::default());
     instance.session.delete(&instance.ty(ACL), &call(&reports), &read).await.unwrap();
-    assert_eq!(*reports.told.lock().unwrap(), ["it was there before terrace, and stays"]);
-    assert!(instance.read(ACL, &taken).await.is_some());
+    assert_eq!(*reports.told.lock().unwrap(), ["the entry existed before terrace: it is kept"]);
+    assert!(instance.read(ACL, &adopted).await.is_some());
     instance.delete(ACL, &by_hand).await;
-    assert!(instance.read(ACL, &taken).await.is_none());
+    assert!(instance.read(ACL, &adopted).await.is_none());
 }
 
 #[tokio::test]
-async fn entries_of_strange_names_come_and_go() {
+async fn entries_with_special_characters_round_trip() {
     let brokers = Brokers::start().await;
     let instance = brokers.instance().await;
     let group = unique("g");
@@ -60,7 +60,7 @@ async fn entries_of_strange_names_come_and_go() {
 }
 
 #[tokio::test]
-async fn many_entries_are_read_by_one_question() {
+async fn one_request_reads_many_entries() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     let mut priors = Vec::new();
@@ -74,7 +74,7 @@ async fn many_entries_are_read_by_one_question() {
 }
 
 #[tokio::test]
-async fn a_few_entries_are_read_without_all_others() {
+async fn few_entries_are_read_by_resource() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     let mine = instance.create(ACL, reader("t0", "User:ada")).await;
@@ -87,12 +87,12 @@ async fn a_few_entries_are_read_without_all_others() {
     let few = [mine, gone];
     let answers = instance.session.read_many(&instance.ty(ACL), &few).await;
     assert!(matches!(answers.as_slice(), [Ok(Some(_)), Ok(None)]), "{answers:?}");
-    assert_eq!(brokers.side().told_entries, 2, "no more than those about the same topics");
+    assert_eq!(brokers.side().told_entries, 2, "only the entries of the same topics");
 }
 
-/// The right that is missing, and the line that gives it.
+/// The error names the missing right and the command that grants it.
 #[tokio::test]
-async fn who_may_not_is_told_what_to_ask_for() {
+async fn permission_error_names_the_granting_command() {
     let password = Some("hunter2");
     let denied = [ApiKey::CreateTopics, ApiKey::DeleteTopics, ApiKey::CreateAcls].to_vec();
     let brokers = Brokers::standing_in(Side { password, denied, ..Side::default() }).await;
@@ -101,7 +101,7 @@ async fn who_may_not_is_told_what_to_ask_for() {
     values.as_object_mut().unwrap().extend(login.as_object().unwrap().clone());
     let instance = crate::harness::Instance::of(values).await;
     let needs = |right: &str| {
-        [format!("whoever runs the cluster can allow it: `kafka-acls --add --allow-principal User:admin {right}`")]
+        [format!("ask a cluster administrator to run `kafka-acls --add --allow-principal User:admin {right}`")]
     };
     let topic = attributes(json!({"name": "t"}));
     let error = instance.try_create(TOPIC, &call(&Arc::default()), &topic).await.unwrap_err();
@@ -120,7 +120,7 @@ async fn who_may_not_is_told_what_to_ask_for() {
 }
 
 #[tokio::test]
-async fn everybody_who_has_the_very_same_access_is_told() {
+async fn grantees_are_principals_with_the_same_access() {
     let brokers = Brokers::start().await;
     let (instance, topic) = (brokers.instance().await, unique("read"));
     let with = |more: Json| {
@@ -141,13 +141,13 @@ async fn everybody_who_has_the_very_same_access_is_told() {
     }
     let ty = instance.ty(ACL);
     let access = ty.access_of(&made[0].attributes).unwrap();
-    let told = instance.session.grantees(&ty, std::slice::from_ref(&access)).await.unwrap();
-    let words: Vec<String> = told.iter().map(|it| format!("{} {}", it.principal, it.privilege)).collect();
+    let grantees = instance.session.grantees(&ty, std::slice::from_ref(&access)).await.unwrap();
+    let words: Vec<String> = grantees.iter().map(|it| format!("{} {}", it.principal, it.privilege)).collect();
     assert_eq!(words, ["User:ada READ", "User:bob from 10.0.0.1 READ"]);
-    // What is told is what keeps them out.
-    let taken = recorded(&attributes(json!({})), told.into_iter().next().unwrap().grant);
-    assert_eq!(taken.identity, made[0].identity);
-    instance.delete(ACL, &taken).await;
+    // The returned grant identifies the entry to delete.
+    let adopted = recorded(&attributes(json!({})), grantees.into_iter().next().unwrap().grant);
+    assert_eq!(adopted.identity, made[0].identity);
+    instance.delete(ACL, &adopted).await;
     assert!(instance.read(ACL, &made[0]).await.is_none());
     for entry in &made[1..] {
         instance.delete(ACL, entry).await;

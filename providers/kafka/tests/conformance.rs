@@ -6,7 +6,7 @@ use terrace_provider::{Planned, Recorded, Value};
 use terrace_provider_kafka::KafkaProvider;
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour() {
+async fn provider_passes_the_conformance_suite() {
     let brokers = Brokers::start().await;
     let name = unique("conformance");
     let other = unique("conformance-other");

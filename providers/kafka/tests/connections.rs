@@ -17,7 +17,7 @@ async fn refused(values: Json) -> ProviderError {
 }
 
 #[tokio::test]
-async fn whoever_is_not_let_in_is_told_why() {
+async fn failed_authentication_names_the_reason() {
     let brokers = Brokers::standing_in(Side { password: Some("hunter2"), ..Side::default() }).await;
     let login = |mechanism: &str, password: &str| {
         with(
@@ -29,11 +29,11 @@ async fn whoever_is_not_let_in_is_told_why() {
     };
     let error = refused(login("PLAIN", "wrong-password")).await;
     assert_eq!(error.kind.code(), "permission_denied");
-    assert!(error.message.contains("does not let in `admin` (Authentication failed"), "{error}");
+    assert!(error.message.contains("rejected the user `admin` (Authentication failed"), "{error}");
     assert!(!error.message.contains("wrong-password") && error.solutions[0].contains("`password`"), "{error:?}");
     let error = refused(login("SCRAM-SHA-256", "hunter2")).await;
-    assert!(error.message.contains("does not know the mechanism SCRAM-SHA-256; it knows PLAIN"), "{error}");
-    // Who says nothing of a name is cut off, without a word.
+    assert!(error.message.contains("does not support the mechanism SCRAM-SHA-256, but PLAIN"), "{error}");
+    // The broker closes a connection without authentication.
     let error = refused(brokers.values()).await;
     assert_eq!(error.kind.code(), "transient");
     assert!(
@@ -44,40 +44,40 @@ async fn whoever_is_not_let_in_is_told_why() {
 }
 
 #[tokio::test]
-async fn where_no_broker_is_nothing_happens() {
+async fn errors_without_a_broker_name_the_cause() {
     let unreachable = refused(json!({"bootstrapServers": "no-such-host.invalid:9092"})).await;
     assert_eq!(unreachable.kind.code(), "transient");
     assert!(unreachable.message.contains("`no-such-host.invalid:9092` cannot be reached"), "{unreachable}");
-    // Nobody was told anything, so nothing is in doubt.
+    // No request was sent, so the outcome is known.
     let instance = Instance::of(json!({"bootstrapServers": "127.0.0.1:1"})).await;
     let (lost, config) = (call(&Arc::default()), attributes(json!({"name": "x"})));
     instance.try_create(TOPIC, &lost, &config).await.unwrap_err();
     assert_eq!(instance.find(TOPIC, &lost, Private::default(), &config).await, Found::Absent);
-    for (said, told) in [
+    for (bytes, expected) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it speaks HTTP"),
         (&[0x15, 3, 3, 0, 2, 2, 70][..], "it speaks TLS"),
         (&[0xff; 8][..], "a message of 4294967295 bytes"),
-        (&[0, 0, 0, 6, 0, 0, 0, 9, 0, 0][..], "it answers request 9 and not"),
-        // Four billion things in an answer of eleven bytes: no room is made for them.
-        (&[0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 15][..], "things follow"),
+        (&[0, 0, 0, 6, 0, 0, 0, 9, 0, 0][..], "it answers request 9 instead of"),
+        // Four billion items announced in eleven bytes: the decoder allocates nothing for them.
+        (&[0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 15][..], "items, but only"),
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                // As often as it is asked.
-                stream.write_all(said).await.unwrap();
-                stream.write_all(said).await.unwrap();
+                // Once per connection attempt.
+                stream.write_all(bytes).await.unwrap();
+                stream.write_all(bytes).await.unwrap();
                 tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
             }
         });
         let error = refused(json!({"bootstrapServers": address, "timeout": 5})).await;
-        assert!(error.message.contains(told), "{error}");
+        assert!(error.message.contains(expected), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_broker_that_is_gone_is_followed_by_the_next() {
+async fn unreachable_broker_is_skipped() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let own = brokers.values()["bootstrapServers"].as_str().unwrap().to_owned();
     let values = with(brokers.values(), json!({"bootstrapServers": format!("127.0.0.1:1, {own}")}));
@@ -86,39 +86,45 @@ async fn a_broker_that_is_gone_is_followed_by_the_next() {
 }
 
 #[tokio::test]
-async fn settings_that_do_not_work_together_are_told() {
+async fn invalid_settings_are_refused() {
     let valid = json!({"bootstrapServers": "localhost:9092"});
-    for (more, told) in [
-        (json!({"bootstrapServers": " "}), "there is no broker"),
-        (json!({"bootstrapServers": "localhost"}), "`localhost` is no address of a broker"),
-        (json!({"securityProtocol": "TLS"}), "`TLS` is no protocol"),
-        (json!({"securityProtocol": "SASL_SSL"}), "there is no `saslMechanism`"),
-        (json!({"securityProtocol": "SASL_SSL", "saslMechanism": "GSSAPI"}), "`GSSAPI` is no mechanism"),
-        (json!({"securityProtocol": "SASL_SSL", "saslMechanism": "PLAIN", "username": "a"}), "there is no `password`"),
+    for (more, expected) in [
+        (json!({"bootstrapServers": " "}), "`bootstrapServers` is empty"),
+        (json!({"bootstrapServers": "localhost"}), "`localhost` is not a broker address"),
+        (json!({"securityProtocol": "TLS"}), "`TLS` is not a security protocol"),
+        (json!({"securityProtocol": "SASL_SSL"}), "`saslMechanism` is missing"),
+        (
+            json!({"securityProtocol": "SASL_SSL", "saslMechanism": "GSSAPI"}),
+            "`GSSAPI` is not a supported SASL mechanism",
+        ),
+        (json!({"securityProtocol": "SASL_SSL", "saslMechanism": "PLAIN", "username": "a"}), "`password` is missing"),
         (
             json!({"securityProtocol": "SSL", "caFile": "no-such-file.pem"}),
             "`caFile` `no-such-file.pem` cannot be used",
         ),
-        (json!({"securityProtocol": "SSL", "caFile": "Cargo.toml"}), "there is no certificate in it"),
-        (json!({"securityProtocol": "SSL", "certFile": "a.pem"}), "without a `keyFile`"),
-        (json!({"timeout": 0}), "no time to wait"),
-        (json!({"flavor": "red"}), "`red` is no flavor"),
-        (json!({"schemaRegistry": {"url": "registry"}}), "the URL of the schema registry is none"),
-        (json!({"schemaRegistry": {"url": "http://me:hunter2@registry"}}), "has a user in it"),
-        (json!({"schemaRegistry": {"url": "http://registry", "username": "a"}}), "one of `username` and `password`"),
+        (json!({"securityProtocol": "SSL", "caFile": "Cargo.toml"}), "the file has no certificate"),
+        (json!({"securityProtocol": "SSL", "certFile": "a.pem"}), "without `keyFile`"),
+        (json!({"timeout": 0}), "out of range"),
+        (json!({"flavor": "red"}), "`red` is not a flavor"),
+        (json!({"schemaRegistry": {"url": "registry"}}), "the URL of the schema registry is invalid"),
+        (json!({"schemaRegistry": {"url": "http://me:hunter2@registry"}}), "contains a user"),
+        (
+            json!({"schemaRegistry": {"url": "http://registry", "username": "a"}}),
+            "only one of `username` and `password`",
+        ),
     ] {
         let Err(error) = KafkaProvider::new().connect(&settings(with(valid.clone(), more.clone()))).await else {
-            panic!("{more} is taken");
+            panic!("{more} is accepted");
         };
-        assert!(error.message.contains(told) && !error.message.contains("hunter2"), "{more}: {error}");
+        assert!(error.message.contains(expected) && !error.message.contains("hunter2"), "{more}: {error}");
     }
 }
 
-/// Every way in that a real broker has.
+/// Connects to a real broker by every mechanism, with and without TLS.
 #[tokio::test]
-async fn brokers_let_in_by_every_mechanism_and_by_tls() {
+async fn real_broker_accepts_every_mechanism_and_tls() {
     let Some(folder) = variable("TERRACE_TEST_KAFKA_FOLDER") else {
-        return skipped("SCRAM and TLS", "there is no Apache Kafka: `tests/real/kafka` starts one");
+        return skipped("SCRAM and TLS", "Apache Kafka is not running: start it with `tests/real/kafka`");
     };
     let address = |name: &str| variable(&format!("TERRACE_TEST_KAFKA_{name}")).unwrap();
     let ca = format!("{folder}/ca.pem");
@@ -141,21 +147,21 @@ async fn brokers_let_in_by_every_mechanism_and_by_tls() {
         let error = refused(with(values.clone(), json!({"password": "wrong-password"}))).await;
         assert_eq!(error.kind.code(), "permission_denied", "{error}");
         assert!(
-            error.message.contains("does not let in `admin`") && !error.message.contains("wrong-password"),
+            error.message.contains("rejected the user `admin`") && !error.message.contains("wrong-password"),
             "{error}"
         );
     }
-    // Who has no certificate, and who is not trusted.
+    // A client without a certificate, and a server with an untrusted one.
     let error = refused(with(tls, json!({"timeout": 5}))).await;
     assert!(["permission_denied", "transient"].contains(&error.kind.code()), "{error}");
     let error = refused(json!({"bootstrapServers": address("TLS"), "securityProtocol": "SSL", "timeout": 5})).await;
-    assert!(error.kind.code() == "permission_denied" && error.message.contains("no TLS with"), "{error}");
-    // Who speaks TLS to a listener without it, and the other way about.
+    assert!(error.kind.code() == "permission_denied" && error.message.contains("the TLS handshake with"), "{error}");
+    // TLS to a listener without TLS, and plain bytes to a TLS listener.
     let error = refused(json!({"bootstrapServers": address("SASL"), "securityProtocol": "SSL", "timeout": 5})).await;
     assert!(["permission_denied", "transient"].contains(&error.kind.code()), "{error}");
     let error = refused(json!({"bootstrapServers": address("TLS"), "timeout": 5})).await;
     assert!(error.solutions[0].contains("securityProtocol"), "{error:?}");
-    // Somebody who is let in and may do nothing.
+    // An authenticated user without any right.
     let limited = json!({
         "bootstrapServers": address("SASL"), "securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN",
         "username": "limited", "password": "limited-secret",

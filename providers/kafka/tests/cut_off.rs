@@ -13,15 +13,15 @@ fn entry() -> Json {
     json!({"resourceType": "TOPIC", "resourceName": "t", "principal": "User:ada", "operation": "READ"})
 }
 
-/// How many objects the broker has.
+/// Counts the objects of the broker.
 fn objects(brokers: &Brokers) -> usize {
     let side = brokers.side();
     side.topics.len() + side.acls.len()
 }
 
-/// Every call of a create fails once, before and after its effect; what is there then is known, and is made once.
+/// Interrupts a create at each of its calls, before and after the effect. The outcome must be found, with one object.
 #[tokio::test]
-async fn a_call_that_is_cut_off_anywhere_is_found_out() {
+async fn outcome_of_interrupted_create_is_found() {
     for (ty, config) in [(TOPIC, topic()), (ACL, entry())] {
         let brokers = Brokers::standing_in(Side::default()).await;
         brokers.instance().await.create(ty, config.clone()).await;
@@ -35,13 +35,13 @@ async fn a_call_that_is_cut_off_anywhere_is_found_out() {
             let reports = Arc::new(Reports::default());
             let lost = call(&reports);
             let made = instance.try_create(ty, &lost, &config).await;
-            // The next run knows no more than the journal.
+            // The next run knows only the journal.
             let next = brokers.instance().await;
             let found = next.find(ty, &lost, reports.private(), &config).await;
             match (made, found) {
                 (made, Found::Ours(_)) => {
                     assert_eq!(objects(&brokers), 1, "{fault:?}");
-                    // Whoever calls again, or takes it for a refusal, would take what is there for a stranger's.
+                    // Any other kind would lead to a retry that treats the object as another owner's.
                     let kind = made.err().map(|error| error.kind);
                     assert!(kind.as_ref().is_none_or(|kind| *kind == ErrorKind::Ambiguous), "{fault:?}: {kind:?}");
                 }
@@ -57,7 +57,7 @@ async fn a_call_that_is_cut_off_anywhere_is_found_out() {
 }
 
 #[tokio::test]
-async fn what_was_there_before_a_call_is_not_ours() {
+async fn preexisting_object_is_not_ours() {
     let brokers = Brokers::standing_in(Side::default()).await;
     brokers.instance().await.create(TOPIC, topic()).await;
     let instance = brokers.instance().await;
@@ -66,17 +66,17 @@ async fn what_was_there_before_a_call_is_not_ours() {
     let error = instance.try_create(TOPIC, &lost, &config).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some("t".to_owned()) });
     assert!(matches!(instance.find(TOPIC, &lost, reports.private(), &config).await, Found::Strangers(_)));
-    // A call that was cut off before it said that it goes out.
+    // A call that was interrupted before it journalled its request.
     let never = call(&Arc::default());
     assert!(matches!(instance.find(TOPIC, &never, Private::default(), &config).await, Found::Strangers(_)));
-    // One that went out, and what is there is another topic.
+    // A request was journalled, but the existing topic differs from the plan.
     let other = attributes(json!({"name": "t", "partitions": 7}));
     let sent = Private(b"sent".to_vec());
     assert!(matches!(instance.find(TOPIC, &never, sent, &other).await, Found::Strangers(_)));
 }
 
 #[tokio::test]
-async fn brokers_that_are_behind_are_waited_for() {
+async fn create_waits_for_lagging_brokers() {
     let brokers = Brokers::standing_in(Side { lag: 4, ..Side::default() }).await;
     let instance = brokers.instance().await;
     let made = instance.create(TOPIC, topic()).await;
@@ -85,10 +85,10 @@ async fn brokers_that_are_behind_are_waited_for() {
 }
 
 #[tokio::test]
-async fn another_controller_is_found() {
+async fn request_follows_a_new_controller() {
     let brokers = Brokers::standing_in(Side { elsewhere: 1, ..Side::default() }).await;
     let instance = brokers.instance().await;
-    // The first call is the question which keys there are, which is left open then.
+    // The first call lists the supported keys; it fails without an error for the create.
     instance.create(TOPIC, topic()).await;
     assert_eq!(brokers.side().elsewhere, 0);
     brokers.side().elsewhere = 1;
@@ -96,13 +96,13 @@ async fn another_controller_is_found() {
     assert_eq!(brokers.side().topics.len(), 2);
 }
 
-/// What is there after a call that failed: found by the next run, which knows no more than the journal.
+/// Finds the outcome of a failed call in the next run, which knows only the journal.
 async fn found(brokers: &Brokers, ty: &str, lost: &Call, reports: &Reports, config: &Attributes) -> Found {
     brokers.instance().await.find(ty, lost, reports.private(), config).await
 }
 
 #[tokio::test]
-async fn who_may_not_look_any_more_does_not_take_back_what_was_made() {
+async fn failed_read_after_create_is_ambiguous() {
     for (ty, config, after, denied) in [
         (TOPIC, topic(), ApiKey::CreateTopics, ApiKey::Metadata),
         (ACL, entry(), ApiKey::CreateAcls, ApiKey::DescribeAcls),
@@ -120,7 +120,7 @@ async fn who_may_not_look_any_more_does_not_take_back_what_was_made() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_excludes_no_effect_is_none() {
+async fn unclear_error_of_create_is_ambiguous() {
     for (ty, config, key) in [(TOPIC, topic(), ApiKey::CreateTopics), (ACL, entry(), ApiKey::CreateAcls)] {
         for has_effect in [false, true] {
             let says = vec![Says { key, code: -1, has_effect }];
@@ -135,18 +135,18 @@ async fn a_refusal_that_excludes_no_effect_is_none() {
     }
 }
 
-/// A broker passes a request on again where it lost the answer: the controller then knows the topic already.
+/// A broker that lost the answer sends the request again; the controller then has the topic already.
 #[tokio::test]
-async fn a_topic_that_is_there_once_it_was_asked_for_may_be_ours() {
+async fn topic_created_by_a_repeated_request_is_ours() {
     let exists = Says { key: ApiKey::CreateTopics, code: 36, has_effect: true };
     let brokers = Brokers::standing_in(Side { says: vec![exists], ..Side::default() }).await;
     let made = brokers.instance().await.create(TOPIC, topic()).await;
     assert!(brokers.instance().await.read(TOPIC, &made).await.is_some());
-    // A controller that resigns may have written it.
+    // A resigning controller may have written the topic.
     let resigned = Says { code: 41, ..exists };
     let brokers = Brokers::standing_in(Side { says: vec![resigned], ..Side::default() }).await;
     brokers.instance().await.create(TOPIC, topic()).await;
-    // Twice: the next attempt of the same call finds it.
+    // Both attempts fail so: the second attempt of the same call finds the object.
     for (ty, config, key) in [(TOPIC, topic(), ApiKey::CreateTopics), (ACL, entry(), ApiKey::CreateAcls)] {
         let says = vec![Says { key, code: 41, has_effect: false }, Says { key, code: 41, has_effect: true }];
         let brokers = Brokers::standing_in(Side { says, ..Side::default() }).await;
@@ -157,7 +157,7 @@ async fn a_topic_that_is_there_once_it_was_asked_for_may_be_ours() {
         let observed = instance.try_create(ty, &call, &config).await.unwrap();
         assert_ne!(observed.private, Private(b"preexisting".to_vec()), "{ty}");
     }
-    // What is there and is another topic is a stranger's.
+    // A topic that differs from the plan belongs to another owner.
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     instance.create(TOPIC, json!({"name": "t", "partitions": 1})).await;

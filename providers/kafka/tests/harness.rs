@@ -1,4 +1,4 @@
-//! An opened instance, and what tests do with it.
+//! Opens instances for tests, with helpers for calls.
 
 use crate::registry::Registry;
 use crate::stand_in::{Side, StandIn};
@@ -19,7 +19,7 @@ pub(crate) const ACL: &str = "kafka_acl";
 pub(crate) const SUBJECT: &str = "kafka_subject";
 pub(crate) const STREAMS: &str = "kafka_streams_application";
 
-/// Keeps what a call reports.
+/// Collects the messages and partial results of a call.
 #[derive(Default)]
 pub(crate) struct Reports {
     pub(crate) told: Mutex<Vec<String>>,
@@ -39,7 +39,7 @@ impl Progress for Reports {
 }
 
 impl Reports {
-    /// What the journal has of the call.
+    /// The journalled private bytes of the call.
     pub(crate) fn private(&self) -> Private {
         self.partials.lock().unwrap().iter().rev().find_map(|partial| partial.private.clone()).unwrap_or_default()
     }
@@ -52,14 +52,14 @@ pub(crate) fn attributes(json: Json) -> Attributes {
     }
 }
 
-/// A name that no other test, and no earlier run, has.
+/// A name that is unique among tests and runs.
 pub(crate) fn unique(what: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let run = uuid::Uuid::now_v7().simple().to_string();
     format!("{what}.{}-{}", &run[..14], NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Settings of an instance.
+/// Settings of an instance from JSON.
 pub(crate) fn settings(values: Json) -> Settings {
     let mut settings = conformance::settings(std::path::Path::new("."));
     settings.values = attributes(values);
@@ -120,14 +120,14 @@ impl Instance {
         self.session.create(&self.ty(ty), call, &Planned { attributes: planned, private }).await
     }
 
-    /// Makes an object, and its row.
+    /// Creates an object; returns its row.
     pub(crate) async fn create(&self, ty: &str, config: Json) -> Recorded {
         let config = attributes(config);
         let observed = self.try_create(ty, &call(&Arc::default()), &config).await.unwrap();
         recorded(&config, observed)
     }
 
-    /// Changes an object in place, and its row.
+    /// Updates an object in place; returns its row.
     pub(crate) async fn update(&self, ty: &str, prior: &Recorded, config: Json) -> Result<Recorded, ProviderError> {
         let config = attributes(config);
         let PlannedChange { planned, private, replace_paths, .. } = self.plan(ty, Some(prior), &config).await?;
@@ -146,7 +146,7 @@ impl Instance {
         self.session.delete(&self.ty(ty), &call(&Arc::default()), prior).await.unwrap();
     }
 
-    /// What becomes of a call whose answer was lost, asked of this session.
+    /// Finds the outcome of a call with a lost answer through this session.
     pub(crate) async fn find(&self, ty: &str, lost: &Call, private: Private, config: &Attributes) -> Found {
         let planned = self.plan(ty, None, config).await.unwrap().planned;
         let attempt = Attempt {
@@ -171,7 +171,7 @@ impl Instance {
     }
 }
 
-/// As a row has it.
+/// Converts an observed object into a row.
 pub(crate) fn recorded(config: &Attributes, observed: Observed) -> Recorded {
     let mut attributes = config.clone();
     attributes.extend(observed.attributes);
@@ -187,11 +187,11 @@ pub(crate) fn recorded(config: &Attributes, observed: Observed) -> Recorded {
 /// The brokers of a test.
 pub(crate) struct Brokers {
     bootstrap: String,
-    /// The broker of these tests, where no others are said to be there.
+    /// The stand-in broker, unless a real one is configured.
     pub(crate) stand_in: Option<StandIn>,
-    /// The registry of these tests.
+    /// The stand-in registry.
     pub(crate) registry: Registry,
-    /// Another one, where one is said to be there.
+    /// The URL of a real registry, if configured.
     other_registry: Option<String>,
 }
 
@@ -204,7 +204,7 @@ impl Brokers {
         }
     }
 
-    /// The broker of these tests, whatever others there are.
+    /// Starts the stand-in broker even if a real one is configured.
     pub(crate) async fn standing_in(side: Side) -> Self {
         let stand_in = StandIn::start(side).await;
         let registry = Registry::start().await;
@@ -219,19 +219,19 @@ impl Brokers {
         Instance::of(self.values()).await
     }
 
-    /// What the broker of these tests keeps.
+    /// The state of the stand-in broker.
     pub(crate) fn side(&self) -> std::sync::MutexGuard<'_, Side> {
         self.stand_in.as_ref().unwrap().side()
     }
 }
 
-/// What `tests/servers/kafka` says of the brokers that it started.
+/// A variable that `tests/servers/kafka` sets for the brokers it started.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.into_string().unwrap())
 }
 
-/// Says what is not shown, and why.
-#[expect(clippy::print_stdout, reason = "whoever runs the tests wants to know")]
+/// Prints the skipped test and the reason.
+#[expect(clippy::print_stdout, reason = "the person who runs the tests needs this information")]
 pub(crate) fn skipped(what: &str, why: &str) {
     println!("skipped: {what}: {why}");
 }

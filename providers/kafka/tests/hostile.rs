@@ -1,4 +1,4 @@
-//! Texts of other languages in every text of every type: a name or a value as it is, or refused, and never anything else.
+//! Hostile text in every string of every type: it is stored unchanged or refused, and has no other effect.
 
 use crate::harness::{ACL, Brokers, SUBJECT, TOPIC, attributes, call, recorded};
 use crate::stand_in::Side;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use terrace_provider::ErrorKind;
 use terrace_provider::conformance::variants;
 
-/// Ends what it may stand in, and then does something else.
+/// Strings that try to escape their context and inject a second command.
 const HOSTILE: [&str; 6] = [
     "x'; DROP TABLE keep; --",
     "x\"}, {\"name\": \"keep\"",
@@ -18,7 +18,7 @@ const HOSTILE: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn no_text_is_more_than_a_name_or_a_value() {
+async fn hostile_text_is_stored_unchanged_or_refused() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     let schema = r#"{"type": "string"}"#;
@@ -26,13 +26,13 @@ async fn no_text_is_more_than_a_name_or_a_value() {
     instance.create(SUBJECT, json!({"subject": "keep", "schema": schema})).await;
     let reader = json!({"resourceType": "TOPIC", "resourceName": "keep", "principal": "User:ada", "operation": "READ"});
     instance.create(ACL, reader).await;
-    let there = || {
+    let objects = || {
         let subjects = brokers.registry.subjects.lock().unwrap();
         let names: Vec<String> = subjects.versions.keys().cloned().collect();
         let side = brokers.side();
         (side.topics.keys().cloned().collect::<Vec<_>>(), side.acls.clone(), names, subjects.levels.clone())
     };
-    let before = there();
+    let before = objects();
     let types = [
         (TOPIC, json!({"name": "h", "config": {"cleanup.policy": "compact", "compression.type": "zstd"}})),
         (
@@ -46,25 +46,25 @@ async fn no_text_is_more_than_a_name_or_a_value() {
     for (ty, config) in types {
         for text in HOSTILE {
             for (path, config) in variants(&config, text) {
-                let told = format!("{ty}{path}: {text:?}");
+                let case = format!("{ty}{path}: {text:?}");
                 let config = attributes(config);
                 match instance.try_create(ty, &call(&Arc::default()), &config).await {
                     Ok(observed) => {
                         made += 1;
                         let row = recorded(&config, observed);
                         let attribute = path.split('/').nth(1).unwrap();
-                        assert_eq!(row.attributes.get(attribute), config.get(attribute), "{told}");
+                        assert_eq!(row.attributes.get(attribute), config.get(attribute), "{case}");
                         instance.delete(ty, &row).await;
                     }
                     Err(error) => {
                         refused += 1;
-                        let ErrorKind::InvalidInput { path: at } = &error.kind else { panic!("{told}: {error:?}") };
+                        let ErrorKind::InvalidInput { path: at } = &error.kind else { panic!("{case}: {error:?}") };
                         let attribute = path.split('/').nth(1).unwrap();
                         let at = at.as_ref().and_then(|at| at.first_key());
-                        assert!(at.is_some_and(|at| at == attribute), "{told}: {error:?} is told at {at:?}");
+                        assert!(at.is_some_and(|at| at == attribute), "{case}: {error:?} has the path {at:?}");
                     }
                 }
-                assert_eq!(there(), before, "{told}");
+                assert_eq!(objects(), before, "{case}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What an instance is limited to, as its brokers see it.
+//! Limits of an instance, as brokers see them.
 
 use crate::harness::{Brokers, Instance, TOPIC, attributes, call};
 use crate::stand_in::Side;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::wrap::Limits;
 
-/// Makes so many topics at once.
+/// Creates topics concurrently.
 async fn create(instance: &Instance, count: usize) {
     let made = (0..count).map(|at| async move {
         let config = attributes(json!({"name": format!("t{at}"), "partitions": 1}));
@@ -19,7 +19,7 @@ async fn create(instance: &Instance, count: usize) {
 }
 
 #[tokio::test]
-async fn no_more_calls_come_at_once_than_the_instance_may_make() {
+async fn concurrent_calls_stay_within_the_limit() {
     for limit in [3, 5] {
         let brokers = Brokers::standing_in(Side { gather: 8, ..Side::default() }).await;
         let limits = Limits { concurrency: limit, retries: 0, ..Limits::default() };
@@ -30,7 +30,7 @@ async fn no_more_calls_come_at_once_than_the_instance_may_make() {
 }
 
 #[tokio::test]
-async fn whoever_has_to_wait_waits_as_long_as_brokers_say() {
+async fn throttled_call_waits_for_the_requested_pause() {
     let pause = Some(Duration::from_millis(700));
     let brokers = Brokers::standing_in(Side { pause, ..Side::default() }).await;
     let limits = Limits { concurrency: 20, retries: 2, ..Limits::default() };

@@ -1,7 +1,7 @@
-//! The provider from outside: through the provider trait, against brokers.
+//! Tests of the provider through the provider trait, against brokers.
 //!
-//! Where `TERRACE_TEST_KAFKA` says where brokers are (`tests/servers/kafka` starts some, and `tests/real/kafka` runs all of
-//! this against them), the scenarios are told to those; else to a broker of these tests.
+//! `TERRACE_TEST_KAFKA` names real brokers (`tests/servers/kafka` starts some; `tests/real/kafka` runs all tests
+//! against them). Without it, tests use a stand-in broker.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,21 +10,21 @@
 )]
 
 mod access; // entries of access control lists
-mod conformance; // the behaviours of every provider
-mod connections; // who is let in, and what is told where nobody is
-mod cut_off; // calls whose answers are lost, brokers that are behind
-mod harness; // an opened instance, and what tests do with it
-mod hostile; // texts of other languages
-mod limits; // how many calls come at once, and how soon again
-mod names; // names of all sorts
-mod planning; // what is wrong is told before anything is done
-mod readme; // the README's tables are those of the schema
-mod registry; // a schema registry of these tests
-mod rights; // what each thing needs, against a broker that decides on access
-mod stand_in; // a broker of these tests
-mod streams; // what streams applications leave
+mod conformance; // the conformance suite
+mod connections; // authentication, and errors without a broker
+mod cut_off; // lost answers, lagging brokers
+mod harness; // opens instances
+mod hostile; // injection attempts
+mod limits; // concurrency and throttling
+mod names; // special characters in names
+mod planning; // errors found by a plan
+mod readme; // the README's tables follow the schema
+mod registry; // a stand-in schema registry
+mod rights; // rights, against a broker with an authorizer
+mod stand_in; // a stand-in broker
+mod streams; // internal topics of streams applications
 mod subjects; // schemas and their versions
-mod topics; // topics that come, change and go
+mod topics; // topics
 
 /// A test file that is not listed above would never run.
 #[test]

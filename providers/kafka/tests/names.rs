@@ -1,12 +1,11 @@
-//! Names of all sorts: what brokers and registries take is found by its name and goes again, what they do not take is
-//! refused in the plan.
+//! Special characters in names: a supported name round-trips, an unsupported one is refused by the plan.
 
 use crate::harness::{ACL, Brokers, Instance, Reports, SUBJECT, TOPIC, attributes, call, recorded, unique};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_provider::{ErrorKind, Found};
 
-/// 256 names: the same for every run, but for what they begin with.
+/// 256 names, equal in every run except for their prefix.
 fn names(begin: &str) -> Vec<String> {
     let pieces = [
         "a", "B", "7", "-", "_", ".", " ", "\"", "'", "`", "%", "/", "\\", "$1", "--", "/*", ";", "ä", "名", "🦀",
@@ -20,7 +19,7 @@ fn names(begin: &str) -> Vec<String> {
         let mut name = String::new();
         for _ in 0..=seed % 7 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // Every other name is of what topics may be called.
+            // Every other name uses only legal characters of topic names.
             let of = if found.len().is_multiple_of(2) { 6 } else { pieces.len() };
             name.push_str(pieces[(seed >> 33) % of]);
         }
@@ -31,8 +30,8 @@ fn names(begin: &str) -> Vec<String> {
     found.into_iter().map(|name| format!("{begin}{name}")).collect()
 }
 
-/// Comes, is found by who knows no more than the journal, and goes.
-async fn comes_and_goes(instance: &Instance, ty: &str, config: Json) {
+/// Creates an object, finds it as the next run would, imports it, and deletes it.
+async fn round_trip(instance: &Instance, ty: &str, config: Json) {
     let config = attributes(config);
     let reports = Arc::new(Reports::default());
     let lost = call(&reports);
@@ -42,33 +41,33 @@ async fn comes_and_goes(instance: &Instance, ty: &str, config: Json) {
     assert_eq!(found.identity, made.identity, "{config:?}");
     let made = recorded(&config, made);
     let imported = instance.session.import(&instance.ty(ty), made.text("id").unwrap()).await.unwrap();
-    assert_eq!(imported.unwrap_or_else(|| panic!("{made:?} is not found by its id")).identity, made.identity);
+    assert_eq!(imported.unwrap_or_else(|| panic!("{made:?} cannot be imported")).identity, made.identity);
     instance.delete(ty, &made).await;
     let found = instance.find(ty, &lost, reports.private(), &config).await;
     assert!(matches!(found, Found::Absent), "{config:?}: {found:?}");
 }
 
 #[tokio::test]
-async fn topics_have_the_names_that_kafka_knows_and_no_others() {
+async fn topics_accept_only_legal_names() {
     let brokers = Brokers::start().await;
     let instance = brokers.instance().await;
-    let (mut taken, mut refused) = (0, 0);
+    let (mut accepted, mut refused) = (0, 0);
     for name in names(&unique("n")) {
         let is_legal = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter));
         if is_legal && name.len() <= 249 {
-            comes_and_goes(&instance, TOPIC, json!({"name": name, "partitions": 1})).await;
-            taken += 1;
+            round_trip(&instance, TOPIC, json!({"name": name, "partitions": 1})).await;
+            accepted += 1;
             continue;
         }
         let config = attributes(json!({"name": name, "partitions": 1}));
         let error = instance.plan(TOPIC, None, &config).await.unwrap_err();
         let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{name:?}: {error}") };
         assert_eq!(path.to_string(), "name");
-        let says = if is_legal { "at most 249" } else { "topics are named with" };
-        assert!(error.solutions[0].contains(says), "{name:?}: {error:?}");
+        let expected = if is_legal { "at most 249" } else { "use only `a-z`" };
+        assert!(error.solutions[0].contains(expected), "{name:?}: {error:?}");
         refused += 1;
     }
-    assert!(taken >= 110 && refused >= 100 && taken + refused == 256, "{taken} and {refused}");
+    assert!(accepted >= 110 && refused >= 100 && accepted + refused == 256, "{accepted} and {refused}");
 }
 
 #[tokio::test]
@@ -76,7 +75,7 @@ async fn subjects_have_any_name() {
     let brokers = Brokers::start().await;
     let instance = brokers.instance().await;
     for name in names(&unique("n")) {
-        comes_and_goes(&instance, SUBJECT, json!({"subject": name, "schema": "\"string\""})).await;
+        round_trip(&instance, SUBJECT, json!({"subject": name, "schema": "\"string\""})).await;
     }
 }
 
@@ -87,9 +86,9 @@ async fn groups_and_principals_have_any_name() {
     for name in names(&unique("n")) {
         let group =
             json!({"resourceType": "GROUP", "resourceName": name, "principal": "User:ada", "operation": "READ"});
-        comes_and_goes(&instance, ACL, group).await;
+        round_trip(&instance, ACL, group).await;
         let principal = format!("User:{name}");
         let own = json!({"resourceType": "TOPIC", "resourceName": "t", "principal": principal, "operation": "READ"});
-        comes_and_goes(&instance, ACL, own).await;
+        round_trip(&instance, ACL, own).await;
     }
 }

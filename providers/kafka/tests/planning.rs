@@ -3,7 +3,7 @@ use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, Severity};
 
 #[tokio::test]
-async fn what_can_be_no_topic_is_refused_at_its_place() {
+async fn plan_refuses_invalid_attributes_with_their_path() {
     let brokers = Brokers::start().await;
     let instance = brokers.instance().await;
     let long = "x".repeat(250);
@@ -27,6 +27,11 @@ async fn what_can_be_no_topic_is_refused_at_its_place() {
         assert_eq!(at.to_string(), path, "{config}");
         assert!(!error.solutions.is_empty(), "{config}: {error}");
     }
+    for number in [0, 40_000] {
+        let config = attributes(json!({"name": "a", "replicationFactor": number}));
+        let error = instance.plan(TOPIC, None, &config).await.unwrap_err();
+        assert_eq!(error.solutions, ["write a number from 1 to 32767"]);
+    }
 }
 
 fn acl(resource: &str, principal: &str, operation: &str) -> Json {
@@ -34,7 +39,7 @@ fn acl(resource: &str, principal: &str, operation: &str) -> Json {
 }
 
 #[tokio::test]
-async fn what_brokers_would_refuse_is_told_before() {
+async fn validation_reports_errors_of_the_brokers() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("refused"));
     let wrong = |more: Json| {
@@ -44,31 +49,35 @@ async fn what_brokers_would_refuse_is_told_before() {
     };
     let cases = [
         (json!({"replicationFactor": 99}), "replicationFactor", "38 INVALID_REPLICATION_FACTOR"),
-        (json!({"config": {"retention.msx": "1"}}), r#"config["retention.msx"]"#, "have no configuration"),
+        (
+            json!({"config": {"retention.msx": "1"}}),
+            r#"config["retention.msx"]"#,
+            "do not support the configuration key",
+        ),
         (
             json!({"config": {"confluent.tier.enable": "true"}}),
             r#"config["confluent.tier.enable"]"#,
-            "have no configuration",
+            "do not support the configuration key",
         ),
-        // Retired by Apache Kafka 4.0, and not what its brokers do anyway.
+        // Removed by Apache Kafka 4.0; `false` is not the default behavior of its brokers.
         (
             json!({"config": {"message.downconversion.enable": "false"}}),
             r#"config["message.downconversion.enable"]"#,
-            "have no configuration",
+            "do not support the configuration key",
         ),
         (json!({"config": {"retention.ms": "soon"}}), r#"config["retention.ms"]"#, "40 INVALID_CONFIG"),
     ];
-    for (more, path, says) in cases.clone() {
+    for (more, path, expected) in cases.clone() {
         let findings = instance.findings(TOPIC, wrong(more.clone())).await;
         let errors: Vec<_> = findings.iter().filter(|it| it.severity == Severity::Error).collect();
         let [error] = errors.as_slice() else { panic!("{more}: {findings:?}") };
         assert_eq!(error.path.as_ref().unwrap().to_string(), path, "{error:?}");
-        assert!(error.message.contains(says), "{error:?}");
+        assert!(error.message.contains(expected), "{error:?}");
     }
     let findings = instance.findings(TOPIC, wrong(json!({"config": {"retention.msx": "1"}}))).await;
     assert_eq!(findings[0].hint.as_deref(), Some("did you mean `retention.ms`?"));
-    assert!(instance.session.import(&instance.ty(TOPIC), &name).await.unwrap().is_none(), "nothing was made");
-    // The same of a topic that is there.
+    assert!(instance.session.import(&instance.ty(TOPIC), &name).await.unwrap().is_none(), "no topic was created");
+    // The same errors for an existing topic.
     let made = instance.create(TOPIC, json!({"name": name, "partitions": 1})).await;
     for (more, path, _) in cases {
         let findings = instance.findings(TOPIC, wrong(more.clone())).await;

@@ -1,4 +1,4 @@
-//! A schema registry of these tests: subjects, versions, levels, by Confluent's interface.
+//! A stand-in schema registry with Confluent's interface: subjects, versions, levels.
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
@@ -15,20 +15,20 @@ type Answer = (StatusCode, Json<Value>);
 
 #[derive(Default)]
 pub(crate) struct Subjects {
-    /// The versions of each, as they were sent.
+    /// The versions of each subject, as received.
     pub(crate) versions: BTreeMap<String, Vec<Value>>,
-    /// Those that are only hidden yet.
+    /// Soft-deleted subjects.
     deleted: BTreeMap<String, Vec<Value>>,
     pub(crate) levels: BTreeMap<String, String>,
-    /// Every call that changes something.
+    /// Number of writing calls.
     pub(crate) writes: usize,
-    /// It writes names of types in their short form, as Confluent's does.
+    /// The registry shortens type names, as Confluent's registry does.
     pub(crate) is_canonical: bool,
-    /// What the next calls are answered with, by their method and the last part of their path.
+    /// Prepared errors for the next calls, by method and last part of the path.
     pub(crate) faults: Vec<Fault>,
 }
 
-/// An answer that is another one than it should be.
+/// A prepared error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fault {
     pub(crate) call: (&'static str, &'static str),
@@ -37,7 +37,7 @@ pub(crate) struct Fault {
     pub(crate) has_effect: bool,
 }
 
-/// Answers otherwise where that is said.
+/// Answers with a prepared error if one matches.
 async fn faulty(State(subjects): State<Shared>, request: Request, next: Next) -> Response {
     let fault = {
         let faults = &mut subjects.lock().unwrap().faults;
@@ -51,7 +51,7 @@ async fn faulty(State(subjects): State<Shared>, request: Request, next: Next) ->
     if fault.has_effect {
         next.run(request).await;
     }
-    refused(fault.status, fault.code, "so it is said").into_response()
+    refused(fault.status, fault.code, "prepared error").into_response()
 }
 
 /// A running registry.
@@ -69,7 +69,7 @@ impl Registry {
             .route("/subjects/{subject}", delete(remove).post(lookup))
             .route("/compatibility/subjects/{subject}/versions/latest", post(check))
             .route("/config/{subject}", get(level).put(set_level).delete(drop_level))
-            // What Confluent's says of a path that it does not know.
+            // Confluent's answer for an unknown path.
             .fallback(|| async { refused(404, 404, "HTTP 404 Not Found") })
             .layer(from_fn_with_state(Arc::clone(&subjects), faulty))
             .with_state(Arc::clone(&subjects));
@@ -88,7 +88,7 @@ fn absent(subject: &str) -> Answer {
     refused(404, 40401, &format!("Subject '{subject}' not found."))
 }
 
-/// Types by their names alone, where they say nothing else.
+/// Replaces `{"type": "x"}` by `"x"`.
 fn shortened(schema: Value) -> Value {
     match schema {
         Value::Object(fields) if fields.len() == 1 && fields.get("type").is_some_and(Value::is_string) => {
@@ -100,7 +100,7 @@ fn shortened(schema: Value) -> Value {
     }
 }
 
-/// A schema as the registry keeps it: without white space.
+/// A schema as the registry stores it, without white space.
 fn kept(body: &Value, is_canonical: bool) -> Result<Value, Answer> {
     let text = body["schema"].as_str().unwrap();
     let kind = body.get("schemaType").and_then(Value::as_str).unwrap_or("AVRO");
@@ -122,7 +122,7 @@ fn kept(body: &Value, is_canonical: bool) -> Result<Value, Answer> {
     Ok(kept)
 }
 
-/// Readers of the new cannot read what has a field less, unless the new one has a default for it.
+/// A new schema is compatible if each new field has a default and no type changes.
 fn is_compatible(old: &Value, new: &Value) -> bool {
     let fields = |schema: &Value| {
         let schema: Value = serde_json::from_str(schema["schema"].as_str().unwrap()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The README's table of rights, against a broker that decides on access: each right that is missing is named with the line
-//! that gives it, and what is named is enough.
+//! The README's table of rights, against a broker with an authorizer. Each error names a missing right and the command
+//! that grants it, and the named rights suffice.
 
 use crate::harness::{ACL, Brokers, Instance, TOPIC, attributes, call, recorded, skipped, unique, variable};
 use crate::stand_in::Side;
@@ -8,10 +8,10 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_provider::{Planned, ProviderError, Recorded};
 
-/// One test at a time says what `limited` may do to the cluster: where brokers are real, tests share them.
+/// Serializes tests that change the rights of `limited` on the cluster: real brokers are shared.
 static CLUSTER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// The words of a line of `kafka-acls` as entries.
+/// Parses a `kafka-acls` command into entries.
 fn entries(line: &str) -> Vec<Json> {
     let line = line.split('`').nth(1).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -41,17 +41,17 @@ fn entries(line: &str) -> Vec<Json> {
         .collect()
 }
 
-/// Does something as somebody who may nothing, giving what the errors ask for; answers with what that was.
+/// Repeats an attempt without rights, granting the rights that its errors name. Returns these rights.
 async fn needs<T>(admin: &Instance, what: &str, attempt: impl AsyncFn() -> Result<T, ProviderError>) -> Vec<String> {
-    let (mut given, mut told): (Vec<Recorded>, Vec<String>) = (Vec::new(), Vec::new());
+    let (mut given, mut rights): (Vec<Recorded>, Vec<String>) = (Vec::new(), Vec::new());
     while let Err(error) = attempt().await {
         assert_eq!(error.kind.code(), "permission_denied", "{what}: {error}");
-        assert!(told.len() < 8, "{what}: what is asked for does not help: {error}");
+        assert!(rights.len() < 8, "{what}: the named rights do not suffice: {error}");
         for entry in entries(&error.solutions[0]) {
             let operation =
                 format!("{} {}", entry["resourceType"].as_str().unwrap(), entry["operation"].as_str().unwrap());
-            if !told.contains(&operation) {
-                told.push(operation);
+            if !rights.contains(&operation) {
+                rights.push(operation);
                 given.push(admin.create(ACL, entry).await);
             }
         }
@@ -59,14 +59,14 @@ async fn needs<T>(admin: &Instance, what: &str, attempt: impl AsyncFn() -> Resul
     for entry in given {
         admin.delete(ACL, &entry).await;
     }
-    told.sort();
-    told
+    rights.sort();
+    rights
 }
 
 #[tokio::test]
-async fn every_right_that_is_missing_is_named_and_what_is_named_is_enough() {
+async fn errors_name_all_rights_that_suffice() {
     let Some(bootstrap) = variable("TERRACE_TEST_KAFKA_SASL") else {
-        return skipped("rights", "there is no Apache Kafka: `tests/real/kafka` starts one");
+        return skipped("rights", "Apache Kafka is not running: start it with `tests/real/kafka`");
     };
     let _alone = CLUSTER.lock().await;
     let admin = Brokers::start().await.instance().await;
@@ -112,13 +112,13 @@ async fn every_right_that_is_missing_is_named_and_what_is_named_is_enough() {
         json!({"resourceType": "TOPIC", "resourceName": name, "principal": "User:ada", "operation": "READ"}),
     );
     let look = async || limited.session.import(&limited.ty(ACL), "TOPIC/a/LITERAL/User:ada/*/READ/ALLOW").await;
-    assert_eq!(needs(&admin, "look at access", look).await, ["CLUSTER DESCRIBE"]);
+    assert_eq!(needs(&admin, "read access", look).await, ["CLUSTER DESCRIBE"]);
     let give = async || limited.try_create(ACL, &call(&Arc::default()), &entry).await;
-    assert_eq!(needs(&admin, "give access", give).await, ["CLUSTER ALTER", "CLUSTER DESCRIBE"]);
+    assert_eq!(needs(&admin, "grant access", give).await, ["CLUSTER ALTER", "CLUSTER DESCRIBE"]);
     let id = format!("TOPIC/{name}/LITERAL/User:ada/*/READ/ALLOW");
     let entry = recorded(&entry, admin.session.import(&limited.ty(ACL), &id).await.unwrap().unwrap());
     let take = async || limited.session.delete(&limited.ty(ACL), &call(&Arc::default()), &entry).await;
-    assert_eq!(needs(&admin, "take access", take).await, ["CLUSTER ALTER"]);
+    assert_eq!(needs(&admin, "revoke access", take).await, ["CLUSTER ALTER"]);
 
     admin.delete(TOPIC, &topic).await;
 }
@@ -130,7 +130,7 @@ fn login(bootstrap: &str, user: &str) -> Json {
     })
 }
 
-/// Brokers, with an instance of somebody who may do everything, and one of somebody who may do what they are let.
+/// Returns brokers with one instance of an administrator, and one of a user with limited rights.
 async fn brokers() -> (Brokers, Instance, Instance) {
     let (brokers, bootstrap) = match variable("TERRACE_TEST_KAFKA_SASL") {
         Some(bootstrap) => (Brokers::start().await, bootstrap),
@@ -146,41 +146,41 @@ async fn brokers() -> (Brokers, Instance, Instance) {
     (brokers, admin, limited)
 }
 
-/// What is told to be missing, as soon as brokers agree with the entries that were just written.
+/// Waits until the reported missing rights are as expected: brokers need a moment to apply new entries.
 async fn missing(limited: &Instance, expected: &[(&str, &str)]) {
     let line =
         |operation: &str| format!("kafka-acls --add --allow-principal User:limited --operation {operation} --cluster");
     let expected: Vec<(String, String)> =
         expected.iter().map(|(operation, right)| ((*operation).to_owned(), line(right))).collect();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for _ in 0..100 {
         let rights = limited.session.missing_rights().await.unwrap().unwrap();
-        told = rights.into_iter().map(|right| (right.operation, right.statement)).collect();
-        if told == expected {
+        reported = rights.into_iter().map(|right| (right.operation, right.statement)).collect();
+        if reported == expected {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
-const DESCRIBE: (&str, &str) = ("look up access, nor what else it may do", "Describe");
+const DESCRIBE: (&str, &str) = ("look up access or its own rights", "Describe");
 const CREATE: (&str, &str) = ("create topics of any name", "Create");
-const ALTER: (&str, &str) = ("give access", "Alter");
+const ALTER: (&str, &str) = ("grant access", "Alter");
 
 #[tokio::test]
-async fn each_right_on_the_cluster_that_is_missing_is_told_before_it_is_needed() {
+async fn missing_cluster_rights_are_reported() {
     let _alone = CLUSTER.lock().await;
     let (_brokers, admin, limited) = brokers().await;
     missing(&admin, &[]).await;
     for (given, expected) in [
-        // Who may not describe the cluster is told of nothing else, be it allowed or not.
+        // Without the right to describe the cluster, brokers report no other right, even if it is granted.
         (vec![], vec![DESCRIBE]),
         (vec!["CREATE"], vec![DESCRIBE]),
         (vec!["DESCRIBE"], vec![CREATE, ALTER]),
         (vec!["DESCRIBE", "ALTER"], vec![CREATE]),
         (vec!["DESCRIBE", "CREATE"], vec![ALTER]),
-        // Altering brings describing along.
+        // The right to alter includes the right to describe.
         (vec!["ALTER", "CREATE"], vec![]),
         (vec!["ALL"], vec![]),
     ] {
@@ -196,30 +196,30 @@ async fn each_right_on_the_cluster_that_is_missing_is_told_before_it_is_needed()
     }
 }
 
-/// What is told is run as it is told, until nothing is missing.
+/// Runs the reported commands until no right is missing.
 #[tokio::test]
-async fn the_lines_for_what_is_missing_on_the_cluster_help() {
+async fn reported_commands_grant_the_cluster_rights() {
     let _alone = CLUSTER.lock().await;
     let (_brokers, admin, limited) = brokers().await;
     missing(&limited, &[DESCRIBE]).await;
-    let (mut given, mut told) = (Vec::new(), Vec::new());
+    let (mut given, mut operations) = (Vec::new(), Vec::new());
     for round in [vec![DESCRIBE], vec![CREATE, ALTER], vec![]] {
         missing(&limited, &round).await;
         for right in limited.session.missing_rights().await.unwrap().unwrap() {
             for entry in entries(&format!("`{}`", right.statement)) {
                 given.push(admin.create(ACL, entry).await);
             }
-            told.push(right.operation);
+            operations.push(right.operation);
         }
     }
-    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(operations.len(), 3, "{operations:?}");
     for entry in given {
         admin.delete(ACL, &entry).await;
     }
 }
 
 #[tokio::test]
-async fn brokers_that_do_not_tell_rights_are_not_taken_to_have_none() {
+async fn unreported_rights_are_unknown_instead_of_missing() {
     for side in [
         Side { is_silent: true, ..Side::default() },
         Side { unknown: Some(ApiKey::DescribeCluster), ..Side::default() },
@@ -227,9 +227,9 @@ async fn brokers_that_do_not_tell_rights_are_not_taken_to_have_none() {
         let brokers = Brokers::standing_in(side).await;
         assert_eq!(brokers.instance().await.session.missing_rights().await.unwrap(), None);
     }
-    // Who decides on no access allows everything.
+    // A broker without an authorizer allows everything.
     let brokers = Brokers::standing_in(Side::default()).await;
     assert_eq!(brokers.instance().await.session.missing_rights().await.unwrap(), Some(Vec::new()));
-    let nobody = Instance::of(json!({"bootstrapServers": "127.0.0.1:1"})).await;
-    nobody.session.missing_rights().await.unwrap_err();
+    let unreachable = Instance::of(json!({"bootstrapServers": "127.0.0.1:1"})).await;
+    unreachable.session.missing_rights().await.unwrap_err();
 }

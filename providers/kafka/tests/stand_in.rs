@@ -1,7 +1,7 @@
-//! A broker of these tests: strict about what it is asked, forgetful of what it is told to forget.
+//! A stand-in broker for tests, which panics on unexpected requests, and fails on demand.
 //!
-//! It speaks the protocol by the definitions of the crate `kafka-protocol`, and keeps topics, configuration and access
-//! as Apache Kafka does; what it answers is compared with a real broker by running the same scenarios against both.
+//! It uses the message definitions of the crate `kafka-protocol`, and models topics, configuration and access as Apache
+//! Kafka does. Running the same tests against a real broker proves that both behave alike.
 
 mod answers;
 mod rights;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A running broker.
+/// A running stand-in broker.
 pub(crate) struct StandIn {
     pub(crate) address: String,
     side: Arc<Mutex<Side>>,
@@ -37,13 +37,13 @@ impl StandIn {
         Self { address, side }
     }
 
-    /// What it keeps.
+    /// The broker's state.
     pub(crate) fn side(&self) -> MutexGuard<'_, Side> {
         self.side.lock().unwrap()
     }
 }
 
-/// Answers the requests of one connection until it ends, or breaks.
+/// Answers the requests of a connection until it is closed or broken.
 async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
     let mut user = side.lock().unwrap().password.is_none().then(|| "ANONYMOUS".to_owned());
     loop {
@@ -59,7 +59,7 @@ async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
         if fault == Some(When::Before) {
             return None;
         }
-        gathered(&side).await;
+        wait_for_others(&side).await;
         let response = side.lock().unwrap().answer(&mut user, request, header.request_api_version);
         side.lock().unwrap().at_once -= 1;
         let response = response?;
@@ -70,8 +70,8 @@ async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
     }
 }
 
-/// Waits until as many calls are worked on as it is said, or a moment.
-async fn gathered(side: &Mutex<Side>) {
+/// Waits briefly until the configured number of calls run at once.
+async fn wait_for_others(side: &Mutex<Side>) {
     side.lock().unwrap().enters();
     let deadline = Instant::now() + Duration::from_millis(20);
     let is_alone = || {

@@ -1,4 +1,4 @@
-//! What streams applications leave in a cluster.
+//! Internal topics of Kafka Streams applications.
 
 use crate::harness::{ACL, Brokers, Instance, Reports, STREAMS, TOPIC, attributes, call, recorded, unique};
 use crate::stand_in::Side;
@@ -7,9 +7,9 @@ use serde_json::json;
 use std::sync::Arc;
 use terrace_provider::{Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Private};
 
-/// What somebody finds who looks for something to take over.
-async fn sought(instance: &Instance, config: &Attributes) -> Found {
-    // It says no more than what was configured.
+/// Finds an application to adopt.
+async fn find_to_adopt(instance: &Instance, config: &Attributes) -> Found {
+    // An adoption knows only the configured attributes.
     let planned = config.clone();
     let attempt = Attempt {
         address: "demo@local:kafka.a".to_owned(),
@@ -23,31 +23,31 @@ async fn sought(instance: &Instance, config: &Attributes) -> Found {
 }
 
 #[tokio::test]
-async fn an_application_that_left_anything_is_there() {
+async fn application_with_traces_in_the_cluster_is_found() {
     let brokers = Brokers::start().await;
     let instance = brokers.instance().await;
     let id = unique("app");
     let config = attributes(json!({"applicationId": id, "properties": {"num.stream.threads": 2, "retries": null}}));
-    assert!(matches!(sought(&instance, &config).await, Found::Absent));
+    assert!(matches!(find_to_adopt(&instance, &config).await, Found::Absent));
     let others = json!({"resourceType": "GROUP", "resourceName": id, "patternType": "PREFIXED", "principal": "User:ada", "operation": "READ"});
     let others = instance.create(ACL, others).await;
-    assert!(matches!(sought(&instance, &config).await, Found::Absent), "of many groups that may be others");
+    assert!(matches!(find_to_adopt(&instance, &config).await, Found::Absent), "a prefix may mean other groups");
     let entry = json!({"resourceType": "GROUP", "resourceName": id, "principal": "User:ada", "operation": "READ"});
     let entry = instance.create(ACL, entry).await;
-    let Found::Strangers(found) = sought(&instance, &config).await else { panic!() };
+    let Found::Strangers(found) = find_to_adopt(&instance, &config).await else { panic!() };
     assert_eq!(found.attributes["rendered"].as_str(), Some("num.stream.threads=2\n"));
     let plan = instance.plan(STREAMS, Some(&recorded(&config, found.clone())), &config).await.unwrap();
     assert_eq!(plan.planned, found.attributes);
     instance.delete(ACL, &entry).await;
     instance.delete(ACL, &others).await;
     let topic = instance.create(TOPIC, json!({"name": format!("{id}-store-changelog"), "partitions": 1})).await;
-    assert!(matches!(sought(&instance, &config).await, Found::Strangers(_)));
+    assert!(matches!(find_to_adopt(&instance, &config).await, Found::Strangers(_)));
     instance.delete(TOPIC, &topic).await;
-    assert!(matches!(sought(&instance, &config).await, Found::Absent));
+    assert!(matches!(find_to_adopt(&instance, &config).await, Found::Absent));
 }
 
 #[tokio::test]
-async fn internal_topics_go_where_data_may_go_and_no_others() {
+async fn delete_removes_only_internal_topics_with_the_data() {
     let brokers = Brokers::start().await;
     let instance = brokers.instance().await;
     let id = unique("app");
@@ -72,17 +72,17 @@ async fn internal_topics_go_where_data_may_go_and_no_others() {
     let call = Call { removes_data: true, ..call(&reports) };
     instance.session.delete(&ty, &call, &made).await.unwrap();
     assert_eq!(left().await, 4);
-    let mut told = reports.told.lock().unwrap().clone();
-    told.sort();
-    assert_eq!(told, [format!("deleting `{id}-a.b-repartition`"), format!("deleting `{id}-store-changelog`")]);
+    let mut messages = reports.told.lock().unwrap().clone();
+    messages.sort();
+    assert_eq!(messages, [format!("deleting `{id}-a.b-repartition`"), format!("deleting `{id}-store-changelog`")]);
     for topic in &topics {
         instance.delete(TOPIC, topic).await;
     }
 }
 
-/// Another application's id may begin with this one's and `-`: its group, or who is let into that, tells it.
+/// Another application's id may begin with this id and `-`. Its consumer group, or access to that group, identifies it.
 #[tokio::test]
-async fn internal_topics_of_another_application_stay() {
+async fn internal_topics_of_another_application_are_kept() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     let made = instance.create(STREAMS, json!({"applicationId": "app"})).await;
@@ -93,14 +93,14 @@ async fn internal_topics_of_another_application_stay() {
     let group =
         json!({"resourceType": "GROUP", "resourceName": "app-three", "principal": "User:ada", "operation": "READ"});
     instance.create(ACL, group).await;
-    // A plan says which they are.
+    // The plan lists the topics.
     let ty = instance.ty(STREAMS);
     let counted = instance.session.count_data(&ty, &made).await.unwrap();
     let text = "1 internal topic: `app-x-changelog`".to_owned();
     assert_eq!(counted, DataAmount::Some { count: 1, text });
     let reports = Arc::new(Reports::default());
     let call = Call { removes_data: true, ..call(&reports) };
-    // Who may not know the groups deletes nothing.
+    // Without the right to list groups, nothing is deleted.
     brokers.side().denied = vec![ApiKey::DescribeAcls];
     let error = instance.session.delete(&ty, &call, &made).await.unwrap_err();
     assert_eq!((error.kind, brokers.side().topics.len()), (ErrorKind::PermissionDenied, 4));
@@ -109,13 +109,13 @@ async fn internal_topics_of_another_application_stay() {
     instance.session.delete(&ty, &call, &made).await.unwrap();
     let left: Vec<String> = brokers.side().topics.keys().cloned().collect();
     assert_eq!(left, ["app-three-x-repartition", "app-two-x-changelog", "app-x-changelog-2"]);
-    let told = reports.told.lock().unwrap().clone();
-    let stays = |name: &str, of: &str| format!("`{name}` stays: it is of the application `{of}`");
+    let messages = reports.told.lock().unwrap().clone();
+    let kept = |name: &str, of: &str| format!("`{name}` is kept: it belongs to the application `{of}`");
     assert_eq!(
-        told,
+        messages,
         [
-            stays("app-three-x-repartition", "app-three"),
-            stays("app-two-x-changelog", "app-two"),
+            kept("app-three-x-repartition", "app-three"),
+            kept("app-two-x-changelog", "app-two"),
             "deleting `app-x-changelog`".to_owned()
         ]
     );

@@ -14,12 +14,12 @@ const B: &str = r#"{"name": "b", "type": "int"}"#;
 const B_WITH_DEFAULT: &str = r#"{"name": "b", "type": "int", "default": 0}"#;
 
 #[tokio::test]
-async fn a_subject_comes_grows_and_goes() {
+async fn subject_is_created_extended_and_deleted() {
     let brokers = Brokers::start().await;
     let (instance, subject) = (brokers.instance().await, unique("orders") + "-value");
     let made = instance.create(SUBJECT, json!({"subject": subject, "schema": avro(A)})).await;
     assert_eq!(made.attributes["version"], Value::Int(1));
-    // White space is no version.
+    // White space makes no new version.
     let spaced = avro(A).replace(": ", " :\n");
     let same = instance.update(SUBJECT, &made, json!({"subject": subject, "schema": spaced})).await.unwrap();
     assert_eq!(same.attributes["version"], Value::Int(1));
@@ -35,26 +35,29 @@ async fn a_subject_comes_grows_and_goes() {
 }
 
 #[tokio::test]
-async fn an_incompatible_schema_is_told_before() {
+async fn validation_reports_incompatible_schema() {
     let brokers = Brokers::start().await;
     let (instance, subject) = (brokers.instance().await, unique("orders") + "-value");
     let with = |schema: &str| json!({"subject": subject, "schema": schema, "compatibility": "BACKWARD"});
-    assert_eq!(instance.findings(SUBJECT, with(&avro(A))).await, [], "a first version is compatible with nothing");
+    assert_eq!(instance.findings(SUBJECT, with(&avro(A))).await, [], "a first version has no compatibility check");
     let made = instance.create(SUBJECT, with(&avro(A))).await;
     let wider = avro(&format!("{A}, {B}"));
     let findings = instance.findings(SUBJECT, with(&wider)).await;
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
     assert_eq!((finding.severity, finding.path.as_ref().unwrap().to_string()), (Severity::Error, "schema".to_owned()));
-    assert!(finding.message.contains("not compatible with the latest") && finding.hint.is_some(), "{finding:?}");
+    assert!(
+        finding.message.contains("not compatible with the latest version") && finding.hint.is_some(),
+        "{finding:?}"
+    );
     let error = instance.update(SUBJECT, &made, with(&wider)).await.unwrap_err();
     assert_eq!((error.kind.code(), error.vendor_code.as_deref()), ("invalid_input", Some("409")));
     assert_eq!(instance.read(SUBJECT, &made).await.unwrap().attributes, made.attributes, "nothing was changed");
-    // With a level that allows it, that comes first.
+    // A new level is applied before the new version.
     let mut allowed = with(&wider);
     allowed["compatibility"] = json!("NONE");
     let grown = instance.update(SUBJECT, &made, allowed).await.unwrap();
     assert_eq!((&grown.attributes["version"], grown.text("compatibility")), (&Value::Int(2), Some("NONE")));
-    // Without it, the registry's own level is in force again, and nobody's drift.
+    // Without a level, the registry's own level applies, and is not drift.
     let without = json!({"subject": subject, "schema": wider});
     let back = instance.update(SUBJECT, &grown, without).await.unwrap();
     assert_eq!(back.text("compatibility"), None);
@@ -62,7 +65,7 @@ async fn an_incompatible_schema_is_told_before() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_none_makes_nothing() {
+async fn invalid_schema_is_refused_before_any_write() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     for (config, path) in [
@@ -86,7 +89,7 @@ async fn a_schema_that_is_none_makes_nothing() {
 }
 
 #[tokio::test]
-async fn no_subject_leads_anywhere_else() {
+async fn special_characters_in_subjects_do_not_change_the_path() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     for name in ["../../config", "a/b?c#d", "ünï %2e"] {
@@ -109,39 +112,39 @@ async fn references_and_other_languages_are_sent() {
     assert_eq!(brokers.registry.subjects.lock().unwrap().versions["orders-value"][0]["references"], json!([reference]));
     let plan = instance.plan(SUBJECT, Some(&instance.read(SUBJECT, &made).await.unwrap()), &attributes(config)).await;
     assert_eq!(plan.unwrap().planned, made.attributes);
-    // Half-made is nothing: the level goes with the version that is refused.
+    // A refused version also restores the level.
     let wrong = attributes(json!({"subject": "x-value", "schema": "string", "compatibility": "FULL"}));
     instance.try_create(SUBJECT, &call(&Arc::default()), &wrong).await.unwrap_err();
     assert!(brokers.registry.subjects.lock().unwrap().levels.is_empty());
 }
 
-/// What a registry says of a schema that it has had already: no new version comes of it.
+/// A registry creates no new version for a schema that it has already.
 #[tokio::test]
-async fn a_schema_that_is_an_older_version_is_there() {
+async fn older_version_is_reused() {
     let brokers = Brokers::start().await;
     let (instance, subject) = (brokers.instance().await, unique("orders") + "-value");
     let config = |schema: &str| json!({"subject": subject, "schema": schema});
     let (first, second) = (avro(A), avro(&format!("{A}, {B_WITH_DEFAULT}")));
     let made = instance.create(SUBJECT, config(&first)).await;
     let grown = instance.update(SUBJECT, &made, config(&second)).await.unwrap();
-    // Taken back, and so is a version that a producer registers.
+    // The first schema again, as if the change were undone.
     let findings = instance.findings(SUBJECT, config(&first)).await;
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
-    let says = format!("the schema is version 1 of `{subject}` already, and version 2 stays the latest");
-    assert_eq!((finding.severity, finding.message.as_str()), (Severity::Warning, says.as_str()));
+    let expected = format!("the schema is version 1 of `{subject}` already; version 2 stays the latest");
+    assert_eq!((finding.severity, finding.message.as_str()), (Severity::Warning, expected.as_str()));
     let back = instance.update(SUBJECT, &grown, config(&first)).await.unwrap();
     assert_eq!(back.attributes["version"], Value::Int(1));
     assert_eq!(back.attributes["schemaId"], made.attributes["schemaId"]);
     let read = instance.read(SUBJECT, &back).await.unwrap();
     assert_eq!(read.attributes, back.attributes);
     let plan = instance.plan(SUBJECT, Some(&read), &attributes(config(&first))).await.unwrap();
-    assert_eq!(plan.planned, read.attributes, "nothing is left to be done");
-    assert_eq!(instance.findings(SUBJECT, config(&second)).await, [], "the latest is nothing to be told of");
+    assert_eq!(plan.planned, read.attributes, "the second plan must be empty");
+    assert_eq!(instance.findings(SUBJECT, config(&second)).await, [], "the latest version needs no warning");
     instance.delete(SUBJECT, &back).await;
 }
 
 #[tokio::test]
-async fn a_schema_that_the_registry_writes_otherwise_is_the_same() {
+async fn schema_in_canonical_form_is_the_same() {
     let brokers = Brokers::standing_in(Side::default()).await;
     brokers.registry.subjects.lock().unwrap().is_canonical = true;
     let instance = brokers.instance().await;
@@ -154,7 +157,7 @@ async fn a_schema_that_the_registry_writes_otherwise_is_the_same() {
     let read = instance.read(SUBJECT, &made).await.unwrap();
     let plan = instance.plan(SUBJECT, Some(&read), &attributes(config)).await.unwrap();
     assert_eq!(plan.planned, made.attributes);
-    // What is another schema is told as it is there.
+    // A different schema is reported as stored.
     let other = attributes(json!({"subject": "s", "schema": "\"string\""}));
     let Found::Strangers(found) = instance.find(SUBJECT, &call(&Arc::default()), Default::default(), &other).await
     else {
@@ -167,9 +170,9 @@ fn fault(call: (&'static str, &'static str), status: u16, code: i64, has_effect:
     Fault { call, status, code, has_effect }
 }
 
-/// Whatever a registry says once a version is registered, or may be: it is not taken for a refusal.
+/// An error answer after a possible registration is ambiguous.
 #[tokio::test]
-async fn what_may_be_registered_is_ours() {
+async fn error_after_possible_registration_is_ambiguous() {
     let register = ("POST", "/versions");
     let look = ("GET", "/versions/latest");
     let config = attributes(json!({"subject": "s", "schema": avro(A)}));
@@ -179,7 +182,7 @@ async fn what_may_be_registered_is_ours() {
         (vec![fault(register, 500, 50001, true)], Some("ambiguous")),
         (vec![fault(register, 502, 502, true)], Some("ambiguous")),
         (vec![fault(register, 503, 503, true)], Some("throttled")),
-        // The first look is the one before.
+        // The first fault answers the check before the create.
         (vec![fault(look, 404, 40401, true), fault(look, 401, 40101, true)], Some("ambiguous")),
         (vec![fault(look, 404, 40401, true), fault(look, 403, 40301, true)], Some("ambiguous")),
         (vec![fault(look, 404, 40401, true), fault(look, 429, 42901, true)], Some("ambiguous")),
@@ -193,10 +196,10 @@ async fn what_may_be_registered_is_ours() {
         assert_eq!(made.as_ref().err().map(|error| error.kind.code()), kind, "{faults:?}: {made:?}");
         let found = brokers.instance().await.find(SUBJECT, &lost, reports.private(), &config).await;
         assert!(matches!(found, Found::Ours(_)), "{faults:?}: {found:?}");
-        // Another attempt of the same call knows what it is.
+        // A retry of the same call recognizes its version.
         instance.try_create(SUBJECT, &lost, &config).await.unwrap();
     }
-    // A refusal is one.
+    // A proven refusal is reported as a refusal.
     let brokers = Brokers::standing_in(Side::default()).await;
     brokers.registry.subjects.lock().unwrap().faults = vec![fault(register, 422, 42201, false)];
     let (instance, reports) = (brokers.instance().await, Arc::new(Reports::default()));
@@ -206,28 +209,28 @@ async fn what_may_be_registered_is_ours() {
     assert!(matches!(instance.find(SUBJECT, &refused, reports.private(), &config).await, Found::Strangers(_)));
 }
 
-/// A level that somebody gave before is given back.
+/// A level from before terrace is restored.
 #[tokio::test]
-async fn the_level_from_before_comes_back() {
+async fn level_from_before_terrace_is_restored() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let set = |level: &str| brokers.registry.subjects.lock().unwrap().levels.insert("s".to_owned(), level.to_owned());
     let level = || brokers.registry.subjects.lock().unwrap().levels.get("s").cloned();
     let config = |level: Option<&str>| json!({"subject": "s", "schema": avro(A), "compatibility": level});
     let instance = brokers.instance().await;
-    // With the subject.
+    // When the subject is deleted.
     set("FORWARD");
     let made = instance.create(SUBJECT, config(Some("FULL"))).await;
     assert_eq!(level().as_deref(), Some("FULL"));
     let read = instance.read(SUBJECT, &made).await.unwrap();
     instance.delete(SUBJECT, &read).await;
     assert_eq!(level().as_deref(), Some("FORWARD"));
-    // With the attribute, which may have come later.
+    // When the attribute is removed, even if it was added by an update.
     let made = instance.create(SUBJECT, config(None)).await;
     let made = instance.update(SUBJECT, &made, config(Some("FULL"))).await.unwrap();
     let made = instance.update(SUBJECT, &made, config(Some("NONE"))).await.unwrap();
     let made = instance.update(SUBJECT, &made, config(None)).await.unwrap();
     assert_eq!(level().as_deref(), Some("FORWARD"));
-    // With a version that is refused.
+    // When a version is refused.
     let wrong = attributes(json!({"subject": "s", "schema": "string", "compatibility": "FULL"}));
     let prior = made.clone();
     let planned = instance.plan(SUBJECT, Some(&prior), &wrong).await.unwrap();
@@ -236,37 +239,37 @@ async fn the_level_from_before_comes_back() {
     updated.unwrap_err();
     assert_eq!(level().as_deref(), Some("FORWARD"));
     instance.delete(SUBJECT, &made).await;
-    assert_eq!(level().as_deref(), Some("FORWARD"), "a level that nobody managed stays");
+    assert_eq!(level().as_deref(), Some("FORWARD"), "an unmanaged level is kept");
     instance.try_create(SUBJECT, &call(&Arc::default()), &wrong).await.unwrap_err();
     assert_eq!(level().as_deref(), Some("FORWARD"));
-    // A create that was cut off, of which the journal alone knows; and an attempt after one that set the level.
+    // After an interrupted create that only the journal knows, and in a retry after the level was set.
     let reports = Arc::new(Reports::default());
     let lost = call(&reports);
-    let wanted = attributes(config(Some("FULL")));
+    let config_with_level = attributes(config(Some("FULL")));
     let register = ("POST", "/versions");
     brokers.registry.subjects.lock().unwrap().faults = vec![fault(register, 503, 503, false)];
-    instance.try_create(SUBJECT, &lost, &wanted).await.unwrap_err();
+    instance.try_create(SUBJECT, &lost, &config_with_level).await.unwrap_err();
     brokers.registry.subjects.lock().unwrap().faults = vec![fault(register, 502, 502, true)];
-    instance.try_create(SUBJECT, &lost, &wanted).await.unwrap_err();
+    instance.try_create(SUBJECT, &lost, &config_with_level).await.unwrap_err();
     assert_eq!(level().as_deref(), Some("FULL"));
     for finder in [&instance, &brokers.instance().await] {
-        let found = finder.find(SUBJECT, &lost, reports.private(), &wanted).await;
+        let found = finder.find(SUBJECT, &lost, reports.private(), &config_with_level).await;
         let Found::Ours(found) = found else { panic!("{found:?}") };
-        finder.delete(SUBJECT, &crate::harness::recorded(&wanted, found)).await;
+        finder.delete(SUBJECT, &crate::harness::recorded(&config_with_level, found)).await;
         assert_eq!(level().as_deref(), Some("FORWARD"));
         instance.create(SUBJECT, config(None)).await;
         set("FULL");
     }
-    // One that is taken over with the level that it has.
-    let found = instance.find(SUBJECT, &call(&Arc::default()), Default::default(), &wanted).await;
+    // When a subject with its own level is adopted.
+    let found = instance.find(SUBJECT, &call(&Arc::default()), Default::default(), &config_with_level).await;
     let Found::Strangers(found) = found else { panic!("{found:?}") };
-    instance.delete(SUBJECT, &crate::harness::recorded(&wanted, found)).await;
+    instance.delete(SUBJECT, &crate::harness::recorded(&config_with_level, found)).await;
     assert_eq!(level().as_deref(), Some("FULL"));
 }
 
-/// A registry at another path answers, too, and knows none of what is there.
+/// A URL with a wrong path answers 404, but that does not mean missing subjects.
 #[tokio::test]
-async fn another_path_is_not_an_empty_registry() {
+async fn wrong_path_is_not_an_empty_registry() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     let made = instance.create(SUBJECT, json!({"subject": "s", "schema": avro(A)})).await;
@@ -276,14 +279,14 @@ async fn another_path_is_not_an_empty_registry() {
     let ty = wrong.ty(SUBJECT);
     let error = wrong.session.read(&ty, &made).await.unwrap_err();
     assert!(error.solutions[0].contains("schemaRegistry.url"), "{error:?}");
-    assert_eq!(error.kind, ErrorKind::Failed, "it says nothing of the subject");
+    assert_eq!(error.kind, ErrorKind::Failed, "the answer proves nothing about the subject");
     wrong.session.count_data(&ty, &made).await.unwrap_err();
-    // What a delete does not find counts as deleted.
+    // Otherwise the delete would count a missing subject as deleted.
     let error = wrong.session.delete(&ty, &call(&Arc::default()), &made).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Failed);
     let config = attributes(json!({"subject": "s", "schema": avro(A)}));
     wrong.try_create(SUBJECT, &call(&Arc::default()), &config).await.unwrap_err();
-    // Something else that answers by JSON.
+    // Another service that answers with JSON.
     let site = axum::Router::new().fallback(|| async { axum::Json(json!({"hello": "world"})) });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -9,7 +9,7 @@ fn config_of(recorded: &Recorded) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_topic_comes_changes_and_goes() {
+async fn topic_is_created_changed_and_deleted() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("changes"));
     let topic =
@@ -20,25 +20,25 @@ async fn a_topic_comes_changes_and_goes() {
     assert_eq!(instance.read(TOPIC, &made).await.unwrap().attributes, made.attributes);
     let ty = instance.ty(TOPIC);
     assert_eq!(instance.session.count_data(&ty, &made).await.unwrap(), DataAmount::Empty);
-    // One key changes, one is given back, one comes; and there are more partitions.
-    let wanted = topic(3, json!({"retention.ms": 6000, "preallocate": true}));
-    let changed = instance.update(TOPIC, &made, wanted).await.unwrap();
+    // One key changes, one is reset, one is added; the number of partitions grows.
+    let config = topic(3, json!({"retention.ms": 6000, "preallocate": true}));
+    let changed = instance.update(TOPIC, &made, config).await.unwrap();
     assert_eq!(changed.text("topicId"), made.text("topicId"), "it is the same topic");
     assert_eq!(changed.attributes["partitions"], Value::Int(3));
     let imported = instance.session.import(&ty, &name).await.unwrap().unwrap();
     assert_eq!(imported.attributes["config"].to_json(), json!({"preallocate": "true", "retention.ms": "6000"}));
     instance.delete(TOPIC, &changed).await;
     assert_eq!(instance.read(TOPIC, &changed).await.map(|it| it.attributes), None);
-    // The name is free at once.
+    // The name can be reused at once.
     instance.delete(TOPIC, &instance.create(TOPIC, topic(1, json!({}))).await).await;
 }
 
 #[tokio::test]
-async fn only_given_keys_are_managed() {
+async fn only_configured_keys_are_managed() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("given"));
     let made = instance.create(TOPIC, json!({"name": name, "config": {"retention.ms": "5000"}})).await;
-    // Somebody sets another one, and somebody else the one that is managed.
+    // One user sets an unmanaged key, another user changes the managed key.
     let by_hand = brokers.instance().await;
     let more = json!({"name": name, "config": {"retention.ms": "5000", "cleanup.policy": "compact"}});
     by_hand.update(TOPIC, &made, more).await.unwrap();
@@ -46,19 +46,23 @@ async fn only_given_keys_are_managed() {
     by_hand.update(TOPIC, &made, json!({"name": name, "config": {"retention.ms": "7"}})).await.unwrap();
     let drifted = instance.read(TOPIC, &made).await.unwrap();
     assert_eq!(config_of(&drifted), json!({"retention.ms": "7"}));
-    let mended =
+    let repaired =
         instance.update(TOPIC, &drifted, json!({"name": name, "config": {"retention.ms": "5000"}})).await.unwrap();
-    assert_eq!(config_of(&mended), json!({"retention.ms": "5000"}));
-    // A key that is given back by hand is seen, although the broker's own value could be the same.
-    by_hand.update(TOPIC, &mended, json!({"name": name, "config": {}})).await.unwrap();
-    assert_eq!(config_of(&instance.read(TOPIC, &mended).await.unwrap()), json!({}));
+    assert_eq!(config_of(&repaired), json!({"retention.ms": "5000"}));
+    // A key that is reset outside terrace is drift, even if the broker's default is the same.
+    by_hand.update(TOPIC, &repaired, json!({"name": name, "config": {}})).await.unwrap();
+    assert_eq!(config_of(&instance.read(TOPIC, &repaired).await.unwrap()), json!({}));
     let imported = instance.session.import(&instance.ty(TOPIC), &name).await.unwrap().unwrap();
-    assert_eq!(imported.attributes["config"].to_json(), json!({"cleanup.policy": "compact"}), "what others set stays");
+    assert_eq!(
+        imported.attributes["config"].to_json(),
+        json!({"cleanup.policy": "compact"}),
+        "unmanaged keys are kept"
+    );
     instance.delete(TOPIC, &made).await;
 }
 
 #[tokio::test]
-async fn a_topic_that_was_made_anew_is_told() {
+async fn recreated_topic_gets_an_update() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("anew"));
     let config = json!({"name": name, "partitions": 1});
@@ -69,27 +73,27 @@ async fn a_topic_that_was_made_anew_is_told() {
     let read = instance.read(TOPIC, &made).await.unwrap();
     assert_ne!(read.text("topicId"), made.text("topicId"));
     let plan = instance.plan(TOPIC, Some(&read), &attributes(config.clone())).await.unwrap();
-    assert!(plan.planned["topicId"].is_unknown(), "it is no topic of which nothing is to be said: {plan:?}");
-    let taken = instance.update(TOPIC, &read, config.clone()).await.unwrap();
-    let plan = instance.plan(TOPIC, Some(&taken), &attributes(config)).await.unwrap();
-    assert_eq!(plan.planned, taken.attributes, "and that is said once");
-    // What is recorded as the old one does not take the new one along.
+    assert!(plan.planned["topicId"].is_unknown(), "the plan must show an update: {plan:?}");
+    let updated = instance.update(TOPIC, &read, config.clone()).await.unwrap();
+    let plan = instance.plan(TOPIC, Some(&updated), &attributes(config)).await.unwrap();
+    assert_eq!(plan.planned, updated.attributes, "the next plan must be empty");
+    // Deleting the old row does not delete the new topic.
     instance.delete(TOPIC, &made).await;
-    assert!(instance.read(TOPIC, &taken).await.is_some());
-    instance.delete(TOPIC, &taken).await;
+    assert!(instance.read(TOPIC, &updated).await.is_some());
+    instance.delete(TOPIC, &updated).await;
 }
 
 #[tokio::test]
-async fn fewer_partitions_are_another_topic() {
+async fn fewer_partitions_need_a_replacement() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("fewer"));
     let made = instance.create(TOPIC, json!({"name": name, "partitions": 3, "replicationFactor": 1})).await;
-    for (wanted, path) in [
+    for (config, path) in [
         (json!({"name": name, "partitions": 2, "replicationFactor": 1}), "partitions"),
         (json!({"name": name, "partitions": 3, "replicationFactor": 2}), "replicationFactor"),
         (json!({"name": format!("{name}-x"), "partitions": 3, "replicationFactor": 1}), "name"),
     ] {
-        let plan = instance.plan(TOPIC, Some(&made), &attributes(wanted)).await.unwrap();
+        let plan = instance.plan(TOPIC, Some(&made), &attributes(config)).await.unwrap();
         assert_eq!(plan.replace_paths.iter().map(ToString::to_string).collect::<Vec<_>>(), [path]);
         assert!(plan.planned["topicId"].is_unknown());
     }
@@ -97,18 +101,17 @@ async fn fewer_partitions_are_another_topic() {
 }
 
 #[tokio::test]
-async fn keys_of_other_brokers_are_left_out() {
+async fn unsupported_default_keys_are_left_out() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("others"));
     let config = json!({"name": name, "partitions": 1, "config": {
         "retention.ms": "5000", "confluent.tier.enable": "false", "message.downconversion.enable": "true",
         "flush.ms": "9223372036854776000",
     }});
-    let told = instance.findings(TOPIC, config.clone()).await;
-    let told: Vec<_> = told.iter().map(|finding| finding.message.as_str()).collect();
-    let expected =
-        "these brokers do not know `confluent.tier.enable`, `message.downconversion.enable`, which is left out";
-    assert_eq!(told, [expected]);
+    let findings = instance.findings(TOPIC, config.clone()).await;
+    let messages: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
+    let expected = "these brokers do not support `confluent.tier.enable`, `message.downconversion.enable`: left out";
+    assert_eq!(messages, [expected]);
     let made = instance.create(TOPIC, config.clone()).await;
     let read = instance.read(TOPIC, &made).await.unwrap();
     let plan = instance.plan(TOPIC, Some(&read), &attributes(config)).await.unwrap();
@@ -119,7 +122,7 @@ async fn keys_of_other_brokers_are_left_out() {
     instance.delete(TOPIC, &made).await;
 }
 
-/// An instance for brokers of these tests, whose flavor is said.
+/// Opens an instance of the stand-in broker with a configured flavor.
 async fn of_flavor(brokers: &Brokers, flavor: Option<&str>) -> crate::harness::Instance {
     let mut values = brokers.values();
     if let Some(flavor) = flavor {
@@ -153,9 +156,9 @@ async fn keys_of_confluent_are_managed_on_its_brokers() {
     }
 }
 
-/// Whoever may not know which keys there are goes by what the instance says that its brokers are.
+/// Without the right to list keys, the configured flavor decides.
 #[tokio::test]
-async fn keys_of_confluent_are_sent_unseen_to_brokers_that_are_said_to_be_its() {
+async fn confluent_flavor_sends_keys_without_listing_them() {
     for (flavor, expected) in [(Some("confluent"), Some("false")), (None, None)] {
         let side = Side { is_confluent: true, hides_keys: true, ..Side::default() };
         let brokers = Brokers::standing_in(side).await;
@@ -167,27 +170,27 @@ async fn keys_of_confluent_are_sent_unseen_to_brokers_that_are_said_to_be_its() 
 }
 
 #[tokio::test]
-async fn nothing_of_confluent_is_sent_to_brokers_that_are_said_to_be_apaches() {
+async fn apache_flavor_sends_no_confluent_keys() {
     let brokers = Brokers::standing_in(Side { is_confluent: true, ..Side::default() }).await;
     let instance = of_flavor(&brokers, Some("apache")).await;
     let config = |value: &str| json!({"name": "t", "config": {"confluent.tier.enable": value}});
-    let told = instance.findings(TOPIC, config("false")).await;
-    assert!(told[0].message.contains("which is left out"), "{told:?}");
+    let findings = instance.findings(TOPIC, config("false")).await;
+    assert!(findings[0].message.contains("left out"), "{findings:?}");
     let made = instance.create(TOPIC, config("false")).await;
     assert!(brokers.side().topics["t"].config.is_empty());
     let read = instance.read(TOPIC, &made).await.unwrap();
     let plan = instance.plan(TOPIC, Some(&read), &attributes(config("false"))).await.unwrap();
     assert_eq!(plan.planned, read.attributes, "the second plan is not empty");
-    let told = instance.findings(TOPIC, config("true")).await;
-    assert_eq!(told[0].path.as_ref().unwrap().to_string(), r#"config["confluent.tier.enable"]"#, "{told:?}");
-    // Nor do Apache's brokers learn it by being called Confluent's.
+    let findings = instance.findings(TOPIC, config("true")).await;
+    assert_eq!(findings[0].path.as_ref().unwrap().to_string(), r#"config["confluent.tier.enable"]"#, "{findings:?}");
+    // The flavor `confluent` does not make an Apache broker support the keys.
     let brokers = Brokers::standing_in(Side::default()).await;
-    let told = of_flavor(&brokers, Some("confluent")).await.findings(TOPIC, config("true")).await;
-    assert!(told[0].message.contains("have no configuration"), "{told:?}");
+    let findings = of_flavor(&brokers, Some("confluent")).await.findings(TOPIC, config("true")).await;
+    assert!(findings[0].message.contains("do not support the configuration key"), "{findings:?}");
 }
 
 #[tokio::test]
-async fn a_thousand_topics_are_read_by_a_few_questions() {
+async fn few_requests_read_a_thousand_topics() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     let mut priors = Vec::new();
@@ -211,7 +214,7 @@ async fn records_are_counted() {
 }
 
 #[tokio::test]
-async fn a_topic_can_be_looked_up() {
+async fn lookup_returns_an_existing_topic() {
     let brokers = Brokers::start().await;
     let (instance, name) = (brokers.instance().await, unique("looked-up"));
     let made = instance.create(TOPIC, json!({"name": name, "partitions": 2, "config": {"retention.ms": "5"}})).await;
@@ -221,12 +224,12 @@ async fn a_topic_can_be_looked_up() {
     assert_eq!(answer["config"].to_json(), json!({"retention.ms": "5"}));
     instance.delete(TOPIC, &made).await;
     let error = instance.session.lookup(TOPIC, &attributes(json!({"name": name}))).await.unwrap_err();
-    assert_eq!((error.kind.code(), error.message), ("not_found", format!("there is no topic `{name}`")));
+    assert_eq!((error.kind.code(), error.message), ("not_found", format!("topic `{name}` not found")));
 }
 
-/// Partitions that move are on more brokers than they are to be on, for a while: that is no other topic.
+/// Partitions that move have more replicas for a while; that is not another replication factor.
 #[tokio::test]
-async fn a_running_reassignment_is_no_other_replication_factor() {
+async fn running_reassignment_does_not_change_replication_factor() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let instance = brokers.instance().await;
     let config = json!({"name": "t", "partitions": 2, "replicationFactor": 1});
@@ -236,15 +239,15 @@ async fn a_running_reassignment_is_no_other_replication_factor() {
     assert_eq!(read.attributes["replicationFactor"], Value::Int(1));
     let plan = instance.plan(TOPIC, Some(&read), &attributes(config)).await.unwrap();
     assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
-    // Who may not know it sees what there is.
+    // Without the right to list reassignments, the added replicas count too.
     brokers.side().denied = vec![ApiKey::ListPartitionReassignments];
     let read = instance.read(TOPIC, &made).await.unwrap();
     assert_eq!(read.attributes["replicationFactor"], Value::Int(2));
 }
 
-/// A request that the broker still works on once nobody waits any more could take effect when nobody looks any more.
+/// A request that runs longer than the settle time could take effect after the provider stopped looking for it.
 #[tokio::test]
-async fn brokers_work_on_a_request_no_longer_than_it_is_looked_for() {
+async fn request_timeout_stays_within_the_settle_time() {
     let brokers = Brokers::standing_in(Side::default()).await;
     let mut values = brokers.values();
     values["timeout"] = json!(600);

@@ -1,4 +1,4 @@
-//! The blueprints of the embedded environment whose components become managed files, compiled in.
+//! The embedded blueprints of the environment whose components become managed files.
 
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_embedded_with_its_schema() {
+    fn blueprints_and_schemas_are_embedded() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
         let faults = terrace_provider::embedded::faults(&folder, &BLUEPRINTS).unwrap();
         assert_eq!(faults, [] as [&str; 0]);

@@ -1,10 +1,10 @@
 //! The `local` provider: values, files, directories and commands of this machine.
 //!
-//! It is the smallest complete provider, and the one to read first. [`schema`] says which resource types there are;
-//! [`resources`] has one file per type, each of them a [`terrace_provider::Session`] for its own type;
-//! `project` keeps every path inside the project folder.
+//! This is the smallest complete provider: read it first. [`schema`] declares the resource types. [`resources`] has one
+//! file per type, each with a [`terrace_provider::Session`] for this type. `project` keeps every path inside the
+//! project folder.
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings anywhere: a wrong slice only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod blueprints;
@@ -23,7 +23,7 @@ pub struct LocalProvider {
 }
 
 impl LocalProvider {
-    /// The provider; it holds nothing but its schema.
+    /// Creates the provider; it holds only its schema.
     #[must_use]
     pub fn new() -> Self {
         Self { schema: schema::provider() }

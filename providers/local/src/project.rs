@@ -1,7 +1,7 @@
-//! The project folder, and the rule that nothing local leaves it.
+//! The project folder, and the check that no local path leaves it.
 //!
-//! Paths are resolved by `cap-std`, which opens every folder on the way relative to the one before: neither `..` nor a
-//! symbolic link leads out, also when somebody swaps a folder for a link while we look.
+//! `cap-std` resolves the paths: it opens every folder of a path relative to its parent. So neither `..` nor a symbolic
+//! link leads out, even if another process replaces a folder with a link at the same time.
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -16,11 +16,11 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// The project folder of one instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Project {
-    /// As the settings name it.
+    /// The folder as written in the settings.
     given: PathBuf,
-    /// Without symbolic links.
+    /// The folder without symbolic links.
     canonical: PathBuf,
-    /// What in it belongs to the program itself.
+    /// The files in the folder that belong to the program.
     protected: ProtectedFiles,
 }
 
@@ -31,20 +31,21 @@ pub(crate) struct ProjectPath {
     attribute: &'static str,
 }
 
-/// An entry of an opened folder.
+/// An entry of an open folder.
 #[derive(Debug)]
 pub(crate) struct Place {
     /// The folder.
     pub(crate) folder: Dir,
-    /// The entry's name in it.
+    /// The name of the entry in the folder.
     pub(crate) name: OsString,
 }
 
 impl Project {
-    /// Takes the project folder of an instance, without the protected files in it.
+    /// Opens the project folder of an instance; the protected files in it are excluded.
     ///
     /// # Errors
-    /// When it does not exist or is no folder.
+    ///
+    /// If the path does not exist or is not a folder.
     pub(crate) fn open(folder: &Path, protected: ProtectedFiles) -> Result<Self, ProviderError> {
         let canonical = folder.canonicalize().map_err(|error| {
             let message = format!("the project folder `{}` cannot be opened: {error}", folder.display());
@@ -55,10 +56,10 @@ impl Project {
         Ok(project)
     }
 
-    /// Runs work on the file system where it blocks nobody.
+    /// Runs blocking file system work on another thread.
     ///
     /// # Errors
-    /// Those of the work.
+    /// The errors of the work.
     pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, ProviderError>
     where
         T: Send + 'static,
@@ -70,11 +71,12 @@ impl Project {
             .map_err(|error| ProviderError::bug(format!("work on the file system was lost: {error}")))?
     }
 
-    /// Runs work on the file system that is done at once, on the same thread where tokio lets it block (not in a `LocalSet`): to
-    /// look at a folder takes less time than to wake another thread.
+    /// Runs short file system work on the current thread if tokio can block there (not in a `LocalSet`): a look at a
+    /// folder takes less time than waking another thread.
     ///
     /// # Errors
-    /// Those of the work.
+    ///
+    /// The errors of the work.
     pub(crate) async fn in_place<T, F>(&self, work: F) -> Result<T, ProviderError>
     where
         T: Send + 'static,
@@ -86,24 +88,26 @@ impl Project {
         }
     }
 
-    /// The folder itself, without symbolic links.
+    /// The project folder without symbolic links.
     pub(crate) fn folder(&self) -> &Path {
         &self.canonical
     }
 
-    /// Opens the folder. It is opened anew for each call: a server outlives a folder that is moved and made again.
+    /// Opens the folder. Each call opens it again because a server may outlive a folder that is moved and recreated.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    ///
+    /// If the folder cannot be opened.
     pub(crate) fn root(&self) -> Result<Dir, ProviderError> {
         Dir::open_ambient_dir(&self.canonical, ambient_authority())
             .map_err(|error| io_error("open the project folder", &self.canonical, &error))
     }
 
-    /// The place within the project folder that an attribute names.
+    /// Parses the path in an attribute.
     ///
     /// # Errors
-    /// `InvalidInput` when the text is empty, names the project folder itself, or leaves it.
+    ///
+    /// `InvalidInput` if the path is empty, is the project folder itself, or leaves it.
     pub(crate) fn path(&self, attribute: &'static str, text: &str) -> Result<ProjectPath, ProviderError> {
         let path = self.relative(attribute, text)?;
         if path.as_os_str().is_empty() {
@@ -115,11 +119,12 @@ impl Project {
         Ok(ProjectPath { path, attribute })
     }
 
-    /// The folder within the project folder (or that itself) that an attribute names, as an absolute path; `None` when
-    /// there is no such folder.
+    /// The absolute path of the folder in an attribute: the project folder or a folder in it. `None` if the folder does
+    /// not exist.
     ///
     /// # Errors
-    /// `InvalidInput` when the text leaves the project folder, or names something else than a folder.
+    ///
+    /// `InvalidInput` if the path leaves the project folder or is not a folder.
     pub(crate) fn subfolder(&self, attribute: &'static str, text: &str) -> Result<Option<PathBuf>, ProviderError> {
         let path = self.relative(attribute, text)?;
         if path.as_os_str().is_empty() {
@@ -166,21 +171,23 @@ impl Project {
     /// Refuses a protected file.
     ///
     /// # Errors
-    /// `InvalidInput` when the file is protected.
+    ///
+    /// `InvalidInput` if the file is protected.
     pub(crate) fn check(&self, path: &ProjectPath) -> Result<(), ProviderError> {
         let found = self.protected.check(&self.canonical.join(&path.path));
         found.map_err(|protected| protected.at(path.attribute, &path.display()))
     }
 
-    /// Refuses a folder that holds a protected file.
+    /// Refuses a folder that contains a protected file.
     ///
     /// # Errors
-    /// `InvalidInput` when it does.
+    ///
+    /// `InvalidInput` if the folder contains one.
     pub(crate) fn check_folder(&self, path: &ProjectPath) -> Result<(), ProviderError> {
         let found = self.protected.check_folder(&self.canonical.join(&path.path));
         found.map_err(|protected| {
             let message = format!(
-                "`{}` is `{}`: this folder is, or holds, {}, which no descriptor may use",
+                "`{}` is `{}`: this folder is or contains {}, which no descriptor may use",
                 path.attribute,
                 path.display(),
                 protected.0
@@ -189,11 +196,12 @@ impl Project {
         })
     }
 
-    /// Opens the folder that holds the path; `None` when that folder does not exist. The same plan may remove a file on the
-    /// way, so only [`Project::make_place`] refuses it.
+    /// Opens the parent folder of the path; `None` if this folder does not exist. A file in the place of a folder is
+    /// not an error here because the same plan may remove it; only [`Project::make_place`] refuses it.
     ///
     /// # Errors
-    /// `InvalidInput` when a symbolic link on the way leads out, or the file is protected.
+    ///
+    /// `InvalidInput` if a symbolic link in the path leads out or the file is protected.
     pub(crate) fn place(&self, path: &ProjectPath) -> Result<Option<Place>, ProviderError> {
         self.check(path)?;
         let root = self.root()?;
@@ -210,10 +218,11 @@ impl Project {
         }
     }
 
-    /// Opens the folder that holds the path, and makes it and those above it where they are missing.
+    /// Opens the parent folder of the path and creates missing folders.
     ///
     /// # Errors
-    /// As [`Project::place`], when a part of the way is not a folder, and when a folder cannot be made.
+    ///
+    /// As for [`Project::place`]; also if a part of the path is not a folder or a folder cannot be created.
     pub(crate) fn make_place(&self, path: &ProjectPath) -> Result<Place, ProviderError> {
         self.check(path)?;
         let Some((parent, name)) = path.split() else {
@@ -221,7 +230,7 @@ impl Project {
         };
         let root = self.root()?;
         let wrong = |error: io::Error| path_error(path.attribute, &path.path, &error);
-        // Always from the root: a link may lead from one folder of the project to another.
+        // Each folder is opened from the root: a link may lead from one folder of the project to another.
         let mut above = PathBuf::new();
         for component in parent.components() {
             let below = above.join(component);
@@ -239,7 +248,7 @@ impl Project {
 }
 
 impl ProjectPath {
-    /// The normal form: relative to the project folder.
+    /// The path in its normal form: relative to the project folder.
     pub(crate) fn as_path(&self) -> &Path {
         &self.path
     }
@@ -254,10 +263,10 @@ impl ProjectPath {
     }
 }
 
-/// Makes a folder, durably.
+/// Creates a folder and makes it durable.
 fn make_folder(root: &Dir, above: &Path, folder: &Path) -> io::Result<()> {
     match root.create_dir(folder) {
-        // Two files of one new folder are made at once: whoever comes second finds it there.
+        // Two files of one new folder may be created at once; the second call finds the folder.
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ if above.as_os_str().is_empty() => sync(root),
         _ => sync(&root.open_dir(above)?),
@@ -266,29 +275,29 @@ fn make_folder(root: &Dir, above: &Path, folder: &Path) -> io::Result<()> {
 
 /// Makes the entries of a folder durable.
 pub(crate) fn sync(folder: &Dir) -> io::Result<()> {
-    // The handle itself may be one that only resolves paths; a reopened one can be synced.
+    // The handle may only resolve paths; a reopened one can be synced.
     folder.open(".")?.sync_all()
 }
 
-/// An `InvalidInput` at an attribute.
+/// Creates an `InvalidInput` error at an attribute.
 pub(crate) fn invalid(attribute: &str, message: impl Into<String>) -> ProviderError {
     ProviderError::invalid(Some(terrace_provider::Path::attribute(attribute)), message)
 }
 
-/// What an error says about the path that an attribute names.
+/// Converts an error of the path in an attribute.
 pub(crate) fn path_error(attribute: &str, path: &Path, error: &io::Error) -> ProviderError {
     let shown = path.display();
-    // The sandbox reports a way out as "permission denied" without a code of the operating system.
+    // The sandbox reports a path that leads out as "permission denied" without an error code of the operating system.
     if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
         return invalid(
             attribute,
             format!("`{attribute}` is `{shown}`: a symbolic link leads out of the project folder"),
         )
-        .solution("replace the link by a folder, or use a path that does not go through it");
+        .solution("replace the link with a folder, or use a path that does not use the link");
     }
     match error.kind() {
         io::ErrorKind::NotADirectory => {
-            invalid(attribute, format!("`{attribute}` is `{shown}`: something on the way to it is no folder"))
+            invalid(attribute, format!("`{attribute}` is `{shown}`: a part of this path is not a folder"))
         }
         io::ErrorKind::InvalidFilename => {
             invalid(attribute, format!("`{attribute}` is `{shown}`: the name is too long"))
@@ -297,7 +306,7 @@ pub(crate) fn path_error(attribute: &str, path: &Path, error: &io::Error) -> Pro
     }
 }
 
-/// An error of the file system before anything was changed.
+/// Converts a file system error that occurred before any change.
 pub(crate) fn io_error(action: &str, path: &Path, error: &io::Error) -> ProviderError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -305,13 +314,13 @@ pub(crate) fn io_error(action: &str, path: &Path, error: &io::Error) -> Provider
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidFilename => {
             ErrorKind::InvalidInput { path: None }
         }
-        // A retry makes no room.
+        // A retry does not free any space.
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => ErrorKind::Failed,
         _ => ErrorKind::Transient,
     };
     let failed = ProviderError::new(kind, format!("cannot {action} `{}`: {error}", path.display()));
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failed.solution("free some room and apply again"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failed.solution("free some space and apply again"),
         _ => failed,
     }
 }

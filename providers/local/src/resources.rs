@@ -1,4 +1,4 @@
-//! One file per resource type; each has its `NAME`, its `resource_type()` and a session for that type alone.
+//! One file per resource type: its `NAME`, its `resource_type()` and its session.
 
 pub mod command;
 pub mod directory;

@@ -1,10 +1,10 @@
-//! The provider's declaration: one setting, four resource types, one lookup.
+//! The declaration of the provider: one setting, four resource types, one lookup.
 
 use crate::blueprints;
 use crate::resources::{command, directory, file, value};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
-/// The setting that lists the variables of commands.
+/// The setting with the names of variables for commands.
 pub(crate) const VARIABLES: &str = "variables";
 
 fn settings() -> Vec<Attribute> {
@@ -15,7 +15,7 @@ fn settings() -> Vec<Attribute> {
     )]
 }
 
-/// Everything that is known of this provider without connecting to it.
+/// The schema of the provider; it needs no connection.
 #[must_use]
 pub fn provider() -> ProviderSchema {
     ProviderSchema {

@@ -1,4 +1,4 @@
-//! One opened instance: hands each call to the session of its resource type.
+//! An open instance: forwards each call to the session of its resource type.
 
 use crate::project::Project;
 use crate::resources::command::Commands;
@@ -13,7 +13,7 @@ use terrace_provider::{
     ProviderError, Recorded, ResourceType, Session, Settings, Value,
 };
 
-/// An instance of the `local` provider, bound to one project folder.
+/// An open instance of the `local` provider for one project folder.
 pub(crate) struct LocalSession {
     values: value::Values,
     files: Files,
@@ -22,10 +22,11 @@ pub(crate) struct LocalSession {
 }
 
 impl LocalSession {
-    /// Opens the project folder of these settings.
+    /// Opens the project folder of the settings.
     ///
     /// # Errors
-    /// When the project folder does not exist or cannot be opened.
+    ///
+    /// If the project folder does not exist or cannot be opened.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
         let project = Project::open(&settings.project_folder, settings.sandbox.files.clone())?;
         let removed = RemovedPaths::default();
@@ -48,7 +49,7 @@ impl LocalSession {
     }
 }
 
-/// The names of the variables that commands get beside the usual ones.
+/// The names of the variables that commands get in addition to the usual ones.
 fn inherited(settings: &Settings) -> Vec<String> {
     let names = settings.values.get(VARIABLES).and_then(Value::as_list).into_iter().flatten();
     names.filter_map(Value::as_str).map(str::to_owned).collect()

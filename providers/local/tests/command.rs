@@ -1,4 +1,4 @@
-//! `local_command`: what programs are told, how they end, and recovery.
+//! `local_command`: the input of programs, their end, and recovery.
 
 use crate::harness::{ADDRESS, Local, Reports, attributes, expect_invalid, recorded};
 use serde_json::json;
@@ -12,13 +12,13 @@ fn sh(script: &str) -> serde_json::Value {
     json!(["sh", "-c", script])
 }
 
-/// A program that writes down what it is told, and answers.
-fn noting(name: &str, answer: &str) -> serde_json::Value {
-    sh(&format!("cat > {name}.told; echo '{answer}'"))
+/// A program that saves its input and prints an answer.
+fn saving(name: &str, answer: &str) -> serde_json::Value {
+    sh(&format!("cat > {name}.input_of; echo '{answer}'"))
 }
 
-fn told(local: &Local, name: &str) -> serde_json::Value {
-    serde_json::from_str(&local.content(&format!("{name}.told"))).unwrap()
+fn input_of(local: &Local, name: &str) -> serde_json::Value {
+    serde_json::from_str(&local.content(&format!("{name}.input_of"))).unwrap()
 }
 
 async fn commands() -> Local {
@@ -30,19 +30,19 @@ async fn failing(local: &Local, script: &str, call: &Call) -> ProviderError {
 }
 
 #[tokio::test]
-async fn programs_are_told_what_the_contract_says() {
+async fn programs_get_the_documented_input() {
     let local = commands().await;
     let config = |size: i64| {
         json!({
-            "create": noting("create", r#"{"id": "x", "n": 1.50}"#), "read": noting("read", r#"{"id": "x", "n": 1.50}"#),
-            "update": noting("update", r#"{"id": "y"}"#), "delete": noting("delete", "not JSON"),
-            "find": noting("find", "null"), "input": {"size": size},
+            "create": saving("create", r#"{"id": "x", "n": 1.50}"#), "read": saving("read", r#"{"id": "x", "n": 1.50}"#),
+            "update": saving("update", r#"{"id": "y"}"#), "delete": saving("delete", "not JSON"),
+            "find": saving("find", "null"), "input": {"size": size},
         })
     };
     let created = local.create(config(1)).await.unwrap();
     let address = ADDRESS;
     assert_eq!(
-        told(&local, "create"),
+        input_of(&local, "create"),
         json!({"address": address, "input": {"size": 1}, "prior": null, "output": null})
     );
     assert_eq!(created.text("id"), Some("x"));
@@ -51,13 +51,13 @@ async fn programs_are_told_what_the_contract_says() {
     let (output, prior) =
         (json!({"id": "x", "n": 1.5}), json!({"input": {"size": 1}, "output": {"id": "x", "n": 1.5}}));
     assert_eq!(
-        told(&local, "read"),
+        input_of(&local, "read"),
         json!({"address": address, "input": {"size": 1}, "prior": prior, "output": output})
     );
 
     let updated = local.update(&read, config(2)).await.unwrap();
     assert_eq!(
-        told(&local, "update"),
+        input_of(&local, "update"),
         json!({"address": address, "input": {"size": 2}, "prior": prior, "output": output})
     );
     assert_eq!(updated.text("id"), Some("y"));
@@ -65,20 +65,20 @@ async fn programs_are_told_what_the_contract_says() {
     local.delete(&updated).await.unwrap();
     let prior = json!({"input": {"size": 2}, "output": {"id": "y"}});
     assert_eq!(
-        told(&local, "delete"),
+        input_of(&local, "delete"),
         json!({"address": address, "input": {"size": 2}, "prior": prior, "output": {"id": "y"}})
     );
 }
 
 #[tokio::test]
-async fn a_sensitive_input_reaches_the_program_and_marks_its_output() {
+async fn sensitive_input_reaches_the_program_and_marks_its_output() {
     let local = commands().await;
-    let mut config = attributes(json!({"create": noting("create", r#"{"id": 7}"#)}));
+    let mut config = attributes(json!({"create": saving("create", r#"{"id": 7}"#)}));
     config.insert("input".to_owned(), Value::sensitive("hunter2".into()));
     let plan = local.plan_values(None, &config, &[]).await.unwrap();
     assert_eq!(plan.planned.get("output"), Some(&Value::sensitive(Value::Unknown)));
     let created = local.create_values(&config, &local.call()).await.unwrap();
-    assert_eq!(told(&local, "create")["input"], "hunter2");
+    assert_eq!(input_of(&local, "create")["input"], "hunter2");
     assert!(matches!(created.attributes.get("output"), Some(Value::Sensitive(_))));
     assert_eq!(created.text("id"), Some("7"));
 }
@@ -100,7 +100,7 @@ async fn variables_are_added_and_secret_ones_are_not_recorded() {
 }
 
 #[tokio::test]
-async fn the_working_directory_lies_in_the_project_folder() {
+async fn working_directory_must_be_in_the_project_folder() {
     let local = commands().await;
     std::fs::create_dir(local.path("sub")).unwrap();
     let config = |folder: &str| json!({"create": sh(r#"printf '{"id": "%s"}' "$PWD""#), "workingDirectory": folder});
@@ -111,32 +111,32 @@ async fn the_working_directory_lies_in_the_project_folder() {
         "workingDirectory",
         "out of the project folder",
     );
-    expect_invalid(&local.create(config("later")).await.unwrap_err(), "workingDirectory", "there is no such folder");
+    expect_invalid(&local.create(config("later")).await.unwrap_err(), "workingDirectory", "this folder does not exist");
 }
 
 #[tokio::test]
-async fn argv_lists_must_name_a_program() {
+async fn argv_list_must_contain_a_program() {
     let local = commands().await;
     for argv in [json!([]), json!([""])] {
         let error = local.plan(None, json!({"create": argv})).await.unwrap_err();
-        expect_invalid(&error, "create", "names no program");
+        expect_invalid(&error, "create", "contains no program");
     }
     let error = local.plan(None, json!({"create": ["x"], "environment": {"A=B": "c"}})).await.unwrap_err();
-    expect_invalid(&error, "environment", "cannot be the name of a variable");
+    expect_invalid(&error, "environment", "is not a valid name of a variable");
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_be_started_is_said() {
+async fn program_that_cannot_start_is_an_error() {
     let local = commands().await;
     let error = local.create(json!({"create": ["no-such-program-at-all"]})).await.unwrap_err();
     expect_invalid(&error, "create", "there is no program `no-such-program-at-all`");
     local.write("plain", "");
     let error = local.create(json!({"create": ["./plain"]})).await.unwrap_err();
-    expect_invalid(&error, "create", "`./plain` may not be executed");
+    expect_invalid(&error, "create", "`./plain` is not executable");
 }
 
 #[tokio::test]
-async fn a_failure_shows_the_last_lines_of_standard_error() {
+async fn failure_shows_the_last_lines_of_standard_error() {
     let local = commands().await;
     let error = failing(&local, "seq 1 30 >&2; echo the disk is full >&2; exit 3", &local.call()).await;
     assert_eq!(error.kind, ErrorKind::Failed);
@@ -148,33 +148,33 @@ async fn a_failure_shows_the_last_lines_of_standard_error() {
 }
 
 #[tokio::test]
-async fn exit_code_75_asks_for_another_attempt() {
+async fn exit_code_75_is_transient() {
     let local = commands().await;
     let error = failing(&local, "exit 75", &local.call()).await;
     assert_eq!(error.kind, ErrorKind::Transient);
 }
 
 #[tokio::test]
-async fn a_create_that_does_not_answer_leaves_a_tainted_object() {
+async fn create_without_an_answer_leaves_a_tainted_object() {
     let local = commands().await;
     let deep = format!("echo '{{\"a\": {}{}}}'", "[".repeat(64), "]".repeat(64));
     for (script, words) in [
         ("true", "printed nothing"),
-        ("echo hello", "printed something that is not JSON"),
-        ("echo '{} {}'", "printed something that is not JSON"),
-        (deep.as_str(), "printed lists and maps that are nested deeper than 64 levels"),
+        ("echo hello", "printed invalid JSON"),
+        ("echo '{} {}'", "printed invalid JSON"),
+        (deep.as_str(), "printed lists and maps nested more than 64 levels deep"),
         ("echo '[1]'", "printed a list"),
         ("echo null", "printed `null`"),
     ] {
         let error = failing(&local, script, &local.call()).await;
         expect_invalid(&error, "create", words);
-        let object = recorded(*error.object.expect("it ran to its end, so there may be an object"));
+        let object = recorded(*error.object.expect("it ended successfully, so there may be an object"));
         assert!(object.text("id").is_some() && !object.attributes.contains_key("output"));
     }
 }
 
 #[tokio::test]
-async fn an_update_that_fails_keeps_what_is_recorded() {
+async fn failed_update_keeps_the_recorded_object() {
     let local = commands().await;
     let config = |size: i64| json!({"create": ["echo", "{}"], "update": ["false"], "input": size});
     let created = local.create(config(1)).await.unwrap();
@@ -184,21 +184,21 @@ async fn an_update_that_fails_keeps_what_is_recorded() {
 }
 
 #[tokio::test]
-async fn output_beyond_its_bound_stops_the_program() {
+async fn output_beyond_its_limit_stops_the_program() {
     let local = commands().await;
     let error = failing(&local, "exec yes", &local.call()).await;
     assert!(error.message.contains("printed more than 16 MiB and was stopped"), "{error}");
-    // Standard error may be as long as it likes: only its end is kept.
+    // Standard error has no limit; only its end is kept.
     let script = "head -c 100000000 /dev/zero | tr '\\0' 'x' >&2; echo >&2; echo the end >&2; exit 1";
     let error = failing(&local, script, &local.call()).await;
     assert_eq!(error.problems, ["the end"], "{error}");
     // A part of a line may be a part of a secret.
     let error = failing(&local, "head -c 100000 /dev/zero | tr '\\0' 'x' >&2; exit 1", &local.call()).await;
-    assert_eq!(error.problems, ["the last line of its errors is longer than 16 KiB, and left out"], "{error}");
+    assert_eq!(error.problems, ["the last line of standard error is longer than 16 KiB and is omitted"], "{error}");
 }
 
 #[tokio::test]
-async fn a_program_that_does_not_end_in_time_is_stopped_with_its_group() {
+async fn timeout_stops_the_program_and_its_group() {
     let local = commands().await;
     let call = Call { timeout: Duration::from_millis(300), ..local.call() };
     let error = failing(&local, "sleep 1000 & echo $! > child; wait", &call).await;
@@ -207,9 +207,9 @@ async fn a_program_that_does_not_end_in_time_is_stopped_with_its_group() {
     assert!(is_gone(local.content("child").trim()), "the child of the program still runs");
 }
 
-/// All of this runs in one thread, which stands still until the programs ended and their time is over.
+/// The test runs in one thread, which is blocked until the programs ended and their time is over.
 #[tokio::test]
-async fn a_program_that_ended_while_we_stood_still_is_not_late() {
+async fn program_that_ended_in_time_is_not_late_after_a_pause() {
     let local = commands().await;
     let call = Call { timeout: Duration::from_millis(600), ..local.call() };
     let config = attributes(json!({"create": sh("sleep 0.3; echo '{\"id\": \"up\"}'")}));
@@ -222,47 +222,47 @@ async fn a_program_that_ended_while_we_stood_still_is_not_late() {
 }
 
 #[tokio::test]
-async fn a_time_beyond_all_clocks_is_no_limit() {
+async fn huge_time_limit_does_not_overflow() {
     let local = commands().await;
     let call = Call { timeout: Duration::MAX, ..local.call() };
     let error = failing(&local, "exit 1", &call).await;
     assert_eq!(error.message, "`create` failed with exit code 1");
 }
 
-/// True when no such process runs; one that was killed may stay as a zombie until init takes notice.
+/// True if the process does not run; a killed process may be a zombie until init reaps it.
 fn is_gone(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
 }
 
 #[tokio::test]
-async fn a_process_left_in_the_background_holds_nobody_up() {
+async fn background_process_does_not_block_the_call() {
     let local = commands().await;
     let config = json!({"create": sh("sleep 1000 & echo $! > child; echo '{\"id\": \"up\"}'")});
     let created = local.create(config).await.unwrap();
     assert_eq!(created.text("id"), Some("up"));
     let pid = local.content("child");
-    assert!(!is_gone(pid.trim()), "a service that was started was stopped");
+    assert!(!is_gone(pid.trim()), "the started service was stopped");
     assert!(std::process::Command::new("kill").arg(pid.trim()).status().unwrap().success());
 }
 
-/// It prints now and then, or without a pause.
+/// It prints with pauses, or without any.
 #[tokio::test]
-async fn a_process_that_goes_on_printing_in_the_background_holds_nobody_up() {
+async fn printing_background_process_does_not_block_the_call() {
     let local = commands().await;
     for service in ["while echo up; do sleep 0.05; done", "yes up"] {
         let script = format!("({service}) >&2 & echo $! > child; echo '{{\"id\": \"up\"}}'");
         let config = attributes(json!({"create": sh(&script)}));
         let call = local.call();
         let created = tokio::time::timeout(Duration::from_secs(20), local.create_values(&config, &call)).await;
-        // It may have ended by itself: nobody reads any more what it prints.
+        // It may have ended already, because its output has no reader.
         drop(std::process::Command::new("kill").arg(local.content("child").trim()).output());
-        assert_eq!(created.expect("it is waited for").unwrap().text("id"), Some("up"));
+        assert_eq!(created.expect("the call ends").unwrap().text("id"), Some("up"));
     }
 }
 
 #[tokio::test]
-async fn a_program_need_not_read_its_input() {
+async fn program_may_ignore_its_input() {
     let local = commands().await;
     let mut config = attributes(json!({"create": ["echo", "{}"]}));
     config.insert("input".to_owned(), "x".repeat(1 << 20).into());
@@ -270,7 +270,7 @@ async fn a_program_need_not_read_its_input() {
 }
 
 #[tokio::test]
-async fn a_read_that_prints_null_says_gone_and_one_that_prints_nothing_fails() {
+async fn read_that_prints_null_means_deleted_and_no_output_fails() {
     let local = commands().await;
     let created = local.create(json!({"create": ["echo", "{}"], "read": ["echo", "null"]})).await.unwrap();
     assert!(local.read(&created).await.unwrap().is_none());
@@ -281,12 +281,12 @@ async fn a_read_that_prints_null_says_gone_and_one_that_prints_nothing_fails() {
 }
 
 #[tokio::test]
-async fn changes_of_argv_or_folder_alone_are_recorded_without_a_call() {
+async fn change_of_only_argv_or_folder_runs_no_program() {
     let local = commands().await;
     let config = |program: &str, folder: &str| {
         json!({
             "create": ["echo", r#"{"id": "x"}"#], "update": sh("echo ran > updated; echo '{}'"),
-            "delete": noting(program, ""), "workingDirectory": folder, "input": 1,
+            "delete": saving(program, ""), "workingDirectory": folder, "input": 1,
         })
     };
     std::fs::create_dir(local.path("sub")).unwrap();
@@ -296,15 +296,15 @@ async fn changes_of_argv_or_folder_alone_are_recorded_without_a_call() {
     let updated = local.update(&created, config("two", "sub")).await.unwrap();
     assert!(!local.path("updated").exists() && !local.path("sub/updated").exists());
     local.delete(&updated).await.unwrap();
-    assert!(local.path("sub/two.told").exists());
+    assert!(local.path("sub/two.input_of").exists());
 
-    // What is deleted is what is recorded, whatever the descriptor says by then.
+    // Deletes the recorded object, even if the descriptor has changed.
     local.delete(&created).await.unwrap();
-    assert!(local.path("one.told").exists());
+    assert!(local.path("one.input_of").exists());
 }
 
 #[tokio::test]
-async fn changes_of_what_programs_are_told_update_or_replace() {
+async fn change_of_the_program_input_updates_or_replaces() {
     let local = commands().await;
     let config = |input: i64, variable: &str, has_update: bool| {
         let mut config = json!({"create": ["echo", r#"{"id": "x"}"#], "input": input, "environment": {"A": variable}});
@@ -326,12 +326,12 @@ async fn changes_of_what_programs_are_told_update_or_replace() {
 }
 
 #[tokio::test]
-async fn drift_is_the_difference_from_what_was_applied_whatever_was_recorded_since() {
+async fn drift_is_the_difference_from_the_applied_output() {
     let local = commands().await;
     local.write("now", r#"{"id": "x", "size": 1, "more": [1]}"#);
     let config = json!({"create": sh("cat now"), "read": sh("cat now"), "update": sh("cat now"), "input": 1});
     let created = local.create(config.clone()).await.unwrap();
-    // Another order of keys is no drift.
+    // A different order of keys is not drift.
     local.write("now", r#"{"more": [1], "size": 1, "id": "x"}"#);
     let read = local.read(&created).await.unwrap().unwrap();
     let plan = local.plan(Some(&read), config.clone()).await.unwrap();
@@ -345,11 +345,11 @@ async fn drift_is_the_difference_from_what_was_applied_whatever_was_recorded_sin
 }
 
 #[tokio::test]
-async fn the_process_is_recorded_before_the_program_gets_its_input() {
+async fn process_of_a_create_is_recorded() {
     let local = commands().await;
     let reports = Arc::new(Reports::default());
     let call = Call { progress: reports.clone(), ..local.call() };
-    local.create_values(&attributes(json!({"create": sh("cat > told; echo '{}'")})), &call).await.unwrap();
+    local.create_values(&attributes(json!({"create": sh("cat > input_of; echo '{}'")})), &call).await.unwrap();
     let reports = reports.0.lock().unwrap();
     let private = reports[0].private.clone().unwrap();
     let process: serde_json::Value = serde_json::from_slice(&private.0).unwrap();
@@ -357,7 +357,7 @@ async fn the_process_is_recorded_before_the_program_gets_its_input() {
 }
 
 #[tokio::test]
-async fn a_process_that_cannot_be_recorded_is_stopped_and_what_it_did_is_looked_for() {
+async fn unrecordable_process_is_stopped_with_unknown_outcome() {
     struct Broken;
     #[async_trait::async_trait]
     impl terrace_provider::Progress for Broken {
@@ -375,14 +375,14 @@ async fn a_process_that_cannot_be_recorded_is_stopped_and_what_it_did_is_looked_
     assert!(error.message.contains("cannot be recorded: the disk is full"), "{error}");
 }
 
-/// A call whose outcome is lost: the program runs on, and we are gone.
+/// A lost call: the program still runs, but terrace does not.
 struct Lost {
     planned: Attributes,
     private: Private,
     pid: String,
 }
 
-/// Starts a program that says through a fifo that it runs, and abandons the call.
+/// Starts a program that reports through a fifo that it runs, and abandons the call.
 async fn abandon(local: &Local, find: serde_json::Value) -> Lost {
     assert!(std::process::Command::new("mkfifo").arg(local.path("started")).status().unwrap().success());
     let config = attributes(json!({"create": sh("echo $$ > started; exec sleep 1000"), "find": find}));
@@ -401,55 +401,55 @@ async fn abandon(local: &Local, find: serde_json::Value) -> Lost {
 }
 
 #[tokio::test]
-async fn a_lost_call_that_still_runs_is_waited_for_and_then_stopped() {
+async fn running_lost_call_is_awaited_until_its_timeout() {
     let local = commands().await;
-    let lost = abandon(&local, sh("cat > find.told; echo null")).await;
-    assert!(!is_gone(&lost.pid), "an abandoned write is left alone");
+    let lost = abandon(&local, sh("cat > find.input_of; echo null")).await;
+    assert!(!is_gone(&lost.pid), "an abandoned write continues");
 
     assert!(matches!(local.find(&lost.planned, None, lost.private.clone(), 5).await, Found::Pending(_)));
     assert!(!is_gone(&lost.pid));
-    assert!(!local.path("find.told").exists(), "find ran while the program did");
+    assert!(!local.path("find.input_of").exists(), "find ran while the program did");
 
     assert_eq!(local.find(&lost.planned, None, lost.private, 61).await, Found::Absent);
     assert!(is_gone(&lost.pid));
-    let told = told(&local, "find");
-    assert_eq!(told, json!({"address": ADDRESS, "input": null, "prior": null, "output": null}));
+    let input_of = input_of(&local, "find");
+    assert_eq!(input_of, json!({"address": ADDRESS, "input": null, "prior": null, "output": null}));
 }
 
 #[tokio::test]
-async fn a_lost_call_is_known_by_its_name_when_its_process_was_never_recorded() {
+async fn lost_call_without_recorded_process_is_found_by_its_name() {
     let local = commands().await;
     let lost = abandon(&local, json!(["echo", r#"{"id": "made"}"#])).await;
     assert!(matches!(local.find(&lost.planned, None, Private::default(), 5).await, Found::Pending(_)));
     let Found::Ours(found) = local.find(&lost.planned, None, Private::default(), 61).await else {
-        panic!("what find tells of counts as ours")
+        panic!("an object found after a lost call is its own")
     };
     assert!(is_gone(&lost.pid));
     assert_eq!(recorded(found).text("id"), Some("made"));
 }
 
 #[tokio::test]
-async fn without_find_a_lost_call_stays_in_doubt() {
+async fn lost_call_without_find_stays_unknown() {
     let local = commands().await;
     let planned = attributes(json!({"create": ["true"]}));
     assert_eq!(local.find(&planned, None, Private::default(), 61).await, Found::Unknown);
 }
 
 #[tokio::test]
-async fn a_recorded_process_that_is_another_by_now_is_left_alone() {
+async fn reused_process_id_is_not_stopped() {
     let local = commands().await;
     let mut other = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let state = json!({"process": {"pid": other.id(), "start_time": 1, "boot": null}}).to_string();
     let planned = attributes(json!({"create": ["true"], "find": ["echo", "null"]}));
     let found = local.find(&planned, None, Private(state.into_bytes()), 61).await;
     assert_eq!(found, Found::Absent);
-    assert!(other.try_wait().unwrap().is_none(), "somebody else's process was stopped");
+    assert!(other.try_wait().unwrap().is_none(), "an unrelated process was stopped");
     other.kill().unwrap();
     other.wait().unwrap();
 }
 
 #[tokio::test]
-async fn a_find_that_fails_is_an_error() {
+async fn failed_find_is_an_error() {
     let local = commands().await;
     let attempt = terrace_provider::Attempt {
         address: ADDRESS.to_owned(),
@@ -469,7 +469,7 @@ async fn a_find_that_fails_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_read_that_is_no_longer_wanted_is_stopped() {
+async fn cancelled_read_is_stopped() {
     let local = commands().await;
     assert!(std::process::Command::new("mkfifo").arg(local.path("started")).status().unwrap().success());
     let attributes = attributes(json!({"create": ["true"], "read": sh("echo $$ > started; exec sleep 1000")}));
@@ -480,7 +480,7 @@ async fn a_read_that_is_no_longer_wanted_is_stopped() {
     let pid = tokio::task::spawn_blocking(move || std::fs::read_to_string(fifo).unwrap()).await.unwrap();
     reading.abort();
     assert!(reading.await.is_err());
-    // The signal is sent; the process is gone once its parent's runtime, or init, has taken notice.
+    // The signal is sent; the process disappears when the runtime of its parent, or init, reaps it.
     while !is_gone(pid.trim()) {
         tokio::task::yield_now().await;
     }

@@ -7,7 +7,7 @@ fn sh(script: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_secret_among_the_words_of_any_program_marks_what_is_printed_and_the_id() {
+async fn secret_in_any_argv_list_marks_the_output_and_the_id() {
     let local = Local::of("local_command").await;
     for program in ["create", "read", "update", "delete", "find"] {
         let echo = || json!(["echo", r#"{"id": "hunter2"}"#]);
@@ -42,7 +42,7 @@ async fn secrets_in_standard_error_are_redacted() {
 }
 
 #[tokio::test]
-async fn an_update_that_fails_tells_neither_the_new_nor_the_old_secret() {
+async fn failed_update_reveals_no_secret() {
     let local = Local::of("local_command").await;
     let config = |input: &str| {
         let mut config = attributes(json!({

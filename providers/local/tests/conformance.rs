@@ -1,4 +1,4 @@
-//! The behaviours of every provider, on all four types.
+//! The conformance suite for all four types.
 
 use crate::harness::attributes;
 use serde_json::json;
@@ -37,7 +37,7 @@ fn on_disk(folder: &Path, fixture: Fixture) -> Fixture {
         })
 }
 
-/// A program that keeps its object in a file: what a user's own would do.
+/// A typical program of a user: it keeps its object in a file.
 const SCRIPT: &str = r#"
 read -r question
 case "$1" in
@@ -74,7 +74,7 @@ fn on_command(folder: &Path, fixture: Fixture) -> Fixture {
 }
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour() {
+async fn provider_passes_the_conformance_suite() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("object.sh"), SCRIPT).unwrap();

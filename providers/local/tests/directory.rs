@@ -1,4 +1,4 @@
-//! `local_directory`: modes, and what deleting spares.
+//! `local_directory`: modes and deletion.
 
 use crate::harness::{Local, attributes, expect_invalid, recorded};
 use serde_json::json;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use terrace_provider::{DataAmount, ErrorKind, Found, Observed, Private};
 
 #[tokio::test]
-async fn a_folder_is_made_with_those_above_it_and_its_mode() {
+async fn folder_is_created_with_its_parents_and_its_mode() {
     let local = Local::of("local_directory").await;
     let created = local.create(json!({"path": "a/b", "mode": "0750"})).await.unwrap();
     assert_eq!(created.text("id"), Some("a/b"));
@@ -17,7 +17,7 @@ async fn a_folder_is_made_with_those_above_it_and_its_mode() {
 }
 
 #[tokio::test]
-async fn a_folder_that_holds_something_is_spared() {
+async fn folder_with_content_is_not_deleted() {
     let local = Local::of("local_directory").await;
     let created = local.create(json!({"path": "a"})).await.unwrap();
     local.write("a/one", "");
@@ -25,7 +25,7 @@ async fn a_folder_that_holds_something_is_spared() {
     let amount = local.session.count_data(&local.ty, &created).await.unwrap();
     assert_eq!(amount, DataAmount::Some { count: 2, text: "2 entries".to_owned() });
     let error = local.delete(&created).await.unwrap_err();
-    expect_invalid(&error, "onDelete", "it holds 2 entries");
+    expect_invalid(&error, "onDelete", "it contains 2 entries");
     assert_eq!(local.names(), ["a"]);
 }
 
@@ -44,7 +44,7 @@ async fn recursive_deletion_does_not_follow_links() {
 }
 
 #[tokio::test]
-async fn what_is_there_already_is_not_taken() {
+async fn existing_folder_is_not_taken_over() {
     let local = Local::of("local_directory").await;
     std::fs::create_dir(local.path("a")).unwrap();
     let error = local.create(json!({"path": "a"})).await.unwrap_err();
@@ -52,15 +52,15 @@ async fn what_is_there_already_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_folder_older_than_the_lost_call_is_a_strangers() {
+async fn folder_older_than_the_lost_call_is_foreign() {
     let local = Local::of("local_directory").await;
     let plan = local.plan(None, json!({"path": "a"})).await.unwrap();
     std::fs::create_dir(local.path("a")).unwrap();
-    // The call was recorded a minute ago: the folder came after it.
+    // The call was recorded a minute ago: the folder is newer.
     let found = local.find(&plan.planned, None, Private::default(), 60).await;
     assert!(matches!(found, Found::Ours(_)), "{found:?}");
 
-    // Nothing made on this machine's disk in a test is older than a call; what came with the machine is.
+    // No folder of a test is older than a call; a folder of the system is.
     let old = std::path::Path::new("/usr").canonicalize().unwrap();
     let local = Local::over(&old, "local_directory").await;
     let plan = local.plan(None, json!({"path": "bin"})).await.unwrap();
@@ -69,7 +69,7 @@ async fn a_folder_older_than_the_lost_call_is_a_strangers() {
 }
 
 #[tokio::test]
-async fn wrong_words_are_refused_when_planning() {
+async fn invalid_values_are_refused_in_the_plan() {
     let local = Local::of("local_directory").await;
     let error = local.plan(None, json!({"path": "a", "onDelete": "always"})).await.unwrap_err();
     expect_invalid(&error, "onDelete", "expected `ifEmpty` or `recursive`");
@@ -96,7 +96,7 @@ async fn folder_with_a_protected_file_is_refused() {
 }
 
 #[tokio::test]
-async fn folder_is_gone_if_a_file_is_in_its_place() {
+async fn folder_replaced_by_a_file_counts_as_deleted() {
     let local = Local::of("local_directory").await;
     let created = local.create(json!({"path": "a"})).await.unwrap();
     std::fs::remove_dir(local.path("a")).unwrap();

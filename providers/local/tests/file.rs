@@ -1,4 +1,4 @@
-//! `local_file`: forms of content, atomic writes, the project folder's border.
+//! `local_file`: forms of content, atomic writes, the limits of the project folder.
 
 use crate::harness::{Local, attributes, expect_invalid, recorded};
 use serde_json::json;
@@ -8,7 +8,7 @@ use terrace_provider::{Call, ErrorKind, Found, Observed, Planned, Private, Value
 const SHA256_OF_ONE: &str = "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806";
 
 #[tokio::test]
-async fn digest_and_size_are_known_when_the_content_is() {
+async fn digest_and_size_are_known_if_the_content_is() {
     let local = Local::of("local_file").await;
     let plan = local.plan(None, json!({"path": "./a//b.txt", "content": "one\n"})).await.unwrap();
     assert_eq!(plan.planned.get("sha256"), Some(&SHA256_OF_ONE.into()));
@@ -21,7 +21,7 @@ async fn digest_and_size_are_known_when_the_content_is() {
 }
 
 #[tokio::test]
-async fn a_file_is_written_with_its_mode_and_nothing_beside_it() {
+async fn file_is_written_with_its_mode_and_without_leftovers() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a.txt", "content": "one\n", "mode": "0640"})).await.unwrap();
     assert_eq!(local.content("a.txt"), "one\n");
@@ -33,7 +33,7 @@ async fn a_file_is_written_with_its_mode_and_nothing_beside_it() {
 }
 
 #[tokio::test]
-async fn an_update_replaces_the_file_as_a_whole() {
+async fn update_replaces_the_whole_file() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a.txt", "content": "one"})).await.unwrap();
     let reader = std::fs::File::open(local.path("a.txt")).unwrap();
@@ -42,7 +42,7 @@ async fn an_update_replaces_the_file_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_crashed_write_leaves_nothing_after_the_next_one() {
+async fn next_write_removes_the_leftover_of_a_crash() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a.txt", "content": "one"})).await.unwrap();
     let leftover = leave_a_temporary_file(&local);
@@ -71,7 +71,7 @@ async fn two_writers_of_one_path_do_not_mix() {
     assert_eq!(std::fs::read_to_string(leftover).unwrap(), "half of something longer");
 }
 
-/// Puts a half-written file where a crashed write of `a.txt` leaves one.
+/// Creates the leftover of a crashed write of `a.txt`.
 fn leave_a_temporary_file(local: &Local) -> std::path::PathBuf {
     // The first digits of the digest of its name.
     let path = local.path(".terrace-18b7cb099a9ea3f5.tmp");
@@ -80,7 +80,7 @@ fn leave_a_temporary_file(local: &Local) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn exactly_one_form_of_content_is_taken() {
+async fn exactly_one_form_of_content_is_allowed() {
     let local = Local::of("local_file").await;
     let error = local.plan(None, json!({"path": "a"})).await.unwrap_err();
     assert!(error.message.contains("found none"), "{error}");
@@ -92,7 +92,7 @@ async fn exactly_one_form_of_content_is_taken() {
 }
 
 #[tokio::test]
-async fn a_form_of_content_that_is_not_known_may_come_to_nothing() {
+async fn unknown_form_of_content_may_become_null() {
     let local = Local::of("local_file").await;
     let unknown = |known: serde_json::Value, names: &[&str]| {
         let mut config = attributes(known);
@@ -112,7 +112,7 @@ async fn a_form_of_content_that_is_not_known_may_come_to_nothing() {
 }
 
 #[tokio::test]
-async fn drift_of_text_shows_as_text() {
+async fn drift_of_text_is_shown_as_text() {
     let local = Local::of("local_file").await;
     let config = json!({"path": "a.txt", "content": "one\ntwo\n"});
     let created = local.create(config.clone()).await.unwrap();
@@ -124,7 +124,7 @@ async fn drift_of_text_shows_as_text() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_drift_even_when_they_print_the_same() {
+async fn invalid_utf8_is_drift_even_if_it_prints_the_same() {
     let local = Local::of("local_file").await;
     let config = json!({"path": "a.txt", "content": "\u{fffd}"});
     let created = local.create(config.clone()).await.unwrap();
@@ -148,7 +148,7 @@ async fn base64_keeps_its_spelling_until_the_bytes_change() {
 }
 
 #[tokio::test]
-async fn a_changed_source_is_an_update_and_one_changed_since_the_plan_is_refused() {
+async fn changed_source_is_an_update_and_refused_after_the_plan() {
     let local = Local::of("local_file").await;
     local.write("source", "one\n");
     let config = json!({"path": "a", "source": "source"});
@@ -171,7 +171,7 @@ async fn a_changed_source_is_an_update_and_one_changed_since_the_plan_is_refused
 }
 
 #[tokio::test]
-async fn a_source_may_be_made_by_the_same_plan() {
+async fn same_plan_may_create_the_source() {
     let local = Local::of("local_file").await;
     let plan = local.plan(None, json!({"path": "a", "source": "later"})).await.unwrap();
     assert_eq!(plan.planned.get("sha256"), Some(&Value::Unknown));
@@ -185,7 +185,7 @@ async fn a_source_may_be_made_by_the_same_plan() {
 }
 
 #[tokio::test]
-async fn folders_on_the_way_are_made_unless_told_not_to() {
+async fn missing_parents_are_created_unless_disabled() {
     let local = Local::of("local_file").await;
     let error = local.create(json!({"path": "x/y/a", "content": "", "makeParents": false})).await.unwrap_err();
     expect_invalid(&error, "path", "its folder does not exist");
@@ -194,7 +194,7 @@ async fn folders_on_the_way_are_made_unless_told_not_to() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_is_not_taken() {
+async fn existing_file_is_not_taken_over() {
     let local = Local::of("local_file").await;
     local.write("a", "theirs");
     let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
@@ -204,7 +204,7 @@ async fn a_file_that_is_there_is_not_taken() {
 }
 
 #[tokio::test]
-async fn links_are_neither_read_nor_written_nor_deleted_through() {
+async fn links_are_not_followed_to_read_write_or_delete() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
     let outside = tempfile::NamedTempFile::new().unwrap();
@@ -212,10 +212,10 @@ async fn links_are_neither_read_nor_written_nor_deleted_through() {
     std::fs::remove_file(local.path("a")).unwrap();
     symlink(outside.path(), local.path("a")).unwrap();
 
-    expect_invalid(&local.read(&created).await.unwrap_err(), "path", "a symbolic link is there");
-    expect_invalid(&local.delete(&created).await.unwrap_err(), "path", "a symbolic link is there");
+    expect_invalid(&local.read(&created).await.unwrap_err(), "path", "found a symbolic link");
+    expect_invalid(&local.delete(&created).await.unwrap_err(), "path", "found a symbolic link");
     let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
-    expect_invalid(&error, "path", "a symbolic link is there");
+    expect_invalid(&error, "path", "found a symbolic link");
     symlink(outside.path(), local.path("source")).unwrap();
     let error = local.plan(None, json!({"path": "b", "source": "source"})).await.unwrap_err();
     expect_invalid(&error, "source", "a symbolic link leads out");
@@ -223,7 +223,7 @@ async fn links_are_neither_read_nor_written_nor_deleted_through() {
 }
 
 #[tokio::test]
-async fn pipes_and_folders_in_the_place_of_the_file_are_said() {
+async fn pipe_or_folder_in_place_of_the_file_is_an_error() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
     std::fs::remove_file(local.path("a")).unwrap();
@@ -231,11 +231,11 @@ async fn pipes_and_folders_in_the_place_of_the_file_are_said() {
     expect_invalid(&local.read(&created).await.unwrap_err(), "path", "a device, pipe or socket");
     std::fs::remove_file(local.path("a")).unwrap();
     std::fs::create_dir(local.path("a")).unwrap();
-    expect_invalid(&local.delete(&created).await.unwrap_err(), "path", "a folder is there");
+    expect_invalid(&local.delete(&created).await.unwrap_err(), "path", "found a folder");
 }
 
 #[tokio::test]
-async fn a_sensitive_file_shows_neither_content_nor_digest_nor_size() {
+async fn sensitive_file_hides_content_digest_and_size() {
     let local = Local::of("local_file").await;
     let config = json!({"path": "a", "content": "hunter2", "sensitive": true});
     let plan = local.plan(None, config.clone()).await.unwrap();
@@ -246,7 +246,7 @@ async fn a_sensitive_file_shows_neither_content_nor_digest_nor_size() {
             assert!(matches!(attributes.get(name), Some(Value::Sensitive(_))), "{name} of {attributes:?}");
         }
     }
-    // A mark on the content alone does the same.
+    // A mark on the content has the same effect.
     let mut config = attributes(json!({"path": "b"}));
     config.insert("content".to_owned(), Value::sensitive("hunter2".into()));
     let created = local.create_values(&config, &local.call()).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_sensitive_file_shows_neither_content_nor_digest_nor_size() {
 }
 
 #[tokio::test]
-async fn a_file_that_somebody_changed_is_deleted_all_the_same() {
+async fn changed_file_is_deleted() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
     local.write("a", "changed");
@@ -266,7 +266,7 @@ async fn a_file_that_somebody_changed_is_deleted_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_lost_create_is_told_from_a_strangers_file_by_bytes_mode_and_age() {
+async fn lost_create_is_recognised_by_bytes_mode_and_age() {
     let local = Local::of("local_file").await;
     let plan = local.plan(None, json!({"path": "a", "content": "ours"})).await.unwrap();
     let find = async || local.find(&plan.planned, None, Private::default(), 60).await;
@@ -284,18 +284,18 @@ async fn a_lost_create_is_told_from_a_strangers_file_by_bytes_mode_and_age() {
 }
 
 #[tokio::test]
-async fn a_lost_update_tells_what_the_file_holds_now() {
+async fn lost_update_returns_the_current_content() {
     let local = Local::of("local_file").await;
     let created = local.create(json!({"path": "a", "content": "one"})).await.unwrap();
     let plan = local.plan(Some(&created), json!({"path": "a", "content": "two"})).await.unwrap();
     let Found::Ours(found) = local.find(&plan.planned, Some(&created), Private::default(), 60).await else {
-        panic!("the object of an update is ours")
+        panic!("the object of an update is the own one")
     };
     assert_eq!(recorded(found).text("content"), Some("one"));
 }
 
 #[tokio::test]
-async fn an_import_takes_text_as_text_and_bytes_as_base64() {
+async fn import_reads_text_as_text_and_bytes_as_base64() {
     let local = Local::of("local_file").await;
     local.write("text", "grüß");
     local.write("bytes", [0xff, 0]);
@@ -310,7 +310,7 @@ async fn an_import_takes_text_as_text_and_bytes_as_base64() {
 }
 
 #[tokio::test]
-async fn names_of_every_legal_length_can_be_written() {
+async fn names_of_every_valid_length_can_be_written() {
     let local = Local::of("local_file").await;
     let longest = "n".repeat(255);
     local.create(json!({"path": longest, "content": "x"})).await.unwrap();
@@ -377,7 +377,7 @@ async fn mode_of_unknown_content_is_unknown_until_its_sensitivity_is_known() {
 #[tokio::test]
 async fn older_sensitive_file_keeps_its_mode_until_it_is_written_again() {
     let local = Local::of("local_file").await;
-    // As an earlier version made and recorded it.
+    // As an earlier version created and recorded it.
     let older = local.create(json!({"path": "a", "content": "s", "sensitive": true, "mode": "0644"})).await.unwrap();
     let config = json!({"path": "a", "content": "s", "sensitive": true});
     let plan = local.plan(Some(&older), config.clone()).await.unwrap();
@@ -386,7 +386,7 @@ async fn older_sensitive_file_keeps_its_mode_until_it_is_written_again() {
     assert_eq!(local.plan(Some(&read), config.clone()).await.unwrap().planned, read.attributes);
     let written = local.update(&older, json!({"path": "a", "content": "t", "sensitive": true})).await.unwrap();
     assert_eq!((mode(&local, "a"), written.text("mode")), (0o600, Some("0600")));
-    // Another mode is drift.
+    // A different mode is drift.
     std::fs::set_permissions(local.path("a"), std::fs::Permissions::from_mode(0o666)).unwrap();
     let read = local.read(&written).await.unwrap().unwrap();
     assert_eq!(read.text("mode"), Some("0666"));
@@ -403,11 +403,11 @@ async fn file_replaces_only_folders_that_its_operation_emptied() {
     let other = Call { operation: "another operation".to_owned(), ..local.call() };
     let config = attributes(json!({"path": "a", "content": "ours"}));
     let error = local.create_values(&config, &other).await.unwrap_err();
-    expect_invalid(&error, "path", "a folder is there");
+    expect_invalid(&error, "path", "found a folder");
     let by_hand = local.path("a/mine");
     std::fs::create_dir(&by_hand).unwrap();
     let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
-    expect_invalid(&error, "path", "a folder is there");
+    expect_invalid(&error, "path", "found a folder");
     assert!(local.path("a/b/c").is_dir() && by_hand.is_dir(), "nothing was removed");
     std::fs::remove_dir(by_hand).unwrap();
     let made = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
@@ -417,23 +417,23 @@ async fn file_replaces_only_folders_that_its_operation_emptied() {
     local.write("a/b/theirs", "theirs");
     std::fs::create_dir(local.path("a/c")).unwrap();
     let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
-    expect_invalid(&error, "path", "a folder is there");
+    expect_invalid(&error, "path", "found a folder");
     assert_eq!(local.content("a/b/theirs"), "theirs");
     assert!(local.path("a/c").is_dir(), "nothing was removed");
 }
 
 #[tokio::test]
-async fn file_is_gone_if_a_folder_is_in_its_place_or_a_file_on_the_way() {
+async fn file_is_gone_if_a_folder_replaces_it_or_a_file_its_parent() {
     let local = Local::of("local_file").await;
     let deep = local.create(json!({"path": "a/b", "content": "x"})).await.unwrap();
     std::fs::remove_dir_all(local.path("a")).unwrap();
     let file = local.create(json!({"path": "a", "content": "x"})).await.unwrap();
     assert!(local.read(&deep).await.unwrap().is_none());
     local.delete(&deep).await.unwrap();
-    // A plan may remove that file; as long as it exists a create fails.
+    // A plan may remove this file; as long as it exists a create fails.
     local.plan(None, json!({"path": "a/b", "content": "x"})).await.unwrap();
     let error = local.create(json!({"path": "a/b", "content": "x"})).await.unwrap_err();
-    expect_invalid(&error, "path", "something on the way to it is no folder");
+    expect_invalid(&error, "path", "a part of this path is not a folder");
     local.delete(&file).await.unwrap();
     std::fs::create_dir(local.path("a")).unwrap();
     assert!(local.read(&file).await.unwrap().is_none());

@@ -1,4 +1,4 @@
-//! An opened instance over a temporary project folder.
+//! An open instance over a temporary project folder.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ pub(crate) struct Local {
     pub(crate) ty: ResourceType,
 }
 
-/// Keeps what a call reports.
+/// Records the reports of a call.
 #[derive(Default)]
 pub(crate) struct Reports(pub(crate) Mutex<Vec<Partial>>);
 
@@ -33,11 +33,11 @@ impl Progress for Reports {
 pub(crate) fn attributes(json: serde_json::Value) -> Attributes {
     match Value::from(json) {
         Value::Map(entries) => entries,
-        other => panic!("attributes are a map, not {other:?}"),
+        other => panic!("expected a map of attributes, found {other:?}"),
     }
 }
 
-/// The address of the one resource that tests are about.
+/// The address of the only resource of the tests.
 pub(crate) const ADDRESS: &str = "demo@local:test.a";
 
 pub(crate) fn recorded(observed: Observed) -> Recorded {
@@ -58,12 +58,12 @@ impl Local {
         Self::open(folder, &project, type_name).await
     }
 
-    /// An instance over a folder of the machine, for reading only.
+    /// Opens an instance over a folder of the machine; it must only read.
     pub(crate) async fn over(project: &std::path::Path, type_name: &str) -> Self {
         Self::open(tempfile::tempdir().unwrap(), project, type_name).await
     }
 
-    /// An instance that must not touch these files, which hold `secret`.
+    /// Opens an instance with these protected files, which contain `secret`.
     pub(crate) async fn protecting(type_name: &str, files: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = conformance::settings(folder.path());
@@ -76,7 +76,7 @@ impl Local {
         Self::opened(folder, settings, type_name).await
     }
 
-    /// An instance with these settings.
+    /// Opens an instance with these settings.
     pub(crate) async fn with(type_name: &str, values: serde_json::Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings { values: attributes(values), ..conformance::settings(folder.path()) };
@@ -89,13 +89,13 @@ impl Local {
 
     async fn opened(folder: tempfile::TempDir, settings: Settings, type_name: &str) -> Self {
         let provider = LocalProvider::new();
-        // As the engine opens it: texts are rid of what is sensitive around the provider.
+        // As in the engine: the provider is wrapped, so texts are redacted.
         let session = guarded(&provider, &settings, Limits::default()).await.unwrap();
         let ty = provider.schema().resource(type_name).unwrap().clone();
         Self { folder, session, ty }
     }
 
-    /// A call of an operation that no other test has: processes are found by that name.
+    /// A call of a unique operation, because processes are found by its name.
     pub(crate) fn call(&self) -> Call {
         Call {
             address: ADDRESS.to_owned(),

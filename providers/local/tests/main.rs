@@ -1,4 +1,4 @@
-//! The provider from outside: through the provider trait, with real files and real processes.
+//! Tests of the provider through its trait, with real files and processes.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,18 +6,18 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod command; // local_command: what programs are told, how they end, recovery
-mod command_secrets; // local_command: what is given to programs and told to nobody
-mod conformance; // the behaviours of every provider, on all four types
-mod directory; // local_directory: modes, what deleting spares
-mod file; // local_file: forms of content, atomic writes, the project folder's border
-mod harness; // an opened instance over a temporary project folder
-mod readme; // the README's tables are those of the schema
+mod command; // local_command: the input of programs, their end, recovery
+mod command_secrets; // local_command: secrets of programs
+mod conformance; // the conformance suite for all four types
+mod directory; // local_directory: modes and deletion
+mod file; // local_file: forms of content, atomic writes, the limits of the project folder
+mod harness; // an open instance over a temporary project folder
+mod readme; // the README tables match the schema
 mod value; // local_value: marks and ids
 
-/// A test file that is not listed above would never run.
+/// Every test file must be listed above: otherwise it never runs.
 #[test]
-fn no_test_file_is_forgotten() {
+fn every_test_file_is_listed() {
     let listed = include_str!("main.rs");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -5,7 +5,7 @@ use serde_json::json;
 use terrace_provider::Value;
 
 #[tokio::test]
-async fn the_output_is_unknown_until_it_is_applied() {
+async fn output_is_unknown_until_the_apply() {
     let local = Local::of("local_value").await;
     let plan = local.plan(None, json!({"input": 3})).await.unwrap();
     assert_eq!(plan.planned.get("output"), Some(&Value::Unknown));
@@ -21,7 +21,7 @@ async fn the_output_is_unknown_until_it_is_applied() {
 }
 
 #[tokio::test]
-async fn an_input_that_goes_takes_the_output_with_it() {
+async fn removed_input_removes_the_output() {
     let local = Local::of("local_value").await;
     let created = local.create(json!({"input": "x"})).await.unwrap();
     let updated = local.update(&created, json!({})).await.unwrap();
@@ -31,7 +31,7 @@ async fn an_input_that_goes_takes_the_output_with_it() {
 }
 
 #[tokio::test]
-async fn a_trigger_makes_a_new_id() {
+async fn trigger_creates_a_new_id() {
     let local = Local::of("local_value").await;
     let created = local.create(json!({"triggersReplace": [1]})).await.unwrap();
     let plan = local.plan(Some(&created), json!({"triggersReplace": [2]})).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_trigger_makes_a_new_id() {
 }
 
 #[tokio::test]
-async fn sensitive_parts_of_the_input_stay_sensitive_in_the_output() {
+async fn sensitive_input_is_sensitive_in_the_output() {
     let local = Local::of("local_value").await;
     let mut config = attributes(json!({}));
     let input: Value = [("user".to_owned(), "svc".into()), ("key".to_owned(), Value::sensitive("hunter2".into()))]
@@ -59,7 +59,7 @@ async fn sensitive_parts_of_the_input_stay_sensitive_in_the_output() {
 }
 
 #[tokio::test]
-async fn a_value_cannot_be_imported() {
+async fn value_cannot_be_imported() {
     let local = Local::of("local_value").await;
     let error = local.session.import(&local.ty, "x").await.unwrap_err();
     assert!(error.message.contains("in state only"), "{error}");

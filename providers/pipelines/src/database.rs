@@ -1,13 +1,14 @@
-//! Databases that pipelines write into, on this machine: made, found again, kept for a while, ended.
+//! Local databases that pipelines write into: their creation, lookup, lifetime and end.
 //!
-//! Each has a folder below the project's `.terrace/pipelines/databases`, with a record (`database.json`), its password
-//! (`pgpass`, which only its owner can read) and its data. A server of PostgreSQL is a process of its own that outlives the
-//! command that started it. How long a database is kept is in its record; a small process per database enforces it ([`guard`]),
-//! and every command that opens the provider sees to it that there is one.
+//! Each database has a folder below the project's `.terrace/pipelines/databases`, with a record (`database.json`), its
+//! password (`pgpass`, readable only for its owner) and its data. A PostgreSQL server is a separate process that
+//! outlives the command that started it. The record has the lifetime of a database. A small process per database
+//! enforces it ([`guard`]), and every command that opens the provider starts a missing one.
 //!
-//! Read in this order: [`record`] (what is known of a database), [`clock`] (until when it is kept), `lock` (one at a time),
-//! `programs` and `account` (which PostgreSQL, and as whom), `server` (its process), this file (what can be done), [`guard`],
-//! [`of_cluster`] (those of clusters), [`look`] (tables, for people), `dump`, [`words`] (what is told of a database).
+//! Reading order: [`record`] (the record of a database), [`clock`] (its deadline), `lock` (mutual exclusion),
+//! `programs` and `account` (the PostgreSQL programs, and the user that runs them), `server` (the server process), this
+//! file (the operations), [`guard`], [`of_cluster`] (databases of clusters), [`look`] (tables, for people), `dump`,
+//! [`words`] (texts for people).
 
 mod account;
 pub mod clock;
@@ -41,73 +42,73 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long processes have to end after they were asked to.
+/// Time that processes have to end after the request.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The databases of a project.
 #[derive(Debug, Clone)]
 pub struct Databases {
-    /// The folder of all of them, without symbolic links.
+    /// Folder of all databases, without symbolic links.
     folder: PathBuf,
-    /// The folder of PostgreSQL's programs that the settings name.
+    /// Folder of PostgreSQL's programs in the settings.
     programs: Option<PathBuf>,
-    /// What keeps databases; without it only commands look whether one has expired.
+    /// Program that guards databases; without it, only commands notice that a database expired.
     guard: Option<GuardProgram>,
-    /// How long to wait for others who work on a database.
+    /// Time to wait for other processes that work on a database.
     patience: Duration,
 }
 
 impl Databases {
-    /// The databases in this folder, which need not be there yet.
+    /// Databases in this folder, which need not exist yet.
     #[must_use]
     pub fn new(folder: PathBuf, programs: Option<PathBuf>, guard: Option<GuardProgram>) -> Self {
         Self { folder, programs, guard, patience: Duration::from_secs(60) }
     }
 
-    /// The same with another patience.
+    /// Sets the time to wait for other processes.
     #[must_use]
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// The folder of all of them.
+    /// Folder of all databases.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The folder of a database.
+    /// Folder of a database.
     #[must_use]
     pub fn folder_of(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// What is recorded of a database.
+    /// Record of a database.
     ///
     /// # Errors
-    /// When the name is none, or the record cannot be read.
+    /// When the name is not valid, or the record cannot be read.
     pub fn get(&self, name: &str) -> Result<Option<Record>, DatabaseError> {
         record::check_name(name)?;
         let Some(mut record) = record::read(&self.folder_of(name))? else { return Ok(None) };
         if record.engine == Engine::Postgres
             && let Some(port) = server::running(&record.data).and_then(|server| server.port)
         {
-            // Who started it may have been killed before that was written down.
+            // The process that started the server may have been killed before it wrote the port.
             record.port = Some(port);
         }
         Ok(Some(record))
     }
 
-    /// What is recorded of a database that has to be there.
+    /// Record of an existing database.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it does not exist.
     pub fn known(&self, name: &str) -> Result<Record, DatabaseError> {
         self.get(name)?.ok_or_else(|| missing(name, &self.names()))
     }
 
-    /// All databases, by name.
+    /// Records of all databases, by name.
     ///
     /// # Errors
     /// When a record cannot be read.
@@ -115,7 +116,7 @@ impl Databases {
         self.names().iter().filter_map(|name| self.get(name).transpose()).collect()
     }
 
-    /// The names of all databases, sorted.
+    /// Names of all databases, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
@@ -126,7 +127,7 @@ impl Databases {
         names
     }
 
-    /// The right to work on a database.
+    /// Locks a database.
     async fn hold(&self, name: &str) -> Result<Held, DatabaseError> {
         lock::hold(&self.lock_of(name), name, self.patience).await
     }
@@ -139,7 +140,7 @@ impl Databases {
         record::write(&self.folder_of(&record.name), record)
     }
 
-    /// How to reach a database that runs.
+    /// Address and password of a running database.
     ///
     /// # Errors
     /// When it does not run, or its password cannot be read.
@@ -147,27 +148,27 @@ impl Databases {
         record::access(&self.folder_of(&record.name), record)
     }
 
-    /// What opens the pages of these databases.
+    /// Token that opens the pages of these databases.
     ///
     /// # Errors
-    /// When it cannot be read or made.
+    /// When it cannot be read or created.
     pub fn token(&self) -> Result<SecretString, DatabaseError> {
         record::token(&self.folder).map_err(|error| {
             DatabaseError::new(Why::Failed, format!("the token of the pages of databases cannot be read: {error}"))
         })
     }
 
-    /// Has a database run: it is started where it was stopped, and made anew where it has expired.
+    /// Makes sure that a database runs: starts a stopped one, recreates an expired one.
     ///
     /// # Errors
-    /// When there is no such database, or it cannot be started.
+    /// When it does not exist, or cannot be started.
     pub async fn ensure(&self, name: &str, cancel: &CancellationToken) -> Result<(Record, Access), DatabaseError> {
         let record = self.known(name)?;
         let record = match self.status(&record) {
             Status::Running => record,
             Status::Stopped => self.start(name, cancel).await?,
             Status::Expired | Status::Making => match self.make(&Wanted::again(&record), cancel).await {
-                // Somebody else who needs it was first.
+                // Another process was first.
                 Err(error) if error.why == Why::There => self.start(name, cancel).await?,
                 made => made?,
             },
@@ -177,10 +178,10 @@ impl Databases {
         Ok((record, access))
     }
 
-    /// Starts a database that was stopped, by somebody or by the machine's end.
+    /// Starts a database that a user or a restart of the machine stopped.
     ///
     /// # Errors
-    /// When there is none, it has expired, or its server does not start.
+    /// When it does not exist or has expired, or its server does not start.
     pub async fn start(&self, name: &str, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
         let _held = self.hold(name).await?;
         let mut record = self.known(name)?;
@@ -205,10 +206,10 @@ impl Databases {
         Ok(())
     }
 
-    /// Stops the server of a database; its data stays for as long as it would have.
+    /// Stops the server of a database; its data and its deadline stay.
     ///
     /// # Errors
-    /// When there is no such database, or its server does not end.
+    /// When it does not exist, or its server does not end.
     pub async fn stop(&self, name: &str) -> Result<Record, DatabaseError> {
         let _held = self.hold(name).await?;
         let mut record = self.known(name)?;
@@ -221,10 +222,10 @@ impl Databases {
         Ok(record)
     }
 
-    /// Has a database kept for longer, or for that long from now on.
+    /// Extends the lifetime of a database.
     ///
     /// # Errors
-    /// When there is none, it is kept for ever, or it has expired.
+    /// When it does not exist, has no deadline, or has expired.
     pub async fn extend(&self, name: &str, by: Extension) -> Result<Record, DatabaseError> {
         let _held = self.hold(name).await?;
         let mut record = self.known(name)?;
@@ -233,8 +234,8 @@ impl Databases {
             return Err(error::expired(&record));
         }
         let Some(deadline) = &record.deadline else {
-            return Err(DatabaseError::new(Why::Wrong, format!("the database `{name}` is kept until it is removed"))
-                .hint("there is nothing to extend: it has no time to live"));
+            return Err(DatabaseError::new(Why::Wrong, format!("the database `{name}` does not expire"))
+                .hint("use it without an extension: it stays until it is removed"));
         };
         let span = match by {
             Extension::By(more) => deadline.left(&now).saturating_add(more),
@@ -247,10 +248,10 @@ impl Databases {
         Ok(record)
     }
 
-    /// Changes what can be changed of a database in place: how long it is kept (from now on), its port, its page.
+    /// Changes attributes of a database in place: its lifetime from now on, its port, its page.
     ///
     /// # Errors
-    /// When there is none, or its server does not start again.
+    /// When it does not exist, or its server does not start again.
     pub async fn change(&self, wanted: &Wanted, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
         let held = self.hold(&wanted.name).await?;
         let mut record = self.known(&wanted.name)?;
@@ -280,7 +281,7 @@ impl Databases {
         Ok(record)
     }
 
-    /// Removes a database with all that it holds. One that is gone is gone.
+    /// Removes a database with its data. A missing database is not an error.
     ///
     /// # Errors
     /// When its server does not end, or a file cannot be removed.
@@ -295,8 +296,8 @@ impl Databases {
         self.forget(&record, held)
     }
 
-    /// Ends a database whose time is over. What was declared leaves a record that says so; what was made for a run leaves
-    /// nothing. Answers whether its time is over.
+    /// Ends an expired database. A declared database keeps a record of that; a database that was created for a run
+    /// leaves nothing. Returns true if it has expired.
     ///
     /// # Errors
     /// When its server does not end, or a file cannot be removed.
@@ -305,7 +306,7 @@ impl Databases {
             return Ok(false);
         }
         let held = self.hold(name).await?;
-        // Somebody may have had it kept for longer meanwhile.
+        // Another process may have extended it meanwhile.
         let Some(mut record) = self.get(name)?.filter(|record| record.is_due(&Moment::now())) else { return Ok(false) };
         self.end_server(&record).await?;
         if record.is_fresh {
@@ -319,7 +320,7 @@ impl Databases {
         Ok(true)
     }
 
-    /// Ends the server of a database, and whatever else runs for it.
+    /// Ends the server of a database, and all other processes that run for it.
     async fn end_server(&self, record: &Record) -> Result<(), DatabaseError> {
         if record.engine == Engine::Postgres {
             server::stop(&record.data).await?;
@@ -327,7 +328,7 @@ impl Databases {
         LocalExecutor
             .end_left(&record.process_mark(), GRACE)
             .await
-            .map_err(|error| cannot("end what is left of", &record.name, &error))?;
+            .map_err(|error| cannot("end the processes of", &record.name, &error))?;
         Ok(())
     }
 
@@ -339,24 +340,24 @@ impl Databases {
                 remove_path(&entry.path()).map_err(broken)?;
             }
         }
-        // Where root runs it, the data may lie elsewhere: below a folder that is named after this very database.
+        // As root, the data may be elsewhere: in a folder that has the database's id as name.
         match record.data.parent() {
             Some(parent) if parent.file_name() == Some(record.id.as_ref()) => remove_path(parent).map_err(broken),
             _ => Ok(()),
         }
     }
 
-    /// Removes all that there is of a database. The lock stays: who works on it goes on to hold it.
+    /// Removes all files of a database except its lock, which the caller still holds.
     fn remove_files(&self, record: &Record) -> Result<(), DatabaseError> {
         self.remove_data(record)?;
         let removed = remove_path(&self.folder_of(&record.name));
-        // What kept it may take a moment to see that it is gone, and keeps nobody from being kept by another one.
+        // The guard may need a moment to notice. Without its lock file, a new database can have a new guard at once.
         let removed = removed.and(remove_path(&self.guard_lock(&record.name)));
         removed.map_err(|error| cannot("remove the folder of", &record.name, &error))
     }
 
-    /// The same with the lock, by who does nothing more with the database. Whoever waits for a lock that is gone takes
-    /// another one: see `lock`.
+    /// Removes all files and the lock, when the caller is done with the database. A process that waits for a removed
+    /// lock takes a new one: see `lock`.
     fn forget(&self, record: &Record, held: Held) -> Result<(), DatabaseError> {
         self.remove_files(record)?;
         let removed = remove_path(&self.lock_of(&record.name));
@@ -365,14 +366,14 @@ impl Databases {
     }
 }
 
-/// How much longer a database is kept.
+/// Extension of a database's lifetime.
 #[derive(Debug, Clone, Copy)]
 pub enum Extension {
-    /// So much longer than it would have been.
+    /// Add this to the time that is left.
     By(Duration),
-    /// For so long from now on.
+    /// Set the time that is left.
     To(Duration),
-    /// For so long from now on, unless it is kept for longer anyway.
+    /// Set the time that is left, unless more is left.
     AtLeast(Duration),
 }
 

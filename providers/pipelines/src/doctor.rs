@@ -1,5 +1,5 @@
-//! Whether what runs stand on is there: Python, what installs packages, room for environments, a database. Nothing is
-//! changed, and nobody is called.
+//! Checks the prerequisites of runs: Python, a package installer, a writable folder for environments, a database. It
+//! changes nothing and makes no network calls.
 
 use crate::environment::{find_interpreter, uv_version};
 use crate::run::Runner;
@@ -10,12 +10,12 @@ use rustix::fs::{Access, access};
 use std::fs;
 use std::path::Path;
 
-/// What was found out about one thing.
+/// Result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// In words.
+    /// Message for the user.
     pub message: String,
-    /// What to do; nothing where all is well.
+    /// Hint; nothing if the check passed.
     pub mend: Option<String>,
 }
 
@@ -25,8 +25,8 @@ impl Found {
     }
 }
 
-/// True when a folder looks as if pipelines were run in it: those that were leave records, and specs lie in it or in a
-/// folder of it.
+/// Returns true if a project folder looks as if it has pipelines: records of runs, or specs in it or in a direct
+/// subfolder.
 #[must_use]
 pub fn has_pipelines(project: &Path) -> bool {
     let is_spec = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_spec_name);
@@ -37,7 +37,7 @@ pub fn has_pipelines(project: &Path) -> bool {
         || entries(project).any(|path| path.is_dir() && has_spec(&path))
 }
 
-/// Looks at everything that runs of this project stand on.
+/// Checks all prerequisites for runs of this project.
 pub async fn look(runner: &Runner) -> Vec<Found> {
     let mut found = Vec::new();
     for api in [Api::Two, Api::One] {
@@ -45,7 +45,7 @@ pub async fn look(runner: &Runner) -> Vec<Found> {
     }
     found.push(Found::right(match uv_version().await {
         Some(version) => format!("packages are installed by {version}"),
-        None => "packages are installed by pip: `uv` is not in the PATH, which is quicker".to_owned(),
+        None => "packages are installed by pip: install `uv` for faster installs".to_owned(),
     }));
     found.push(room(runner));
     found.push(engine(runner));
@@ -63,33 +63,35 @@ async fn interpreter(runner: &Runner, api: Api) -> Found {
             let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
             let mend = "`apt-get install python3.11 python3.11-venv`, or name one with `providers.pipelines.python`";
             Found {
-                message: format!("no Python is here that datapackage-pipelines {api} runs on: {}", tried.join("; ")),
+                message: format!("found no Python for datapackage-pipelines {api}: {}", tried.join("; ")),
                 mend: Some(mend.to_owned()),
             }
         }
     }
 }
 
-/// Whether environments can be kept, and how many are.
+/// Checks that environments can be stored, and counts them.
 fn room(runner: &Runner) -> Found {
     let folder = runner.environments.folder();
-    // What is not there yet is made in the nearest folder that is.
+    // A missing folder is created in its nearest existing ancestor.
     let near = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     if access(near, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return Found {
             message: format!(
-                "environments cannot be kept in `{}`: `{}` cannot be written",
+                "environments cannot be stored in `{}`: `{}` is not writable",
                 folder.display(),
                 near.display()
             ),
-            mend: Some("let this user write it, or name another with `providers.pipelines.cacheDir`".to_owned()),
+            mend: Some(
+                "make it writable for this user, or set `providers.pipelines.cacheDir` to another folder".to_owned(),
+            ),
         };
     }
     let count = runner.environments.count();
-    Found::right(format!("environments are kept in `{}`: {count} so far", folder.display()))
+    Found::right(format!("environments are stored in `{}`: {count} so far", folder.display()))
 }
 
-/// Where tables go, as far as that may be told: never who, nor with which password.
+/// Reports where tables go, without user and password.
 fn engine(runner: &Runner) -> Found {
     const NAME: &str = "DPP_DB_ENGINE";
     let Some(address) = runner.variables.get(NAME).filter(|address| !address.is_empty()) else {
@@ -97,15 +99,15 @@ fn engine(runner: &Runner) -> Found {
     };
     let Ok(url) = Url::parse(address) else {
         return Found {
-            message: format!("{NAME} is no address of a database"),
+            message: format!("{NAME} is not an address of a database"),
             mend: Some("write `postgresql://USER:PASSWORD@HOST:5432/DATABASE`, or `sqlite:////PATH`".to_owned()),
         };
     };
     let scheme = url.scheme().split('+').next().unwrap_or_default().to_owned();
-    let asked = url.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
-    let host = url.host_str().filter(|host| !host.is_empty()).map(str::to_owned).or(asked);
+    let host_parameter = url.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
+    let host = url.host_str().filter(|host| !host.is_empty()).map(str::to_owned).or(host_parameter);
     Found::right(match host {
-        Some(host) => format!("{NAME} leads to {scheme} on `{host}`"),
-        None => format!("{NAME} leads to {scheme} on this machine"),
+        Some(host) => format!("{NAME} points to {scheme} on `{host}`"),
+        None => format!("{NAME} points to {scheme} on this machine"),
     })
 }

@@ -1,11 +1,11 @@
-//! The Python environments that steps run in: one for each set of packages, made once and kept.
+//! Python environments of steps: one per set of packages, created once and cached.
 //!
-//! A [`Recipe`] says which packages; its key names the folder. An environment is made beside a lock that the operating
-//! system lets go of when its maker dies; a file that is written last says that it is whole. What is there is taken without
-//! asking the network, or Python. The programs that make it end with their maker, and whoever makes it next ends those
-//! that did not.
+//! A [`Recipe`] lists the packages; its key is the name of the folder. A lock of the operating system protects the
+//! creation, and ends with its process. A file that is written last marks the environment as complete. An existing
+//! environment is used without the network, and without a start of Python. The programs of an interrupted creation end
+//! with it; the next creation ends the rest.
 //!
-//! Read in this order: this file, `interpreter` (which Python), `install` (how packages come in).
+//! Reading order: this file, `interpreter` (choice of Python), `install` (installation of packages).
 
 mod install;
 mod interpreter;
@@ -25,18 +25,18 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use install::uv_version;
 pub use interpreter::{Interpreter, Tried, find as find_interpreter};
 
-/// Grows when environments are made otherwise: older ones are left alone.
+/// Format of environments; an increase leaves older ones unused.
 const FORMAT: u32 = 1;
-/// The file that says that an environment is whole.
+/// File that marks an environment as complete.
 const WHOLE: &str = "terrace-environment.json";
-/// The variable that names the environment that a program makes in its own environment.
+/// Variable with the environment's name in the environment of programs that create it.
 const MARK: &str = "TERRACE_ENVIRONMENT";
-/// Programs that make an environment have nothing to tidy up: what they leave is removed.
+/// Programs that create an environment need no time to clean up: their files are removed.
 const GRACE: Duration = Duration::ZERO;
-/// How often somebody else's work on an environment is looked at.
+/// Interval between attempts to get the lock of an environment.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What pip and uv say where nobody answers, in lower case; what they say of packages that there are not is none of it.
+/// Messages of pip and uv about an unreachable index, in lower case; messages about missing packages match none.
 const UNREACHABLE: [&str; 12] = [
     "newconnectionerror",
     "failed to establish a new connection",
@@ -52,34 +52,34 @@ const UNREACHABLE: [&str; 12] = [
     "service unavailable",
 ];
 
-/// Which packages an environment has.
+/// Packages of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
-    /// The generation of dpp.
+    /// Generation of dpp.
     pub api: Api,
-    /// The interpreter that the settings name.
+    /// Interpreter in the settings.
     pub python: Option<String>,
-    /// The texts of requirements beside dpp's own.
+    /// Texts of requirements in addition to dpp's.
     pub requirements: Vec<String>,
-    /// The texts of what limits their versions.
+    /// Texts of constraints on their versions.
     pub constraints: Vec<String>,
 }
 
 impl Recipe {
-    /// An environment of this generation, with further requirements.
+    /// Recipe for a generation with additional requirements.
     #[must_use]
     pub fn new(api: Api, python: Option<String>, requirements: Vec<String>) -> Self {
         let requirements = requirements.into_iter().filter(|text| !text.trim().is_empty()).collect();
         Self { api, python, requirements, constraints: Vec::new() }
     }
 
-    /// The same with versions limited.
+    /// Sets constraints on versions.
     #[must_use]
     pub fn with_constraints(self, constraints: Vec<String>) -> Self {
         Self { constraints, ..self }
     }
 
-    /// The name of the environment: the release, and a digest of everything that goes into it.
+    /// Name of the environment: the release, and a digest of all inputs.
     #[must_use]
     pub fn key(&self) -> String {
         let packages = match self.constraints.is_empty() {
@@ -92,93 +92,93 @@ impl Recipe {
     }
 }
 
-/// An environment that is there.
+/// An existing environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     /// Its folder.
     pub folder: PathBuf,
     /// Its interpreter.
     pub python: PathBuf,
-    /// Where its packages are.
+    /// Folder of its packages.
     pub packages: PathBuf,
 }
 
-/// What is written last.
+/// Content of the file that is written last.
 #[derive(Debug, Serialize, Deserialize)]
 struct Whole {
     format: u32,
     release: String,
     /// `3.11`.
     python: String,
-    /// Whose it is, for people.
+    /// Path of the interpreter, for people.
     interpreter: String,
 }
 
-/// Why there is no environment.
+/// Error of the creation of an environment.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// No interpreter fits.
-    #[error("no Python is here that datapackage-pipelines {release} runs on: {}", tried.join("; "))]
+    /// No interpreter is suitable.
+    #[error("found no Python for datapackage-pipelines {release}: {}", tried.join("; "))]
     NoInterpreter {
         /// The release.
         release: &'static str,
-        /// What was tried, and what came of it.
+        /// Interpreters that were tried, and why they are not suitable.
         tried: Vec<String>,
     },
     /// A program failed.
-    #[error("the Python environment could not be made: {what}")]
+    #[error("the Python environment could not be created: {what}")]
     Failed {
-        /// What failed, and what it said.
+        /// The program and its status.
         what: String,
-        /// The last lines that it wrote.
+        /// Last lines of its output.
         said: Vec<String>,
     },
-    /// A file or folder could not be made or read.
+    /// A file or folder could not be created or read.
     #[error("{what}: {source}")]
     Io {
-        /// What was to be done.
+        /// The operation.
         what: String,
-        /// Why it was not.
+        /// The error.
         source: io::Error,
     },
-    /// Somebody wants to stop.
-    #[error("stopped while a Python environment was made")]
+    /// The creation was cancelled.
+    #[error("cancelled while creating a Python environment")]
     Cancelled,
 }
 
-/// Is told how an environment comes along.
+/// Observer of the creation of an environment.
 pub trait Making: Send + Sync {
-    /// So many of so many packages are there.
+    /// Number of installed packages, and of all.
     fn progress(&self, done: usize, of: usize, what: &str);
 }
 
-/// The folder of environments.
+/// Folder of environments.
 #[derive(Debug, Clone)]
 pub struct Environments {
     folder: PathBuf,
 }
 
 impl Environments {
-    /// Those in this folder, which need not be there yet.
+    /// Environments in this folder, which need not exist yet.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// The folder.
+    /// Folder of all environments.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// How many are there and whole.
+    /// Number of complete environments.
     #[must_use]
     pub fn count(&self) -> usize {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         entries.filter(|entry| entry.path().join(WHOLE).is_file()).count()
     }
 
-    /// The environment of a recipe, where it is there.
+    /// Returns the environment of a recipe if it exists.
     #[must_use]
     pub fn existing(&self, recipe: &Recipe) -> Option<Environment> {
         let folder = self.folder.join(recipe.key());
@@ -189,10 +189,10 @@ impl Environments {
         (whole.format == FORMAT && environment.python.exists()).then_some(environment)
     }
 
-    /// The environment of a recipe; it is made where it is not there.
+    /// Returns the environment of a recipe, and creates a missing one.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub async fn ensure(
         &self,
         recipe: &Recipe,
@@ -202,9 +202,9 @@ impl Environments {
         if let Some(environment) = self.existing(recipe) {
             return Ok(environment);
         }
-        fs::create_dir_all(&self.folder).map_err(|source| io_error("make the folder", &self.folder, source))?;
+        fs::create_dir_all(&self.folder).map_err(|source| io_error("create the folder", &self.folder, source))?;
         let _lock = self.lock(recipe, cancel).await?;
-        // Whoever held the lock may have made it.
+        // The previous holder of the lock may have created it.
         if let Some(environment) = self.existing(recipe) {
             return Ok(environment);
         }
@@ -214,7 +214,7 @@ impl Environments {
         })?;
         let folder = self.folder.join(recipe.key());
         let mark = folder.display().to_string();
-        // What somebody left who was killed: whoever still writes there, and what was written.
+        // Remove the rest of an interrupted creation: its processes and its files.
         end_marked(MARK, &mark, GRACE).await.map_err(|source| not_ended(&folder, source))?;
         remove(&folder)?;
         let guard = Guard::start((MARK, &mark), GRACE)
@@ -227,7 +227,7 @@ impl Environments {
         let ended = end_marked(MARK, &mark, GRACE).await.map_err(|source| not_ended(&folder, source));
         install::tidy(&folder);
         if let Err(error) = made.and(ended.map(|_| ())) {
-            // The first error is the one to tell.
+            // The first error is the relevant one.
             drop(remove(&folder));
             return Err(error);
         }
@@ -242,12 +242,12 @@ impl Environments {
         let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, folder.join(WHOLE)));
         written.map_err(|source| io_error("write", &folder.join(WHOLE), source))?;
         self.existing(recipe).ok_or_else(|| EnvironmentError::Failed {
-            what: format!("`{}` has no interpreter after it was made", folder.display()),
+            what: format!("`{}` has no interpreter after its creation", folder.display()),
             said: Vec::new(),
         })
     }
 
-    /// The right to make the environment: held as long as this lives.
+    /// Locks the environment for its creation.
     async fn lock(&self, recipe: &Recipe, cancel: &CancellationToken) -> Result<Held, EnvironmentError> {
         let path = self.folder.join(format!("{}.lock", recipe.key()));
         let open = || File::options().create(true).truncate(false).write(true).open(&path);
@@ -266,7 +266,7 @@ impl Environments {
 }
 
 fn not_ended(folder: &Path, source: io::Error) -> EnvironmentError {
-    EnvironmentError::Io { what: format!("what still writes into `{}` cannot be found", folder.display()), source }
+    EnvironmentError::Io { what: format!("processes that write into `{}` cannot be found", folder.display()), source }
 }
 
 fn remove(folder: &Path) -> Result<(), EnvironmentError> {
@@ -281,7 +281,7 @@ fn io_error(action: &str, path: &Path, source: io::Error) -> EnvironmentError {
 }
 
 impl EnvironmentError {
-    /// True for what may be over soon: the package index could not be reached.
+    /// Returns true for errors that may end by themselves: the package index is unreachable.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         let Self::Failed { said, .. } = self else { return false };
@@ -291,13 +291,13 @@ impl EnvironmentError {
         })
     }
 
-    /// The same without secrets of these variables, and of what was to be installed.
+    /// Masks secrets of these variables, and of the requirements.
     #[must_use]
     pub fn without_secrets(self, variables: &BTreeMap<String, String>, recipe: &Recipe) -> Self {
         self.masked(&crate::run::log::Masks::of(variables).and_in(&recipe.requirements))
     }
 
-    /// The same without secrets: programs repeat addresses.
+    /// Masks secrets: programs repeat addresses.
     #[must_use]
     pub(crate) fn masked(self, masks: &crate::run::log::Masks) -> Self {
         match self {
@@ -308,17 +308,17 @@ impl EnvironmentError {
         }
     }
 
-    /// What a person can do about it.
+    /// Hint for the user.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoInterpreter { .. } => Some(
-                "install one, as in `apt-get install python3.11 python3.11-venv`, or name one with the setting \
+                "install one, as in `apt-get install python3.11 python3.11-venv`, or set \
                  `python` of the provider `pipelines`"
                     .to_owned(),
             ),
             Self::Failed { .. } => Some(
-                "an environment is made once and needs the package index for that; pip reads PIP_INDEX_URL and \
+                "make the package index reachable, which is needed once per environment: pip reads PIP_INDEX_URL and \
                  pip.conf, uv UV_INDEX_URL"
                     .to_owned(),
             ),
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_goes_into_an_environment_is_part_of_its_name() {
+    fn name_of_environment_depends_on_all_inputs() {
         let recipe = Recipe::new(Api::Two, None, Vec::new());
         assert!(recipe.key().starts_with("2.2.11-"));
         assert_eq!(recipe.key(), Recipe::new(Api::Two, None, vec![" \n".to_owned()]).key());
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_fails_may_be_back_soon_and_a_package_that_there_is_not_stays_away() {
+    fn network_error_is_temporary_and_unknown_package_is_not() {
         let failed = |line: &str| EnvironmentError::Failed { what: String::new(), said: vec![line.to_owned()] };
         for passing in [
             "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<x>: Failed to \
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_that_was_not_finished_is_none() {
+    fn incomplete_environment_does_not_exist() {
         let folder = tempfile::tempdir().unwrap();
         let environments = Environments::new(folder.path().to_owned());
         let recipe = Recipe::new(Api::Two, None, Vec::new());

@@ -1,5 +1,5 @@
-//! Where pipelines run. An [`Executor`] is given a [`Job`], which says everything, and tells what came of it; it knows
-//! nothing of specs, environments or records, so that the same job can run elsewhere than on this machine.
+//! Interface of the places where pipelines run. An [`Executor`] receives a [`Job`], which has all that it needs, and
+//! returns its outcome. It knows no specs, environments or records, so the same job could run on another machine.
 //!
 //! [`local`] runs jobs as processes of this machine.
 
@@ -17,26 +17,26 @@ use tokio_util::sync::CancellationToken;
 /// One run of a pipeline, ready to be started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
-    /// The id of the run: every process of it carries it.
+    /// Id of the run: every process of the run has it in its environment.
     pub run: String,
-    /// Where steps run.
+    /// Working folder of the steps.
     pub folder: PathBuf,
     /// All variables of their environment.
     pub environment: BTreeMap<String, String>,
-    /// The steps: each reads what the one before it writes.
+    /// Steps: each reads the output of the step before it.
     pub steps: Vec<Program>,
-    /// Where the pipelines before this one left their data packages, by id: the first line that the first step reads.
+    /// Data packages of the dependencies, by id: the first line that the first step reads.
     pub dependencies: BTreeMap<String, String>,
-    /// How long it may take.
+    /// Maximum time of the run.
     pub timeout: Option<Duration>,
-    /// How long processes have to end by themselves after they were asked to.
+    /// Time that processes have to end by themselves after a request to stop.
     pub grace: Duration,
 }
 
 /// The program of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
-    /// How the step is called.
+    /// Name of the step.
     pub name: String,
     /// The program.
     pub program: PathBuf,
@@ -44,45 +44,45 @@ pub struct Program {
     pub arguments: Vec<String>,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// In one word.
+    /// Kind of the outcome.
     pub end: End,
-    /// What the steps counted and told: the last line of the stream. Empty unless it succeeded.
+    /// Statistics that the steps report: the last line of the stream. Empty unless the run succeeded.
     pub stats: Map<String, Value>,
-    /// Rows that came out of the last step.
+    /// Rows after the last step.
     pub rows: u64,
-    /// Each step.
+    /// Outcome of each step.
     pub steps: Vec<StepOutcome>,
-    /// What went wrong.
+    /// Reason of a failure.
     pub failure: Option<Failed>,
 }
 
-/// How a run ended, in one word.
+/// Kind of a run's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
-    /// All steps did.
+    /// All steps succeeded.
     Succeeded,
-    /// A step did not.
+    /// A step failed.
     Failed,
-    /// What it ran on failed: no process could be started, or there was no memory left.
+    /// The infrastructure failed: no process could be started, or no memory was left.
     Broken,
-    /// Somebody wanted it to stop.
+    /// The run was cancelled.
     Cancelled,
-    /// It took too long.
+    /// The run timed out.
     TimedOut,
 }
 
-/// How a step ended.
+/// Outcome of a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepOutcome {
-    /// Rows that came out of it.
+    /// Rows of its output.
     pub rows: u64,
-    /// Bytes that came out of it.
+    /// Bytes of its output.
     pub bytes: u64,
-    /// Its exit code; nothing where a signal ended it, or it was never started.
+    /// Its exit code; nothing if a signal ended it, or it was never started.
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
@@ -91,19 +91,19 @@ pub struct StepOutcome {
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
-    /// The step, counted from 0; nothing where it is none of them.
+    /// The step, counted from 0; nothing if the failure belongs to no step.
     pub step: Option<usize>,
-    /// What went wrong.
+    /// Message.
     pub what: String,
-    /// What the step said of it, as far as it is about the error.
+    /// Lines of the step's log from its first error on.
     pub said: Vec<String>,
 }
 
-/// Is told how a run goes. What it does has to be quick.
+/// Observer of a run. Its methods must be quick.
 pub trait Watch: Send + Sync {
-    /// A step writes a line for people.
+    /// A step printed a line of its log.
     fn line(&self, step: usize, line: &str);
-    /// So much came out of a step so far.
+    /// Output of a step so far.
     fn progress(&self, step: usize, rows: u64, bytes: u64);
     /// A step ended.
     fn ended(&self, step: usize, outcome: &StepOutcome);
@@ -112,18 +112,18 @@ pub trait Watch: Send + Sync {
 /// Runs jobs.
 #[async_trait]
 pub trait Executor: Send + Sync {
-    /// Runs a job to its end. Nothing of it is left when this returns, and nothing of it outlives this process for longer
-    /// than the job's grace.
+    /// Runs a job to its end. No process of it remains when this returns. If this process dies, the rest ends within
+    /// the job's grace.
     async fn execute(&self, job: &Job, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome;
 
-    /// Ends whatever a run left whose executor is gone; answers how many processes that were.
+    /// Ends the processes that a run left after its executor died; returns their number.
     ///
     /// # Errors
-    /// When it cannot be told what is left.
+    /// When the processes cannot be listed.
     async fn end_left(&self, run: &str, grace: Duration) -> io::Result<usize>;
 }
 
-/// How a program that failed ended, in words.
+/// Describes the end of a program that failed.
 #[must_use]
 pub fn in_words(outcome: &StepOutcome) -> String {
     match (outcome.exit_code, outcome.signal) {
@@ -134,8 +134,8 @@ pub fn in_words(outcome: &StepOutcome) -> String {
     }
 }
 
-/// What is told of a run that took longer than it may.
+/// Message for a run that timed out.
 #[must_use]
 pub(crate) fn too_long(allowed: Duration) -> String {
-    format!("it took longer than the {} s that it may", allowed.saturating_add(Duration::from_millis(500)).as_secs())
+    format!("it took longer than its limit of {} s", allowed.saturating_add(Duration::from_millis(500)).as_secs())
 }

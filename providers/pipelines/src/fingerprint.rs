@@ -1,12 +1,12 @@
-//! What the result of a pipeline depends on, as hashes: its spec, its code, the data that it reads, the pipelines before it,
-//! the database that it writes into.
+//! Fingerprints: hashes of all inputs of a pipeline's result. The inputs are its spec, its code, its data, the
+//! pipelines before it, and its database.
 //!
-//! A run keeps the [`Fingerprint`] that it was made with; a pipeline is dirty when it has another one now, and
-//! [`Fingerprint::reasons`] says what is different: the step, the file, the pipeline. Nothing is asked of the network: what
-//! a step reads from elsewhere is not among the data.
+//! A run records the [`Fingerprint`] of its inputs. A pipeline is dirty if its present fingerprint differs, and
+//! [`Fingerprint::reasons`] names the difference: the step, the file, the pipeline. Data from the network is not an
+//! input, so nothing here calls the network.
 //!
-//! Read in this order: this file, `code` (with `imports` and `python`), `data`, `variables` (which a pipeline looks at),
-//! `hidden` and `address` (what may be secret).
+//! Reading order: this file, `code` (with `imports` and `python`), `data`, `variables` (those that a pipeline reads),
+//! `hidden` and `address` (possible secrets).
 
 mod address;
 mod code;
@@ -31,59 +31,59 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// What the result of a pipeline depends on.
+/// Fingerprint of the inputs of a pipeline's result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// Of everything that the spec says of the pipeline and that changes what it does, but for what may be secret: this one
-    /// is in plans and states.
+    /// Hash of the parts of the spec that affect the result, without possible secrets: plans and states contain this
+    /// hash.
     pub spec: String,
-    /// Of its processors and what they import, and of the environment that they run in.
+    /// Hash of its processors, their imports, and its environment.
     pub code: String,
-    /// Of the files that it reads.
+    /// Hash of the files that it reads.
     pub data: String,
-    /// What the pipelines before it made, by id: empty where one has made nothing yet.
+    /// Results of the pipelines before it, by id; empty for a pipeline without a result.
     pub dependencies: BTreeMap<String, String>,
-    /// Each step by name, as the spec has it: all that it says, by the key of the project.
+    /// Name of each step in the spec, with the sealed content of the step.
     pub steps: Vec<(String, String)>,
-    /// Its environment and dependencies, in the same way.
+    /// Sealed environment and dependencies.
     #[serde(default)]
     pub surroundings: String,
-    /// What the variables hold that it looks at, in the same way, by name.
+    /// Sealed values of the variables that it reads, by name.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
-    /// The hash of each file of code, by its path in the project.
+    /// Hash of each file of code, by its path in the project.
     pub files: BTreeMap<String, String>,
-    /// The hash of each file that is read; empty where it is not there.
+    /// Hash of each input file; empty for a missing file.
     pub inputs: BTreeMap<String, String>,
 }
 
-/// What a fingerprint is made of.
+/// Inputs of a fingerprint.
 #[derive(Clone, Copy)]
 pub(crate) struct Looked<'a> {
-    /// The project folder: paths within it are relative to it, so that a copy of the project is as good as itself.
+    /// The project folder: paths inside it are relative, so that a copy of the project has the same fingerprint.
     pub(crate) project: &'a Path,
-    /// The folder whose specs were read.
+    /// Folder of the specs.
     pub(crate) root: &'a Path,
     pub(crate) pipeline: &'a Pipeline,
-    /// Further folders that Python looks for modules in.
+    /// More folders in which Python searches for modules.
     pub(crate) modules: &'a [PathBuf],
 }
 
-/// What files are called: their path in the project, where they lie in it.
+/// Names of files: paths inside the project are relative to it.
 #[derive(Clone, Copy)]
 struct Names<'a>(&'a Path);
 
 impl Names<'_> {
     fn of(self, path: &Path) -> String {
         let path = path.strip_prefix(self.0).unwrap_or(path);
-        // What is no text has a name of its own, too.
+        // A path that is not text gets a unique name too.
         path.to_str().map_or_else(|| path.as_os_str().as_bytes().escape_ascii().to_string(), str::to_owned)
     }
 }
 
 impl Fingerprint {
-    /// The fingerprint of a pipeline as it is now. `made` says what a pipeline made last, `variable` what a variable holds
-    /// as far as the result depends on it.
+    /// Computes the present fingerprint of a pipeline. `made` returns the last result of a pipeline, `variable` the
+    /// value of a variable, as far as it affects the result.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -95,7 +95,7 @@ impl Fingerprint {
         variable: impl Fn(&str) -> Option<String>,
     ) -> io::Result<Self> {
         let Looked { project, root, pipeline, .. } = looked;
-        // Without a key nothing was ever run here, and there is nothing to compare with.
+        // Without a key, no pipeline has run here, so nothing can be compared.
         let seal = |text: &str| key.map(|key| key.seal(text)).unwrap_or_default();
         let steps =
             pipeline.steps.iter().map(|step| (step.name.clone(), seal(&step_text(step, Value::clone)))).collect();
@@ -109,9 +109,9 @@ impl Fingerprint {
                 DependsOn::DataPackage(path) => format!("datapackage {path}"),
             })
             .collect();
-        let said: Vec<String> = pipeline.steps.iter().map(|step| step_text(step, hidden::without)).collect();
+        let visible_steps: Vec<String> = pipeline.steps.iter().map(|step| step_text(step, hidden::without)).collect();
         let environment = sorted(&environment);
-        let spec = hash_of(&json!([said, hidden::without(&environment), before]).to_string());
+        let spec = hash_of(&json!([visible_steps, hidden::without(&environment), before]).to_string());
         let code::Code { files, has_word } = code::of(looked, variables::ENGINE)?;
         let code = hash_of(&json!([recipe.key(), files]).to_string());
         let inputs = data::inputs(root, pipeline, Names(project))?;
@@ -127,21 +127,21 @@ impl Fingerprint {
         Ok(Self { spec, code, data, dependencies, steps, surroundings, variables, files, inputs })
     }
 
-    /// Why a pipeline that was run with `before` is to be run again, in words; empty where it is not.
+    /// Reasons to run a pipeline again after a run with `before`, for people; empty if nothing changed.
     #[must_use]
     pub fn reasons(&self, before: &Self) -> Vec<String> {
         let mut reasons = self.own_reasons(before);
         if self.data != before.data {
             reasons.push(format!("the data changed: {}", changed(&before.inputs, &self.inputs).join(", ")));
         }
-        // A dependency that came or went is a change of the spec.
+        // An added or removed dependency is a change of the spec.
         let is_other = |(id, made): &(&String, &String)| before.dependencies.get(*id).is_some_and(|was| was != *made);
         let others = self.dependencies.iter().filter(is_other);
-        reasons.extend(others.map(|(id, _)| format!("`{id}` made other data")));
+        reasons.extend(others.map(|(id, _)| format!("`{id}` produced other data")));
         reasons
     }
 
-    /// The reasons that no other pipeline can give or take away by running first: what the spec says, the code, the variables.
+    /// Reasons that do not depend on other pipelines: the spec, the code, the variables.
     #[must_use]
     pub fn own_reasons(&self, before: &Self) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -149,7 +149,7 @@ impl Fingerprint {
         if self.spec != before.spec || !has_same_steps {
             reasons.push(self.changed_spec(before));
         }
-        // One that it did not look at before is a change of the spec or the code.
+        // A variable that is new is a change of the spec or the code.
         let is_other = |(name, held): &(&String, &String)| before.variables.get(*name).is_some_and(|was| was != *held);
         reasons.extend(self.variables.iter().filter(is_other).map(|(name, _)| match name.as_str() {
             variables::ENGINE => "it writes into another database".to_owned(),
@@ -163,7 +163,7 @@ impl Fingerprint {
         reasons
     }
 
-    /// What is another thing than was planned, in words.
+    /// Differences from the planned inputs, for people.
     pub(crate) fn others_than(&self, planned: &BTreeMap<&'static str, String>) -> Vec<String> {
         let now = [
             ("specHash", &self.spec, "the spec"),
@@ -190,20 +190,21 @@ impl Fingerprint {
     }
 }
 
-/// What differs between two tables of hashes, in words.
+/// Differences between two maps of hashes, for people.
 fn changed(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
-    let gone = before.keys().filter(|path| !now.contains_key(*path)).map(|path| format!("`{path}` is no more read"));
+    let gone =
+        before.keys().filter(|path| !now.contains_key(*path)).map(|path| format!("`{path}` is not an input any more"));
     let other = now.iter().filter_map(|(path, hash)| match before.get(path) {
         Some(was) if was == hash => None,
-        Some(was) if was.is_empty() => Some(format!("`{path}` came")),
-        Some(_) if hash.is_empty() => Some(format!("`{path}` went")),
+        Some(was) if was.is_empty() => Some(format!("`{path}` was added")),
+        Some(_) if hash.is_empty() => Some(format!("`{path}` was removed")),
         Some(_) => Some(format!("`{path}`")),
         None => Some(format!("`{path}` is new")),
     });
     other.chain(gone).collect()
 }
 
-/// A step as text: everything that it says, its parameters as they are shown.
+/// Text of a step with all its keys, and parameters as `shown` converts them.
 fn step_text(step: &Step, shown: impl Fn(&Value) -> Value) -> String {
     let code = match &step.kind {
         StepKind::Code(code) => json!({ "code": code }),
@@ -211,15 +212,15 @@ fn step_text(step: &Step, shown: impl Fn(&Value) -> Value) -> String {
         StepKind::Processor => json!("run"),
     };
     let parameters = shown(&sorted(&step.parameters));
-    let said = json!([step.name, code, parameters, step.is_cached, step.is_validated, step.runner]);
+    let text = json!([step.name, code, parameters, step.is_cached, step.is_validated, step.runner]);
     match &step.wrapper {
-        // What a step runs in is a part of it: another container may have another Python.
-        Some(wrapper) => format!("{said} {}", wrapper.text),
-        None => said.to_string(),
+        // The wrapper is part of a step: another container may have another Python.
+        Some(wrapper) => format!("{text} {}", wrapper.text),
+        None => text.to_string(),
     }
 }
 
-/// A map by its keys: the order in which parameters are written changes nothing.
+/// Sorts a map by key: the order of parameters does not matter.
 fn sorted(map: &serde_json::Map<String, Value>) -> Value {
     fn sort(value: &Value) -> Value {
         match value {
@@ -233,7 +234,7 @@ fn sorted(map: &serde_json::Map<String, Value>) -> Value {
     entries.into_iter().map(|(key, value)| (key.clone(), sort(value))).collect()
 }
 
-/// The path without `.` and `..`, so that one file has one name.
+/// Removes `.` and `..` from a path, so that each file has one name.
 pub(crate) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -255,10 +256,10 @@ fn hash_of_bytes(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
-/// SHA-256 of a file's content; nothing where there is no such file, or something else: a pipe or a device has no end.
+/// SHA-256 of a file; nothing for missing files, and for pipes and devices, which have no end.
 ///
 /// # Errors
-/// When it is there and cannot be read.
+/// When it exists, but cannot be read.
 pub(crate) fn hash_of_file(path: &Path) -> io::Result<Option<String>> {
     let opened = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => File::open(path),

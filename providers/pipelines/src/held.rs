@@ -1,16 +1,16 @@
-//! A lock of the operating system that is let go of, whoever else has its file open.
+//! File lock that ends on drop, even if another process has the file open.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::Deref;
 
-/// A file that is locked as long as this lives, and as the process does. A process that is just being started has for a
-/// moment what this one has open: closing the file would leave the lock to it.
+/// A file that is locked while this value and the process live. A child process that is just starting briefly inherits
+/// open files: closing the file alone would leave the lock with the child.
 #[derive(Debug)]
 pub(crate) struct Held(File);
 
 impl Held {
-    /// Locks a file; gives it back where another one holds its lock.
+    /// Locks a file; returns it as `Err` if another process holds its lock.
     ///
     /// # Errors
     /// When the file system has no locks.
@@ -33,7 +33,7 @@ impl Deref for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // It goes with the file else.
+        // If this fails, closing the file unlocks it.
         let _ = self.0.unlock();
     }
 }
@@ -43,14 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_let_go_of_though_a_child_has_its_file_for_a_moment() {
+    fn dropped_lock_is_free_while_child_has_file_open() {
         let folder = tempfile::tempdir().unwrap();
         let open = || File::create(folder.path().join("lock")).unwrap();
         let held = Held::of(open()).unwrap().unwrap();
-        let of_a_child = held.try_clone().unwrap();
+        let inherited = held.try_clone().unwrap();
         assert!(Held::of(open()).unwrap().is_err());
         drop(held);
         assert!(Held::of(open()).unwrap().is_ok());
-        drop(of_a_child);
+        drop(inherited);
     }
 }

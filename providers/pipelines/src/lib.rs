@@ -1,16 +1,16 @@
 //! The `pipelines` provider: data pipelines of frictionless datapackage-pipelines (dpp), run on this machine.
 //!
-//! Read in this order: [`spec`] (what people write), [`fingerprint`] (what a result depends on), [`environment`] (the Python
-//! that steps run in), [`executor`] (programs that are run), [`run`] (one run, and several in their order), [`database`]
-//! (what they write into), [`resource`] (the same as resources with plan and apply), [`schema`] (what there is). `settings`
-//! puts a runner together. Runs that wait for a worker are in the [`queue`]; [`worker`] is what takes them. [`storage`]
-//! brings what was made to others, and [`site`] shows it to people; [`schedule`] is about runs that start by themselves,
-//! [`doctor`] says what is missing.
+//! Reading order: [`spec`] (the specs that users write), [`fingerprint`] (the inputs of a result), [`environment`] (the
+//! Python environment of steps), [`executor`] (programs that runs start), [`run`] (one run, and several in order),
+//! [`database`] (where pipelines write tables), [`resource`] (resources with plan and apply), [`schema`] (their
+//! declarations). `settings` builds a runner. Runs wait for a worker in the [`queue`]; a [`worker`] executes them.
+//! [`storage`] copies results to other places, and [`site`] shows them to people; [`schedule`] starts runs by time,
+//! [`doctor`] reports missing software.
 //!
-//! What runs is dpp's own: its processors, its wrapper, its stream between steps. Its manager is not used: see
-//! [`executor::local`] for why.
+//! Runs execute dpp's processors, its wrapper and its stream between steps, but not its manager: [`executor::local`]
+//! says why.
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings anywhere: a wrong boundary only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod database;
@@ -40,7 +40,7 @@ use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Setting
 use worker::Launch;
 use worker::launch::Itself;
 
-/// Data pipelines.
+/// Provider of data pipelines.
 pub struct PipelinesProvider {
     schema: ProviderSchema,
     launch: Arc<dyn Launch>,
@@ -48,20 +48,20 @@ pub struct PipelinesProvider {
 }
 
 impl PipelinesProvider {
-    /// The provider; workers of its pools are this very program. Without a program that keeps databases only commands look
-    /// whether the time of one is over.
+    /// Creates the provider; workers of its pools run the current program. Without a guard program, only commands
+    /// notice that a database has expired.
     #[must_use]
     pub fn new() -> Self {
         Self { schema: schema::provider(), launch: Arc::new(Itself), guard: None }
     }
 
-    /// The same with other workers, for programs that cannot be one.
+    /// Replaces the launcher of workers, for programs that cannot act as a worker.
     #[must_use]
     pub fn with_launch(self, launch: Arc<dyn Launch>) -> Self {
         Self { launch, ..self }
     }
 
-    /// The same, with a program that keeps databases.
+    /// Sets the program that guards databases.
     #[must_use]
     pub fn with_guard(self, guard: GuardProgram) -> Self {
         Self { guard: Some(guard), ..self }
@@ -74,7 +74,7 @@ impl Default for PipelinesProvider {
     }
 }
 
-/// What a secret says: for a person who asked for it, or the program that it is for.
+/// Exposes a secret, for a person who requested it or for the program that needs it.
 #[must_use]
 pub fn reveal(secret: &secrecy::SecretString) -> &str {
     secret.expose_secret()
@@ -88,7 +88,7 @@ impl Provider for PipelinesProvider {
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
         let databases = settings::databases(settings, self.guard.clone());
-        // Whoever opens the provider sees to it that what is to end does.
+        // Every process that opens the provider makes sure that expired databases end.
         databases.guard_all().await;
         Ok(Arc::new(session::PipelinesSession::open(settings, Arc::clone(&self.launch), databases)?))
     }

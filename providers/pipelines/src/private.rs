@@ -1,21 +1,21 @@
-//! Folders and files of records, which are nobody else's to read: logs hold data, and beside them lie passwords.
+//! Folders and files of records with private permissions: logs hold data, and passwords are stored next to them.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The folder of terrace in a project, which others than pipelines have things in: it is made as any other.
+/// Folder of terrace in a project. Other components use it too, so it gets default permissions.
 const SHARED: &str = ".terrace";
-/// What nobody else comes into.
+/// Mode of private folders.
 const FOLDER: u32 = 0o700;
-/// What nobody else reads.
+/// Mode of private files.
 const FILE: u32 = 0o600;
 
-/// Makes a folder of records, and what is missing above it. One that is there stays as it is.
+/// Creates a folder of records and its missing parents. An existing folder keeps its permissions.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub(crate) fn folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -26,13 +26,13 @@ pub(crate) fn folder(folder: &Path) -> io::Result<()> {
         None => {}
     }
     match DirBuilder::new().mode(FOLDER).create(folder) {
-        // Somebody else was first.
+        // Another process was first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         made => made,
     }
 }
 
-/// How a file is opened that is made where it is not there.
+/// Options that create a missing file with private permissions.
 pub(crate) fn file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true).mode(FILE);
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_below_the_folder_of_terrace_is_nobody_elses() {
+    fn records_are_private_below_shared_folder() {
         let project = tempfile::tempdir().unwrap();
         let shared = project.path().join(SHARED);
         let deep = shared.join("pipelines/runs/one");
@@ -64,6 +64,6 @@ mod tests {
         let record = deep.join("record");
         file().write(true).open(&record).unwrap();
         assert_eq!(mode(&record), FILE);
-        assert!(folder(&record).is_err(), "a file is no folder");
+        assert!(folder(&record).is_err(), "a file is not a folder");
     }
 }

@@ -1,13 +1,13 @@
-//! The queue of a project: pools of workers, and the runs that wait for one. A SQLite file beside the records of runs,
-//! which any number of processes read and write.
+//! The queue of a project: worker pools, and runs that wait for a worker. It is a SQLite file next to the records of
+//! runs, which any number of processes read and write.
 //!
-//! A run is `queued`, `assigned` to a worker, `ended`. Each step is one transaction, and a run that ended is never changed
-//! again: the file itself refuses that. Whether a worker lives is not in the file: it holds the lock of the operating system
-//! on a file of its own ([`lock`]), which goes with it however it goes, so nobody who lives is robbed and nobody who is dead
-//! is waited for. [`crate::worker`] is what workers do, and how they are replaced.
+//! A run is `queued`, `assigned` to a worker, `ended`. Each transition is one transaction, and a trigger of the
+//! database refuses changes of an ended run. The database does not record whether a worker is alive. Each worker holds
+//! a file lock of the operating system ([`lock`]), which ends with its process in every case. So a live worker keeps
+//! its run, and nothing waits for a dead one. [`crate::worker`] has the code of workers, and replaces them.
 //!
-//! Read in this order: `error`, [`clock`] (time that nobody sets), [`pool`] (pools and workers), [`entry`] (runs that wait),
-//! `taking` (how they are taken and end), [`cluster`], [`lock`], `name`.
+//! Reading order: `error`, [`clock`] (monotonic time), [`pool`] (pools and workers), [`entry`] (waiting runs), `taking`
+//! (how runs are assigned and end), [`cluster`], [`lock`], `name`.
 
 pub mod clock;
 pub mod cluster;
@@ -33,20 +33,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The file, beside the records.
+/// Name of the file, next to the records.
 const FILE: &str = "queue.db";
-/// What the file looks like, in its order; a file knows how many of these it has seen.
+/// Migrations in order; `user_version` of a file is the number of applied ones.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/queue/0001_init.sql")];
-/// How long others are waited for that write.
+/// Time to wait for another writer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// So many runs are remembered after they ended.
+/// Number of ended runs that are kept.
 const REMEMBERED: i64 = 5000;
 
 /// The queue of a project.
 #[derive(Clone)]
 pub struct Queue {
     folder: PathBuf,
-    /// Which file it is: another one may lie in its place later.
+    /// Identity of the file, which another file may replace later.
     file: Option<(u64, u64)>,
     connection: Arc<Mutex<Connection>>,
 }
@@ -58,14 +58,14 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// Opens the queue in the folder of the records of runs, and makes it where there is none.
+    /// Opens the queue in the folder of run records, and creates it if it is missing.
     ///
     /// # Errors
-    /// When the file cannot be made, is no queue, or is one of a newer terrace.
+    /// When the file cannot be created, is not a queue, or comes from a newer terrace.
     pub fn open(folder: &Path) -> Result<Self, QueueError> {
         let path = folder.join(FILE);
         private::folder(&folder.join(lock::FOLDER)).map_err(|error| QueueError::folder(folder, &error))?;
-        // Files that SQLite puts beside it are as open to others as it is. What is wrong with it is told by SQLite.
+        // SQLite gives its additional files the permissions of this one. If this fails, SQLite reports why.
         drop(private::file().append(true).open(&path));
         let failed = |error: rusqlite::Error| QueueError::sqlite(&path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -78,10 +78,10 @@ impl Queue {
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
         migrate(&mut connection, &path)?;
-        Ok(Self { folder: folder.to_owned(), file: which(&path), connection: Arc::new(Mutex::new(connection)) })
+        Ok(Self { folder: folder.to_owned(), file: file_identity(&path), connection: Arc::new(Mutex::new(connection)) })
     }
 
-    /// The same where there is one already.
+    /// Opens the queue if it exists.
     ///
     /// # Errors
     /// As [`Queue::open`].
@@ -93,11 +93,10 @@ impl Queue {
         }
     }
 
-    /// The same for whoever only reads: no folder is made, no file is brought to its newest form, and a disk that is full or
-    /// read-only keeps nobody from it.
+    /// Opens the queue for reads: it creates no folder, applies no migration, and works on a full or read-only disk.
     ///
     /// # Errors
-    /// When the file cannot be read, is no queue, or is one of a newer terrace.
+    /// When the file cannot be read, is not a queue, or comes from a newer terrace.
     pub fn to_read(folder: &Path) -> Result<Option<Self>, QueueError> {
         let path = folder.join(FILE);
         match path.try_exists() {
@@ -106,7 +105,7 @@ impl Queue {
             Err(error) => return Err(QueueError::folder(folder, &error)),
         }
         let connection = match opened_to_read(&path, "mode=ro") {
-            // Files that SQLite puts beside it cannot be made, and none of them holds anything: all is in the file itself.
+            // SQLite's additional files cannot be created. They are not needed: the file itself is complete.
             Err(_) if is_whole(&path) => opened_to_read(&path, "immutable=1"),
             opened => opened,
         };
@@ -114,30 +113,30 @@ impl Queue {
         let (connection, version) = connection.map_err(failed)?;
         match version {
             0 if has_tables(&connection).map_err(failed)? => Err(QueueError::Foreign { path }),
-            // It is just being made.
+            // Another process is creating it.
             0 => Ok(None),
             version if version > MIGRATIONS.len() => Err(QueueError::Newer { path }),
             _ => Ok(Some(Self {
                 folder: folder.to_owned(),
-                file: which(&path),
+                file: file_identity(&path),
                 connection: Arc::new(Mutex::new(connection)),
             })),
         }
     }
 
-    /// True as long as the file lies where it was opened: somebody may remove a whole project, or begin a queue anew.
+    /// Returns true while the path still has the opened file: a user may remove a project, or start with a new queue.
     #[must_use]
     pub fn is_still_there(&self) -> bool {
-        self.file.is_none() || which(&self.folder.join(FILE)) == self.file
+        self.file.is_none() || file_identity(&self.folder.join(FILE)) == self.file
     }
 
-    /// The folder that it lies in.
+    /// Folder of the queue.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// One moment of the queue, changed as a whole or not at all.
+    /// Runs work in a write transaction.
     fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Refused>) -> Result<T, QueueError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let done = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Refused::from);
@@ -147,28 +146,28 @@ impl Queue {
             Ok(answer)
         });
         drop(connection);
-        done.map_err(|refused| self.told(refused))
+        done.map_err(|refused| self.queue_error(refused))
     }
 
-    /// One moment of the queue.
+    /// Runs work in a read transaction.
     fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Refused>) -> Result<T, QueueError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let done = connection.transaction().map_err(Refused::from).and_then(|transaction| work(&transaction));
         drop(connection);
-        done.map_err(|refused| self.told(refused))
+        done.map_err(|refused| self.queue_error(refused))
     }
 
-    fn told(&self, refused: Refused) -> QueueError {
+    fn queue_error(&self, refused: Refused) -> QueueError {
         match refused {
             Refused::Sqlite(error) => QueueError::sqlite(&self.folder.join(FILE), &error),
             Refused::Queue(error) => error,
         }
     }
 
-    /// Work on the queue where it blocks nobody.
+    /// Runs work on the queue outside of the async threads.
     ///
     /// # Errors
-    /// Those of the work.
+    /// The errors of the work.
     pub async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, QueueError> + Send + 'static,
@@ -179,7 +178,7 @@ impl Queue {
     }
 }
 
-/// A connection that changes nothing, and how many migrations the file has seen.
+/// Opens a read-only connection; returns the number of applied migrations too.
 fn opened_to_read(path: &Path, how: &str) -> Result<(Connection, usize), rusqlite::Error> {
     let mut address = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
@@ -192,36 +191,36 @@ fn opened_to_read(path: &Path, how: &str) -> Result<(Connection, usize), rusqlit
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("{address}?{how}"), flags)?;
     connection.busy_timeout(PATIENCE)?;
-    // Nothing is read before that, nor is it known whether anything can be.
-    let version = seen(&connection)?;
+    // The first query shows whether the file can be read.
+    let version = applied_migrations(&connection)?;
     Ok((connection, version))
 }
 
-/// True where everything is in the file, and nothing in the log beside it.
+/// Returns true if the file is complete, without changes in the write-ahead log.
 fn is_whole(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     Path::new(&log).metadata().map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |log| log.len() == 0)
 }
 
-/// How many migrations a file has seen.
-fn seen(connection: &Connection) -> Result<usize, rusqlite::Error> {
+/// Number of migrations that a file has.
+fn applied_migrations(connection: &Connection) -> Result<usize, rusqlite::Error> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
 }
 
-/// True for a file that something lies in.
+/// Returns true if the file has tables.
 fn has_tables(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
 }
 
-/// Which file this is, whatever it is called.
-fn which(path: &Path) -> Option<(u64, u64)> {
+/// Identity of a file, independent of its name.
+fn file_identity(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// The records of runs that somebody still has to be told of: they are not removed, however old they are. None where there
-/// is no queue, or it cannot be read.
+/// Records of runs whose outcome is not reported yet, so they must not be removed. Empty without a queue; nothing if it
+/// cannot be read.
 pub(crate) fn untold(folder: &Path) -> Option<BTreeSet<String>> {
     match Queue::to_read(folder) {
         Ok(None) => Some(BTreeSet::new()),
@@ -230,7 +229,7 @@ pub(crate) fn untold(folder: &Path) -> Option<BTreeSet<String>> {
     }
 }
 
-/// Why a transaction is not made.
+/// Error of a transaction.
 enum Refused {
     Sqlite(rusqlite::Error),
     Queue(QueueError),
@@ -248,11 +247,11 @@ impl From<QueueError> for Refused {
     }
 }
 
-/// Brings a file to the newest form; two at once wait for each other.
+/// Applies missing migrations; concurrent calls wait for each other.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), QueueError> {
     let failed = |error: rusqlite::Error| QueueError::sqlite(path, &error);
     let newest = MIGRATIONS.len();
-    let before = seen(connection).map_err(failed)?;
+    let before = applied_migrations(connection).map_err(failed)?;
     if before > newest {
         return Err(QueueError::Newer { path: path.to_owned() });
     }
@@ -260,7 +259,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), QueueError> {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let before = seen(&transaction).map_err(failed)?;
+    let before = applied_migrations(&transaction).map_err(failed)?;
     if before == 0 && has_tables(&transaction).map_err(failed)? {
         return Err(QueueError::Foreign { path: path.to_owned() });
     }

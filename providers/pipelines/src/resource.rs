@@ -1,8 +1,8 @@
-//! Pipelines and runs as resources: what a plan says of them, and what applying does.
+//! Resource types for pipelines and runs: how they are planned and applied.
 //!
-//! `folder` reads specs. [`pipeline`] is what a spec says, made known to the project; [`run`] is its last result that is
-//! good; [`worker_pool`] is who runs what is queued; [`database`] is what pipelines write into; [`volume_sync`] brings
-//! results to where others read them, [`static_site`] shows them to people; [`schedule`] has pipelines run by themselves.
+//! `folder` reads specs. [`pipeline`] records a spec in the project; [`run`] is the last good result of a pipeline;
+//! [`worker_pool`] runs queued requests; [`database`] is a place for tables; [`volume_sync`] copies results to other
+//! places, [`static_site`] shows them to people; [`schedule`] starts pipelines by time.
 
 mod attributes;
 pub mod database;

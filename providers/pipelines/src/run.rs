@@ -1,11 +1,11 @@
-//! Runs: one pipeline run to its end, with a record, a log, and outputs that appear when they are whole.
+//! Runs of pipelines, with a record, a log, and outputs that appear only when complete.
 //!
-//! Read in this order: [`record`] (what is known of a run), [`store`] (where records are, and who may run a pipeline; `files`:
-//! how they are written), `standing` (how the last run left things), `due` (what has to be run, and why), `looking` (the same without keeping anybody waiting),
-//! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run),
-//! `publishing` (how it ends), [`batch`] (several in their order), `shell` (what a run sees), [`attempts`] (what is tried
-//! again), `watcher` and `hooks` (who is told of a run), [`generate`] (pipelines that plugins make), [`log`], [`python`] (how
-//! results are written).
+//! Reading order: [`record`] (record of a run), [`store`] (storage of records, and the turn of a pipeline; `files`:
+//! writing files), `standing` (state after the last run), `due` (pipelines to run, and reasons), `looking` (the same,
+//! read only), `job` (a pipeline as programs), `outputs` (temporary places of outputs), [`single`] (one run),
+//! `publishing` (its end), [`batch`] (several runs in order), `shell` (the environment of a run), [`attempts`]
+//! (retries), `watcher` and `hooks` (notifications), [`generate`] (pipelines from plugins), [`log`], [`python`] (the
+//! format of results).
 
 pub mod attempts;
 pub mod batch;

@@ -1,8 +1,8 @@
-//! Pipelines that run by themselves: what is scheduled, which times are due, and who starts the runs.
+//! Schedules of pipelines: their definition, due times, and the start of runs.
 //!
-//! A schedule is a record of the project, declared as a resource, or what a spec says of itself. [`due`] decides with
-//! nothing but times; [`store`] keeps what was decided, so that a start is neither lost nor made twice when a server is
-//! killed; [`keeper`] holds a lock of the operating system, so that one server of a project starts runs, and starts them.
+//! A schedule is a record of the project, either declared as a resource or part of a spec. [`due`] decides from times
+//! only. [`store`] persists decisions, so that a start is neither lost nor repeated if a server is killed. [`keeper`]
+//! starts the runs; a lock of the operating system allows one server per project to do so.
 
 pub mod due;
 pub mod keeper;
@@ -13,128 +13,129 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-/// When a pipeline runs by itself.
+/// Schedule of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The folder whose specs are read, relative to the project folder.
+    /// Folder of the specs, relative to the project folder.
     pub folder: String,
-    /// The id of the pipeline in it.
+    /// Id of the pipeline in this folder.
     pub pipeline: String,
-    /// The five fields of a crontab, in the order of cron.
+    /// Crontab with five fields, in the order of cron.
     pub cron: String,
-    /// The name of a time zone of IANA.
+    /// IANA name of a time zone.
     pub time_zone: String,
     /// It starts runs.
     pub enabled: bool,
-    /// What happens when the run before goes on.
+    /// Policy if the previous run is in progress.
     pub overlap: Overlap,
-    /// What becomes of times that nobody was there for.
+    /// Policy for missed times.
     pub catch_up: CatchUp,
-    /// Starts are put off by so many seconds at most, always by the same for one schedule.
+    /// Maximum delay of a start, in seconds; constant for each schedule.
     pub jitter_seconds: u64,
-    /// When it began: what was due before is not made up for.
+    /// Time from which it applies: earlier times are not caught up.
     pub since: Timestamp,
-    /// The call that made it.
+    /// Call that created it.
     #[serde(default)]
     pub mark: String,
 }
 
 impl Schedule {
-    /// What the name of a schedule begins with that a spec says of a pipeline; declared ones have no colon in theirs.
+    /// Prefix of schedules from specs; names of declared ones have no colon.
     const OF_SPEC: &str = "spec:";
 
-    /// True for what a spec says of a pipeline.
+    /// Returns true for a schedule from a spec.
     #[must_use]
     pub fn is_of_spec(&self) -> bool {
         self.name.starts_with(Self::OF_SPEC)
     }
 }
 
-/// What happens when the run before goes on.
+/// Policy if the previous run is in progress.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
-    /// The time passes without a run.
+    /// Skip the time.
     #[default]
     Forbid,
-    /// The run before is stopped.
+    /// Stop the previous run.
     Replace,
-    /// It waits for its turn: a pipeline runs once at a time.
+    /// Wait for its end: a pipeline has one run at a time.
     Allow,
 }
 
-/// What becomes of times that nobody was there for.
+/// Policy for missed times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CatchUp {
-    /// Nothing.
+    /// Skip them.
     None,
-    /// One run for all of them.
+    /// Start one run for all of them.
     #[default]
     Last,
-    /// A run for each, up to [`due::MOST`].
+    /// Start a run for each, up to [`due::MOST`].
     All,
 }
 
 impl Overlap {
-    /// The words for it.
+    /// Words in attributes.
     pub const WORDS: [(&'static str, Self); 3] =
         [("forbid", Self::Forbid), ("replace", Self::Replace), ("allow", Self::Allow)];
 }
 
 impl CatchUp {
-    /// The words for it.
+    /// Words in attributes.
     pub const WORDS: [(&'static str, Self); 3] = [("none", Self::None), ("last", Self::Last), ("all", Self::All)];
 }
 
-/// The times of a schedule, read and checked.
+/// Parsed times of a schedule.
 #[derive(Debug, Clone)]
 pub struct Times {
     cron: Cron,
     zone: TimeZone,
-    /// How much later than on time runs start.
-    put_off: jiff::SignedDuration,
+    /// Delay of each start.
+    delay: jiff::SignedDuration,
 }
 
 impl Times {
-    /// The times that a schedule names.
+    /// Parses the times of a schedule.
     ///
     /// # Errors
-    /// What is wrong with them: the attribute, and why.
+    /// The attribute with an error, and the message.
     pub fn of(schedule: &Schedule) -> Result<Self, (&'static str, String)> {
         let read = if schedule.is_of_spec() { Cron::of_spec } else { Cron::parse };
         let cron = read(&schedule.cron).map_err(|why| ("cron", why))?;
         let zone = zone(&schedule.time_zone).map_err(|why| ("timeZone", why))?;
-        Ok(Self { cron, zone, put_off: jiff::SignedDuration::from_secs(put_off(schedule)) })
+        Ok(Self { cron, zone, delay: jiff::SignedDuration::from_secs(delay(schedule)) })
     }
 
-    /// When the first run after this moment starts.
+    /// Start of the first run after this moment.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let after = after.checked_sub(self.put_off).ok()?;
-        self.cron.next(&self.zone, after)?.checked_add(self.put_off).ok()
+        let after = after.checked_sub(self.delay).ok()?;
+        self.cron.next(&self.zone, after)?.checked_add(self.delay).ok()
     }
 }
 
-/// The zone of that name.
+/// Returns a time zone by name.
 ///
 /// # Errors
-/// When there is none, with what may be meant.
+/// When it does not exist; the error may suggest a name.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| {
         let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
         match terrace_provider::names::closest(name, names.iter().map(String::as_str)) {
-            Some(meant) => format!("`{name}` is no time zone: did you mean `{meant}`?"),
-            None => format!("`{name}` is no time zone: expected a name of IANA, such as `Europe/Rome` or `UTC`"),
+            Some(meant) => format!("unknown time zone `{name}`: did you mean `{meant}`?"),
+            None => format!("unknown time zone `{name}`: expected an IANA name, such as `Europe/Rome` or `UTC`"),
         }
     })
 }
 
-/// The same schedule is always put off by the same, so that its runs keep their distance; many do not start at once.
-fn put_off(schedule: &Schedule) -> i64 {
+/// Delay of a schedule. It is constant, so that intervals stay regular, and differs between schedules, so that they do
+/// not start together.
+fn delay(schedule: &Schedule) -> i64 {
     let range = schedule.jitter_seconds.saturating_add(1);
     let digest = crate::fingerprint::hash_of(&format!("{} {} {}", schedule.folder, schedule.pipeline, schedule.name));
     let number = digest.get(..15).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
@@ -145,7 +146,7 @@ fn put_off(schedule: &Schedule) -> i64 {
 pub(crate) mod tests {
     use super::*;
 
-    /// A schedule that names its hours.
+    /// A schedule with fixed hours.
     pub(crate) fn schedule(cron: &str, zone: &str) -> Schedule {
         Schedule {
             name: "nightly".to_owned(),
@@ -163,17 +164,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_what_was_meant() {
+    fn unknown_time_zone_has_suggestion() {
         let wrong = |cron, zone| Times::of(&schedule(cron, zone)).unwrap_err();
         assert_eq!(
             wrong("0 1 * * *", "Europe/Rom"),
-            ("timeZone", "`Europe/Rom` is no time zone: did you mean `Europe/Rome`?".to_owned())
+            ("timeZone", "unknown time zone `Europe/Rom`: did you mean `Europe/Rome`?".to_owned())
         );
         assert_eq!(wrong("0 25 * * *", "UTC").0, "cron");
     }
 
     #[test]
-    fn a_schedule_is_always_put_off_by_the_same() {
+    fn delay_of_schedule_is_constant() {
         let mut late = schedule("0 1 * * *", "UTC");
         late.jitter_seconds = 600;
         let after: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();

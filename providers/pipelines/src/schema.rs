@@ -1,9 +1,9 @@
-//! What the provider declares: its settings and resource types.
+//! Settings and resource types of the provider.
 
 use crate::resource::{database, pipeline, run, schedule, static_site, volume_sync, worker_pool};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
-/// Everything that is known of this provider without connecting to it.
+/// Schema of the provider; needs no connection.
 #[must_use]
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
@@ -36,49 +36,45 @@ fn settings() -> Vec<Attribute> {
         Attribute::new(
             "python",
             AttributeType::String,
-            "The interpreter that environments are made with; without it the first that fits.",
+            "Python interpreter for environments; without it, the first suitable one.",
         ),
         Attribute::new(
             "cacheDir",
             AttributeType::String,
-            "Environments are kept below it, in `terrace/pipelines`; without it in `.cache` of the home folder.",
+            "Environments are stored below it, in `terrace/pipelines`; without it, in `.cache` of the home folder.",
         )
         .variable("XDG_CACHE_HOME"),
         Attribute::new(
             crate::settings::VARIABLES,
             AttributeType::list(AttributeType::String),
-            "The names of variables with [credentials](#variables) that all steps see.",
+            "Names of variables with [credentials](#variables) that all steps see.",
         ),
-        Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
+        Attribute::new("maxParallel", AttributeType::Int, "Number of pipelines that `terrace run` runs at once.")
             .default_value(2_i64),
         Attribute::new(
             "retries",
             AttributeType::Int,
-            "So often a run is tried again whose infrastructure failed: the package index, processes, memory.",
+            "Number of retries after an infrastructure failure: package index, processes, memory.",
         )
         .default_value(2_i64),
         Attribute::new(
             "retryOn",
             AttributeType::String,
-            "What is tried again: `infrastructure`, or `all` for steps that fail, too.",
+            "Failures to retry: `infrastructure`, or `all` to include failed steps.",
         )
         .default_value("infrastructure"),
         Attribute::new(
             "database",
             AttributeType::String,
-            "The database that `terrace run` has pipelines write into (`DPP_DB_ENGINE`): the `name` of a `pipelines_database`.",
+            "`name` of the `pipelines_database` that pipelines of `terrace run` write into (`DPP_DB_ENGINE`).",
         ),
         Attribute::new(
             "postgresBin",
             AttributeType::String,
-            "The folder of PostgreSQL's programs (`initdb`, `postgres`, `pg_dump`); without it the PATH's, then the newest.",
+            "Folder of PostgreSQL's programs (`initdb`, `postgres`, `pg_dump`); without it, those in PATH, then the newest.",
         ),
-        Attribute::new(
-            "sitesUrl",
-            AttributeType::String,
-            "Where `terrace serve` shows sites to whoever reads their `url`.",
-        )
-        .default_value(crate::site::DEFAULT_URL),
+        Attribute::new("sitesUrl", AttributeType::String, "Address at which `terrace serve` shows sites.")
+            .default_value(crate::site::DEFAULT_URL),
     ];
     settings.extend(crate::storage::access::settings());
     settings

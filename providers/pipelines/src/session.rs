@@ -1,4 +1,4 @@
-//! One opened instance: hands each call to the session of its resource type.
+//! Dispatches each call of an instance to the session of its resource type.
 
 use crate::database::Databases;
 use crate::resource::{Folders, database, pipeline, run, schedule, static_site, volume_sync, worker_pool};

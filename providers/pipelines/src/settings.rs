@@ -1,4 +1,4 @@
-//! A runner of the pipelines of a project, from an instance's settings.
+//! Builds runners and other parts from the settings of an instance.
 
 use crate::database::{Databases, GuardProgram};
 use crate::environment::Environments;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use terrace_provider::sandbox::variables::{CREDENTIALS, is_own};
 use terrace_provider::{ProviderError, Settings, Value};
 
-/// Where records are, in the project folder.
+/// Folder of records in the project folder.
 pub const RECORDS: &str = ".terrace/pipelines";
-/// Where environments are, in the folder of caches.
+/// Folder of environments in the cache folder.
 const ENVIRONMENTS: &str = "terrace/pipelines";
 /// The setting that names the credentials that steps see.
 pub(crate) const VARIABLES: &str = "variables";
-/// Nothing is tried more often again.
+/// Highest value of `retries`.
 const MOST_RETRIES: u32 = 100;
 
 /// The databases of a project.
@@ -29,13 +29,13 @@ pub fn databases(settings: &Settings, guard: Option<GuardProgram>) -> Databases 
     Databases::new(project.join(RECORDS).join("databases"), programs, guard)
 }
 
-/// The database that `terrace run` has pipelines write into, by its name.
+/// Name of the database for `terrace run`.
 #[must_use]
 pub fn default_database(settings: &Settings) -> Option<String> {
     settings.values.get("database").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// What brings files to other places; nobody is asked.
+/// Builds the storage, without network calls.
 ///
 /// # Errors
 /// When a setting cannot work.
@@ -43,7 +43,7 @@ pub fn storage(settings: &Settings) -> Result<Storage, ProviderError> {
     Storage::of(settings, records(settings))
 }
 
-/// Where `terrace run` brings what pipelines wrote when it is not told, and whether everybody may read that.
+/// Default destination of `terrace run`, and whether it is public.
 #[must_use]
 pub fn default_destination(settings: &Settings) -> Option<(String, bool)> {
     let destination =
@@ -66,7 +66,7 @@ fn records(settings: &Settings) -> PathBuf {
     project(settings).join(RECORDS)
 }
 
-/// Makes a runner; nothing is started, and nobody is asked.
+/// Builds a runner, without processes and network calls.
 ///
 /// # Errors
 /// When a setting cannot work.
@@ -105,7 +105,7 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
     })
 }
 
-/// The settings of an instance as text, for workers that are started later; what is sensitive is left out.
+/// Settings of an instance as JSON for workers that start later, without sensitive values.
 #[must_use]
 pub fn kept(settings: &Settings) -> String {
     let values = settings.values.iter().filter(|(_, value)| !value.has_sensitive() && !value.is_null());
@@ -113,10 +113,10 @@ pub fn kept(settings: &Settings) -> String {
     Value::Map(values).to_json_text()
 }
 
-/// The settings that [`kept`] wrote down, for the project whose records are in this folder.
+/// Parses the settings that [`kept`] wrote, for the project with this folder of records.
 ///
 /// # Errors
-/// When the text is no such thing.
+/// When the text is not a JSON object.
 pub fn of_kept(records: &Path, text: &str) -> Result<Settings, ProviderError> {
     let project = records.ancestors().nth(2).unwrap_or(records);
     match Value::from_json_text(text) {
@@ -127,8 +127,8 @@ pub fn of_kept(records: &Path, text: &str) -> Result<Settings, ProviderError> {
             sandbox: Default::default(),
             values,
         }),
-        _ => Err(ProviderError::invalid(None, "what is kept of the settings of a worker pool is damaged")
-            .solution("destroy the pool and make it anew")),
+        _ => Err(ProviderError::invalid(None, "the stored settings of a worker pool are damaged")
+            .solution("destroy the pool and create it again")),
     }
 }
 
@@ -155,19 +155,18 @@ fn retries(settings: &Settings) -> Result<Retries, ProviderError> {
 fn home() -> Result<PathBuf, ProviderError> {
     let home = std::env::home_dir().filter(|home| home != Path::new(""));
     home.ok_or_else(|| {
-        ProviderError::invalid(None, "there is no home folder to keep Python environments in").solution(
-            "say where with the setting `cacheDir` of the provider `pipelines`, or the variable XDG_CACHE_HOME",
-        )
+        ProviderError::invalid(None, "found no home folder for Python environments")
+            .solution("set `cacheDir` of the provider `pipelines`, or the variable XDG_CACHE_HOME")
     })
 }
 
-/// The names of the credentials that all steps see.
+/// Names of the credentials that all steps see.
 fn passed(settings: &Settings) -> Vec<String> {
     let names = settings.values.get(VARIABLES).and_then(Value::as_list).into_iter().flatten();
     names.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Takes what no package is to see away from a program that installs some: the variables of terrace, and credentials.
+/// Removes terrace's variables and credentials from the environment of a program that installs packages.
 pub(crate) fn for_packages(command: &mut std::process::Command) {
     without_own(command, &[]);
     for name in CREDENTIALS {
@@ -175,7 +174,7 @@ pub(crate) fn for_packages(command: &mut std::process::Command) {
     }
 }
 
-/// Takes the variables of terrace itself away from a program that it starts, but for these.
+/// Removes terrace's variables from the environment of a program, except for those in `but`.
 pub(crate) fn without_own(command: &mut std::process::Command, but: &[&str]) {
     let own = std::env::vars_os().map(|(name, _)| name).filter(|name| is_own(name));
     for name in own.filter(|name| !but.iter().any(|kept| name.to_str() == Some(kept))) {
@@ -183,7 +182,7 @@ pub(crate) fn without_own(command: &mut std::process::Command, but: &[&str]) {
     }
 }
 
-/// The variables that steps see: those of this process, as for any program that it starts.
+/// Variables that steps see: those of this process, except for terrace's.
 pub(crate) fn variables() -> std::collections::BTreeMap<String, String> {
     let all =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

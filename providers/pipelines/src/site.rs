@@ -1,10 +1,10 @@
-//! Static sites: what pipelines wrote for people, under what lies ready for it, shown as one.
+//! Static sites of pipeline results, combined with static files that take precedence.
 //!
-//! A site is rendered as a whole into a folder of its own, `versions/ID`, and the link `current` leads there from one moment
-//! to the next. The last version but one stays, for whoever is just reading it. What a site is stands in `site.json` in the
-//! project's records: files with their digests, which is also all that a server of it hands out.
+//! A site is rendered as a whole into a new folder `versions/ID`, and the link `current` then switches atomically. The
+//! previous version stays for present readers. `site.json` in the project's records lists the files with their digests;
+//! a server serves only these.
 //!
-//! `render` makes and removes versions; here is where sites are recorded.
+//! `render` creates and removes versions; this file has the records of sites.
 
 mod render;
 
@@ -18,19 +18,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use terrace_provider::sandbox::ProtectedFiles;
 
-/// Where `terrace serve` shows sites unless it is told otherwise.
+/// Default address of sites under `terrace serve`.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8093/sites/";
-/// Where sites are recorded, in the folder of records.
+/// Folder of the records of sites, in the folder of records.
 const SITES: &str = "sites";
-/// What is recorded of one.
+/// Name of a site's record.
 const RECORD: &str = "site.json";
-/// The form that this terrace reads and writes.
+/// Format of records that this version reads and writes.
 const FORMAT: u32 = 1;
-/// What pages are made of is no page.
+/// Templates of pages, which are not part of a site.
 const TEMPLATES: &str = "templates/**";
-/// The link to the version that is shown.
+/// Name of the link to the present version.
 const CURRENT: &str = "current";
-/// Where versions are.
+/// Name of the folder of versions.
 const VERSIONS: &str = "versions";
 
 /// The sites of a project.
@@ -38,30 +38,30 @@ const VERSIONS: &str = "versions";
 pub struct Shelf {
     project: PathBuf,
     url: String,
-    /// Files that no site shows.
+    /// Files that no site may show.
     protected: ProtectedFiles,
 }
 
-/// What is asked of a site.
+/// Configuration of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// Its name, which is a part of its address.
+    /// Its name, which is part of the address.
     pub name: String,
-    /// The folder of what was written, relative to the project folder.
+    /// Folder of the outputs, relative to the project folder.
     pub content_dir: String,
-    /// The folder of what lies ready; its files go before.
+    /// Folder of static files, which take precedence.
     pub overlay_dir: String,
-    /// The page for what is not there.
+    /// Page for addresses without a file.
     pub error_document: String,
-    /// What readers and those between may keep, as a header.
+    /// Value of the header `Cache-Control`.
     pub cache_control: String,
-    /// The folder that it is rendered to, instead of being shown by `terrace serve`.
+    /// Folder to render to; without it, `terrace serve` shows the site.
     pub render_to: Option<String>,
 }
 
 impl Plan {
-    /// A site of that name, of what lies where it usually does.
+    /// Site of that name with default folders.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self {
@@ -75,54 +75,54 @@ impl Plan {
     }
 }
 
-/// A site as it was made.
+/// Record of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Site {
     format: u32,
-    /// The call that made it.
+    /// Call that created it.
     pub mark: String,
-    /// What was asked.
+    /// Its configuration.
     pub plan: Plan,
-    /// The folder of the version that is shown.
+    /// Folder of the present version.
     pub version: String,
-    /// Its pages and whatever belongs to them, by their paths.
+    /// Its files, by path.
     pub files: BTreeMap<String, Page>,
 }
 
-/// One file of a site.
+/// A file of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of its content, in hexadecimal digits.
+    /// SHA-256 of its content, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// A site for a server to hand out.
+/// A site for a server.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// The folder of the version.
+    /// Folder of the version.
     pub folder: PathBuf,
-    /// What it has; nothing else is handed out.
+    /// Its record; only these files are served.
     pub site: Site,
 }
 
 impl Site {
-    /// A digest of all paths and contents.
+    /// Digest of all paths and contents.
     #[must_use]
     pub fn hash(&self) -> String {
         let files = self.files.iter().map(|(key, page)| (key.as_str(), page.size, page.sha256.as_str()));
         crate::storage::manifest::digest(files)
     }
 
-    /// The sum of all sizes.
+    /// Sum of all sizes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|page| page.size).fold(0, u64::saturating_add)
     }
 
-    /// The content type of one of its files.
+    /// Content type of a file.
     #[must_use]
     pub fn content_type(path: &str) -> String {
         content_type(path)
@@ -130,19 +130,19 @@ impl Site {
 }
 
 impl Shelf {
-    /// The sites of the project in this folder, shown below that address.
+    /// Sites of the project in this folder, shown below that address.
     #[must_use]
     pub fn new(project: PathBuf, url: &str) -> Self {
         Self { project, url: format!("{}/", url.trim_end_matches('/')), protected: ProtectedFiles::default() }
     }
 
-    /// The same shelf; a site that would show one of these files is refused.
+    /// Sets files that no site may show: a site with one of them is refused.
     #[must_use]
     pub fn refusing(self, protected: ProtectedFiles) -> Self {
         Self { protected, ..self }
     }
 
-    /// The address of a site.
+    /// Address of a site.
     #[must_use]
     pub fn url(&self, plan: &Plan) -> String {
         match &plan.render_to {
@@ -151,10 +151,10 @@ impl Shelf {
         }
     }
 
-    /// What a site is to have: what was written, under what lies ready; `None` while nothing was written.
+    /// Files of a site: outputs, with static files that take precedence; `None` if the outputs do not exist yet.
     ///
     /// # Errors
-    /// When it cannot be read, or cannot be shown.
+    /// When they cannot be read, or may not be shown.
     pub(crate) fn tree(&self, plan: &Plan) -> Result<Option<Tree>, StorageError> {
         check(plan)?;
         let filter = Filter::new(&[], &[TEMPLATES.to_owned()])?.refusing(self.protected.clone());
@@ -165,7 +165,7 @@ impl Shelf {
             for (name, folder) in [("contentDir", &content), ("overlayDir", &overlay)] {
                 if root.starts_with(folder) || folder.starts_with(&root) {
                     let message =
-                        format!("`renderTo` and `{name}` lie in each other: the site would be a part of itself");
+                        format!("`renderTo` and `{name}` contain each other: the site would be part of itself");
                     return Err(StorageError::invalid("renderTo", message));
                 }
             }
@@ -181,14 +181,14 @@ impl Shelf {
         Ok(Some(Tree { files: files.into_values().collect() }))
     }
 
-    /// What people open of a site, relative to the project: its first page, else the folder that was written.
+    /// Entry of a site, relative to the project: its first page, or else the folder of outputs.
     pub(crate) fn door(&self, plan: &Plan, tree: &Tree) -> String {
         let page = tree.files.iter().find(|file| file.key == "index.html");
         let page = page.map(|page| page.path.strip_prefix(&self.project).unwrap_or(&page.path));
         page.map_or_else(|| plan.content_dir.trim_end_matches('/').to_owned(), |page| page.display().to_string())
     }
 
-    /// A site as it is recorded; `None` where there is none.
+    /// Record of a site; `None` if it does not exist.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -203,14 +203,14 @@ impl Shelf {
             Err(error) => return Err(StorageError::io("read", &path, &error)),
         };
         let site: Site = serde_json::from_slice(&bytes)
-            .map_err(|error| StorageError::failed(format!("`{}` is no record of a site: {error}", path.display())))?;
+            .map_err(|error| StorageError::failed(format!("`{}` is not a site record: {error}", path.display())))?;
         match site.format == FORMAT {
             true => Ok(Some(site)),
-            false => Err(StorageError::failed(format!("`{}` is of another terrace", path.display()))),
+            false => Err(StorageError::failed(format!("`{}` comes from another version of terrace", path.display()))),
         }
     }
 
-    /// A site that is shown by a server, and where its record is, to look whether it is another one by now.
+    /// A site that a server shows.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -219,7 +219,7 @@ impl Shelf {
         Ok(site.map(|site| Published { folder: self.version(&site.plan, &site.version), site }))
     }
 
-    /// Where a site is recorded.
+    /// Path of a site's record, for servers that check it for changes.
     #[must_use]
     pub fn record(&self, name: &str) -> PathBuf {
         self.home(name).join(RECORD)
@@ -229,7 +229,7 @@ impl Shelf {
         self.project.join(RECORDS).join(SITES).join(name)
     }
 
-    /// The folder that has the versions.
+    /// Folder that contains the versions.
     fn root(&self, plan: &Plan) -> PathBuf {
         match &plan.render_to {
             Some(folder) => crate::fingerprint::plain(&self.project.join(folder)),
@@ -254,7 +254,7 @@ impl Shelf {
     }
 }
 
-/// Whether that can be the name of a site: one part of an address.
+/// Returns true for a valid name of a site: one part of an address.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -265,12 +265,12 @@ fn check(plan: &Plan) -> Result<(), StorageError> {
     if !is_name(&plan.name) {
         return Err(StorageError::invalid(
             "name",
-            format!("`name` is `{}`, which is no part of an address", plan.name),
+            format!("`name` is `{}`, which cannot be part of an address", plan.name),
         )
-        .hint("write letters, digits, `-`, `_` and `.`"));
+        .hint("use letters, digits, `-`, `_` and `.`"));
     }
     if !plan.cache_control.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-        return Err(StorageError::invalid("cacheControl", "`cacheControl` has characters that no header has"));
+        return Err(StorageError::invalid("cacheControl", "`cacheControl` has characters that headers do not allow"));
     }
     let is_part = |part: &str| !matches!(part, "" | "." | "..");
     if !plan.error_document.is_empty() && !plan.error_document.split('/').all(is_part) {
@@ -280,7 +280,7 @@ fn check(plan: &Plan) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// True when a path exists or is a link, wherever that leads.
+/// Returns true if a path exists, or is a link to anywhere.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

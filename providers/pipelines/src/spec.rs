@@ -1,13 +1,13 @@
-//! What people write: `pipeline-spec.yaml` and its neighbours, found as dpp finds them and read with places.
+//! Pipeline specs: `pipeline-spec.yaml` and related files, found as in dpp and parsed with positions.
 //!
-//! [`read`] finds the files below a folder and reads them: pipelines, and every mistake at once, each with file, line,
-//! pipeline and step. One file that is no YAML does not stop the others. Nothing here runs anything, asks the network or
-//! looks into an environment.
+//! [`read`] finds and parses the files below a folder. It returns the pipelines, and all errors with file, line,
+//! pipeline and step. A file that is not YAML does not stop the others. This module starts no process and uses neither
+//! network nor environments.
 //!
-//! Read in this order: [`model`] (what a pipeline is), `ignored` and `discovery` (which files), `yaml` (text to a tree),
-//! `decode` (tree to pipelines), `source` (pipelines that plugins make), [`surroundings`] (what variables say of all that), [`processor`]
-//! (which program a step is), `requirements` (which packages it needs), `runners` and [`wrapper`] (what starts it), [`order`] (what comes after what), [`cron`]
-//! (when), [`selection`] (which pipelines are meant), [`problem`].
+//! Reading order: [`model`] (a pipeline), `ignored` and `discovery` (the files), `yaml` (text to a tree), `decode`
+//! (tree to pipelines), `source` (pipelines from plugins), [`surroundings`] (environment variables), [`processor`] (the
+//! program of a step), `requirements` (its packages), `runners` and [`wrapper`] (its start), [`order`] (the order of
+//! pipelines), [`cron`] (schedules), [`selection`] (the pipelines to run), [`problem`].
 
 pub mod cron;
 mod decode;
@@ -38,28 +38,28 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-/// What a folder has.
+/// Content of a folder.
 #[derive(Debug, Clone, Default)]
 pub struct Specs {
     /// The folder, without symbolic links.
     pub root: PathBuf,
-    /// The files, in the order in which they were found.
+    /// The files, in the order of discovery.
     pub files: Vec<SpecFile>,
-    /// The pipelines, in the order written; those with mistakes that leave nothing to run are not among them.
+    /// The pipelines, in order; pipelines with severe errors are missing.
     pub pipelines: Vec<Pipeline>,
-    /// Descriptions that a plugin makes pipelines of.
+    /// Source specs, from which plugins generate pipelines.
     pub sources: Vec<SourceSpec>,
-    /// What is wrong.
+    /// Errors and warnings.
     pub problems: Vec<Problem>,
-    /// Files that would be specs if their names ended in `.yaml`, relative to the folder.
+    /// Files that would be specs with the suffix `.yaml`, relative to the folder.
     pub misnamed: Vec<PathBuf>,
-    /// All ids that the files name, also of pipelines that cannot be run.
+    /// All ids in the files, including pipelines that cannot be run.
     declared: Vec<Declared>,
-    /// The way to the folder from where people look at places.
+    /// Path to the folder from the user's directory, for messages.
     way: PathBuf,
 }
 
-/// A pipeline as a file names it.
+/// A pipeline's name in a file.
 #[derive(Debug, Clone)]
 struct Declared {
     id: String,
@@ -68,40 +68,40 @@ struct Declared {
 }
 
 impl Specs {
-    /// The same, with places as people see them who name the folder so.
+    /// Sets the path to the folder with which messages begin.
     #[must_use]
     pub fn seen_by(mut self, way: &Path) -> Self {
         self.way = way.components().filter(|part| *part != Component::CurDir).collect();
         self
     }
 
-    /// The path of a file from where people look, by its position in [`Specs::files`].
+    /// Path of a file for messages, by its position in [`Specs::files`].
     #[must_use]
     pub fn path_of(&self, file: usize) -> Option<PathBuf> {
         self.files.get(file).map(|file| self.way.join(&file.path))
     }
 
-    /// What to do in a folder that has no pipelines.
+    /// Hint for a folder without pipelines.
     #[must_use]
     pub fn how_to_begin(&self) -> String {
         match self.misnamed.iter().min() {
             Some(path) => format!("rename `{}` to `{}`", path.display(), path.with_extension("yaml").display()),
-            None => "a pipeline is described in a file `pipeline-spec.yaml` in this folder or below it".to_owned(),
+            None => "describe a pipeline in a file `pipeline-spec.yaml` in this folder or below it".to_owned(),
         }
     }
 
-    /// The pipeline of that id.
+    /// Returns a pipeline by id.
     #[must_use]
     pub fn pipeline(&self, id: &str) -> Option<&Pipeline> {
         self.pipelines.iter().find(|pipeline| pipeline.id == id)
     }
 
-    /// The ids that the files name, also of pipelines that cannot be run, each with its file by position in [`Specs::files`].
+    /// All ids in the files, including pipelines that cannot be run, with the position of the file in [`Specs::files`].
     pub fn declared(&self) -> impl Iterator<Item = (&str, usize)> {
         self.declared.iter().map(|declared| (declared.id.as_str(), declared.file))
     }
 
-    /// The ids of the pipelines that cannot be run as they stand, and of those that cannot because of them.
+    /// Ids of the pipelines with errors, and of those that depend on them.
     #[must_use]
     pub fn broken(&self) -> Vec<&str> {
         let wrong: BTreeSet<&str> =
@@ -115,34 +115,34 @@ impl Specs {
         ids.chain(wrong.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// True when a file could not be read at all: which pipelines it has nobody knows.
+    /// Returns true if a file could not be read, so that its pipelines are unknown.
     #[must_use]
     pub fn has_unread_file(&self) -> bool {
         self.problems.iter().any(|problem| problem.is_error() && problem.pipeline.is_none())
     }
 }
 
-/// True when this is the name of a file that dpp takes for a spec.
+/// Returns true for names of files that dpp reads as specs.
 #[must_use]
 pub fn is_spec_name(name: &str) -> bool {
     name == discovery::PIPELINES || name.ends_with(discovery::SOURCE_SUFFIX)
 }
 
-/// True when this is the name of a file that lies beside specs and is no descriptor either: dpp's file of runners.
+/// Returns true for names of dpp's other files, which are not descriptors either: the list of runners.
 #[must_use]
 pub fn is_beside_specs(name: &str) -> bool {
     name == surroundings::RUNNERS_FILE
 }
 
-/// Finds and reads all specs at and below a folder.
+/// Finds and reads all specs in a folder and below.
 ///
 /// # Errors
-/// When the folder cannot be read; what is wrong with files is among the problems.
+/// When the folder cannot be read; errors in files are returned as problems.
 pub fn read(root: &Path) -> io::Result<Specs> {
     read_with(root, &Surroundings::of_process())
 }
 
-/// The same, with what somebody else says of processors and runners.
+/// Reads with the given paths of processors and runners.
 ///
 /// # Errors
 /// When the folder cannot be read.

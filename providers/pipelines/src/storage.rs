@@ -1,12 +1,13 @@
-//! What pipelines wrote, brought to where others read it: a folder, S3, Google Cloud Storage, or whatever takes HTTP `PUT`.
+//! Copies outputs of pipelines to other places: a folder, S3, Google Cloud Storage, or a server that accepts HTTP
+//! `PUT`.
 //!
-//! Read in this order: [`place`] (what a destination is called, and by which address it is read), [`source`] (what is to be
-//! brought there), [`manifest`] (what was brought there, kept beside it), `journal` (how far a sync is, so that the next one
-//! goes on), [`sync`] (the order of it all), `target` (what it asks of a destination) with `folder`, `objects` and `web`,
-//! [`access`] (in whose name), [`outputs`] (what a run wrote, for who runs pipelines without a plan).
+//! Reading order: [`place`] (names of destinations, and addresses of readers), [`source`] (files to copy), [`manifest`]
+//! (files at the destination), `journal` (progress of a sync, so that the next one continues it), [`sync`] (the order
+//! of operations), `target` (interface of destinations) with `folder`, `objects` and `web`, [`access`] (credentials),
+//! [`outputs`] (outputs of a run, for runs without a plan).
 //!
-//! Data goes first, `datapackage.json` after all of it, and the manifest last: whoever reads a data package there finds what
-//! it names.
+//! Data is sent first, `datapackage.json` after all of it, and the manifest last, so that readers of a data package
+//! find all its files.
 
 pub mod access;
 mod error;
@@ -28,13 +29,13 @@ pub use place::Place;
 pub use source::Tree;
 pub use sync::{Asked, Storage, Synced, Told};
 
-/// What describes a data package: it goes after all that it names.
+/// Name of the descriptor of a data package, which is sent after the files that it names.
 pub(crate) const DESCRIPTOR: &str = "datapackage.json";
 
-/// The content type of a file by its name.
+/// Content type of a file by its name.
 pub(crate) fn content_type(key: &str) -> String {
     match mime_guess::from_path(key).first_raw() {
-        // Browsers take a text without it for another one than it is.
+        // Without a charset, browsers assume another encoding.
         Some(text) if text.starts_with("text/") => format!("{text}; charset=utf-8"),
         Some(other) => other.to_owned(),
         None => "application/octet-stream".to_owned(),

@@ -1,8 +1,8 @@
-//! Workers: processes that wait for runs of the queue and run them, one at a time, by the [`Runner`] that `terrace run`
-//! uses, too. Whatever kills one, the run that it had is found: it ended, or it is put back.
+//! Workers: processes that execute queued runs, one at a time, with the same [`Runner`] as `terrace run`. If a worker
+//! is killed, its run is found: it ended, or it returns to the queue.
 //!
-//! Read in this order: this file (what a worker does), `execute` (one run of the queue), [`keeper`] (what becomes of what
-//! dead workers left, and who comes after them), [`launch`] (how a worker is started).
+//! Reading order: this file (the loop of a worker), `execute` (one queued run), [`keeper`] (cleans up after dead
+//! workers and replaces them), [`launch`] (starts a worker).
 
 mod execute;
 pub mod keeper;
@@ -20,37 +20,37 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The variable that names the worker in the environment of its process, so that it is found.
+/// Variable in the environment of a worker's process with the worker's name, so that the process can be found.
 pub const MARK: &str = "TERRACE_WORKER";
-/// How often it is looked for work.
+/// Interval between requests for work.
 const POLL: Duration = Duration::from_millis(100);
-/// How often it says that it is well, and how long after it looked after the others it does so again.
+/// Interval between heartbeats, and pause after each check of the other workers.
 const BEAT: Duration = Duration::from_secs(2);
-/// How often it looks whether somebody called off what it runs.
-const HEED: Duration = Duration::from_millis(200);
-/// How often the end of a run is tried to be written while the disk is full.
+/// Interval between checks for a cancellation of the run.
+const CANCEL_POLL: Duration = Duration::from_millis(200);
+/// Interval between attempts to write the outcome of a run while the disk is full.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// A worker.
 pub struct Worker {
     /// Its name.
     pub name: String,
-    /// The pool that it is of; where that is a cluster's, its runs write into the cluster's databases.
+    /// Its pool; in the pool of a cluster, runs write into the cluster's databases.
     pub pool: String,
     /// The queue.
     pub queue: Queue,
-    /// Runs pipelines.
+    /// Runner of pipelines.
     pub runner: Runner,
     /// The databases of the project.
     pub databases: Databases,
-    /// Looks after the other workers.
+    /// Checks the other workers.
     pub keeper: Arc<Keeper>,
-    /// The lock that says that it lives; nothing where the process was born with it.
+    /// Lock that shows that it is alive; nothing if the process inherited it.
     pub lock: Option<File>,
 }
 
 impl Worker {
-    /// Works until nobody needs it any more, or it is told to stop. A run that is stopped by that goes back to the queue.
+    /// Works until it is not needed or `stop` is cancelled. A run that this interrupts returns to the queue.
     ///
     /// # Errors
     /// When the queue cannot be used.
@@ -59,7 +59,7 @@ impl Worker {
         if !self.queue.call(move |queue| queue.come_up(&name)).await? {
             return Ok(());
         }
-        // Apart from what it runs, and from each other: what takes long must not make it look dead.
+        // Heartbeats and checks are separate tasks: slow work must not make the worker look dead.
         let beating = AbortOnDropHandle::new(tokio::spawn(beat(self.queue.clone(), self.name.clone())));
         let keeping = AbortOnDropHandle::new(tokio::spawn(keep(self.keeper.clone(), self.name.clone())));
         let ended = self.work(stop).await;
@@ -79,7 +79,7 @@ impl Worker {
                 Ok(Taken::Leave) => return Ok(()),
                 Ok(Taken::Nothing) => pause(POLL, stop).await,
                 Err(error) if error.is_passing() => {
-                    tracing::warn!(worker = self.name, %error, "no run can be taken right now");
+                    tracing::warn!(worker = self.name, %error, "no run can be assigned now");
                     pause(PERIOD, stop).await;
                 }
                 Err(error) => return Err(error),
@@ -89,15 +89,16 @@ impl Worker {
         self.queue.call(move |queue| queue.remove_worker(&name)).await
     }
 
-    /// Runs it, by a worker of a cluster into a database of that; nothing where it was cut off and has to be run again.
+    /// Executes a run; workers of a cluster set its database. Returns nothing if the run was interrupted and must run
+    /// again.
     async fn run(
         &self,
         entry: &Entry,
         failed: &[String],
-        called_off: &CancellationToken,
+        cancelled: &CancellationToken,
         stop: &CancellationToken,
     ) -> Option<Ending> {
-        // A run that does not begin needs no database, nor does a pipeline that writes into none.
+        // A run that does not start needs no database, and neither does a pipeline that uses none.
         let chosen = match execute::chosen(entry, failed).await {
             Ok(chosen) => chosen,
             Err(ending) => return Some(*ending),
@@ -114,7 +115,7 @@ impl Worker {
         let cluster = cluster.filter(|_| uses_database);
         let database = cluster.and_then(|cluster| cluster.database_of(&entry.folder).map(|name| (cluster, name)));
         let Some((cluster, name)) = database else {
-            return execute::run(&self.runner, entry, &chosen, called_off, stop).await;
+            return execute::run(&self.runner, entry, &chosen, cancelled, stop).await;
         };
         let (record, access) = match self.databases.ensure_of(&cluster, &name, stop).await {
             Ok(there) => there,
@@ -123,37 +124,37 @@ impl Worker {
         };
         let mut runner = self.runner.clone();
         runner.write_into(&record, &access);
-        let running = execute::run(&runner, entry, &chosen, called_off, stop);
+        let running = execute::run(&runner, entry, &chosen, cancelled, stop);
         self.databases.during(&name, cluster.ttl, running).await
     }
 
-    /// Brings a run to its end, and says so.
+    /// Executes a run and records its outcome.
     async fn carry_out(&self, entry: Entry, failed: &[String], stop: &CancellationToken) -> Result<(), QueueError> {
-        let called_off = CancellationToken::new();
-        let heeding = AbortOnDropHandle::new(tokio::spawn(heed(self.queue.clone(), entry.clone(), called_off.clone())));
-        let ending = self.run(&entry, failed, &called_off, stop).await;
+        let cancelled = CancellationToken::new();
+        let heeding = AbortOnDropHandle::new(tokio::spawn(heed(self.queue.clone(), entry.clone(), cancelled.clone())));
+        let ending = self.run(&entry, failed, &cancelled, stop).await;
         drop(heeding);
         let entry = Arc::new(entry);
         let ending = Arc::new(ending);
         loop {
             let (entry, ending) = (Arc::clone(&entry), Arc::clone(&ending));
-            let told = self.queue.call(move |queue| match ending.as_ref() {
+            let recorded = self.queue.call(move |queue| match ending.as_ref() {
                 Some(ending) => queue.end(&entry, ending),
                 None => queue.give_back(&entry),
             });
-            match told.await {
-                // What became of it is recorded: whoever finds this worker dead would find that, too.
+            match recorded.await {
+                // The record has the outcome, so a keeper can finish this if the worker dies.
                 Err(error) if error.is_passing() && !stop.is_cancelled() => {
-                    tracing::warn!(worker = self.name, %error, "the end of a run cannot be told right now");
+                    tracing::warn!(worker = self.name, %error, "the outcome of a run cannot be recorded now");
                     pause(PERIOD, stop).await;
                 }
-                told => return told,
+                recorded => return recorded,
             }
         }
     }
 }
 
-/// What is told of a database that does not come up.
+/// Outcome for a database that does not start.
 fn not_there(error: DatabaseError) -> Ending {
     let what = [error.what].into_iter().chain(error.facts).chain(error.hint).collect();
     Ending::not_run(WhyNot::Impossible, what)
@@ -166,36 +167,36 @@ async fn pause(time: Duration, stop: &CancellationToken) {
     }
 }
 
-/// Says that a worker is well, as long as it lives.
+/// Sends heartbeats of a worker.
 async fn beat(queue: Queue, name: String) {
     for number in (1..=u32::MAX).cycle() {
         if let Err(error) = lock::beat(queue.folder(), &name, number) {
-            tracing::warn!(worker = name, %error, "the worker cannot say that it is well");
+            tracing::warn!(worker = name, %error, "the worker cannot send a heartbeat");
         }
         tokio::time::sleep(BEAT).await;
     }
 }
 
-/// Looks after the other workers, as long as a worker lives.
+/// Checks the other workers at intervals.
 async fn keep(keeper: Arc<Keeper>, name: String) {
     loop {
         if let Err(error) = keeper.keep().await {
-            tracing::warn!(worker = name, %error, "the other workers cannot be looked after");
+            tracing::warn!(worker = name, %error, "the other workers cannot be checked");
         }
         tokio::time::sleep(BEAT).await;
     }
 }
 
-/// Waits for somebody to call off a run.
-async fn heed(queue: Queue, entry: Entry, called_off: CancellationToken) {
+/// Waits until a run is cancelled.
+async fn heed(queue: Queue, entry: Entry, is_cancelled: CancellationToken) {
     let Some(worker) = entry.worker else { return };
     loop {
         let worker = worker.clone();
         let cancelled = queue.call(move |queue| queue.cancelled_of(&worker)).await;
         if cancelled.is_ok_and(|run| run.as_ref() == Some(&entry.id)) {
-            called_off.cancel();
+            is_cancelled.cancel();
             return;
         }
-        tokio::time::sleep(HEED).await;
+        tokio::time::sleep(CANCEL_POLL).await;
     }
 }

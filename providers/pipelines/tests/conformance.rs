@@ -1,4 +1,4 @@
-//! The behaviours of every provider, on all types, with the stand-in of dpp.
+//! Conformance tests of the SDK for all resource types, with the stand-in of dpp.
 
 use crate::databases::connect;
 use crate::harness::{NOISE, Project};
@@ -25,7 +25,7 @@ fn attributes(json: serde_json::Value) -> Attributes {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
+async fn all_resource_types_pass_conformance() {
     let project = Project::new(SPEC);
     project.write("sub/pipeline-spec.yaml", SPEC);
     project.write("sub/noise.py", NOISE);
@@ -112,7 +112,7 @@ async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
     assert!(report.is_clean(), "{report}");
 }
 
-/// A database, stopped, removed and filled behind the provider's back.
+/// A database that is stopped, removed and filled without the provider.
 fn database(project: &Project, config: serde_json::Value) -> Fixture {
     let (stopped, removed, filled) = (project.databases(), project.databases(), project.databases());
     let name = |recorded: &Recorded| recorded.identity["name"].as_str().unwrap().to_owned();

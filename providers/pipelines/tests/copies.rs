@@ -1,4 +1,5 @@
-//! Projects that are moved, copied, or looked at from several folders: a pipeline is one, and a copy has its own.
+//! Moved and copied projects, and specs that are found from several folders: a pipeline has one identity, and a copy
+//! has its own runs.
 
 use crate::harness::{NOISE, Project, Seen, runs};
 use std::fs;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 const SPEC: &str =
     "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/noise}\n";
 
-/// The runner of a project that lies in another folder now.
+/// Runner of a project in another folder.
 fn runner_at(project: &Project, folder: &Path) -> Runner {
     let mut settings = project.settings();
     settings.project_folder = folder.to_owned();
@@ -32,7 +33,7 @@ fn copy(project: &Project, to: &Path) {
 }
 
 #[tokio::test]
-async fn a_project_that_was_copied_or_moved_has_its_results_still() {
+async fn copied_or_moved_project_keeps_its_results() {
     let project = Project::new(SPEC);
     project.run("./noise").await;
     let elsewhere = tempfile::tempdir().unwrap();
@@ -42,28 +43,30 @@ async fn a_project_that_was_copied_or_moved_has_its_results_still() {
     assert_eq!(reasons(&runner, &copied, "./noise"), Vec::<String>::new());
     let record = runner.store.succeeded(".", "./noise").unwrap().unwrap();
     assert_eq!(record.datapackage, Some(runner.project.join("data/noise/datapackage.json")));
-    // What is in the copy is the copy's, and what is in the original stays.
+    // Outputs in the copy belong to the copy; those of the original stay.
     runner.remove_outputs(&record).unwrap();
     assert!(!copied.join("data/noise").exists() && project.path("data/noise/noise.csv").exists());
     assert_eq!(project.reasons("./noise"), Vec::<String>::new());
     let moved = elsewhere.path().join("moved");
     fs::rename(&copied, &moved).unwrap();
-    assert!(reasons(&runner_at(&project, &moved), &moved, "./noise")[0].starts_with("what it wrote is gone"));
+    assert!(
+        reasons(&runner_at(&project, &moved), &moved, "./noise")[0].starts_with("its output is missing or changed")
+    );
 }
 
 #[tokio::test]
-async fn a_copy_leaves_the_runs_of_its_original_alone() {
+async fn copy_does_not_touch_runs_of_its_original() {
     let project = Project::new(SPEC);
     for state in [State::Running, State::Publishing] {
-        let mut going = project.run("./noise").await;
-        (going.run, going.state, going.finished_at) = (uuid::Uuid::now_v7().to_string(), state, None);
-        going.outputs = vec![Output::new(project.runner.project.join("data/noise"), &going.run)];
-        let partial = going.outputs[0].partial.clone();
+        let mut unfinished = project.run("./noise").await;
+        (unfinished.run, unfinished.state, unfinished.finished_at) = (uuid::Uuid::now_v7().to_string(), state, None);
+        unfinished.outputs = vec![Output::new(project.runner.project.join("data/noise"), &unfinished.run)];
+        let partial = unfinished.outputs[0].partial.clone();
         fs::create_dir_all(&partial).unwrap();
-        project.runner.store.write(&going).unwrap();
+        project.runner.store.write(&unfinished).unwrap();
         let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
-        turn.hold(Some(&going.run)).unwrap();
-        let mut process = Command::new("sleep").arg("600").env("TERRACE_RUN", &going.run).spawn().unwrap();
+        turn.hold(Some(&unfinished.run)).unwrap();
+        let mut process = Command::new("sleep").arg("600").env("TERRACE_RUN", &unfinished.run).spawn().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let copied = elsewhere.path().join("copy");
         copy(&project, &copied);
@@ -72,12 +75,12 @@ async fn a_copy_leaves_the_runs_of_its_original_alone() {
         let pipeline = specs.pipeline("./noise").unwrap();
         let next = runner.run(&specs, pipeline, Asked::default(), &Seen::default(), &CancellationToken::new()).await;
         assert_eq!(next.unwrap().state, State::Succeeded);
-        let left = runner.store.run(&going.run).unwrap().unwrap();
+        let left = runner.store.run(&unfinished.run).unwrap().unwrap();
         assert_eq!(left.state, State::Lost);
         assert!(left.failure.unwrap().what.contains("the project was copied"));
-        assert!(runs(&going.run) && process.try_wait().unwrap().is_none(), "the original's process was ended");
+        assert!(runs(&unfinished.run) && process.try_wait().unwrap().is_none(), "the original's process was ended");
         assert!(partial.exists() && !copied.join("data/noise").join(partial.file_name().unwrap()).exists());
-        assert_eq!(project.runner.store.run(&going.run).unwrap().unwrap().state, state);
+        assert_eq!(project.runner.store.run(&unfinished.run).unwrap().unwrap().state, state);
         process.kill().unwrap();
         process.wait().unwrap();
         drop(turn);
@@ -85,7 +88,7 @@ async fn a_copy_leaves_the_runs_of_its_original_alone() {
 }
 
 #[tokio::test]
-async fn a_pipeline_is_one_from_its_folder_and_from_the_one_above() {
+async fn pipeline_has_one_identity_from_any_folder() {
     let project = Project::new("{}");
     project.write("sub/pipeline-spec.yaml", SPEC);
     project.write("sub/noise.py", NOISE);
@@ -97,12 +100,12 @@ async fn a_pipeline_is_one_from_its_folder_and_from_the_one_above() {
     let store = &project.runner.store;
     assert_eq!(store.succeeded(".", "./sub/noise").unwrap().map(|it| it.run), Some(record.run.clone()));
     assert!(store.is_of(&record, ".", "./sub/noise") && !store.is_of(&record, ".", "./noise"));
-    // One at a time, whoever runs it from where.
+    // Only one run at a time, from any folder.
     let turn = store.turn(".", "./sub/noise", Duration::ZERO, &cancel).await.unwrap();
     assert!(matches!(store.turn("sub", "./noise", Duration::ZERO, &cancel).await, Err(NoTurn::Taken { .. })));
     drop(turn);
     project.write("sub/noise.py", &NOISE.replace("500", "501"));
-    let told = ["the code changed: `sub/noise.py`"];
-    assert_eq!(project.reasons("./sub/noise"), told);
-    assert_eq!(reasons(&project.runner, &project.path("sub"), "./noise"), told);
+    let expected = ["the code changed: `sub/noise.py`"];
+    assert_eq!(project.reasons("./sub/noise"), expected);
+    assert_eq!(reasons(&project.runner, &project.path("sub"), "./noise"), expected);
 }

@@ -1,10 +1,11 @@
-//! Pipelines of others: each file is read, and has the pipelines and steps that another reader counted.
+//! Pipelines of other projects: each file is parsed, and has the number of pipelines and steps that another program
+//! counted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use terrace_provider_pipelines::spec;
 
-/// The corpus beside the repository, where it is there.
+/// Corpus next to the repository, if it exists.
 fn corpus() -> Option<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
     let beside = [repository.join("../shared"), repository.join("../../shared")];
@@ -12,7 +13,7 @@ fn corpus() -> Option<PathBuf> {
 }
 
 #[test]
-fn pipelines_of_others_are_listed_with_steps_dependencies_and_schedules() {
+fn corpus_has_expected_pipelines_and_steps() {
     let Some(corpus) = corpus() else { return };
     let index = fs::read_to_string(corpus.join("INDEX.tsv")).unwrap();
     let (mut files, mut pipelines, mut steps, mut schedules, mut dependencies) = (0, 0, 0, 0, 0);
@@ -28,10 +29,10 @@ fn pipelines_of_others_are_listed_with_steps_dependencies_and_schedules() {
         let name = Path::new(path).file_name().unwrap();
         fs::copy(source, folder.path().join(name)).unwrap();
         let specs = spec::read(folder.path()).unwrap();
-        // What they consist of is not here: that programs and pipelines elsewhere are missing is right.
+        // Programs and dependencies are not part of the corpus.
         let missing = ["no_processor", "missing_dependency"];
-        let told = specs.problems.iter().filter(|problem| problem.is_error() && !missing.contains(&problem.code));
-        wrong.extend(told.map(|problem| format!("{file}: {}", problem.in_one_line(&specs))));
+        let errors = specs.problems.iter().filter(|problem| problem.is_error() && !missing.contains(&problem.code));
+        wrong.extend(errors.map(|problem| format!("{file}: {}", problem.in_one_line(&specs))));
         let counted: usize = specs.pipelines.iter().map(|pipeline| pipeline.steps.len()).sum();
         let expected = (columns[5].parse().unwrap(), columns[6].parse().unwrap());
         if !file.ends_with(".source-spec.yaml") {

@@ -1,4 +1,4 @@
-//! Databases: files and servers of PostgreSQL that are made, found again, stopped, ended, looked into and written out.
+//! Databases: SQLite files and PostgreSQL servers that are created, found, stopped, ended, queried and dumped.
 
 use crate::harness::Project;
 use secrecy::ExposeSecret;
@@ -10,7 +10,7 @@ use terrace_provider_pipelines::database::{Databases, Engine, Extension, Record,
 use tokio_util::sync::CancellationToken;
 
 const NOTHING: &str = "nothing: {pipeline: [{run: noise}]}\n";
-/// Names and values that would break pages and statements that do not quote them.
+/// Name and value that would break pages and statements without quoting.
 const NASTY: &str = "<script>alert('1')</script>\"; DROP TABLE t; --";
 
 fn wanted(name: &str, engine: Engine, ttl: Option<&str>) -> Wanted {
@@ -21,7 +21,7 @@ async fn make(databases: &Databases, wanted: &Wanted) -> Record {
     databases.make(wanted, &CancellationToken::new()).await.unwrap()
 }
 
-/// A session as a pipeline would have it.
+/// A session like that of a pipeline.
 pub(crate) async fn connect(databases: &Databases, record: &Record) -> tokio_postgres::Client {
     let access = databases.access(record).unwrap();
     let url = access.engine_url.expose_secret().replace("postgresql+psycopg2://", "postgresql://");
@@ -33,12 +33,12 @@ pub(crate) async fn connect(databases: &Databases, record: &Record) -> tokio_pos
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it did not come true: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "timeout: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// The processes of a database.
+/// Number of a database's processes.
 fn processes(record: &Record) -> usize {
     let mark = format!("TERRACE_RUN={} ", record.id);
     let all = fs::read_dir("/proc").unwrap().flatten();
@@ -47,10 +47,10 @@ fn processes(record: &Record) -> usize {
 }
 
 #[tokio::test]
-async fn a_server_outlives_who_made_it_is_stopped_started_and_removed() {
+async fn server_outlives_its_creator_until_removed() {
     let project = Project::new(NOTHING);
     let record = make(&project.databases(), &wanted("orders", Engine::Postgres, None)).await;
-    // Somebody else finds it.
+    // Another caller finds it.
     let databases = project.databases();
     assert_eq!(databases.status(&databases.known("orders").unwrap()), Status::Running);
     let client = connect(&databases, &record).await;
@@ -63,14 +63,14 @@ async fn a_server_outlives_who_made_it_is_stopped_started_and_removed() {
     assert_eq!((databases.status(&stopped), processes(&record)), (Status::Stopped, 0));
     let started = databases.start("orders", &CancellationToken::new()).await.unwrap();
     let rows = connect(&databases, &started).await.query("SELECT a FROM t", &[]).await.unwrap();
-    assert_eq!(rows.len(), 1, "what it held is there");
+    assert_eq!(rows.len(), 1, "its data is still there");
     databases.remove("orders").await.unwrap();
     assert_eq!((databases.get("orders").unwrap(), processes(&record)), (None, 0));
     assert!(!record.data.exists() && !databases.folder_of("orders").exists());
 }
 
 #[tokio::test]
-async fn what_is_done_with_a_copy_of_a_project_leaves_the_server_of_the_other_alone() {
+async fn copy_of_project_does_not_touch_server_of_original() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let record = make(&databases, &wanted("orders", Engine::Postgres, None)).await;
@@ -89,13 +89,13 @@ async fn what_is_done_with_a_copy_of_a_project_leaves_the_server_of_the_other_al
 }
 
 #[tokio::test]
-async fn a_server_whose_data_lies_elsewhere_ends_with_its_project() {
+async fn server_with_data_elsewhere_ends_with_its_project() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let wanted = Wanted { has_page: true, ..wanted("orders", Engine::Postgres, None) };
     let mut record = make(&databases, &wanted).await;
     databases.stop("orders").await.unwrap();
-    // As where root runs terrace, and the server's user does not come to the project.
+    // As if root ran terrace, and the server's user could not enter the project.
     let elsewhere = tempfile::tempdir().unwrap();
     fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let data = elsewhere.path().join(&record.id).join("data");
@@ -112,12 +112,12 @@ async fn a_server_whose_data_lies_elsewhere_ends_with_its_project() {
         tokio::task::yield_now().await;
         fs::remove_dir_all(databases.folder()).unwrap();
     };
-    let (goes_on, ()) = tokio::join!(keeping, removing);
-    assert_eq!((goes_on, processes(&record)), (false, 0));
+    let (is_needed, ()) = tokio::join!(keeping, removing);
+    assert_eq!((is_needed, processes(&record)), (false, 0));
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_refused_and_the_right_one_is_in_no_file_but_its_own() {
+async fn password_is_required_and_only_in_its_file() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let record = make(&databases, &wanted("orders", Engine::Postgres, None)).await;
@@ -142,21 +142,21 @@ async fn a_wrong_password_is_refused_and_the_right_one_is_in_no_file_but_its_own
 }
 
 #[tokio::test]
-async fn when_its_time_is_over_a_database_goes_and_what_was_declared_says_so() {
+async fn expired_database_is_removed_and_declared_one_keeps_record() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let record = make(&databases, &wanted("short", engine, Some("2s"))).await;
         assert_eq!(databases.status(&record), Status::Running);
-        // Whoever opens the provider ends it, where nothing else keeps it.
-        until("it goes", async || {
+        // Without a guard, each opening of the provider ends it.
+        until("it expires", async || {
             databases.guard_all().await;
             databases.known("short").unwrap().is_expired
         })
         .await;
         assert_eq!((databases.status(&databases.known("short").unwrap()), processes(&record)), (Status::Expired, 0));
         assert!(!record.data.exists() && !databases.folder_of("short").join("pgpass").exists());
-        // What needs it makes it anew.
+        // The next use recreates it.
         let (again, _) = databases.ensure("short", &CancellationToken::new()).await.unwrap();
         assert_ne!(again.id, record.id);
         assert_eq!(again.engine, engine);
@@ -164,27 +164,27 @@ async fn when_its_time_is_over_a_database_goes_and_what_was_declared_says_so() {
     }
     let fresh = Wanted { engine: Some(Engine::Sqlite), ..Wanted::fresh("1s".to_owned()).unwrap() };
     make(&databases, &fresh).await;
-    until("nothing is left of what was made for a run", async || {
+    until("nothing remains of a database for a run", async || {
         databases.guard_all().await;
         databases.names().is_empty()
     })
     .await;
 }
 
-/// For how many minutes a database is still kept.
+/// Minutes until a database expires.
 fn left(record: &Record) -> u64 {
     let now = terrace_provider_pipelines::database::clock::Moment::now();
     record.deadline.as_ref().unwrap().left(&now).as_secs().div_ceil(60)
 }
 
 #[tokio::test]
-async fn a_database_outlives_the_run_that_writes_into_it_and_is_kept_as_long_as_somebody_said() {
+async fn run_extends_lifetime_of_its_database() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     make(&databases, &wanted("short", Engine::Sqlite, Some("10m"))).await;
     let now = || databases.get("short").unwrap().unwrap();
     let hour = Duration::from_secs(3600);
-    let run = until("it is kept while the run has only begun", async || left(&now()) == 60);
+    let run = until("the lifetime is extended at the start of the run", async || left(&now()) == 60);
     databases.during("short", Some(hour), run).await;
     databases.extend("short", Extension::By(hour)).await.unwrap();
     databases.during("short", Some(hour), std::future::ready(())).await;
@@ -192,7 +192,7 @@ async fn a_database_outlives_the_run_that_writes_into_it_and_is_kept_as_long_as_
 }
 
 #[tokio::test]
-async fn a_database_is_kept_for_longer_and_not_when_it_is_gone() {
+async fn live_database_is_extended_and_expired_one_is_not() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let record = make(&databases, &wanted("short", Engine::Sqlite, Some("1h"))).await;
@@ -205,15 +205,15 @@ async fn a_database_is_kept_for_longer_and_not_when_it_is_gone() {
     assert!(databases.reap("short").await.unwrap());
     make(&databases, &wanted("ever", Engine::Sqlite, None)).await;
     let refused = databases.extend("ever", Extension::By(Duration::from_secs(1))).await.unwrap_err();
-    assert!(refused.what.contains("kept until it is removed"), "{refused:?}");
+    assert!(refused.what.contains("does not expire"), "{refused:?}");
 }
 
 #[tokio::test]
-async fn what_was_half_made_is_removed_by_the_next_who_makes_it() {
+async fn incomplete_database_is_removed_by_next_creation() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let mut record = make(&databases, &wanted("half", Engine::Postgres, None)).await;
-    // As if whoever made it had been killed before it said that all is there, and another cluster had been begun.
+    // As if the creator had been killed before the end, after the start of another creation.
     record.is_whole = false;
     let path = databases.folder_of("half").join("database.json");
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
@@ -221,12 +221,12 @@ async fn what_was_half_made_is_removed_by_the_next_who_makes_it() {
     assert_eq!(databases.status(&record), Status::Making);
     let again = make(&databases, &wanted("half", Engine::Postgres, None)).await;
     assert_ne!(again.id, record.id);
-    assert_eq!((processes(&record), databases.status(&again)), (0, Status::Running), "neither an orphan nor a double");
+    assert_eq!((processes(&record), databases.status(&again)), (0, Status::Running), "no orphan and no second server");
     databases.remove("half").await.unwrap();
 }
 
 #[tokio::test]
-async fn of_two_who_make_an_expired_database_at_once_one_does_and_both_can_have_it() {
+async fn concurrent_creation_of_expired_database_succeeds_once() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let cancel = CancellationToken::new();
@@ -248,7 +248,7 @@ async fn of_two_who_make_an_expired_database_at_once_one_does_and_both_can_have_
 }
 
 #[tokio::test]
-async fn who_only_looks_whether_a_database_is_kept_keeps_nobody_from_keeping_it() {
+async fn check_for_guard_does_not_prevent_guard() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     make(&databases, &wanted("orders", Engine::Sqlite, Some("1h"))).await;
@@ -256,11 +256,11 @@ async fn who_only_looks_whether_a_database_is_kept_keeps_nobody_from_keeping_it(
     looking.lock().unwrap();
     let (guard, ()) = tokio::join!(databases.become_guard("orders"), async { drop(looking) });
     assert!(guard.is_some());
-    assert!(databases.become_guard("orders").await.is_none(), "one is enough");
+    assert!(databases.become_guard("orders").await.is_none(), "a database has one guard");
 }
 
 #[tokio::test]
-async fn what_a_database_holds_comes_along_when_the_project_is_moved() {
+async fn data_moves_with_the_project() {
     let home = tempfile::tempdir().unwrap();
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let folder = |name: &str| home.path().join(name).join(".terrace/pipelines/databases");
@@ -284,7 +284,7 @@ async fn what_a_database_holds_comes_along_when_the_project_is_moved() {
 }
 
 #[tokio::test]
-async fn folders_and_files_of_databases_are_nobody_elses() {
+async fn folders_and_files_of_databases_are_private() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -293,7 +293,7 @@ async fn folders_and_files_of_databases_are_nobody_elses() {
     make(&databases, &wanted("file", Engine::Sqlite, None)).await;
     assert_eq!(mode(&databases.folder_of("file")), 0o700);
     let record = make(&databases, &wanted("server", Engine::Postgres, Some("1h"))).await;
-    // Where root runs it another user passes through, who sees nothing of what is there.
+    // As root, the server's user may pass through, without listing files.
     let expected = if record.account.is_some() { 0o711 } else { 0o700 };
     assert_eq!((mode(&databases.folder_of("server")), mode(databases.folder())), (expected, expected));
     for folder in [databases.folder().to_owned(), databases.folder_of("file"), databases.folder_of("server")] {
@@ -305,12 +305,12 @@ async fn folders_and_files_of_databases_are_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_server_whose_starter_was_killed_is_waited_for_and_found_where_it_listens() {
+async fn starting_server_of_killed_process_is_found_at_its_port() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let record = make(&databases, &wanted("slow", Engine::Postgres, None)).await;
     let (port, path) = (record.port.unwrap(), record.data.join("postmaster.pid"));
-    // It still recovers, and that it listens at another port than before was not written down.
+    // The server still recovers, and its new port was not recorded.
     let ready = fs::read_to_string(&path).unwrap();
     fs::write(&path, ready.replace("ready   ", "starting")).unwrap();
     let text = fs::read_to_string(databases.folder_of("slow").join("database.json")).unwrap();
@@ -327,12 +327,12 @@ async fn a_server_whose_starter_was_killed_is_waited_for_and_found_where_it_list
 }
 
 #[tokio::test]
-async fn a_file_left_by_a_server_that_is_gone_stops_nobody() {
+async fn stale_pid_file_does_not_prevent_start() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let record = make(&databases, &wanted("crashed", Engine::Postgres, None)).await;
     databases.stop("crashed").await.unwrap();
-    // After a crash of the machine the number is that of another process, such as this one.
+    // After a crash of the machine, another process has the id, such as this one.
     let text = format!("{}\n{}\n1\n5432\n\n127.0.0.1\n0\nready   \n", std::process::id(), record.data.display());
     fs::write(record.data.join("postmaster.pid"), text).unwrap();
     assert_eq!(databases.status(&databases.known("crashed").unwrap()), Status::Stopped);
@@ -342,32 +342,32 @@ async fn a_file_left_by_a_server_that_is_gone_stops_nobody() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_and_nothing_is_left() {
+async fn used_port_is_reported_and_nothing_remains() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let wanted = Wanted { port: Some(port), ..wanted("orders", Engine::Postgres, None) };
     let error = databases.make(&wanted, &CancellationToken::new()).await.unwrap_err();
-    assert_eq!(error.what, format!("the database `orders` cannot listen on port {port}: it is taken"));
+    assert_eq!(error.what, format!("the database `orders` cannot listen on port {port}: it is in use"));
     assert!(error.hint.is_some());
     assert_eq!(databases.names(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn data_of_another_release_is_told_with_both() {
+async fn release_mismatch_names_both_releases() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let record = make(&databases, &wanted("old", Engine::Postgres, None)).await;
     databases.stop("old").await.unwrap();
     fs::write(record.data.join("PG_VERSION"), "9\n").unwrap();
     let error = databases.start("old", &CancellationToken::new()).await.unwrap_err();
-    assert!(error.what.contains("is of PostgreSQL 9, and here is"), "{error:?}");
+    assert!(error.what.contains("needs PostgreSQL 9, but installed is"), "{error:?}");
     databases.remove("old").await.unwrap();
 }
 
 #[tokio::test]
-async fn a_server_can_be_where_it_cannot_be_installed_told_without_leaving_anything() {
+async fn missing_postgres_is_reported_and_nothing_remains() {
     let project = Project::new(NOTHING);
     let nowhere = project.path("nowhere");
     let databases = Databases::new(project.path(".terrace/pipelines/databases"), Some(nowhere), None);
@@ -378,7 +378,7 @@ async fn a_server_can_be_where_it_cannot_be_installed_told_without_leaving_anyth
 }
 
 #[tokio::test]
-async fn tables_of_any_name_are_looked_at_page_by_page() {
+async fn tables_with_any_name_are_read_by_page() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let name = NASTY.replace('"', "\"\"");
@@ -423,7 +423,7 @@ async fn tables_of_any_name_are_looked_at_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_a_database_holds_is_written_into_a_file_that_others_can_read() {
+async fn dump_is_readable_and_never_overwrites() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let cancel = CancellationToken::new();
@@ -436,7 +436,7 @@ async fn what_a_database_holds_is_written_into_a_file_that_others_can_read() {
     let copy = rusqlite::Connection::open(project.path("it's.db")).unwrap();
     assert_eq!(copy.query_row("SELECT a FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
     let refused = databases.dump("file", &project.path("it's.db"), &cancel).await.unwrap_err();
-    assert!(refused.what.contains("is there already"), "{refused:?}");
+    assert!(refused.what.contains("exists already"), "{refused:?}");
     let server = make(&databases, &wanted("server", Engine::Postgres, None)).await;
     connect(&databases, &server).await.batch_execute("CREATE TABLE kept (a integer)").await.unwrap();
     databases.dump("server", &project.path("dump.sql"), &cancel).await.unwrap();
@@ -448,12 +448,12 @@ async fn what_a_database_holds_is_written_into_a_file_that_others_can_read() {
 }
 
 #[tokio::test]
-async fn the_token_of_the_pages_is_made_once_and_is_nobody_elses() {
+async fn page_token_is_created_once_and_private() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let token = databases.token().unwrap().expose_secret().to_owned();
     assert_eq!((token.len(), databases.token().unwrap().expose_secret()), (48, token.as_str()));
     let path = databases.folder().join("token");
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(databases.names(), Vec::<String>::new(), "a token is no database");
+    assert_eq!(databases.names(), Vec::<String>::new(), "a token is not a database");
 }

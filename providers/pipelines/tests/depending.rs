@@ -1,4 +1,4 @@
-//! What a pipeline depends on beside its spec and code: databases, numbers as they are written, folders, what is planned.
+//! Inputs of a result in addition to spec and code: databases, exact numbers, folders, planned values.
 
 use crate::harness::{NOISE, Project};
 use serde_json::json;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 const ENGINE: &str = "DPP_DB_ENGINE";
 const RUN: &str = "pipelines_run";
-/// Looks at the database's address, and writes nothing there.
+/// Reads the database's address, and writes nothing.
 const TABLES: &str = "\
 import os
 from datapackage_pipelines.wrapper import ingest, spew
@@ -23,12 +23,12 @@ parameters, package, resources = ingest()
 spew(package, resources, {'engine': os.environ['DPP_DB_ENGINE'].split(':')[0]})
 ";
 
-/// The provider, to plan and call by hand.
+/// Provider, for planning and calling by hand.
 async fn instance(project: &Project) -> Instance<PipelinesProvider> {
     Instance::open(PipelinesProvider::new(), &project.settings(), Limits::default(), "s@test:x.run").await.unwrap()
 }
 
-/// The row of the last run.
+/// Row of the last run.
 async fn recorded(instance: &Instance<PipelinesProvider>, name: &str) -> Recorded {
     let identity = [("folder", "."), ("name", name)].map(|(key, value)| (key.to_owned(), Value::from(value)));
     let prior = Recorded { identity: identity.into_iter().collect(), ..Recorded::default() };
@@ -42,7 +42,7 @@ fn with_engine(project: &Project, engine: &str) -> Runner {
 }
 
 #[tokio::test]
-async fn another_database_makes_dirty_what_writes_into_it_and_nothing_else() {
+async fn another_database_makes_only_its_writers_dirty() {
     let mut project =
         Project::new("tables:\n  pipeline: [{run: noise}, {run: tables}]\nplain:\n  pipeline: [{run: noise}]\n");
     project.write("tables.py", TABLES);
@@ -54,7 +54,7 @@ async fn another_database_makes_dirty_what_writes_into_it_and_nothing_else() {
     let other = ["it writes into another database"];
     project.runner = with_engine(&project, "postgresql://ada:one@db.example.com/x");
     assert_eq!((project.reasons("./tables"), project.reasons("./plain")), (other.map(str::to_owned).to_vec(), vec![]));
-    // Its environment has the driver, that of the other one has not.
+    // Its environment has the driver, the other one does not.
     assert_eq!(project.run("./tables").await.stats["engine"], json!("postgresql+psycopg2"));
     let specs = project.specs();
     let requirements = |id: &str| project.runner.recipe(&specs.root, specs.pipeline(id).unwrap()).requirements.len();
@@ -63,7 +63,7 @@ async fn another_database_makes_dirty_what_writes_into_it_and_nothing_else() {
     assert_eq!(project.reasons("./tables"), Vec::<String>::new());
     project.runner = with_engine(&project, "postgres://bob:two@db.example.com/y");
     assert_eq!(project.reasons("./tables"), other);
-    // One that was made anew is another one, wherever it listens.
+    // A recreated database counts as another database, even at the same address.
     project.runner = with_engine(&project, "sqlite://");
     for (id, reasons) in [("1", vec![other[0]]), ("1", vec![]), ("2", vec![other[0]])] {
         project.runner.target = Target::Database(id.to_owned());
@@ -74,7 +74,7 @@ async fn another_database_makes_dirty_what_writes_into_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_plan_runs_again_what_a_secret_or_a_database_changed_and_says_so() {
+async fn plan_runs_again_after_change_of_secret_or_database() {
     let spec =
         |pin: &str| format!("x:\n  pipeline:\n  - run: noise\n    parameters: {{pin-token: {pin}}}\n  - run: tables\n");
     let project = Project::new(&spec("1234"));
@@ -98,21 +98,21 @@ async fn a_plan_runs_again_what_a_secret_or_a_database_changed_and_says_so() {
 }
 
 #[tokio::test]
-async fn numbers_reach_a_processor_as_they_are_written() {
+async fn numbers_reach_a_processor_unchanged() {
     let spec = "x:\n  environment: {LARGE: 123456789012345678901234567890, RATE: 1.0e+20, NONE: .nan}\n  pipeline:\n  - run: noise\n  - run: numbers\n    parameters: {large: -123456789012345678901234567890, hex: 0xffffffffffffffffff, list: [.inf, -.inf, .nan, 1.5, 7]}\n";
     let project = Project::new(spec);
     let numbers = "\
 import os
 from datapackage_pipelines.wrapper import ingest, spew
 parameters, package, resources = ingest()
-told = {name: repr(value) for name, value in parameters.items()}
-told.update({name: os.environ[name] for name in ('LARGE', 'RATE', 'NONE')})
-spew(package, resources, told)
+stats = {name: repr(value) for name, value in parameters.items()}
+stats.update({name: os.environ[name] for name in ('LARGE', 'RATE', 'NONE')})
+spew(package, resources, stats)
 ";
     project.write("numbers.py", numbers);
     let record = project.run("./x").await;
     assert_eq!(record.state, State::Succeeded, "{record:?}");
-    for (name, told) in [
+    for (name, expected) in [
         ("large", "-123456789012345678901234567890"),
         ("hex", "4722366482869645213695"),
         ("list", "[inf, -inf, nan, 1.5, 7]"),
@@ -120,13 +120,13 @@ spew(package, resources, told)
         ("RATE", "1e+20"),
         ("NONE", "nan"),
     ] {
-        assert_eq!(record.stats[name], json!(told), "{name}");
+        assert_eq!(record.stats[name], json!(expected), "{name}");
     }
     assert_eq!(project.reasons("./x"), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_folder_that_leads_out_of_the_project_is_refused_with_its_place() {
+async fn folder_outside_of_project_is_refused() {
     let project = Project::new("x: {pipeline: [{run: noise}]}");
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("pipeline-spec.yaml"), "x: {pipeline: [{run: noise}]}").unwrap();
@@ -139,7 +139,7 @@ async fn a_folder_that_leads_out_of_the_project_is_refused_with_its_place() {
     for folder in ["link", &up, outside.path().to_str().unwrap(), ".."] {
         let error = instance.plan(RUN, None, json!({"folder": folder, "name": "./x"})).await.unwrap_err();
         assert!(
-            error.message.contains(&format!("`folder` is `{folder}`, which leads out of the project")),
+            error.message.contains(&format!("`folder` is `{folder}`, which is outside of the project")),
             "{error:?}"
         );
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute("folder")) });
@@ -150,7 +150,7 @@ async fn a_folder_that_leads_out_of_the_project_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_has_not_made_yet_holds_a_run_and_a_plan_alike() {
+async fn dependency_missing_until_plugin_runs_blocks_run_and_plan() {
     let project = Project::new(
         "x: {dependencies: [{pipeline: ./made}], pipeline: [{run: noise}]}\ny: {pipeline: [{run: noise}]}\n",
     );
@@ -168,7 +168,7 @@ async fn what_a_plugin_has_not_made_yet_holds_a_run_and_a_plan_alike() {
 }
 
 #[tokio::test]
-async fn records_are_for_their_owner_alone() {
+async fn records_are_private() {
     let project = Project::new("x: {pipeline: [{run: noise}]}");
     project.run("./x").await;
     let mode = |path: &str| fs::metadata(project.path(path)).unwrap().permissions().mode() & 0o777;
@@ -176,8 +176,8 @@ async fn records_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_mount_is_written_within() {
-    // Another file system than that of the project, on every Linux.
+async fn outputs_are_written_inside_a_mount() {
+    // A file system other than the project's, on every Linux.
     let mount = tempfile::tempdir_in("/dev/shm").unwrap();
     let out = mount.path().display();
     let project = Project::new(&format!(
@@ -192,7 +192,7 @@ async fn a_mount_is_written_within() {
 }
 
 #[tokio::test]
-async fn nothing_is_forgotten_beside_a_run() {
+async fn delete_is_refused_during_a_run() {
     let project = Project::new("x: {pipeline: [{run: noise}]}");
     project.run_as("./x", Asked::default(), &CancellationToken::new()).await;
     let instance = instance(&project).await;

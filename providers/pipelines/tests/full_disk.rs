@@ -1,4 +1,4 @@
-//! A disk that is full while a run goes on: a file system of eight megabytes, where one can be mounted.
+//! Full disks during runs, with a mounted file system of 8 MiB where that is possible.
 
 use crate::harness::Project;
 use std::fs;
@@ -9,7 +9,7 @@ use terrace_provider_pipelines::queue::{Queue, lock};
 use terrace_provider_pipelines::run::{Asked, State};
 use tokio_util::sync::CancellationToken;
 
-/// A file system of this size, unmounted when it goes.
+/// A file system of this size, unmounted on drop.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
@@ -29,7 +29,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_named_and_nothing_half_written_is_taken_for_a_result() {
+async fn full_disk_is_named_and_partial_output_is_discarded() {
     let Some(disk) = Disk::mounted() else {
         println!("skipped: no file system can be mounted here");
         return;
@@ -43,15 +43,15 @@ async fn a_full_disk_is_named_and_nothing_half_written_is_taken_for_a_result() {
     let record = project.run("./noise").await;
     assert_eq!(record.state, State::Failed);
     let failure = record.failure.clone().unwrap();
-    assert!(failure.what.contains("no space is left on the disk of `"), "{failure:?}");
+    assert!(failure.what.contains("the disk of `"), "{failure:?}");
     assert!(failure.what.contains(&disk.0.path().display().to_string()), "{failure:?}");
-    // The last good result is there, and nothing of this one.
+    // The last good result remains, and nothing of this run.
     assert_eq!(fs::read(project.path("data/datapackage.json")).unwrap(), before);
     let left: Vec<_> = fs::read_dir(project.path(".")).unwrap().flatten().map(|it| it.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("terrace-")), "{left:?}");
     assert_eq!(project.runner.store.succeeded(".", "./noise").unwrap().unwrap().run, good.run);
     assert_eq!(project.runner.store.last(".", "./noise").unwrap().unwrap().state, State::Failed);
-    // Where there is room again, it runs.
+    // With free space, it runs again.
     project.write("pipeline-spec.yaml", &spec.replace("ROWS", "20"));
     for entry in fs::read_dir(project.path(".cache")).into_iter().flatten().flatten() {
         assert!(entry.file_name().to_string_lossy().ends_with(".ongoing") || entry.metadata().unwrap().len() < 100_000);
@@ -61,7 +61,7 @@ async fn a_full_disk_is_named_and_nothing_half_written_is_taken_for_a_result() {
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_recorded_does_not_begin() {
+async fn run_that_cannot_be_recorded_does_not_start() {
     let Some(disk) = Disk::mounted() else {
         println!("skipped: no file system can be mounted here");
         return;
@@ -72,7 +72,7 @@ async fn a_run_that_cannot_be_recorded_does_not_begin() {
     );
     let mut size = 8 << 20;
     while size > 0 {
-        // Down to the last block.
+        // Fill the disk to the last block.
         if fs::write(disk.0.path().join(format!("filling{size}")), vec![1; size]).is_err() {
             let _ = fs::remove_file(disk.0.path().join(format!("filling{size}")));
         }
@@ -84,14 +84,14 @@ async fn a_run_that_cannot_be_recorded_does_not_begin() {
     let ran = project.runner.run(&specs, pipeline, Asked::default(), &seen, &CancellationToken::new()).await;
     let words = match ran {
         Err(error) => format!("{error:?}"),
-        // Records are small: where there is just room for them, the run itself fails.
+        // Records are small: if they just fit, the run itself fails.
         Ok(record) => record.failure.unwrap().what,
     };
     assert!(words.contains("o space") && !project.path("data").exists(), "{words}");
 }
 
 #[test]
-fn which_cluster_is_active_can_be_read_while_the_disk_is_full() {
+fn active_cluster_is_readable_on_full_disk() {
     let Some(disk) = Disk::mounted() else {
         println!("skipped: no file system can be mounted here");
         return;
@@ -106,14 +106,14 @@ fn which_cluster_is_active_can_be_read_while_the_disk_is_full() {
 }
 
 #[test]
-fn a_worker_can_say_that_it_is_well_while_the_disk_is_full() {
+fn heartbeat_works_on_full_disk() {
     let Some(disk) = Disk::mounted() else {
         println!("skipped: no file system can be mounted here");
         return;
     };
     let folder = disk.0.path();
     fs::create_dir(folder.join("workers")).unwrap();
-    let lock::Looked::Free(_held) = lock::look(folder, "one").unwrap() else { panic!("nobody has it") };
+    let lock::Looked::Free(_held) = lock::look(folder, "one").unwrap() else { panic!("the lock is held") };
     lock::beat(folder, "one", 1).unwrap();
     let full = fs::write(folder.join("full"), vec![1; 16 << 20]);
     assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);

@@ -1,4 +1,4 @@
-//! A project with specs and the stand-in of dpp, and a runner over it.
+//! A project with specs and the stand-in of dpp, and its runner.
 
 use crate::stand_in;
 use serde_json::json;
@@ -14,7 +14,7 @@ use terrace_provider_pipelines::settings::{databases, runner};
 use terrace_provider_pipelines::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
 
-/// Rows out of nothing, on both releases and the stand-in.
+/// Processor that generates rows, for both releases and the stand-in.
 pub(crate) const NOISE: &str = "\
 from datapackage_pipelines.wrapper import ingest, spew
 parameters, package, resources = ingest()
@@ -39,7 +39,7 @@ impl Project {
         Self::within(&std::env::temp_dir(), spec)
     }
 
-    /// A project in this folder.
+    /// Creates a project in this folder.
     pub(crate) fn within(folder: &std::path::Path, spec: &str) -> Self {
         let (folder, caches) = (tempfile::tempdir_in(folder).unwrap(), tempfile::tempdir().unwrap());
         stand_in::make(caches.path());
@@ -54,7 +54,7 @@ impl Project {
         settings(&self.folder, &self.caches)
     }
 
-    /// The databases of the project, with nothing that keeps them.
+    /// Databases of the project, without a guard program.
     pub(crate) fn databases(&self) -> Databases {
         databases(&self.settings(), None)
     }
@@ -73,7 +73,7 @@ impl Project {
         spec::read(self.folder.path()).unwrap()
     }
 
-    /// Runs one pipeline.
+    /// Runs a pipeline.
     pub(crate) async fn run(&self, id: &str) -> Record {
         self.run_as(id, Asked::default(), &CancellationToken::new()).await
     }
@@ -108,7 +108,7 @@ fn settings(folder: &TempDir, caches: &TempDir) -> Settings {
     settings
 }
 
-/// Keeps what is told.
+/// Observer that records warnings and lines.
 #[derive(Default)]
 pub(crate) struct Seen {
     lines: Mutex<Vec<String>>,
@@ -117,7 +117,7 @@ pub(crate) struct Seen {
 
 impl Watching for Seen {
     fn preparing(&self, _pipeline: &str, _done: usize, _of: usize, _what: &str) {
-        panic!("an environment of the stand-in is there");
+        panic!("the environment of the stand-in exists already");
     }
 
     fn started(&self, _pipeline: &str, _run: &str) {}
@@ -133,7 +133,7 @@ impl Watching for Seen {
     fn progress(&self, _pipeline: &str, _step: usize, _of: usize, _rows: u64, _bytes: u64) {}
 }
 
-/// True while a process of a run still runs.
+/// Returns true while a process of a run exists.
 pub(crate) fn runs(run: &str) -> bool {
     let mark = format!("TERRACE_RUN={run}");
     let processes = fs::read_dir("/proc").unwrap().flatten();

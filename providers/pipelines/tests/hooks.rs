@@ -1,4 +1,4 @@
-//! Who is told how a run goes, by addresses of the spec, against a small server.
+//! Notifications of a run's progress to the addresses in a spec, against a small server.
 
 use crate::harness::{Project, Seen};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use terrace_provider_pipelines::run::{Asked, State};
 use tokio_util::sync::CancellationToken;
 
-/// A server that takes what it is sent, and answers this.
+/// A server that records bodies, and responds with a constant status.
 struct Listener {
     address: String,
     bodies: Arc<Mutex<Vec<Value>>>,
@@ -20,14 +20,14 @@ impl Listener {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/services/s3cret-word", listener.local_addr().unwrap());
         let bodies = Arc::new(Mutex::new(Vec::new()));
-        let taken = Arc::clone(&bodies);
+        let received = Arc::clone(&bodies);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (mut stream, taken) = (stream.unwrap(), Arc::clone(&taken));
+                let (mut stream, received) = (stream.unwrap(), Arc::clone(&received));
                 std::thread::spawn(move || {
                     let mut reader = BufReader::new(stream.try_clone().unwrap());
                     while let Some(body) = request(&mut reader) {
-                        taken.lock().unwrap().push(body);
+                        received.lock().unwrap().push(body);
                         let head = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
                         if stream.write_all(head.as_bytes()).is_err() {
                             return;
@@ -39,16 +39,16 @@ impl Listener {
         Self { address, bodies }
     }
 
-    fn told(&self) -> Vec<Value> {
+    fn received(&self) -> Vec<Value> {
         self.bodies.lock().unwrap().clone()
     }
 
     fn events(&self) -> Vec<String> {
-        self.told().iter().map(|body| body["event"].as_str().unwrap().to_owned()).collect()
+        self.received().iter().map(|body| body["event"].as_str().unwrap().to_owned()).collect()
     }
 }
 
-/// The body of a request.
+/// Body of a request.
 fn request(reader: &mut BufReader<std::net::TcpStream>) -> Option<Value> {
     let mut length = 0;
     loop {
@@ -80,7 +80,7 @@ fn project(hooks: &str, noise: &str) -> Project {
 }
 
 #[tokio::test]
-async fn a_success_is_told_in_the_words_of_dpp() {
+async fn success_is_reported_in_words_of_dpp() {
     let listener = Listener::new("200 OK");
     let loud = crate::harness::NOISE
         .replace("stats = {", "import sys\nprint('saw verysecret', file=sys.stderr)\nstats = {'said': 'verysecret', ");
@@ -88,10 +88,10 @@ async fn a_success_is_told_in_the_words_of_dpp() {
     let (record, warnings) = watched(&project).await;
     assert_eq!((record.state, warnings), (State::Succeeded, Vec::<String>::new()));
     assert_eq!(listener.events(), ["queue", "start", "progress", "finish"]);
-    let told = listener.told();
-    assert_eq!(told[0], json!({"pipeline_id": "./noise", "event": "queue"}));
-    assert_eq!(told[2]["log"], json!(["noise: saw ***"]));
-    let finish = &told[3];
+    let events = listener.received();
+    assert_eq!(events[0], json!({"pipeline_id": "./noise", "event": "queue"}));
+    assert_eq!(events[2]["log"], json!(["noise: saw ***"]));
+    let finish = &events[3];
     assert_eq!((&finish["success"], &finish["stats"]["noise"]), (&json!(true), &json!(500)));
     assert_eq!(
         (&finish["stats"]["said"], finish.get("errors"), finish["stats"].get(".dpp")),
@@ -100,38 +100,38 @@ async fn a_success_is_told_in_the_words_of_dpp() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_with_its_processor_and_what_it_said() {
+async fn failure_is_reported_with_processor_and_its_log() {
     let listener = Listener::new("204 No Content");
     let project =
         project(&listener.address, "import sys\nprint('ERROR no verysecret', file=sys.stderr)\nsys.exit(3)\n");
     let (record, warnings) = watched(&project).await;
     assert_eq!((record.state, warnings), (State::Failed, Vec::<String>::new()));
-    let told = listener.told();
-    let finish = told.last().unwrap();
+    let events = listener.received();
+    let finish = events.last().unwrap();
     let errors = json!(["noise", "ERROR no ***", "it ended with exit code 3"]);
     assert_eq!(finish, &json!({"pipeline_id": "./noise", "event": "finish", "success": false, "errors": errors}));
 }
 
 #[tokio::test]
-async fn whoever_does_not_answer_keeps_no_run_and_is_warned_of_without_its_secrets() {
-    // Nobody takes calls there.
+async fn failing_hook_does_not_fail_run_and_warning_has_no_secrets() {
+    // A port without a listener.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refusing = Listener::new("500 Internal Server Error");
     let project = project(&format!("'http://user:s3cret-word@{gone}/x', '{}'", refusing.address), "");
     let (record, warnings) = watched(&project).await;
     assert_eq!(record.state, State::Succeeded);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].contains(&format!("the hook at http://{gone} was not told everything")), "{warnings:?}");
-    assert!(warnings[1].contains("it answers 500"), "{warnings:?}");
+    assert!(warnings[0].contains(&format!("the hook at http://{gone} missed events")), "{warnings:?}");
+    assert!(warnings[1].contains("it responded with 500"), "{warnings:?}");
     assert!(!warnings.join("").contains("s3cret"), "{warnings:?}");
-    // Who answers is told all the same.
+    // A hook that responds gets the last event nevertheless.
     assert_eq!(refusing.events().last().unwrap(), "finish");
     let log = std::fs::read_to_string(project.runner.store.run_folder(&record.run).join("log.jsonl")).unwrap();
-    assert!(log.contains("it answers 500") && !log.contains("s3cret"), "{log}");
+    assert!(log.contains("it responded with 500") && !log.contains("s3cret"), "{log}");
 }
 
 #[tokio::test]
-async fn whoever_takes_calls_and_says_nothing_is_waited_for_within_bounds() {
+async fn silent_hook_is_waited_for_only_briefly() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let project = project(&format!("'http://{}'", silent.local_addr().unwrap()), "");
     let begun = Instant::now();
@@ -139,7 +139,7 @@ async fn whoever_takes_calls_and_says_nothing_is_waited_for_within_bounds() {
     assert_eq!(record.state, State::Succeeded);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    // The run itself was over long before.
+    // The run itself had ended long before.
     let took = record.finished_at.unwrap().duration_since(record.started_at);
     assert!(took.as_secs() < 5, "{took:?}");
 }

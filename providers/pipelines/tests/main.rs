@@ -1,4 +1,4 @@
-//! The provider from outside: specs, runs by stand-ins of Python, resources.
+//! Integration tests of the provider: specs, runs with a stand-in of dpp, resources.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,32 +6,32 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod conformance; // the behaviours of every provider, on all types
-mod copies; // projects that are moved, copied, or looked at from several folders
-mod corpus; // pipelines of others, as far as they are at hand
-mod databases; // made, found again, stopped, ended when their time is over, looked into
-mod depending; // databases, numbers, folders, and what is planned of them
-mod full_disk; // a disk that is full while a run goes on
-mod generating; // pipelines that plugins make
+mod conformance; // tests of the SDK for every provider, on all types
+mod copies; // moved and copied projects, and specs that are found from several folders
+mod corpus; // pipelines of other projects, if available
+mod databases; // creation, lookup, stop, expiry and queries of databases
+mod depending; // inputs of a result: databases, numbers, folders, planned values
+mod full_disk; // full disks during runs
+mod generating; // pipelines from plugins
 mod harness; // a project with specs and the stand-in of dpp
-mod hooks; // who is told how a run goes
-mod publishing; // what runs leave in folders
-mod put_server; // takes files by HTTP, strictly, and fails where it is told to
-mod readme; // the README's tables are those of the schema
-mod retrying; // what is tried again
-mod running; // one run, and several in their order
-mod scheduling; // runs that start by themselves
-mod sites; // sites as resources, rendered and shown
+mod hooks; // notifications of a run's progress
+mod publishing; // outputs of runs
+mod put_server; // a strict server for `PUT`, with faults on demand
+mod readme; // tables of the README match the schema
+mod retrying; // retries
+mod running; // single runs, and several in order
+mod scheduling; // runs on a schedule
+mod sites; // sites as resources
 mod stand_in; // environments that need no network
-mod storage; // files brought elsewhere, and what is cut off
-mod storage_fixtures; // syncs and sites for the behaviours of every provider
-mod unwell; // runs that did not end well, databases that are gone
+mod storage; // syncs to other places, and their interruption
+mod storage_fixtures; // syncs and sites for the tests of the SDK
+mod unwell; // failed runs, and removed databases
 mod workers; // workers of the queue, as tasks
-mod wrapping; // runners, and processors from elsewhere
+mod wrapping; // runners, and processors in other folders
 
-/// A test file that is not listed above would never run.
+/// Every file of tests must be listed above, or it would never run.
 #[test]
-fn no_test_file_is_forgotten() {
+fn all_test_files_are_listed() {
     let listed = include_str!("main.rs");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

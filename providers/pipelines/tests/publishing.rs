@@ -1,4 +1,5 @@
-//! What runs leave in folders: several pipelines in one, files that went, runs that were cut off while they put files there.
+//! Outputs of runs: several pipelines in one folder, removed files, and runs that are interrupted while they move
+//! files.
 
 use crate::harness::{NOISE as PROCESSOR, Project, Seen, runs};
 use serde_json::json;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 const NOISE: &str =
     "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/noise}\n";
 
-/// What `./noise` writes is read by one that says so, and by one that does not.
+/// A project in which two pipelines read the output of `./noise`: one with a declared dependency, one without.
 pub(crate) fn with_readers() -> Project {
     let reader = |name: &str, said: &str| {
         format!(
@@ -27,39 +28,39 @@ pub(crate) fn with_readers() -> Project {
     Project::new(&format!("{NOISE}{}{}", reader("said", said), reader("unsaid", "")))
 }
 
-/// A record as a terrace leaves it that was killed: it still holds its pipeline's turn.
-async fn cut_off(project: &Project, record: &Record) {
+/// Writes a record as a killed terrace leaves it: it still holds its pipeline's turn.
+async fn interrupt(project: &Project, record: &Record) {
     project.runner.store.write(record).unwrap();
     let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
     turn.hold(Some(&record.run)).unwrap();
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_is_ended_by_the_next_one() {
+async fn next_run_ends_processes_of_killed_run() {
     let project = Project::new(NOISE);
     let good = project.run("./noise").await;
-    // A process that left its group, and half of an output.
+    // A process that left its group, and a partial output.
     let mut left = good.clone();
     (left.run, left.state, left.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Running, None);
     let run = left.run.clone();
     left.outputs = vec![Output::new(project.path("data/noise"), &run)];
     let partial = left.outputs[0].partial.clone();
     fs::create_dir_all(&partial).unwrap();
-    cut_off(&project, &left).await;
+    interrupt(&project, &left).await;
     let mut orphan = std::process::Command::new("sleep").arg("600").env("TERRACE_RUN", &run).spawn().unwrap();
     let reaped = std::thread::spawn(move || orphan.wait());
     let next = project.run("./noise").await;
     assert_eq!(next.state, State::Succeeded);
-    assert!(!runs(&run), "the process is left");
-    assert!(!partial.exists(), "the output is left");
+    assert!(!runs(&run), "a process remains");
+    assert!(!partial.exists(), "an output remains");
     assert!(!reaped.join().unwrap().unwrap().success());
     let settled = project.runner.store.run(&run).unwrap().unwrap();
     assert_eq!(settled.state, State::Lost);
-    assert_eq!(settled.failure.unwrap().what, "whoever ran it is gone; a process that it had left was ended");
+    assert_eq!(settled.failure.unwrap().what, "its process is gone; a child process that remained was ended");
 }
 
 #[tokio::test]
-async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finished_by_the_next() {
+async fn interrupted_move_is_dirty_and_finished_by_next_run() {
     let project = Project::new(NOISE);
     let good = project.run("./noise").await;
     let mut record = good.clone();
@@ -67,17 +68,17 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
     let mut output = Output::new(project.path("data/noise"), &record.run);
     fs::create_dir_all(&output.partial).unwrap();
     fs::write(output.partial.join("datapackage.json"), "{\"name\": \"whole\"}").unwrap();
-    // The data was moved already; the descriptor was not.
+    // The data was moved already, but not the descriptor.
     fs::write(project.path("data/noise/new.csv"), "1").unwrap();
     output.files = [("datapackage.json".into(), 17), ("new.csv".into(), 1)].into();
     let partial = output.partial.clone();
     record.outputs = vec![output];
-    cut_off(&project, &record).await;
-    let why = format!("run {} was cut off while what it wrote was put in its place", record.run);
+    interrupt(&project, &record).await;
+    let why = format!("run {} was interrupted while it moved its outputs into place", record.run);
     assert_eq!(project.reasons("./noise"), std::slice::from_ref(&why));
     let store = &project.runner.store;
     assert_eq!(store.half_in_place(".", "./noise").unwrap(), Some(why));
-    // While somebody holds the turn it goes on, and is not cut off.
+    // While the turn is held, the run is in progress.
     let turn = store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
     assert_eq!(store.half_in_place(".", "./noise").unwrap(), None);
     drop(turn);
@@ -92,11 +93,11 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
 }
 
 #[tokio::test]
-async fn what_reads_files_that_are_half_in_place_is_held_also_where_it_does_not_say_what_it_depends_on() {
+async fn reader_of_partly_moved_files_is_held_without_dependency() {
     let project = with_readers();
     let mut record = project.run("./noise").await;
     (record.run, record.state, record.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Publishing, None);
-    cut_off(&project, &record).await;
+    interrupt(&project, &record).await;
     let settings = project.settings();
     let instance = Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.run");
     let instance = instance.await.unwrap();
@@ -107,16 +108,16 @@ async fn what_reads_files_that_are_half_in_place_is_held_also_where_it_does_not_
         let end = batch::one(&project.runner, &specs, position, &options, None, &seen, &cancel).await.unwrap();
         assert!(matches!(&end, BatchEnd::Held { by, why: Why::Dirty } if by == "./noise"), "{id}: {end:?}");
         let error = instance.create("pipelines_run", json!({"name": id})).await.unwrap_err();
-        let why = format!("run {} was cut off while what it wrote was put in its place", record.run);
+        let why = format!("run {} was interrupted while it moved its outputs into place", record.run);
         assert_eq!(error.message, format!("`{id}` {how}, of which {why}"));
-        assert_eq!(error.solutions, ["apply `./noise`, too, or run it before: `terrace run ./noise`"]);
+        assert_eq!(error.solutions, ["apply `./noise` too, or run it first: `terrace run ./noise`"]);
     }
 }
 
 #[tokio::test]
-async fn among_pipelines_that_are_run_together_half_of_the_files_of_one_are_read_by_none() {
+async fn partly_moved_files_are_not_read_in_same_batch() {
     let project = with_readers();
-    // The rows are moved before the descriptor, which a folder is in the way of.
+    // The rows are moved before the descriptor, whose place has a folder.
     fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
     let ends = ends(project.run_all(false).await);
     assert!(matches!(&ends["./noise"], BatchEnd::NotRun(_)), "{ends:?}");
@@ -129,7 +130,7 @@ async fn among_pipelines_that_are_run_together_half_of_the_files_of_one_are_read
 }
 
 #[tokio::test]
-async fn what_failed_before_it_put_files_in_place_is_read_by_who_does_not_depend_on_it() {
+async fn failure_before_move_does_not_hold_undeclared_reader() {
     let project = with_readers();
     assert!(project.run_all(false).await.iter().all(|done| done.end.is_good()));
     project.write("noise.py", "raise SystemExit(3)");
@@ -143,9 +144,9 @@ fn ends(done: Vec<Done>) -> BTreeMap<String, BatchEnd> {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_put_in_place_hold_the_next_run_until_they_can() {
+async fn files_that_cannot_be_moved_hold_the_next_run() {
     let project = Project::new(NOISE);
-    // The rows are moved before the descriptor, which a folder is in the way of.
+    // The rows are moved before the descriptor, whose place has a folder.
     fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
     let specs = project.specs();
     let pipeline = specs.pipeline("./noise").unwrap();
@@ -162,7 +163,7 @@ async fn files_that_cannot_be_put_in_place_hold_the_next_run_until_they_can() {
 }
 
 #[tokio::test]
-async fn two_pipelines_in_one_folder_leave_each_others_files() {
+async fn two_pipelines_in_one_folder_keep_each_others_files() {
     let step = |name: &str| {
         format!(
             "{name}:\n  pipeline:\n  - run: noise\n    parameters: {{name: {name}}}\n  - run: dump_to_path\n    parameters: {{out-path: data}}\n"
@@ -179,7 +180,7 @@ async fn two_pipelines_in_one_folder_leave_each_others_files() {
         }
         assert_eq!((project.reasons("./a"), project.reasons("./b")), (vec![], vec![]));
     }
-    // What `a` writes no more goes, and nothing of `b` with it.
+    // A former file of `a` is removed, but no file of `b`.
     project.write("noise.py", &PROCESSOR.replace("'path': 'noise.csv'", "'path': parameters['name'] + '-2.csv'"));
     project.run("./a").await;
     assert!(!project.path("data/a.csv").exists() && project.path("data/a-2.csv").exists());
@@ -187,21 +188,21 @@ async fn two_pipelines_in_one_folder_leave_each_others_files() {
 }
 
 #[tokio::test]
-async fn files_that_went_or_were_emptied_make_a_pipeline_dirty() {
+async fn missing_or_emptied_files_make_a_pipeline_dirty() {
     let project = Project::new(NOISE);
     project.run("./noise").await;
     let file = project.runner.project.join("data/noise/noise.csv");
-    let told = vec![format!("what it wrote is gone, or another: `{}`", file.display())];
+    let expected = vec![format!("its output is missing or changed: `{}`", file.display())];
     fs::write(&file, "").unwrap();
-    assert_eq!(project.reasons("./noise"), told);
+    assert_eq!(project.reasons("./noise"), expected);
     fs::remove_file(&file).unwrap();
-    assert_eq!(project.reasons("./noise"), told);
+    assert_eq!(project.reasons("./noise"), expected);
     project.run("./noise").await;
     assert!(project.reasons("./noise").is_empty() && file.exists());
 }
 
 #[tokio::test]
-async fn a_kept_result_never_stands_for_a_step_that_writes_files() {
+async fn cached_result_never_replaces_a_step_that_writes_files() {
     let spec = "x:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/first}\n  - run: noise\n    cache: true\n  - run: dump_to_path\n    parameters: {out-path: data/second}\n";
     let project = Project::new(spec);
     let asked = || Asked { uses_cache: true, ..Asked::default() };
@@ -214,7 +215,7 @@ async fn a_kept_result_never_stands_for_a_step_that_writes_files() {
 }
 
 #[tokio::test]
-async fn pipelines_that_read_where_the_other_writes_are_both_run() {
+async fn pipelines_that_read_from_each_other_both_run() {
     let step = |name: &str| {
         format!(
             "{name}:\n  pipeline:\n  - run: noise\n    parameters: {{url: data/{name}.in}}\n  - run: dump_to_path\n    parameters: {{out-path: data}}\n"
@@ -227,12 +228,12 @@ async fn pipelines_that_read_where_the_other_writes_are_both_run() {
 }
 
 #[tokio::test]
-async fn a_plan_settles_nothing() {
+async fn plan_settles_no_run() {
     let project = Project::new(NOISE);
     let mut record = project.run("./noise").await;
     (record.run, record.state, record.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Running, None);
     record.mark = Some("operation/step".to_owned());
-    cut_off(&project, &record).await;
+    interrupt(&project, &record).await;
     let provider = PipelinesProvider::new();
     let session = provider.connect(&project.settings()).await.unwrap();
     let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();

@@ -1,5 +1,5 @@
-//! A server that takes `PUT`, strictly: a token, a length, a digest that fits, and no data package that names what is not
-//! there. It counts what it was asked, and fails where it is told to.
+//! A strict server for `PUT`: it requires a token, a length, a valid digest, and that data packages name only existing
+//! files. It records requests, and fails on demand.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -13,25 +13,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use terrace_test_listening::{ANY, Listening};
 
-/// Who shows this is let in.
+/// Token that the server accepts.
 pub(crate) const TOKEN: &str = "let-me-in-4711";
 
-/// What it does to the next request for a file whose path ends so.
+/// Fault at the next request for a file with this suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It ends the connection in the middle of the body.
+    /// It closes the connection in the middle of the body.
     Cut,
-    /// It asks to come again.
+    /// It requests a retry.
     Busy,
-    /// It does not want it.
+    /// It rejects the file.
     Refused,
-    /// It has no room for it.
+    /// Its storage is full.
     Full,
-    /// It does not know the token any more.
+    /// It rejects the token.
     Expired,
-    /// It takes the file and keeps the answer to itself.
+    /// It stores the file, but sends no response.
     Unanswered,
-    /// It waits until it is told to go on.
+    /// It waits until the test continues it.
     Wait,
 }
 
@@ -51,7 +51,7 @@ struct Shared {
     gone_on: Condvar,
 }
 
-/// The server; it ends when it is dropped.
+/// The server, which ends on drop.
 pub(crate) struct PutServer {
     shared: Arc<Shared>,
     pub(crate) url: String,
@@ -67,20 +67,20 @@ impl PutServer {
         Self { shared, url, _listening: listening }
     }
 
-    /// The path of each file, and its content.
+    /// Path and content of each file.
     pub(crate) fn files(&self) -> BTreeMap<String, String> {
         let world = self.shared.world.lock().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         world.files.iter().map(|(path, (bytes, _))| (path.clone(), text(bytes))).collect()
     }
 
-    /// So often a request of this method was made for a path that ends so.
+    /// Number of requests with this method for paths with this suffix.
     pub(crate) fn asked(&self, method: &str, path: &str) -> usize {
         let world = self.shared.world.lock().unwrap();
         world.asked.iter().filter(|asked| asked.starts_with(&format!("{method} ")) && asked.ends_with(path)).count()
     }
 
-    /// The paths that were put, in their order.
+    /// Paths of `PUT` requests, in order.
     pub(crate) fn put(&self) -> Vec<String> {
         let world = self.shared.world.lock().unwrap();
         world.asked.iter().filter_map(|asked| asked.strip_prefix("PUT ")).map(str::to_owned).collect()
@@ -95,12 +95,12 @@ impl PutServer {
         self.shared.gone_on.notify_all();
     }
 
-    /// Forgets what was asked.
+    /// Clears the recorded requests.
     pub(crate) fn forget(&self) {
         self.shared.world.lock().unwrap().asked.clear();
     }
 
-    /// Changes a file behind everybody's back; without a text it goes.
+    /// Changes a file directly; without a text, removes it.
     pub(crate) fn tamper(&self, path: &str, text: Option<&str>) {
         let mut world = self.shared.world.lock().unwrap();
         match text {
@@ -113,7 +113,7 @@ impl PutServer {
         self.shared.world.lock().unwrap().files.clear();
     }
 
-    /// Nothing that no client should do was done.
+    /// Asserts that no request was invalid.
     pub(crate) fn assert_well_used(&self) {
         let world = self.shared.world.lock().unwrap();
         assert!(world.wrong.is_empty(), "{:?}", world.wrong);
@@ -181,13 +181,13 @@ async fn put(shared: &Shared, path: &str, headers: &HeaderMap, body: Body) -> Re
         StatusCode::BAD_REQUEST.into_response()
     };
     if text("content-length").parse() != Ok(bytes.len()) {
-        return refuse("it has no length".to_owned());
+        return refuse("the length is missing".to_owned());
     }
     if text("repr-digest") != format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&bytes))) {
-        return refuse("its digest is another one".to_owned());
+        return refuse("the digest does not match".to_owned());
     }
     if text("content-type").is_empty() {
-        return refuse("it has no type".to_owned());
+        return refuse("the type is missing".to_owned());
     }
     if let Some(folder) = path.strip_suffix("datapackage.json") {
         let package: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
@@ -195,7 +195,7 @@ async fn put(shared: &Shared, path: &str, headers: &HeaderMap, body: Body) -> Re
         let named: Vec<String> =
             resources.iter().map(|resource| format!("{folder}{}", resource["path"].as_str().unwrap())).collect();
         if let Some(missing) = named.iter().find(|path| !world.files.contains_key(*path)) {
-            world.wrong.push(format!("{path} names {missing}, which is not there"));
+            world.wrong.push(format!("{path} names {missing}, which does not exist"));
             return StatusCode::CONFLICT.into_response();
         }
     }

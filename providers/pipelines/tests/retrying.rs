@@ -1,4 +1,4 @@
-//! What is tried again, and what is not: runs whose executor or network fails for a while.
+//! Retries of runs whose executor or network fails for a while.
 
 use crate::harness::Project;
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 const NOISE: &str = "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
 
-/// Fails so often before it runs anything.
+/// Executor that fails a number of times before it runs jobs.
 struct Failing {
     inner: Arc<dyn Executor>,
     left: AtomicUsize,
@@ -50,7 +50,7 @@ fn project(failures: usize, end: End, on: RetryOn) -> Project {
 }
 
 #[tokio::test]
-async fn what_a_run_stands_on_is_tried_again_and_each_attempt_is_recorded() {
+async fn infrastructure_failure_is_retried_and_recorded() {
     let project = project(2, End::Broken, RetryOn::Infrastructure);
     let record = project.run("./noise").await;
     assert_eq!((record.state, record.rows), (State::Succeeded, 500), "{record:?}");
@@ -59,11 +59,11 @@ async fn what_a_run_stands_on_is_tried_again_and_each_attempt_is_recorded() {
     assert!(record.attempts.iter().all(|attempt| attempt.started_at <= attempt.finished_at));
     assert_eq!(project.runner.store.run(&record.run).unwrap().unwrap().attempts, record.attempts);
     let log = std::fs::read_to_string(project.runner.store.run_folder(&record.run).join("log.jsonl")).unwrap();
-    assert!(log.contains("attempt 2 of 3 failed: no process can be started; the next one begins in"), "{log}");
+    assert!(log.contains("attempt 2 of 3 failed: no process can be started; the next attempt starts in"), "{log}");
 }
 
 #[tokio::test]
-async fn it_is_not_tried_for_ever_and_as_often_as_somebody_wants() {
+async fn retries_are_limited_by_request() {
     let project = project(100, End::Broken, RetryOn::Infrastructure);
     let record = project.run("./noise").await;
     assert_eq!((record.state, record.attempts.len()), (State::Failed, 2));
@@ -74,7 +74,7 @@ async fn it_is_not_tried_for_ever_and_as_often_as_somebody_wants() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_is_not_tried_again_unless_somebody_wants_it() {
+async fn failed_step_is_retried_only_if_requested() {
     let once = project(1, End::Failed, RetryOn::Infrastructure);
     let record = once.run("./noise").await;
     assert_eq!((record.state, record.attempts.len()), (State::Failed, 0));
@@ -84,7 +84,7 @@ async fn a_step_that_fails_is_not_tried_again_unless_somebody_wants_it() {
 }
 
 #[tokio::test]
-async fn whoever_stops_a_run_does_not_wait_for_its_next_attempt() {
+async fn cancellation_does_not_wait_for_next_attempt() {
     let mut project = project(100, End::Broken, RetryOn::Infrastructure);
     project.runner.retries.pause = Duration::from_secs(3600);
     let cancel = CancellationToken::new();

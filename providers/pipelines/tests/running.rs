@@ -1,4 +1,4 @@
-//! One run: results, failures and whom they are blamed on, outputs, caches, stopping.
+//! Single runs: results, failures with their step, outputs, caches, cancellation.
 
 use crate::harness::{Project, Seen, runs};
 use serde_json::json;
@@ -21,7 +21,7 @@ fn of_code(code: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_run_counts_rows_and_leaves_a_package_a_record_and_a_log() {
+async fn run_counts_rows_and_leaves_package_record_and_log() {
     let project = Project::new(NOISE);
     let record = project.run("./noise").await;
     assert_eq!((record.state, record.rows), (State::Succeeded, 500), "{record:?}");
@@ -32,14 +32,14 @@ async fn a_run_counts_rows_and_leaves_a_package_a_record_and_a_log() {
     );
     assert!(project.path("data/noise/noise.csv").exists() && project.path("data/noise/datapackage.json").exists());
     assert_eq!(record.datapackage, Some(project.runner.project.join("data/noise/datapackage.json")));
-    assert_eq!(fs::read_dir(project.path("data")).unwrap().count(), 1, "nothing is left beside the place");
+    assert_eq!(fs::read_dir(project.path("data")).unwrap().count(), 1, "no temporary output remains");
     assert_eq!(project.runner.store.run(&record.run[..13]).unwrap(), Some(record.clone()));
     assert_eq!(record.dataset(), record.stats["hash"]);
     assert!(!runs(&record.run));
 }
 
 #[tokio::test]
-async fn the_step_that_failed_is_blamed_and_not_one_that_misses_its_rows() {
+async fn failure_names_the_step_that_failed_first() {
     let code = "import sys\nfrom datapackage_pipelines.wrapper import ingest\ningest()\nprint('ERROR it is broken', file=sys.stderr)\nsys.exit(3)";
     let project = Project::new(&of_code(code));
     let record = project.run("./x").await;
@@ -47,14 +47,14 @@ async fn the_step_that_failed_is_blamed_and_not_one_that_misses_its_rows() {
     let failure = record.failure.unwrap();
     assert_eq!((failure.step, failure.what.as_str()), (Some(1), "it ended with exit code 3"));
     assert_eq!(failure.said, ["ERROR it is broken"]);
-    assert!(!project.path("data").exists(), "what is not whole does not appear");
+    assert!(!project.path("data").exists(), "incomplete outputs do not appear");
     let lines = Reader::new(&project.runner.store.run_folder(&record.run)).lines().unwrap();
     let odd: Vec<&str> = lines.iter().filter(|line| line.step == 2).map(|line| line.line.as_str()).collect();
     assert_eq!(odd, ["ERROR it is broken", "it ended with exit code 3"]);
 }
 
 #[tokio::test]
-async fn a_failed_run_leaves_what_the_last_one_wrote() {
+async fn failed_run_keeps_outputs_of_last_good_run() {
     let project = Project::new(NOISE);
     let good = project.run("./noise").await;
     let before = fs::read(project.path("data/noise/datapackage.json")).unwrap();
@@ -63,19 +63,19 @@ async fn a_failed_run_leaves_what_the_last_one_wrote() {
     assert_eq!(failed.state, State::Failed);
     assert_eq!(fs::read(project.path("data/noise/datapackage.json")).unwrap(), before);
     assert_eq!(project.runner.store.succeeded(".", "./noise").unwrap().unwrap().run, good.run);
-    let unwell = format!("its last run did not end well: run {} failed", failed.run);
+    let unwell = format!("its last run did not succeed: run {} failed", failed.run);
     assert_eq!(project.reasons("./noise"), [unwell.as_str(), "the code changed: `noise.py`"]);
 }
 
 #[tokio::test]
-async fn a_step_that_is_killed_says_so() {
+async fn killed_step_is_reported() {
     let project = Project::new(&of_code("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"));
     let failure = project.run("./x").await.failure.unwrap();
     assert_eq!((failure.step, failure.what.as_str()), (Some(1), "it was killed (signal 9)"));
 }
 
 #[tokio::test]
-async fn a_kept_result_is_taken_until_the_data_is_another() {
+async fn cached_result_is_used_until_data_changes() {
     let spec = "x:\n  pipeline:\n  - run: load_resource\n    cache: true\n    parameters: {url: in/datapackage.json, resource: .*}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
     let project = Project::new(spec);
     project.write("in/datapackage.json", r#"{"resources": [{"name": "a", "path": "a.csv"}]}"#);
@@ -86,13 +86,13 @@ async fn a_kept_result_is_taken_until_the_data_is_another() {
     let again = project.run_as("./x", asked(), &cancel).await;
     assert_eq!((again.state, again.rows), (State::Succeeded, 2), "{again:?}");
     let lines = Reader::new(&project.runner.store.run_folder(&again.run)).lines().unwrap();
-    assert!(lines.iter().any(|line| line.line.contains("the result of step 1 is taken")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.line.contains("the cached result of step 1 is used")), "{lines:?}");
     project.write("in/a.csv", "id\n1\n2\n3\n");
     assert_eq!(project.run_as("./x", asked(), &cancel).await.rows, 3);
 }
 
 #[tokio::test]
-async fn whoever_stops_a_run_leaves_no_process_and_no_lock() {
+async fn cancelled_run_leaves_no_process_and_no_lock() {
     let code = "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\nopen('started', 'w')\ntime.sleep(600)";
     let project = Project::new(&of_code(code));
     let cancel = CancellationToken::new();
@@ -104,18 +104,18 @@ async fn whoever_stops_a_run_leaves_no_process_and_no_lock() {
     };
     let (record, ()) = tokio::join!(project.run_as("./x", Asked::default(), &cancel), waiting);
     assert_eq!(record.state, State::Cancelled, "{record:?}");
-    assert!(!runs(&record.run), "a process is left");
+    assert!(!runs(&record.run), "a process remains");
     assert!(!project.runner.store.is_held(&record).unwrap());
 }
 
 #[tokio::test]
-async fn a_step_that_leaves_its_process_group_is_ended_like_the_others() {
+async fn step_outside_of_process_group_is_ended() {
     let project = Project::new(&of_code("import os, time\nos.setsid()\ntime.sleep(600)"));
     let asked = Asked { timeout: Some(Duration::from_millis(500)), ..Asked::default() };
     let record = project.run_as("./x", asked, &CancellationToken::new()).await;
     assert_eq!(record.state, State::TimedOut);
     assert!(!runs(&record.run));
-    // Nobody wants to stop, and another step fails; what stands between them waits for this one.
+    // Another step fails without a cancellation; the steps between wait for this one.
     let spec = of_code("import os, sys, time\nos.setsid()\nsys.stdin.read()\ntime.sleep(600)")
         + "  - run: odd\n    code: raise SystemExit(3)\n";
     let project = Project::new(&spec);
@@ -125,7 +125,7 @@ async fn a_step_that_leaves_its_process_group_is_ended_like_the_others() {
 }
 
 #[tokio::test]
-async fn what_came_through_counts_though_somebody_holds_the_pipe_open() {
+async fn output_counts_while_a_process_holds_the_pipe_open() {
     let code = "import subprocess\nfrom datapackage_pipelines.wrapper import ingest, spew\nparameters, package, resources = ingest()\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\nspew(package, resources, {'mean': float('nan')})";
     let spec = format!(
         "{}\n  - run: last\n    code: |\n{}\n",
@@ -141,15 +141,15 @@ async fn what_came_through_counts_though_somebody_holds_the_pipe_open() {
 }
 
 #[tokio::test]
-async fn a_last_step_that_tells_nothing_has_failed() {
+async fn last_step_without_statistics_has_failed() {
     let project = Project::new("x:\n  pipeline:\n  - run: noise\n  - run: odd\n    code: raise SystemExit(0)\n");
     let record = project.run("./x").await;
     assert_eq!(record.state, State::Failed);
-    assert_eq!(record.failure.unwrap().what, "it ended before it told what it had counted");
+    assert_eq!(record.failure.unwrap().what, "it ended without statistics");
 }
 
 #[tokio::test]
-async fn a_run_that_takes_too_long_is_ended() {
+async fn run_is_ended_after_its_timeout() {
     let project = Project::new(&of_code("import time\ntime.sleep(600)"));
     let asked = Asked { timeout: Some(Duration::from_millis(500)), ..Asked::default() };
     let record = project.run_as("./x", asked, &CancellationToken::new()).await;
@@ -158,7 +158,7 @@ async fn a_run_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
-async fn somebody_else_may_ask_a_run_to_stop() {
+async fn another_process_may_request_a_stop() {
     let project = Project::new(&of_code("open('started', 'w')\nimport time\ntime.sleep(600)"));
     let asking = async {
         while !project.path("started").exists() {
@@ -173,7 +173,7 @@ async fn somebody_else_may_ask_a_run_to_stop() {
 }
 
 #[tokio::test]
-async fn steps_see_the_folder_of_the_spec_their_variables_and_a_database() {
+async fn steps_see_spec_folder_variables_and_database() {
     let code = "import os, beside\nfrom datapackage_pipelines.wrapper import ingest, spew\np, d, r = ingest()\nspew(d, r, {'beside': beside.word, 'foo': os.environ['FOO'], 'engine': os.environ['DPP_DB_ENGINE'], 'own': [n for n in os.environ if n.startswith('TERRACE_')]})";
     let spec = of_code(code).replace("x:\n", "x:\n  environment: {FOO: 3, A_PASSWORD: verysecret}\n");
     let project = Project::new(&spec);
@@ -186,7 +186,7 @@ async fn steps_see_the_folder_of_the_spec_their_variables_and_a_database() {
 }
 
 #[tokio::test]
-async fn pipelines_run_after_those_that_they_depend_on_and_not_after_failures() {
+async fn pipelines_run_after_dependencies_and_not_after_failures() {
     let dump = |out: &str| format!("[{{run: noise}}, {{run: dump_to_path, parameters: {{out-path: {out}}}}}]");
     let spec = format!(
         "b:\n  dependencies: [{{pipeline: ./a}}]\n  pipeline: {}\na:\n  pipeline: {}\nbad:\n  pipeline: [{{run: bad}}]\nd:\n  dependencies: [{{pipeline: ./bad}}]\n  pipeline: {}\n",
@@ -202,7 +202,7 @@ async fn pipelines_run_after_those_that_they_depend_on_and_not_after_failures() 
     let held = &done[place("./d")].end;
     assert!(matches!(held, BatchEnd::Held { by, why: Why::Unsuccessful } if by == "./bad"), "{held:?}");
     assert!(done[place("./b")].end.is_good());
-    // What is still good is not made again; what failed is.
+    // Valid results are not computed again, but failures are.
     let again = project.run_all(true).await;
     let clean: Vec<&str> =
         again.iter().filter(|done| matches!(done.end, BatchEnd::Clean)).map(|it| it.pipeline.as_str()).collect();
@@ -212,14 +212,14 @@ async fn pipelines_run_after_those_that_they_depend_on_and_not_after_failures() 
 }
 
 #[tokio::test]
-async fn nothing_is_left_to_end_of_a_run_that_was_never_begun() {
+async fn run_that_never_started_has_nothing_to_end() {
     let project = Project::new(NOISE);
     assert_eq!(project.runner.executor.end_left("no-such-run", Duration::ZERO).await.unwrap(), 0);
     assert_eq!(project.runner.settle("no-such-run").await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn nothing_begins_after_somebody_wanted_to_stop() {
+async fn no_pipeline_starts_after_cancellation() {
     let spec = "a: {pipeline: [{run: slow}]}\nb: {pipeline: [{run: noise}]}\nc: {dependencies: [{pipeline: ./b}], pipeline: [{run: noise}]}\n";
     let project = Project::new(spec);
     project.write("slow.py", "import time\nopen('started', 'w')\ntime.sleep(600)\n");

@@ -1,4 +1,4 @@
-//! Runs that start by themselves: the time is told, the runs are real.
+//! Runs on a schedule: tests set the time, but the runs are real.
 
 use crate::harness::Project;
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ fn nightly() -> Schedule {
     }
 }
 
-/// The reasons of all runs, the oldest first.
+/// Marks of all runs, oldest first.
 fn runs(project: &Project) -> Vec<String> {
     let store = &project.runner.store;
     store.ids().unwrap().iter().map(|run| store.run(run).unwrap().unwrap().mark.unwrap_or_default()).collect()
@@ -43,7 +43,7 @@ fn databases(project: &Project) -> Databases {
 }
 
 #[tokio::test]
-async fn a_run_starts_once_across_the_change_of_the_clock() {
+async fn clock_change_causes_one_run() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
     let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
@@ -52,7 +52,7 @@ async fn a_run_starts_once_across_the_change_of_the_clock() {
         keeper.look(now).await.unwrap();
         keeper.idle().await;
     }
-    // Half past two does not exist that night: three o'clock in Rome is the next minute that does.
+    // Half past two does not exist that night: the next minute is three o'clock in Rome.
     assert_eq!(runs(&project), ["schedule/nightly/2026-03-29T01:00:00Z"]);
     let known = project.runner.known_schedules(None, at("2026-03-29T04:00:00Z")).unwrap().remove(0);
     assert_eq!(known.next, Some(at("2026-03-30T00:30:00Z")));
@@ -62,12 +62,12 @@ async fn a_run_starts_once_across_the_change_of_the_clock() {
 }
 
 #[tokio::test]
-async fn what_a_killed_server_had_decided_is_done_once_by_the_next() {
+async fn decision_of_killed_server_is_executed_once() {
     let project = Project::new(NOISE);
     let schedules = project.runner.schedules();
     schedules.put(&nightly()).unwrap();
     let due = at("2026-03-30T00:30:00Z");
-    // Killed after it wrote down what is to start, and before it did.
+    // The server was killed after it recorded a start, and before the start.
     let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None };
     schedules.decide("nightly", &decided).unwrap();
     let look = || async {
@@ -77,13 +77,13 @@ async fn what_a_killed_server_had_decided_is_done_once_by_the_next() {
     };
     look().await;
     assert_eq!(runs(&project).len(), 1);
-    // Killed after the run ended, and before it wrote that down.
+    // The server was killed after the run ended, and before it recorded that.
     schedules.decide("nightly", &decided).unwrap();
     look().await;
-    assert_eq!(runs(&project).len(), 1, "it was run again");
+    assert_eq!(runs(&project).len(), 1, "it must not run again");
     let progress = schedules.progress("nightly").unwrap().unwrap();
     assert_eq!((progress.pending.len(), progress.last.unwrap().state.as_str()), (0, "succeeded"));
-    // Killed while it ran: what was cut off is run again.
+    // The server was killed during the run: an interrupted run starts again.
     let mut cut = project.runner.store.last(".", "./noise").unwrap().unwrap();
     (cut.state, cut.finished_at) = (State::Running, None);
     project.runner.store.write(&cut).unwrap();
@@ -94,7 +94,7 @@ async fn what_a_killed_server_had_decided_is_done_once_by_the_next() {
 }
 
 #[tokio::test]
-async fn of_two_servers_one_starts_runs_and_the_other_goes_on_when_it_is_gone() {
+async fn one_of_two_servers_starts_runs() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
     let (mut first, mut second) = (
@@ -114,7 +114,7 @@ async fn of_two_servers_one_starts_runs_and_the_other_goes_on_when_it_is_gone() 
 }
 
 #[tokio::test]
-async fn a_run_that_takes_longer_is_let_be_replaced_or_followed() {
+async fn long_run_is_kept_replaced_or_followed() {
     for (overlap, marks, states) in [
         (Overlap::Forbid, vec!["30"], vec![State::Succeeded]),
         (Overlap::Replace, vec!["30", "31"], vec![State::Cancelled, State::Succeeded]),
@@ -151,7 +151,7 @@ async fn a_run_that_takes_longer_is_let_be_replaced_or_followed() {
 }
 
 #[tokio::test]
-async fn what_specs_say_of_schedules_counts_where_somebody_wants_it() {
+async fn schedules_of_specs_apply_only_if_enabled() {
     let project = Project::new(NOISE);
     let mut without = Keeper::new(project.runner.clone(), databases(&project), false);
     without.look(at("2026-03-30T04:59:00Z")).await.unwrap();
@@ -160,7 +160,7 @@ async fn what_specs_say_of_schedules_counts_where_somebody_wants_it() {
     assert_eq!(runs(&project), Vec::<String>::new());
     drop(without);
     let mut keeper = Keeper::new(project.runner.clone(), databases(&project), true);
-    // What was before somebody looked first is not made up for.
+    // Times before the first check are not caught up.
     keeper.look(at("2026-03-30T04:59:00Z")).await.unwrap();
     keeper.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
@@ -170,9 +170,9 @@ async fn what_specs_say_of_schedules_counts_where_somebody_wants_it() {
 }
 
 #[tokio::test]
-async fn what_specs_say_of_schedules_is_not_lost_while_they_are_read_or_no_server_runs() {
+async fn schedules_of_specs_catch_up_after_server_restart() {
     let project = Project::new(NOISE);
-    // Each reads the specs anew.
+    // Each keeper reads the specs again.
     let look = async |now: &str| {
         let mut keeper = Keeper::new(project.runner.clone(), databases(&project), true);
         keeper.look(at(now)).await.unwrap();
@@ -182,11 +182,11 @@ async fn what_specs_say_of_schedules_is_not_lost_while_they_are_read_or_no_serve
     look("2026-03-30T05:00:00.5Z").await;
     let mut expected = vec!["schedule/spec:./noise/2026-03-30T05:00:00Z"];
     assert_eq!(runs(&project), expected);
-    // Two days without a server: one run for all that was missed.
+    // Two days without a server: one run for all missed times.
     look("2026-04-01T04:00:00Z").await;
     expected.push("schedule/spec:./noise/2026-03-31T05:00:00Z");
     assert_eq!(runs(&project), expected);
-    // Under another crontab nothing was missed.
+    // With another crontab, nothing counts as missed.
     project.write("pipeline-spec.yaml", &NOISE.replace("0 5 * * *", "0 3 * * *"));
     look("2026-04-01T04:30:00Z").await;
     assert_eq!(runs(&project), expected);
@@ -196,10 +196,10 @@ async fn what_specs_say_of_schedules_is_not_lost_while_they_are_read_or_no_serve
 }
 
 #[tokio::test]
-async fn a_run_that_is_stopped_as_the_server_ends_is_begun_anew_by_the_next() {
+async fn run_cancelled_at_shutdown_starts_again() {
     let project = Project::new(&NOISE.replace("- run: noise\n", "- run: noise\n  - run: slow\n"));
     project.write("slow.py", SLOW);
-    // One that is due since a day, at whatever time this is.
+    // A time that has been due for a day, independent of the present time.
     let since = Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(25)).unwrap();
     let hour = Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(12)).unwrap();
     let cron = format!("0 {} * * *", hour.to_zoned(jiff::tz::TimeZone::UTC).hour());
@@ -226,7 +226,7 @@ async fn a_run_that_is_stopped_as_the_server_ends_is_begun_anew_by_the_next() {
 }
 
 #[tokio::test]
-async fn what_was_left_of_a_schedule_that_is_turned_off_is_not_started() {
+async fn pending_run_of_disabled_schedule_does_not_start() {
     let project = Project::new(NOISE);
     let schedules = project.runner.schedules();
     schedules.put(&Schedule { enabled: false, ..nightly() }).unwrap();
@@ -240,7 +240,7 @@ async fn what_was_left_of_a_schedule_that_is_turned_off_is_not_started() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_is_skipped_with_the_reason() {
+async fn run_that_is_impossible_is_skipped_with_reason() {
     let project = Project::new(
         "held: {dependencies: [{pipeline: ./before}], pipeline: [{run: noise}]}\nbefore: {pipeline: [{run: noise}]}\nwrong: {pipeline: [{run: nothing}]}\n",
     );
@@ -258,7 +258,7 @@ async fn what_cannot_be_run_is_skipped_with_the_reason() {
     keeper.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
     let why = |name: &str| project.runner.schedules().progress(name).unwrap().unwrap().last.unwrap().why.unwrap();
-    assert_eq!(why("./held"), "it depends on `./before`, which has to succeed first");
-    assert_eq!(why("./gone"), "there is no pipeline `./gone` in `.`");
+    assert_eq!(why("./held"), "it depends on `./before`, which must succeed first");
+    assert_eq!(why("./gone"), "the pipeline `./gone` does not exist in `.`");
     assert!(why("./wrong").contains("there is no processor `nothing`"));
 }

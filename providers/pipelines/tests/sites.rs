@@ -1,4 +1,4 @@
-//! Sites: what is on them, versions, and what a crash or somebody else leaves of one.
+//! Sites: their files and versions, interruptions, and changes by other programs.
 
 use serde_json::json;
 use std::fs;
@@ -105,7 +105,7 @@ fn text<'a>(recorded: &'a Recorded, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn what_lies_ready_goes_before_what_was_written_and_templates_and_secrets_are_not_shown() {
+async fn overlay_takes_precedence_and_templates_and_secrets_are_hidden() {
     let world = World::new().await;
     let config = attributes(json!({"name": "weekly"}));
     let site = world.create(&config).await.unwrap();
@@ -118,7 +118,7 @@ async fn what_lies_ready_goes_before_what_was_written_and_templates_and_secrets_
 }
 
 #[tokio::test]
-async fn a_rendered_site_changes_from_one_moment_to_the_next_and_the_last_one_stays_a_while() {
+async fn rendered_site_switches_atomically_and_keeps_last_version() {
     let world = World::new().await;
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
     let first = world.create(&config).await.unwrap();
@@ -131,33 +131,33 @@ async fn a_rendered_site_changes_from_one_moment_to_the_next_and_the_last_one_st
     world.write("data/index.html", "<h1>second</h1>");
     let second = world.update(&first, &config).await.unwrap();
     assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "<h1>second</h1>");
-    assert!(world.path("www").join(&one).exists(), "somebody may just be reading it");
+    assert!(world.path("www").join(&one).exists(), "a reader may still use it");
     world.write("data/index.html", "<h1>third</h1>");
     let third = world.update(&second, &config).await.unwrap();
     assert!(!world.path("www").join(&one).exists());
     assert_eq!(fs::read_dir(world.path("www/versions")).unwrap().count(), 2);
     world.session.delete(&world.ty, &World::call(), &third).await.unwrap();
-    assert_eq!(fs::read_dir(world.path("www")).unwrap().count(), 1, "what is not ours stays");
+    assert_eq!(fs::read_dir(world.path("www")).unwrap().count(), 1, "files of other programs stay");
 }
 
 #[tokio::test]
-async fn what_somebody_changed_on_a_site_shows_and_is_mended() {
+async fn altered_site_is_detected_and_repaired() {
     let world = World::new().await;
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
     let site = world.create(&config).await.unwrap();
     world.write("www/current/index.html", "<h1>defaced</h1>");
     let read = world.read(&site).await.unwrap();
     assert_ne!(text(&read, "contentHash"), text(&site, "contentHash"));
-    let mended = world.update(&read, &config).await.unwrap();
+    let repaired = world.update(&read, &config).await.unwrap();
     assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "<h1>written</h1>");
-    assert_eq!(world.read(&mended).await.unwrap().attributes, mended.attributes);
+    assert_eq!(world.read(&repaired).await.unwrap().attributes, repaired.attributes);
     fs::remove_file(world.path("www/current")).unwrap();
-    assert!(world.read(&mended).await.is_none());
+    assert!(world.read(&repaired).await.is_none());
     world.create(&config).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_a_crash_left_of_a_version_is_taken_away_by_the_next() {
+async fn next_version_removes_rest_of_interrupted_one() {
     let world = World::new().await;
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
     let left = ".partial-0193a000-0000-7000-8000-000000000000";
@@ -167,17 +167,17 @@ async fn what_a_crash_left_of_a_version_is_taken_away_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_folder_of_others_is_not_taken() {
+async fn existing_folder_is_not_replaced() {
     let world = World::new().await;
     world.write("www/current/index.html", "theirs");
     let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
     let error = world.create(&config).await.unwrap_err();
-    assert!(error.message.contains("is no link of a site"), "{error}");
+    assert!(error.message.contains("is not the link of a site"), "{error}");
     assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "theirs");
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_site_is_told_by_its_attribute() {
+async fn invalid_site_is_reported_by_attribute() {
     let world = World::new().await;
     for (config, attribute) in [
         (json!({"name": "../up"}), "name"),
@@ -193,11 +193,11 @@ async fn what_cannot_be_a_site_is_told_by_its_attribute() {
 }
 
 #[tokio::test]
-async fn pages_that_are_still_to_be_written_are_known_after_apply() {
+async fn missing_pages_are_known_after_apply() {
     let world = World::new().await;
     fs::remove_dir_all(world.path("data")).unwrap();
     let planned = world.plan(None, &attributes(json!({"name": "weekly"}))).await.unwrap();
     assert_eq!(planned["contentHash"], Value::Unknown);
     let error = world.create(&attributes(json!({"name": "weekly"}))).await.unwrap_err();
-    assert!(error.message.contains("no folder `data`"), "{error}");
+    assert!(error.message.contains("the folder `data`"), "{error}");
 }

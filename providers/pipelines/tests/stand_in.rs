@@ -1,4 +1,4 @@
-//! Environments that need no network: Python without packages, and a stand-in of dpp that speaks its stream.
+//! Environments without network access: Python without packages, and a stand-in of dpp that speaks its stream.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use terrace_provider_pipelines::environment::Recipe;
 use terrace_provider_pipelines::run::POSTGRES_DRIVER;
 use terrace_provider_pipelines::spec::processor::Api;
 
-/// Makes the environments of both releases in a folder of caches, for SQLite and for PostgreSQL.
+/// Creates the environments of both releases in a folder of caches, for SQLite and for PostgreSQL.
 pub(crate) fn make(caches: &Path) {
     let (version, python) = python();
     let kinds = [Api::One, Api::Two].into_iter().flat_map(|api| [(api, ""), (api, POSTGRES_DRIVER)]);
@@ -27,12 +27,12 @@ pub(crate) fn make(caches: &Path) {
     }
 }
 
-/// The version of the machine's Python, and the program itself: no shim of it.
+/// Version and path of the machine's Python, without shims.
 fn python() -> (String, PathBuf) {
     let question = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.base_prefix); print(sys.executable)";
     let output = Command::new("python3").args(["-c", question]).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let lines: Vec<&str> = said.lines().collect();
+    let output_text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = output_text.lines().collect();
     let own = Path::new(lines[1]).join("bin").join(format!("python{}", lines[0]));
     let program = if own.exists() { own } else { PathBuf::from(lines[2]) };
     (lines[0].to_owned(), program.canonicalize().unwrap())

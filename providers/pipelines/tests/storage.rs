@@ -1,4 +1,4 @@
-//! Files brought elsewhere: what is sent and in which order, what a cut-off sync leaves, what is refused.
+//! Syncs: the order of files, interrupted syncs, and refused requests.
 
 use crate::harness::Project;
 use crate::put_server::{Fault, PutServer, TOKEN};
@@ -67,13 +67,13 @@ impl Source {
 const AT: &str = "/store/weekly/out";
 
 #[tokio::test]
-async fn data_goes_before_what_names_it_and_the_manifest_last() {
+async fn data_is_sent_before_descriptor_and_manifest() {
     let (source, server) = (Source::new(), PutServer::start());
-    let told = Mutex::new(Vec::new());
+    let reports = Mutex::new(Vec::new());
     let asked = source.asked(&format!("{}/store", server.url));
     let tree = source.storage.tree(asked.folders.clone(), asked.filter.clone()).await.unwrap().unwrap();
-    let tell = |line: Told<'_>| told.lock().unwrap().push(line.to_string().replace(&server.url, "http://there"));
-    let synced = source.storage.sync(&asked, &tree, &tell, &CancellationToken::new()).await.unwrap();
+    let report = |line: Told<'_>| reports.lock().unwrap().push(line.to_string().replace(&server.url, "http://there"));
+    let synced = source.storage.sync(&asked, &tree, &report, &CancellationToken::new()).await.unwrap();
     assert_eq!((synced.sent, synced.bytes), (3, tree.bytes()));
     assert_eq!(synced.addresses, [format!("{}{AT}/datapackage.json", server.url)]);
     let put = server.put();
@@ -81,14 +81,14 @@ async fn data_goes_before_what_names_it_and_the_manifest_last() {
     assert_eq!(put[2..], [format!("{AT}/datapackage.json"), "/store/weekly/.terrace-sync.json".to_owned()]);
     assert_eq!(server.files()[&format!("{AT}/deep/b.csv")], "id\n2\n");
     assert_eq!(
-        *told.lock().unwrap(),
+        *reports.lock().unwrap(),
         ["Syncing Data Packages to Storage", "data/out > http://there/store/weekly/out/"]
     );
     server.assert_well_used();
 }
 
 #[tokio::test]
-async fn what_is_there_and_right_is_not_sent_again() {
+async fn unchanged_files_are_not_sent_again() {
     let (source, server) = (Source::new(), PutServer::start());
     let destination = format!("{}/store", server.url);
     source.sync(&destination).await.unwrap();
@@ -105,7 +105,7 @@ async fn what_is_there_and_right_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn what_is_not_allowed_or_has_no_room_is_told_as_that_and_not_tried_again() {
+async fn denied_access_and_full_quota_are_not_retried() {
     for (fault, trouble) in [(Fault::Expired, Trouble::Denied), (Fault::Full, Trouble::Quota)] {
         let (source, server) = (Source::new(), PutServer::start());
         let destination = format!("{}/store", server.url);
@@ -119,17 +119,17 @@ async fn what_is_not_allowed_or_has_no_room_is_told_as_that_and_not_tried_again(
 }
 
 #[tokio::test]
-async fn a_sync_that_broke_off_is_gone_on_with() {
+async fn interrupted_sync_is_continued() {
     let (source, server) = (Source::new(), PutServer::start());
     let destination = format!("{}/store", server.url);
     source.write("c.csv", "id\n3\n");
     server.fails("c.csv", Fault::Refused);
     let error = source.sync(&destination).await.unwrap_err();
-    assert!(error.to_string().contains("it answers 413"), "{error}");
-    assert_eq!(server.asked("PUT", "datapackage.json"), 0, "it could name what is not there");
+    assert!(error.to_string().contains("it responded with 413"), "{error}");
+    assert_eq!(server.asked("PUT", "datapackage.json"), 0, "it could name a missing file");
     assert!(source.storage.manifest(&destination, "weekly").await.unwrap().is_none());
-    assert_eq!(server.files().len(), 2, "what does not depend on it is there");
-    // The next one knows by what was written down what it need not send.
+    assert_eq!(server.files().len(), 2, "independent files were sent");
+    // The next sync reads the journal, and skips sent files.
     server.forget();
     assert_eq!(source.sync(&destination).await.unwrap().sent, 2);
     let again = server.put();
@@ -138,7 +138,7 @@ async fn a_sync_that_broke_off_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_and_a_busy_server_are_asked_again() {
+async fn lost_response_and_busy_server_are_retried() {
     let (source, server) = (Source::new(), PutServer::start());
     for (path, fault) in [("a.csv", Fault::Unanswered), ("b.csv", Fault::Busy), ("datapackage.json", Fault::Cut)] {
         server.fails(path, fault);
@@ -152,7 +152,7 @@ async fn a_lost_answer_and_a_busy_server_are_asked_again() {
 }
 
 #[tokio::test]
-async fn what_the_source_has_no_more_stays_until_somebody_asks_for_its_removal() {
+async fn removed_source_file_stays_until_removal_is_requested() {
     let (source, server) = (Source::new(), PutServer::start());
     let destination = format!("{}/store", server.url);
     source.sync(&destination).await.unwrap();
@@ -163,12 +163,12 @@ async fn what_the_source_has_no_more_stays_until_somebody_asks_for_its_removal()
     assert!(server.files().contains_key(&format!("{AT}/deep/b.csv")));
     let synced = source.sync_as(&Asked { removes: true, ..source.asked(&destination) }).await.unwrap();
     assert!(!server.files().contains_key(&format!("{AT}/deep/b.csv")), "{:?}", synced.manifest);
-    assert_eq!(server.files()[&format!("{AT}/strangers.csv")], "theirs", "nobody else's file is touched");
+    assert_eq!(server.files()[&format!("{AT}/strangers.csv")], "theirs", "files of other programs stay");
     server.assert_well_used();
 }
 
 #[tokio::test]
-async fn what_names_data_is_removed_before_the_data() {
+async fn descriptor_is_removed_before_its_data() {
     let source = Source::new();
     let destination = source.path("there").display().to_string();
     source.write("kept.csv", "id\n");
@@ -176,7 +176,7 @@ async fn what_names_data_is_removed_before_the_data() {
     for gone in ["data/out/a.csv", "data/out/deep/b.csv", "data/out/datapackage.json"] {
         fs::remove_file(source.path(gone)).unwrap();
     }
-    // What cannot be removed stops it where it is.
+    // A failed removal stops the sync.
     let descriptor = source.path("there/weekly/out/datapackage.json");
     fs::remove_file(&descriptor).unwrap();
     fs::create_dir_all(descriptor.join("in-the-way")).unwrap();
@@ -185,7 +185,7 @@ async fn what_names_data_is_removed_before_the_data() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_somebody_changed_removes_nothing_elsewhere() {
+async fn altered_manifest_removes_nothing_outside() {
     let source = Source::new();
     let destination = source.path("there").display().to_string();
     source.sync(&destination).await.unwrap();
@@ -194,13 +194,13 @@ async fn a_manifest_that_somebody_changed_removes_nothing_elsewhere() {
     let text = fs::read_to_string(&manifest).unwrap().replace("out/a.csv", "../../mine.txt");
     fs::write(&manifest, text).unwrap();
     let error = source.storage.remove(&destination, "weekly", true).await.unwrap_err();
-    assert!(error.to_string().contains("names `../../mine.txt`, which lies elsewhere"), "{error}");
+    assert!(error.to_string().contains("names `../../mine.txt`, which is outside of it"), "{error}");
     source.sync_as(&Asked { removes: true, ..source.asked(&destination) }).await.unwrap_err();
     assert!(source.path("mine.txt").exists() && source.path("there/weekly/out/deep/b.csv").exists());
 }
 
 #[tokio::test]
-async fn a_file_that_changes_while_it_is_sent_is_not_taken() {
+async fn file_that_changes_during_transfer_is_refused() {
     let (source, server) = (Source::new(), PutServer::start());
     let destination = format!("{}/store", server.url);
     let asked = source.asked(&destination);
@@ -217,7 +217,7 @@ async fn a_file_that_changes_while_it_is_sent_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_wish_to_stop_begins_nothing_new_and_the_next_sync_goes_on() {
+async fn cancellation_starts_no_file_and_next_sync_continues() {
     let (source, server) = (Source::new(), PutServer::start());
     let destination = format!("{}/store", server.url);
     let asked = source.asked(&destination);
@@ -235,12 +235,12 @@ async fn a_wish_to_stop_begins_nothing_new_and_the_next_sync_goes_on() {
     };
     let (stopped, ()) = tokio::join!(source.storage.sync(&asked, &tree, &|_| {}, &cancel), stopping);
     assert_eq!(stopped.unwrap_err().trouble, Trouble::Stopped);
-    assert_eq!(server.files().len(), 2, "what was begun is ended");
+    assert_eq!(server.files().len(), 2, "started transfers are finished");
     assert_eq!(source.sync(&destination).await.unwrap().sent, 1);
 }
 
 #[tokio::test]
-async fn a_folder_gets_the_same_files_and_only_those_that_differ() {
+async fn folder_gets_the_same_files_and_only_changes() {
     let source = Source::new();
     let there = source.path("there");
     let destination = there.display().to_string();
@@ -248,7 +248,7 @@ async fn a_folder_gets_the_same_files_and_only_those_that_differ() {
     assert_eq!(synced.addresses, [there.join("weekly/out/datapackage.json").display().to_string()]);
     assert_eq!(fs::read_to_string(there.join("weekly/out/deep/b.csv")).unwrap(), "id\n2\n");
     let names: Vec<_> = fs::read_dir(there.join("weekly/out")).unwrap().flatten().map(|it| it.file_name()).collect();
-    assert_eq!(names.len(), 3, "nothing is left beside: {names:?}");
+    assert_eq!(names.len(), 3, "no temporary file remains: {names:?}");
     let before = fs::metadata(there.join("weekly/out/a.csv")).unwrap().modified().unwrap();
     source.write("deep/b.csv", "id\n5\n");
     assert_eq!(source.sync(&destination).await.unwrap().sent, 1);
@@ -256,7 +256,7 @@ async fn a_folder_gets_the_same_files_and_only_those_that_differ() {
 }
 
 #[tokio::test]
-async fn what_everybody_may_read_has_the_mode_for_it() {
+async fn public_files_have_public_modes() {
     use std::os::unix::fs::PermissionsExt;
     let source = Source::new();
     let there = source.path("there");
@@ -267,7 +267,7 @@ async fn what_everybody_may_read_has_the_mode_for_it() {
 }
 
 #[tokio::test]
-async fn content_that_kept_its_size_and_time_is_found_by_checksum_alone() {
+async fn only_checksum_finds_change_with_same_size_and_time() {
     let source = Source::new();
     let there = source.path("there");
     let destination = there.display().to_string();
@@ -284,7 +284,7 @@ async fn content_that_kept_its_size_and_time_is_found_by_checksum_alone() {
 }
 
 #[tokio::test]
-async fn what_was_synced_is_removed_data_packages_first() {
+async fn removal_starts_with_descriptors() {
     let (source, server) = (Source::new(), PutServer::start());
     let destination = format!("{}/store", server.url);
     source.sync(&destination).await.unwrap();
@@ -298,10 +298,10 @@ async fn what_was_synced_is_removed_data_packages_first() {
 }
 
 #[tokio::test]
-async fn a_token_goes_nowhere_unencrypted_and_into_no_message() {
+async fn token_is_never_sent_unencrypted_or_logged() {
     let source = Source::new();
     let error = source.storage.check("http://store.example.com/x", "weekly", false).unwrap_err();
-    assert!(error.to_string().contains("could be read on the way"), "{error}");
+    assert!(error.to_string().contains("could be intercepted"), "{error}");
     let server = PutServer::start();
     let mut wrong = settings(source.folder.path());
     wrong.values.insert("webToken".to_owned(), "not-the-token-1234".into());
@@ -313,7 +313,7 @@ async fn a_token_goes_nowhere_unencrypted_and_into_no_message() {
 }
 
 #[tokio::test]
-async fn what_is_missing_to_reach_a_bucket_is_named_before_anything_is_sent() {
+async fn missing_setting_for_bucket_is_reported_before_transfer() {
     let source = Source::new();
     for (destination, setting) in [("s3://bucket/x", "s3AccessKeyId"), ("gs://bucket/x", "gcsServiceAccount")] {
         let error = source.storage.check(destination, "weekly", false).unwrap_err();
@@ -329,7 +329,7 @@ async fn what_is_missing_to_reach_a_bucket_is_named_before_anything_is_sent() {
         let folders = source.asked("x").folders;
         let name = if there == "data" { "out" } else { "weekly" };
         let apart = source.storage.check_apart(there, name, &folders);
-        assert!(apart.unwrap_err().to_string().contains("lie in each other"), "{there}");
+        assert!(apart.unwrap_err().to_string().contains("contain each other"), "{there}");
         assert!(source.storage.check_apart("data", "weekly", &folders).is_ok());
     }
     for name in ["", "..", "a/../b", "/a", "a b"] {
@@ -338,23 +338,23 @@ async fn what_is_missing_to_reach_a_bucket_is_named_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn what_a_run_wrote_is_synced_by_itself_unless_it_failed() {
+async fn outputs_of_a_run_are_synced_unless_it_failed() {
     let spec = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/a}\n";
     let project = Project::new(spec);
     let storage = storage(&project.settings()).unwrap();
     let there = project.path("there");
     let to = To { destination: there.display().to_string(), name: "w-1".to_owned(), public: false };
     let record = project.run("./a").await;
-    let told = Mutex::new(Vec::new());
-    let tell = |line: Told<'_>| told.lock().unwrap().push(line.to_string());
+    let reports = Mutex::new(Vec::new());
+    let report = |line: Told<'_>| reports.lock().unwrap().push(line.to_string());
     let cancel = CancellationToken::new();
     let specs = project.specs();
-    outputs::sync(&storage, &project.runner, &specs, &record, &to, &tell, &cancel).await.unwrap();
+    outputs::sync(&storage, &project.runner, &specs, &record, &to, &report, &cancel).await.unwrap();
     assert!(there.join("w-1/a/datapackage.json").exists());
     let at = there.join("w-1/a/").display().to_string();
-    assert_eq!(*told.lock().unwrap(), ["Syncing Data Packages to Storage".to_owned(), format!("data/a > {at}")]);
+    assert_eq!(*reports.lock().unwrap(), ["Syncing Data Packages to Storage".to_owned(), format!("data/a > {at}")]);
     project.write("noise.py", "raise SystemExit(1)");
     let failed = project.run("./a").await;
-    let error = outputs::sync(&storage, &project.runner, &specs, &failed, &to, &tell, &cancel).await.unwrap_err();
+    let error = outputs::sync(&storage, &project.runner, &specs, &failed, &to, &report, &cancel).await.unwrap_err();
     assert!(error.to_string().contains("nothing is synced"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! What the suite of behaviours tries of syncs and sites.
+//! Syncs and sites for the SDK's conformance tests.
 
 use crate::harness::Project;
 use crate::put_server::PutServer;

@@ -1,4 +1,4 @@
-//! What is left of runs that did not end well, and of databases that are gone.
+//! Effects of failed runs, and of removed databases.
 
 use crate::harness::{Project, Seen};
 use std::fs;
@@ -18,7 +18,7 @@ spew(package, resources, {})
 ";
 
 #[tokio::test]
-async fn a_database_that_is_gone_makes_dirty_what_wrote_into_it() {
+async fn removed_database_makes_its_writers_dirty() {
     let table = |name: &str| format!("{name}:\n  pipeline:\n  - run: table\n    parameters: {{table: {name}}}\n");
     let project = Project::new(&format!("{}{}plain: {{pipeline: [{{run: noise}}]}}\n", table("a"), table("b")));
     project.write("table.py", TABLE);
@@ -28,7 +28,7 @@ async fn a_database_that_is_gone_makes_dirty_what_wrote_into_it() {
     }
     let path = project.runner.project.join(".terrace/pipelines/database.db");
     fs::remove_file(&path).unwrap();
-    let gone = format!("the database that it wrote into is gone: `{}`", path.display());
+    let gone = format!("its database was removed: `{}`", path.display());
     assert_eq!((project.reasons("./a"), project.reasons("./b")), (vec![gone.clone()], vec![gone]));
     assert_eq!(project.reasons("./plain"), Vec::<String>::new());
     project.run("./a").await;
@@ -37,11 +37,11 @@ async fn a_database_that_is_gone_makes_dirty_what_wrote_into_it() {
 }
 
 #[tokio::test]
-async fn what_never_began_leaves_things_as_they_were() {
+async fn run_that_never_started_changes_nothing() {
     let project =
         Project::new("a: {pipeline: [{run: noise}]}\nb: {dependencies: [{pipeline: ./a}], pipeline: [{run: noise}]}\n");
     let good = project.run("./a").await;
-    // Waiting for its turn, or for its environment.
+    // A run that waits for its turn or its environment.
     let (store, cancel) = (&project.runner.store, CancellationToken::new());
     let turn = store.turn(".", "./a", Duration::ZERO, &cancel).await.unwrap();
     let (specs, seen) = (project.specs(), Seen::default());

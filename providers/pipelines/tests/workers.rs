@@ -1,5 +1,4 @@
-//! Workers of the queue, as tasks of this very process: what they take, and how that ends. Real ones, and kills of them, are in
-//! the tests of the binary.
+//! Workers of the queue, as tasks of this process. Tests of the binary use real workers and kill them.
 
 use crate::harness::{NOISE, Project};
 use crate::publishing::with_readers;
@@ -15,7 +14,7 @@ use terrace_provider_pipelines::settings::{kept, of_kept, runner};
 use terrace_provider_pipelines::worker::{Keeper, Launch, Start, Worker};
 use tokio_util::sync::CancellationToken;
 
-/// Workers that are tasks.
+/// Launcher of workers as tasks.
 pub(crate) struct Tasks;
 
 impl Launch for Tasks {
@@ -28,7 +27,7 @@ impl Launch for Tasks {
             let databases = Databases::new(start.folder.join("databases"), None, None);
             let (name, pool) = (start.worker, start.pool);
             let worker = Worker { name, pool, queue, runner, databases, keeper, lock: Some(start.lock) };
-            // A test that has ended has taken the folder away.
+            // The folder may be gone if the test has ended.
             let _ = worker.serve(&CancellationToken::new()).await;
         });
         Ok(())
@@ -39,7 +38,7 @@ fn etl(size: u32, settings: &str) -> WantedPool<'_> {
     WantedPool { name: "etl", size, ttl: None, settings, mark: None }
 }
 
-/// A project with a pool, and a keeper of it.
+/// A project with a pool, and its keeper.
 fn pool(spec: &str, size: u32) -> (Project, Keeper) {
     pool_of(Project::new(spec), size)
 }
@@ -79,7 +78,7 @@ async fn ended(keeper: &Keeper, id: &str) -> Entry {
 const TWO: &str = "a: {pipeline: [{run: noise}]}\nb: {dependencies: [{pipeline: ./a}], pipeline: [{run: noise}]}\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_run_what_waits_in_its_order() {
+async fn workers_execute_queued_runs_in_order() {
     let (project, keeper) = pool(TWO, 2);
     let asks = [ask(&project, "./a"), Ask { after: vec![0], ..ask(&project, "./b") }, ask(&project, "./none")];
     let ids = keeper.queue().enqueue(&asks).unwrap();
@@ -99,14 +98,14 @@ async fn workers_run_what_waits_in_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_holds_what_comes_after_it() {
+async fn failure_holds_dependent_runs() {
     let (project, keeper) = pool(TWO, 1);
     project.write("noise.py", "raise SystemExit(3)");
     let asks = [ask(&project, "./a"), Ask { after: vec![0], ..ask(&project, "./b") }];
     let ids = keeper.queue().enqueue(&asks).unwrap();
     let second = ended(&keeper, &ids[1]).await;
     assert!(matches!(&second.ending, Some(Ending::Held { by, .. }) if by == "./a"), "{second:?}");
-    // What still is good is told to be.
+    // A valid result is reported as clean.
     project.write("noise.py", NOISE);
     let only_dirty = Options { only_dirty: true, ..Options::default() };
     for expected in [false, true] {
@@ -118,7 +117,7 @@ async fn what_fails_holds_what_comes_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_reads_what_another_one_writes_is_held_where_that_is_half_in_place_and_nowhere_else() {
+async fn undeclared_reader_is_held_only_by_partly_moved_files() {
     let (project, keeper) = pool_of(with_readers(), 1);
     let after = |pipeline: &str| Ask { after: vec![0], ..ask(&project, pipeline) };
     let all = || [ask(&project, "./noise"), after("./said"), after("./unsaid")];
@@ -130,7 +129,7 @@ async fn what_only_reads_what_another_one_writes_is_held_where_that_is_half_in_p
     assert!(matches!(&said.ending, Some(Ending::Held { by, why: Why::Unsuccessful }) if by == "./noise"), "{said:?}");
     let unsaid = ended(&keeper, &ids[2]).await;
     assert!(unsaid.ending.as_ref().unwrap().is_good(), "{unsaid:?}");
-    // A folder is in the way of the descriptor, and the rows are there already.
+    // A folder has the place of the descriptor, and the rows are moved already.
     project.write("noise.py", NOISE);
     std::fs::remove_dir_all(project.path("data/noise")).unwrap();
     std::fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
@@ -140,7 +139,7 @@ async fn what_only_reads_what_another_one_writes_is_held_where_that_is_half_in_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_called_off_ends_and_its_worker_takes_the_next() {
+async fn cancelled_run_ends_and_worker_takes_the_next() {
     let (project, keeper) = pool("slow: {pipeline: [{run: slow}]}\na: {pipeline: [{run: noise}]}\n", 1);
     project.write("slow.py", "import time\nopen('begun', 'w')\ntime.sleep(600)\n");
     let ids = keeper.queue().enqueue(&[ask(&project, "./slow"), ask(&project, "./a")]).unwrap();
@@ -154,7 +153,7 @@ async fn a_run_that_is_called_off_ends_and_its_worker_takes_the_next() {
     assert!(ended(&keeper, &ids[1]).await.ending.unwrap().is_good());
 }
 
-/// A run of `./a` that a worker took which is gone, in a pool that has another one by now; answers its id.
+/// Assigns a run of `./a` to a dead worker, in a pool that gets another worker; returns its id.
 fn taken_by_the_dead(project: &Project, keeper: &Keeper) -> String {
     keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
     assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
@@ -164,25 +163,25 @@ fn taken_by_the_dead(project: &Project, keeper: &Keeper) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_left_that_was_gone_before_it_told_has_ended_as_it_was_recorded() {
+async fn finished_run_of_dead_worker_keeps_its_outcome() {
     let (project, keeper) = pool(TWO, 0);
-    // A worker that was killed after the record was written, and before the queue was told.
+    // The worker was killed after it wrote the record, and before it updated the queue.
     let id = taken_by_the_dead(&project, &keeper);
     let asked = terrace_provider_pipelines::run::Asked { run: Some(id.clone()), ..Default::default() };
     let record = project.run_as("./a", asked, &CancellationToken::new()).await;
     assert_eq!(record.state, State::Succeeded);
-    // Others run the pipeline until the record would have been removed.
+    // Other runs of the pipeline would have removed the record.
     for _ in 0..25 {
         project.run("./a").await;
     }
     let entry = ended(&keeper, &id).await;
-    assert_eq!((entry.attempt, entry.ending), (1, Some(Ending::Ran(Box::new(record)))), "it is not run again");
+    assert_eq!((entry.attempt, entry.ending), (1, Some(Ending::Ran(Box::new(record)))), "it must not run again");
     let names: Vec<String> = keeper.queue().pods().unwrap().into_iter().map(|pod| pod.name).collect();
     assert!(names.len() == 1 && names[0] != "dead", "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_left_unfinished_is_run_again() {
+async fn unfinished_run_of_dead_worker_runs_again() {
     let (project, keeper) = pool(TWO, 0);
     keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
     assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
@@ -193,44 +192,49 @@ async fn what_a_worker_left_unfinished_is_run_again() {
     assert!(entry.ending.unwrap().is_good());
 }
 
-/// Says that it was asked to start somebody, and does not come back before it may.
+/// Launcher that reports a launch, and blocks until the test continues it.
 struct Stuck(std::sync::mpsc::Sender<()>, std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
 
 impl Launch for Stuck {
     fn launch(&self, _start: Start) -> io::Result<()> {
         let _ = self.0.send(());
         let _ = self.1.lock().unwrap().recv();
-        Err(io::Error::other("nobody is started"))
+        Err(io::Error::other("no worker is started"))
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_worker_whose_look_after_others_takes_long_says_that_it_is_well() {
+async fn worker_sends_heartbeats_during_slow_check_of_others() {
     let (project, keeper) = pool(TWO, 2);
     let (queue, worker) = (keeper.queue().clone(), "dppctl-worker-one".to_owned());
-    let lock::Looked::Free(held) = lock::look(queue.folder(), &worker).unwrap() else { panic!("nobody has it") };
+    let lock::Looked::Free(held) = lock::look(queue.folder(), &worker).unwrap() else { panic!("the lock is held") };
     assert!(queue.add_worker("etl", &worker).unwrap());
-    let ((say, asked), (may, wait)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let ((launch_sender, launched), (continue_sender, continued)) =
+        (std::sync::mpsc::channel(), std::sync::mpsc::channel());
     let runner = project.runner.clone();
-    let stuck = Arc::new(Keeper::new(queue.clone(), runner.clone(), Arc::new(Stuck(say, std::sync::Mutex::new(wait)))));
+    let stuck = Arc::new(Keeper::new(
+        queue.clone(),
+        runner.clone(),
+        Arc::new(Stuck(launch_sender, std::sync::Mutex::new(continued))),
+    ));
     let stop = CancellationToken::new();
     let databases = Databases::new(queue.folder().join("databases"), None, None);
     let (name, pool) = (worker.clone(), "etl".to_owned());
     let serving = Worker { name, pool, queue: queue.clone(), runner, databases, keeper: stuck, lock: Some(held) };
     let ending = stop.clone();
     let serving = tokio::spawn(async move { serving.serve(&ending).await });
-    tokio::task::spawn_blocking(move || asked.recv()).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || launched.recv()).await.unwrap().unwrap();
     let before = lock::last_beat(queue.folder(), &worker);
     while lock::last_beat(queue.folder(), &worker) == before {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    drop(may);
+    drop(continue_sender);
     stop.cancel();
     serving.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_record_is_damaged_ends_and_keeps_no_worker_on_the_list() {
+async fn run_with_damaged_record_ends_and_worker_is_removed() {
     let (project, keeper) = pool(TWO, 0);
     let id = taken_by_the_dead(&project, &keeper);
     project.write(&format!(".terrace/pipelines/runs/{id}/run.json"), "{\"run\":");
@@ -243,7 +247,7 @@ async fn a_run_whose_record_is_damaged_ends_and_keeps_no_worker_on_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_of_the_queue_is_tried_again_as_often_as_who_asked_for_it_said() {
+async fn queued_run_is_retried_as_requested() {
     let (project, keeper) = pool(TWO, 0);
     let mut settings = project.settings();
     settings.values.insert("retryOn".to_owned(), "all".into());

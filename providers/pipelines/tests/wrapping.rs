@@ -1,4 +1,4 @@
-//! What starts steps beside the environment's own Python: runners, and processors from elsewhere.
+//! Runners that wrap the environment's Python, and processors in other folders.
 
 use crate::harness::{NOISE, Project, Seen};
 use std::fs;
@@ -15,7 +15,7 @@ plain: {kind: local-python}
 ";
 
 #[tokio::test]
-async fn a_wrapped_step_runs_with_the_very_arguments() {
+async fn wrapped_step_gets_unchanged_arguments() {
     let project = Project::new(SPEC);
     project.write("dpp-runners.yaml", RUNNERS);
     assert_eq!(project.specs().problems, []);
@@ -26,19 +26,19 @@ async fn a_wrapped_step_runs_with_the_very_arguments() {
     assert_eq!(record.stats["odd"], serde_json::json!("$(touch injected) \"q\" `id` 's'"));
     assert!(!project.path("injected").exists());
     assert_eq!(fs::read_to_string(project.path("where")).unwrap(), ".\n");
-    // What a step is started with is a part of what its result depends on.
+    // The wrapper is an input of the result.
     project.write("dpp-runners.yaml", &RUNNERS.replace("SEEN=1", "SEEN=2"));
     assert_eq!(project.reasons("./x"), ["the spec changed: step 2 (`dump_to_path`)"]);
 }
 
 #[test]
-fn what_is_wrong_with_runners_is_told_with_its_place() {
-    let told = |runners: Option<&str>| {
+fn runner_errors_have_positions() {
+    let problems_of = |runners: Option<&str>| {
         let project = Project::new(SPEC);
         runners.inspect(|text| project.write("dpp-runners.yaml", text));
         let specs = project.specs();
-        let told: Vec<String> = specs.problems.iter().map(|it| it.in_one_line(&specs).to_string()).collect();
-        told.join("\n")
+        let problems: Vec<String> = specs.problems.iter().map(|it| it.in_one_line(&specs).to_string()).collect();
+        problems.join("\n")
     };
     let files = [
         None,
@@ -47,30 +47,30 @@ fn what_is_wrong_with_runners_is_told_with_its_place() {
         Some("quoted: {kind: wrapped-python, parameters: {wrapper: 'nice {comand}'}}\nbare: 7\n"),
         Some("quoted: [\n"),
     ];
-    insta::assert_snapshot!(files.map(told).join("\n\n"), @r#"
-    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): there is no runner `quoted` in `dpp-runners.yaml`; describe it in `dpp-runners.yaml` where terrace is started, or in the file that DPP_RUNNER_CONFIG names
-    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): there is no runner `bare` in `dpp-runners.yaml`; describe it in `dpp-runners.yaml` where terrace is started, or in the file that DPP_RUNNER_CONFIG names
+    insta::assert_snapshot!(files.map(problems_of).join("\n\n"), @r#"
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): the runner `quoted` does not exist in `dpp-runners.yaml`; define it in `dpp-runners.yaml` in the folder of the call, or in the file that DPP_RUNNER_CONFIG names
+    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): the runner `bare` does not exist in `dpp-runners.yaml`; define it in `dpp-runners.yaml` in the folder of the call, or in the file that DPP_RUNNER_CONFIG names
 
-    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): there is no runner `quoted` in `dpp-runners.yaml`; did you mean `quotet`?
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): the runner `quoted` does not exist in `dpp-runners.yaml`; did you mean `quotet`?
 
-    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): what its runner `quoted` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
-    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): what its runner `bare` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
-    dpp-runners.yaml:1:16: the runner `quoted`: there is no kind `wraped-python`; did you mean `wrapped-python`?
-    dpp-runners.yaml:2:1: the runner `bare`: there is no text `wrapper` in its `parameters`; write `parameters: {wrapper: "nice {cmd}"}`, or `kind: local-python`
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): its runner `quoted` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
+    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): its runner `bare` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
+    dpp-runners.yaml:1:16: the runner `quoted`: unknown kind `wraped-python`; did you mean `wrapped-python`?
+    dpp-runners.yaml:2:1: the runner `bare`: its `parameters` have no text `wrapper`; write `parameters: {wrapper: "nice {cmd}"}`, or `kind: local-python`
 
-    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): what its runner `quoted` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
-    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): what its runner `bare` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
-    dpp-runners.yaml:1:54: the runner `quoted`: its wrapper is none: `{comand}` in it means nothing: known are `{cmd}`, `{path}`, `{abspath}` and `{env[NAME]}`
-    dpp-runners.yaml:2:1: the runner `bare`: it does not say its `kind`; write `local-python` or `wrapped-python`
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): its runner `quoted` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
+    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): its runner `bare` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
+    dpp-runners.yaml:1:54: the runner `quoted`: its wrapper is not valid: it has the unknown placeholder `{comand}`: expected `{cmd}`, `{path}`, `{abspath}` or `{env[NAME]}`
+    dpp-runners.yaml:2:1: the runner `bare`: the key `kind` is missing; write `local-python` or `wrapped-python`
 
-    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): what its runner `quoted` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
-    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): what its runner `bare` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
-    dpp-runners.yaml:1:9: this is no YAML: unclosed bracket '['; check quotes, brackets and indentation around here
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): its runner `quoted` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
+    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): its runner `bare` has errors in `dpp-runners.yaml`; correct that file: steps do not run without their wrapper
+    dpp-runners.yaml:1:9: this is not YAML: unclosed bracket '['; check quotes, brackets and indentation around here
     "#);
 }
 
 #[tokio::test]
-async fn processors_are_found_where_a_variable_says() {
+async fn variable_adds_folders_of_processors() {
     let elsewhere = tempfile::tempdir().unwrap();
     fs::create_dir_all(elsewhere.path().join("odd")).unwrap();
     fs::write(elsewhere.path().join("odd/noise.py"), NOISE).unwrap();
@@ -82,7 +82,7 @@ async fn processors_are_found_where_a_variable_says() {
     let specs = spec::read_with(&project.runner.project, &surroundings).unwrap();
     assert_eq!(specs.problems, []);
     for id in ["./x", "./y"] {
-        // One that is called as one of dpp's own takes its place.
+        // A processor in such a folder takes precedence over one of dpp with the same name.
         let (seen, cancel) = (Seen::default(), CancellationToken::new());
         let run = project.runner.run(&specs, specs.pipeline(id).unwrap(), Asked::default(), &seen, &cancel).await;
         assert_eq!(run.unwrap().rows, 500, "{id}");

@@ -1,42 +1,42 @@
-//! The settings of an instance, taken apart: which server, who asks, and how it is encrypted.
+//! Settings of an instance: server, user and encryption.
 
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value, tls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// How long a server is waited for, in seconds, unless it is said.
+/// Default time limit of a connection attempt, in seconds.
 pub(crate) const TIMEOUT: i64 = 10;
-/// How many connections to one database there are at most, unless it is said.
+/// Default limit of connections to one database.
 pub(crate) const CONNECTIONS: i64 = 8;
-/// How long a statement waits for a lock, in seconds, unless it is said.
+/// Default time that a statement waits for a lock, in seconds.
 pub(crate) const LOCK_TIMEOUT: i64 = 5;
-/// Where databases and roles are looked after, unless it is said.
+/// Default database for the administration of databases and roles.
 pub(crate) const DATABASE: &str = "postgres";
 
-/// What an instance is. The password is in the driver's configuration alone.
+/// Settings of an instance. Only the driver's configuration holds the password.
 pub(crate) struct Config {
-    /// The instance, for messages.
+    /// Name of the instance, for messages.
     pub(crate) instance: String,
-    /// Who and where, with the password.
+    /// User, password and server.
     pub(crate) driver: tokio_postgres::Config,
-    /// How connections are encrypted.
+    /// Encryption of connections.
     pub(crate) connector: MakeRustlsConnect,
-    /// The database for what belongs to no database: databases themselves and roles.
+    /// The database for statements about databases and roles.
     pub(crate) database: String,
-    /// Connections to one database.
+    /// Limit of connections to one database.
     pub(crate) connections: usize,
-    /// How long a server is waited for.
+    /// Time limit of a connection attempt.
     pub(crate) timeout: Duration,
-    /// How long a statement waits for a lock.
+    /// Time that a statement waits for a lock.
     pub(crate) lock_timeout: Duration,
 }
 
 impl Config {
-    /// Takes settings apart. Nothing is asked of the server.
+    /// Reads the settings without a call to the server.
     ///
     /// # Errors
-    /// When a value is none that can work; no message repeats a password.
+    /// When a value is invalid; no message contains a password.
     pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
         let values = &settings.values;
         let given = |name: &str| values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -50,7 +50,7 @@ impl Config {
         if driver.get_ports().is_empty()
             && let Some(port) = values.get("port").and_then(Value::as_int)
         {
-            driver.port(u16::try_from(port).map_err(|_| invalid("port", format!("`{port}` is no port")))?);
+            driver.port(u16::try_from(port).map_err(|_| invalid("port", format!("`{port}` is not a port")))?);
         }
         if driver.get_user().is_none()
             && let Some(user) = given("user")
@@ -81,13 +81,13 @@ impl Config {
             connections: usize::try_from(connections)
                 .ok()
                 .filter(|connections| *connections > 0)
-                .ok_or_else(|| invalid("connections", format!("`{connections}` is no number of connections")))?,
+                .ok_or_else(|| invalid("connections", format!("`{connections}` is not a number of connections")))?,
             timeout,
             lock_timeout: seconds(values, "lockTimeout", LOCK_TIMEOUT)?,
         })
     }
 
-    /// Who asks, for messages and statements to run.
+    /// The user, for messages and suggested statements.
     pub(crate) fn user(&self) -> String {
         self.driver.get_user().map_or_else(|| "the user".to_owned(), str::to_owned)
     }
@@ -106,14 +106,14 @@ impl Config {
     }
 }
 
-/// What a URL says that the driver does not understand.
+/// Parameters of a URL that the driver does not support.
 #[derive(Default)]
 struct FromUrl {
     mode: Option<String>,
     roots: Option<String>,
 }
 
-/// What a URL says. Its text is not repeated: a part of a password that was not escaped may be taken for anything.
+/// Parses a URL. Messages do not repeat its text: part of an unescaped password may look like anything.
 fn understood(url: &str) -> Result<(tokio_postgres::Config, FromUrl), ProviderError> {
     let refuse = |why: String| {
         invalid("url", format!("`url` is not understood: {why}")).solution(
@@ -139,19 +139,19 @@ fn understood(url: &str) -> Result<(tokio_postgres::Config, FromUrl), ProviderEr
     let config = text.parse::<tokio_postgres::Config>().map_err(|error| {
         refuse(match (std::error::Error::source(&error), url.matches('@').count()) {
             (Some(source), 0 | 1) => source.to_string(),
-            _ => "more than one `@`: one of a user or a password is written as `%40`".to_owned(),
+            _ => "more than one `@`: write an `@` in a user or a password as `%40`".to_owned(),
         })
     })?;
     Ok((config, found))
 }
 
-/// A parameter's value as it was before it was written into a URL.
+/// The percent-decoded value of a parameter.
 fn decoded(value: &str) -> String {
     let config = format!("postgres:///?application_name={value}").parse::<tokio_postgres::Config>();
     config.ok().and_then(|config| config.get_application_name().map(str::to_owned)).unwrap_or_else(|| value.to_owned())
 }
 
-/// The mode of encryption where none is given.
+/// The default encryption mode.
 fn usual_mode(driver: &tokio_postgres::Config) -> &'static str {
     use tokio_postgres::config::Host;
     let addresses: Vec<String> = driver.get_hostaddrs().iter().map(ToString::to_string).collect();
@@ -175,9 +175,11 @@ fn encrypted(
     let word = mode.unwrap_or_else(|| usual_mode(driver));
     let Some((mode, verify)) = tls::mode(word) else {
         let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
-        return Err(invalid("sslMode", format!("`{word}` is no mode of encryption")).solution(format!("write {known}")));
+        return Err(
+            invalid("sslMode", format!("`{word}` is not an encryption mode")).solution(format!("write {known}"))
+        );
     };
-    // As `psql` does: whoever names authorities wants one of them.
+    // As in `psql`: with a file of authorities, the server must have a certificate of one of them.
     let verify = match (mode, verify, &roots) {
         ("require", tls::Verify::Nothing, Some(_)) => tls::Verify::Authority,
         _ => verify,
@@ -194,7 +196,7 @@ fn encrypted(
 fn seconds(values: &Attributes, name: &str, usual: i64) -> Result<Duration, ProviderError> {
     let given = values.get(name).and_then(Value::as_int).unwrap_or(usual);
     u64::try_from(given).ok().filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(
-        || invalid(name, format!("`{given}` is no time to wait")).solution("write a number of seconds from 1 to 86400"),
+        || invalid(name, format!("`{given}` is not a time")).solution("write a number of seconds from 1 to 86400"),
     )
 }
 
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_goes_before_single_keys() {
+    fn url_takes_precedence_over_single_settings() {
         let config = read(&[
             ("url", "postgres://jane@db:6000/sales?sslmode=require".into()),
             ("host", "other".into()),
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn encryption_is_required_where_a_connection_leaves_the_machine() {
+    fn encryption_is_required_for_remote_servers() {
         use tokio_postgres::config::SslMode;
         let mode = |name: &str, value: &str| read(&[(name, value.into())]).ok().unwrap().driver.get_ssl_mode();
         assert_eq!(mode("host", "localhost"), SslMode::Prefer);
@@ -242,12 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_a_password() {
+    fn invalid_setting_is_reported_without_the_password() {
         let refusal = |name: &str, value: Value| read(&[(name, value)]).err().unwrap().to_string();
         assert!(refusal("url", "mysql://x".into()).contains("postgres://"));
-        let told = refusal("url", "postgres://me:hunter2@host/db?colour=blue".into());
-        assert!(told.contains("unknown option `colour`") && !told.contains("hunter2"), "{told}");
-        assert!(refusal("sslMode", "maybe".into()).contains("`maybe` is no mode"));
+        let message = refusal("url", "postgres://me:hunter2@host/db?colour=blue".into());
+        assert!(message.contains("unknown option `colour`") && !message.contains("hunter2"), "{message}");
+        assert!(refusal("sslMode", "maybe".into()).contains("`maybe` is not an encryption mode"));
         assert!(refusal("connections", Value::Int(0)).contains("connections"));
         assert!(refusal("port", Value::Int(70_000)).contains("70000"));
         let missing = read(&[("sslMode", "verify-full".into()), ("caFile", "no-such.pem".into())]);

@@ -1,11 +1,11 @@
-//! Types of columns: the server's name for each spelling, and what a change of type does to the values.
+//! Column types: the server's name for each spelling, and the effect of a type change on values.
 //!
-//! The names are those of `format_type`: <https://www.postgresql.org/docs/current/datatype.html>. What is no built-in type
-//! is compared as it is written; the server's own words for it are remembered once it was made.
+//! The names are those of `format_type`: <https://www.postgresql.org/docs/current/datatype.html>. Other types are
+//! compared by their text; the provider learns the server's text for them after a create.
 
 use crate::lexer::{Token, TokenKind, tokens};
 
-/// A type taken apart.
+/// A parsed type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DataType {
     /// The server's name without sizes: `character varying`, `timestamp without time zone`.
@@ -16,11 +16,11 @@ pub(crate) struct DataType {
     modifiers: Vec<String>,
     /// `[]` of arrays.
     is_array: bool,
-    /// `serial` and its like: an integer with a sequence of its own.
+    /// `serial` and its variants: an integer with its own sequence.
     pub(crate) is_serial: bool,
 }
 
-/// Types whose names mean the same in quotes, unlike `"char"` and `"int"`.
+/// Types whose names mean the same in quotes. For `"char"` and `"int"`, that is not true.
 const NAMED: [&str; 23] = [
     "bool",
     "bytea",
@@ -47,26 +47,26 @@ const NAMED: [&str; 23] = [
     "interval",
 ];
 
-/// What a change of type does to the values of a column.
+/// Effect of a type change on the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TypeChange {
-    /// Both are one type.
+    /// The types are the same.
     Same,
-    /// Every value stays what it is.
+    /// Every value stays the same.
     Widening,
-    /// Values may be cut, rounded or refused.
+    /// Values may be truncated, rounded or refused.
     Narrowing,
 }
 
 impl DataType {
-    /// Reads a type; `None` when the text is none, or anything beside one.
+    /// Parses a type; `None` if the text is not exactly one type.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let tokens = tokens(text);
         let mut rest = tokens.as_slice();
         let mut words = Vec::new();
         let (mut sizes, mut modifiers) = (Vec::new(), Vec::new());
         let mut is_array = false;
-        // One name, with dots or in quotes, is all there is then: what follows would be no part of the type.
+        // A qualified or quoted name is complete: further words do not belong to the type.
         let mut is_name = false;
         while let [first, behind @ ..] = rest {
             let is_open = words.last().is_none_or(|last| last == ".");
@@ -112,7 +112,7 @@ impl DataType {
         }
         let name = if is_name { words.concat() } else { words.join(" ") };
         let name = name.strip_prefix("pg_catalog.").map_or(name.clone(), |name| name.trim_matches('"').to_owned());
-        // The parser knows these by their names, in quotes as well.
+        // The server accepts these names in quotes as well.
         let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
         let name = unquoted.filter(|name| NAMED.contains(name)).map(str::to_owned).unwrap_or(name);
         let plain = Self { base: name, sizes, modifiers, is_array, is_serial: false };
@@ -139,12 +139,12 @@ impl DataType {
         tokens(&self.base).iter().any(|token| token.is_symbol("."))
     }
 
-    /// The same with the server's name and its usual sizes.
+    /// The type with the server's name and its default sizes.
     fn named(mut self) -> Self {
         let Some((name, is_serial)) = known(&self.base) else { return self };
         self.is_serial = is_serial;
         if self.base == "float" {
-            // As many bits as are asked for.
+            // The number of bits selects the type.
             let bits = self.sizes.first().copied().unwrap_or(53);
             self.sizes.clear();
             name_of_float(bits).clone_into(&mut self.base);
@@ -166,7 +166,7 @@ impl DataType {
             [] => String::new(),
             sizes => format!("({})", sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
         };
-        // The size stands behind the first word where the zone follows.
+        // The size follows the first word if a time zone follows.
         let text = match self.base.split_once(' ') {
             Some((first @ ("timestamp" | "time"), zone)) => format!("{first}{sizes} {zone}"),
             _ => format!("{}{sizes}", self.base),
@@ -199,7 +199,7 @@ impl DataType {
         self.base == base && !self.is_array
     }
 
-    /// The digits before the point that a whole number of this type may have.
+    /// The number of digits before the decimal point in a whole number of this type.
     fn digits(&self) -> Option<i64> {
         match self.base.as_str() {
             _ if self.is_array => None,
@@ -210,7 +210,7 @@ impl DataType {
         }
     }
 
-    /// What becomes of values of this type as values of another.
+    /// The effect of a change from this type to another.
     pub(crate) fn change_to(&self, other: &Self) -> TypeChange {
         if self.canonical() == other.canonical() {
             return TypeChange::Same;
@@ -248,10 +248,10 @@ impl DataType {
                 (Some((p, s)), Some((new_p, new_s))) => new_s >= s && new_p - new_s >= p - s,
                 (None, Some(_)) => false,
             },
-            // Which moment a time without a zone is nobody knows but its author.
+            // The author alone knows the zone of a time without one.
             ("real", "double precision") | ("date", "timestamp without time zone") => other.sizes.is_empty(),
             (old, new) if old == new => {
-                // A time of more digits, a longer bit string; no size is the largest.
+                // More digits of a time, or a longer bit string; no size is the largest.
                 let is_fixed = old == "bit";
                 !is_fixed
                     && (other.sizes.is_empty() || matches!((self.size(0), other.size(0)), (Some(o), Some(n)) if n >= o))
@@ -261,12 +261,12 @@ impl DataType {
     }
 }
 
-/// The server's name of a type as `format_type` writes it; the text itself where it is no type.
+/// The type as `format_type` writes it; the text itself if it is not a type.
 pub(crate) fn canonical(text: &str) -> String {
     DataType::parse(text).map_or_else(|| text.to_owned(), |ty| ty.canonical())
 }
 
-/// The same, and `serial` stays one: it is another type than the integer that it counts with.
+/// The same, except that `serial` differs from its integer type.
 pub(crate) fn normal(text: &str) -> String {
     match DataType::parse(text) {
         Some(ty) if ty.is_serial => format!("serial of {}", ty.canonical()),
@@ -275,7 +275,7 @@ pub(crate) fn normal(text: &str) -> String {
     }
 }
 
-/// What a change from one spelling to another does.
+/// The effect of a change from one spelling to another.
 pub(crate) fn change(from: &str, to: &str) -> TypeChange {
     match (DataType::parse(from), DataType::parse(to)) {
         (Some(from), Some(to)) => from.change_to(&to),
@@ -307,7 +307,7 @@ fn read_sizes<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<i64>, &'t [Token<'
     }
 }
 
-/// Modifiers of a type of an extension: words, texts and numbers, such as `geometry(Point, 4326)`.
+/// Modifiers of an extension type: words, texts and numbers, such as `geometry(Point, 4326)`.
 fn read_modifiers<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<String>, &'t [Token<'a>])> {
     let mut modifiers = Vec::new();
     let mut rest = tokens;
@@ -336,7 +336,7 @@ fn read_modifiers<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<String>, &'t [
     }
 }
 
-/// `interval` types with fields, by the names of the server.
+/// `interval` types with fields, by the server's names.
 const INTERVALS: [&str; 13] = [
     "interval year",
     "interval month",
@@ -357,7 +357,7 @@ fn name_of_float(bits: i64) -> &'static str {
     if bits <= 24 { "real" } else { "double precision" }
 }
 
-/// The server's name of a built-in type, and whether it brings a sequence.
+/// The server's name of a built-in type, and whether it creates a sequence.
 fn known(name: &str) -> Option<(&'static str, bool)> {
     let plain = |name| Some((name, false));
     match name {
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_type_is_none() {
+    fn text_that_is_not_a_type_is_refused() {
         for text in [
             "",
             "int; DROP TABLE t",
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_loses_no_value_is_wider() {
+    fn only_lossless_changes_are_widening() {
         use TypeChange::{Narrowing, Same, Widening};
         for (from, to, expected) in [
             ("int4", "integer", Same),

@@ -1,4 +1,5 @@
-//! Databases. They are made and dropped outside of transactions; their object id is the mark of the call that made them.
+//! Databases. PostgreSQL creates and drops them outside of transactions. The object id of a database marks the call
+//! that created it.
 
 use crate::attributes::{has_unknown, optional_text, put, tell};
 use crate::error::Failure;
@@ -10,18 +11,18 @@ use crate::seen::{Seen, Wanted};
 use crate::server::{Client, column, first, query, version};
 use terrace_provider::{Attributes, DataAmount, Map, Path, PlannedChange, ProposedChange, ProviderError};
 
-/// The first version that takes an object id: <https://www.postgresql.org/docs/15/sql-createdatabase.html>.
+/// The first version with `OID` in `CREATE DATABASE`: <https://www.postgresql.org/docs/15/sql-createdatabase.html>.
 const WITH_OBJECT_ID: i32 = 150_000;
 
 /// Plans a database.
 ///
 /// # Errors
-/// `InvalidInput` at the attribute that cannot be.
+/// `InvalidInput` at the invalid attribute.
 pub(crate) fn plan(change: &ProposedChange<'_>, planned: &PlannedChange) -> Result<(), ProviderError> {
     if has_unknown(change.config) { Ok(()) } else { check_planned(&planned.planned) }
 }
 
-/// Refuses what the server could not hold.
+/// Refuses values that the server cannot store.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -31,7 +32,7 @@ fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
     if encoding.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
         return Ok(());
     }
-    let message = format!("`{}` is no encoding", encoding.escape_default());
+    let message = format!("`{}` is not an encoding", encoding.escape_default());
     Err(ProviderError::invalid(Some(Path::attribute("encoding")), message).solution("write one such as `UTF8`"))
 }
 
@@ -59,7 +60,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(answers)
 }
 
-/// The statements that make the planned database, each of its own.
+/// The statements that create the planned database, each to run alone.
 pub(crate) async fn creation(
     client: &Client,
     target: &Target,
@@ -72,7 +73,7 @@ pub(crate) async fn creation(
         script.push_at(&Path::attribute("owner"), &format!(" OWNER {}", quote(&owner)));
     }
     if let Some(encoding) = optional_text(planned, "encoding") {
-        // Only the empty template takes any encoding.
+        // Only the empty template allows any encoding.
         script.push_at(&Path::attribute("encoding"), &format!(" ENCODING {} TEMPLATE template0", literal(&encoding)));
     }
     if version(client).await? >= WITH_OBJECT_ID {
@@ -83,7 +84,7 @@ pub(crate) async fn creation(
     Ok(std::iter::once(script).chain(comment.map(Script::of)).collect())
 }
 
-/// What is in a database.
+/// Counts the tables of a database.
 pub(crate) async fn count(client: &Client) -> Result<DataAmount, Failure> {
     let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";

@@ -1,8 +1,8 @@
-//! Views over columns that change: dropped, and made again as they were, within the transaction of the change.
+//! Views over changing columns: drops them and recreates them unchanged, within the transaction of the change.
 //!
-//! All that a view has is kept: its query, owner, options, privileges with who gave them, comments, triggers, rules,
-//! defaults, and the indexes and places of a materialized one. Whoever made it, terrace or not. What cannot be made again
-//! stops the change.
+//! A recreated view keeps its query, owner, options, privileges with their grantors, comments, triggers, rules and
+//! defaults. A materialized view also keeps its indexes and tablespaces. This covers views of any origin. A view with
+//! properties that cannot be recreated stops the change.
 
 mod saved;
 
@@ -27,12 +27,12 @@ async fn read(
     rows.iter()
         .map(|row| {
             serde_json::from_str(column(row, 0)?)
-                .map_err(|error| Failure::bug(format!("a view as the server describes it is not understood: {error}")))
+                .map_err(|error| Failure::bug(format!("the server's description of a view is not valid: {error}")))
         })
         .collect()
 }
 
-/// A view and all that depends on it.
+/// A view and its dependents.
 pub(crate) async fn of_view(client: &Client, oid: i64) -> Result<Vec<Saved>, Failure> {
     read(client, oid, &[], true, &[]).await.map(|mut saved| {
         saved.iter_mut().for_each(|view| view.uses_dropped = false);
@@ -40,11 +40,11 @@ pub(crate) async fn of_view(client: &Client, oid: i64) -> Result<Vec<Saved>, Fai
     })
 }
 
-/// The views that show columns which change or go, and what depends on those.
+/// The views over changed or dropped columns, and their dependents.
 ///
 /// # Errors
-/// `InvalidInput` where a view that terrace did not make, or whose query is more than columns of the table, shows one that
-/// goes: nobody but its author knows what it is then.
+/// `InvalidInput` if a view uses a dropped column and terrace did not create it, or its query is more than a list of
+/// columns. Only its author can then adapt it.
 pub(crate) async fn of_columns(
     client: &Client,
     oid: i64,
@@ -73,7 +73,7 @@ pub(crate) async fn of_columns(
         .into())
 }
 
-/// Refuses views that have what cannot be made again.
+/// Refuses views with properties that cannot be recreated.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute whose change drops them.
@@ -86,13 +86,13 @@ pub(crate) fn refuse_lost(saved: &[Saved], attribute: &str) -> Result<(), Failur
     if lost.is_empty() {
         return Ok(());
     }
-    let message = "views would be made again without all that they have";
+    let message = "recreated views would lose properties";
     let error = ProviderError::invalid(Some(Path::attribute(attribute)), message);
     let error = lost.into_iter().fold(error, ProviderError::problem);
-    Err(error.solution("take that away first, and give it again afterwards; nothing was changed").into())
+    Err(error.solution("remove these first and add them again afterwards; nothing was changed").into())
 }
 
-/// The query of a view of ours without the columns that go.
+/// The query of a view of terrace without the dropped columns.
 fn without(view: &Saved, dropped: &[(i16, String)]) -> Option<String> {
     view.mark.as_ref().filter(|mark| mark.starts_with("terrace "))?;
     let source = source_of(&view.definition)?;
@@ -106,7 +106,7 @@ pub(crate) fn names(saved: &[Saved]) -> String {
     saved.iter().map(Saved::shown).collect::<Vec<_>>().join(", ")
 }
 
-/// Drops views, those that depend on others first.
+/// Drops views, dependents first.
 pub(crate) async fn drop_all(work: &Work, saved: &[Saved]) -> Result<(), Failure> {
     for view in saved.iter().rev() {
         work.execute(&format!("DROP {} {}", view.word(), view.sql())).await?;
@@ -114,7 +114,7 @@ pub(crate) async fn drop_all(work: &Work, saved: &[Saved]) -> Result<(), Failure
     Ok(())
 }
 
-/// Makes dropped views again, with all that they had. Their texts have all names in whole.
+/// Recreates dropped views with all their properties. Their saved texts contain qualified names.
 pub(crate) async fn restore(
     work: &Work,
     saved: &[Saved],
@@ -127,14 +127,14 @@ pub(crate) async fn restore(
                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) x
                         WHERE n.nspname = $1 AND c.relname = $2";
         let rows = query(client, grantees, &[&view.schema, &view.name]).await?;
-        // What defaults of privileges gave counts as well as what is to be given.
+        // Default privileges count as well as the saved grants.
         if view.has_grants || !rows.is_empty() {
             let present = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>, _>>()?;
-            let given = work.run(&Script::of(view.regrant(&present))).await;
-            given.map_err(|failure| view.cannot_return(failure))?;
+            let granted = work.run(&Script::of(view.regrant(&present))).await;
+            granted.map_err(|failure| view.cannot_return(failure))?;
         }
         if view.uses_dropped {
-            report(&format!("the view {} shows the dropped columns no longer", view.shown()));
+            report(&format!("the view {} no longer shows the dropped columns", view.shown()));
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! Turns the errors of the server and of the connection into the one error of providers, with what a person can do.
+//! Converts errors of the server and the connection into provider errors with solutions.
 //!
-//! Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>. What the server tells of rows is left out: data
-//! does not belong into logs.
+//! Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>. Values of rows are left out: logs must not
+//! contain data.
 
 use crate::identifier::quote;
 use crate::rights::Operation;
@@ -12,20 +12,20 @@ use terrace_provider::{ErrorKind, Path, ProviderError, tls};
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
-/// Why a piece of work stopped.
+/// Reasons why work stopped.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server said no, or could not be asked; the attribute at fault, where that is known.
+    /// The server refused, or did not answer; with the attribute at fault if it is known.
     Server { error: Error, at: Option<Path> },
-    /// The server does not let us in, or cannot be reached.
+    /// The connection was refused or failed.
     Connecting(Error),
-    /// The connection went before the server said whether what was asked for is done.
+    /// The connection was lost before the server confirmed the work.
     InDoubt(Error),
-    /// An object may be there, which cannot be looked at.
+    /// An object may exist, but it could not be read.
     Unseen(Box<Failure>),
-    /// There is no connection to be had in time.
+    /// No connection was free in time.
     Busy(&'static str),
-    /// We said no.
+    /// The provider refused.
     Refused(Box<ProviderError>),
 }
 
@@ -41,15 +41,15 @@ impl From<ProviderError> for Failure {
     }
 }
 
-/// What was to be done when it stopped.
+/// The work that stopped.
 pub(crate) struct Doing<'a> {
     pub(crate) server: &'a Server,
     pub(crate) operation: Operation,
-    /// What to: `the table `sales.orders``.
+    /// Its object: `the table `sales.orders``.
     pub(crate) object: String,
-    /// The database that was asked.
+    /// Its database.
     pub(crate) database: String,
-    /// The statement that gives the right to do it.
+    /// The statement that grants the missing right.
     pub(crate) right: String,
 }
 
@@ -58,13 +58,13 @@ impl Failure {
         Self::Refused(Box::new(ProviderError::bug(message)))
     }
 
-    /// The failure of the commit itself, or of a statement that is none of a transaction.
+    /// The failure of a commit, or of a statement outside of a transaction.
     pub(crate) fn of_commit(error: Error) -> Self {
         let is_refused = error.as_db_error().is_some() && !is_gone(&error);
         if is_refused { Self::Server { error, at: None } } else { Self::InDoubt(error) }
     }
 
-    /// The failure of what came after an object was made, or may have been.
+    /// The failure of a read after an object was created, or may have been.
     pub(crate) fn of_what_may_be_there(self) -> Self {
         Self::Unseen(Box::new(self))
     }
@@ -73,7 +73,7 @@ impl Failure {
         match error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Self::Connecting(error),
             PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
-                Self::Busy("all its connections are at work: give the instance more `connections`")
+                Self::Busy("all its connections are busy: give the instance more `connections`")
             }
             _ => Self::Busy("it does not answer in time"),
         }
@@ -87,7 +87,7 @@ impl Failure {
         }
     }
 
-    /// The message of an error that the server gives no place for.
+    /// The message of an error without a position.
     pub(crate) fn unplaced(&self) -> Option<&str> {
         match self {
             Self::Server { error, at: None } => error.as_db_error().map(DbError::message),
@@ -95,12 +95,12 @@ impl Failure {
         }
     }
 
-    /// True when there is no such database.
+    /// True if the database does not exist.
     pub(crate) fn is_no_database(&self) -> bool {
         self.code() == Some(&SqlState::INVALID_CATALOG_NAME)
     }
 
-    /// True when there is an object of that name already.
+    /// True if an object of that name exists.
     pub(crate) fn is_already_there(&self) -> bool {
         let codes = [
             SqlState::DUPLICATE_TABLE,
@@ -111,7 +111,7 @@ impl Failure {
         self.code().is_some_and(|code| codes.contains(code))
     }
 
-    /// True when something that was named is not there.
+    /// True if a named object does not exist.
     pub(crate) fn is_about_the_missing(&self) -> bool {
         let codes = [
             SqlState::UNDEFINED_TABLE,
@@ -122,7 +122,7 @@ impl Failure {
         self.code().is_some_and(|code| codes.contains(code))
     }
 
-    /// The error as the engine sees it.
+    /// The error for the engine.
     pub(crate) fn into_error(self, doing: &Doing<'_>) -> ProviderError {
         let what = format!("{} cannot be {}", doing.object, doing.operation.done());
         let place = doing.server.config.place();
@@ -133,49 +133,49 @@ impl Failure {
             }
             Self::InDoubt(error) => {
                 let message = format!(
-                    "whether {} was {} is not known: the connection to {place} was lost ({})",
+                    "{} may have been {}: the connection to {place} was lost ({})",
                     doing.object,
                     doing.operation.done(),
                     chain(&error)
                 );
                 ProviderError::new(ErrorKind::Ambiguous, message)
-                    .solution("apply again: what became of it is looked up first")
+                    .solution("apply again: the provider first determines the outcome")
             }
             Self::Unseen(failure) => {
                 let error = failure.into_error(doing);
-                let message = format!("what became of {} is not known: {}", doing.object, error.message);
+                let message = format!("the outcome for {} is unknown: {}", doing.object, error.message);
                 ProviderError { kind: ErrorKind::Ambiguous, message, ..error }
-                    .solution("apply again: what became of it is looked up first")
+                    .solution("apply again: the provider first determines the outcome")
             }
             Self::Connecting(error) => match error.as_db_error() {
-                Some(told) => {
+                Some(database_error) => {
                     let (database, user) = (quote(&doing.database), quote(&doing.server.config.user()));
                     let right = format!("GRANT CONNECT ON DATABASE {database} TO {user}");
-                    refused(told, None, &what, &right, doing)
+                    refused(database_error, None, &what, &right, doing)
                 }
                 None => unreachable_server(&error, &what, doing),
             },
             Self::Server { error, at } => match error.as_db_error() {
-                Some(told) => refused(told, at, &what, &doing.right, doing),
+                Some(database_error) => refused(database_error, at, &what, &doing.right, doing),
                 None => unreachable_server(&error, &what, doing),
             },
         }
     }
 }
 
-/// An error without a word of the server: it cannot be reached, or went away.
+/// An error of the connection: the server is unreachable or went away.
 fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderError {
     let place = doing.server.config.place();
     let instance = &doing.server.config.instance;
-    let told = chain(error);
-    // A host that no name server knows, or a certificate that is refused, will be so the next time too.
+    let message = chain(error);
+    // An unknown host or a refused certificate fails in the next attempt, too.
     let lasting = ["lookup", "certificate", "invalid configuration", "password missing"];
-    let is_lasting = lasting.iter().any(|word| told.contains(word));
-    if !is_lasting && is_gone(error) && !told.starts_with("error connecting") {
-        let message = format!("{what}: the connection to {place} was lost ({told})");
+    let is_lasting = lasting.iter().any(|word| message.contains(word));
+    if !is_lasting && is_gone(error) && !message.starts_with("error connecting") {
+        let message = format!("{what}: the connection to {place} was lost ({message})");
         return ProviderError::new(ErrorKind::Transient, message).solution("see that the server runs, and apply again");
     }
-    if let Some(advice) = tls::advice(&told) {
+    if let Some(advice) = tls::advice(&message) {
         let message = format!("{what}: {place} takes no encrypted connections");
         return ProviderError::new(ErrorKind::InvalidInput { path: None }, message)
             .solution(advice.replace("sslmode=", "sslMode: "));
@@ -184,14 +184,14 @@ fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderE
         true => ErrorKind::InvalidInput { path: None },
         false => ErrorKind::Transient,
     };
-    ProviderError::new(kind, format!("{what}: {place} cannot be reached ({told})")).solution(format!(
+    ProviderError::new(kind, format!("{what}: {place} cannot be reached ({message})")).solution(format!(
         "look whether the server runs, and whether `url` or `host` of the instance `{instance}` (or PGHOST) names it"
     ))
 }
 
-/// What the server says, and what helps.
-fn refused(told: &DbError, at: Option<Path>, what: &str, right: &str, doing: &Doing<'_>) -> ProviderError {
-    let code = told.code();
+/// The error for a server error, with a solution.
+fn refused(database_error: &DbError, at: Option<Path>, what: &str, right: &str, doing: &Doing<'_>) -> ProviderError {
+    let code = database_error.code();
     let place = doing.server.config.place();
     let invalid = || ErrorKind::InvalidInput { path: at.clone() };
     let (kind, solution) = match code.code() {
@@ -210,7 +210,7 @@ fn refused(told: &DbError, at: Option<Path>, what: &str, right: &str, doing: &Do
                 doing.database
             )),
         ),
-        "42501" => (ErrorKind::PermissionDenied, Some(format!("let somebody who may run `{right};`"))),
+        "42501" => (ErrorKind::PermissionDenied, Some(format!("let an administrator run `{right};`"))),
         "25006" => (
             ErrorKind::PermissionDenied,
             Some("name the primary server, and a user whose transactions may write".to_owned()),
@@ -223,7 +223,7 @@ fn refused(told: &DbError, at: Option<Path>, what: &str, right: &str, doing: &Do
             ErrorKind::Transient,
             Some("another transaction holds a lock: end it, or give the instance a longer `lockTimeout`".to_owned()),
         ),
-        "40001" | "40P01" => (ErrorKind::Transient, Some("another transaction was in the way: try again".to_owned())),
+        "40001" | "40P01" => (ErrorKind::Transient, Some("another transaction conflicted: try again".to_owned())),
         "57P01" | "57P02" | "57P03" | "08006" | "25P03" => {
             (ErrorKind::Transient, Some("the server is starting or stopping: try again".to_owned()))
         }
@@ -232,37 +232,35 @@ fn refused(told: &DbError, at: Option<Path>, what: &str, right: &str, doing: &Do
         "2BP01" => {
             (invalid(), Some("remove or change first what depends on it, listed above; nothing was changed".to_owned()))
         }
-        "42704" if told.message().contains("type") => (
+        "42704" if database_error.message().contains("type") => (
             invalid(),
-            Some(
-                "see which types there are with `\\dT` of psql; a type of another schema is written with it".to_owned(),
-            ),
+            Some("list the types with `\\dT` in psql; write a type of another schema with its schema".to_owned()),
         ),
         code => match code.get(..2) {
             Some("22" | "23" | "42" | "0A" | "2B" | "3F" | "54" | "55") => (invalid(), None),
             _ => (ErrorKind::Failed, None),
         },
     };
-    let mut error = ProviderError::new(kind, format!("{what}: {}", without_values(told)));
+    let mut error = ProviderError::new(kind, format!("{what}: {}", without_values(database_error)));
     if matches!(code.code(), "28P01" | "28000") {
         error.message = format!("{what}: {place} refuses the user or the password");
     }
     error.vendor_code = Some(code.code().to_owned());
-    // Details of these classes repeat what stands in rows.
+    // Details of these classes contain values of rows.
     if !matches!(code.code().get(..2), Some("22" | "23")) {
-        error.problems.extend(told.detail().into_iter().flat_map(str::lines).map(str::to_owned));
+        error.problems.extend(database_error.detail().into_iter().flat_map(str::lines).map(str::to_owned));
     }
     error.solutions.extend(solution);
     if error.solutions.is_empty() {
-        error.solutions.extend(told.hint().map(str::to_owned));
+        error.solutions.extend(database_error.hint().map(str::to_owned));
     }
     error
 }
 
-/// The message, without the value that some end in.
-fn without_values(told: &DbError) -> &str {
-    let message = told.message();
-    match told.code().code().get(..2) {
+/// The message without a value at its end.
+fn without_values(database_error: &DbError) -> &str {
+    let message = database_error.message();
+    match database_error.code().code().get(..2) {
         Some("22") => message.split(": \"").next().unwrap_or(message),
         _ => message,
     }
@@ -280,10 +278,10 @@ fn is_gone(error: &Error) -> bool {
     error.is_closed() || is_cut() || error.code().is_some_and(|code| ended.contains(code))
 }
 
-/// The error of the driver, with what it comes from.
+/// The error of the driver with its causes.
 fn chain(error: &Error) -> String {
-    if let Some(told) = error.as_db_error() {
-        return format!("{}: {}", told.code().code(), told.message());
+    if let Some(database_error) = error.as_db_error() {
+        return format!("{}: {}", database_error.code().code(), database_error.message());
     }
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,11 +1,11 @@
-//! SQL expressions and queries that a person writes: what keeps them one expression, and when two of them are the same.
+//! Checks and comparison of SQL expressions and queries from configurations.
 
 use crate::data_type::DataType;
 use crate::lexer::{Token, TokenKind, tokens};
 use terrace_provider::{Path, ProviderError};
 
-/// Refuses a text that would not stay one expression where it is put: quotes and brackets have to be closed, and there is
-/// neither a semicolon, a comment nor a comma of its own in it.
+/// Refuses a text that would not stay a single expression in a statement: with an open quote or bracket, a semicolon, a
+/// comment, or a comma outside of brackets.
 ///
 /// # Errors
 /// `InvalidInput` at the path.
@@ -21,14 +21,14 @@ pub(crate) fn check(text: &str, what: &str, path: &Path) -> Result<(), ProviderE
     if is_fine && depth == 0 {
         return Ok(());
     }
-    Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is no {what}", text.escape_default()))
+    Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is not a valid {what}", text.escape_default()))
         .solution("write one expression of SQL, such as `0`, `'new'`, `now()` or `price > 0`"))
 }
 
-/// The query of a view without the semicolon that it may end in.
+/// The query of a view without a semicolon at its end.
 ///
 /// # Errors
-/// `InvalidInput` at the path, for what is no single query.
+/// `InvalidInput` at the path if the text is not a single query.
 pub(crate) fn query(text: &str, path: &Path) -> Result<String, ProviderError> {
     let refuse = |why: &str| {
         Err(ProviderError::invalid(Some(path.clone()), format!("the definition {why}"))
@@ -39,12 +39,12 @@ pub(crate) fn query(text: &str, path: &Path) -> Result<String, ProviderError> {
     let begins = ["SELECT", "WITH", "VALUES", "TABLE"];
     let first = code.iter().find(|token| !token.is_symbol("("));
     if text.contains('\0') || !first.is_some_and(|first| begins.iter().any(|word| first.is_word(word))) {
-        return refuse("is no query");
+        return refuse("is not a query");
     }
     if code.iter().any(|token| token.kind == TokenKind::Unclosed) {
         return refuse("has a quote or a comment that is not closed");
     }
-    let Some(last) = code.iter().rposition(|token| !token.is_symbol(";")) else { return refuse("is no query") };
+    let Some(last) = code.iter().rposition(|token| !token.is_symbol(";")) else { return refuse("is not a query") };
     if code.iter().take(last).any(|token| token.is_symbol(";")) {
         return refuse("is more than one statement");
     }
@@ -58,7 +58,7 @@ pub(crate) fn query(text: &str, path: &Path) -> Result<String, ProviderError> {
     if depth != 0 {
         return refuse("has a bracket that is not closed");
     }
-    // What comes behind goes with the semicolon: what follows the query must not be swallowed by a comment.
+    // Also drops a comment after the query: it could swallow the rest of the statement.
     let end =
         code.get(last).map_or(0, |token| token.text.as_ptr() as usize + token.text.len() - text.as_ptr() as usize);
     Ok(text.get(..end).unwrap_or(text).trim_start().to_owned())
@@ -70,8 +70,7 @@ fn depth_of(token: &Token<'_>) -> i32 {
     i32::from(opens) - i32::from(closes)
 }
 
-/// The expression or query in a form that case, white space, comments, quotes without effect and brackets around the whole
-/// leave alone.
+/// A normal form that ignores case, white space, comments, redundant quotes, and brackets around the whole.
 pub(crate) fn normal(text: &str) -> String {
     let tokens = tokens(text);
     let mut tokens: Vec<&Token<'_>> = tokens.iter().filter(|token| token.kind != TokenKind::Comment).collect();
@@ -89,7 +88,7 @@ pub(crate) fn normal(text: &str) -> String {
     tokens.iter().map(|token| token.meaning()).collect::<Vec<_>>().join(" ")
 }
 
-/// True when each bracket is closed, and none that was not opened.
+/// True if the brackets are balanced.
 fn is_balanced(tokens: &[&Token<'_>]) -> bool {
     let mut depth = 0_i32;
     tokens.iter().all(|token| {
@@ -98,7 +97,7 @@ fn is_balanced(tokens: &[&Token<'_>]) -> bool {
     }) && depth == 0
 }
 
-/// The literal under a cast, and the type that it is cast to: `'x'` and `text` of `'x'::text`.
+/// The literal and the type of a cast: `'x'` and `text` of `'x'::text`.
 pub(crate) fn cast_literal(text: &str) -> Option<(&str, &str)> {
     let (literal, ty) = text.rsplit_once("::")?;
     let is_literal = |token: &Token<'_>| matches!(token.kind, TokenKind::Text | TokenKind::Number);
@@ -110,7 +109,7 @@ pub(crate) fn cast_literal(text: &str) -> Option<(&str, &str)> {
     Some((literal.trim(), ty.trim()))
 }
 
-/// True for NULL, also under casts and in brackets. The server stores no default of NULL.
+/// True for NULL, also in casts and brackets. The server stores no default of NULL.
 pub(crate) fn is_null(text: &str) -> bool {
     let tokens = tokens(text);
     match essence(&tokens).as_slice() {
@@ -120,14 +119,14 @@ pub(crate) fn is_null(text: &str) -> bool {
     }
 }
 
-/// True when both are likely to be the same expression: the server adds casts and brackets and folds case. Only asked
-/// where the server's own words for a text are not known.
+/// True if both are probably the same expression: the server adds casts and brackets and folds case. Used only if the
+/// server's text for an expression is unknown.
 ///
-/// Casts with a size cut or round values: the server keeps them, and adds none but those of intervals.
+/// Casts with a size change values. The server keeps them, and adds only those of intervals.
 pub(crate) fn is_alike(configured: &str, server: &str) -> bool {
     let (one, other) = (tokens(configured), tokens(server));
     let (casts, mut open) = (sized_casts(&one), sized_casts(&other));
-    let mut is_kept = |cast: &DataType| open.iter().position(|it| it == cast).map(|at| open.remove(at)).is_some();
+    let mut is_kept = |cast: &DataType| open.iter().position(|sized| sized == cast).map(|at| open.remove(at)).is_some();
     let are_kept = casts.iter().all(&mut is_kept);
     let (one, other) = (essence(&one), essence(&other));
     are_kept
@@ -136,7 +135,7 @@ pub(crate) fn is_alike(configured: &str, server: &str) -> bool {
         && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
 }
 
-/// The types with a size that `::` casts to.
+/// The types with a size in `::` casts.
 fn sized_casts(tokens: &[Token<'_>]) -> Vec<DataType> {
     let cast = |(at, _): (usize, &Token<'_>)| {
         let rest = tokens.get(at + 1..)?;
@@ -146,7 +145,7 @@ fn sized_casts(tokens: &[Token<'_>]) -> Vec<DataType> {
     tokens.iter().enumerate().filter(|(_, token)| token.is_symbol("::")).filter_map(cast).collect()
 }
 
-/// The number of tokens of the type that the tokens begin with: its name, qualified or of several words, its sizes, and `[]`.
+/// The number of tokens of the type at the beginning: its name (qualified or of several words), its sizes, and `[]`.
 fn type_length(tokens: &[Token<'_>]) -> usize {
     let mut length = 1.min(tokens.len());
     while let Some(next) = tokens.get(length) {
@@ -187,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_not_stay_one_expression_is_refused() {
+    fn text_that_is_not_a_single_expression_is_refused() {
         let path = Path::attribute("default");
         for text in ["0", "'it''s'", "now()", "(1 + 2)", "ARRAY[1, 2]", "coalesce(a, b) > 0", "$$;$$"] {
             assert!(check(text, "default", &path).is_ok(), "{text}");
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_one_statement() {
+    fn query_must_be_a_single_statement() {
         let path = Path::attribute("definition");
         assert_eq!(query(" select a -- all\n from t ; -- end", &path).unwrap(), "select a -- all\n from t");
         for text in
@@ -228,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn brackets_around_the_whole_mean_nothing() {
+    fn brackets_around_the_whole_are_ignored() {
         assert_eq!(normal("((a > 0))"), normal("a > 0"));
         assert_ne!(normal("(a > 0) AND (b > 0)"), normal("a > 0) AND (b > 0"));
         assert_ne!(normal("(a + b) * c"), normal("a + b * c"));
     }
 
     #[test]
-    fn the_servers_words_are_alike() {
+    fn text_of_the_server_is_alike() {
         for (one, other) in [
             ("'new'", "'new'::character varying"),
             ("price > 0", "(price > (0)::numeric)"),

@@ -1,6 +1,6 @@
-//! Privileges of one role on one object, or on some columns of it.
+//! Privileges of a role on an object, or on columns of it.
 //!
-//! Only what the row says is granted and revoked. What the role had before us is remembered and stays.
+//! terrace grants and revokes only the privileges of the row. Earlier privileges of the role are recorded and stay.
 
 mod revoke;
 
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, ProviderError};
 
-/// What can be granted on what: <https://www.postgresql.org/docs/current/ddl-priv.html>.
+/// Privileges by object type: <https://www.postgresql.org/docs/current/ddl-priv.html>.
 const PRIVILEGES: [(&str, &[&str]); 4] = [
     ("database", &["CREATE", "CONNECT", "TEMPORARY"]),
     ("schema", &["CREATE", "USAGE"]),
@@ -29,10 +29,10 @@ const PRIVILEGES: [(&str, &[&str]); 4] = [
 /// Privileges that can be granted on columns.
 const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
 
-/// A privilege that older servers do not know, and the first version that does.
+/// A privilege of newer servers, and the first version with it.
 const MAINTAIN: (&str, i32) = ("MAINTAIN", 170_000);
 
-/// Privileges that can be granted on an object of that type, or on columns of it.
+/// The privileges of an object type, or of its columns.
 fn grantable(ty: &str, is_of_columns: bool) -> &'static [&'static str] {
     if is_of_columns {
         return &OF_COLUMNS;
@@ -40,7 +40,7 @@ fn grantable(ty: &str, is_of_columns: bool) -> &'static [&'static str] {
     PRIVILEGES.iter().find(|(known, _)| *known == ty).map_or(&[], |(_, privileges)| privileges)
 }
 
-/// The privileges of a grant as the server names them; `ALL` alone where that is among them.
+/// The privileges of a grant by the server's names; only `ALL` if it is among them.
 fn privileges(attributes: &Attributes) -> Vec<String> {
     let named: Vec<String> = texts(attributes, "privileges").iter().map(|text| privilege(text)).collect();
     if is_all(&named) { vec![ALL.to_owned()] } else { named }
@@ -51,12 +51,12 @@ fn is_all(privileges: &[String]) -> bool {
     privileges.iter().any(|privilege| privilege == ALL)
 }
 
-/// True when the privilege is among those of a grant.
+/// True if a grant includes the privilege.
 fn covers(privileges: &[String], privilege: &str) -> bool {
-    is_all(privileges) || privileges.iter().any(|it| it == privilege)
+    is_all(privileges) || privileges.iter().any(|other| other == privilege)
 }
 
-/// The privileges of a grant one by one, on a server of that version.
+/// The single privileges of a grant, on a server of that version.
 fn each_privilege(attributes: &Attributes, version: i32) -> Vec<String> {
     let named = privileges(attributes);
     if !is_all(&named) {
@@ -67,7 +67,7 @@ fn each_privilege(attributes: &Attributes, version: i32) -> Vec<String> {
     all.iter().filter(is_known).map(|name| (*name).to_owned()).collect()
 }
 
-/// The names in `object`, as many as its type has.
+/// The parts of `object`, as many as its type requires.
 ///
 /// # Errors
 /// `InvalidInput` at `objectType` or `object`.
@@ -75,7 +75,7 @@ pub(crate) fn object_names(attributes: &Attributes) -> Result<Vec<String>, Provi
     let ty = text(attributes, "objectType");
     if !PRIVILEGES.iter().any(|(known, _)| *known == ty) {
         let known: Vec<&str> = PRIVILEGES.iter().map(|(known, _)| *known).collect();
-        let message = format!("`{ty}` is no type of object that privileges are granted on");
+        let message = format!("`{ty}` is not an object type with privileges");
         return Err(ProviderError::invalid(Some(Path::attribute("objectType")), message)
             .solution(format!("it is one of {}", listed(&known))));
     }
@@ -84,9 +84,8 @@ pub(crate) fn object_names(attributes: &Attributes) -> Result<Vec<String>, Provi
     let count = if matches!(ty.as_str(), "database" | "schema") { 1 } else { 2 };
     let Some(names) = parts(&object).filter(|names| names.len() == count) else {
         let form = if count == 1 { "its name" } else { "`schema.name`" };
-        return Err(ProviderError::invalid(Some(path), format!("`{object}` names no {ty}")).solution(format!(
-            "write {form}, with what has a dot or a double quote in it in double quotes: `\"a.b\"`"
-        )));
+        return Err(ProviderError::invalid(Some(path), format!("`{object}` is not the name of a {ty}"))
+            .solution(format!("write {form}; put a name with a dot or a double quote in double quotes: `\"a.b\"`")));
     };
     for name in &names {
         check(name, &path)?;
@@ -94,7 +93,7 @@ pub(crate) fn object_names(attributes: &Attributes) -> Result<Vec<String>, Provi
     Ok(names)
 }
 
-/// Refuses privileges that there are not on such an object.
+/// Refuses privileges that the object type does not have.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -103,13 +102,14 @@ pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError
     let ty = text(attributes, "objectType");
     let database = text(attributes, "database");
     if ty == "database" && names.first() != Some(&database) {
-        let message =
-            format!("the grant is on the database `{database}` by `database`, and on another one by `object`");
-        return Err(ProviderError::invalid(Some(Path::attribute("object")), message).solution("name one in both"));
+        let message = format!("`database` is `{database}`, but `object` names another database");
+        return Err(
+            ProviderError::invalid(Some(Path::attribute("object")), message).solution("write the same name in both")
+        );
     }
     let columns = texts(attributes, "columns");
     if !columns.is_empty() && ty != "table" {
-        let message = format!("a {ty} has no columns to grant privileges on");
+        let message = format!("a {ty} has no columns");
         return Err(ProviderError::invalid(Some(Path::attribute("columns")), message));
     }
     for (index, column) in columns.iter().enumerate() {
@@ -125,17 +125,17 @@ pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError
         let at = path.index(index);
         if privilege != ALL && !known.contains(&privilege.as_str()) {
             let where_to = if columns.is_empty() { format!("a {ty}") } else { "columns".to_owned() };
-            return Err(ProviderError::invalid(Some(at), format!("there is no privilege `{privilege}` on {where_to}"))
-                .solution(format!("there are {}; `{ALL}` is all of them", listed(known))));
+            return Err(ProviderError::invalid(Some(at), format!("`{privilege}` is not a privilege of {where_to}"))
+                .solution(format!("use {}; `{ALL}` means all of them", listed(known))));
         }
         if privileges.iter().take(index).any(|other| other == privilege) {
-            return Err(ProviderError::invalid(Some(at), format!("`{privilege}` is named twice")));
+            return Err(ProviderError::invalid(Some(at), format!("`{privilege}` is listed twice")));
         }
     }
     Ok(())
 }
 
-/// The object as `GRANT … ON` takes it.
+/// The object in the form of `GRANT … ON`.
 pub(crate) fn on(ty: &str, names: &[String]) -> String {
     match names {
         [schema, name] => format!("{} {}", ty.to_uppercase(), qualified(schema, name)),
@@ -143,18 +143,18 @@ pub(crate) fn on(ty: &str, names: &[String]) -> String {
     }
 }
 
-/// What a role holds on an object.
+/// The privileges of a role on an object.
 #[derive(Debug, Default, Clone)]
 struct Held {
-    /// By privilege: whether it may be given on.
+    /// Privileges on the whole object, with their grant option.
     whole: BTreeMap<String, bool>,
-    /// The same by column.
+    /// Privileges by column, with their grant option.
     columns: BTreeMap<String, BTreeMap<String, bool>>,
-    /// The same one by one, with who gave it.
+    /// The single grants with their grantors.
     grants: Vec<HeldGrant>,
 }
 
-/// A privilege that a role has of somebody.
+/// A privilege from one grantor.
 #[derive(Debug, Clone)]
 struct HeldGrant {
     privilege: String,
@@ -163,7 +163,7 @@ struct HeldGrant {
     grantor: String,
 }
 
-/// All kinds of objects by one query each.
+/// One query per object type.
 const READ: [(&str, &str); 4] = [
     (
         "database",
@@ -241,7 +241,7 @@ async fn held(client: &Client, targets: &[&Target]) -> Result<Vec<Held>, Failure
     Ok(held)
 }
 
-/// Reads grants. One whose role holds nothing is gone.
+/// Reads grants. A grant to a role without privileges counts as missing.
 pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
     let targets: Vec<&Target> = wanted.iter().map(|wanted| &wanted.target).collect();
     let held = held(client, &targets).await?;
@@ -255,13 +255,13 @@ fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
         wanted.like.as_ref().map(|like| (privileges(like), texts(like, "columns"), flag(like, "grantOption")));
     let (like, columns_like, option_like) = configured.unwrap_or_default();
     let is_of_columns = !columns_like.is_empty() || (wanted.like.is_none() && held.whole.is_empty());
-    // What was there before us is not ours, unless it is what we want.
+    // Earlier privileges do not belong to the grant, unless they are configured.
     let is_ours = |privilege: &String| covers(&like, privilege) || !wanted.memory.preexisting.contains(privilege);
     let mut columns = Vec::new();
     let granted: BTreeMap<String, bool> = if is_of_columns {
         let mut union: BTreeMap<String, bool> = BTreeMap::new();
         for (privilege, grantable) in held.columns.values().flatten().filter(|(privilege, _)| is_ours(privilege)) {
-            union.entry(privilege.clone()).and_modify(|it| *it &= grantable).or_insert(*grantable);
+            union.entry(privilege.clone()).and_modify(|option| *option &= grantable).or_insert(*grantable);
         }
         let has_all = |name: &String| {
             held.columns
@@ -274,16 +274,17 @@ fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
         held.whole
             .iter()
             .filter(|(privilege, _)| is_ours(privilege))
-            .map(|(it, grantable)| (it.clone(), *grantable))
+            .map(|(privilege, grantable)| (privilege.clone(), *grantable))
             .collect()
     };
     if granted.is_empty() {
         return None;
     }
-    // An option that is held without being asked for on what was there before is not ours either.
+    // A grant option on earlier privileges does not belong to the grant, unless it is configured.
     let has_option = granted.values().all(|grantable| *grantable);
-    let is_borrowed =
-        !option_like && wanted.like.is_some() && granted.keys().all(|it| wanted.memory.preexisting.contains(it));
+    let is_borrowed = !option_like
+        && wanted.like.is_some()
+        && granted.keys().all(|privilege| wanted.memory.preexisting.contains(privilege));
     let all = wanted.like.as_ref().filter(|_| is_all(&like)).map(|like| each_privilege(like, version));
     let privileges = match all {
         Some(all) if all.iter().all(|privilege| granted.contains_key(privilege)) => like,
@@ -296,7 +297,7 @@ fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
     Some(Seen::plain(attributes, wanted))
 }
 
-/// Those of `like` first, in its order.
+/// The present names, those of `like` first and in its order.
 fn in_order_of<'a>(like: &[String], present: impl Iterator<Item = &'a String>) -> Vec<String> {
     let present: BTreeSet<&String> = present.collect();
     let known = like.iter().filter(|name| present.contains(name));
@@ -304,7 +305,7 @@ fn in_order_of<'a>(like: &[String], present: impl Iterator<Item = &'a String>) -
     known.chain(others).cloned().collect()
 }
 
-/// What of the planned privileges the role holds already: it stays when the grant goes.
+/// The earlier privileges of the role: they stay when the grant is deleted.
 pub(crate) async fn preexisting(
     client: &Client,
     target: &Target,
@@ -314,7 +315,7 @@ pub(crate) async fn preexisting(
     let columns = texts(planned, "columns");
     let holds = |privilege: &String| match columns.is_empty() {
         true => held.whole.contains_key(privilege),
-        false => columns.iter().all(|name| held.columns.get(name).is_some_and(|of| of.contains_key(privilege))),
+        false => columns.iter().all(|name| held.columns.get(name).is_some_and(|all| all.contains_key(privilege))),
     };
     let mut found: BTreeSet<String> = match columns.is_empty() {
         true => held.whole.keys().cloned().collect(),
@@ -324,12 +325,12 @@ pub(crate) async fn preexisting(
     Ok(found)
 }
 
-/// True when the role holds all that is planned, on a server of any version.
+/// True if the role has all planned privileges, on a server of any version.
 pub(crate) fn is_whole(planned: &Attributes, preexisting: &BTreeSet<String>) -> bool {
     each_privilege(planned, i32::MAX).iter().all(|privilege| preexisting.contains(privilege))
 }
 
-/// Grants what is planned and not held, then revokes what is held and not planned any more.
+/// Grants the planned privileges, then revokes those that are no longer planned.
 pub(crate) async fn put(
     work: &Work,
     target: &Target,
@@ -342,7 +343,7 @@ pub(crate) async fn put(
     work.run(&statement("GRANT", target, &privileges(planned), &columns, option)).await?;
     let Some(prior) = prior else { return Ok(()) };
     let held_now = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
-    // Privileges follow a renamed column, and go with a dropped column.
+    // Privileges follow a renamed column, and vanish with a dropped column.
     let is_there = |name: &String| held_now.columns.contains_key(name);
     let version = version(work.look().await?).await?;
     let privileges = each_privilege(planned, version);
@@ -362,7 +363,7 @@ pub(crate) async fn put(
         let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
         revoke(work, target, Take::Privileges, &ours, &old_columns).await?;
     }
-    // Columns that hold some of the privileges only are not told by the row: what they have too many goes.
+    // The row omits columns with only some of the privileges: their surplus privileges are revoked here.
     let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
     for (column, of_column) in held.columns.iter().filter(|_| !columns.is_empty()) {
         let is_wanted = |it: &&String| columns.contains(column) && privileges.contains(it);
@@ -377,7 +378,7 @@ pub(crate) async fn put(
     Ok(())
 }
 
-/// Revokes what is ours; what is gone already, with its object or role or without, is no error.
+/// Revokes the privileges of the grant. Missing privileges, objects and roles are not an error.
 pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes, memory: &Memory) -> Result<(), Failure> {
     let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
     let columns: Vec<String> =

@@ -1,14 +1,14 @@
-//! Names of all objects: the one place that writes them into SQL text, and what PostgreSQL refuses.
+//! Names: their quoting in SQL text, and the limits of PostgreSQL.
 
 use terrace_provider::{Path, ProviderError};
 
-/// How long a name may be, in bytes of UTF-8 (`NAMEDATALEN` less one). The server cuts longer ones off without an error:
-/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>.
+/// Length limit of a name, in bytes of UTF-8 (`NAMEDATALEN` less one). The server truncates longer names without an
+/// error: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>.
 pub(crate) const MOST_BYTES: usize = 63;
 
 /// Writes a name as an SQL identifier: in double quotes, with inner double quotes doubled.
 ///
-/// Names were checked by [`check`] before; a NUL, which no statement can hold, cannot be in them.
+/// [`check`] has refused names with a NUL, which no statement can contain.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -23,20 +23,21 @@ pub(crate) fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", quote(schema), quote(name))
 }
 
-/// Writes a text as an SQL literal. Every session has `standard_conforming_strings = on`, so that a backslash is itself.
+/// Writes a text as an SQL literal. Every session sets `standard_conforming_strings = on`, so that backslashes need no
+/// escape.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A text or nothing, as what `COMMENT … IS` takes.
+/// A text or NULL for `COMMENT … IS`.
 pub(crate) fn literal_or_null(text: Option<&str>) -> String {
     text.map_or_else(|| "NULL".to_owned(), literal)
 }
 
-/// Refuses names that PostgreSQL cannot hold as they are.
+/// Refuses names that PostgreSQL would change or reject.
 ///
 /// # Errors
-/// `InvalidInput` at the path, for an empty name, one with a NUL, and one that is too long.
+/// `InvalidInput` at the path for a name that is empty, too long, or contains a NUL.
 pub(crate) fn check(name: &str, path: &Path) -> Result<(), ProviderError> {
     let refuse = |message: String| ProviderError::invalid(Some(path.clone()), message);
     if name.is_empty() {
@@ -47,14 +48,13 @@ pub(crate) fn check(name: &str, path: &Path) -> Result<(), ProviderError> {
         return Err(refuse(format!("the name `{shown}` holds a NUL character, which PostgreSQL cannot store")));
     }
     if name.len() > MOST_BYTES {
-        let message =
-            format!("the name `{name}` has {} bytes, and PostgreSQL holds at most {MOST_BYTES} of a name", name.len());
+        let message = format!("the name `{name}` has {} bytes, but PostgreSQL allows at most {MOST_BYTES}", name.len());
         return Err(refuse(message).solution("choose a shorter name; letters beyond ASCII count for two bytes or more"));
     }
     Ok(())
 }
 
-/// Refuses names of schemas and roles that PostgreSQL keeps for itself, and all that [`check`] refuses.
+/// Refuses reserved names of schemas and roles, and all names that [`check`] refuses.
 ///
 /// # Errors
 /// `InvalidInput` at the path.
@@ -67,10 +67,10 @@ pub(crate) fn check_own(name: &str, path: &Path) -> Result<(), ProviderError> {
     Ok(())
 }
 
-/// Refuses comments that cannot be stored.
+/// Refuses comments that PostgreSQL cannot store.
 ///
 /// # Errors
-/// `InvalidInput` at the path, for one with a NUL.
+/// `InvalidInput` at the path for a comment with a NUL.
 pub(crate) fn check_comment(comment: Option<&str>, path: &Path) -> Result<(), ProviderError> {
     match comment {
         Some(comment) if comment.contains('\0') => {
@@ -80,8 +80,7 @@ pub(crate) fn check_comment(comment: Option<&str>, path: &Path) -> Result<(), Pr
     }
 }
 
-/// Names joined by dots, each in double quotes where it could be taken for something else: what `fullName` holds. Case
-/// is kept with and without quotes.
+/// Joins names with dots, as in `fullName`, with double quotes around ambiguous parts. Quotes do not change the case.
 pub(crate) fn full_name<T: AsRef<str>>(parts: &[T]) -> String {
     let written = |part: &T| {
         let part = part.as_ref();
@@ -91,7 +90,7 @@ pub(crate) fn full_name<T: AsRef<str>>(parts: &[T]) -> String {
     parts.iter().map(written).collect::<Vec<_>>().join(".")
 }
 
-/// Undoes [`full_name`]. `None` when a quote is not closed, or a part is empty.
+/// Splits the output of [`full_name`]. `None` if a quote is not closed, or a part is empty.
 pub(crate) fn parts(full_name: &str) -> Option<Vec<String>> {
     let (mut parts, mut part) = (Vec::new(), String::new());
     let mut rest = full_name.chars().peekable();
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_postgres_cannot_hold_is_refused() {
+    fn invalid_name_is_refused() {
         let path = Path::attribute("name");
         assert!(check("", &path).is_err());
         assert!(check("a\0b", &path).is_err());
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn full_names_are_read_as_people_write_them() {
+    fn full_name_is_split_with_and_without_quotes() {
         assert_eq!(parts("Sales.Orders"), Some(vec!["Sales".to_owned(), "Orders".to_owned()]));
         assert_eq!(parts(r#""a.b"."c""d""#), Some(vec!["a.b".to_owned(), "c\"d".to_owned()]));
         for wrong in ["", ".", "a.", ".a", "\"a", "\"a\"b", "a..b"] {
@@ -158,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn full_names_split_into_what_they_were_joined_from(names in proptest::collection::vec("[^\0]{1,20}", 1..4)) {
+        fn full_name_splits_into_its_parts(names in proptest::collection::vec("[^\0]{1,20}", 1..4)) {
             prop_assert_eq!(parts(&full_name(&names)), Some(names));
         }
     }

@@ -1,4 +1,4 @@
-//! Indexes: columns and expressions of one table. Any change makes another index.
+//! Indexes: columns and expressions of one table. Any change creates a new index.
 
 mod part;
 
@@ -19,12 +19,12 @@ use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, Pro
 /// Plans an index.
 ///
 /// # Errors
-/// `InvalidInput` at the attribute that cannot be.
+/// `InvalidInput` at the invalid attribute.
 pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> Result<PlannedChange, ProviderError> {
     if !has_unknown(change.config) {
         check_planned(&planned.planned)?;
     }
-    // What a concurrent creation left when it failed costs time with each write, and is never read.
+    // A failed concurrent creation leaves an invalid index, which slows writes and is never read.
     let is_broken = change.prior.is_some_and(|prior| prior.attributes.get("valid") == Some(&Value::Bool(false)));
     if is_broken {
         planned.replace_paths.push(Path::attribute("valid"));
@@ -92,8 +92,8 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         attributes.insert("table".to_owned(), column::<String>(&row, 1)?.into());
         let present = parts_of(&column::<String>(&row, 6)?)?;
         let like = wanted.like.as_ref().map(part::configured).unwrap_or_default();
-        // `columns` say nothing of an order, an operator class, a collation or included columns: a configuration that lists the
-        // same columns keeps the index as it is.
+        // `columns` describe no order, operator class, collation or included columns: a configuration with the same
+        // columns keeps the index.
         let names: Option<Vec<&str>> = present.iter().map(Present::column).collect();
         let configured = wanted.like.as_ref().map(|like| texts(like, "columns")).unwrap_or_default();
         let is_configured = names.as_ref().is_some_and(|names| *names == configured);
@@ -111,13 +111,13 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         }
         let included = column::<Vec<String>>(&row, 7)?;
         let is_managed = wanted.is_managed("include");
-        let is_told =
+        let is_reported =
             if is_configured { is_managed } else { !included.is_empty() || is_managed && wanted.like.is_some() };
-        attributes.insert("include".to_owned(), if is_told { list(&included) } else { Value::Null });
+        attributes.insert("include".to_owned(), if is_reported { list(&included) } else { Value::Null });
         attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
         tell(&mut attributes, "where", condition.as_deref());
         attributes.insert("method".to_owned(), column::<String>(&row, 4)?.into());
-        // How it was made cannot be told any more.
+        // The server does not record how the index was created.
         let is_concurrent = wanted.like.as_ref().is_some_and(|like| flag(like, "concurrently"));
         attributes.insert("concurrently".to_owned(), is_concurrent.into());
         attributes.insert("valid".to_owned(), column::<bool>(&row, 3)?.into());
@@ -126,7 +126,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(answers)
 }
 
-/// Remembers the server's words for the condition of an index that was made as it was planned.
+/// Learns the server's text for the expressions of a new index.
 pub(crate) async fn learn(
     client: &Client,
     target: &Target,
@@ -153,7 +153,7 @@ pub(crate) async fn learn(
     Ok(())
 }
 
-/// Describes what an index has beyond the planned `columns`; nothing where the plan lists `parts`.
+/// Properties of an index that the planned `columns` do not describe; empty if the plan has `parts`.
 pub(crate) async fn beyond_columns(
     client: &Client,
     target: &Target,
@@ -174,18 +174,18 @@ pub(crate) async fn beyond_columns(
     if present.iter().map(Present::column).ne(columns.iter().map(|column| Some(column.as_str()))) {
         return Ok(Vec::new());
     }
-    let included =
-        Some(column::<Vec<String>>(row, 1)?).filter(|it| !it.is_empty() && texts(planned, "include").is_empty());
+    let included = Some(column::<Vec<String>>(row, 1)?)
+        .filter(|columns| !columns.is_empty() && texts(planned, "include").is_empty());
     let included = included.map(|columns| format!("it includes {}", listed(&columns)));
     Ok(present.iter().filter_map(Present::beyond_column).chain(included).collect())
 }
 
 fn parts_of(json: &str) -> Result<Vec<Present>, Failure> {
     serde_json::from_str(json)
-        .map_err(|error| Failure::bug(format!("an index as the server describes it is not understood: {error}")))
+        .map_err(|error| Failure::bug(format!("the server's description of an index is not valid: {error}")))
 }
 
-/// The statement that makes the planned index.
+/// The statement that creates the planned index.
 pub(crate) fn creation(target: &Target, planned: &Attributes) -> Result<Script, ProviderError> {
     check_planned(planned)?;
     let unique = if flag(planned, "unique") { "UNIQUE " } else { "" };
@@ -214,7 +214,7 @@ pub(crate) fn creation(target: &Target, planned: &Attributes) -> Result<Script, 
     Ok(script)
 }
 
-/// The statement that drops it; one that is gone already is no error.
+/// The statement that drops the index; a missing index is not an error.
 pub(crate) fn deletion(target: &Target, prior: &Attributes) -> String {
     let how = if flag(prior, "concurrently") { "CONCURRENTLY " } else { "" };
     format!("DROP INDEX {how}IF EXISTS {}", target.sql())
@@ -232,7 +232,7 @@ pub(crate) async fn missing_column(
     }
 }
 
-/// The error of an index over a column that is not there: with what there is.
+/// The error of an index on a missing column, with the existing columns.
 pub(crate) async fn explain(
     client: &Client,
     target: &Target,

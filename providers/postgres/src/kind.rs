@@ -1,11 +1,11 @@
-//! The resource types, and the object that attributes name.
+//! Resource types, and the identity of objects.
 
 use crate::attributes::text;
 use crate::identifier::{check, check_own, full_name, parts, qualified, quote};
 use crate::spelling::grantee_name;
 use terrace_provider::{Attributes, Map, Path, ProviderError, ResourceType, Value, object_id};
 
-/// The resource types.
+/// Resource types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Database,
@@ -36,7 +36,7 @@ impl Kind {
         })
     }
 
-    /// The word for people, which is that of SQL for what has one.
+    /// The noun for messages; the SQL keyword if there is one.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Database => "database",
@@ -51,25 +51,25 @@ impl Kind {
         }
     }
 
-    /// True for what has a row type, whose comment holds the mark of who made it.
+    /// True for relations with a row type, whose comment holds the mark of the creating call.
     pub(crate) fn has_row_type(self) -> bool {
         matches!(self, Self::Table | Self::View | Self::MaterializedView)
     }
 }
 
-/// The object that attributes name.
+/// The identity of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) kind: Kind,
-    /// The values of the identity, in its order.
+    /// The values of the identity, in order.
     pub(crate) names: Vec<String>,
 }
 
 impl Target {
-    /// The object that these attributes name.
+    /// The object with this identity.
     ///
     /// # Errors
-    /// `InvalidInput` at the name that PostgreSQL cannot hold.
+    /// `InvalidInput` at a name that PostgreSQL cannot store.
     pub(crate) fn of(ty: &ResourceType, attributes: &Attributes) -> Result<Self, ProviderError> {
         let kind = Kind::of(ty)?;
         let named = |name: &&str| {
@@ -84,7 +84,7 @@ impl Target {
             let path = Path::attribute(attribute);
             match (kind, *attribute) {
                 (Kind::Schema | Kind::Role, "name") => check_own(name, &path)?,
-                // These are words or several names at once.
+                // `objectType` is a keyword, `object` holds several names.
                 (Kind::Grant, "objectType") => {}
                 (Kind::Grant, "object") => drop(crate::grant::object_names(attributes)?),
                 _ => check(name, &path)?,
@@ -96,20 +96,20 @@ impl Target {
     /// The object of an import id.
     ///
     /// # Errors
-    /// When the id is none.
+    /// When the id is malformed.
     pub(crate) fn of_id(ty: &ResourceType, id: &str) -> Result<Self, ProviderError> {
         let names = object_id::split(id, ty.identity.len());
         let Some(names) = names.filter(|names| !names.iter().any(String::is_empty)) else {
             let form = ty.identity.iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join("/");
-            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name))
-                .solution(format!("write `{form}`, with `/` and `%` within a name percent-encoded")));
+            return Err(ProviderError::invalid(None, format!("`{id}` is not an id of a {}", ty.name))
+                .solution(format!("write `{form}`, with `/` and `%` in names percent-encoded")));
         };
         let attributes: Attributes =
             ty.identity.iter().zip(names).map(|(name, value)| ((*name).to_owned(), value.into())).collect();
         Self::of(ty, &attributes)
     }
 
-    /// One of the values of the identity.
+    /// A value of the identity.
     pub(crate) fn name(&self, at: usize) -> &str {
         self.names.get(at).map_or("", String::as_str)
     }
@@ -119,17 +119,17 @@ impl Target {
         self.names.last().map_or("", String::as_str)
     }
 
-    /// The database whose catalogs have the object; `None` for what belongs to the whole server.
+    /// The database whose catalogs contain the object; `None` for objects of the whole server.
     pub(crate) fn database(&self) -> Option<&str> {
         match self.kind {
             Kind::Database | Kind::Role | Kind::Membership => None,
-            // It is there although it may let nobody in.
+            // A grant on a database is readable even if the database accepts no connections.
             Kind::Grant if self.name(1) == "database" => None,
             _ => Some(self.name(0)),
         }
     }
 
-    /// The schema of what is in one.
+    /// The schema of an object within one.
     pub(crate) fn schema(&self) -> Option<&str> {
         match self.kind {
             Kind::Table | Kind::View | Kind::MaterializedView | Kind::Index => Some(self.name(1)),
@@ -137,7 +137,7 @@ impl Target {
         }
     }
 
-    /// The object as SQL names it.
+    /// The SQL name of the object.
     pub(crate) fn sql(&self) -> String {
         match self.schema() {
             Some(schema) => qualified(schema, self.own_name()),
@@ -145,7 +145,7 @@ impl Target {
         }
     }
 
-    /// The object for people.
+    /// The object for messages.
     pub(crate) fn shown(&self) -> String {
         let (first, last) = (self.name(0), self.own_name());
         match self.kind {
@@ -166,24 +166,24 @@ impl Target {
         object_id::join(&self.names)
     }
 
-    /// The attributes that name it and are made of its names, as secret as those.
-    pub(crate) fn own_attributes(&self, ty: &ResourceType, beside: &Attributes) -> Attributes {
+    /// The identity attributes and the attributes that derive from them, with their sensitive marks.
+    pub(crate) fn own_attributes(&self, ty: &ResourceType, configured: &Attributes) -> Attributes {
         let mut attributes = self.identity(ty);
         for (name, value) in [("id", self.id()), ("fullName", self.full_name())] {
             if ty.attributes.get(name).is_some() {
-                attributes.insert(name.to_owned(), Value::from(value).made_of(beside, ty.identity));
+                attributes.insert(name.to_owned(), Value::from(value).made_of(configured, ty.identity));
             }
         }
         attributes
     }
 
-    /// The attributes that name it.
+    /// The identity attributes.
     pub(crate) fn identity(&self, ty: &ResourceType) -> Attributes {
         let named = ty.identity.iter().zip(&self.names);
         named.map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect::<Map>()
     }
 
-    /// The names of the object of a grant.
+    /// The parts of a grant's object.
     pub(crate) fn granted(&self) -> Vec<String> {
         parts(self.name(2)).unwrap_or_default()
     }

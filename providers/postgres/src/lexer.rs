@@ -1,7 +1,7 @@
-//! The tokens of PostgreSQL's SQL, as far as they are needed to see where an expression ends and what is quoted in it:
+//! Tokens of PostgreSQL's SQL, with enough detail to find the end of an expression and its quotes:
 //! <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>.
 
-/// What a token is.
+/// Kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     /// A keyword or a name without quotes.
@@ -16,7 +16,7 @@ pub(crate) enum TokenKind {
     Symbol,
     /// A comment.
     Comment,
-    /// Something that is not closed.
+    /// A quote or comment without an end.
     Unclosed,
 }
 
@@ -28,17 +28,17 @@ pub(crate) struct Token<'a> {
 }
 
 impl Token<'_> {
-    /// True for that keyword, in whatever case.
+    /// True for this keyword in any case.
     pub(crate) fn is_word(&self, word: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
-    /// True for that symbol.
+    /// True for this symbol.
     pub(crate) fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == TokenKind::Symbol && self.text == symbol
     }
 
-    /// The name that it is: folded to lower case unless it is quoted.
+    /// The name that the token denotes: in lower case unless quoted.
     pub(crate) fn name(&self) -> Option<String> {
         match self.kind {
             TokenKind::Word => Some(self.text.to_lowercase()),
@@ -50,12 +50,12 @@ impl Token<'_> {
         }
     }
 
-    /// The text with what has no case folded: what makes two tokens mean the same.
+    /// A normal form of the text: equal for tokens with the same meaning.
     pub(crate) fn meaning(&self) -> String {
         match self.kind {
             TokenKind::Word => self.text.to_lowercase(),
             TokenKind::QuotedName => match self.text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-                // A name that is the same without its quotes is written with and without them.
+                // A name that needs no quotes means the same without them.
                 Some(inner) if is_plain(inner) && !RESERVED.split(' ').any(|word| word == inner) => inner.to_owned(),
                 _ => self.text.to_owned(),
             },
@@ -63,7 +63,7 @@ impl Token<'_> {
         }
     }
 
-    /// True when both mean the same.
+    /// True if both have the same meaning.
     pub(crate) fn means_same_as(&self, other: &Token<'_>) -> bool {
         self.meaning() == other.meaning()
     }
@@ -74,7 +74,7 @@ fn is_plain(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// The key words that are names in quotes only: <https://www.postgresql.org/docs/current/sql-keywords-appendix.html>.
+/// Keywords that are names only in quotes: <https://www.postgresql.org/docs/current/sql-keywords-appendix.html>.
 const RESERVED: &str = "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate \
      collation column concurrently constraint create cross current_catalog current_date current_role \
      current_schema current_time current_timestamp current_user default deferrable desc distinct do else end \
@@ -84,7 +84,7 @@ const RESERVED: &str = "all analyse analyze and any array as asc asymmetric auth
      symmetric system_user table tablesample then to trailing true union unique user using variadic verbose when \
      where";
 
-/// The tokens of a text, white space left out.
+/// The tokens of a text, without white space.
 pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
@@ -97,7 +97,7 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// What a text begins with, and how many bytes of it.
+/// The kind and length in bytes of the first token.
 fn next(text: &str) -> (TokenKind, usize) {
     let mut letters = text.chars();
     let first = letters.next().unwrap_or_default();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_one_token() {
+    fn quoted_text_is_one_token() {
         assert_eq!(texts("a||'it''s'::text"), ["a", "|", "|", "'it''s'", "::", "text"]);
         assert_eq!(texts(r"E'a\'b' || $x$;$x$"), [r"E'a\'b'", "|", "|", "$x$;$x$"]);
         assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_is_told() {
+    fn unclosed_quote_or_comment_is_found() {
         for text in ["'a", "\"a", "/* a", "$a$ b", r"E'\'", "/* /* */"] {
             assert_eq!(tokens(text).last().map(|token| token.kind), Some(TokenKind::Unclosed), "{text}");
         }
@@ -223,7 +223,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost(text in "\\PC*") {
+        fn tokens_cover_the_whole_text(text in "\\PC*") {
             let whole: String = texts(&text).concat();
             let kept: String = whole.chars().filter(|c| !c.is_whitespace()).collect();
             let given: String = text.chars().filter(|c| !c.is_whitespace()).collect();

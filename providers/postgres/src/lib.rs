@@ -1,13 +1,13 @@
 //! Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
 //!
-//! A call is one transaction wherever PostgreSQL allows it, so that a process that is killed leaves all of a call or
-//! nothing of it. What the server rewrites (types, defaults, conditions, queries) is compared in the server's own words,
-//! which are remembered beside what was configured.
+//! A call is a single transaction where PostgreSQL allows it: a killed process leaves all of a call or nothing. The
+//! server rewrites types, defaults, conditions and queries. The provider records the server's text of each and compares
+//! with that.
 //!
-//! Read in this order: `schema` (the types), `server` (connections and transactions), `session` (the calls), `table` with
-//! its submodules (most of the work), `dependents` (views that a change goes through).
+//! Read in this order: `schema` (resource types), `server` (connections and transactions), `session` (calls), `table`
+//! with its submodules (most of the work), `dependents` (views over changing columns).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings at any index: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod attributes;
@@ -53,7 +53,7 @@ pub struct PostgresProvider {
 }
 
 impl PostgresProvider {
-    /// The provider, not connected to anything.
+    /// The provider, without any connection.
     #[must_use]
     pub fn new() -> Self {
         Self { schema: schema::provider() }

@@ -1,4 +1,4 @@
-//! Lookups: how a table or a view looks that somebody else may have made, and who is in a role.
+//! Lookups of tables and views of any origin, and of role members.
 
 use crate::attributes::{list, put, text, texts};
 use crate::error::Failure;
@@ -17,7 +17,7 @@ const TABLE: &str = "postgres_table";
 const VIEW: &str = "postgres_view";
 const MEMBERS: &str = "postgres_members";
 
-/// What can be looked up.
+/// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
     let text = text_attribute;
     let objects = |name, object, doc| Attribute::new(name, AttributeType::list(AttributeType::Object(object)), doc);
@@ -30,27 +30,27 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         ])
     };
     let found = || vec![text("database", "The database."), text("schema", "The schema."), text("name", "The name.")];
-    let nullable = || Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.");
+    let nullable = || Attribute::new("nullable", AttributeType::Bool, "The column may be null.");
     let column = Object(vec![
         text("name", "The column's name."),
         text("type", "The type as the server writes it."),
         nullable(),
         text("default", "The default as SQL."),
         text("identity", "`always` or `byDefault`."),
-        text("generated", "The expression that it is computed from."),
+        text("generated", "The expression of a generated column."),
         text("comment", "The comment."),
     ]);
-    // Names of constraints are the server's choice, which no plan knows.
+    // The server chooses the names of constraints, so no plan can know them.
     let key = || Object(vec![names("columns", "Its columns.")]);
     let contract = Object(vec![
         text("name", "The column's name."),
         text("dataType", "The type of OpenMetadata."),
-        text("dataTypeDisplay", "The server's type, where OpenMetadata has none for it."),
+        text("dataTypeDisplay", "The server's type if OpenMetadata has no equivalent."),
         number("dataLength", "The length of a text."),
         number("precision", "The digits of a number."),
-        number("scale", "The digits behind the point."),
+        number("scale", "The digits after the decimal point."),
         text("constraint", "`PRIMARY_KEY`, `UNIQUE` or `NOT_NULL`."),
-        Attribute::new("required", AttributeType::Bool, "A unique column that has to hold a value."),
+        Attribute::new("required", AttributeType::Bool, "A unique column that must not be null."),
         text("description", "The comment."),
     ]);
     let table = [
@@ -61,25 +61,25 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         objects(
             "dataContract",
             contract,
-            "The columns in the form of OpenMetadata; nothing of a table that is only planned.",
+            "The columns in the form of OpenMetadata; null for a table that is only planned.",
         ),
     ];
-    let view = [names("columnNames", "The names of the columns that the view shows, in order.")];
+    let view = [names("columnNames", "The column names of the view, in order.")];
     let member = Object(vec![
         text("member", "The member."),
-        Attribute::new("admin", AttributeType::Bool, "It may let others in."),
+        Attribute::new("admin", AttributeType::Bool, "It may add members."),
     ]);
     vec![
         Lookup {
             name: TABLE,
-            doc: "A table as it is.",
+            doc: "An existing table.",
             arguments: arguments("The table's name."),
             result: Object(found().into_iter().chain(table).collect()),
             objects: &["postgres_table"],
         },
         Lookup {
             name: VIEW,
-            doc: "The columns of a view, a materialized view or a foreign table as it is.",
+            doc: "The columns of an existing view, materialized view or foreign table.",
             arguments: arguments("The view's name."),
             result: Object(found().into_iter().chain(view).collect()),
             objects: &["postgres_view", "postgres_materialized_view"],
@@ -94,7 +94,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
     ]
 }
 
-/// The object that a lookup is about, for messages.
+/// The object of a lookup, for messages.
 pub(crate) fn target(lookup: &str, arguments: &Attributes) -> Result<Target, ProviderError> {
     let (kind, names): (Kind, &[&str]) = match lookup {
         TABLE => (Kind::Table, &["database", "schema", "name"]),
@@ -112,7 +112,7 @@ pub(crate) fn target(lookup: &str, arguments: &Attributes) -> Result<Target, Pro
 /// Answers a lookup.
 ///
 /// # Errors
-/// `NotFound` when there is no such object.
+/// `NotFound` if the object does not exist.
 pub(crate) async fn answer(server: &Server, wanted: &Wanted, arguments: &Attributes) -> Result<Attributes, Failure> {
     let target = &wanted.target;
     let client = server.client(target.database()).await?;
@@ -157,7 +157,7 @@ pub(crate) async fn answer(server: &Server, wanted: &Wanted, arguments: &Attribu
     Ok(found)
 }
 
-/// Columns and keys without what their plan alone says of them, or the server alone.
+/// Columns and keys without entries that only the plan or only the server has.
 fn in_common(value: &Value) -> Value {
     match value {
         Value::List(items) => Value::List(items.iter().map(in_common).collect()),

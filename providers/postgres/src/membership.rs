@@ -10,10 +10,10 @@ use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, first, query};
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError};
 
-/// What stands for a membership that was there before us.
+/// Entry for a membership that existed before.
 const MEMBER: &str = "MEMBER";
 
-/// True when the role was a member before us: it stays one.
+/// True if the role was a member before: it stays one.
 pub(crate) fn was_there(memory: &Memory) -> bool {
     memory.preexisting.contains(MEMBER)
 }
@@ -22,7 +22,7 @@ pub(crate) fn was_there(memory: &Memory) -> bool {
 pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
     let roles: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(0)).collect();
     let members: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(1)).collect();
-    // There may be one of each grantor.
+    // Each grantor may have its own membership grant.
     let sql = "SELECT w.place, bool_or(m.admin_option)
                FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_role, who, place)
                JOIN pg_roles r ON r.rolname = w.in_role
@@ -40,7 +40,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(answers)
 }
 
-/// Everybody who is a member of roles, but for whoever asks: from version 16 on who makes a role is a member of it.
+/// All members of roles except the current user: from version 16 on, the creator of a role is a member of it.
 pub(crate) async fn members(client: &Client, roles: &[&str]) -> Result<Vec<(String, String, bool)>, Failure> {
     let sql = "SELECT r.rolname::text, u.rolname::text, bool_or(m.admin_option)
                FROM pg_auth_members m
@@ -52,12 +52,12 @@ pub(crate) async fn members(client: &Client, roles: &[&str]) -> Result<Vec<(Stri
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))).collect()
 }
 
-/// Remembers that it was there before: what is taken over so stays when its row goes.
+/// Records that the membership existed before: it stays when its row is deleted.
 pub(crate) fn preexists(memory: &mut Memory) {
     memory.preexisting.insert(MEMBER.to_owned());
 }
 
-/// Lets the member in, or changes whether it may let others in.
+/// Adds the member, or changes its admin option.
 pub(crate) async fn put(work: &Work, target: &Target, planned: &Attributes, is_new: bool) -> Result<(), Failure> {
     let (role, member) = (quote(target.name(0)), quote(target.name(1)));
     let mut script = Script::default();
@@ -78,7 +78,7 @@ pub(crate) async fn put(work: &Work, target: &Target, planned: &Attributes, is_n
     }
 }
 
-/// Looks whether what was revoked is gone: from version 16 on it is taken from one grantor only.
+/// Checks that the revoked membership is gone: from version 16 on, a revocation covers a single grantor.
 async fn is_taken(work: &Work, target: &Target, what: &str) -> Result<(), Failure> {
     let sql = "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m
                JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
@@ -94,7 +94,7 @@ async fn is_taken(work: &Work, target: &Target, what: &str) -> Result<(), Failur
         .into())
 }
 
-/// Lets the member out, unless it was in before us or is out already.
+/// Removes the member, unless it was a member before or is not a member.
 pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Result<(), Failure> {
     let client = work.look().await?;
     let wanted = Wanted::anything(target.clone());
@@ -104,8 +104,7 @@ pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Res
     }
     let revoke = format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)));
     work.execute(&revoke).await?;
-    // From version 16 on everybody who granted it has a grant of their own.
-    // <https://www.postgresql.org/docs/16/sql-revoke.html>
+    // From version 16 on, each grantor has its own grant. <https://www.postgresql.org/docs/16/sql-revoke.html>
     let sql = "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m
                JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
                WHERE r.rolname = $1 AND u.rolname = $2 AND pg_has_role(current_user, m.grantor, 'USAGE') ORDER BY 1";

@@ -9,7 +9,7 @@ use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
 use terrace_provider::{Attributes, Map, Path, ProviderError};
 
-/// Refuses what the server could not hold.
+/// Refuses values that the server cannot store.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -43,7 +43,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(answers)
 }
 
-/// Makes the planned schema.
+/// Creates the planned schema.
 pub(crate) async fn create(work: &Work, target: &Target, planned: &Attributes) -> Result<(), Failure> {
     check_planned(planned)?;
     let mut script = Script::of(format!("CREATE SCHEMA {}", target.sql()));
@@ -57,7 +57,7 @@ pub(crate) async fn create(work: &Work, target: &Target, planned: &Attributes) -
     work.run(&script).await
 }
 
-/// Changes owner and comment of a schema or a database.
+/// Changes the owner and the comment of a schema or a database.
 pub(crate) async fn update(
     work: &Work,
     target: &Target,

@@ -1,11 +1,12 @@
-//! Which role a principal of a descriptor is: `identity(ref, "postgres")`.
+//! Roles of principals in descriptors: `identity(ref, "postgres")`.
 
 use terrace_provider::Principal;
 
-/// `user:jane.roe_example.com` is the role `jane.roe@example.com`, `group:readers` and a bare `readers` the role `readers`.
+/// The role of a principal: `jane.roe@example.com` for `user:jane.roe_example.com`, and `readers` for `group:readers`
+/// and `readers`.
 ///
 /// # Errors
-/// For what names nobody.
+/// For an invalid reference.
 pub(crate) fn principal(reference: &str) -> Result<Principal, String> {
     let (kind, name) = match reference.split_once(':') {
         Some(("user", name)) => ("user", name),
@@ -14,9 +15,9 @@ pub(crate) fn principal(reference: &str) -> Result<Principal, String> {
         None => ("group", reference),
     };
     if name.is_empty() {
-        return Err(format!("`{reference}` names nobody"));
+        return Err(format!("`{reference}` has no name"));
     }
-    // References cannot hold the `@` of an address: its place is the last `_`.
+    // References cannot contain the `@` of an address: the last `_` stands for it.
     let name = match (kind, name.rsplit_once('_')) {
         ("user", Some((local, domain))) if !local.is_empty() && domain.contains('.') => format!("{local}@{domain}"),
         _ => name.to_owned(),

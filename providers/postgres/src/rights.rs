@@ -1,5 +1,4 @@
-//! What a user needs for what is asked of it: the statement that gives it, for errors, for `terrace doctor` and for the
-//! README.
+//! Rights of the user: the statement that grants a missing one, for errors, for `terrace doctor` and for the README.
 
 use crate::error::Failure;
 use crate::identifier::{qualified, quote};
@@ -7,13 +6,13 @@ use crate::kind::{Kind, Target};
 use crate::server::{Client, column, query};
 use terrace_provider::{Attributes, MissingRight};
 
-/// What the user may do beyond single objects. Attributes of roles are not inherited by their members:
-/// <https://www.postgresql.org/docs/current/role-attributes.html>; privileges are, which the function knows:
-/// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-ACCESS>.
+/// Server-wide rights of the user. Members do not inherit role attributes:
+/// <https://www.postgresql.org/docs/current/role-attributes.html>. They inherit privileges, which the function
+/// considers: <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-ACCESS>.
 const RIGHTS: &str = "SELECT rolname::text, current_database()::text, rolsuper OR rolcreatedb, rolsuper OR rolcreaterole, \
      has_database_privilege(current_database(), 'CREATE') FROM pg_roles WHERE rolname = current_user";
 
-/// What is done to an object.
+/// An operation on an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Read,
@@ -23,7 +22,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// The word for people: "cannot be …".
+    /// The word after "cannot be" in messages.
     pub(crate) fn done(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -34,7 +33,7 @@ impl Operation {
     }
 }
 
-/// The statement that lets a user do it.
+/// The statement that gives a user the right to an operation.
 pub(crate) fn statement(operation: Operation, target: &Target, attributes: &Attributes, user: &str) -> String {
     let user = quote(user);
     let object = target.sql();
@@ -76,11 +75,11 @@ pub(crate) fn statement(operation: Operation, target: &Target, attributes: &Attr
     }
 }
 
-/// What the user of a connection may not do, of what is given for the whole server, or for the database of the connection:
-/// for that only where somebody chose it, for where nobody did, nobody wants schemas.
+/// Server-wide rights that the user of a connection lacks. Includes rights in the connection's database only if the
+/// configuration names that database: otherwise it holds no schemas of terrace.
 ///
 /// # Errors
-/// What the server says against the question.
+/// The error of the server.
 pub(crate) async fn missing(client: &Client, is_chosen: bool) -> Result<Vec<MissingRight>, Failure> {
     let rows = query(client, RIGHTS, &[]).await?;
     let row = rows.first().ok_or_else(|| Failure::bug("the server does not know its own user"))?;
@@ -90,7 +89,7 @@ pub(crate) async fn missing(client: &Client, is_chosen: bool) -> Result<Vec<Miss
         (column(row, 3)?, Kind::Role, "create roles".to_owned()),
         (column::<bool>(row, 4)? || !is_chosen, Kind::Schema, format!("create schemas in the database `{database}`")),
     ];
-    let lacking = needed.into_iter().filter(|(may, ..): &(bool, Kind, String)| !may);
+    let lacking = needed.into_iter().filter(|(has_right, ..): &(bool, Kind, String)| !has_right);
     let right = |(_, kind, operation): (bool, Kind, String)| {
         let target = Target { kind, names: vec![database.clone()] };
         MissingRight { operation, statement: statement(Operation::Create, &target, &Attributes::default(), &user) }

@@ -1,4 +1,4 @@
-//! Roles. A password is sent as a verifier, which tells it neither to the server's log nor to anybody on the way.
+//! Roles. A password is sent as a verifier, so neither the server's log nor the network sees it.
 
 use crate::attributes::{flag, has_unknown, optional_text, tell};
 use crate::error::Failure;
@@ -11,10 +11,10 @@ use crate::server::{Client, Work, column, query};
 use terrace_provider::names::scripts::check_role;
 use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
 
-/// Plans a role: a password that is not configured any more goes.
+/// Plans a role. A password that is no longer configured is removed.
 ///
 /// # Errors
-/// `InvalidInput` at the attribute that cannot be.
+/// `InvalidInput` at the invalid attribute.
 pub(crate) fn plan(change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
     if !has_unknown(change.config) {
         check_planned(&planned.planned)?;
@@ -28,7 +28,7 @@ pub(crate) fn plan(change: &ProposedChange<'_>, planned: &mut PlannedChange) -> 
     Ok(())
 }
 
-/// Refuses what the server could not hold.
+/// Refuses values that the server cannot store.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -36,7 +36,7 @@ fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
     let name = optional_text(attributes, "name").unwrap_or_default();
     if ["public", "none"].contains(&name.as_str()) {
         let message =
-            format!("`{name}` cannot be used: it stands for {}", if name == "none" { "nobody" } else { "everybody" });
+            format!("`{name}` cannot be used: it means {}", if name == "none" { "no role" } else { "all roles" });
         return Err(ProviderError::invalid(Some(Path::attribute("name")), message).solution("choose another name"));
     }
     check_role("name", &name)?;
@@ -65,7 +65,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(answers)
 }
 
-/// What a role may do, as `CREATE ROLE` and `ALTER ROLE` take it.
+/// The attributes of a role in the form of `CREATE ROLE` and `ALTER ROLE`.
 fn options(planned: &Attributes) -> String {
     let word = |name: &str, word: &str| if flag(planned, name) { word.to_owned() } else { format!("NO{word}") };
     let mut text = format!("{} {}", word("login", "LOGIN"), word("inherit", "INHERIT"));
@@ -76,7 +76,7 @@ fn options(planned: &Attributes) -> String {
     text
 }
 
-/// Makes the planned role.
+/// Creates the planned role.
 pub(crate) async fn create(work: &Work, target: &Target, planned: &Attributes) -> Result<(), Failure> {
     check_planned(planned)?;
     let mut script = Script::of(format!("CREATE ROLE {} {};\n", target.sql(), options(planned)));
@@ -86,7 +86,7 @@ pub(crate) async fn create(work: &Work, target: &Target, planned: &Attributes) -
     work.run(&script).await
 }
 
-/// Changes what the role may do, its password and its comment.
+/// Changes the attributes, the password and the comment of a role.
 pub(crate) async fn update(
     work: &Work,
     target: &Target,

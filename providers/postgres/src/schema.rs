@@ -1,4 +1,4 @@
-//! What the provider declares: its settings, its nine resource types and its lookups.
+//! Declarations of the provider: settings, nine resource types and lookups.
 
 mod access;
 mod tables;
@@ -14,7 +14,7 @@ use terrace_provider::normal;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Need, Object, ProviderSchema, ResourceType, Value};
 
-/// Everything that is known of this provider without connecting to it.
+/// The schema of the provider.
 #[must_use]
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
@@ -45,25 +45,25 @@ pub fn provider() -> ProviderSchema {
 fn settings() -> Object {
     let number = |name, doc| Attribute::new(name, AttributeType::Int, doc);
     Object(vec![
-        text("url", "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`; goes before the keys below.").sensitive(),
-        text("host", "The server, or the folder of its socket. Left out: `localhost`.").variable("PGHOST"),
-        number("port", "The port. Left out: 5432.").variable("PGPORT"),
+        text("url", "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`; takes precedence over the keys below.").sensitive(),
+        text("host", "The server, or the folder of its socket. Default: `localhost`.").variable("PGHOST"),
+        number("port", "The port. Default: 5432.").variable("PGPORT"),
         text("database", "Database for statements about databases and roles.")
             .default_value(DATABASE)
             .variable("PGDATABASE"),
-        text("user", "User. Left out: the user of the operating system.").variable("PGUSER"),
+        text("user", "User. Default: the user of the operating system.").variable("PGUSER"),
         text("password", "The user's password.").sensitive().variable("PGPASSWORD"),
         text(
             "sslMode",
-            "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`, as `sslmode` of psql. Left out: `require`, and \
+            "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`, as `sslmode` of psql. Default: `require`, and \
              `prefer` for a server of this machine.",
         )
         .variable("PGSSLMODE"),
-        text("caFile", "Certificates of the authorities to trust instead of the machine's, as PEM.")
+        text("caFile", "PEM file of certificate authorities, instead of those of this machine.")
             .variable("PGSSLROOTCERT"),
         number("timeout", "Seconds to wait for the server.").default_value(TIMEOUT),
-        number("connections", "How many connections to one database there are at most.").default_value(CONNECTIONS),
-        number("lockTimeout", "How many seconds a statement waits for a lock; then the call is tried again.")
+        number("connections", "Maximum number of connections to one database.").default_value(CONNECTIONS),
+        number("lockTimeout", "Seconds that a statement waits for a lock; then the call is retried.")
             .default_value(LOCK_TIMEOUT),
     ])
 }
@@ -90,11 +90,11 @@ fn database() -> ResourceType {
 const OWNER: Need =
     Need { ty: "postgres_role", identities: |attributes| Need::named(attributes, &[("name", "owner")]) };
 
-/// The database that an object is in.
+/// The database of an object.
 const IN_DATABASE: Need =
     Need { ty: "postgres_database", identities: |attributes| Need::named(attributes, &[("name", "database")]) };
 
-/// The schema that a relation is in.
+/// The schema of a relation.
 const IN_SCHEMA: Need = Need {
     ty: "postgres_schema",
     identities: |attributes| Need::named(attributes, &[("database", "database"), ("name", "schema")]),
@@ -158,7 +158,7 @@ fn empty() -> Value {
     Value::List(Vec::new())
 }
 
-/// What becomes of a call is known once its connection has ended, which is looked for.
+/// A call cannot take effect after its connection has ended, and the provider checks for that.
 fn settled(ty: ResourceType) -> ResourceType {
     ResourceType { settle: Duration::ZERO, ..ty }
 }

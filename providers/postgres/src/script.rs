@@ -1,28 +1,27 @@
-//! SQL text that knows which attribute each part of it comes from, so that an error of the server is shown where the
-//! descriptor says it.
+//! SQL text with the attribute of each part, so that server errors point to the line in the descriptor.
 
 use terrace_provider::Path;
 
-/// Statements, sent together.
+/// Statements that are sent together.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Script {
     text: String,
-    /// How many characters that is.
+    /// Length of the text in characters.
     length: usize,
-    /// The attribute from one character up to another.
+    /// Character ranges with their attributes.
     places: Vec<(usize, usize, Path)>,
-    /// The attribute of an error that names no place.
+    /// The attribute of an error without a position.
     path: Option<Path>,
 }
 
 impl Script {
-    /// Statements that no attribute is to blame for.
+    /// Statements without an attribute.
     pub(crate) fn of(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { length: text.chars().count(), text, ..Self::default() }
     }
 
-    /// One statement that is about one attribute.
+    /// A statement for one attribute.
     pub(crate) fn about(path: &Path, text: impl Into<String>) -> Self {
         Self { path: Some(path.clone()), ..Self::of(text) }
     }
@@ -33,7 +32,7 @@ impl Script {
         self.length += text.chars().count();
     }
 
-    /// Adds text that comes from an attribute.
+    /// Adds text of an attribute.
     pub(crate) fn push_at(&mut self, path: &Path, text: &str) {
         let begin = self.length;
         self.push(text);
@@ -45,7 +44,7 @@ impl Script {
         &self.text
     }
 
-    /// The attribute that a character, counted from 1, comes from; the innermost one.
+    /// The innermost attribute at a character position, counted from 1.
     pub(crate) fn place(&self, position: Option<usize>) -> Option<Path> {
         let at = position.and_then(|position| position.checked_sub(1));
         let covering = |(begin, end, _): &&(usize, usize, Path)| at.is_some_and(|at| (*begin..*end).contains(&at));
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_shown_at_the_innermost_attribute() {
+    fn error_is_reported_at_the_innermost_attribute() {
         let (columns, ty) = (Path::attribute("columns"), Path::attribute("columns").index(0).key("type"));
         let mut script = Script::of("CREATE TABLE ü (");
         script.push_at(&columns, "\"a\" ");

@@ -1,27 +1,27 @@
-//! Objects as the server has them, and what they are asked for with.
+//! Requests for objects, and the objects that the server returns.
 
 use crate::attributes::optional_text;
 use crate::kind::Target;
 use crate::private::Memory;
 use terrace_provider::Attributes;
 
-/// An object that is looked for.
+/// A request for an object.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) target: Target,
-    /// In whose spelling it is answered, and which attributes are managed; without, it is answered with all there is.
+    /// The attributes whose spelling the answer uses, and which are managed; without, the answer holds all attributes.
     pub(crate) like: Option<Attributes>,
-    /// The server's words for that spelling.
+    /// The server's texts for that spelling.
     pub(crate) memory: Memory,
 }
 
 impl Wanted {
-    /// What is there, whatever it is.
+    /// A request for all attributes of an object.
     pub(crate) fn anything(target: Target) -> Self {
         Self { target, like: None, memory: Memory::default() }
     }
 
-    /// True when an attribute is to be answered: it was configured, or everything is asked for.
+    /// True if the answer must hold an attribute: it is configured, or all are requested.
     pub(crate) fn is_managed(&self, name: &str) -> bool {
         self.like.as_ref().is_none_or(|like| like.get(name).is_some_and(|value| !value.is_null()))
     }
@@ -32,19 +32,19 @@ impl Wanted {
     }
 }
 
-/// An object that is there.
+/// An existing object.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// Its attributes, without those that are made of its name.
+    /// Its attributes, without those that derive from its name.
     pub(crate) attributes: Attributes,
-    /// The mark of the call that made it.
+    /// The mark of the call that created it.
     pub(crate) mark: Option<String>,
-    /// What is remembered of it from now on.
+    /// The recorded facts from now on.
     pub(crate) memory: Memory,
 }
 
 impl Seen {
-    /// An object without a mark of its own.
+    /// An object without a mark.
     pub(crate) fn plain(attributes: Attributes, wanted: &Wanted) -> Self {
         Self { attributes, mark: None, memory: wanted.memory.clone() }
     }

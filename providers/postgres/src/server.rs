@@ -1,4 +1,4 @@
-//! Connections: a pool for each database of one server, and what one transaction on one of them is.
+//! Connections: a pool for each database of a server, and transactions.
 
 use crate::config::Config;
 use crate::error::Failure;
@@ -17,29 +17,29 @@ use tokio_postgres::types::{FromSql, FromSqlOwned, ToSql};
 /// A connection of a pool.
 pub(crate) type Client = Object;
 
-/// How long a call waits for a connection that others use.
+/// Time limit of a call that waits for a free connection.
 const TURN: Duration = Duration::from_secs(60);
 
-/// What every connection begins with: names are written out in whole, constants alike on every server; whoever went away
-/// in the middle of a transaction, or of a statement, is not waited for forever.
+/// Setup of every connection: qualified names, and the same format of constants on every server. The server ends
+/// connections of clients that vanish in a transaction or a statement.
 const SETUP: &str = "SET search_path = ''; SET standard_conforming_strings = on; SET client_min_messages = warning; \
      SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; \
      SET extra_float_digits = 1; SET quote_all_identifiers = off; SET idle_in_transaction_session_timeout = '60s'; \
      SELECT set_config(name, '10s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
-/// One server, as one user.
+/// A server, with one user.
 pub(crate) struct Server {
     pub(crate) config: Config,
     pools: Mutex<HashMap<String, Pool>>,
 }
 
 impl Server {
-    /// A server; nobody is connected to yet.
+    /// A server without open connections.
     pub(crate) fn new(config: Config) -> Self {
         Self { config, pools: Mutex::default() }
     }
 
-    /// A connection to a database; to the instance's own one for what belongs to none.
+    /// A connection to a database; by default to the instance's own database.
     pub(crate) async fn client(&self, database: Option<&str>) -> Result<Client, Failure> {
         let pool = self.pool(database.unwrap_or(&self.config.database))?;
         let client = pool.get().await.map_err(Failure::of_pool)?;
@@ -66,12 +66,12 @@ impl Server {
                 Box::pin(async move { client.batch_execute(&setup).await.map_err(HookError::Backend) })
             }))
             .build()
-            .map_err(|error| Failure::bug(format!("there is no pool of connections: {error}")))?;
+            .map_err(|error| Failure::bug(format!("the connection pool cannot be built: {error}")))?;
         pools.insert(database.to_owned(), pool.clone());
         Ok(pool)
     }
 
-    /// Ends our own connections to a database that is to go, or has gone.
+    /// Closes the instance's own connections to a database before or after its drop.
     pub(crate) fn leave(&self, database: &str) {
         let pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).remove(database);
         if let Some(pool) = pool {
@@ -79,8 +79,8 @@ impl Server {
         }
     }
 
-    /// Begins a transaction for a call. Unqualified names in what a person wrote are looked for in `schema` first, then
-    /// in `public`.
+    /// Begins a transaction for a call. Unqualified names in configured SQL resolve in `schema` first, then in
+    /// `public`.
     pub(crate) async fn work(
         &self,
         database: Option<&str>,
@@ -104,12 +104,12 @@ impl Server {
     }
 }
 
-/// Where names without a schema are looked for in what a person wrote.
+/// Sets the search path for configured SQL.
 fn search_path(schema: Option<&str>) -> String {
     schema.map(|schema| format!("SET LOCAL search_path = {}, public, pg_temp; ", quote(schema))).unwrap_or_default()
 }
 
-/// The rows that a statement gives.
+/// The rows of a statement.
 pub(crate) async fn query(client: &Client, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
     let statement = client.prepare_cached(sql).await?;
     silence::answered();
@@ -121,9 +121,9 @@ pub(crate) async fn query(client: &Client, sql: &str, parameters: &[&(dyn ToSql 
 /// A value of a row.
 ///
 /// # Errors
-/// When the server answers what we do not expect there: a server that only speaks the protocol, say.
+/// When the server returns an unexpected value, as a server that only speaks the protocol may do.
 pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Failure> {
-    row.try_get(at).map_err(|error| Failure::bug(format!("an answer of the server is not understood: {error}")))
+    row.try_get(at).map_err(|error| Failure::bug(format!("the server returned an unexpected value: {error}")))
 }
 
 /// The first value of the first row, if there is one.
@@ -134,24 +134,24 @@ pub(crate) fn first<T: FromSqlOwned>(rows: &[Row]) -> Result<Option<T>, Failure>
     rows.first().map(|row| column(row, 0)).transpose()
 }
 
-/// The version of the server: 150004 is 15.4.
+/// The version of the server: 150004 means 15.4.
 pub(crate) async fn version(client: &Client) -> Result<i32, Failure> {
     let rows = query(client, "SELECT current_setting('server_version_num')::int4", &[]).await?;
     Ok(first::<i32>(&rows)?.unwrap_or_default())
 }
 
-/// A transaction on a connection of its own. One that is dropped before its end ends with its connection: the server rolls
-/// it back, and nobody gets a connection in the middle of something.
+/// A transaction on its own connection. A drop before its end closes the connection: the server rolls back, and the
+/// pool never hands out a connection with an open transaction.
 pub(crate) struct Work {
     client: Option<Client>,
-    /// What it begins with, until that is sent together with the first statement.
+    /// The beginning of the transaction, until it is sent with the first statement.
     begin: Mutex<Option<String>>,
     schema: Option<String>,
-    /// Names are written out in whole now.
+    /// True while names must be qualified.
     is_looking: AtomicBool,
 }
 
-/// From here on names are written out in whole.
+/// From here on, names must be qualified.
 const LOOK: &str = "SET LOCAL search_path = ''";
 
 impl Work {
@@ -161,7 +161,7 @@ impl Work {
 
     /// The connection, in the transaction.
     pub(crate) async fn client(&self) -> Result<&Client, Failure> {
-        let client = self.client.as_ref().ok_or_else(|| Failure::bug("its connection is gone"))?;
+        let client = self.client.as_ref().ok_or_else(|| Failure::bug("the connection is closed"))?;
         if let Some(begin) = self.begun_with() {
             client.batch_execute(&begin).await?;
         }
@@ -170,7 +170,7 @@ impl Work {
 
     /// Runs statements.
     pub(crate) async fn run(&self, script: &Script) -> Result<(), Failure> {
-        let client = self.client.as_ref().ok_or_else(|| Failure::bug("its connection is gone"))?;
+        let client = self.client.as_ref().ok_or_else(|| Failure::bug("the connection is closed"))?;
         let begin = self.begun_with().unwrap_or_default();
         let before = begin.chars().count();
         let sent = client.batch_execute(&format!("{begin}{}", script.text())).await;
@@ -185,7 +185,7 @@ impl Work {
         })
     }
 
-    /// Runs statements that are the last ones before the result is looked at.
+    /// Runs the last statements before a read of the result.
     pub(crate) async fn run_and_look(&self, mut script: Script) -> Result<(), Failure> {
         script.push(LOOK);
         self.run(&script).await?;
@@ -193,12 +193,12 @@ impl Work {
         Ok(())
     }
 
-    /// Runs one statement.
+    /// Runs a statement.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), Failure> {
         self.run(&Script::of(sql)).await
     }
 
-    /// From here on names are written out in whole: for reading.
+    /// Switches to qualified names, for reads.
     pub(crate) async fn look(&self) -> Result<&Client, Failure> {
         let client = self.client().await?;
         if !self.is_looking.swap(true, Ordering::Relaxed) {
@@ -207,7 +207,7 @@ impl Work {
         Ok(client)
     }
 
-    /// From here on names are looked for as a person means them.
+    /// Switches to the search path of configured SQL.
     pub(crate) async fn speak(&self) -> Result<(), Failure> {
         let client = self.client().await?;
         if self.schema.is_some() && self.is_looking.swap(false, Ordering::Relaxed) {
@@ -216,9 +216,9 @@ impl Work {
         Ok(())
     }
 
-    /// Ends the transaction with its effect.
+    /// Commits the transaction.
     pub(crate) async fn commit(mut self) -> Result<(), Failure> {
-        let Some(client) = self.client.take() else { return Err(Failure::bug("its connection is gone")) };
+        let Some(client) = self.client.take() else { return Err(Failure::bug("the connection is closed")) };
         match client.batch_execute("COMMIT").await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -228,7 +228,7 @@ impl Work {
         }
     }
 
-    /// Ends the transaction without a trace.
+    /// Rolls the transaction back.
     pub(crate) async fn roll_back(mut self) {
         let Some(client) = self.client.take() else { return };
         if client.batch_execute("ROLLBACK").await.is_err() {

@@ -1,4 +1,4 @@
-//! The session: which function answers which call of which type, in which transaction, and how errors are told.
+//! The session: maps calls of each type to functions and transactions, and converts errors.
 
 mod changes;
 mod finding;
@@ -23,15 +23,15 @@ use terrace_provider::{
     ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 
-/// One configured instance: a server, as one user.
+/// One configured instance: a server with one user.
 pub(crate) struct PostgresSession {
     server: Server,
     marks: Marks,
-    /// Tables as they were made or changed last, in the words of their plans: lookups of them answer so.
+    /// The last known state of tables, in the spelling of their plans: lookups answer in that spelling.
     recent: Mutex<HashMap<Vec<String>, (Attributes, Memory)>>,
 }
 
-/// Of so many tables the words of their plans are remembered.
+/// Number of tables in that cache.
 const RECENT: usize = 10_000;
 
 impl PostgresSession {
@@ -39,7 +39,7 @@ impl PostgresSession {
         Self { server, marks: Marks::default(), recent: Mutex::default() }
     }
 
-    /// What is being done, for errors.
+    /// The current work, for errors.
     fn doing(&self, operation: Operation, target: &Target, attributes: &Attributes) -> Doing<'_> {
         Doing {
             server: &self.server,
@@ -50,7 +50,7 @@ impl PostgresSession {
         }
     }
 
-    /// Remembers how a table was made or changed.
+    /// Caches the state of a table.
     fn remember(&self, target: &Target, seen: &Seen) {
         if target.kind == Kind::Table {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl PostgresSession {
         recent.get(&target.names).filter(|_| target.kind == Kind::Table).cloned()
     }
 
-    /// What a lookup asks for: in the words in which it was made, where this session made it.
+    /// The request of a lookup, in the spelling of the plan if this session changed the table.
     fn looked_up(&self, target: Target) -> Wanted {
         match self.recent(&target) {
             Some((like, memory)) => Wanted { target, like: Some(like), memory },
@@ -89,16 +89,16 @@ impl PostgresSession {
         self.failed(failure, Operation::Read, target, &Attributes::default())
     }
 
-    /// The object that a row is about.
+    /// The object of a row.
     fn recorded(ty: &ResourceType, prior: &Recorded) -> Result<Target, ProviderError> {
         Target::of(ty, if prior.identity.is_empty() { &prior.attributes } else { &prior.identity })
     }
 }
 
-/// An object as it goes back to the engine.
-fn observed(ty: &ResourceType, target: &Target, seen: Seen, beside: Option<&Attributes>) -> Observed {
+/// An object for the engine.
+fn observed(ty: &ResourceType, target: &Target, seen: Seen, configured: Option<&Attributes>) -> Observed {
     let empty = Attributes::default();
-    let mut attributes = target.own_attributes(ty, beside.unwrap_or(&empty));
+    let mut attributes = target.own_attributes(ty, configured.unwrap_or(&empty));
     let mut all = Attributes::default();
     // In the order of the schema.
     for attribute in &ty.attributes.0 {
@@ -192,7 +192,7 @@ impl Session for PostgresSession {
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
-        // Only of a table that is there the number is known: nothing depends on a new one.
+        // Only an existing table has a known `oid`: a new one has no dependents.
         let is_change = planned.get("oid").is_some_and(|oid| !oid.is_unknown());
         let is_table = ty.name == "postgres_table" && !planned.get("columns").is_some_and(Value::has_unknown);
         let is_asked = is_table && (is_change || table::has_other_types(planned));
@@ -244,7 +244,7 @@ impl Session for PostgresSession {
         match self.count(&target).await {
             Ok(amount) => Ok(amount),
             Err(failure) if failure.is_no_database() => Ok(DataAmount::Empty),
-            // Whoever may not look may still be asked for consent.
+            // A user without read access may still be asked for consent.
             Err(failure) if failure.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
                 Ok(DataAmount::Unknown)
             }

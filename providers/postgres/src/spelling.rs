@@ -1,4 +1,4 @@
-//! Normal forms of attributes: what PostgreSQL stores of each spelling.
+//! Normal forms of attributes: the stored form of each spelling.
 
 use crate::data_type::DataType;
 use crate::lexer::{Token, tokens};
@@ -6,12 +6,12 @@ use crate::{data_type, expression, identifier};
 use terrace_provider::Value;
 use terrace_provider::normal;
 
-/// A type of a column: `int4` is `integer`.
+/// A column type: `int4` becomes `integer`.
 pub(crate) fn data_type(value: &Value) -> Value {
     in_form(value, data_type::normal)
 }
 
-/// An expression or a query: case and white space make no difference.
+/// An expression or a query: ignores case and white space.
 pub(crate) fn expression(value: &Value) -> Value {
     in_form(value, expression::normal)
 }
@@ -22,9 +22,9 @@ pub(crate) fn columns(value: &Value) -> Value {
     normal::unordered(&items.iter().map(with_normal_default).collect::<Vec<_>>().into())
 }
 
-/// The column without a default that changes nothing. A cast to the type of the column is left out: `'x'::text` means `'x'` in
-/// a column of type `text`, and `'abc'::varchar(2)` means `'ab'` in a longer column. NULL is no default for a built-in type; for
-/// a domain it overrides the default of the domain.
+/// The column without a redundant default. A cast to the type of the column is redundant: `'x'::text` means `'x'` in a
+/// column of type `text`. `'abc'::varchar(2)` means `'ab'` in a longer column, so it stays. NULL is not a default for a
+/// built-in type; for a domain it overrides the domain's default.
 fn with_normal_default(column: &Value) -> Value {
     let text = |name: &str| column.get(name).and_then(Value::as_str);
     let (Some(entries), Some(default)) = (column.as_map(), text("default")) else { return column.clone() };
@@ -46,14 +46,14 @@ pub(crate) fn is_no_default(ty: &DataType, default: &str) -> bool {
     ty.is_built_in() && expression::is_null(default)
 }
 
-/// An object of a grant: `"public"."t"` is `public.t`.
+/// An object of a grant: `"public"."t"` becomes `public.t`.
 pub(crate) fn object(value: &Value) -> Value {
     in_form(value, |text| {
         identifier::parts(text).map_or_else(|| text.to_owned(), |parts| identifier::full_name(&parts))
     })
 }
 
-/// An operator class: the case of a name without quotes and the schema `pg_catalog` make no difference.
+/// An operator class: ignores the case of unquoted names and the schema `pg_catalog`.
 pub(crate) fn operator_class(value: &Value) -> Value {
     in_form(value, |text| {
         let written = |part: &String| if is_lower(part) { part.clone() } else { identifier::quote(part) };
@@ -62,7 +62,7 @@ pub(crate) fn operator_class(value: &Value) -> Value {
     })
 }
 
-/// The parts of the name of an operator class, as the server reads them.
+/// The parts of an operator class name, as the server reads them.
 pub(crate) fn operator_class_parts(text: &str) -> Option<Vec<String>> {
     let tokens = tokens(text);
     let is_name = |(at, token): (usize, &Token<'_>)| match at % 2 {
@@ -75,17 +75,17 @@ pub(crate) fn operator_class_parts(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A collation: quotes and the schema `pg_catalog` make no difference. Case counts also without quotes, as in `C`.
+/// A collation: ignores quotes and the schema `pg_catalog`. Case matters even without quotes, as in `C`.
 pub(crate) fn collation(value: &Value) -> Value {
     in_form(value, |text| collation_parts(text).map_or_else(|| text.to_owned(), |parts| identifier::full_name(&parts)))
 }
 
-/// The parts of the name of a collation.
+/// The parts of a collation name.
 pub(crate) fn collation_parts(text: &str) -> Option<Vec<String>> {
     identifier::parts(text).map(without_catalog)
 }
 
-/// The name without the schema that the server looks into first.
+/// The name without `pg_catalog`, which the server searches first.
 fn without_catalog(mut parts: Vec<String>) -> Vec<String> {
     if parts.len() == 2 && parts.first().is_some_and(|schema| schema == "pg_catalog") {
         parts.remove(0);
@@ -98,7 +98,7 @@ fn is_lower(part: &str) -> bool {
         && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// A grantee: the server takes `public` for `PUBLIC`, with and without quotes.
+/// A grantee: the server reads `public` as `PUBLIC`, with and without quotes.
 pub(crate) fn grantee(value: &Value) -> Value {
     in_form(value, |text| grantee_name(text).to_owned())
 }
@@ -108,7 +108,7 @@ pub(crate) fn grantee_name(text: &str) -> &str {
     if text == "public" { "PUBLIC" } else { text }
 }
 
-/// Privileges: a set in capitals, in which `ALL` is all that there are.
+/// Privileges: a set in capitals. `ALL` covers all others.
 pub(crate) fn privileges(value: &Value) -> Value {
     let Some(items) = value.as_list() else { return value.clone() };
     let items: Vec<Value> = items.iter().map(|item| in_form(item, privilege)).collect();
@@ -116,10 +116,10 @@ pub(crate) fn privileges(value: &Value) -> Value {
     if items.contains(&all) { vec![all].into() } else { normal::set(&items.into()) }
 }
 
-/// The word for every privilege that an object has.
+/// The keyword for all privileges of an object.
 pub(crate) const ALL: &str = "ALL";
 
-/// A privilege as the server names it.
+/// The server's name of a privilege.
 pub(crate) fn privilege(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_uppercase();
     match words.as_str() {
@@ -129,7 +129,7 @@ pub(crate) fn privilege(text: &str) -> String {
     }
 }
 
-/// An encoding: `utf-8` and `UNICODE` are `UTF8`. <https://www.postgresql.org/docs/current/multibyte.html>
+/// An encoding: `utf-8` and `UNICODE` become `UTF8`. <https://www.postgresql.org/docs/current/multibyte.html>
 pub(crate) fn encoding(value: &Value) -> Value {
     in_form(value, |text| {
         let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
@@ -138,7 +138,7 @@ pub(crate) fn encoding(value: &Value) -> Value {
     })
 }
 
-/// Other names of encodings, and those that the server answers with, without signs and in small letters.
+/// Aliases of encodings and the server's names, in lower case without punctuation.
 const ENCODINGS: [(&str, &str); 37] = [
     ("abc", "win1258"),
     ("alt", "win866"),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_classes_and_collations_have_one_normal_form() {
+    fn class_and_collation_names_have_one_normal_form() {
         for spelling in ["text_ops", "TEXT_OPS", "\"text_ops\"", "pg_catalog.Text_Ops", "pg_catalog.\"text_ops\""] {
             assert_eq!(operator_class(&spelling.into()), "text_ops".into(), "{spelling}");
         }
@@ -253,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normal_forms_are_their_own_normal_form(text in "[a-zA-Z0-9'\"() ,:;]{0,20}") {
+        fn normal_form_is_idempotent(text in "[a-zA-Z0-9'\"() ,:;]{0,20}") {
             for normal in [data_type, expression, object, grantee, encoding, operator_class, collation] {
                 let once = normal(&text.as_str().into());
                 prop_assert_eq!(normal(&once), once);
@@ -261,7 +261,7 @@ mod tests {
         }
 
         #[test]
-        fn privileges_mean_the_same_in_any_case_and_order(
+        fn privileges_ignore_case_and_order(
             names in proptest::collection::vec(proptest::sample::select(vec!["SELECT", "INSERT", "TEMP", "ALL", "ALL PRIVILEGES"]), 1..5),
         ) {
             let list = |names: &mut dyn Iterator<Item = String>| Value::List(names.map(Value::from).collect());

@@ -1,29 +1,29 @@
-//! `sqlType("postgres", column)`: which type a column of a data contract gets, and which one of a contract a column has.
+//! Column types of data contracts: `sqlType("postgres", column)` and the reverse.
 //!
-//! Types are written as the server writes them.
+//! Types have the server's spelling.
 
 use crate::data_type::DataType;
 use terrace_provider::column_type::{self, given};
 use terrace_provider::{Map, Value};
 
-/// The type of a data contract that only `dataTypeDisplay` tells.
+/// The contract type for types that only `dataTypeDisplay` describes.
 const UNKNOWN: &str = "UNKNOWN";
 
-/// How a type of a data contract is declared.
+/// The SQL type for a contract type.
 #[derive(Debug, Clone, Copy)]
 enum Declared {
-    /// As this text.
+    /// This text.
     As(&'static str),
-    /// As this text with the length, when there is one that limits anything; else `text`.
+    /// This text with the length if there is a limit, otherwise `text`.
     Text(&'static str),
-    /// As `numeric` with precision and scale.
+    /// `numeric` with precision and scale.
     Decimal,
 }
 
-/// A length at or beyond which a text is not limited: Snowflake's largest, which stands for "no limit" there.
+/// Lengths from this one on mean no limit: the maximum of Snowflake.
 const UNLIMITED: i64 = 16_777_216;
 
-/// OpenMetadata's column types, Snowflake's own among them.
+/// OpenMetadata's column types, including those of Snowflake.
 const DATA_TYPES: [(&str, Declared); 72] = {
     use Declared::{As, Decimal, Text};
     [
@@ -118,15 +118,15 @@ const LOGICAL_TYPES: [(&str, Declared); 9] = {
     ]
 };
 
-/// The declared type of a column that has `dataType` (with `dataLength`, `precision`, `scale`) or `logicalType`.
+/// The SQL type of a column with `dataType` (with `dataLength`, `precision`, `scale`) or `logicalType`.
 ///
 /// # Errors
-/// When the column has neither, or a type that is not known: the text names the close ones.
+/// When the column has neither, or an unknown type: the text names similar types.
 pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
     if let (Some(UNKNOWN), Some(display)) = (given(column, "dataType"), given(column, "dataTypeDisplay")) {
         return match DataType::parse(display) {
             Some(ty) => Ok(ty.canonical()),
-            None => Err(format!("`{display}` is no type of PostgreSQL")),
+            None => Err(format!("`{display}` is not a type of PostgreSQL")),
         };
     }
     let declared = column_type::declared(column, &DATA_TYPES, &LOGICAL_TYPES)?;
@@ -140,15 +140,15 @@ pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
         Declared::Decimal => match (size("precision"), size("scale")) {
             (Some(precision), Some(scale)) => format!("numeric({precision},{scale})"),
             (Some(precision), None) => format!("numeric({precision},0)"),
-            // Snowflake's own precision, when only the scale is said.
+            // The default precision of Snowflake, if only the scale is given.
             (None, Some(scale)) => format!("numeric(38,{scale})"),
             (None, None) => "numeric".to_owned(),
         },
     })
 }
 
-/// A type as a data contract of OpenMetadata says it: `dataType`, and `dataLength` or `precision` and `scale`; what that
-/// cannot say is `UNKNOWN`, with the server's words as `dataTypeDisplay`.
+/// The OpenMetadata type of a server type: `dataType` with `dataLength`, or with `precision` and `scale`. For other
+/// types it is `UNKNOWN`, with the server's text as `dataTypeDisplay`.
 pub(crate) fn data_type(server: &str) -> Map {
     let (name, sizes) = server.split_once('(').unwrap_or((server, ""));
     let sizes: Vec<Value> =
@@ -203,9 +203,9 @@ mod tests {
         assert_eq!(declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Null)]).as_deref(), Ok("text"));
     }
 
-    /// Run with `UPDATE_README=1` to write the tables anew.
+    /// Run with `UPDATE_README=1` to rewrite the tables.
     #[test]
-    fn the_readme_shows_every_type() {
+    fn readme_lists_every_type() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
         let readme = std::fs::read_to_string(path).unwrap();
         let table = |field, types: &[(&'static str, Declared)]| column_type::table(field, types, sql_type).unwrap();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_as_the_server_writes_it() {
+    fn every_type_has_the_spelling_of_the_server() {
         for (name, _) in DATA_TYPES {
             let text = declared(&[("dataType", name.into())]).unwrap();
             assert_eq!(crate::data_type::canonical(&text), text, "{name}");
@@ -233,11 +233,11 @@ mod tests {
         for (name, _) in LOGICAL_TYPES {
             assert!(declared(&[("logicalType", name.into())]).is_ok(), "{name}");
         }
-        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, so that none is there twice");
+        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, to find duplicates");
     }
 
     #[test]
-    fn what_is_read_back_is_declared_the_same() {
+    fn contract_type_of_a_server_type_declares_the_same_type() {
         let types = ["character varying(20)", "numeric(10,2)", "numeric", "text", "bigint", "timestamp with time zone"];
         for ty in
             types.into_iter().chain(["jsonb", "json", "uuid", "timestamp(3) with time zone", "integer[]", "bit(3)"])

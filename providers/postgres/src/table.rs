@@ -1,4 +1,4 @@
-//! Tables: the model that configuration and the server's catalogs are both turned into.
+//! Tables: a common model of configuration and catalogs.
 
 mod alter;
 mod change;
@@ -25,10 +25,10 @@ use crate::kind::Target;
 use crate::server::{Client, first};
 use terrace_provider::DataAmount;
 
-/// Beyond so many rows they are not counted one by one.
+/// Row limit of the count.
 const COUNTED: u64 = 10_000;
 
-/// How many rows a table has.
+/// Number of rows in a table.
 pub(crate) async fn count(client: &Client, target: &Target) -> Result<DataAmount, Failure> {
     if read(client, std::slice::from_ref(target)).await?.into_iter().flatten().next().is_none() {
         return Ok(DataAmount::Empty);

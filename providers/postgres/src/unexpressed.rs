@@ -29,7 +29,7 @@ const PARTS_OF_TABLE: &str = "
         FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
           AND a.attcollation NOT IN (0, y.typcollation) ORDER BY a.attnum)
-  || ARRAY(SELECT format('the column %s has settings of its own', a.attname) FROM pg_attribute a
+  || ARRAY(SELECT format('the column %s has its own settings', a.attname) FROM pg_attribute a
            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
              AND (a.attoptions IS NOT NULL OR coalesce(a.attstattarget, -1) >= 0) ORDER BY a.attnum)
   || ARRAY(SELECT format('the constraint %s is %s', k.conname, concat_ws(', ',
@@ -37,9 +37,9 @@ const PARTS_OF_TABLE: &str = "
              CASE WHEN k.condeferrable THEN 'deferrable' END,
              CASE WHEN NOT k.convalidated THEN 'not validated' END,
              CASE WHEN k.contype = 'c' AND k.connoinherit THEN 'not inherited' END,
-             CASE WHEN k.contype = 'f' AND k.confmatchtype = 'f' THEN 'of the kind MATCH FULL' END,
-             CASE WHEN i.indnkeyatts <> i.indnatts THEN 'with columns that it includes' END,
-             CASE WHEN to_jsonb(i) ->> 'indnullsnotdistinct' = 'true' THEN 'of the kind NULLS NOT DISTINCT' END))
+             CASE WHEN k.contype = 'f' AND k.confmatchtype = 'f' THEN 'MATCH FULL' END,
+             CASE WHEN i.indnkeyatts <> i.indnatts THEN 'with included columns' END,
+             CASE WHEN to_jsonb(i) ->> 'indnullsnotdistinct' = 'true' THEN 'NULLS NOT DISTINCT' END))
            FROM pg_constraint k LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
            WHERE k.conrelid = c.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x') AND (k.contype = 'x' OR k.condeferrable
              OR NOT k.convalidated OR k.contype = 'c' AND k.connoinherit OR k.contype = 'f' AND k.confmatchtype = 'f'
@@ -50,7 +50,7 @@ const PARTS_OF_TABLE: &str = "
 const OF_INDEX: &str = "
   CASE WHEN i.indisclustered THEN 'the table is clustered by it' END,
   CASE WHEN i.indisreplident THEN 'it is the replica identity of the table' END,
-  CASE WHEN to_jsonb(i) ->> 'indnullsnotdistinct' = 'true' THEN 'it is of the kind NULLS NOT DISTINCT' END,
+  CASE WHEN to_jsonb(i) ->> 'indnullsnotdistinct' = 'true' THEN 'it is NULLS NOT DISTINCT' END,
   CASE WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attoptions IS NOT NULL)
     THEN 'operator classes with options' END,
   'the comment ' || quote_literal(obj_description(c.oid, 'pg_class'))";
@@ -64,7 +64,7 @@ SELECT array_remove(ARRAY[
     CASE WHEN r.rolbypassrls THEN 'it bypasses row security' END,
     CASE WHEN r.rolconnlimit >= 0 THEN 'it has at most ' || r.rolconnlimit || ' connections' END,
     'its password is valid until ' || r.rolvaliduntil,
-    CASE WHEN EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setrole = r.oid) THEN 'settings of its own' END], NULL)
+    CASE WHEN EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setrole = r.oid) THEN 'its own settings' END], NULL)
 FROM pg_roles r WHERE r.rolname = $1";
 
 const OF_DATABASE: &str = "
@@ -72,12 +72,12 @@ SELECT array_remove(ARRAY[
     'its collation is ' || d.datcollate, 'its character classes are of ' || d.datctype,
     (SELECT 'it is in the tablespace ' || spcname FROM pg_tablespace WHERE oid = d.dattablespace AND spcname <> 'pg_default'),
     CASE WHEN d.datconnlimit >= 0 THEN 'it has at most ' || d.datconnlimit || ' connections' END,
-    CASE WHEN NOT d.datallowconn THEN 'nobody may connect to it' END,
+    CASE WHEN NOT d.datallowconn THEN 'it allows no connections' END,
     CASE WHEN d.datistemplate THEN 'it is a template' END,
-    CASE WHEN EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setdatabase = d.oid) THEN 'settings of its own' END], NULL)
+    CASE WHEN EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setdatabase = d.oid) THEN 'its own settings' END], NULL)
 FROM pg_database d WHERE d.datname = $1";
 
-/// Describes the parts of the object that attributes do not describe.
+/// Describes the parts of an object that its attributes do not express.
 pub(crate) async fn of(client: &Client, target: &Target) -> Result<Vec<String>, Failure> {
     let of_relation = |own: &str, parts: &str, kinds: &str, join: &str| {
         let own = if own.is_empty() { String::new() } else { format!(", {own}") };

@@ -1,7 +1,7 @@
-//! Views and materialized views: columns of one source, or a query of the user's own.
+//! Views and materialized views: columns of one source, or a configured query.
 //!
-//! The server keeps a view as its parsed query and writes it out anew when it is asked. What has the form of columns of one
-//! source is answered as such, anything else as its definition.
+//! The server stores a view as a parsed query and prints it in its own form. A query that selects only columns of one
+//! source becomes `source` and `columns`; any other becomes `definition`.
 
 mod explain;
 mod source;
@@ -23,16 +23,16 @@ use crate::table::is_same;
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 use tokio_postgres::error::SqlState;
 
-/// What a view shows.
+/// The content of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// Columns of a table or view; none means all.
+    /// Columns of a table or view; empty for all columns.
     Source(source::Source),
-    /// Whatever the query says.
+    /// A query.
     Definition(String),
 }
 
-/// A view as it is.
+/// An existing view.
 struct Present {
     oid: i64,
     definition: String,
@@ -40,10 +40,10 @@ struct Present {
     mark: Option<String>,
 }
 
-/// What is configured.
+/// The configured content.
 ///
 /// # Errors
-/// `InvalidInput` when neither or both of `source` and `definition` are given, or one of them cannot be.
+/// `InvalidInput` if not exactly one of `source` and `definition` is given, or if it is invalid.
 fn body(attributes: &Attributes) -> Result<Body, ProviderError> {
     let columns = texts(attributes, "columns");
     let source = attributes.get("source").and_then(Value::as_map);
@@ -57,7 +57,7 @@ fn body(attributes: &Attributes) -> Result<Body, ProviderError> {
                 let path = Path::attribute("columns").index(index);
                 check(column, &path)?;
                 if source.columns.iter().take(index).any(|other| other == column) {
-                    return Err(ProviderError::invalid(Some(path), format!("`{column}` is named twice")));
+                    return Err(ProviderError::invalid(Some(path), format!("`{column}` is listed twice")));
                 }
             }
             Ok(Body::Source(source))
@@ -66,7 +66,7 @@ fn body(attributes: &Attributes) -> Result<Body, ProviderError> {
             Ok(Body::Definition(expression::query(&definition, &Path::attribute("definition"))?))
         }
         (None, Some(_)) => {
-            let message = "`columns` goes with `source`; a `definition` names its columns itself";
+            let message = "`columns` requires `source`; a `definition` selects its own columns";
             Err(ProviderError::invalid(Some(Path::attribute("columns")), message))
         }
         (given, _) => {
@@ -80,7 +80,7 @@ fn body(attributes: &Attributes) -> Result<Body, ProviderError> {
     }
 }
 
-/// Refuses what the server could not hold.
+/// Refuses values that the server cannot store.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -94,12 +94,12 @@ pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError
     if has_unknown(&configured) { Ok(()) } else { body(attributes).map(drop) }
 }
 
-/// What stands for "all columns of the source" in what is remembered.
+/// Key of "all columns of the source" in the recorded texts.
 fn all_columns(source: &source::Source) -> String {
     format!("* of {}", full_name(&[&source.schema, &source.name]))
 }
 
-/// The body as the server has it, in the words of the configuration where both mean the same.
+/// The content on the server, in the configured form if both mean the same.
 fn body_like(definition: &str, like: Option<&Body>, memory: &mut Memory) -> Body {
     let found = source_of(definition);
     match (like, &found) {
@@ -156,7 +156,7 @@ fn seen(present: Present, kind: Kind, wanted: &Wanted) -> Seen {
     let configured = like.and_then(|like| body(like).ok());
     let body = body_like(&present.definition, configured.as_ref(), &mut memory);
     let mut attributes = to_attributes(&body);
-    // The query keeps neither the semicolon nor the comments that a configured one may end in.
+    // The server drops the semicolon and the comments at the end of a query.
     if let (Body::Definition(found), Some(Body::Definition(query)), Some(text)) =
         (&body, &configured, wanted.text("definition"))
         && found == query
@@ -164,7 +164,7 @@ fn seen(present: Present, kind: Kind, wanted: &Wanted) -> Seen {
         attributes.insert("definition".to_owned(), text.into());
     }
     if kind == Kind::MaterializedView {
-        // Whether it was filled since is its readers' affair.
+        // A later refresh does not count as a change.
         let is_filled = like.is_none_or(|like| flag(like, "withData"));
         attributes.insert("withData".to_owned(), is_filled.into());
     }
@@ -205,8 +205,8 @@ fn word(kind: Kind) -> &'static str {
     if kind == Kind::View { "VIEW" } else { "MATERIALIZED VIEW" }
 }
 
-/// `CREATE … AS` with the query, whose parts know where they come from. A view that is replaced loses the options that are
-/// not said again.
+/// `CREATE … AS` with the query and the attributes of its parts. `CREATE OR REPLACE` drops options that the statement
+/// omits.
 fn creation(begin: &str, target: &Target, options: &str, planned: &Attributes) -> Result<Script, ProviderError> {
     let mut script = Script::of(format!("{begin} {} {}{options} AS ", word(target.kind), target.sql()));
     match body(planned)? {
@@ -221,7 +221,7 @@ fn creation(begin: &str, target: &Target, options: &str, planned: &Attributes) -
         }
         Body::Definition(definition) => script.push_at(&Path::attribute("definition"), &definition),
     }
-    // A line comment in the query must not swallow what follows.
+    // A line comment in the query must not swallow the rest of the statement.
     script.push("\n");
     if target.kind == Kind::MaterializedView && !flag(planned, "withData") {
         script.push("WITH NO DATA");
@@ -230,7 +230,7 @@ fn creation(begin: &str, target: &Target, options: &str, planned: &Attributes) -
     Ok(script)
 }
 
-/// Makes the planned view.
+/// Creates the planned view.
 pub(crate) async fn create(
     work: &Work,
     target: &Target,
@@ -247,7 +247,7 @@ pub(crate) async fn create(
     learn(work.look().await?, target, planned, memory).await
 }
 
-/// Remembers the server's words for a view that was made as it was planned.
+/// Learns the server's text of a view that was created as planned.
 pub(crate) async fn learn(
     client: &Client,
     target: &Target,
@@ -263,8 +263,8 @@ pub(crate) async fn learn(
     Ok(())
 }
 
-/// Puts the planned view in the place of the one that is there: in place where only columns come in addition, else anew,
-/// with all that it has and all that depends on it.
+/// Changes a view to the planned one: in place if it only gets more columns. Otherwise it is recreated with its
+/// properties and its dependents.
 pub(crate) async fn update(
     work: &Work,
     target: &Target,
@@ -274,8 +274,10 @@ pub(crate) async fn update(
 ) -> Result<(), Failure> {
     let client = work.look().await?;
     let Some(present) = read(client, target.kind, &[target]).await?.into_iter().flatten().next() else {
-        let message = format!("{} is not there any more", target.shown());
-        return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created").into());
+        let message = format!("{} no longer exists", target.shown());
+        return Err(ProviderError::new(ErrorKind::NotFound, message)
+            .solution("plan again: the plan will create it")
+            .into());
     };
     let wanted = body(planned)?;
     if body_like(&present.definition, Some(&wanted), memory) != wanted {
@@ -285,7 +287,7 @@ pub(crate) async fn update(
         if !replaced_in_place(work, target, &options, planned).await? {
             dependents::refuse_lost(&saved, "definition")?;
             dependents::drop_all(work, &saved).await?;
-            // Once to see what the server makes of it, and that it can be.
+            // Creates it once to get the server's text, and to check that it is valid.
             let mut unfilled = planned.clone();
             unfilled.insert("withData".to_owned(), false.into());
             work.run(&creation("CREATE", target, "", &unfilled)?).await?;
@@ -311,7 +313,7 @@ pub(crate) async fn update(
     learn(work.look().await?, target, planned, memory).await
 }
 
-/// Tries what keeps everything: it works where the columns that are there stay.
+/// Tries a change that keeps all properties: it works if the existing columns stay.
 async fn replaced_in_place(work: &Work, target: &Target, options: &str, planned: &Attributes) -> Result<bool, Failure> {
     if target.kind == Kind::MaterializedView {
         return Ok(false);
@@ -327,7 +329,7 @@ async fn replaced_in_place(work: &Work, target: &Target, options: &str, planned:
     }
 }
 
-/// Drops the view; one that is gone already is no error.
+/// Drops the view; a missing view is not an error.
 pub(crate) async fn delete(work: &Work, target: &Target) -> Result<(), Failure> {
     if read(work.look().await?, target.kind, &[target]).await?.iter().all(Option::is_none) {
         return Ok(());

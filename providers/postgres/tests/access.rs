@@ -21,7 +21,7 @@ async fn privileges(world: &World, on: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grants_on_everything_come_change_and_go() {
+async fn grants_of_all_kinds_are_created_changed_and_deleted() {
     let world = with_roles().await;
     for (ty, object, first, second) in [
         ("database", world.database.clone(), "CONNECT", "TEMPORARY"),
@@ -53,23 +53,23 @@ async fn grants_on_everything_come_change_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_granted_before_stays() {
+async fn earlier_grants_stay() {
     let world = with_roles().await;
     world.execute("GRANT SELECT, INSERT ON s.\"T.x\" TO \"$db_r\"").await;
-    // Of what is wanted a part is there: it is not ours.
+    // A part of the grant existed before: it stays.
     let config = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT", "UPDATE"]"#);
     let made = world.settled("postgres_grant", &config).await;
     let error = world.create("postgres_grant", &config).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }));
     world.delete("postgres_grant", &made).await.unwrap();
     assert_eq!(privileges(&world, "s.\"T.x\"").await, ["INSERT", "SELECT"]);
-    // All of it is there: it is taken over, and not revoked.
+    // All of it existed before: it is adopted and not revoked.
     let config = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"]"#);
     let Found::Strangers(found) = world.find("postgres_grant", &config, None).await else { panic!() };
     world.is_settled("postgres_grant", &found, &config).await;
     world.delete("postgres_grant", &found).await.unwrap();
     assert_eq!(privileges(&world, "s.\"T.x\"").await, ["INSERT", "SELECT"]);
-    // A membership likewise.
+    // The same for a membership.
     world.execute("GRANT \"$db_r\" TO \"$db_u\"").await;
     let member = r#"{"role": "$db_r", "member": "$db_u"}"#;
     let Found::Strangers(found) = world.find("postgres_membership", member, None).await else { panic!() };
@@ -78,7 +78,7 @@ async fn what_was_granted_before_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grants_of_columns_are_kept_apart_from_those_of_the_table() {
+async fn grants_of_columns_are_separate_from_those_of_the_table() {
     let world = with_roles().await;
     let of = |privileges: &str, columns: &str| {
         grant("table", "s.\"T.x\"", &format!(r#""privileges": [{privileges}], "columns": [{columns}]"#))
@@ -101,19 +101,19 @@ async fn grants_of_columns_are_kept_apart_from_those_of_the_table() {
     assert_eq!(world.query(columns).await, ["NULL"]);
 }
 
-/// The privileges of columns that the role has.
+/// The privileges of the role on columns.
 const OF_COLUMNS: &str = "SELECT a.attname || ' ' || x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END
      FROM pg_attribute a, aclexplode(a.attacl) x
      WHERE a.attrelid = 's.\"T.x\"'::regclass AND pg_get_userbyid(x.grantee) = '$db_r' ORDER BY 1";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_gave_of_columns_stays_when_the_table_is_revoked() {
+async fn foreign_grants_on_columns_stay_when_the_table_is_revoked() {
     let world = with_roles().await;
     let one = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT", "UPDATE"], "grantOption": true"#);
     let made = world.settled("postgres_grant", &one).await;
     world.execute("GRANT SELECT (a), INSERT (b) ON s.\"T.x\" TO \"$db_r\"; GRANT SELECT (b) ON s.\"T.x\" TO \"$db_r\" WITH GRANT OPTION").await;
     let theirs = ["a SELECT", "b INSERT", "b SELECT*"];
-    // A privilege goes, then the option, then all.
+    // A privilege, then the option, then all privileges are revoked.
     let less = grant("table", "s.\"T.x\"", r#""privileges": ["UPDATE"], "grantOption": true"#);
     let made = world.resettled("postgres_grant", &made, &less).await;
     assert_eq!(world.query(OF_COLUMNS).await, theirs);
@@ -125,7 +125,7 @@ async fn what_others_gave_of_columns_stays_when_the_table_is_revoked() {
     world.delete("postgres_grant", &made).await.unwrap();
     assert_eq!(privileges(&world, "s.\"T.x\"").await, [] as [&str; 0]);
     assert_eq!(world.query(OF_COLUMNS).await, theirs);
-    // A grant of columns is all that the role has on columns.
+    // A grant on columns covers all privileges of the role on columns.
     let made =
         world.settled("postgres_grant", &grant("table", "s.\"T.x\"", r#""privileges": ["SELECT", "DELETE"]"#)).await;
     let columns = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"], "columns": ["a"]"#);
@@ -134,7 +134,7 @@ async fn what_others_gave_of_columns_stays_when_the_table_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_revoked_is_told_with_who_can() {
+async fn refused_revocation_names_the_grantor() {
     let world = with_roles().await;
     world
         .execute("GRANT USAGE ON SCHEMA s TO \"$db_u\"; GRANT SELECT ON s.\"T.x\" TO \"$db_u\" WITH GRANT OPTION")
@@ -159,11 +159,11 @@ async fn what_cannot_be_revoked_is_told_with_who_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_that_has_no_effect_is_an_error() {
+async fn revocation_without_effect_is_an_error() {
     let world = with_roles().await;
     let made = world.settled("postgres_grant", &grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"]"#)).await;
     let session = crate::rights::limited(&world).await;
-    // Who holds a privilege without its option is only warned by the server.
+    // The server only warns a user who has the privilege without its grant option.
     world
         .execute("GRANT CONNECT ON DATABASE \"$db\" TO \"$db_limited\"; GRANT USAGE ON SCHEMA s TO \"$db_limited\"; GRANT SELECT ON s.\"T.x\" TO \"$db_limited\"")
         .await;
@@ -175,24 +175,24 @@ async fn a_revocation_that_has_no_effect_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_is_taken_out_lets_nobody_in() {
+async fn removed_password_is_invalid() {
     let world = World::new().await;
     let with = world.settled("postgres_role", r#"{"name": "$db_in", "login": true, "password": "hunter2"}"#).await;
     let stored = "SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = '$db_in'";
-    // What is left alone stays.
+    // An unmanaged password stays.
     let without = r#"{"name": "$db_in", "login": true}"#;
     let same = world.resettled("postgres_role", &with, without).await;
-    assert_eq!(world.query(stored).await, ["f"], "somebody else may have set it");
+    assert_eq!(world.query(stored).await, ["f"], "another owner may have set it");
     let now = world.update_with("postgres_role", &same, without, &["password".to_owned()]).await.unwrap();
     assert_eq!(world.query(stored).await, ["t"]);
     world.is_settled("postgres_role", &now, without).await;
     world.execute("ALTER ROLE \"$db_in\" PASSWORD 'theirs'").await;
     world.resettled("postgres_role", &now, r#"{"name": "$db_in", "login": true, "comment": "c"}"#).await;
-    assert_eq!(world.query(stored).await, ["f"], "it is forgotten once");
+    assert_eq!(world.query(stored).await, ["f"], "it is removed once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_that_cannot_be_is_refused_in_the_plan() {
+async fn invalid_grant_is_refused_in_the_plan() {
     let world = World::new().await;
     for (config, at) in [
         (grant("view", "s.t", r#""privileges": ["SELECT"]"#), "objectType"),
@@ -208,7 +208,7 @@ async fn a_grant_that_cannot_be_is_refused_in_the_plan() {
         let planned = world.plan("postgres_grant", None, &config).await;
         match planned {
             Err(error) => assert_eq!(place(&error), at, "{config}"),
-            // A name with a quote in the middle is one.
+            // A quote in the middle of a name is valid.
             Ok(_) => assert!(config.contains("TO PUBLIC"), "{config}"),
         }
     }
@@ -217,7 +217,7 @@ async fn a_grant_that_cannot_be_is_refused_in_the_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_comes_changes_and_goes_and_its_password_is_told_nowhere() {
+async fn role_is_created_changed_and_deleted_without_a_visible_password() {
     let world = with_roles().await;
     let config = r#"{"name": "$db_new", "login": true, "password": "hunter2 'quoted'", "comment": "c"}"#;
     let made = world.settled("postgres_role", config).await;
@@ -230,7 +230,7 @@ async fn a_role_comes_changes_and_goes_and_its_password_is_told_nowhere() {
         .cluster
         .url("postgres")
         .replace("terrace:hunter2-of-the-tests", &format!("{}_new:hunter2%20%27quoted%27", world.database));
-    tokio_postgres::connect(&url, tokio_postgres::NoTls).await.map(|_| ()).expect("the password lets in");
+    tokio_postgres::connect(&url, tokio_postgres::NoTls).await.map(|_| ()).expect("the password is valid");
     let made = world.resettled("postgres_role", &made, r#"{"name": "$db_new", "inherit": false}"#).await;
     let member = r#"{"role": "$db_r", "member": "$db_new"}"#;
     let membership = world.settled("postgres_membership", member).await;
@@ -253,7 +253,7 @@ async fn a_role_comes_changes_and_goes_and_its_password_is_told_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_membership_is_taken_from_all_who_granted_it() {
+async fn membership_is_revoked_from_all_grantors() {
     let world = World::new().await;
     let config = r#"{"role": "$db_r", "member": "$db_m"}"#;
     world

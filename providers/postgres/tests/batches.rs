@@ -1,9 +1,9 @@
-//! Many objects are read by few queries.
+//! Few queries read many objects.
 
 use crate::world::{World, recorded};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_thousand_tables_are_read_by_one_query_a_batch() {
+async fn two_thousand_tables_are_read_by_one_query_per_batch() {
     let world = World::new().await;
     world
         .execute(
@@ -20,11 +20,11 @@ async fn two_thousand_tables_are_read_by_one_query_a_batch() {
             prior
         })
         .collect();
-    // From here on the server writes down what it is asked.
+    // From here on, the server logs statements.
     world.execute("ALTER DATABASE \"$db\" SET log_statement = 'all'").await;
     let world = world.anew().await;
     let mut found = 0;
-    // As the engine asks: 256 at a time.
+    // Like the engine: 256 at a time.
     for chunk in priors.chunks(256) {
         let answers = world.session.read_many(world.ty("postgres_table"), chunk).await;
         for (answer, prior) in answers.into_iter().zip(chunk) {

@@ -1,4 +1,4 @@
-//! The suite of all providers, over every type.
+//! The conformance suite, for every type.
 
 use crate::world::World;
 use serde_json::json;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::{Attributes, Recorded};
 
-/// Something done to the database behind the provider's back.
+/// A change of the database outside terrace.
 fn by_hand(
     world: &Arc<World>,
     sql: &'static str,
@@ -18,7 +18,7 @@ fn by_hand(
     }
 }
 
-/// A table in which every attribute can be spelled in another way.
+/// A table with another spelling for every attribute.
 const SPELLED: &str = r#""columns": [
     {"name": "a", "type": "int", "nullable": false, "comment": "one"}, {"name": "b", "type": "varchar(20)", "default": "'x'"},
     {"name": "c", "type": "decimal(10,2)", "default": "0"}, {"name": "d", "type": "timestamptz", "default": "now()"},
@@ -80,7 +80,7 @@ fn spelled_table(config: Attributes) -> Fixture {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_type_shows_every_behaviour() {
+async fn every_type_passes_the_conformance_suite() {
     let world = Arc::new(World::new().await);
     world
         .execute("CREATE TABLE s.base (a int, b text, c int); CREATE SCHEMA \"Z z\"; CREATE TABLE \"Z z\".base (a int, b text, c int); CREATE ROLE \"$db_reader\"; CREATE ROLE \"$db_team\"")
@@ -88,7 +88,7 @@ async fn every_type_shows_every_behaviour() {
     let of = |json: &str| world.attributes(json);
     let named =
         |name: &str, rest: &str| of(&format!(r#"{{"database": "$db", "schema": "s", "name": "{name}", {rest}}}"#));
-    // No word of any attribute is within these.
+    // These contain no word of any attribute.
     let indexed = |rest: &str| of(&format!(r#"{{"database": "$db", "schema": "Z z", "name": "I i", {rest}}}"#));
     let columns = |more: &str| format!(r#""columns": [{{"name": "a", "type": "int4", "default": "1"}}{more}]"#);
     let source = |columns: &str| format!(r#""source": {{"schema": "s", "name": "base"}}, "columns": [{columns}]"#);

@@ -1,11 +1,11 @@
-//! What became of calls that were lost: told from the server, not guessed.
+//! Outcomes of lost calls, as the server knows them.
 
 use crate::world::{World, recorded};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use terrace_provider::{Attempt, Call, ErrorKind, Found, LostCall, Partial, Planned, Private, Progress, ProviderError};
 
-/// Keeps what a call journals; refuses it when it is told to.
+/// Keeps the journal of a call, or refuses it.
 #[derive(Default)]
 struct Journal {
     private: Mutex<Option<Private>>,
@@ -43,21 +43,21 @@ async fn with_objects() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_create_is_known_by_its_transaction() {
+async fn lost_create_is_found_by_its_transaction() {
     let mut world = with_objects().await;
     for (ty, config) in OBJECTS {
         let journal = Arc::new(Journal::default());
         let call = Call { progress: Arc::clone(&journal) as Arc<dyn Progress>, ..world.call("step-1") };
         let made = world.create_by(ty, &world.attributes(config), &call).await.unwrap();
-        let private = journal.private.lock().unwrap().clone().expect("what can take effect is journalled first");
-        // Another process knows the journal only.
+        let private = journal.private.lock().unwrap().clone().expect("a call journals before it takes effect");
+        // Another process knows only the journal.
         world = world.anew().await;
         let found = world.find_with(ty, config, Some("step-1"), private.clone()).await;
         assert!(matches!(found, Found::Ours(_)), "{ty}: {found:?}");
         let found = world.find_with(ty, config, Some("step-2"), private.clone()).await;
-        assert!(matches!(found, Found::Strangers(_)), "another call's journal says nothing of this one: {found:?}");
+        assert!(matches!(found, Found::Strangers(_)), "the journal of another call does not count: {found:?}");
         let found = world.find(ty, config, Some("step-1")).await;
-        assert!(matches!(found, Found::Strangers(_)), "what was never journalled never took effect: {found:?}");
+        assert!(matches!(found, Found::Strangers(_)), "a call without a journal had no effect: {found:?}");
         world.delete(ty, &made).await.unwrap();
         let found = world.find_with(ty, config, Some("step-1"), private).await;
         assert_eq!(found, Found::Absent);
@@ -65,7 +65,7 @@ async fn a_lost_create_is_known_by_its_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_grant_still_knows_what_was_there_before_it() {
+async fn lost_grant_keeps_earlier_privileges() {
     let config = r#"{"database": "$db", "objectType": "table", "object": "s.t", "role": "$db_one", "privileges": ["SELECT", "INSERT"]}"#;
     for is_another_process in [false, true] {
         let mut world = with_objects().await;
@@ -73,7 +73,7 @@ async fn a_lost_grant_still_knows_what_was_there_before_it() {
         let journal = Arc::new(Journal::default());
         let call = Call { progress: Arc::clone(&journal) as Arc<dyn Progress>, ..world.call("step-1") };
         world.create_by("postgres_grant", &world.attributes(config), &call).await.unwrap();
-        // The same process looks with what it planned, another one with what was journalled.
+        // The same process searches with its plan, another process with the journal.
         let mut private = Private::default();
         if is_another_process {
             private = journal.private.lock().unwrap().clone().unwrap();
@@ -90,7 +90,7 @@ async fn a_lost_grant_still_knows_what_was_there_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_journalled_is_not_done() {
+async fn call_without_a_journal_has_no_effect() {
     let world = with_objects().await;
     for (ty, config) in OBJECTS {
         let journal = Arc::new(Journal { refuses: true, ..Journal::default() });
@@ -102,13 +102,13 @@ async fn what_cannot_be_journalled_is_not_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_still_runs_is_waited_for() {
+async fn running_call_is_pending() {
     let world = World::new().await;
     let config = r#"{"database": "$db", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
     let made = world.settled("postgres_table", config).await;
     let wider = config.replace("\"int\"", "\"bigint\"");
     let plan = world.plan("postgres_table", Some(&made), &wider).await.unwrap();
-    // Somebody has the table open, so that the change has to wait.
+    // Another connection has the table open, so that the change must wait.
     let other = world.cluster.connect(&world.database).await;
     other.batch_execute("BEGIN; LOCK TABLE s.t").await.unwrap();
     let prior = recorded(&made);
@@ -134,10 +134,10 @@ async fn a_call_that_still_runs_is_waited_for() {
     loop {
         match world.session.find(ty, &attempt).await.unwrap() {
             Found::Pending(_) => break,
-            other => assert!(Instant::now() < deadline, "it was never seen at work: {other:?}"),
+            other => assert!(Instant::now() < deadline, "it never ran: {other:?}"),
         }
     }
-    // Whoever waits for it goes away; the server has not noticed yet, or is rid of it.
+    // The caller ends; the server may not have noticed yet.
     running.abort();
     other.batch_execute("ROLLBACK").await.unwrap();
     let ended = loop {
@@ -146,13 +146,13 @@ async fn a_call_that_still_runs_is_waited_for() {
             ended => break ended,
         }
     };
-    // Without its commit it had no effect.
+    // Without its commit the call had no effect.
     assert!(matches!(ended, Found::Ours(_)), "{ended:?}");
     world.is_settled("postgres_table", &made, config).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_somebody_holds_is_tried_again() {
+async fn held_lock_is_retried() {
     let world = World::new().await;
     let config = r#"{"database": "$db", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
     let made = world.settled("postgres_table", config).await;

@@ -3,7 +3,7 @@ use crate::world::{World, place};
 use terrace_provider::{DataAmount, ErrorKind, Found, Path, Planned};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_comes_changes_and_goes() {
+async fn database_is_created_changed_and_deleted() {
     let world = World::new().await;
     let config = r#"{"name": "$db it's \"one\"", "comment": "for sales", "encoding": "utf-8"}"#;
     let made = world.settled("postgres_database", config).await;
@@ -12,7 +12,7 @@ async fn a_database_comes_changes_and_goes() {
     assert_eq!(world.count("postgres_database", &made).await, DataAmount::Empty);
     let error = world.create("postgres_database", config).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error:?}");
-    // What is not configured is not managed.
+    // Attributes without a value are not managed.
     let bare = r#"{"name": "$db it's \"one\""}"#;
     let now = world.resettled("postgres_database", &made, bare).await;
     world.execute("COMMENT ON DATABASE \"$db it's \"\"one\"\"\" IS 'theirs'").await;
@@ -22,13 +22,13 @@ async fn a_database_comes_changes_and_goes() {
     assert_eq!(world.count("postgres_database", &made).await, DataAmount::of(1, "table", "tables"));
     world.delete("postgres_database", &now).await.unwrap();
     assert_eq!(world.read("postgres_database", &now).await, None);
-    assert_eq!(world.read("postgres_table", &table).await, None, "what was in it is gone with it");
+    assert_eq!(world.read("postgres_table", &table).await, None, "its objects are gone with it");
     world.delete("postgres_table", &table).await.unwrap();
     world.delete("postgres_database", &now).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_comes_changes_and_goes() {
+async fn schema_is_created_changed_and_deleted() {
     let world = World::new().await;
     world.execute("CREATE ROLE \"$db_owner\"").await;
     let config = r#"{"database": "$db", "name": "a.b", "owner": "$db_owner", "comment": "c"}"#;
@@ -52,7 +52,7 @@ async fn a_schema_comes_changes_and_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_is_refused_at_its_place() {
+async fn invalid_value_is_refused_at_its_attribute() {
     let world = World::new().await;
     for (ty, config, at) in [
         ("postgres_schema", r#"{"database": "$db", "name": "pg_mine"}"#, "name"),
@@ -77,10 +77,10 @@ async fn what_cannot_be_is_refused_at_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_whose_comment_is_refused_is_recorded() {
+async fn database_with_a_refused_comment_is_recorded() {
     let world = World::new().await;
     let session = limited(&world).await;
-    // Whoever is a member may give a database to a role, and without its privileges may not comment on it then.
+    // A member may give a database to a role, but cannot comment on it then without the role's privileges.
     world
         .execute("CREATE ROLE \"$db_team\"; ALTER ROLE \"$db_limited\" CREATEDB NOINHERIT; GRANT \"$db_team\" TO \"$db_limited\"")
         .await;
@@ -89,7 +89,7 @@ async fn a_database_whose_comment_is_refused_is_recorded() {
     let planned = Planned { attributes: plan.planned, private: plan.private };
     let error = session.create(world.ty("postgres_database"), &world.call("step-1"), &planned).await.unwrap_err();
     assert_eq!((&error.kind, error.vendor_code.as_deref()), (&ErrorKind::Failed, Some("42501")), "{error:?}");
-    let left = *error.object.expect("what is there is told, so that it is recorded");
+    let left = *error.object.expect("the error has the object, for the record");
     assert!(world.read("postgres_database", &left).await.is_some());
     world.delete("postgres_database", &left).await.unwrap();
 }

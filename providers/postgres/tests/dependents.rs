@@ -3,7 +3,7 @@ use terrace_provider::{Severity, Value};
 
 const TABLE: &str = r#"{"database": "$db", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}, {"name": "b", "type": "varchar(20)"}, {"name": "c", "type": "int"}]}"#;
 
-/// What there is to know of a relation: its columns, owner, options, privileges, comments, triggers and indexes.
+/// All properties of a relation: its columns, owner, options, privileges, comments, triggers and indexes.
 async fn state(world: &World, name: &str) -> String {
     let sql = format!(
         "SELECT concat_ws(' | ', pg_get_userbyid(relowner), reloptions::text,
@@ -26,7 +26,7 @@ async fn state(world: &World, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_type_changes_under_views_that_stay_as_they_are() {
+async fn type_changes_under_views_that_stay_unchanged() {
     let world = World::new().await;
     let table = world.settled("postgres_table", TABLE).await;
     let managed = r#"{"database": "$db", "schema": "s", "name": "managed", "source": {"schema": "s", "name": "t"}, "columns": ["b", "a"]}"#;
@@ -76,36 +76,31 @@ async fn a_type_changes_under_views_that_stay_as_they_are() {
         .replace("varchar(20)", "text")
         .replace(r#""name": "a", "type": "int""#, r#""name": "a", "type": "int", "comment": "more""#);
 
-    // The plan names them, and changes nothing.
+    // The plan lists them, and changes nothing.
     let plan = world.plan("postgres_table", Some(&table), &wider).await.unwrap();
     assert_eq!(plan.data_loss, None);
     let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
     let told: Vec<(Severity, &str)> = findings.iter().map(|it| (it.severity, it.message.as_str())).collect();
-    let expected = "these views are dropped and made again within the change of the table `s.t`: `s.managed`, `other.v1`, `s.piled`, `s.ruled`, `other.v2`, `s.m`, `s.joined`";
+    let expected = "the change of the table `s.t` drops these views and recreates them afterwards: `s.managed`, `other.v1`, `s.piled`, `s.ruled`, `other.v2`, `s.m`, `s.joined`";
     assert_eq!(told, [(Severity::Note, expected)]);
     assert_eq!(world.query("SELECT 's.beside'::regclass::oid").await, beside);
 
     let table = world.resettled("postgres_table", &table, &wider).await;
     for (name, before) in names.iter().zip(before) {
-        // Of text there is no cast any more, which the server wrote out for the shorter type; with the view's name until
-        // version 15.
+        // The server wrote a cast to text for the shorter type, and the view's name until version 15.
         let plain = |text: String| {
             let text = text.replace("(v1.b)::text", "v1.b").replace("((b)::text)", "(b)");
             text.replace("(x.b = (y.b)::text)", "(x.b = y.b)")
         };
         assert_eq!(plain(state(&world, name).await), plain(before), "{name}");
     }
-    assert_eq!(
-        world.query("SELECT 's.beside'::regclass::oid").await,
-        beside,
-        "what does not read the column is left alone"
-    );
+    assert_eq!(world.query("SELECT 's.beside'::regclass::oid").await, beside, "views without the column stay");
     world.is_settled("postgres_view", &view, managed).await;
     assert_eq!(world.read("postgres_table", &table).await.map(|it| it.attributes), Some(table.attributes));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_with_what_cannot_be_made_again_stops_the_change() {
+async fn view_with_unrestorable_properties_stops_the_change() {
     let world = World::new().await;
     let table = world.settled("postgres_table", TABLE).await;
     let managed = r#"{"database": "$db", "schema": "s", "name": "m", "definition": "SELECT b::text, c FROM t"}"#;
@@ -139,7 +134,7 @@ async fn a_view_with_what_cannot_be_made_again_stops_the_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_that_cannot_bear_the_change_stops_it() {
+async fn view_that_breaks_stops_the_change() {
     let world = World::new().await;
     let table = world.settled("postgres_table", TABLE).await;
     world.execute("CREATE VIEW s.v AS SELECT c + 1 AS x FROM s.t").await;
@@ -147,13 +142,13 @@ async fn a_view_that_cannot_bear_the_change_stops_it() {
         .update("postgres_table", &table, &TABLE.replace(r#""c", "type": "int""#, r#""c", "type": "text""#))
         .await
         .unwrap_err();
-    assert!(error.message.contains("`s.v` cannot be made again"), "{error:?}");
+    assert!(error.message.contains("`s.v` cannot be recreated"), "{error:?}");
     world.is_settled("postgres_table", &table, TABLE).await;
     assert_eq!(world.query("SELECT count(*) FROM s.v").await, ["0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_column_leaves_views_of_ours_and_is_stopped_by_others() {
+async fn dropped_column_is_removed_from_own_views_but_stopped_by_others() {
     let world = World::new().await;
     let table = world.settled("postgres_table", TABLE).await;
     let managed = r#"{"database": "$db", "schema": "s", "name": "v", "source": {"schema": "s", "name": "t"}, "columns": ["a", "b"]}"#;

@@ -1,6 +1,6 @@
 use crate::world::World;
 
-/// A type, its configuration, what somebody does by hand, and the attribute that is gone then.
+/// A type, its configuration, a manual change, and the attribute that is null then.
 const GONE: [(&str, &str, &str, &str); 9] = [
     (
         "postgres_database",
@@ -54,7 +54,7 @@ const GONE: [(&str, &str, &str, &str); 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_managed_and_gone_is_recorded_as_gone() {
+async fn removed_managed_attribute_is_recorded_as_null() {
     let world = World::new().await;
     world.execute("CREATE TABLE s.t (a int)").await;
     for (ty, config, sql, attribute) in GONE {

@@ -1,10 +1,10 @@
-//! SQL in every text of every type: it is a name, a comment, a refused expression, and never a statement of its own.
+//! SQL in every text of every type stays a name, a comment or a refused expression, and never becomes a statement.
 
 use crate::world::{World, recorded};
 use serde_json::json;
 use terrace_provider::conformance::variants;
 
-/// Ends what it may stand in, and then does something else.
+/// Ends the surrounding text, and then runs another statement.
 const HOSTILE: [&str; 7] = [
     "x'; DROP TABLE s.keep; --",
     "x\"; DROP TABLE s.keep; --",
@@ -16,7 +16,7 @@ const HOSTILE: [&str; 7] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_becomes_a_statement() {
+async fn text_never_becomes_a_statement() {
     let world = World::new().await;
     world
         .execute("CREATE TABLE s.keep (a int PRIMARY KEY, b text); CREATE ROLE \"$db_r\"; CREATE ROLE \"$db_m\"; CREATE SEQUENCE s.counter")
@@ -57,7 +57,7 @@ async fn no_text_becomes_a_statement() {
     let (mut made, mut refused) = (0, 0);
     for (ty, config) in types {
         for text in HOSTILE {
-            // The database says where to ask, and is no part of a statement there.
+            // The database selects the connection, and is not part of a statement there.
             for (path, config) in variants(&config, text).into_iter().filter(|(path, _)| path != "/database") {
                 let told = format!("{ty}{path}: {text}");
                 let attributes = world.attributes(&config.to_string());

@@ -13,7 +13,7 @@ async fn with_table() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_reads_back_as_it_was_planned_and_any_change_replaces_it() {
+async fn index_reads_back_as_planned_and_any_change_replaces_it() {
     let world = with_table().await;
     let index = world.settled("postgres_index", INDEX).await;
     assert_eq!(index.attributes.get("valid"), Some(&Value::Bool(true)));
@@ -28,7 +28,7 @@ async fn an_index_reads_back_as_it_was_planned_and_any_change_replaces_it() {
         let plan = world.plan("postgres_index", Some(&index), &change).await.unwrap();
         assert_eq!(plan.replace_paths, [Path::attribute(at)]);
     }
-    // How the next one is made is no property of this one.
+    // The mode of the next creation is not a property of this index.
     let changed = INDEX.replace("\"table\"", "\"concurrently\": true, \"table\"");
     let index = world.resettled("postgres_index", &index, &changed).await;
     world.delete("postgres_index", &index).await.unwrap();
@@ -44,7 +44,7 @@ async fn an_index_reads_back_as_it_was_planned_and_any_change_replaces_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_cannot_be_says_why() {
+async fn invalid_index_is_refused_with_a_reason() {
     let world = with_table().await;
     let error = world.create("postgres_index", &INDEX.replace("\"a\"]", "\"aa\"]")).await.unwrap_err();
     assert_eq!((error.message.as_str(), place(&error).as_str()), ("`t` has no column `aa`", "columns[1]"));
@@ -61,7 +61,7 @@ async fn an_index_that_cannot_be_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_concurrent_creation_that_fails_leaves_an_index_that_is_replaced() {
+async fn failed_concurrent_creation_leaves_an_index_that_is_replaced() {
     let world = with_table().await;
     world.execute("INSERT INTO s.t VALUES (1, 'x'), (1, 'x')").await;
     let config = INDEX.replace("\"table\"", "\"unique\": true, \"concurrently\": true, \"table\"");
@@ -70,7 +70,7 @@ async fn a_concurrent_creation_that_fails_leaves_an_index_that_is_replaced() {
     let planned = Planned { attributes: plan.planned, private: plan.private };
     let error = world.session.create(ty, &world.call("step-1"), &planned).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Failed, "{error:?}");
-    let left = *error.object.expect("what is there is told, so that it is recorded");
+    let left = *error.object.expect("the error has the object, for the record");
     assert_eq!(left.attributes.get("valid"), Some(&Value::Bool(false)));
     let read = world.session.read(ty, &recorded(&left)).await.unwrap().unwrap();
     assert_eq!(read.attributes.get("valid"), Some(&Value::Bool(false)), "a read shows it");
@@ -82,7 +82,7 @@ async fn a_concurrent_creation_that_fails_leaves_an_index_that_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_cannot_be_looked_at_after_it_was_made_is_in_doubt_and_then_ours() {
+async fn unreadable_new_index_is_in_doubt_and_then_found() {
     let world = with_table().await;
     let session = limited(&world).await;
     world
@@ -107,7 +107,7 @@ async fn an_index_that_cannot_be_looked_at_after_it_was_made_is_in_doubt_and_the
             age: Duration::from_secs(2),
         }),
     };
-    // It waits for whoever writes; meanwhile its user loses the right to log in.
+    // The creation waits for a writer; meanwhile its user loses the right to log in.
     let other = world.cluster.connect(&world.database).await;
     other.batch_execute("BEGIN; INSERT INTO s.t VALUES (1, 'x')").await.unwrap();
     let (ty, call, making) = (world.ty("postgres_index").clone(), world.call("step-1"), Arc::clone(&session));
@@ -121,7 +121,7 @@ async fn an_index_that_cannot_be_looked_at_after_it_was_made_is_in_doubt_and_the
     other.batch_execute("ROLLBACK").await.unwrap();
     let error = running.await.unwrap().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error:?}");
-    assert!(error.message.starts_with("what became of the index `s.i` is not known: "), "{error:?}");
+    assert!(error.message.starts_with("the outcome for the index `s.i` is unknown: "), "{error:?}");
     world.execute("ALTER ROLE \"$db_limited\" LOGIN").await;
     let found = session.find(world.ty("postgres_index"), &attempt).await.unwrap();
     assert!(matches!(found, Found::Ours(_)), "{found:?}");
@@ -204,7 +204,7 @@ async fn index_parts_are_compared_in_normal_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn adopted_index_with_columns_keeps_what_they_do_not_say() {
+async fn adopted_index_with_columns_keeps_its_other_properties() {
     let world = with_table().await;
     let config = r#"{"database": "$db", "schema": "s", "name": "i", "table": "t", "columns": ["b"]}"#;
     for definition in ["(b) INCLUDE (a)", "(b DESC)", "(b text_pattern_ops)", "(b COLLATE \"C\")", "(b NULLS FIRST)"] {
@@ -215,8 +215,11 @@ async fn adopted_index_with_columns_keeps_what_they_do_not_say() {
         let findings = world.session.validate_remote(world.ty("postgres_index"), &plan.planned).unwrap().await;
         let [note] = findings.as_slice() else { panic!("{definition}: {findings:?}") };
         assert_eq!(note.severity, Severity::Note);
-        assert!(note.message.starts_with("the index `s.i` has more than `columns` says: "), "{note:?}");
-        // Other columns are another index.
+        assert!(
+            note.message.starts_with("the index `s.i` has properties that `columns` does not describe: "),
+            "{note:?}"
+        );
+        // Other columns make another index.
         let other = config.replace("\"b\"]", "\"a\"]");
         let plan = world.plan("postgres_index", Some(&found), &other).await.unwrap();
         assert_eq!(plan.replace_paths, [Path::attribute("columns")]);
@@ -226,7 +229,7 @@ async fn adopted_index_with_columns_keeps_what_they_do_not_say() {
     let Found::Strangers(found) = world.find("postgres_index", config, None).await else { panic!() };
     let findings = world.session.validate_remote(world.ty("postgres_index"), &found.attributes).unwrap().await;
     assert_eq!(findings, []);
-    // An expression is no column.
+    // An expression is not a column.
     world.execute("DROP INDEX s.i; CREATE INDEX i ON s.t (lower(b))").await;
     let read = world.read("postgres_index", &found).await.unwrap();
     assert_ne!(read.attributes.get("parts"), found.attributes.get("parts"));
@@ -268,7 +271,7 @@ async fn spellings_of_operator_classes_and_collations_settle() {
         let made = world.settled("postgres_index", &of(part)).await;
         world.delete("postgres_index", &made).await.unwrap();
     }
-    // Spellings of one name plan no change.
+    // Another spelling of a name plans no change.
     let both = r#"{"column": "code", "operatorClass": "text_pattern_ops", "collation": "C"}"#;
     let made = world.settled("postgres_index", &of(both)).await;
     for (name, other) in [
@@ -279,7 +282,7 @@ async fn spellings_of_operator_classes_and_collations_settle() {
     ] {
         world.is_settled("postgres_index", &made, &of(&both.replace(name, other))).await;
     }
-    // Another class or collation is another index, and drift is read.
+    // Another class or collation makes another index, and a read reports drift.
     world.execute("DROP INDEX s.i; CREATE INDEX i ON s.t (code COLLATE \"default\")").await;
     let read = world.read("postgres_index", &made).await.unwrap();
     let part = read.attributes["parts"].as_list().unwrap()[0].clone();
@@ -289,7 +292,7 @@ async fn spellings_of_operator_classes_and_collations_settle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn import_names_what_attributes_do_not_say() {
+async fn import_reports_unexpressed_parts() {
     let world = with_table().await;
     world
         .execute(
@@ -312,6 +315,6 @@ async fn import_names_what_attributes_do_not_say() {
     let plan = world.plan_of("postgres_table", Some(&table), &config).await.unwrap();
     assert_eq!(plan.planned, table.attributes);
     let view = world.import("postgres_view", "$db/s/v").await.unwrap();
-    let told = world.session.unexpressed(world.ty("postgres_view"), &view).await.unwrap();
-    assert_eq!(told, ["it has the options security_barrier=true"]);
+    let unexpressed_parts = world.session.unexpressed(world.ty("postgres_view"), &view).await.unwrap();
+    assert_eq!(unexpressed_parts, ["it has the options security_barrier=true"]);
 }

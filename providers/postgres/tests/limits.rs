@@ -1,4 +1,4 @@
-//! What an instance is limited to, as its server sees it.
+//! Limits of an instance, as the server sees them.
 
 use crate::world::{World, settings};
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use terrace_provider::wrap::{Guarded, Limits, guarded};
 use terrace_provider::{Planned, ProviderError, Session};
 
-/// A session within limits.
+/// A session with limits.
 async fn limited(world: &World, url: &str, limits: Limits) -> Arc<Guarded> {
     guarded(world.provider(), &settings(&[("url", url)]), limits).await.unwrap()
 }
 
-/// Makes twenty tables at once, whose names begin so; each refers to `s.parent` if that is said.
+/// Creates twenty tables at once with this prefix, perhaps with a reference to `s.parent`.
 async fn create(world: &World, session: &Arc<Guarded>, begin: &str, foreign: &str) -> Vec<Result<(), ProviderError>> {
     let made = (0..20).map(|at| async move {
         let config = format!(
@@ -24,9 +24,9 @@ async fn create(world: &World, session: &Arc<Guarded>, begin: &str, foreign: &st
     futures_util::future::join_all(made).await
 }
 
-/// While nobody gets on, as many calls as may be made are at the server, and no more.
+/// While all calls wait, exactly the allowed number is at the server.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_calls_come_at_once_than_the_instance_may_make() {
+async fn instance_limits_concurrent_calls() {
     let world = World::new().await;
     world.execute("CREATE TABLE s.parent (a int PRIMARY KEY)").await;
     let session = limited(&world, &world.cluster.url("postgres"), Limits { concurrency: 3, ..Limits::default() }).await;
@@ -37,7 +37,7 @@ async fn no_more_calls_come_at_once_than_the_instance_may_make() {
                    FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let (mut most, mut seen, deadline) = (0, 0, Instant::now() + Duration::from_secs(20));
         while seen < 50 {
-            assert!(Instant::now() < deadline, "never were there three");
+            assert!(Instant::now() < deadline, "three calls never ran at once");
             let row = client.query_one(sql, &[]).await.unwrap();
             let (waiting, busy): (i64, i64) = (row.try_get(0).unwrap(), row.try_get(1).unwrap());
             most = most.max(busy - 1);
@@ -48,14 +48,14 @@ async fn no_more_calls_come_at_once_than_the_instance_may_make() {
     };
     let foreign = r#"{"columns": ["a"], "references": {"schema": "s", "table": "parent", "columns": ["a"]}}"#;
     let (most, made) = tokio::join!(watching, create(&world, &session, "t", foreign));
-    assert_eq!(most, 3, "besides the one that keeps the lock");
+    assert_eq!(most, 3, "without the holder of the lock");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     assert_eq!(world.query("SELECT count(*) FROM pg_tables WHERE schemaname = 's'").await, ["21"]);
 }
 
-/// A server that has no connection left is asked again.
+/// A server without a free connection is retried.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_gets_no_connection_tries_again() {
+async fn call_without_a_connection_is_retried() {
     let world = World::new().await;
     world
         .execute("CREATE ROLE \"$db_few\" LOGIN PASSWORD 'x' CONNECTION LIMIT 2; GRANT ALL ON SCHEMA s TO \"$db_few\"")
@@ -66,7 +66,7 @@ async fn whoever_gets_no_connection_tries_again() {
     );
     let impatient = limited(&world, &url, Limits { concurrency: 8, retries: 0, ..Limits::default() }).await;
     let made = create(&world, &impatient, "i", "").await;
-    let refused = made.into_iter().filter_map(Result::err).next().expect("there are too few for all");
+    let refused = made.into_iter().filter_map(Result::err).next().expect("not all calls get a connection");
     assert_eq!((refused.kind.code(), refused.vendor_code.as_deref()), ("throttled", Some("53300")), "{refused}");
     drop(impatient);
     let session = limited(&world, &url, Limits { concurrency: 8, retries: 10, ..Limits::default() }).await;

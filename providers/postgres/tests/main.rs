@@ -1,4 +1,4 @@
-//! The provider against a PostgreSQL server that the tests start.
+//! Tests of the provider with a PostgreSQL server that they start.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,21 +10,21 @@
 mod world;
 
 mod access; // roles, memberships, grants
-mod batches; // many objects by few queries
-mod conformance; // what every provider shows
-mod crashes; // what became of calls that were lost
+mod batches; // few queries for many objects
+mod conformance; // the conformance suite
+mod crashes; // outcomes of lost calls
 mod databases; // databases and schemas
-mod dependents; // views over columns that change
-mod drift; // what somebody takes away by hand
+mod dependents; // views over changing columns
+mod drift; // manual changes
 mod hostile; // SQL in every text
 mod indexes; // indexes, concurrent ones too
-mod limits; // how many calls come at once
-mod names; // every name that PostgreSQL takes, and those that it does not
-mod put_back; // what depends on a column or a key, dropped and put back
+mod limits; // concurrent calls
+mod names; // valid and invalid names
+mod put_back; // dependents of a column or a key, dropped and restored
 mod readme; // the README against the schema
-mod renames; // columns, tables and constraints under other names
-mod rights; // who may not, and what is said then
-mod servers; // servers that are not there, or go away
+mod renames; // renames of columns, tables and constraints
+mod rights; // missing rights and their errors
+mod servers; // servers that are unreachable or go away
 mod spellings; // values that the server stores in another form
 mod tables; // creating, changing, dropping tables
 mod types; // spellings of types

@@ -1,4 +1,4 @@
-//! Names of all sorts: what PostgreSQL takes comes back as it was, what it does not take is refused in the plan.
+//! Names of all sorts: valid ones come back unchanged, invalid ones are refused in the plan.
 
 use crate::world::{World, place};
 use terrace_provider::{Attributes, Value};
@@ -43,7 +43,7 @@ fn of(world: &World, name: &str, column: &str, previous: Option<&str>) -> Attrib
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_name_comes_back_as_it_was_or_is_refused_in_the_plan() {
+async fn every_name_round_trips_or_is_refused_in_the_plan() {
     let world = World::new().await;
     let names = names();
     assert_eq!(names.len(), 256);

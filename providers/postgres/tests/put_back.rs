@@ -6,7 +6,7 @@ fn table(columns: &str, rest: &str) -> String {
 }
 
 async fn findings(world: &World, prior: &terrace_provider::Observed, config: &str) -> Vec<Finding> {
-    // A plan comes after a read.
+    // The engine plans after a read.
     let prior = world.read("postgres_table", prior).await.unwrap();
     let plan = world.plan("postgres_table", Some(&prior), config).await.unwrap();
     match world.session.validate_remote(world.ty("postgres_table"), &plan.planned) {
@@ -44,7 +44,7 @@ async fn generated_column_keeps_its_parts_under_a_wider_column() {
     let wide = world.resettled("postgres_table", &made, &of("bigint")).await;
     assert_eq!(world.query("SELECT g FROM s.v ORDER BY g").await, ["2", "4"]);
     assert_eq!(world.query(state).await, before);
-    // Another expression keeps the same, and so does one whose column goes.
+    // Another expression keeps the parts, and so does another dropped column.
     let other = of("bigint").replace("a * 2", "a * 3");
     let other = world.resettled("postgres_table", &wide, &other).await;
     assert_eq!(world.query(state).await, before);
@@ -137,7 +137,7 @@ async fn column_gets_wider_under_a_trigger() {
     let before = world.query(state).await;
     let found = findings(&world, &made, &of("bigint")).await;
     let [note] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!(note.message, "the change of the table `s.t` drops these and puts them back: the trigger `x`");
+    assert_eq!(note.message, "the change of the table `s.t` drops and restores these objects: the trigger `x`");
     world.resettled("postgres_table", &made, &of("bigint")).await;
     assert_eq!(world.query(state).await, before);
 }
@@ -160,7 +160,7 @@ async fn primary_key_changes_under_a_foreign_key_that_keeps_a_key() {
     let found = findings(&world, &made, &alone).await;
     let [error] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(error.severity, Severity::Error);
-    assert_eq!(error.message, "a foreign key refers to `a`, which would be no key any more; it is `u_x_fkey` of `s.u`");
+    assert_eq!(error.message, "a foreign key refers to `a`, which would no longer be a key; it is `u_x_fkey` of `s.u`");
     let error = world.update("postgres_table", &made, &alone).await.unwrap_err();
     assert_eq!(place(&error), "primaryKey");
     let unique = of("\"a\", \"b\"", r#", "unique": [{"columns": ["a"]}]"#);
@@ -208,7 +208,7 @@ async fn plan_reports_refusals_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn types_of_extensions_are_looked_up_by_a_plan() {
+async fn plan_checks_types_of_extensions() {
     let world = World::new().await;
     let of = |ty: &str| table(&format!(r#"{{"name": "a", "type": "int"}}, {{"name": "b", "type": "{ty}"}}"#), "");
     let of_new = async |ty: &str| {

@@ -28,7 +28,7 @@ async fn columns_move_along_a_chain_of_renames() {
     assert_eq!(world.plan("postgres_table", Some(&made), &chain).await.unwrap().data_loss, None);
     let made = world.resettled("postgres_table", &made, &chain).await;
     assert_eq!(rows(&world, "b, c").await, ["1 2"]);
-    // The previous names may stay when something else changes.
+    // The previous names may stay in later changes.
     let more = table(&[("b", Some("a")), ("c", Some("b")), ("d", None)], r#", "comment": "c""#);
     world.resettled("postgres_table", &made, &more).await;
     assert_eq!(rows(&world, "b, c").await, ["1 2"]);
@@ -45,8 +45,8 @@ async fn columns_exchange_their_names_once() {
     assert_eq!(rows(&world, "a, b, c").await, ["3 1 2"]);
     let commented = table(&swap, r#", "comment": "later""#);
     let made = world.resettled("postgres_table", &made, &commented).await;
-    assert_eq!(rows(&world, "a, b, c").await, ["3 1 2"], "an exchange that is recorded is not repeated");
-    // Without the previous names, and as a new process reads it.
+    assert_eq!(rows(&world, "a, b, c").await, ["3 1 2"], "a recorded exchange is not repeated");
+    // Without the previous names, and in a new process.
     let world = world.anew().await;
     world.resettled("postgres_table", &made, &table(&[("b", None), ("c", None), ("a", None)], "")).await;
     assert_eq!(rows(&world, "a, b, c").await, ["3 1 2"]);
@@ -83,7 +83,7 @@ async fn lost_exchange_is_found_by_its_transaction() {
     };
     let world = world.anew().await;
     assert!(matches!(find(&world, private.clone()).await, Found::Ours(_)));
-    // The same call, had its transaction been rolled back: the next one of the server is.
+    // The same call with a rolled-back transaction: the server's next one.
     world.execute("BEGIN; CREATE TABLE s.x (); ROLLBACK").await;
     let text = String::from_utf8(private.0).unwrap();
     let transaction: u64 = world.query("BEGIN; SELECT pg_current_xact_id(); ROLLBACK").await[0].parse().unwrap();
@@ -109,7 +109,7 @@ async fn partition_key_follows_its_column() {
     let renamed = of(r#"{"name": "day", "type": "date", "nullable": false, "previousName": "d"}"#, "day");
     let made = world.resettled("postgres_table", &made, &renamed).await;
     assert_eq!(rows(&world, "n, day").await, ["1 2024-05-05"]);
-    // Another key is another table; another type of it is refused.
+    // Another key replaces the table; another type of its column is refused.
     let other = of(r#"{"name": "day", "type": "date", "nullable": false}"#, "n");
     let plan = world.plan("postgres_table", Some(&made), &other).await.unwrap();
     assert_eq!(plan.replace_paths, [Path::attribute("partitionBy")]);
@@ -152,7 +152,7 @@ async fn table_is_renamed_with_its_rows() {
     let now = world.resettled("postgres_table", &made, &renamed).await;
     assert_eq!(now.identity["name"], "t".into());
     assert_eq!(rows(&world, "a").await, ["1"]);
-    // The call may have been lost: the table is found under its new name.
+    // The call may be lost: the table is found under its new name.
     let world = world.anew().await;
     let attempt = Attempt {
         address: "a".to_owned(),
@@ -169,7 +169,7 @@ async fn table_is_renamed_with_its_rows() {
     };
     let Found::Ours(found) = world.session.find(world.ty("postgres_table"), &attempt).await.unwrap() else { panic!() };
     assert_eq!(found.identity["name"], "t".into());
-    // Without its previous name it stays, and another name is another table.
+    // Without its previous name it stays, and another name replaces it.
     let now = world.resettled("postgres_table", &now, &of("t", "")).await;
     let other = world.plan("postgres_table", Some(&now), &of("other", r#", "previousName": "none""#)).await.unwrap();
     assert_eq!(other.replace_paths, [Path::attribute("name")]);

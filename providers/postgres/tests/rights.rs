@@ -1,10 +1,10 @@
-//! Whoever may not is told the statement that lets them, and may once it was run.
+//! An error for a missing right has a statement that grants it.
 
 use crate::world::{World, recorded, settings};
 use std::sync::Arc;
 use terrace_provider::{ErrorKind, MissingRight, Observed, Planned, Provider, Session};
 
-/// A session of a user who may do nothing but log in.
+/// A session of a user who may only log in.
 pub(crate) async fn limited(world: &World) -> Arc<dyn Session> {
     world
         .execute("CREATE ROLE \"$db_limited\" LOGIN PASSWORD 'x'; REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE CONNECT ON DATABASE \"$db\" FROM PUBLIC")
@@ -16,7 +16,7 @@ pub(crate) async fn limited(world: &World) -> Arc<dyn Session> {
     world.provider().connect(&settings(&[("url", &url)])).await.unwrap()
 }
 
-/// Plans and creates, as that user.
+/// Plans and creates as that user.
 async fn create(
     world: &World,
     session: &Arc<dyn Session>,
@@ -28,16 +28,16 @@ async fn create(
     session.create(world.ty(ty), &world.call("step-1"), &planned).await
 }
 
-/// The statement that an error says to run.
+/// The statement in an error's solution.
 fn statement(error: &terrace_provider::ProviderError) -> String {
     assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error:?}");
     assert_eq!(error.vendor_code.as_deref(), Some("42501"), "{error:?}");
-    let solution = error.solutions.first().expect("there is a way out");
+    let solution = error.solutions.first().expect("the error has a solution");
     solution.split('`').nth(1).unwrap_or_else(|| panic!("{solution}")).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_is_told_as_a_statement_and_helps() {
+async fn missing_right_has_a_statement_that_helps() {
     let world = World::new().await;
     let session = limited(&world).await;
     world.execute("CREATE TABLE s.theirs (a int); CREATE ROLE \"$db_team\"; CREATE ROLE \"$db_one\"").await;
@@ -61,26 +61,26 @@ async fn what_is_missing_is_told_as_a_statement_and_helps() {
         ),
     ] {
         world.execute("REVOKE ALL ON SCHEMA s FROM \"$db_limited\"").await;
-        let mut told = Vec::new();
+        let mut statements = Vec::new();
         let made = loop {
             match create(&world, &session, ty, config).await {
                 Ok(made) => break made,
                 Err(error) => {
                     let statement = statement(&error);
-                    assert!(!told.contains(&statement), "{ty}: `{statement}` did not help: {error:?}");
+                    assert!(!statements.contains(&statement), "{ty}: `{statement}` did not help: {error:?}");
                     world.execute(&statement).await;
-                    told.push(statement);
+                    statements.push(statement);
                 }
             }
         };
-        assert!(!told.is_empty(), "{ty}: nothing was missing");
-        assert!(told.len() <= 2, "{ty}: {told:?}");
+        assert!(!statements.is_empty(), "{ty}: nothing was missing");
+        assert!(statements.len() <= 2, "{ty}: {statements:?}");
         session.delete(world.ty(ty), &world.call("step-3"), &recorded(&made)).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn others_objects_are_not_changed_or_dropped_and_it_is_told_who_may() {
+async fn foreign_object_is_refused_with_a_statement() {
     let world = World::new().await;
     let session = limited(&world).await;
     world
@@ -89,7 +89,7 @@ async fn others_objects_are_not_changed_or_dropped_and_it_is_told_who_may() {
     let config = r#"{"database": "$db", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
     let made = world.settled("postgres_table", config).await;
     let ty = world.ty("postgres_table");
-    assert!(session.read(ty, &recorded(&made)).await.unwrap().is_some(), "reading needs no more than to connect");
+    assert!(session.read(ty, &recorded(&made)).await.unwrap().is_some(), "a read needs only the right to connect");
     let plan = world.plan("postgres_table", Some(&made), &config.replace("\"int\"", "\"bigint\"")).await.unwrap();
     let planned = Planned { attributes: plan.planned, private: plan.private };
     let error = session.update(ty, &world.call("step-2"), &recorded(&made), &planned).await.unwrap_err();
@@ -99,17 +99,17 @@ async fn others_objects_are_not_changed_or_dropped_and_it_is_told_who_may() {
     assert_eq!(statement(&error), expected);
     world.execute("INSERT INTO s.t VALUES (1)").await;
     let amount = session.count_data(ty, &recorded(&made)).await.unwrap();
-    assert_eq!(amount, terrace_provider::DataAmount::Unknown, "what may not be counted counts as data");
+    assert_eq!(amount, terrace_provider::DataAmount::Unknown, "an uncountable amount counts as data");
 }
 
-/// What a user of these attributes is told to be missing, once the statements were run.
+/// The missing rights of a user with these attributes, after these statements.
 async fn missing(attributes: &str, statements: &[&str]) -> Vec<(String, String)> {
     let world = World::new().await;
     let database = world.database.clone();
     missing_in(&world, &database, attributes, statements).await
 }
 
-/// The same of an instance that names another database.
+/// The same for an instance with a chosen database.
 async fn missing_in(world: &World, database: &str, attributes: &str, statements: &[&str]) -> Vec<(String, String)> {
     world.execute(&format!("CREATE ROLE \"$db us\"\"er\" LOGIN PASSWORD 'x' {attributes}")).await;
     for statement in statements {
@@ -121,7 +121,7 @@ async fn missing_in(world: &World, database: &str, attributes: &str, statements:
     );
     let session = world.provider().connect(&settings(&[("url", &url)])).await.unwrap();
     let missing = session.missing_rights().await.unwrap().expect("PostgreSQL tells");
-    // What is told helps, and asking changed nothing.
+    // The statements help, and the check changes nothing.
     assert_eq!(session.missing_rights().await.unwrap().as_ref(), Some(&missing));
     for MissingRight { statement, .. } in &missing {
         world.execute(statement).await;
@@ -143,41 +143,41 @@ const SCHEMAS: (&str, &str) =
 const CREATE: &str = r#"GRANT CREATE ON DATABASE "$db" TO "$db us""er""#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_without_any_right_on_the_server_is_told_each_with_its_statement() {
+async fn all_missing_rights_are_reported_with_statements() {
     assert_eq!(missing("", &[]).await, told(&[DATABASES, ROLES, SCHEMAS]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_may_not_create_databases_is_told_so() {
+async fn missing_right_to_create_databases_is_reported() {
     assert_eq!(missing("CREATEROLE", &[CREATE]).await, told(&[DATABASES]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_may_not_create_roles_is_told_so() {
+async fn missing_right_to_create_roles_is_reported() {
     assert_eq!(missing("CREATEDB", &[CREATE]).await, told(&[ROLES]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_may_not_create_schemas_is_told_so() {
+async fn missing_right_to_create_schemas_is_reported() {
     assert_eq!(missing("CREATEDB CREATEROLE", &[]).await, told(&[SCHEMAS]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_has_every_right_on_the_server_misses_none() {
+async fn complete_rights_are_not_reported() {
     assert_eq!(missing("CREATEDB CREATEROLE", &[CREATE]).await, []);
     assert_eq!(missing("SUPERUSER", &[]).await, []);
 }
 
-/// Where nobody chose a database, it is the one in which databases and roles are looked after, and nothing else.
+/// The default database serves only for the administration of databases and roles.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_told_to_want_schemas_in_the_database_that_is_there_by_default() {
+async fn schemas_in_the_default_database_are_not_required() {
     let world = World::new().await;
     assert_eq!(missing_in(&world, "postgres", "", &[]).await, told(&[DATABASES, ROLES]));
 }
 
-/// Attributes of a role are its own; what is granted to it is its members' as well.
+/// Role attributes are not inherited; granted privileges are.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_by_a_membership_counts_where_it_is_inherited() {
+async fn inherited_privileges_of_a_membership_count() {
     let team = [
         r#"CREATE ROLE "$db team" CREATEDB CREATEROLE"#,
         r#"GRANT CREATE ON DATABASE "$db" TO "$db team""#,

@@ -1,4 +1,4 @@
-//! Servers that cannot be reached, let nobody in, or go away.
+//! Servers that are unreachable, refuse the user, or go away.
 
 use crate::world::{World, settings};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use terrace_provider::{ErrorKind, Found, Planned, Provider, ProviderError};
 use terrace_provider_postgres::PostgresProvider;
 use terrace_state::contract::cluster::{Cluster, PASSWORD};
 
-/// What an instance with these settings answers when it is asked for a role.
+/// The answer of an instance with these settings to a read of a role.
 async fn asked(values: &[(&str, &str)]) -> Result<Option<terrace_provider::Observed>, ProviderError> {
     let provider = PostgresProvider::new();
     let session = provider.connect(&settings(values)).await?;
@@ -15,7 +15,7 @@ async fn asked(values: &[(&str, &str)]) -> Result<Option<terrace_provider::Obser
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_not_let_in_is_told_so_without_a_password() {
+async fn refused_user_is_reported_without_the_password() {
     let url = Cluster::shared().url("postgres");
     assert!(asked(&[("url", &url)]).await.unwrap().is_some());
     let error = asked(&[("url", &url.replace(PASSWORD, "wr0ng-one"))]).await.unwrap_err();
@@ -28,9 +28,9 @@ async fn who_is_not_let_in_is_told_so_without_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_not_there_is_named() {
+async fn unreachable_server_is_named() {
     let error = asked(&[("host", "127.0.0.1"), ("user", "jane"), ("password", "hunter2")]).await;
-    // Nobody listens at the usual port, or somebody who does not know Jane.
+    // At the default port there is no server, or one without the user Jane.
     assert!(error.is_err());
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
@@ -46,7 +46,7 @@ async fn a_server_that_is_not_there_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn encryption_is_as_strict_as_it_is_asked_to_be() {
+async fn encryption_follows_the_mode() {
     let cluster = Cluster::encrypted();
     let (port, certificate) = (cluster.port(), cluster.certificate());
     let url = |host: &str, mode: &str| format!("postgres://terrace:{PASSWORD}@{host}:{port}/postgres?sslmode={mode}");
@@ -69,7 +69,7 @@ async fn encryption_is_as_strict_as_it_is_asked_to_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_goes_away_in_the_middle_leaves_nothing_half_made() {
+async fn server_that_goes_away_leaves_no_partial_object() {
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::alone()));
     let world = Arc::new(World::on(cluster).await);
     let slow = r#"{"database": "$db", "schema": "s", "name": "m", "definition": "SELECT 1 AS a FROM pg_sleep(60)"}"#;
@@ -81,16 +81,16 @@ async fn a_server_that_goes_away_in_the_middle_leaves_nothing_half_made() {
     let running = tokio::spawn(async move { session.create(&ty, &call, &planned).await });
     let deadline = Instant::now() + Duration::from_secs(20);
     while !matches!(world.find("postgres_materialized_view", slow, Some("step-1")).await, Found::Pending(_)) {
-        assert!(Instant::now() < deadline, "it was never seen at work");
+        assert!(Instant::now() < deadline, "it never ran");
     }
     tokio::task::spawn_blocking(move || cluster.order("stop")).await.unwrap();
     let error = running.await.unwrap().unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Transient, "it did not happen: {error:?}");
+    assert_eq!(error.kind, ErrorKind::Transient, "it had no effect: {error:?}");
     let table = r#"{"database": "$db", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
     let error = world.create("postgres_table", table).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient, "{error:?}");
     tokio::task::spawn_blocking(move || cluster.order("start")).await.unwrap();
     assert_eq!(world.find("postgres_materialized_view", slow, Some("step-1")).await, Found::Absent);
-    // The same session goes on.
+    // The same session continues.
     world.settled("postgres_table", table).await;
 }

@@ -31,14 +31,14 @@ async fn table_settles_if_a_unique_column_is_the_primary_key() {
     let keys = r#""primaryKey": {"columns": ["a"]}, "unique": [{"name": "ux", "columns": ["a"]}, {"columns": ["b"]}]"#;
     let made = world.settled("postgres_table", &table(&format!("{COLUMNS}, {keys}"))).await;
     assert_eq!(constraints(&world).await, ["t_b_key", "t_pkey"]);
-    // The constraint is added once the primary key is gone.
+    // The constraint is added when the primary key is gone.
     let unique = r#""unique": [{"name": "ux", "columns": ["a"]}, {"columns": ["b"]}]"#;
     world.resettled("postgres_table", &made, &table(&format!("{COLUMNS}, {unique}"))).await;
     assert_eq!(constraints(&world).await, ["t_b_key", "ux"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unique_constraint_beside_a_primary_key_is_kept_while_it_is_configured() {
+async fn unique_constraint_next_to_a_primary_key_stays_while_configured() {
     let world = World::new().await;
     world
         .execute("CREATE TABLE s.t (a int NOT NULL PRIMARY KEY, b int); ALTER TABLE s.t ADD CONSTRAINT ux UNIQUE (a)")
@@ -86,7 +86,7 @@ async fn comment_is_removed_if_it_becomes_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn default_null_counts_as_left_out_in_any_spelling() {
+async fn default_null_counts_as_absent_in_any_spelling() {
     let world = World::new().await;
     let of = |default: &str| {
         table(&format!(r#""columns": [{{"name": "a", "type": "varchar(20)", "default": "{default}"}}]"#))
@@ -95,7 +95,7 @@ async fn default_null_counts_as_left_out_in_any_spelling() {
     let made = world.resettled("postgres_table", &made, &of("NULL::varchar(9)")).await;
     assert!(world.query("SELECT 1 FROM pg_attrdef WHERE adrelid = 's.t'::regclass").await.is_empty());
     world.is_settled("postgres_table", &made, &of("null")).await;
-    // A default of NULL, set by hand, does not drift.
+    // A manual default of NULL is not drift.
     world.execute("ALTER TABLE s.t ALTER a SET DEFAULT NULL::text").await;
     let read = world.read("postgres_table", &made).await.unwrap();
     world.is_settled("postgres_table", &read, &of("NULL")).await;
@@ -119,7 +119,7 @@ async fn default_null_overrides_the_default_of_a_domain() {
     world.delete("postgres_table", &made).await.unwrap();
     world.settled("postgres_table", &of("s.five", null)).await;
     assert_eq!(world.query("INSERT INTO s.t DEFAULT VALUES RETURNING a").await, ["NULL"]);
-    // The server stores no default of NULL for a type that is no domain.
+    // The server stores no default of NULL unless the type is a domain.
     for ty in ["s.kind", "s.five[]"] {
         world.execute("DROP TABLE s.t").await;
         let made = world.settled("postgres_table", &of(ty, null)).await;
@@ -171,7 +171,7 @@ async fn all_privileges_are_granted_and_revoked_one_by_one() {
     let all = of(r#""privileges": ["all privileges"]"#);
     let made = world.settled("postgres_grant", &all).await;
     assert!(granted(&world, &role).await.len() >= 7);
-    // One of them taken away by hand is drift.
+    // A manual revocation of one privilege is drift.
     world.execute("REVOKE DELETE ON s.t FROM \"$db_r\"").await;
     let read = world.read("postgres_grant", &made).await.unwrap();
     assert_ne!(read.attributes["privileges"], made.attributes["privileges"]);
@@ -184,7 +184,7 @@ async fn all_privileges_are_granted_and_revoked_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn privileges_that_were_there_stay_when_all_are_revoked() {
+async fn earlier_privileges_stay_when_all_are_revoked() {
     let world = World::new().await;
     world.execute("CREATE TABLE s.t (a int); CREATE ROLE \"$db_r\"; GRANT SELECT ON s.t TO \"$db_r\"").await;
     let all = r#"{"database": "$db", "objectType": "table", "object": "s.t", "role": "$db_r", "privileges": ["ALL"]}"#;

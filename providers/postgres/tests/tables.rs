@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_provider::{DataAmount, ErrorKind, Found, Path, Planned, Value};
 
-/// A table with `columns`, and whatever else is said.
+/// A table with `columns` and more attributes.
 fn table(columns: &str, rest: &str) -> String {
     format!(r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{columns}]{rest}}}"#)
 }
@@ -12,7 +12,7 @@ const ID: &str = r#"{"name": "id", "type": "bigint", "nullable": false, "identit
 const LABEL: &str = r#"{"name": "Label", "type": "varchar(20)", "default": "'new'", "comment": "it's a label"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_with_everything_reads_back_as_it_was_planned() {
+async fn table_with_everything_reads_back_as_planned() {
     let world = World::new().await;
     world.settled("postgres_table", r#"{"database": "$db", "schema": "s", "name": "other", "columns": [{"name": "a", "type": "int"}, {"name": "b", "type": "text"}], "primaryKey": {"columns": ["a", "b"]}}"#).await;
     let everything = table(
@@ -40,10 +40,10 @@ async fn a_table_with_everything_reads_back_as_it_was_planned() {
         world.query("SELECT id || ' ' || \"Label\" || ' ' || gross || ' ' || counted FROM s.t").await,
         ["1 new 11.9000 1"]
     );
-    // As a new process reads it, which knows of it what is recorded.
+    // In a new process, which knows only the record.
     let world = world.anew().await;
     world.is_settled("postgres_table", &made, &everything).await;
-    // And one that is told only what is wanted, as before an adoption.
+    // And with only the configuration, as before an adoption.
     let Found::Strangers(found) = world.find("postgres_table", &everything, None).await else { panic!() };
     world.is_settled("postgres_table", &found, &everything).await;
     world.delete("postgres_table", &made).await.unwrap();
@@ -52,13 +52,13 @@ async fn a_table_with_everything_reads_back_as_it_was_planned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_changes_in_place() {
+async fn table_changes_in_place() {
     let world = World::new().await;
     let made = world.settled("postgres_table", &table(&[ID, LABEL].join(", "), "")).await;
     world.execute("INSERT INTO s.t VALUES (DEFAULT, 'one'), (DEFAULT, 'two')").await;
     let oid = world.query("SELECT 's.t'::regclass::oid").await;
     let steps = [
-        // More: a column in the middle, a wider one, another default, a comment less.
+        // A column in the middle, a wider column, another default, one comment less.
         table(
             &[
                 ID,
@@ -68,7 +68,7 @@ async fn a_table_changes_in_place() {
             .join(", "),
             r#", "primaryKey": {"columns": ["id"]}, "unique": [{"name": "u", "columns": ["Label"]}], "comment": "now with one""#,
         ),
-        // Renamed, constraints exchanged, nothing generated.
+        // A rename, exchanged constraints, no generated column.
         table(
             &[
                 r#"{"name": "id", "type": "bigint", "nullable": false, "identity": "byDefault"}"#,
@@ -80,7 +80,7 @@ async fn a_table_changes_in_place() {
             r#", "primaryKey": {"name": "key", "columns": ["id"]}, "unique": [{"name": "v", "columns": ["title"]}],
                "checks": [{"name": "c", "expression": "title <> 'three'"}], "comment": "still""#,
         ),
-        // Another order changes nothing, what was generated is kept or made anew.
+        // Another order changes nothing; generated values stay or are computed again.
         table(
             &[
                 r#"{"name": "title", "type": "text", "nullable": false, "previousName": "Label"}"#,
@@ -103,7 +103,7 @@ async fn a_table_changes_in_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_narrower_type_is_told_and_cuts_once_it_is_allowed() {
+async fn narrower_type_is_reported_and_truncates_with_consent() {
     let world = World::new().await;
     let wide = r#"{"name": "a", "type": "varchar(20)"}, {"name": "b", "type": "numeric(10,2)"}, {"name": "c", "type": "text"}"#;
     let made = world.settled("postgres_table", &table(wide, "")).await;
@@ -130,7 +130,7 @@ async fn a_narrower_type_is_told_and_cuts_once_it_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_rows_stand_in_the_way_of_is_told_at_its_place() {
+async fn change_that_rows_prevent_is_refused_at_its_attribute() {
     let world = World::new().await;
     let made = world.settled("postgres_table", &table(r#"{"name": "a", "type": "text"}"#, "")).await;
     world.execute("INSERT INTO s.t VALUES (NULL), ('secret'), ('secret')").await;
@@ -149,13 +149,13 @@ async fn what_rows_stand_in_the_way_of_is_told_at_its_place() {
     ] {
         let error = world.update("postgres_table", &made, &table(columns, rest)).await.unwrap_err();
         assert_eq!(place(&error), at, "{error:?}");
-        assert!(!format!("{error:?}").contains("secret\""), "what stands in rows is not told: {error:?}");
+        assert!(!format!("{error:?}").contains("secret\""), "errors contain no values of rows: {error:?}");
     }
     world.is_settled("postgres_table", &made, &table(r#"{"name": "a", "type": "text"}"#, "")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_made_is_told_at_its_place() {
+async fn failed_creation_is_reported_at_its_attribute() {
     let world = World::new().await;
     for (columns, rest, at) in [
         (r#"{"name": "a", "type": "nonsense"}"#, "", "columns[0].type"),
@@ -169,18 +169,18 @@ async fn what_cannot_be_made_is_told_at_its_place() {
         ),
     ] {
         let error = world.create("postgres_table", &table(columns, rest)).await.unwrap_err();
-        let told = match &error.kind {
+        let path = match &error.kind {
             ErrorKind::InvalidInput { path: Some(path) } => path.to_string(),
             _ => format!("{error:?}"),
         };
-        assert!(told.starts_with(at.split('.').next().unwrap()), "{columns} {rest}: {told}: {error:?}");
+        assert!(path.starts_with(at.split('.').next().unwrap()), "{columns} {rest}: {path}: {error:?}");
         assert!(error.vendor_code.is_some());
     }
     assert_eq!(world.query("SELECT count(*) FROM pg_class WHERE relnamespace = 's'::regnamespace").await, ["0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_is_refused_in_the_plan() {
+async fn invalid_table_is_refused_in_the_plan() {
     let world = World::new().await;
     let a = r#"{"name": "a", "type": "int"}"#;
     for (columns, rest, at) in [
@@ -220,7 +220,7 @@ async fn what_cannot_be_is_refused_in_the_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn drift_of_everything_that_is_managed_is_seen_and_nothing_else() {
+async fn drift_covers_exactly_the_managed_parts() {
     let world = World::new().await;
     let config = table(
         &[
@@ -265,7 +265,7 @@ async fn drift_of_everything_that_is_managed_is_seen_and_nothing_else() {
             .collect();
         assert_eq!(differs, attribute.split_whitespace().collect::<Vec<_>>(), "{sql}");
         if !["", "oid"].contains(&attribute) {
-            // Mended in place.
+            // Repaired in place.
             world.resettled("postgres_table", &read, &config).await;
         }
         world.execute("DROP TABLE s.t").await;
@@ -274,7 +274,7 @@ async fn drift_of_everything_that_is_managed_is_seen_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_of_partitions_grows_and_shrinks_by_them() {
+async fn partitions_are_added_and_dropped() {
     let world = World::new().await;
     let with = |partitions: &str| {
         table(
@@ -293,7 +293,7 @@ async fn a_table_of_partitions_grows_and_shrinks_by_them() {
     let loss = world.plan("postgres_table", Some(&grown), &shrunk).await.unwrap().data_loss.unwrap();
     assert_eq!(loss.reasons, ["partition t_2025 is dropped"]);
     let shrunk = world.resettled("postgres_table", &grown, &shrunk).await;
-    // Who does not speak of partitions leaves them alone.
+    // Without `partitions`, they stay.
     let silent = table(
         r#"{"name": "day", "type": "date", "nullable": false}, {"name": "what", "type": "text"}"#,
         r#", "partitionBy": {"strategy": "range", "columns": ["day"]}"#,
@@ -307,7 +307,7 @@ async fn a_table_of_partitions_grows_and_shrinks_by_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_of_another_schema_is_told_from_a_table_of_its_name() {
+async fn partition_in_another_schema_differs_from_a_table_of_its_name() {
     let world = World::new().await;
     let config = table(
         r#"{"name": "day", "type": "date", "nullable": false}"#,
@@ -325,27 +325,27 @@ async fn a_partition_of_another_schema_is_told_from_a_table_of_its_name() {
     let loss = world.plan("postgres_table", Some(&drifted), &config).await.unwrap().data_loss.unwrap();
     assert_eq!(loss.reasons, ["partition far.t_2025 is dropped"]);
     world.resettled("postgres_table", &drifted, &config).await;
-    assert_eq!(world.query("SELECT count(*) FROM s.t_2025").await, ["1"], "it is no partition of the table");
+    assert_eq!(world.query("SELECT count(*) FROM s.t_2025").await, ["1"], "it is not a partition of the table");
     assert_eq!(world.query("SELECT to_regclass('far.t_2025')").await, ["NULL"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_table_of_that_name_is_neither_dropped_nor_changed() {
+async fn recreated_table_is_neither_dropped_nor_changed() {
     let world = World::new().await;
     let made = world.settled("postgres_table", &table(ID, "")).await;
     world.execute("DROP TABLE s.t; CREATE TABLE s.t (theirs int); INSERT INTO s.t VALUES (1)").await;
     let error = world.delete("postgres_table", &made).await.unwrap_err();
-    assert_eq!(error.message, "the table `s.t` is another one than the one that was planned for");
+    assert_eq!(error.message, "the table `s.t` is not the table of the plan");
     let error = world.update("postgres_table", &made, &table(ID, r#", "comment": "c""#)).await.unwrap_err();
-    assert_eq!(error.message, "the table `s.t` is another one than the one that was planned for");
+    assert_eq!(error.message, "the table `s.t` is not the table of the plan");
     assert_eq!(world.query("SELECT theirs FROM s.t").await, ["1"]);
-    // Once it was looked at again, it is the one that is meant.
+    // After a new read, it is the recorded table.
     let read = world.read("postgres_table", &made).await.unwrap();
     world.delete("postgres_table", &read).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_is_swapped_while_its_lock_is_waited_for_stays() {
+async fn table_swapped_during_a_wait_for_its_lock_stays() {
     for is_dropped in [true, false] {
         let world = World::new().await;
         let made = world.settled("postgres_table", &table(ID, "")).await;
@@ -369,14 +369,14 @@ async fn a_table_that_is_swapped_while_its_lock_is_waited_for_stays() {
         }
         other.batch_execute("COMMIT").await.unwrap();
         let error = running.await.unwrap().unwrap_err();
-        assert_eq!(error.message, "the table `s.t` is another one than the one that was planned for");
+        assert_eq!(error.message, "the table `s.t` is not the table of the plan");
         assert_eq!(world.query("SELECT count(*) FROM s.t").await, ["0"]);
         assert_eq!(world.query("SELECT obj_description('s.t'::regclass)").await, ["NULL"]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_meets_a_name_says_which_one_and_not_that_the_table_is_there() {
+async fn name_conflict_within_a_change_is_not_an_existing_table() {
     let world = World::new().await;
     let made = world.settled("postgres_table", &table(ID, "")).await;
     world.execute("CREATE INDEX named ON s.t (id)").await;
@@ -387,7 +387,7 @@ async fn a_change_that_meets_a_name_says_which_one_and_not_that_the_table_is_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_made_by_hand_is_imported_and_told_as_a_data_contract() {
+async fn manual_table_is_imported_and_described_as_a_data_contract() {
     let world = World::new().await;
     world
         .execute(
@@ -399,7 +399,7 @@ async fn a_table_made_by_hand_is_imported_and_told_as_a_data_contract() {
         .await;
     let imported = world.import("postgres_table", "$db/s/By%20Hand").await.unwrap();
     assert_eq!(texts(&imported, "columns", "type")[5], "serial");
-    // What it is told as can be planned, and nothing is to be done then.
+    // The contract can be planned, and that plan is empty.
     let computed = ["oid", "fullName", "id"];
     let config = imported.attributes.iter().filter(|(name, _)| !computed.contains(&name.as_str()));
     let config = config.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -428,14 +428,14 @@ async fn a_table_made_by_hand_is_imported_and_told_as_a_data_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_is_there_is_never_taken_over_by_a_create() {
+async fn create_never_takes_an_existing_table() {
     let world = World::new().await;
     world.execute("CREATE TABLE s.t (id int); INSERT INTO s.t VALUES (1)").await;
     let error = world.create("postgres_table", &table(ID, "")).await.unwrap_err();
     let import_id = Some(format!("{}/s/t", world.database));
     assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id });
     assert_eq!(world.query("SELECT count(*) FROM s.t").await, ["1"]);
-    // A name that something else has is not that.
+    // Another kind of object with the name is not the same.
     world.execute("CREATE VIEW s.v AS SELECT 1 AS a").await;
     let error = world.create("postgres_table", &table(ID, "").replace("\"t\"", "\"v\"")).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error:?}");

@@ -1,4 +1,4 @@
-//! Every spelling of every built-in type: created, read back, planned again without a change; and what the server calls it.
+//! Every spelling of every built-in type: create, read, an empty second plan; and the server's name for it.
 
 use crate::world::World;
 
@@ -108,7 +108,7 @@ const OTHERS: [&str; 18] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_spelling_reads_back_and_plans_nothing() {
+async fn every_spelling_reads_back_and_plans_no_change() {
     let world = World::new().await;
     world.execute("CREATE TYPE s.kind AS ENUM ('a', 'b'); CREATE DOMAIN s.\"Kind 2\" AS int CHECK (VALUE > 0)").await;
     for spelling in SPELLINGS.iter().chain(&OTHERS) {
@@ -117,7 +117,7 @@ async fn every_spelling_reads_back_and_plans_nothing() {
             r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{{"name": "a", "type": {text}}}]}}"#
         );
         let made = world.settled("postgres_table", &config).await;
-        // As it is found by whoever knows no more than the configuration.
+        // A search with only the configuration.
         if !OTHERS.contains(spelling) {
             let found = world.find("postgres_table", &config, None).await;
             let terrace_provider::Found::Strangers(found) = found else { panic!("{spelling}") };
@@ -128,7 +128,7 @@ async fn every_spelling_reads_back_and_plans_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_spelling_of_one_type_changes_nothing_on_the_server() {
+async fn other_spelling_of_a_type_changes_nothing_on_the_server() {
     let world = World::new().await;
     let config = |ty: &str| {
         format!(r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{{"name": "a", "type": "{ty}"}}]}}"#)

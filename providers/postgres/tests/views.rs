@@ -15,7 +15,7 @@ async fn with_table() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_of_a_source_reads_back_as_it_was_planned() {
+async fn view_of_a_source_reads_back_as_planned() {
     let world = with_table().await;
     let view = world.settled("postgres_view", SOURCE).await;
     assert_eq!(world.query("SELECT * FROM s.v").await, ["one"]);
@@ -26,7 +26,7 @@ async fn a_view_of_a_source_reads_back_as_it_was_planned() {
     let view = world.resettled("postgres_view", &view, &SOURCE.replace("for you", "for me")).await;
     let all = SOURCE.replace(r#"["Long Name", "a"]"#, "[]");
     let view = world.resettled("postgres_view", &view, &all).await;
-    // Columns that come later are not in it, and that is no difference.
+    // Columns that are added later are not in it, which is not a difference.
     world.execute("ALTER TABLE s.t ADD COLUMN d int").await;
     world.is_settled("postgres_view", &view, &all).await;
     assert!(matches!(world.find("postgres_view", SOURCE, Some("step-1")).await, Found::Ours(_)), "the mark stays");
@@ -35,7 +35,7 @@ async fn a_view_of_a_source_reads_back_as_it_was_planned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_definition_keeps_its_own_spelling() {
+async fn definition_keeps_its_spelling() {
     let world = with_table().await;
     for text in [
         "select a, \"Long Name\" -- both\n  from t where a > 0 ;\n",
@@ -53,7 +53,7 @@ async fn a_definition_keeps_its_own_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_definition_is_drift_and_is_mended_with_all_that_the_view_has() {
+async fn changed_definition_is_drift_and_is_repaired_with_all_properties() {
     let world = with_table().await;
     let view = world.settled("postgres_view", SOURCE).await;
     world
@@ -65,7 +65,7 @@ async fn a_changed_definition_is_drift_and_is_mended_with_all_that_the_view_has(
     assert!(found.contains("WHERE (a > 1)"), "{found}");
     assert_eq!(read.attributes.get("source"), None);
     let view = world.resettled("postgres_view", &read, SOURCE).await;
-    // Another order of columns cannot be made in place.
+    // Another order of columns requires a new view.
     let turned = SOURCE.replace(r#"["Long Name", "a"]"#, r#"["a", "c"]"#);
     let view = world.resettled("postgres_view", &view, &turned).await;
     assert_eq!(world.query("SELECT has_table_privilege('$db_r', 's.v', 'SELECT')").await, ["t"]);
@@ -76,18 +76,18 @@ async fn a_changed_definition_is_drift_and_is_mended_with_all_that_the_view_has(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_reads_a_view_stops_a_change_that_it_could_not_bear() {
+async fn dependent_view_stops_a_change_that_breaks_it() {
     let world = with_table().await;
     let view = world.settled("postgres_view", SOURCE).await;
     world.execute("CREATE VIEW s.w AS SELECT a FROM s.v").await;
     let error = world.update("postgres_view", &view, &SOURCE.replace(", \"a\"", "")).await.unwrap_err();
-    assert!(error.message.contains("`s.w` cannot be made again"), "{error:?}");
+    assert!(error.message.contains("`s.w` cannot be recreated"), "{error:?}");
     world.is_settled("postgres_view", &view, SOURCE).await;
     assert_eq!(world.query("SELECT a FROM s.w").await, ["1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_over_what_is_not_there_says_what_is() {
+async fn view_of_a_missing_source_lists_existing_ones() {
     let world = with_table().await;
     let error = world.create("postgres_view", &SOURCE.replace("Long Name", "LongName")).await.unwrap_err();
     assert_eq!(error.message, "`t` has no column `LongName`");
@@ -103,7 +103,7 @@ async fn a_view_over_what_is_not_there_says_what_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_impossible_view_is_refused_in_the_plan() {
+async fn invalid_view_is_refused_in_the_plan() {
     let world = World::new().await;
     let named = |rest: &str| format!(r#"{{"database": "$db", "schema": "s", "name": "v"{rest}}}"#);
     let source = r#", "source": {"schema": "s", "name": "t"}"#;
@@ -121,7 +121,7 @@ async fn an_impossible_view_is_refused_in_the_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_materialized_view_changes_with_its_indexes_and_is_filled_as_asked() {
+async fn materialized_view_changes_with_its_indexes_and_its_fill() {
     let world = with_table().await;
     let config = |rest: &str| {
         format!(
@@ -141,22 +141,22 @@ async fn a_materialized_view_changes_with_its_indexes_and_is_filled_as_asked() {
     let plan = world.plan("postgres_materialized_view", Some(&made), &other).await.unwrap();
     assert_eq!(plan.replace_paths, [Path::attribute("name")]);
     let error = world.create("postgres_view", &config(r#""columns": ["a"]"#)).await.unwrap_err();
-    assert!(!matches!(error.kind, ErrorKind::AlreadyExists { .. }), "a view is no materialized view: {error:?}");
+    assert!(!matches!(error.kind, ErrorKind::AlreadyExists { .. }), "a view is not a materialized view: {error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_options_of_a_view_outlast_its_changes() {
+async fn options_of_a_view_survive_its_changes() {
     let world = with_table().await;
     let mut view = world.settled("postgres_view", &definition("SELECT a FROM t WHERE a > 0")).await;
     world.execute("ALTER VIEW s.v SET (security_barrier = true, security_invoker = on, check_option = local)").await;
     let options = world.query("SELECT reloptions FROM pg_class WHERE oid = 's.v'::regclass").await;
     assert!(options[0].contains("security_barrier"), "{options:?}");
-    // In place, with another condition and with a column more; then made anew, with one less.
+    // In place with another condition and with one column more; then recreated with one less.
     for text in ["SELECT a FROM t WHERE a > 1", "SELECT a, c FROM t WHERE a > 1", "SELECT c FROM t"] {
         view = world.resettled("postgres_view", &view, &definition(text)).await;
         assert_eq!(world.query("SELECT reloptions FROM pg_class WHERE oid = 's.v'::regclass").await, options, "{text}");
     }
-    // What cannot have them is refused rather than made without.
+    // A view that cannot have them is refused.
     let error = world.update("postgres_view", &view, &definition("SELECT max(c) AS c FROM t")).await.unwrap_err();
     assert_eq!(error.vendor_code.as_deref(), Some("0A000"), "{error:?}");
     assert_eq!(world.query("SELECT reloptions FROM pg_class WHERE oid = 's.v'::regclass").await, options);

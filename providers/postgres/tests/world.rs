@@ -1,4 +1,4 @@
-//! A database of a test's own with a session, and short ways to call it as the engine does.
+//! A test's own database and session, with helpers that act like the engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use terrace_state::contract::cluster::Cluster;
 
 pub(crate) struct World {
     pub(crate) cluster: &'static Cluster,
-    /// The test's own database; it has the schema `s`.
+    /// The test's own database, with the schema `s`.
     pub(crate) database: String,
     pub(crate) session: Arc<dyn Session>,
     provider: PostgresProvider,
@@ -35,13 +35,13 @@ impl World {
         Self { cluster, database, session, provider, client }
     }
 
-    /// The same with another session, as a new process has it.
+    /// The same with another session, like a new process.
     pub(crate) async fn anew(self) -> Self {
         let session = connect(&self.provider, &self.cluster.url("postgres")).await;
         Self { session, ..self }
     }
 
-    /// A call of an operation of the test's own: tests share a server.
+    /// A call of the test's own operation: tests share a server.
     pub(crate) fn call(&self, step: &str) -> Call {
         Call {
             address: "demo@local:a".to_owned(),
@@ -62,7 +62,7 @@ impl World {
         self.provider.schema().resource(name).unwrap()
     }
 
-    /// Attributes written as JSON, with the test's database in the place of `$db`.
+    /// Attributes from JSON, with the test's database in place of `$db`.
     pub(crate) fn attributes(&self, json: &str) -> Attributes {
         let json = json.replace("$db", &self.database);
         let value = Value::from(serde_json::from_str::<serde_json::Value>(&json).unwrap());
@@ -115,7 +115,7 @@ impl World {
         self.update_with(ty, prior, config, &[]).await
     }
 
-    /// The same where write-only attributes are other ones than before.
+    /// The same with changed write-only attributes.
     pub(crate) async fn update_with(
         &self,
         ty: &str,
@@ -138,21 +138,21 @@ impl World {
         Ok(self.stored(ty, &planned.attributes, observed))
     }
 
-    /// Creates, and asserts that reading and planning again finds nothing to do.
+    /// Creates an object and asserts that a second plan is empty.
     pub(crate) async fn settled(&self, ty: &str, config: &str) -> Observed {
         let observed = self.create(ty, config).await.unwrap_or_else(|error| panic!("{config}: {error:?}"));
         self.is_settled(ty, &observed, config).await;
         observed
     }
 
-    /// Updates, and asserts the same.
+    /// Updates an object and asserts the same.
     pub(crate) async fn resettled(&self, ty: &str, prior: &Observed, config: &str) -> Observed {
         let observed = self.update(ty, prior, config).await.unwrap_or_else(|error| panic!("{config}: {error:?}"));
         self.is_settled(ty, &observed, config).await;
         observed
     }
 
-    /// Asserts that reading and planning again finds nothing to do.
+    /// Asserts that a read and a second plan change nothing.
     pub(crate) async fn is_settled(&self, ty: &str, prior: &Observed, config: &str) {
         let read = self.read(ty, prior).await.unwrap();
         assert_eq!(read.attributes, prior.attributes, "drift right after the call");
@@ -166,7 +166,7 @@ impl World {
 
     pub(crate) async fn read(&self, ty: &str, prior: &Observed) -> Option<Observed> {
         let read = self.session.read(self.ty(ty), &recorded(prior)).await.unwrap()?;
-        // What is not answered is kept as it is recorded.
+        // Attributes that the provider does not return stay as recorded.
         Some(Observed { attributes: refreshed(self.ty(ty), &prior.attributes, &read), ..read })
     }
 
@@ -187,7 +187,7 @@ impl World {
         self.session.lookup(name, &self.attributes(arguments)).await
     }
 
-    /// Looks for what a lost create of that step would have made; without a step, for what is to be adopted.
+    /// Searches for the object of a lost create of that step; without a step, for an object to adopt.
     pub(crate) async fn find(&self, ty: &str, config: &str, step: Option<&str>) -> Found {
         self.find_with(ty, config, step, Private::default()).await
     }
@@ -218,13 +218,13 @@ impl World {
         }
     }
 
-    /// Runs SQL in the test's database, past the provider.
+    /// Runs SQL in the test's database without the provider.
     pub(crate) async fn execute(&self, sql: &str) {
         let sql = sql.replace("$db", &self.database);
         self.client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// The first column of the rows that a query gives, as text.
+    /// The first column of a query's rows, as text.
     pub(crate) async fn query(&self, sql: &str) -> Vec<String> {
         let rows = self.client.simple_query(&sql.replace("$db", &self.database)).await.unwrap();
         let row = |message: tokio_postgres::SimpleQueryMessage| match message {
@@ -234,18 +234,18 @@ impl World {
         rows.into_iter().filter_map(row).collect()
     }
 
-    /// The object as the engine records it, which refuses a provider whose result differs from its plan.
+    /// The row as the engine records it. Refuses results that differ from the plan.
     fn stored(&self, ty: &str, planned: &Attributes, observed: Observed) -> Observed {
         let attributes = storable(self.ty(ty), planned, &observed);
         for (name, value) in planned {
             let is_write_only = self.ty(ty).attributes.get(name).is_some_and(|it| it.write_only);
             if !value.has_unknown() && !is_write_only {
-                assert!(observed.attributes.contains_key(name), "`{name}` is not read");
+                assert!(observed.attributes.contains_key(name), "`{name}` is missing");
                 assert_eq!(attributes.get(name), Some(value), "`{name}` differs from the plan");
             }
         }
         let extra = attributes.keys().find(|name| !planned.contains_key(*name));
-        assert_eq!(extra, None, "what was not planned: {observed:?}");
+        assert_eq!(extra, None, "unplanned attributes: {observed:?}");
         Observed { attributes, ..observed }
     }
 }
@@ -273,13 +273,13 @@ pub(crate) fn recorded(observed: &Observed) -> Recorded {
     }
 }
 
-/// The attribute that an error is about.
+/// The attribute of an error.
 pub(crate) fn place(error: &ProviderError) -> String {
     let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
     path.to_string()
 }
 
-/// The texts at a key of the items of a list.
+/// The texts at a key in the items of a list.
 pub(crate) fn texts(observed: &Observed, list: &str, key: &str) -> Vec<String> {
     let items = observed.attributes.get(list).and_then(Value::as_list).unwrap();
     items.iter().map(|item| item.get(key).and_then(Value::as_str).unwrap_or("-").to_owned()).collect()

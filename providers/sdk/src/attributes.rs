@@ -1,26 +1,26 @@
-//! Reading attributes that the schema has checked already, and writing them: for providers whose calls take texts.
+//! Reads attributes that the schema has already checked, and builds them. For providers whose calls take texts.
 
 use crate::{Attributes, Map, Value};
 
-/// A text; `None` when the attribute is absent, unknown or something else.
+/// A text; `None` if the attribute is absent, unknown or not a text.
 #[must_use]
 pub fn optional_text(attributes: &Map, name: &str) -> Option<String> {
     attributes.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// A text that the schema requires; empty when it is absent, which every check of names refuses.
+/// A required text; empty if it is absent. Name checks refuse an empty name.
 #[must_use]
 pub fn text(attributes: &Map, name: &str) -> String {
     optional_text(attributes, name).unwrap_or_default()
 }
 
-/// True or false; false when it is absent.
+/// True or false; false if the attribute is absent.
 #[must_use]
 pub fn flag(attributes: &Map, name: &str) -> bool {
     attributes.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// A list of texts; empty when the attribute is absent.
+/// A list of texts; empty if the attribute is absent.
 #[must_use]
 pub fn texts(attributes: &Map, name: &str) -> Vec<String> {
     texts_of(attributes.get(name))
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_absent_unknown_or_something_else_is_nothing() {
+    fn readers_ignore_absent_unknown_and_other_values() {
         let some = attributes([("a", "x".into()), ("b", Value::Unknown), ("c", true.into()), ("d", list(&["y", "z"]))]);
         let texts_there = ["a", "b", "c", "e"].map(|name| optional_text(&some, name));
         assert_eq!(texts_there, [Some("x".to_owned()), None, None, None]);

@@ -1,4 +1,4 @@
-//! What comes with every call that changes something: who asks, until when, and where to report.
+//! Context of a call that changes something: its operation, its time limit, and its progress reports.
 
 use crate::{Attributes, Private, ProviderError, ResourceType, Severity};
 use async_trait::async_trait;
@@ -13,38 +13,38 @@ pub struct Call {
     pub address: String,
     /// The operation, for marks and logs.
     pub operation: String,
-    /// The step within the operation; operation and step together name this call for ever.
+    /// The step within the operation. Operation and step together identify this call.
     pub step: String,
-    /// How long the call may take from now on.
+    /// The time limit of the call, from now on.
     pub timeout: Duration,
-    /// A delete may take the data along, too: somebody asked for that. False for every other call.
+    /// True if a delete may also remove the data, because the user asked for it. False for every other call.
     pub removes_data: bool,
-    /// Set when the user wants to stop: polling may end early, a write is never abandoned.
+    /// Set when the user stops the operation: polling may end early, a write is never abandoned.
     pub cancel: CancellationToken,
-    /// Where to report.
+    /// Receiver of reports.
     pub progress: Arc<dyn Progress>,
 }
 
-/// Takes what a call has to say while it runs.
+/// Receives the reports of a running call.
 #[async_trait]
 pub trait Progress: Send + Sync {
-    /// A line for people. It is shown and kept in the operation's log, without what is sensitive of what the call was
-    /// given.
+    /// Reports a line for people. The engine shows it and keeps it in the operation's log, with the sensitive values of
+    /// the call redacted.
     fn message(&self, text: &str);
 
-    /// A line of which people should take notice; the same as [`Progress::message`] where nobody tells these apart.
+    /// Reports a line with a severity. The default prefixes the line and passes it to [`Progress::message`].
     fn remark(&self, severity: Severity, text: &str) {
         self.message(&remarked(severity, text));
     }
 
-    /// Records what is known of the object so far; returns when that is durable.
+    /// Records the known parts of the object; returns when the record is durable.
     ///
     /// # Errors
-    /// When it cannot be recorded: the call should then start nothing more.
+    /// When the record fails: the call should then start nothing more.
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError>;
 }
 
-/// How a line of which people should take notice begins where nothing else says so: `warning: …`.
+/// A line with its severity as a prefix: `warning: …`.
 #[must_use]
 pub fn remarked(severity: Severity, text: &str) -> String {
     match severity {
@@ -54,23 +54,23 @@ pub fn remarked(severity: Severity, text: &str) -> String {
     }
 }
 
-/// What a long call knows of its object before it ends.
+/// Known parts of an object while a long call runs.
 #[derive(Debug, Clone, Default)]
 pub struct Partial {
-    /// The identity, as soon as there is one.
+    /// The identity, as soon as it is known.
     pub identity: Option<Attributes>,
-    /// Whatever [`crate::Session::find`] needs to recognise this attempt again.
+    /// The bytes that [`crate::Session::find`] needs to recognise this attempt.
     pub private: Option<Private>,
 }
 
 impl Partial {
-    /// What is known once more was reported: the newest of each.
+    /// Merges a later report into this one: the newest of each part.
     #[must_use]
     pub fn then(self, later: Self) -> Self {
         Self { identity: later.identity.or(self.identity), private: later.private.or(self.private) }
     }
 
-    /// What names the object, and what its provider knows it by, for whoever looks for it: as reported, else as planned.
+    /// Identity and private bytes for a search after this call: as reported, otherwise as planned.
     #[must_use]
     pub fn attempted(self, ty: &ResourceType, planned: &Attributes, private: &Private) -> (Attributes, Private) {
         let identity = self.identity.or_else(|| ty.identity_of(planned)).unwrap_or_default();
@@ -78,7 +78,7 @@ impl Partial {
     }
 }
 
-/// A [`Progress`] that drops everything: for tests and for calls outside operations.
+/// A [`Progress`] that drops all reports: for tests and for calls outside operations.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoProgress;
 

@@ -1,24 +1,24 @@
-//! The types of columns in data contracts: how a provider looks one up in the tables that say what it makes of them.
+//! Column types of data contracts, and their lookup in the type tables of a provider.
 //!
-//! `dataType` is one of OpenMetadata's words (<https://docs.open-metadata.org>, schema `table.json`), `logicalType` one of the
-//! Open Data Contract Standard (<https://bitol-io.github.io/open-data-contract-standard>).
+//! `dataType` is a type of OpenMetadata (<https://docs.open-metadata.org>, schema `table.json`), `logicalType` one of
+//! the Open Data Contract Standard (<https://bitol-io.github.io/open-data-contract-standard>).
 
 use crate::names::closest;
 use crate::{Map, Value};
 
-/// Types by the word of the contract, each with what the provider makes of it.
+/// Contract types with the provider's type for each.
 pub type Types<T> = [(&'static str, T)];
 
-/// A text of the column that says something.
+/// A text of the column; `None` if it is empty.
 #[must_use]
 pub fn given<'c>(column: &'c Map, key: &str) -> Option<&'c str> {
     column.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// What a provider makes of the column's `dataType`, or else of its `logicalType`. Case makes no difference.
+/// The provider's type for the column's `dataType`, or for its `logicalType` if `dataType` is missing. Ignores case.
 ///
 /// # Errors
-/// When the column has neither, or a type that is not known: the text names the close ones.
+/// When the column has neither, or an unknown type: the text names similar types.
 pub fn declared<'t, T>(column: &Map, data_types: &'t Types<T>, logical_types: &'t Types<T>) -> Result<&'t T, String> {
     let (name, types) = match (given(column, "dataType"), given(column, "logicalType")) {
         (Some(name), _) => (name, data_types),
@@ -29,7 +29,7 @@ pub fn declared<'t, T>(column: &Map, data_types: &'t Types<T>, logical_types: &'
     found.map(|(_, declared)| declared).ok_or_else(|| unknown(name, types))
 }
 
-/// A size of the column, from 0 up, which some descriptors write as text: `dataLength`, `precision`, `scale`.
+/// A size of the column, at least 0: `dataLength`, `precision`, `scale`. Some descriptors write it as text.
 #[must_use]
 pub fn size(column: &Map, key: &str) -> Option<i64> {
     let value = column.get(key)?;
@@ -39,18 +39,18 @@ pub fn size(column: &Map, key: &str) -> Option<i64> {
 fn unknown<T>(name: &str, types: &Types<T>) -> String {
     let names = || types.iter().map(|(known, _)| *known);
     match closest(name, names()) {
-        Some(meant) => format!("`{name}` is no column type that is known; did you mean `{meant}`?"),
+        Some(meant) => format!("`{name}` is not a known column type; did you mean `{meant}`?"),
         None => {
             let known = names().collect::<Vec<_>>().join(", ");
-            format!("`{name}` is no column type that is known; there are {known}")
+            format!("`{name}` is not a known column type; expected one of {known}")
         }
     }
 }
 
-/// A table for a README: the words of `field` that `sql_type` declares alike in one row each, with what sizes make of them.
+/// A table for a README: one row per SQL type, with the contract types that map to it and the effect of sizes.
 ///
 /// # Errors
-/// What `sql_type` says of a word that it does not take.
+/// When `sql_type` refuses a type.
 pub fn table<T>(
     field: &str,
     types: &Types<T>,
@@ -73,7 +73,7 @@ pub fn table<T>(
                 cell.push_str(&format!("; `{}` gives `{sized}`", shown.join(", ")));
             }
         }
-        match rows.iter_mut().find(|(other, _)| *other == cell) {
+        match rows.iter_mut().find(|(known, _)| *known == cell) {
             Some((_, names)) => names.push(name),
             None => rows.push((cell, vec![name])),
         }
@@ -98,21 +98,21 @@ mod tests {
     }
 
     #[test]
-    fn a_data_type_goes_before_a_logical_one() {
+    fn data_type_takes_precedence_over_logical_type() {
         assert_eq!(of(&[("dataType", " varchar ".into()), ("logicalType", "string".into())]), Ok(2));
         assert_eq!(of(&[("dataType", "".into()), ("logicalType", "string".into())]), Ok(3));
         assert_eq!(of(&[("dataType", Value::Null), ("logicalType", "String".into())]), Ok(3));
     }
 
     #[test]
-    fn unknown_types_name_the_close_ones() {
+    fn unknown_type_suggests_similar_types() {
         assert!(of(&[("dataType", "VARCHR".into())]).unwrap_err().ends_with("did you mean `VARCHAR`?"));
-        assert!(of(&[("logicalType", "qqq".into())]).unwrap_err().ends_with("there are string"));
+        assert!(of(&[("logicalType", "qqq".into())]).unwrap_err().ends_with("expected one of string"));
         assert!(of(&[("name", "x".into())]).unwrap_err().contains("no `dataType`"));
     }
 
     #[test]
-    fn sizes_are_numbers_or_texts_of_one() {
+    fn size_is_a_number_or_its_text() {
         let column = column(&[("precision", " 10".into()), ("scale", Value::Int(-1)), ("dataLength", "long".into())]);
         let sizes = ["precision", "scale", "dataLength", "none"].map(|key| size(&column, key));
         assert_eq!(sizes, [Some(10), None, None, None]);

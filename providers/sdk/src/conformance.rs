@@ -1,12 +1,12 @@
-//! The behaviours that every resource type of every provider shows, as one suite.
+//! A test suite of the behaviours that every resource type of every provider must have.
 //!
-//! A provider's tests hand over one or more [`Fixture`]s per type: configurations, and ways to reach the object behind
-//! the provider's back. The suite plays the engine's part (plan, call, record) and picks the behaviours by what the type
-//! and the fixture declare. It knows nothing of the technology.
+//! A provider's tests pass one or more [`Fixture`]s per type: configurations, and ways to change the object outside
+//! terrace. The suite plays the engine's part (plan, call, record). It picks the behaviours by the declarations of the
+//! type and the fixture, and knows nothing of the technology.
 //!
-//! Read in this order: [`Fixture`] (what to hand over), [`Suite`] (how to run it), [`Report`] (what comes back); then
-//! `lifecycle`, `planning`, `recovery` and `spellings`, which hold the behaviours. An [`Instance`], and [`variants`] of a configuration, are
-//! for what a provider's tests try beside the suite.
+//! Read in this order: [`Fixture`] (input), [`Suite`] (how to run it), [`Report`] (result); then `lifecycle`,
+//! `planning`, `recovery` and `spellings`, which hold the behaviours. Use [`Instance`] and [`variants`] of a
+//! configuration for a provider's own tests.
 
 mod bench;
 mod contract;
@@ -30,16 +30,16 @@ use futures_util::future::BoxFuture;
 use report::Entry;
 use std::path::Path;
 
-/// What a behaviour found: a verdict, or the sentence that says what is wrong.
+/// Result of a check: a verdict, or a sentence that describes the failure.
 type Checked = Result<Verdict, String>;
 
-/// One behaviour: its name, a fact about a provider that is right, and its check.
+/// A behaviour: its name, which states a fact about a correct provider, and its check.
 struct Behaviour {
     name: &'static str,
     check: for<'a> fn(&'a Bench<'a>) -> BoxFuture<'a, Checked>,
 }
 
-/// The settings of an instance for a suite: no values, and a project folder of the caller's (a temporary one).
+/// Settings of an instance for a suite: no values, and a (temporary) project folder of the caller.
 #[must_use]
 pub fn settings(project_folder: &Path) -> Settings {
     Settings {
@@ -51,7 +51,7 @@ pub fn settings(project_folder: &Path) -> Settings {
     }
 }
 
-/// The behaviours, and what they are tried on.
+/// A provider, its fixtures and the behaviours to check.
 pub struct Suite<'a> {
     provider: &'a dyn Provider,
     settings: Settings,
@@ -72,7 +72,7 @@ impl<'a> Suite<'a> {
         self
     }
 
-    /// Tries every behaviour on every fixture, one after the other, and removes what it made.
+    /// Checks every behaviour with every fixture, one after the other, and removes the created objects.
     pub async fn run(&self) -> Report {
         let schema = self.provider.schema();
         let mut report = Report::default();

@@ -1,9 +1,9 @@
-//! The tables of a provider's README, written from its schema so that they cannot be wrong.
+//! Tables of a provider's README, generated from its schema.
 
 use crate::{Attribute, Lookup, Object, ProviderSchema, ResourceType};
 use std::fmt::Write as _;
 
-/// The settings of a provider as a Markdown table; a sentence when there are none.
+/// The settings of a provider as a Markdown table, or a sentence if it has none.
 #[must_use]
 pub fn settings_table(schema: &ProviderSchema) -> String {
     if schema.settings.0.is_empty() {
@@ -27,7 +27,7 @@ pub fn resource_table(schema: &ProviderSchema) -> String {
     text
 }
 
-/// The lookups of a provider as Markdown: what each is asked with and what it answers; a sentence when there are none.
+/// The lookups of a provider as Markdown, with arguments and results; a sentence if it has none.
 #[must_use]
 pub fn lookup_table(schema: &ProviderSchema) -> String {
     if schema.lookups.is_empty() {
@@ -40,8 +40,8 @@ pub fn lookup_table(schema: &ProviderSchema) -> String {
     schema.lookups.iter().map(lookup).collect::<Vec<_>>().join("\n")
 }
 
-/// A README with the tables of the schema between its marks (`<!-- settings -->`, `<!-- end of settings -->`, and so on for
-/// `resources` and `lookups`); nothing where it lacks one of them.
+/// A README with the tables of the schema between its marks (`<!-- settings -->`, `<!-- end of settings -->`, the same
+/// for `resources` and `lookups`); `None` if a mark is missing.
 #[must_use]
 pub fn with_tables(readme: &str, schema: &ProviderSchema) -> Option<String> {
     let tables = [
@@ -52,7 +52,7 @@ pub fn with_tables(readme: &str, schema: &ProviderSchema) -> Option<String> {
     tables.iter().try_fold(readme.to_owned(), |text, (name, table)| with_section(&text, name, table))
 }
 
-/// A README with that text between the marks of a section; nothing where it lacks one of them.
+/// A README with this text between the marks of a section; `None` if a mark is missing.
 #[must_use]
 pub fn with_section(readme: &str, name: &str, text: &str) -> Option<String> {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
@@ -117,7 +117,7 @@ mod tests {
     use crate::AttributeType;
 
     #[test]
-    fn tables_say_what_the_schema_says() {
+    fn tables_match_the_schema() {
         let attributes = Object(vec![
             Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
             Attribute::new("mode", AttributeType::String, "`a` | `b`.").default_value("a"),

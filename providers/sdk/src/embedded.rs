@@ -11,8 +11,8 @@ macro_rules! embedded_blueprints {
     };
 }
 
-/// What is wrong with a provider's embedded blueprints, for its tests: `folder` is its `blueprints` folder. Every file of
-/// it is embedded, tests aside, and every blueprint's schema is there and says which JSON Schema it is.
+/// The mistakes in a provider's embedded blueprints, for its tests. `folder` is its `blueprints` folder. Every file in
+/// it must be embedded, except tests, and every blueprint needs a schema that declares its JSON Schema draft.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -43,7 +43,7 @@ pub fn faults(folder: &std::path::Path, embedded: &[crate::EmbeddedFile]) -> std
             schema.get("$schema").and_then(serde_json::Value::as_str).map(str::to_owned)
         });
         if draft.as_deref() != Some("https://json-schema.org/draft/2020-12/schema") {
-            faults.push(format!("{named} is no JSON Schema of draft 2020-12"));
+            faults.push(format!("{named} is not a JSON Schema of draft 2020-12"));
         }
     }
     Ok(faults)

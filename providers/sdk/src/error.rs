@@ -1,17 +1,18 @@
-//! The one error of providers: its kind decides what the engine does next, its texts are for people.
+//! The error type of providers: its kind decides the engine's next action, its texts are for people.
 
 use crate::{Observed, Path};
 use std::fmt;
 use std::time::Duration;
 
-/// What went wrong, as far as the engine must know.
+/// Kinds of failure that the engine distinguishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The object is not there.
+    /// The object does not exist.
     NotFound,
-    /// An object of that identity is there and is not ours; its import id when the provider knows it.
+    /// An object of that identity exists and this resource did not create it; with its import id if the provider knows
+    /// it.
     AlreadyExists {
-        /// What `terrace import` would be given.
+        /// The id for `terrace import`.
         import_id: Option<String>,
     },
     /// The planned values cannot work.
@@ -19,34 +20,34 @@ pub enum ErrorKind {
         /// The attribute at fault.
         path: Option<Path>,
     },
-    /// The instance is told too little to ask anybody: nothing says where its system is, or how to sign in there. What is
-    /// looked for there cannot have been made by it.
+    /// The settings lack the address or the credentials of the system. This instance cannot have created any object
+    /// there.
     NotConfigured,
-    /// The configured identity may not do this.
+    /// The configured identity lacks the permission.
     PermissionDenied,
-    /// Too many calls; retried after the pause.
+    /// Too many calls; the engine retries after the pause.
     Throttled {
-        /// The pause that the service asks for.
+        /// The pause that the service requests.
         retry_after: Option<Duration>,
     },
-    /// It did not happen and may work the next time; retried.
+    /// The call had no effect and may succeed next time; the engine retries it.
     Transient,
-    /// It may have happened: a timeout after the request was sent. Never retried without `find`; an object that `find`
-    /// recognises counts as made.
+    /// The call may have taken effect: a timeout after the request was sent. The engine calls `find` before any retry.
+    /// An object that `find` recognises counts as created.
     Ambiguous,
-    /// It ran and failed, and nothing is pending: something half-made may be there, which `find` tells.
+    /// The call ran and failed, and nothing is pending. A partial object may exist; `find` reports it.
     Failed,
     /// The call was cancelled before it had any effect.
     Cancelled,
-    /// The limits of the instance, or the user's stop, kept the call from its provider: nothing happened. What is around
-    /// a session says so, no provider does.
+    /// The limits of the instance, or the user's stop, kept the call from the provider: it had no effect. Only the
+    /// wrappers of a session use this kind.
     NotBegun,
-    /// The provider itself is at fault.
+    /// A mistake in the provider.
     Bug,
 }
 
 impl ErrorKind {
-    /// The one question that the retry wrapper asks.
+    /// True if the retry wrapper may repeat the call.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Transient)
@@ -72,20 +73,20 @@ impl ErrorKind {
     }
 }
 
-/// A provider call failed.
+/// A failed provider call.
 #[derive(Debug, Clone)]
 pub struct ProviderError {
-    /// What the engine acts on.
+    /// The kind, for the engine.
     pub kind: ErrorKind,
-    /// What went wrong, in one sentence. What is sensitive of what the call was given is taken out of it.
+    /// The failure, in one sentence. The wrapper redacts the sensitive values of the call.
     pub message: String,
     /// The vendor's own code, when it gave one.
     pub vendor_code: Option<String>,
-    /// Further facts, one a line.
+    /// Further facts, one per line.
     pub problems: Vec<String>,
-    /// What a person can do about it.
+    /// Possible solutions.
     pub solutions: Vec<String>,
-    /// The object that is there although the call failed: it is recorded, tainted after a create.
+    /// The object that exists although the call failed: the engine records it, tainted after a create.
     pub object: Option<Box<Observed>>,
 }
 
@@ -109,13 +110,13 @@ impl ProviderError {
         Self::new(ErrorKind::InvalidInput { path }, message)
     }
 
-    /// The instance is told too little to ask anybody; the message says what is missing.
+    /// The settings lack an address or credentials; the message names the missing part.
     #[must_use]
     pub fn unconfigured(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotConfigured, message)
     }
 
-    /// The provider itself is at fault.
+    /// A mistake in the provider.
     #[must_use]
     pub fn bug(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Bug, message)
@@ -128,23 +129,23 @@ impl ProviderError {
         self
     }
 
-    /// Adds a way out.
+    /// Adds a possible solution.
     #[must_use]
     pub fn solution(mut self, solution: impl Into<String>) -> Self {
         self.solutions.push(solution.into());
         self
     }
 
-    /// The error with those of its further facts that it does not say, where there is one line for all of it.
+    /// The error on one line, with the further facts that its message does not contain.
     #[must_use]
     pub fn with_problems(&self) -> String {
-        let told = self.to_string();
-        let more = self.problems.iter().filter(|problem| !told.contains(problem.as_str()));
+        let message = self.to_string();
+        let more = self.problems.iter().filter(|problem| !message.contains(problem.as_str()));
         let more: String = more.map(|problem| format!("; {problem}")).collect();
-        told + &more
+        message + &more
     }
 
-    /// Adds the object that is there although the call failed.
+    /// Adds the object that exists although the call failed.
     #[must_use]
     pub fn with_object(mut self, object: Observed) -> Self {
         self.object = Some(Box::new(object));

@@ -1,12 +1,13 @@
-//! An HTTP client as all that call others by HTTP need it: TLS by ring with the authorities of this machine, no redirects,
-//! and errors in words that repeat no URL.
+//! An HTTP client for provider crates: TLS by ring with the certificate authorities of this machine, no redirects, and
+//! errors without URLs.
 //!
-//! [`builder`] alone is for who has a protocol of its own. Vendors with a REST interface are called by a [`Client`]: it makes
-//! an [`Api`] of a [`Base`] URL, an [`Auth`] and a [`Vendor`], which sends [`Request`]s [`Within`] a time and answers with a
-//! [`Reply`] or a [`Failure`]; [`Api::error`] tells a failure as a [`ProviderError`](crate::ProviderError).
+//! Use [`builder`] alone for a protocol of your own. For vendors with a REST interface, use a [`Client`]. It builds an
+//! [`Api`] from a [`Base`] URL, an [`Auth`] and a [`Vendor`]. The API sends a [`Request`] [`Within`] a time limit and
+//! returns a [`Reply`] or a [`Failure`]. [`Api::error`] converts a failure into a
+//! [`ProviderError`](crate::ProviderError).
 //!
-//! Read in this order: `request` (what is asked), `reply` and `failure` (what comes back), `api` (how one is sent, and again),
-//! `auth`, `token` and `statement` (in whose name), `pages` and `poll` (answers in parts, and those that take long). `plain` refuses credentials over `http://`.
+//! Read in this order: `request`, `reply` and `failure`, `api` (sending and retries), `auth`, `token` and `statement`
+//! (credentials), `pages` and `poll` (paginated and long-running answers). `plain` refuses credentials over `http://`.
 
 mod api;
 mod auth;
@@ -50,13 +51,13 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A client that trusts the authorities of a file, or those that this machine knows.
+/// A client that trusts the certificate authorities of a file, or those of this machine.
 ///
-/// TLS is configured for this client alone: nothing is installed for the whole process. Nobody is sent on to another place:
-/// what changes something is for whom it is meant, and so is a token.
+/// The TLS settings apply to this client only. The client follows no redirects: neither a change nor a token must reach
+/// another host.
 ///
 /// # Errors
-/// When the file holds no certificates, in words that do not name it.
+/// When the file holds no certificates. The message does not name the file.
 pub fn builder(authorities: Option<&Path>) -> Result<ClientBuilder, String> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -69,7 +70,7 @@ pub fn builder(authorities: Option<&Path>) -> Result<ClientBuilder, String> {
 fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let Some(path) = file else {
-        // Where the machine knows none, no `https` is trusted, and the handshake says so.
+        // Without any authority, the TLS handshake fails with a clear message.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(roots);
     };
@@ -77,10 +78,10 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
         let certificate = certificate.map_err(|error| error.to_string())?;
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
-    if roots.is_empty() { Err("there is none in it".to_owned()) } else { Ok(roots) }
+    if roots.is_empty() { Err("it holds no certificates".to_owned()) } else { Ok(roots) }
 }
 
-/// Sends a request, and reports that the other side answered: a refused connection is an answer, too.
+/// Sends a request, and reports that the other side answered. A refused connection counts as an answer.
 ///
 /// # Errors
 /// Those of [`RequestBuilder::send`].
@@ -92,7 +93,7 @@ pub async fn dispatched(request: RequestBuilder) -> Result<Response, reqwest::Er
     sent
 }
 
-/// The innermost cause of an error, which says what is wrong; never the URL, which may have a secret in it.
+/// The innermost cause of an error; never the URL, which may contain a secret.
 #[must_use]
 pub fn in_words(error: &reqwest::Error) -> String {
     if error.is_timeout() {

@@ -1,16 +1,17 @@
-//! What a provider author needs: the [`Provider`] and [`Session`] traits, schemas, values and errors.
+//! Interface for provider authors: the [`Provider`] and [`Session`] traits, schemas, values and errors.
 //!
 //! A provider implements the resource types of one technology. It is stateless: its settings come from the
-//! environment's configuration, what it knows of an object comes in with each call. It never sees the store, the
+//! environment's configuration, and each call passes the known parts of an object. A provider never sees the store, the
 //! descriptor or the plan file.
 //!
-//! Read in this order: [`schema`] (what a type looks like), [`value`] (what travels), [`provider`] (what is called),
-//! [`plan`] (what a provider that overrides nothing gets), [`normal`] (values that mean the same), [`error`] (how to
-//! say that something went wrong), [`docs`] (the tables of a provider's README). [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`twin`]
-//! (vendors' JSON with its secret half) are what several need. The feature `conformance` adds the suite of behaviours that
-//! every provider shows, `http` the client of those whose technology is called by HTTP.
+//! Read in this order: [`schema`] (resource types), [`value`] (attribute values), [`provider`] (the calls), [`plan`]
+//! (default planning), [`normal`] (values with the same meaning), [`error`] (failures), [`docs`] (README tables).
+//! Shared helpers: [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`twin`] (vendor JSON
+//! with a secret half).
+//!
+//! The feature `conformance` adds the test suite that every provider runs. The feature `http` adds an HTTP client.
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings at any index: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod attributes;
@@ -62,5 +63,5 @@ pub use schema::{
 };
 pub use value::{Map, Number, Sensitive, Value};
 
-/// The values of a resource by attribute name, in the order in which they were written.
+/// The values of a resource by attribute name, in the order in which the author wrote them.
 pub type Attributes = Map;

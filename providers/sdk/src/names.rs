@@ -1,15 +1,15 @@
-//! Names in messages: which there are, and which one was probably meant; [`NameRule`] is how a system compares them,
-//! [`scripts`] checks the names of roles.
+//! Names in messages: lists and suggestions. [`NameRule`] defines how a system compares names, [`scripts`] checks role
+//! names.
 
 mod rule;
 pub mod scripts;
 
 pub use rule::NameRule;
 
-/// So many are listed; of the others it is said how many they are.
+/// Number of names in a list; the rest is a count.
 const MOST: usize = 40;
 
-/// Names for "it has …": `` `A`, `B` and 3 more``, or "none".
+/// A list of names for a message: `` `A`, `B` and 3 more``, or "none".
 #[must_use]
 pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
     let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{}`", name.as_ref())).collect();
@@ -20,21 +20,21 @@ pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
     }
 }
 
-/// A suggestion compares so many candidate names at most: a text with many names must not keep a server busy.
+/// Number of names that a suggestion compares. A text with many names must not keep a server busy.
 pub const MOST_CANDIDATES: usize = 1_000;
 
-/// The longest name that is compared, in bytes. Comparing takes as long as both lengths multiplied, and no slip is longer.
+/// The longest name in a comparison, in bytes. A comparison takes time proportional to the product of both lengths.
 const LONGEST: usize = 200;
 
-/// The candidates that a suggestion for a name compares: the first [`MOST_CANDIDATES`], without names that are too long.
-/// None where the name itself is too long.
+/// The candidates for a suggestion: the first [`MOST_CANDIDATES`], without names that are too long. Empty if the name
+/// itself is too long.
 pub fn candidates<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
     let most = if wanted.len() > LONGEST { 0 } else { MOST_CANDIDATES };
     names.into_iter().take(most).filter(|name| name.len() <= LONGEST)
 }
 
-/// The name that a person probably meant: the one with the fewest slips of the pen, if these are few enough. Case makes no
-/// difference. It compares [`candidates`] only.
+/// The name that the user probably meant: the one with the fewest typing mistakes, if these are few enough. Ignores
+/// case and compares [`candidates`] only.
 pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let words = if wanted.len() > LONGEST { Vec::new() } else { words(wanted) };
     candidates(wanted, names)
@@ -60,8 +60,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// The number of slips between two names; `None` if they are different names. A name with another word is another name,
-/// however long the words are that both have.
+/// The number of typing mistakes between two names; `None` if the names are different. A name with a different word is
+/// a different name, no matter how long the common words are.
 fn slips_between(wanted: &[String], candidate: &[String]) -> Option<usize> {
     if wanted.is_empty() || candidate.is_empty() {
         return None;
@@ -70,14 +70,14 @@ fn slips_between(wanted: &[String], candidate: &[String]) -> Option<usize> {
         let slips: Option<usize> = wanted.iter().zip(candidate).map(|(one, other)| slips(one, other, 2)).sum();
         return slips.filter(|slips| *slips <= 2);
     }
-    // A slip at the boundary of words, or a short word too few in a long name.
+    // A mistake at a word boundary, or a long name without one of its short words.
     let (wanted, candidate) = (wanted.concat(), candidate.concat());
     let (one, other) = (wanted.chars().count(), candidate.chars().count());
     let slips = slips(&wanted, &candidate, if one.min(other) >= 12 { 2 } else { 1 });
     slips.filter(|slips| *slips < 2 || one.abs_diff(other) == *slips)
 }
 
-/// The number of slips between two words, up to `most`; `None` if there are more than a word of this length can have.
+/// The number of typing mistakes between two words, up to `most`; `None` if there are too many for this length.
 fn slips(one: &str, other: &str, most: usize) -> Option<usize> {
     let (one_length, other_length) = (one.chars().count(), other.chars().count());
     let allowed = match (one_length.min(other_length), one_length.max(other_length)) {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_listed_as_far_as_anybody_reads() {
+    fn long_list_of_names_ends_with_a_count() {
         assert_eq!(listed::<&str>(&[]), "none");
         assert_eq!(listed(&["a", "b"]), "`a`, `b`");
         let many: Vec<String> = (0..43).map(|number| number.to_string()).collect();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closest_name_is_found_in_any_case_and_none_where_none_is_close() {
+    fn closest_name_ignores_case_and_needs_a_similar_name() {
         assert_eq!(closest("VARCHR", ["TEXT", "varchar", "char"]), Some("varchar"));
         assert_eq!(closest("colour", ["id", "name"]), None);
         assert_eq!(closest("evn", ["state", "env"]), Some("env"));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn suggestion_compares_no_long_names() {
+    fn suggestion_skips_long_names() {
         let long = "x".repeat(LONGEST + 1);
         assert_eq!(closest(&long, [long.as_str(), "x"]), None);
         assert_eq!(closest("colour", [long.as_str(), "color"]), Some("color"));

@@ -35,13 +35,13 @@ pub fn non_empty(value: &Value) -> Value {
     if is_empty { Value::Null } else { value.clone() }
 }
 
-/// A text whose ASCII letters are in any case.
+/// A text with ASCII letters in any case.
 #[must_use]
 pub fn any_case(value: &Value) -> Value {
     value.as_str().map_or_else(|| value.clone(), |text| text.to_ascii_lowercase().into())
 }
 
-/// Texts whose ASCII letters are in any case, each at its place.
+/// Texts with ASCII letters in any case, in order.
 #[must_use]
 pub fn any_case_each(value: &Value) -> Value {
     value.as_list().map_or_else(|| value.clone(), |items| items.iter().map(any_case).collect::<Vec<_>>().into())
@@ -53,7 +53,7 @@ pub fn unordered(value: &Value) -> Value {
     value.as_list().map_or_else(|| value.clone(), |items| sorted(items).into())
 }
 
-/// Items in any order, however often each is named.
+/// Items in any order, without duplicates.
 #[must_use]
 pub fn set(value: &Value) -> Value {
     let Some(items) = value.as_list() else { return value.clone() };
@@ -109,7 +109,7 @@ pub fn settled(ty: &ResourceType, config: &Attributes, recorded: Option<&Attribu
             *value = respelled;
         }
     }
-    // An older terrace recorded values that count as left out now.
+    // Older versions of terrace recorded values that now count as absent.
     for attribute in ty.attributes.0.iter().filter(|attribute| attribute.normal.is_some()) {
         let nothing = recorded.get(attribute.name).filter(|value| !value.is_null() && attribute.is_nothing(value));
         if let Some(value) = nothing
@@ -185,7 +185,7 @@ fn is_same_item(ty: &AttributeType, one: &Value, other: &Value) -> bool {
     one.is_same_as(other) || ty.normal_form(one).is_same_as(&ty.normal_form(other))
 }
 
-/// The value, as sensitive as the one whose place it takes.
+/// The value, marked sensitive if the original is.
 fn marked_as(original: &Value, value: Value) -> Value {
     if original.has_sensitive() { Value::sensitive(value) } else { value }
 }
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spelling_of_a_name_is_no_change() {
+    fn other_spelling_of_a_name_is_not_a_change() {
         let name = |rule| Attribute::new("name", AttributeType::String, "").required().replaces().compared(rule);
         for (rule, recorded, configured) in [
             (NameRule::AsciiCaseless, "orders", "Orders"),
@@ -373,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normal_forms_are_their_own_normal_form(items in proptest::collection::vec("[abAB ]{0,2}", 0..5)) {
+        fn normal_form_is_idempotent(items in proptest::collection::vec("[abAB ]{0,2}", 0..5)) {
             let value: Value = items.iter().map(|item| Value::from(item.as_str())).collect::<Vec<_>>().into();
             prop_assert_eq!(set(&set(&value)), set(&value));
             prop_assert_eq!(unordered(&unordered(&value)), unordered(&value));
@@ -385,7 +385,7 @@ mod tests {
         }
 
         #[test]
-        fn settled_attributes_settle_as_they_are(
+        fn settling_is_idempotent(
             rights in proptest::collection::vec("[ab]{1}", 0..4),
             comment in "[a]{0,1}",
             ty_name in "[iI][nN][tT]",

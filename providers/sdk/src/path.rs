@@ -1,4 +1,4 @@
-//! Paths into attributes: `a.b[0]["k"].c`, and `*` for all.
+//! Paths into attributes: `a.b[0]["k"].c`, and `*` for all attributes.
 
 use crate::{Map, Value};
 use std::fmt;
@@ -14,12 +14,12 @@ pub enum Step {
     Key(String),
 }
 
-/// A path from a resource's attributes to a value. The empty path is all of them, written `*`.
+/// A path from a resource's attributes to a value. The empty path covers all attributes and is written `*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Path(pub Vec<Step>);
 
-/// A text is no path.
+/// A text that is not a path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a path: expected the form `a.b[0][\"key\"].c`")]
 pub struct PathError {
@@ -33,7 +33,7 @@ impl Path {
         Self(vec![Step::Key(name.to_owned())])
     }
 
-    /// This path and one step more.
+    /// This path with one more step.
     #[must_use]
     pub fn join(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
@@ -53,7 +53,7 @@ impl Path {
         self.join(Step::Index(index))
     }
 
-    /// The attribute that the path begins with.
+    /// The first attribute of the path.
     #[must_use]
     pub fn first_key(&self) -> Option<&str> {
         match self.0.first() {
@@ -131,7 +131,7 @@ impl FromStr for Path {
     }
 }
 
-/// True for names that stand after a dot without quotes.
+/// True for names that need no quotes after a dot.
 #[must_use]
 pub fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
@@ -139,7 +139,7 @@ pub fn is_identifier(text: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// Reads what follows `[`: an index or a JSON string, and the closing bracket.
+/// Reads the text after `[`: an index or a JSON string, and the closing bracket.
 fn parse_bracket(inner: &str) -> Option<(Step, &str)> {
     if inner.starts_with('"') {
         let mut stream = serde_json::Deserializer::from_str(inner).into_iter::<String>();
@@ -156,14 +156,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_print_as_they_are_read() {
+    fn paths_round_trip_through_their_text() {
         for text in ["*", "a", "a.b[0][\"k x\"].c", "columns[3].name", "a[\"quote \\\" and ] bracket\"]"] {
             assert_eq!(text.parse::<Path>().unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_no_path_is_refused() {
+    fn malformed_path_is_refused() {
         for text in ["", ".a", "a.", "a..b", "a[", "a[x]", "a[\"x\"", "a[0]b"] {
             assert!(text.parse::<Path>().is_err(), "{text}");
         }

@@ -1,49 +1,51 @@
-//! Planning one resource from its schema: what a provider gets that overrides nothing.
+//! Default planning of a resource from its schema.
 
 use crate::normal::settled;
 use crate::{Attribute, AttributeType, Attributes, Map, Object, Path, Private, Recorded, ResourceType, Value};
 
-/// What the engine proposes for one resource.
+/// The engine's proposal for a resource.
 #[derive(Debug, Clone)]
 pub struct ProposedChange<'a> {
     /// The resource's address with its stack.
     pub address: &'a str,
-    /// The recorded (and refreshed) object; `None` when there is none.
+    /// The recorded (and refreshed) object; `None` if the state has none.
     pub prior: Option<&'a Recorded>,
-    /// The configured attributes as evaluated: unknown where they depend on what is not made yet.
+    /// The evaluated configuration. Values that depend on objects of the same plan are unknown.
     pub config: &'a Attributes,
-    /// A new object is wanted whatever the difference: tainted, `--replace`, `replaceTriggeredBy`.
+    /// True if the object must be replaced in any case: tainted, `--replace`, `replaceTriggeredBy`.
     pub must_replace: bool,
-    /// Write-only attributes whose value is another one than the recorded object was made with.
+    /// Write-only attributes whose value differs from the one that the recorded object was created with.
     pub changed_write_only: &'a [String],
 }
 
-/// What a provider says the proposed change would do.
+/// Effect of a proposed change, as the provider plans it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlannedChange {
-    /// The attributes after the change; what the provider will compute is unknown.
+    /// The attributes after the change; values that the provider will compute are unknown.
     pub planned: Attributes,
-    /// The changes that need a new object.
+    /// The changes that require a replacement.
     pub replace_paths: Vec<Path>,
-    /// Bytes that come back with the call.
+    /// The provider's bytes, which the engine passes to the call.
     pub private: Private,
-    /// The data that the change would destroy, as far as planning can tell.
+    /// The data that the change would destroy, if planning can determine it.
     pub data_loss: Option<DataLoss>,
-    /// Why something is to be done, in words for people, where the attributes do not tell it: `rows.csv changed`. Shown
-    /// with the plan, and not recorded.
+    /// Reasons for the change that the attributes do not show: `rows.csv changed`. Shown with the plan, and not
+    /// recorded.
     pub because: Vec<String>,
 }
 
 /// Data that a change destroys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DataLoss {
-    /// What goes, in words: `column STATUS is dropped`.
+    /// The destroyed parts, in words: `column STATUS is dropped`.
     pub reasons: Vec<String>,
 }
 
-/// Plans from the schema alone: configured values are taken as they can be read back, defaults filled in, computed values kept while nothing that they
-/// follow from changes and unknown otherwise, attributes that `replaces` (or any, where nothing is updatable) ask for a new
-/// object.
+/// Plans from the schema alone:
+///
+/// - Configured values get defaults and take the form in which they can be read back.
+/// - Computed values stay while the attributes that they follow are unchanged. Otherwise they are unknown.
+/// - A changed attribute with `replaces` requires a replacement. So does every change if the type is not updatable.
 #[must_use]
 pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedChange {
     let mut configured = settled(ty, change.config, change.prior.map(|prior| &prior.attributes));
@@ -67,10 +69,10 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
         .collect();
     let is_replaced = change.must_replace || !replace_paths.is_empty();
     if is_replaced {
-        // The new object is made as it is written: the order of columns counts again.
+        // The new object is created as configured: the order of columns counts again.
         configured = settled(ty, change.config, None);
     } else {
-        // The way to it that is on record leads there, too.
+        // The recorded way leads to the same object.
         configured.extend(ty.attributes.0.iter().filter_map(recorded_way));
     }
     let is_touched = |attribute: &Attribute| match attribute.follows {
@@ -89,8 +91,8 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
     PlannedChange { planned, replace_paths, private: prior.private.clone(), ..PlannedChange::default() }
 }
 
-/// The configured attributes with defaults filled in at every depth, without nulls and values that count as null, in the
-/// order of the schema.
+/// The configured attributes in schema order, with defaults at every depth, and without nulls and values that count as
+/// null.
 #[must_use]
 pub fn with_defaults(object: &Object, config: &Attributes) -> Attributes {
     let mut filled = Map::with_capacity_and_hasher(object.0.len(), Default::default());
@@ -132,7 +134,7 @@ fn is_changed(attribute: &Attribute, configured: &Attributes, prior: &Recorded, 
     match (configured.get(attribute.name), prior.attributes.get(attribute.name)) {
         (Some(new), Some(old)) => !new.is_same_as(old),
         (Some(_), None) => true,
-        // A value that the provider computed when none was configured is no change.
+        // A value that the provider computed for an unconfigured attribute is not a change.
         (None, Some(old)) => !attribute.computed && !old.is_null(),
         (None, None) => false,
     }
@@ -168,7 +170,7 @@ mod tests {
                 Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
                 Attribute::new("size", AttributeType::Int, "Its size.").default_value(3_i64),
                 Attribute::new("label", AttributeType::String, "A label."),
-                Attribute::new("door", AttributeType::String, "By which door one gets there.").way(),
+                Attribute::new("door", AttributeType::String, "The door of the entrance.").way(),
                 Attribute::new("id", AttributeType::String, "Its id.").stable(),
                 Attribute::new("etag", AttributeType::String, "Changes with each write.").computed(),
                 Attribute::new("length", AttributeType::Int, "How long it is.").computed().follows(&["size"]),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn unchanged_configuration_plans_what_is_recorded() {
+    fn unchanged_configuration_plans_the_recorded_state() {
         let planned = plan(Some(&prior()), &attributes(&[("name", "a".into()), ("label", Value::Null)]));
         assert_eq!(planned.planned, prior().attributes);
         assert!(planned.replace_paths.is_empty());
@@ -242,14 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_value_of_a_replacing_attribute_replaces() {
+    fn unknown_value_of_replacing_attribute_replaces() {
         let planned = plan(Some(&prior()), &attributes(&[("name", Value::Unknown)]));
         assert_eq!(planned.replace_paths, [Path::attribute("name")]);
         assert_eq!(planned.planned.get("id"), Some(&Value::Unknown));
     }
 
     #[test]
-    fn another_way_to_the_same_object_is_no_change_and_one_to_another_object_is_its_own() {
+    fn changed_way_is_ignored_unless_the_object_is_replaced() {
         let mut prior = prior();
         prior.attributes.insert("door".to_owned(), "left".into());
         let by_right = |name: &str| attributes(&[("name", name.into()), ("door", "right".into())]);
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn sensitive_marks_are_no_difference() {
+    fn sensitive_mark_is_not_a_change() {
         let mut prior = prior();
         prior.attributes.insert("label".to_owned(), Value::sensitive("x".into()));
         let planned = plan(Some(&prior), &attributes(&[("name", "a".into()), ("label", "x".into())]));

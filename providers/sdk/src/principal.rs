@@ -1,6 +1,6 @@
-//! Who is granted something, and how descriptors refer to them.
+//! Principals of grants, and their references in descriptors.
 
-/// Who is granted something.
+/// A user or a group that gets access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// `user` or `group`.
@@ -10,9 +10,9 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Reads a reference for a technology that calls users by their address: `user:jane.roe_example.com` is the user
-    /// `jane.roe@example.com` (a reference has no `@`; the last `_` stands for it), `group:dev` and a bare `dev` are
-    /// the group `dev`. `None` for another kind, and where the name is empty.
+    /// Reads a reference for a technology that identifies users by e-mail address. A reference has no `@`: the last `_`
+    /// stands for it, so `user:jane.roe_example.com` is the user `jane.roe@example.com`. `group:dev` and `dev` are both
+    /// the group `dev`. `None` for another kind, or if the name is empty.
     #[must_use]
     pub fn by_address(reference: &str) -> Option<Self> {
         let (kind, name) = match reference.split_once(':') {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_users_by_their_address_and_groups() {
+    fn reference_names_a_user_by_address_or_a_group() {
         let read = |reference| Principal::by_address(reference).map(|it| (it.kind, it.name));
         let user = |name: &str| Some(("user", name.to_owned()));
         let group = |name: &str| Some(("group", name.to_owned()));
@@ -47,8 +47,8 @@ mod tests {
         assert_eq!(read("user:_x"), user("_x"));
         assert_eq!(read("group:data_team x"), group("data_team x"));
         assert_eq!(read("network-data"), group("network-data"));
-        for nobody in ["", "user:", "group: ", "urn:x:y", "service:a"] {
-            assert_eq!(read(nobody), None, "{nobody}");
+        for invalid in ["", "user:", "group: ", "urn:x:y", "service:a"] {
+            assert_eq!(read(invalid), None, "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The two traits that a technology implements, and what goes in and out of their calls.
+//! The two traits of a provider, and the types of their arguments and results.
 
 use crate::plan::{PlannedChange, ProposedChange, from_schema};
 use crate::{Attributes, Call, Path, ProviderError, ProviderSchema, ResourceType, Sandbox, Value};
@@ -15,43 +15,43 @@ use std::time::Duration;
 /// One technology. Stateless: settings come from the environment's configuration.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// What is known without connecting: settings schema, resource types, lookups, embedded blueprints.
+    /// The static description: settings schema, resource types, lookups, embedded blueprints.
     fn schema(&self) -> &ProviderSchema;
 
-    /// Makes one configured instance ready. Settings were checked against the schema before. It asks the remote side
-    /// nothing: a validation without network connects, too, and the first call is early enough to log in.
+    /// Opens one configured instance. The engine has checked the settings against the schema. This call must not access
+    /// the network: validation without network connects, too. The first call is early enough to log in.
     ///
     /// # Errors
-    /// When the settings do not work together.
+    /// When the settings contradict each other.
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError>;
 }
 
-/// The answers of [`Session::read_batch`], once they are there.
+/// The future answers of [`Session::read_batch`].
 pub type Batch<'a> = Pin<Box<dyn Future<Output = Vec<Result<Option<Observed>, ProviderError>>> + Send + 'a>>;
 
-/// What [`Session::validate_remote`] finds, once it is known.
+/// The future findings of [`Session::validate_remote`].
 pub type DryRun<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + Send + 'a>>;
 
-/// How many objects [`Session::read_many`] reads at once where there are no batches.
+/// Number of objects that [`Session::read_many`] reads at once if the type has no batches.
 pub const READS_AT_ONCE: usize = 16;
 
 /// One configured instance of a provider.
 ///
 /// Reading calls (`read`, `find`, `import`, `unexpressed`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
 /// `missing_rights`) change nothing.
-/// Attributes that go in are never sensitive-marked for providers that compare them: use [`Value::revealed`].
+/// Providers that compare attributes need them without sensitive marks: use [`Value::revealed`].
 #[async_trait]
 pub trait Session: Send + Sync {
-    /// Reads one object as it is now; `None` when it is gone.
+    /// Reads one object in its present form; `None` if it does not exist.
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError>;
 
-    /// Reads many objects of one type by one call, where the technology can; the answers are in the order of the
-    /// questions. `None` where each object is read on its own. Nothing is asked before the answer is awaited.
+    /// Reads many objects of one type by one call, if the technology supports it. The answers have the order of
+    /// `priors`. `None` means that each object is read alone. Nothing is sent before the future is awaited.
     fn read_batch<'a>(&'a self, _ty: &'a ResourceType, _priors: &'a [Recorded]) -> Option<Batch<'a>> {
         None
     }
 
-    /// Reads many objects of one type; the answers are in the order of the questions. Providers implement
+    /// Reads many objects of one type; the answers have the order of `priors`. Providers implement
     /// [`Session::read_batch`] instead.
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
         if let Some(batch) = self.read_batch(ty, priors) {
@@ -61,8 +61,8 @@ pub trait Session: Send + Sync {
         futures_util::stream::iter(reads).buffered(READS_AT_ONCE).collect().await
     }
 
-    /// Decides what a proposed change would do. The default works from the schema. Of a change without a prior object it
-    /// asks the remote side nothing: a validation plans, too.
+    /// Plans a proposed change. The default plans from the schema. For a change without a prior object, this call must
+    /// not access the network: validation plans, too.
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         Ok(from_schema(ty, change))
     }
@@ -70,7 +70,7 @@ pub trait Session: Send + Sync {
     /// Creates the planned object.
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError>;
 
-    /// Changes the recorded object into the planned one.
+    /// Changes the recorded object to match the plan.
     async fn update(
         &self,
         ty: &ResourceType,
@@ -79,13 +79,13 @@ pub trait Session: Send + Sync {
         planned: &Planned,
     ) -> Result<Observed, ProviderError>;
 
-    /// Deletes the recorded object. An object that is gone already is a success.
+    /// Deletes the recorded object. Succeeds if the object does not exist.
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError>;
 
-    /// Looks for the object of an attempt (after a crash) or of an identity (to adopt).
+    /// Searches for the object of an attempt (after a crash) or of an identity (to adopt).
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError>;
 
-    /// Reads an object by the id that a person gives to `terrace import`.
+    /// Reads an object by the id that the user passes to `terrace import`.
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError>;
 
     /// Describes parts of an imported object that its attributes do not describe: `the column code has a collation`. An object
@@ -94,39 +94,39 @@ pub trait Session: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Brings stored attributes of an older schema version to the present one. Those of a step that was cut off may hold
-    /// values that were not known yet.
+    /// Upgrades stored attributes of an older schema version. Attributes of an interrupted step may hold unknown
+    /// values.
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
         let _ = stored;
         Err(ProviderError::bug(format!("{} cannot upgrade rows of schema version {from}", ty.name)))
     }
 
-    /// Checks planned values against the remote side, where it has a dry run; `None` where it has not. Nothing is asked
-    /// before the answer is awaited.
+    /// Checks planned values against the remote system, if it supports a dry run; otherwise `None`. Nothing is sent
+    /// before the future is awaited.
     fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, _planned: &'a Attributes) -> Option<DryRun<'a>> {
         None
     }
 
-    /// Answers a lookup; arguments were checked against its schema, defaults filled in. What it looks for and is not
-    /// there is `NotFound`.
+    /// Answers a lookup. The engine has checked the arguments and filled in defaults. `NotFound` if the object does not
+    /// exist.
     async fn lookup(&self, name: &str, _arguments: &Attributes) -> Result<Attributes, ProviderError> {
         Err(ProviderError::bug(format!("there is no lookup `{name}`")))
     }
 
-    /// Everybody who is let in as resources let somebody in whose [`ResourceType::access_of`] is one of these, whoever did
-    /// that; asked of types that have a [`ResourceType::grantee`]. Whom the instance itself works as is nobody to tell of,
-    /// and nobody is let in to what is not there.
+    /// All principals with access through an object whose [`ResourceType::access_of`] is in the list, including
+    /// external grants. Only for types with a [`ResourceType::grantee`]. The result omits the identity of the instance
+    /// itself. It is empty for an object that does not exist.
     async fn grantees(&self, ty: &ResourceType, _accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        Err(ProviderError::bug(format!("{} does not tell who is let in", ty.name)))
+        Err(ProviderError::bug(format!("{} cannot list grantees", ty.name)))
     }
 
-    /// Rights on the server as a whole that types need and who works here does not have; `None` where that is not told.
-    /// Rights on single objects are none of them. Nobody has to need all: what a plan needs, only its errors say for sure.
+    /// Missing server-wide rights that types need; `None` if the provider cannot tell. Rights on single objects are not
+    /// included. A plan may need only some of them: only its errors show which.
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
         Ok(None)
     }
 
-    /// How much data the recorded object holds, before a change destroys it. What cannot be counted is `Unknown`.
+    /// Amount of data in the recorded object, before a change destroys it. `Unknown` if it cannot be counted.
     async fn count_data(&self, _ty: &ResourceType, _prior: &Recorded) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
     }
@@ -137,17 +137,17 @@ pub trait Session: Send + Sync {
 pub struct Settings {
     /// The instance's name: `sqlite`, `snowflake.eu`.
     pub instance: String,
-    /// The environment that it belongs to.
+    /// The environment of the instance.
     pub environment: String,
-    /// The folder that relative paths resolve against, and that nothing local may leave.
+    /// The folder that relative paths start from. Local files must not leave it.
     pub project_folder: PathBuf,
     /// The values, checked against [`ProviderSchema::settings`], defaults filled in.
     pub values: Attributes,
-    /// The files and variables that stay out of reach for descriptors.
+    /// The files and variables that descriptors must not reach.
     pub sandbox: Sandbox,
 }
 
-/// Opaque bytes of a provider that travel with a row or a plan: secret class, never shown.
+/// Opaque bytes of a provider that are stored with a row or a plan. Secret: never shown.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Private(pub Vec<u8>);
 
@@ -157,12 +157,12 @@ impl fmt::Debug for Private {
     }
 }
 
-/// An object as state has it.
+/// An object as the state records it.
 #[derive(Debug, Clone, Default)]
 pub struct Recorded {
     /// The resource's address with its stack.
     pub address: String,
-    /// The attributes that name it.
+    /// The identity attributes.
     pub identity: Attributes,
     /// All attributes.
     pub attributes: Attributes,
@@ -170,59 +170,60 @@ pub struct Recorded {
     pub private: Private,
 }
 
-/// An object as the provider sees it now, or has just made it.
+/// An object as the provider reads it or has just created it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
-    /// The attributes that name it.
+    /// The identity attributes.
     pub identity: Attributes,
-    /// All attributes, computed ones included. A configured attribute that cannot be read back is left out.
+    /// All attributes, computed ones included, without configured attributes that cannot be read back.
     pub attributes: Attributes,
     /// The provider's own bytes.
     pub private: Private,
 }
 
-/// An object to be made.
+/// An object to create or update.
 #[derive(Debug, Clone, Default)]
 pub struct Planned {
-    /// All attributes; unknown ones are for the provider to compute.
+    /// All attributes; the provider computes the unknown ones.
     pub attributes: Attributes,
-    /// The bytes that planning left.
+    /// The private bytes of the plan.
     pub private: Private,
 }
 
-/// A call that may have happened, or an identity that may exist.
+/// A call that may have taken effect, or an identity that may exist.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The resource's address with its stack.
     pub address: String,
-    /// The attributes that would name the object, as far as they are known.
+    /// The known identity attributes of the object.
     pub identity: Attributes,
     /// The planned attributes.
     pub planned: Attributes,
-    /// The bytes that planning, and the call's partial reports, left.
+    /// The private bytes of the plan and of the call's partial reports.
     pub private: Private,
-    /// The recorded object, when the call was an update or a delete.
+    /// The recorded object, if the call was an update or a delete.
     pub prior: Option<Recorded>,
-    /// The operation and step whose call was lost; `None` when an identity is looked up to adopt it.
+    /// The call whose outcome is unknown; `None` if an identity is looked up to adopt it.
     pub lost_call: Option<LostCall>,
 }
 
-/// A call whose outcome was never recorded.
+/// A call without a recorded outcome.
 #[derive(Debug, Clone)]
 pub struct LostCall {
     /// The operation.
     pub operation: String,
     /// The step.
     pub step: String,
-    /// How long the call was allowed to take.
+    /// The time limit of the call.
     pub timeout: Duration,
-    /// How long ago the call began at the latest: when its intent was recorded, by the clock of the store.
+    /// Time since the intent of the call was recorded, by the clock of the store. The call began later.
     pub age: Duration,
 }
 
 impl LostCall {
-    /// When whatever the call made was made, by a clock that may be off by `slack` and says `now`. Twice the time that
-    /// it was allowed is granted: it may have waited before it began. What is older or younger is somebody else's.
+    /// The interval in which the call may have created an object, by a remote clock that shows `now` and may be off by
+    /// `slack`. It covers twice the time limit: the call may have waited before it began. Older and newer objects have
+    /// another origin.
     #[must_use]
     pub fn window(&self, now: Timestamp, slack: SignedDuration) -> RangeInclusive<Timestamp> {
         let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
@@ -232,63 +233,63 @@ impl LostCall {
     }
 }
 
-/// What [`Session::find`] found.
+/// Result of [`Session::find`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
-    /// Our attempt took effect.
+    /// The attempt created or changed this object.
     Ours(Observed),
-    /// There is such an object, and it does not come from our attempt.
+    /// An object with this identity exists and does not come from the attempt.
     Strangers(Observed),
-    /// There is none, and none can appear any more unless the call still runs.
+    /// The object does not exist, and cannot appear unless the call still runs.
     Absent,
-    /// The call is known to be over and to have come to nothing: what was there before it is there still, and nothing of
-    /// it can appear any more, whatever became of the process that called.
+    /// The call ended without effect. The previous object is unchanged, and nothing can appear later, even if the
+    /// calling process still runs.
     CameToNothing,
-    /// The call still runs, in words: ask again.
+    /// The call still runs, with a description: ask again.
     Pending(String),
-    /// It cannot be told.
+    /// The provider cannot determine the outcome.
     Unknown,
 }
 
-/// Somebody who is let in.
+/// A principal with access to an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grantee {
-    /// Who, in the technology's words: `User:ada`.
+    /// The principal, in the technology's terms: `User:ada`.
     pub principal: String,
-    /// What they may do, in the technology's words: `READ`.
+    /// The privilege, in the technology's terms: `READ`.
     pub privilege: String,
-    /// What lets them in, as a resource of the type that was asked for: [`Session::delete`] keeps them out.
+    /// The grant, as a resource of the requested type: [`Session::delete`] revokes it.
     pub grant: Observed,
 }
 
-/// A right that whoever works in an instance does not have.
+/// A right that the identity of an instance lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingRight {
-    /// What may not be done without it, after "may not": `create databases`.
+    /// The operation that needs it, after "may not": `create databases`.
     pub operation: String,
-    /// What gives it, to be run as it is by somebody who may: `ALTER ROLE "terrace" CREATEDB`.
+    /// The statement that grants it, for an administrator: `ALTER ROLE "terrace" CREATEDB`.
     pub statement: String,
 }
 
-/// How much data an object holds.
+/// Amount of data in an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataAmount {
-    /// None: a destructive change loses nothing.
+    /// No data: a destructive change loses nothing.
     Empty,
-    /// This much.
+    /// Some data.
     Some {
-        /// How many rows, entries or records: consent to the loss of this many does not cover more. Where counting ends
-        /// at a bound, one more than that.
+        /// Number of rows, entries or records. Consent to lose this number covers no more. If counting stops at a
+        /// limit, the limit plus one.
         count: u64,
-        /// The same in words, with whatever else tells people how much it is: `2 tables with 3 rows`.
+        /// The amount in words, perhaps with details: `2 tables with 3 rows`.
         text: String,
     },
-    /// It cannot be counted, which counts as data.
+    /// The amount cannot be counted; treated as data.
     Unknown,
 }
 
 impl DataAmount {
-    /// So many of what is called like that: `1 row`, `2 rows`.
+    /// An amount with its noun: `1 row`, `2 rows`.
     #[must_use]
     pub fn of(count: u64, one: &str, many: &str) -> Self {
         match count {
@@ -299,28 +300,28 @@ impl DataAmount {
     }
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing.
+    /// For information.
     Note,
-    /// Probably not what was meant.
+    /// Probably a mistake.
     Warning,
     /// It cannot work.
     Error,
 }
 
-/// What a provider has to say about values, before anything is done.
+/// A provider's finding about planned values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// The attribute.
     pub path: Option<Path>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// The solution.
     pub hint: Option<String>,
 }
 
@@ -337,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_lost_call_may_have_made_is_neither_older_nor_much_younger() {
+    fn window_of_a_lost_call_excludes_older_and_much_newer_objects() {
         let call = LostCall {
             operation: String::new(),
             step: String::new(),

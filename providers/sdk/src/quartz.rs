@@ -1,10 +1,10 @@
-//! Expressions of the Quartz scheduler, as vendors take them: seconds, minutes, hours, day of month, month, day of week,
-//! perhaps a year. <https://www.quartz-scheduler.org/documentation/quartz-2.3.0/tutorials/crontrigger.html>
+//! Cron expressions of the Quartz scheduler: seconds, minutes, hours, day of month, month, day of week, optional year.
+//! <https://www.quartz-scheduler.org/documentation/quartz-2.3.0/tutorials/crontrigger.html>
 
 /// Checks an expression.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The problem, in words.
 pub fn check(cron: &str) -> Result<(), String> {
     let fields: Vec<&str> = cron.split_whitespace().collect();
     let names = ["seconds", "minutes", "hours", "day of month", "month", "day of week", "year"];
@@ -18,16 +18,16 @@ pub fn check(cron: &str) -> Result<(), String> {
             if is_day {
                 continue;
             }
-            return Err(format!("`?` stands for a day, and not for {name}"));
+            return Err(format!("`?` is allowed only for days, not for {name}"));
         }
         if field.split(',').any(|part| !is_part(part, low, high, name)) {
-            return Err(format!("`{field}` is no {name}"));
+            return Err(format!("`{field}` is not valid for {name}"));
         }
     }
     let is_open = |index: usize| fields.get(index).is_some_and(|field| *field == "?");
     match (is_open(3), is_open(5)) {
-        (true, true) => Err("one of day of month and day of week has to say something".to_owned()),
-        (false, false) => Err("one of day of month and day of week has to be `?`".to_owned()),
+        (true, true) => Err("day of month or day of week needs a value".to_owned()),
+        (false, false) => Err("day of month or day of week must be `?`".to_owned()),
         _ => Ok(()),
     }
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expressions_of_quartz_are_told_from_others() {
+    fn check_accepts_only_quartz_expressions() {
         for right in [
             "0 30 6 * * ?",
             "0 0/5 14,18 * * ?",

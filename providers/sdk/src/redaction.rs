@@ -1,24 +1,24 @@
-//! Keeps sensitive values out of texts for people: errors, findings, reports of progress.
+//! Redacts sensitive values in texts for people: errors, findings, progress reports.
 //!
-//! A provider need not think of it: every session is wrapped, and what it says of a call is rid of all that is sensitive
-//! in what the call was given. Texts of a vendor quote what they were sent, as a whole or in part, so the words of a
-//! sensitive text count as well. Keys of maps are names, and are not hidden.
+//! Providers need not redact: every session is wrapped, and the wrapper redacts the sensitive values of a call in all
+//! texts of that call. A vendor's messages quote the request or parts of it, so each word of a sensitive text counts as
+//! well. Keys of maps are names and stay visible.
 
 use crate::{Attributes, ErrorKind, Object, ProviderError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::collections::HashSet;
 
-/// What stands in place of a sensitive value.
+/// Replacement for a sensitive value.
 const INSTEAD: &str = "(sensitive value)";
-/// A shorter text is replaced only where it stands alone: within other words it would tell more than it hides.
+/// A shorter text is replaced only as a separate word: within other words, the replacement would reveal the text.
 const SHORTEST_ANYWHERE: usize = 4;
-/// A shorter word of a longer text says nothing.
+/// A shorter word of a longer text reveals nothing.
 const SHORTEST_WORD: usize = 4;
 
-/// What stands otherwise in a URL.
+/// Characters that need no encoding in a URL.
 const IN_URLS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The texts that must not be shown.
+/// The texts to redact.
 #[derive(Debug, Clone, Default)]
 pub struct Redaction {
     /// Whole texts and their lines, longest first.
@@ -27,7 +27,7 @@ pub struct Redaction {
     words: HashSet<Secret>,
 }
 
-/// A text that no `Debug` prints.
+/// A text that `Debug` never prints.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Secret(String);
 
@@ -44,7 +44,7 @@ impl std::borrow::Borrow<str> for Secret {
 }
 
 impl Redaction {
-    /// Everything in these attributes that carries a sensitive mark, or that the schema says is sensitive.
+    /// Collects all values with a sensitive mark, and all values of attributes that the schema declares sensitive.
     #[must_use]
     pub fn of<'a>(schema: &Object, attributes: impl IntoIterator<Item = &'a Attributes>) -> Self {
         let mut texts = HashSet::new();
@@ -57,7 +57,7 @@ impl Redaction {
                 }
             });
         }
-        let parts = texts.iter().flat_map(|text| telling(&text.0));
+        let parts = texts.iter().flat_map(|text| secret_parts(&text.0));
         let words = parts.flat_map(words).filter(|word| word.len() >= SHORTEST_WORD);
         let words = words.map(|word| Secret(word.to_owned())).collect();
         let mut texts: Vec<Secret> = texts.into_iter().collect();
@@ -65,13 +65,13 @@ impl Redaction {
         Self { texts, words }
     }
 
-    /// True when nothing is to be hidden.
+    /// True if there is nothing to redact.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
 
-    /// The text without them.
+    /// The text with all secrets redacted.
     #[must_use]
     pub fn text(&self, text: &str) -> String {
         if self.is_empty() {
@@ -88,7 +88,7 @@ impl Redaction {
         parts.collect()
     }
 
-    /// The error without them. An import id that would have to be cut is no help and is left out.
+    /// The error with all secrets redacted. An import id with a secret in it is removed: a partial id is useless.
     #[must_use]
     pub fn error(&self, error: ProviderError) -> ProviderError {
         if self.is_empty() {
@@ -134,7 +134,7 @@ enum Part<'t> {
 }
 
 impl<'t> Part<'t> {
-    /// The part, cut at each place where the secret stands.
+    /// Splits the part at each occurrence of the secret.
     fn without(self, secret: &str) -> Vec<Self> {
         let Self::Shown(text) = self else { return vec![self] };
         let mut parts = Vec::new();
@@ -153,41 +153,41 @@ impl<'t> Part<'t> {
     }
 }
 
-/// True when no letter or digit touches the range.
+/// True if no letter or digit touches the range.
 fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     let before = text.get(..start).and_then(|before| before.chars().next_back());
     let after = text.get(end..).and_then(|after| after.chars().next());
     ![before, after].into_iter().flatten().any(char::is_alphanumeric)
 }
 
-/// The words of a text: what stands between spaces, quotes, slashes and the like.
+/// The words of a text, separated by spaces, quotes, slashes and similar characters.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let is_part =
         |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '@' | '$' | '!' | '%' | '#' | '~');
     text.split(move |c: char| !is_part(c)).map(|word| word.trim_matches(['.', '!'])).filter(|word| !word.is_empty())
 }
 
-/// The parts of a text that say what nobody else knows: of an address neither its scheme nor how its parameters are called.
-fn telling(text: &str) -> Vec<&str> {
+/// The secret parts of a text. For a URL: without its scheme and the names of its parameters.
+fn secret_parts(text: &str) -> Vec<&str> {
     let is_scheme =
         |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:".contains(c));
     let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else { return vec![text] };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
-    // Whoever is let in, and where: an `@` may be a part of a word elsewhere.
+    // Splits user and host; only in a URL, because an `@` may be part of a word elsewhere.
     place.split('@').chain(values).collect()
 }
 
-/// What an address holds percent-encoded, as whoever it is meant for gets to see it: the password, above all.
+/// The decoded form of percent-encoded parts of a URL, above all of its password. The receiver sees that form.
 fn decoded(text: &str) -> Vec<String> {
-    let parts = telling(text).into_iter().flat_map(|part| part.split([':', '/']));
+    let parts = secret_parts(text).into_iter().flat_map(|part| part.split([':', '/']));
     let parts =
         parts.filter(|part| part.contains('%')).map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned());
     parts.filter(|part| part.len() >= SHORTEST_WORD).collect()
 }
 
-/// The forms in which a text may be quoted: as it stands in JSON or in a URL, and by one line of it (a key, a certificate),
-/// which tells too much already.
+/// The forms in which a message may quote a text: as it is, in JSON, in a URL, and each line alone (of a key, of a
+/// certificate).
 fn forms(text: &str) -> Vec<Secret> {
     let escaped = serde_json::Value::from(text).to_string();
     let encoded = utf8_percent_encode(text, IN_URLS).to_string();

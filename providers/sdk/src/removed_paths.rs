@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How many operations a session remembers. A server runs fewer at a time.
 const OPERATIONS: usize = 64;
 
-/// The paths that the newest operations of a session removed. Clones share them.
+/// The paths that the latest operations of a session removed. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct RemovedPaths(Arc<Mutex<VecDeque<OfOperation>>>);
 
@@ -32,7 +32,7 @@ impl RemovedPaths {
         operations.push_back((operation.to_owned(), BTreeSet::from([path.into()])));
     }
 
-    /// True if the operation removed something that was in this folder, or in a folder in it.
+    /// True if the operation removed something below this folder.
     #[must_use]
     pub fn were_in(&self, operation: &str, folder: &Path) -> bool {
         let operations = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,14 +7,15 @@
 use crate::{Map, Value};
 use sha2::Digest;
 
-/// The entry of an item of a list, such as a column of a table, that says which name it had before: it is renamed, and plans
-/// show it so.
+/// The key of a list item, such as a column of a table, that holds its previous name. Plans show such an item as
+/// renamed.
 pub const PREVIOUS_NAME: &str = "previousName";
 
 /// The name of an item, and its previous name where it has one.
 pub type Named<'a> = (&'a str, Option<&'a str>);
 
-/// The first invalid previous name and the reason: an item keeps that name, or two items claim it. `is_same` compares names.
+/// The first invalid previous name and the reason: another item still has that name, or two items claim it. `is_same`
+/// compares names.
 pub fn wrong(items: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Option<(usize, String)> {
     items.iter().enumerate().find_map(|(index, (_, previous))| {
         let previous = (*previous)?;
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn chain_and_swap_lead_back_to_the_items_that_they_were() {
+    fn chain_and_swap_find_the_former_items() {
         let old = plain(&["a", "b"]);
         assert_eq!(of(&old, &[("b", Some("a")), ("c", Some("b"))]), [Some(0), Some(1)]);
         assert_eq!(of(&old, &[("b", Some("a")), ("a", Some("b"))]), [Some(0), Some(1)]);
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn exchange_that_was_cut_off_goes_on() {
+    fn interrupted_exchange_resumes() {
         let swap = [("b", Some("a")), ("a", Some("b"))];
         let steps_from = |old: &[&str]| {
             let old = plain(old);
@@ -291,7 +292,7 @@ mod tests {
                 names.extend(taken.iter().map(|name| ((*name).to_owned(), *name)));
                 let new: Vec<Named<'_>> = swap.into_iter().chain(taken.iter().map(|name| (*name, None))).collect();
                 for _ in 0..3 {
-                    // Each run is cut off after its first step.
+                    // Each run is interrupted after its first step.
                     let old: Vec<Named<'_>> = names.iter().map(|(name, _)| (name.as_str(), None)).collect();
                     let left = renames(&old, &new, &of(&old, &new));
                     let step = steps(&left, &plain(taken).iter().map(|it| it.0).collect::<Vec<_>>(), str::eq).remove(0);
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn exchange_follows_a_chain_that_is_recorded() {
+    fn exchange_follows_a_recorded_chain() {
         let chain = [("b", Some("a")), ("c", Some("b"))];
         assert_eq!(of(&chain, &[("c", Some("b")), ("b", Some("c"))]), [Some(0), Some(1)]);
         // The previous name of `b` is left from the last rename: `b` keeps its name.
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_stays_is_not_taken_by_a_rename() {
+    fn rename_cannot_take_a_name_that_stays() {
         // `b` is there and stays: `a` goes.
         assert_eq!(of(&plain(&["a", "b"]), &[("b", Some("a"))]), [Some(1)]);
         // `c` would become `b`, and `b` would become `a`, which stays.
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_an_object_that_exchange_names_are_found() {
+    fn exchange_of_names_is_found_in_any_list() {
         let item = |name: &str, previous: Option<&str>| {
             let entries = [("name", Some(name)), (PREVIOUS_NAME, previous)];
             Value::Map(entries.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?.into()))).collect())
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn wrong_previous_name_is_found() {
         let says = |items: &[Named<'_>]| wrong(items, str::eq).map(|(index, _)| index);
         assert_eq!(says(&[("a", None), ("b", Some("a"))]), Some(1));
         assert_eq!(says(&[("a", Some("a"))]), Some(0));
@@ -415,7 +416,7 @@ mod tests {
                 .collect();
             prop_assume!(wrong(&new, str::eq).is_none());
             let found = of(&old, &new);
-            // No item was two.
+            // No two new items come from one old item.
             let claimed: Vec<usize> = found.iter().flatten().copied().collect();
             prop_assert_eq!(claimed.iter().collect::<BTreeSet<_>>().len(), claimed.len());
             // Each item is its previous name, unless a dropped item has the new name.

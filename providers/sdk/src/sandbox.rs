@@ -1,8 +1,8 @@
-//! Limits on what descriptors reach through providers: files of the program itself, and variables of its environment.
+//! Limits on the files and variables that descriptors can reach through providers.
 //!
-//! The program that runs the providers knows which files are its own (state, keys, configuration) and hands them in
-//! with [`crate::Settings`]. A provider that opens a local file asks [`ProtectedFiles`] first, and a provider that
-//! starts a program takes the program's variables from [`variables`].
+//! The calling program knows its own files (state, keys, configuration) and passes them in [`crate::Settings`]. A
+//! provider checks [`ProtectedFiles`] before it opens a local file. A provider that starts a program takes the
+//! program's variables from [`variables`].
 
 pub mod files;
 pub mod variables;

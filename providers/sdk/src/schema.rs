@@ -1,53 +1,53 @@
-//! What a provider declares: its settings, resource types with their attributes, lookups and embedded blueprints.
+//! Declarations of a provider: settings, resource types with their attributes, lookups and embedded blueprints.
 //!
-//! The planner works from these; a provider overrides planning only where they cannot say it.
+//! The planner works from these. A provider overrides planning only if they are not enough.
 
 use crate::names::NameRule;
 use crate::normal::{Fold, Normal};
 use crate::{Map, Principal, Private, Value};
 use std::time::Duration;
 
-/// Everything the engine knows of a provider without connecting to it.
+/// Everything that the engine knows of a provider without a connection.
 #[derive(Debug, Clone, Default)]
 pub struct ProviderSchema {
-    /// The crate's name for itself, and the prefix of all its type names: `local`, `sqlite`.
+    /// The name of the provider, and the prefix of all its type names: `local`, `sqlite`.
     pub name: &'static str,
-    /// The version that is recorded in plans.
+    /// The version for plans.
     pub version: &'static str,
-    /// Whether calls go to another system, which may accept them and never answer. Sessions of such a provider report answers by
-    /// [`crate::wrap::silence::answered`], so that a plan tells a slow system from a silent one.
+    /// True if calls go to another system, which may accept them and never answer. Sessions of such a provider report
+    /// answers by [`crate::wrap::silence::answered`], so that a plan can distinguish a slow system from a silent one.
     pub is_remote: bool,
-    /// One sentence: which technology this is.
+    /// The technology, in one sentence.
     pub doc: &'static str,
-    /// The closed set of settings that an environment may give.
+    /// The closed set of settings of an instance.
     pub settings: Object,
     /// The resource types.
     pub resources: Vec<ResourceType>,
-    /// Read-only data by name.
+    /// The lookups: read-only data by name.
     pub lookups: Vec<Lookup>,
-    /// Blueprints and the JSON Schemas that they refer to.
+    /// Blueprints and their JSON Schemas.
     pub blueprints: Vec<EmbeddedFile>,
-    /// What `sqlType("<provider>", column)` answers in expressions.
+    /// The result of `sqlType("<provider>", column)` in expressions.
     pub sql_type: Option<SqlType>,
-    /// What `sqlReads("<provider>", query, defaults)` returns in expressions.
+    /// The result of `sqlReads("<provider>", query, defaults)` in expressions.
     pub sql_reads: Option<SqlReader>,
-    /// What `identity(ref, "<provider>")` answers in expressions; without a rule every principal maps to itself.
+    /// The result of `identity(ref, "<provider>")` in expressions; without a rule every principal maps to itself.
     pub identity: Option<IdentityRule>,
 }
 
-/// Writes the technology's type of an OpenMetadata column (`dataType, dataLength, precision, scale, …`); the error says
-/// which types there are.
+/// Converts an OpenMetadata column (`dataType, dataLength, precision, scale, …`) to the technology's type. The error
+/// lists the known types.
 pub type SqlType = fn(&Map) -> Result<String, String>;
 
-/// Finds the reads of a query: `{reads, refused}`, as `SqlReads::to_value` writes them. The defaults go before a name that is
-/// not whole.
+/// Finds the reads of a query: `{reads, refused}`, as `SqlReads::to_value` writes them. The defaults complete partial
+/// names.
 pub type SqlReader = fn(&str, &[&str]) -> Value;
 
-/// Maps a principal of a descriptor (`user:jane.roe_example.com`, `group:dev`) to the technology's.
+/// Maps a principal of a descriptor (`user:jane.roe_example.com`, `group:dev`) to the technology's principal.
 pub type IdentityRule = fn(&str) -> Result<Principal, String>;
 
 impl ProviderSchema {
-    /// Which provider this is, as plans name it: `sqlite 0.1.0`.
+    /// Name and version, for plans: `sqlite 0.1.0`.
     #[must_use]
     pub fn name_and_version(&self) -> String {
         format!("{} {}", self.name, self.version)
@@ -82,59 +82,62 @@ pub struct ResourceType {
     pub name: &'static str,
     /// One sentence for `terrace providers schema`.
     pub doc: &'static str,
-    /// Grows when the stored form of attributes changes; older rows go through [`crate::Session::upgrade`].
+    /// Increases when the stored form of attributes changes. The engine passes older rows to
+    /// [`crate::Session::upgrade`].
     pub schema_version: u32,
     /// The attributes.
     pub attributes: Object,
-    /// The attributes that name the remote object, in the order of an import id.
+    /// The attributes that identify the remote object, in the order of an import id.
     pub identity: &'static [&'static str],
-    /// Where that names an object: types of one instance that say the same word here cannot have objects of one name, as
-    /// a file and a folder cannot have one path. Unless it is said, each type has names of its own.
+    /// The namespace of the identity. Types of one instance with the same namespace cannot have objects of the same
+    /// name: a file and a folder cannot share a path. The default is a namespace per type.
     pub identity_space: &'static str,
-    /// Objects hold data that a person would miss: removing one is `retain` unless the removal of data is asked for.
+    /// True if objects hold user data: a removal is `retain` unless the user requests the removal of data.
     pub holds_data: bool,
-    /// Deleting an object leaves its data where it is unless [`crate::Call::removes_data`] says otherwise: a removal is
-    /// called for whether or not the data may go, unlike that of what `holds_data`.
+    /// True if a delete keeps the data unless [`crate::Call::removes_data`] is set. Unlike with `holds_data`, a removal
+    /// always calls the provider.
     pub spares_data: bool,
-    /// What keeps an object that is not empty from being deleted: an attribute, its value that does, and the one that
-    /// deletes the object with all it holds.
+    /// An attribute that protects objects with content from a delete, its protecting value, and the value that also
+    /// deletes the content.
     pub only_empty: Option<[&'static str; 3]>,
-    /// Objects live in state only: there is no call to journal an intent for.
+    /// True if objects exist in the state only: no call needs a journaled intent.
     pub state_only: bool,
-    /// Objects can be read; a type that cannot be is never refreshed.
+    /// True if objects can be read. The engine never refreshes other types.
     pub readable: bool,
-    /// So many objects [`crate::Session::read_batch`] reads by one question, in the time of one; 1 where it takes longer for
-    /// more of them.
+    /// Number of objects that one request of [`crate::Session::read_batch`] reads in the time of one; 1 if each further
+    /// object takes longer.
     pub reads_at_once: usize,
-    /// Of an object that lets somebody in: the attributes that say whom. [`crate::Session::grantees`] tells who else was let
-    /// in to the same thing by others; empty where it cannot.
+    /// For a grant: the attributes that name the principal. [`crate::Session::grantees`] then finds external grants to
+    /// the same object. Empty if it cannot.
     pub grantee: &'static [&'static str],
-    /// A change can be made in place at all; without, every change replaces.
+    /// True if some change can be made in place; otherwise every change replaces.
     pub updatable: bool,
-    /// Two generations of an object may exist at once (create before destroy).
+    /// True if two generations of an object may exist at once (create before destroy).
     pub can_coexist: bool,
-    /// How long a call may take.
+    /// The time limits of calls.
     pub timeouts: Timeouts,
-    /// Tells by the recorded attributes and the provider's bytes that an object was there before and is somebody else's: a
-    /// removal lets go of it, without a call. [`crate::Session::delete`] is asked only where a part of it is ours.
+    /// True if, by the recorded attributes and the provider's bytes, the object existed before and has another owner. A
+    /// removal then forgets it without a call. The engine calls [`crate::Session::delete`] only if a part of the object
+    /// is managed.
     pub is_borrowed: fn(&Map, &Private) -> bool,
-    /// Tells by the resource's address, and by the provider's bytes of an object that was found, that the object carries the
-    /// mark of another resource: a removal without a row leaves it.
+    /// True if a found object carries the mark of another resource, by the resource's address and the object's private
+    /// bytes. A removal without a row leaves it.
     pub is_of_another: fn(&str, &Private) -> bool,
     /// The objects that an object needs as long as it exists, such as its container and its owner.
     pub needs: &'static [Need],
-    /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
-    /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
+    /// Alternative names of an object for lookups, if only the server knows its identity after creation. Computed from
+    /// an object's attributes or from a lookup's arguments. A lookup of an object that the plan creates runs after its
+    /// creation.
     pub called: fn(&Map) -> Vec<String>,
     /// Removes configured values that the system does not store because other attributes imply them.
     pub fold: Fold,
-    /// How long a call whose reply was lost may still take effect. Zero says that it cannot once the call has ended,
-    /// or the process that made it has.
+    /// Time in which a call may still take effect after its reply was lost. Zero if it cannot take effect after the
+    /// call, or its process, has ended.
     pub settle: Duration,
 }
 
 impl ResourceType {
-    /// A type with the usual answers: readable, updatable, one generation at a time, 10 minutes a call.
+    /// A type with the usual properties: readable, updatable, one generation at a time, 10 minutes per call.
     #[must_use]
     pub fn new(name: &'static str, doc: &'static str, identity: &'static [&'static str], attributes: Object) -> Self {
         Self {
@@ -163,7 +166,7 @@ impl ResourceType {
         }
     }
 
-    /// The identity attributes among the given ones; `None` while one of them is absent or unknown.
+    /// The identity part of the attributes; `None` while an identity attribute is absent or unknown.
     #[must_use]
     pub fn identity_of(&self, attributes: &Map) -> Option<Map> {
         let part = |name: &&str| {
@@ -173,7 +176,7 @@ impl ResourceType {
         self.identity.iter().map(part).collect()
     }
 
-    /// An identity in the form in which the system compares names: two objects of one form are one.
+    /// An identity in the form in which the system compares names. Equal forms are the same object.
     #[must_use]
     pub fn compared(&self, identity: &Map) -> Map {
         let form = |name: &str, value: &Value| {
@@ -182,8 +185,8 @@ impl ResourceType {
         identity.iter().map(|(name, value)| (name.clone(), form(name, value))).collect()
     }
 
-    /// What an object that lets somebody in lets them in to: its identity without whom. `None` while that is not known, and
-    /// of a type that lets nobody in.
+    /// The object of a grant: its identity without the principal. `None` while it is unknown, and for types without a
+    /// grantee.
     #[must_use]
     pub fn access_of(&self, attributes: &Map) -> Option<Map> {
         let part = |name: &&str| {
@@ -194,7 +197,7 @@ impl ResourceType {
         if self.grantee.is_empty() { None } else { names.map(part).collect() }
     }
 
-    /// Why an object of these attributes is not deleted while it holds anything, and what helps.
+    /// The reason that an object with these attributes is not deleted while it has content, and the solution.
     #[must_use]
     pub fn kept_unless_empty(&self, attributes: &Map) -> Option<String> {
         let [attribute, kept, removed] = self.only_empty?;
@@ -206,17 +209,18 @@ impl ResourceType {
     }
 }
 
-/// The objects of a single type that an object needs as long as it exists.
+/// The objects of one type that an object needs as long as it exists.
 #[derive(Debug, Clone, Copy)]
 pub struct Need {
-    /// Their type.
+    /// The type of the needed objects.
     pub ty: &'static str,
     /// The identities of the needed objects by the attributes of the object; unknown identities are left out.
     pub identities: fn(&Map) -> Vec<Map>,
 }
 
 impl Need {
-    /// The one identity that attributes name: each pair has an attribute of the identity, and the attribute that says it.
+    /// Builds one identity from attributes: each pair names an attribute of the identity and the attribute with its
+    /// value.
     #[must_use]
     pub fn named(attributes: &Map, pairs: &[(&str, &str)]) -> Vec<Map> {
         let part = |(identity, attribute): &(&str, &str)| {
@@ -227,7 +231,7 @@ impl Need {
     }
 }
 
-/// How long each kind of call may take.
+/// Time limits by kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Timeouts {
     /// For creating.
@@ -247,7 +251,7 @@ impl Default for Timeouts {
     }
 }
 
-/// A closed set of attributes by name, in the order in which they are shown.
+/// A closed set of attributes by name, in display order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Object(pub Vec<Attribute>);
 
@@ -269,23 +273,23 @@ impl Object {
 pub struct Attribute {
     /// camelCase.
     pub name: &'static str,
-    /// One sentence for people.
+    /// A sentence for people.
     pub doc: &'static str,
-    /// What it holds.
+    /// The type of its values.
     pub ty: AttributeType,
-    /// It must be configured.
+    /// True if it must be configured.
     pub required: bool,
-    /// The provider gives the value when it is not configured.
+    /// True if the provider computes the value when it is not configured.
     pub computed: bool,
-    /// It may be configured; false for what only the provider gives.
+    /// True if it may be configured; false if only the provider sets it.
     pub configurable: bool,
-    /// Taken when it is not configured.
+    /// The value if it is not configured.
     pub default: Option<Value>,
     /// Redacted everywhere, sealed at rest.
     pub sensitive: bool,
     /// Sent, never stored, never read back.
     pub write_only: bool,
-    /// A change needs a new object.
+    /// True if a change requires a replacement.
     pub replaces: bool,
     /// The value is the vendor's own JSON: keys are not checked.
     pub vendor_json: bool,
@@ -297,13 +301,13 @@ pub struct Attribute {
     pub follows: &'static [&'static str],
     /// Why any update may change the computed value: an update plans it as unknown.
     pub volatile: Option<&'static str>,
-    /// It says by which way the object is reached, and nothing of the object.
+    /// True if it describes only the way to reach the object, not the object.
     pub way: bool,
-    /// The environment variable that a setting is taken from where the configuration does not say it.
+    /// The environment variable for a setting without a configured value.
     pub variable: Option<&'static str>,
-    /// Of a part of an identity: how the system compares it.
+    /// The rule by which the system compares an identity attribute.
     pub compared: NameRule,
-    /// The form in which the system stores the value, where it differs from the written one.
+    /// The stored form of the value, if it differs from the configured form.
     pub normal: Option<Normal>,
 }
 
@@ -334,15 +338,15 @@ impl Attribute {
         }
     }
 
-    /// It must be configured.
+    /// Requires a configured value.
     #[must_use]
     pub fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// Only the provider gives the value. [`Attribute::follows`], [`Attribute::volatile`] or [`Attribute::stable`] declares
-    /// how updates affect it.
+    /// Only the provider sets the value. [`Attribute::follows`], [`Attribute::volatile`] or [`Attribute::stable`]
+    /// declares how updates affect it.
     #[must_use]
     pub fn computed(mut self) -> Self {
         self.computed = true;
@@ -350,15 +354,16 @@ impl Attribute {
         self
     }
 
-    /// The provider gives the value when it is not configured. With a default, a plan that asks no provider shows that.
-    /// [`Attribute::follows`] or [`Attribute::volatile`] declares how updates affect it; [`Attribute::or_kept`] is the usual case.
+    /// The provider computes the value when it is not configured. With a default, a plan without provider calls shows
+    /// the default. [`Attribute::follows`] or [`Attribute::volatile`] declares how updates affect it;
+    /// [`Attribute::or_kept`] is the usual case.
     #[must_use]
     pub fn or_computed(mut self) -> Self {
         self.computed = true;
         self
     }
 
-    /// The provider gives the value when it is not configured; an update that does not configure it keeps it.
+    /// The provider computes the value when it is not configured; an update that does not configure it keeps it.
     #[must_use]
     pub fn or_kept(mut self) -> Self {
         self.kept = true;
@@ -379,22 +384,22 @@ impl Attribute {
         self
     }
 
-    /// Only the provider gives the value, once; updates keep it.
+    /// Only the provider sets the value, once; updates keep it.
     #[must_use]
     pub fn stable(mut self) -> Self {
         self.stable = true;
         self.computed()
     }
 
-    /// It says by which way the object is reached, and nothing of the object: owners of a shared one need not say it alike, and
-    /// the way that is on record is planned instead of the one that is configured, unless the provider plans otherwise.
+    /// Declares that the attribute describes only the way to reach the object. Owners of a shared object may differ in
+    /// it. The recorded way takes precedence over the configured one, unless the provider plans otherwise.
     #[must_use]
     pub fn way(mut self) -> Self {
         self.way = true;
         self
     }
 
-    /// A change needs a new object.
+    /// A change requires a replacement.
     #[must_use]
     pub fn replaces(mut self) -> Self {
         self.replaces = true;
@@ -416,29 +421,29 @@ impl Attribute {
         self
     }
 
-    /// Taken when it is not configured.
+    /// Sets the value for an attribute that is not configured.
     #[must_use]
     pub fn default_value(mut self, value: impl Into<Value>) -> Self {
         self.default = Some(value.into());
         self
     }
 
-    /// Of a setting: taken from this well-known environment variable where the configuration does not say it, by the
-    /// instance that is called as its provider.
+    /// For a setting: an environment variable that supplies the value if the configuration has none. Only for the
+    /// instance with the name of its provider.
     #[must_use]
     pub fn variable(mut self, name: &'static str) -> Self {
         self.variable = Some(name);
         self
     }
 
-    /// It names an object, and the system compares it by this rule.
+    /// For an identity attribute: the rule by which the system compares it.
     #[must_use]
     pub fn compared(mut self, rule: NameRule) -> Self {
         self.compared = rule;
         self
     }
 
-    /// The system stores the value in this form: values with the same form mean the same.
+    /// Sets the stored form of the value: values with the same form mean the same.
     #[must_use]
     pub fn normal(mut self, normal: fn(&Value) -> Value) -> Self {
         self.normal = Some(Normal(normal));
@@ -453,7 +458,7 @@ impl Attribute {
     }
 }
 
-/// What an attribute holds.
+/// The type of an attribute's values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttributeType {
     /// Text.
@@ -487,7 +492,7 @@ impl AttributeType {
         Self::Map(Box::new(item))
     }
 
-    /// The name of the type in words: "text", "list of text".
+    /// The name of the type for people: "text", "list of text".
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -503,18 +508,18 @@ impl AttributeType {
     }
 }
 
-/// Read-only data that a stack or a blueprint may ask for.
+/// Read-only data that a stack or a blueprint may query.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     /// `<provider>_<noun>`.
     pub name: &'static str,
     /// One sentence.
     pub doc: &'static str,
-    /// What it is asked with.
+    /// The arguments.
     pub arguments: Object,
-    /// What it answers: always all of it, null where there is nothing to say.
+    /// The result: always all attributes, null for missing ones.
     pub result: Object,
-    /// The resource types whose objects it looks at: their identity is among the arguments, and what they have in
-    /// common with the result has the same name. An object that is only planned answers from its plan.
+    /// The resource types of the objects that it reads. Their identity is among the arguments, and common attributes
+    /// have the same name in the result. The plan answers for an object that does not exist yet.
     pub objects: &'static [&'static str],
 }

@@ -1,7 +1,7 @@
 //! Tables and functions that a query reads.
 //!
-//! A descriptor's author writes a query, and a server runs it with rights that the author does not have. Blueprints compare its
-//! reads with those that the component may have (`sqlReads` in expressions).
+//! A descriptor's author writes a query, and a server runs it with rights that the author does not have. Blueprints
+//! compare the reads of the query with the allowed reads of the component (`sqlReads` in expressions).
 //!
 //! The crate `sqlparser` parses the query. A text that two parsers may take differently (invisible characters, nested
 //! comments, computed names) is refused, so that the server finds no name that this check missed.
@@ -18,19 +18,20 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use std::thread;
 
-/// The most bytes of a query that is looked at.
+/// The largest query that is checked, in bytes.
 const MOST_BYTES: usize = 100_000;
-/// The most tokens of a query that is looked at. They bound the depth of its tree, and so the stack.
+/// The largest query that is checked, in tokens. The limit bounds the depth of the syntax tree, and so the stack.
 const MOST_TOKENS: usize = 5_000;
-/// How deep parentheses may nest, as the parser counts.
+/// Nesting depth of parentheses, as the parser counts it.
 const DEPTH: usize = 50;
-/// The stack of the thread that parses: twice what the deepest tree of so many tokens takes in a build without optimization.
+/// Stack size of the parser thread: twice the need of the deepest tree of this many tokens in a build without
+/// optimization.
 const STACK: usize = 256 << 20;
 
 /// The reads of a query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SqlReads {
-    /// The tables, views and functions that it names, in the order of the text.
+    /// The tables, views and functions, in the order of the text.
     pub reads: Vec<SqlRead>,
     /// Parts that have no name to compare, and statements that write.
     pub refused: Vec<SqlRefusal>,
@@ -39,9 +40,9 @@ pub struct SqlReads {
 /// A table, a view or a function that a query names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlRead {
-    /// The whole name as the server resolves it, with the defaults in front: database, schema, table.
+    /// The complete name as the server resolves it, including defaults: database, schema, table.
     pub name: Vec<String>,
-    /// The name as the query has it.
+    /// The name as written in the query.
     pub written: String,
     /// True for a function.
     pub is_function: bool,
@@ -74,8 +75,7 @@ impl SqlRefusal {
 }
 
 impl SqlReads {
-    /// Reads the query. `defaults` are the parts that go before a name that is not whole: the database and the
-    /// schema that it is resolved in.
+    /// Finds the reads of a query. `defaults` complete partial names: the current database and schema.
     #[must_use]
     pub fn of(dialect: SqlDialect, query: &str, defaults: &[&str]) -> Self {
         if query.len() > MOST_BYTES {
@@ -98,7 +98,8 @@ impl SqlReads {
         Self { reads: Vec::new(), refused: vec![refusal] }
     }
 
-    /// The same as expressions see it: `{reads: [{name, written, isFunction, line}], refused: [{what, hint, isFinal, line}]}`.
+    /// The reads for expressions: `{reads: [{name, written, isFunction, line}], refused: [{what, hint, isFinal,
+    /// line}]}`.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let reads = self.reads.iter().map(|read| {
@@ -153,7 +154,7 @@ fn read(dialect: SqlDialect, query: &str, defaults: &[&str]) -> SqlReads {
     }
 }
 
-/// The one query of a text.
+/// The single query of a text.
 fn parse(dialect: SqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlRefusal> {
     let end = tokens.last().map_or(1, |token| token.span.end.line);
     let mut parser = Parser::new(dialect.parser()).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
@@ -177,7 +178,7 @@ fn parse(dialect: SqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, S
 }
 
 fn unreadable(why: &str, line: u64) -> SqlRefusal {
-    // The parser ends its message with the place.
+    // The parser appends the position to its message.
     let (why, place) = why.split_once(" at Line: ").unwrap_or((why, ""));
     let line = place.split(',').next().and_then(|line| line.parse().ok()).unwrap_or(line);
     SqlRefusal::unclear(

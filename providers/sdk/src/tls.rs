@@ -1,8 +1,9 @@
-//! Encrypted connections to PostgreSQL, by `sslmode` and `sslrootcert` as `psql` knows them: of the provider as of the state.
-//! <https://www.postgresql.org/docs/current/libpq-ssl.html>
+//! Encrypted connections to PostgreSQL, for the provider and for the state store, with `sslmode` and `sslrootcert` as
+//! in `psql`. <https://www.postgresql.org/docs/current/libpq-ssl.html>
 //!
-//! `prefer` (the default) and `require` encrypt and look at no certificate, `verify-ca` and `verify-full` want one of a
-//! known authority: those of the file `sslrootcert`, or of the machine. `verify-full` wants the name of the host in it, too.
+//! `prefer` (the default) and `require` encrypt without a check of the certificate. `verify-ca` and `verify-full`
+//! require a certificate of a known authority: of the file `sslrootcert`, or of this machine. `verify-full` also
+//! requires the name of the host in it.
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -13,21 +14,21 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is asked of the certificate of a server.
+/// Checks of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
-    /// Nothing.
+    /// No check.
     Nothing,
-    /// That a known authority signed it.
+    /// A known authority has signed it.
     Authority,
-    /// That, and that it is for this host.
+    /// A known authority has signed it, and it is for this host.
     Full,
 }
 
-/// How connections are encrypted; `setting` is what names the file of authorities, for messages.
+/// TLS settings of a connection. `setting` is the name of the setting with the file of authorities, for messages.
 ///
 /// # Errors
-/// When the certificates of the authorities cannot be read, in words.
+/// When the certificates of the authorities cannot be read.
 pub fn client(verify: Verify, roots: Option<&Path>, setting: &str) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let authorities = match verify {
@@ -48,7 +49,7 @@ pub fn client(verify: Verify, roots: Option<&Path>, setting: &str) -> Result<Cli
     Ok(config)
 }
 
-/// The authorities of a file, or those that the machine knows.
+/// The certificate authorities of a file, or those of this machine.
 fn authorities(file: Option<&Path>, setting: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match file {
@@ -58,20 +59,22 @@ fn authorities(file: Option<&Path>, setting: &str) -> Result<RootCertStore, Stri
                 roots.add(certificate.map_err(|error| refuse(&error))?).map_err(|error| refuse(&error))?;
             }
             if roots.is_empty() {
-                return Err(refuse(&"there is no certificate in it"));
+                return Err(refuse(&"it holds no certificates"));
             }
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(format!("this machine knows no authority: name a file of certificates with `{setting}`"));
+                return Err(format!(
+                    "this machine trusts no certificate authority: name a file of certificates with `{setting}`"
+                ));
             }
         }
     }
     Ok(roots)
 }
 
-/// The value of `sslmode`, with what it means for the driver; nothing for one that is none.
+/// The meaning of an `sslmode` for the driver; `None` for an unknown mode.
 pub fn mode(word: &str) -> Option<(&'static str, Verify)> {
     Some(match word {
         "disable" => ("disable", Verify::Nothing),
@@ -83,8 +86,8 @@ pub fn mode(word: &str) -> Option<(&'static str, Verify)> {
     })
 }
 
-/// The default of `sslmode` for a server with these names and addresses; sockets have neither. A connection that leaves
-/// this machine has to be encrypted.
+/// The default `sslmode` for a server with these names and addresses; sockets have neither. A connection that leaves
+/// this machine must be encrypted.
 #[must_use]
 pub fn usual_mode<'a>(hosts: impl IntoIterator<Item = &'a str>) -> &'static str {
     let is_here = |host: &str| {
@@ -103,7 +106,7 @@ pub fn advice(error: &str) -> Option<&'static str> {
     )
 }
 
-/// The file of `sslrootcert`; nothing stands for the authorities of the machine.
+/// The file of `sslrootcert`; `None` means the authorities of this machine.
 pub fn roots(value: &str) -> Option<PathBuf> {
     (value != "system").then(|| PathBuf::from(value))
 }
@@ -125,7 +128,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
-        // The name is looked at after all else.
+        // The check of the name comes last.
         match authorities.verify_server_cert(certificate, intermediates, host, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

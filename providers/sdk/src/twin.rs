@@ -1,22 +1,22 @@
-//! A vendor's JSON in two halves: an attribute that may be seen, and its twin with the parts that are secret. Both are sent
-//! as one; the twin is kept nowhere, and never read back.
+//! A vendor's JSON in two halves: a visible attribute, and a twin with the secret parts. The provider sends both as one
+//! document. The twin is never stored and never read back.
 
 use crate::{Path, ProviderError, Value};
 use serde_json::{Map as JsonMap, Value as Json};
 
-/// How lists of a vendor's JSON are read.
+/// The meaning of lists in a vendor's JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Lists {
-    /// By which field the items of a list of that name are told apart; a list that has none is a value as a whole.
+    /// The field that identifies the items of a list with this name; `None` if the list is one value.
     pub key_of: fn(&str) -> Option<&'static str>,
-    /// What an item without that field counts as.
+    /// The default of that field for items that lack it.
     pub usual: fn(&str) -> Option<&'static str>,
 }
 
-/// Lists are values as a whole, all of them.
+/// Every list is one value.
 pub const WHOLE: Lists = Lists { key_of: |_| None, usual: |_| None };
 
-/// Where a secret is likely to stand: keys that hold any of these.
+/// Parts of keys that probably hold a secret.
 const LIKELY: [&str; 14] = [
     "password",
     "pwd",
@@ -35,20 +35,20 @@ const LIKELY: [&str; 14] = [
 ];
 
 impl Lists {
-    /// What an item is told apart by.
+    /// The identifying value of an item.
     #[must_use]
     pub fn own<'j>(&self, item: &'j Json, key: &str) -> Option<&'j str> {
         item.get(key).and_then(Json::as_str).or((self.usual)(key))
     }
 
-    /// The item of a list that is called as another one is.
+    /// The item of a list that corresponds to another item.
     #[must_use]
     pub fn item<'j>(&self, items: &'j [Json], key: &str, like: &Json) -> Option<&'j Json> {
         let wanted = self.own(like, key)?;
         items.iter().find(|item| self.own(item, key) == Some(wanted))
     }
 
-    /// One half laid over the other: maps key by key, lists by what their items are told apart by.
+    /// Merges one half into the other: maps by key, lists by the identity of their items.
     #[must_use]
     pub fn merged(&self, base: &Json, more: &Json) -> Json {
         self.merged_at("", base, more)
@@ -66,9 +66,9 @@ impl Lists {
             }
             (Json::Array(base), Json::Array(more)) => match (self.key_of)(list) {
                 Some(key) => {
-                    let one = |it: &Json| self.item(more, key, it).map(|more| self.merged_at("", it, more));
-                    let known = base.iter().map(|it| one(it).unwrap_or_else(|| it.clone()));
-                    let added = more.iter().filter(|it| self.item(base, key, it).is_none()).cloned();
+                    let merge = |item: &Json| self.item(more, key, item).map(|more| self.merged_at("", item, more));
+                    let known = base.iter().map(|item| merge(item).unwrap_or_else(|| item.clone()));
+                    let added = more.iter().filter(|item| self.item(base, key, item).is_none()).cloned();
                     Json::Array(known.chain(added).collect())
                 }
                 None => Json::Array(more.clone()),
@@ -77,8 +77,7 @@ impl Lists {
         }
     }
 
-    /// Where values are: each by the keys that lead to it, an item of a list by what it is told apart by. A map without
-    /// entries says nothing.
+    /// The paths of all values. A path holds keys of maps and identities of list items. An empty map has no path.
     #[must_use]
     pub fn leaves(&self, value: &Json) -> Vec<Vec<String>> {
         let mut found = Vec::new();
@@ -105,18 +104,18 @@ impl Lists {
     fn collect_entries(
         &self,
         entries: &JsonMap<String, Json>,
-        but: Option<&str>,
+        excluded: Option<&str>,
         at: &mut Vec<String>,
         found: &mut Vec<Vec<String>>,
     ) {
-        for (name, value) in entries.iter().filter(|(name, _)| Some(name.as_str()) != but) {
+        for (name, value) in entries.iter().filter(|(name, _)| Some(name.as_str()) != excluded) {
             at.push(name.clone());
             self.collect(name, value, at, found);
             at.pop();
         }
     }
 
-    /// Takes away what is at a path of [`Lists::leaves`].
+    /// Removes the value at a path of [`Lists::leaves`].
     pub fn remove(&self, value: &mut Json, path: &[String]) {
         let Some((name, rest)) = path.split_first() else { return };
         let Some(entries) = value.as_object_mut() else { return };
@@ -127,17 +126,18 @@ impl Lists {
         let Some(inner) = entries.get_mut(name) else { return };
         match (inner.as_array_mut(), (self.key_of)(name), rest.split_first()) {
             (Some(items), Some(key), Some((own, rest))) => {
-                let found = items.iter_mut().find(|it| self.own(it, key) == Some(own));
-                found.into_iter().for_each(|it| self.remove(it, rest));
+                let found = items.iter_mut().find(|item| self.own(item, key) == Some(own));
+                found.into_iter().for_each(|item| self.remove(item, rest));
             }
             _ => self.remove(inner, rest),
         }
     }
 
-    /// Refuses what both halves say, each under its name. What is not known yet says nothing.
+    /// Refuses values that both halves have; `plain_name` and `name` are their attributes. Unknown values are not
+    /// compared.
     ///
     /// # Errors
-    /// `InvalidInput` at the place in the secret half; the secret half is no map.
+    /// `InvalidInput` at the path in the secret half, or if the secret half is not a map.
     pub fn check(
         &self,
         (plain_name, plain): (&str, &Value),
@@ -147,7 +147,7 @@ impl Lists {
         match secret.exposed() {
             Value::Map(_) | Value::Null | Value::Unknown => {}
             other => {
-                let message = format!("`{name}` is {}, and has to be a map", other.kind());
+                let message = format!("`{name}` is {}, expected a map", other.kind());
                 return Err(ProviderError::invalid(Some(at), message));
             }
         }
@@ -155,10 +155,10 @@ impl Lists {
         let within = Path(path.0.iter().skip(1).cloned().collect());
         let message = format!("`{within}` is in `{plain_name}` and in `{name}`");
         Err(ProviderError::invalid(Some(path), message)
-            .solution(format!("leave it in `{name}` alone where it is secret, else in `{plain_name}`")))
+            .solution(format!("keep it in `{name}` if it is secret, otherwise in `{plain_name}`")))
     }
 
-    /// The first path that both say something at; maps, and lists whose items are told apart, can be shared.
+    /// The first path with a value in both halves. The halves may share maps, and lists with identified items.
     fn overlap(&self, list: &str, plain: &Value, secret: &Value, at: &Path) -> Option<Path> {
         match (plain.exposed(), secret.exposed()) {
             (Value::Null | Value::Unknown, _) | (_, Value::Null | Value::Unknown) => None,
@@ -170,7 +170,7 @@ impl Lists {
                 let own = |item: &Value| item.get(key).and_then(Value::as_str).or((self.usual)(key)).map(str::to_owned);
                 secret.iter().find_map(|item| {
                     let name = own(item)?;
-                    let there = plain.iter().find(|it| own(it).as_ref() == Some(&name))?.as_map()?;
+                    let there = plain.iter().find(|plain| own(plain).as_ref() == Some(&name))?.as_map()?;
                     let mut more = item.as_map()?.iter().filter(|(field, _)| *field != key);
                     more.find_map(|(field, value)| {
                         self.overlap(field, there.get(field)?, value, &at.key(&name).key(field))
@@ -182,7 +182,8 @@ impl Lists {
     }
 }
 
-/// Where values are that look like secrets: connection strings, passwords, keys; the names of variables are none.
+/// Paths of values that look like secrets: connection strings, passwords, keys. Names of environment variables do not
+/// count.
 #[must_use]
 pub fn likely_secrets(json: &Json) -> Vec<Vec<String>> {
     let names_variable = |path: &Vec<String>| path.last().is_some_and(|name| name == "env" || name == "from_env");
@@ -196,8 +197,7 @@ fn is_likely(name: &str) -> bool {
     LIKELY.iter().any(|likely| name.contains(likely))
 }
 
-/// JSON as a value in which texts that look like secrets are marked: by the key that they stand under, or as addresses with a
-/// password in them. It is what somebody else wrote, and nobody here said anything of.
+/// Marks texts that look like secrets in JSON of unknown origin: by their key, or as URLs with a password.
 #[must_use]
 pub fn marked(json: Json) -> Value {
     marked_at("", json)
@@ -220,7 +220,7 @@ fn marked_at(name: &str, json: Json) -> Value {
     }
 }
 
-/// Whether a text is an address such as `postgres://somebody:password@host`.
+/// True if a text is a URL with a password, such as `postgres://user:password@host`.
 #[must_use]
 pub fn has_password(text: &str) -> bool {
     let rest = text.split_once("://").map(|(_, rest)| rest);
@@ -228,7 +228,7 @@ pub fn has_password(text: &str) -> bool {
     user.is_some_and(|(user, _)| user.contains(':'))
 }
 
-/// Whether a text only says where a secret is: `{{secrets/scope/key}}`.
+/// True if a text only refers to a secret: `{{secrets/scope/key}}`.
 fn is_reference(text: &str) -> bool {
     text.starts_with("{{") && text.ends_with("}}")
 }
@@ -242,7 +242,7 @@ mod tests {
         Lists { key_of: |list| (list == "tasks").then_some("key"), usual: |key| (key == "key").then_some("usual") };
 
     #[test]
-    fn halves_are_laid_over_each_other_and_taken_apart_again() {
+    fn halves_are_merged_and_split_again() {
         let plain = json!({"a": {"x": 1}, "list": [1], "tasks": [{"key": "t", "n": 1}, {"n": 2}]});
         let secret = json!({"a": {"y": 2}, "tasks": [{"key": "t", "s": "p"}, {"s": "q"}, {"key": "new", "s": "r"}]});
         let whole = TASKS.merged(&plain, &secret);
@@ -262,26 +262,29 @@ mod tests {
     }
 
     #[test]
-    fn what_both_halves_say_is_told_at_its_place() {
-        let told = |plain: Json, secret: Json| {
+    fn value_in_both_halves_is_refused_with_its_path() {
+        let result = |plain: Json, secret: Json| {
             let (plain, secret) = (Value::from(plain), Value::from(secret));
             TASKS.check(("plain", &plain), ("secret", &secret)).map_err(|error| error.message)
         };
-        assert_eq!(told(json!({"a": {"x": 1}, "b": null}), json!({"a": {"y": 1}, "b": "p"})), Ok(()));
+        assert_eq!(result(json!({"a": {"x": 1}, "b": null}), json!({"a": {"y": 1}, "b": "p"})), Ok(()));
         assert_eq!(
-            told(json!({"a": {"x": 1}}), json!({"a": {"x": 2}})),
+            result(json!({"a": {"x": 1}}), json!({"a": {"x": 2}})),
             Err("`a.x` is in `plain` and in `secret`".to_owned())
         );
-        assert_eq!(told(json!({"a": 1}), json!({"a": {"x": 2}})), Err("`a` is in `plain` and in `secret`".to_owned()));
+        assert_eq!(
+            result(json!({"a": 1}), json!({"a": {"x": 2}})),
+            Err("`a` is in `plain` and in `secret`".to_owned())
+        );
         let tasks = |field: &str| json!({"tasks": [{"key": "t", field: 1}]});
-        assert_eq!(told(tasks("x"), tasks("y")), Ok(()));
-        assert_eq!(told(tasks("x"), tasks("x")), Err("`tasks.t.x` is in `plain` and in `secret`".to_owned()));
-        assert_eq!(told(json!({}), json!([1])), Err("`secret` is a list, and has to be a map".to_owned()));
+        assert_eq!(result(tasks("x"), tasks("y")), Ok(()));
+        assert_eq!(result(tasks("x"), tasks("x")), Err("`tasks.t.x` is in `plain` and in `secret`".to_owned()));
+        assert_eq!(result(json!({}), json!([1])), Err("`secret` is a list, expected a map".to_owned()));
         assert!(TASKS.check(("plain", &Value::Unknown), ("secret", &Value::Unknown)).is_ok());
     }
 
     #[test]
-    fn what_looks_like_a_secret_is_marked_and_what_only_names_one_is_not() {
+    fn likely_secrets_are_marked_but_references_are_not() {
         let json = json!({"spark_env_vars": {"API_TOKEN": "one", "MODE": "fast", "NEXT_TOKEN": "{{secrets/a/b}}"},
             "list": [{"password": "two"}], "passwords": ["three"], "git_url": "https://host/a.git",
             "jdbc": "postgres://me:four@host/db", "token_count": 3});

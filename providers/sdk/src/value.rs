@@ -1,7 +1,7 @@
-//! The one value type that travels between descriptor, expression, plan, provider and state.
+//! The value type that travels between descriptor, expression, plan, provider and state.
 //!
-//! It holds what JSON cannot say: *unknown* (known only after apply), *sensitive* (redacted in the data, so that no
-//! printer can leak it) and numbers whose text must survive (`1.10`, integers beyond 64 bits).
+//! Unlike JSON, it can hold *unknown* values (known only after apply), *sensitive* values (redacted in the data, so
+//! that no printer can leak them), and numbers with their exact text (`1.10`, integers beyond 64 bits).
 
 mod exact;
 mod number;
@@ -15,18 +15,18 @@ use std::fmt;
 use exact::Exact;
 pub use number::Number;
 
-/// A map that keeps the order in which its keys were written. Equality ignores the order. Its keys are short names, which
-/// a plan looks up by the thousand: the hash is a quick one.
+/// A map that keeps the order of its keys. Equality ignores the order. Plans look up thousands of short keys, so the
+/// hash is fast.
 pub type Map = IndexMap<String, Value, foldhash::fast::RandomState>;
 
-/// How deep lists and maps may nest in what is recorded: as deep as in a YAML text. Plans and rows are written a few levels
-/// deeper, which readers of JSON still take: many end at 128.
+/// Nesting limit of lists and maps in recorded values; the same as for YAML texts. Plans and rows add a few levels,
+/// which JSON readers must accept: many stop at 128.
 pub const DEEPEST: usize = 64;
 
 /// A value of a descriptor, a plan or a state row.
 #[derive(Clone, PartialEq, Default)]
 pub enum Value {
-    /// Nothing; an attribute that is null counts as absent.
+    /// No value; a null attribute counts as absent.
     #[default]
     Null,
     /// A truth value.
@@ -41,18 +41,18 @@ pub enum Value {
     List(Vec<Value>),
     /// Values by key.
     Map(Map),
-    /// Not known before apply. Never equal to anything that is known.
+    /// Known only after apply. Not equal to any known value.
     Unknown,
-    /// A value that leaves the process only towards its provider.
+    /// A value that only its provider may receive.
     Sensitive(Sensitive),
 }
 
-/// A value that neither `Debug` nor any serializer prints. [`Sensitive::expose`] is the one way to its content.
+/// A value that neither `Debug` nor any serializer prints. Only [`Sensitive::expose`] returns the content.
 #[derive(Clone, PartialEq)]
 pub struct Sensitive(Box<Value>);
 
 impl Sensitive {
-    /// Marks a value. A value that is marked already stays marked once.
+    /// Marks a value. A second mark has no effect.
     #[must_use]
     pub fn new(value: Value) -> Self {
         match value {
@@ -61,7 +61,7 @@ impl Sensitive {
         }
     }
 
-    /// The content. Only for sending it to its provider, comparing, sealing.
+    /// The content. Use it only to send it to its provider, to compare it or to seal it.
     #[must_use]
     pub fn expose(&self) -> &Value {
         &self.0
@@ -97,8 +97,8 @@ impl Value {
         Self::Sensitive(Sensitive::new(value))
     }
 
-    /// The value as something made of those attributes, such as an id that is their path: sensitive where any of them
-    /// is, or any part of one.
+    /// Marks a value that derives from these attributes, such as an id with their path: sensitive if any of them has a
+    /// sensitive part.
     #[must_use]
     pub fn made_of(self, attributes: &Map, names: &[&str]) -> Self {
         let is_sensitive = names.iter().any(|name| attributes.get(*name).is_some_and(Self::has_sensitive));
@@ -111,13 +111,13 @@ impl Value {
         matches!(self.exposed(), Self::Null)
     }
 
-    /// True when the value itself is unknown, also under a sensitive mark.
+    /// True if the value itself is unknown, also under a sensitive mark.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self.exposed(), Self::Unknown)
     }
 
-    /// True when the value or anything in it is unknown.
+    /// True if the value or any part of it is unknown.
     #[must_use]
     pub fn has_unknown(&self) -> bool {
         match self.exposed() {
@@ -128,7 +128,7 @@ impl Value {
         }
     }
 
-    /// True when the value or anything in it is sensitive.
+    /// True if the value or any part of it is sensitive.
     #[must_use]
     pub fn has_sensitive(&self) -> bool {
         match self {
@@ -139,7 +139,7 @@ impl Value {
         }
     }
 
-    /// The value without its own sensitive mark (marks further inside stay).
+    /// The value without its own sensitive mark; inner marks stay.
     #[must_use]
     pub fn exposed(&self) -> &Self {
         match self {
@@ -148,7 +148,7 @@ impl Value {
         }
     }
 
-    /// True when lists and maps nest deeper in it than [`DEEPEST`] in its lossless form: it must not be recorded.
+    /// True if the lossless form of the value nests deeper than [`DEEPEST`]: it must not be recorded.
     #[must_use]
     pub fn is_too_deep(&self) -> bool {
         self.is_deeper_than(DEEPEST)
@@ -164,8 +164,8 @@ impl Value {
         }
     }
 
-    /// Visits the texts and numbers in the value, each with whether it is marked sensitive, itself or within something
-    /// that is; `is_marked` tells that of the value itself.
+    /// Visits the texts and numbers in the value, each with a flag: true if it, or a value around it, is sensitive.
+    /// `is_marked` is the flag of the value itself.
     pub fn visit_texts<'v>(&'v self, is_marked: bool, visit: &mut impl FnMut(Cow<'v, str>, bool)) {
         let is_marked = is_marked || matches!(self, Self::Sensitive(_));
         match self.exposed() {
@@ -178,7 +178,7 @@ impl Value {
         }
     }
 
-    /// A copy without any sensitive mark: only for what goes to a provider.
+    /// A copy without sensitive marks; only for data that goes to a provider.
     #[must_use]
     pub fn revealed(&self) -> Self {
         match self.exposed() {
@@ -188,7 +188,7 @@ impl Value {
         }
     }
 
-    /// The text, when this is a string (also under a mark).
+    /// The text, if this is a string (also under a mark).
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self.exposed() {
@@ -197,7 +197,7 @@ impl Value {
         }
     }
 
-    /// The truth value, when this is one.
+    /// The truth value, if this is one.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match self.exposed() {
@@ -206,7 +206,7 @@ impl Value {
         }
     }
 
-    /// The whole number, when this is one.
+    /// The whole number, if this is one.
     #[must_use]
     pub fn as_int(&self) -> Option<i64> {
         match self.exposed() {
@@ -215,7 +215,7 @@ impl Value {
         }
     }
 
-    /// The items, when this is a list.
+    /// The items, if this is a list.
     #[must_use]
     pub fn as_list(&self) -> Option<&[Self]> {
         match self.exposed() {
@@ -224,7 +224,7 @@ impl Value {
         }
     }
 
-    /// The entries, when this is a map.
+    /// The entries, if this is a map.
     #[must_use]
     pub fn as_map(&self) -> Option<&Map> {
         match self.exposed() {
@@ -233,13 +233,13 @@ impl Value {
         }
     }
 
-    /// The entry of that key, when this is a map that has one.
+    /// The entry with that key, if this is a map that has it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_map()?.get(key)
     }
 
-    /// True when both are the same known value; sensitive marks make no difference, unknown is never the same.
+    /// True if both are the same known value. Ignores sensitive marks; an unknown value differs from every value.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         match (self.exposed(), other.exposed()) {
@@ -252,7 +252,7 @@ impl Value {
         }
     }
 
-    /// What kind of value this is, in words of a descriptor's author: "text", "a whole number", "a list" …
+    /// The kind of the value for messages: "text", "a whole number", "a list" …
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.exposed() {
@@ -284,13 +284,13 @@ impl Value {
         }
     }
 
-    /// Reads JSON text, with numbers as they are written; `None` when it is no JSON.
+    /// Reads JSON text and keeps the text of numbers; `None` if it is not JSON.
     #[must_use]
     pub fn from_json_text(text: &str) -> Option<Self> {
         exact::parse(text)
     }
 
-    /// Puts the keys of all maps in it in order, for a text that is the same however it was written.
+    /// Sorts the keys of all maps in it, so that equal values have equal texts.
     pub fn sort_keys(&mut self) {
         match self {
             Self::Map(entries) => {
@@ -302,20 +302,20 @@ impl Value {
         }
     }
 
-    /// The value as compact JSON text, like [`Value::to_json`], with numbers as they were written.
+    /// The value as compact JSON text, like [`Value::to_json`], with the text of numbers.
     #[must_use]
     pub fn to_json_text(&self) -> String {
         serde_json::to_string(&Exact(self)).unwrap_or_default()
     }
 
-    /// The same on several lines.
+    /// The value as indented JSON text.
     #[must_use]
     pub fn to_pretty_json_text(&self) -> String {
         serde_json::to_string_pretty(&Exact(self)).unwrap_or_default()
     }
 
-    /// The value with sensitive parts revealed, as JSON: only for what goes to a provider's own side. Numbers are in their
-    /// shortest text, in which they are compared with what systems answer.
+    /// The value as JSON with sensitive parts revealed; only for data that goes to a provider. Numbers have their
+    /// shortest text, for comparison with a system's answers.
     #[must_use]
     pub fn to_revealed_json(&self) -> serde_json::Value {
         match self.exposed() {
@@ -329,8 +329,8 @@ impl Value {
     }
 }
 
-/// Serialises JSON in other formats than JSON, which know no numbers of any length: integers of up to 128 bits and doubles.
-/// serde_json's own numbers come out as a map there.
+/// Serialises JSON for formats without arbitrary numbers: as integers of up to 128 bits and doubles. In such formats,
+/// serde_json's own numbers would become a map.
 #[derive(Debug)]
 pub struct OtherFormat<'a>(pub &'a serde_json::Value);
 

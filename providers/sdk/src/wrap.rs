@@ -1,7 +1,7 @@
-//! What every session gets around it: limits on concurrent calls and on calls in a time, retries of temporary errors,
-//! trace lines, and texts that repeat nothing sensitive.
+//! Wrappers of every session: limits on concurrent calls and on call rates, retries of temporary errors, trace lines,
+//! and redaction of sensitive values.
 //!
-//! Providers hold none of this themselves.
+//! Providers implement none of this.
 
 mod deadline;
 mod depth;
@@ -38,10 +38,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-/// The figure of how long calls take, in seconds: by `instance`, `type`, `call` and `result`.
+/// Metric of call durations in seconds, by `instance`, `type`, `call` and `result`.
 pub const CALL_SECONDS: &str = "terrace_provider_call_seconds";
 
-/// Opens an instance: a session within its limits, whose texts repeat nothing sensitive.
+/// Opens an instance: a session within its limits, with redacted texts.
 ///
 /// # Errors
 /// When the provider cannot open it.
@@ -50,7 +50,7 @@ pub async fn guarded(
     settings: &Settings,
     limits: Limits,
 ) -> Result<Arc<Guarded>, ProviderError> {
-    // Innermost, so that trace lines hold what everybody may read.
+    // Innermost, so that trace lines hold only redacted texts.
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
     let gates = Arc::new(Gates::new(&limits));
@@ -64,20 +64,20 @@ pub struct Guarded {
     session: Arc<dyn Session>,
     gates: Arc<Gates>,
     limits: Limits,
-    /// So many calls that come next have their tokens.
+    /// Number of coming calls that already have their tokens.
     admitted: AtomicUsize,
-    /// Where they go in, one after the other.
+    /// The slot that these calls use one after the other.
     slot: Option<Slot>,
-    /// The last that was looked at could not be: with all patience once, no other look is tried twice until one gets an answer.
+    /// True if the last reading call failed with all its retries. Reading calls then get no retries until one gets an
+    /// answer.
     is_away: Arc<AtomicBool>,
-    /// Plans limit the silence of its system.
+    /// True for a remote system: plans limit its silence.
     is_remote: bool,
 }
 
 impl Guarded {
-    /// Waits until a call may begin. One that changes something waits only as long as it would not be cut off in the
-    /// middle, and not when the user stops. One that only looks does not wait any more once the user stops: there is
-    /// nothing left but to find out what happened.
+    /// Waits until a call may begin. A change waits only while enough of its timeout is left, and until the user stops.
+    /// A reading call stops waiting once the user stops: the system then needs no protection.
     async fn enter(
         &self,
         ty: &str,
@@ -86,7 +86,7 @@ impl Guarded {
     ) -> Result<Option<Permit>, ProviderError> {
         let is_admitted =
             self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-        // Who waits for a token keeps no slot.
+        // A call that waits for a token must not hold a slot.
         let own = self.own_slot(ty).filter(|_| is_admitted || !self.gates.has_rate(ty));
         let permit = async {
             match (own, is_admitted) {
@@ -107,15 +107,15 @@ impl Guarded {
         let left = patience(call).saturating_sub(right.since.elapsed().max(began.elapsed()));
         let permit = tokio::select! {
             biased;
-            // Who was suspended may find a slot free, too.
+            // After a suspend of the machine, a free slot and an elapsed limit may both be ready.
             () = tokio::time::sleep(left) => {
                 let message = format!(
-                    "the limits of `{}` let it not begin early enough in its timeout of {} s",
+                    "the limits of `{}` left too little of its timeout of {} s",
                     self.instance,
                     call.timeout.as_secs_f64(),
                 );
                 return Err(ProviderError::new(ErrorKind::NotBegun, message)
-                    .solution("allow more with `limits` of the instance, or give the resource longer `timeouts`"));
+                    .solution("raise `limits` of the instance, or set longer `timeouts` for the resource"));
             }
             permit = permit => permit?,
             () = call.cancel.cancelled() => {
@@ -126,7 +126,7 @@ impl Guarded {
         Ok(Some(permit))
     }
 
-    /// Runs a call whose answer is recorded.
+    /// Runs a call and checks that its answer can be recorded.
     async fn ask<T, F, Fut>(&self, what: &'static str, ty: &str, about: &About<'_>, call: F) -> Result<T, ProviderError>
     where
         T: Answer,
@@ -136,7 +136,7 @@ impl Guarded {
         self.call(what, ty, about, call).await.map_err(recordable_error)?.recordable()
     }
 
-    /// Runs a call, again while its error is temporary and there is time. A pause between attempts holds no slot.
+    /// Runs a call, with retries while its error is temporary and time is left. A pause between attempts holds no slot.
     async fn call<T, F, Fut>(
         &self,
         what: &'static str,
@@ -155,8 +155,8 @@ impl Guarded {
             About::Object(address) => (None, *address),
             About::Nothing => (None, ""),
         };
-        // Which object, for the log.
-        let object = change.map(|call| call.address.as_str()).or(Some(address).filter(|it| !it.is_empty()));
+        // The object's address, for the log.
+        let object = change.map(|call| call.address.as_str()).or(Some(address).filter(|address| !address.is_empty()));
         let right = right();
         let attempt = || async {
             let permit = silence::excused(self.enter(ty, change.map(|call| (call, &right)), began)).await?;
@@ -190,14 +190,14 @@ impl Guarded {
             .with_jitter();
         let attempts = attempt
             .retry(backoff)
-            // Once the user stops, nothing new begins: not another attempt either.
+            // Once the user stops, nothing new may begin, not even another attempt.
             .when(|error| error.kind.is_temporary() && !change.is_some_and(|call| call.cancel.is_cancelled()))
             .adjust(|error, pause| {
                 let pause = match &error.kind {
-                    ErrorKind::Throttled { retry_after: Some(wanted) } => pause?.max(*wanted),
+                    ErrorKind::Throttled { retry_after: Some(requested) } => pause?.max(*requested),
                     _ => pause?,
                 };
-                // The last error says more than that the time is over.
+                // The last error is more useful than a timeout message.
                 let is_over = match change {
                     Some(call) => began.elapsed().max(right.since.elapsed()).saturating_add(pause) >= patience(call),
                     None => error.kind == ErrorKind::Transient && began.elapsed() >= LOOKS,
@@ -210,8 +210,8 @@ impl Guarded {
         let attempts = Box::pin(attempts.into_future());
         let result = match change {
             None if self.is_remote => {
-                let heard = silence::listening(&self.instance, attempts).await;
-                heard.map_err(|error| with_latest(error, &locked(&last)))
+                let outcome = silence::listening(&self.instance, attempts).await;
+                outcome.map_err(|error| with_latest(error, &locked(&last)))
             }
             _ => attempts.await,
         };
@@ -221,7 +221,7 @@ impl Guarded {
             _ => self.is_away.store(false, Ordering::Relaxed),
         }
         match result {
-            // Only a call of which no attempt reached the provider never began.
+            // Earlier attempts may have reached the provider: their error takes precedence.
             Err(error) if error.kind == ErrorKind::NotBegun => {
                 Err(last.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap_or(error))
             }
@@ -234,7 +234,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The error of an instance that was given up, with the error of its latest attempt.
+/// The error of an instance that the engine gave up on, with the error of its latest attempt.
 fn with_latest(error: ProviderError, latest: &Option<ProviderError>) -> ProviderError {
     match latest.as_ref().filter(|latest| latest.message != error.message) {
         Some(latest) => error.problem(format!("the latest error: {}", latest.message)),
@@ -242,18 +242,18 @@ fn with_latest(error: ProviderError, latest: &Option<ProviderError>) -> Provider
     }
 }
 
-/// What a call is about.
+/// The subject of a call.
 enum About<'a> {
-    /// It changes something.
+    /// A change.
     Change(&'a Call),
-    /// It reads the object of that address.
+    /// A read of the object with this address.
     Object(&'a str),
-    /// It is about no object that is recorded.
+    /// No recorded object.
     Nothing,
 }
 
-/// How long it is tried to look at something where attempts fail late: somebody waits for the answer, and of a host that lets
-/// connections wait it is always the same. Throttling says itself how long it takes.
+/// Time limit for the retries of a reading call whose attempts fail late. The caller waits for the answer, and a host
+/// that leaves connections open rarely recovers soon. A throttled call has its own pauses.
 const LOOKS: Duration = Duration::from_secs(15);
 
 #[async_trait]
@@ -282,10 +282,10 @@ impl Session for Guarded {
         };
         drop(permit);
         if answers.len() != priors.len() {
-            let fault = format!("{} answers to {} questions about `{}`", answers.len(), priors.len(), ty.name);
+            let fault = format!("{} answers to {} reads of `{}`", answers.len(), priors.len(), ty.name);
             return priors.iter().map(|_| Err(ProviderError::bug(fault.clone()))).collect();
         }
-        // What a batch answers with a temporary error is asked again on its own, with all patience.
+        // Retries single objects that the batch answered with a temporary error.
         for (answer, prior) in answers.iter_mut().zip(priors) {
             if answer.as_ref().is_err_and(|error| error.kind.is_temporary()) {
                 *answer = self.read(ty, prior).await;
@@ -306,7 +306,7 @@ impl Session for Guarded {
         };
         let answer = self.ask("create", ty.name, &About::Change(call), create).await;
         answer.map_err(|error| match error.kind {
-            // It may be there by an attempt whose error only seemed to say that it did not happen: `find` tells.
+            // An earlier attempt may have created it although its error denied that; `find` determines the outcome.
             ErrorKind::AlreadyExists { .. } if attempts.into_inner() > 1 => {
                 ProviderError { kind: ErrorKind::Ambiguous, ..error }
             }
@@ -349,7 +349,7 @@ impl Session for Guarded {
             }
             let findings = silence::listening(&self.instance, async { Ok(dry_run.await) }).await;
             findings.unwrap_or_else(|silent| {
-                let message = format!("whether `{}` can be made so is not known: {}", ty.name, silent.message);
+                let message = format!("the dry run of `{}` has no result: {}", ty.name, silent.message);
                 vec![Finding { severity: Severity::Warning, path: None, message, hint: None }]
             })
         }))
@@ -361,14 +361,15 @@ impl Session for Guarded {
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         let grantees = self.ask("grantees", ty.name, &About::Nothing, || self.session.grantees(ty, accesses)).await?;
-        // By what is told here access is taken away: it has to be what was asked for, and named wholly.
-        let is_asked = |it: &Grantee| {
-            let access = ty.access_of(&it.grant.identity).filter(|access| accesses.contains(access));
-            access.is_some() && ty.identity_of(&it.grant.identity).is_some()
+        // The engine revokes access by this answer: each grant must have a complete identity and a requested access.
+        let is_requested = |grantee: &Grantee| {
+            let access = ty.access_of(&grantee.grant.identity).filter(|access| accesses.contains(access));
+            access.is_some() && ty.identity_of(&grantee.grant.identity).is_some()
         };
-        match grantees.iter().find(|it| !is_asked(it)) {
-            Some(other) => {
-                let message = format!("{} tells of `{}`, whom nobody asked for", ty.name, other.principal);
+        match grantees.iter().find(|grantee| !is_requested(grantee)) {
+            Some(unrequested) => {
+                let message =
+                    format!("{} returned the grantee `{}`, which was not requested", ty.name, unrequested.principal);
                 Err(ProviderError::bug(message))
             }
             None => Ok(grantees),
@@ -380,7 +381,7 @@ impl Session for Guarded {
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-        // Of no type: only what holds for the whole instance limits it.
+        // No type: only limits of the whole instance apply.
         self.call("missing_rights", "", &About::Nothing, || self.session.missing_rights()).await
     }
 

@@ -1,4 +1,4 @@
-//! The blueprints of storage areas and output ports, compiled in.
+//! The embedded blueprints of storage areas and output ports.
 
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_embedded_with_its_schema() {
+    fn blueprints_and_schemas_are_embedded() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
         let faults = terrace_provider::embedded::faults(&folder, &BLUEPRINTS).unwrap();
         assert_eq!(faults, [] as [&str; 0]);

@@ -1,7 +1,8 @@
-//! The SQL API v2, without a word of terrace: <https://docs.snowflake.com/en/developer-guide/sql-api/reference>.
+//! A client of the SQL API v2, independent of terrace:
+//! <https://docs.snowflake.com/en/developer-guide/sql-api/reference>.
 //!
-//! One statement goes through as many requests as it takes: sent again under its id while it is too early or the answer was
-//! lost, asked for while it runs, fetched in its partitions once it is done.
+//! A statement may take several requests. The client retries it under its id after a refusal or a lost answer, polls it
+//! while it runs, and fetches its partitions when it is done.
 
 mod key;
 mod reply;
@@ -27,35 +28,35 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A body that is longer is nothing that Snowflake says at once: it answers in partitions.
+/// Size limit of an answer, in bytes. Snowflake splits larger results into partitions.
 const LONGEST: usize = 256 << 20;
-/// The most time for the connection alone.
+/// Time limit for a connection attempt.
 const CONNECTS: Duration = Duration::from_secs(10);
-/// How often a statement is sent again at most.
+/// Number of retries of a statement.
 const AGAIN: u32 = 8;
-/// How often one is whose answers are lost: nothing says that another one would not be.
+/// Number of retries after lost answers.
 const AGAIN_AFTER_LOSS: u32 = 4;
-/// The first pause before another request; each is up to twice as long as the one before.
+/// The first pause before a retry; each is up to twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause, unless more is asked for.
+/// The longest pause, unless an answer requests more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-/// The longest pause that is asked for and believed: clocks cannot be set to any time.
+/// The longest pause that an answer can request: its clock may be wrong.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One statement, and until when it is waited for.
+/// A statement with its deadline.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) sql: &'a str,
-    /// The database and the schema of names without them.
+    /// The database and the schema for unqualified names.
     pub(crate) within: Option<&'a (String, String)>,
-    /// The session parameter of that name, by which people find the statement in the history.
+    /// The query tag, which identifies the statement in the query history.
     pub(crate) query_tag: &'a str,
     pub(crate) deadline: Instant,
-    /// Nobody waits any more: it is cancelled where it still runs.
+    /// Cancels the statement if it still runs.
     pub(crate) cancel: &'a CancellationToken,
 }
 
-/// Sends statements with all that the settings say of them.
+/// Sends statements with the settings of an instance.
 #[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -64,15 +65,15 @@ pub(crate) struct Client {
     warehouse: Option<String>,
     tokens: Tokens,
     hidden: Redaction,
-    /// How many seconds Snowflake's clock goes before ours.
+    /// The difference between Snowflake's clock and the local clock, in seconds.
     skew: AtomicI64,
 }
 
 impl Client {
-    /// A client; nothing is connected to yet.
+    /// A client without open connections.
     ///
     /// # Errors
-    /// When a file of certificates is none.
+    /// When the file of authorities is invalid.
     pub(crate) fn new(config: Config) -> Result<Self, ProviderError> {
         let authorities = config.ca_file.as_deref();
         let http = http::builder(authorities).map_err(|why| match authorities {
@@ -80,12 +81,12 @@ impl Client {
                 let message = format!("the certificates of `{}` cannot be read: {why}", path.display());
                 ProviderError::invalid(Some(Path::attribute("caFile")), message)
             }
-            None => ProviderError::bug(format!("there is no TLS: {why}")),
+            None => ProviderError::bug(format!("TLS cannot be set up: {why}")),
         })?;
         let http = http.timeout(config.timeout).connect_timeout(CONNECTS.min(config.timeout)).tcp_keepalive(CONNECTS);
         let http = http
             .build()
-            .map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
+            .map_err(|error| ProviderError::bug(format!("the HTTP client is broken: {}", in_words(&error))))?;
         Ok(Self {
             http,
             statements: format!("{}/api/v2/statements", config.base),
@@ -97,53 +98,53 @@ impl Client {
         })
     }
 
-    /// The role in whose name statements are carried out, where it is said.
+    /// The role of statements, if it is configured.
     pub(crate) fn role(&self) -> Option<&str> {
         self.role.as_deref()
     }
 
-    /// The warehouse, where it is said.
+    /// The warehouse, if it is configured.
     pub(crate) fn warehouse(&self) -> Option<&str> {
         self.warehouse.as_deref()
     }
 
-    /// What no text repeats.
+    /// The redaction of secrets in texts.
     pub(crate) fn hidden(&self) -> &Redaction {
         &self.hidden
     }
 
-    /// The host that is asked.
+    /// The host of the API.
     pub(crate) fn host(&self) -> &str {
         let host = self.statements.split("://").last().unwrap_or_default();
         host.split('/').next().unwrap_or_default()
     }
 
-    /// Whether a password stands where a token should.
+    /// True if the token comes from a password setting.
     pub(crate) fn signs_in_by_password(&self) -> bool {
         matches!(self.tokens.proof(), Proof::Token(_, true))
     }
 
-    /// The time by Snowflake's clock, as far as its answers have told it.
+    /// The current time by Snowflake's clock, as its answers show it.
     pub(crate) fn remote_now(&self) -> Timestamp {
         let skew = jiff::SignedDuration::from_secs(self.skew.load(Ordering::Relaxed));
         Timestamp::now().checked_add(skew).unwrap_or(Timestamp::MAX)
     }
 
-    /// Carries a statement out, once.
+    /// Runs a statement once.
     ///
     /// # Errors
-    /// What Snowflake says against it, or that nobody knows what became of it.
+    /// The error of Snowflake, or an unknown outcome.
     pub(crate) async fn execute(&self, request: &Request<'_>) -> Result<Rows, Failure> {
         let id = Uuid::now_v7();
         let mut reply = self.submit(id, request).await?;
-        // From here on it may have run: only its own answer says that it has not.
+        // From here on the statement may have run: only its own answer proves that it did not.
         let mut pause = Duration::from_millis(50);
         let mut is_cancelled = false;
         while let Body::Running { handle } = &reply.body {
             let handle = handle.clone();
             if request.cancel.is_cancelled() && !is_cancelled {
                 is_cancelled = true;
-                // Whether it comes in time or too late, the statement's own answer says.
+                // The statement's own answer shows whether the cancellation came in time.
                 self.stop(&handle).await;
                 pause = Duration::from_millis(50);
             } else {
@@ -154,7 +155,7 @@ impl Client {
             }
             if Instant::now() >= request.deadline {
                 self.stop(&handle).await;
-                return Err(Failure::Lost("it still ran at the end of its time".to_owned()));
+                return Err(Failure::Lost("it still ran at the end of its timeout".to_owned()));
             }
             pause = (pause * 2).min(Duration::from_secs(5));
             reply = self.poll(&handle, None, request).await?;
@@ -166,7 +167,7 @@ impl Client {
                     let more = self.poll(&handle, Some(partition), request).await?;
                     size = size.saturating_add(more.size);
                     if size > LONGEST {
-                        return Err(Failure::Lost(format!("its answers have more than {LONGEST} bytes")));
+                        return Err(Failure::Lost(format!("its answers exceed {LONGEST} bytes")));
                     }
                     let Body::Rows { rows: more, .. } = more.body else {
                         return Err(Failure::unreadable("a partition"));
@@ -180,15 +181,15 @@ impl Client {
         }
     }
 
-    /// Asks for the end of a statement; whether that comes in time or too late, its own answer says.
+    /// Requests the cancellation of a statement; the statement's own answer shows whether it came in time.
     async fn stop(&self, handle: &str) {
         if let Ok(request) = self.at(Method::POST, &format!("/{handle}/cancel")).await {
             let _ = self.send(request).await;
         }
     }
 
-    /// Sends a statement until there is an answer to it, always under its id. Once it may have run only its own answer
-    /// counts: that who asks is not let in any more, or has to wait, says nothing of what became of it.
+    /// Sends a statement under its id until it gets an answer. Once the statement may have run, only its own answer
+    /// counts: a refused token or a requested pause proves nothing about it.
     async fn submit(&self, id: Uuid, request: &Request<'_>) -> Result<Reply, Failure> {
         let (mut attempt, mut renewed, mut may_have_run) = (0_u32, false, false);
         loop {
@@ -205,7 +206,7 @@ impl Client {
                     return reply.after(may_have_run);
                 }
                 Ok(reply) if reply.status == 429 => (reply.retry_after, Failure::Throttled(reply.retry_after)),
-                // A gateway says so, too, of what it has passed on.
+                // A gateway may answer this after it has passed the request on.
                 Ok(reply) if reply.status >= 500 => {
                     may_have_run = true;
                     (reply.retry_after, Failure::Lost(format!("it answers {}", reply.status)))
@@ -221,7 +222,7 @@ impl Client {
             let pause = pause.unwrap_or_else(|| usual_pause(attempt));
             attempt += 1;
             let most = if matches!(failure, Failure::Throttled(_)) { AGAIN } else { AGAIN_AFTER_LOSS };
-            // Who wants to stop waits no longer for what did not begin.
+            // After a cancellation, a statement that did not begin is not retried.
             let is_over = attempt > most
                 || Instant::now() + pause >= request.deadline
                 || (request.cancel.is_cancelled() && !may_have_run);
@@ -232,8 +233,8 @@ impl Client {
         }
     }
 
-    /// Asks for a statement by its handle; questions are asked again. Whatever is no answer of the statement leaves open what
-    /// became of it.
+    /// Polls a statement by its handle, with retries. Any answer that is not the statement's own leaves its outcome
+    /// unknown.
     async fn poll(&self, handle: &str, partition: Option<usize>, request: &Request<'_>) -> Result<Reply, Failure> {
         let (mut attempt, mut renewed) = (0, false);
         loop {
@@ -241,8 +242,8 @@ impl Client {
                 Some(partition) => format!("/{handle}?partition={partition}"),
                 None => format!("/{handle}"),
             };
-            let asked = self.at(Method::GET, &path).await.map_err(|failure| failure.after(true))?;
-            let reply = self.send(asked).await;
+            let poll = self.at(Method::GET, &path).await.map_err(|failure| failure.after(true))?;
+            let reply = self.send(poll).await;
             let (pause, failure) = match reply {
                 Ok(reply) if reply.is_expired() && !renewed && self.tokens.renew().await => {
                     renewed = true;
@@ -286,7 +287,7 @@ impl Client {
     async fn at(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         let (token, kind) = self.tokens.current().await?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| Failure::Refused("the token has characters that cannot be sent".to_owned()))?;
+            .map_err(|_| Failure::Refused("the token contains characters that cannot be sent".to_owned()))?;
         bearer.set_sensitive(true);
         let builder = self.http.request(method, format!("{}{path}", self.statements));
         let builder = builder.header(AUTHORIZATION, bearer).header(ACCEPT, "application/json");
@@ -321,7 +322,7 @@ impl Client {
         Reply::read(status, retry_after, &body)
     }
 
-    /// Seconds, or the time at which to come again.
+    /// A pause from seconds or from a time.
     fn pause(&self, text: &str) -> Option<Duration> {
         if let Ok(seconds) = text.trim().parse() {
             return Some(Duration::from_secs(seconds).min(LONGEST_ASKED));
@@ -331,8 +332,8 @@ impl Client {
     }
 }
 
-/// A pause before the next attempt, of up to twice the one before, so that many that were refused at once do not come again at
-/// once.
+/// The pause before the next attempt. Each is up to twice the one before, with jitter, so that many refused requests
+/// are not retried at once.
 fn usual_pause(attempt: u32) -> Duration {
     let most = PAUSE.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE);
     most.mul_f64(0.5 + fastrand::f64() / 2.0)

@@ -1,6 +1,6 @@
-//! The settings of an instance, taken apart; what those of the instance `snowflake` do not say is taken from `SNOWFLAKE_*`.
-//! The variables are read here and not by the settings' schema: one setting has two well-known names, and what the settings
-//! say of the account or of the way to sign in goes before any other such variable.
+//! Settings of an instance. For the instance `snowflake`, `SNOWFLAKE_*` variables supply missing settings. This module
+//! reads the variables instead of the schema of settings: a setting may have two variables, and a configured account or
+//! credential overrides related variables.
 
 use crate::client::Key;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,13 +10,13 @@ use std::time::Duration;
 use terrace_provider::http::{check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Object, Path, ProviderError, Redaction, Settings, Value};
 
-/// Variables of the process by name: some are secrets.
+/// Environment variables by name; some are secrets.
 pub(crate) type Variables = BTreeMap<String, SecretString>;
 
-/// The one instance that variables speak of.
+/// The only instance that uses variables.
 const INSTANCE: &str = "snowflake";
 
-/// The settings that a variable may give, and the variables: the well-known names of the field first.
+/// Settings with their variables; the vendor's usual names come first.
 const VARIABLES: [(&str, &[&str]); 10] = [
     ("account", &["SNOWFLAKE_ACCOUNT"]),
     ("host", &["SNOWFLAKE_HOST"]),
@@ -25,60 +25,60 @@ const VARIABLES: [(&str, &[&str]); 10] = [
     ("warehouse", &["SNOWFLAKE_WAREHOUSE"]),
     ("privateKeyFile", &["SNOWFLAKE_PRIVATE_KEY_FILE", "SNOWFLAKE_PRIVATE_KEY_PATH"]),
     ("privateKeyPassphrase", &["SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "SNOWFLAKE_PRIVATE_KEY_FILE_PWD"]),
-    // The SQL API takes no passwords; a programmatic access token may stand wherever one did.
+    // The SQL API does not accept passwords; a password variable may hold a programmatic access token.
     ("token", &["SNOWFLAKE_TOKEN", "SNOWFLAKE_PASSWORD"]),
     ("oauthToken", &["SNOWFLAKE_OAUTH_TOKEN"]),
     ("queryTag", &["SNOWFLAKE_QUERY_TAG"]),
 ];
 
-/// The ways of proving who one is, of which there is one.
+/// The kinds of credentials; an instance has one.
 const PROOFS: [&str; 3] = ["privateKeyFile", "token", "oauthToken"];
 
-/// How Snowflake is reached.
+/// Connection settings of Snowflake.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Where the SQL API is: `https://ab12345.eu-central-1.snowflakecomputing.com`.
+    /// The URL of the SQL API: `https://ab12345.eu-central-1.snowflakecomputing.com`.
     pub(crate) base: String,
-    /// The role in whose name statements are carried out; the user's default one where it is not said.
+    /// The role of statements; by default the user's default role.
     pub(crate) role: Option<String>,
-    /// The warehouse on which queries run.
+    /// The warehouse for queries.
     pub(crate) warehouse: Option<String>,
-    /// How it is proved who asks.
+    /// The credentials.
     pub(crate) proof: Proof,
-    /// What query tags begin with.
+    /// The prefix of query tags.
     pub(crate) query_tag: String,
-    /// The authorities to trust instead of the machine's.
+    /// The certificate authorities, instead of those of this machine.
     pub(crate) ca_file: Option<PathBuf>,
-    /// How long a request may go unanswered.
+    /// The time limit of a request.
     pub(crate) timeout: Duration,
-    /// The secrets among the variables, which no text repeats.
+    /// The secrets among the variables, which texts redact.
     pub(crate) hidden: Redaction,
 }
 
-/// Who asks.
+/// Credentials.
 #[derive(Debug)]
 pub(crate) enum Proof {
-    /// A key whose public half the user has.
+    /// A private key whose public half belongs to the user.
     Key(Key),
-    /// A programmatic access token; whether it came as a password.
+    /// A programmatic access token; true if it comes from a password variable.
     Token(SecretString, bool),
-    /// A token of OAuth.
+    /// An OAuth token.
     OAuth(SecretString),
 }
 
-/// The settings with what variables say.
+/// The settings with variables as defaults.
 struct Given<'a> {
     values: &'a Attributes,
     variables: Option<&'a Variables>,
 }
 
 impl Given<'_> {
-    /// A text, and the variable that it stands in, if it does.
+    /// A text, with its variable if it comes from one.
     fn text(&self, name: &str) -> Option<(String, Option<&str>)> {
         if let Some(text) = self.values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()) {
             return Some((text.to_owned(), None));
         }
-        // Another proof in the settings goes before any in a variable.
+        // Configured credentials take precedence over those in variables.
         let is_settled = PROOFS.contains(&name) && PROOFS.iter().any(|proof| self.values.contains_key(*proof));
         let (_, names) = VARIABLES.iter().find(|(known, _)| *known == name && !is_settled)?;
         names.iter().find_map(|variable| {
@@ -87,7 +87,7 @@ impl Given<'_> {
         })
     }
 
-    /// The secrets that variables hold.
+    /// The redaction of secrets in variables.
     fn hidden(&self) -> Redaction {
         let secrets = ["privateKeyPassphrase", "token", "oauthToken"];
         let names = VARIABLES.iter().filter(|(setting, _)| secrets.contains(setting)).flat_map(|(_, names)| *names);
@@ -102,13 +102,13 @@ impl Given<'_> {
 }
 
 impl Config {
-    /// Takes settings apart. `None` where nothing says which account.
+    /// Reads the settings. `None` if there is no account.
     ///
     /// # Errors
-    /// When a value is none that can work.
+    /// When a value is invalid.
     pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
-        let is_spoken_of = settings.instance == INSTANCE;
-        let given = Given { values: &settings.values, variables: is_spoken_of.then_some(variables) };
+        let uses_variables = settings.instance == INSTANCE;
+        let given = Given { values: &settings.values, variables: uses_variables.then_some(variables) };
         let account = given.plain("account");
         let Some(base) = base(&given, account.as_deref())? else { return Ok(None) };
         let at = Path::attribute("host");
@@ -118,7 +118,7 @@ impl Config {
             _ => Some(60),
         };
         let timeout =
-            timeout.map(Duration::from_secs).ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?;
+            timeout.map(Duration::from_secs).ok_or_else(|| invalid("timeout", "`timeout` is not a valid time"))?;
         Ok(Some(Self {
             base,
             role: given.plain("role"),
@@ -132,9 +132,9 @@ impl Config {
     }
 }
 
-/// The error of calls to an instance that nothing says the account of.
+/// The error of calls to an instance without an account.
 pub(crate) fn unconfigured(instance: &str) -> ProviderError {
-    let message = format!("nothing says which account of Snowflake the instance `{instance}` is");
+    let message = format!("no Snowflake account is set for the instance `{instance}`");
     let variables = match instance == INSTANCE {
         true => ", or set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_ROLE and SNOWFLAKE_PASSWORD",
         false => "",
@@ -150,13 +150,14 @@ fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
 }
 
 fn base(given: &Given<'_>, account: Option<&str>) -> Result<Option<String>, ProviderError> {
-    // The host of a variable is that of another account than one that is written down.
+    // A configured account takes precedence over the host of a variable.
     let host = given.text("host").filter(|(_, variable)| variable.is_none() || !given.values.contains_key("account"));
     if let Some((host, _)) = host {
         let wrong = || {
-            invalid("host", "the host is none").solution("write such as `ab12345.eu-central-1.snowflakecomputing.com`")
+            invalid("host", "the host is not valid")
+                .solution("write a host such as `ab12345.eu-central-1.snowflakecomputing.com`")
         };
-        // A scheme is for servers of tests; everything else is asked by TLS.
+        // A scheme is for test servers; all others use TLS.
         let base = if host.contains("://") { host } else { format!("https://{host}") };
         let url = reqwest::Url::parse(&base).map_err(|_| wrong())?;
         let is_right = matches!(url.scheme(), "https" | "http")
@@ -169,12 +170,13 @@ fn base(given: &Given<'_>, account: Option<&str>) -> Result<Option<String>, Prov
     let Some(account) = account else { return Ok(None) };
     let is_right = account.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if !is_right {
-        let error = invalid("account", "an account is written in letters, digits, `-`, `_` and `.`");
-        return Err(error
-            .solution("write such as `myorg-account1` or `ab12345.eu-central-1`, without `.snowflakecomputing.com`"));
+        let error = invalid("account", "an account has only letters, digits, `-`, `_` and `.`");
+        return Err(error.solution(
+            "write an account such as `myorg-account1` or `ab12345.eu-central-1`, without `.snowflakecomputing.com`",
+        ));
     }
     let account = account.strip_suffix(".snowflakecomputing.com").unwrap_or(account);
-    // Names of hosts hold no `_`: Snowflake writes `-` for it there.
+    // Host names cannot contain `_`: Snowflake uses `-` instead.
     Ok(Some(format!("https://{}.snowflakecomputing.com", account.to_lowercase().replace('_', "-"))))
 }
 
@@ -182,19 +184,20 @@ fn proof(settings: &Settings, given: &Given<'_>, account: Option<&str>) -> Resul
     let in_settings: Vec<&str> = PROOFS.into_iter().filter(|name| settings.values.contains_key(*name)).collect();
     if let [one, other, ..] = in_settings.as_slice() {
         return Err(
-            invalid(other, format!("`{one}` and `{other}` both say how to sign in")).solution("leave one of them")
+            invalid(other, format!("`{one}` and `{other}` both define the credentials")).solution("remove one of them")
         );
     }
     if let Some(file) = given.plain("privateKeyFile") {
         let account = account.map(str::to_owned).or_else(|| host_account(&given.plain("host")?));
-        let account = account.ok_or_else(|| invalid("account", "a private key needs `account` to be said"))?;
-        let user = given.plain("user").ok_or_else(|| invalid("user", "a private key needs `user` to be said"))?;
+        let account = account.ok_or_else(|| invalid("account", "a private key requires `account`"))?;
+        let user = given.plain("user").ok_or_else(|| invalid("user", "a private key requires `user`"))?;
         let pem = std::fs::read_to_string(settings.project_folder.join(&file))
             .map_err(|error| invalid("privateKeyFile", format!("the private key cannot be read: {error}")))?;
         let passphrase = given.plain("privateKeyPassphrase");
         let key = Key::read(&pem, passphrase.as_deref(), &account, &user);
         return Ok(Proof::Key(key.map_err(|why| {
-            invalid("privateKeyFile", why).solution("make one as Snowflake's guide says: `openssl genrsa 2048 | openssl pkcs8 -topk8 -inform PEM -out key.p8`")
+            invalid("privateKeyFile", why)
+                .solution("create one with `openssl genrsa 2048 | openssl pkcs8 -topk8 -inform PEM -out key.p8`")
         })?));
     }
     if let Some(token) = given.plain("oauthToken") {
@@ -204,12 +207,12 @@ fn proof(settings: &Settings, given: &Given<'_>, account: Option<&str>) -> Resul
         let is_password = variable == Some("SNOWFLAKE_PASSWORD");
         return Ok(Proof::Token(token.into(), is_password));
     }
-    Err(ProviderError::unconfigured("nothing says how to sign in to Snowflake").solution(
-        "give `privateKeyFile` (a key pair), `token` (a programmatic access token) or `oauthToken`; passwords are not taken by its SQL API",
+    Err(ProviderError::unconfigured("the instance has no credentials for Snowflake").solution(
+        "give `privateKeyFile` (a key pair), `token` (a programmatic access token) or `oauthToken`; the SQL API does not accept passwords",
     ))
 }
 
-/// The account that a host belongs to.
+/// The account of a host.
 fn host_account(host: &str) -> Option<String> {
     let name = host.split("://").last()?.strip_suffix(".snowflakecomputing.com")?;
     Some(name.to_owned())
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_a_variable_is_not_that_of_an_account_which_is_written_down() {
+    fn configured_account_overrides_the_host_variable() {
         let host = || Some("https://other.example.com".to_owned());
         let account = || Some("https://cd67890.snowflakecomputing.com".to_owned());
         assert_eq!(base_of("snowflake", &[]), host());

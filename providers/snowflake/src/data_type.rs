@@ -1,6 +1,6 @@
-//! Column types: their spellings, the one that is compared and written, and which may become which.
+//! Column types: spellings, normal form, and possible changes.
 //!
-//! Names and synonyms: <https://docs.snowflake.com/en/sql-reference/intro-summary-data-types>. What may be changed in place:
+//! Names and synonyms: <https://docs.snowflake.com/en/sql-reference/intro-summary-data-types>. Changes in place:
 //! <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>.
 
 use crate::tokenizer::{Token, TokenKind, meaningful};
@@ -8,44 +8,44 @@ use std::fmt;
 use terrace_provider::Value;
 use terrace_provider::names::closest;
 
-/// The length of a text that says none.
+/// The default length of a text.
 const USUAL_LENGTH: u64 = 16_777_216;
-/// The longest text.
+/// The largest length of a text.
 const LONGEST_TEXT: u64 = 134_217_728;
-/// The length of bytes that say none.
+/// The default length of bytes.
 const USUAL_BYTES: u64 = 8_388_608;
-/// The most bytes.
+/// The largest length of bytes.
 const MOST_BYTES: u64 = 67_108_864;
 
-/// A column type, whatever it was spelled like.
+/// A column type, independent of its spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DataType {
-    /// Digits, and those behind the point.
+    /// Precision and scale.
     Number(u64, u64),
-    /// A text of at most so many characters.
+    /// A text with its maximum length in characters.
     Varchar(u64),
-    /// At most so many bytes.
+    /// Bytes with their maximum length.
     Binary(u64),
-    /// A time of day with so many digits of a second.
+    /// A time of day with its number of fractional digits.
     Time(u64),
-    /// `NTZ`, `LTZ` or `TZ`, with so many digits of a second.
+    /// `NTZ`, `LTZ` or `TZ`, with its number of fractional digits.
     Timestamp(&'static str, u64),
     /// A type without sizes.
     Plain(&'static str),
-    /// A vector of `INT` or `FLOAT` with so many dimensions.
+    /// A vector of `INT` or `FLOAT` with its number of dimensions.
     Vector(&'static str, u64),
 }
 
-/// What changing a column's type takes.
+/// The effect of a type change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TypeChange {
-    /// Nothing: it is the same type.
+    /// The types are the same.
     Same,
-    /// It holds all that the old one does.
+    /// The new type holds all values of the old one.
     Widens,
-    /// In place, where the values that are there fit.
+    /// In place, if the existing values fit.
     Narrows,
-    /// Snowflake cannot do it in place.
+    /// Snowflake cannot change it in place.
     Impossible,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for DataType {
     }
 }
 
-/// How sizes are read.
+/// The sizes of a type.
 #[derive(Debug, Clone, Copy)]
 enum Shape {
     Number,
@@ -83,8 +83,8 @@ enum Shape {
     Plain(&'static str),
 }
 
-/// Every spelling. What `TIMESTAMP` alone stands for is up to a parameter of the account; it is taken as its default, and
-/// written in full.
+/// All spellings. The meaning of `TIMESTAMP` depends on an account parameter; terrace uses the parameter's default and
+/// writes the full name.
 const NAMES: [(&str, Shape); 46] = {
     use Shape::{Bytes, Integer, Number, Plain, Text, Time, Timestamp};
     [
@@ -138,32 +138,32 @@ const NAMES: [(&str, Shape); 46] = {
 };
 
 impl DataType {
-    /// Reads a type.
+    /// Parses a type.
     ///
     /// # Errors
-    /// Why the text is none, in words.
+    /// The reason, in words.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let tokens = meaningful(text);
         let words: Vec<&Token<'_>> = tokens.iter().take_while(|token| token.kind == TokenKind::Word).collect();
         let name = words.iter().map(|word| word.text.to_ascii_uppercase()).collect::<Vec<_>>().join(" ");
         let rest = tokens.get(words.len()..).unwrap_or_default();
         if name == "VECTOR" {
-            return vector(rest).ok_or_else(|| "a vector is written as `VECTOR(FLOAT, 256)`".to_owned());
+            return vector(rest).ok_or_else(|| "write a vector as `VECTOR(FLOAT, 256)`".to_owned());
         }
         let Some((_, shape)) = NAMES.iter().find(|(known, _)| *known == name) else {
             let shown = text.escape_default();
             let meant = closest(&name, NAMES.iter().map(|(known, _)| *known));
             return Err(match meant {
-                Some(meant) => format!("`{shown}` is no column type of Snowflake; did you mean `{meant}`?"),
-                None => format!("`{shown}` is no column type of Snowflake"),
+                Some(meant) => format!("`{shown}` is not a column type of Snowflake; did you mean `{meant}`?"),
+                None => format!("`{shown}` is not a column type of Snowflake"),
             });
         };
-        let sizes = sizes(rest).ok_or_else(|| format!("`{}` is no column type of Snowflake", text.escape_default()))?;
+        let sizes = sizes(rest).ok_or_else(|| format!("`{}` is not a column type", text.escape_default()))?;
         sized(*shape, &sizes)
-            .ok_or_else(|| format!("`{}` has sizes that Snowflake does not take", text.escape_default()))
+            .ok_or_else(|| format!("`{}` has sizes that Snowflake does not support", text.escape_default()))
     }
 
-    /// What it takes to make a column of this type one of another.
+    /// The effect of a change from this type to another.
     pub(crate) fn change_to(&self, new: &Self) -> TypeChange {
         match (self, new) {
             (old, new) if old == new => TypeChange::Same,
@@ -180,7 +180,7 @@ impl DataType {
     }
 }
 
-/// True when both texts are the same type.
+/// True if both texts are the same type.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || matches!((DataType::parse(one), DataType::parse(other)), (Ok(one), Ok(other)) if one == other)
 }
@@ -204,15 +204,15 @@ fn sized(shape: Shape, sizes: &[u64]) -> Option<DataType> {
             is_right.then_some(DataType::Number(precision, scale))
         }
         Shape::Integer => sizes.is_empty().then_some(DataType::Number(38, 0)),
-        Shape::Text(usual) => one(usual).filter(|it| (1..=LONGEST_TEXT).contains(it)).map(DataType::Varchar),
-        Shape::Bytes => one(USUAL_BYTES).filter(|it| (1..=MOST_BYTES).contains(it)).map(DataType::Binary),
+        Shape::Text(usual) => one(usual).filter(|size| (1..=LONGEST_TEXT).contains(size)).map(DataType::Varchar),
+        Shape::Bytes => one(USUAL_BYTES).filter(|size| (1..=MOST_BYTES).contains(size)).map(DataType::Binary),
         Shape::Time => digits().map(DataType::Time),
         Shape::Timestamp(kind) => digits().map(|digits| DataType::Timestamp(kind, digits)),
         Shape::Plain(name) => sizes.is_empty().then_some(DataType::Plain(name)),
     }
 }
 
-/// What stands in parentheses behind a name.
+/// The sizes in parentheses after a name.
 fn sizes(tokens: &[Token<'_>]) -> Option<Vec<u64>> {
     match tokens {
         [] => Some(Vec::new()),
@@ -228,7 +228,7 @@ fn vector(tokens: &[Token<'_>]) -> Option<DataType> {
     let [open, of, comma, dimensions, close] = tokens else { return None };
     let of = ["INT", "FLOAT"].into_iter().find(|known| of.is_word(known))?;
     let is_right = is_parenthesised(open, close) && comma.is_symbol(',');
-    let dimensions = size(dimensions).filter(|it| is_right && (1..=4096).contains(it))?;
+    let dimensions = size(dimensions).filter(|count| is_right && (1..=4096).contains(count))?;
     Some(DataType::Vector(of, dimensions))
 }
 
@@ -263,7 +263,7 @@ mod tests {
             )
             .collect();
         insta::assert_snapshot!(shown);
-        assert!(NAMES.is_sorted_by_key(|(name, _)| name), "sorted, so that none is there twice");
+        assert!(NAMES.is_sorted_by_key(|(name, _)| name), "sorted, to find duplicates");
         for (name, _) in NAMES {
             let canonical = DataType::parse(name).unwrap().to_string();
             assert_eq!(DataType::parse(&canonical).unwrap().to_string(), canonical, "{name}");
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_type_is_refused() {
+    fn text_that_is_not_a_type_is_refused() {
         for text in [
             "",
             "VARCHR(20)",

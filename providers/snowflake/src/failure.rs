@@ -1,44 +1,44 @@
-//! What is told of statements that went wrong, and what terrace does then.
+//! Conversion of failed statements into provider errors.
 //!
-//! Codes as Snowflake answers with them: 001003 syntax, 002003 and 002043 missing or not authorized, 002002 there already,
-//! 003001 insufficient privileges, 000904 unknown column, 000606 no warehouse, 390xxx who asks is not let in.
+//! Snowflake's codes: 001003 syntax, 002003 and 002043 missing or not authorized, 002002 exists, 003001 insufficient
+//! privileges, 000904 unknown column, 000606 no warehouse, 390xxx refused credentials.
 
 use crate::client::{Client, Failure};
 use crate::identifier::quote;
 use terrace_provider::{ErrorKind, Path, ProviderError};
 
-/// What a statement is for, and what its role has to have.
+/// The purpose of a statement, and the rights that it needs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Need {
     /// `create the table DB.S.T`.
     doing: String,
-    /// Rights, each as it is granted: `CREATE TABLE ON SCHEMA "DB"."S"`.
+    /// Rights in the form of `GRANT`: `CREATE TABLE ON SCHEMA "DB"."S"`.
     rights: Vec<String>,
-    /// The id of the object that is made, where it may be there already.
+    /// The import id of a created object, which may already exist.
     import_id: Option<String>,
-    /// The attribute that the statement is about.
+    /// The attribute of the statement.
     path: Option<Path>,
 }
 
 impl Need {
-    /// What a statement is for.
+    /// The purpose of a statement.
     pub(crate) fn to(doing: impl Into<String>) -> Self {
         Self { doing: doing.into(), ..Self::default() }
     }
 
-    /// The role needs that.
+    /// Adds a needed right.
     pub(crate) fn right(mut self, right: impl Into<String>) -> Self {
         self.rights.push(right.into());
         self
     }
 
-    /// It makes an object of that id.
+    /// Declares that the statement creates an object with this id.
     pub(crate) fn makes(mut self, import_id: impl Into<String>) -> Self {
         self.import_id = Some(import_id.into());
         self
     }
 
-    /// It is about that attribute.
+    /// Sets the attribute of the statement.
     pub(crate) fn at(mut self, path: Path) -> Self {
         self.path = Some(path);
         self
@@ -49,21 +49,21 @@ impl Need {
     }
 }
 
-/// The statement that gives a role a right, as `CREATE ROLE ON ACCOUNT`.
+/// The statement that grants a right to a role; a right such as `CREATE ROLE ON ACCOUNT`.
 pub(crate) fn giving(right: &str, role: Option<&str>) -> String {
     let role = role.map_or_else(|| "<the role of the instance>".to_owned(), quote);
     format!("GRANT {right} TO ROLE {role}")
 }
 
-/// True where an object is not there, or the role may not see it: Snowflake does not say which.
+/// True if the object does not exist or the role may not see it: Snowflake does not distinguish these.
 pub(crate) fn is_missing(failure: &Failure) -> bool {
     matches!(failure, Failure::Sql { code, .. } if matches!(code.as_str(), "002003" | "002043"))
 }
 
-/// The error of a statement that only looks.
+/// The error of a reading statement.
 pub(crate) fn of_question(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
     match failure {
-        // Nothing happened, whatever became of it.
+        // A read has no effect, so its outcome does not matter.
         Failure::Lost(why) => {
             let message = format!("Snowflake does not answer: {why}");
             client.hidden().error(ProviderError::new(ErrorKind::Transient, message))
@@ -73,13 +73,13 @@ pub(crate) fn of_question(client: &Client, failure: &Failure, need: &Need) -> Pr
     }
 }
 
-/// The error of a statement that changes something.
+/// The error of a changing statement.
 pub(crate) fn of_change(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
-    // What is not of the settings is known here alone.
-    client.hidden().error(told(client, failure, need))
+    // The wrapper of the session does not know secrets from variables.
+    client.hidden().error(error_of(client, failure, need))
 }
 
-fn told(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
+fn error_of(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
     let doing = if need.doing.is_empty() { "do that" } else { need.doing.as_str() };
     match failure {
         Failure::Sql { code, state, message } => {
@@ -94,71 +94,77 @@ fn told(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
             );
             error.vendor_code = Some(code.clone());
             if client.signs_in_by_password() {
-                error = error.problem("what SNOWFLAKE_PASSWORD holds was sent as a programmatic access token: the SQL API takes no passwords");
+                error = error.problem(
+                    "SNOWFLAKE_PASSWORD was sent as a programmatic access token: the SQL API does not accept passwords",
+                );
                 return error.solution("put a programmatic access token there, or set `privateKeyFile`");
             }
             let what = match code.as_str() {
                 "390144" => {
-                    "look whether the public key of the user (`DESC USER`, RSA_PUBLIC_KEY_FP) is that of the private key, and whether `account` and `user` are right"
+                    "check that the user's public key (`DESC USER`, RSA_PUBLIC_KEY_FP) belongs to the private key, and check `account` and `user`"
                 }
-                "390189" => "look at `role`: the user has to have it",
-                "390114" | "390318" => "the token is too old: make another one",
-                _ => "look at `account`, `user` and the way of signing in",
+                "390189" => "check `role`: the user must have it",
+                "390114" | "390318" => "create a new token: this one has expired",
+                _ => "check `account`, `user` and the credentials",
             };
             error.solution(what)
         }
         Failure::Throttled(pause) => ProviderError::new(
             ErrorKind::Throttled { retry_after: *pause },
-            "Snowflake has too much to do for this user",
+            "Snowflake is too busy for more requests of this user",
         ),
         Failure::TimedOut => {
-            ProviderError::new(ErrorKind::Failed, format!("Snowflake stopped it: to {doing} took longer than it may"))
-                .solution("give the resource more time (`timeouts`), or look at STATEMENT_TIMEOUT_IN_SECONDS")
+            ProviderError::new(ErrorKind::Failed, format!("Snowflake stopped the request to {doing}: it took too long"))
+                .solution("set longer `timeouts` for the resource, or raise STATEMENT_TIMEOUT_IN_SECONDS")
         }
         Failure::NotSent(why) => {
             let message = format!("Snowflake cannot be reached at `{}`: {why}", client.host());
             ProviderError::new(ErrorKind::Transient, message)
-                .solution("look at `account` or `host`, and whether this machine may connect to it")
+                .solution("check `account` or `host`, and the network access of this machine")
         }
         Failure::Lost(why) => ProviderError::new(
             ErrorKind::Ambiguous,
-            format!("whether Snowflake was told to {doing} is not known: {why}"),
+            format!("Snowflake may have received the request to {doing}, outcome unknown: {why}"),
         ),
         Failure::Refused(why) => ProviderError::new(
             ErrorKind::InvalidInput { path: None },
-            format!("Snowflake does not take the request: {why}"),
+            format!("Snowflake does not accept the request: {why}"),
         )
-        .solution("look at `account` or `host`: is the SQL API there?"),
+        .solution("check `account` or `host`: it must be the host of the SQL API"),
     }
 }
 
 fn of_sql(client: &Client, (code, state, message): (&str, &str, &str), need: &Need, doing: &str) -> ProviderError {
-    // What Snowflake puts before every message of its compiler says nothing.
-    let said =
+    // The compiler's prefix carries no information.
+    let reason =
         message.trim_start_matches("SQL compilation error:").trim_start_matches("SQL access control error:").trim();
     let invalid = || ErrorKind::InvalidInput { path: need.path.clone() };
     let with_rights = |error: ProviderError| need.solutions(client.role()).fold(error, ProviderError::solution);
     match code {
         "002002" if need.import_id.is_some() => {
             let kind = ErrorKind::AlreadyExists { import_id: need.import_id.clone() };
-            ProviderError::new(kind, format!("Snowflake cannot {doing}: {said}"))
+            ProviderError::new(kind, format!("Snowflake cannot {doing}: {reason}"))
         }
         "003001" => {
-            with_rights(ProviderError::new(ErrorKind::PermissionDenied, format!("the role may not {doing}: {said}")))
+            with_rights(ProviderError::new(ErrorKind::PermissionDenied, format!("the role may not {doing}: {reason}")))
         }
         "002003" | "002043" => {
-            let error = ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {said}"));
-            with_rights(error.problem("Snowflake says the same of what is not there and of what the role may not see"))
+            let error = ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {reason}"));
+            with_rights(
+                error.problem("Snowflake does not distinguish missing objects from objects that the role may not see"),
+            )
         }
         "000606" => ProviderError::new(invalid(), format!("Snowflake cannot {doing}: no warehouse is in use"))
-            .solution("set `warehouse` of the instance, and let its role use it: GRANT USAGE ON WAREHOUSE … TO ROLE …"),
-        "000604" => ProviderError::new(ErrorKind::Cancelled, format!("to {doing} was stopped before it was done")),
-        "000630" => ProviderError::new(ErrorKind::Failed, format!("to {doing} took longer than it may")),
-        _ if state == "0A000" => ProviderError::new(invalid(), format!("this account cannot {doing}: {said}"))
-            .solution("tags need the Enterprise edition: `settings.snowflake.tags.enabled: false` leaves them out"),
+            .solution(
+                "set `warehouse` of the instance, and grant its use to the role: GRANT USAGE ON WAREHOUSE … TO ROLE …",
+            ),
+        "000604" => ProviderError::new(ErrorKind::Cancelled, format!("to {doing} was stopped before its end")),
+        "000630" => ProviderError::new(ErrorKind::Failed, format!("the time limit to {doing} was exceeded")),
+        _ if state == "0A000" => ProviderError::new(invalid(), format!("this account cannot {doing}: {reason}"))
+            .solution("tags need the Enterprise edition: to omit them, set `settings.snowflake.tags.enabled: false`"),
         _ if state.starts_with("XX") => {
-            ProviderError::new(ErrorKind::Failed, format!("Snowflake failed to {doing}: {said}"))
+            ProviderError::new(ErrorKind::Failed, format!("Snowflake failed to {doing}: {reason}"))
         }
-        _ => ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {said}")),
+        _ => ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {reason}")),
     }
 }

@@ -1,12 +1,13 @@
-//! Names and texts within statements: the one place that writes either, and what Snowflake refuses.
+//! Quoting of names and texts in statements, and Snowflake's limits.
 //!
-//! <https://docs.snowflake.com/en/sql-reference/identifiers-syntax>: a name in double quotes is taken as it is, of at most
-//! 255 characters. <https://docs.snowflake.com/en/sql-reference/data-types-text>: a backslash in single quotes escapes.
+//! A name in double quotes is taken literally and has at most 255 characters:
+//! <https://docs.snowflake.com/en/sql-reference/identifiers-syntax>. A backslash in single quotes escapes:
+//! <https://docs.snowflake.com/en/sql-reference/data-types-text>.
 
 use crate::tokenizer::Token;
 use terrace_provider::{Path, ProviderError};
 
-/// The most characters of a name.
+/// Length limit of a name, in characters.
 pub(crate) const LONGEST: usize = 255;
 
 /// Writes a name as an SQL identifier: in double quotes, with inner double quotes doubled.
@@ -29,15 +30,15 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// A pattern for `SHOW … LIKE` that fits the name, and perhaps others: case makes no difference to it, `_` fits any character.
-/// What it finds is compared with the name afterwards.
+/// A pattern for `SHOW … LIKE` that matches the name and perhaps others: it ignores case, and `_` matches any
+/// character. The caller compares the results with the name.
 pub(crate) fn pattern(name: &str) -> String {
-    // A backslash would escape what stands behind it.
+    // A backslash would escape the next character.
     literal(&name.replace('\\', "_"))
 }
 
-/// The parts of a full name such as `DB.SCHEMA."my table"`. What stands without quotes is taken as it is, unless it is
-/// empty; `None` for what is no full name.
+/// The parts of a full name such as `DB.SCHEMA."my table"`. Unquoted parts are taken literally; `None` if a part is
+/// empty or malformed.
 pub(crate) fn split(text: &str) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -62,7 +63,7 @@ pub(crate) fn split(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Up to the closing quote, and what follows it.
+/// The text up to the closing quote, and the rest.
 fn quoted(inner: &str) -> Option<(String, &str)> {
     let mut part = String::new();
     let mut rest = inner;
@@ -79,8 +80,8 @@ fn quoted(inner: &str) -> Option<(String, &str)> {
     }
 }
 
-/// A full name of which each part stands in quotes only where it has to: where it holds a dot or a quote, or begins or ends
-/// with a blank.
+/// A full name with quotes only around parts that need them: parts with a dot or a quote, or with a blank at either
+/// end.
 pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let part = |part: &'a str| {
         let needs = part.contains(['.', '"']) || part.trim() != part;
@@ -89,7 +90,7 @@ pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     parts.into_iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// Reads names out of a statement that somebody else wrote: `A.b."C d"` names `A`, `B` and `C d`.
+/// Reads the names in a foreign statement: `A.b."C d"` has the names `A`, `B` and `C d`.
 pub(crate) fn read_path(tokens: &[Token<'_>]) -> Option<Vec<String>> {
     let parts = tokens.split(|token| token.is_symbol('.'));
     parts
@@ -100,13 +101,13 @@ pub(crate) fn read_path(tokens: &[Token<'_>]) -> Option<Vec<String>> {
         .collect()
 }
 
-/// The same of a text.
+/// Reads the names in a text.
 #[cfg(test)]
 pub(crate) fn read(text: &str) -> Option<Vec<String>> {
     read_path(&crate::tokenizer::tokens(text))
 }
 
-/// Refuses names that Snowflake cannot hold.
+/// Refuses names that Snowflake cannot store.
 ///
 /// # Errors
 /// `InvalidInput` at the path.
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_snowflake_cannot_hold_is_refused() {
+    fn invalid_name_is_refused() {
         let path = Path::attribute("name");
         for name in ["", "a\0b", &"x".repeat(256)] {
             assert!(check(name, &path).is_err());

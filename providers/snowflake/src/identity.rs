@@ -1,16 +1,16 @@
-//! `identity(ref, "snowflake")`: users are called by their address in capitals, groups are roles.
+//! `identity(ref, "snowflake")`: users have their e-mail address in capitals, groups are roles.
 
 use terrace_provider::Principal;
 
-/// Maps a principal: `user:jane.roe_example.com` to the user `JANE.ROE@EXAMPLE.COM`, `group:dev` and a bare `dev` to the
-/// role `DEV`.
+/// The principal of a reference: the user `JANE.ROE@EXAMPLE.COM` for `user:jane.roe_example.com`, the role `DEV` for
+/// `group:dev` and `dev`.
 ///
 /// # Errors
-/// When it is neither, or nameless.
+/// When it is neither, or has no name.
 pub(crate) fn identity(principal: &str) -> Result<Principal, String> {
     let known = Principal::by_address(principal).ok_or_else(|| {
         format!(
-            "`{principal}` is no user and no group that Snowflake could know: write `user:…` or `group:…`, or map it in `identities.table`"
+            "`{principal}` is neither a user nor a group: write `user:…` or `group:…`, or map it in `identities.table`"
         )
     })?;
     Ok(Principal { name: known.name.to_uppercase(), ..known })

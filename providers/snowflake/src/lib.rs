@@ -1,14 +1,13 @@
-//! Databases, schemas, tables, views, roles, grants and tags in Snowflake, by its SQL API v2: no driver, one statement a
-//! request, and no session on the other side.
+//! Databases, schemas, tables, views, roles, grants and tags in Snowflake, by its SQL API v2: without a driver, one
+//! statement per request, and no session on the server.
 //!
-//! Every statement has a request id of its own. A request whose answer was lost is sent again under the same id, and
-//! Snowflake answers with what came of the first one: so a statement is carried out once, however often its answer is lost.
+//! Every statement has a request id. A request with a lost answer is sent again under the same id, and Snowflake
+//! returns the result of the first one. So a statement runs once, no matter how often its answer is lost.
 //!
-//! Read in this order: `schema` (the types), `config` (how an instance is reached), `client` (the API, without a word of
-//! terrace), `session` (the calls), `object` and its submodules (the types in terms of statements), `rights` (what the role of
-//! an instance has).
+//! Read in this order: `schema` (resource types), `config` (connection settings), `client` (the API), `session` (the
+//! calls), `object` with its submodules (the types as statements), `rights` (rights of the instance's role).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings at any index: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod blueprints;
@@ -36,13 +35,13 @@ use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Setting
 #[derive(Debug)]
 pub struct SnowflakeProvider {
     schema: ProviderSchema,
-    /// Variables of the process whose names begin with `SNOWFLAKE_`.
+    /// Environment variables that begin with `SNOWFLAKE_`.
     variables: config::Variables,
 }
 
 impl SnowflakeProvider {
-    /// The provider, not connected to anything. What the instance `snowflake` does not say is taken from `SNOWFLAKE_*` of the
-    /// process.
+    /// The provider, without any connection. `SNOWFLAKE_*` variables supply missing settings of the instance
+    /// `snowflake`.
     #[must_use]
     pub fn new() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -52,7 +51,7 @@ impl SnowflakeProvider {
         Self::with_variables(std::env::vars_os().filter_map(text).collect())
     }
 
-    /// The same with other variables than those of the process.
+    /// The same with these variables instead of those of the process.
     #[must_use]
     pub fn with_variables(variables: BTreeMap<String, String>) -> Self {
         let variables = variables.into_iter().map(|(name, text)| (name, text.into())).collect();

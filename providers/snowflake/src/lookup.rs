@@ -1,4 +1,4 @@
-//! Lookups: what somebody else made, and in whose name statements are carried out.
+//! Lookups of tables of any origin, and of the instance's role.
 
 use crate::failure::Need;
 use crate::identifier;
@@ -12,20 +12,20 @@ use terrace_provider::{
 const TABLE: &str = "snowflake_table";
 const CURRENT_ROLE: &str = "snowflake_current_role";
 
-/// What can be looked up.
+/// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let names = || AttributeType::list(AttributeType::String);
     let column = Object(vec![
         text("name", "The column's name."),
         text("type", "The type as Snowflake writes it."),
-        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value."),
+        Attribute::new("nullable", AttributeType::Bool, "The column may be null."),
         text("comment", "The column's comment."),
     ]);
     vec![
         Lookup {
             name: TABLE,
-            doc: "A table as it is.",
+            doc: "An existing table.",
             arguments: Object(vec![
                 text("database", "The database.").required(),
                 text("schema", "The schema.").required(),
@@ -33,14 +33,14 @@ pub(crate) fn lookups() -> Vec<Lookup> {
                 Attribute::new(
                     "optional",
                     AttributeType::Bool,
-                    "There may be no such table: then it has no columns, instead of an error.",
+                    "Return no columns for a missing table, instead of an error.",
                 )
                 .default_value(false),
             ]),
             result: Object(vec![
                 text("database", "The database."),
                 text("schema", "The schema."),
-                text("name", "The name as asked for."),
+                text("name", "The requested name."),
                 Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order."),
                 Attribute::new("primaryKey", names(), "The columns of the primary key."),
                 Attribute::new("unique", AttributeType::list(names()), "The columns of each unique constraint."),
@@ -50,11 +50,11 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         },
         Lookup {
             name: CURRENT_ROLE,
-            doc: "The role in whose name an instance works.",
+            doc: "The role of an instance.",
             arguments: Object(Vec::new()),
             result: Object(vec![
                 text("name", "The role."),
-                text("host", "The host that is asked: `ab12345.eu-central-1.snowflakecomputing.com`."),
+                text("host", "The host of the API: `ab12345.eu-central-1.snowflakecomputing.com`."),
             ]),
             objects: &[],
         },
@@ -64,7 +64,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
 /// Answers a lookup.
 ///
 /// # Errors
-/// `NotFound` when there is no such table.
+/// `NotFound` if the table does not exist.
 pub(crate) async fn answer(
     lookup: &str,
     statements: &Statements<'_>,
@@ -73,7 +73,7 @@ pub(crate) async fn answer(
     match lookup {
         TABLE => table_of(statements, arguments).await,
         CURRENT_ROLE => {
-            let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("tell the role")).await?;
+            let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("read the role")).await?;
             let role = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
             let host = statements.host().to_owned();
             Ok(Map::from_iter([("name".to_owned(), role.into()), ("host".to_owned(), host.into())]))
@@ -99,17 +99,17 @@ async fn table_of(statements: &Statements<'_>, arguments: &Attributes) -> Result
             Map::from_iter(["columns", "primaryKey", "unique"].map(|name| (name.to_owned(), empty())))
         }
         None => {
-            let message = format!("there is no table {}, or the role may not see it", object::shown(&identity));
+            let message = format!("table {} does not exist, or the role may not see it", object::shown(&identity));
             return Err(ProviderError::new(ErrorKind::NotFound, message));
         }
     };
     Ok(identity.into_iter().chain(attributes).collect())
 }
 
-/// The columns of a table or a view; `None` where there is none.
+/// The columns of a table or a view; `None` if it does not exist.
 ///
 /// # Errors
-/// When it cannot be asked.
+/// When the read fails.
 pub(crate) async fn columns_of(
     statements: &Statements<'_>,
     source: &[String],

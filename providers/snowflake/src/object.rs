@@ -1,4 +1,4 @@
-//! The types in terms of statements: how each is read, made, changed and removed.
+//! The resource types as statements: read, create, change, remove.
 
 pub(crate) mod container;
 pub(crate) mod grant;
@@ -45,7 +45,7 @@ impl Kind {
         })
     }
 
-    /// The attributes that name an object, in the order of its id.
+    /// The identity attributes, in the order of the id.
     pub(crate) fn identity(self) -> &'static [&'static str] {
         match self {
             Self::Database | Self::Role => &["name"],
@@ -57,27 +57,27 @@ impl Kind {
         }
     }
 
-    /// Whether the full name of an object is worth an attribute.
+    /// True for types with an attribute for the full name.
     pub(crate) fn has_full_name(self) -> bool {
         matches!(self, Self::Database | Self::Schema | Self::Table | Self::View | Self::Tag)
     }
 }
 
-/// An object as Snowflake has it.
+/// An existing object.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
-    /// Its attributes, without what names it.
+    /// Its attributes, without the identity.
     pub(crate) attributes: Attributes,
-    /// When it was made; `None` where Snowflake does not say.
+    /// The creation time; `None` if Snowflake does not report it.
     pub(crate) created_on: Option<Timestamp>,
-    /// The role that owns it, where it has one.
+    /// The owning role, if it has one.
     pub(crate) owner: Option<String>,
-    /// Privileges that were there.
+    /// The existing privileges.
     pub(crate) privileges: Vec<String>,
 }
 
 impl Seen {
-    /// What a row of `SHOW` says of every object.
+    /// The columns that every `SHOW` row has.
     pub(crate) fn of_row(row: &Row<'_>) -> Self {
         let owner = row.get("owner").filter(|owner| !owner.is_empty()).map(str::to_owned);
         Self { created_on: row.get("created_on").and_then(time), owner, ..Self::default() }
@@ -89,8 +89,7 @@ impl Seen {
         self
     }
 
-    /// Adds a comment, where comments are managed: where there is one in what it is compared with, or nothing to compare
-    /// with.
+    /// Adds a comment if comments are managed: if the configuration has one, or if there is no configuration.
     pub(crate) fn with_comment(self, comment: &str, like: Option<&Attributes>) -> Self {
         let is_managed = like.is_none_or(|like| like.get("comment").is_some_and(|comment| !comment.is_null()));
         match (is_managed, comment.is_empty()) {
@@ -101,7 +100,7 @@ impl Seen {
     }
 }
 
-/// The comment to set: where another one is wanted, or none any more. One that nobody wrote down is nobody's to clear.
+/// The comment to set; `None` for no change. An unmanaged comment is not cleared.
 pub(crate) fn comment_change<'a>(present: Option<&str>, was_managed: bool, wanted: Option<&'a str>) -> Option<&'a str> {
     match (present, wanted) {
         (present, Some(wanted)) if present != Some(wanted) => Some(wanted),
@@ -110,14 +109,14 @@ pub(crate) fn comment_change<'a>(present: Option<&str>, was_managed: bool, wante
     }
 }
 
-/// The same of an object as it is, as it was recorded and as it is planned.
+/// The comment to set on an object, from its present, recorded and planned attributes.
 pub(crate) fn new_comment(present: &Seen, prior: &Attributes, planned: &Attributes) -> Option<String> {
     let comment = |attributes: &Attributes| optional_text(attributes, "comment");
     let (present, wanted) = (comment(&present.attributes), comment(planned));
     comment_change(present.as_deref(), comment(prior).is_some(), wanted.as_deref()).map(str::to_owned)
 }
 
-/// A time as the SQL API writes it: seconds with decimals, and perhaps the minutes of a zone.
+/// Parses a time of the SQL API: seconds with decimals, and perhaps the minutes of a zone.
 pub(crate) fn time(text: &str) -> Option<Timestamp> {
     let number = text.split(' ').next()?;
     let (seconds, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -125,31 +124,31 @@ pub(crate) fn time(text: &str) -> Option<Timestamp> {
     Timestamp::new(seconds.parse().ok()?, nanoseconds).ok()
 }
 
-/// The row of exactly that name: patterns of `SHOW … LIKE` fit others, too.
+/// The row with exactly this name: patterns of `SHOW … LIKE` match others, too.
 pub(crate) fn named<'r>(rows: &'r crate::client::Rows, name: &str) -> Option<Row<'r>> {
     rows.iter().find(|row| row.get("name") == Some(name))
 }
 
-/// The schema that attributes name, quoted.
+/// The schema in the attributes, quoted.
 pub(crate) fn schema_of(attributes: &Attributes) -> String {
     identifier::qualified([text(attributes, "database").as_str(), text(attributes, "schema").as_str()])
 }
 
-/// The full name that attributes say, quoted.
+/// The full name in the attributes, quoted.
 pub(crate) fn qualified(attributes: &Attributes) -> String {
     let parts: Vec<String> =
         ["database", "schema", "name"].into_iter().filter_map(|name| optional_text(attributes, name)).collect();
     identifier::qualified(parts.iter().map(String::as_str))
 }
 
-/// The same as a person writes it.
+/// The full name for people.
 pub(crate) fn shown(attributes: &Attributes) -> String {
     let parts: Vec<String> =
         ["database", "schema", "name"].into_iter().filter_map(|name| optional_text(attributes, name)).collect();
     identifier::joined(parts.iter().map(String::as_str))
 }
 
-/// Refuses names that are known and that Snowflake cannot hold.
+/// Refuses known names that Snowflake cannot store.
 pub(crate) fn check_names(kind: Kind, attributes: &Attributes) -> Result<(), ProviderError> {
     for name in kind.identity() {
         let is_path = matches!(*name, "object" | "tag") && !matches!(kind, Kind::Tag);
@@ -167,8 +166,8 @@ pub(crate) fn check_names(kind: Kind, attributes: &Attributes) -> Result<(), Pro
             continue;
         }
         let parts = identifier::split(value).ok_or_else(|| {
-            ProviderError::invalid(Some(path.clone()), format!("`{value}` is no full name"))
-                .solution("write the parts with dots between them: `DB.SCHEMA.NAME`; one that holds a dot or a quote stands in double quotes")
+            ProviderError::invalid(Some(path.clone()), format!("`{value}` is not a full name"))
+                .solution("write the parts with dots between them: `DB.SCHEMA.NAME`; put a part with a dot or a quote in double quotes")
         })?;
         parts.iter().try_for_each(|part| identifier::check(part, &path))?;
     }

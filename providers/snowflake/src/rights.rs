@@ -1,4 +1,4 @@
-//! What the role of an instance has: it, and the roles that it has in turn.
+//! Rights of the instance's role, including those of roles that it has.
 
 use crate::client::Row;
 use crate::failure::{Need, giving};
@@ -7,33 +7,34 @@ use crate::statements::Statements;
 use std::collections::BTreeSet;
 use terrace_provider::{MissingRight, ProviderError};
 
-/// So many roles that a role has are looked through at most.
+/// Limit of roles to search.
 const MOST_ROLES: usize = 100;
 
-/// The role that everybody has. <https://docs.snowflake.com/en/user-guide/security-access-control-overview#system-defined-roles>
+/// The role that all users have.
+/// <https://docs.snowflake.com/en/user-guide/security-access-control-overview#system-defined-roles>
 const EVERYBODYS: &str = "PUBLIC";
 
-/// What came of looking for something that a role has.
+/// Result of a search for a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Looked {
-    /// It has it.
+    /// The role has it.
     Found,
-    /// It has it not.
+    /// The role does not have it.
     Absent,
-    /// It is not among what could be seen, and not all could be.
+    /// It was not found, and not all roles could be searched.
     Unknown,
 }
 
-/// The role in whose name is asked: the user's default one where the instance says none.
+/// The role of the instance: by default the user's default role.
 pub(crate) async fn own(statements: &Statements<'_>) -> Result<Option<String>, ProviderError> {
     if let Some(role) = statements.role() {
         return Ok(Some(role.to_owned()));
     }
-    let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("tell the role")).await?;
+    let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("read the role")).await?;
     Ok(rows.iter().next().and_then(|row| row.first()).map(str::to_owned))
 }
 
-/// Shows all that roles have, and what the roles have that they have, until something is what is looked for.
+/// Searches the grants of roles and of the roles that they have, until `is_enough` returns true.
 /// <https://docs.snowflake.com/en/sql-reference/sql/show-grants>
 pub(crate) async fn look_through(
     statements: &Statements<'_>,
@@ -64,13 +65,13 @@ pub(crate) async fn look_through(
     Ok(absent)
 }
 
-/// A right that is looked for.
+/// A right to search for.
 struct Wanted {
     operation: String,
-    /// As it is granted: `CREATE ROLE ON ACCOUNT`.
+    /// In the form of `GRANT`: `CREATE ROLE ON ACCOUNT`.
     right: String,
     privilege: &'static str,
-    /// The warehouse that it is on; the account where there is none.
+    /// The warehouse of the right; `None` for the account.
     warehouse: Option<String>,
 }
 
@@ -89,12 +90,12 @@ impl Wanted {
         }
     }
 
-    /// Whether it is this that a role has. Who owns a warehouse may do everything with it; `ALL` is shown as what it stands
-    /// for.
+    /// True if a grant includes this right. The owner of a warehouse has all rights on it; `ALL` appears as single
+    /// privileges.
     /// <https://docs.snowflake.com/en/user-guide/security-access-control-privileges#virtual-warehouse-privileges>
     fn is_in(&self, row: &Row<'_>) -> bool {
         let is_object = match &self.warehouse {
-            // Of the account there is one.
+            // There is a single account.
             None => row.text("granted_on") == "ACCOUNT",
             Some(warehouse) => {
                 row.text("granted_on") == "WAREHOUSE"
@@ -105,13 +106,13 @@ impl Wanted {
     }
 }
 
-/// What the role of an instance may not do, of what is given on the account, and with its warehouse; `None` where not all can
-/// be seen that it has. By secondary roles of its user nothing is created, and all else is done: that there are some is told,
-/// for views and grants that are made with their help go by the role alone afterwards.
+/// The rights on the account and the warehouse that the instance's role lacks; `None` if not all of its grants are
+/// visible. Secondary roles of the user apply to everything except creation. They are reported as well: objects that
+/// were created with their help later depend on the primary role alone.
 /// <https://docs.snowflake.com/en/sql-reference/sql/use-secondary-roles>
 ///
 /// # Errors
-/// What Snowflake says against the questions.
+/// The error of Snowflake.
 pub(crate) async fn missing(statements: &Statements<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let Some(role) = own(statements).await? else { return Ok(None) };
     let on_account = [("create databases", "CREATE DATABASE"), ("create roles", "CREATE ROLE")];
@@ -120,51 +121,47 @@ pub(crate) async fn missing(statements: &Statements<'_>) -> Result<Option<Vec<Mi
     wanted.extend(statements.warehouse().map(Wanted::on_warehouse));
     let roles = [EVERYBODYS.to_owned(), role.clone()];
     let looked = look_through(statements, roles, |row| {
-        wanted.retain(|it| !it.is_in(row));
+        wanted.retain(|right| !right.is_in(row));
         wanted.is_empty()
     });
     if looked.await? == Looked::Unknown {
         return Ok(None);
     }
     let secondary = secondary(statements).await?;
-    if wanted.iter().any(|it| it.warehouse.is_some()) {
+    if wanted.iter().any(|right| right.warehouse.is_some()) {
         let looked = look_through(statements, secondary.iter().cloned(), |row| {
-            wanted.retain(|it| it.warehouse.is_none() || !it.is_in(row));
-            wanted.iter().all(|it| it.warehouse.is_none())
+            wanted.retain(|right| right.warehouse.is_none() || !right.is_in(row));
+            wanted.iter().all(|right| right.warehouse.is_none())
         });
         if looked.await? == Looked::Unknown {
             return Ok(None);
         }
     }
-    // What nobody chose as the role of terrace is everybody's, who are not to be given it.
+    // The role `PUBLIC` is never suggested: a grant to it would apply to all users.
     let role = Some(role.as_str()).filter(|role| *role != EVERYBODYS);
-    let right = |it: Wanted| MissingRight { operation: it.operation, statement: giving(&it.right, role) };
+    let right = |wanted: Wanted| MissingRight { operation: wanted.operation, statement: giving(&wanted.right, role) };
     let mut missing: Vec<MissingRight> = wanted.into_iter().map(right).collect();
     if !secondary.is_empty() {
         let names: Vec<String> = secondary.iter().map(|role| format!("`{role}`")).collect();
         missing.push(MissingRight {
-            operation: format!(
-                "notice what its role lacks and secondary roles of its user have ({})",
-                names.join(", ")
-            ),
+            operation: format!("detect rights that only secondary roles of its user have ({})", names.join(", ")),
             statement: format!("ALTER USER {} SET DEFAULT_SECONDARY_ROLES = ()", quote(&user(statements).await?)),
         });
     }
     Ok(Some(missing))
 }
 
-/// The roles of the user that count beside the one in whose name is asked.
-/// <https://docs.snowflake.com/en/sql-reference/functions/current_secondary_roles>
+/// The secondary roles of the user. <https://docs.snowflake.com/en/sql-reference/functions/current_secondary_roles>
 async fn secondary(statements: &Statements<'_>) -> Result<Vec<String>, ProviderError> {
-    let rows = statements.ask("SELECT CURRENT_SECONDARY_ROLES()", &Need::to("tell the secondary roles")).await?;
-    let told = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
-    let names = told.get("roles").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let rows = statements.ask("SELECT CURRENT_SECONDARY_ROLES()", &Need::to("read the secondary roles")).await?;
+    let roles = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
+    let roles: serde_json::Value = serde_json::from_str(&roles).unwrap_or_default();
+    let names = roles.get("roles").and_then(serde_json::Value::as_str).unwrap_or_default();
     Ok(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
-/// The user who asks.
+/// The current user.
 async fn user(statements: &Statements<'_>) -> Result<String, ProviderError> {
-    let rows = statements.ask("SELECT CURRENT_USER()", &Need::to("tell the user")).await?;
+    let rows = statements.ask("SELECT CURRENT_USER()", &Need::to("read the user")).await?;
     Ok(rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned())
 }

@@ -1,4 +1,4 @@
-//! What the provider declares: its settings, its resource types and its lookups.
+//! Declarations of the provider: settings, resource types and lookups.
 
 use crate::blueprints::BLUEPRINTS;
 use crate::data_type;
@@ -41,30 +41,26 @@ fn text(name: &'static str, doc: &'static str) -> Attribute {
 fn settings() -> Object {
     Object(vec![
         text("account", "The account: `myorg-account1`, or `ab12345.eu-central-1` (SNOWFLAKE_ACCOUNT)."),
-        text("host", "Its host, where it follows no rule, such as that of a private link (SNOWFLAKE_HOST)."),
+        text("host", "The host if it differs from the default, such as for a private link (SNOWFLAKE_HOST)."),
         text("user", "The user, for a key pair (SNOWFLAKE_USER)."),
-        text("role", "Role. Left out: the user's default role (SNOWFLAKE_ROLE)."),
-        text("warehouse", "The warehouse on which queries run: tags are read on it (SNOWFLAKE_WAREHOUSE)."),
+        text("role", "Role. Default: the user's default role (SNOWFLAKE_ROLE)."),
+        text("warehouse", "The warehouse for queries, such as reads of tags (SNOWFLAKE_WAREHOUSE)."),
         text(
             "privateKeyFile",
-            "The file of a private key, PEM, relative to the project folder (SNOWFLAKE_PRIVATE_KEY_FILE).",
+            "PEM file of a private key, relative to the project folder (SNOWFLAKE_PRIVATE_KEY_FILE).",
         ),
         text("privateKeyPassphrase", "Passphrase of an encrypted private key (SNOWFLAKE_PRIVATE_KEY_PASSPHRASE).")
             .sensitive(),
         text("token", "A programmatic access token, instead of a key (SNOWFLAKE_TOKEN, or SNOWFLAKE_PASSWORD).")
             .sensitive(),
-        text("oauthToken", "A token of OAuth, instead of a key (SNOWFLAKE_OAUTH_TOKEN).").sensitive(),
-        text(
-            "queryTag",
-            "What query tags begin with: `terrace:<stack>/<component>/<operation>` (SNOWFLAKE_QUERY_TAG).",
-        ),
+        text("oauthToken", "An OAuth token, instead of a key (SNOWFLAKE_OAUTH_TOKEN).").sensitive(),
+        text("queryTag", "The prefix of query tags: `terrace:<stack>/<component>/<operation>` (SNOWFLAKE_QUERY_TAG)."),
         allow_plain_http(),
         text(
             "caFile",
-            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+            "PEM file of certificate authorities instead of those of this machine, relative to the project folder.",
         ),
-        Attribute::new("timeout", AttributeType::Int, "How many seconds one request may go unanswered.")
-            .default_value(60_i64),
+        Attribute::new("timeout", AttributeType::Int, "Seconds per request.").default_value(60_i64),
     ])
 }
 
@@ -103,7 +99,7 @@ fn empty() -> Value {
     Value::List(Vec::new())
 }
 
-/// A statement whose answer was lost still takes effect while it runs.
+/// A statement with a lost answer still takes effect while it runs.
 fn remote(ty: ResourceType) -> ResourceType {
     let timeouts = Timeouts {
         create: Duration::from_secs(300),
@@ -116,7 +112,7 @@ fn remote(ty: ResourceType) -> ResourceType {
 
 fn database() -> ResourceType {
     let attributes = vec![
-        named("name", "The database's name, as it is."),
+        named("name", "The database's name, case-sensitive."),
         comment("A comment."),
         retention(),
         transient(),
@@ -130,7 +126,7 @@ fn database() -> ResourceType {
 fn schema() -> ResourceType {
     let attributes = vec![
         named("database", "The database."),
-        named("name", "The schema's name, as it is."),
+        named("name", "The schema's name, case-sensitive."),
         comment("A comment."),
         retention(),
         transient(),
@@ -142,17 +138,17 @@ fn schema() -> ResourceType {
     ResourceType { holds_data: true, needs: &[DATABASE], ..remote(ty) }
 }
 
-/// The database that an object is in.
+/// The database of an object.
 const DATABASE: Need =
     Need { ty: "snowflake_database", identities: |attributes| Need::named(attributes, &[("name", "database")]) };
 
-/// The schema that an object is in.
+/// The schema of an object.
 const SCHEMA: Need = Need {
     ty: "snowflake_schema",
     identities: |attributes| Need::named(attributes, &[("database", "database"), ("name", "schema")]),
 };
 
-/// Tables and views of a schema share their names.
+/// Tables and views of a schema share a namespace.
 fn in_schema(ty: ResourceType) -> ResourceType {
     ResourceType { identity_space: "relation", needs: &[DATABASE, SCHEMA], ..remote(ty) }
 }
@@ -160,16 +156,16 @@ fn in_schema(ty: ResourceType) -> ResourceType {
 fn table() -> ResourceType {
     let names = || AttributeType::list(AttributeType::String);
     let column = Object(vec![
-        text("name", "The column's name, as it is.").required(),
+        text("name", "The column's name, case-sensitive.").required(),
         text("type", "The type: `NUMBER(38,0)`, `VARCHAR(20)`, in any spelling.").required().normal(data_type::normal),
-        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
+        Attribute::new("nullable", AttributeType::Bool, "The column may be null.").default_value(true),
         comment("Comment. Left out: not managed."),
-        text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
+        text("previousName", "The previous name of the column: it is renamed instead of replaced."),
     ]);
     let attributes = vec![
         named("database", "The database."),
         named("schema", "The schema."),
-        named("name", "The table's name, as it is."),
+        named("name", "The table's name, case-sensitive."),
         text("previousName", "The table's previous name: the table is renamed instead of replaced."),
         Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.")
             .required()
@@ -180,12 +176,12 @@ fn table() -> ResourceType {
         Attribute::new(
             "unique",
             AttributeType::list(names()),
-            "The columns of each unique constraint, not enforced either.",
+            "The columns of each unique constraint, which Snowflake does not enforce.",
         )
         .default_value(empty())
         .normal(normal::unordered),
         comment("A comment."),
-        text("createdOn", "Creation time. A recreated table has another one.").stable(),
+        text("createdOn", "Creation time. A recreated table has a new one.").stable(),
         full_name(),
         id(),
     ];
@@ -202,7 +198,7 @@ fn view() -> ResourceType {
     let source = Object(vec![
         text("database", "The database.").required(),
         text("schema", "The schema.").required(),
-        text("name", "The table or view that is read.").required(),
+        text("name", "The table or view to read.").required(),
     ]);
     let column = Object(vec![
         text("name", "The column's name, in the source and in the view.").required(),
@@ -211,17 +207,16 @@ fn view() -> ResourceType {
     let attributes = vec![
         named("database", "The database."),
         named("schema", "The schema."),
-        named("name", "The view's name, as it is."),
+        named("name", "The view's name, case-sensitive."),
         Attribute::new("source", AttributeType::Object(source), "Table or view to read."),
         Attribute::new(
             "columns",
             AttributeType::list(AttributeType::Object(column)),
-            "The columns of the source that the view shows; none means all.",
+            "The columns of the source in the view; an empty list means all.",
         )
         .default_value(empty()),
         text("statement", "The query, instead of `source` and `columns`."),
-        Attribute::new("secure", AttributeType::Bool, "Its definition is shown to its owner only.")
-            .default_value(false),
+        Attribute::new("secure", AttributeType::Bool, "Only the owner may see the definition.").default_value(false),
         comment("A comment."),
         full_name(),
         id(),
@@ -235,23 +230,23 @@ fn view() -> ResourceType {
 }
 
 fn role() -> ResourceType {
-    let attributes = vec![named("name", "The role's name, as it is."), comment("A comment."), id()];
+    let attributes = vec![named("name", "The role's name, case-sensitive."), comment("A comment."), id()];
     remote(ResourceType::new("snowflake_role", "A role of the account.", &["name"], Object(attributes)))
 }
 
-/// A view has the privileges and tags that it would have as a table.
+/// Views and tables share privileges and tags.
 const RELATIONS: NameRule = NameRule::Word(&[("view", "table")]);
 
 fn role_grant() -> ResourceType {
     let attributes = vec![
-        named("role", "The role that is granted."),
-        named("granteeType", "Who gets it: `user` or `role`."),
-        named("grantee", "The name of the user or role, as it is."),
+        named("role", "The granted role."),
+        named("granteeType", "The kind of grantee: `user` or `role`."),
+        named("grantee", "The name of the user or role, case-sensitive."),
         id(),
     ];
     let ty = ResourceType::new(
         "snowflake_role_grant",
-        "A role that a user or another role has.",
+        "Grant of a role to a user or another role.",
         &["role", "granteeType", "grantee"],
         Object(attributes),
     );
@@ -269,22 +264,23 @@ fn grant() -> ResourceType {
         .compared(RELATIONS),
         named(
             "object",
-            "Its full name: `DB.SCHEMA.VIEW`; a part that holds a dot or a quote stands in double quotes. Empty for `account`.",
+            "The full name: `DB.SCHEMA.VIEW`; put a part with a dot or a quote in double quotes. Empty for `account`.",
         )
         .compared(NameRule::Qualified),
         Attribute::new(
             "privileges",
             AttributeType::list(AttributeType::String),
-            "All that the role has on it, such as `SELECT`; ownership apart.",
+            "All privileges of the role on the object, such as `SELECT`, except ownership.",
         )
         .required()
         .normal(normal::set),
-        Attribute::new("grantOption", AttributeType::Bool, "The role may pass them on.").default_value(false),
+        Attribute::new("grantOption", AttributeType::Bool, "The role may grant them to other roles.")
+            .default_value(false),
         id(),
     ];
     let ty = ResourceType::new(
         "snowflake_grant",
-        "The privileges that a role has on an object.",
+        "The privileges of a role on an object.",
         &["role", "objectType", "object"],
         Object(attributes),
     );
@@ -299,11 +295,11 @@ fn tag() -> ResourceType {
     let attributes = vec![
         named("database", "The database."),
         named("schema", "The schema."),
-        named("name", "The tag's name, as it is."),
+        named("name", "The tag's name, case-sensitive."),
         Attribute::new(
             "allowedValues",
             AttributeType::list(AttributeType::String),
-            "The values that it may have; none means any.",
+            "The allowed values; an empty list means any.",
         )
         .default_value(empty())
         .normal(normal::set),
@@ -313,7 +309,7 @@ fn tag() -> ResourceType {
     ];
     let ty = ResourceType::new(
         "snowflake_tag",
-        "A tag, which objects and columns can have (Enterprise edition).",
+        "A tag for objects and columns (Enterprise edition).",
         &["database", "schema", "name"],
         Object(attributes),
     );
@@ -323,10 +319,10 @@ fn tag() -> ResourceType {
 fn tag_assignment() -> ResourceType {
     let attributes = vec![
         named("objectType", "Type of the object: `database`, `schema`, `table` or `view`.").compared(RELATIONS),
-        named("object", "Its full name: `DB.SCHEMA.TABLE`.").compared(NameRule::Qualified),
-        text("column", "The column that has it; empty for the object itself.").default_value("").replaces(),
+        named("object", "The full name of the object: `DB.SCHEMA.TABLE`.").compared(NameRule::Qualified),
+        text("column", "The column; empty for the object itself.").default_value("").replaces(),
         named("tag", "The full name of the tag: `DB.SCHEMA.TAG`.").compared(NameRule::Qualified),
-        text("value", "The value that the tag has there.").default_value(""),
+        text("value", "The value of the tag.").default_value(""),
         id(),
     ];
     remote(ResourceType::new(

@@ -1,4 +1,4 @@
-//! The session: which function answers which call of which type.
+//! The session: maps calls of each type to functions.
 
 mod batch;
 pub(crate) mod private;
@@ -25,18 +25,18 @@ use terrace_provider::{
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
 };
 
-/// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
+/// Tolerance for the age of an object that a call created: clocks have a resolution of seconds.
 const SLACK: SignedDuration = SignedDuration::from_secs(5);
 
 /// One configured instance: an account, a user and a role.
 pub(crate) struct SnowflakeSession {
     instance: String,
-    /// Nothing where nothing says which account: such an instance is there and cannot be asked.
+    /// `None` without an account: the instance opens, but calls fail.
     client: Option<Client>,
     query_tag: String,
 }
 
-/// The object that attributes name.
+/// The identity of an object.
 struct Target {
     kind: Kind,
     identity: Attributes,
@@ -59,13 +59,13 @@ impl Target {
         object_id::join(parts)
     }
 
-    /// What is made of the attributes that name it, as secret as they are.
-    fn computed(&self, beside: &Attributes) -> Attributes {
+    /// The attributes that derive from the identity, with its sensitive marks.
+    fn computed(&self, configured: &Attributes) -> Attributes {
         let mut computed = Map::from_iter([("id".to_owned(), Value::from(self.id()))]);
         if self.kind.has_full_name() {
             computed.insert("fullName".to_owned(), object::shown(&self.identity).into());
         }
-        let as_secret = |(name, value): (String, Value)| (name, value.made_of(beside, self.kind.identity()));
+        let as_secret = |(name, value): (String, Value)| (name, value.made_of(configured, self.kind.identity()));
         computed.into_iter().map(as_secret).collect()
     }
 
@@ -87,21 +87,21 @@ impl Target {
         }
     }
 
-    fn observed(&self, seen: &Seen, beside: &Attributes, private: Private) -> Observed {
+    fn observed(&self, seen: &Seen, configured: &Attributes, private: Private) -> Observed {
         let mut attributes = self.identity.clone();
         attributes.extend(seen.attributes.clone());
         if self.kind == Kind::Grant {
-            grant::leave_out(&mut attributes, &Kept::of(&private).preexisting, beside);
+            grant::leave_out(&mut attributes, &Kept::of(&private).preexisting, configured);
         }
         if self.kind == Kind::Table {
             let created_on = seen.created_on.map_or(Value::Null, |at| at.to_string().into());
             attributes.insert("createdOn".to_owned(), created_on);
         }
-        attributes.extend(self.computed(beside));
+        attributes.extend(self.computed(configured));
         Observed { identity: self.identity.clone(), attributes, private }
     }
 
-    /// The object after a call that made or changed it.
+    /// The object after a create or an update.
     async fn done(
         &self,
         statements: &Statements<'_>,
@@ -109,17 +109,18 @@ impl Target {
         kept: Kept,
     ) -> Result<Observed, ProviderError> {
         let seen = self.observe(statements, Some(planned)).await;
-        // It is done: what fails now is only the look at it, which says nothing against that.
+        // The change is done: a failed read does not undo it.
         let seen = seen.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
         let seen = seen.ok_or_else(|| {
-            let message = format!("`{}` is not to be seen after it was made or changed", self.id());
-            ProviderError::new(ErrorKind::Ambiguous, message).solution("let the role of the instance see what it makes")
+            let message = format!("`{}` is not visible after its creation or change", self.id());
+            ProviderError::new(ErrorKind::Ambiguous, message)
+                .solution("grant the role of the instance access to its objects")
         })?;
         let kept = Kept { created_on: seen.created_on.filter(|_| self.kind == Kind::Table), ..kept };
         Ok(self.observed(&seen, planned, kept.to_private()))
     }
 
-    /// Makes sure that the table of that name is the one on record, and not one that somebody made since.
+    /// Checks that the table with this name is the recorded one, not a recreated one.
     async fn check_same(&self, statements: &Statements<'_>, kept: &Kept) -> Result<(), ProviderError> {
         let Some(recorded) = kept.created_on else { return Ok(()) };
         let now = table::created_on(statements, &self.identity).await?;
@@ -128,12 +129,13 @@ impl Target {
         }
         let name = object::shown(&self.identity);
         let kind = ErrorKind::AlreadyExists { import_id: Some(self.id()) };
-        Err(ProviderError::new(kind, format!("the table {name} is another one than the one on record, and stays"))
-            .problem("somebody dropped that one and made this one under its name since")
-            .solution("drop it yourself where it is to go; `terrace state rm` forgets the one on record and leaves it"))
+        Err(ProviderError::new(kind, format!("the table {name} is not the recorded one, so it stays"))
+            .problem("the recorded table was dropped and recreated outside terrace")
+            .solution("drop it manually if it is obsolete; to forget the recorded one, run `terrace state rm`"))
     }
 
-    /// Whether an object comes from a call that began when: it is no older than the call, and the role's own.
+    /// True if a call of this age created the object: it is not older than the call, and its owner is the instance's
+    /// role.
     fn is_made_by(
         &self,
         statements: &Statements<'_>,
@@ -142,8 +144,8 @@ impl Target {
         age: std::time::Duration,
     ) -> Option<bool> {
         if self.kind == Kind::TagAssignment {
-            // Nobody keeps when a tag was set. Setting it to the same value again would say the same; another value is
-            // somebody else's.
+            // Snowflake does not record when a tag was set. The same value counts as set by the call; another value has
+            // another origin.
             return Some(text(&seen.attributes, "value") == text(planned, "value"));
         }
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
@@ -190,14 +192,14 @@ impl SnowflakeSession {
         Ok(seen.map(|seen| (renamed, seen)))
     }
 
-    /// Looks at what a view is to read, as far as it is there.
+    /// Checks the source of a view if it exists.
     async fn look_at_source(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
         let Some(source) = view::source_of(planned) else { return Ok(Vec::new()) };
         let statements = self.reading("")?;
         let shown = crate::identifier::joined(source.iter().map(String::as_str));
         let Some(names) = lookup::columns_of(&statements, &source).await? else {
-            let message = format!("not checked: {shown} is not there yet");
-            let hint = "it has to be made before this view: by the same apply, or by the component that declares it";
+            let message = format!("not checked: {shown} does not exist yet");
+            let hint = "create it before this view, in the same apply or with the component that declares it";
             return Ok(vec![Finding { severity: Severity::Warning, path: None, message, hint: Some(hint.to_owned()) }]);
         };
         match view::check_columns(planned, &shown, &names) {
@@ -205,7 +207,7 @@ impl SnowflakeSession {
             Err(error) => {
                 let ErrorKind::InvalidInput { path } = error.kind else { return Err(error) };
                 let message = format!("{}; {}", error.message, error.problems.join("; "));
-                // The table may be changed by the same apply, which then knows.
+                // The same apply may change the table.
                 Ok(vec![Finding {
                     severity: Severity::Warning,
                     path,
@@ -217,7 +219,7 @@ impl SnowflakeSession {
     }
 }
 
-/// The privileges that were there before, of what grants are read.
+/// The earlier privileges, for grants.
 fn before(kind: Kind, seen: &Seen) -> Kept {
     let is_grant = matches!(kind, Kind::Grant | Kind::RoleGrant);
     Kept { preexisting: if is_grant { seen.privileges.clone() } else { Vec::new() }, created_on: None }
@@ -280,7 +282,7 @@ impl Session for SnowflakeSession {
                 let recreated = change.prior.filter(|prior| Kept::of(&prior.private).is_another(prior));
                 planned = table::plan(change, planned)?;
                 if recreated.is_some() && planned.replace_paths.is_empty() {
-                    // Somebody made it anew: that is recorded by a call of its own, so that it is seen.
+                    // A recreated table is recorded by an update, so that the plan shows it.
                     planned.planned.insert("createdOn".to_owned(), Value::Unknown);
                 }
             }
@@ -318,7 +320,7 @@ impl Session for SnowflakeSession {
         if target.kind == Kind::Table {
             if kept.is_another(prior) {
                 call.progress.message(&format!(
-                    "the table {} was dropped and made anew by somebody: what it held before is gone",
+                    "the table {} was dropped and recreated outside terrace: its previous content is gone",
                     object::shown(&target.identity)
                 ));
             }
@@ -329,10 +331,10 @@ impl Session for SnowflakeSession {
             return Target::of(ty, attributes)?.done(&statements, attributes, kept).await;
         }
         let present = target.observe(&statements, Some(attributes)).await?.ok_or_else(|| {
-            ProviderError::new(ErrorKind::NotFound, format!("`{}` is not there any more", target.id()))
-                .solution("plan again: it will be created")
+            ProviderError::new(ErrorKind::NotFound, format!("`{}` no longer exists", target.id()))
+                .solution("plan again: the plan will create it")
         })?;
-        // With the comment that is there, be it wanted or not.
+        // With the present comment, even if it is unmanaged.
         let full = target.observe(&statements, None).await?.unwrap_or_else(|| present.clone());
         match target.kind {
             Kind::Database | Kind::Schema => {
@@ -354,7 +356,7 @@ impl Session for SnowflakeSession {
         let mut done = target.done(&statements, attributes, kept).await?;
         let is_other = done.attributes.get("retentionDays") != attributes.get("retentionDays");
         if is_other && attributes.get("retentionDays") == prior.attributes.get("retentionDays") {
-            // A schema follows its database, which the same apply may change: the next read shows it.
+            // A schema follows its database, which the same apply may change; the next read shows the result.
             done.attributes.shift_remove("retentionDays");
         }
         Ok(done)
@@ -375,14 +377,14 @@ impl Session for SnowflakeSession {
             Kind::View => view::delete(&statements, identity).await,
             Kind::Role => role::delete(&statements, identity).await,
             Kind::RoleGrant if !before.is_empty() => {
-                call.progress.message("it was granted before terrace took it over, and stays");
+                call.progress.message("it was granted before terrace adopted it, so it stays");
                 Ok(())
             }
             Kind::RoleGrant => role_grant::delete(&statements, identity).await,
             Kind::Grant => {
                 if !before.is_empty() {
                     let kept = listed(&before);
-                    call.progress.message(&format!("{kept} was granted before terrace took it over, and stays"));
+                    call.progress.message(&format!("{kept} was granted before terrace adopted it, so it stays"));
                 }
                 grant::delete(&statements, identity, &before).await
             }
@@ -404,12 +406,12 @@ impl Session for SnowflakeSession {
         };
         let created_on = seen.created_on.filter(|_| target.kind == Kind::Table);
         Ok(match (&attempt.lost_call, &attempt.prior) {
-            // Somebody asks whether there is something to adopt: what is there was there before.
+            // Without a lost call, the object existed before.
             (None, _) => {
                 let kept = Kept { created_on, ..before(target.kind, &seen) };
                 Found::Strangers(target.observed(&seen, &attempt.planned, kept.to_private()))
             }
-            // The lost call was to change or delete what was ours before it.
+            // The lost call was to change or delete the recorded object.
             (Some(_), Some(prior))
                 if target.kind == Kind::Table
                     && table::is_untold(&prior.attributes, &attempt.planned, &seen.attributes) =>
@@ -435,10 +437,12 @@ impl Session for SnowflakeSession {
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let kind = Kind::of(ty)?;
         let Some(parts) = object_id::split(id, kind.identity().len()) else {
-            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name)).solution(format!(
-                "write {}, each percent-encoded where it holds a `/` or a `%`",
-                kind.identity().iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join("/")
-            )));
+            return Err(ProviderError::invalid(None, format!("`{id}` is not an id of a {}", ty.name)).solution(
+                format!(
+                    "write {}, each percent-encoded where it holds a `/` or a `%`",
+                    kind.identity().iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join("/")
+                ),
+            ));
         };
         let parts = parts.into_iter().map(Value::from);
         let identity: Attributes = kind.identity().iter().map(|name| (*name).to_owned()).zip(parts).collect();
@@ -453,7 +457,7 @@ impl Session for SnowflakeSession {
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         let statements = &self.reading("")?;
-        // What the role of the instance makes, it has.
+        // The instance's role has the roles that it creates.
         let own = rights::own(statements).await?;
         let of_role = |role: String| async move {
             let rows = statements.ask_about(&role_grant::question(&role)).await?;
@@ -481,7 +485,8 @@ impl Session for SnowflakeSession {
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
         let is_view = ty.name == "snowflake_view" && self.client.is_some();
-        let is_known = ["source", "columns"].iter().all(|name| planned.get(*name).is_none_or(|it| !it.has_unknown()));
+        let is_known =
+            ["source", "columns"].iter().all(|name| planned.get(*name).is_none_or(|value| !value.has_unknown()));
         if !is_view || !is_known {
             return None;
         }

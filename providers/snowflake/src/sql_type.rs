@@ -1,24 +1,24 @@
-//! `sqlType("snowflake", column)`: which type a column of a data contract gets.
+//! `sqlType("snowflake", column)`: the Snowflake type of a data contract's column.
 
 use crate::data_type::DataType;
 use terrace_provider::{Map, column_type};
 
-/// How a type of a data contract is made one of Snowflake's.
+/// Mapping of a contract type to a Snowflake type.
 #[derive(Debug, Clone, Copy)]
 enum Declared {
-    /// As this text.
+    /// This text.
     As(&'static str),
-    /// As a text of the length, when there is one.
+    /// A text with the length if it is given.
     Text,
-    /// As `NUMBER` with precision and scale.
+    /// `NUMBER` with precision and scale.
     Decimal,
-    /// As bytes of the length, when there is one.
+    /// Bytes with the length if it is given.
     Bytes,
-    /// As this type with so many digits of a second, when `precision` says how many.
+    /// This type with `precision` as its number of fractional digits, if given.
     Moment(&'static str),
 }
 
-/// OpenMetadata's column types, Snowflake's own among them.
+/// OpenMetadata's column types, including those of Snowflake.
 const DATA_TYPES: [(&str, Declared); 63] = {
     use Declared::{As, Bytes, Decimal, Moment, Text};
     [
@@ -104,11 +104,11 @@ const LOGICAL_TYPES: [(&str, Declared); 9] = {
     ]
 };
 
-/// The type of a column that has `dataType` (with `dataLength`, `precision`, `scale`) or `logicalType`, as Snowflake shows it.
+/// The type of a column with `dataType` (with `dataLength`, `precision`, `scale`) or `logicalType`, in Snowflake's
+/// spelling.
 ///
 /// # Errors
-/// When the column has neither, a type that is not known (the text names the close ones), or sizes that Snowflake does not
-/// take.
+/// When the column has neither, an unknown type (the text names similar types), or unsupported sizes.
 pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
     let declared = column_type::declared(column, &DATA_TYPES, &LOGICAL_TYPES)?;
     let size = |key: &str| column_type::size(column, key);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_one_of_snowflakes_in_its_own_spelling() {
+    fn every_type_has_the_spelling_of_snowflake() {
         for (name, _) in DATA_TYPES {
             let text = declared(&[("dataType", name.into())]).unwrap();
             assert_eq!(DataType::parse(&text).unwrap().to_string(), text, "{name}");
@@ -165,6 +165,6 @@ mod tests {
         for (name, _) in LOGICAL_TYPES {
             assert!(declared(&[("logicalType", name.into())]).is_ok(), "{name}");
         }
-        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, so that none is there twice");
+        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, to find duplicates");
     }
 }

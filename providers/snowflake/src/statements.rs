@@ -1,5 +1,4 @@
-//! Statements of one call of terrace: in whose name they are tagged, until when they are waited for, and what helps where one
-//! is refused.
+//! Statements of a call: query tag, deadline, and hints for refused statements.
 
 use crate::client::{Client, Request, Rows};
 use crate::failure::{self, Need};
@@ -9,13 +8,13 @@ use terrace_provider::{Call, ProviderError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long a question is waited for.
+/// Time limit of a read.
 const READS: Duration = Duration::from_secs(60);
 
-/// How long a call is waited for at most.
+/// Upper limit of a call's time.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The statements of one call.
+/// The statements of a call.
 pub(crate) struct Statements<'a> {
     client: &'a Client,
     query_tag: String,
@@ -24,34 +23,34 @@ pub(crate) struct Statements<'a> {
 }
 
 impl<'a> Statements<'a> {
-    /// Those of a call that only looks, about an object at that address.
+    /// Statements of a reading call about the object at this address.
     pub(crate) fn reading(client: &'a Client, prefix: &str, address: &str) -> Self {
         let (query_tag, deadline) = (tag(prefix, address, "read"), Instant::now() + READS);
         Self { client, query_tag, deadline, cancel: CancellationToken::new() }
     }
 
-    /// Those of a call that changes something.
+    /// Statements of a changing call.
     pub(crate) fn of_call(client: &'a Client, prefix: &str, call: &Call) -> Self {
         Self {
             client,
             query_tag: tag(prefix, &call.address, &call.operation),
-            // A time beyond all clocks is a long one.
+            // The limit avoids an overflow of the clock.
             deadline: Instant::now() + call.timeout.min(LONGEST),
             cancel: call.cancel.clone(),
         }
     }
 
-    /// The role in whose name they are carried out, as `GRANT` writes it.
+    /// The role of the statements, in the form of `GRANT`.
     pub(crate) fn role(&self) -> Option<&str> {
         self.client.role()
     }
 
-    /// The warehouse on which queries run.
+    /// The warehouse for queries.
     pub(crate) fn warehouse(&self) -> Option<&str> {
         self.client.warehouse()
     }
 
-    /// The host that is asked.
+    /// The host of the API.
     pub(crate) fn host(&self) -> &str {
         self.client.host()
     }
@@ -61,18 +60,18 @@ impl<'a> Statements<'a> {
         self.client.remote_now()
     }
 
-    /// Asks.
+    /// Runs a reading statement.
     ///
     /// # Errors
-    /// What Snowflake says against it.
+    /// The error of Snowflake.
     pub(crate) async fn ask(&self, sql: &str, need: &Need) -> Result<Rows, ProviderError> {
         self.execute(sql, None).await.map_err(|failure| failure::of_question(self.client, &failure, need))
     }
 
-    /// Asks within a database and a schema, of which names without them are.
+    /// Runs a reading statement with a database and a schema for unqualified names.
     ///
     /// # Errors
-    /// What Snowflake says against it.
+    /// The error of Snowflake.
     pub(crate) async fn ask_within(
         &self,
         sql: &str,
@@ -83,10 +82,10 @@ impl<'a> Statements<'a> {
         rows.map_err(|failure| failure::of_question(self.client, &failure, need))
     }
 
-    /// Asks about an object; `None` where there is none, or none that the role may see.
+    /// Reads an object; `None` if it does not exist or the role may not see it.
     ///
     /// # Errors
-    /// What Snowflake says against it.
+    /// The error of Snowflake.
     pub(crate) async fn ask_about(&self, sql: &str) -> Result<Option<Rows>, ProviderError> {
         match self.execute(sql, None).await {
             Ok(rows) => Ok(Some(rows)),
@@ -95,10 +94,10 @@ impl<'a> Statements<'a> {
         }
     }
 
-    /// Changes something.
+    /// Runs a changing statement.
     ///
     /// # Errors
-    /// What Snowflake says against it, with the right that is missing.
+    /// The error of Snowflake, with the missing right.
     pub(crate) async fn change(&self, sql: &str, need: &Need) -> Result<(), ProviderError> {
         match self.execute(sql, None).await {
             Ok(_) => Ok(()),

@@ -1,6 +1,6 @@
-//! SQL text taken apart as far as terrace has to understand it: definitions of views that somebody else wrote.
+//! A tokenizer for SQL text, with enough detail for view definitions of any origin.
 
-/// What a token is.
+/// Kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     /// A word without quotes: a keyword or a name.
@@ -17,7 +17,7 @@ pub(crate) enum TokenKind {
     Comment,
 }
 
-/// A token and where it begins.
+/// A token with its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
     pub(crate) kind: TokenKind,
@@ -34,7 +34,7 @@ impl Token<'_> {
         self.kind == TokenKind::Symbol && self.text.starts_with(symbol)
     }
 
-    /// The name that it is, folded as Snowflake folds.
+    /// The name that the token denotes, in Snowflake's folding.
     pub(crate) fn name(&self) -> Option<String> {
         match self.kind {
             TokenKind::Word => Some(self.text.to_uppercase()),
@@ -46,7 +46,7 @@ impl Token<'_> {
         }
     }
 
-    /// True when both mean the same: words in any case.
+    /// True if both have the same meaning: words ignore case.
     pub(crate) fn means_same_as(&self, other: &Token<'_>) -> bool {
         match self.kind {
             TokenKind::Word => other.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(other.text),
@@ -55,7 +55,7 @@ impl Token<'_> {
     }
 }
 
-/// The tokens of a text, white space left out. Whatever is not closed goes to the end.
+/// The tokens of a text, without white space. An open quote or comment extends to the end.
 pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -69,16 +69,17 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// The tokens that matter: without comments, and without semicolons at the end.
+/// The tokens without comments and final semicolons.
 pub(crate) fn meaningful(text: &str) -> Vec<Token<'_>> {
-    let mut tokens: Vec<Token<'_>> = tokens(text).into_iter().filter(|it| it.kind != TokenKind::Comment).collect();
+    let mut tokens: Vec<Token<'_>> =
+        tokens(text).into_iter().filter(|token| token.kind != TokenKind::Comment).collect();
     while tokens.last().is_some_and(|last| last.is_symbol(';')) {
         tokens.pop();
     }
     tokens
 }
 
-/// What begins a text, and how long it is; nothing for white space.
+/// The kind and length of the first token; `None` for white space.
 fn next(text: &str) -> (Option<TokenKind>, usize) {
     let first = text.chars().next().unwrap_or(' ');
     let end = |from: usize, closing: &str| {
@@ -114,7 +115,7 @@ fn next(text: &str) -> (Option<TokenKind>, usize) {
     (Some(TokenKind::Symbol), first.len_utf8())
 }
 
-/// How long a quoted text is: a doubled quote, or one behind a backslash where there are such, does not close it.
+/// The length of a quoted text. A doubled quote does not close it, nor a quote after a backslash if there are escapes.
 fn closed(text: &str, quote: char, has_escapes: bool) -> usize {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {
@@ -147,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_has_an_end(text in "\\PC{0,60}") {
+        fn any_text_is_tokenized(text in "\\PC{0,60}") {
             let found = tokens(&text);
             prop_assert!(found.iter().all(|token| text.get(token.start..).is_some_and(|rest| rest.starts_with(token.text))));
         }

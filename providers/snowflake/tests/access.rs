@@ -1,4 +1,4 @@
-//! Rights: what is missing is said as the statement that grants it; what was granted before stays.
+//! Rights: a missing right is reported as a `GRANT` statement; earlier grants stay.
 
 use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
@@ -7,7 +7,7 @@ use terrace_provider::{Call, ErrorKind, Found, Recorded};
 use terrace_test_snowflake::StandIn;
 
 #[tokio::test]
-async fn every_missing_right_is_told_as_the_statement_that_grants_it() {
+async fn missing_right_is_reported_as_a_grant_statement() {
     let role = |name: &str| json!({"name": name});
     let table = json!({"database": "D", "schema": "S", "name": "T", "columns": [{"name": "ID", "type": "INT"}]});
     let view = json!({"database": "D", "schema": "S", "name": "V", "source": {"database": "D", "schema": "S", "name": "BASE"}});
@@ -88,13 +88,13 @@ async fn every_missing_right_is_told_as_the_statement_that_grants_it() {
         let error = instance.create(ty, config.clone()).await.expect_err(revoke);
         assert!(error.solutions.iter().any(|it| it == expected), "{revoke}: {error:?}");
         assert_eq!(stand_in.inventory(), before, "{revoke}");
-        // With it, it works.
+        // With the right, it works.
         stand_in.sql(expected);
         instance.create(ty, config).await.unwrap_or_else(|error| panic!("{expected}: {error:?}"));
     }
 }
 
-/// What doctor tells of an account after these statements: operations and what gives them, which helps.
+/// The missing rights of an account after these statements; the suggested statements help.
 async fn missing(statements: &[&str], more: Json) -> Vec<(String, String)> {
     let stand_in = StandIn::start();
     for sql in statements {
@@ -118,34 +118,35 @@ const NO_ROLES: &str = "REVOKE CREATE ROLE ON ACCOUNT FROM ROLE TERRACE_ROLE";
 const NO_WAREHOUSE: &str = "REVOKE USAGE ON WAREHOUSE WH FROM ROLE TERRACE_ROLE";
 
 #[tokio::test]
-async fn each_right_on_the_account_and_the_warehouse_that_is_missing_is_told_before_it_is_needed() {
-    let told = |operation: &str, right: &str| (operation.to_owned(), format!("GRANT {right} TO ROLE \"TERRACE_ROLE\""));
-    let databases = || told("create databases", "CREATE DATABASE ON ACCOUNT");
-    let roles = || told("create roles", "CREATE ROLE ON ACCOUNT");
-    let warehouse = || told("use the warehouse `WH`", "USAGE ON WAREHOUSE \"WH\"");
+async fn missing_rights_are_reported_before_they_are_needed() {
+    let expected =
+        |operation: &str, right: &str| (operation.to_owned(), format!("GRANT {right} TO ROLE \"TERRACE_ROLE\""));
+    let databases = || expected("create databases", "CREATE DATABASE ON ACCOUNT");
+    let roles = || expected("create roles", "CREATE ROLE ON ACCOUNT");
+    let warehouse = || expected("use the warehouse `WH`", "USAGE ON WAREHOUSE \"WH\"");
     assert_eq!(missing(&[NO_DATABASES], json!({})).await, [databases()]);
     assert_eq!(missing(&[NO_ROLES], json!({})).await, [roles()]);
     assert_eq!(missing(&[NO_WAREHOUSE], json!({})).await, [warehouse()]);
     assert_eq!(missing(&[NO_WAREHOUSE, NO_ROLES, NO_DATABASES], json!({})).await, [databases(), roles(), warehouse()]);
-    // Nobody needs a warehouse that is not configured, nor the right to grant anything to anybody.
+    // An unconfigured warehouse and `MANAGE GRANTS` are not needed.
     assert_eq!(missing(&[NO_WAREHOUSE], json!({"warehouse": null})).await, []);
     assert_eq!(missing(&[], json!({})).await, []);
 }
 
-/// What is done with a secondary role's help works once, and what came of it goes by the role alone: a view whose owner may not
-/// read its source, say.
+/// Work with the help of a secondary role succeeds once, but its result depends on the primary role alone: a view whose
+/// owner may not read its source, for example.
 #[tokio::test]
-async fn secondary_roles_of_the_user_count_for_what_is_not_created_and_are_told() {
+async fn secondary_roles_do_not_count_for_creation_and_are_reported() {
     let secondary = ["CREATE ROLE HELPER", "GRANT ROLE HELPER TO USER TERRACE"];
     let all = "ALTER USER TERRACE SET DEFAULT_SECONDARY_ROLES = ('ALL')";
     let with = |more: &[&'static str]| -> Vec<&str> { secondary.iter().copied().chain(more.iter().copied()).collect() };
     let told = (
-        "notice what its role lacks and secondary roles of its user have (`HELPER`)".to_owned(),
+        "detect rights that only secondary roles of its user have (`HELPER`)".to_owned(),
         "ALTER USER \"TERRACE\" SET DEFAULT_SECONDARY_ROLES = ()".to_owned(),
     );
     assert_eq!(missing(&with(&[all]), json!({})).await, std::slice::from_ref(&told));
     assert_eq!(missing(&with(&[]), json!({})).await, [], "the user has the role, and it does not count");
-    // Databases are not created by it; a warehouse is used by it, until it does not count any more.
+    // A secondary role cannot create databases; it can use a warehouse while it counts.
     let given = [
         NO_DATABASES,
         NO_WAREHOUSE,
@@ -166,9 +167,9 @@ async fn secondary_roles_of_the_user_count_for_what_is_not_created_and_are_told(
     assert_eq!(operations().await, ["create databases", "use the warehouse `WH`"]);
 }
 
-/// The user's own role is meant, where none is configured; where it has none either, that is not what everybody is given.
+/// Without a configured role, the user's default role counts; without that, `PUBLIC` is never suggested.
 #[tokio::test]
-async fn rights_are_never_to_be_given_to_everybody() {
+async fn rights_are_never_suggested_for_public() {
     let stand_in = StandIn::start();
     let instance = Instance::with(&stand_in, json!({"role": null}), Limits { retries: 0, ..Limits::default() }).await;
     let missing = instance.session.missing_rights().await.unwrap().unwrap();
@@ -178,10 +179,10 @@ async fn rights_are_never_to_be_given_to_everybody() {
 }
 
 #[tokio::test]
-async fn what_a_role_has_by_another_one_or_as_an_owner_is_not_missing() {
+async fn inherited_and_owner_rights_are_not_missing() {
     let none = [NO_DATABASES, NO_ROLES, NO_WAREHOUSE];
     let with = |more: &[&'static str]| -> Vec<&str> { none.iter().copied().chain(more.iter().copied()).collect() };
-    // By roles that its roles have, which have each other in the end; and by the one that everybody has.
+    // From roles of its roles, in a circle, and from `PUBLIC`.
     let statements = with(&[
         "CREATE ROLE ONE",
         "CREATE ROLE \"the other\"",
@@ -212,9 +213,9 @@ async fn what_a_role_has_by_another_one_or_as_an_owner_is_not_missing() {
     assert_eq!(missing(&statements, json!({})).await.len(), 1);
 }
 
-/// Among more roles than anybody looks through may be one that has it.
+/// One of the roles beyond the search limit may have the right.
 #[tokio::test]
-async fn where_not_every_role_was_looked_through_nothing_is_told() {
+async fn incomplete_search_reports_nothing() {
     let stand_in = StandIn::start();
     stand_in.sql(NO_ROLES);
     for number in 0..120 {
@@ -223,13 +224,13 @@ async fn where_not_every_role_was_looked_through_nothing_is_told() {
     }
     let instance = Instance::of(&stand_in).await;
     assert_eq!(instance.session.missing_rights().await.unwrap(), None);
-    // Where nothing is missing there is nothing to look for.
+    // If nothing is missing, the search ends early.
     stand_in.sql("GRANT CREATE ROLE ON ACCOUNT TO ROLE TERRACE_ROLE");
     assert_eq!(instance.session.missing_rights().await.unwrap(), Some(Vec::new()));
 }
 
 #[tokio::test]
-async fn rights_that_cannot_be_asked_for_are_an_error() {
+async fn failed_search_for_rights_is_an_error() {
     let stand_in = StandIn::start();
     let more = json!({"token": "hunter2"});
     let instance = Instance::with(&stand_in, more, Limits { retries: 0, ..Limits::default() }).await;
@@ -238,9 +239,9 @@ async fn rights_that_cannot_be_asked_for_are_an_error() {
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
 
-/// What another role made is changed and dropped by that one, and it is said how that becomes ours.
+/// Only the owner may change and drop an object; the error has the statement that transfers ownership.
 #[tokio::test]
-async fn what_others_own_is_neither_changed_nor_dropped() {
+async fn object_of_another_owner_is_neither_changed_nor_dropped() {
     let stand_in = StandIn::start();
     for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE ROLE R", "GRANT CREATE DATABASE ON ACCOUNT TO ROLE R"]
     {
@@ -304,7 +305,7 @@ async fn adopted(instance: &Instance, ty: &str, config: &Json) -> Recorded {
 }
 
 #[tokio::test]
-async fn what_was_granted_before_stays_and_what_terrace_granted_goes() {
+async fn earlier_grants_stay_and_own_grants_are_revoked() {
     let stand_in = StandIn::start();
     stand_in.add_user("JANE");
     for sql in [
@@ -323,7 +324,7 @@ async fn what_was_granted_before_stays_and_what_terrace_granted_goes() {
     let config = grant(json!(["SELECT"]));
     let row = adopted(&instance, "snowflake_grant", &config).await;
     instance.assert_settled("snowflake_grant", &row, &config).await;
-    // Others' privileges are neither seen nor taken.
+    // External privileges are neither shown nor revoked.
     stand_in.sql_as("TERRACE_ROLE", "GRANT DELETE ON TABLE D.S.T TO ROLE R").unwrap();
     let beside = adopted(&instance, "snowflake_grant", &config).await;
     instance.assert_settled("snowflake_grant", &beside, &config).await;
@@ -346,7 +347,7 @@ async fn what_was_granted_before_stays_and_what_terrace_granted_goes() {
 }
 
 #[tokio::test]
-async fn grants_that_are_there_are_not_taken_over_silently() {
+async fn existing_grants_are_not_taken_silently() {
     let stand_in = StandIn::start();
     for sql in ["CREATE DATABASE D", "CREATE ROLE R", "GRANT USAGE ON DATABASE D TO ROLE R"] {
         stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
@@ -357,9 +358,9 @@ async fn grants_that_are_there_are_not_taken_over_silently() {
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { import_id: Some(id) } if id == "R/database/D"));
 }
 
-/// A view that is made anew keeps who may read it, and its tags.
+/// A recreated view keeps its grants and its tags.
 #[tokio::test]
-async fn a_view_that_changes_keeps_its_grants_and_its_tags() {
+async fn changed_view_keeps_its_grants_and_tags() {
     let stand_in = StandIn::start();
     for sql in [
         "CREATE DATABASE D",
@@ -391,7 +392,7 @@ async fn a_view_that_changes_keeps_its_grants_and_its_tags() {
     instance.assert_settled("snowflake_view", &changed, &wider).await;
     let narrower = view(json!([{"name": "A", "comment": "the first"}]));
     let changed = instance.update("snowflake_view", &changed, narrower).await.unwrap();
-    assert_eq!(about(&stand_in).len(), before.len() - 1, "the tag of the column that went");
+    assert_eq!(about(&stand_in).len(), before.len() - 1, "the tag of the dropped column");
     // A comment needs no new view.
     let _ = stand_in.take_seen();
     let mut commented = view(json!([{"name": "A", "comment": "the first"}]));
@@ -400,9 +401,9 @@ async fn a_view_that_changes_keeps_its_grants_and_its_tags() {
     assert_eq!(stand_in.take_writes(), ["COMMENT ON VIEW \"D\".\"S\".\"V\" IS 'shown'"]);
 }
 
-/// Nobody keeps when a tag was set: a lost call set it where it has the value that it was to have.
+/// Snowflake does not record when a tag was set: a lost call set it if it has the planned value.
 #[tokio::test]
-async fn a_tag_of_another_value_does_not_come_from_a_lost_call() {
+async fn tag_with_another_value_is_not_from_a_lost_call() {
     let stand_in = StandIn::start();
     for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE TABLE D.S.T (ID INT)", "CREATE TAG D.S.PII"] {
         stand_in.sql_as("TERRACE_ROLE", sql).unwrap();

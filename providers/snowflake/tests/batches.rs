@@ -1,4 +1,4 @@
-//! Many tables are read by a few statements.
+//! A few statements read many tables.
 
 use crate::harness::{Instance, recorded};
 use serde_json::{Value as Json, json};
@@ -18,7 +18,7 @@ fn table(name: &str, columns: usize) -> Json {
     json!({"database": "D", "schema": "S", "name": name, "columns": columns, "primaryKey": ["C0"], "unique": [["C1"]], "comment": "a table"})
 }
 
-/// What batches and single reads say is the same.
+/// Batches and single reads return the same.
 async fn is_same(instance: &Instance, priors: &[Recorded]) {
     let ty = instance.ty("snowflake_table");
     let batch = instance.session.read_many(ty, priors).await;
@@ -59,7 +59,7 @@ async fn two_thousand_tables_are_read_by_four_statements() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_says_what_single_reads_say() {
+async fn batch_matches_single_reads() {
     let stand_in = StandIn::start();
     let instance = schema(&stand_in).await;
     let mut priors = Vec::new();
@@ -67,7 +67,7 @@ async fn a_batch_says_what_single_reads_say() {
         priors.push(instance.create("snowflake_table", table(&format!("T{at}"), 8)).await.unwrap());
     }
     is_same(&instance, &priors).await;
-    // Everything that may have changed meanwhile.
+    // All kinds of changes since then.
     for sql in [
         "DROP TABLE D.S.T0",
         "ALTER TABLE D.S.T1 ADD COLUMN X ARRAY",
@@ -89,9 +89,9 @@ async fn a_batch_says_what_single_reads_say() {
     assert_eq!((0..8).map(unchanged).collect::<Vec<_>>(), [false, false, false, false, false, false, false, true]);
 }
 
-/// `SHOW` tells of 10,000 columns and no more: what it does not tell is asked about.
+/// `SHOW` returns at most 10,000 columns: the rest is read one by one.
 #[tokio::test(flavor = "multi_thread")]
-async fn more_columns_than_are_told_are_asked_about() {
+async fn columns_beyond_the_limit_are_read_one_by_one() {
     let stand_in = StandIn::start();
     let instance = schema(&stand_in).await;
     let mut priors = Vec::new();
@@ -106,9 +106,9 @@ async fn more_columns_than_are_told_are_asked_about() {
     assert_eq!(stand_in.take_seen().len(), 4 + 11);
 }
 
-/// However much a role has, and however many have it, it is asked about once.
+/// One read per role covers all its privileges and members.
 #[tokio::test]
-async fn grants_are_read_by_one_statement_for_each_role() {
+async fn grants_are_read_by_one_statement_per_role() {
     let stand_in = StandIn::start();
     let instance = schema(&stand_in).await;
     let (mut grants, mut members) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Requests: sent again under their id, asked for while they run, stopped, slowed down; and who is let in.
+//! Requests: retries under the same id, polls, cancellation, throttling; and credentials.
 
 use crate::harness::{Instance, attributes, provider, settings};
 use serde_json::json;
@@ -12,7 +12,7 @@ use terrace_test_snowflake::{Fault, StandIn};
 const ROLE: &str = "snowflake_role";
 
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_under_the_same_id_and_nothing_is_done_twice() {
+async fn lost_answer_is_retried_under_the_same_id() {
     for fault in [Fault::LostAfter, Fault::LostBefore, Fault::Unavailable, Fault::TooMany(None), Fault::Later(3)] {
         let stand_in = StandIn::start();
         let instance = Instance::of(&stand_in).await;
@@ -26,7 +26,7 @@ async fn a_lost_answer_is_asked_for_under_the_same_id_and_nothing_is_done_twice(
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_is_ambiguous_and_found_again() {
+async fn missing_answer_is_ambiguous_and_found() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     stand_in.faults().by_text.push(("CREATE ROLE".to_owned(), Fault::LostForGood));
@@ -36,16 +36,16 @@ async fn an_answer_that_never_comes_is_ambiguous_and_found_again() {
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
     let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
     assert!(matches!(found, Found::Ours(_)), "{found:?}");
-    // To who asks whether there is something to adopt it is a stranger's.
+    // A search for an object to adopt reports it as foreign.
     assert!(matches!(instance.find(ROLE, &config, None).await.unwrap(), Found::Strangers(_)));
 }
 
-/// Once a statement may have run, only its own answer says what became of it.
+/// Once a statement may have run, only its own answer proves its outcome.
 #[tokio::test]
-async fn no_status_after_a_loss_says_that_nothing_happened() {
+async fn status_after_a_loss_proves_nothing() {
     for status in [400, 401, 403, 404, 429, 500, 503, 504] {
         for fault in [Fault::LostThen(status), Fault::LaterThen(status), Fault::After(status)] {
-            // A status that comes first, and says that the request itself is refused.
+            // A first status that refuses the request itself.
             if matches!(fault, Fault::After(400..=499)) {
                 continue;
             }
@@ -62,7 +62,7 @@ async fn no_status_after_a_loss_says_that_nothing_happened() {
     }
 }
 
-/// Creates a role in a call of so much time.
+/// Creates a role in a call with this time limit in seconds.
 async fn within_seconds(
     instance: &Instance,
     seconds: u64,
@@ -76,7 +76,7 @@ async fn within_seconds(
 }
 
 #[tokio::test]
-async fn what_fails_of_the_look_after_a_change_leaves_the_change_in_doubt() {
+async fn failed_read_after_a_change_is_ambiguous() {
     for fault in [Fault::Expired, Fault::Fails, Fault::TimesOut, Fault::TooMany(None), Fault::After(404)] {
         let stand_in = StandIn::start();
         let instance = Instance::of(&stand_in).await;
@@ -94,7 +94,7 @@ async fn what_fails_of_the_look_after_a_change_leaves_the_change_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_pause_beyond_all_clocks_ends_no_process() {
+async fn huge_pause_does_not_overflow() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     stand_in.faults().next.push_back(Fault::TooMany(Some(Duration::MAX)));
@@ -103,7 +103,7 @@ async fn a_pause_beyond_all_clocks_ends_no_process() {
 }
 
 #[tokio::test]
-async fn an_object_of_another_role_is_a_strangers_however_young() {
+async fn young_object_of_another_role_is_foreign() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     stand_in.sql("CREATE ROLE R");
@@ -112,7 +112,7 @@ async fn an_object_of_another_role_is_a_strangers_however_young() {
 }
 
 #[tokio::test]
-async fn who_stops_stops_what_still_runs() {
+async fn cancellation_stops_the_running_statement() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     stand_in.faults().by_text.push(("CREATE ROLE".to_owned(), Fault::Later(1_000_000)));
@@ -130,7 +130,7 @@ async fn who_stops_stops_what_still_runs() {
 }
 
 #[tokio::test]
-async fn too_many_requests_come_again_when_they_are_told_and_not_before() {
+async fn throttled_requests_are_retried_after_the_requested_pause() {
     let stand_in = StandIn::start();
     let instance = Instance::with(&stand_in, json!({}), Limits { concurrency: 3, ..Limits::default() }).await;
     let pause = Duration::from_secs(1);
@@ -153,7 +153,7 @@ async fn too_many_requests_come_again_when_they_are_told_and_not_before() {
 }
 
 #[tokio::test]
-async fn statements_are_tagged_and_carried_out_in_the_name_of_the_role() {
+async fn statements_have_the_query_tag_and_the_role() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     instance.create(ROLE, json!({"name": "R"})).await.unwrap();
@@ -165,19 +165,19 @@ async fn statements_are_tagged_and_carried_out_in_the_name_of_the_role() {
 }
 
 #[tokio::test]
-async fn answers_in_partitions_are_put_together() {
+async fn partitions_of_an_answer_are_joined() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     for name in ["a", "b", "c"] {
         stand_in.sql(&format!("CREATE ROLE \"roles {name}\""));
     }
     stand_in.faults().rows_of_partition = Some(1);
-    // The pattern fits all of them, and the wanted one comes last.
+    // The pattern matches all of them, and the wanted one comes last.
     let found = instance.session.import(instance.ty(ROLE), "roles%20c").await.unwrap();
     assert_eq!(found.unwrap().identity["name"], "roles c".into());
 }
 
-/// A key pair, made by `openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt`.
+/// A key pair, from `openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt`.
 fn key() -> (String, Vec<u8>) {
     let made = std::process::Command::new("openssl")
         .args(["genrsa", "2048"])
@@ -203,7 +203,7 @@ fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_key_pair_lets_in_encrypted_or_not_and_is_made_anew_when_it_expires() {
+async fn key_pair_works_encrypted_or_not_and_its_token_is_renewed() {
     let stand_in = StandIn::start();
     let (pem, public) = key();
     stand_in.add_key("TERRACE", &public);
@@ -236,7 +236,7 @@ async fn a_key_pair_lets_in_encrypted_or_not_and_is_made_anew_when_it_expires() 
         let text = format!("{error:?}");
         assert!(text.contains("privateKeyFile") && !text.contains("wrong words"), "{text}");
     }
-    // Another key than the user's.
+    // A key of another user.
     let (other, _) = key();
     let other = write("other.p8", &openssl(&["pkcs8", "-topk8", "-nocrypt"], other.as_bytes()));
     let session = provider().connect(&with(&other, Value::Null)).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_key_pair_lets_in_encrypted_or_not_and_is_made_anew_when_it_expires() 
 }
 
 #[tokio::test]
-async fn variables_of_the_field_are_enough_and_a_password_says_what_it_should_be() {
+async fn usual_variables_suffice_and_a_password_gets_a_hint() {
     let stand_in = StandIn::start();
     let connect = async |password: &str| {
         let variables = [
@@ -269,9 +269,9 @@ async fn variables_of_the_field_are_enough_and_a_password_says_what_it_should_be
     assert!(!text.contains("hunter2"), "{text}");
 }
 
-/// Variables speak of the instance that is called as the provider, and of no account that is written down.
+/// Variables apply only to the instance named like the provider, and not to a configured account.
 #[tokio::test]
-async fn variables_send_no_other_instance_anywhere() {
+async fn variables_do_not_apply_to_other_instances() {
     let stand_in = StandIn::start();
     let variables =
         [("SNOWFLAKE_HOST", stand_in.url()), ("SNOWFLAKE_ROLE", "PUBLIC"), ("SNOWFLAKE_PASSWORD", "secret")];
@@ -289,18 +289,18 @@ async fn variables_send_no_other_instance_anywhere() {
     assert_eq!(role["name"], "PUBLIC".into());
     let _ = stand_in.take_seen();
     let error = ask("snowflake.eu", json!({})).await.unwrap_err();
-    assert!(error.to_string().contains("which account"), "{error}");
+    assert!(error.to_string().contains("no Snowflake account is set"), "{error}");
     assert!(!error.solutions[0].contains("SNOWFLAKE_"), "{error:?}");
     let error = ask("snowflake.eu", json!({"account": "cd67890"})).await.unwrap_err();
-    assert!(error.to_string().contains("how to sign in"), "{error}");
+    assert!(error.to_string().contains("no credentials"), "{error}");
     let error = ask("snowflake.eu", json!({"host": stand_in.url(), "token": "wrong"})).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
     assert_eq!(stand_in.take_seen().len(), 0);
 }
 
-/// What a server makes of a token may stand in what it answers.
+/// A server may quote a part of the token in its answer.
 #[tokio::test]
-async fn no_text_repeats_a_secret_of_a_variable() {
+async fn secrets_of_variables_are_redacted() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("http://{}", listener.local_addr().unwrap());
@@ -328,20 +328,20 @@ async fn no_text_repeats_a_secret_of_a_variable() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_instance_says_what_to_write() {
+async fn invalid_settings_have_a_solution() {
     let settings = terrace_provider::conformance::settings(std::path::Path::new("."));
     let session = provider().connect(&settings).await.unwrap();
     let error = session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap_err();
-    assert!(error.to_string().contains("which account"), "{error}");
+    assert!(error.to_string().contains("no Snowflake account is set"), "{error}");
     assert!(error.solutions[0].contains("providers.conformance"), "{error:?}");
     for (values, said) in [
         (json!({"account": "a/b", "token": "x"}), "letters"),
-        (json!({"host": "http://me:x@host", "token": "x"}), "the host is none"),
-        (json!({"account": "a"}), "how to sign in"),
-        (json!({"account": "a", "token": "x", "oauthToken": "y"}), "both say"),
+        (json!({"host": "http://me:x@host", "token": "x"}), "the host is not valid"),
+        (json!({"account": "a"}), "no credentials"),
+        (json!({"account": "a", "token": "x", "oauthToken": "y"}), "both define the credentials"),
         (json!({"account": "a", "privateKeyFile": "none.p8"}), "`user`"),
         (json!({"account": "a", "user": "u", "privateKeyFile": "none.p8"}), "cannot be read"),
-        (json!({"account": "a", "token": "x", "timeout": 0}), "no time to wait"),
+        (json!({"account": "a", "token": "x", "timeout": 0}), "not a valid time"),
     ] {
         let mut settings = settings.clone();
         settings.values = attributes(values.clone());
@@ -351,7 +351,7 @@ async fn what_is_wrong_with_an_instance_says_what_to_write() {
 }
 
 #[tokio::test]
-async fn an_unknown_host_a_wrong_token_and_a_server_that_goes_are_told_apart() {
+async fn unknown_host_wrong_token_and_lost_server_are_distinguished() {
     let stand_in = StandIn::start();
     let limits = || Limits { retries: 0, ..Limits::default() };
     let wrong = Instance::with(&stand_in, json!({"token": "wrong"}), limits()).await;
@@ -365,7 +365,7 @@ async fn an_unknown_host_a_wrong_token_and_a_server_that_goes_are_told_apart() {
     drop(stand_in);
     let deadline = Instant::now() + Duration::from_secs(30);
     while std::net::TcpStream::connect(&address).is_ok() {
-        assert!(Instant::now() < deadline, "the stand-in does not go");
+        assert!(Instant::now() < deadline, "the test server does not stop");
         tokio::task::yield_now().await;
     }
     let mut call = instance.call();
@@ -376,9 +376,9 @@ async fn an_unknown_host_a_wrong_token_and_a_server_that_goes_are_told_apart() {
     assert_eq!(error.kind, ErrorKind::Transient, "{error}");
 }
 
-/// Something else at the address, which answers anything with what is no answer.
+/// Another server at the address, with an unrelated answer.
 #[tokio::test]
-async fn what_is_no_snowflake_is_told_and_changes_nothing() {
+async fn other_server_is_reported_and_changes_nothing() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let stand_in = StandIn::start();
     for (answer, kind) in [

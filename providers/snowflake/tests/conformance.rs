@@ -27,7 +27,7 @@ fn fixture(
     }
     let stand_in = Arc::clone(stand_in);
     fixture.remove(move |_| {
-        // Another object may stand there, or none.
+        // Another object or none may have the name.
         let _ = stand_in.sql_as("ACCOUNTADMIN", remove);
         async {}
     })
@@ -39,7 +39,7 @@ fn table(columns: Json) -> Json {
 
 fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
     let id = json!({"name": "ID", "type": "INT", "nullable": false});
-    let name = json!({"name": "NAME", "type": "VARCHAR(10)", "comment": "what it is called"});
+    let name = json!({"name": "NAME", "type": "VARCHAR(10)", "comment": "the name"});
     let wide = json!({"name": "NAME", "type": "VARCHAR(20)", "comment": "its name"});
     let view = |columns: Json, name: &str| json!({"database": "D", "schema": "S", "name": name, "source": {"database": "D", "schema": "S", "name": "BASE"}, "columns": columns, "comment": "shown"});
     let make =
@@ -161,7 +161,7 @@ fn prepared() -> Arc<StandIn> {
 }
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour() {
+async fn provider_passes_the_conformance_suite() {
     let stand_in = prepared();
     let before = stand_in.inventory();
     let provider = provider();
@@ -175,9 +175,9 @@ async fn the_provider_shows_every_behaviour() {
     assert_eq!(stand_in.inventory(), before, "nothing is left");
 }
 
-/// Whatever the answers come like: late, in partitions, or after another attempt.
+/// Answers may be late, in partitions, or after a retry.
 #[tokio::test]
-async fn answers_of_all_manners_make_no_difference() {
+async fn kind_of_answer_makes_no_difference() {
     let stand_in = prepared();
     stand_in.faults().rows_of_partition = Some(1);
     for number in 1..2000 {

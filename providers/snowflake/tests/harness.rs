@@ -1,4 +1,4 @@
-//! An opened instance, and what tests do with it.
+//! An open instance and its helpers for tests.
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use terrace_provider::{Attributes, Observed, Recorded, ResourceType, Settings, V
 use terrace_provider_snowflake::SnowflakeProvider;
 use terrace_test_snowflake::StandIn;
 
-/// The address of whatever tests make.
+/// The address of all objects of tests.
 const ADDRESS: &str = "shop@test:area/snowflake.a";
 
 pub(crate) fn provider() -> SnowflakeProvider {
@@ -22,7 +22,7 @@ pub(crate) fn attributes(json: Json) -> Attributes {
     }
 }
 
-/// The settings of an instance for the stand-in.
+/// The settings of an instance for the test server.
 pub(crate) fn settings(stand_in: &StandIn, more: Json) -> Settings {
     let mut settings = conformance::settings(std::path::Path::new("."));
     settings.values =
@@ -36,7 +36,7 @@ pub(crate) fn settings(stand_in: &StandIn, more: Json) -> Settings {
     settings
 }
 
-/// An opened instance.
+/// An open instance.
 pub(crate) struct Instance(conformance::Instance<SnowflakeProvider>);
 
 impl Deref for Instance {
@@ -60,13 +60,13 @@ impl Instance {
         self.resource_type(name).unwrap()
     }
 
-    /// The second plan is empty, before and after reading.
+    /// The second plan is empty, before and after a read.
     pub(crate) async fn assert_settled(&self, ty: &str, prior: &Recorded, config: &Json) {
         assert_eq!(self.unsettled(ty, prior, config).await.unwrap(), [] as [String; 0]);
     }
 }
 
-/// As a row has it.
+/// The row of an object.
 pub(crate) fn recorded(planned: &Attributes, observed: Observed) -> Recorded {
     conformance::recorded(ADDRESS, planned, observed)
 }

@@ -1,11 +1,11 @@
-//! SQL in every text of every type: it is a name, a comment, a refused query, and never a statement of its own.
+//! SQL in every text of every type stays a name, a comment or a refused query, and never becomes a statement.
 
 use crate::harness::Instance;
 use serde_json::json;
 use terrace_provider::conformance::variants;
 use terrace_test_snowflake::StandIn;
 
-/// Ends what it may stand in, and then does something else.
+/// Ends the surrounding text, and then runs another statement.
 const HOSTILE: [&str; 7] = [
     "x'; DROP TABLE D.S.KEEP; --",
     "x\"; DROP TABLE D.S.KEEP; --",
@@ -17,7 +17,7 @@ const HOSTILE: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn no_text_becomes_a_statement() {
+async fn text_never_becomes_a_statement() {
     let stand_in = StandIn::start();
     stand_in.add_user("JANE");
     for sql in [

@@ -1,4 +1,4 @@
-//! The provider from outside: through the provider trait, against the stand-in of Snowflake.
+//! Tests of the provider through its trait, with a test server for Snowflake.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,20 +6,20 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod access; // what a role may, and what was granted before
-mod batches; // many objects by a few statements
-mod calls; // requests: again, later, stopped, slowed down; who is let in
-mod conformance; // the behaviours of every provider
-mod harness; // an opened instance, and what tests do with it
+mod access; // rights of roles, and earlier grants
+mod batches; // a few statements for many objects
+mod calls; // requests: retries, polls, cancellation, throttling; credentials
+mod conformance; // the conformance suite
+mod harness; // an open instance and its helpers
 mod hostile; // SQL in every text
-mod names; // every name comes back as it was
-mod readme; // the README shows the schema
+mod names; // valid and invalid names
+mod readme; // the README matches the schema
 mod tables; // types, changes, drift
-mod views; // what is seen of views, and what they keep when they change
+mod views; // reads of views, and properties that survive changes
 
 /// A test file that is not listed above would never run.
 #[test]
-fn no_test_file_is_forgotten() {
+fn every_test_file_is_listed() {
     let listed = include_str!("main.rs");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -1,10 +1,10 @@
-//! Names: whatever a person may think of comes back as it was, or is refused with the limit named.
+//! Names: valid ones come back unchanged, invalid ones are refused with their limit.
 
 use crate::harness::Instance;
 use serde_json::{Value as Json, json};
 use terrace_test_snowflake::StandIn;
 
-/// 256 names: every sign that means something to somebody, in every place, and every length that is a border.
+/// 256 names: special characters in every position, and lengths at every limit.
 fn names() -> Vec<String> {
     let signs = [
         "\"", "'", "`", ".", "%", "_", "\\", " ", "-", ";", "--", "/*", "$$", "\n", "\t", "ö", "名", "🌍", "A", "a",
@@ -48,7 +48,7 @@ fn table(name: &str, column: &str) -> Json {
 }
 
 #[tokio::test]
-async fn every_name_is_made_found_renamed_and_dropped() {
+async fn every_name_is_created_found_renamed_and_dropped() {
     let stand_in = StandIn::start();
     for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S"] {
         stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
@@ -77,11 +77,11 @@ async fn every_name_is_made_found_renamed_and_dropped() {
         instance.assert_settled("snowflake_table", &changed, &renamed).await;
         instance.delete("snowflake_table", &changed).await.unwrap();
     }
-    assert_eq!(stand_in.inventory(), before, "nothing is left, and nothing else is gone");
+    assert_eq!(stand_in.inventory(), before, "only the created objects are gone");
 }
 
 #[tokio::test]
-async fn names_that_snowflake_refuses_are_refused_when_planning() {
+async fn invalid_names_are_refused_in_the_plan() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
     for (name, said) in [("x".repeat(256), "at most 255"), (String::new(), "at least one"), ("a\0b".to_owned(), "NUL")]
@@ -96,9 +96,9 @@ async fn names_that_snowflake_refuses_are_refused_when_planning() {
     assert!(stand_in.take_seen().is_empty(), "nothing was asked");
 }
 
-/// SQL in every text of every type stays a text.
+/// SQL in every text of every type stays text.
 #[tokio::test]
-async fn statements_in_texts_do_nothing() {
+async fn statements_in_texts_never_run() {
     let stand_in = StandIn::start();
     stand_in.add_user("EVIL\" ; DROP");
     let instance = Instance::of(&stand_in).await;
@@ -144,7 +144,7 @@ async fn statements_in_texts_do_nothing() {
         .plan("snowflake_grant", None, &json!({"role": "R", "objectType": "table", "object": "A.B.C", "privileges": ["SELECT ON TABLE X TO ROLE Y; --"]}))
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("no privilege"), "{error}");
+    assert!(error.to_string().contains("is not a privilege that can be granted here"), "{error}");
     let statement = |sql: &str| json!({"database": "D", "schema": "S", "name": "V", "statement": sql});
     for sql in ["SELECT 1; DROP DATABASE KEPT", "DROP DATABASE KEPT", "SELECT (1"] {
         assert!(instance.plan("snowflake_view", None, &statement(sql)).await.is_err(), "{sql}");

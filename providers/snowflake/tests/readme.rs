@@ -1,10 +1,10 @@
-//! The README's tables are those of the schema.
+//! The README's tables match the schema.
 
 use terrace_provider::docs::with_tables;
 
-/// Run with `UPDATE_README=1` to write the tables anew.
+/// Run with `UPDATE_README=1` to rewrite the tables.
 #[test]
-fn the_readme_shows_the_schema() {
+fn readme_matches_the_schema() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let readme = std::fs::read_to_string(path).unwrap();
     let schema = terrace_provider_snowflake::schema::provider();

@@ -1,4 +1,4 @@
-//! Tables: every spelling of a type, what changes in place and what does not, drift, what is recreated.
+//! Tables: spellings of types, changes in place, impossible changes, drift, recreated tables.
 
 use crate::harness::{Instance, attributes};
 use serde_json::{Value as Json, json};
@@ -20,7 +20,7 @@ fn table(columns: Json) -> Json {
 }
 
 #[tokio::test]
-async fn every_spelling_of_a_type_is_settled_after_one_apply() {
+async fn every_spelling_of_a_type_settles_after_one_apply() {
     let spellings = [
         "NUMBER",
         "NUMBER(10)",
@@ -81,7 +81,7 @@ async fn every_spelling_of_a_type_is_settled_after_one_apply() {
 }
 
 #[tokio::test]
-async fn tables_change_in_place_where_snowflake_can() {
+async fn tables_change_in_place_if_snowflake_can() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = table(json!([
@@ -109,12 +109,12 @@ async fn tables_change_in_place_where_snowflake_can() {
     let changed = instance.update(TABLE, &made, wanted.clone()).await.unwrap();
     insta::assert_snapshot!(stand_in.take_writes().join("\n"));
     instance.assert_settled(TABLE, &changed, &wanted).await;
-    // The values came along.
+    // The values are preserved.
     assert_eq!(stand_in.sql("SELECT ID, NAME, NEW FROM D.S.T"), [["1", "a", "1.5"].map(|it| Some(it.to_owned()))]);
 }
 
 #[tokio::test]
-async fn two_columns_are_not_renamed_from_one() {
+async fn two_columns_cannot_have_one_previous_name() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let wanted = table(json!([
@@ -127,7 +127,7 @@ async fn two_columns_are_not_renamed_from_one() {
 }
 
 #[tokio::test]
-async fn what_snowflake_cannot_change_is_an_error_and_never_a_replacement() {
+async fn impossible_change_is_an_error_not_a_replacement() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let of = |ty: &str| table(json!([{"name": "ID", "type": "INT"}, {"name": "C", "type": ty}]));
@@ -141,7 +141,7 @@ async fn what_snowflake_cannot_change_is_an_error_and_never_a_replacement() {
         assert!(error.solutions[0].contains("--replace"), "{error:?}");
         instance.delete(TABLE, &made).await.unwrap();
     }
-    // Digits before the point may go where the values that are there fit.
+    // A smaller precision is possible if the existing values fit.
     let made = instance.create(TABLE, of("NUMBER(10,0)")).await.unwrap();
     stand_in.sql("INSERT INTO D.S.T VALUES (1, 12345)");
     let plan = instance.plan(TABLE, Some(&made), &of("NUMBER(3,0)")).await.unwrap();
@@ -152,7 +152,7 @@ async fn what_snowflake_cannot_change_is_an_error_and_never_a_replacement() {
 }
 
 #[tokio::test]
-async fn a_renamed_column_without_its_former_name_is_told() {
+async fn probable_rename_of_a_column_gets_a_hint() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance
@@ -161,7 +161,7 @@ async fn a_renamed_column_without_its_former_name_is_told() {
         .unwrap();
     let renamed = table(json!([{"name": "A", "type": "INT"}, {"name": "C", "type": "STRING"}]));
     let plan = instance.plan(TABLE, Some(&made), &renamed).await.unwrap();
-    assert_eq!(plan.data_loss.unwrap().reasons, ["column B is dropped; if C is its new name, say `previousName: B`"]);
+    assert_eq!(plan.data_loss.unwrap().reasons, ["column B is dropped; if C is its new name, set `previousName: B`"]);
 }
 
 async fn drifted(instance: &Instance, made: &Recorded) -> Vec<String> {
@@ -175,7 +175,7 @@ async fn drifted(instance: &Instance, made: &Recorded) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn drift_of_every_managed_attribute_is_seen_and_of_no_other() {
+async fn drift_covers_exactly_the_managed_attributes() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let mut config = table(json!([
@@ -202,7 +202,7 @@ async fn drift_of_every_managed_attribute_is_seen_and_of_no_other() {
         assert_eq!(drifted(&instance, &made).await, [name], "{sql}");
         let read = instance.read(TABLE, &made).await.unwrap().unwrap();
         let mended = instance.update(TABLE, &read, config.clone()).await;
-        // A longer text cannot be made shorter again.
+        // A text column cannot be made shorter again.
         if sql.contains("VARCHAR(11)") {
             assert!(mended.is_err());
             stand_in.sql("DROP TABLE D.S.T");
@@ -231,7 +231,7 @@ async fn rest(stand_in: &StandIn, instance: &Instance, config: Json) {
 }
 
 #[tokio::test]
-async fn a_table_that_was_made_anew_is_another_one() {
+async fn recreated_table_is_drift() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = table(json!([{"name": "ID", "type": "INT"}]));
@@ -241,15 +241,15 @@ async fn a_table_that_was_made_anew_is_another_one() {
     assert_eq!(drifted(&instance, &made).await, ["createdOn"]);
     let read = instance.read(TABLE, &made).await.unwrap().unwrap();
     let plan = instance.plan(TABLE, Some(&read), &config).await.unwrap();
-    assert_eq!(plan.planned.get("createdOn"), Some(&Value::Unknown), "it is no no-op");
+    assert_eq!(plan.planned.get("createdOn"), Some(&Value::Unknown), "the plan is not empty");
     let taken = instance.update(TABLE, &read, config.clone()).await.unwrap();
-    assert!(instance.reports.told()[0].contains("what it held before is gone"));
+    assert!(instance.reports.told()[0].contains("its previous content is gone"));
     instance.assert_settled(TABLE, &taken, &config).await;
 }
 
-/// Whoever removes a table from a stack speaks of the one that was made then.
+/// A removal concerns only the recorded table.
 #[tokio::test]
-async fn a_table_that_somebody_made_anew_is_not_dropped_in_place_of_ours() {
+async fn recreated_table_is_not_dropped() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(TABLE, table(json!([{"name": "ID", "type": "INT"}]))).await.unwrap();
@@ -262,16 +262,16 @@ async fn a_table_that_somebody_made_anew_is_not_dropped_in_place_of_ours() {
         assert_eq!(error.kind.code(), "already_exists", "{error:?}");
         assert_eq!(stand_in.inventory(), before);
     }
-    // Once it was taken over it is ours.
+    // After an adoption it is managed.
     let taken = instance.update(TABLE, &read, table(json!([{"name": "ID", "type": "INT"}]))).await.unwrap();
     instance.delete(TABLE, &taken).await.unwrap();
     instance.delete(TABLE, &taken).await.unwrap();
     assert!(!stand_in.inventory().contains(&"table D.S.T".to_owned()));
 }
 
-/// A column of a type that terrace does not know is a column like the others.
+/// A column of an unsupported type is a column like any other.
 #[tokio::test]
-async fn a_type_that_is_not_known_here_hides_no_loss_and_hinders_no_change() {
+async fn unsupported_type_hides_no_loss_and_blocks_no_change() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let config = table(json!([{"name": "A", "type": "INT", "comment": "a"}, {"name": "B", "type": "INT"}]));
@@ -300,7 +300,7 @@ async fn a_type_that_is_not_known_here_hides_no_loss_and_hinders_no_change() {
 }
 
 #[tokio::test]
-async fn a_change_leaves_comments_alone_that_nobody_wrote_down() {
+async fn change_keeps_unmanaged_comments() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance
@@ -321,7 +321,7 @@ async fn a_change_leaves_comments_alone_that_nobody_wrote_down() {
             "ALTER TABLE \"D\".\"S\".\"T\" ALTER COLUMN \"B\" COMMENT ''",
         ]
     );
-    // The same of what has no columns.
+    // The same for types without columns.
     let tag = |values: Json| json!({"database": "D", "schema": "S", "name": "PII", "allowedValues": values});
     let schema = |days: u64| json!({"database": "D", "name": "S2", "retentionDays": days});
     for (ty, config, other, sql, statement) in [
@@ -345,7 +345,7 @@ async fn a_change_leaves_comments_alone_that_nobody_wrote_down() {
 }
 
 #[tokio::test]
-async fn what_was_made_transient_is_taken_over_as_it_is() {
+async fn transient_object_is_adopted_unchanged() {
     let stand_in = StandIn::start();
     for sql in ["CREATE TRANSIENT DATABASE D", "CREATE TRANSIENT SCHEMA D.S"] {
         stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
@@ -358,20 +358,20 @@ async fn what_was_made_transient_is_taken_over_as_it_is() {
         let imported = instance.session.import(instance.ty(ty), id).await.unwrap().unwrap();
         let row = crate::harness::recorded(&attributes(json!({})), imported);
         instance.assert_settled(ty, &row, &config).await;
-        // A change of something else replaces nothing either.
+        // Another change does not replace it either.
         config["comment"] = json!("ours");
         let changed = instance.update(ty, &row, config.clone()).await.unwrap();
         assert_eq!(changed.attributes["transient"], true.into());
-        // Who says it means it.
+        // A configured value takes effect.
         config["transient"] = json!(false);
         let plan = instance.plan(ty, Some(&changed), &config).await.unwrap();
         assert_eq!(plan.replace_paths.len(), 1);
     }
 }
 
-/// What the role does not see is not told of, and is there all the same.
+/// Hidden objects exist all the same.
 #[tokio::test]
-async fn what_is_in_a_schema_is_counted_only_by_who_sees_everything() {
+async fn count_is_exact_only_if_the_role_sees_everything() {
     let stand_in = StandIn::start();
     for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S"] {
         stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
@@ -394,7 +394,7 @@ async fn what_is_in_a_schema_is_counted_only_by_who_sees_everything() {
     stand_in.sql_as("TERRACE_ROLE", "CREATE TABLE D.S.SEEN (ID INT)").unwrap();
     let DataAmount::Some { count: 1, text } = count(schema.0, schema.1).await else { panic!("there is one") };
     assert_eq!(text, "at least 1 table or view");
-    // By a role that it has.
+    // Through a role that it has.
     for sql in [
         "CREATE ROLE GRANTERS",
         "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE GRANTERS",
@@ -411,7 +411,7 @@ async fn what_is_in_a_schema_is_counted_only_by_who_sees_everything() {
 }
 
 #[tokio::test]
-async fn a_table_that_the_role_does_not_see_any_more_is_not_said_to_be_empty() {
+async fn hidden_table_does_not_count_as_empty() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(TABLE, table(json!([{"name": "ID", "type": "INT"}]))).await.unwrap();
@@ -421,7 +421,7 @@ async fn a_table_that_the_role_does_not_see_any_more_is_not_said_to_be_empty() {
 }
 
 #[tokio::test]
-async fn what_snowflake_could_not_hold_is_refused_at_its_place() {
+async fn invalid_table_is_refused_at_its_attribute() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let long = "x".repeat(256);
@@ -457,7 +457,7 @@ async fn rows_are_counted_without_a_warehouse() {
 }
 
 #[tokio::test]
-async fn lookups_answer_what_is_there() {
+async fn lookups_describe_existing_objects() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     instance.create(TABLE, table(json!([{"name": "ID", "type": "INT", "nullable": false}]))).await.unwrap();
@@ -503,7 +503,7 @@ async fn columns_move_along_a_chain_and_exchange_their_names() {
     );
     instance.assert_settled(TABLE, &made, &swap).await;
     assert_eq!(stand_in.sql("SELECT C, B FROM D.S.T"), [["1", "2"].map(|it| Some(it.to_owned()))]);
-    // An exchange that is recorded is not repeated.
+    // A recorded exchange is not repeated.
     let mut commented = swap.clone();
     commented["comment"] = json!("later");
     instance.update(TABLE, &made, commented).await.unwrap();
@@ -511,7 +511,7 @@ async fn columns_move_along_a_chain_and_exchange_their_names() {
 }
 
 #[tokio::test]
-async fn exchange_of_names_that_was_cut_off_goes_on() {
+async fn interrupted_exchange_of_names_resumes() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let plain = table(json!([{"name": "A", "type": "INT"}, {"name": "B", "type": "INT"}]));

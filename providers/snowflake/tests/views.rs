@@ -1,4 +1,4 @@
-//! Views: what is seen of them, and what they keep when they change.
+//! Views: reads, and properties that survive changes.
 
 use crate::harness::Instance;
 use serde_json::{Value as Json, json};
@@ -30,7 +30,7 @@ fn statement(sql: &str) -> Json {
     json!({"database": "D", "schema": "S", "name": "V", "statement": sql})
 }
 
-/// What is said of the view.
+/// The visible properties of the view.
 fn about(stand_in: &StandIn) -> Vec<String> {
     stand_in.inventory().into_iter().filter(|line| line.contains("D.S.V")).collect()
 }
@@ -52,7 +52,7 @@ async fn names_without_a_schema_are_those_of_the_view() {
         instance.assert_settled(VIEW, &made, &statement(sql)).await;
         instance.delete(VIEW, &made).await.unwrap();
     }
-    // Another schema's table of that name is another source.
+    // A table of the same name in another schema is another source.
     stand_in.sql_as("TERRACE_ROLE", "CREATE SCHEMA D.O").unwrap();
     stand_in.sql_as("TERRACE_ROLE", "CREATE TABLE D.O.T (A INT)").unwrap();
     let made = instance.create(VIEW, statement("SELECT A FROM T")).await.unwrap();
@@ -61,7 +61,7 @@ async fn names_without_a_schema_are_those_of_the_view() {
 }
 
 #[tokio::test]
-async fn columns_of_other_names_are_seen() {
+async fn renamed_columns_are_drift() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     for config in [view(json!([{"name": "A"}, {"name": "B"}])), statement("SELECT A, B FROM D.S.T")] {
@@ -81,7 +81,7 @@ async fn columns_of_other_names_are_seen() {
 }
 
 #[tokio::test]
-async fn another_comment_of_a_column_leaves_the_view_and_its_policies_alone() {
+async fn changed_comment_keeps_the_view_and_its_policies() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(VIEW, view(json!([{"name": "A", "comment": "one"}, {"name": "B"}]))).await.unwrap();
@@ -100,7 +100,7 @@ async fn another_comment_of_a_column_leaves_the_view_and_its_policies_alone() {
 }
 
 #[tokio::test]
-async fn a_view_with_policies_is_not_made_anew() {
+async fn view_with_policies_is_not_recreated() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     for (config, other, place) in [
@@ -120,7 +120,7 @@ async fn a_view_with_policies_is_not_made_anew() {
 }
 
 #[tokio::test]
-async fn without_a_warehouse_to_ask_on_a_view_is_not_made_anew() {
+async fn view_is_not_recreated_without_a_warehouse() {
     let stand_in = prepared();
     let limits = Limits { retries: 0, ..Limits::default() };
     let instance = Instance::with(&stand_in, json!({"warehouse": null}), limits).await;
@@ -129,7 +129,7 @@ async fn without_a_warehouse_to_ask_on_a_view_is_not_made_anew() {
     let before = stand_in.inventory();
     let config = view(json!([{"name": "A"}]));
     let planned = instance.plan(VIEW, Some(&made), &config).await;
-    // A plan that was made where there was one.
+    // A plan that was made with a warehouse.
     let planned_elsewhere = Instance::of(&stand_in).await.plan(VIEW, Some(&made), &config).await.unwrap();
     let of_plan = terrace_provider::Planned { attributes: planned_elsewhere.planned, private: made.private.clone() };
     let applied = instance.session.update(instance.ty(VIEW), &instance.call(), &made, &of_plan).await;
@@ -138,15 +138,15 @@ async fn without_a_warehouse_to_ask_on_a_view_is_not_made_anew() {
         assert!(error.solutions[0].contains("`warehouse`"), "{error:?}");
     }
     assert_eq!(stand_in.inventory(), before);
-    // What makes nothing anew needs none.
+    // A change without a new view needs no warehouse.
     let config = view(json!([{"name": "A", "comment": "one"}, {"name": "B"}]));
     instance.update(VIEW, &made, config).await.unwrap();
     assert_eq!(stand_in.inventory(), before);
 }
 
-/// There is no moment without its tags: who may not put them on does not get to replace it either.
+/// The view never lacks its tags: a role that cannot set them cannot replace the view.
 #[tokio::test]
-async fn tags_come_with_the_statement_that_makes_a_view_anew() {
+async fn statement_that_recreates_a_view_sets_its_tags() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     for sql in ["CREATE DATABASE O", "CREATE SCHEMA O.S", "CREATE TAG O.S.FOREIGN_TAG"] {
@@ -181,9 +181,9 @@ async fn tags_come_with_the_statement_that_makes_a_view_anew() {
     }
 }
 
-/// A view that is made anew keeps the comments that nobody manages.
+/// A recreated view keeps unmanaged comments.
 #[tokio::test]
-async fn comments_that_nobody_manages_outlive_another_body() {
+async fn unmanaged_comments_survive_a_new_definition() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let made = instance.create(VIEW, view(json!([{"name": "A", "comment": "one"}, {"name": "B"}]))).await.unwrap();

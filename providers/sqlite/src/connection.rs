@@ -1,7 +1,7 @@
-//! Database files: where they are, and how they are opened.
+//! Database files: their location and how they are opened.
 //!
-//! A path of a descriptor is resolved against the configured folder and never leads out of the project folder, not
-//! even over a symbolic link.
+//! A path in a descriptor is relative to the configured folder. It must not lead out of the project folder, not even
+//! through a symbolic link.
 
 use crate::database::SIDE_FILES;
 use crate::error::{from_io, from_sqlite};
@@ -12,46 +12,47 @@ use std::time::Duration;
 use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::{Path, ProviderError, Settings, Value};
 
-/// How many seconds a statement waits for another connection's lock, when the settings do not say.
+/// The default number of seconds a statement waits for the lock of another connection.
 pub(crate) const BUSY_SECONDS: i64 = 10;
 
-/// The folders of one configured instance.
+/// The folders of a configured instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
     project: PathBuf,
     base: PathBuf,
     busy_timeout: Duration,
-    /// Files of the program itself.
+    /// The files of the program itself.
     protected: ProtectedFiles,
 }
 
-/// A database file: how the descriptor calls it and where it is.
+/// A database file: its configured path and its location.
 #[derive(Debug, Clone)]
 pub(crate) struct File {
     /// As configured, for messages and identities.
     pub(crate) path: String,
-    /// On this machine.
+    /// The absolute path on this machine.
     pub(crate) location: PathBuf,
-    /// How long a statement waits for another connection's lock.
+    /// How long a statement waits for the lock of another connection.
     busy_timeout: Duration,
 }
 
-/// What a connection is opened for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Nothing is written.
+    /// Only reads.
     Read,
-    /// The file is there and is changed.
+    /// Changes an existing file.
     Write,
-    /// The file and its folders are made when they are not there.
+    /// Changes the file; creates it and its folders if they are missing.
     Create,
 }
 
 impl Folders {
-    /// The folders that the settings name.
+    /// Reads the folders from the settings.
     ///
     /// # Errors
-    /// `InvalidInput` when `folder` leads out of the project folder, or `busyTimeout` is no time.
+    ///
+    /// `InvalidInput` if `folder` leads out of the project folder or `busyTimeout` is invalid.
     pub(crate) fn of(settings: &Settings) -> Result<Self, ProviderError> {
         let folder = settings.values.get("folder").and_then(Value::as_str).unwrap_or(".");
         let project = std::path::absolute(&settings.project_folder).map_err(|error| {
@@ -60,47 +61,48 @@ impl Folders {
         let project = lexically_resolved(&project);
         let base = lexically_resolved(&project.join(folder));
         if !base.starts_with(&project) {
-            let message = format!("the folder `{folder}` lies outside the project folder");
+            let message = format!("the folder `{folder}` is outside the project folder");
             return Err(ProviderError::invalid(Some(Path::attribute("folder")), message)
-                .solution("name a folder within the project folder"));
+                .solution("set a folder inside the project folder"));
         }
         let seconds = settings.values.get("busyTimeout").and_then(Value::as_int).unwrap_or(BUSY_SECONDS);
         let busy_timeout = u32::try_from(seconds).map(|seconds| Duration::from_secs(seconds.into())).map_err(|_| {
-            let message = format!("`{seconds}` is no number of seconds to wait for a lock");
+            let message = format!("`{seconds}` is not a number of seconds to wait for a lock");
             ProviderError::invalid(Some(Path::attribute("busyTimeout")), message)
         })?;
         Ok(Self { project, base, busy_timeout, protected: settings.sandbox.files.clone() })
     }
 
-    /// The file that a configured path names.
+    /// Finds the file at a configured path.
     ///
     /// # Errors
-    /// `InvalidInput` when the path is empty, holds a NUL, leads out of the project folder or names a protected file.
+    ///
+    /// `InvalidInput` if the path is empty, contains a NUL, leads out of the project folder, or is a protected file.
     pub(crate) fn locate(&self, path: &str) -> Result<File, ProviderError> {
         let refuse = |message: String| ProviderError::invalid(Some(Path::attribute("path")), message);
         if path.is_empty() || path.ends_with('/') || path.contains('\0') {
             return Err(refuse(format!("`{}` does not name a file", path.escape_default()))
-                .solution("give the path of the database file, such as `data/shop.db`"));
+                .solution("set the path of the database file, such as `data/shop.db`"));
         }
         let location = lexically_resolved(&self.base.join(path));
         let is_inside = location.starts_with(&self.project) && location != self.project;
         if !is_inside || self.leaves_over_link(&location) {
             return Err(refuse(format!("the path `{path}` leads out of the project folder"))
-                .solution("keep the database within the project folder"));
+                .solution("use a path inside the project folder"));
         }
         self.protected.check_beside(&location, &SIDE_FILES).map_err(|protected| protected.at("path", path))?;
         Ok(File { path: path.to_owned(), location, busy_timeout: self.busy_timeout })
     }
 
-    /// True when what exists of the location lies, links followed, outside the project folder.
+    /// True if the existing part of the location, with links resolved, is outside the project folder.
     fn leaves_over_link(&self, location: &FilePath) -> bool {
         let within = || location.ancestors().take_while(|ancestor| *ancestor != self.project);
-        // Without a link on the way nothing leads out, and looking for one asks the system once a folder.
+        // Without a link nothing leads out, and the check for links is one system call per folder.
         if !within().any(FilePath::is_symlink) {
             return false;
         }
         let Ok(project) = self.project.canonicalize() else { return false };
-        // A dangling link has no canonical form, so its own target is looked at through the folder that holds it.
+        // A dangling link has no canonical form; the folder that contains it is checked instead.
         let is_dangling = location.is_symlink() && !location.exists();
         is_dangling
             || within()
@@ -110,8 +112,8 @@ impl Folders {
 }
 
 impl File {
-    /// True when there is a database. A file of no bytes is what a call leaves that was killed before its first
-    /// commit: to SQLite it is an empty database, to us it is nothing.
+    /// True if there is a database. A call that is killed before its first commit leaves a file of zero bytes: it is an
+    /// empty database for SQLite, but counts as missing here.
     pub(crate) fn is_there(&self) -> bool {
         self.location.metadata().is_ok_and(|metadata| metadata.is_dir() || metadata.len() > 0)
     }
@@ -119,13 +121,15 @@ impl File {
     /// Opens the file.
     ///
     /// # Errors
-    /// When the file, or its folder, cannot be opened or made.
+    ///
+    /// If the file or its folder cannot be opened or created.
     pub(crate) fn open(&self, access: Access) -> Result<Connection, ProviderError> {
-        // Reading opens for writing too: a journal that a killed process left must be rolled back first.
+        // Reading also opens for writing, because SQLite may have to roll back the journal of a killed process.
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if access == Access::Create {
             if let Some(folder) = self.location.parent() {
-                std::fs::create_dir_all(folder).map_err(|error| from_io(&self.path, "making the folder of", &error))?;
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| from_io(&self.path, "creating the folder of", &error))?;
             }
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
@@ -137,16 +141,16 @@ impl File {
 
     fn prepare(&self, connection: &Connection, access: Access) -> rusqlite::Result<()> {
         connection.busy_timeout(self.busy_timeout)?;
-        // Otherwise a misspelt column in double quotes would silently be a text.
+        // Otherwise SQLite would read a misspelt column in double quotes as a text.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
         connection.pragma_update(None, "query_only", access == Access::Read)?;
-        // Both as SQLite asks for when tables are rebuilt; dropping a table must not cascade into others either.
+        // SQLite requires both to rebuild tables; a dropped table must not cascade to others.
         connection.pragma_update(None, "foreign_keys", false)?;
         connection.pragma_update(None, "synchronous", "FULL")
     }
 }
 
-/// Resolves `.` and `..` in the text of a path, without asking the file system.
+/// Resolves `.` and `..` in a path without the file system.
 fn lexically_resolved(path: &FilePath) -> PathBuf {
     let mut resolved = PathBuf::new();
     for component in path.components() {
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_stay_within_the_project_folder() {
+    fn path_must_stay_in_the_project_folder() {
         let project = tempfile::tempdir().unwrap();
         let folders = folders(project.path());
         assert!(folders.locate("a/../b/c.db").unwrap().location.ends_with("b/c.db"));
@@ -189,7 +193,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_do_not_lead_out() {
+    fn link_must_not_lead_out() {
         let project = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), project.path().join("out")).unwrap();

@@ -1,4 +1,4 @@
-//! Database files: made with a mark in their header, deleted with whatever SQLite keeps beside them.
+//! Database files: created with a mark in their header, deleted together with SQLite's files next to them.
 
 use crate::connection::{Access, File};
 use crate::error::{from_io, from_sqlite};
@@ -10,22 +10,24 @@ use std::{fs, io};
 use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{DataAmount, ErrorKind, ProviderError};
 
-/// What SQLite keeps beside a database file.
+/// The suffixes of the files that SQLite keeps beside a database file.
 pub(crate) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Makes the file and the folders that it stands in, in the place of a folder that the operation emptied.
+/// Creates the file and its folders. It replaces a folder that the operation emptied.
 ///
 /// # Errors
-/// `AlreadyExists` when there is a database; `InvalidInput` when there is another folder; else when the file cannot be made.
+///
+/// `AlreadyExists` if there is a database; `InvalidInput` if another folder is at the path; also if the file cannot be
+/// created.
 pub(crate) fn create(file: &File, mark: &Mark, removed: &RemovedPaths, operation: &str) -> Result<(), ProviderError> {
     if file.location.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
         if !is_emptied(&file.location, removed, operation) {
-            let message = format!("`path` is `{}`: a folder is there, expected a file", file.path);
+            let message = format!("`path` is `{}`: expected a file, found a folder", file.path);
             return Err(ProviderError::invalid(Some(terrace_provider::Path::attribute("path")), message)
                 .solution("remove it, or use another path"));
         }
         remove_folders(&file.location)
-            .map_err(|error| from_io(&file.path, "removing the empty folder in the place of", &error))?;
+            .map_err(|error| from_io(&file.path, "removing the empty folder in place of", &error))?;
     }
     if file.is_there() {
         return Err(already_there(file));
@@ -40,43 +42,48 @@ pub(crate) fn create(file: &File, mark: &Mark, removed: &RemovedPaths, operation
     transaction.commit().map_err(failed)
 }
 
-/// True when this very call made the file.
+/// True if this call created the file.
 ///
 /// # Errors
-/// When the file cannot be read.
+///
+/// If the file cannot be read.
 pub(crate) fn is_made_by(file: &File, mark: &Mark) -> Result<bool, ProviderError> {
     let connection = file.open(Access::Read)?;
     Ok(header(&connection).map_err(|error| from_sqlite(&file.path, &error))? == mark.to_application_id())
 }
 
-/// Makes sure that the file is a database that can be read.
+/// Checks that the file is a readable database.
 ///
 /// # Errors
-/// When it is something else, or damaged.
+///
+/// If it is not a database or is damaged.
 pub(crate) fn check(file: &File) -> Result<(), ProviderError> {
     let connection = file.open(Access::Read)?;
     tables(&connection).map(drop).map_err(|error| from_sqlite(&file.path, &error))
 }
 
-/// Deletes the file and what SQLite keeps beside it. One that still has tables is deleted only when `is_recursive`.
+/// Deletes the file and SQLite's files next to it. A database with tables is deleted only if
+/// `is_recursive`.
 ///
 /// # Errors
-/// `InvalidInput` when the database still has tables; else when the file cannot be removed.
+///
+/// `InvalidInput` if the database has tables; also if the file cannot be removed.
 pub(crate) fn delete(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
     if file.is_there() {
         close_down(file, is_recursive)?;
     }
-    // The main file goes last: a call that is killed here leaves a whole database.
+    // The main file is removed last: a call killed before that leaves a complete database.
     for suffix in SIDE_FILES {
         remove(file, suffix)?;
     }
     remove(file, "")
 }
 
-/// How much data the file holds.
+/// Counts the rows in the file.
 ///
 /// # Errors
-/// When it cannot be read.
+///
+/// If the file cannot be read.
 pub(crate) fn count_data(file: &File) -> Result<DataAmount, ProviderError> {
     if !file.is_there() {
         return Ok(DataAmount::Empty);
@@ -99,16 +106,16 @@ pub(crate) fn count_data(file: &File) -> Result<DataAmount, ProviderError> {
     })
 }
 
-/// A number and what it counts: `1 row`, `3 rows`.
+/// A number with its noun: `1 row`, `3 rows`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// Makes sure that the database may go and that all of it is in the main file.
+/// Checks that the database may be deleted and moves all of it into the main file.
 fn close_down(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
     let failed = |error: rusqlite::Error| from_sqlite(&file.path, &error);
     let mut connection = file.open(Access::Write)?;
-    // Nobody else may be in the middle of something.
+    // No other connection may have an open transaction.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(failed)?;
     let tables = tables(&transaction).map_err(failed)?;
     drop(transaction);
@@ -116,7 +123,7 @@ fn close_down(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
         let message = format!("`{}` still has {}", file.path, counted(tables.len() as u64, "table"));
         return Err(ProviderError::new(ErrorKind::InvalidInput { path: None }, message)
             .problem(format!("it has {}", terrace_provider::names::listed(&tables)))
-            .solution("remove the tables first, or set `onDelete: recursive` on the database and apply that"));
+            .solution("remove the tables first, or set `onDelete: recursive` on the database and apply it"));
     }
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
     connection.close().map_err(|(_, error)| failed(error))
@@ -131,7 +138,7 @@ fn remove(file: &File, suffix: &str) -> Result<(), ProviderError> {
     }
 }
 
-/// True if the operation emptied this folder and each folder in it, and none holds a file.
+/// True if the operation emptied this folder and each folder in it, and none contains a file.
 fn is_emptied(folder: &Path, removed: &RemovedPaths, operation: &str) -> bool {
     let has_entry = |entry: io::Result<fs::DirEntry>| {
         let entry = entry?;
@@ -141,7 +148,7 @@ fn is_emptied(folder: &Path, removed: &RemovedPaths, operation: &str) -> bool {
         && fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| has_entry(entry).unwrap_or_default()))
 }
 
-/// Removes a folder and the folders in it. A file that came into one of them meanwhile stays, and is an error.
+/// Removes a folder and the folders in it. A file that appeared in one of them stays and is an error.
 fn remove_folders(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

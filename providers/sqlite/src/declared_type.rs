@@ -1,11 +1,11 @@
-//! Declared column types: which texts SQLite takes as one, which mean the same, and when a change loses data.
+//! Declared column types: valid texts, equal texts, and changes that lose data.
 //!
-//! SQLite enforces neither lengths nor precisions. A declared type is a promise to readers, and a narrower promise is
-//! treated as a loss: values that broke it would stay, and nobody could rely on it.
+//! SQLite enforces neither lengths nor precisions. A declared type is a promise to readers. A narrower type counts as a
+//! loss: existing values that exceed it stay, so readers could not rely on the type.
 
 use crate::tokenizer::{Token, TokenKind, tokens};
 
-/// Words that would end the type and begin a constraint.
+/// Words that end the type and begin a constraint.
 const NOT_IN_A_TYPE: [&str; 15] = [
     "AS",
     "CHECK",
@@ -24,14 +24,14 @@ const NOT_IN_A_TYPE: [&str; 15] = [
     "WITHOUT",
 ];
 
-/// A declared type, taken apart: `NUMERIC(38, 0)` is the name `NUMERIC` with the sizes 38 and 0.
+/// A parsed type: `NUMERIC(38, 0)` has the name `NUMERIC` and the sizes 38 and 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeclaredType {
     name: String,
     sizes: Vec<u64>,
 }
 
-/// What SQLite makes of values in a column of that type (its section 3.1 of "Datatypes").
+/// How SQLite converts values in a column of the type (section 3.1 of "Datatypes In SQLite").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Affinity {
     Integer,
@@ -42,7 +42,7 @@ enum Affinity {
 }
 
 impl DeclaredType {
-    /// Takes a type apart. `None` when SQLite would not take the text as a type and nothing but a type.
+    /// Parses a type; `None` if SQLite would not read the whole text as a type.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let tokens = tokens(text);
         let words: Vec<&Token<'_>> = tokens.iter().take_while(|token| token.kind == TokenKind::Word).collect();
@@ -62,10 +62,10 @@ impl DeclaredType {
         Some(Self { name, sizes })
     }
 
-    /// True when a column of this type holds every value of the other without loss.
+    /// True if a column of this type holds every value of the other type without loss.
     fn holds(&self, other: &Self) -> bool {
         match (other.affinity(), self.affinity()) {
-            // A column without a type of its own keeps whatever comes as it is.
+            // A column with this affinity stores every value unchanged.
             (_, Affinity::Blob) => true,
             (Affinity::Blob, _) => false,
             (Affinity::Text, Affinity::Text) => match (other.length(), self.length()) {
@@ -122,7 +122,7 @@ impl DeclaredType {
         self.sizes.get(1).copied().unwrap_or(0)
     }
 
-    /// The digits before the point; `None` without a limit.
+    /// The number of digits before the decimal point; `None` without a limit.
     fn whole_digits(&self) -> Option<u64> {
         self.sizes.first().map(|precision| precision.saturating_sub(self.scale()))
     }
@@ -138,23 +138,23 @@ impl DeclaredType {
     }
 }
 
-/// True when both texts declare the same type: case and white space make no difference.
+/// True if both texts declare the same type; case and white space do not matter.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || DeclaredType::parse(one).is_some_and(|one| DeclaredType::parse(other) == Some(one))
 }
 
-/// A declared type in the form that case and white space leave alone.
+/// The normal form of a declared type, without differences in case and white space.
 pub(crate) fn normal(text: &str) -> String {
     let Some(DeclaredType { name, sizes }) = DeclaredType::parse(text) else { return text.to_owned() };
     let sizes: Vec<String> = sizes.iter().map(u64::to_string).collect();
     if sizes.is_empty() { name } else { format!("{name}({})", sizes.join(",")) }
 }
 
-/// True when a column that goes from one declared type to the other can no longer hold all that it may hold now.
+/// True if a column with the new type cannot hold all values of the old type.
 pub(crate) fn is_narrower(new: &str, old: &str) -> bool {
     match (DeclaredType::parse(new), DeclaredType::parse(old)) {
         (Some(new), Some(old)) => !new.holds(&old),
-        // A column that was declared without a type holds anything.
+        // A column without a declared type may hold any value.
         _ => true,
     }
 }
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_and_nothing_but_types_are_taken() {
+    fn only_complete_types_are_valid() {
         for text in ["TEXT", "numeric ( 38 , 0 )", "VARCHAR(20)", "character varying(20)", "größe"] {
             assert!(DeclaredType::parse(text).is_some(), "{text}");
         }
@@ -184,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn case_and_white_space_are_no_difference() {
+    fn case_and_white_space_do_not_matter() {
         assert!(is_same("numeric(38, 0)", "NUMERIC(38,0)"));
         assert!(!is_same("NUMERIC(38,0)", "NUMERIC(38,1)"));
     }
 
     #[test]
-    fn widening_is_no_loss() {
+    fn wider_type_is_not_a_loss() {
         for (old, new) in [
             ("VARCHAR(10)", "VARCHAR(20)"),
             ("VARCHAR(10)", "TEXT"),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn narrowing_is_a_loss() {
+    fn narrower_type_is_a_loss() {
         for (old, new) in [
             ("VARCHAR(20)", "VARCHAR(10)"),
             ("TEXT", "VARCHAR(10)"),

@@ -1,14 +1,14 @@
-//! Turns SQLite's errors into the one error of providers, with what a person can do.
+//! Converts the errors of SQLite to provider errors with solutions.
 
 use rusqlite::ErrorCode;
 use terrace_provider::{ErrorKind, Path, ProviderError};
 
-/// Why work within a database stopped: SQLite said no, or we did.
+/// An error of work in a database, from SQLite or from this provider.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// SQLite said no.
+    /// An error of SQLite.
     Sqlite(rusqlite::Error),
-    /// We said no.
+    /// An error of this provider.
     Refused(Box<ProviderError>),
 }
 
@@ -25,7 +25,7 @@ impl From<ProviderError> for Failure {
 }
 
 impl Failure {
-    /// The error of the call on the database file that the descriptor calls `path`.
+    /// Converts to a provider error; `path` is the configured path of the database file.
     pub(crate) fn on(self, path: &str) -> ProviderError {
         match self {
             Self::Sqlite(error) => from_sqlite(path, &error),
@@ -34,7 +34,7 @@ impl Failure {
     }
 }
 
-/// The error of a call on the database file that the descriptor calls `path`.
+/// Converts an error of SQLite; `path` is the configured path of the database file.
 pub(crate) fn from_sqlite(path: &str, error: &rusqlite::Error) -> ProviderError {
     let rusqlite::Error::SqliteFailure(failure, text) = error else {
         return ProviderError::invalid(None, format!("SQLite refuses a statement on `{path}`: {error}"));
@@ -44,29 +44,29 @@ pub(crate) fn from_sqlite(path: &str, error: &rusqlite::Error) -> ProviderError 
     let mut answer = match failure.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             ProviderError::new(ErrorKind::Transient, format!("`{path}` is locked by another connection"))
-                .solution("end the transaction of the program that holds the file open, or close that program")
+                .solution("end the transaction of the program that has the file open, or close this program")
         }
         ErrorCode::NotADatabase => {
             ProviderError::new(at_path, format!("`{path}` is a file, but not an SQLite database"))
-                .solution("choose another `path`, or move that file away")
+                .solution("choose another `path`, or move this file away")
         }
         ErrorCode::DatabaseCorrupt => ProviderError::new(at_path, format!("`{path}` is damaged"))
-            .solution("restore the file from a backup; `PRAGMA integrity_check` says what is damaged"),
+            .solution("restore the file from a backup; `PRAGMA integrity_check` shows the damage"),
         ErrorCode::CannotOpen => ProviderError::new(at_path, format!("`{path}` cannot be opened"))
-            .solution("check that the folder is there, that `path` is no folder, and who may write to it"),
+            .solution("check that the folder exists and is writable, and that `path` is not a folder"),
         ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::AuthorizationForStatementDenied => {
-            ProviderError::new(ErrorKind::PermissionDenied, format!("`{path}` may not be written"))
-                .solution("give the user that runs terrace the right to write the file and its folder")
+            ProviderError::new(ErrorKind::PermissionDenied, format!("`{path}` is not writable"))
+                .solution("allow the user that runs terrace to write the file and its folder")
         }
-        // A retry makes no room.
+        // A retry does not free any space.
         ErrorCode::DiskFull => {
-            ProviderError::new(ErrorKind::Failed, format!("there is no room left on the disk of `{path}`"))
-                .solution("free some room and apply again; nothing was changed")
+            ProviderError::new(ErrorKind::Failed, format!("there is no space left on the disk of `{path}`"))
+                .solution("free some space and apply again; nothing was changed")
         }
         ErrorCode::OperationInterrupted => {
             ProviderError::new(ErrorKind::Cancelled, format!("a statement on `{path}` was interrupted"))
         }
-        // A commit that fails to reach the disk may have reached it.
+        // A failed commit may have reached the disk.
         ErrorCode::SystemIoFailure => {
             ProviderError::new(ErrorKind::Ambiguous, format!("reading or writing `{path}` failed"))
         }
@@ -79,7 +79,7 @@ pub(crate) fn from_sqlite(path: &str, error: &rusqlite::Error) -> ProviderError 
     answer
 }
 
-/// The error of a file operation on the database file that the descriptor calls `path`.
+/// Converts a file system error; `path` is the configured path of the database file.
 pub(crate) fn from_io(path: &str, doing: &str, error: &std::io::Error) -> ProviderError {
     let kind = match error.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::PermissionDenied,

@@ -1,4 +1,4 @@
-//! Indexes: columns of one table, unique or not. Any change makes another index.
+//! Indexes: columns of one table, unique or not. Every change replaces the index.
 
 use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
@@ -10,9 +10,10 @@ use terrace_provider::attributes::{text, texts};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
-/// Refuses what SQLite could not hold.
+/// Refuses an index that SQLite cannot have.
 ///
 /// # Errors
+///
 /// `InvalidInput` at the attribute.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     identifier::check_object(&text(attributes, "name"), &Path::attribute("name"))?;
@@ -27,7 +28,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     Ok(())
 }
 
-/// The index of that name as attributes, names in the case of `like`; `None` when there is none.
+/// Reads the attributes of an index, with names in the case of `like`; `None` if it does not exist.
 pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
     let Some(definition) = definition(connection, "index", name)? else { return Ok(None) };
     let is_unique = "SELECT \"unique\" FROM pragma_index_list(?1) WHERE name = ?2";
@@ -48,7 +49,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     Ok(Some(Seen { attributes, mark: read_comments(&definition.sql).mark }))
 }
 
-/// Describes parts of the index that attributes do not describe.
+/// Describes parts of the index that no attribute expresses.
 pub(crate) fn unexpressed(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
     let mut parts = connection.prepare(
         "SELECT seqno + 1, name IS NULL, \"desc\", coll FROM pragma_index_xinfo(?1) WHERE \"key\" ORDER BY seqno",
@@ -72,13 +73,13 @@ pub(crate) fn unexpressed(connection: &Connection, name: &str) -> rusqlite::Resu
     Ok(found)
 }
 
-/// Makes the planned index.
+/// Creates the planned index.
 pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark) -> Result<(), Failure> {
     check(planned)?;
     let (name, table, columns) = (text(planned, "name"), text(planned, "table"), texts(planned, "columns"));
     let Some(table) = definition(connection, "table", &table)?.map(|definition| definition.name) else {
         let error = ProviderError::invalid(Some(Path::attribute("table")), format!("there is no table `{table}`"));
-        return Err(error.solution("create the table first; an index cannot be made on a view").into());
+        return Err(error.solution("create the table first; a view cannot have an index").into());
     };
     let present = column_names(connection, &table)?;
     for (index, column) in columns.iter().enumerate() {
@@ -104,7 +105,7 @@ pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark)
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
             let message = format!("rows of `{table}` have the same values in the columns of the unique index `{name}`");
             Err(ProviderError::invalid(Some(Path::attribute("unique")), message)
-                .solution("remove the rows that are there twice, or leave `unique` out")
+                .solution("remove the duplicate rows, or remove `unique`")
                 .into())
         }
         other => Ok(other?),

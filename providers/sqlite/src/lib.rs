@@ -1,12 +1,12 @@
 //! Tables, views and indexes in SQLite files: the warehouse of the embedded environment.
 //!
-//! Each call is one transaction on one file, so that a process that is killed leaves all of a call or nothing of it.
-//! Nothing has to be installed: SQLite is compiled in. What SQLite does not store, comments, stands as SQL comments in
-//! the definitions themselves and is read back from there.
+//! Each call is one transaction on one file, so a killed process leaves a complete call or no change. No installation
+//! is required: SQLite is compiled in. SQLite does not store comments, so the provider writes them as SQL comments into
+//! the definitions and reads them from there.
 //!
 //! Read in this order: `schema` (the types), `session` (the calls), `table` with its submodules (most of the work).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings anywhere: a wrong slice only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod blueprints;
@@ -39,7 +39,7 @@ pub struct SqliteProvider {
 }
 
 impl SqliteProvider {
-    /// The provider, not connected to anything.
+    /// Creates the provider without a connection.
     #[must_use]
     pub fn new() -> Self {
         Self { schema: schema::schema() }

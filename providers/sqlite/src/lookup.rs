@@ -1,4 +1,4 @@
-//! Lookups: how a table or a view looks that somebody else may have made.
+//! Lookups of existing tables and views, created by terrace or not.
 
 use crate::connection::{Access, Folders};
 use crate::error::from_sqlite;
@@ -12,7 +12,7 @@ use terrace_provider::{
 const TABLE: &str = "sqlite_table";
 const VIEW: &str = "sqlite_view";
 
-/// What can be looked up.
+/// The lookups of the provider.
 pub(crate) fn lookups() -> Vec<Lookup> {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let names = || AttributeType::list(AttributeType::String);
@@ -22,11 +22,11 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             text("name", what).required(),
         ])
     };
-    let found = || vec![text("path", "The database file."), text("name", "The name as asked for.")];
+    let found = || vec![text("path", "The database file."), text("name", "The requested name.")];
     let column = Object(vec![
         text("name", "The column's name."),
         text("type", "The declared type."),
-        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value."),
+        Attribute::new("nullable", AttributeType::Bool, "The column may be null."),
         text("default", "The default as SQL."),
         text("comment", "The comment in the table's definition."),
     ]);
@@ -36,18 +36,18 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         Attribute::new("unique", AttributeType::list(names()), "The columns of each unique constraint."),
         text("comment", "The comment in the table's definition."),
     ];
-    let view = [Attribute::new("columnNames", names(), "The names of the columns that the view shows, in order.")];
+    let view = [Attribute::new("columnNames", names(), "The names of the view's columns, in order.")];
     vec![
         Lookup {
             name: TABLE,
-            doc: "A table as it is.",
+            doc: "An existing table.",
             arguments: arguments("The table's name."),
             result: Object(found().into_iter().chain(table).collect()),
             objects: &["sqlite_table"],
         },
         Lookup {
             name: VIEW,
-            doc: "The columns of a view as it is.",
+            doc: "The columns of an existing view.",
             arguments: arguments("The view's name."),
             result: Object(found().into_iter().chain(view).collect()),
             objects: &["sqlite_view"],
@@ -58,7 +58,8 @@ pub(crate) fn lookups() -> Vec<Lookup> {
 /// Answers a lookup.
 ///
 /// # Errors
-/// `NotFound` when there is no such database, table or view.
+///
+/// `NotFound` if the database, table or view does not exist.
 pub(crate) fn answer(lookup: &str, folders: &Folders, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let (path, name) = (text(arguments, "path"), text(arguments, "name"));
     let file = folders.locate(&path)?;

@@ -1,11 +1,11 @@
-//! The mark of the call that made an object: how a call whose reply was lost is told from a stranger's.
+//! The mark of the call that created an object. It shows whether a lost call created an object.
 //!
-//! Tables, views and indexes carry it as a comment in their own `CREATE` text, databases in the header field that
-//! SQLite keeps for applications.
+//! Tables, views and indexes have the mark as a comment in their `CREATE` text; databases have it in the application id
+//! of the file header.
 
 use terrace_provider::{Attempt, Call};
 
-/// The call that made an object.
+/// The call that created an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark(String);
 
@@ -15,32 +15,33 @@ impl Mark {
         Self::new(&call.operation, &call.step)
     }
 
-    /// The mark that a lost create would have left; `None` when nothing was lost, or the lost call was no create.
+    /// The mark that a lost create would leave; `None` if no create was lost.
     pub(crate) fn of_attempt(attempt: &Attempt) -> Option<Self> {
         let lost = attempt.lost_call.as_ref().filter(|_| attempt.prior.is_none())?;
         Some(Self::new(&lost.operation, &lost.step))
     }
 
     fn new(operation: &str, step: &str) -> Self {
-        // Whatever could end a comment, or hide in one, becomes a hyphen.
+        // Replaces every character that could end a comment with a hyphen.
         let plain = |text: &str| {
             text.chars().map(|c| if c.is_alphanumeric() || "._:".contains(c) { c } else { '-' }).collect::<String>()
         };
         Self(format!("terrace {} {}", plain(operation), plain(step)))
     }
 
-    /// The comment that carries the mark.
+    /// The comment with the mark.
     pub(crate) fn to_comment(&self) -> String {
         format!("/* {} */", self.0)
     }
 
-    /// The mark that a comment carries.
+    /// The mark in a comment.
     pub(crate) fn from_comment(comment: &str) -> Option<Self> {
         let text = comment.strip_prefix("/*")?.strip_suffix("*/")?.trim();
         text.starts_with("terrace ").then(|| Self(text.to_owned()))
     }
 
-    /// The mark as the header field of a database file: FNV-1a of its text, never zero, which means "none".
+    /// The mark as the application id of a database file: the FNV-1a hash of its text, never zero because zero means
+    /// "none".
     pub(crate) fn to_application_id(&self) -> i32 {
         let hash =
             self.0.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_survive_their_comment() {
+    fn mark_is_read_back_from_its_comment() {
         let mark = Mark::new("0197-ab", "step */ 3");
         assert_eq!(mark.to_comment(), "/* terrace 0197-ab step----3 */");
         assert_eq!(Mark::from_comment(&mark.to_comment()), Some(mark));

@@ -1,4 +1,4 @@
-//! What the provider declares: its settings, its four resource types and its lookups.
+//! The declaration of the provider: its settings, its four resource types and its lookups.
 
 use crate::blueprints::BLUEPRINTS;
 use crate::connection::BUSY_SECONDS;
@@ -24,7 +24,7 @@ pub(crate) fn schema() -> ProviderSchema {
             Attribute::new(
                 "folder",
                 AttributeType::String,
-                "The folder that relative paths of databases resolve against, within the project folder.",
+                "The base folder of relative database paths, inside the project folder.",
             )
             .default_value("."),
             Attribute::new(
@@ -53,7 +53,7 @@ fn database() -> ResourceType {
             Attribute::new(
                 "onDelete",
                 AttributeType::String,
-                "`ifEmpty`: a database that still has tables is not deleted; `recursive`: it is, with all its tables.",
+                "`ifEmpty`: a database with tables is not deleted; `recursive`: it is deleted with all tables.",
             )
             .default_value("ifEmpty"),
             id(),
@@ -73,10 +73,10 @@ fn table() -> ResourceType {
     let column = Object(vec![
         text("name", "The column's name.").required(),
         text("type", "The declared type, such as `NUMERIC(38,0)`.").required().normal(spelling::data_type),
-        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
+        Attribute::new("nullable", AttributeType::Bool, "The column may be null.").default_value(true),
         text("default", "The default as SQL: a literal or one expression.").normal(spelling::default),
-        text("comment", "A comment, kept in the table's definition.").normal(normal::non_empty),
-        text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
+        text("comment", "A comment in the table's definition.").normal(normal::non_empty),
+        text("previousName", "The previous name of the column: it is renamed instead of replaced."),
     ]);
     let ty = ResourceType::new(
         "sqlite_table",
@@ -94,7 +94,7 @@ fn table() -> ResourceType {
             Attribute::new("unique", AttributeType::list(names()), "The columns of each unique constraint.")
                 .default_value(empty())
                 .normal(spelling::keys),
-            text("comment", "A comment, kept in the table's definition.").normal(normal::non_empty),
+            text("comment", "A comment in the table's definition.").normal(normal::non_empty),
             id(),
         ]),
     );
@@ -102,8 +102,7 @@ fn table() -> ResourceType {
 }
 
 fn view() -> ResourceType {
-    let source =
-        Object(vec![Attribute::new("name", AttributeType::String, "The table or view that is read.").required()]);
+    let source = Object(vec![Attribute::new("name", AttributeType::String, "The table or view to read.").required()]);
     named(ResourceType::new(
         "sqlite_view",
         "A view in a database file: columns of a source, or a statement.",
@@ -111,15 +110,15 @@ fn view() -> ResourceType {
         Object(vec![
             path(),
             name("The view's name."),
-            Attribute::new("source", AttributeType::Object(source), "What the view reads."),
+            Attribute::new("source", AttributeType::Object(source), "The source of the view."),
             Attribute::new(
                 "columns",
                 AttributeType::list(AttributeType::String),
-                "The columns of the source that the view shows; none means all.",
+                "The columns of the source in the view; an empty list means all.",
             )
             .default_value(empty()),
             Attribute::new("statement", AttributeType::String, "The query, instead of `source` and `columns`."),
-            Attribute::new("comment", AttributeType::String, "A comment, kept in the view's definition.")
+            Attribute::new("comment", AttributeType::String, "A comment in the view's definition.")
                 .normal(normal::non_empty),
             id(),
         ]),
@@ -147,11 +146,11 @@ fn index() -> ResourceType {
     ))
 }
 
-/// The database file that an object is in.
+/// The database file of an object.
 const DATABASE: Need =
     Need { ty: "sqlite_database", identities: |attributes| Need::named(attributes, &[("path", "path")]) };
 
-/// The folders that a database file lies in: one of them may be the place of another file.
+/// The parent folders of a database file: a folder may replace another database file.
 const FOLDERS: Need = Need {
     ty: "sqlite_database",
     identities: |attributes| {
@@ -168,7 +167,7 @@ fn path() -> Attribute {
         .compared(NameRule::Path)
 }
 
-/// SQLite folds letters of ASCII alone.
+/// SQLite ignores the case of ASCII letters only.
 fn name(doc: &'static str) -> Attribute {
     Attribute::new("name", AttributeType::String, doc).required().replaces().compared(NameRule::AsciiCaseless)
 }
@@ -181,12 +180,12 @@ fn empty() -> Value {
     Value::List(Vec::new())
 }
 
-/// Tables, views and indexes of a database share their names.
+/// Tables, views and indexes of a database share one set of names.
 fn named(ty: ResourceType) -> ResourceType {
     ResourceType { identity_space: "name", needs: &[DATABASE], ..local(ty) }
 }
 
-/// A call on a file has taken effect when it ends, or never will.
+/// A call on a file takes effect before it ends, or never.
 fn local(ty: ResourceType) -> ResourceType {
     ResourceType { settle: Duration::ZERO, ..ty }
 }

@@ -1,4 +1,4 @@
-//! The session: which function answers which call of which type, off the async threads and in one transaction each.
+//! The session: dispatches calls by resource type. Each runs in one transaction on a blocking thread.
 
 use crate::connection::{Access, File, Folders};
 use crate::error::{Failure, from_sqlite};
@@ -19,10 +19,10 @@ use terrace_provider::{
     ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 
-/// One configured instance: a folder with database files.
+/// A configured instance: a folder with database files.
 pub(crate) struct SqliteSession {
     folders: Folders,
-    /// SQLite lets one connection write at a time; waiting here is cheaper and fairer than waiting for its lock.
+    /// SQLite lets one connection write at a time. Waiting here is cheaper and fairer than waiting for the SQLite lock.
     writing: Arc<Mutex<()>>,
     /// The database files that operations removed.
     removed: RemovedPaths,
@@ -68,7 +68,7 @@ impl Kind {
     }
 }
 
-/// The object that attributes name.
+/// The object that attributes identify.
 #[derive(Clone)]
 struct Target {
     kind: Kind,
@@ -85,12 +85,12 @@ impl Target {
         }
     }
 
-    /// The id as an attribute, as secret as those that it is made of.
+    /// The id as an attribute; it is sensitive if one of its parts is.
     fn id_beside(&self, attributes: &Attributes) -> Value {
         Value::from(self.id()).made_of(attributes, &["path", "name"])
     }
 
-    /// The object as it is now, in the spelling of `like`; with the call that made it, as far as that is known.
+    /// Reads the object in the spelling of `like`, with the call that created it if this is known.
     fn observe(&self, like: &Attributes) -> Result<Option<(Observed, Option<Mark>)>, ProviderError> {
         if !self.file.is_there() {
             return Ok(None);
@@ -120,7 +120,7 @@ impl Target {
         Observed { identity, attributes, private: Private::default() }
     }
 
-    /// Runs work in a transaction of its own and returns the object as it is at the end of it.
+    /// Runs work in its own transaction and returns the resulting object.
     fn change(
         &self,
         access: Access,
@@ -135,7 +135,7 @@ impl Target {
         let seen = self.kind.observe(&transaction, &self.name, like).map_err(|error| self.failed(&error))?;
         transaction.commit().map_err(|error| self.failed(&error))?;
         let seen = seen.ok_or_else(|| {
-            ProviderError::bug(format!("the {} `{}` is not there after it was made", self.kind.word(), self.name))
+            ProviderError::bug(format!("the {} `{}` does not exist after its creation", self.kind.word(), self.name))
         })?;
         Ok(self.observed(seen.attributes, like))
     }
@@ -147,7 +147,7 @@ impl Target {
         removed: &RemovedPaths,
         operation: &str,
     ) -> Result<Observed, ProviderError> {
-        // A table brings its database with it; a view or an index without one could read nothing.
+        // A table creates a missing database; a view or an index without a database has nothing to read.
         let access = match self.kind {
             Kind::Database => {
                 check_on_delete(planned)?;
@@ -160,7 +160,7 @@ impl Target {
         if access == Access::Write && !self.file.is_there() {
             let message = format!("there is no database `{}`", self.file.path);
             return Err(ProviderError::invalid(Some(Path::attribute("path")), message)
-                .solution("let `path` refer to the `sqlite_database`, or to the table, that comes first"));
+                .solution("set `path` to a reference to the `sqlite_database` or to the table"));
         }
         self.change(access, planned, |transaction| {
             if object::exists(transaction, &self.name)? {
@@ -185,7 +185,7 @@ impl Target {
         report: &dyn Fn(&str),
     ) -> Result<Observed, ProviderError> {
         if !self.file.is_there() {
-            let message = format!("the database `{}` is not there any more", self.file.path);
+            let message = format!("the database `{}` does not exist any more", self.file.path);
             return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created"));
         }
         if self.kind == Kind::Database {
@@ -224,7 +224,7 @@ impl Target {
                 Lost::Untold => return Ok(Found::Unknown),
             }
         }
-        // The lost call was to change or delete what was ours before it.
+        // The lost call would have changed or deleted the recorded object.
         let is_recorded = attempt.lost_call.is_some() && attempt.prior.is_some();
         let is_ours = match Mark::of_attempt(attempt) {
             Some(wanted) if self.kind == Kind::Database => database::is_made_by(&self.file, &wanted)?,
@@ -234,7 +234,7 @@ impl Target {
         Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
     }
 
-    /// Describes parts that attributes do not describe.
+    /// Describes parts that no attribute expresses.
     fn unexpressed(&self) -> Result<Vec<String>, ProviderError> {
         if self.kind == Kind::Database || !self.file.is_there() {
             return Ok(Vec::new());
@@ -351,7 +351,7 @@ impl Session for SqliteSession {
     ) -> Result<Observed, ProviderError> {
         let mut target = self.recorded(ty, prior)?;
         if target.kind == Kind::Table {
-            // A table may be renamed.
+            // The update may rename the table.
             target.name = self.target(ty, &planned.attributes)?.name;
         }
         let (prior, planned) = (prior.attributes.clone(), planned.attributes.clone());
@@ -379,7 +379,7 @@ impl Session for SqliteSession {
             return Ok(Found::Unknown);
         };
         let target = self.target(ty, &identity)?;
-        // A lost update may have renamed the table.
+        // The lost update may have renamed the table.
         let renamed = match (&attempt.prior, ty.identity_of(&attempt.planned)) {
             (Some(_), Some(planned)) if target.kind == Kind::Table => Some(self.target(ty, &planned)?),
             _ => None,
@@ -401,7 +401,7 @@ impl Session for SqliteSession {
             })
         };
         let Some(identity) = identity else {
-            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name)).solution(
+            return Err(ProviderError::invalid(None, format!("`{id}` is not an id of a {}", ty.name)).solution(
                 "write `<path>/<name>`, with `%`, and a `/` in the name, percent-encoded: `data%2Fshop.db/ORDERS`",
             ));
         };
@@ -429,13 +429,13 @@ fn check_on_delete(planned: &Attributes) -> Result<(), ProviderError> {
     match planned.get("onDelete").and_then(Value::as_str) {
         None | Some("ifEmpty" | "recursive") => Ok(()),
         Some(other) => {
-            let message = format!("`{other}` is no way to delete a database: expected `ifEmpty` or `recursive`");
+            let message = format!("`onDelete` is `{other}`: expected `ifEmpty` or `recursive`");
             Err(ProviderError::invalid(Some(Path::attribute("onDelete")), message))
         }
     }
 }
 
-/// Runs blocking work where it blocks no other call.
+/// Runs blocking work on another thread.
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, ProviderError> {

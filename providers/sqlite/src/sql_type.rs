@@ -1,25 +1,25 @@
-//! `sqlType("sqlite", column)`: which declared type a column of a data contract gets.
+//! `sqlType("sqlite", column)`: the declared type for a column of a data contract.
 //!
-//! SQLite looks at a declared type only for the column's affinity; the text stays visible to readers, so that it keeps
-//! the length, precision and scale of the contract.
+//! SQLite uses a declared type only for the affinity of the column, but readers see the text. So it keeps the length,
+//! precision and scale of the contract.
 
 use terrace_provider::{Map, column_type};
 
-/// How a type of a data contract is declared.
+/// How a data contract type is declared.
 #[derive(Debug, Clone, Copy)]
 enum Declared {
     /// As this text.
     As(&'static str),
-    /// As this text with the length, when there is one that limits anything; else `TEXT`.
+    /// As this text with the length if the length limits anything; otherwise as `TEXT`.
     Text(&'static str),
     /// As `NUMERIC` with precision and scale.
     Decimal,
 }
 
-/// A length at or beyond which a text is not limited: Snowflake's largest, which stands for "no limit" there.
+/// A length from which a text counts as unlimited: the maximum of Snowflake, which means "no limit" there.
 const UNLIMITED: i64 = 16_777_216;
 
-/// OpenMetadata's column types, Snowflake's own among them.
+/// The column types of OpenMetadata and the types of Snowflake.
 const DATA_TYPES: [(&str, Declared); 72] = {
     use Declared::{As, Decimal, Text};
     [
@@ -114,10 +114,11 @@ const LOGICAL_TYPES: [(&str, Declared); 9] = {
     ]
 };
 
-/// The declared type of a column that has `dataType` (with `dataLength`, `precision`, `scale`) or `logicalType`.
+/// The declared type of a column with `dataType` (and `dataLength`, `precision`, `scale`) or `logicalType`.
 ///
 /// # Errors
-/// When the column has neither, or a type that is not known: the text names the close ones.
+///
+/// If the column has neither, or an unknown type: the text lists similar types.
 pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
     let declared = column_type::declared(column, &DATA_TYPES, &LOGICAL_TYPES)?;
     let size = |key: &str| column_type::size(column, key);
@@ -130,7 +131,7 @@ pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
         Declared::Decimal => match (size("precision"), size("scale")) {
             (Some(precision), Some(scale)) => format!("NUMERIC({precision},{scale})"),
             (Some(precision), None) => format!("NUMERIC({precision})"),
-            // Snowflake's own precision, when only the scale is said.
+            // Snowflake's default precision if only the scale is set.
             (None, Some(scale)) => format!("NUMERIC(38,{scale})"),
             (None, None) => "NUMERIC".to_owned(),
         },
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_stay_visible() {
+    fn declared_type_keeps_the_sizes() {
         let number = [("dataType", "NUMBER".into()), ("precision", Value::Int(38)), ("scale", Value::Int(0))];
         assert_eq!(declared(&number).as_deref(), Ok("NUMERIC(38,0)"));
         assert_eq!(
@@ -165,9 +166,9 @@ mod tests {
         assert_eq!(declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Null)]).as_deref(), Ok("TEXT"));
     }
 
-    /// Run with `UPDATE_README=1` to write the tables anew.
+    /// Run with `UPDATE_README=1` to update the tables.
     #[test]
-    fn the_readme_shows_every_type() {
+    fn readme_lists_every_type() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
         let readme = std::fs::read_to_string(path).unwrap();
         let table = |field, types: &[(&'static str, Declared)]| column_type::table(field, types, sql_type).unwrap();
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_one_that_sqlite_takes() {
+    fn every_type_is_valid_in_sqlite() {
         for (name, _) in DATA_TYPES {
             let text = declared(&[("dataType", name.into())]).unwrap();
             assert!(crate::declared_type::DeclaredType::parse(&text).is_some(), "{name}: {text}");
@@ -195,6 +196,6 @@ mod tests {
         for (name, _) in LOGICAL_TYPES {
             assert!(declared(&[("logicalType", name.into())]).is_ok(), "{name}");
         }
-        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, so that none is there twice");
+        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "the sorted list must have no duplicates");
     }
 }

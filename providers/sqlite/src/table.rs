@@ -1,4 +1,4 @@
-//! Tables: the model that configuration, the schema of a file and the DDL text are all turned into.
+//! Tables: the common model of configuration, database schema and DDL text.
 
 mod change;
 mod ddl;
@@ -20,10 +20,10 @@ use terrace_provider::names::{closest, listed};
 use terrace_provider::renames::{self, Named};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
-/// SQLite's default limit of columns in a table.
+/// SQLite's default limit of columns per table.
 const MOST_COLUMNS: usize = 2000;
 
-/// A table as it is wanted, or as it is.
+/// A planned or existing table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -42,7 +42,7 @@ pub(crate) struct Column {
     /// The SQL of the default: a literal or an expression.
     pub(crate) default: Option<String>,
     pub(crate) comment: Option<String>,
-    /// The name that the column had before, in the configuration only.
+    /// The previous name of the column; only the configuration has it.
     pub(crate) previous_name: Option<String>,
 }
 
@@ -50,7 +50,8 @@ impl Table {
     /// Reads configured or planned attributes.
     ///
     /// # Errors
-    /// `InvalidInput` at what SQLite could not hold, or could hold only as something else.
+    ///
+    /// `InvalidInput` at an attribute that SQLite cannot store unchanged.
     pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
         let columns = Self::columns_of(attributes)?;
         let unique = attributes.get("unique").and_then(Value::as_list).unwrap_or_default();
@@ -65,22 +66,23 @@ impl Table {
         Ok(table)
     }
 
-    /// Reads the columns alone, where other attributes may be unknown.
+    /// Reads only the columns; other attributes may be unknown.
     ///
     /// # Errors
-    /// `InvalidInput` at the column that SQLite could not hold.
+    ///
+    /// `InvalidInput` at a column that SQLite cannot store.
     pub(crate) fn columns_of(attributes: &Attributes) -> Result<Vec<Column>, ProviderError> {
         let path = Path::attribute("columns");
         let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
         columns.iter().enumerate().map(|(index, column)| Column::from_value(column, &path.index(index))).collect()
     }
 
-    /// The column of that name.
+    /// Finds a column by its name.
     pub(crate) fn column(&self, name: &str) -> Option<&Column> {
         Column::of_name(&self.columns, name)
     }
 
-    /// The attributes, in the order of the schema.
+    /// Converts to attributes, in the order of the schema.
     pub(crate) fn to_attributes(&self) -> Attributes {
         let names = |names: &[String]| Value::List(names.iter().map(|name| name.as_str().into()).collect());
         let mut attributes = Map::default();
@@ -105,13 +107,13 @@ impl Table {
             return refuse(&columns, format!("the table `{}` needs at least one column", self.name));
         }
         if self.columns.len() > MOST_COLUMNS {
-            let message = format!("a table holds at most {MOST_COLUMNS} columns, these are {}", self.columns.len());
+            let message = format!("a table has at most {MOST_COLUMNS} columns, found {}", self.columns.len());
             return refuse(&columns, message);
         }
         for (index, column) in self.columns.iter().enumerate() {
             let place = columns.index(index);
             if self.columns.iter().take(index).any(|other| identifier::is_same(&other.name, &column.name)) {
-                let message = format!("the table has a column `{}` already; case makes no difference", column.name);
+                let message = format!("the table already has a column `{}`; case does not matter", column.name);
                 return refuse(&place.key("name"), message);
             }
         }
@@ -143,7 +145,7 @@ impl Table {
                 });
             }
             if key.iter().take(index).any(|other| identifier::is_same(other, name)) {
-                return Err(ProviderError::invalid(place, format!("`{name}` is named twice")));
+                return Err(ProviderError::invalid(place, format!("`{name}` is listed twice")));
             }
         }
         Ok(())
@@ -155,7 +157,7 @@ impl Column {
         columns.iter().find(|column| identifier::is_same(&column.name, name))
     }
 
-    /// Its name, and its previous name.
+    /// The name and previous name of the column.
     fn named(&self) -> Named<'_> {
         (&self.name, self.previous_name.as_deref())
     }
@@ -174,9 +176,9 @@ impl Column {
         identifier::check(&column.name, &path.key("name"))?;
         check_comment(column.comment.as_deref(), &path.key("comment"))?;
         if DeclaredType::parse(&column.ty).is_none() {
-            let message = format!("`{}` is no column type", column.ty.escape_default());
+            let message = format!("`{}` is not a column type", column.ty.escape_default());
             return Err(ProviderError::invalid(Some(path.key("type")), message)
-                .solution("write a type as `TEXT`, `VARCHAR(20)` or `NUMERIC(38,0)`; `nullable`, `default` and keys are attributes of their own"));
+                .solution("write a type as `TEXT`, `VARCHAR(20)` or `NUMERIC(38,0)`; `nullable`, `default` and keys are separate attributes"));
         }
         if let Some(default) = &column.default {
             check_default(default, &path.key("default"))?;
@@ -199,7 +201,7 @@ impl Column {
         Value::Map(entries)
     }
 
-    /// True when the default is a literal, which SQLite takes without parentheses and for rows that are there already.
+    /// True for a literal default: SQLite accepts it without parentheses and for existing rows.
     pub(crate) fn has_literal_default(&self) -> bool {
         let tokens = self.default.as_deref().map(tokens).unwrap_or_default();
         let literal = match tokens.as_slice() {
@@ -212,7 +214,7 @@ impl Column {
     }
 }
 
-/// The former column of each new column.
+/// The previous column of each new column.
 fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     let old_names: Vec<_> = old.iter().map(Column::named).collect();
     let new_names: Vec<_> = new.iter().map(Column::named).collect();
@@ -220,23 +222,23 @@ fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     found.into_iter().map(|at| old.get(at?)).collect()
 }
 
-/// Renames that lead from the old columns to the new columns.
+/// The renames from the old columns to the new columns.
 fn renames_of(new: &[Column], old: &[Column]) -> Vec<(String, String)> {
     let pairs = former(new, old).into_iter().zip(new).filter_map(|(was, now)| Some((was?, now)));
     pairs.filter(|(was, now)| was.name != now.name).map(|(was, now)| (was.name.clone(), now.name.clone())).collect()
 }
 
-/// A comment is kept in lines of the definition, which a NUL would cut short.
+/// Refuses a NUL, which would truncate the definition that contains the comment.
 pub(crate) fn check_comment(comment: Option<&str>, path: &Path) -> Result<(), ProviderError> {
     match comment {
         Some(comment) if comment.contains('\0') => {
-            Err(ProviderError::invalid(Some(path.clone()), "a comment cannot hold a NUL character"))
+            Err(ProviderError::invalid(Some(path.clone()), "a comment cannot contain a NUL character"))
         }
         _ => Ok(()),
     }
 }
 
-/// Refuses a default that would not stay one: it must be a single expression, with parentheses and quotes closed.
+/// Refuses a default that is not a single expression with closed parentheses and quotes.
 fn check_default(default: &str, path: &Path) -> Result<(), ProviderError> {
     let tokens = tokens(default);
     let mut depth = 0_i32;
@@ -249,7 +251,7 @@ fn check_default(default: &str, path: &Path) -> Result<(), ProviderError> {
     if is_fine && depth == 0 {
         return Ok(());
     }
-    Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is no default", default.escape_default()))
+    Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is not a valid default", default.escape_default()))
         .solution("write the default as SQL: a literal as `0` or `'new'`, or one expression as `CURRENT_TIMESTAMP`"))
 }
 

@@ -1,8 +1,8 @@
-//! Splits SQL text into tokens, as far as reading our own definitions back needs it.
+//! Splits SQL text into tokens, as far as the provider must read its own definitions.
 //!
-//! It never fails: what is not closed runs to the end of the text. SQLite itself judges whether a text is SQL.
+//! It never fails: an unclosed token extends to the end of the text. SQLite itself validates the SQL.
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     /// A keyword, or a name without quotes.
@@ -24,9 +24,9 @@ pub(crate) enum TokenKind {
 /// A piece of SQL text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
-    /// What it is.
+    /// The kind.
     pub(crate) kind: TokenKind,
-    /// As it stands, quotes and comment signs included.
+    /// The source text, with quotes and comment signs.
     pub(crate) text: &'a str,
     /// The offset of its first byte.
     pub(crate) start: usize,
@@ -38,7 +38,7 @@ impl Token<'_> {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
-    /// True for this sign.
+    /// True for this symbol.
     pub(crate) fn is_symbol(&self, symbol: char) -> bool {
         self.kind == TokenKind::Symbol && self.text.starts_with(symbol)
     }
@@ -48,7 +48,7 @@ impl Token<'_> {
         matches!(self.kind, TokenKind::LineComment | TokenKind::BlockComment)
     }
 
-    /// False for a quoted name or text that runs to the end of the statement without its closing quote.
+    /// False for a quoted name or text without its closing quote.
     pub(crate) fn is_closed(&self) -> bool {
         match (self.kind, self.text.chars().next()) {
             (TokenKind::QuotedName, Some('[')) => self.text.ends_with(']'),
@@ -57,7 +57,7 @@ impl Token<'_> {
         }
     }
 
-    /// The name that this token stands for. A text in single quotes counts, because SQLite accepts one as a name.
+    /// The name in the token. A text in single quotes counts because SQLite accepts it as a name.
     pub(crate) fn name(&self) -> Option<String> {
         let quote = self.text.chars().next()?;
         match self.kind {
@@ -71,7 +71,7 @@ impl Token<'_> {
         }
     }
 
-    /// True when both mean the same in a statement: words in any case, all else to the letter.
+    /// True if both mean the same in a statement: words in any case, other tokens exactly.
     pub(crate) fn means_same_as(&self, other: &Token<'_>) -> bool {
         match (self.kind, other.kind) {
             (TokenKind::Word, TokenKind::Word) => self.text.eq_ignore_ascii_case(other.text),
@@ -80,7 +80,7 @@ impl Token<'_> {
     }
 }
 
-/// All tokens of a text, comments included, white space left out.
+/// All tokens of a text, with comments, without white space.
 pub(crate) fn tokens(sql: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut start = 0;
@@ -98,7 +98,7 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The kind and length in bytes of the token that a text begins with.
+/// The kind and length in bytes of the first token.
 fn next_token(rest: &str) -> (TokenKind, usize) {
     let Some(first) = rest.chars().next() else { return (TokenKind::Symbol, 1) };
     let run = |is_part: fn(char) -> bool| rest.find(|c| !is_part(c)).unwrap_or(rest.len());
@@ -119,7 +119,7 @@ fn next_token(rest: &str) -> (TokenKind, usize) {
     }
 }
 
-/// SQLite takes every character beyond ASCII as part of a word.
+/// In SQLite, every character beyond ASCII is part of a word.
 fn is_word_part(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_told_apart() {
+    fn every_kind_of_token_is_recognised() {
         use TokenKind::{BlockComment, LineComment, Number, QuotedName, Symbol, Text, Word};
         assert_eq!(
             kinds("SELECT \"a\"\"b\", [c], `d` -- it's\n, 'it''s' /* ( */ 1.5e3;"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_runs_to_the_end() {
+    fn unclosed_token_extends_to_the_end() {
         for sql in ["\"a", "'a''", "[a", "/* a", "-- a", "`", "é\u{a0}'"] {
             let _ = tokens(sql);
         }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_their_quotes() {
+    fn name_has_no_quotes() {
         let names: Vec<_> = tokens("a \"b\"\"c\" [d] `e``f`").iter().filter_map(Token::name).collect();
         assert_eq!(names, ["a", "b\"c", "d", "e`f"]);
     }

@@ -1,7 +1,7 @@
-//! Views: columns of one source, or a statement of the user's own.
+//! Views: columns of one source, or a statement.
 //!
-//! The definition's text is all that SQLite keeps of a view, so reading one means reading that text: what has the form
-//! that we write is a source with columns, anything else is a statement.
+//! SQLite only stores the text of the definition, so the provider parses this text. A text in the provider's own form
+//! is a source with columns, any other text is a statement.
 
 use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
@@ -14,7 +14,7 @@ use terrace_provider::attributes::{optional_text, text, texts};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
-/// A view as it is wanted, or as it is.
+/// A planned or existing view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
     name: String,
@@ -22,12 +22,12 @@ pub(crate) struct View {
     body: Body,
 }
 
-/// What a view shows.
+/// The content of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Body {
-    /// Columns of a table or view; none means all.
+    /// Columns of a table or view; an empty list means all columns.
     Source { name: String, columns: Vec<String> },
-    /// Whatever the statement says.
+    /// The query of a statement.
     Statement(String),
 }
 
@@ -35,7 +35,8 @@ impl View {
     /// Reads configured or planned attributes.
     ///
     /// # Errors
-    /// `InvalidInput` when neither or both of `source` and `statement` are given, or one of them cannot be.
+    ///
+    /// `InvalidInput` if not exactly one of `source` and `statement` is set, or if it is invalid.
     pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
         let name = text(attributes, "name");
         identifier::check_object(&name, &Path::attribute("name"))?;
@@ -53,7 +54,7 @@ impl View {
             }
             (None, Some(statement)) if columns.is_empty() => Body::Statement(checked_statement(&statement)?),
             (None, Some(_)) => {
-                let message = "`columns` goes with `source`; a `statement` names its columns itself";
+                let message = "`columns` requires `source`; a `statement` lists its columns itself";
                 return Err(ProviderError::invalid(Some(Path::attribute("columns")), message));
             }
             (given, _) => {
@@ -102,7 +103,7 @@ impl View {
     }
 }
 
-/// The view of that name, its statement in the spelling of `like` where both mean the same; `None` when there is none.
+/// Reads the attributes of a view, with its statement in the spelling of `like`; `None` if it does not exist.
 pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
     let Some(definition) = definition(connection, "view", name)? else { return Ok(None) };
     let comments = read_comments(&definition.sql);
@@ -113,7 +114,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
         view.body = like.body;
     }
     let mut attributes = view.to_attributes();
-    // The view keeps neither the semicolon nor the comments that a configured statement may end in.
+    // SQLite does not keep the semicolon and the comments at the end of a configured statement.
     if let (Body::Statement(statement), Some(configured)) = (&view.body, optional_text(like, "statement"))
         && is_same_statement(&configured, statement)
     {
@@ -122,7 +123,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     Ok(Some(Seen { attributes, mark: comments.mark }))
 }
 
-/// Makes the planned view, and makes sure that it can be read.
+/// Creates the planned view and checks that it can be read.
 pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: Option<&Mark>) -> Result<(), Failure> {
     let view = View::from_attributes(planned)?;
     if let Body::Source { name, columns } = &view.body {
@@ -135,7 +136,7 @@ pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: Option
     }
 }
 
-/// Puts the planned view in the place of the one that is there; triggers on it are made again.
+/// Replaces the view with the planned one and recreates its triggers.
 pub(crate) fn update(connection: &Connection, planned: &Attributes) -> Result<(), Failure> {
     let name = text(planned, "name");
     let mark = definition(connection, "view", &name)?.and_then(|definition| read_comments(&definition.sql).mark);
@@ -175,7 +176,7 @@ fn check_source(connection: &Connection, source: &str, columns: &[String]) -> Re
     Ok(())
 }
 
-/// The error of a statement that cannot be prepared, with what is there instead.
+/// The error of a statement that cannot be prepared, with the existing names.
 fn unreadable(connection: &Connection, view: &View, error: &rusqlite::Error) -> rusqlite::Result<ProviderError> {
     let reason = match error {
         rusqlite::Error::SqliteFailure(_, Some(reason)) => reason.clone(),
@@ -213,7 +214,7 @@ fn hinted(error: ProviderError, wanted: &str, names: &[String]) -> ProviderError
     }
 }
 
-/// The statement without what may stand behind it. It must be one query.
+/// The statement without a trailing semicolon and comments. It must be one query.
 fn checked_statement(statement: &str) -> Result<String, ProviderError> {
     let refuse = |message: &str| ProviderError::invalid(Some(Path::attribute("statement")), message);
     let meaning = meaningful(statement);
@@ -223,13 +224,13 @@ fn checked_statement(statement: &str) -> Result<String, ProviderError> {
         );
     }
     if meaning.iter().any(|token| token.is_symbol(';')) || statement.contains('\0') {
-        return Err(refuse("a view's statement must be one query, and this text goes on behind a `;`"));
+        return Err(refuse("a view's statement must be one query, but text follows a `;`"));
     }
     let end = meaning.last().map_or(0, |last| last.start + last.text.len());
     Ok(statement.get(..end).unwrap_or(statement).trim_start().to_owned())
 }
 
-/// The tokens that matter: without comments, and without semicolons at the end.
+/// The relevant tokens: without comments and without semicolons at the end.
 fn meaningful(statement: &str) -> Vec<Token<'_>> {
     let mut tokens: Vec<Token<'_>> = tokens(statement).into_iter().filter(|token| !token.is_comment()).collect();
     while tokens.last().is_some_and(|last| last.is_symbol(';')) {
@@ -246,13 +247,13 @@ fn is_same_statement(one: &str, other: &str) -> bool {
 fn is_same_body(one: &Body, other: &Body) -> bool {
     match (one, other) {
         (Body::Statement(one), Body::Statement(other)) => is_same_statement(one, other),
-        // A statement that happens to have the form that we write for a source.
+        // The statement has the provider's own form of a source.
         (Body::Source { .. }, Body::Statement(statement)) => read_query(&meaningful(statement)).as_ref() == Some(one),
         (one, other) => one == other,
     }
 }
 
-/// What stands behind the `AS` of a view's definition.
+/// The text after the `AS` of a view's definition.
 fn read_body(sql: &str) -> Body {
     let tokens = tokens(sql);
     let mut depth = 0_i32;
@@ -264,7 +265,7 @@ fn read_body(sql: &str) -> Body {
     read_query(&meaningful(body)).unwrap_or_else(|| Body::Statement(body.trim_end().to_owned()))
 }
 
-/// Reads `SELECT "a", "b" FROM "c"`, or `SELECT * FROM "c"`, and nothing else: names must stand in double quotes.
+/// Parses only `SELECT "a", "b" FROM "c"` or `SELECT * FROM "c"`, with names in double quotes.
 fn read_query(tokens: &[Token<'_>]) -> Option<Body> {
     let (select, rest) = tokens.split_first()?;
     let (source, rest) = rest.split_last()?;

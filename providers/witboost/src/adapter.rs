@@ -1,5 +1,5 @@
-//! The API of specific provisioners, as its specification has it and as the adapters of the field speak it: the two
-//! differ, so whatever can be understood is.
+//! The API of specific provisioners. Existing adapters differ from the specification, so this module accepts both
+//! variants.
 
 mod client;
 mod problem;
@@ -11,12 +11,12 @@ pub(crate) use status::{Answer, State, Status, Validity, answer, status, validit
 
 use serde_json::{Value as Json, json};
 
-/// The body of validations, of provisioning and of unprovisioning.
+/// The body of a validation, provision or unprovision.
 pub(crate) fn provisioning_request(descriptor: &str, removes_data: bool) -> Json {
     json!({"descriptorKind": "COMPONENT_DESCRIPTOR", "descriptor": descriptor, "removeData": removes_data})
 }
 
-/// The body that says who has access: all of them, and what is said beside.
+/// The body of an access update: all principals, and additional fields.
 pub(crate) fn access_request(descriptor: &str, result: &str, refs: &[String], fields: Json) -> Json {
     json!({
         "refs": refs,

@@ -1,4 +1,4 @@
-//! One call of an adapter: journalled before it is sent and once it has a token, and waited for until it ends.
+//! A call of an adapter: journalled before it is sent and after it gets a token, then polled until it ends.
 
 use crate::adapter::{Answer, Client, Reply, Status, Unanswered, answer, status};
 use crate::config::Config;
@@ -10,57 +10,57 @@ use std::time::Duration;
 use terrace_provider::{Call, ErrorKind, Partial, ProviderError, Severity};
 use tokio::time::Instant;
 
-/// What to ask, and how to speak of it.
+/// A request, with its texts for messages and the journal.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// Whom.
+    /// The adapter.
     pub(crate) endpoint: Endpoint,
-    /// The path below that.
+    /// The path below the endpoint.
     pub(crate) path: &'static [&'static str],
     /// The body.
     pub(crate) body: Json,
-    /// What the journal says of it.
+    /// The requested action, for the journal.
     pub(crate) asked: Asked,
-    /// What messages say of it: `provision the component`.
+    /// The verb phrase in messages: `provision the component`.
     pub(crate) what: &'static str,
 }
 
-/// What a call came to.
+/// A call that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Its token, where there was one.
+    /// Its token, if it had one.
     pub(crate) token: Option<String>,
-    /// How it ended.
+    /// Its last status.
     pub(crate) status: Status,
 }
 
-/// What is known of a token.
+/// The answer about a token.
 #[derive(Debug)]
 pub(crate) enum Looked {
-    /// How its work stands.
+    /// The status of the work.
     Status(Status),
-    /// The adapter does not know it, or not any more.
+    /// The adapter does not know the token (any more).
     Unknown(String),
-    /// It cannot be asked now; after that pause perhaps.
+    /// The status cannot be read now; with the requested pause, if any.
     NotNow(String, Option<Duration>),
 }
 
-/// Calls with the settings of an instance.
+/// Sends calls with the settings of an instance.
 #[derive(Debug)]
 pub(crate) struct Calls {
     pub(crate) client: Client,
     pub(crate) config: Config,
-    /// What this session called.
+    /// Progress of this session's calls.
     pub(crate) marks: Marks,
 }
 
 impl Calls {
-    /// Calls, and waits for the end.
+    /// Sends a call, and waits until its work ends.
     ///
     /// # Errors
-    /// When it is refused, or nobody can tell what came of it. Work that failed is no error here.
+    /// If the adapter refuses the call, or the outcome is unknown. Failed work is not an error here.
     pub(crate) async fn run(&self, call: &Call, request: &Request) -> Result<Ended, ProviderError> {
-        // What is left belongs to who waits: a call that is cut off in the middle has not said what it knows.
+        // Keep a tenth of the time for the error: an interrupted call could not report its findings.
         let deadline = Instant::now() + (call.timeout - call.timeout / 10).min(A_YEAR);
         let mut mark = Mark::new(&call.operation, &call.step, request.asked);
         self.record(call, &mark).await?;
@@ -86,8 +86,8 @@ impl Calls {
             Some(Answer::Status(status)) if status.state.has_ended() => {
                 let reached = if status.is_completed() { Reached::Done } else { Reached::Refused };
                 self.remember(call, &mut mark, reached);
-                let mut said = 0;
-                tell(call, &status, &mut said);
+                let mut logged = 0;
+                report_log(call, &status, &mut logged);
                 return Ok(Ended { token: None, status: *status });
             }
             Some(Answer::Status(status)) => {
@@ -108,18 +108,18 @@ impl Calls {
         Ok(Ended { token: Some(token), status })
     }
 
-    /// Journals how far a call came. What the session knows is what the journal has.
+    /// Journals the progress of a call, and remembers it in the session.
     async fn record(&self, call: &Call, mark: &Mark) -> Result<(), ProviderError> {
         call.progress.partial(Partial { identity: None, private: Some(mark.to_private()) }).await?;
         self.marks.put(&call.address, mark);
         Ok(())
     }
 
-    /// Nothing is under way: journalled, too, for there may be a long pause before another attempt, and a kill in it.
+    /// Records a refusal. It is journalled too: the process may be killed in the pause before the next attempt.
     async fn refuse(&self, call: &Call, mark: &mut Mark) {
         self.remember(call, mark, Reached::Refused);
         if let Err(error) = self.record(call, mark).await {
-            tracing::debug!(address = %call.address, %error, "a refusal cannot be journalled");
+            tracing::debug!(address = %call.address, %error, "cannot journal a refusal");
         }
     }
 
@@ -128,7 +128,7 @@ impl Calls {
         self.marks.put(&call.address, mark);
     }
 
-    /// Asks for a token until its work has ended.
+    /// Polls the status of a token until its work ends.
     async fn wait(
         &self,
         call: &Call,
@@ -138,75 +138,75 @@ impl Calls {
     ) -> Result<Status, ProviderError> {
         let left = |why: &str| failure::left(&request.endpoint, request.what, why);
         let mut pauses = Pauses::new(&self.config);
-        let (mut said, mut latest) = (0, "it was not asked yet".to_owned());
-        let mut asked_for = None;
+        let (mut logged, mut latest) = (0, "its status was not requested yet".to_owned());
+        let mut requested_pause = None;
         loop {
             let now = Instant::now();
             if now >= deadline {
                 return Err(left(&latest));
             }
-            let next = (now + pauses.next(asked_for.take())).min(deadline);
+            let next = (now + pauses.next(requested_pause.take())).min(deadline);
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
-                () = call.cancel.cancelled() => return Err(left("it was not waited for any longer")),
+                () = call.cancel.cancelled() => return Err(left("the wait was cancelled")),
             }
             match self.look(&request.endpoint, token).await {
                 Looked::Status(status) => {
-                    tell(call, &status, &mut said);
+                    report_log(call, &status, &mut logged);
                     if status.state.has_ended() {
                         return Ok(status);
                     }
-                    latest = format!("it says {}", status.state.word());
+                    latest = format!("its status is {}", status.state.word());
                 }
                 Looked::Unknown(why) => return Err(left(&why)),
                 Looked::NotNow(why, pause) => {
                     if why != latest {
-                        call.progress.message(&format!("{why}; asking again"));
+                        call.progress.message(&format!("{why}; retrying"));
                     }
-                    (latest, asked_for) = (why, pause);
+                    (latest, requested_pause) = (why, pause);
                 }
             }
         }
     }
 
-    /// Asks for a token once.
+    /// Reads the status of a token once.
     pub(crate) async fn look(&self, endpoint: &Endpoint, token: &str) -> Looked {
         let reply = self.client.get(endpoint.at(&["v1", "provision", token, "status"])).await;
         match reply {
-            Err(error) => Looked::NotNow(format!("its status cannot be asked: {}", error.why()), None),
+            Err(error) => Looked::NotNow(format!("its status cannot be read: {}", error.why()), None),
             Ok(reply) if (200..300).contains(&reply.status) => match status(&reply) {
                 Some(status) if status.is_of_no_token() => Looked::Unknown(no_token(&status.result)),
                 Some(status) => Looked::Status(status),
-                None => Looked::NotNow("its status is none that is known".to_owned(), None),
+                None => Looked::NotNow("its status has an unknown format".to_owned(), None),
             },
             Ok(Reply { status: code @ (408 | 425 | 429 | 500..=599), retry_after, .. }) => {
-                Looked::NotNow(format!("its status cannot be asked (HTTP {code})"), retry_after)
+                Looked::NotNow(format!("its status cannot be read (HTTP {code})"), retry_after)
             }
             Ok(reply) => Looked::Unknown(no_token(&format!("HTTP {}", reply.status))),
         }
     }
 }
 
-/// No call takes longer; a clock cannot count further than some centuries.
+/// Upper limit of durations: some clocks cannot represent more than centuries.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 fn no_token(why: &str) -> String {
-    format!("it does not know the token of the call ({why}): adapters forget tokens when they start anew")
+    format!("it does not know the token of the call ({why}): adapters forget tokens on a restart")
 }
 
-/// Passes on what is new in the log and worth a look: what an adapter tells of all that goes well is its own log's.
-fn tell(call: &Call, status: &Status, said: &mut usize) {
-    for line in status.logs.iter().skip(*said).filter(|line| !matches!(line.level.as_str(), "DEBUG" | "INFO")) {
+/// Reports new lines of the adapter's log, except those of level `DEBUG` and `INFO`.
+fn report_log(call: &Call, status: &Status, logged: &mut usize) {
+    for line in status.logs.iter().skip(*logged).filter(|line| !matches!(line.level.as_str(), "DEBUG" | "INFO")) {
         match line.level.as_str() {
             "WARNING" | "WARN" => call.progress.remark(Severity::Warning, &line.message),
             "ERROR" => call.progress.remark(Severity::Error, &line.message),
             level => call.progress.message(&format!("{}: {}", level.to_ascii_lowercase(), line.message)),
         }
     }
-    *said = status.logs.len().max(*said);
+    *logged = status.logs.len().max(*logged);
 }
 
-/// How long to wait between questions: longer each time, and at least as long as is asked for.
+/// Pauses between status requests: they grow, and are at least as long as requested.
 pub(crate) struct Pauses {
     next: Duration,
     most: Duration,
@@ -217,9 +217,9 @@ impl Pauses {
         Self { next: config.poll_interval.min(config.poll_most), most: config.poll_most }
     }
 
-    pub(crate) fn next(&mut self, asked_for: Option<Duration>) -> Duration {
+    pub(crate) fn next(&mut self, requested_pause: Option<Duration>) -> Duration {
         let pause = self.next;
         self.next = pause.saturating_add(pause / 2).min(self.most);
-        pause.max(asked_for.unwrap_or_default()).min(A_YEAR)
+        pause.max(requested_pause.unwrap_or_default()).min(A_YEAR)
     }
 }

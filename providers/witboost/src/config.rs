@@ -1,4 +1,4 @@
-//! The settings of an instance, taken apart.
+//! Parses the settings of an instance.
 
 use crate::endpoint::Endpoint;
 use std::collections::BTreeMap;
@@ -7,32 +7,32 @@ use std::time::Duration;
 use terrace_provider::http::{check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
-/// How adapters are found and asked. What is secret is not in here: it goes into the client alone.
+/// The parsed settings of an instance. Secrets are not in here: only the client has them.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The instance, for messages.
+    /// Name of the instance, for messages.
     pub(crate) instance: String,
-    /// The adapter of what nothing else says one for.
+    /// The default adapter.
     pub(crate) endpoint: Option<String>,
     /// Adapters by template id.
     pub(crate) templates: BTreeMap<String, String>,
     /// The authorities to trust instead of the machine's.
     pub(crate) ca_file: Option<PathBuf>,
-    /// How long one request may take.
+    /// Timeout of a request.
     pub(crate) timeout: Duration,
-    /// Adapters are shown credentials, which may not be sent to other machines over `http://`.
+    /// True if requests carry credentials that may not be sent to other machines over `http://`.
     pub(crate) has_open_credentials: bool,
-    /// How long to wait before the first question about a token.
+    /// Pause before the first status request.
     pub(crate) poll_interval: Duration,
-    /// The most between two questions.
+    /// Maximum pause between two status requests.
     pub(crate) poll_most: Duration,
 }
 
 impl Config {
-    /// Takes settings apart.
+    /// Parses settings.
     ///
     /// # Errors
-    /// When a value is none that can work.
+    /// If a value is invalid.
     pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
         let values = &settings.values;
         let text = |name: &str| values.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -66,7 +66,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The adapter of components of one of these templates, as it is written in the settings.
+    /// The adapter for the first known template, as written in the settings.
     pub(crate) fn endpoint_of<'t>(&self, templates: impl Iterator<Item = &'t str> + Clone) -> Option<&str> {
         let exact = templates.clone().find_map(|template| self.templates.get(template));
         let any_version = || templates.clone().find_map(|template| self.templates.get(unversioned(template)));
@@ -79,30 +79,30 @@ fn at(path: &[&str]) -> Path {
 }
 
 fn invalid(path: &[&str], why: String) -> ProviderError {
-    ProviderError::invalid(Some(at(path)), why).solution("write such as `https://adapters.example.com/airbyte`")
+    ProviderError::invalid(Some(at(path)), why).solution("write a URL such as `https://adapters.example.com/airbyte`")
 }
 
-/// Whether requests carry a token or other headers.
+/// Returns true if requests carry a token or other headers.
 fn has_credentials(values: &Attributes) -> bool {
     let headers = values.get("headers").and_then(Value::as_map);
     values.get("token").and_then(Value::as_str).is_some() || headers.is_some_and(|headers| !headers.is_empty())
 }
 
-/// A positive number of seconds.
+/// Parses a positive number of seconds.
 fn seconds(values: &Attributes, name: &str, usual: f64) -> Result<Duration, ProviderError> {
     let given = match values.get(name).map(Value::exposed) {
         Some(Value::Int(number)) => number.to_string().parse().ok(),
         Some(Value::Number(number)) => number.as_str().parse().ok(),
         _ => Some(usual),
     };
-    let wanted = given.filter(|seconds: &f64| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
-    wanted.ok_or_else(|| {
-        ProviderError::invalid(Some(Path::attribute(name)), format!("`{name}` is no time to wait"))
+    let duration = given.filter(|seconds: &f64| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
+    duration.ok_or_else(|| {
+        ProviderError::invalid(Some(Path::attribute(name)), format!("`{name}` is out of range"))
             .solution("write a number of seconds greater than 0")
     })
 }
 
-/// A template id without its version (`:0.0.0`, `.1`).
+/// The template id without its version (`:0.0.0`, `.1`).
 fn unversioned(mut template: &str) -> &str {
     while let Some((name, version)) = template.rsplit_once([':', '.']) {
         if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -118,10 +118,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_is_found_with_its_version_first() {
+    fn exact_version_of_a_template_wins() {
         assert_eq!(unversioned("urn:dmb:utm:note-template:0.0.0"), "urn:dmb:utm:note-template");
         assert_eq!(unversioned("urn:dmb:utm:hdfs2.1"), "urn:dmb:utm:hdfs2");
-        // As long as a body may be.
+        // The longest possible body.
         assert_eq!(unversioned(&format!("urn:a{}", ":1".repeat(5_000_000))), "urn:a");
         let values: Attributes = [("endpoint".to_owned(), Value::from("http://all"))]
             .into_iter()

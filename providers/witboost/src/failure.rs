@@ -1,10 +1,10 @@
-//! What is told of calls that went wrong, and what terrace does then.
+//! Converts failed calls into provider errors.
 
 use crate::adapter::{Problem, Reply, State, Status};
 use crate::endpoint::Endpoint;
 use terrace_provider::{ErrorKind, Path, ProviderError};
 
-/// An adapter that answers with an error: what it says, and whether anything can have happened.
+/// The error for an error answer. The HTTP status determines if the call may have had an effect.
 pub(crate) fn refused(endpoint: &Endpoint, what: &str, reply: &Reply) -> ProviderError {
     let kind = match reply.status {
         400 | 413 | 415 | 422 => ErrorKind::InvalidInput { path: Some(Path::attribute("descriptor")) },
@@ -12,64 +12,64 @@ pub(crate) fn refused(endpoint: &Endpoint, what: &str, reply: &Reply) -> Provide
         401 | 403 | 407 => ErrorKind::PermissionDenied,
         408 | 409 | 425 => ErrorKind::Transient,
         429 | 503 => ErrorKind::Throttled { retry_after: reply.retry_after },
-        // A gateway that lost sight of the adapter.
+        // A gateway lost the connection to the adapter.
         502 | 504 => ErrorKind::Ambiguous,
         _ => ErrorKind::Failed,
     };
     let Problem { message, problems, solutions } = Problem::read(&reply.text);
-    let said = message.map_or_else(|| usual(reply.status).to_owned(), |message| format!(": {message}"));
-    let mut error = ProviderError::new(kind, format!("{} does not {what}{said}", endpoint.shown()));
+    let reason = message.map_or_else(|| default_reason(reply.status).to_owned(), |message| format!(": {message}"));
+    let mut error = ProviderError::new(kind, format!("{} did not {what}{reason}", endpoint.shown()));
     error.vendor_code = Some(format!("HTTP {}", reply.status));
     error.problems = problems;
     error.solutions = solutions;
     match (reply.status, &error.kind) {
-        (401 | 403 | 407, _) => error.solution("look at `token` and `headers` of the instance"),
+        (401 | 403 | 407, _) => error.solution("check `token` and `headers` of the instance"),
         (_, ErrorKind::InvalidInput { path: Some(path) }) if *path == Path::attribute("endpoint") => error.solution(
-            "look at `endpoint` and `templates` of the instance: many adapters have a base path, such as \
+            "check `endpoint` and `templates` of the instance: many adapters have a base path, such as \
              `/datamesh.specificprovisioner`",
         ),
         _ => error,
     }
 }
 
-fn usual(status: u16) -> &'static str {
+fn default_reason(status: u16) -> &'static str {
     match status {
-        300..=399 => ", and names another place instead",
-        401 | 403 | 407 => ": who asks may not",
-        404 | 405 | 410 => ": there is no such call",
-        429 | 503 => " now: it has too much to do",
-        501 => ": it cannot",
+        300..=399 => ": it redirects to another URL",
+        401 | 403 | 407 => ": not authorized",
+        404 | 405 | 410 => ": no such endpoint",
+        429 | 503 => ": it is overloaded",
+        501 => ": not supported",
         _ => "",
     }
 }
 
-/// Work that ended badly.
+/// The error for work that failed.
 pub(crate) fn failed(endpoint: &Endpoint, what: &str, status: &Status) -> ProviderError {
     let mut causes = status.causes();
     let message = match (status.state, causes.is_empty()) {
-        (State::Terminated, _) => format!("{} was stopped while it was to {what}", endpoint.shown()),
-        (_, true) => format!("{} failed to {what}, and does not say why", endpoint.shown()),
+        (State::Terminated, _) => format!("{} terminated the request to {what}", endpoint.shown()),
+        (_, true) => format!("{} failed to {what} without a reason", endpoint.shown()),
         (_, false) => format!("{} failed to {what}: {}", endpoint.shown(), causes.remove(0)),
     };
     let error = ProviderError::new(ErrorKind::Failed, message);
     causes.into_iter().fold(error, ProviderError::problem)
 }
 
-/// A request that was not sent: nothing happened.
+/// The error for a request that was not sent: nothing happened.
 pub(crate) fn not_sent(endpoint: &Endpoint, why: &str) -> ProviderError {
     ProviderError::new(ErrorKind::Transient, format!("{} cannot be reached: {why}", endpoint.shown()))
-        .solution("look whether the adapter runs, and whether `endpoint` or `templates` of the instance name it")
+        .solution("check that the adapter runs, and that `endpoint` or `templates` of the instance is its URL")
 }
 
-/// Nobody knows what became of a call.
+/// The error for a call without a usable answer.
 pub(crate) fn unknown(endpoint: &Endpoint, what: &str, why: &str) -> ProviderError {
-    let message = format!("whether {} was told to {what} is not known: {why}", endpoint.shown());
+    let message = format!("{}: the request to {what} has an unknown outcome: {why}", endpoint.shown());
     ProviderError::new(ErrorKind::Ambiguous, message)
 }
 
-/// The work goes on without anybody who waits for it.
+/// The error for accepted work whose end was not observed.
 pub(crate) fn left(endpoint: &Endpoint, what: &str, why: &str) -> ProviderError {
-    let message = format!("{} was told to {what} and is not known to have done it: {why}", endpoint.shown());
+    let message = format!("{} accepted the request to {what}, but its outcome is unknown: {why}", endpoint.shown());
     ProviderError::new(ErrorKind::Ambiguous, message)
-        .solution("the next run asks the adapter by the token of the call, and does not call again")
+        .solution("run the command again: terrace reads the outcome by the call's token, and does not repeat the call")
 }

@@ -1,14 +1,14 @@
-//! The `witboost` provider: components that an existing specific provisioner of Witboost makes, and who has access to them.
+//! The `witboost` provider: components of existing specific provisioners of Witboost, and access to them.
 //!
-//! A specific provisioner ("adapter" from here on) is a web service that cannot be asked what is there: it is told what to
-//! make or to remove, answers with a token, and tells by that token how the work stands. So what is recorded is what it was
-//! told last, and a call that was cut off is found again by its token.
+//! A specific provisioner ("adapter" from here on) is a web service that cannot list its objects. It accepts a request
+//! to create or delete a component, answers with a token, and reports the state of the work by that token. So the state
+//! records the last request, and an interrupted call is resolved by its token.
 //!
-//! Read in this order: [`schema`](mod@schema) (what there is), `adapter` (the API, without a word of terrace), `calls` (one
-//! call from the first byte to its end, with what is journalled of it), `resources` (the types in those terms),
-//! `validation` (what an adapter says before anything is done).
+//! Read in this order: [`schema`](mod@schema) (the resource types), `adapter` (the API, independent of terrace),
+//! `calls` (a call from the request to its end, with its journal), `resources` (the types in these terms), `validation`
+//! (checks during the plan).
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings: a bad slice fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod adapter;
@@ -26,14 +26,14 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
 
-/// Components that specific provisioners of Witboost make.
+/// Provider for components of Witboost's specific provisioners.
 #[derive(Debug)]
 pub struct WitboostProvider {
     schema: ProviderSchema,
 }
 
 impl WitboostProvider {
-    /// The provider; it holds nothing but its schema.
+    /// Creates the provider. It holds only its schema.
     #[must_use]
     pub fn new() -> Self {
         Self { schema: schema::provider() }

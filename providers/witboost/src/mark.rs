@@ -1,45 +1,45 @@
-//! What is journalled of a call before and after it is sent, so that whoever comes after a crash knows whom to ask.
+//! Journal entries of calls, written before and after a call is sent, so that its outcome can be found after a crash.
 
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use terrace_provider::{LostCall, Private};
 
-/// How many calls a session remembers.
+/// Maximum number of calls that a session remembers.
 const REMEMBERED: usize = 1024;
 
-/// What an adapter was asked for.
+/// The requested action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Asked {
-    /// To make or change something, or to let somebody in.
+    /// Create or update an object, or grant access.
     Make,
-    /// To remove something, or to let nobody in.
+    /// Delete an object, or revoke all access.
     Remove,
 }
 
-/// How far a call came.
+/// Progress of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Reached {
-    /// It was sent, or is about to be: no answer is known.
+    /// The call was or is about to be sent; the answer is still missing.
     Sent,
-    /// It was answered with a token.
+    /// The answer was a token.
     Token(String),
-    /// It was refused, or failed: nothing is under way.
+    /// The call was refused, or its work failed: nothing is running.
     Refused,
-    /// It was done within the answer.
+    /// The work was done before the answer.
     Done,
 }
 
-/// One call, named for ever by its operation and step.
+/// The journal entry of a call, identified by operation and step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     operation: String,
     step: String,
-    /// What the adapter was asked for.
+    /// The requested action.
     pub(crate) asked: Asked,
-    /// How far it came.
+    /// Progress of the call.
     pub(crate) reached: Reached,
 }
 
@@ -48,12 +48,12 @@ impl Mark {
         Self { operation: operation.to_owned(), step: step.to_owned(), asked, reached: Reached::Sent }
     }
 
-    /// As bytes that travel with a step.
+    /// Encodes the entry as private bytes of a step.
     pub(crate) fn to_private(&self) -> Private {
         Private(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// That of a lost call, where its step has one: what it took over from the row is of another call.
+    /// Decodes the entry of a lost call; `None` if the bytes belong to another call, from which the row has them.
     pub(crate) fn of(private: &Private, lost: &LostCall) -> Option<Self> {
         let mark: Self = serde_json::from_slice(&private.0).ok()?;
         mark.is_of(lost).then_some(mark)
@@ -64,12 +64,12 @@ impl Mark {
     }
 }
 
-/// The latest calls of a session, by address: as long as it lives it knows more than the journal.
+/// The latest calls of a session, by address. While the session lives, it knows more than the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(Mutex<VecDeque<(String, Mark)>>);
 
 impl Marks {
-    /// Remembers how far a call came.
+    /// Remembers the progress of a call.
     pub(crate) fn put(&self, address: &str, mark: &Mark) {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         marks.retain(|(at, known)| at != address || known.operation != mark.operation || known.step != mark.step);
@@ -79,7 +79,7 @@ impl Marks {
         }
     }
 
-    /// How far a lost call came, where it was one of these.
+    /// The progress of a lost call, if this session made it.
     pub(crate) fn of(&self, address: &str, lost: &LostCall) -> Option<Mark> {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         marks.iter().find(|(at, mark)| at == address && mark.is_of(lost)).map(|(_, mark)| mark.clone())

@@ -1,4 +1,4 @@
-//! The resource types: what is sent for each, and what is recorded of it.
+//! The resource types: their requests and recorded attributes.
 
 pub(crate) mod access;
 pub(crate) mod attributes;
@@ -9,7 +9,7 @@ use crate::endpoint::Endpoint;
 use attributes::text;
 use terrace_provider::{Attributes, ProviderError, ResourceType};
 
-/// Which type is worked on.
+/// The resource types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Component,
@@ -25,7 +25,7 @@ impl Kind {
         }
     }
 
-    /// What makes or changes an object.
+    /// The request that creates or updates an object.
     pub(crate) fn making(self, planned: &Attributes) -> Result<Request, ProviderError> {
         match self {
             Self::Component => component::making(planned),
@@ -33,7 +33,7 @@ impl Kind {
         }
     }
 
-    /// What removes an object.
+    /// The request that deletes an object.
     pub(crate) fn removing(self, recorded: &Attributes, removes_data: bool) -> Result<Request, ProviderError> {
         match self {
             Self::Component => component::removing(recorded, removes_data),
@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// The attribute that a change is about: it tells whether an object is as it was to be.
+    /// The attribute whose null value marks an object as unfinished.
     pub(crate) fn content(self) -> &'static str {
         match self {
             Self::Component => "descriptor",

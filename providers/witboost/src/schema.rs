@@ -1,17 +1,17 @@
-//! What the provider declares: how adapters are reached, and two resource types.
+//! The provider's schema: settings and resource types.
 
 use crate::resources::{access, component};
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Number, Object, ProviderSchema, Value};
 
-/// Everything that is known of this provider without connecting to it.
+/// The schema, which needs no connection.
 #[must_use]
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "witboost",
         is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
-        doc: "Components that a specific provisioner of Witboost makes.",
+        doc: "Components of specific provisioners of Witboost.",
         settings: settings(),
         resources: vec![component::resource_type(), access::resource_type()],
         blueprints: vec![EmbeddedFile {
@@ -29,16 +29,20 @@ fn settings() -> Object {
         Attribute::new(
             "templates",
             AttributeType::map(text()),
-            "The URL of the adapter by template id, with or without version.",
+            "URLs of adapters by template id, with or without version.",
         ),
         Attribute::new("token", text(), "Sent as `Authorization: Bearer …`.").sensitive(),
         Attribute::new("headers", AttributeType::map(text()), "Further headers of each request.").sensitive(),
         allow_plain_http(),
-        Attribute::new("caFile", text(), "Certificates of the authorities to trust instead of the machine's, as PEM."),
+        Attribute::new(
+            "caFile",
+            text(),
+            "PEM file with the certificate authorities to trust instead of the machine's.",
+        ),
         Attribute::new(
             "timeout",
             AttributeType::Float,
-            "Seconds per read request. A provision or unprovision has the time of its step.",
+            "Timeout of a read request in seconds. Provision and unprovision use the timeout of their step.",
         )
         .default_value(60_i64),
         Attribute::new("pollInterval", AttributeType::Float, "Seconds before the first status request.")

@@ -1,4 +1,4 @@
-//! The calls of one instance, in terms of the adapter's API.
+//! The session: maps calls to requests of the adapter's API.
 
 use crate::adapter::{Client, State, Status};
 use crate::calls::{Calls, Ended, Looked};
@@ -15,26 +15,26 @@ use terrace_provider::{
     Recorded, ResourceType, Session, Settings,
 };
 
-/// One instance.
+/// An open instance.
 pub(crate) struct WitboostSession {
     calls: Calls,
 }
 
 impl WitboostSession {
-    /// Opens an instance; nobody is connected to yet.
+    /// Opens an instance without connecting.
     ///
     /// # Errors
-    /// When a setting cannot work.
+    /// If a setting is invalid.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
         let config = Config::read(settings)?;
         let client = Client::new(&config, settings)?;
         Ok(Self { calls: Calls { client, config, marks: Marks::default() } })
     }
 
-    /// Tells an adapter to make or change an object.
+    /// Requests the create or update of an object.
     ///
-    /// What failed half-way is on record with its status: a component may be there in part. Access that was never given
-    /// is not: all of it is told again next time, and goes with the component.
+    /// Failed work is recorded with its status, because a component may exist in part. Failed access of a new object is
+    /// not recorded: the next call sends all principals again, and the access is deleted with the component.
     async fn make(
         &self,
         ty: &ResourceType,
@@ -59,7 +59,7 @@ impl WitboostSession {
         }
     }
 
-    /// How far a lost call came, as far as the session or the journal knows.
+    /// The progress of a lost call, from the session or the journal.
     fn mark(&self, attempt: &Attempt) -> Option<Mark> {
         let lost = attempt.lost_call.as_ref()?;
         self.calls.marks.of(&attempt.address, lost).or_else(|| Mark::of(&attempt.private, lost))
@@ -68,7 +68,7 @@ impl WitboostSession {
 
 #[async_trait]
 impl Session for WitboostSession {
-    /// An adapter cannot be asked what is there: what is recorded is what it was told, and no more is claimed.
+    /// Returns the row: an adapter cannot list its objects.
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let Recorded { identity, attributes, private, .. } = prior.clone();
         Ok(Some(Observed { identity, attributes, private }))
@@ -101,8 +101,8 @@ impl Session for WitboostSession {
         }
     }
 
-    /// What became of a call: its mark says how far it came, and its token how it ended. What was never sent made
-    /// nothing; what was sent and has no token nobody can tell.
+    /// Finds the outcome of a call: its journal entry shows the progress, and its token the end. A call that was never
+    /// sent had no effect; the outcome of a sent call without a token is unknown.
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let kind = Kind::of(ty)?;
         let attributes = match &attempt.prior {
@@ -113,7 +113,7 @@ impl Session for WitboostSession {
             Some(_) => Found::Ours(untouched(ty, attributes, kind.content())),
             None => Found::Absent,
         };
-        // Without a call it is asked whether there is something to be taken over.
+        // Without a lost call, the caller looks for an object to adopt.
         let Some(lost) = &attempt.lost_call else { return Ok(Found::Unknown) };
         let by = (lost.operation.as_str(), lost.step.as_str());
         let Some(mark) = self.mark(attempt) else { return Ok(unchanged()) };
@@ -131,12 +131,12 @@ impl Session for WitboostSession {
         };
         match self.calls.look(&endpoint_of(attributes)?, &token).await {
             Looked::Status(status) if !status.state.has_ended() => {
-                Ok(Found::Pending(format!("the adapter says {}", status.state.word())))
+                Ok(Found::Pending(format!("the adapter reports {}", status.state.word())))
             }
             Looked::Status(status) => match (mark.asked, status.state) {
                 (Asked::Remove, State::Completed) => Ok(Found::Absent),
                 (Asked::Remove, _) => Ok(unchanged()),
-                // Also what failed: it is recorded with its status, and the next plan tells the adapter again.
+                // Failed work is recorded with its status; the next plan repeats the call.
                 (Asked::Make, _) => {
                     Ok(Found::Ours(observed(ty, attributes, by, &Ended { token: Some(token), status })))
                 }
@@ -147,15 +147,15 @@ impl Session for WitboostSession {
                     Some(_) => ErrorKind::Throttled { retry_after },
                     None => ErrorKind::Transient,
                 };
-                Err(ProviderError::new(kind, format!("what became of the call cannot be told: {why}")))
+                Err(ProviderError::new(kind, format!("the outcome of the call cannot be determined: {why}")))
             }
         }
     }
 
     async fn import(&self, ty: &ResourceType, _id: &str) -> Result<Option<Observed>, ProviderError> {
-        let message = format!("a `{}` cannot be imported: an adapter cannot be asked what is there", ty.name);
+        let message = format!("a `{}` cannot be imported: adapters cannot list their objects", ty.name);
         Err(ProviderError::invalid(None, message)
-            .solution("apply it instead: an adapter that is told to provision what is there leaves it as it is"))
+            .solution("apply it instead: an adapter leaves an existing component unchanged"))
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {

@@ -1,5 +1,5 @@
-//! What an adapter says of a descriptor before anything is done: the second version of its validation, and the first
-//! where there is no second.
+//! Validates a descriptor during the plan: by the second version of the adapter's validation, or by the first if the
+//! second is missing.
 
 use crate::adapter::{Answer, Problem, Reply, Validity, answer, provisioning_request, validity};
 use crate::calls::{Calls, Pauses};
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{Attributes, Finding, Path, Severity};
 
-/// Asks, unless something that is to be sent is not known yet.
+/// Returns the check of a plan; `None` if a part of the request is unknown.
 pub(crate) fn dry_run<'a>(calls: &'a Calls, planned: &'a Attributes) -> Option<DryRun<'a>> {
     let is_known = |name: &str| planned.get(name).is_some_and(|value| !value.has_unknown());
     if !is_known("endpoint") || !is_known("descriptor") {
@@ -28,14 +28,14 @@ pub(crate) fn dry_run<'a>(calls: &'a Calls, planned: &'a Attributes) -> Option<D
             Ok(Validity::Invalid(errors)) => errors.iter().map(|error| finding(Severity::Error, error)).collect(),
             Ok(_) => Vec::new(),
             Err(why) => {
-                let message = format!("{} was not heard on the descriptor: {why}", endpoint.shown());
+                let message = format!("{} did not validate the descriptor: {why}", endpoint.shown());
                 vec![Finding { hint: None, path: None, ..finding(Severity::Warning, &message) }]
             }
         }
     }))
 }
 
-/// Asks `v2/validate`; nothing where it comes to no verdict.
+/// Calls `v2/validate`; `None` without a result.
 async fn second(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Validity> {
     let reply = calls.client.ask(endpoint.at(&["v2", "validate"]), body).await.ok().filter(is_good)?;
     let token = match validity(&reply) {
@@ -47,7 +47,7 @@ async fn second(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Valid
     };
     let mut pauses = Pauses::new(&calls.config);
     loop {
-        // Whoever asked waits no longer than for any reading.
+        // The engine limits the time of a check like that of a read.
         tokio::time::sleep(pauses.next(None)).await;
         let reply = calls.client.get(endpoint.at(&["v2", "validate", &token, "status"])).await;
         match validity(&reply.ok().filter(is_good)?)? {
@@ -58,16 +58,16 @@ async fn second(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Valid
     }
 }
 
-/// Asks `v1/validate`; the error is why there is no verdict.
+/// Calls `v1/validate`; the error explains a missing result.
 async fn first(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Result<Validity, String> {
     let reply = calls.client.ask(endpoint.at(&["v1", "validate"]), body).await;
     let reply = reply.map_err(|error| error.why().to_owned())?;
     match validity(&reply).filter(|_| is_good(&reply)) {
         Some(verdict @ (Validity::Valid | Validity::Invalid(_))) => Ok(verdict),
         Some(Validity::Running | Validity::Broken) | None => {
-            let said = Problem::read(&reply.text).message.filter(|_| !is_good(&reply));
-            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-            Err(format!("its validation answers HTTP {}{said}", reply.status))
+            let reason = Problem::read(&reply.text).message.filter(|_| !is_good(&reply));
+            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            Err(format!("its validation answers HTTP {}{reason}", reply.status))
         }
     }
 }
@@ -81,6 +81,6 @@ fn finding(severity: Severity, message: &str) -> Finding {
         severity,
         path: Some(Path::attribute("descriptor")),
         message: message.to_owned(),
-        hint: Some("the adapter says so, to whom the descriptor was shown".to_owned()),
+        hint: Some("correct the descriptor: the adapter reported this problem".to_owned()),
     }
 }

@@ -13,7 +13,7 @@ fn reported() -> (Arc<Reports>, Call) {
     (reports, call)
 }
 
-/// The error of a create that is answered like this.
+/// The error of a create with this prepared answer.
 async fn refused(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> ProviderError {
     let stand_in = StandIn::start(Manners::default()).await;
     stand_in.side().manners.instead.push_back((status, headers.to_vec(), body.to_owned()));
@@ -23,13 +23,13 @@ async fn refused(status: u16, headers: &[(&'static str, &'static str)], body: &s
 }
 
 #[tokio::test]
-async fn a_component_is_made_once_whatever_the_manners_of_its_adapter() {
-    let usual = Manners::default;
+async fn component_is_created_once_by_adapters_of_all_kinds() {
+    let default = Manners::default;
     for (manners, has_token) in [
-        (usual(), true),
-        (Manners { quoted: true, ..usual() }, true),
-        (Manners { sync: true, ..usual() }, false),
-        (Manners { runs: 5, of_tokens: [500, 503].into(), ..usual() }, true),
+        (default(), true),
+        (Manners { quoted: true, ..default() }, true),
+        (Manners { sync: true, ..default() }, false),
+        (Manners { runs: 5, of_tokens: [500, 503].into(), ..default() }, true),
     ] {
         let stand_in = StandIn::start(manners).await;
         let instance = Instance::of(COMPONENT, json!({})).await;
@@ -46,7 +46,7 @@ async fn a_component_is_made_once_whatever_the_manners_of_its_adapter() {
 }
 
 #[tokio::test]
-async fn data_goes_only_where_the_call_says_so() {
+async fn data_is_removed_only_on_request() {
     let stand_in = StandIn::start(Manners::default()).await;
     let instance = Instance::of(COMPONENT, json!({})).await;
     for removes_data in [false, true] {
@@ -58,7 +58,7 @@ async fn data_goes_only_where_the_call_says_so() {
 }
 
 #[tokio::test]
-async fn all_who_have_access_are_told_at_once_and_nobody_at_the_end() {
+async fn access_update_sends_all_principals() {
     let stand_in = StandIn::start(Manners::default()).await;
     let instance = Instance::of(ACCESS, json!({})).await;
     let config = access(stand_in.url(), ID, &["user:ada", "group:dev"]);
@@ -81,7 +81,7 @@ async fn all_who_have_access_are_told_at_once_and_nobody_at_the_end() {
 }
 
 #[tokio::test]
-async fn work_that_failed_says_why_and_stays_on_record_with_its_status() {
+async fn failed_work_is_recorded_with_status_and_reason() {
     for (place, sync) in [("result", false), ("logs", false), ("result", true)] {
         let stand_in = StandIn::start(Manners { fails_in: Some(place), sync, ..Manners::default() }).await;
         let instance = Instance::of(COMPONENT, json!({})).await;
@@ -92,12 +92,16 @@ async fn work_that_failed_says_why_and_stays_on_record_with_its_status() {
         assert_eq!(error.object.unwrap().attributes["status"], "FAILED".into());
         let instance = Instance::of(ACCESS, json!({})).await;
         let error = instance.create(&call, &access(stand_in.url(), ID, &["user:ada"])).await.unwrap_err();
-        assert_eq!((error.kind, error.object.is_some()), (ErrorKind::Failed, false), "access that was never given");
+        assert_eq!(
+            (error.kind, error.object.is_some()),
+            (ErrorKind::Failed, false),
+            "failed access of a new object is not recorded"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_is_refused_tells_problems_and_solutions_and_not_the_input() {
+async fn refusal_reports_problems_without_the_input() {
     let body = json!({
         "errors": ["`size` is 0"], "userMessage": "the descriptor is not valid", "input": "secret: xyzzy",
         "inputErrorField": "specific.size", "moreInfo": {"problems": ["`size` is 0", "no name"], "solutions": ["give a size"]},
@@ -110,7 +114,7 @@ async fn what_is_refused_tells_problems_and_solutions_and_not_the_input() {
 }
 
 #[tokio::test]
-async fn errors_say_whether_anything_can_have_happened() {
+async fn error_kind_follows_from_http_status() {
     let kind = async |status| refused(status, &[], "").await.kind;
     assert_eq!(kind(401).await, ErrorKind::PermissionDenied);
     assert_eq!(kind(404).await, ErrorKind::InvalidInput { path: Some(Path::attribute("endpoint")) });
@@ -118,7 +122,7 @@ async fn errors_say_whether_anything_can_have_happened() {
     assert_eq!(kind(500).await, ErrorKind::Failed);
     assert_eq!(kind(502).await, ErrorKind::Ambiguous);
     assert_eq!(kind(504).await, ErrorKind::Ambiguous);
-    // A token is not a status, and nothing is neither.
+    // An answer without token and status is ambiguous.
     assert_eq!(kind(202).await, ErrorKind::Ambiguous);
     assert_eq!(refused(200, &[], r#"{"status": "RUNNING"}"#).await.kind, ErrorKind::Ambiguous);
     for status in [429, 503] {
@@ -128,7 +132,7 @@ async fn errors_say_whether_anything_can_have_happened() {
 }
 
 #[tokio::test]
-async fn no_connection_is_nothing_that_happened() {
+async fn failed_connection_is_transient() {
     let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let instance = Instance::of(COMPONENT, json!({})).await;
     let (_, call) = reported();
@@ -137,7 +141,7 @@ async fn no_connection_is_nothing_that_happened() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
+async fn redirect_is_not_followed() {
     let other = StandIn::start(Manners::default()).await;
     let url: &'static str = format!("{}/v1/provision", other.url()).leak();
     let error = refused(307, &[("location", url)], "").await;
@@ -146,7 +150,7 @@ async fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
 }
 
 #[tokio::test]
-async fn secrets_are_sent_and_never_told() {
+async fn secrets_are_sent_and_never_reported() {
     let stand_in = StandIn::start(Manners { bearer: Some("hunter2"), ..Manners::default() }).await;
     let config = component(stand_in.url(), ID, 1);
     let (_, call) = reported();
@@ -156,7 +160,7 @@ async fn secrets_are_sent_and_never_told() {
     let error = instance.create(&call, &config).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert!(!format!("{error:?}").contains("hunter"), "{error:?}");
-    // An adapter that repeats what it was sent.
+    // The adapter repeats the request.
     let error = refused(400, &[], r#"{"errors": ["`Bearer hunter2` is not known"]}"#).await;
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }

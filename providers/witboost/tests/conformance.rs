@@ -5,13 +5,13 @@ use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider_witboost::WitboostProvider;
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour_with_adapters_of_all_manners() {
-    let usual = Manners::default;
+async fn provider_passes_the_conformance_suite() {
+    let default = Manners::default;
     for manners in [
-        usual(),
-        Manners { quoted: true, has_v2: false, runs: 0, ..usual() },
-        Manners { sync: true, ..usual() },
-        Manners { of_tokens: [500, 503, 502, 504, 429].into(), ..usual() },
+        default(),
+        Manners { quoted: true, has_v2: false, runs: 0, ..default() },
+        Manners { sync: true, ..default() },
+        Manners { of_tokens: [500, 503, 502, 504, 429].into(), ..default() },
     ] {
         let stand_in = StandIn::start(manners).await;
         let url = stand_in.url();

@@ -6,7 +6,7 @@ use terrace_provider::{ErrorKind, Found};
 
 const ID: &str = "urn:dmb:cmp:d:p:0:a";
 
-/// A call that is dropped once its token is journalled, as by a kill: what the journal has.
+/// Drops a call once its token is journalled, as a kill would.
 async fn killed(reports: &Arc<Reports>, work: impl Future<Output = ()>) {
     let token = async {
         loop {
@@ -17,17 +17,17 @@ async fn killed(reports: &Arc<Reports>, work: impl Future<Output = ()>) {
         }
     };
     tokio::select! {
-        () = work => panic!("it ended before it was killed"),
+        () = work => panic!("the call ended before it was killed"),
         () = token => {}
     }
 }
 
 #[tokio::test]
-async fn a_create_that_was_cut_off_is_found_by_its_token_and_not_made_again() {
+async fn interrupted_create_is_found_by_its_token() {
     let stand_in = StandIn::start(Manners { runs: 1, ..Manners::default() }).await;
     let config = component(stand_in.url(), ID, 1);
     let reports = Arc::new(Reports::default());
-    // It is asked for much later than this test takes.
+    // The first status request comes much later than the end of this test.
     let first = Instance::of(COMPONENT, json!({"pollInterval": 1000, "pollMost": 1000})).await;
     let call = call(&reports);
     killed(&reports, async { drop(first.create(&call, &config).await) }).await;
@@ -35,13 +35,15 @@ async fn a_create_that_was_cut_off_is_found_by_its_token_and_not_made_again() {
     let second = Instance::of(COMPONENT, json!({})).await;
     let found = second.find(&reports, &config, None).await.unwrap();
     assert!(matches!(found, Found::Pending(_)), "{found:?}");
-    let Found::Ours(found) = second.find(&reports, &config, None).await.unwrap() else { panic!("it is there") };
+    let Found::Ours(found) = second.find(&reports, &config, None).await.unwrap() else {
+        panic!("the component exists")
+    };
     assert_eq!(found.attributes["status"], "COMPLETED".into());
     assert_eq!(stand_in.side().taken_log(), [format!("provision {ID}")]);
 }
 
 #[tokio::test]
-async fn a_delete_that_was_cut_off_is_told_by_its_token() {
+async fn interrupted_delete_is_found_by_its_token() {
     let stand_in = StandIn::start(Manners { runs: 0, ..Manners::default() }).await;
     let first = Instance::of(COMPONENT, json!({})).await;
     let prior = made(&first, &stand_in, ID).await;
@@ -51,19 +53,19 @@ async fn a_delete_that_was_cut_off_is_told_by_its_token() {
     let config = component(stand_in.url(), ID, 1);
     let never = Reports::default();
     let found = first.find(&never, &config, Some(prior.clone())).await.unwrap();
-    assert!(matches!(found, Found::Ours(_)), "it was never sent: {found:?}");
+    assert!(matches!(found, Found::Ours(_)), "the delete was never sent: {found:?}");
     killed(&reports, async { drop(first.delete(&call, &prior).await) }).await;
     let second = Instance::of(COMPONENT, json!({})).await;
     assert_eq!(second.find(&reports, &config, Some(prior)).await.unwrap(), Found::Absent);
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_in_doubt_and_a_call_that_was_never_sent_is_not() {
+async fn lost_answer_is_in_doubt_and_unsent_call_is_not() {
     let stand_in = StandIn::start(Manners { loses: true, ..Manners::default() }).await;
     let config = component(stand_in.url(), ID, 1);
     let reports = Arc::new(Reports::default());
     let instance = Instance::of(COMPONENT, json!({})).await;
-    assert_eq!(instance.find(&reports, &config, None).await.unwrap(), Found::Absent, "nothing is journalled");
+    assert_eq!(instance.find(&reports, &config, None).await.unwrap(), Found::Absent, "the call is not journalled");
     let error = instance.create(&call(&reports), &config).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
     for of in [instance, Instance::of(COMPONENT, json!({})).await] {
@@ -73,7 +75,7 @@ async fn a_lost_answer_is_in_doubt_and_a_call_that_was_never_sent_is_not() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_known_to_have_made_nothing_also_after_a_kill() {
+async fn refused_create_is_absent_after_a_kill() {
     let stand_in = StandIn::start(Manners::default()).await;
     stand_in.side().manners.instead.push_back((503, Vec::new(), String::new()));
     let config = component(stand_in.url(), ID, 1);
@@ -86,7 +88,7 @@ async fn what_was_refused_is_known_to_have_made_nothing_also_after_a_kill() {
 }
 
 #[tokio::test]
-async fn an_adapter_that_forgot_its_tokens_cannot_tell() {
+async fn forgotten_token_leaves_the_outcome_unknown() {
     let stand_in = StandIn::start(Manners { runs: 1000, ..Manners::default() }).await;
     let config = component(stand_in.url(), ID, 1);
     let reports = Arc::new(Reports::default());
@@ -106,7 +108,7 @@ async fn an_adapter_that_forgot_its_tokens_cannot_tell() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_the_waiting_and_the_work_is_found_later() {
+async fn cancelled_call_is_found_later() {
     let stand_in = StandIn::start(Manners { runs: 1, ..Manners::default() }).await;
     let config = access(stand_in.url(), ID, &["user:ada"]);
     let reports = Arc::new(Reports::default());
@@ -126,7 +128,7 @@ async fn a_stop_ends_the_waiting_and_the_work_is_found_later() {
 }
 
 #[tokio::test]
-async fn work_that_failed_while_nobody_waited_is_recorded_with_its_status() {
+async fn work_that_failed_after_a_kill_is_recorded() {
     let stand_in = StandIn::start(Manners { runs: 0, fails_in: Some("result"), ..Manners::default() }).await;
     let config = component(stand_in.url(), ID, 1);
     let reports = Arc::new(Reports::default());
@@ -134,12 +136,14 @@ async fn work_that_failed_while_nobody_waited_is_recorded_with_its_status() {
     let call = call(&reports);
     killed(&reports, async { drop(first.create(&call, &config).await) }).await;
     let second = Instance::of(COMPONENT, json!({})).await;
-    let Found::Ours(found) = second.find(&reports, &config, None).await.unwrap() else { panic!("it is known") };
+    let Found::Ours(found) = second.find(&reports, &config, None).await.unwrap() else {
+        panic!("the outcome is known")
+    };
     assert_eq!(found.attributes["status"], "FAILED".into());
 }
 
 #[tokio::test]
-async fn an_adapter_that_cannot_be_asked_now_is_asked_again() {
+async fn unavailable_status_is_requested_again() {
     let stand_in = StandIn::start(Manners { runs: 0, ..Manners::default() }).await;
     let config = component(stand_in.url(), ID, 1);
     let reports = Arc::new(Reports::default());

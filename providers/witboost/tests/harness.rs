@@ -1,4 +1,4 @@
-//! An opened instance, and what tests do with it.
+//! Opens instances for tests, with helpers for calls.
 
 use crate::stand_in::StandIn;
 use serde_json::{Value as Json, json};
@@ -16,7 +16,7 @@ pub(crate) const ADDRESS: &str = "demo@local:witboost.a";
 pub(crate) const COMPONENT: &str = "witboost_component";
 pub(crate) const ACCESS: &str = "witboost_access";
 
-/// Keeps what a call reports.
+/// Collects the messages and partial results of a call.
 #[derive(Default)]
 pub(crate) struct Reports {
     pub(crate) told: Mutex<Vec<String>>,
@@ -36,7 +36,7 @@ impl Progress for Reports {
 }
 
 impl Reports {
-    /// What the journal has of the call.
+    /// The journalled private bytes of the call.
     pub(crate) fn private(&self) -> Private {
         self.partials.lock().unwrap().iter().rev().find_map(|partial| partial.private.clone()).unwrap_or_default()
     }
@@ -49,7 +49,7 @@ pub(crate) fn attributes(json: Json) -> Attributes {
     }
 }
 
-/// What names one component and describes it.
+/// The descriptor of a component.
 pub(crate) fn descriptor(id: &str, size: i64) -> Json {
     let component = json!({"id": id, "name": "A", "kind": "storage", "version": "1.10", "specific": {"size": size}});
     json!({"dataProduct": {"id": "urn:dmb:dp:d:p:0", "name": "P", "components": [component]}, "componentIdToProvision": id})
@@ -63,7 +63,7 @@ pub(crate) fn access(url: &str, id: &str, refs: &[&str]) -> Attributes {
     attributes(json!({"endpoint": url, "componentId": id, "descriptor": descriptor(id, 1), "refs": refs}))
 }
 
-/// The settings of an instance that asks often.
+/// The settings of an instance with short pauses.
 pub(crate) fn settings(more: Json) -> Settings {
     let mut settings = conformance::settings(std::path::Path::new("."));
     settings.values = attributes(json!({"pollMost": 1}));
@@ -127,7 +127,7 @@ impl Instance {
         self.session.delete(&self.ty, call, prior).await
     }
 
-    /// What became of the call whose reports these are, asked of this session.
+    /// Finds the outcome of the call with these reports through this session.
     pub(crate) async fn find(
         &self,
         reports: &Reports,
@@ -158,14 +158,14 @@ impl Instance {
     }
 }
 
-/// As a row has it.
+/// Converts an observed object into a row.
 pub(crate) fn recorded(config: &Attributes, observed: Observed) -> Recorded {
     let mut attributes = config.clone();
     attributes.extend(observed.attributes.into_iter().filter(|(_, value)| !value.is_null()));
     Recorded { address: ADDRESS.to_owned(), identity: observed.identity, attributes, private: observed.private }
 }
 
-/// A component that is there, and its row.
+/// Creates a component; returns its row.
 pub(crate) async fn made(instance: &Instance, stand_in: &StandIn, id: &str) -> Recorded {
     let config = component(stand_in.url(), id, 1);
     let reports = Arc::new(Reports::default());

@@ -1,4 +1,4 @@
-//! The provider from outside: through the provider trait, against an adapter that keeps what it is told.
+//! Tests of the provider through the provider trait, against a stand-in adapter.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,14 +6,14 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod calls; // manners of adapters, failures, what is sent
-mod conformance; // the behaviours of every provider, with adapters of all manners
-mod cut_off; // calls that were cut off: lost answers, tokens, restarts
-mod harness; // an opened instance, and what tests do with it
-mod planning; // which adapter it is, what is planned again
-mod readme; // the README's tables are those of the schema
-mod stand_in; // an adapter that keeps what it is told
-mod validation; // what an adapter says before anything is done
+mod calls; // requests, answers and failures
+mod conformance; // the conformance suite
+mod cut_off; // interrupted calls: lost answers, tokens, restarts
+mod harness; // opens instances
+mod planning; // choice of the adapter, repeated plans
+mod readme; // the README's tables follow the schema
+mod stand_in; // a stand-in adapter
+mod validation; // validation during the plan
 
 /// A test file that is not listed above would never run.
 #[test]

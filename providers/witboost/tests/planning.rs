@@ -16,7 +16,7 @@ fn without_endpoint(templates: Json) -> Attributes {
 }
 
 #[tokio::test]
-async fn the_settings_say_which_adapter_it_is() {
+async fn settings_select_the_adapter() {
     let instance =
         Instance::of(COMPONENT, json!({"endpoint": "http://all", "templates": {"urn:dmb:utm:x": "http://x/base/"}}))
             .await;
@@ -34,16 +34,16 @@ async fn the_settings_say_which_adapter_it_is() {
     assert!(instance.plan(None, &unknown).await.unwrap().planned["endpoint"].is_unknown());
     let instance = Instance::of(COMPONENT, json!({})).await;
     let error = instance.plan(None, &without_endpoint(json!(["urn:dmb:utm:y"]))).await.unwrap_err();
-    invalid(&error, "endpoint", "nothing says which adapter makes components of the template `urn:dmb:utm:y`");
+    invalid(&error, "endpoint", "no adapter is configured for components of the template `urn:dmb:utm:y`");
     assert!(error.solutions[0].contains("providers.conformance"), "{error:?}");
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_told_while_planning() {
+async fn plan_refuses_invalid_attributes() {
     let instance = Instance::of(COMPONENT, json!({})).await;
     let mut config = component("http://me:hunter2@host", ID, 1);
     let error = instance.plan(None, &config).await.unwrap_err();
-    invalid(&error, "endpoint", "has a user in it");
+    invalid(&error, "endpoint", "contains a user");
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     config = component("http://host", ID, 1);
     config.insert("componentId".to_owned(), "urn:dmb:cmp:d:p:0:other".into());
@@ -57,7 +57,7 @@ async fn what_cannot_work_is_told_while_planning() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_work_are_told_at_their_place() {
+async fn invalid_settings_are_refused_with_their_path() {
     for (values, place) in [
         (json!({"endpoint": "host"}), "endpoint"),
         (json!({"templates": {"a": "ftp://x"}}), "templates.a"),
@@ -66,14 +66,16 @@ async fn settings_that_cannot_work_are_told_at_their_place() {
         (json!({"token": "a\nb"}), "token"),
         (json!({"caFile": "not-there.pem"}), "caFile"),
     ] {
-        let Err(error) = WitboostProvider::new().connect(&settings(values)).await else { panic!("{place}: it opens") };
+        let Err(error) = WitboostProvider::new().connect(&settings(values)).await else {
+            panic!("{place}: the settings are accepted")
+        };
         let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
         assert_eq!(path.to_string(), place, "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn a_call_that_did_not_end_well_is_planned_again() {
+async fn failed_call_is_planned_again() {
     let stand_in = StandIn::start(Manners::default()).await;
     let instance = Instance::of(COMPONENT, json!({})).await;
     let mut prior = made(&instance, &stand_in, ID).await;
@@ -85,7 +87,7 @@ async fn a_call_that_did_not_end_well_is_planned_again() {
 }
 
 #[tokio::test]
-async fn an_import_says_what_to_do_instead() {
+async fn import_is_refused_with_a_hint() {
     let instance = Instance::of(COMPONENT, json!({})).await;
     let provider = WitboostProvider::new();
     let ty = provider.schema().resource(COMPONENT).unwrap();

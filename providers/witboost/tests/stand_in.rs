@@ -1,4 +1,4 @@
-//! An adapter that keeps what it is told: strict in what it takes, and of whatever manners a test wants.
+//! A stand-in adapter, strict about requests, with configurable answers.
 
 use axum::Router;
 use axum::body::Body;
@@ -10,31 +10,31 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Another answer than its own: a status, headers, a body.
+/// A prepared answer: status, headers, body.
 pub(crate) type Instead = (u16, Vec<(&'static str, &'static str)>, String);
 
-/// How it answers.
+/// Configures the answers.
 #[derive(Clone)]
 pub(crate) struct Manners {
-    /// A token stands in quotes.
+    /// Tokens are in quotes.
     pub(crate) quoted: bool,
-    /// It works within its answer, and has no tokens.
+    /// The adapter works before it answers, and has no tokens.
     pub(crate) sync: bool,
-    /// So often it says RUNNING.
+    /// Number of status answers with `RUNNING`.
     pub(crate) runs: usize,
-    /// Work fails, and this place says why: `result`, or `logs`.
+    /// Work fails, with the reason in this field: `result` or `logs`.
     pub(crate) fails_in: Option<&'static str>,
-    /// It has the second version of validation.
+    /// The adapter supports the second version of validation.
     pub(crate) has_v2: bool,
-    /// What is wrong with every descriptor.
+    /// Errors of every validation.
     pub(crate) errors: Vec<&'static str>,
-    /// The next replies to what changes anything.
+    /// Prepared answers to the next changing calls.
     pub(crate) instead: VecDeque<Instead>,
-    /// The next replies about tokens.
+    /// Prepared statuses of the next requests about tokens.
     pub(crate) of_tokens: VecDeque<u16>,
-    /// The next reply to what changes anything is lost, after its effect.
+    /// The answer to the next changing call is lost after its effect.
     pub(crate) loses: bool,
-    /// The one who may ask.
+    /// The accepted bearer token.
     pub(crate) bearer: Option<&'static str>,
 }
 
@@ -55,7 +55,7 @@ impl Default for Manners {
     }
 }
 
-/// What it is to do, once it has run long enough.
+/// Accepted work.
 #[derive(Clone)]
 enum Work {
     Provision(String, Json),
@@ -69,28 +69,28 @@ struct Running {
     left: usize,
 }
 
-/// What it has.
+/// State of the adapter.
 #[derive(Default)]
 pub(crate) struct Side {
     pub(crate) manners: Manners,
     /// Descriptors by component.
     pub(crate) components: BTreeMap<String, Json>,
-    /// Who has access, by component.
+    /// Principals with access, by component.
     pub(crate) acl: BTreeMap<String, Vec<String>>,
-    /// The calls that change anything: `provision a`, `unprovision a true`, `updateacl a user:x`.
+    /// The changing calls: `provision a`, `unprovision a true`, `updateacl a user:x`.
     pub(crate) log: Vec<String>,
-    /// What was asked besides.
+    /// All other requests.
     pub(crate) asked: Vec<String>,
     running: BTreeMap<String, Running>,
 }
 
 impl Side {
-    /// What was called since the last time.
+    /// Takes the calls since the last call of this method.
     pub(crate) fn taken_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
 
-    /// Starts anew: what it has stays, what it was doing is forgotten.
+    /// Restarts the adapter: objects are kept, running work is forgotten.
     pub(crate) fn restart(&mut self) {
         self.running.clear();
     }
@@ -107,7 +107,7 @@ impl Side {
         }
     }
 
-    /// The status of work that has run long enough.
+    /// Ends work, and returns its status.
     fn ended(&mut self, work: &Work) -> Json {
         let log = |level: &str, message: &str| json!({"timestamp": "2026-01-01T00:00:00Z", "level": level, "message": message});
         if let Work::Validate = work {
@@ -134,7 +134,7 @@ impl Side {
     }
 }
 
-/// A running adapter.
+/// A running stand-in adapter.
 pub(crate) struct StandIn {
     side: Arc<Mutex<Side>>,
     url: String,
@@ -172,12 +172,12 @@ type Shared = State<Arc<Mutex<Side>>>;
 fn refused(field: &str, problem: &str) -> Response {
     let body = json!({
         "errors": [problem], "userMessage": "the request is not valid", "input": "the whole descriptor", "inputErrorField": field,
-        "moreInfo": {"problems": [problem], "solutions": ["send what the specification says"]},
+        "moreInfo": {"problems": [problem], "solutions": ["follow the specification"]},
     });
     (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
 }
 
-/// The object behind a body of provisioning, as the specification has it and no field more.
+/// Parses a body of exactly the specified fields; returns the component and its descriptor.
 fn component_of(body: &Json) -> Result<(String, Json), &'static str> {
     let body = body.as_object().ok_or("body")?;
     let known = ["descriptorKind", "descriptor", "removeData"];
@@ -199,8 +199,8 @@ fn descriptor(text: &Json) -> Result<(String, Json), &'static str> {
     Ok((id, descriptor))
 }
 
-/// Who may not ask, and what is not asked as it should be.
-fn stopped(side: &Side, headers: &HeaderMap) -> Option<Response> {
+/// Refuses requests with wrong credentials or headers.
+fn refused_early(side: &Side, headers: &HeaderMap) -> Option<Response> {
     let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bearer = side.manners.bearer.map(|token| format!("Bearer {token}"));
     if bearer.is_some_and(|bearer| value(header::AUTHORIZATION) != bearer) {
@@ -214,8 +214,8 @@ fn stopped(side: &Side, headers: &HeaderMap) -> Option<Response> {
 async fn validate(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
     let mut side = side.lock().unwrap();
     side.asked.push("v1/validate".to_owned());
-    if let Some(stopped) = stopped(&side, &headers) {
-        return stopped;
+    if let Some(refused_early) = refused_early(&side, &headers) {
+        return refused_early;
     }
     match component_of(&body) {
         Ok(_) => axum::Json(side.verdict()).into_response(),
@@ -230,12 +230,12 @@ async fn validate_later(State(side): Shared, headers: HeaderMap, axum::Json(body
         return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({"error": "not yet implemented"})))
             .into_response();
     }
-    if let Some(stopped) = stopped(&side, &headers) {
-        return stopped;
+    if let Some(refused_early) = refused_early(&side, &headers) {
+        return refused_early;
     }
     match component_of(&body) {
         Ok(_) => begun(&mut side, Work::Validate),
-        Err(field) => refused(field, "this is not what it should be"),
+        Err(field) => refused(field, "the value is invalid"),
     }
 }
 
@@ -245,7 +245,7 @@ async fn provision(State(side): Shared, headers: HeaderMap, axum::Json(body): ax
         Ok((id, descriptor)) => {
             changed(&mut side, &headers, format!("provision {id}"), Work::Provision(id, descriptor))
         }
-        Err(field) => refused(field, "this is not what it should be"),
+        Err(field) => refused(field, "the value is invalid"),
     }
 }
 
@@ -256,7 +256,7 @@ async fn unprovision(State(side): Shared, headers: HeaderMap, axum::Json(body): 
             let text = format!("unprovision {id} {}", body["removeData"]);
             changed(&mut side, &headers, text, Work::Unprovision(id))
         }
-        Err(field) => refused(field, "this is not what it should be"),
+        Err(field) => refused(field, "the value is invalid"),
     }
 }
 
@@ -274,14 +274,14 @@ async fn update_acl(State(side): Shared, headers: HeaderMap, axum::Json(body): a
             let text = format!("updateacl {id} {}{fields}", refs.join(" "));
             changed(&mut side, &headers, text, Work::UpdateAcl(id, refs))
         }
-        _ => refused("provisionInfo", "this is not what it should be"),
+        _ => refused("provisionInfo", "the value is invalid"),
     }
 }
 
-/// Begins what changes something, and answers as its manners are.
+/// Starts changing work, and answers as configured.
 fn changed(side: &mut Side, headers: &HeaderMap, text: String, work: Work) -> Response {
-    if let Some(stopped) = stopped(side, headers) {
-        return stopped;
+    if let Some(refused_early) = refused_early(side, headers) {
+        return refused_early;
     }
     if let Some((status, headers, body)) = side.manners.instead.pop_front() {
         let mut response = Response::builder().status(status);
@@ -315,7 +315,7 @@ async fn status(State(side): Shared, Path(token): Path<String>) -> Response {
     if let Some(status) = side.manners.of_tokens.pop_front() {
         return StatusCode::from_u16(status).unwrap().into_response();
     }
-    let Some(running) = side.running.get_mut(&token) else { return refused("token", "there is no such token") };
+    let Some(running) = side.running.get_mut(&token) else { return refused("token", "unknown token") };
     if running.left > 0 {
         running.left -= 1;
         return axum::Json(json!({"status": "RUNNING", "result": "", "logs": []})).into_response();

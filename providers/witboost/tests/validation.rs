@@ -6,7 +6,7 @@ use terrace_provider::{Path, Severity, Value};
 const ID: &str = "urn:dmb:cmp:d:p:0:a";
 
 #[tokio::test]
-async fn what_an_adapter_finds_is_told_by_whichever_validation_it_has() {
+async fn errors_of_either_validation_version_are_reported() {
     for (has_v2, runs, asked) in
         [(true, 2, vec!["v2/validate", "status", "status", "status"]), (false, 0, vec!["v2/validate", "v1/validate"])]
     {
@@ -14,30 +14,33 @@ async fn what_an_adapter_finds_is_told_by_whichever_validation_it_has() {
         let stand_in = StandIn::start(Manners { has_v2, runs, errors, ..Manners::default() }).await;
         let instance = Instance::of(COMPONENT, json!({})).await;
         let findings = instance.findings(&component(stand_in.url(), ID, 1)).await.unwrap();
-        let told: Vec<_> = findings.iter().map(|it| (it.severity, it.message.as_str(), it.path.clone())).collect();
+        let reported: Vec<_> = findings.iter().map(|it| (it.severity, it.message.as_str(), it.path.clone())).collect();
         let at = Some(Path::attribute("descriptor"));
-        assert_eq!(told, [(Severity::Error, "`size` is 0", at.clone()), (Severity::Error, "no name", at)]);
+        assert_eq!(reported, [(Severity::Error, "`size` is 0", at.clone()), (Severity::Error, "no name", at)]);
         assert_eq!(stand_in.side().asked, asked);
         stand_in.side().manners.errors.clear();
         assert_eq!(instance.findings(&component(stand_in.url(), ID, 1)).await, Some(Vec::new()));
-        assert!(stand_in.side().log.is_empty(), "validating changes nothing");
+        assert!(stand_in.side().log.is_empty(), "a validation must not change anything");
     }
 }
 
 #[tokio::test]
-async fn an_adapter_that_does_not_answer_is_a_warning() {
+async fn unavailable_adapter_is_a_warning() {
     let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let instance = Instance::of(COMPONENT, json!({})).await;
     let findings = instance.findings(&component(&format!("http://{unused}"), ID, 1)).await.unwrap();
     assert_eq!(findings.len(), 1);
-    assert!(findings[0].severity == Severity::Warning && findings[0].message.contains("was not heard"), "{findings:?}");
+    assert!(
+        findings[0].severity == Severity::Warning && findings[0].message.contains("did not validate"),
+        "{findings:?}"
+    );
     let stand_in = StandIn::start(Manners { has_v2: false, bearer: Some("x"), ..Manners::default() }).await;
     let findings = instance.findings(&component(stand_in.url(), ID, 1)).await.unwrap();
     assert!(findings[0].message.contains("its validation answers HTTP 401"), "{findings:?}");
 }
 
 #[tokio::test]
-async fn what_is_not_known_yet_is_not_asked_about() {
+async fn unknown_descriptor_is_not_validated() {
     let stand_in = StandIn::start(Manners::default()).await;
     let instance = Instance::of(COMPONENT, json!({})).await;
     let mut config = component(stand_in.url(), ID, 1);

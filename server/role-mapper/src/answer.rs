@@ -1,4 +1,4 @@
-//! How calls are answered that are not carried out: the bodies of the service before this one.
+//! Refusals of calls, with the bodies of the previous service.
 
 use crate::BODY_LIMIT;
 use axum::Json;
@@ -12,36 +12,36 @@ use serde_json::json;
 use terrace_server::body;
 use terrace_state::roles::RoleStore;
 
-/// Why a call is not carried out.
+/// Why a call is refused.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// What was sent is wrong: 400, `{"errors": […]}`.
+    /// The request is invalid: 400, `{"errors": […]}`.
     Bad(String),
-    /// What was sent is too long: 413.
+    /// The body is too long: 413.
     TooLong(String),
-    /// There is no such thing: 404, a text.
+    /// The object does not exist: 404, a text.
     Missing(String),
-    /// Whoever asks gets no role: 401, the text `"Unauthorized"`, which is what Hasura takes for that.
+    /// The caller gets no role: 401, the text `"Unauthorized"`, which Hasura expects.
     Unauthorized,
-    /// Nobody can tell now: 503.
+    /// The service is not available: 503.
     Unavailable(&'static str),
-    /// The store cannot: 500, without a word of why.
+    /// The store failed: 500, without the reason.
     Broken(String),
 }
 
 impl Refusal {
-    /// A body did not come.
+    /// The body did not arrive.
     fn of_body(rejection: &BytesRejection) -> Self {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::TooLong(format!("the body is too long: {BODY_LIMIT} bytes are taken at most"))
+                Self::TooLong(format!("the body is too long: at most {BODY_LIMIT} bytes are allowed"))
             }
-            _ => Self::Bad("the body did not come whole: send it again".to_owned()),
+            _ => Self::Bad("the body is incomplete: send it again".to_owned()),
         }
     }
 }
 
-/// A body, read as JSON; what is wrong with it is told in the form of all errors.
+/// A JSON body. Its errors have the form of all errors.
 pub(crate) struct Sent<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
@@ -51,9 +51,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
         let is_json = body::is_json(request.headers());
         let bytes = Bytes::from_request(request, state).await.map_err(|error| Refusal::of_body(&error))?;
         if !is_json {
-            return Err(Refusal::Bad(
-                "the body is not said to be JSON: send `content-type: application/json`".to_owned(),
-            ));
+            return Err(Refusal::Bad("the content type is not JSON: send `content-type: application/json`".to_owned()));
         }
         body::read(&bytes).map(Self).map_err(|unread| Refusal::Bad(unread.problem))
     }
@@ -64,7 +62,7 @@ pub(crate) fn errors(status: StatusCode, error: &str) -> Response {
     (status, Json(json!({"errors": [error]}))).into_response()
 }
 
-/// A mistake in the program ended a call.
+/// The answer after a panic.
 pub(crate) fn broken_off() -> Response {
     Refusal::Broken("a panic".to_owned()).into_response()
 }
@@ -96,5 +94,5 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What calls share.
+/// The store of roles.
 pub(crate) type Store = std::sync::Arc<dyn RoleStore>;

@@ -1,4 +1,4 @@
-//! Calls in the audit log: those that change roles, and those that are refused.
+//! Audit entries of calls that change roles, and of refused calls.
 
 use crate::Shared;
 use crate::answer::Refusal;
@@ -27,7 +27,7 @@ impl Call {
         self.head.entry(&self.actor, self.action, outcome, status)
     }
 
-    /// Records a call that is not carried out.
+    /// Records a call that failed.
     pub(crate) async fn failed(&self, audit: &Audit, status: StatusCode) {
         let outcome = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => AuditOutcome::Refused,
@@ -36,7 +36,7 @@ impl Call {
         audit.record(self.entry(outcome, status)).await;
     }
 
-    /// Changes a role and records that, also where the caller goes away meanwhile.
+    /// Changes a role and records the change, even if the caller disconnects meanwhile.
     pub(crate) async fn change<T: Send + 'static>(
         self,
         shared: &Arc<Shared>,

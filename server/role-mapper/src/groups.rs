@@ -1,4 +1,4 @@
-//! The groups of who asks: from a claim of the token, from Microsoft Graph, or from both.
+//! Groups of a user: from a claim of the token, from Microsoft Graph, or from both.
 
 mod graph;
 
@@ -12,38 +12,38 @@ use std::time::Duration;
 use terrace_server::jwt::claim;
 use tokio::time::Instant;
 
-/// How many users' groups are kept.
+/// The most users in the cache.
 const MOST_KEPT: usize = 10_000;
 
-/// Why groups are not known.
+/// Why the groups of a user are unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoGroups {
-    /// Who asks has none, for there is no such user.
+    /// The user does not exist.
     Nobody(String),
-    /// Nobody can tell now.
+    /// The source is not available.
     Away(String),
 }
 
-/// The groups of somebody.
+/// The groups of a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// Their names.
     pub(crate) names: BTreeSet<String>,
-    /// The token leaves them out, for they are too many, and nobody else was asked.
+    /// True if the token omits the groups because there are too many, and no other source is configured.
     pub(crate) are_left_out: bool,
 }
 
-/// Where groups are from.
+/// The sources of groups.
 pub(crate) struct Groups {
     claim: Option<String>,
     graph: Option<(Graph, Cache)>,
 }
 
 impl Groups {
-    /// From this claim, and from Graph where it is configured.
+    /// Creates the sources: a claim, and Graph if it is configured.
     ///
     /// # Errors
-    /// When Graph cannot be called as it is configured, in words.
+    /// When the settings of Graph are invalid, with the reason.
     pub(crate) fn new(claim: Option<String>, graph: Option<GraphSettings>) -> Result<Self, String> {
         let graph = graph.map(|settings| {
             let cache = Cache::new(settings.holds, MOST_KEPT);
@@ -52,10 +52,10 @@ impl Groups {
         Ok(Self { claim, graph: graph.transpose()? })
     }
 
-    /// The groups of whom a token speaks of, by their names.
+    /// The names of a user's groups, by the claims of the token.
     ///
     /// # Errors
-    /// When they cannot be told.
+    /// When the groups cannot be read.
     pub(crate) async fn of(&self, claims: &Map<String, Json>) -> Result<Told, NoGroups> {
         let mut names = self.claim.as_deref().and_then(|path| claim(claims, path)).map(listed).unwrap_or_default();
         let Some((graph, cache)) = &self.graph else {
@@ -68,8 +68,8 @@ impl Groups {
     }
 }
 
-/// Whether a token leaves a claim out, for it would be too long: Entra says then where else it can be had, or only that there
-/// are groups (<https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>).
+/// Whether a token omits a claim because it would be too long. Entra then names another source, or states only that
+/// groups exist (<https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>).
 fn are_left_out(claims: &Map<String, Json>, name: &str) -> bool {
     let is_elsewhere = claims.get("_claim_names").is_some_and(|names| names.get(name).is_some());
     let is_counted = claims.get("hasgroups").is_some_and(|has| has == true || has == "true");
@@ -86,10 +86,10 @@ fn listed(value: &Json) -> BTreeSet<String> {
 }
 
 type Names = Arc<BTreeSet<String>>;
-/// One user's: held while somebody asks, so that others who come meanwhile wait for the same answer.
+/// The entry of one user. It is locked during a query, so that further callers wait for the same answer.
 type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Names)>>>;
 
-/// What was told of users, for a bounded time.
+/// A cache of groups for a limited time.
 struct Cache {
     holds: Duration,
     most: usize,
@@ -130,7 +130,7 @@ impl Cache {
         {
             return Ok(Arc::clone(names));
         }
-        // What cannot be told is not kept: who was away may be back.
+        // Errors are not cached: the source may be available again.
         let names = Arc::new(ask().await?);
         *kept = Some((Instant::now(), Arc::clone(&names)));
         Ok(names)
@@ -143,7 +143,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_told_holds_for_its_time_and_is_asked_for_once() {
+    async fn groups_are_cached_and_fetched_once() {
         let (cache, asked) = (Cache::new(Duration::from_secs(60), 2), AtomicUsize::new(0));
         let get = |user: &'static str| {
             cache.get(user, || async {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn that_nobody_can_tell_is_not_kept() {
+    async fn errors_are_not_cached() {
         let cache = Cache::new(Duration::from_secs(60), 2);
         let away = || async { Err(NoGroups::Away("away".to_owned())) };
         assert!(cache.get("ada", away).await.is_err());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn groups_that_a_token_leaves_out_are_none_and_that_is_known() {
+    async fn omitted_groups_of_a_token_are_noticed() {
         let groups = Groups::new(Some("groups".to_owned()), None).unwrap();
         for (claims, names, are_left_out) in [
             (serde_json::json!({"groups": ["a"]}), &["a"][..], false),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_has_a_list_or_one_name() {
+    fn claim_is_a_list_or_one_name() {
         assert_eq!(listed(&serde_json::json!(["a b", 7, "c"])), ["a b".to_owned(), "c".to_owned()].into());
         assert_eq!(listed(&serde_json::json!("a b")), ["a b".to_owned()].into());
         assert!(listed(&serde_json::json!({"a": 1})).is_empty());

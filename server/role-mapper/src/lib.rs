@@ -1,13 +1,14 @@
-//! The role mapper of Hasura: which root fields of GraphQL a role has, who has the role, and, as Hasura's authentication
-//! webhook, which role a request gets.
+//! Role mapper for Hasura. It stores which GraphQL root fields a role has and which users and groups have the role. As
+//! Hasura's authentication webhook it returns the role of a request.
 //!
-//! Its REST is that of the service before it, which provisioners know, with the reads and the removal that it lacks.
+//! Its REST API is that of the previous service, which provisioners know, with additional reads and the removal of
+//! roles.
 //!
-//! Read in this order: `rest` (roles and who has them), `webhook` (the verdict), `query` (what a request asks for), `who` and
-//! `groups` (who asks). Roles are kept by [`terrace_state::roles`]; how calls come in is [`terrace_server::embed`]'s.
-//! `audited` writes changes and refused calls into the audit log.
+//! Read in this order: `rest` (roles and their members), `webhook` (role of a request), `query` (root fields of a
+//! request), `who` and `groups` (caller). [`terrace_state::roles`] stores the roles, and [`terrace_server::embed`]
+//! accepts connections. `audited` writes changes and refused calls into the audit log.
 #![forbid(unsafe_code)]
-// A test may cut a text anywhere: it fails where it slips.
+// Tests may slice strings: a wrong index fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod answer;
@@ -45,62 +46,62 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use who::Reader;
 
-/// The longest body: a query comes with its variables.
+/// The longest body: a query with its variables.
 const BODY_LIMIT: usize = 4 << 20;
-/// Bodies that are longer than that are few at once: Hasura passes on what whoever calls it sends, whoever that is.
+/// Bodies longer than this need a permit: Hasura forwards the requests of any caller.
 const LARGE: u64 = 64 << 10;
-/// So many.
+/// The number of these permits.
 const LARGE_AT_ONCE: usize = 16;
-/// How long one call may take.
+/// Timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long calls that are being answered are waited for in the end.
+/// Grace period for running calls at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How the role mapper works.
+/// Settings of the role mapper.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Who may write and read roles. Whoever reaches it may ask the webhook, and prove there who they are.
+    /// Which callers may read and write roles. The webhook accepts all callers, and checks the token of each request.
     pub auth: Auth,
-    /// Whose tokens the webhook takes.
+    /// Issuers and audiences of the tokens that the webhook accepts.
     pub trust: Trust,
-    /// The headers that may have the token, in the order in which they are looked for.
+    /// The headers that may contain the token, in the order of precedence.
     pub header_names: Vec<String>,
     /// The claim with the name of the user: `unique_name`.
     pub user_claim: String,
-    /// The claim with the groups of the user, where there is one.
+    /// The claim with the groups of the user, if any.
     pub groups_claim: Option<String>,
-    /// How Microsoft Graph is asked for the groups of the user, where it is.
+    /// Settings of Microsoft Graph, if it is a source of groups.
     pub graph: Option<GraphSettings>,
-    /// What may be asked for besides fields of data.
+    /// What requests may use besides queries for data.
     pub allowed: Allowed,
-    /// The certificate that calls are taken with; without one they are not encrypted.
+    /// The certificate; `None` for unencrypted connections.
     pub certificate: Option<Certificate>,
 }
 
-/// What calls share.
+/// The state that calls share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) reader: Reader,
     pub(crate) allowed: Allowed,
     pub(crate) audit: Arc<Audit>,
-    /// Changes that are made, also those of callers that are gone.
+    /// Running changes, also those of callers that disconnected.
     pub(crate) changes: TaskTracker,
     door: Door,
-    /// One for each large body.
+    /// Permits for large bodies.
     large: Semaphore,
 }
 
-/// A role mapper, not yet running.
+/// A role mapper that is not running yet.
 pub struct RoleMapper {
     shared: Arc<Shared>,
     certificate: Option<Certificate>,
 }
 
 impl RoleMapper {
-    /// Creates a role mapper over a store, which also gets its audit log. It needs a Tokio runtime.
+    /// Creates a role mapper over a store, which also stores its audit log. It needs a Tokio runtime.
     ///
     /// # Errors
-    /// When nothing can be fetched with these settings, in words.
+    /// When an HTTP client cannot be built with these settings, with the reason.
     pub fn new(store: Store, settings: Settings) -> Result<Self, String> {
         let Settings { auth, trust, header_names, user_claim, groups_claim, graph, allowed, certificate } = settings;
         let reader = Reader::new(header_names, trust, user_claim, groups_claim, graph)?;
@@ -119,7 +120,7 @@ impl RoleMapper {
         })
     }
 
-    /// All its routes. `more` are further ones that need a token.
+    /// All its routes. `more` has further routes that need a token.
     pub fn routes(&self, more: Router) -> Router {
         let guarded = rest::routes()
             .with_state(Arc::clone(&self.shared))
@@ -132,24 +133,25 @@ impl RoleMapper {
             .route("/v1/ready", get(rest::is_ready))
             .with_state(Arc::clone(&self.shared))
             .merge(guarded)
-            .fallback(|| async { errors(StatusCode::NOT_FOUND, "there is nothing at this path") })
+            .fallback(|| async { errors(StatusCode::NOT_FOUND, "this path does not exist") })
             .method_not_allowed_fallback(|| async {
-                errors(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+                errors(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method")
             })
             .layer(from_fn(in_time))
     }
 
-    /// Answers calls until `stop` is set.
+    /// Serves calls until `stop` is set.
     ///
     /// # Errors
-    /// When connections cannot be taken, or the certificate cannot be used.
+    /// When the server cannot accept connections, or cannot use the certificate.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let routes = self.routes(figures()?);
-        // Nobody is let in without the keys of the issuer, and whoever starts it wants to know that now.
+        // No caller gets a role without the keys of the issuer: an operator should learn about missing keys at the
+        // start.
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             if let Err(error) = shared.reader.check().await {
-                tracing::warn!(error, "the keys of the issuer cannot be had: nobody gets a role until they can");
+                tracing::warn!(error, "the keys of the issuer are not available: no caller gets a role until they are");
             }
         });
         let beside = EmbeddedRoutes {
@@ -163,14 +165,14 @@ impl RoleMapper {
         let served = beside.serve(listener, routes, stop).await;
         shared.changes.close();
         if timeout(DRAIN, shared.changes.wait()).await.is_err() {
-            tracing::warn!("the store takes long: changes of roles go on without an entry in the audit log");
+            tracing::warn!("the store takes long: changes of roles continue without an entry in the audit log");
         }
         shared.audit.end().await;
         served
     }
 }
 
-/// Lets in who shows a token, where one is needed. Records calls that are refused, and changes that fail.
+/// Admits callers with a token, if one is required. Records refused calls, and changes that fail.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let (head, action, is_change) = (Head::of(&request), audited::action(&request), !request.method().is_safe());
     match shared.door.admit(request, Scope::Admin).await {
@@ -193,12 +195,12 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     }
 }
 
-/// Has a call with a large body, or one of no said length, wait for its turn. Small ones never wait.
+/// Makes a call with a large body, or without a length, wait for a permit. Small bodies need none.
 async fn few_large(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
     let turn = match length {
         Some(0..=LARGE) => None,
-        // It is never closed.
+        // The semaphore is never closed.
         _ => shared.large.acquire().await.ok(),
     };
     let response = next.run(request).await;
@@ -206,8 +208,8 @@ async fn few_large(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     response
 }
 
-/// Ends a call that takes too long, also one whose body does not come.
+/// Ends a call that takes too long, also one whose body does not arrive.
 async fn in_time(request: Request, next: Next) -> Response {
     let answered = timeout(TIMEOUT, next.run(request)).await;
-    answered.unwrap_or_else(|_| Refusal::Unavailable("it took too long: try again later").into_response())
+    answered.unwrap_or_else(|_| Refusal::Unavailable("the call took too long: try again later").into_response())
 }

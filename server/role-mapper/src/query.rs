@@ -1,23 +1,23 @@
-//! What a GraphQL request asks for at its root, read by a real parser: <https://spec.graphql.org/October2021/>.
+//! Root fields of a GraphQL request, parsed according to <https://spec.graphql.org/October2021/>.
 //!
-//! Whatever could make it ask for more counts: fields under aliases by their own names, fields of fragments whatever type they
-//! are on, fields that `@include` or `@skip` may leave out. What cannot be told for sure is refused.
+//! Everything that could request data counts: aliased fields by their own names, fields of fragments on any type,
+//! fields that `@include` or `@skip` may omit. Ambiguous requests are refused.
 
 use apollo_parser::cst::{CstNode, Definition, Document, OperationDefinition, Selection, SelectionSet};
 use apollo_parser::{Parser, SyntaxKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The longest text of a query, in bytes; also that of all queries of a batch.
+/// The longest query in bytes, also for all queries of a batch together.
 pub(crate) const MOST_BYTES: usize = 1 << 18;
-/// The most tokens of one.
+/// The most tokens of a query.
 const MOST_TOKENS: usize = 20_000;
-/// How deep one may nest; the parser goes as deep on its stack.
+/// The deepest nesting of a query. The parser recurses as deep.
 const MOST_DEPTH: usize = 100;
 
-/// What may be asked for besides fields of data.
+/// What requests may use besides queries for data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// What there is to ask for: `__schema` and `__type`.
+    /// Introspection: `__schema` and `__type`.
     pub introspection: bool,
     /// Mutations.
     pub mutations: bool,
@@ -28,40 +28,40 @@ pub struct Allowed {
 /// Why a request gets no role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrong {
-    /// It is no GraphQL that could be carried out.
+    /// It is not valid GraphQL.
     Bad(String),
-    /// It is, and must not be.
+    /// It is valid, but not allowed.
     Denied(String),
 }
 
-/// The root fields that an operation of a document asks for, without those of GraphQL itself. `name` is `operationName`.
+/// The root fields of a document's operation, without those of GraphQL itself. `name` is `operationName`.
 ///
 /// # Errors
-/// When it is none, or must not be asked.
+/// When the request is invalid, or not allowed.
 pub fn root_fields(text: &str, name: Option<&str>, allowed: Allowed) -> Result<BTreeSet<String>, Wrong> {
     let document = parsed(text)?;
     let (operations, fragments) = definitions(&document)?;
     let operation = chosen(&operations, name.filter(|name| !name.is_empty()))?;
     let kind = operation.operation_type();
     if kind.as_ref().is_some_and(|kind| kind.mutation_token().is_some()) && !allowed.mutations {
-        return Err(denied("mutations are not taken"));
+        return Err(denied("mutations are not allowed"));
     }
     if kind.as_ref().is_some_and(|kind| kind.subscription_token().is_some()) && !allowed.subscriptions {
-        return Err(denied("subscriptions are not taken"));
+        return Err(denied("subscriptions are not allowed"));
     }
     let mut asked = reached(operation, &fragments)?;
     if asked.is_empty() {
-        return Err(bad("the operation asks for nothing"));
+        return Err(bad("the operation has no fields"));
     }
     asked.remove("__typename");
     if let Some(own) = asked.iter().find(|field| field.starts_with("__")).filter(|_| !allowed.introspection) {
-        return Err(denied(&format!("introspection is not taken: {own}")));
+        return Err(denied(&format!("introspection is not allowed: {own}")));
     }
     asked.retain(|field| !matches!(field.as_str(), "__schema" | "__type"));
     Ok(asked)
 }
 
-/// Whether a text is a name of GraphQL: <https://spec.graphql.org/October2021/#Name>.
+/// Whether a text is a GraphQL name: <https://spec.graphql.org/October2021/#Name>.
 pub(crate) fn is_name(text: &str) -> bool {
     let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
     text.starts_with(is_first) && text.chars().all(|c| is_first(c) || c.is_ascii_digit())
@@ -77,17 +77,19 @@ fn denied(why: &str) -> Wrong {
 
 fn parsed(text: &str) -> Result<Document, Wrong> {
     if text.len() > MOST_BYTES {
-        return Err(bad(format!("the query has {} bytes, and {MOST_BYTES} are taken at most", text.len())));
+        return Err(bad(format!("the query has {} bytes, and at most {MOST_BYTES} are allowed", text.len())));
     }
     let tree = Parser::new(text).recursion_limit(MOST_DEPTH).token_limit(MOST_TOKENS).parse();
     if let Some(error) = tree.errors().next() {
-        return Err(bad(format!("the query is no GraphQL: {} (at byte {})", error.message(), error.index())));
+        return Err(bad(format!("the query is not GraphQL: {} (at byte {})", error.message(), error.index())));
     }
     let document = tree.document();
-    // Parsers do not agree on where such a string ends, and whoever reads less of it sees fewer fields.
+    // Parsers disagree about the end of such a string. One that reads less of the text sees fewer fields.
     let mut tokens = document.syntax().descendants_with_tokens().filter_map(|element| element.into_token());
     if tokens.any(|token| is_odd_string(token.kind(), token.text())) {
-        return Err(bad("the query has a block string with a backslash, which is not taken: write it as a variable"));
+        return Err(bad(
+            "the query has a block string with a backslash, which is not allowed: send the text as a variable",
+        ));
     }
     Ok(document)
 }
@@ -114,7 +116,7 @@ fn definitions(document: &Document) -> Result<(Operations, Fragments), Wrong> {
                     return Err(bad(format!("there are two fragments `{name}`")));
                 }
             }
-            _ => return Err(bad("the document has definitions of a schema")),
+            _ => return Err(bad("the document contains schema definitions")),
         }
     }
     Ok((operations, fragments))
@@ -132,17 +134,19 @@ fn chosen<'o>(
     let has_nameless = operations.iter().any(|(name, _)| name.is_none());
     match (operations, name) {
         ([], _) => Err(bad("the document has no operation")),
-        ([_, _, ..], _) if has_nameless => Err(bad("an operation without a name is not alone")),
+        ([_, _, ..], _) if has_nameless => Err(bad("an unnamed operation has to be the only one")),
         ([(_, only)], None) => Ok(only),
-        (_, None) => Err(denied("of several operations none is named by `operationName`")),
+        (_, None) => Err(denied("`operationName` is missing, and the document has several operations")),
         (_, Some(wanted)) => {
             let found = operations.iter().find(|(name, _)| name.as_deref() == Some(wanted));
-            found.map(|(_, operation)| operation).ok_or_else(|| denied("`operationName` names no operation"))
+            found
+                .map(|(_, operation)| operation)
+                .ok_or_else(|| denied("the document has no operation with this `operationName`"))
         }
     }
 }
 
-/// What one selection set asks for by itself.
+/// The fields and fragments of one selection set.
 #[derive(Debug, Default)]
 struct Reached {
     fields: BTreeSet<String>,
@@ -150,7 +154,7 @@ struct Reached {
 }
 
 impl Reached {
-    /// Fields by their names, not their aliases; inline fragments are part of what they stand in.
+    /// Fields by their names, not their aliases. Inline fragments belong to the set that contains them.
     fn of(selections: Option<SelectionSet>) -> Result<Self, Wrong> {
         let mut reached = Self::default();
         let mut open: Vec<SelectionSet> = selections.into_iter().collect();
@@ -163,7 +167,7 @@ impl Reached {
                     }
                     Selection::FragmentSpread(spread) => {
                         let name = spread.fragment_name().and_then(|name| name.name());
-                        let name = name.ok_or_else(|| bad("a fragment that is spread has no name"))?;
+                        let name = name.ok_or_else(|| bad("a fragment spread has no name"))?;
                         reached.fragments.insert(name.text().to_string());
                     }
                     Selection::InlineFragment(inline) => open.extend(inline.selection_set()),
@@ -174,12 +178,12 @@ impl Reached {
     }
 }
 
-/// All that an operation asks for at its root, through fragments, each of which is looked at once.
+/// All root fields of an operation, including those of fragments. Each fragment is visited once.
 fn reached(operation: &OperationDefinition, fragments: &Fragments) -> Result<BTreeSet<String>, Wrong> {
     let Reached { mut fields, fragments: first } = Reached::of(operation.selection_set())?;
     let (mut seen, mut open) = (BTreeSet::new(), Vec::from_iter(first));
     while let Some(name) = open.pop() {
-        let fragment = fragments.get(&name).ok_or_else(|| bad(format!("there is no fragment `{name}`")))?;
+        let fragment = fragments.get(&name).ok_or_else(|| bad(format!("the fragment `{name}` does not exist")))?;
         if seen.insert(name) {
             fields.extend(fragment.fields.iter().cloned());
             open.extend(fragment.fragments.iter().cloned());
@@ -189,9 +193,9 @@ fn reached(operation: &OperationDefinition, fragments: &Fragments) -> Result<BTr
     Ok(fields)
 }
 
-/// Takes away, again and again, what spreads nothing that is left: what stays goes round.
+/// Removes fragments without remaining spreads repeatedly. The rest forms a cycle.
 fn refuse_loops(seen: &BTreeSet<String>, fragments: &Fragments) -> Result<(), Wrong> {
-    // How many of those that one spreads are left, and who spreads one.
+    // For each fragment: the number of remaining spreads, and the fragments that spread it.
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     let mut spread_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for name in seen {
@@ -214,7 +218,7 @@ fn refuse_loops(seen: &BTreeSet<String>, fragments: &Fragments) -> Result<(), Wr
             }
         }
     }
-    if ended == seen.len() { Ok(()) } else { Err(bad("fragments spread each other in a circle")) }
+    if ended == seen.len() { Ok(()) } else { Err(bad("fragments spread each other in a cycle")) }
 }
 
 #[cfg(test)]

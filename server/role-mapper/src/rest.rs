@@ -1,4 +1,4 @@
-//! The routes by which roles and who has them are written and read: those of the service before this one, and what it lacks.
+//! REST routes for roles and their members: those of the previous service, and additional ones.
 
 use crate::Shared;
 use crate::answer::{Refusal, Sent};
@@ -17,10 +17,10 @@ use std::sync::Arc;
 use terrace_provider::names::scripts::{ONE_SCRIPT, check_principal_scripts, check_scripts};
 use terrace_state::roles::{Members, Put, Role};
 
-/// The longest name, in bytes: databases keep names in indexes, whose entries have an end.
+/// The longest name in bytes: entries of database indexes have a limited length.
 const LONGEST: usize = 512;
 
-/// A role as it is sent and shown.
+/// A role in requests and answers.
 #[derive(Debug, Deserialize, Serialize)]
 struct RoleBody {
     role_id: String,
@@ -55,7 +55,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(id)) => Ok(Self(id)),
-            Err(_) => Err(Refusal::Bad("the path is not UTF-8: encode names as UTF-8, then by percent".to_owned())),
+            Err(_) => Err(Refusal::Bad("the path is not UTF-8: percent-encode the names as UTF-8".to_owned())),
         }
     }
 }
@@ -63,7 +63,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 type Answer = Result<Json<Value>, Refusal>;
 type OfRoles = State<Arc<Shared>>;
 
-/// The routes, all of which need a token where there is one.
+/// The routes, which all need a token if one is configured.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/v1/roles", get(roles).put(put_role))
@@ -75,14 +75,14 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/group_roles/{role_id}", get(groups))
 }
 
-/// Refuses a name that nothing can have.
+/// Refuses an invalid name.
 fn check(what: &str, name: &str) -> Result<(), Refusal> {
     let why = if name.is_empty() {
         "must not be empty".to_owned()
     } else if name.len() > LONGEST {
-        format!("has {} bytes, and {LONGEST} are taken at most", name.len())
+        format!("has {} bytes, and at most {LONGEST} are allowed", name.len())
     } else if name.chars().any(char::is_control) {
-        "has characters that nobody sees".to_owned()
+        "has control characters".to_owned()
     } else {
         return Ok(());
     };
@@ -97,13 +97,13 @@ fn missing(id: &str) -> String {
     format!("Role not found for role_id {id}")
 }
 
-/// `GET /v1/ready`: whether roles can be read, for whoever chooses among several role mappers.
+/// `GET /v1/ready`: whether the store is readable, for load balancers.
 pub(crate) async fn is_ready(State(shared): OfRoles) -> Result<Json<&'static str>, Refusal> {
     match shared.store.role("").await {
         Ok(_) => Ok(Json("Ready")),
         Err(error) => {
-            tracing::warn!(%error, "roles cannot be read");
-            Err(Refusal::Unavailable("roles cannot be read now: try again later"))
+            tracing::warn!(%error, "cannot read roles");
+            Err(Refusal::Unavailable("cannot read roles now: try again later"))
         }
     }
 }
@@ -133,12 +133,12 @@ async fn put_role(
     check_scripts(&sent.role_id).map_err(|problem| mixed(&sent.role_id, &problem))?;
     check("`component_id`", &sent.component_id)?;
     if is_of_hasura(&sent.role_id) {
-        let why = "is Hasura's own: whoever has it may do everything there. Give the role another `role_id`";
+        let why = "is reserved: Hasura lets its members do everything. Choose another `role_id`";
         return Err(Refusal::Bad(format!("the role `{}` {why}", sent.role_id)));
     }
     if let Some(wrong) = sent.graphql_root_field_names.iter().find(|name| !is_name(name) || name.len() > LONGEST) {
-        let why = format!("letters of ASCII, digits and `_`, no digit first, {LONGEST} at most");
-        return Err(Refusal::Bad(format!("`{}` is no name of GraphQL: {why}", wrong.escape_debug())));
+        let why = format!("expected ASCII letters, digits and `_`, no digit first, at most {LONGEST} characters");
+        return Err(Refusal::Bad(format!("`{}` is not a GraphQL name: {why}", wrong.escape_debug())));
     }
     let role = Role { id: sent.role_id, component: sent.component_id, fields: sent.graphql_root_field_names };
     let refused = |why: &str| Err(Refusal::Bad(format!("Cannot upsert role with role_id {}{why}", role.id)));
@@ -148,9 +148,9 @@ async fn put_role(
     };
     match call.change(&shared, &role.id, put, |put| *put == Put::Done).await? {
         Put::Done => Ok(Json(role.into())),
-        Put::OfAnotherComponent => refused(": it is that of another component_id"),
+        Put::OfAnotherComponent => refused(": it belongs to another component_id"),
         Put::ComponentTaken(other) => {
-            refused(&format!(": component_id {} is that of the role {other}", role.component))
+            refused(&format!(": component_id {} belongs to the role {other}", role.component))
         }
     }
 }
@@ -200,10 +200,10 @@ async fn put_members(
         Members::Groups => "group:",
     };
     for name in names {
-        // Others would never be anybody.
+        // Other names never match a caller.
         if name.strip_prefix(prefix).is_none_or(str::is_empty) {
             let shown = name.escape_debug();
-            return Err(Refusal::Bad(format!("`{shown}` is no reference that begins with `{prefix}`")));
+            return Err(Refusal::Bad(format!("`{shown}` is not a reference with the prefix `{prefix}`")));
         }
         check("a reference", name)?;
         check_principal_scripts(name).map_err(|problem| mixed(name, &problem))?;

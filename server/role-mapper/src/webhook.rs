@@ -1,7 +1,7 @@
-//! Hasura's authentication webhook: which role a request has, by who sends it and what it asks for
+//! Authentication webhook of Hasura: the role of a request, by its caller and its root fields
 //! (<https://hasura.io/docs/2.0/auth/authentication/webhook/>).
 //!
-//! Hasura is told 200 with session variables or 401; anything else it takes for a mistake of the webhook.
+//! Hasura expects 200 with session variables, or 401; it treats anything else as an error of the webhook.
 
 use crate::Shared;
 use crate::answer::{Refusal, Sent};
@@ -21,28 +21,28 @@ use std::sync::Arc;
 
 /// The most operations of one batch.
 const MOST_OPERATIONS: usize = 100;
-/// The most root fields that a line of the log names.
+/// The most root fields in a line of the log.
 const MOST_TOLD: usize = 20;
-/// What Hasura takes for itself: whoever has this role may do everything there.
+/// The role that Hasura reserves: its members may do everything.
 /// (<https://hasura.io/docs/2.0/auth/authorization/roles-variables/>)
 const OF_HASURA: &str = "admin";
 
-/// Whether a role would be more than one to Hasura.
+/// Whether Hasura would treat a role as the reserved one.
 pub(crate) fn is_of_hasura(role: &str) -> bool {
     role.trim().eq_ignore_ascii_case(OF_HASURA)
 }
 
-/// What Hasura sends.
+/// The request of Hasura.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Asked {
-    /// The headers of whoever calls Hasura.
+    /// The headers of Hasura's caller.
     headers: Map<String, Value>,
-    /// What they ask for.
+    /// The caller's request.
     #[serde(default)]
     request: Operations,
 }
 
-/// One operation. Its variables are passed over: a role is for root fields, whatever these are asked with.
+/// One operation. Its variables do not matter: roles cover root fields.
 #[derive(Debug, Deserialize)]
 struct Operation {
     query: String,
@@ -50,7 +50,7 @@ struct Operation {
     name: Option<String>,
 }
 
-/// An operation, a list of them, or nothing where it is no GraphQL over HTTP.
+/// An operation or a list of them; `None` if the request is not GraphQL over HTTP.
 #[derive(Debug, Default)]
 struct Operations(Option<Vec<Operation>>);
 
@@ -94,8 +94,8 @@ pub(crate) async fn authenticate(
     let who = shared.reader.read(&asked.headers).await.map_err(|nobody| match nobody {
         Nobody::Unknown(why) => unauthorized(None, &why),
         Nobody::Away(why) => {
-            tracing::warn!(why, "nobody can be told who asks");
-            Refusal::Unavailable("who asks cannot be told now: try again later")
+            tracing::warn!(why, "cannot identify the caller");
+            Refusal::Unavailable("cannot identify the caller now: try again later")
         }
     })?;
     let mut fields = BTreeSet::new();
@@ -108,24 +108,25 @@ pub(crate) async fn authenticate(
         fields.extend(asked);
     }
     let role = shared.store.covering(&who.user, &who.groups, &fields).await?;
-    let role = role.ok_or_else(|| unauthorized(Some(&who), &format!("no role of theirs has {}", listed(&fields))))?;
+    let role =
+        role.ok_or_else(|| unauthorized(Some(&who), &format!("no role of the caller has {}", listed(&fields))))?;
     if is_of_hasura(&role) {
-        tracing::error!(role, "a role would let its members do everything in Hasura: nobody gets it, remove it");
+        tracing::error!(role, "refusing a role that would let its members do everything in Hasura: remove it");
         return Err(Refusal::Unauthorized);
     }
-    tracing::debug!(user = who.user, role, fields = listed(&fields), "a request has its role");
+    tracing::debug!(user = who.user, role, fields = listed(&fields), "a request gets its role");
     Ok(Json(json!({"X-Hasura-User-Id": who.user, "X-Hasura-Role": role})).into_response())
 }
 
 fn unauthorized(who: Option<&Who>, why: &str) -> Refusal {
-    let lacks = who.is_some_and(|who| who.lacks_groups).then_some(
-        "the token leaves their groups out, of which there are too many: have Microsoft Graph asked for them",
-    );
+    let lacks = who
+        .is_some_and(|who| who.lacks_groups)
+        .then_some("the token omits the groups because there are too many: configure Microsoft Graph");
     tracing::info!(user = who.map(|who| who.user.as_str()), why, lacks, "a request gets no role");
     Refusal::Unauthorized
 }
 
-/// Some names, for the log: a query may ask for thousands.
+/// The first names, for the log: a query may have thousands.
 fn listed(fields: &BTreeSet<String>) -> String {
     let named: Vec<&str> = fields.iter().take(MOST_TOLD).map(String::as_str).collect();
     match fields.len().saturating_sub(MOST_TOLD) {
@@ -134,31 +135,31 @@ fn listed(fields: &BTreeSet<String>) -> String {
     }
 }
 
-/// The operations of a request: one role has to cover all of them, for Hasura asks once.
+/// The operations of a request. One role has to cover all of them, because Hasura asks once.
 fn operations(request: Operations) -> Result<Vec<Operation>, Refusal> {
     let Some(all) = request.0 else {
-        return Err(unauthorized(None, "Hasura tells no query: the request is no GraphQL over HTTP"));
+        return Err(unauthorized(None, "Hasura sent no query: the request is not GraphQL over HTTP"));
     };
     if all.is_empty() {
         return Err(Refusal::Bad("the batch is empty".to_owned()));
     }
     if all.len() > MOST_OPERATIONS {
         return Err(Refusal::Bad(format!(
-            "the batch has {} operations, and takes {MOST_OPERATIONS} at most",
+            "the batch has {} operations, and at most {MOST_OPERATIONS} are allowed",
             all.len()
         )));
     }
     let bytes: usize = all.iter().map(|one| one.query.len()).sum();
     if all.len() > 1 && bytes > MOST_BYTES {
-        let why = format!("the queries of the batch have {bytes} bytes, and {MOST_BYTES} are taken at most");
+        let why = format!("the queries of the batch have {bytes} bytes, and at most {MOST_BYTES} are allowed");
         return Err(Refusal::Bad(why));
     }
     Ok(all)
 }
 
-/// `GET /v1/authenticate`: Hasura calls so unless it is told otherwise, and says nothing of the query.
+/// `GET /v1/authenticate`: Hasura's default method, without the query.
 pub(crate) async fn without_query() -> Response {
-    tracing::warn!("Hasura calls the webhook by GET, which tells no query: set HASURA_GRAPHQL_AUTH_HOOK_MODE=POST");
+    tracing::warn!("Hasura calls the webhook with GET, which has no query: set HASURA_GRAPHQL_AUTH_HOOK_MODE=POST");
     (StatusCode::UNAUTHORIZED, Json("Unauthorized")).into_response()
 }
 
@@ -167,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_log_has_an_end() {
+    fn log_line_names_a_bounded_number_of_fields() {
         let fields = |count: usize| (0..count).map(|at| format!("f{at:03}")).collect::<BTreeSet<_>>();
         assert_eq!(listed(&fields(2)), "f000, f001");
         assert!(listed(&fields(MOST_TOLD)).ends_with("f018, f019"));
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn hasuras_own_role_is_known_however_it_is_written() {
+    fn reserved_role_is_recognised_in_any_spelling() {
         for (is_own, role) in [(true, "admin"), (true, " Admin\t"), (false, "administrators"), (false, "sales_admin")] {
             assert_eq!(is_of_hasura(role), is_own, "{role:?}");
         }

@@ -1,31 +1,31 @@
-//! Who asks, as roles name them: `user:` and the name in the token, `group:` and the name of the group.
+//! Caller of a request as roles name it: `user:` with the name in the token, `group:` with the name of the group.
 
 use crate::groups::{GraphSettings, Groups, NoGroups};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use terrace_server::jwt::{Refused, Trust, Verifier, claim};
 
-/// Somebody whose token was taken.
+/// A caller with a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Who {
     /// `user:ada_example.com`.
     pub(crate) user: String,
-    /// `group:developers`, each.
+    /// The groups as `group:developers`.
     pub(crate) groups: BTreeSet<String>,
-    /// Their token says that it does not name all of them, and nobody else was asked.
+    /// True if the token omits groups, and no other source is configured.
     pub(crate) lacks_groups: bool,
 }
 
-/// Why nobody knows who asks.
+/// Why the caller is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Nobody {
-    /// What was shown is not taken, and why, for the log.
+    /// The token is missing or refused, with the reason for the log.
     Unknown(String),
-    /// It cannot be told now, and why, for the log.
+    /// The keys or groups are not available, with the reason for the log.
     Away(String),
 }
 
-/// Reads tokens.
+/// Identifies callers by their tokens.
 pub(crate) struct Reader {
     header_names: Vec<String>,
     verifier: Verifier,
@@ -34,10 +34,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// One that reads the first of these headers that there is.
+    /// Creates a reader that uses the first of these headers in a request.
     ///
     /// # Errors
-    /// When nothing can be fetched with these settings, in words.
+    /// When an HTTP client cannot be built with these settings, with the reason.
     pub(crate) fn new(
         header_names: Vec<String>,
         trust: Trust,
@@ -49,22 +49,22 @@ impl Reader {
         Ok(Self { header_names, verifier: Verifier::new(trust)?, user_claim, groups })
     }
 
-    /// Whether there are keys to read tokens with.
+    /// Checks that the keys of the issuer can be fetched.
     ///
     /// # Errors
-    /// When there are none, in words for the log.
+    /// When they cannot, with the reason for the log.
     pub(crate) async fn check(&self) -> Result<(), String> {
         self.verifier.check().await
     }
 
-    /// Who sent a request with these headers.
+    /// The caller of a request with these headers.
     pub(crate) async fn read(&self, headers: &Map<String, Json>) -> Result<Who, Nobody> {
         let token = self.token(headers).ok_or_else(|| {
             Nobody::Unknown(format!("none of the headers {} has a bearer token", self.header_names.join(", ")))
         })?;
         let claims = self.verifier.claims(token).await.map_err(|refused| match refused {
             Refused::Token(why) => Nobody::Unknown(why.to_owned()),
-            Refused::NoKeys => Nobody::Away("the keys of the issuer cannot be had".to_owned()),
+            Refused::NoKeys => Nobody::Away("the keys of the issuer are not available".to_owned()),
         })?;
         let name = claim(&claims, &self.user_claim).and_then(Json::as_str).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Nobody::Unknown(format!("the token lacks `{}`", self.user_claim)))?;
@@ -76,7 +76,7 @@ impl Reader {
         Ok(Who { user: user(name), groups, lacks_groups: told.are_left_out })
     }
 
-    /// The token of the first header that there is, whatever its case.
+    /// The token of the first existing header. Header names are case-insensitive.
     fn token<'h>(&self, headers: &'h Map<String, Json>) -> Option<&'h str> {
         let find = |wanted: &String| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         let (_, value) = self.header_names.iter().find_map(find)?;
@@ -85,7 +85,7 @@ impl Reader {
     }
 }
 
-/// A name as roles have it: references of a catalogue have a `_` in the place of the `@`, of which an address has one.
+/// The user as roles name it: references of a catalog have `_` instead of the first `@`.
 fn user(name: &str) -> String {
     format!("user:{}", name.replacen('@', "_", 1))
 }
@@ -97,14 +97,14 @@ mod tests {
     use terrace_server::jwt::Accepted;
 
     #[test]
-    fn a_name_is_written_as_catalogues_write_it() {
+    fn at_sign_of_a_user_becomes_an_underscore() {
         assert_eq!(user("ada.lovelace@example.com"), "user:ada.lovelace_example.com");
         assert_eq!(user("Ada"), "user:Ada");
         assert_eq!(user("a@b@c"), "user:a_b@c");
     }
 
     #[test]
-    fn the_first_header_that_there_is_has_the_token() {
+    fn first_existing_header_has_the_token() {
         let (types, clients) = (Accepted::Any, Accepted::Any);
         let trust = Trust { issuers: vec![], audiences: vec![], jwks_url: None, algorithms: vec![], types, clients };
         let names = vec!["X-Token".to_owned(), "authorization".to_owned()];

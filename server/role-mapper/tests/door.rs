@@ -1,5 +1,5 @@
-//! Who may write and read roles: whoever shows the token, or this machine where there is none. The webhook and the question
-//! whether it lives are everybody's.
+//! Access to roles: with the token, or from this machine if none is configured. The webhook and the health check are
+//! open.
 
 use crate::world::{World, call, query};
 use serde_json::{Value as Json, json};
@@ -35,7 +35,7 @@ async fn guarded() -> World {
 }
 
 #[tokio::test]
-async fn every_route_but_two_needs_the_token() {
+async fn routes_of_roles_need_the_token() {
     let world = guarded().await;
     let role =
         json!({"role_id": "a", "component_id": "a", "graphql_root_field_names": ["orders"], "users": [], "groups": []});
@@ -54,13 +54,13 @@ async fn every_route_but_two_needs_the_token() {
         assert!(matches!(status, 200 | 204), "{method} {path} {status}");
     }
     assert_eq!(world.get("/v1/health").await.0, 200);
-    // By the token of whoever queries, and by no other one.
+    // The webhook accepts only the token of the caller.
     let (status, body) = world.asks(&json!({}), query("{ orders }")).await;
     assert_eq!((status, body), (401, json!("Unauthorized")));
 }
 
 #[tokio::test]
-async fn no_token_of_less_than_everything_reads_or_writes_roles() {
+async fn token_below_admin_cannot_read_or_write_roles() {
     let world = World::with(|settings| {
         let token = |(word, scope): (&str, Scope)| Token {
             name: word.to_owned(),
@@ -109,7 +109,7 @@ async fn changes_of_roles_and_refused_calls_are_in_the_audit_log() {
     }
     assert_eq!(ask("Bearer secret", "DELETE", "/v1/roles/r").await, 204);
     assert_eq!(ask("Bearer secret", "DELETE", "/v1/roles/r").await, 404);
-    // The end of the call before is written with the next change.
+    // The end of the previous call is written with the next change.
     assert_eq!(ask("Bearer secret", "PUT", "/v1/roles").await, 200);
     let links = world.store.audited(0, 100).await.unwrap().links;
     let entries: Vec<Json> = links.iter().map(|link| serde_json::from_str(&link.entry).unwrap()).collect();
@@ -138,7 +138,7 @@ async fn changes_of_roles_and_refused_calls_are_in_the_audit_log() {
 }
 
 #[tokio::test]
-async fn without_a_token_it_is_this_machine_that_calls_and_no_page_of_the_web() {
+async fn without_a_token_only_this_machine_may_call() {
     let world = World::new().await;
     let url = format!("{}/v1/roles", world.url);
     let role = json!({"role_id": "a", "component_id": "a", "graphql_root_field_names": []});
@@ -153,16 +153,16 @@ async fn without_a_token_it_is_this_machine_that_calls_and_no_page_of_the_web() 
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_none() {
+async fn too_long_body_is_refused() {
     let world = World::new().await;
     let long = "x".repeat(5 << 20);
     let body = json!({"headers": {}, "request": query(&long)});
     let (status, body) = call("POST", &format!("{}/v1/authenticate", world.url), &[], Some(&body)).await;
-    assert_eq!((status, body), (413, json!({"errors": ["the body is too long: 4194304 bytes are taken at most"]})));
+    assert_eq!((status, body), (413, json!({"errors": ["the body is too long: at most 4194304 bytes are allowed"]})));
 }
 
 #[tokio::test]
-async fn few_long_bodies_are_held_at_once_and_short_ones_do_not_wait_for_them() {
+async fn large_bodies_need_permits_and_short_ones_do_not() {
     let world = World::new().await;
     world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
     let address = world.url.trim_start_matches("http://");
@@ -173,14 +173,14 @@ async fn few_long_bodies_are_held_at_once_and_short_ones_do_not_wait_for_them() 
         connection.write_all(format!("{head}{length}\r\n\r\n").as_bytes()).await.unwrap();
         slow.push(connection);
     }
-    // Until all of them have their turn.
+    // Wait until all of them have a permit.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let short = timeout(Duration::from_secs(10), world.verdict(&json!({}), query("{ orders }"))).await;
     assert_eq!(short.unwrap().as_deref(), Ok("sales"));
     let long = query(&format!("{{ orders }} #{}", "x".repeat(100_000)));
     let claims = json!({});
     let mut waiting = std::pin::pin!(world.verdict(&claims, long));
-    assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err(), "it has its turn beside all others");
+    assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err(), "it got a permit beside all others");
     drop(slow);
     assert_eq!(timeout(Duration::from_secs(10), waiting).await.unwrap().as_deref(), Ok("sales"));
 }

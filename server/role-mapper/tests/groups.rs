@@ -1,4 +1,4 @@
-//! Groups of Microsoft Graph: 250 of them over three pages, kept for a time, and what happens when nobody can tell.
+//! Groups from Microsoft Graph: 250 of them on three pages, caching, and outages.
 
 use crate::world::{World, query, serve};
 use axum::extract::{Path, Query, State};
@@ -15,20 +15,20 @@ use terrace_role_mapper::GraphSettings;
 const TENANT: &str = "contoso.onmicrosoft.com";
 const PAGE: usize = 100;
 
-/// Microsoft Graph, and who gives out tokens for it.
+/// A fake Microsoft Graph with its token endpoint.
 #[derive(Default)]
 struct Graph {
     url: String,
     asked: Vec<String>,
-    /// Answers this from now on.
+    /// The status of all further answers.
     status: Option<u16>,
-    /// Names another host for the next page.
+    /// Whether the next page is on another host.
     leads_away: bool,
-    /// So many calls are told to come again in a second.
+    /// The number of calls that get 429 with `retry-after: 1`.
     refuses: usize,
-    /// Who was told so, and when.
+    /// The users of refused calls, with the time.
     refused: Vec<(String, Instant)>,
-    /// Who was answered, and when.
+    /// The users of answered calls, with the time.
     answered: Vec<(String, Instant)>,
 }
 
@@ -71,7 +71,7 @@ async fn member_of(
     assert!(query["$select"].contains("displayName"));
     let from: usize = query.get("$skiptoken").map_or(0, |token| token.parse().unwrap());
     let of = |number: usize| match number {
-        // A role of the directory is no group, whatever its name.
+        // A directory role is not a group, regardless of its name.
         7 => json!({"@odata.type": "#microsoft.graph.directoryRole", "displayName": "group 249"}),
         _ => {
             json!({"@odata.type": "#microsoft.graph.group", "id": number.to_string(), "displayName": format!("group {number}")})
@@ -124,21 +124,21 @@ async fn world(graph: &Arc<Mutex<Graph>>, claim: Option<&str>, holds: Duration) 
 const LONG: Duration = Duration::from_secs(300);
 
 #[tokio::test]
-async fn all_groups_count_on_whichever_page_they_are() {
+async fn groups_of_all_pages_count() {
     let graph = graph().await;
     let world = world(&graph, None, LONG).await;
     assert_eq!(world.verdict(&json!({}), query("{ orders }")).await.as_deref(), Ok("last"));
     assert_eq!(graph.lock().unwrap().asked.len(), 3, "three pages");
     assert_eq!(world.verdict(&json!({}), query("{ machines }")).await.as_deref(), Ok("first"));
-    assert_eq!(world.verdict(&json!({}), query("{ items }")).await, Err(401), "a role of the directory is no group");
-    assert_eq!(graph.lock().unwrap().asked.len(), 3, "what was told is kept");
+    assert_eq!(world.verdict(&json!({}), query("{ items }")).await, Err(401), "a directory role is not a group");
+    assert_eq!(graph.lock().unwrap().asked.len(), 3, "groups are cached");
     let other = json!({"oid": "another"});
     assert_eq!(world.verdict(&other, query("{ orders }")).await.as_deref(), Ok("last"));
     assert_eq!(graph.lock().unwrap().asked[3..], ["another", "another", "another"]);
 }
 
 #[tokio::test]
-async fn groups_of_the_token_and_of_graph_count_both() {
+async fn groups_of_token_and_graph_both_count() {
     let graph = graph().await;
     let world = world(&graph, Some("groups"), LONG).await;
     let claims = json!({"groups": ["of the token"]});
@@ -147,17 +147,17 @@ async fn groups_of_the_token_and_of_graph_count_both() {
 }
 
 #[tokio::test]
-async fn what_was_told_is_kept_for_its_time_only() {
+async fn cached_groups_expire() {
     let graph = graph().await;
     let world = world(&graph, None, Duration::ZERO).await;
     assert_eq!(world.verdict(&json!({}), query("{ orders }")).await.as_deref(), Ok("last"));
-    // Who leaves is not let in any more.
+    // A user who left gets no role any more.
     graph.lock().unwrap().status = Some(404);
     assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(401));
 }
 
 #[tokio::test]
-async fn nobody_is_let_in_while_nobody_can_tell() {
+async fn no_caller_gets_a_role_while_graph_fails() {
     let graph = graph().await;
     let world = world(&graph, None, LONG).await;
     for status in [403, 429, 500] {
@@ -166,21 +166,21 @@ async fn nobody_is_let_in_while_nobody_can_tell() {
     }
     graph.lock().unwrap().status = None;
     graph.lock().unwrap().leads_away = true;
-    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(503), "the token is taken nowhere else");
+    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(503), "the token is not sent to another host");
     graph.lock().unwrap().leads_away = false;
     assert_eq!(world.verdict(&json!({}), query("{ orders }")).await.as_deref(), Ok("last"));
     for claims in [json!({"oid": null}), json!({"oid": ""}), json!({"oid": 7})] {
         assert_eq!(world.verdict(&claims, query("{ orders }")).await, Err(401), "{claims}");
     }
-    // An id that would lead elsewhere is sent nowhere.
+    // An ID that would change the path is not sent.
     let asked = graph.lock().unwrap().asked.len();
     assert_eq!(world.verdict(&json!({"oid": ".."}), query("{ orders }")).await, Err(503));
     assert_eq!(graph.lock().unwrap().asked.len(), asked);
 }
 
-/// Graph asks to come again later, as it does of who asks a lot: everybody waits, and everybody is answered.
+/// Graph throttles heavy use: all callers wait, and all get an answer.
 #[tokio::test]
-async fn a_storm_of_refusals_by_graph_is_waited_out() {
+async fn throttled_calls_are_retried_until_answered() {
     let graph = graph().await;
     let world = world(&graph, None, LONG).await;
     graph.lock().unwrap().refuses = 20;
@@ -193,7 +193,7 @@ async fn a_storm_of_refusals_by_graph_is_waited_out() {
     assert_eq!(graph.refused.len(), 20);
     for (user, at) in &graph.refused {
         let again = graph.answered.iter().chain(&graph.refused).filter(|(other, then)| other == user && then > at);
-        let first = again.map(|(_, then)| *then).min().unwrap_or_else(|| panic!("{user} is asked for again"));
-        assert!(first - *at >= Duration::from_millis(990), "{user} comes early");
+        let first = again.map(|(_, then)| *then).min().unwrap_or_else(|| panic!("{user} was not retried"));
+        assert!(first - *at >= Duration::from_millis(990), "{user} was retried too early");
     }
 }

@@ -1,4 +1,4 @@
-//! An issuer of tokens: its keys can change while it runs.
+//! A fake issuer of tokens whose keys can change.
 
 use axum::routing::get;
 use axum::{Json as Body, Router};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A key by which tokens are signed.
+/// A signing key of tokens.
 pub(crate) struct Key {
     id: String,
     pair: EcdsaKeyPair,
@@ -25,7 +25,7 @@ impl Key {
         Self { id: id.to_owned(), pair }
     }
 
-    /// As an issuer shows it (RFC 7517).
+    /// The public key as a JWK (RFC 7517).
     fn shown(&self) -> Json {
         let point = self.pair.public_key().as_ref();
         let (x, y) = (URL_SAFE.encode(&point[1..33]), URL_SAFE.encode(&point[33..]));
@@ -37,7 +37,7 @@ impl Key {
         self.sign_with(&json!({"alg": "ES256", "kid": self.id, "typ": "JWT"}), claims)
     }
 
-    /// One with another head.
+    /// A token with another head.
     pub(crate) fn sign_with(&self, head: &Json, claims: &Json) -> String {
         let part = |json: &Json| URL_SAFE.encode(json.to_string());
         let text = format!("{}.{}", part(head), part(claims));
@@ -46,7 +46,7 @@ impl Key {
     }
 }
 
-/// Who shows keys.
+/// An issuer with its keys.
 pub(crate) struct Issuer {
     pub(crate) url: String,
     shown: Arc<Mutex<Vec<Json>>>,
@@ -80,23 +80,23 @@ impl Issuer {
         Self { url: crate::world::serve(routes).await, shown, asked, described }
     }
 
-    /// Who its description says that it is.
+    /// Sets the issuer in its discovery document.
     pub(crate) fn says_it_is(&self, issuer: &str) {
         *self.described.lock().unwrap() = json!({"issuer": issuer, "jwks_uri": format!("{}/keys", self.url)});
     }
 
-    /// From now on this is the only key.
+    /// Replaces all keys by this one.
     pub(crate) fn rotate(&self, key: &Key) {
         *self.shown.lock().unwrap() = vec![key.shown()];
     }
 
-    /// How often it was asked for its keys.
+    /// The number of requests for its keys.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// What a token of `ada` says, with other or further claims; one that is null is left out.
-    #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
+    /// The claims of a token for `ada`, with other or further claims; null removes a claim.
+    #[expect(clippy::disallowed_methods, reason = "tokens expire by the system clock")]
     pub(crate) fn claims(&self, more: &Json) -> Json {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut claims = json!({"iss": self.url, "aud": "hasura", "exp": now + 600, "unique_name": "ada@example.com",

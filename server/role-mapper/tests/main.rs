@@ -1,25 +1,25 @@
-//! The role mapper from outside: over HTTP, with an issuer of tokens and Microsoft Graph beside it.
+//! Tests of the role mapper over HTTP, with a fake issuer of tokens and a fake Microsoft Graph.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers of tests fail like tests; clippy recognises test functions only"
+    reason = "test helpers may panic; clippy recognises only test functions"
 )]
 
-mod door; // who may write roles
-mod groups; // groups of Microsoft Graph, page by page
-mod issuer; // an issuer of tokens, and its keys
-mod provider; // the provider `hasura`, which is told nothing of which role mapper it is
-mod queries; // hostile queries, each with its verdict
-mod reading; // what graphql-engine would read of a query, and whether that was judged
-mod rest; // roles and who has them
-mod tokens; // which tokens are taken, and keys that change
-mod world; // a role mapper that runs, and what tests do with it
+mod door; // access to roles
+mod groups; // groups from Microsoft Graph, page by page
+mod issuer; // a fake issuer of tokens, and its keys
+mod provider; // the provider `hasura`, which detects this role mapper by itself
+mod queries; // hostile queries with their expected roles
+mod reading; // root fields that graphql-engine would read, compared with those of the role mapper
+mod rest; // roles and their members
+mod tokens; // accepted tokens, and key rotation
+mod world; // a running role mapper, and helpers for tests
 
-/// A test file that is not listed above would never run.
+/// A test file that is missing above would never run.
 #[test]
-fn no_test_file_is_forgotten() {
+fn every_test_file_is_listed() {
     let listed = include_str!("main.rs");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

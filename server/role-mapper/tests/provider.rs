@@ -1,5 +1,5 @@
-//! The provider `hasura` against this role mapper: it is told nothing of which one it is, and finds out that this one tells
-//! root fields and members, and removes roles.
+//! The provider `hasura` with this role mapper. It detects without configuration that this role mapper returns root
+//! fields and members, and removes roles.
 
 use crate::world::World;
 use serde_json::{Value as Json, json};
@@ -38,7 +38,7 @@ async fn instance(hasura: &StandIn, mapper: &World, token: &str) -> Instance<Has
 }
 
 #[tokio::test]
-async fn it_makes_reads_changes_and_removes_roles_and_who_has_them() {
+async fn provider_manages_roles_and_their_members() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = World::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
@@ -52,14 +52,14 @@ async fn it_makes_reads_changes_and_removes_roles_and_who_has_them() {
     let bound = instance.create(BINDING, members(&["user:b", "user:a"], &["group:dev"])).await.unwrap();
     let config = members(&["user:b", "user:a"], &["group:dev"]);
     assert_eq!(instance.unsettled(BINDING, &bound, config).await.unwrap(), [] as [String; 0]);
-    // What is there already is taken over by its id.
+    // Import finds existing roles by their ID.
     for (ty, is_whole) in [(ROLE, "rootFields"), (BINDING, "users")] {
         let ty = instance.resource_type(ty).unwrap();
         let imported = instance.session.import(ty, "r").await.unwrap().unwrap();
         assert!(imported.attributes.contains_key(is_whole), "{imported:?}");
         assert!(instance.session.import(ty, "gone").await.unwrap().is_none());
     }
-    // What somebody else changes is seen.
+    // Changes by other clients are drift.
     let headers = [("authorization", "Bearer secret")];
     let put = async |path: &str, body: Json| {
         let answer = crate::world::call("PUT", &format!("{}{path}", mapper.url), &headers, Some(&body)).await;
@@ -82,7 +82,7 @@ async fn it_makes_reads_changes_and_removes_roles_and_who_has_them() {
 }
 
 #[tokio::test]
-async fn roles_of_others_and_a_wrong_token_are_errors_that_say_so() {
+async fn foreign_and_missing_roles_are_errors() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = World::new().await;
     let instance = instance(&hasura, &mapper, "ignored").await;
@@ -97,11 +97,11 @@ async fn roles_of_others_and_a_wrong_token_are_errors_that_say_so() {
     assert_eq!(mapper.get("/v1/roles").await.1["roles"], json!([theirs]));
     let error =
         instance.create(BINDING, json!({"roleId": "none", "users": ["user:a"], "groups": []})).await.unwrap_err();
-    assert_eq!(error.message, "there is no role `none`");
+    assert_eq!(error.message, "role `none` does not exist");
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_known_is_told_with_what_to_look_at() {
+async fn unknown_token_is_an_error_with_a_hint() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = World::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());

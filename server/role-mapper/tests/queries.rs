@@ -1,6 +1,6 @@
-//! Hostile queries, each with its verdict: a role, or the status that says no.
+//! Hostile queries with their expected roles or statuses.
 //!
-//! `ada` has the role `sales` by herself and `ops` by a group; `secrets` is a root field that only others have.
+//! `ada` has the role `sales` by herself and `ops` by a group; only other users have the root field `secrets`.
 
 use crate::world::{World, query};
 use serde_json::{Value as Json, json};
@@ -23,7 +23,7 @@ fn named(text: &str, name: &str) -> Json {
     json!({"query": text, "operationName": name})
 }
 
-/// The verdict on each, by what it is for.
+/// Each case: its name, the request, and the expected role or status.
 fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
     let both = "query A { orders { id } } query B { secrets { id } }";
     let deep = |open: &str, close: &str| format!("{{ orders{}{} }}", open.repeat(5_000), close.repeat(5_000));
@@ -32,12 +32,12 @@ fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
     let many = |count: usize| format!("{{ {} }}", "orders { id } ".repeat(count));
     vec![
         ("a field that a role has", query("{ orders { id } }"), Ok("sales")),
-        ("a field by way of a group", query("query { machines { id } }"), Ok("ops")),
-        ("a field that somebody else has", query("{ secrets { id } }"), Err(401)),
-        ("a field that nobody has", query("{ nothing { id } }"), Err(401)),
-        ("one that is written otherwise", query("{ Orders { id } }"), Err(401)),
+        ("a field of a group's role", query("query { machines { id } }"), Ok("ops")),
+        ("a field of another user's role", query("{ secrets { id } }"), Err(401)),
+        ("a field without a role", query("{ nothing { id } }"), Err(401)),
+        ("a field in another case", query("{ Orders { id } }"), Err(401)),
         ("two fields of two roles", query("{ orders { id } machines { id } }"), Err(401)),
-        ("a field below another one is none of the root", query("{ orders { secrets { id } } }"), Ok("sales")),
+        ("a nested field is not a root field", query("{ orders { secrets { id } } }"), Ok("sales")),
         // Aliases.
         ("an alias that looks harmless", query("{ orders: secrets { id } }"), Err(401)),
         ("an alias that looks harmful", query("{ secrets: orders { id } }"), Ok("sales")),
@@ -45,23 +45,27 @@ fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
         // Fragments.
         ("a fragment on the root", query("{ ...F } fragment F on query_root { secrets { id } }"), Err(401)),
         ("a harmless fragment", query("{ ...F } fragment F on query_root { orders { id } }"), Ok("sales")),
-        ("a fragment on whatever type", query("{ ...F } fragment F on orders { secrets { id } }"), Err(401)),
+        ("a fragment on any type", query("{ ...F } fragment F on orders { secrets { id } }"), Err(401)),
         ("an inline fragment", query("{ orders { id } ... on query_root { secrets { id } } }"), Err(401)),
-        ("one without a type", query("{ ... { secrets { id } } }"), Err(401)),
-        ("one within another", query("{ ... { ... on query_root { ... { secrets { id } } } } }"), Err(401)),
+        ("an inline fragment without a type", query("{ ... { secrets { id } } }"), Err(401)),
+        ("nested inline fragments", query("{ ... { ... on query_root { ... { secrets { id } } } } }"), Err(401)),
         (
-            "a fragment by way of others",
+            "a fragment through other fragments",
             query(
                 "{ ...A } fragment A on Q { ...B orders { id } } fragment B on Q { ... { ...C } } fragment C on Q { secrets }",
             ),
             Err(401),
         ),
         ("a fragment that is not spread", query("{ orders } fragment F on query_root { secrets }"), Ok("sales")),
-        ("a fragment that is not there", query("{ orders ...F }"), Err(400)),
-        ("two of the same name", query("{ ...F } fragment F on Q { orders } fragment F on Q { secrets }"), Err(400)),
-        ("fragments in a circle", query("{ ...A } fragment A on Q { ...B } fragment B on Q { orders ...A }"), Err(400)),
-        ("a fragment of itself", query("{ orders ...A } fragment A on Q { ...A }"), Err(400)),
-        // What may be left out is asked for.
+        ("a missing fragment", query("{ orders ...F }"), Err(400)),
+        (
+            "two fragments with the same name",
+            query("{ ...F } fragment F on Q { orders } fragment F on Q { secrets }"),
+            Err(400),
+        ),
+        ("a cycle of fragments", query("{ ...A } fragment A on Q { ...B } fragment B on Q { orders ...A }"), Err(400)),
+        ("a fragment that spreads itself", query("{ orders ...A } fragment A on Q { ...A }"), Err(400)),
+        // Fields that a directive may omit still count.
         ("@include", query("query($x: Boolean!) { orders { id } secrets @include(if: $x) { id } }"), Err(401)),
         ("@skip", query("{ orders { id } secrets @skip(if: true) { id } }"), Err(401)),
         ("@include on a fragment", query("{ orders ... @include(if: false) { secrets { id } } }"), Err(401)),
@@ -70,25 +74,25 @@ fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
         ("the harmless one of two", named(both, "A"), Ok("sales")),
         ("the harmful one of two", named(both, "B"), Err(401)),
         ("neither of two", query(both), Err(401)),
-        ("an empty name is none", named(both, ""), Err(401)),
-        ("none of two", named(both, "C"), Err(401)),
-        ("another name than the only one's", named("query A { orders }", "B"), Err(401)),
+        ("an empty name counts as none", named(both, ""), Err(401)),
+        ("an unknown name", named(both, "C"), Err(401)),
+        ("a wrong name for the only operation", named("query A { orders }", "B"), Err(401)),
         ("an empty name for the only one", named("{ orders }", ""), Ok("sales")),
-        ("two of one name", named("query A { orders } query A { secrets }", "A"), Err(400)),
-        ("one without a name beside another", named("{ secrets } query A { orders }", "A"), Err(400)),
+        ("two operations with the same name", named("query A { orders } query A { secrets }", "A"), Err(400)),
+        ("an unnamed operation beside a named one", named("{ secrets } query A { orders }", "A"), Err(400)),
         ("two without names", query("{ orders } { secrets }"), Err(400)),
-        // Introspection, and what is no query.
+        // Introspection, and operations that are not queries.
         ("introspection", query("{ __schema { queryType { name } } }"), Err(401)),
         ("introspection of a type", query("{ orders __type(name: \"x\") { name } }"), Err(401)),
         ("introspection in a fragment", query("{ ...F } fragment F on Q { __schema { types { name } } }"), Err(401)),
-        ("another name of GraphQL's own", query("{ __secret }"), Err(401)),
+        ("another reserved name", query("{ __secret }"), Err(401)),
         ("federation", query("{ _service { sdl } }"), Err(401)),
         ("the name of the root", query("{ __typename }"), Ok("ops")),
-        ("it beside a field", query("{ __typename orders }"), Ok("sales")),
+        ("the name of the root beside a field", query("{ __typename orders }"), Ok("sales")),
         ("a mutation", query("mutation { insert_orders { id } }"), Err(401)),
         ("a subscription", query("subscription { orders { id } }"), Err(401)),
-        ("a mutation that does not run", named("mutation M { insert_orders } query A { orders }", "A"), Ok("sales")),
-        ("a mutation that does", named("mutation M { orders } query A { orders }", "M"), Err(401)),
+        ("a mutation that is not selected", named("mutation M { insert_orders } query A { orders }", "A"), Ok("sales")),
+        ("a mutation that is selected", named("mutation M { orders } query A { orders }", "M"), Err(401)),
         // Batches.
         ("a batch that one role covers", json!([query("{ orders }"), query("{ orders_by_pk }")]), Ok("sales")),
         ("a batch of two roles", json!([query("{ orders }"), query("{ machines }")]), Err(401)),
@@ -97,9 +101,9 @@ fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
         ("a batch with names", json!([named(both, "A"), named(both, "B")]), Err(401)),
         ("a batch in a batch", json!([[query("{ orders }")]]), Err(400)),
         ("an empty batch", json!([]), Err(400)),
-        ("a batch without end", json!(vec![query("{ orders }"); 101]), Err(400)),
+        ("a batch of too many operations", json!(vec![query("{ orders }"); 101]), Err(400)),
         (
-            "a batch that is long as a whole",
+            "a batch of too many bytes",
             json!(vec![query(&format!("{{ orders }} #{}", "x".repeat(4_000))); 80]),
             Err(400),
         ),
@@ -109,26 +113,27 @@ fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
             "many": vec![0; 10_000]}, "extensions": {"query": 7}}),
             Ok("sales"),
         ),
-        ("a name that is none", json!({"query": "{ orders }", "operationName": 7}), Err(400)),
+        ("a name that is not a string", json!({"query": "{ orders }", "operationName": 7}), Err(400)),
         // Texts that parsers may read in different ways.
         ("a comment that ends with a carriage return", query("{ orders # \r secrets \n }"), Err(401)),
-        ("a comment that does not", query("{ orders # secrets \n }"), Ok("sales")),
+        ("a comment that ends with a line feed", query("{ orders # secrets \n }"), Ok("sales")),
         ("braces in a string", query(r#"{ orders(where: "} secrets {") { id } }"#), Ok("sales")),
         ("a quote in a string", query(r#"{ orders(where: "\" } secrets {") { id } }"#), Ok("sales")),
         (
-            "a block string whose end is not clear",
-            // One field for who ends the first string at its second `"""`, two for who takes that for an escaped one.
+            "a block string with an ambiguous end",
+            // One field for a parser that ends the first string at its second `"""`, two for one that takes it as
+            // escaped.
             query(r#"{ orders(a: """\\""" b: """ ) { id } secrets(c: [""" d: ["x""" ]) { id } }"#),
             Err(400),
         ),
         ("a block string", query(r#"{ orders(a: """ } secrets { " """) { id } }"#), Ok("sales")),
         ("letters that look alike", query("{ \u{43e}rders { id } }"), Err(400)),
         ("a NUL", query("{ orders\u{0} secrets }"), Err(400)),
-        ("definitions of a schema", query("{ orders } type Query { secrets: String }"), Err(400)),
-        ("an extension of a schema", query("{ orders } extend schema { query: Q }"), Err(400)),
-        // What is no GraphQL, and bombs.
+        ("a schema definition", query("{ orders } type Query { secrets: String }"), Err(400)),
+        ("a schema extension", query("{ orders } extend schema { query: Q }"), Err(400)),
+        // Invalid GraphQL, and denial of service.
         ("nothing", query(""), Err(400)),
-        ("nothing asked for", query("{ }"), Err(400)),
+        ("an empty selection", query("{ }"), Err(400)),
         ("half of a query", query("{ orders { id }"), Err(400)),
         ("a query and more", query("{ orders } }"), Err(400)),
         ("a fragment alone", query("fragment F on Q { orders }"), Err(400)),
@@ -136,24 +141,24 @@ fn cases() -> Vec<(&'static str, Json, Result<&'static str, u16>)> {
         ("no query", json!({"variables": {}}), Err(400)),
         ("a text for a request", json!("{ orders }"), Err(400)),
         ("no request, as for a websocket", Json::Null, Err(401)),
-        ("fields within fields without end", query(&deep("{a", "}")), Err(400)),
-        ("inline fragments without end", query(&deep("...{a", "}")), Err(400)),
-        ("lists within lists without end", query(&values("[", "]")), Err(400)),
-        ("objects within objects without end", query(&values("{a:", "}")), Err(400)),
-        ("brackets that nobody closes", query(&format!("{{ orders(x: {}", "[".repeat(100_000))), Err(400)),
+        ("deeply nested fields", query(&deep("{a", "}")), Err(400)),
+        ("deeply nested inline fragments", query(&deep("...{a", "}")), Err(400)),
+        ("deeply nested lists", query(&values("[", "]")), Err(400)),
+        ("deeply nested objects", query(&values("{a:", "}")), Err(400)),
+        ("unclosed brackets", query(&format!("{{ orders(x: {}", "[".repeat(100_000))), Err(400)),
         (
-            "types within types without end",
+            "deeply nested types",
             query(&format!("query($a: {}Int{}) {{ orders }}", "[".repeat(5_000), "]".repeat(5_000))),
             Err(400),
         ),
-        ("more tokens than anybody writes", query(&many(10_000)), Err(400)),
-        ("the same field again and again", query(&many(1_000)), Ok("sales")),
-        ("a text without end", query(&format!("{{ orders }} #{}", "x".repeat(1 << 18))), Err(400)),
+        ("too many tokens", query(&many(10_000)), Err(400)),
+        ("the same field many times", query(&many(1_000)), Ok("sales")),
+        ("a too long query", query(&format!("{{ orders }} #{}", "x".repeat(1 << 18))), Err(400)),
     ]
 }
 
 #[tokio::test]
-async fn each_gets_the_role_that_covers_all_of_it_or_none() {
+async fn request_gets_the_role_that_covers_all_its_fields() {
     let world = world(Allowed::default()).await;
     let claims: Json = serde_json::from_str(GROUPS).unwrap();
     let cases = cases();
@@ -166,7 +171,7 @@ async fn each_gets_the_role_that_covers_all_of_it_or_none() {
 }
 
 #[tokio::test]
-async fn what_is_configured_is_taken_and_has_to_be_covered_all_the_same() {
+async fn allowed_operations_still_need_a_covering_role() {
     let world = world(Allowed { introspection: true, mutations: true, subscriptions: true }).await;
     let claims: Json = serde_json::from_str(GROUPS).unwrap();
     for (text, expected) in [
@@ -185,7 +190,7 @@ async fn what_is_configured_is_taken_and_has_to_be_covered_all_the_same() {
 }
 
 #[tokio::test]
-async fn whoever_has_no_role_gets_none() {
+async fn user_without_roles_gets_none() {
     let world = world(Allowed { introspection: true, mutations: true, subscriptions: true }).await;
     for text in ["{ __typename }", "{ __schema { types { name } } }", "{ orders }"] {
         let verdict = world.verdict(&json!({"unique_name": "bob@example.com"}), query(text)).await;
@@ -194,7 +199,7 @@ async fn whoever_has_no_role_gets_none() {
 }
 
 #[tokio::test]
-async fn hasura_is_told_user_and_role_and_a_refusal_tells_nothing() {
+async fn answer_has_user_and_role_and_a_refusal_no_details() {
     let world = world(Allowed::default()).await;
     let (status, body) = world.asks(&json!({}), query("{ orders }")).await;
     assert_eq!((status, body), (200, json!({"X-Hasura-User-Id": "user:ada_example.com", "X-Hasura-Role": "sales"})));
@@ -203,14 +208,14 @@ async fn hasura_is_told_user_and_role_and_a_refusal_tells_nothing() {
     let (_, body) = world.asks(&json!({}), query("{ orders")).await;
     let error = body["errors"][0].as_str().unwrap();
     assert!(error.starts_with("Graphql query has one or more errors. "), "{error}");
-    // Who has a role no more is not let in.
+    // A user who lost the role gets none.
     world.role("sales", &["orders"], &[], &[]).await;
     assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(401));
 }
 
 #[tokio::test]
-async fn what_is_all_of_hasura_is_nobodys_role() {
-    // A table that was filled by hand, or taken over from an earlier role mapper, may have it.
+async fn reserved_role_is_never_returned() {
+    // A table that was filled by hand, or adopted from the previous service, may contain it.
     let store = terrace_state::roles::open(&terrace_state::StoreUrl::SqliteMemory).await.unwrap();
     let role = Role { id: "admin".to_owned(), component: "urn:admin".to_owned(), fields: ["orders".to_owned()].into() };
     store.put_role(&role).await.unwrap();
@@ -223,6 +228,6 @@ async fn what_is_all_of_hasura_is_nobodys_role() {
 }
 
 #[tokio::test]
-async fn the_webhook_by_get_lets_nobody_in() {
+async fn webhook_refuses_get() {
     assert_eq!(World::new().await.get("/v1/authenticate").await, (401, json!("Unauthorized")));
 }

@@ -1,8 +1,8 @@
-//! graphql-engine reads a query by a parser of its own. Whatever it would carry out of a text, the role mapper has seen: else a
-//! text would get a role by what one of them reads, and be answered by what the other does.
+//! graphql-engine has its own parser. The role mapper must see every root field that graphql-engine would execute.
+//! Otherwise a text could get a role for some fields and an answer with other fields.
 //!
-//! `Hasura` follows the grammar of that parser (<https://github.com/hasura/graphql-parser-hs>), which has no tokens: it takes
-//! words that begin a longer one (`queryA`), and tries the next alternative where one ends in the middle.
+//! `Hasura` follows the grammar of that parser (<https://github.com/hasura/graphql-parser-hs>), which has no tokens: it
+//! accepts keywords at the beginning of longer words (`queryA`), and backtracks when an alternative fails midway.
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +31,8 @@ fn is_next(c: char) -> bool {
 }
 
 impl Hasura {
-    /// The kind of operation that it would carry out, and the root fields; nothing where it would refuse the text.
-    fn carries_out(text: &str) -> Option<(&'static str, BTreeSet<String>)> {
+    /// The kind of operation that it would execute, and the root fields; `None` if it would refuse the text.
+    fn executes(text: &str) -> Option<(&'static str, BTreeSet<String>)> {
         let mut reader = Self { text: text.chars().collect(), ..Self::default() };
         reader.blank();
         while reader.at < reader.text.len() {
@@ -74,7 +74,7 @@ impl Hasura {
         }
     }
 
-    /// Tries something, and stays where it is if that fails.
+    /// Tries an alternative, and restores the position if it fails.
     fn attempt<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let begin = self.at;
         let done = read(self);
@@ -96,7 +96,7 @@ impl Hasura {
         Some(())
     }
 
-    /// A word that does not go on.
+    /// A word that ends here.
     fn whole(&mut self, word: &str) -> Option<()> {
         self.attempt(|it| {
             it.exactly(word)?;
@@ -136,7 +136,7 @@ impl Hasura {
         self.name()?;
         self.directives();
         let selections = self.selections()?;
-        // One of two of the same name is read, whichever.
+        // Either of two fragments with the same name may be used.
         self.fragments.entry(name).or_default().extend(selections);
         Some(())
     }
@@ -299,7 +299,7 @@ impl Hasura {
         }
         let text: String = self.text[begin..self.at].iter().collect();
         self.exactly("\"")?;
-        // What it holds has to be a string of JSON.
+        // The content has to be a valid JSON string.
         serde_json::from_str::<String>(&format!("\"{text}\"")).ok().map(drop)
     }
 
@@ -411,14 +411,14 @@ fn changed() -> impl Strategy<Value = String> {
     })
 }
 
-/// What both make of a text; true where both read it.
+/// Compares both parsers on a text; true if both accept it.
 fn compare(text: &str) -> bool {
-    let Some((kind, carried_out)) = Hasura::carries_out(text) else { return false };
+    let Some((kind, executed)) = Hasura::executes(text) else { return false };
     let all = Allowed { introspection: true, mutations: true, subscriptions: true };
     let Ok(mut seen) = root_fields(text, None, all) else { return false };
-    // These are judged by themselves.
+    // The role mapper checks these separately.
     seen.extend(["__typename", "__schema", "__type"].map(str::to_owned));
-    assert!(carried_out.is_subset(&seen), "{text}: {carried_out:?} is carried out, and {seen:?} was judged");
+    assert!(executed.is_subset(&seen), "{text}: {executed:?} would be executed, but {seen:?} was checked");
     assert!(kind == "query" || root_fields(text, None, Allowed::default()).is_err(), "{text}: a {kind} passes");
     true
 }
@@ -427,19 +427,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 4_096 } else { 1_000_000 }))]
 
     #[test]
-    fn nothing_is_carried_out_that_was_not_judged(text in changed()) {
+    fn every_executed_field_was_checked(text in changed()) {
         compare(&text);
     }
 }
 
 #[test]
-fn both_read_what_is_written_as_it_should_be() {
+fn both_parsers_accept_valid_texts() {
     for text in TEXTS {
         assert!(compare(text), "{text}");
     }
-    // Where they differ, this one refuses.
+    // If the parsers differ, the role mapper refuses.
     for text in ["queryA { a }", "{ a(x: 01) }", "{ a(x: 1b: 2) }", "{ a ...onF{ b } }", "{ a(x: \"\"\"\\\"\"\") }"] {
         assert!(!compare(text), "{text}");
     }
-    assert_eq!(Hasura::carries_out("queryA{...onF{b}}").map(|it| it.1), Some(["b".to_owned()].into()));
+    assert_eq!(Hasura::executes("queryA{...onF{b}}").map(|it| it.1), Some(["b".to_owned()].into()));
 }

@@ -1,4 +1,4 @@
-//! Roles and who has them: as the service before this one does it, and what that lacks.
+//! Roles and their members over REST: the behaviour of the previous service, and additions.
 
 use crate::world::{World, query};
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ fn role(id: &str, component: &str, fields: &[&str]) -> Json {
 }
 
 #[tokio::test]
-async fn a_role_is_written_read_and_removed_with_everything_of_it() {
+async fn role_is_written_read_and_removed_with_its_members() {
     let world = World::new().await;
     let sent = role("dom1.dp1.0.op.role", "urn:dmb:cmp:dom1:dp1:0:op", &["b", "a"]);
     let kept = role("dom1.dp1.0.op.role", "urn:dmb:cmp:dom1:dp1:0:op", &["a", "b"]);
@@ -50,14 +50,14 @@ async fn names_may_have_any_characters() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_in_the_words_of_before() {
+async fn invalid_requests_get_the_errors_of_the_previous_service() {
     let world = World::new().await;
     let errors = |error: &str| (400, json!({"errors": [error]}));
     world.put("/v1/roles", role("a", "urn:a", &["x"])).await;
     let other = world.put("/v1/roles", role("a", "urn:b", &["y"])).await;
-    assert_eq!(other, errors("Cannot upsert role with role_id a: it is that of another component_id"));
+    assert_eq!(other, errors("Cannot upsert role with role_id a: it belongs to another component_id"));
     let taken = world.put("/v1/roles", role("b", "urn:a", &["y"])).await;
-    assert_eq!(taken, errors("Cannot upsert role with role_id b: component_id urn:a is that of the role a"));
+    assert_eq!(taken, errors("Cannot upsert role with role_id b: component_id urn:a belongs to the role a"));
     assert_eq!(world.get("/v1/roles").await.1["roles"], json!([role("a", "urn:a", &["x"])]));
     for (path, members) in [("/v1/user_roles", "users"), ("/v1/group_roles", "groups")] {
         let answer = world.put(path, json!({"role_id": "none", members: []})).await;
@@ -65,7 +65,7 @@ async fn what_cannot_be_is_refused_in_the_words_of_before() {
         for wrong in ["ada", "", "user:", "group:", if members == "users" { "group:a" } else { "user:a" }] {
             let (status, body) = world.put(path, json!({"role_id": "a", members: [wrong]})).await;
             assert_eq!(status, 400, "{wrong}");
-            assert!(body["errors"][0].as_str().unwrap().contains("is no reference"), "{body}");
+            assert!(body["errors"][0].as_str().unwrap().contains("is not a reference"), "{body}");
         }
     }
     for (path, body) in [
@@ -82,10 +82,10 @@ async fn what_cannot_be_is_refused_in_the_words_of_before() {
         assert!(answer["errors"][0].is_string(), "{answer}");
     }
     for (body, content_type, why) in [
-        ("{", "application/json", "the body is no JSON: it ends too early, at line 1, column 1"),
+        ("{", "application/json", "the body is not JSON: it ends too early, at line 1, column 1"),
         ("{}", "application/json", "`role_id` is missing"),
         (r#"{"role_id": 7}"#, "application/json", "`role_id` is a whole number, and has to be text in double quotes"),
-        ("{}", "text/plain", "the body is not said to be JSON: send `content-type: application/json`"),
+        ("{}", "text/plain", "the content type is not JSON: send `content-type: application/json`"),
     ] {
         let client = terrace_provider::http::builder(None).unwrap().build().unwrap();
         let request = client.put(format!("{}/v1/roles", world.url)).header("content-type", content_type).body(body);
@@ -94,22 +94,22 @@ async fn what_cannot_be_is_refused_in_the_words_of_before() {
         let answer: Json = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
         assert!(answer["errors"][0].as_str().unwrap().starts_with(why), "{answer} {why}");
     }
-    // What no root field, no index of a database and nobody who reads it can have.
+    // Names that root fields, database indexes or readers cannot handle.
     let long = "x".repeat(513);
     for (role, why) in [
-        (role("c", "c", &["ok", "a b"]), "`a b` is no name of GraphQL"),
-        (role("c", "c", &[""]), "is no name of GraphQL"),
-        (role("c", "c", &["1a"]), "is no name of GraphQL"),
-        (role("c", "c", &["\u{e9}"]), "is no name of GraphQL"),
-        (role("c", "c", &["a\0"]), "`a\\0` is no name of GraphQL"),
-        (role("c", "c", &[&long]), "is no name of GraphQL"),
-        (role(&long, "c", &[]), "`role_id` has 513 bytes, and 512 are taken at most"),
+        (role("c", "c", &["ok", "a b"]), "`a b` is not a GraphQL name"),
+        (role("c", "c", &[""]), "is not a GraphQL name"),
+        (role("c", "c", &["1a"]), "is not a GraphQL name"),
+        (role("c", "c", &["\u{e9}"]), "is not a GraphQL name"),
+        (role("c", "c", &["a\0"]), "`a\\0` is not a GraphQL name"),
+        (role("c", "c", &[&long]), "is not a GraphQL name"),
+        (role(&long, "c", &[]), "`role_id` has 513 bytes, and at most 512 are allowed"),
         (role("c", &long, &[]), "`component_id` has 513 bytes"),
-        (role("c\0", "c", &[]), "`role_id` has characters that nobody sees"),
-        (role("c", "c\n", &[]), "`component_id` has characters that nobody sees"),
-        // Whoever has this one is more than somebody with a role to Hasura.
-        (role("admin", "c", &["x"]), "the role `admin` is Hasura's own"),
-        (role(" Admin", "c", &["x"]), "is Hasura's own"),
+        (role("c\0", "c", &[]), "`role_id` has control characters"),
+        (role("c", "c\n", &[]), "`component_id` has control characters"),
+        // Hasura lets members of this role do everything.
+        (role("admin", "c", &["x"]), "the role `admin` is reserved"),
+        (role(" Admin", "c", &["x"]), "is reserved"),
     ] {
         let (status, answer) = world.put("/v1/roles", role.clone()).await;
         assert_eq!(status, 400, "{role}");
@@ -135,24 +135,24 @@ async fn what_cannot_be_is_refused_in_the_words_of_before() {
 }
 
 #[tokio::test]
-async fn it_says_that_it_lives_and_whether_roles_can_be_read() {
+async fn health_and_readiness_are_reported() {
     let world = World::new().await;
     assert_eq!(world.get("/v1/health").await, (200, json!("Alive")));
     assert_eq!(world.get("/v1/ready").await, (200, json!("Ready")));
     let world = World::over(Arc::new(Away), |_| ()).await;
     assert_eq!(world.get("/v1/health").await.0, 200);
-    let why = json!({"errors": ["roles cannot be read now: try again later"]});
+    let why = json!({"errors": ["cannot read roles now: try again later"]});
     assert_eq!(world.get("/v1/ready").await, (503, why));
-    // Nobody is told more than that, and nobody is let in.
+    // Other calls reveal no more, and no caller gets a role.
     assert_eq!(world.get("/v1/roles").await.0, 500);
     assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(500));
 }
 
-/// A database that is away.
+/// A database that does not answer.
 struct Away;
 
 fn away<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable { doing: "read", reason: "it is away".to_owned() })
+    Err(StoreError::Unavailable { doing: "read", reason: "it does not answer".to_owned() })
 }
 
 #[async_trait]

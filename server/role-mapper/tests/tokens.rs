@@ -1,4 +1,4 @@
-//! Which tokens are taken, and keys that change.
+//! Accepted tokens, and key rotation.
 
 use crate::issuer::Key;
 use crate::world::{World, query};
@@ -13,7 +13,7 @@ async fn world() -> World {
 }
 
 #[tokio::test]
-async fn tokens_of_the_issuer_for_hasura_are_taken_and_no_others() {
+async fn only_tokens_of_the_issuer_for_hasura_are_accepted() {
     let world = world().await;
     let ask = async |claims: &Json| world.verdict(claims, query("{ orders }")).await;
     assert_eq!(ask(&json!({})).await.as_deref(), Ok("sales"));
@@ -44,7 +44,7 @@ async fn tokens_of_the_issuer_for_hasura_are_taken_and_no_others() {
         json!({"authorization": "Bearer x.y.z"}),
         json!({"authorization": format!("Bearer {}.", good.rsplit_once('.').unwrap().0)}),
         json!({"other": format!("Bearer {good}")}),
-        // Whatever a caller calls itself: only the token counts.
+        // Headers with a role or a user do not matter: only the token counts.
         json!({"x-hasura-role": "sales", "x-hasura-user-id": "user:ada_example.com"}),
     ] {
         assert_eq!(world.authenticate(headers.clone(), query("{ orders }")).await.0, 401, "{headers}");
@@ -56,14 +56,14 @@ async fn tokens_of_the_issuer_for_hasura_are_taken_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_token_is_judged_before_a_query_is() {
+async fn token_is_checked_before_the_query() {
     let world = world().await;
     assert_eq!(world.authenticate(json!({}), query("no GraphQL")).await.0, 401);
     assert_eq!(world.asks(&json!({}), query("no GraphQL")).await.0, 400);
 }
 
 #[tokio::test]
-async fn the_head_of_a_token_asks_for_nothing_that_is_not_known() {
+async fn token_with_an_unknown_head_is_refused() {
     let world = world().await;
     let claims = world.issuer.claims(&json!({}));
     let ask = async |head: Json| {
@@ -83,11 +83,11 @@ async fn the_head_of_a_token_asks_for_nothing_that_is_not_known() {
         json!({"kid": "first"}),
         json!({"alg": "ES256", "kid": "../first"}),
         json!({"alg": "ES256", "kid": ""}),
-        // RFC 7515, 4.1.11: who does not know what it names must not take the token.
+        // RFC 7515, 4.1.11: a recipient must refuse unknown critical extensions.
         json!({"alg": "ES256", "kid": "first", "crit": ["b64"], "b64": true}),
         json!({"alg": "ES256", "kid": "first", "crit": []}),
         json!({"alg": "ES256", "kid": "first", "crit": "exp"}),
-        // Keys that a token brings along are its own.
+        // Keys that a token brings along are not trusted.
         json!({"alg": "ES256", "kid": "second", "jku": format!("{}/keys", world.issuer.url)}),
     ] {
         assert_eq!(ask(head.clone()).await, 401, "{head}");
@@ -95,25 +95,25 @@ async fn the_head_of_a_token_asks_for_nothing_that_is_not_known() {
 }
 
 #[tokio::test]
-async fn what_an_issuer_says_of_itself_is_of_itself() {
-    for (said, status) in [("", 200), ("/", 503), ("/other", 503)] {
+async fn discovery_document_must_name_its_own_issuer() {
+    for (suffix, status) in [("", 200), ("/", 503), ("/other", 503)] {
         let world = World::with(|settings| settings.trust.jwks_url = None).await;
-        world.issuer.says_it_is(&format!("{}{said}", world.issuer.url));
+        world.issuer.says_it_is(&format!("{}{suffix}", world.issuer.url));
         world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
-        assert_eq!(world.asks(&json!({}), query("{ orders }")).await.0, status, "{said}");
+        assert_eq!(world.asks(&json!({}), query("{ orders }")).await.0, status, "{suffix}");
     }
 }
 
 #[tokio::test]
-async fn only_configured_algorithms_are_taken() {
+async fn only_configured_algorithms_are_accepted() {
     let world = World::with(|settings| settings.trust.algorithms = vec![Algorithm::RS256]).await;
     world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
     assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(401));
-    assert_eq!(world.issuer.asked(), 0, "it was asked for keys in vain");
+    assert_eq!(world.issuer.asked(), 0, "it fetched keys in vain");
 }
 
 #[tokio::test]
-async fn keys_that_the_issuer_changes_are_known_without_a_restart() {
+async fn rotated_keys_are_used_without_a_restart() {
     let world = world().await;
     let ask = async |key: &Key| {
         let token = key.sign(&world.issuer.claims(&json!({})));
@@ -122,7 +122,7 @@ async fn keys_that_the_issuer_changes_are_known_without_a_restart() {
     assert_eq!(ask(&world.key).await, 200);
     let second = Key::new("second");
     world.issuer.rotate(&second);
-    // Who sends tokens with made-up keys does not make it ask all the time, so that a while may pass.
+    // Tokens with invented keys do not cause fetches all the time, so the new key may take a while.
     let asked = world.issuer.asked();
     for _ in 0..20 {
         assert_eq!(ask(&Key::new("made up")).await, 401);
@@ -141,14 +141,14 @@ async fn keys_that_the_issuer_changes_are_known_without_a_restart() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_away_is_no_reason_to_say_unauthorized() {
+async fn silent_issuer_causes_503_instead_of_401() {
     let world = World::with(|settings| settings.trust.jwks_url = Some("http://127.0.0.1:1/keys".to_owned())).await;
     let (status, body) = world.asks(&json!({}), query("{ orders }")).await;
-    assert_eq!((status, body), (503, json!({"errors": ["who asks cannot be told now: try again later"]})));
+    assert_eq!((status, body), (503, json!({"errors": ["cannot identify the caller now: try again later"]})));
 }
 
 #[tokio::test]
-async fn several_issuers_and_audiences_may_be_trusted_and_the_user_named_by_another_claim() {
+async fn several_issuers_and_another_user_claim_are_accepted() {
     let world = World::with(|settings| {
         settings.trust.issuers.push("https://sts.example.com/tenant/".to_owned());
         settings.trust.audiences.push("api://hasura".to_owned());

@@ -1,4 +1,4 @@
-//! A role mapper that runs, and what tests do with it.
+//! A running role mapper, and helpers for tests.
 
 use crate::issuer::{Issuer, Key};
 use axum::Router;
@@ -11,7 +11,7 @@ use terrace_server::jwt::{Accepted, Algorithm, Trust};
 use terrace_state::StoreUrl;
 use terrace_state::roles::RoleStore;
 
-/// Serves routes on a port of their own for as long as the test runs: their URL.
+/// Serves routes on a port of their own during the test; returns their URL.
 pub(crate) async fn serve(routes: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -19,7 +19,7 @@ pub(crate) async fn serve(routes: Router) -> String {
     url
 }
 
-/// A role mapper over a state in memory, whose tokens are of an issuer of its own.
+/// A role mapper with its own store in memory and its own issuer.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn RoleStore>,
     pub(crate) url: String,
@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) key: Key,
 }
 
-/// A status and a body; null where there is none.
+/// A status and a body; null without a body.
 pub(crate) type Answer = (u16, Json);
 
 /// Sends a call.
@@ -49,12 +49,12 @@ impl World {
         Self::with(|_| ()).await
     }
 
-    /// One whose settings are not the usual ones.
+    /// A role mapper with changed settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         Self::over(terrace_state::roles::open(&StoreUrl::SqliteMemory).await.unwrap(), change).await
     }
 
-    /// One that keeps roles there.
+    /// A role mapper over this store.
     pub(crate) async fn over(store: Arc<dyn RoleStore>, change: impl FnOnce(&mut Settings)) -> Self {
         let key = Key::new("first");
         let issuer = Issuer::with(&key).await;
@@ -93,7 +93,7 @@ impl World {
         call("DELETE", &format!("{}{path}", self.url), &[], None).await
     }
 
-    /// Makes a role that these users and groups have.
+    /// Creates a role with these users and groups.
     pub(crate) async fn role(&self, id: &str, fields: &[&str], users: &[&str], groups: &[&str]) {
         let role = json!({"role_id": id, "component_id": format!("urn:{id}"), "graphql_root_field_names": fields});
         assert_eq!(self.put("/v1/roles", role).await.0, 200);
@@ -101,19 +101,19 @@ impl World {
         assert_eq!(self.put("/v1/group_roles", json!({"role_id": id, "groups": groups})).await.0, 200);
     }
 
-    /// What Hasura is told of a request with these headers.
+    /// The answer to Hasura for a request with these headers.
     pub(crate) async fn authenticate(&self, headers: Json, request: Json) -> Answer {
         let body = json!({"headers": headers, "request": request});
         call("POST", &format!("{}/v1/authenticate", self.url), &[], Some(&body)).await
     }
 
-    /// The same of a request of `ada`, whose token has these claims besides.
+    /// The answer for a request of `ada` with these further claims in the token.
     pub(crate) async fn asks(&self, claims: &Json, request: Json) -> Answer {
         let token = self.key.sign(&self.issuer.claims(claims));
         self.authenticate(json!({"Authorization": format!("Bearer {token}")}), request).await
     }
 
-    /// The role that a query gets, or the status that says no.
+    /// The role that a query gets, or the status of the refusal.
     pub(crate) async fn verdict(&self, claims: &Json, request: Json) -> Result<String, u16> {
         match self.asks(claims, request).await {
             (200, body) => Ok(body["X-Hasura-Role"].as_str().unwrap().to_owned()),
@@ -122,7 +122,7 @@ impl World {
     }
 }
 
-/// A query as Hasura passes it on.
+/// A query as Hasura forwards it.
 pub(crate) fn query(text: &str) -> Json {
     json!({"query": text, "variables": null, "operationName": null})
 }

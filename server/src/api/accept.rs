@@ -1,17 +1,17 @@
-//! Which of several forms a caller wants most (`Accept`, RFC 9110 §12.5.1).
+//! Content negotiation (`Accept`, RFC 9110 §12.5.1).
 
 use axum::http::{HeaderMap, header};
 
-/// The form that is wanted most, of these; the first of them where nothing is said, or nothing that there is.
+/// The media type that the caller prefers; the first one without a preference, or without a match.
 ///
-/// Where several are wanted alike, the one that is named goes before one of a range, then whatever is named first.
+/// At equal weights, an exact name precedes a range, then the earlier entry precedes.
 pub(super) fn wanted<'f>(headers: &HeaderMap, forms: &[&'f str]) -> &'f str {
     let lines = headers.get_all(header::ACCEPT).into_iter().filter_map(|line| line.to_str().ok());
     let ranges: Vec<Range<'_>> = lines.flat_map(|line| line.split(',')).map(Range::of).collect();
     let mut best: Option<(&'f str, Rank)> = None;
     for form in forms {
         let matching = ranges.iter().enumerate().filter_map(|(at, range)| Some((range.closeness(form)?, at, range)));
-        // The closest range decides, also when it says that the form is not wanted at all.
+        // The most specific range decides, even if it excludes the media type.
         let Some((closeness, at, range)) = matching.max_by_key(|(closeness, at, _)| (*closeness, usize::MAX - at))
         else {
             continue;
@@ -24,10 +24,10 @@ pub(super) fn wanted<'f>(headers: &HeaderMap, forms: &[&'f str]) -> &'f str {
     best.map(|(form, _)| form).or(forms.first().copied()).unwrap_or_default()
 }
 
-/// How much a form is wanted: by weight, by how closely it is named, and how early.
+/// The preference for a media type: by weight, by specificity, and by position.
 type Rank = (u16, u8, usize);
 
-/// A range of forms and how much those are wanted, in thousandths.
+/// A media range with its weight in thousandths.
 struct Range<'a> {
     form: &'a str,
     weight: u16,
@@ -41,7 +41,7 @@ impl<'a> Range<'a> {
         Self { form, weight: weight.map_or(1_000, |(_, value)| thousandths(value)) }
     }
 
-    /// How closely it names a form; nothing where it does not.
+    /// The specificity of the match; `None` without a match.
     fn closeness(&self, form: &str) -> Option<u8> {
         let kind = |form: &'_ str| form.split('/').next().unwrap_or_default().to_ascii_lowercase();
         match self.form {
@@ -53,7 +53,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// A weight such as `0.125`; all of it for what is none.
+/// Parses a weight such as `0.125`; an invalid one counts as 1.
 fn thousandths(text: &str) -> u16 {
     let (whole, rest) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     format!("{whole}{rest:0<3.3}").parse().unwrap_or(1_000).min(1_000)
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_that_is_wanted_most_is_chosen() {
+    fn preferred_media_type_is_chosen() {
         check(&[], "application/json");
         check(&[""], "application/json");
         check(&["image/png"], "application/json");

@@ -1,4 +1,4 @@
-//! Drift: looking for it, and what was found last.
+//! Drift: scans and their findings.
 
 use super::operations::{self, Operation};
 use super::page::{Page, PageQuery, Params};
@@ -19,34 +19,34 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What the newest scan of a stack found.
+/// The findings of the newest scan of a stack.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Drift {
     pub(crate) stack: String,
-    /// The operation that looked.
+    /// The operation of the scan.
     pub(crate) operation: Uuid,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) at: Timestamp,
     /// `queued`, `running`, `completed`, `failed` …
     pub(crate) status: String,
-    /// Resources that are not as recorded, with what differs; absent unless it completed.
+    /// Resources with drift, with the differences; absent unless the scan completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     pub(crate) drifted: Option<Vec<serde_json::Value>>,
-    /// What could not be read: there may be more drift.
+    /// Errors of reading: there may be more drift.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) unread: Vec<String>,
 }
 
-/// What to look at.
+/// The scope of a scan.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewScan {
-    /// `name@environment`; all stacks when left out.
+    /// `name@environment`; all stacks if absent.
     pub(crate) stack: Option<String>,
 }
 
-/// What the newest scan of each stack found.
+/// Lists the findings of the newest scan of each stack.
 #[utoipa::path(get, path = "/drift", operation_id = "list_drift", tag = "drift", params(PageQuery),
     responses((status = 200, body = Page<Drift>)))]
 pub(super) async fn list(
@@ -62,10 +62,11 @@ pub(super) async fn list(
     Ok(Json(Page { items: scans, next }))
 }
 
-/// What the newest scan of a stack found.
+/// Returns the findings of the newest scan of a stack.
 #[utoipa::path(get, path = "/stacks/{stack}/drift", operation_id = "show_drift", tag = "drift",
     params(("stack" = String, Path)),
-    responses((status = 200, body = Drift), (status = 404, description = "it was never looked for", body = Problem)))]
+    responses((status = 200, body = Drift),
+        (status = 404, description = "the stack was never scanned", body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -73,21 +74,22 @@ pub(super) async fn show(
 ) -> Result<Json<Drift>, Problem> {
     let stack = known(&shared, &caller, &stack).await?;
     let scan = shared.newest_scan(&stack).await?;
-    let scan = scan.ok_or_else(|| Problem::not_found(format!("drift of `{stack}` was never looked for")))?;
+    let scan = scan.ok_or_else(|| Problem::not_found(format!("`{stack}` was never scanned for drift")))?;
     Ok(Json(drift(scan)))
 }
 
-/// Looks for drift: one operation for each stack. Without a body of all stacks within the limits of the caller.
+/// Scans for drift, with one operation for each stack. Without a body: all stacks within the caller's limits.
 #[utoipa::path(post, path = "/drift", operation_id = "look_for_drift", tag = "drift", request_body = Option<NewScan>,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Vec<Begun>), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 422, description = "the key was another call's", body = Problem), (status = 503, body = Problem)))]
+        (status = 422, description = "another call used that idempotency key", body = Problem),
+        (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    IfSent(asked): IfSent<NewScan>,
+    IfSent(body): IfSent<NewScan>,
 ) -> Result<Response, Problem> {
-    let NewScan { stack } = asked;
+    let NewScan { stack } = body;
     let stacks = match stack {
         Some(name) => {
             let stack = known(&shared, &caller, &name).await?;
@@ -99,7 +101,7 @@ pub(super) async fn create(
     let Some((first, others)) = stacks.split_first() else {
         return Ok((StatusCode::ACCEPTED, Json(Vec::<Begun>::new())).into_response());
     };
-    // The call's key is the first one's, which knows of all: it is found where the key was another call's.
+    // The first request gets the key of the call, and lists all stacks, so that a reused key is detected.
     let beside = if caller.has_key() { others } else { &[] };
     let mut begun = vec![Begun { operation: shared.scan(&caller, first, beside).await? }];
     for stack in others {

@@ -1,4 +1,4 @@
-//! What is configured: environments, their blueprints and their providers.
+//! Configuration: environments, their blueprints and their providers.
 
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
@@ -24,28 +24,28 @@ pub(crate) struct Blueprint {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) description: Option<String>,
-    /// The template that it is for.
+    /// The template of its components.
     pub(crate) use_case_template_id: Option<String>,
-    /// The kind of component that it is for.
+    /// The kind of its components.
     pub(crate) kind: Option<String>,
-    /// It is a provider's own.
+    /// Whether a provider includes it.
     pub(crate) built_in: bool,
-    /// Its components take access.
+    /// Whether its components can grant access.
     pub(crate) takes_access: bool,
-    /// Its template answers reverse provisioning.
+    /// Whether it answers reverse provisioning.
     pub(crate) reverses: bool,
 }
 
 /// A configured instance of a provider.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Provider {
-    /// What resources name.
+    /// The name that resources use.
     pub(crate) instance: String,
     pub(crate) provider: String,
     pub(crate) version: String,
 }
 
-/// The environments that are configured.
+/// Lists the configured environments.
 #[utoipa::path(get, path = "/environments", operation_id = "list_environments", tag = "configuration",
     params(PageQuery),
     responses((status = 200, body = Page<Environment>)))]
@@ -58,7 +58,7 @@ pub(super) async fn list(
     Ok(Json(page.of(environments, |environment| environment.name.clone())?))
 }
 
-/// The blueprints of an environment.
+/// Lists the blueprints of an environment.
 #[utoipa::path(get, path = "/environments/{environment}/blueprints", tag = "configuration",
     params(("environment" = String, Path), PageQuery),
     responses((status = 200, body = Page<Blueprint>), (status = 404, body = Problem)))]
@@ -72,7 +72,7 @@ pub(super) async fn blueprints(
     Ok(Json(page.of(blueprints, |blueprint| blueprint.name.clone())?))
 }
 
-/// The configured instances of providers in an environment.
+/// Lists the configured instances of providers in an environment.
 #[utoipa::path(get, path = "/environments/{environment}/providers", tag = "configuration",
     params(("environment" = String, Path), PageQuery),
     responses((status = 200, body = Page<Provider>), (status = 404, body = Problem)))]
@@ -102,7 +102,7 @@ fn names<'s>(shared: &'s Shared, caller: &Caller) -> Vec<&'s str> {
 fn world<'s>(shared: &'s Shared, caller: &Caller, name: &str) -> Result<&'s World, Problem> {
     let unknown = || {
         let known = names(shared, caller).join(", ");
-        Problem::not_found(format!("the environment `{name}` is not configured: configured are: {known}"))
+        Problem::not_found(format!("the environment `{name}` is not configured; configured environments: {known}"))
     };
     let world = shared.worlds.get(name);
     caller.hides(world, |caller, _| caller.sees_environment(name)).ok_or_else(unknown)

@@ -1,4 +1,4 @@
-//! Leases: who works on which component.
+//! Leases: which operation works on which component.
 
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
@@ -15,24 +15,24 @@ use terrace_engine::store::LeaseInfo;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A lease that is held.
+/// A held lease.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Lease {
     pub(crate) id: String,
     pub(crate) stack: String,
-    /// Empty for what belongs to the stack itself.
+    /// Empty for resources of the stack itself.
     pub(crate) component: String,
-    /// Who holds it.
+    /// The process that holds it.
     pub(crate) holder: String,
     pub(crate) operation: Uuid,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) since: Timestamp,
-    /// When it ends unless it is renewed.
+    /// When the lease expires unless it is renewed.
     #[schema(value_type = String, format = DateTime)]
     pub(crate) expires: Timestamp,
 }
 
-/// The leases that are held.
+/// Lists the held leases.
 #[utoipa::path(get, path = "/leases", operation_id = "list_leases", tag = "state", params(PageQuery),
     responses((status = 200, body = Page<Lease>)))]
 pub(super) async fn list(
@@ -48,15 +48,15 @@ pub(super) async fn list(
     Ok(Json(page.of(leases, |lease| lease.id.clone())?))
 }
 
-/// Takes a lease away from whoever holds it: what that one does is not recorded any more.
+/// Breaks a lease: the state ignores further writes of its holder.
 #[utoipa::path(delete, path = "/leases/{id}", tag = "state", params(("id" = String, Path)),
-    responses((status = 204, description = "it is free"), (status = 404, body = Problem)))]
+    responses((status = 204, description = "the lease is released"), (status = 404, body = Problem)))]
 pub(super) async fn take_away(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let unknown = || Problem::not_found(format!("no lease `{id}` is held"));
+    let unknown = || Problem::not_found(format!("there is no lease `{id}`"));
     let lease = shared.store.leases().await?.into_iter().find(|lease| lease.id == id);
     let lease = caller.hides(lease, |caller, lease| caller.sees(&lease.stack)).ok_or_else(unknown)?;
     caller.check(Action::Unlock, false, &[Resource::Stack(&lease.stack)])?;
@@ -66,10 +66,10 @@ pub(super) async fn take_away(
     }
     let by = caller.named("anonymous");
     let LeaseInfo { stack, component, holder, operation, .. } = lease;
-    tracing::warn!(%operation, lease = id, %stack, component, holder, by, "a lease is taken away");
-    // Who looks for why that operation came to a stop finds it there.
+    tracing::warn!(%operation, lease = id, %stack, component, holder, by, "broke a lease");
+    // The log of the operation then shows why it stopped.
     let of = if component.is_empty() { stack.to_string() } else { format!("`{component}` of {stack}") };
     let log = Logbook { store: Arc::clone(&shared.store), operation };
-    log.line("WARN", "lease", &format!("{by} took the lease of {of} away")).await;
+    log.line("WARN", "lease", &format!("{by} broke the lease of {of}")).await;
     Ok(StatusCode::NO_CONTENT)
 }

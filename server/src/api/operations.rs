@@ -1,4 +1,4 @@
-//! Operations: what was done, what is being done, and stopping it.
+//! Operations: past and running ones, their logs, and their cancellation.
 
 use super::page::{Page, PageQuery, Params, beyond};
 use super::problem::Problem;
@@ -26,12 +26,12 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-/// The least rows that are read at once where the first page of rows was not enough.
+/// The least rows that are read at once after the first page of rows.
 const LEAST_ROWS: usize = 200;
-/// A page of a list ends after so many rows, whether the caller sees them or not.
+/// The most rows that are read for a page, whether the caller sees them or not.
 const MOST_ROWS: usize = 2_000;
 
-/// How often events are looked for.
+/// How often the store is polled for events.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often the token of a reader is checked.
 const ADMIT_EVERY: Duration = Duration::from_secs(5);
@@ -42,9 +42,9 @@ pub(crate) struct Operation {
     pub(crate) id: Uuid,
     /// `apply`, `provision`, `recover` …
     pub(crate) kind: String,
-    /// The stacks that it is about.
+    /// The stacks of the operation.
     pub(crate) stacks: Vec<String>,
-    /// Who asked.
+    /// The caller of the operation.
     pub(crate) actor: String,
     /// `queued`, `running`, `abandoned` (its process is gone), `completed`, `failed`, `interrupted` or `superseded`.
     pub(crate) status: String,
@@ -52,9 +52,9 @@ pub(crate) struct Operation {
     pub(crate) started_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) ended_at: Option<Timestamp>,
-    /// How it ended, in a sentence.
+    /// The outcome in a sentence.
     pub(crate) summary: String,
-    /// Who asked it to stop.
+    /// The caller that cancelled it.
     pub(crate) cancelled_by: Option<String>,
     /// Its steps; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub(crate) struct Step {
     pub(crate) address: String,
     /// `open`, `done`, `failed` or `recovered`.
     pub(crate) status: &'static str,
-    /// Why it failed, or what was found.
+    /// Why the step failed, or what recovery found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -93,28 +93,28 @@ pub(crate) struct Line {
     pub(crate) message: String,
 }
 
-/// Which operations.
+/// The filter of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// Those of one stack: `name@environment`.
+    /// Operations of one stack: `name@environment`.
     pub(crate) stack: Option<String>,
-    /// Those of one kind.
+    /// Operations of one kind.
     pub(crate) kind: Option<String>,
-    /// Those that stand so.
+    /// Operations with this status.
     pub(crate) status: Option<String>,
-    /// How many items, at most 1000; 100 when left out.
+    /// The most items, up to 1000; 100 if absent.
     #[param(value_type = Option<usize>, minimum = 1)]
     pub(crate) limit: Option<NonZeroUsize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     pub(crate) after: Option<String>,
 }
 
-/// The operations, newest first.
+/// Lists operations, newest first.
 ///
-/// A page may have fewer items than `limit` although there is a `next`: it ends after 2,000 operations, including those that
-/// the query or the limits of the token leave out.
+/// A page may have fewer items than `limit` although `next` is present: it ends after 2,000 operations, including those
+/// that the query or the limits of the token leave out.
 #[utoipa::path(get, path = "/operations", operation_id = "list_operations", tag = "operations", params(Filter),
     responses((status = 200, body = Page<Operation>)))]
 pub(super) async fn list(
@@ -126,33 +126,37 @@ pub(super) async fn list(
     let stack = match filter.stack.as_deref().map(str::parse) {
         None => None,
         Some(Ok(stack)) => Some(stack),
-        Some(Err(_)) => return Err(Problem::wrong("`stack` is no name of a stack: they are named `name@environment`")),
+        Some(Err(_)) => return Err(Problem::wrong("`stack` is not the name of a stack: expected `name@environment`")),
     };
     if let Some(status) = filter.status.as_deref()
-        && !standings().any(|known| known == status)
+        && !statuses().any(|known| known == status)
     {
-        let known = standings().collect::<Vec<_>>().join(", ");
-        return Err(Problem::wrong(format!("`{status}` is no status of operations: {known}")));
+        let known = statuses().collect::<Vec<_>>().join(", ");
+        return Err(Problem::wrong(format!("`{status}` is not a status of operations: expected one of {known}")));
     }
     if let Some(kind) = filter.kind.as_deref()
         && !KINDS.contains(&kind)
     {
-        return Err(Problem::wrong(format!("`{kind}` is no kind of operations: {}", KINDS.join(", "))));
+        return Err(Problem::wrong(format!(
+            "`{kind}` is not a kind of operations: expected one of {}",
+            KINDS.join(", ")
+        )));
     }
     let before = match filter.after {
         None => None,
         Some(after) => {
-            let there = match after.parse() {
+            let row_of_after = match after.parse() {
                 Ok(id) => shared.store.operation(id).await?,
                 Err(_) => None,
             };
-            // The page before may have ended at an operation that the caller does not see.
-            Some(there.ok_or_else(|| Problem::wrong(beyond(&after)))?.0.id)
+            // The previous page may have ended at an operation that the caller does not see.
+            Some(row_of_after.ok_or_else(|| Problem::wrong(beyond(&after)))?.0.id)
         }
     };
-    // One more tells whether there is another page. How an operation stands is not in its row alone.
+    // One more row tells whether another page exists. The status of an operation depends on more than its row.
     let mut which = OperationFilter { kind: filter.kind, stack, before, limit: limit + 1 };
-    let is_asked = |operation: &Operation| filter.status.as_ref().is_none_or(|status| operation.status == *status);
+    let matches_status =
+        |operation: &Operation| filter.status.as_ref().is_none_or(|status| operation.status == *status);
     let (mut items, mut read) = (Vec::<Operation>::new(), 0);
     let next = loop {
         let rows = shared.store.operations(&which).await?;
@@ -160,7 +164,7 @@ pub(super) async fn list(
         read += rows.len();
         which.before = rows.last().map(|row| row.id);
         let rows = caller.seen(rows, |caller, row| caller.sees_all(row.about()));
-        items.extend(rows.into_iter().map(operation).filter(is_asked));
+        items.extend(rows.into_iter().map(operation).filter(matches_status));
         if items.len() > limit {
             items.truncate(limit);
             break items.last().map(|operation| operation.id);
@@ -176,7 +180,7 @@ pub(super) async fn list(
     Ok(Json(Page { items, next: next.map(|id| id.to_string()) }))
 }
 
-/// One operation with its steps.
+/// Returns one operation with its steps.
 #[utoipa::path(get, path = "/operations/{id}", operation_id = "show_operation", tag = "operations",
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
@@ -189,7 +193,7 @@ pub(super) async fn show(
     Ok(Json(Operation { steps: Some(steps.into_iter().map(step).collect()), ..operation(row) }))
 }
 
-/// The log of an operation, oldest line first.
+/// Returns the log of an operation, oldest line first.
 #[utoipa::path(get, path = "/operations/{id}/logs", tag = "operations", params(("id" = Uuid, Path)),
     responses((status = 200, body = Vec<Line>), (status = 404, body = Problem)))]
 pub(super) async fn logs(
@@ -201,9 +205,9 @@ pub(super) async fn logs(
     Ok(Json(shared.store.logs(row.id, 0).await?.into_iter().map(line).collect()))
 }
 
-/// The log of an operation as it grows: server-sent events `log`, and `end` with the operation once it has ended.
+/// Streams the log of an operation: server-sent events `log`, and `end` with the operation when it has ended.
 ///
-/// A reader that was interrupted continues after the `id` of the last event. The stream ends with the token of its reader.
+/// An interrupted reader continues after the `id` of the last event. The stream ends when the token expires.
 #[utoipa::path(get, path = "/operations/{id}/events", tag = "operations",
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<usize>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 404, body = Problem)))]
@@ -214,7 +218,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let (row, _) = found(&shared, &caller, &id).await?;
-    let told = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok()).unwrap_or_default();
+    let sent = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok()).unwrap_or_default();
     let open = shared.streams.open_for(caller.name());
     let open = open.ok_or_else(|| Refusal::Unavailable("too many streams are open: try again later".to_owned()))?;
     let following = Following {
@@ -222,7 +226,7 @@ pub(super) async fn events(
         id: row.id,
         about: row.about().to_vec(),
         caller,
-        told,
+        sent,
         waiting: VecDeque::new(),
         has_ended: false,
         headers,
@@ -236,20 +240,20 @@ pub(super) async fn events(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-/// A reader of an operation that goes on.
+/// A reader of a running operation.
 struct Following {
     shared: Arc<Shared>,
     id: Uuid,
-    /// The stacks that the operation is about: the caller has to see them all.
+    /// The stacks of the operation. The caller must see them all.
     about: Vec<StackId>,
     caller: Caller,
-    /// So many lines were told.
-    told: usize,
+    /// The number of lines that were sent.
+    sent: usize,
     waiting: VecDeque<Event>,
     has_ended: bool,
-    /// With the token of the caller.
+    /// The headers of the call, with its token.
     headers: HeaderMap,
-    /// When the caller was admitted last.
+    /// When the caller was last admitted.
     admitted: Instant,
     _open: OpenStream,
 }
@@ -275,7 +279,7 @@ impl Following {
         }
     }
 
-    /// Whether the caller may still read: its token may have expired, and its issuer may have withdrawn a key.
+    /// Whether the caller may still read: its token may have expired, or its issuer may have withdrawn a key.
     async fn is_admitted(&mut self) -> bool {
         if self.caller.is_expired(Timestamp::now()) {
             return false;
@@ -285,16 +289,16 @@ impl Following {
         }
         self.admitted = Instant::now();
         match self.shared.admission.check_reader(&self.headers, &self.about).await {
-            // An issuer that does not answer has withdrawn nothing.
+            // An issuer that does not answer has not withdrawn anything.
             Ok(_) | Err(Refusal::Unavailable(_)) => true,
             Err(_) => false,
         }
     }
 
-    /// Takes up what is new; `None` where nothing can be told any more.
+    /// Queues new events; `None` if the store cannot be read.
     async fn look(&mut self) -> Option<()> {
         let store = &self.shared.store;
-        // Whether it has ended first: what it logged before is there then.
+        // The status is read first: the log lines of an ended operation are complete.
         let runs = store.request(self.id).await.ok()?.is_some_and(|request| request.result.is_none());
         let ended = match runs {
             true => None,
@@ -303,9 +307,9 @@ impl Following {
                 row.ended_at.is_some().then_some(row)
             }
         };
-        for new in store.logs(self.id, self.told).await.ok()? {
-            self.told += 1;
-            let event = Event::default().event("log").id(self.told.to_string());
+        for new in store.logs(self.id, self.sent).await.ok()? {
+            self.sent += 1;
+            let event = Event::default().event("log").id(self.sent.to_string());
             self.waiting.push_back(event.json_data(line(new)).ok()?);
         }
         if let Some(row) = ended {
@@ -316,10 +320,10 @@ impl Following {
     }
 }
 
-/// Asks an operation to stop: it ends what it has begun. One that waits for its turn ends at once.
+/// Cancels an operation: its running steps finish. A waiting operation ends at once.
 #[utoipa::path(post, path = "/operations/{id}/cancel", tag = "operations", params(("id" = Uuid, Path)),
-    responses((status = 202, description = "it is asked to"), (status = 404, body = Problem),
-        (status = 409, description = "it has ended", body = Problem)))]
+    responses((status = 202, description = "the operation is stopping"), (status = 404, body = Problem),
+        (status = 409, description = "the operation has ended", body = Problem)))]
 pub(super) async fn cancel(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -330,12 +334,12 @@ pub(super) async fn cancel(
     caller.check(Action::Cancel, false, &about)?;
     match shared.cancel(&row, &caller).await? {
         true => Ok(StatusCode::ACCEPTED),
-        false => Err(Problem::conflict(format!("operation `{id}` does not run any more"))),
+        false => Err(Problem::conflict(format!("operation `{id}` has ended"))),
     }
 }
 
-/// How operations can stand.
-fn standings() -> impl Iterator<Item = &'static str> {
+/// All statuses of operations.
+fn statuses() -> impl Iterator<Item = &'static str> {
     OperationStatus::WORDS.iter().map(|(word, _)| *word).chain([OperationRow::ABANDONED])
 }
 
@@ -347,7 +351,7 @@ async fn found(shared: &Shared, caller: &Caller, id: &str) -> Result<(OperationR
 }
 
 pub(super) fn operation(row: OperationRow) -> Operation {
-    // A server goes on with what was asked: this one does.
+    // A server resumes requests, so the process of such an operation does not matter.
     let status = if row.is_requested { row.status.word() } else { row.standing() };
     let stacks = row.about().iter().map(ToString::to_string).collect();
     Operation {

@@ -1,4 +1,4 @@
-//! What a call asks for in its query; long lists, a page at a time.
+//! Queries and pages of lists.
 
 use super::problem::Problem;
 use crate::body::{of_field, of_unknown, shown};
@@ -6,7 +6,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use serde::de::value::Error as Untold;
+use serde::de::value::Error as RawError;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// The most items of a page.
 const MOST: usize = 1_000;
-/// The items of a page when nothing is said.
+/// The items of a page by default.
 const USUAL: usize = 100;
 
 /// The query of a call.
@@ -26,22 +26,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(error) => Err(Problem::wrong(unread(&error))),
+            Err(error) => Err(Problem::wrong(described(&error))),
         }
     }
 }
 
-/// What is wrong with a query, by its field, in words of whoever calls.
-fn unread(error: &QueryRejection) -> String {
+/// The problem with a query, by its field.
+fn described(error: &QueryRejection) -> String {
     let causes = std::iter::successors(error.source(), |error| (*error).source());
-    let field = causes.filter_map(|error| error.downcast_ref::<serde_path_to_error::Error<Untold>>()).next();
-    let Some(field) = field else { return "the query cannot be read".to_owned() };
+    let field = causes.filter_map(|error| error.downcast_ref::<serde_path_to_error::Error<RawError>>()).next();
+    let Some(field) = field else { return "the query is invalid".to_owned() };
     let (path, text) = (field.path().to_string(), field.inner().to_string());
     if let Some((name, known)) = text.strip_prefix("unknown field `").and_then(of_unknown) {
         let name = shown(name);
         return match known {
-            Some(known) => format!("there is no parameter `{name}`; the parameters are {known}"),
-            None => format!("there is no parameter `{name}`, nor any other"),
+            Some(known) => format!("unknown parameter `{name}`: expected {known}"),
+            None => format!("unknown parameter `{name}`: expected no parameters"),
         };
     }
     match is_no_number(&text) {
@@ -50,7 +50,7 @@ fn unread(error: &QueryRejection) -> String {
     }
 }
 
-/// Whether that is what parsing a whole number says of a text.
+/// Whether the text is an error of parsing an unsigned integer.
 fn is_no_number(text: &str) -> bool {
     ["", "x", "99999999999999999999999"].iter().any(|wrong| {
         let parsed: Result<usize, _> = wrong.parse();
@@ -58,15 +58,15 @@ fn is_no_number(text: &str) -> bool {
     })
 }
 
-/// Which page.
+/// A page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
-    /// How many items, at most 1000; 100 when left out.
+    /// The most items, up to 1000; 100 if absent.
     #[param(value_type = Option<usize>, minimum = 1)]
     pub(crate) limit: Option<NonZeroUsize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     pub(crate) after: Option<String>,
 }
 
@@ -75,18 +75,18 @@ pub(crate) struct PageQuery {
 pub(crate) struct Page<T> {
     /// The items.
     pub(crate) items: Vec<T>,
-    /// What to send as `after` for the next page; absent on the last.
+    /// The value of `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
 }
 
-/// What is said of an `after` that is not there.
+/// The error for an unknown `after`.
 pub(super) fn beyond(after: &str) -> String {
-    format!("`{after}` is not in the list (any more): begin again")
+    format!("`{after}` is not in the list, or no longer: start with the first page")
 }
 
 impl PageQuery {
-    /// How many items are asked for.
+    /// The number of requested items.
     pub(crate) fn limit(&self) -> usize {
         self.limit.map_or(USUAL, |limit| limit.get().min(MOST))
     }
@@ -94,7 +94,7 @@ impl PageQuery {
     /// The page of a list whose items have distinct names.
     ///
     /// # Errors
-    /// When the last item of the page before is not there any more: what came after it cannot be told.
+    /// When the last item of the previous page is gone: the position in the list is lost.
     pub(crate) fn of<T>(
         &self,
         items: impl IntoIterator<Item = T>,

@@ -1,4 +1,4 @@
-//! Plans: what would be done about a descriptor, and doing just that.
+//! Plans: creating, showing and applying them.
 
 use super::accept::wanted;
 use super::problem::Problem;
@@ -22,38 +22,38 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// How long a plan is waited for before it is answered that it is still being made.
+/// How long a call waits for its plan before it is answered with 202.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it is waited at first before it is looked whether another process has made it: longer each time.
+/// How long a call waits at first before it polls the store. The pause doubles each time.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
 const MARKDOWN: &str = "text/markdown";
 const TEXT: &str = "text/plain";
 
-/// What to plan.
+/// The input of a plan.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPlan {
-    /// A data product, as YAML or JSON; a stack where the server takes stacks. One that names a component is about that alone.
+    /// A data product as YAML or JSON; a stack if the server accepts stacks. If it names a component, plan only that.
     pub(crate) descriptor: String,
     /// Plan its removal.
     #[serde(default)]
     pub(crate) destroy: bool,
-    /// Data goes, too.
+    /// Remove data, too.
     #[serde(default)]
     pub(crate) remove_data: bool,
-    /// Where it is for; goes before what the descriptor says.
+    /// The environment; it overrides the one of the descriptor.
     #[serde(default)]
     pub(crate) environment: Option<String>,
-    /// The components that it is about, by key; all of them when left out.
+    /// The components to plan, by key; all if absent.
     #[serde(default)]
     pub(crate) components: Vec<String>,
     /// Values of variables of a stack, by name.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub(crate) variables: serde_json::Map<String, serde_json::Value>,
-    /// The addresses of the resources whose data may be lost, as a plan writes them: `storage/sqlite_table.orders`.
+    /// The addresses of resources whose data may be lost, as in a plan: `storage/sqlite_table.orders`.
     #[serde(default)]
     pub(crate) allow_data_loss: Vec<String>,
 }
@@ -61,33 +61,33 @@ pub(crate) struct NewPlan {
 /// A plan.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PlanAnswer {
-    /// Names it.
+    /// The ID of the plan.
     pub(crate) id: Uuid,
-    /// `running`, `made`, `applying`, `applied` or `failed`; `made` again where applying it failed.
+    /// `running`, `made`, `applying`, `applied` or `failed`; `made` again if applying it failed.
     pub(crate) status: &'static str,
-    /// The newest operation that applies it, or did.
+    /// The newest operation that applies or applied it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operation: Option<Uuid>,
-    /// Why it failed, or is not applied as it is.
+    /// Why it failed, or cannot be applied.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) problem: String,
-    /// The digest of what it would do: two plans of one digest do the same.
+    /// The digest of its actions: plans with the same digest do the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
-    /// The plan, in the shape of `terraform show -json`.
+    /// The plan in the format of `terraform show -json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) plan: Option<serde_json::Value>,
 }
 
-/// What was begun.
+/// A started operation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Begun {
-    /// The operation that does it.
+    /// The ID of the operation.
     pub(crate) operation: Uuid,
 }
 
-/// The answer to who began an operation: which one, and where it is to be seen.
+/// The answer to a call that started an operation, with its path.
 pub(super) fn begun(operation: Uuid) -> Response {
     let location = [(header::LOCATION, format!("/api/v1/operations/{operation}"))];
     (StatusCode::ACCEPTED, location, Json(Begun { operation })).into_response()
@@ -95,33 +95,34 @@ pub(super) fn begun(operation: Uuid) -> Response {
 
 /// Plans a descriptor.
 ///
-/// Answers with JSON, or with Markdown or plain text by `Accept`. A plain stack needs the scope `apply`: it names commands
-/// that planning runs.
+/// The answer is JSON, or Markdown or plain text by `Accept`. A plain stack needs the scope `apply`: planning runs its
+/// commands.
 #[utoipa::path(post, path = "/plans", operation_id = "make_plan", tag = "plans", request_body = NewPlan,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses(
-        (status = 200, body = PlanAnswer, headers(("Location" = String, description = "where the plan is"))),
-        (status = 202, description = "it is still being made", body = PlanAnswer,
-            headers(("Location" = String, description = "where the plan is"))),
-        (status = 400, body = Problem), (status = 422, description = "the key was another call's", body = Problem),
+        (status = 200, body = PlanAnswer, headers(("Location" = String, description = "the path of the plan"))),
+        (status = 202, description = "planning is still running", body = PlanAnswer,
+            headers(("Location" = String, description = "the path of the plan"))),
+        (status = 400, body = Problem),
+        (status = 422, description = "another call used that idempotency key", body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Sent(asked): Sent<NewPlan>,
+    Sent(body): Sent<NewPlan>,
 ) -> Result<Response, Problem> {
-    let NewPlan { descriptor, destroy, remove_data, environment, components, variables, allow_data_loss } = asked;
+    let NewPlan { descriptor, destroy, remove_data, environment, components, variables, allow_data_loss } = body;
     if remove_data && !destroy {
-        return Err(Problem::wrong("`remove_data` is about a plan that removes: say `destroy`, too"));
+        return Err(Problem::wrong("`remove_data` needs `destroy`: set both"));
     }
     let beside = RequestOptions { environment, components, variables, allow_data_loss };
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let asked = Request::Plan { request, destroy, beside: beside.clone() };
+    let new_request = Request::Plan { request, destroy, beside: beside.clone() };
     let by = caller.clone();
-    let judged = judged(&shared, asked, async move |shared, worlds, request| {
+    let judged = judged(&shared, new_request, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::Plan);
         let from = (worlds, shared.calls.as_ref());
         let mut described = RequestContext::read_beside(from, request, &beside, purpose, by).await?;
@@ -131,7 +132,7 @@ pub(super) async fn create(
     let judged = judged.await?;
     let queue = StackId::new(PLANS, environment_of(&judged.place.stack));
     let id = shared.ask_for_plan(&caller, judged, queue).await?;
-    // The call is to be answered before its own time is over.
+    // The answer has to be sent before the call times out.
     let patience = PATIENCE.min(shared.settings.timeout / 2);
     let (since, mut pause) = (Instant::now(), FIRST_LOOK);
     loop {
@@ -146,7 +147,7 @@ pub(super) async fn create(
     }
 }
 
-/// A plan that was made.
+/// Returns a plan.
 #[utoipa::path(get, path = "/plans/{id}", operation_id = "show_plan", tag = "plans", params(("id" = Uuid, Path)),
     responses((status = 200, body = PlanAnswer), (status = 404, body = Problem)))]
 pub(super) async fn show(
@@ -161,14 +162,15 @@ pub(super) async fn show(
     Ok(answer(&plan, &row, applied.as_ref(), &headers))
 }
 
-/// Does what a plan says, and nothing else: when something has changed since, the operation fails and says so.
+/// Applies exactly this plan. If the state has changed since, the operation fails with the reason.
 #[utoipa::path(post, path = "/plans/{id}/apply", operation_id = "apply_plan", tag = "plans",
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses(
-        (status = 202, body = Begun, headers(("Location" = String, description = "where the operation is"))),
+        (status = 202, body = Begun, headers(("Location" = String, description = "the path of the operation"))),
         (status = 404, body = Problem),
         (status = 409, description = "the plan cannot be applied", body = Problem),
-        (status = 422, description = "the key was another call's", body = Problem), (status = 503, body = Problem)))]
+        (status = 422, description = "another call used that idempotency key", body = Problem),
+        (status = 503, body = Problem)))]
 pub(super) async fn apply(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -176,7 +178,7 @@ pub(super) async fn apply(
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
     let (plan, row) = found(&shared, &caller, id).await?;
-    let Some(outcome) = Outcome::of(&row) else { return Err(Problem::conflict("the plan is still being made")) };
+    let Some(outcome) = Outcome::of(&row) else { return Err(Problem::conflict("the plan is not finished yet")) };
     let approved = match outcome.plan {
         Some(PlanMade { approved, is_applicable: true, .. }) => approved,
         Some(PlanMade { losses, .. }) if outcome.result.is_empty() && !losses.is_empty() => {
@@ -185,27 +187,27 @@ pub(super) async fn apply(
         Some(_) => return Err(Problem::conflict("the plan has errors: there is nothing to apply")),
         None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
     };
-    // One that came to nothing does not keep what was asked.
+    // A failed plan does not keep its request.
     let Request::Plan { request, destroy, beside } = Request::of_body(row.body.expose(), id, shared.worlds.seal())?
     else {
         return Err(unknown(id));
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let asked = Request::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
+    let new_request = Request::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
     let by = caller.clone();
-    let judged = judged(&shared, asked, async move |shared, worlds, request| {
+    let judged = judged(&shared, new_request, async move |shared, worlds, request| {
         let by = |action| By::Caller(&by, action);
         let from = (worlds, shared.calls.as_ref());
         let described = RequestContext::read_beside(from, request, &beside, purpose, by(Action::Apply)).await?;
         let place = described.place_of();
         if destroy {
-            // Applying such a plan removes a data product.
+            // Applying this plan removes a data product.
             by(Action::Unprovision).check(false, &[Resource::Stack(&place.stack)])?;
         }
         Ok(place)
     });
     let judged = judged.await?;
-    // The same call again is answered as the first time. Looked for last: it may be ending just now.
+    // A repeated call gets the answer of the first one. This check comes last: that operation may be ending just now.
     let is_done = |by: &OperationRow| by.status == OperationStatus::Completed && !caller.has_key();
     if let Some(by) = applied(&shared, &plan).await?.filter(is_done) {
         return Err(Problem::conflict(format!("the plan was applied already, by operation {}", by.id)));
@@ -226,11 +228,11 @@ async fn found(shared: &Shared, caller: &Caller, id: Uuid) -> Result<(OperationR
     caller.hides(plan, |caller, (operation, _)| caller.sees_all(operation.about())).ok_or_else(|| unknown(id))
 }
 
-/// So many operations are looked through at once.
+/// The number of operations that are read at once.
 const PAGE: usize = 50;
 
-/// The operation that applied a plan, or else the newest one that was to: what ended says which plan that was, what has not
-/// was asked for it.
+/// The operation that applied a plan, or else the newest attempt. An ended operation has the plan's ID in its
+/// outcome, a running one in its request.
 async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<OperationRow>, Problem> {
     let stack = plan.about().first().cloned();
     let mut newest = None;
@@ -238,13 +240,13 @@ async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<Operatio
     loop {
         let rows = shared.store.operations(&which).await?;
         let is_last = rows.len() < PAGE;
-        // Ids say when they were given.
+        // IDs are ordered by time.
         for row in rows {
             if row.id < plan.id {
                 return Ok(newest);
             }
             which.before = Some(row.id);
-            // What is applied from a command line was asked of nobody.
+            // An apply from the command line has no request.
             let Some(request) = shared.store.request(row.id).await? else { continue };
             let of = match Outcome::of(&request) {
                 Some(outcome) => outcome.applied,
@@ -264,7 +266,7 @@ async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<Operatio
     }
 }
 
-/// How a plan stands that was made.
+/// The status of a finished plan.
 const fn status(applied: Option<&OperationRow>) -> &'static str {
     match applied {
         None => "made",
@@ -274,7 +276,7 @@ const fn status(applied: Option<&OperationRow>) -> &'static str {
     }
 }
 
-/// The plan in the form that is accepted.
+/// The plan in the media type that the caller prefers.
 fn answer(plan: &OperationRow, row: &RequestRow, applied: Option<&OperationRow>, headers: &HeaderMap) -> Response {
     let id = plan.id;
     let form = wanted(headers, &["application/json", TEXT, MARKDOWN]);

@@ -9,16 +9,16 @@ use terrace_engine::store::StoreError;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What went wrong.
+/// An error of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// In few words, the same for all problems of its kind.
+    /// A short title, the same for all problems with this status.
     pub(crate) title: String,
-    /// The status of the answer.
+    /// The HTTP status.
     pub(crate) status: u16,
-    /// In words, of this one.
+    /// The description of this problem.
     pub(crate) detail: String,
-    /// All that is wrong, where it is more than one thing.
+    /// All errors, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<String>,
 }
@@ -29,32 +29,32 @@ impl Problem {
         Self { title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
     }
 
-    /// There is no such thing.
+    /// The object does not exist.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// What was sent is wrong.
+    /// The request is invalid.
     pub(crate) fn wrong(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// What was sent is too long.
+    /// The body is too long.
     pub(crate) fn too_long(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// It cannot be done as things stand.
+    /// The current state does not allow the call.
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
-    /// The thing is another one by now than was thought.
+    /// The object has changed since the caller read it.
     pub(crate) fn changed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
 
-    /// The server cannot; its log says why.
+    /// An internal error; the log has the reason.
     pub(crate) fn broken(error: impl std::fmt::Display) -> Self {
         let incident = Uuid::now_v7();
         tracing::error!(%incident, %error, "a call failed");

@@ -1,4 +1,4 @@
-//! Bodies that calls come with.
+//! Bodies of calls.
 
 use super::problem::Problem;
 use crate::answer::Refusal;
@@ -21,7 +21,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     }
 }
 
-/// A body that may be left out, or say that it is nothing.
+/// An optional body, which may also be `null`.
 pub(super) struct IfSent<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for IfSent<T> {
@@ -43,11 +43,11 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Pro
 
 fn read<T: DeserializeOwned>(bytes: &[u8], is_json: bool) -> Result<T, Problem> {
     if !is_json {
-        return Err(Problem::wrong("the body is not said to be JSON (send `Content-Type: application/json`)"));
+        return Err(Problem::wrong("the content type is not JSON (send `Content-Type: application/json`)"));
     }
     on_body(bytes.len(), || body::read(bytes))
         .map_err(|Unread { problem, .. }| Problem::wrong(format!("{problem} ({HINT})")))
 }
 
-/// Where it stands what a call takes.
-const HINT: &str = "`/docs` says what this call takes";
+/// The hint for an invalid body.
+const HINT: &str = "see `/docs` for the body of this call";

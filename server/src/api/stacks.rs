@@ -1,4 +1,4 @@
-//! What is recorded: stacks, their components, their resources and how those came to be.
+//! State: stacks, their components, their resources and the history of resources.
 
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
@@ -18,7 +18,7 @@ use terrace_engine::store::{HistoryEntry, Row, RowStatus, Selection};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-/// A stack of which something is recorded.
+/// A stack in the state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Stack {
     /// `name@environment`.
@@ -27,28 +27,28 @@ pub(crate) struct Stack {
     pub(crate) environment: String,
 }
 
-/// A component as it is recorded.
+/// A component in the state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Component {
     pub(crate) key: String,
-    /// The components that it comes after.
+    /// The components on which it depends.
     pub(crate) depends_on: Vec<String>,
-    /// The blueprint that it was made by.
+    /// Its blueprint.
     pub(crate) blueprint: Option<String>,
-    /// Its outputs; null for those that are sensitive.
+    /// Its outputs; null for sensitive ones.
     #[schema(value_type = Object)]
     pub(crate) outputs: BTreeMap<String, Json_>,
-    /// Who has access; null where nobody ever said.
+    /// All principals with access; null if access was never set.
     pub(crate) principals: Option<Vec<String>>,
 }
 
-/// A resource as it is recorded.
+/// A resource in the state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Resource {
     pub(crate) address: String,
     #[serde(rename = "type")]
     pub(crate) ty: String,
-    /// Names the old object of a replacement that creates first.
+    /// The key of a deposed object: the old object of a replacement that creates first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) deposed: Option<String>,
     /// `ready`, `tainted` or `retained`.
@@ -56,9 +56,9 @@ pub(crate) struct Resource {
     pub(crate) status: RowStatus,
     /// The configured instance of its provider.
     pub(crate) provider: String,
-    /// Counts its versions.
+    /// The number of its version.
     pub(crate) generation: u64,
-    /// Its attributes; null for what is sensitive, absent where its environment is not configured here.
+    /// Its attributes; null for sensitive ones; absent if its environment is not configured here.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) attributes: Option<Json_>,
@@ -76,32 +76,32 @@ pub(crate) struct Version {
     #[schema(value_type = String, format = DateTime)]
     pub(crate) at: Timestamp,
     pub(crate) operation: Uuid,
-    /// The resource as it was; absent in the version that is its end.
+    /// The resource in this version; absent in the version that removed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resource: Option<Resource>,
 }
 
-/// Which resources of a stack.
+/// The filter of a list of resources.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ResourceFilter {
-    /// Those of one component.
+    /// Resources of one component.
     pub(crate) component: Option<String>,
-    /// Those of one type.
+    /// Resources of one type.
     #[serde(rename = "type")]
     pub(crate) ty: Option<String>,
     /// `ready`, `tainted` or `retained`.
     #[param(value_type = Option<String>)]
     pub(crate) status: Option<RowStatus>,
-    /// How many items, at most 1000; 100 when left out.
+    /// The most items, up to 1000; 100 if absent.
     #[param(value_type = Option<usize>, minimum = 1)]
     pub(crate) limit: Option<NonZeroUsize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     pub(crate) after: Option<String>,
 }
 
-/// The stacks of which something is recorded.
+/// Lists the stacks in the state.
 #[utoipa::path(get, path = "/stacks", operation_id = "list_stacks", tag = "state", params(PageQuery),
     responses((status = 200, body = Page<Stack>)))]
 pub(super) async fn list(
@@ -117,7 +117,7 @@ pub(super) async fn list(
     Ok(Json(page.of(stacks, |stack| stack.stack.clone())?))
 }
 
-/// The components of a stack.
+/// Lists the components of a stack.
 #[utoipa::path(get, path = "/stacks/{stack}/components", tag = "state", params(("stack" = String, Path), PageQuery),
     responses((status = 200, body = Page<Component>), (status = 404, body = Problem)))]
 pub(super) async fn components(
@@ -145,7 +145,7 @@ pub(super) async fn components(
     Ok(Json(page.of(found, |component| component.key.clone())?))
 }
 
-/// The resources of a stack.
+/// Lists the resources of a stack.
 #[utoipa::path(get, path = "/stacks/{stack}/resources", tag = "state", params(("stack" = String, Path), ResourceFilter),
     responses((status = 200, body = Page<Resource>), (status = 404, body = Problem)))]
 pub(super) async fn resources(
@@ -169,7 +169,7 @@ pub(super) async fn resources(
     Ok(Json(Page { items, next }))
 }
 
-/// The versions of a resource, newest first.
+/// Lists the versions of a resource, newest first.
 #[utoipa::path(get, path = "/stacks/{stack}/history/{address}", tag = "state",
     params(("stack" = String, Path), ("address" = String, Path), PageQuery),
     responses((status = 200, body = Page<Version>), (status = 404, body = Problem)))]
@@ -180,9 +180,9 @@ pub(super) async fn history(
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Version>>, Problem> {
     let stack: StackId = stack.parse().map_err(|_| no_stack(&stack))?;
-    // A hidden stack is answered as an unknown one.
+    // The answer for a hidden stack equals that for an unknown one.
     let is_seen = caller.hides(Some(&stack), |caller, stack| caller.sees(stack)).is_some();
-    let nothing = || Problem::not_found(format!("nothing was ever recorded of `{address}` in `{stack}`"));
+    let nothing = || Problem::not_found(format!("the state has never had `{address}` in `{stack}`"));
     let parsed: Address = address.parse().map_err(|_| nothing())?;
     let entries = if is_seen { shared.calls.history(&stack, &parsed).await? } else { Vec::new() };
     if entries.is_empty() {
@@ -197,7 +197,7 @@ pub(super) async fn history(
     Ok(Json(Page { items: items.into_iter().map(version).collect::<Result<_, _>>()?, next }))
 }
 
-/// The stack of that name, when something is recorded of it and the caller sees it.
+/// The stack of that name, if the state has it and the caller sees it.
 pub(super) async fn known(shared: &Shared, caller: &Caller, name: &str) -> Result<StackId, Problem> {
     let stack: StackId = name.parse().map_err(|_| no_stack(name))?;
     let recorded = shared.calls.known_stacks().await?.contains(&stack).then_some(stack);
@@ -205,10 +205,10 @@ pub(super) async fn known(shared: &Shared, caller: &Caller, name: &str) -> Resul
 }
 
 fn no_stack(name: &str) -> Problem {
-    Problem::not_found(format!("nothing is recorded of a stack `{name}`: stacks are named `name@environment`"))
+    Problem::not_found(format!("the state has no stack `{name}`: expected the form `name@environment`"))
 }
 
-/// Names a row within its stack.
+/// The name of a row within its stack.
 fn name(row: &Row) -> String {
     match &row.deposed {
         Some(key) => format!("{} {key}", row.address),

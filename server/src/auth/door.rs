@@ -1,50 +1,50 @@
-//! The door of what a process serves beside the server: the same tokens, and the same care where nobody shows one.
+//! Authentication for services beside the server: the same tokens, and the same checks of the site without tokens.
 
 use super::{Admission, Auth, Scope};
 use crate::answer::Refusal;
 use axum::extract::Request;
 use axum::http::StatusCode;
 
-/// Lets callers in, or tells why not.
+/// Admits or refuses callers.
 pub struct Door {
     admission: Admission,
     setting: &'static str,
 }
 
-/// A call whose caller may make it.
+/// A call of an admitted caller.
 pub struct Admitted {
     /// The call.
     pub request: Request,
-    /// The name of the caller; nothing where callers show no token.
+    /// The name of the caller; `None` if the service requires no tokens.
     pub name: Option<String>,
 }
 
-/// A call whose caller may not make it.
+/// A call of a refused caller.
 pub struct TurnedAway {
     /// The status of its answer.
     pub status: StatusCode,
     /// The reason, for the caller.
     pub why: String,
-    /// The name of the caller, where its token is known.
+    /// The name of the caller, if its token is known.
     pub name: Option<String>,
 }
 
 impl Door {
-    /// A door for these. `setting` is what would have it ask for tokens, for those whom it turns away without.
+    /// A door with these settings. `setting` is the name of the setting that would require tokens; refusals mention it.
     ///
     /// # Errors
-    /// When keys could not be fetched from anywhere, in words.
+    /// When the HTTP client for the issuer's keys cannot be built, with the reason.
     pub fn new(auth: Auth, setting: &'static str) -> Result<Self, String> {
         Ok(Self { admission: Admission::new(auth)?, setting })
     }
 
-    /// Gives a call back that is let in.
+    /// Checks the caller of a call, and returns the call.
     ///
     /// # Errors
-    /// With the status of its answer, and why, for the caller.
+    /// With the status of the answer and the reason for the caller.
     pub async fn admit(&self, request: Request, asked: Scope) -> Result<Admitted, TurnedAway> {
         let turned_away = |refusal: &Refusal, name: Option<String>| {
-            let (status, why) = self.told(refusal);
+            let (status, why) = self.explained(refusal);
             TurnedAway { status, why, name }
         };
         self.admission.check_site(&request).map_err(|refusal| turned_away(&refusal, None))?;
@@ -59,7 +59,7 @@ impl Door {
         Ok(Admitted { request: Request::from_parts(head, body), name })
     }
 
-    fn told(&self, refusal: &Refusal) -> (StatusCode, String) {
+    fn explained(&self, refusal: &Refusal) -> (StatusCode, String) {
         let (status, why) = match refusal {
             Refusal::Unknown(_) => (StatusCode::UNAUTHORIZED, None),
             Refusal::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, None),

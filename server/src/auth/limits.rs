@@ -1,7 +1,7 @@
 //! Limits of callers: environments, domains, stacks and actions, and how much of the queue one caller may take.
 //!
-//! [`Principal::may`] is the one place that decides. Every route asks it through `Caller`, and a route that does not is
-//! answered with 500 (`super::guard`).
+//! [`Principal::may`] is the only place that decides. Every route asks it through `Caller`; `super::guard` answers 500
+//! for a route that does not.
 
 use super::Scope;
 use globset::{Glob, GlobMatcher};
@@ -25,7 +25,7 @@ pub enum Action {
     Reverse,
     /// Provisions a data product or a component.
     Provision,
-    /// Removes a data product or a component; applies a plan that does.
+    /// Unprovisions a data product or a component; applies a plan that removes one.
     Unprovision,
     /// Replaces the access list of a component.
     UpdateAcl,
@@ -33,12 +33,12 @@ pub enum Action {
     Apply,
     /// Stops an operation.
     Cancel,
-    /// Takes a lease away.
+    /// Breaks a lease.
     Unlock,
 }
 
 impl Action {
-    /// The actions that `limits.actions` names; reading is always allowed within the other limits.
+    /// The actions that `limits.actions` may name. Reading is always allowed within the other limits.
     pub const WORDS: [(&'static str, Self); 10] = [
         ("validate", Self::Validate),
         ("plan", Self::Plan),
@@ -52,13 +52,13 @@ impl Action {
         ("unlock", Self::Unlock),
     ];
 
-    /// Its name: `provision`.
+    /// The word of the action: `provision`.
     #[must_use]
     pub fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, action)| *action == self).map_or("read", |(word, _)| word)
     }
 
-    /// The scope that it needs at least.
+    /// The least scope for the action.
     #[must_use]
     pub const fn scope(self) -> Scope {
         match self {
@@ -69,7 +69,7 @@ impl Action {
         }
     }
 
-    /// True when it changes remote objects, state, or the operations of other callers.
+    /// True if the action changes remote objects, state, or operations of other callers.
     #[must_use]
     pub const fn is_change(self) -> bool {
         matches!(self.scope(), Scope::Apply | Scope::Admin)
@@ -81,10 +81,10 @@ impl Action {
 pub struct Pattern(GlobMatcher);
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Compiles a pattern.
     ///
     /// # Errors
-    /// When it is empty or no glob pattern, with the reason.
+    /// When the pattern is empty or invalid, with the reason.
     pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("it is empty".to_owned());
@@ -107,11 +107,11 @@ pub enum Names {
     /// All names.
     #[default]
     Any,
-    /// Those that match one of these patterns.
+    /// Names that match one of these patterns.
     Patterns(Vec<Pattern>),
-    /// Those that a claim of the caller's token lists, letter by letter. No name where the token has no such claim.
+    /// Names that a claim of the caller's token lists literally. Without this claim no name is allowed.
     Claim(String),
-    /// These names, letter by letter.
+    /// These literal names.
     Exactly(BTreeSet<String>),
 }
 
@@ -129,7 +129,7 @@ impl Names {
         }
     }
 
-    /// A pattern with `@` is compared with `name@environment`, any other one with the name.
+    /// A pattern with `@` is matched against `name@environment`, any other pattern against the name.
     fn allow_stack(&self, stack: &StackId) -> bool {
         let full = stack.to_string();
         match self {
@@ -151,7 +151,7 @@ impl Names {
     }
 }
 
-/// The words of a claim: those of a list, or of a text with blanks.
+/// The words of a claim: the items of a list, or the words of a text.
 pub(super) fn words<'c>(claims: &'c Map<String, Json>, path: &str) -> impl Iterator<Item = &'c str> {
     let (list, text): (&[Json], &str) = match crate::jwt::claim(claims, path) {
         Some(Json::Array(list)) => (list, ""),
@@ -164,9 +164,9 @@ pub(super) fn words<'c>(claims: &'c Map<String, Json>, path: &str) -> impl Itera
 /// A caller's share of the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quota {
-    /// Requests that may wait for a worker; `None` stands for the default of the server.
+    /// Requests that may wait for a worker; `None` means the default of the server.
     pub waiting: Option<u32>,
-    /// Requests that may run at once; `None` stands for all workers.
+    /// Requests that may run at once; `None` means all workers.
     pub running: Option<u32>,
 }
 
@@ -179,7 +179,7 @@ pub struct Limits {
     pub domains: Names,
     /// Stacks, as `name` or as `name@environment`.
     pub stacks: Names,
-    /// Actions; `None` stands for all actions of the scope.
+    /// Actions; `None` means all actions of the scope.
     pub actions: Option<BTreeSet<Action>>,
     /// The share of the queue.
     pub queue: Quota,
@@ -190,9 +190,9 @@ pub struct Limits {
 pub struct Grant {
     /// The largest scope.
     pub scope: Scope,
-    /// Consenting to the loss of data. [`Scope::Admin`] has it, too.
+    /// Whether the grant includes consent to the loss of data. [`Scope::Admin`] always does.
     pub is_data_loss_allowed: bool,
-    /// Where that holds.
+    /// Where the scope holds.
     pub limits: Limits,
 }
 
@@ -203,7 +203,7 @@ impl From<Scope> for Grant {
 }
 
 impl Grant {
-    /// The same with the names that the claims of a token say.
+    /// The grant with the names that the claims of a token list.
     pub(super) fn of_claims(&self, claims: &Map<String, Json>) -> Self {
         let Limits { environments, domains, stacks, actions, queue } = &self.limits;
         let [environments, domains, stacks] = [environments, domains, stacks].map(|names| names.of_claims(claims));
@@ -217,7 +217,7 @@ impl Grant {
         self.takes(action) && (!consents || self.consents()) && resources.iter().all(|resource| self.reaches(resource))
     }
 
-    /// True when its limits hide something.
+    /// True if its limits hide any object.
     pub(super) const fn hides(&self) -> bool {
         let Limits { environments, domains, stacks, .. } = &self.limits;
         !(environments.is_any() && domains.is_any() && stacks.is_any())
@@ -250,8 +250,8 @@ impl Grant {
     }
 }
 
-/// The domains that a stack's name may mean: `finance` for `finance.cashflow.0`. A name of more parts may have a domain or a
-/// product with dots, so all readings count. A name without dots has no domain.
+/// The possible domains of a stack's name: `finance` for `finance.cashflow.0`. With more parts, the domain or the
+/// product may contain dots, so all readings count. A name without dots has no domain.
 fn domains_of(name: &str) -> Vec<&str> {
     let ends: Vec<usize> = name.match_indices('.').map(|(at, _)| at).collect();
     let most = ends.len().saturating_sub(1).max(1);
@@ -261,29 +261,29 @@ fn domains_of(name: &str) -> Vec<&str> {
 /// An object that a call acts on.
 #[derive(Debug, Clone)]
 pub(crate) enum Resource<'r> {
-    /// Nothing in particular: whether the caller may do this anywhere.
+    /// No particular object: whether the caller may do the action anywhere.
     Any,
     /// An environment.
     Environment(&'r str),
     /// A stack.
     Stack(&'r StackId),
-    /// An environment and domains that a descriptor names beside those of its stack: blueprints may read them.
+    /// An environment and domains that a descriptor names in addition to those of its stack: blueprints may read them.
     Named { environment: Option<&'r str>, domains: Vec<&'r str> },
 }
 
 /// A caller with its grants.
 #[derive(Debug, Clone)]
 pub(crate) struct Principal {
-    /// The name for people; nothing where callers show no token.
+    /// The name of the owner; `None` if the server requires no tokens.
     pub(crate) name: Option<String>,
-    /// A call needs one grant that allows all of it; `None` allows everything.
+    /// The grants. One grant must allow all of a call; `None` allows everything.
     grants: Option<Vec<Grant>>,
-    /// The end of its token.
+    /// The expiry of its token.
     expires: Option<Timestamp>,
 }
 
 impl Principal {
-    /// The caller of a server that asks for no token, and the server itself.
+    /// The caller of a server without tokens, and the server itself.
     pub(crate) const fn unlimited(name: Option<String>) -> Self {
         Self { name, grants: None, expires: None }
     }
@@ -293,23 +293,23 @@ impl Principal {
         Self { name: Some(name), grants: Some(grants), expires: None }
     }
 
-    /// The same with a token that ends.
+    /// The same principal with the expiry of its token.
     pub(crate) fn until(self, expires: Option<Timestamp>) -> Self {
         Self { expires, ..self }
     }
 
-    /// Whether its token has ended.
+    /// Whether its token has expired.
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Whether the caller may do that with all of these resources, consenting to the loss of data or not: one grant has to
-    /// allow all of it.
+    /// Whether the caller may do the action with all of these resources, with or without consent to the loss of data.
+    /// One grant must allow all of it.
     pub(crate) fn may(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> bool {
         self.may_with(action.scope(), action, consents, resources)
     }
 
-    /// The same, where the grant needs a larger scope than the action does.
+    /// Like `may`, for calls that need a larger scope than the action does.
     pub(crate) fn may_with(&self, needed: Scope, action: Action, consents: bool, resources: &[Resource<'_>]) -> bool {
         let has_scope = |grant: &&Grant| grant.scope >= needed;
         match &self.grants {
@@ -318,7 +318,7 @@ impl Principal {
         }
     }
 
-    /// Whether it sees all of these stacks.
+    /// Whether the principal sees all of these stacks.
     pub(crate) fn sees_all(&self, stacks: &[StackId]) -> bool {
         let all: Vec<Resource<'_>> = stacks.iter().map(Resource::Stack).collect();
         self.sees_everything() || !all.is_empty() && self.may(Action::Read, false, &all)
@@ -329,16 +329,16 @@ impl Principal {
         self.grants.iter().flatten().map(|grant| grant.scope).max()
     }
 
-    /// Whether it has a scope anywhere.
+    /// Whether any grant has the scope.
     pub(crate) fn has(&self, scope: Scope) -> bool {
         self.grants.is_none() || self.scope() >= Some(scope)
     }
 
-    /// The share of the queue for a call, the largest of the grants that allow it; nothing where callers show no token.
+    /// The largest queue share of the grants that allow a call; `None` if the server requires no tokens.
     pub(crate) fn quota(&self, action: Action, stack: &StackId) -> Option<Quota> {
         let grants = self.grants.as_ref()?.iter();
         let grants = grants.filter(|grant| grant.allows(action, false, &[Resource::Stack(stack)]));
-        // No limit is the largest.
+        // No limit counts as the largest.
         let larger = |one: Option<u32>, other: Option<u32>| one.zip(other).map(|(one, other)| one.max(other));
         let both = |one: Quota, other: Quota| Quota {
             waiting: larger(one.waiting, other.waiting),
@@ -347,7 +347,7 @@ impl Principal {
         Some(grants.map(|grant| grant.limits.queue).reduce(both).unwrap_or_default())
     }
 
-    /// True when no limit hides anything from the caller.
+    /// True if no limit hides anything from the caller.
     pub(crate) fn sees_everything(&self) -> bool {
         self.grants.as_ref().is_none_or(|grants| grants.iter().any(|grant| !grant.hides()))
     }
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn larger_scope_counts_in_the_grant_that_reaches_the_stack_alone() {
+    fn larger_scope_counts_only_in_the_grant_of_the_stack() {
         let of = |pattern: &str| Limits { environments: patterns(&[pattern]), ..Limits::default() };
         let grants = vec![grant(Scope::Apply, of("dev")), grant(Scope::Plan, of("prod"))];
         let principal = Principal::new("ci".to_owned(), grants);
@@ -392,11 +392,11 @@ mod tests {
             |needed, name: &str| principal.may_with(needed, Action::Plan, false, &[Resource::Stack(&stack(name))]);
         assert!(may(Scope::Apply, "files@dev"));
         assert!(may(Scope::Plan, "files@prod"));
-        assert!(!may(Scope::Apply, "files@prod"), "the scope is that of another environment");
+        assert!(!may(Scope::Apply, "files@prod"), "the scope belongs to another environment");
     }
 
     #[test]
-    fn each_limit_holds_by_itself_and_with_the_others() {
+    fn limits_hold_alone_and_combined() {
         let environments = Limits { environments: patterns(&["dev*"]), ..Limits::default() };
         check(&environments, &["a.b.0@dev", "a.b.0@dev-2"], &["a.b.0@prod", "a.b.0@xdev", "dev.b.0@prod"]);
         let stacks = Limits { stacks: patterns(&["finance.*", "hr.pay.0@dev"]), ..Limits::default() };
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn one_grant_has_to_allow_all_of_a_call() {
+    fn one_grant_must_allow_all_of_a_call() {
         let dev = Limits { environments: patterns(&["dev"]), ..Limits::default() };
         let grants = vec![grant(Scope::Apply, dev), Grant::from(Scope::Read)];
         let principal = Principal::new("ada".to_owned(), grants);
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_limit_everything_but_reading() {
+    fn actions_limit_everything_except_reading() {
         let limits = Limits { actions: Some([Action::Plan].into()), ..Limits::default() };
         let principal = Principal::new("ci".to_owned(), vec![grant(Scope::Admin, limits)]);
         let may = |action| principal.may(action, false, &[Resource::Any]);
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_quota_of_the_grants_that_allow_a_call_counts() {
+    fn largest_quota_of_allowing_grants_counts() {
         let with = |environment: &str, waiting: Option<u32>| {
             let queue = Quota { waiting, running: Some(2) };
             grant(Scope::Apply, Limits { environments: patterns(&[environment]), queue, ..Limits::default() })

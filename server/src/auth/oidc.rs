@@ -1,4 +1,4 @@
-//! Callers that an OpenID Connect issuer vouches for: they show a token (JWT, RFC 7519) that it signed.
+//! Callers with a token (JWT, RFC 7519) of an OpenID Connect issuer.
 
 use super::limits::words;
 use super::{Grant, Principal};
@@ -8,36 +8,37 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
 use std::time::Duration;
 
-/// Whose tokens are taken, and what they allow.
+/// The trusted issuer, and what its roles allow.
 #[derive(Debug, Clone)]
 pub struct Oidc {
-    /// Who signs them: `iss`, letter by letter.
+    /// The issuer of the tokens: `iss`, compared literally.
     pub issuer: String,
-    /// For whom they have to be: one of `aud`.
+    /// The required audience: one of `aud`.
     pub audience: String,
-    /// Where its keys are; `None` where its own description says so (`/.well-known/openid-configuration`).
+    /// The URL of the keys; `None` to read it from the issuer's discovery document
+    /// (`/.well-known/openid-configuration`).
     pub jwks_url: Option<String>,
-    /// The types that tokens may have.
+    /// Accepted token types.
     pub types: Accepted,
-    /// The clients that they may have been issued to.
+    /// Clients to which accepted tokens may have been issued.
     pub clients: Accepted,
-    /// The claim with the roles of a caller, a path with dots: `realm_access.roles`. A list, or words in a text.
+    /// The claim with the caller's roles, a dotted path: `realm_access.roles`. A list, or words in a text.
     pub roles_claim: String,
-    /// What each role allows.
+    /// The grant of each role.
     pub roles: Vec<(String, Grant)>,
 }
 
 impl Oidc {
-    /// Whether the keys of the issuer can be had now.
+    /// Checks that the keys of the issuer can be fetched.
     ///
     /// # Errors
-    /// When they cannot, in words.
+    /// When they cannot, with the reason.
     pub async fn check(&self) -> Result<(), String> {
         Issuer::new(self.clone())?.check().await
     }
 }
 
-/// The claims by which callers are named, the first that there is.
+/// Claims that may name the caller; the first existing one counts.
 const NAMES: [&str; 4] = ["preferred_username", "email", "client_id", "sub"];
 
 /// An issuer, with its keys.
@@ -47,10 +48,10 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    /// Nothing is fetched before somebody calls.
+    /// Creates an issuer without fetching its keys: the first call does that.
     ///
     /// # Errors
-    /// When nothing can be fetched at all.
+    /// When the HTTP client cannot be built.
     pub(super) fn new(oidc: Oidc) -> Result<Self, String> {
         let trust = Trust {
             issuers: vec![oidc.issuer.clone()],
@@ -63,7 +64,7 @@ impl Issuer {
         Ok(Self { oidc, verifier: Verifier::new(trust)? })
     }
 
-    /// Whether its keys can be had.
+    /// Checks that the keys of the issuer can be fetched.
     ///
     /// # Errors
     /// When they cannot.
@@ -71,21 +72,21 @@ impl Issuer {
         self.verifier.check().await
     }
 
-    /// The principal of a token, with what its roles allow, if anything.
+    /// The principal of a token, with the grants of its roles.
     ///
     /// # Errors
-    /// When it is not a valid token of the issuer for this server.
+    /// When the token is not a valid token of the issuer for this server.
     pub(super) async fn admit(&self, token: &str) -> Result<Principal, Refusal> {
         let claims = self.verifier.claims(token).await.map_err(|refused| match refused {
             Refused::Token(why) => Refusal::Unknown(why.into()),
             Refused::NoKeys => {
-                Refusal::Unavailable("the keys of the issuer cannot be had now: try again later".to_owned())
+                Refusal::Unavailable("the keys of the issuer are not available now: try again later".to_owned())
             }
         })?;
         Ok(Principal::new(name(&claims), self.grants(&claims)).until(end(&claims)))
     }
 
-    /// True when the limits of a role hide something.
+    /// True if the limits of a role hide any object.
     pub(super) fn hides(&self) -> bool {
         self.oidc.roles.iter().any(|(_, grant)| grant.hides())
     }
@@ -100,8 +101,8 @@ impl Issuer {
 /// The check of a token counts whole seconds.
 const TICK: Duration = Duration::from_secs(1);
 
-/// When a valid token ends, for clocks that differ as much as they may: from then on it is refused. `None` for a time that no
-/// clock will show.
+/// When a valid token ends, including the tolerated clock difference. `None` for a time outside the range of
+/// timestamps.
 fn end(claims: &Map<String, Json>) -> Option<Timestamp> {
     let expires = SignedDuration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
     Timestamp::UNIX_EPOCH.checked_add(expires).and_then(|end| end.checked_add(LEEWAY + TICK)).ok()
@@ -109,7 +110,7 @@ fn end(claims: &Map<String, Json>) -> Option<Timestamp> {
 
 fn name(claims: &Map<String, Json>) -> String {
     let name = NAMES.iter().find_map(|claim| claims.get(*claim)?.as_str().filter(|name| !name.trim().is_empty()));
-    name.unwrap_or("somebody without a name").to_owned()
+    name.unwrap_or("unnamed caller").to_owned()
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! Calls that a page of the web makes through somebody's browser: where nobody shows a token, whoever reads a page would
-//! call with it.
+//! Calls from pages of other sites. Without tokens, any page that the user's browser shows could call the server.
 
 use axum::extract::Request;
 use axum::http::{Method, Uri, header};
 use std::net::IpAddr;
 
-/// Whether a browser sends it for a page of another site (Fetch Metadata, and RFC 6454 where a browser has none).
+/// Whether a page of another site sent the call, by Fetch Metadata, or by `Origin` (RFC 6454) in older browsers.
 pub(super) fn is_of_another_site(request: &Request) -> bool {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return false;
@@ -19,7 +18,7 @@ pub(super) fn is_of_another_site(request: &Request) -> bool {
     }
 }
 
-/// Whether it was sent to this machine under a name of its own: a page can have its own name lead here.
+/// Whether the call is addressed to this machine by one of its own names: another site can point its own name here.
 pub(crate) fn is_to_this_machine(request: &Request) -> bool {
     let Some(uri) = authority(request).map(str::parse::<Uri>) else { return true };
     let Ok(uri) = uri else { return false };
@@ -28,7 +27,7 @@ pub(crate) fn is_to_this_machine(request: &Request) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The name and the port that were called.
+/// The host and the port that were called.
 fn authority(request: &Request) -> Option<&str> {
     text(request, header::HOST.as_str()).or_else(|| request.uri().authority().map(|authority| authority.as_str()))
 }
@@ -49,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_of_another_site_sends_is_known() {
+    fn call_from_a_page_of_another_site_is_recognised() {
         for (is_other, headers) in [
             (false, &[("host", "localhost:8091")][..]),
             (false, &[("host", "localhost:8091"), ("origin", "http://localhost:8091")]),
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_few_names() {
+    fn only_loopback_names_are_this_machine() {
         for (is_here, host) in [
             (true, "localhost:8091"),
             (true, "LOCALHOST"),
@@ -81,6 +80,6 @@ mod tests {
         ] {
             assert_eq!(is_to_this_machine(&call(Method::GET, &[("host", host)])), is_here, "{host:?}");
         }
-        assert!(is_to_this_machine(&call(Method::GET, &[])), "no browser leaves it out");
+        assert!(is_to_this_machine(&call(Method::GET, &[])), "browsers always send the header");
     }
 }

@@ -1,4 +1,4 @@
-//! Permits for large bodies, and the time that one has to come.
+//! Permits for large bodies, and their time limit.
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-/// Permits for the large bodies that are held at once.
+/// Permits for the large bodies that the server holds at once.
 pub(super) struct LargeBodies {
     all: Arc<Semaphore>,
-    /// The permits of a caller with a name.
+    /// The permits of one named caller.
     share: usize,
     of_callers: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
@@ -31,7 +31,7 @@ impl LargeBodies {
         Self { all: Arc::new(Semaphore::new(most)), share: most.div_ceil(2), of_callers: Mutex::default() }
     }
 
-    /// Waits for a permit. A caller with a name leaves half of them to others, and waits for its own share first.
+    /// Waits for a permit. A named caller leaves half of the permits to others, and waits for its own share first.
     pub(super) async fn acquire(&self, caller: Option<&str>) -> Option<Permit> {
         let own = match caller {
             Some(name) => Some(self.of_caller(name).acquire_owned().await.ok()?),
@@ -53,7 +53,7 @@ impl LargeBodies {
     }
 }
 
-/// A body that fails unless all of it comes in time.
+/// A body that fails unless it arrives completely in time.
 pub(super) struct InTime {
     inner: Body,
     deadline: Pin<Box<Sleep>>,

@@ -1,4 +1,4 @@
-//! The keys of an issuer: fetched when they are needed, and again when a token names one that is not among them.
+//! Keys of an issuer, fetched when they are needed, and again when a token names an unknown key.
 
 use crate::http::{check_trusted_url, in_words, is_exposed};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse};
@@ -9,29 +9,31 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long keys are taken without asking again: what an issuer withdraws is withdrawn by then.
+/// How long keys are used before they are fetched again. A key that the issuer withdraws stays valid for at most this
+/// time.
 const HOLD: Duration = Duration::from_secs(3600);
-/// How long they are taken while the issuer does not answer: whoever keeps it from answering does not keep a withdrawn key.
+/// How long keys are used while the issuer does not answer. An attacker who blocks the issuer cannot keep a withdrawn
+/// key alive.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// Who sends tokens with made-up keys does not make this server ask more often.
+/// The shortest interval of fetches: tokens with invented keys do not cause more of them.
 const LEAST: Duration = Duration::from_secs(10);
-/// How long the issuer may take.
+/// Timeout of a fetch.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The part of an issuer's description that says where its keys are (OpenID Connect Discovery 1.0).
+/// The part of an issuer's discovery document that names the URL of its keys (OpenID Connect Discovery 1.0).
 #[derive(Deserialize)]
 struct Discovery {
     issuer: Option<String>,
     jwks_uri: String,
 }
 
-/// What was fetched last.
+/// The result of the last fetch.
 #[derive(Default)]
 struct Fetched {
     keys: Option<JwkSet>,
-    /// When it was tried, whatever came of it.
+    /// The time of the last attempt, successful or not.
     tried: Option<Instant>,
-    /// When it came.
+    /// The time of the last success.
     came: Option<Instant>,
 }
 
@@ -40,7 +42,7 @@ impl Fetched {
         self.came.is_none_or(|at| at.elapsed() > HOLD)
     }
 
-    /// The keys, unless they are too old to be taken.
+    /// The keys, unless they are too old.
     fn usable(&self) -> Option<&JwkSet> {
         self.keys.as_ref().filter(|_| self.came.is_some_and(|at| at.elapsed() <= LONGEST))
     }
@@ -52,11 +54,11 @@ impl Fetched {
 
 pub(super) struct Keys {
     client: reqwest::Client,
-    /// Whose they are.
+    /// The issuer of the keys.
     issuer: String,
     url: Option<String>,
     fetched: RwLock<Fetched>,
-    /// Held by the one who asks: who finds a key does not wait for them.
+    /// Held during a fetch. A call that finds its key does not wait for it.
     asking: Mutex<()>,
 }
 
@@ -64,27 +66,25 @@ impl Keys {
     pub(super) fn new(issuer: &str, url: Option<String>) -> Result<Self, String> {
         let asked = url.as_deref().unwrap_or(issuer);
         if is_exposed(asked) {
-            return Err(format!(
-                "{asked} is `http://` to another machine: the network in between could answer with other keys"
-            ));
+            return Err(format!("{asked} is `http://` to another machine: the network in between could forge keys"));
         }
         let client = crate::http::client(PATIENCE)?;
         Ok(Self { client, issuer: issuer.to_owned(), url, fetched: RwLock::default(), asking: Mutex::default() })
     }
 
-    /// The key of that name that signs in that way; `None` where the issuer has none.
+    /// The key with that ID for that algorithm; `None` if the issuer has no such key.
     ///
     /// # Errors
-    /// When there are no keys, in words for the log.
+    /// When no keys are available, with the reason for the log.
     pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Option<Jwk>, String> {
         let (known, is_old) = self.known(id, algorithm);
         if known.is_some() {
-            // One asks whether it still is one; for all others it holds until there is an answer.
+            // One caller fetches old keys again; until the answer arrives, all others use the old keys.
             if is_old && let Ok(_one) = self.asking.try_lock() {
                 return match self.ask().await {
                     Ok(()) => Ok(self.known(id, algorithm).0),
                     Err(error) => {
-                        tracing::warn!(error, "the keys of the issuer cannot be had: those that are known are taken");
+                        tracing::warn!(error, "the keys of the issuer are not available: using the known keys");
                         Ok(known)
                     }
                 };
@@ -100,10 +100,10 @@ impl Keys {
         }
     }
 
-    /// Fetches them unless they came a short while ago.
+    /// Fetches the keys unless they are recent.
     ///
     /// # Errors
-    /// When they cannot be had, and none came before.
+    /// When they cannot be fetched, and no usable keys are known.
     pub(super) async fn refresh(&self) -> Result<(), String> {
         if !self.read().is_old() {
             return Ok(());
@@ -113,7 +113,7 @@ impl Keys {
         if self.read().usable().is_some() { Ok(()) } else { fetched }
     }
 
-    /// The key, if it came, and whether all that came is old.
+    /// The key, if it is known, and whether the known keys are old.
     fn known(&self, id: Option<&str>, algorithm: Algorithm) -> (Option<Jwk>, bool) {
         let fetched = self.read();
         (fetched.usable().and_then(|keys| pick(keys, id, algorithm)), fetched.is_old())
@@ -127,7 +127,7 @@ impl Keys {
         self.fetched.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches them, unless that was tried a moment ago.
+    /// Fetches the keys, unless the last attempt was a moment ago.
     async fn ask(&self) -> Result<(), String> {
         if !self.read().may_be_asked() {
             return Ok(());
@@ -137,7 +137,7 @@ impl Keys {
 
     async fn fetch(&self) -> Result<(), String> {
         let answer = self.answer().await;
-        // From its end on: those who waited for a slow issuer do not each wait for it anew.
+        // Measured from the end of the fetch: callers that waited for a slow issuer do not wait for it again.
         let now = Instant::now();
         let mut fetched = self.write();
         fetched.tried = Some(now);
@@ -145,7 +145,7 @@ impl Keys {
         Ok(())
     }
 
-    /// What the issuer has now.
+    /// Fetches the current keys of the issuer.
     async fn answer(&self) -> Result<JwkSet, String> {
         let url = match &self.url {
             Some(url) => url.clone(),
@@ -154,12 +154,12 @@ impl Keys {
         self.get(&url).await
     }
 
-    /// Where the issuer itself says that its keys are.
+    /// The URL of the keys in the issuer's discovery document.
     async fn described(&self) -> Result<String, String> {
         let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let Discovery { issuer, jwks_uri } = self.get(&url).await?;
-        match issuer.filter(|said| *said != self.issuer) {
-            // Another's keys are no word of this one (OpenID Connect Discovery 1.0, 4.3).
+        match issuer.filter(|named| *named != self.issuer) {
+            // The keys of another issuer prove nothing (OpenID Connect Discovery 1.0, 4.3).
             Some(other) => Err(format!("{url}: it describes the issuer `{other}`")),
             None => match check_trusted_url(&jwks_uri) {
                 Ok(_) => Ok(jwks_uri),
@@ -174,7 +174,7 @@ impl Keys {
     }
 }
 
-/// The key of that name that signs in that way. Without a name it is the only one that does.
+/// The key with that ID for that algorithm. Without an ID, the only key for the algorithm.
 fn pick(keys: &JwkSet, id: Option<&str>, algorithm: Algorithm) -> Option<Jwk> {
     let is_named = |key: &&Jwk| id.is_none() || key.common.key_id.as_deref() == id;
     let mut fitting = keys.keys.iter().filter(|key| verifies(key, algorithm)).filter(is_named);
@@ -182,24 +182,24 @@ fn pick(keys: &JwkSet, id: Option<&str>, algorithm: Algorithm) -> Option<Jwk> {
     (id.is_some() || fitting.next().is_none()).then(|| first.clone())
 }
 
-/// Whether a key is for signatures of that kind, by all that its issuer says of it.
+/// Whether a key verifies signatures of that algorithm, by its type and all that the issuer states.
 fn verifies(key: &Jwk, algorithm: Algorithm) -> bool {
     let is_of_kind = match key.algorithm {
         AlgorithmParameters::RSA(_) => algorithm.family() == AlgorithmFamily::Rsa,
         AlgorithmParameters::EllipticCurve(_) => algorithm.family() == AlgorithmFamily::Ec,
         AlgorithmParameters::OctetKeyPair(_) => algorithm.family() == AlgorithmFamily::Ed,
-        // A key that both sides know, and what is not known.
+        // Symmetric keys, and unknown types.
         _ => false,
     };
     let common = &key.common;
     is_of_kind
         && !matches!(common.public_key_use, Some(PublicKeyUse::Encryption))
         && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
-        && common.key_algorithm.is_none_or(|said| is_same(said, algorithm))
+        && common.key_algorithm.is_none_or(|named| is_same(named, algorithm))
 }
 
-fn is_same(said: KeyAlgorithm, algorithm: Algorithm) -> bool {
-    said.to_string() == format!("{algorithm:?}")
+fn is_same(named: KeyAlgorithm, algorithm: Algorithm) -> bool {
+    named.to_string() == format!("{algorithm:?}")
 }
 
 #[cfg(test)]
@@ -214,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_of_the_kind_and_for_what_it_is_taken() {
+    fn key_is_picked_by_type_and_use() {
         let rsa = json!({"kty": "RSA", "kid": "1", "n": "AQ", "e": "AQAB"});
         let ec = json!({"kty": "EC", "kid": "1", "crv": "P-256", "x": "AQ", "y": "AQ"});
         let shared = json!({"kty": "oct", "kid": "1", "k": "AQ"});
         let unknown = json!({"kty": "AKP", "kid": "1", "alg": "ML-DSA-44", "pub": "AQ"});
         let odd = json!({"kty": "EC", "kid": "1", "crv": "secp256k1", "x": "AQ", "y": "AQ"});
-        // Others of the same name, or without one, and such as nobody here knows, are in no one's way.
+        // Keys of other or unknown types are ignored, with the same ID or without one.
         let all = json!([unknown, odd, shared, ec, rsa]);
         for id in [Some("1"), None] {
             assert_eq!(picked(all.clone(), id, Algorithm::RS256).as_deref(), Some("RSA"));
@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(picked(all.clone(), id, Algorithm::EdDSA), None);
         }
         assert_eq!(picked(all.clone(), Some("2"), Algorithm::RS256), None);
-        assert_eq!(picked(json!([rsa, rsa]), None, Algorithm::RS256), None, "which of two is not said");
+        assert_eq!(picked(json!([rsa, rsa]), None, Algorithm::RS256), None, "two keys without an ID are ambiguous");
         for (name, value) in [
             ("use", json!("enc")),
             ("alg", json!("RS384")),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_of_an_issuer_that_stays_away_are_not_taken_for_ever() {
+    async fn keys_of_a_silent_issuer_expire() {
         let came = Some(Instant::now());
         let fetched = Fetched { keys: Some(JwkSet { keys: Vec::new() }), tried: came, came };
         for (after, is_old, is_usable) in [(HOLD, false, true), (LONGEST - HOLD, true, true), (HOLD, true, false)] {

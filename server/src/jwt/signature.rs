@@ -1,5 +1,5 @@
-//! Signatures of tokens, verified by ring. `jsonwebtoken` brings no cryptography without a feature, and of its two one
-//! has an advisory (RUSTSEC-2023-0071) and the other is a second C library beside ring.
+//! Verification of signatures with ring. `jsonwebtoken` has no cryptography without a feature. Of its two features, one
+//! has an advisory (RUSTSEC-2023-0071), and the other adds a second C library beside ring.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use ring::signature::{self as with, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use signature::{Error, Verifier};
 
-/// How tokens may be signed: by a key that only the issuer has.
+/// The accepted algorithms: their private key is known only to the issuer.
 pub(super) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -23,13 +23,13 @@ pub(super) const ALGORITHMS: [Algorithm; 9] = [
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
     verifier_factory: |algorithm, key| Ok(Box::new(Verify::new(*algorithm, key)?)),
-    // For keys that are made or shown as JWK, which nothing here does.
+    // For creating and exporting keys, which this crate does not do.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// From here on signatures are verified by this.
+/// Installs this verification for the process.
 pub(super) fn install() {
-    // It is the only one of the process.
+    // No other code in the process installs one.
     let _ = PROVIDER.install_default();
 }
 
@@ -59,7 +59,7 @@ impl Verify {
             Algorithm::EdDSA => (AlgorithmFamily::Ed, By::Other(&with::ED25519)),
             _ => return Err(ErrorKind::InvalidAlgorithm.into()),
         };
-        // A key of another kind would be read as one of this kind.
+        // Otherwise a key of another type would be read as one of this type.
         if key.family() != family {
             return Err(ErrorKind::InvalidKeyFormat.into());
         }

@@ -1,4 +1,4 @@
-//! Accepts connections within their limits, also while the process has no file descriptor left.
+//! Accepts connections within their limits, even if the process has no free file descriptor.
 
 use super::clock::Clock;
 use super::connection::Connection;
@@ -15,13 +15,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-/// How long the next connection waits after one could not be accepted.
+/// How long the listener waits after a connection could not be accepted.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// A lack of descriptors is over after that long without an error: each connection that ends lets the next one in.
+/// A shortage of descriptors is over after this time without an error: each connection that ends admits the next one.
 const RECOVERY: Duration = Duration::from_secs(1);
 /// How often refused connections are logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// The answer to a caller that gets no place. TLS allows none.
+/// The answer to a connection beyond the limits. TLS allows no answer.
 const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: text/plain; charset=utf-8\r\n\
                          content-length: 42\r\nconnection: close\r\n\r\ntoo many connections are open: try later.\n";
@@ -83,10 +83,10 @@ impl Listener {
         metrics::refused(why.word());
         if let Some(count) = self.refused.count() {
             let (open, reason) = (self.registry.count(), why.word());
-            tracing::warn!(%address, reason, open, count, "connections are refused: raise `server.connections`, or find the caller");
+            tracing::warn!(%address, reason, open, count, "refusing connections: raise `server.connections`, or find the caller");
         }
         if !self.is_encrypted {
-            // It fits into the buffer of a new connection; a caller that is gone needs no answer.
+            // The answer fits into the buffer of a new connection; a caller that is gone needs no answer.
             let _ = stream.try_write(REFUSAL);
         }
     }
@@ -96,7 +96,7 @@ impl Listener {
         *self.failed() = Some(Instant::now());
         if self.outage.begins() {
             let open = self.registry.count();
-            tracing::error!(%error, open, "no connection can be accepted: the next is tried again and again");
+            tracing::error!(%error, open, "cannot accept connections: retrying");
         }
         self.registry.relieve(Instant::now());
         sleep(BACK_OFF).await;
@@ -119,7 +119,7 @@ impl AddrListener<Connection, Peer> for Listener {
                 }
             };
             if self.failed().is_none_or(|at| at.elapsed() >= RECOVERY) && self.outage.ends() {
-                tracing::info!("connections are accepted again");
+                tracing::info!("accepting connections again");
             }
             match self.registry.admit(address.ip(), Instant::now()) {
                 Ok(place) => {

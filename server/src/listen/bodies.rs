@@ -15,10 +15,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// So much of an answer is handed to HTTP/2 at once: it takes all that it is given, however little its caller reads.
+/// The bytes of an answer that HTTP/2 gets at once: it buffers everything, even if its caller reads slowly.
 const PART: usize = 16 << 10;
 
-/// Follows a call from its head to the end of its answer. Its body may keep it waiting for as long as `timeout`.
+/// Follows a call from its head to the end of its answer. The caller may delay the body by `timeout` in total.
 pub(super) async fn follow(
     State(timeout): State<Duration>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -65,7 +65,7 @@ impl Drop for Call {
     }
 }
 
-/// The body of a call: it fails when it does not come.
+/// The body of a call. It fails if the caller is too slow.
 struct Incoming {
     inner: Body,
     call: Arc<Call>,
@@ -108,8 +108,8 @@ impl HttpBody for Incoming {
     }
 }
 
-/// The body of an answer. Over HTTP/2 a call waits for its caller from one part to the next; over HTTP/1 the stream of the
-/// connection notices.
+/// The body of an answer. Over HTTP/2 a call waits for its caller from one part to the next; over HTTP/1 the stream of
+/// the connection notices a slow caller.
 struct Outgoing {
     inner: Body,
     call: Arc<Call>,
@@ -127,7 +127,7 @@ impl HttpBody for Outgoing {
         if !*is_multiplexed {
             return Pin::new(inner).poll_frame(cx);
         }
-        // A poll for more means that the caller read the part before.
+        // A poll for more means that the caller has read the part before.
         call.progress(PART);
         let mut data = match rest.take() {
             Some(rest) => rest,

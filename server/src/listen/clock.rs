@@ -1,6 +1,6 @@
-//! The clock of a connection: how long its caller keeps the server waiting, and with what.
+//! Clock of a connection: how long its caller keeps the server waiting, and in which way.
 //!
-//! A caller that sends or reads something gains time for it, at [`RATE`]; so a slow line is served, and a trickle is not.
+//! A caller that sends or reads gains time at [`RATE`], so the server serves a slow line, but not a trickle.
 
 use super::limits::ConnectionLimits;
 use futures_util::task::AtomicWaker;
@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bytes a second at which a caller keeps its connection for ever.
+/// Bytes per second at which a caller may keep its connection forever.
 const RATE: u64 = 1_000;
 
 /// Time that a caller owes.
@@ -22,17 +22,17 @@ pub(super) struct Lag {
 }
 
 impl Lag {
-    /// A caller that is waited for from now on.
+    /// The lag of a caller that the server waits for from now on.
     pub(super) fn since(now: Instant) -> Self {
         Self { since: Some(now), owed: Duration::ZERO }
     }
 
-    /// Begins to wait, unless it does already.
+    /// Starts waiting, unless it waits already.
     pub(super) fn begin(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
-    /// Ends the wait: that many bytes came or went.
+    /// Ends the wait: that many bytes were transferred.
     pub(super) fn progress(&mut self, now: Instant, bytes: usize) {
         if let Some(since) = self.since.take() {
             self.owed += now.saturating_duration_since(since);
@@ -40,7 +40,7 @@ impl Lag {
         self.owed = self.owed.saturating_sub(worth(bytes));
     }
 
-    /// When the caller owes that much; `None` while nothing is waited for.
+    /// When the caller will owe that much; `None` while the server does not wait.
     pub(super) fn deadline(&self, limit: Duration) -> Option<Instant> {
         self.since.map(|since| since + limit.saturating_sub(self.owed))
     }
@@ -50,14 +50,14 @@ fn worth(bytes: usize) -> Duration {
     Duration::from_millis(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000) / RATE)
 }
 
-/// Why the server closes a connection, by its word in figures and logs.
+/// Why the server closes a connection, with the word for metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     /// No head of a call came in time.
     Idle,
     /// The caller did not read its answer in time.
     Unread,
-    /// Others needed its place.
+    /// Another connection needed its place.
     Evicted,
 }
 
@@ -71,7 +71,7 @@ impl Reason {
     }
 }
 
-/// Reason why a call waits.
+/// Kind of wait of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     /// More of its body. The body itself has a deadline.
@@ -89,7 +89,7 @@ struct State {
     idle: Lag,
     /// Bytes that the system does not take because the caller does not read.
     write: Lag,
-    /// Calls that wait for the caller.
+    /// The waits of calls for the caller.
     waits: HashMap<u64, (Wait, Instant, Lag)>,
 }
 
@@ -111,7 +111,7 @@ impl Clock {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call began; its number.
+    /// Notes the start of a call, and returns its number.
     pub(super) fn begin(&self) -> u64 {
         let mut state = self.state();
         state.calls += 1;
@@ -120,7 +120,7 @@ impl Clock {
         state.next
     }
 
-    /// A call ended.
+    /// Notes the end of a call.
     pub(super) fn end(&self, call: u64, now: Instant) {
         let mut state = self.state();
         state.waits.remove(&call);
@@ -132,7 +132,7 @@ impl Clock {
         }
     }
 
-    /// A call waits for its caller.
+    /// Notes that a call waits for its caller.
     pub(super) fn wait(&self, call: u64, what: Wait, now: Instant) {
         let mut state = self.state();
         let is_first = state.waits.is_empty();
@@ -146,12 +146,12 @@ impl Clock {
         lag.begin(now);
         drop(state);
         if is_first {
-            // Its stream has no deadline yet.
+            // The stream has no deadline yet.
             self.stream.wake();
         }
     }
 
-    /// A call does not wait any more: the caller sent or read that many bytes.
+    /// Ends the wait of a call: the caller sent or read that many bytes.
     pub(super) fn progress(&self, call: u64, now: Instant, bytes: usize) {
         let mut state = self.state();
         if let Some((_, _, lag)) = state.waits.get_mut(&call) {
@@ -159,27 +159,27 @@ impl Clock {
         }
     }
 
-    /// The send buffer of the system is full.
+    /// Notes that the send buffer of the system is full.
     pub(super) fn blocked(&self, now: Instant) {
         self.state().write.begin(now);
     }
 
-    /// The system accepted bytes of an answer.
+    /// Notes that the system accepted bytes of an answer.
     pub(super) fn wrote(&self, now: Instant, bytes: usize) {
         let mut state = self.state();
         state.write.progress(now, bytes);
-        // The rest of an answer may go out after its call: its caller is not idle meanwhile.
+        // The rest of an answer may be sent after the call has ended. Its caller is not idle meanwhile.
         if let Some(since) = &mut state.idle.since {
             *since = now.min(*since + worth(bytes));
         }
     }
 
-    /// Remembers who polls the stream.
+    /// Remembers the task that polls the stream.
     pub(super) fn register(&self, waker: &Waker) {
         self.stream.register(waker);
     }
 
-    /// When the connection is to be closed as things stand, and why.
+    /// When the connection will be closed at the current state, and why.
     pub(super) fn deadline(&self, limits: &ConnectionLimits, now: Instant) -> Option<(Instant, Reason)> {
         if self.is_evicted.load(Ordering::Acquire) {
             return Some((now, Reason::Evicted));
@@ -196,7 +196,7 @@ impl Clock {
         idle.map(|at| (at, Reason::Idle)).into_iter().chain(unread).min_by_key(|(at, _)| *at)
     }
 
-    /// Since when all of the connection waits for its caller; `None` while the server works for it.
+    /// Since when the whole connection waits for its caller; `None` while the server works on a call.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         if self.is_evicted.load(Ordering::Acquire) {
             return None;
@@ -213,7 +213,7 @@ impl Clock {
         all.iter().min().copied().filter(|_| all.len() == state.calls)
     }
 
-    /// Closes the connection at once, to give its place to another.
+    /// Closes the connection at once, to make room for another connection.
     pub(super) fn evict(&self) {
         self.is_evicted.store(true, Ordering::Release);
         self.stream.wake();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_waits_for_its_caller_only_while_no_call_is_worked_on() {
+    fn connection_waits_for_its_caller_only_without_active_calls() {
         let now = Instant::now();
         let limits = ConnectionLimits::of_descriptors(1024);
         let clock = Clock::start(now);
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!((clock.deadline(&limits, now), clock.waits_since()), (None, None));
         clock.wait(one, Wait::Reader, now);
         assert_eq!(clock.deadline(&limits, now), Some((now + limits.write_timeout, Reason::Unread)));
-        assert_eq!(clock.waits_since(), None, "the other call is worked on");
+        assert_eq!(clock.waits_since(), None, "the other call is active");
         clock.wait(other, Wait::Body, now + SECOND);
         assert_eq!(clock.waits_since(), Some(now));
         clock.progress(one, now + 2 * SECOND, 10);

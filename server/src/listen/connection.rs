@@ -1,4 +1,4 @@
-//! The stream of a connection: it fails when its caller keeps the server waiting for too long.
+//! Stream of a connection. It fails if its caller keeps the server waiting for too long.
 
 use super::clock::Reason;
 use super::limits::ConnectionLimits;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A connection with its place among those that are open.
+/// A connection with its place in the registry.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -27,7 +27,7 @@ impl Connection {
         Self { stream, place, limits, timer: None, is_closed: false }
     }
 
-    /// Ready with an error once the connection is to be closed.
+    /// Ready with an error once the connection has to be closed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.place.clock.register(cx.waker());
         loop {
@@ -37,7 +37,7 @@ impl Connection {
                 return Poll::Ready(self.close(reason));
             }
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            // A deadline that moved away is seen when the timer ends.
+            // A deadline that moved to later is read again when the timer ends.
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
             }

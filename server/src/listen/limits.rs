@@ -1,4 +1,4 @@
-//! Limits of connections: how many are open at once, and how long a caller may keep one waiting.
+//! Limits of connections: how many are open at once, and how long a caller may delay one.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ pub struct ConnectionLimits {
     pub max_per_address: usize,
     /// Open event streams at once.
     pub max_streams: usize,
-    /// Time for the TLS handshake and for the head of a call, counted from the call before: idle connections end by it.
+    /// Time for the TLS handshake and for the head of a call, counted from the previous call. It also ends idle
+    /// connections.
     pub head_timeout: Duration,
-    /// Time that a caller may owe of a body.
+    /// The longest total delay in sending a body.
     pub body_timeout: Duration,
-    /// Time that a caller may owe in reading an answer.
+    /// The longest total delay in reading an answer.
     pub write_timeout: Duration,
 }
 
-/// File descriptors where the system has no limit.
+/// Assumed file descriptors if the system has no limit.
 const UNLIMITED: usize = 1 << 20;
-/// Connections that one listener has at most by default.
+/// The default of open connections of a listener, at most.
 const MOST: usize = 10_000;
-/// Event streams that are open at most by default: each reads the store twice a second.
+/// The default of open event streams, at most: each reads the store twice a second.
 const MOST_STREAMS: usize = 256;
 
 impl ConnectionLimits {
-    /// Limits for a process that may open that many files: half of them are for the databases, files and providers of the
-    /// work itself.
+    /// Limits for a process with that many file descriptors. Half of them are for databases, files and providers.
     #[must_use]
     pub fn of_descriptors(descriptors: usize) -> Self {
         let max = (descriptors / 2).clamp(16, MOST);
@@ -50,14 +50,14 @@ impl ConnectionLimits {
         getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok()).unwrap_or(UNLIMITED)
     }
 
-    /// Files that this process may have open at once: the least that systems allow is assumed.
+    /// Files that this process may have open at once: the smallest limit of common systems.
     #[cfg(not(target_os = "linux"))]
     #[must_use]
     pub fn descriptors() -> usize {
         UNLIMITED.min(256)
     }
 
-    /// Limits of a listener beside the main one, which has a smaller share of the descriptors.
+    /// Limits of a listener beside the main one, with a smaller share of the descriptors.
     #[must_use]
     pub fn for_side_listener(&self) -> Self {
         let max = (self.max / 8).max(8);
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_descriptors_stay_free_for_the_work() {
+    fn half_of_the_descriptors_stay_free() {
         for (descriptors, max, per_address, streams) in
             [(1024, 512, 256, 128), (20_000, 10_000, 5_000, 256), (UNLIMITED, 10_000, 5_000, 256), (10, 16, 8, 4)]
         {

@@ -1,4 +1,4 @@
-//! The open connections of a listener, by address: who gets a place, and who loses one to others.
+//! Open connections of a listener by address: admission and eviction.
 
 use super::clock::Clock;
 use super::limits::ConnectionLimits;
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 /// A connection that waits for its caller that long may lose its place.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Why a connection gets no place, by its word in figures and logs.
+/// Why a connection is not admitted, with the word for metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
-    /// All places are taken.
+    /// The listener has its maximum of connections.
     Listener,
-    /// The address has all places that it may have.
+    /// The address has its maximum of connections.
     Address,
 }
 
@@ -47,7 +47,7 @@ impl Open {
         }
     }
 
-    /// Takes the place of the connection of an address that waits longest for its caller.
+    /// Evicts the connection of an address that waits longest for its caller.
     fn evict(&mut self, address: IpAddr, now: Instant) -> bool {
         let of_address = self.by_address.get(&address).into_iter().flatten();
         let waiting = of_address.filter_map(|(number, clock)| Some((clock.waits_since()?, *number)));
@@ -83,11 +83,11 @@ impl Registry {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a connection a place. Where all are taken, it closes the connection that waits longest for its caller: of the
-    /// same address, else of the address with the most.
+    /// Admits a connection. If all places are taken, the registry closes the connection that waits longest for its
+    /// caller: one of the same address, else one of the address with the most connections.
     ///
     /// # Errors
-    /// When all places are taken by callers that are served.
+    /// When all places belong to callers that the server is serving.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Full> {
         let address = network(address);
         let mut open = self.open();
@@ -105,7 +105,7 @@ impl Registry {
         Ok(Place { registry: Arc::clone(self), address, number, clock })
     }
 
-    /// Closes a connection that waits for its caller, to have a descriptor again.
+    /// Closes a connection that waits for its caller, to free a descriptor.
     pub(super) fn relieve(&self, now: Instant) {
         let mut open = self.open();
         if let Some(largest) = open.largest() {
@@ -119,7 +119,7 @@ impl Registry {
     }
 }
 
-/// The address that callers are counted by: one of them has a whole /64 network of IPv6.
+/// The address by which callers are counted: one caller may own a whole /64 network of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_that_are_served_keep_their_places() {
+    fn served_callers_keep_their_places() {
         let (registry, now) = (registry(3, 2), Instant::now());
         let later = now + PATIENCE;
         let admit = |from, at| registry.admit(address(from), at);

@@ -1,4 +1,4 @@
-//! Recorded outputs and access of components, in the one shape that consoles show; without sensitive values.
+//! Outputs and access of components in the form that consoles show, without sensitive values.
 
 use super::failure::Failure;
 use crate::request_context::RequestContext;
@@ -12,19 +12,20 @@ use terrace_engine::record::open_component;
 use terrace_engine::store::StateStore;
 use terrace_provider::{Map, Value};
 
-/// The `type` of an output that is a map of entries itself, each in the shape that consoles show: they are told one by one.
+/// The `type` of an output that is itself a map of entries in that form. Each entry is shown separately.
 const ENTRIES: &str = "entries";
 
-/// What is told of the components that were worked on.
+/// Outputs and access of the request's components.
 ///
 /// # Errors
-/// When the store cannot be read, or what it holds cannot be opened.
+/// When the store cannot be read, or a row cannot be opened.
 pub(super) async fn info(store: &dyn StateStore, described: &RequestContext<'_>) -> Result<Info, Failure> {
     let mut info = Info::default();
     let Some(compiled) = &described.compiled else { return Ok(info) };
-    let is_told = |key: &String| described.components.is_empty() || described.components.contains(key);
-    let rows: Vec<_> = store.components(&described.stack).await?.into_iter().filter(|row| is_told(&row.key)).collect();
-    // The outputs of one component are known by their names; those of several by the component's, too.
+    let is_chosen = |key: &String| described.components.is_empty() || described.components.contains(key);
+    let rows: Vec<_> =
+        store.components(&described.stack).await?.into_iter().filter(|row| is_chosen(&row.key)).collect();
+    // Outputs of a single component keep their names; those of several are prefixed by the component.
     let is_one = rows.len() == 1;
     for row in rows {
         let Some(component) = compiled.components.iter().find(|component| component.key == row.key) else { continue };
@@ -36,15 +37,15 @@ pub(super) async fn info(store: &dyn StateStore, described: &RequestContext<'_>)
             info.acl_info.get_or_insert_default().extend(let_in);
         }
         let prefix = if is_one { String::new() } else { format!("{}.", row.key) };
-        tell(component, &outputs.values, &prefix, &mut info);
+        add_outputs(component, &outputs.values, &prefix, &mut info);
     }
     Ok(info)
 }
 
 /// Adds the outputs of a component.
-fn tell(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut Info) {
+fn add_outputs(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut Info) {
     let declared = &component.declarations.outputs;
-    // Links and labels come with what they are of.
+    // Links and labels are shown with their outputs.
     let beside = declared.iter().flat_map(|output| [link_of(&output.name.value), label_of(&output.name.value)]);
     let beside: BTreeSet<String> = beside.collect();
     let is_shown = |(name, value): &(&String, &Value)| !value.has_sensitive() && !beside.contains(*name);
@@ -60,7 +61,7 @@ fn tell(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut In
                 }
                 continue;
             }
-            // There are none.
+            // There are no entries.
             (ENTRIES, Value::Null) => continue,
             _ => {}
         }
@@ -74,7 +75,7 @@ fn tell(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut In
     }
 }
 
-/// A label that needs no values to be known.
+/// A label that is a literal.
 fn label(output: &OutputDeclaration) -> Option<&str> {
     match &output.label {
         Some(Template { kind: TemplateKind::Literal(value), .. }) => value.as_str(),
@@ -82,7 +83,7 @@ fn label(output: &OutputDeclaration) -> Option<&str> {
     }
 }
 
-/// An entry as somebody else made it, where it is one.
+/// A ready-made entry; other values become one.
 fn as_entry(name: &str, value: &Value) -> Json {
     match value {
         Value::Map(entry) if entry.contains_key("value") => value.to_json(),
@@ -90,7 +91,7 @@ fn as_entry(name: &str, value: &Value) -> Json {
     }
 }
 
-/// An entry in the one shape that consoles show.
+/// An entry in the form that consoles show.
 fn entry(label: &str, value: &Value, display: &str) -> JsonMap<String, Json> {
     let shown = match value {
         Value::String(text) => text.clone(),

@@ -11,15 +11,15 @@ use terrace_engine::recover::Recovery;
 use terrace_engine::render::steps::Steps;
 use terrace_engine::store::{OpenIntent, Selection, StoreError};
 
-/// Of so many tries one looks into what may still take effect for long.
+/// The number of attempts after which an interrupted call is checked again.
 const LOOKS: u64 = 5;
 
 impl Run<'_> {
-    /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
-    /// those: nobody waits for what others left. True when anything was found out.
+    /// Resolves interrupted steps. Of shared objects, it resolves only the steps of this operation and the given ones:
+    /// no request waits for shared steps of others. Returns true if it resolved any.
     ///
     /// # Errors
-    /// `Held` where a call that was cut off may still take effect, which ends by itself; `Stopped` where somebody asked for that.
+    /// `Held` if an interrupted call may still take effect, which ends by itself; `Stopped` on a cancellation.
     pub(super) async fn recover(
         &self,
         described: &RequestContext<'_>,
@@ -35,7 +35,7 @@ impl Run<'_> {
             true => Selection::All,
             false => Selection::Components(described.components.clone()),
         };
-        if let Some(open) = self.cannot_be_told_yet(described, &selection).await?
+        if let Some(open) = self.step_that_cannot_be_resolved_yet(described, &selection).await?
             && self.may_wait().await
             && !self.cancel.is_cancelled()
         {
@@ -44,7 +44,7 @@ impl Run<'_> {
                 open.intent.row.stack, open.intent.row.address
             ))));
         }
-        // What it began itself may come to its end in the meantime, also where it is to stop by now.
+        // The steps of this operation may finish in the meantime, even after a cancellation.
         let cancel = if self.claim.next_step > 0 { self.lost.child_token() } else { self.cancel.child_token() };
         let recovery = Recovery {
             store: &store,
@@ -79,9 +79,9 @@ impl Run<'_> {
         Ok(!found.is_empty())
     }
 
-    /// A step that may still take effect for longer than this request pauses, where one was looked into before and was found so.
-    /// Each time that it is looked into is an operation: now and then is enough.
-    async fn cannot_be_told_yet(
+    /// A step that may take effect for longer than the back-off, if an earlier check found so. Each check is an
+    /// operation, so occasional checks are enough.
+    async fn step_that_cannot_be_resolved_yet(
         &self,
         described: &RequestContext<'_>,
         selection: &Selection,
@@ -97,8 +97,8 @@ impl Run<'_> {
         Ok(open.find(|open| open.is_orphaned && takes_longer(open)))
     }
 
-    /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since
-    /// recovery looked, or was at work until now.
+    /// True if the rows of an unchanged plan may be stale: another operation was interrupted after the recovery, or was
+    /// running until now.
     pub(super) async fn others_changed(
         &self,
         described: &RequestContext<'_>,
@@ -106,7 +106,7 @@ impl Run<'_> {
         plans: usize,
     ) -> Result<bool, Failure> {
         let is_cut_off = plans < MOST_PLANS && plan.has_cut_off();
-        // Where nothing of it is found out, it is about what is not this operation's.
+        // If nothing gets resolved, the steps do not belong to this operation.
         if is_cut_off && self.recover(described, shared_in(plan)).await? {
             return Ok(true);
         }
@@ -117,7 +117,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// True when somebody else, such as a command line, was at work on what a plan is about that changes nothing.
+    /// True if another process, such as the command line, was working on objects of an unchanged plan.
     async fn wait_for_others(
         &self,
         described: &RequestContext<'_>,
@@ -132,12 +132,12 @@ impl Run<'_> {
     }
 }
 
-/// Why a request waits for a step that was cut off.
+/// Why a request waits for an interrupted step.
 fn may_take_effect(address: &str) -> String {
-    format!("{address}: what was cut off may still take effect, and is looked into once more when it cannot any more")
+    format!("{address}: an interrupted call may still take effect: terrace checks it once that is impossible")
 }
 
-/// What the environment shares of what a plan works on.
+/// The shared objects of the environment in a plan.
 pub(super) fn shared_in(plan: &Plan) -> BTreeSet<Address> {
     plan.changes().map(|(_, change)| &change.address).filter(|address| address.is_shared()).cloned().collect()
 }

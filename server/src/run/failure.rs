@@ -1,4 +1,4 @@
-//! Why a request did not come to its end, and whether that says anything of what was asked.
+//! Why a request failed, and whether a retry may help.
 
 use crate::answer::Refusal;
 use serde_json::Value as Json;
@@ -9,15 +9,15 @@ use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::PlanFailure;
 use terrace_engine::store::StoreError;
 
-/// Why a request did not come to its end.
+/// Why a request did not finish.
 pub(super) enum Failure {
-    /// It failed, in the lines of its log.
+    /// It failed, with these lines for its log.
     Told(Vec<String>),
-    /// The store could not be asked or written: who takes it up once more may be luckier.
+    /// The store could not be read or written: a retry may help.
     Store(String),
-    /// Somebody else is at work on what it is about.
+    /// Another operation works on the same objects.
     Held(String),
-    /// Somebody asked to stop before it was applied.
+    /// The request was cancelled before it was applied.
     Stopped,
 }
 
@@ -55,7 +55,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
     }
 }
 
-/// What a plan would lose that nobody consented to.
+/// The losses of data in a plan without consent.
 pub(super) fn losses(plan: &Plan) -> Vec<String> {
     let refused: Vec<_> = plan.refused_data_loss().collect();
     let in_words = refused.iter().map(|(stack, change, loss)| {
@@ -72,10 +72,10 @@ pub(super) fn losses(plan: &Plan) -> Vec<String> {
     in_words.chain(how).collect()
 }
 
-/// How one consents to a loss of data.
+/// How a caller consents to a loss of data.
 fn consent(names: &str) -> String {
     format!(
-        "where that is meant, plan it by `POST /api/v1/plans` with `\"allow_data_loss\": [{names}]`, look at that plan and \
+        "to lose this data, plan with `POST /api/v1/plans` and `\"allow_data_loss\": [{names}]`, review that plan and \
          apply it; or set `allowDataLoss` of the environment"
     )
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use terrace_engine::apply::{Failed, Report};
 use terrace_engine::plan::Plan;
 
-/// What was not made.
+/// Changes that were not made.
 pub(super) struct Unfinished {
-    /// Of each why it was not.
+    /// The reason for each.
     pub(super) why: Vec<String>,
-    /// What nobody knows of whether it was made before: no step failed of that, and everything else waits for it.
+    /// Objects whose earlier step is in doubt. None of their steps failed, but everything else waits for them.
     pub(super) doubts: Vec<String>,
 }
 
@@ -25,22 +25,22 @@ impl Unfinished {
                 why.push(line);
                 continue;
             }
-            let line = helped(line, &["`terrace recover` finds out, or asks".to_owned()]);
+            let line = helped(line, &["`terrace recover` resolves it, or asks".to_owned()]);
             doubts.push(line.clone());
             why.push(line);
         }
-        why.extend(report.still_owned.iter().map(|it| format!("{} is still there: all its owners left", it.address)));
+        why.extend(report.still_owned.iter().map(|it| format!("{} still exists: all its owners left", it.address)));
         Self { why, doubts }
     }
 }
 
-/// So many failures are told as the result of an operation, which is asked for again and again.
+/// The most failures in the result of an operation, which callers read repeatedly.
 const MOST: usize = 100;
 
-/// The first of those, one a line, and the others, which the log is to tell.
+/// The first failures as lines, and the rest, which belong into the log.
 pub(super) fn first_of(mut why: Vec<String>) -> (String, Vec<String>) {
     let others = if why.len() > MOST { why.split_off(MOST) } else { Vec::new() };
-    why.extend((!others.is_empty()).then(|| format!("and {} more, which the log tells", others.len())));
+    why.extend((!others.is_empty()).then(|| format!("and {} more: see the log", others.len())));
     (why.join("\n"), others)
 }
 
@@ -50,7 +50,7 @@ fn failed(plan: &Plan, it: &Failed) -> String {
     helped(format!("{}:{}: {}{declared}", it.stack, it.address, it.reason()), &it.solutions)
 }
 
-/// A problem with what to do about it.
+/// A problem with its hints.
 fn helped(problem: String, solutions: &[String]) -> String {
     match solutions {
         [] => problem,
@@ -63,12 +63,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_tells_the_first_failures_and_how_many_more_there_are() {
+    fn result_has_the_first_failures_and_counts_the_rest() {
         let why = |count: usize| first_of((0..count).map(|number| format!("f{number}")).collect());
         assert_eq!(why(2), ("f0\nf1".to_owned(), Vec::new()));
         assert_eq!(why(MOST).0.lines().count(), MOST);
-        let (told, others) = why(MOST + 3);
-        assert!(told.ends_with("f99\nand 3 more, which the log tells"), "{told}");
+        let (result, others) = why(MOST + 3);
+        assert!(result.ends_with("f99\nand 3 more: see the log"), "{result}");
         assert_eq!(others, ["f100", "f101", "f102"]);
     }
 }

@@ -1,4 +1,4 @@
-//! How a file of a site is answered: as a whole, in part, or not again (RFC 9110).
+//! Answers with a file of a site: whole, partial or not modified (RFC 9110).
 
 use super::{File, Site, nothing};
 use axum::body::Body;
@@ -13,21 +13,21 @@ use std::ops::Bound;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
-/// Answers with a file, or with what a reader has of it already.
-pub(super) async fn file(site: &Site, key: &str, file: &File, asked: &Parts, status: StatusCode) -> Response {
+/// Answers with a file, or with 304 if the browser has it.
+pub(super) async fn file(site: &Site, key: &str, file: &File, call: &Parts, status: StatusCode) -> Response {
     let tag = format!("\"{}\"", file.sha256);
     let Ok(etag) = tag.parse::<ETag>() else { return nothing() };
-    let (method, asked) = (&asked.method, &asked.headers);
+    let (method, call) = (&call.method, &call.headers);
     let mut head = HeaderMap::new();
     head.typed_insert(etag.clone());
     insert(&mut head, header::CACHE_CONTROL, &site.cache_control);
     let is_found = status == StatusCode::OK;
-    if is_found && asked.typed_get::<IfNoneMatch>().is_some_and(|had| !had.precondition_passes(&etag)) {
+    if is_found && call.typed_get::<IfNoneMatch>().is_some_and(|had| !had.precondition_passes(&etag)) {
         return (StatusCode::NOT_MODIFIED, head).into_response();
     }
     insert(&mut head, header::CONTENT_TYPE, &file.content_type);
     head.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let (status, first, length) = match part(asked, &etag, file.size).filter(|_| is_found) {
+    let (status, first, length) = match part(call, &etag, file.size).filter(|_| is_found) {
         None => (status, 0, file.size),
         Some(Some((first, last))) => {
             insert(&mut head, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{}", file.size));
@@ -46,27 +46,27 @@ pub(super) async fn file(site: &Site, key: &str, file: &File, asked: &Parts, sta
     match open(site, key, file, first).await {
         Ok(opened) => (status, head, Body::from_stream(ReaderStream::new(opened.take(length)))).into_response(),
         Err(error) => {
-            tracing::error!(%error, key, "a file of a site is not as it was rendered");
-            super::plain(StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be shown now")
+            tracing::error!(%error, key, "a file of a site differs from its record");
+            super::plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot show this page now")
         }
     }
 }
 
-/// The way to where a page is.
+/// Redirects to the location of a page.
 pub(super) fn elsewhere(location: &str) -> Response {
     let mut head = HeaderMap::new();
     insert(&mut head, header::LOCATION, location);
     (StatusCode::PERMANENT_REDIRECT, head).into_response()
 }
 
-/// The part that is asked for: nothing where all of it is, nothing within where there is no such part. Several parts at once
-/// are answered by all of it, which is allowed.
-fn part(asked: &HeaderMap, etag: &ETag, size: u64) -> Option<Option<(u64, u64)>> {
-    let range = asked.typed_get::<Range>()?;
-    if asked.contains_key(header::IF_RANGE) {
-        // One that cannot be read is of another content.
+/// The requested range: `None` for the whole file, `Some(None)` for an unsatisfiable range. A request for several
+/// ranges gets the whole file, which RFC 9110 allows.
+fn part(call: &HeaderMap, etag: &ETag, size: u64) -> Option<Option<(u64, u64)>> {
+    let range = call.typed_get::<Range>()?;
+    if call.contains_key(header::IF_RANGE) {
+        // An unreadable `If-Range` counts as another version.
         let is_other = |had: IfRange| had.is_modified(Some(etag), None);
-        if asked.typed_get::<IfRange>().is_none_or(is_other) {
+        if call.typed_get::<IfRange>().is_none_or(is_other) {
             return None;
         }
     }
@@ -92,7 +92,7 @@ fn part(asked: &HeaderMap, etag: &ETag, size: u64) -> Option<Option<(u64, u64)>>
     Some(within)
 }
 
-/// Opens a file of a site. No link of it leads out of its folder.
+/// Opens a file of a site. Links cannot lead out of its folder.
 async fn open(site: &Site, key: &str, file: &File, first: u64) -> io::Result<tokio::fs::File> {
     let (folder, key, size) = (site.folder.clone(), key.to_owned(), file.size);
     let opened = tokio::task::spawn_blocking(move || {
@@ -100,7 +100,7 @@ async fn open(site: &Site, key: &str, file: &File, first: u64) -> io::Result<tok
         let metadata = opened.metadata()?;
         match metadata.is_file() && metadata.len() == size {
             true => Ok(opened),
-            false => Err(io::Error::other("it has another size")),
+            false => Err(io::Error::other("its size differs from the record")),
         }
     });
     let mut opened = tokio::fs::File::from_std(opened.await.map_err(io::Error::other)??);

@@ -1,27 +1,27 @@
-//! What a path asks for. It is decoded once, part by part, and a part that could mean anything but a name is none.
+//! Paths of sites. Each part is decoded once; a part that could be anything but a plain name is refused.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// The page of a folder.
 pub(super) const INDEX: &str = "index.html";
-/// What stays as it is in a part of a path: the unreserved characters of RFC 3986.
+/// The characters that stay unencoded in a part: the unreserved ones of RFC 3986.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A page of a site.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SitePath {
-    /// The site.
+    /// The name of the site.
     pub(super) name: String,
-    /// The path of the file; of a folder, that of its page.
+    /// The path of the file; for a folder, that of its index page.
     pub(super) key: String,
-    /// It is the site, without the slash that makes it a folder.
+    /// True for the site without the final slash.
     pub(super) is_bare: bool,
-    /// It ends in a slash.
+    /// True if the path ends in a slash.
     pub(super) is_folder: bool,
 }
 
 impl SitePath {
-    /// Reads what follows `/sites/`; nothing for what names nothing.
+    /// Parses the path after `/sites/`; `None` if it is invalid.
     pub(super) fn of(path: &str) -> Option<Self> {
         let (name, rest) = match path.split_once('/') {
             Some((name, rest)) => (name, Some(rest)),
@@ -42,7 +42,7 @@ impl SitePath {
     }
 }
 
-/// One part: a name, and nothing that leads anywhere else.
+/// Decodes one part: a plain name without separators.
 fn part(text: &str) -> Option<String> {
     let digits = |rest: &str| rest.chars().take(2).filter(char::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(digits) {
@@ -54,7 +54,7 @@ fn part(text: &str) -> Option<String> {
     (is_name && decoded.chars().all(is_plain)).then_some(decoded)
 }
 
-/// A path as it stands in an address.
+/// Percent-encodes a path.
 pub(super) fn encoded(path: &str) -> String {
     path.split('/').map(|part| utf8_percent_encode(part, PART).to_string()).collect::<Vec<_>>().join("/")
 }
@@ -72,14 +72,14 @@ mod tests {
             ("a/b%20c/d%23", "b c/d#", false),
             ("a/%C3%BC", "ü", false),
         ] {
-            let asked = SitePath::of(path).unwrap();
-            assert_eq!((asked.name.as_str(), asked.key.as_str(), asked.is_folder), ("a", key, is_folder), "{path}");
+            let parsed = SitePath::of(path).unwrap();
+            assert_eq!((parsed.name.as_str(), parsed.key.as_str(), parsed.is_folder), ("a", key, is_folder), "{path}");
         }
         assert!(SitePath::of("a").unwrap().is_bare);
     }
 
     #[test]
-    fn what_leads_elsewhere_names_nothing() {
+    fn invalid_paths_are_refused() {
         for path in [
             "",
             "/",

@@ -1,4 +1,4 @@
-//! Sites over HTTP: pages, what is not there, parts of files, what a reader has already, and who may read.
+//! Sites over HTTP: pages, unknown paths, ranges, conditional requests, and access.
 
 use super::*;
 use axum::body::{Body, to_bytes};
@@ -6,9 +6,9 @@ use std::fs;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-struct One(Arc<Site>);
+struct SingleShelf(Arc<Site>);
 
-impl Shelf for One {
+impl Shelf for SingleShelf {
     fn site(&self, name: &str) -> io::Result<Option<Arc<Site>>> {
         match name {
             "a" => Ok(Some(Arc::clone(&self.0))),
@@ -18,7 +18,7 @@ impl Shelf for One {
     }
 }
 
-/// A site with a page, a folder, a style, a page for what is not there, and files beside it that are none of it.
+/// A site with a page, a folder, a style, an error page, and unlisted files next to them.
 fn site() -> (TempDir, Site) {
     let folder = tempfile::tempdir().unwrap();
     let files = [
@@ -62,7 +62,7 @@ impl Answer {
 }
 
 async fn ask_of(site: Site, is_public: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let routes = Sites::new(Arc::new(One(Arc::new(site))), is_public).routes();
+    let routes = Sites::new(Arc::new(SingleShelf(Arc::new(site))), is_public).routes();
     let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:8093");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -90,14 +90,14 @@ async fn pages_have_their_type_and_a_strong_tag() {
 }
 
 #[tokio::test]
-async fn a_head_has_no_body_and_all_headers() {
+async fn head_request_has_all_headers_and_no_body() {
     let (whole, head) = (ask("GET", "/sites/a/style.css", &[]).await, ask("HEAD", "/sites/a/style.css", &[]).await);
     assert_eq!((head.status, head.text.as_str(), head.header("content-length")), (200, "", "17"));
     assert_eq!(whole.headers, head.headers);
 }
 
 #[tokio::test]
-async fn folders_lead_to_their_slash() {
+async fn folder_redirects_to_its_slash() {
     for (path, location) in [("/sites/a", "./a/"), ("/sites/a?x=1", "./a/?x=1"), ("/sites/a/deep?x=1", "./deep/?x=1")] {
         let answer = ask("GET", path, &[]).await;
         assert_eq!((answer.status, answer.header("location")), (308, location), "{path}");
@@ -106,22 +106,22 @@ async fn folders_lead_to_their_slash() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_by_the_page_of_the_site() {
+async fn unknown_path_shows_the_error_page() {
     for path in ["/sites/a/none", "/sites/a/none/", "/sites/a/unlisted", "/sites/a/style.css/"] {
         let answer = ask("GET", path, &[]).await;
         assert_eq!((answer.status, answer.text.as_str()), (404, "<h1>Not here</h1>"), "{path}");
     }
-    // Neither a tag nor a range makes it another answer.
+    // Neither a tag nor a range changes the answer.
     let again = ask("GET", "/sites/a/none", &[("if-none-match", "\"d8\""), ("range", "bytes=0-1")]).await;
     assert_eq!((again.status, again.text.as_str()), (404, "<h1>Not here</h1>"));
     let without = ask_of(Site { error_document: String::new(), ..site().1 }, false, "GET", "/sites/a/none", &[]).await;
-    assert_eq!((without.status, without.text.as_str()), (404, "there is no such page\n"));
+    assert_eq!((without.status, without.text.as_str()), (404, "page not found\n"));
     assert_eq!(ask("GET", "/sites/other/", &[]).await.status, 404);
     assert_eq!(ask("GET", "/", &[]).await.status, 404);
 }
 
 #[tokio::test]
-async fn no_path_leads_out() {
+async fn path_cannot_leave_the_folder() {
     for path in [
         "/sites/a/../secret",
         "/sites/a/%2e%2e/secret",
@@ -143,17 +143,17 @@ async fn no_path_leads_out() {
 }
 
 #[tokio::test]
-async fn a_link_that_leads_out_is_not_followed() {
+async fn link_out_of_the_folder_is_not_followed() {
     let (folder, mut site) = site();
     std::os::unix::fs::symlink(folder.path().join("secret"), site.folder.join("link")).unwrap();
     site.files
         .insert("link".to_owned(), File { size: 6, sha256: "d".to_owned(), content_type: "text/plain".to_owned() });
     let answer = ask_of(site, false, "GET", "/sites/a/link", &[]).await;
-    assert_eq!((answer.status, answer.text.as_str()), (500, "this page cannot be shown now\n"));
+    assert_eq!((answer.status, answer.text.as_str()), (500, "cannot show this page now\n"));
 }
 
 #[tokio::test]
-async fn what_a_reader_has_is_not_sent_again() {
+async fn matching_tag_is_answered_with_304() {
     for had in ["\"d9\"", "W/\"d9\"", "\"x\", \"d9\"", "*"] {
         let answer = ask("GET", "/sites/a/style.css", &[("if-none-match", had)]).await;
         assert_eq!((answer.status, answer.text.as_str(), answer.header("etag")), (304, "", "\"d9\""), "{had}");
@@ -162,15 +162,19 @@ async fn what_a_reader_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn parts_of_a_file_are_answered() {
-    for (range, text, told) in [
+async fn range_of_a_file_is_answered() {
+    for (range, text, content_range) in [
         ("bytes=0-1", "h1", "bytes 0-1/17"),
         ("bytes=15-", " }", "bytes 15-16/17"),
         ("bytes=-2", " }", "bytes 15-16/17"),
         ("bytes=5-900", "color: red }", "bytes 5-16/17"),
     ] {
         let answer = ask("GET", "/sites/a/style.css", &[("range", range)]).await;
-        assert_eq!((answer.status, answer.text.as_str(), answer.header("content-range")), (206, text, told), "{range}");
+        assert_eq!(
+            (answer.status, answer.text.as_str(), answer.header("content-range")),
+            (206, text, content_range),
+            "{range}"
+        );
     }
     let beyond = ask("GET", "/sites/a/style.css", &[("range", "bytes=17-")]).await;
     assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */17"));
@@ -186,16 +190,16 @@ async fn parts_of_a_file_are_answered() {
 }
 
 #[tokio::test]
-async fn sites_are_only_read() {
+async fn sites_are_read_only() {
     let answer = ask("POST", "/sites/a/", &[]).await;
     assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"));
 }
 
 #[tokio::test]
-async fn a_name_that_leads_here_from_elsewhere_is_refused_unless_sites_are_public() {
+async fn foreign_host_name_is_refused_unless_sites_are_public() {
     let named = [("host", "rebound.example.com")];
     let request = |is_public: bool| {
-        let routes = Sites::new(Arc::new(One(Arc::new(site().1))), is_public).routes();
+        let routes = Sites::new(Arc::new(SingleShelf(Arc::new(site().1))), is_public).routes();
         let request = named
             .iter()
             .fold(Request::builder().uri("/sites/a"), |request, (name, value)| request.header(*name, *value));
@@ -208,13 +212,13 @@ async fn a_name_that_leads_here_from_elsewhere_is_refused_unless_sites_are_publi
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_told_without_the_inside() {
+async fn read_error_is_reported_without_details() {
     let answer = ask("GET", "/sites/broken/", &[]).await;
-    assert_eq!((answer.status, answer.text.as_str()), (500, "this site cannot be shown now\n"));
+    assert_eq!((answer.status, answer.text.as_str()), (500, "cannot show this site now\n"));
 }
 
 #[tokio::test]
-async fn a_file_that_is_another_one_is_not_shown_under_its_tag() {
+async fn changed_file_is_not_served_under_its_old_tag() {
     let (_folder, site) = site();
     fs::write(site.folder.join("style.css"), "h1 { color: blue }").unwrap();
     assert_eq!(ask_of(site, false, "GET", "/sites/a/style.css", &[]).await.status, 500);

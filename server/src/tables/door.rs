@@ -1,4 +1,4 @@
-//! Who may look: whoever showed the token once, from this machine.
+//! Access to the pages: from this machine, by users who sent the token once.
 
 use super::{BASE, Tables, pages};
 use crate::auth::{Auth, Door as SiteDoor, Scope};
@@ -13,14 +13,14 @@ use serde::Deserialize;
 use std::sync::Arc;
 use terrace_engine::digest::sha256;
 
-/// What the cookie of a session is called, before a part that tells projects apart: cookies know no ports.
+/// The name of the session cookie, before a part for the project: cookies do not distinguish ports.
 const COOKIE: &str = "terrace-databases-";
-/// How long a session lasts, in seconds.
+/// The lifetime of a session, in seconds.
 const LIFE: i64 = 12 * 3600;
-/// How many digits that part has.
+/// The digits of that part.
 const DIGITS: usize = 12;
 
-/// What is compared, so that how long that takes tells nothing of the token.
+/// Hashes for comparison, so that the duration of a comparison reveals nothing about the token.
 struct Door {
     token: String,
     name: String,
@@ -31,7 +31,7 @@ impl Door {
     fn new(token: &SecretString) -> Self {
         let token = sha256(token.expose_secret());
         let name = token.get(..DIGITS).unwrap_or_default();
-        // What a browser keeps is not the token, and the token cannot be told from it.
+        // The cookie does not contain the token, and the token cannot be derived from it.
         Self {
             name: format!("{COOKIE}{}", sha256(name).get(..DIGITS).unwrap_or_default()),
             session: sha256(format!("session {token}")),
@@ -39,7 +39,7 @@ impl Door {
         }
     }
 
-    /// The value of a cookie that is good until then: when, and what only the server can make of that.
+    /// The value of a cookie that is valid until `end`: the time, and a hash that only the server can compute.
     fn session_until(&self, end: i64) -> String {
         format!("{end}.{}", sha256(format!("{} {end}", self.session)))
     }
@@ -59,7 +59,7 @@ fn now() -> i64 {
     Timestamp::now().as_second()
 }
 
-/// Lets those through who have a session; others get a page to begin one.
+/// Lets users with a session pass; others get a page to start one.
 pub(super) async fn guard(tables: &dyn Tables, request: Request, next: Next) -> Response {
     match tables.token() {
         Ok(token) if Door::new(&token).is_known(request.headers(), now()) => next.run(request).await,
@@ -71,7 +71,7 @@ pub(super) async fn guard(tables: &dyn Tables, request: Request, next: Next) -> 
     }
 }
 
-/// What the form of the first page sends.
+/// The form of the first page.
 #[derive(Deserialize)]
 pub(super) struct TokenForm {
     token: String,
@@ -79,15 +79,15 @@ pub(super) struct TokenForm {
     to: String,
 }
 
-/// Begins a session for who has the token.
+/// Starts a session for a user with the token.
 pub(super) async fn open(State(tables): State<Arc<dyn Tables>>, body: Bytes) -> Response {
-    let Some(asked) = read(&body) else { return pages::begin(BASE, true) };
-    let to = if is_page(&asked.to) { asked.to.as_str() } else { "/databases/" };
+    let Some(form) = read(&body) else { return pages::begin(BASE, true) };
+    let to = if is_page(&form.to) { form.to.as_str() } else { "/databases/" };
     let door = match tables.token() {
         Ok(token) => Door::new(&token),
         Err(why) => return why.into_response(),
     };
-    if sha256(asked.token.trim()) != door.token {
+    if sha256(form.token.trim()) != door.token {
         return pages::begin(to, true);
     }
     let session = door.session_until(now() + LIFE);
@@ -95,19 +95,19 @@ pub(super) async fn open(State(tables): State<Arc<dyn Tables>>, body: Bytes) -> 
     ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
 }
 
-/// A form is written as the query of an address is.
+/// Reads a form, which has the syntax of a query.
 fn read(body: &Bytes) -> Option<TokenForm> {
     let text = std::str::from_utf8(body).ok()?;
     let uri: Uri = format!("/?{text}").parse().ok()?;
-    Query::<TokenForm>::try_from_uri(&uri).ok().map(|Query(asked)| asked)
+    Query::<TokenForm>::try_from_uri(&uri).ok().map(|Query(form)| form)
 }
 
-/// Whether an address leads to one of these pages, and nowhere else.
+/// Whether a path leads to one of these pages, and nowhere else.
 fn is_page(to: &str) -> bool {
     to.starts_with("/databases/") && to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
-/// Refuses what was sent to another name than this machine's, and what a page of another site sends.
+/// Refuses calls under a foreign host name, and calls from pages of other sites.
 pub(super) async fn here(request: Request, next: Next) -> Response {
     let refused = |status: StatusCode, why: &str| pages::wrong(status.as_u16(), why);
     let door = match SiteDoor::new(Auth::ThisMachine, "server.bind") {
@@ -125,15 +125,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_known_by_its_cookie_and_by_no_other() {
+    fn only_the_cookie_of_a_session_is_accepted() {
         let door = Door::new(&"the token".to_owned().into());
         let with = |cookie: String| [(header::COOKIE, cookie.parse().unwrap())].into_iter().collect::<HeaderMap>();
         let (now, session) = (1_000_000, door.session_until(1_000_000 + LIFE));
         assert!(door.is_known(&with(format!("a=b; {}={session}", door.name)), now));
         assert!(door.is_known(&with(format!("{}={session}", door.name)), now + LIFE));
-        assert!(!door.is_known(&with(format!("{}={session}", door.name)), now + LIFE + 1), "it ended");
+        assert!(!door.is_known(&with(format!("{}={session}", door.name)), now + LIFE + 1), "the session has expired");
         let later = session.replace("1043200.", "1043201.");
-        assert!(later != session && !door.is_known(&with(format!("{}={later}", door.name)), now + 1), "it was changed");
+        assert!(
+            later != session && !door.is_known(&with(format!("{}={later}", door.name)), now + 1),
+            "the cookie was changed"
+        );
         let other = Door::new(&"another".to_owned().into());
         for cookie in [
             String::new(),
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_leads_to_these_pages_only() {
+    fn session_redirects_only_to_these_pages() {
         for to in ["/databases/", "/databases/x/table?table=a%20b&page=2"] {
             assert!(is_page(to), "{to}");
         }
@@ -169,9 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn forms_are_read_and_others_are_not() {
-        let asked = read(&Bytes::from_static(b"token=a%2Bb&to=%2Fdatabases%2Fx")).unwrap();
-        assert_eq!((asked.token.as_str(), asked.to.as_str()), ("a+b", "/databases/x"));
+    fn only_complete_forms_are_read() {
+        let form = read(&Bytes::from_static(b"token=a%2Bb&to=%2Fdatabases%2Fx")).unwrap();
+        assert_eq!((form.token.as_str(), form.to.as_str()), ("a+b", "/databases/x"));
         for body in [&b""[..], b"to=x", b"\xff", b"{\"token\": 1}"] {
             assert!(read(&Bytes::copy_from_slice(body)).is_none(), "{body:?}");
         }

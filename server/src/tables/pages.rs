@@ -1,4 +1,4 @@
-//! What is seen. Templates end in `.html`, so whatever goes into them is escaped.
+//! The pages. Templates end in `.html`, so that minijinja escapes their values.
 
 use super::{BASE, NotShown, Tables, add_headers};
 use axum::extract::{Path, Query, State};
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 use terrace_provider::value::OtherFormat;
 
-/// How pages look.
+/// The style of the pages.
 pub(super) const STYLE: &str = include_str!("../../templates/databases/style.css");
-/// Gives the token of an address to the server.
+/// The script that sends the token in the fragment to the server.
 pub(super) const SCRIPT: &str = include_str!("../../templates/databases/open.js");
-/// What stays as it is in an address.
+/// The characters that stay unencoded in a part of a path.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const TEMPLATES: [(&str, &str); 6] = [
@@ -31,29 +31,29 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     for (name, text) in TEMPLATES {
         if let Err(error) = environment.add_template(name, text) {
-            // A test makes each page, so this is not seen; a page that is missing is told where it is asked for.
-            tracing::error!(name, %error, "a template is wrong");
+            // A test renders each page, so this cannot happen; a missing page would report it again.
+            tracing::error!(name, %error, "a template is invalid");
         }
     }
     environment
 });
 
-fn made(name: &str, values: &Value) -> Result<String, minijinja::Error> {
+fn rendered(name: &str, values: &Value) -> Result<String, minijinja::Error> {
     ENVIRONMENT.get_template(name)?.render(minijinja::value::Serde(OtherFormat(values)))
 }
 
 fn page(status: u16, name: &str, values: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match made(name, values) {
+    match rendered(name, values) {
         Ok(text) => (status, Html(text)).into_response(),
         Err(error) => {
-            tracing::error!(name, %error, "a page cannot be made");
+            tracing::error!(name, %error, "cannot render a page");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// What is wrong, on a page.
+/// An error page.
 pub(super) fn wrong(status: u16, why: &str) -> Response {
     let mut answer = page(status, "wrong.html", &json!({"why": why}));
     add_headers(answer.headers_mut());
@@ -74,12 +74,12 @@ pub(super) fn begin(to: &str, is_wrong: bool) -> Response {
     page(if is_wrong { 403 } else { 401 }, "begin.html", &json!({"to": to, "is_wrong": is_wrong}))
 }
 
-/// A file that pages need.
+/// A file that the pages load.
 pub(super) async fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// A link, and what it says.
+/// A link with its subject.
 #[derive(Serialize)]
 struct Link<T: Serialize> {
     href: String,
@@ -119,7 +119,7 @@ pub(super) async fn tables(
     Ok(page(200, "tables.html", &json!({"database": database, "tables": tables})))
 }
 
-/// Which rows.
+/// The query of a page of rows.
 #[derive(Deserialize)]
 pub(super) struct RowsQuery {
     #[serde(default)]
@@ -133,9 +133,9 @@ pub(super) struct RowsQuery {
 pub(super) async fn rows(
     State(tables): State<Arc<dyn Tables>>,
     Path(database): Path<String>,
-    Query(asked): Query<RowsQuery>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Response, NotShown> {
-    let RowsQuery { schema, table, page: number } = asked;
+    let RowsQuery { schema, table, page: number } = query;
     let rows = tables.rows(&database, &schema, &table, number).await?;
     let at = |number: u64| table_place(&database, &schema, &table, number);
     let before = number.checked_sub(1).map(at);
@@ -155,7 +155,7 @@ mod tests {
     use crate::tables::{Column, Database, Rows, Table};
 
     #[test]
-    fn whatever_a_database_holds_is_text_on_a_page() {
+    fn content_of_a_database_is_escaped() {
         let nasty = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&{{ 7 * 7 }}";
         let table = Table { schema: nasty.into(), name: nasty.into(), is_view: true };
         let database = Database { name: nasty.into(), system: nasty.into(), status: nasty.into(), kept: nasty.into() };
@@ -176,17 +176,17 @@ mod tests {
                     "before": place_of(0), "after": place_of(2), "shown": 2}),
             ),
         ];
-        let pages = pages.map(|(name, values)| made(name, &values).unwrap());
+        let pages = pages.map(|(name, values)| rendered(name, &values).unwrap());
         for text in pages {
             assert!(text.contains("&lt;script&gt;"), "{text}");
             assert!(!text.contains("<script>alert") && !text.contains("<img"), "{text}");
-            assert!(!text.contains("49"), "what stands in a database is no template: {text}");
+            assert!(!text.contains("49"), "content of a database is not a template: {text}");
             assert!(!text.contains("\"'>"), "{text}");
         }
     }
 
     #[test]
-    fn any_name_is_a_part_of_an_address() {
+    fn names_are_percent_encoded() {
         assert_eq!(
             table_place("a", "", "x/y?&#\"<é", 1),
             "/databases/a/table?schema=&table=x%2Fy%3F%26%23%22%3C%C3%A9&page=1"

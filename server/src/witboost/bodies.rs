@@ -1,4 +1,4 @@
-//! The bodies, field by field as in the specification.
+//! Bodies, with the fields of the specification.
 
 use crate::answer::Messages;
 use crate::object::within;
@@ -8,69 +8,69 @@ use terrace_engine::store::{LogLine, OperationStatus};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A descriptor and what to do with it.
+/// A descriptor, and options for it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProvisioningRequest {
-    /// What kind of descriptor it is said to be; the text itself decides.
+    /// The declared kind of the descriptor. The descriptor itself decides.
     #[serde(default)]
     pub(crate) descriptor_kind: Option<String>,
     /// The descriptor, as YAML.
     pub(crate) descriptor: String,
-    /// Data goes, too.
+    /// Remove data, too.
     #[serde(default, deserialize_with = "or_null")]
     pub(crate) remove_data: bool,
-    /// The data product as it was provisioned last, as YAML: `request.latestEnriched` in blueprints.
+    /// The last provisioned descriptor of the data product, as YAML: `request.latestEnriched` in blueprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) latest_enriched_descriptor: Option<String>,
 }
 
 impl ProvisioningRequest {
-    /// How much there is to read.
+    /// The size of the texts.
     pub(crate) fn bytes(&self) -> usize {
         self.descriptor.len() + self.latest_enriched_descriptor.as_ref().map_or(0, String::len)
     }
 }
 
-/// Who is to have access: all of them.
+/// The complete access list of a component.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateAclRequest {
-    /// All of them.
+    /// All principals.
     pub(crate) refs: Vec<String>,
-    /// The component that they have access to.
+    /// The component.
     #[serde(deserialize_with = "within")]
     pub(crate) provision_info: ProvisionInfo,
-    /// What is said of their access beside: `acl.fields` in blueprints.
+    /// Fields beside the principals: `acl.fields` in blueprints.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(crate) access_control_fields: Option<Json>,
 }
 
-/// What was provisioned.
+/// The provisioned component.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct ProvisionInfo {
-    /// The descriptor that it was provisioned with, as YAML (of which JSON is a part).
+    /// The descriptor of the last provisioning, as YAML or JSON.
     pub(crate) request: String,
 }
 
-/// What is to be looked up, for a catalog's component.
+/// The lookup of values for a catalog's component.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReverseProvisioningRequest {
-    /// The template of the component: its blueprint says how.
+    /// The template of the component. Its blueprint defines the lookup.
     pub(crate) use_case_template_id: String,
-    /// Where to look.
+    /// The environment of the lookup.
     pub(crate) environment: String,
-    /// What the template asks for.
+    /// The parameters of the template.
     #[serde(default, deserialize_with = "or_null")]
     pub(crate) params: Map<String, Json>,
-    /// The component as the catalog has it.
+    /// The component in the catalog.
     #[serde(default, deserialize_with = "or_null")]
     pub(crate) catalog_info: Map<String, Json>,
 }
 
-/// How reverse provisioning stands.
+/// The status of reverse provisioning.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReverseProvisioningStatus {
     pub(crate) status: Status,
@@ -79,21 +79,21 @@ pub(crate) struct ReverseProvisioningStatus {
     pub(crate) logs: Vec<Log>,
 }
 
-/// For what may be left out: who sends `null` says nothing either.
+/// For optional fields: `null` means the default.
 fn or_null<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
-/// Whether a descriptor is valid.
+/// The result of a validation.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ValidationResult {
     pub(crate) valid: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<ValidationError>,
-    /// What would be done; an addition of ours.
+    /// The plan; an extension of the specification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<Json>,
-    /// What is no error and should be known.
+    /// Warnings; an extension of the specification.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
 }
@@ -104,14 +104,14 @@ pub(crate) struct ValidationError {
 }
 
 impl ValidationResult {
-    /// Valid when there is no error.
+    /// A result: valid without errors.
     pub(crate) fn of(Messages { errors, warnings }: Messages, plan: Option<Json>) -> Self {
         let is_valid = errors.is_empty();
         Self { valid: is_valid, error: (!is_valid).then_some(ValidationError { errors }), plan, warnings }
     }
 }
 
-/// How a request stands.
+/// The status of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Status {
@@ -123,7 +123,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// That of an operation whose request has ended or not.
+    /// The status of an operation.
     pub(crate) fn of(status: OperationStatus, has_ended: bool, is_cancelled: bool) -> Self {
         match (has_ended, status, is_cancelled) {
             (false, _, true) => Self::Terminating,
@@ -134,7 +134,7 @@ impl Status {
         }
     }
 
-    /// That of a question, which cannot be terminated by this API.
+    /// The status of a validation or a reverse provisioning, which this API cannot terminate.
     pub(crate) fn of_question(status: OperationStatus, has_ended: bool) -> Self {
         match Self::of(status, has_ended, false) {
             Self::Terminated => Self::Failed,
@@ -143,7 +143,7 @@ impl Status {
     }
 }
 
-/// How provisioning, unprovisioning or granting stands.
+/// The status of provisioning, unprovisioning or a change of access.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProvisioningStatus {
     pub(crate) status: Status,
@@ -154,7 +154,7 @@ pub(crate) struct ProvisioningStatus {
     pub(crate) logs: Vec<Log>,
 }
 
-/// How a validation stands.
+/// The status of a validation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ValidationStatus {
     pub(crate) status: Status,
@@ -168,22 +168,22 @@ pub(crate) struct ValidationInfo {
     pub(crate) public_info: ValidationResult,
 }
 
-/// What is told of what was provisioned.
+/// Information about provisioned components.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Info {
     pub(crate) public_info: Map<String, Json>,
     pub(crate) private_info: Map<String, Json>,
-    /// Who has access; absent where nobody knows.
+    /// The principals with access; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) acl_info: Option<Vec<AclInfo>>,
 }
 
-/// Somebody who has access.
+/// A principal with access.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AclInfo {
     pub(crate) identity: String,
-    /// True where that cannot be taken away.
+    /// Whether the access cannot be revoked.
     pub(crate) locked: bool,
 }
 
@@ -196,15 +196,14 @@ pub(crate) struct Log {
     phase: String,
 }
 
-/// So many lines of a log are told with a status, which is asked for again and again: half of them from its beginning, half
-/// from its end.
+/// The most log lines in a status, which callers read repeatedly: half of them from the beginning, half from the end.
 const MOST_LINES: usize = 4_000;
 
-/// What a status tells of a log.
+/// The log lines of a status.
 pub(super) fn told_of(mut lines: Vec<LogLine>, id: Uuid) -> Vec<Log> {
     let left_out = lines.len().saturating_sub(MOST_LINES);
     if let (true, Some(first)) = (left_out > 0, lines.get(MOST_LINES / 2)) {
-        let message = format!("{left_out} lines are left out here: `GET /api/v1/operations/{id}/logs` has all of them");
+        let message = format!("{left_out} lines are omitted here: `GET /api/v1/operations/{id}/logs` returns all");
         let gap = LogLine { message, level: "INFO".to_owned(), ..first.clone() };
         let rest = lines.split_off(MOST_LINES / 2 + left_out);
         lines.truncate(MOST_LINES / 2);
@@ -225,23 +224,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_long_log_the_beginning_and_the_end_are_told_and_where_the_rest_is() {
+    fn long_log_is_shortened_in_the_middle() {
         let line = |number: usize| LogLine {
             at: jiff::Timestamp::UNIX_EPOCH,
             level: "ERROR".to_owned(),
             phase: "apply".to_owned(),
             message: number.to_string(),
         };
-        let told = |lines: usize| told_of((0..lines).map(line).collect(), Uuid::nil());
-        assert_eq!(told(MOST_LINES).len(), MOST_LINES);
-        let long = told(MOST_LINES + 7);
+        let shown = |lines: usize| told_of((0..lines).map(line).collect(), Uuid::nil());
+        assert_eq!(shown(MOST_LINES).len(), MOST_LINES);
+        let long = shown(MOST_LINES + 7);
         assert_eq!(long.len(), MOST_LINES + 1);
         let half = MOST_LINES / 2;
         assert_eq!(
             (&*long[half - 1].message, &*long[half + 1].message),
             (&*(half - 1).to_string(), &*(half + 7).to_string())
         );
-        let gap = "7 lines are left out here: `GET /api/v1/operations/00000000-0000-0000-0000-000000000000/logs` has all of them";
+        let gap =
+            "7 lines are omitted here: `GET /api/v1/operations/00000000-0000-0000-0000-000000000000/logs` returns all";
         assert_eq!((&*long[half].message, &*long[half].level), (gap, "INFO"));
         assert_eq!(long.last().unwrap().message, (MOST_LINES + 6).to_string());
     }

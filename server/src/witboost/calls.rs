@@ -1,4 +1,4 @@
-//! The calls: what is wrong is refused at once, what changes anything is queued and answered with its token.
+//! The calls: invalid ones are refused at once; changes are queued and answered with a token.
 
 use super::bodies::{
     self, ProvisioningRequest, ProvisioningStatus, ReverseProvisioningRequest, ReverseProvisioningStatus, Status,
@@ -28,17 +28,17 @@ use terrace_engine::access::Access;
 use terrace_engine::store::{OperationRow, RequestRow};
 use uuid::Uuid;
 
-/// What a body with a descriptor looks like.
-const PROVISIONING: &str = "send JSON with `descriptor`, the descriptor as a string of YAML";
-/// What a body that says who has access looks like.
-const ACCESS: &str = "send JSON with `refs`, all who are to have access, and `provisionInfo.request`, the descriptor";
-/// What a body that asks for values of a catalog looks like.
+/// The expected body with a descriptor.
+const PROVISIONING: &str = "send JSON with `descriptor`, the descriptor as a YAML string";
+/// The expected body of a change of access.
+const ACCESS: &str = "send JSON with `refs`, all principals with access, and `provisionInfo.request`, the descriptor";
+/// The expected body of a reverse provisioning.
 const REVERSE: &str = "send JSON with `useCaseTemplateId`, `environment`, `params` and `catalogInfo`";
 
-/// A body as it came, if it did.
+/// The bytes of a body, or the error of reading it.
 type Sent = Result<Bytes, BytesRejection>;
 
-/// Reads a body as JSON, whatever its content type says.
+/// Parses a body as JSON, independent of its content type.
 fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Refusal> {
     let bytes = sent.map_err(|error| Refusal::of_body(&error))?;
     on_body(bytes.len(), || read_bytes(&bytes, solution))
@@ -53,8 +53,8 @@ fn read_bytes<T: DeserializeOwned + Known>(bytes: &Bytes, solution: &str) -> Res
         None => Ok(read),
         Some((name, meant)) => {
             let name = body::shown(&name);
-            let problem = format!("there is no field `{name}`; did you mean `{meant}`?");
-            Err(Refusal::field(&name, problem, format!("write `{meant}`, or leave it out")))
+            let problem = format!("unknown field `{name}`; did you mean `{meant}`?");
+            Err(Refusal::field(&name, problem, format!("rename it to `{meant}`, or remove it")))
         }
     }
 }
@@ -78,9 +78,9 @@ pub(crate) async fn validate(
             async move { judgement(&shared, &caller, &shared.worlds.within(limits), &request).await }
         }
     });
-    let (mut told, is_to_be_asked) = judged.await??;
-    if is_to_be_asked && told.errors.is_empty() {
-        told = aside(&shared, move |shared, limits| async move {
+    let (mut messages, is_validated_remotely) = judged.await??;
+    if is_validated_remotely && messages.errors.is_empty() {
+        messages = aside(&shared, move |shared, limits| async move {
             let worlds = shared.worlds.within(limits);
             let from = (&worlds, shared.store.as_ref());
             let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
@@ -88,17 +88,17 @@ pub(crate) async fn validate(
         })
         .await??;
     }
-    Ok(Json(ValidationResult::of(told, None)).into_response())
+    Ok(Json(ValidationResult::of(messages, None)).into_response())
 }
 
-/// Errors and warnings of a descriptor, and whether its environment has remote systems asked as well.
+/// The errors and warnings of a descriptor, and whether the environment also validates remotely.
 async fn judgement(
     shared: &Shared,
     caller: &Caller,
     worlds: &Environments,
     request: &ProvisioningRequest,
 ) -> Result<(Messages, bool), Refusal> {
-    // A descriptor without a stack has errors, and those are the answer.
+    // A descriptor without a stack is invalid; its errors are the answer.
     caller.check(Action::Validate, false, &[Resource::Any])?;
     match RequestContext::read(
         (worlds, shared.calls.as_ref()),
@@ -110,17 +110,17 @@ async fn judgement(
     {
         Ok(described) => {
             caller.check_scope(described.needed, Action::Validate, &described.stack)?;
-            let told = Messages::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources);
-            Ok((told, described.world.is_validated_remotely))
+            let messages = Messages::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources);
+            Ok((messages, described.world.is_validated_remotely))
         }
         Err(refusal @ Refusal::Invalid(_)) => Ok((refusal.told(), false)),
         Err(refusal) => Err(refusal),
     }
 }
 
-/// Begins a validation, whose status also has the plan.
+/// Starts a validation. Its status includes the plan.
 ///
-/// A plain stack needs the scope `apply`: it names commands that planning runs.
+/// A plain stack needs the scope `apply`: planning runs its commands.
 #[utoipa::path(post, path = "/v2/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
@@ -131,7 +131,7 @@ pub(crate) async fn validate_later(
     sent: Sent,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
+    // Errors in the descriptor are the result of the validation. Only a missing stack is refused here.
     let by = caller.clone();
     let token = ask(&shared, &caller, Request::Validate(request), async move |shared, worlds, request| {
         RequestContext::place((worlds, shared.calls.as_ref()), request, By::Caller(&by, Action::Validate)).await
@@ -140,7 +140,7 @@ pub(crate) async fn validate_later(
     Ok(accepted(&headers, token))
 }
 
-/// Begins to make what a descriptor says.
+/// Starts provisioning of a descriptor.
 #[utoipa::path(post, path = "/v1/provision", tag = "specific provisioner", request_body = ProvisioningRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
@@ -153,7 +153,7 @@ pub(crate) async fn provision(
     queue(&shared, &caller, &headers, sent, Purpose::Make).await
 }
 
-/// Begins to remove what a descriptor says; data stays unless `removeData` is true.
+/// Starts unprovisioning of a descriptor. Data is kept unless `removeData` is true.
 #[utoipa::path(post, path = "/v1/unprovision", tag = "specific provisioner", request_body = ProvisioningRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
@@ -166,7 +166,7 @@ pub(crate) async fn unprovision(
     queue(&shared, &caller, &headers, sent, Purpose::Remove).await
 }
 
-/// Begins to let those in who are to have access to a component, and nobody else.
+/// Starts a change of a component's access list: the given principals replace all others.
 #[utoipa::path(post, path = "/v1/updateacl", tag = "specific provisioner", request_body = UpdateAclRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
@@ -189,9 +189,9 @@ pub(crate) async fn update_acl(
         remove_data: false,
         latest_enriched_descriptor: None,
     };
-    let asked = Request::Access { request, access, expected: None, named: None };
+    let new_request = Request::Access { request, access, expected: None, named: None };
     let by = caller.clone();
-    let token = ask(&shared, &caller, asked, async move |shared, worlds, request| {
+    let token = ask(&shared, &caller, new_request, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::UpdateAcl);
         let described = RequestContext::read_provisioned((worlds, shared.calls.as_ref()), request, by).await?;
         described.takes_access()?;
@@ -213,12 +213,12 @@ async fn queue(
         Purpose::Make => Action::Provision,
         Purpose::Remove => Action::Unprovision,
     };
-    let asked = match purpose {
+    let new_request = match purpose {
         Purpose::Make => Request::Provision(request),
         Purpose::Remove => Request::Unprovision(request),
     };
     let by = caller.clone();
-    let token = ask(shared, caller, asked, async move |shared, worlds, request| {
+    let token = ask(shared, caller, new_request, async move |shared, worlds, request| {
         let from = (worlds, shared.calls.as_ref());
         let mut described = RequestContext::read(from, request, purpose, By::Caller(&by, action)).await?;
         described.check_known(shared.calls.as_ref()).await?;
@@ -230,7 +230,7 @@ async fn queue(
     Ok(accepted(headers, token.await?))
 }
 
-/// The token as coordinators expect it: bare, unless nothing but JSON is accepted.
+/// The token in the form that coordinators expect: bare, unless the caller accepts only JSON.
 fn accepted(headers: &HeaderMap, token: Uuid) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match accept.trim() == "application/json" {
@@ -239,10 +239,10 @@ fn accepted(headers: &HeaderMap, token: Uuid) -> Response {
     }
 }
 
-/// The operations of which provisioning tells the status.
+/// The kinds of operations with a provisioning status.
 const PROVISIONING_KINDS: &[&str] = &["provision", "unprovision", "updateacl"];
 
-/// The operation and the request of a token that a call of these kinds was answered with.
+/// The operation and the request of a token, if they have one of these kinds.
 async fn found(
     shared: &Shared,
     caller: &Caller,
@@ -250,8 +250,8 @@ async fn found(
     kinds: &[&str],
 ) -> Result<(Uuid, OperationRow, RequestRow), Refusal> {
     let unknown = || {
-        let problem = format!("there is no operation of the token `{token}`");
-        Refusal::field("token", problem, "ask with the token that the call was answered with")
+        let problem = format!("no operation has the token `{token}`");
+        Refusal::field("token", problem, "use the token that the call returned")
     };
     let id: Uuid = token.parse().map_err(|_| unknown())?;
     let request = shared.store.request(id).await?.ok_or_else(unknown)?;
@@ -261,7 +261,7 @@ async fn found(
     Ok((id, operation, request))
 }
 
-/// Tells how provisioning, unprovisioning or granting stands.
+/// Returns the status of provisioning, unprovisioning or a change of access.
 #[utoipa::path(get, path = "/v1/provision/{token}/status", tag = "specific provisioner",
     params(("token" = String, Path)),
     responses((status = 200, body = ProvisioningStatus)))]
@@ -283,7 +283,7 @@ async fn provisioning_status(shared: &Shared, caller: &Caller, token: &str) -> R
     Ok(ProvisioningStatus { status, result, info: outcome.info, logs: bodies::told_of(logs, id) })
 }
 
-/// Tells how a validation stands, and what it found.
+/// Returns the status and the result of a validation.
 #[utoipa::path(get, path = "/v2/validate/{token}/status", tag = "specific provisioner",
     params(("token" = String, Path)),
     responses((status = 200, body = ValidationStatus)))]
@@ -299,7 +299,7 @@ pub(crate) async fn validation_status(
     Ok(Json(ValidationStatus { status, info: validation.map(|public_info| ValidationInfo { public_info }) }))
 }
 
-/// Begins to look up what is there, for a component of a catalog.
+/// Starts a lookup of values for a catalog's component.
 #[utoipa::path(post, path = "/v1/reverse-provisioning",
     tag = "specific provisioner", request_body = ReverseProvisioningRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -316,7 +316,7 @@ pub(crate) async fn reverse(
     Ok(accepted(&headers, token))
 }
 
-/// Tells how reverse provisioning stands, and what it found.
+/// Returns the status and the result of a reverse provisioning.
 #[utoipa::path(get, path = "/v1/reverse-provisioning/{token}/status", tag = "specific provisioner",
     params(("token" = String, Path)),
     responses((status = 200, body = ReverseProvisioningStatus)))]
@@ -333,10 +333,10 @@ pub(crate) async fn reverse_status(
     Ok(Json(ReverseProvisioningStatus { status, updates, logs }))
 }
 
-/// Stops an operation: nothing new is begun, what was begun comes to its end. One that waits for its turn ends at once.
+/// Cancels an operation: running steps finish, and no new ones start. A waiting operation ends at once.
 #[utoipa::path(delete, path = "/v1/provision/{token}", tag = "specific provisioner", params(("token" = String, Path)),
-    responses((status = 200, description = "it had ended", body = ProvisioningStatus),
-        (status = 202, description = "it is being stopped")))]
+    responses((status = 200, description = "the operation had ended already", body = ProvisioningStatus),
+        (status = 202, description = "the operation is stopping")))]
 pub(crate) async fn terminate(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,

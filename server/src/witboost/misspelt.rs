@@ -1,17 +1,17 @@
-//! Fields that the specification does not know. One that a newer version of Witboost may send is let through. One that is
-//! nearly the name of another is a slip: what it says must not be passed over, least of all whether data goes.
+//! Unknown fields of bodies. The server ignores them, since a newer version of Witboost may send them. It refuses a
+//! field whose name almost equals a known one: ignoring a misspelt `removeData` would be dangerous.
 
 use super::bodies::{ProvisioningRequest, ReverseProvisioningRequest, UpdateAclRequest};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 use terrace_provider::names::MOST_CANDIDATES;
 
-/// The longest name that may be a slip, in bytes.
+/// The longest name that is compared, in bytes.
 const LONGEST: usize = 64;
 
 /// A body whose fields are known.
 pub(super) trait Known {
-    /// Their names.
+    /// The names of the fields.
     const FIELDS: &'static [&'static str];
 }
 
@@ -27,7 +27,7 @@ impl Known for ReverseProvisioningRequest {
     const FIELDS: &'static [&'static str] = &["useCaseTemplateId", "environment", "params", "catalogInfo"];
 }
 
-/// The first field whose name is nearly one that there is, and that one.
+/// The first field whose name almost equals a known one, with that name.
 pub(super) fn misspelt<T: Known>(body: &[u8]) -> Option<(String, &'static str)> {
     let Names(names) = serde_json::from_slice(body).ok()?;
     let unknown = names.into_iter().filter(|name| !T::FIELDS.contains(&name.as_str()));
@@ -38,11 +38,11 @@ pub(super) fn misspelt<T: Known>(body: &[u8]) -> Option<(String, &'static str)> 
 }
 
 fn is_near(name: &str, known: &str) -> bool {
-    // Nobody's slip is that long, and to compare takes as long as the two are together.
+    // Longer names are no misspellings, and the comparison takes time proportional to both lengths.
     if name.len() > LONGEST {
         return false;
     }
-    // Stricter than what is suggested elsewhere: `descriptorId` may be a field of a newer version.
+    // Stricter than suggestions elsewhere: `descriptorId` may be a field of a newer version.
     let plain = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
     };
@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut names = Vec::new();
         while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
-            // The rest is read for its syntax alone.
+            // The rest is parsed only for its syntax.
             if names.len() < MOST_CANDIDATES {
                 names.push(name);
             }
@@ -85,7 +85,7 @@ mod tests {
     use utoipa::PartialSchema;
     use utoipa::openapi::{RefOr, Schema};
 
-    fn described<T: PartialSchema>() -> Vec<String> {
+    fn documented<T: PartialSchema>() -> Vec<String> {
         let RefOr::T(Schema::Object(object)) = T::schema() else { panic!("no object") };
         object.properties.keys().cloned().collect()
     }
@@ -94,13 +94,13 @@ mod tests {
     fn check<T: PartialSchema + Known>() {
         let mut known = T::FIELDS.to_vec();
         known.sort_unstable();
-        let mut described = described::<T>();
-        described.sort_unstable();
-        assert_eq!(known, described);
+        let mut documented = documented::<T>();
+        documented.sort_unstable();
+        assert_eq!(known, documented);
     }
 
     #[test]
-    fn the_fields_are_those_that_are_described() {
+    fn known_fields_equal_the_documented_ones() {
         check::<ProvisioningRequest>();
         check::<UpdateAclRequest>();
         check::<ReverseProvisioningRequest>();
@@ -117,18 +117,18 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_told_and_what_may_come_is_let_through() {
-        let told = |name: &str| {
+    fn misspelling_is_found_and_other_names_are_ignored() {
+        let suggested = |name: &str| {
             misspelt::<ProvisioningRequest>(format!(r#"{{"descriptor": "", "{name}": true}}"#).as_bytes())
                 .map(|(_, meant)| meant)
         };
         for slip in ["removedata", "remove_data", "RemoveData", "removData", "removeDta", "remvoeData", "removeDatas"] {
-            assert_eq!(told(slip), Some("removeData"), "{slip}");
+            assert_eq!(suggested(slip), Some("removeData"), "{slip}");
         }
         for other in ["removeData", "descriptorId", "force", "latestDescriptor", ""] {
-            assert_eq!(told(other), None, "{other}");
+            assert_eq!(suggested(other), None, "{other}");
         }
         let nested = br#"{"descriptor": "", "more": {"removedata": true}}"#;
-        assert_eq!(misspelt::<ProvisioningRequest>(nested), None, "what is within is of another kind");
+        assert_eq!(misspelt::<ProvisioningRequest>(nested), None, "nested fields are not compared");
     }
 }

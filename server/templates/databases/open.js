@@ -1,4 +1,5 @@
-// The token is in the address's fragment, which browsers send nowhere: it is taken out of sight and sent once.
+// The token is in the fragment of the address, which browsers do not send. The script removes it from the address bar
+// and sends it once.
 "use strict";
 const token = decodeURIComponent(location.hash.slice(1));
 if (token) {

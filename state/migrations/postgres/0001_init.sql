@@ -1,10 +1,10 @@
--- The layout of a store in PostgreSQL: that of `../sqlite` in its types, and with its reasons.
+-- Schema of a store in PostgreSQL: that of `../sqlite` with PostgreSQL's types. The reasons are explained there.
 --
--- Durations are microseconds. Texts that are compared or sorted have the collation "C", which is the order of the engine:
--- that of bytes. Lists are JSON in `text`, for nobody looks into them here. A text cannot hold the character NUL: `columns`
--- says how it crosses.
+-- Durations are microseconds. Texts that are compared or sorted have the collation "C", which is the byte order of the
+-- engine. Lists are JSON in `text`, because no query reads them. A text cannot contain the character NUL; `columns`
+-- encodes it.
 
--- The files that ran. The greatest is the format of the store.
+-- The executed files. The greatest version is the format of the store.
 CREATE TABLE terrace_schema (
     version integer PRIMARY KEY,
     ran_at  timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -16,7 +16,7 @@ CREATE TABLE store (
     made_at   timestamptz NOT NULL
 );
 
--- Whoever writes to a stack locks its row first.
+-- A writer of a stack locks its row first.
 CREATE TABLE stack (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text COLLATE "C" NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE stack (
     UNIQUE (name, environment)
 );
 
--- Many versions are written at once, together with the rows that point at them: their numbers are drawn beforehand.
+-- Many versions are written at once, together with the rows that refer to them: their numbers are reserved first.
 CREATE SEQUENCE version_id;
 
 CREATE TABLE version (
@@ -105,7 +105,7 @@ CREATE TABLE owner (
 
 CREATE INDEX owner_by_stack ON owner (stack);
 
--- No process is known by its number here, for holders are on many machines: a lease ends by its expiry.
+-- Holders are on many machines, so that leases have no process columns and end by expiry.
 CREATE TABLE lease (
     stack     bigint NOT NULL REFERENCES stack (id),
     component text COLLATE "C" NOT NULL,

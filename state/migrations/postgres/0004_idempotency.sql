@@ -1,3 +1,3 @@
--- The key by which a caller knows its request again, whatever became of it.
+-- The idempotency key of the caller.
 ALTER TABLE request ADD COLUMN idempotency text;
 CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;

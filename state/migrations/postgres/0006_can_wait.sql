@@ -1,2 +1,2 @@
--- What goes after all that cannot wait: looking for drift.
+-- True for low-priority requests, which run last: drift scans.
 ALTER TABLE request ADD COLUMN can_wait boolean NOT NULL DEFAULT false;

@@ -1,3 +1,3 @@
--- Which opened store took a lease, as `origin` of `pg_notify` names it: processes on different machines, or one that was
--- started again in its container, may call themselves alike.
+-- The opened store that holds a lease, as `origin` in `pg_notify` names it. Processes on different machines, or in a
+-- restarted container, may have equal names.
 ALTER TABLE lease ADD COLUMN origin text;

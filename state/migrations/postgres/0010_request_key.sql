@@ -1,5 +1,5 @@
--- The keys by which callers know their requests again, whatever became of them. Several that ask the same have one request,
--- each with a key of its own. Those of before say what they are about, too, and are forgotten: nobody would find them.
+-- The idempotency keys of requests. Equal calls with different keys have one request. Older keys have another form, so
+-- that no call would match them: they are dropped.
 CREATE TABLE request_key (
     key       text PRIMARY KEY,
     operation bigint NOT NULL REFERENCES request (operation)

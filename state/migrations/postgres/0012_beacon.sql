@@ -1,5 +1,5 @@
--- The process that opened a step: boot, network namespace and name of its socket, and when a server first saw the socket
--- gone. Steps that are open now have none.
+-- The process that opened a step: boot, network namespace and socket name, and when a server first found the socket
+-- closed. Steps that are open at this migration have none.
 ALTER TABLE intent ADD COLUMN boot text;
 ALTER TABLE intent ADD COLUMN network_namespace bigint;
 ALTER TABLE intent ADD COLUMN beacon text;

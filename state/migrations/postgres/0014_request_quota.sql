@@ -1,5 +1,4 @@
--- Which caller asked for a request, where callers have a share of the queue, and how many of its requests may be worked on
--- at once.
+-- The caller of a request, if callers have a quota, and the caller's maximum of running requests.
 ALTER TABLE request ADD COLUMN caller text;
 ALTER TABLE request ADD COLUMN most_running bigint;
 CREATE INDEX request_of_caller ON request (caller) WHERE result IS NULL AND caller IS NOT NULL;

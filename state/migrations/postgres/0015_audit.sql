@@ -1,5 +1,5 @@
--- The audit log. Each entry has the hash of the one before it; `audit_head` is the last one, so that a missing end is found.
--- A writer locks its row.
+-- The audit log. Each entry contains the hash of the previous one. `audit_head` names the last entry, so that a missing
+-- end is detected. Writers lock its row.
 CREATE TABLE audit (
     number bigint PRIMARY KEY,
     id     uuid NOT NULL UNIQUE,

@@ -1,12 +1,12 @@
--- The layout of a store.
+-- Schema of a store.
 --
--- Content is written once: `version` is append-only and holds every version of every row with its texts, `resource`
--- only says which version is the current one. A write costs one big insert and one small upsert, a read of current
--- rows is a range of `resource` with one lookup by rowid each, and history needs no second copy.
+-- Content is written once: `version` is append-only and has every version of every row with its texts; `resource` only
+-- names the current version. A write costs one large insert and one small upsert. A read of current rows is a range of
+-- `resource` with one lookup by rowid for each. History needs no second copy.
 --
--- Times are microseconds since the epoch, durations microseconds. Ids are the 16 bytes of a UUID. Addresses are in
--- their printed form, with the component repeated in a column of its own so that it can lead a key. `deposed` is empty
--- for the current object of an address, so that it can be part of a key. Lists are JSON.
+-- Times are microseconds since the epoch, durations microseconds. IDs are the 16 bytes of a UUID. Addresses have their
+-- printed form; the component is repeated in a column of its own, so that it can lead a key. `deposed` is empty for the
+-- current object of an address, so that it can be part of a key. Lists are JSON.
 
 CREATE TABLE store (
     singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
@@ -21,10 +21,10 @@ CREATE TABLE stack (
     UNIQUE (name, environment)
 ) STRICT;
 
--- `status` is NULL where the version is a deletion. The generation counts per address, whatever its deposed key, and
--- goes on after a deletion: pruning keeps the newest version of every address for that reason.
--- `dependencies` of a current version follow the moves of what they name.
--- `operation` is no foreign key: imported rows may come with operations of another store.
+-- `status` is NULL if the version is a deletion. The generation counts for each address, including its deposed objects,
+-- and continues after a deletion: for this reason pruning keeps the newest version of every address. `dependencies` of
+-- a current version follow moved rows. `operation` is not a foreign key: imported rows may have operations of another
+-- store.
 CREATE TABLE version (
     id             INTEGER PRIMARY KEY,
     stack          INTEGER NOT NULL REFERENCES stack (id),
@@ -46,8 +46,8 @@ CREATE TABLE version (
 
 CREATE UNIQUE INDEX version_by_address ON version (stack, address, generation);
 
--- `version` is no foreign key: its check would cost a second index on every write and protects nothing that the
--- statements beside it do not.
+-- `version` is not a foreign key: the check would cost a second index for every write, and the statements keep it
+-- correct.
 CREATE TABLE resource (
     stack      INTEGER NOT NULL REFERENCES stack (id),
     component  TEXT NOT NULL,
@@ -58,8 +58,8 @@ CREATE TABLE resource (
     PRIMARY KEY (stack, component, address, deposed)
 ) STRICT, WITHOUT ROWID;
 
--- Who depends on an address: the `dependencies` of current versions turned around, so that a move finds those that
--- have to follow without reading the whole stack.
+-- The inverse of the `dependencies` of current versions, so that a move finds dependent rows without reading the whole
+-- stack.
 CREATE TABLE dependent (
     stack     INTEGER NOT NULL REFERENCES stack (id),
     target    TEXT NOT NULL,
@@ -89,7 +89,8 @@ CREATE TABLE owner (
 
 CREATE INDEX owner_by_stack ON owner (stack);
 
--- `id` and what follows it is NULL while nobody holds the lease; the row stays, because its fence must never go down.
+-- `id` and the following columns are NULL while the lease is free; the row stays, because its fence must never
+-- decrease.
 CREATE TABLE lease (
     stack           INTEGER NOT NULL REFERENCES stack (id),
     component       TEXT NOT NULL,
@@ -106,7 +107,7 @@ CREATE TABLE lease (
     PRIMARY KEY (stack, component)
 ) STRICT, WITHOUT ROWID;
 
--- The process columns are those of the process that began the operation.
+-- The process columns identify the process that began the operation.
 CREATE TABLE operation (
     sequence        INTEGER PRIMARY KEY,
     id              BLOB NOT NULL UNIQUE,
@@ -143,8 +144,8 @@ CREATE TABLE step (
     PRIMARY KEY (operation, step)
 ) STRICT, WITHOUT ROWID;
 
--- The open steps with their planned rows: an intent goes when its step gets its outcome, so that the table is as small
--- as the work in flight. `lease` is the lease under which it was written, NULL when none of the writer's covers it.
+-- The open steps with their planned rows. An intent is deleted when its step gets its outcome, so that the table has
+-- only the work in flight. `lease` is the lease of the write, NULL if no lease of the writer covers the row.
 CREATE TABLE intent (
     id               INTEGER PRIMARY KEY,
     operation        INTEGER NOT NULL REFERENCES operation (sequence),

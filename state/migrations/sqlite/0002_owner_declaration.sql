@@ -1,4 +1,4 @@
--- How an owner declares a shared row, as JSON of the engine; empty where that was never said. Owners of one row have to
--- agree, and one that is planned alone can only ask what the others left here.
+-- The declaration of a shared row by an owner, as JSON of the engine; empty if unknown. The owners of a row must agree.
+-- The planner compares an owner with the stored declarations of the others.
 
 ALTER TABLE owner ADD COLUMN declaration TEXT NOT NULL DEFAULT '';

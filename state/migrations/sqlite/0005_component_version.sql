@@ -1,8 +1,8 @@
--- The components of other stacks whose outputs a component reads: those go after it.
+-- The components of other stacks whose outputs a component reads: they are removed after it.
 ALTER TABLE component ADD COLUMN reads TEXT NOT NULL DEFAULT '[]';
 
--- What was recorded of components before, so that outputs can go back as rows do. `depends_on` and `outputs` are NULL
--- where the version is a deletion. What is recorded when this file runs counts as old as can be.
+-- Earlier versions of components, so that outputs can be rolled back like rows. `depends_on` and `outputs` are NULL if
+-- the version is a deletion. Components from before this migration count as the oldest.
 CREATE TABLE component_version (
     id         INTEGER PRIMARY KEY,
     stack      INTEGER NOT NULL REFERENCES stack (id),

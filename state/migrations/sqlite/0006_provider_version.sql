@@ -1,4 +1,4 @@
--- The version of the provider that wrote a row; none where an older terrace did.
+-- The version of the provider that wrote a row; NULL for rows of an older terrace.
 
 ALTER TABLE version ADD COLUMN provider_version TEXT;
 ALTER TABLE intent ADD COLUMN provider_version TEXT;

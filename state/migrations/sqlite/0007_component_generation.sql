@@ -1,4 +1,4 @@
--- Versions of a component count from 1, so that one whose older versions were pruned is told from one that is new.
+-- Versions of a component count from 1, so that a component with pruned versions differs from a new one.
 ALTER TABLE component_version ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 
 UPDATE component_version

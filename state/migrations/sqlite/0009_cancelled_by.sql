@@ -1,4 +1,4 @@
--- Who asked the operation to stop, which says that somebody did. From this format on its status may be `superseded`, too.
+-- The user that cancelled the operation. From this format on, the status may also be `superseded`.
 
 ALTER TABLE operation ADD COLUMN cancelled_by TEXT;
 UPDATE operation SET cancelled_by = 'somebody' WHERE cancel_requested = 1;

@@ -1,5 +1,5 @@
--- What a server was asked: an operation that waits, is worked on by who claimed it, and has ended when it has a result.
--- The fence counts the claims. Whose claim it is, is the process of the operation.
+-- Requests of a server: each is an operation that waits, runs under a claim, and has ended when it has a result. The
+-- fence counts the claims. The claim belongs to the process of the operation.
 
 CREATE TABLE request (
     operation INTEGER PRIMARY KEY REFERENCES operation (sequence),
@@ -13,6 +13,6 @@ CREATE TABLE request (
     expires   INTEGER
 ) STRICT;
 
--- The requests that have not ended, those of one component in order.
+-- The open requests, in order for each component.
 CREATE INDEX request_in_order ON request (stack, component, operation) WHERE result IS NULL;
 CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;

@@ -1,2 +1,2 @@
--- What goes after all that cannot wait: looking for drift.
+-- 1 for low-priority requests, which run last: drift scans.
 ALTER TABLE request ADD COLUMN can_wait INTEGER NOT NULL DEFAULT 0;

@@ -1,6 +1,6 @@
--- The requests that nobody took yet, as they are taken; and those that somebody took.
+-- The waiting requests in the order of claims, and the claimed ones.
 DROP INDEX request_unended;
 CREATE INDEX request_waiting ON request (can_wait, operation) WHERE result IS NULL AND expires IS NULL;
 CREATE INDEX request_taken ON request (operation) WHERE result IS NULL AND expires IS NOT NULL;
--- The leases that are held, among all that ever were.
+-- The held leases among all rows.
 CREATE INDEX lease_held ON lease (operation) WHERE id IS NOT NULL;

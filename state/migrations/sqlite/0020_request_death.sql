@@ -1,6 +1,6 @@
--- Which process claimed a request; NULL for a claim of an older terrace.
+-- The process that claimed a request; NULL for a claim of an older terrace.
 ALTER TABLE request ADD COLUMN claimant BLOB;
--- The claims on open requests whose processes died: they expired, and nobody gave them back.
+-- The claims on open requests whose processes died: they expired without a release.
 CREATE TABLE request_death (
     operation INTEGER NOT NULL REFERENCES request (operation),
     fence     INTEGER NOT NULL,

@@ -1,4 +1,5 @@
--- The audit log. Each entry has the hash of the one before it; `audit_head` is the last one, so that a missing end is found.
+-- The audit log. Each entry contains the hash of the previous one. `audit_head` names the last entry, so that a missing
+-- end is detected.
 CREATE TABLE audit (
     number INTEGER PRIMARY KEY,
     id     BLOB NOT NULL UNIQUE,

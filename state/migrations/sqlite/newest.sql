@@ -1,5 +1,5 @@
--- What all the numbered files together make of an empty file, for a store that is made anew. Not edited by hand: the
--- test of `migrate` tells what belongs here.
+-- The result of all numbered files on an empty file, for new stores. Do not edit it by hand: a test in `migrate` prints
+-- the correct content.
 CREATE TABLE store (
     singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
     id        BLOB NOT NULL,

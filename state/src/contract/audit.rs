@@ -1,4 +1,4 @@
-//! The audit log: one chain for all writers.
+//! Audit log: one chain for all writers.
 
 use super::Fixture;
 use crate::AUDIT_BATCH;
@@ -25,7 +25,7 @@ async fn verified(store: &Arc<dyn ServerStore>) -> Result<u64, BrokenChain> {
     verifier.finish(page.head.as_ref())
 }
 
-/// Entries are numbered, stamped by the clock of the store, and lead to each other, also after the store is opened again.
+/// Entries are numbered, stamped by the clock of the store, and chained, also after the store is opened again.
 pub async fn chain_of_entries_is_verified(fixture: Fixture) {
     assert_eq!(verified(&fixture.store).await, Ok(0));
     fixture.store.audit(vec![entry("ada \u{1} \0 \u{2028}"), entry("bob")]).await.unwrap();
@@ -45,7 +45,7 @@ pub async fn chain_of_entries_is_verified(fixture: Fixture) {
     assert_eq!((&first["actor"], &first["number"]), (&"ada \u{1} \0 \u{2028}".into(), &1.into()));
 }
 
-/// Writers follow each other.
+/// Concurrent writers follow each other.
 pub async fn concurrent_writers_make_one_chain(fixture: Fixture) {
     let write = |writer: usize| {
         let store = Arc::clone(&fixture.store);
@@ -79,7 +79,7 @@ pub async fn pruned_log_stays_verifiable(fixture: Fixture) {
     assert_eq!(verified(&fixture.store).await, Ok(6));
     let links = all(&fixture.store).await;
     assert!(links.len() == 2 && links[0].entry.contains(PRUNED), "{links:?}");
-    // The usual retention leaves the audit log alone.
+    // The usual pruning leaves the audit log alone.
     fixture.clock.advance(2 * day);
     fixture.store.prune(day).await.unwrap();
     assert_eq!(all(&fixture.store).await, links);

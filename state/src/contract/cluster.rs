@@ -1,7 +1,8 @@
-//! A PostgreSQL server of the tests' own, in a folder of its own, reached through a socket in it.
+//! A PostgreSQL server for the tests, in a temporary folder, reached through a socket in it.
 //!
-//! It is started by a small script, which runs as another user where this one is root (the server refuses to be), and
-//! which stops it and removes the folder when the end of its input is reached: when the tests are over, however they end.
+//! A small script starts the server. If root runs the tests, the script runs as another user, because the server
+//! refuses root. At the end of its input, when the tests are over in any way, it stops the server and removes the
+//! folder.
 
 use super::proxy::Proxy;
 use std::io::{BufRead, BufReader, Write};
@@ -42,11 +43,11 @@ pg_ctl stop -w -D data -m immediate >>log 2>&1
 rm -rf "$folder"
 "#;
 
-/// A server that runs.
+/// A running server.
 pub struct Cluster {
     folder: String,
     port: u16,
-    // Its end is what stops the server.
+    // Closing this input stops the server.
     orders: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
     _script: Child,
 }
@@ -60,13 +61,13 @@ impl Cluster {
         SHARED.get_or_init(|| Self::started(0))
     }
 
-    /// A server for a test that stops it.
+    /// A server for a single test, which may stop it.
     #[must_use]
     pub fn alone() -> Self {
         Self::started(0)
     }
 
-    /// A server that is reached at `localhost` as well, with TLS and a certificate for that name.
+    /// A server that also listens at `localhost`, with TLS and a certificate for that name.
     #[must_use]
     pub fn encrypted() -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -75,7 +76,7 @@ impl Cluster {
         Self::started(port)
     }
 
-    /// Starts one. Where PostgreSQL is not installed a test has not passed: it panics.
+    /// Starts a server. A test without PostgreSQL has not passed: it panics.
     fn started(port: u16) -> Self {
         let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
         let mut script = match is_root {
@@ -91,18 +92,18 @@ impl Cluster {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a shell, and `runuser` where the tests are run by root");
+            .expect("tests need a shell, and `runuser` if root runs them");
         let (input, mut output) = (script.stdin.take().unwrap(), BufReader::new(script.stdout.take().unwrap()));
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         let folder = line.trim().strip_prefix("ready ").map(str::to_owned);
         let advice = "these tests need PostgreSQL and, when root runs them, its user `postgres`: \
                       `apt-get install postgresql`";
-        assert!(folder.is_some(), "{advice} (it said: {})", line.trim());
+        assert!(folder.is_some(), "{advice} (output: {})", line.trim());
         Self { folder: folder.unwrap(), port, orders: Mutex::new((input, output)), _script: script }
     }
 
-    /// `stop`, `start` or `restart`: done when this returns.
+    /// Executes `stop`, `start` or `restart`, and waits for its end.
     pub fn order(&self, command: &str) {
         let mut orders = self.orders.lock().unwrap();
         let (input, output) = &mut *orders;
@@ -112,28 +113,28 @@ impl Cluster {
         assert_eq!(line.trim(), format!("did {command}: 0"));
     }
 
-    /// A URL of a database, be there one or not.
+    /// The URL of a database, which may be missing.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         let port = if self.port == 0 { 5432 } else { self.port };
         format!("postgres://terrace:{PASSWORD}@/{database}?host={}&port={port}", self.folder)
     }
 
-    /// A proxy before this server.
+    /// A proxy in front of this server.
     #[must_use]
     pub fn proxy(&self) -> Proxy {
         let port = if self.port == 0 { 5432 } else { self.port };
         Proxy::before(format!("{}/.s.PGSQL.{port}", self.folder))
     }
 
-    /// The URL of the database of another URL through a proxy.
+    /// The URL of a database through a proxy.
     #[must_use]
     pub fn through(&self, proxy: &Proxy, url: &str) -> String {
         let database = url.split_once("@/").and_then(|(_, rest)| rest.split_once('?')).unwrap().0;
         format!("postgres://terrace:{PASSWORD}@127.0.0.1:{}/{database}?sslmode=disable", proxy.port())
     }
 
-    /// The port of a server that is reached at `localhost`.
+    /// The port of a server that listens at `localhost`.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -145,13 +146,13 @@ impl Cluster {
         format!("{}/certificate", self.folder)
     }
 
-    /// What the server has logged.
+    /// The log of the server.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(format!("{}/log", self.folder)).unwrap()
     }
 
-    /// Makes an empty database, and gives its URL.
+    /// Creates an empty database, and returns its URL.
     pub async fn database(&self) -> String {
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         self.connect("postgres").await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();

@@ -1,4 +1,4 @@
-//! Many at once, and one after the other.
+//! Concurrent writers, and stores that are opened again.
 
 use super::{Fixture, addresses, demo, intent, put, row};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use uuid::Uuid;
 const TASKS: usize = 8;
 const COMMITS: usize = 10;
 
-/// No commit is lost and none is done by halves.
-pub async fn commits_of_many_tasks_all_land(fixture: Fixture) {
+/// Commits are neither lost nor partial.
+pub async fn concurrent_commits_are_all_recorded(fixture: Fixture) {
     let operation = Uuid::now_v7();
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
@@ -22,7 +22,7 @@ pub async fn commits_of_many_tasks_all_land(fixture: Fixture) {
                     });
                     store.commit(&[], pair.into()).await.unwrap();
                     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
-                    assert_eq!(rows.len() % 2, 0, "half a commit was seen");
+                    assert_eq!(rows.len() % 2, 0, "a partial commit was visible");
                 }
             })
         })
@@ -33,8 +33,8 @@ pub async fn commits_of_many_tasks_all_land(fixture: Fixture) {
     assert_eq!(fixture.store.rows(&demo(), &Selection::All).await.unwrap().len(), 2 * TASKS * COMMITS);
 }
 
-/// Of those who start from the same generation one wins.
-pub async fn of_two_writers_one_is_stale(fixture: Fixture) {
+/// Of two writers that start from the same generation, one succeeds.
+pub async fn one_of_two_concurrent_writers_is_stale(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     let (first, second) = tokio::join!(
         fixture.write(vec![put(row("local_value.a"), 1)]),
@@ -46,8 +46,8 @@ pub async fn of_two_writers_one_is_stale(fixture: Fixture) {
     assert_eq!(fixture.generation("local_value.a").await, 2);
 }
 
-/// For stores that leave something behind.
-pub async fn what_was_committed_outlives_the_store(fixture: Fixture) {
+/// Only for stores that keep their content.
+pub async fn commits_outlive_the_store(fixture: Fixture) {
     let Fixture { store, clock, reopen: Some(reopen) } = fixture else { return };
     let fixture = Fixture { store, clock, reopen: None };
     let identity = fixture.store.identity().await.unwrap();
@@ -68,6 +68,6 @@ pub async fn what_was_committed_outlives_the_store(fixture: Fixture) {
     assert_eq!(store.rows(&demo(), &addresses(&["local_value.a"])).await.unwrap().len(), 1);
     assert!(store.is_spent(plan).await.unwrap());
     let open = store.open_intents(&demo(), &Selection::All).await.unwrap();
-    assert_eq!((open.len(), open[0].is_orphaned), (1, false), "the process that wrote it still runs");
+    assert_eq!((open.len(), open[0].is_orphaned), (1, false), "the process of the step still runs");
     store.renew(&leases, std::time::Duration::from_secs(30)).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! How operations end: once, and by who works on them.
+//! Ends of operations: once, and by the right process.
 
 use super::{Fixture, demo};
 use std::time::Duration;
@@ -17,8 +17,8 @@ impl Fixture {
         self.store.operation(operation).await.unwrap().unwrap().0
     }
 
-    /// Claims what was queued, or what nobody kept, and begins to work on a component of it.
-    async fn take_up(&self, id: Uuid, component: &str) -> (RequestClaim, Vec<Lease>) {
+    /// Claims the next request, and starts to work on a component of it.
+    async fn resume(&self, id: Uuid, component: &str) -> (RequestClaim, Vec<Lease>) {
         let claim = self.claim().await.unwrap();
         let new = NewOperation { id, kind: "provision".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
         self.store.begin(&new).await.unwrap();
@@ -26,8 +26,8 @@ impl Fixture {
     }
 }
 
-/// Whoever comes later, such as one that was suspended meanwhile, says nothing that counts.
-pub async fn an_operation_ends_once(fixture: Fixture) {
+/// A later end, as of a process that was suspended meanwhile, does not count.
+pub async fn operation_ends_once(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
     fixture.end(&leases, operation, OperationStatus::Completed).await;
@@ -40,8 +40,8 @@ pub async fn an_operation_ends_once(fixture: Fixture) {
     }
 }
 
-/// A person took its leases away: that it ended so is recorded all the same, for nobody else would say it.
-pub async fn an_operation_of_no_request_ends_without_its_leases(fixture: Fixture) {
+/// A user broke its leases. Its end is recorded anyway: no other process would record it.
+pub async fn operation_without_a_request_ends_without_its_leases(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api", "db"]).await;
     fixture.store.break_lease(&leases[0].id).await.unwrap();
@@ -51,16 +51,16 @@ pub async fn an_operation_of_no_request_ends_without_its_leases(fixture: Fixture
     assert_eq!(fixture.ended(operation).await.status, OperationStatus::Failed);
 }
 
-/// Not by who works on it, who may plan it again, nor by who lost it or finds out what became of its steps.
-pub async fn the_operation_of_a_request_ends_with_the_request(fixture: Fixture) {
+/// Neither its worker, which may plan again, nor its former worker, nor a recovery ends it.
+pub async fn operation_of_a_request_ends_with_the_request(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
-    let (_, lost) = fixture.take_up(operation, "api").await;
+    let (_, lost) = fixture.resume(operation, "api").await;
     fixture.clock.advance(TERM);
     let recovering = fixture.begin().await;
     let recovered = fixture.granted(recovering, &["api"]).await;
     fixture.end(&recovered, operation, OperationStatus::Interrupted).await;
     fixture.store.release(&recovered).await.unwrap();
-    let (claim, own) = fixture.take_up(operation, "api").await;
+    let (claim, own) = fixture.resume(operation, "api").await;
     let end = Record::End { operation, status: OperationStatus::Failed, summary: String::new() };
     assert!(fixture.store.commit(&lost, vec![end]).await.is_err());
     for leases in [&[], own.as_slice()] {
@@ -76,19 +76,19 @@ pub async fn the_operation_of_a_request_ends_with_the_request(fixture: Fixture) 
     assert_eq!((row.status, row.summary.as_str(), row.is_requested), (OperationStatus::Completed, "1 added", false));
 }
 
-/// Between what it did before and what is left to do it has no leases.
-pub async fn the_operation_of_a_request_is_abandoned_where_nobody_works_on_the_request(fixture: Fixture) {
+/// Between two attempts it has no leases.
+pub async fn operation_of_an_unclaimed_request_is_abandoned(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
-    let (_, leases) = fixture.take_up(operation, "api").await;
+    let (_, leases) = fixture.resume(operation, "api").await;
     fixture.store.release(&leases).await.unwrap();
     assert!(!fixture.ended(operation).await.is_abandoned);
     fixture.clock.advance(TERM);
     assert!(fixture.ended(operation).await.is_abandoned);
     let claim = fixture.claim().await.unwrap();
-    assert!(!fixture.ended(operation).await.is_abandoned, "it is taken up again");
+    assert!(!fixture.ended(operation).await.is_abandoned, "it was claimed again");
     fixture.store.give_back(&claim, TERM).await.unwrap();
     fixture.clock.advance(TERM);
-    assert!(!fixture.ended(operation).await.is_abandoned, "it let others go first, and waits for its turn");
+    assert!(!fixture.ended(operation).await.is_abandoned, "it was released, and waits for its next claim");
     fixture.clock.advance(TERM * 2);
-    assert!(fixture.ended(operation).await.is_abandoned, "nobody took it up");
+    assert!(fixture.ended(operation).await.is_abandoned, "no worker claimed it");
 }

@@ -1,4 +1,4 @@
-//! The journal: steps, operations, logs.
+//! Journal: steps, operations, logs.
 
 use super::{Fixture, addresses, delete, demo, intent, put, row};
 use std::time::Duration;
@@ -51,8 +51,8 @@ impl Fixture {
     }
 }
 
-/// The whole planned row can be had as long as nobody knows what came of it.
-pub async fn an_intent_is_open_until_its_outcome(fixture: Fixture) {
+/// The whole planned row is available while the outcome is unknown.
+pub async fn intent_is_open_until_its_outcome(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
     let mut planned = intent(operation, 3, super::depending("api/local_value.a", &["local_value.b"]));
@@ -79,8 +79,8 @@ pub async fn an_intent_is_open_until_its_outcome(fixture: Fixture) {
     assert_eq!((steps[0].started_at, steps[0].ended_at.is_some()), (started_at, true));
 }
 
-/// What a call knows before its end is known to recovery.
-pub async fn a_partial_result_is_kept_with_its_intent(fixture: Fixture) {
+/// Recovery can read the partial results of a call.
+pub async fn partial_result_is_stored_with_its_intent(fixture: Fixture) {
     let operation = fixture.begin().await;
     fixture.open_under(&[], operation, 1, "local_value.a").await;
     let partial = |identity: Option<&str>, private: Option<&[u8]>| Record::Partial {
@@ -97,8 +97,8 @@ pub async fn a_partial_result_is_kept_with_its_intent(fixture: Fixture) {
     assert!(fixture.store.commit(&[], vec![absent]).await.is_err());
 }
 
-/// Given back, broken, expired: nobody works on it.
-pub async fn an_intent_is_orphaned_when_its_lease_ends(fixture: Fixture) {
+/// After a release, a break or an expiry, no operation works on it.
+pub async fn intent_is_orphaned_when_its_lease_ends(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
     fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
@@ -111,8 +111,8 @@ pub async fn an_intent_is_orphaned_when_its_lease_ends(fixture: Fixture) {
     assert!(fixture.is_orphaned().await);
 }
 
-/// The lease on another component, or another one of the same holder, has no say.
-pub async fn an_intent_of_a_holder_at_work_is_not_orphaned(fixture: Fixture) {
+/// Leases on other components do not matter, even of the same holder.
+pub async fn intent_under_a_live_lease_is_not_orphaned(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api", "db"]).await;
     fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
@@ -123,8 +123,8 @@ pub async fn an_intent_of_a_holder_at_work_is_not_orphaned(fixture: Fixture) {
     assert!(fixture.is_orphaned().await);
 }
 
-/// Not even the same operation, come back, is the one that made the call.
-pub async fn an_intent_is_orphaned_once_its_lease_is_taken_over(fixture: Fixture) {
+/// Not even a later run of the same operation made the call.
+pub async fn intent_is_orphaned_when_its_lease_is_granted_again(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
     fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
@@ -133,8 +133,8 @@ pub async fn an_intent_is_orphaned_once_its_lease_is_taken_over(fixture: Fixture
     assert!(fixture.is_orphaned().await);
 }
 
-/// A lease that ended says nothing of its holder: it may be suspended, or in the middle of its call.
-pub async fn a_holder_that_lost_its_lease_may_still_be_at_work(fixture: Fixture) {
+/// A lease that has ended proves nothing about its holder: it may be suspended, or in the middle of its call.
+pub async fn lost_lease_does_not_prove_a_dead_holder(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
     fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
@@ -146,7 +146,7 @@ pub async fn a_holder_that_lost_its_lease_may_still_be_at_work(fixture: Fixture)
     assert!(!fixture.open(&Selection::All).await[0].is_holder_gone, "its lease was broken");
 }
 
-/// The oldest call is looked for first.
+/// Recovery starts with the oldest call.
 pub async fn open_intents_are_selected_and_oldest_first(fixture: Fixture) {
     let operation = fixture.begin().await;
     for (step, name) in [(9, "api/local_value.z"), (1, "db/local_value.a"), (5, "api/local_value.a")] {
@@ -160,8 +160,8 @@ pub async fn open_intents_are_selected_and_oldest_first(fixture: Fixture) {
     assert_eq!(steps(fixture.open(&addresses(&["db/local_value.a"])).await), [1]);
 }
 
-/// What has no remote effect needs no intent.
-pub async fn an_outcome_without_an_intent_opens_and_closes(fixture: Fixture) {
+/// A step without remote effect needs no intent.
+pub async fn outcome_without_an_intent_opens_and_closes(fixture: Fixture) {
     let operation = fixture.begin().await;
     let failed = StepResult::Failed("no such place".to_owned());
     fixture.commit_under(&[], vec![outcome(operation, 1, row("local_value.a"), failed.clone())]).await;
@@ -171,12 +171,12 @@ pub async fn an_outcome_without_an_intent_opens_and_closes(fixture: Fixture) {
 }
 
 /// A step has one intent and one outcome.
-pub async fn a_step_is_closed_once(fixture: Fixture) {
+pub async fn step_is_closed_once(fixture: Fixture) {
     let operation = fixture.begin().await;
     fixture.open_under(&[], operation, 1, "local_value.a").await;
     let again = Record::Intent(Box::new(intent(operation, 1, row("local_value.b"))));
     assert!(fixture.store.commit(&[], vec![again]).await.is_err());
-    let recovered = StepResult::Recovered("it was there".to_owned());
+    let recovered = StepResult::Recovered("it existed".to_owned());
     fixture.commit_under(&[], vec![outcome(operation, 1, row("local_value.a"), recovered.clone())]).await;
     let late = outcome(operation, 1, row("local_value.b"), StepResult::Done);
     assert!(fixture.store.commit(&[], vec![late]).await.is_err());
@@ -185,8 +185,8 @@ pub async fn a_step_is_closed_once(fixture: Fixture) {
     assert!(fixture.row("local_value.b").await.is_none());
 }
 
-/// An operation says who, what, where, when and how it ended.
-pub async fn an_operation_is_recorded_from_begin_to_end(fixture: Fixture) {
+/// An operation has kind, actor, stacks, times, status and summary.
+pub async fn operation_is_recorded_from_begin_to_end(fixture: Fixture) {
     let id = Uuid::now_v7();
     let stacks = vec![demo(), terrace_engine::address::StackId::new("another", "local")];
     let new = NewOperation { id, kind: "state mv".to_owned(), stacks: stacks.clone(), actor: "jane".to_owned() };
@@ -203,10 +203,10 @@ pub async fn an_operation_is_recorded_from_begin_to_end(fixture: Fixture) {
     assert!(fixture.store.operation(Uuid::now_v7()).await.unwrap().is_none());
 }
 
-/// Running with none of its leases left means that its process is gone.
-pub async fn an_operation_without_leases_is_abandoned(fixture: Fixture) {
+/// A running operation without leases has lost its process.
+pub async fn operation_without_leases_is_abandoned(fixture: Fixture) {
     let operation = fixture.begin().await;
-    assert!(!fixture.is_abandoned(operation).await, "it has not got to its leases yet");
+    assert!(!fixture.is_abandoned(operation).await, "it has not taken its leases yet");
     let leases = fixture.granted(operation, &["api", "db"]).await;
     assert!(!fixture.is_abandoned(operation).await);
     fixture.store.break_lease(&leases[0].id).await.unwrap();
@@ -217,8 +217,8 @@ pub async fn an_operation_without_leases_is_abandoned(fixture: Fixture) {
     assert!(!fixture.is_abandoned(operation).await);
 }
 
-/// Whoever takes leases first and then says what for is abandoned without them all the same.
-pub async fn an_operation_may_have_its_leases_before_it_begins(fixture: Fixture) {
+/// Leases that were taken before the begin count, too.
+pub async fn operation_may_take_leases_before_it_begins(fixture: Fixture) {
     let id = Uuid::now_v7();
     fixture.granted(id, &["api"]).await;
     let new = NewOperation { id, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
@@ -228,7 +228,7 @@ pub async fn an_operation_may_have_its_leases_before_it_begins(fixture: Fixture)
     assert!(fixture.is_abandoned(id).await);
 }
 
-/// At most as many as asked for.
+/// The list has at most `limit` operations.
 pub async fn operations_are_listed_newest_first(fixture: Fixture) {
     let mut begun = Vec::new();
     for _ in 0..3 {
@@ -242,8 +242,8 @@ pub async fn operations_are_listed_newest_first(fixture: Fixture) {
     assert_eq!(fixture.store.operations(&OperationFilter::newest(usize::MAX)).await.unwrap().len(), 3);
 }
 
-/// By kind, by stack, and those before another one.
-pub async fn operations_are_listed_as_they_are_asked_for(fixture: Fixture) {
+/// By kind, by stack, and before another operation.
+pub async fn operations_are_listed_by_filter(fixture: Fixture) {
     let other = StackId::new("other", "local");
     let mut begun = Vec::new();
     for (kind, stacks) in
@@ -270,18 +270,18 @@ pub async fn operations_are_listed_as_they_are_asked_for(fixture: Fixture) {
     }
 }
 
-/// Newest first, with what they are about; who is gone did not end them.
-pub async fn operations_that_have_not_ended_are_told(fixture: Fixture) {
+/// Newest first, with their stacks. An operation of a dead process has not ended.
+pub async fn unended_operations_are_listed(fixture: Fixture) {
     let (ended, gone, working) = (fixture.begin().await, fixture.begin().await, fixture.begin().await);
     let end = |operation| Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
     fixture.store.commit(&[], vec![end(ended)]).await.unwrap();
-    let told = fixture.store.unended_operations().await.unwrap();
-    assert_eq!(told.iter().map(|row| row.id).collect::<Vec<_>>(), [working, gone]);
-    assert_eq!(told, fixture.store.operations(&OperationFilter::newest(2)).await.unwrap());
+    let unended = fixture.store.unended_operations().await.unwrap();
+    assert_eq!(unended.iter().map(|row| row.id).collect::<Vec<_>>(), [working, gone]);
+    assert_eq!(unended, fixture.store.operations(&OperationFilter::newest(2)).await.unwrap());
 }
 
-/// Sorted, bounds included, and no more than are asked for.
-pub async fn operations_are_found_by_how_their_ids_begin(fixture: Fixture) {
+/// Sorted, with both bounds, up to the limit.
+pub async fn operations_are_found_by_a_range_of_ids(fixture: Fixture) {
     let ids = [0x0192_0000_u128, 0x0192_00ff, 0x0193_0000].map(|beginning| Uuid::from_u128(beginning << 96 | 7));
     for id in ids {
         let (kind, actor) = ("apply".to_owned(), "jane".to_owned());
@@ -295,8 +295,8 @@ pub async fn operations_are_found_by_how_their_ids_begin(fixture: Fixture) {
     assert!(within(Uuid::nil(), first, 9).await.unwrap().is_empty());
 }
 
-/// Lines of one moment keep the order in which they were written.
-pub async fn a_log_keeps_its_order(fixture: Fixture) {
+/// Lines with the same time keep the order of their writes.
+pub async fn log_keeps_its_order(fixture: Fixture) {
     let (operation, other) = (fixture.begin().await, fixture.begin().await);
     let line = |operation, message: &str| Record::Log {
         operation,
@@ -315,8 +315,8 @@ pub async fn a_log_keeps_its_order(fixture: Fixture) {
     assert!(fixture.store.logs(operation, 3).await.unwrap().is_empty());
 }
 
-/// A journal of nothing is a mistake of the writer.
-pub async fn an_operation_that_never_began_writes_nothing(fixture: Fixture) {
+/// The store refuses records of an operation that has not begun.
+pub async fn unknown_operation_cannot_write(fixture: Fixture) {
     let operation = Uuid::now_v7();
     for record in [
         Record::Intent(Box::new(intent(operation, 1, row("local_value.a")))),
@@ -329,23 +329,23 @@ pub async fn an_operation_that_never_began_writes_nothing(fixture: Fixture) {
     assert!(fixture.row("local_value.a").await.is_none());
 }
 
-/// Only what runs can be asked to stop, and it is told so until it ends.
-pub async fn a_running_operation_is_asked_to_stop(fixture: Fixture) {
-    let (asked, other) = (fixture.begin().await, fixture.begin().await);
+/// Only a running operation can be cancelled; the request is visible until it ends.
+pub async fn running_operation_is_cancelled(fixture: Fixture) {
+    let (cancelled, other) = (fixture.begin().await, fixture.begin().await);
     let store = &fixture.store;
-    assert_eq!(store.request_cancel(asked, "jane").await.unwrap(), Some(Cancelled::Asked));
-    assert_eq!(store.request_cancel(asked, "joe").await.unwrap(), Some(Cancelled::Asked));
+    assert_eq!(store.request_cancel(cancelled, "jane").await.unwrap(), Some(Cancelled::Asked));
+    assert_eq!(store.request_cancel(cancelled, "joe").await.unwrap(), Some(Cancelled::Asked));
     let by = |operation| async move { store.operation(operation).await.unwrap().unwrap().0.cancelled_by };
-    assert_eq!((by(asked).await.as_deref(), by(other).await), (Some("jane"), None));
-    assert!(store.is_cancel_requested(asked).await.unwrap());
+    assert_eq!((by(cancelled).await.as_deref(), by(other).await), (Some("jane"), None));
+    assert!(store.is_cancel_requested(cancelled).await.unwrap());
     assert!(!store.is_cancel_requested(other).await.unwrap());
     fixture.commit_under(&[], vec![end(other, OperationStatus::Completed)]).await;
     assert_eq!(store.request_cancel(other, "jane").await.unwrap(), None);
     assert_eq!(store.request_cancel(Uuid::now_v7(), "jane").await.unwrap(), None);
 }
 
-/// What is current, what is newest, what is open and what was current until lately stays, however old it is.
-pub async fn what_is_old_is_pruned(fixture: Fixture) {
+/// Current, newest, open and recently replaced versions stay, however old they are.
+pub async fn old_versions_and_operations_are_pruned(fixture: Fixture) {
     let (first, second, open) = (fixture.begin().await, fixture.begin().await, fixture.begin().await);
     fixture.write_as(first, vec![put(row("local_value.a"), 0), put(row("local_value.gone"), 0)]).await.unwrap();
     fixture.write_as(first, vec![put(row("local_value.a"), 1), delete("local_value.gone", 1)]).await.unwrap();
@@ -361,13 +361,13 @@ pub async fn what_is_old_is_pruned(fixture: Fixture) {
     assert_eq!(history.iter().map(|entry| entry.generation).collect::<Vec<_>>(), [3, 2]);
     let ids = fixture.operations().await;
     assert!(ids.contains(&open) && !ids.contains(&first), "{ids:?}");
-    // Generations go on where they were.
+    // Generations continue where they were.
     fixture.write(vec![put(row("local_value.gone"), 0)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.gone").await, 3);
 }
 
-/// Nobody will ever end what was abandoned; only a step that is open still needs it.
-pub async fn what_was_abandoned_is_pruned_unless_a_step_is_open(fixture: Fixture) {
+/// No process will ever end an abandoned operation; only an open step still needs it.
+pub async fn abandoned_operation_without_open_steps_is_pruned(fixture: Fixture) {
     let (gone, open, live) = (fixture.begin().await, fixture.begin().await, fixture.begin().await);
     fixture.granted(gone, &["api"]).await;
     let leases = fixture.granted(open, &["db"]).await;

@@ -1,4 +1,4 @@
-//! Leases: who may write.
+//! Leases: rights to write.
 
 use super::{Fixture, demo, intent, put, row};
 use std::time::Duration;
@@ -16,8 +16,8 @@ fn is_lost<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::LeaseLost { stack, component }) if *stack == demo() && component == "api")
 }
 
-/// A lease is listed with its holder while it is held.
-pub async fn a_free_component_is_granted(fixture: Fixture) {
+/// The list shows a lease with its holder while it is held.
+pub async fn free_component_is_granted(fixture: Fixture) {
     let operation = Uuid::now_v7();
     let leases = fixture.granted(operation, &["api"]).await;
     assert_eq!((leases.len(), leases[0].fence), (1, 1));
@@ -29,10 +29,10 @@ pub async fn a_free_component_is_granted(fixture: Fixture) {
     assert_eq!(info.expires.duration_since(info.since).as_secs(), 30);
     fixture.store.release(&leases).await.unwrap();
     assert!(fixture.store.leases().await.unwrap().is_empty());
-    fixture.store.release(&leases).await.expect("giving back twice is no error");
+    fixture.store.release(&leases).await.expect("releasing twice is not an error");
 }
 
-/// One that is held keeps all back, and only it is named.
+/// One held lease blocks all of them, and only it is named.
 pub async fn leases_are_granted_all_or_none(fixture: Fixture) {
     let holder = Uuid::now_v7();
     fixture.granted(holder, &["api"]).await;
@@ -46,14 +46,14 @@ pub async fn leases_are_granted_all_or_none(fixture: Fixture) {
     assert_eq!(fixture.store.leases().await.unwrap().len(), 1);
 }
 
-/// The order is that of stacks and components.
+/// The order is by stack and component.
 pub async fn leases_are_granted_in_sorted_order(fixture: Fixture) {
     let leases = fixture.granted(Uuid::now_v7(), &["web", "", "api"]).await;
     assert_eq!(leases.iter().map(|lease| lease.component.as_str()).collect::<Vec<_>>(), ["", "api", "web"]);
 }
 
-/// A second run of an operation in the same process is granted the leases of the first, which has ended without releasing
-/// them, and the first can write nothing any more.
+/// A second run of an operation in the same process gets the leases of the first run, which ended without releasing
+/// them. The first run cannot write any more.
 pub async fn second_run_of_an_operation_gets_a_new_lease(fixture: Fixture) {
     let operation = fixture.begin().await;
     let first = fixture.granted(operation, &["api"]).await;
@@ -68,7 +68,7 @@ pub async fn second_run_of_an_operation_gets_a_new_lease(fixture: Fixture) {
     assert_eq!(fixture.store.leases().await.unwrap().len(), 2, "an outdated lease releases nothing");
 }
 
-/// Steps that the first run left open are in doubt for the second: its own lease does not vouch for them.
+/// Steps that the first run left open are in doubt for the second run: its own lease does not vouch for them.
 pub async fn second_run_of_an_operation_orphans_open_steps(fixture: Fixture) {
     let operation = fixture.begin().await;
     let first = fixture.granted(operation, &["api"]).await;
@@ -86,8 +86,8 @@ pub async fn second_run_of_an_operation_orphans_open_steps(fixture: Fixture) {
     assert!(is_lost(&fixture.store.commit(&first, open(3)).await));
 }
 
-/// Time ends a lease.
-pub async fn an_expired_lease_is_taken_over_with_a_higher_fence(fixture: Fixture) {
+/// A lease ends by time.
+pub async fn expired_lease_is_granted_with_a_higher_fence(fixture: Fixture) {
     let old = fixture.granted(Uuid::now_v7(), &["api"]).await;
     fixture.clock.advance(TERM - Duration::from_millis(1));
     assert!(matches!(fixture.acquire(Uuid::now_v7(), &["api"]).await, Acquired::Held(_)));
@@ -98,8 +98,8 @@ pub async fn an_expired_lease_is_taken_over_with_a_higher_fence(fixture: Fixture
     assert_ne!(new[0].id, old[0].id);
 }
 
-/// A fence never comes again.
-pub async fn a_released_lease_still_raises_the_fence(fixture: Fixture) {
+/// A fence never repeats.
+pub async fn released_lease_still_raises_the_fence(fixture: Fixture) {
     let mut last = 0;
     for _ in 0..3 {
         let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
@@ -109,8 +109,8 @@ pub async fn a_released_lease_still_raises_the_fence(fixture: Fixture) {
     }
 }
 
-/// Who was followed by another writes nothing any more, whatever else it holds.
-pub async fn a_writer_with_an_old_fence_is_refused(fixture: Fixture) {
+/// A writer with a successor can no longer write, even if it holds other leases.
+pub async fn writer_with_an_old_fence_is_refused(fixture: Fixture) {
     let old = fixture.granted(Uuid::now_v7(), &["api", "db"]).await;
     fixture.clock.advance(TERM);
     let new = fixture.granted(Uuid::now_v7(), &["api"]).await;
@@ -122,8 +122,8 @@ pub async fn a_writer_with_an_old_fence_is_refused(fixture: Fixture) {
     write_under(&fixture, &new, "api/local_value.a").await.unwrap();
 }
 
-/// What was done is better recorded late than never, as long as nobody else took over.
-pub async fn a_late_writer_whom_nobody_followed_still_records(fixture: Fixture) {
+/// A late record is better than none, while the lease has no successor.
+pub async fn expired_lease_may_record_without_a_successor(fixture: Fixture) {
     let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
     fixture.clock.advance(TERM * 2);
     write_under(&fixture, &leases, "api/local_value.a").await.unwrap();
@@ -131,8 +131,8 @@ pub async fn a_late_writer_whom_nobody_followed_still_records(fixture: Fixture) 
     assert_eq!(fixture.store.leases().await.unwrap().len(), 1);
 }
 
-/// A holder that missed the end of its lease calls nothing: anybody may take over in that very moment.
-pub async fn a_late_writer_opens_no_step(fixture: Fixture) {
+/// A holder that missed the end of its lease must not start calls: another operation may get the lease at any moment.
+pub async fn expired_lease_cannot_open_steps(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
     let open = |step| [Record::Intent(Box::new(intent(operation, step, row("api/local_value.a"))))];
@@ -144,15 +144,15 @@ pub async fn a_late_writer_opens_no_step(fixture: Fixture) {
     fixture.store.commit(&leases, open(2).into()).await.unwrap();
 }
 
-/// A lease that was given back gives no right.
-pub async fn a_released_lease_writes_nothing(fixture: Fixture) {
+/// A released lease gives no rights.
+pub async fn released_lease_cannot_write(fixture: Fixture) {
     let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
     fixture.store.release(&leases).await.unwrap();
     assert!(is_lost(&write_under(&fixture, &leases, "api/local_value.a").await));
 }
 
-/// Renewal moves the end.
-pub async fn renewing_keeps_others_out(fixture: Fixture) {
+/// A renewal moves the expiry.
+pub async fn renewal_keeps_other_operations_out(fixture: Fixture) {
     let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
     for _ in 0..5 {
         fixture.clock.advance(TERM / 2);
@@ -161,8 +161,8 @@ pub async fn renewing_keeps_others_out(fixture: Fixture) {
     assert!(matches!(fixture.acquire(Uuid::now_v7(), &["api"]).await, Acquired::Held(_)));
 }
 
-/// What another holds cannot be kept, and the rest is not kept either.
-pub async fn a_lost_lease_is_not_renewed(fixture: Fixture) {
+/// A lease of another operation cannot be renewed, and neither are the rest.
+pub async fn lost_lease_cannot_be_renewed(fixture: Fixture) {
     let leases = fixture.granted(Uuid::now_v7(), &["api", "db"]).await;
     fixture.clock.advance(TERM);
     fixture.granted(Uuid::now_v7(), &["api"]).await;
@@ -171,8 +171,8 @@ pub async fn a_lost_lease_is_not_renewed(fixture: Fixture) {
     assert_eq!(held.iter().map(|lease| lease.component.as_str()).collect::<Vec<_>>(), ["api"]);
 }
 
-/// A person may end a lease.
-pub async fn a_broken_lease_is_lost(fixture: Fixture) {
+/// A user may break a lease.
+pub async fn broken_lease_is_lost(fixture: Fixture) {
     let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
     assert!(!fixture.store.break_lease("nothing").await.unwrap());
     assert!(fixture.store.break_lease(&leases[0].id).await.unwrap());

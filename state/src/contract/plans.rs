@@ -1,4 +1,4 @@
-//! Plans: applied once, and only onto what they were computed from.
+//! Plans: applied once, and only to the state that they were computed from.
 
 use super::{Fixture, address, delete, demo, put, row};
 use std::collections::BTreeSet;
@@ -13,8 +13,8 @@ async fn spend(fixture: &Fixture, plan: Uuid, reads: Vec<Read>) -> Result<(), St
     fixture.store.commit(&[], vec![Record::SpendPlan { plan, reads, components: Vec::new() }]).await
 }
 
-/// A plan is no recipe.
-pub async fn a_plan_is_spent_once(fixture: Fixture) {
+/// A plan cannot be applied twice.
+pub async fn plan_is_spent_once(fixture: Fixture) {
     let plan = Uuid::now_v7();
     assert!(!fixture.store.is_spent(plan).await.unwrap());
     spend(&fixture, plan, Vec::new()).await.unwrap();
@@ -24,8 +24,8 @@ pub async fn a_plan_is_spent_once(fixture: Fixture) {
     spend(&fixture, Uuid::now_v7(), Vec::new()).await.unwrap();
 }
 
-/// A person is told all of it at once.
-pub async fn a_stale_plan_lists_every_row_that_moved(fixture: Fixture) {
+/// The error lists all changed rows at once.
+pub async fn stale_plan_lists_every_changed_row(fixture: Fixture) {
     let names = ["local_value.kept", "local_value.changed", "local_value.gone"];
     fixture.write(names.iter().map(|name| put(row(name), 0)).collect()).await.unwrap();
     let mut reads: Vec<_> = names.iter().map(|name| read(name, 1)).collect();
@@ -41,8 +41,8 @@ pub async fn a_stale_plan_lists_every_row_that_moved(fixture: Fixture) {
     assert_eq!(seen, [("changed", 1, 2), ("gone", 1, 0), ("new", 0, 1)]);
 }
 
-/// A plan that was refused may be applied when what refused it has passed.
-pub async fn a_refused_plan_is_not_spent(fixture: Fixture) {
+/// A refused plan may be applied after the reason of the refusal has gone.
+pub async fn refused_plan_is_not_spent(fixture: Fixture) {
     let plan = Uuid::now_v7();
     assert!(spend(&fixture, plan, vec![read("local_value.a", 1)]).await.is_err());
     assert!(!fixture.store.is_spent(plan).await.unwrap());
@@ -50,7 +50,7 @@ pub async fn a_refused_plan_is_not_spent(fixture: Fixture) {
     spend(&fixture, plan, vec![read("local_value.a", 1)]).await.unwrap();
 }
 
-/// What was not there must still not be.
+/// Rows that were absent must still be absent.
 pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
     let elsewhere = Read { stack: terrace_engine::address::StackId::new("never", "seen"), ..read("local_value.a", 0) };
     spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0), elsewhere]).await.unwrap();
@@ -58,9 +58,8 @@ pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
     spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0)]).await.unwrap();
 }
 
-/// Outputs are in no row: a component that was recorded otherwise since makes the plan stale, one recorded anew as it was does
-/// not.
-pub async fn a_plan_stands_on_components(fixture: Fixture) {
+/// Outputs are not in rows: a changed component makes the plan stale, but a rewrite without a change does not.
+pub async fn plan_is_stale_after_a_component_changed(fixture: Fixture) {
     let record = |key: &str, outputs: &str| {
         let (key, outputs) = (key.to_owned(), outputs.to_owned());
         let component = ComponentRow {

@@ -1,5 +1,5 @@
-//! A TCP proxy before a database server that can make open connections silent: they stay open and carry no bytes any more,
-//! as behind a router that forgot them. New connections work.
+//! A TCP proxy in front of a database server. It can silence open connections: they stay open but carry no bytes, as
+//! behind a router that dropped them. New connections work.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// A proxy that runs until the process ends.
 pub struct Proxy {
     port: u16,
-    /// Connections of earlier generations are swallowed.
+    /// Connections of earlier generations are silent.
     generation: Arc<AtomicUsize>,
-    /// New connections are swallowed from their first byte on.
+    /// New connections are silent from their first byte on.
     is_closed: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// Starts a proxy before the server that listens on a socket file.
+    /// Starts a proxy in front of the server with this socket file.
     #[must_use]
     pub fn before(socket: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -50,12 +50,12 @@ impl Proxy {
         self.port
     }
 
-    /// Makes the connections silent that are open now, in both directions.
+    /// Silences the connections that are open now, in both directions.
     pub fn swallow(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Makes new connections silent as well, until [`Self::open`].
+    /// Silences new connections, too, until [`Self::open`].
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         self.swallow();

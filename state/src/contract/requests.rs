@@ -1,4 +1,4 @@
-//! Requests: queued once, worked on by one at a time, ended once.
+//! Requests: queued once, run by one worker at a time, ended once.
 
 use super::{Fixture, claimant, demo, intent, row};
 use crate::clock::Clock;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 const TERM: Duration = Duration::from_secs(30);
 const MANY: usize = 1_000;
 
-fn asking(component: &str, what: &str) -> NewRequest {
+fn request_for(component: &str, what: &str) -> NewRequest {
     let stacks = vec![demo()];
     let operation = NewOperation { id: Uuid::now_v7(), kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
     NewRequest {
@@ -30,7 +30,7 @@ fn asking(component: &str, what: &str) -> NewRequest {
 
 impl Fixture {
     pub(super) async fn ask(&self, component: &str, what: &str) -> Uuid {
-        let request = asking(component, what);
+        let request = request_for(component, what);
         assert!(is_queued(self.store.enqueue(&request, MANY).await.unwrap()));
         request.operation.id
     }
@@ -39,12 +39,12 @@ impl Fixture {
         self.claim_as("jane@host").await
     }
 
-    /// Claims as the process of that name.
+    /// Claims as the process with that name.
     async fn claim_as(&self, name: &str) -> Option<RequestClaim> {
         self.store.claim(&claimant(name), TERM).await.unwrap()
     }
 
-    /// Claims as the process of that name, once every claim has expired.
+    /// Claims as the process with that name, after every claim has expired.
     async fn claim_expired(&self, name: &str) -> RequestClaim {
         self.clock.advance(TERM);
         self.claim_as(name).await.unwrap()
@@ -72,17 +72,17 @@ fn is_lost<T>(result: &Result<T, StoreError>, operation: Uuid) -> bool {
     matches!(result, Err(StoreError::ClaimLost(lost)) if *lost == operation)
 }
 
-/// It waits, is claimed with all that was asked, runs, and ends with its result.
-pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
+/// A request waits, is claimed with its body, runs, and ends with its result.
+pub async fn request_is_queued_claimed_and_finished(fixture: Fixture) {
     let now = fixture.store.now().await.unwrap();
-    assert_eq!(now, fixture.clock.now(), "as all times of the store");
+    assert_eq!(now, fixture.clock.now(), "all times are from the store's clock");
     let operation = fixture.ask("api", "a").await;
     assert_eq!(fixture.status(operation).await, OperationStatus::Queued);
     let claim = fixture.claim().await.unwrap();
     assert_eq!((claim.operation, claim.kind.as_str(), claim.actor.as_str()), (operation, "provision", "jane"));
     assert_eq!((claim.body.expose(), claim.fence, claim.next_step), (r#"{"a":1}"#, 1, 0));
-    assert!(fixture.claim().await.is_none(), "one works on it");
-    fixture.store.begin(&asking("api", "a").operation).await.unwrap();
+    assert!(fixture.claim().await.is_none(), "a worker has it");
+    fixture.store.begin(&request_for("api", "a").operation).await.unwrap();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
     assert_eq!(fixture.status(operation).await, OperationStatus::Running);
@@ -99,31 +99,34 @@ pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
     assert_eq!((request.component.as_str(), request.body.expose()), ("api", r#"{"a":1}"#));
     assert_eq!(request.result.as_deref(), Some(r#"{"info":{}}"#));
     assert!(fixture.claim().await.is_none(), "it has ended");
-    assert!(is_lost(&fixture.store.finish(&claim, &completed()).await, operation), "once");
+    assert!(is_lost(&fixture.store.finish(&claim, &completed()).await, operation), "a request ends once");
     assert!(fixture.store.request(Uuid::now_v7()).await.unwrap().is_none());
-    // What was asked is forgotten where nobody needs it.
+    // The body is deleted if it is not needed.
     let forgotten = fixture.ask("api", "b").await;
     let claim = fixture.claim().await.unwrap();
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.store.request(forgotten).await.unwrap().unwrap().body.expose(), "");
 }
 
-/// As long as the newest of its component has not ended.
-pub async fn the_same_request_is_queued_once(fixture: Fixture) {
+/// Until the newest request of its component has ended.
+pub async fn equal_request_is_queued_once(fixture: Fixture) {
     let first = fixture.ask("api", "a").await;
-    let again = |what: &str| asking("api", what);
+    let again = |what: &str| request_for("api", what);
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first));
     let claim = fixture.claim().await.unwrap();
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first), "it runs");
-    assert!(is_queued(fixture.store.enqueue(&asking("db", "a"), MANY).await.unwrap()), "of another component");
+    assert!(
+        is_queued(fixture.store.enqueue(&request_for("db", "a"), MANY).await.unwrap()),
+        "it is for another component"
+    );
     let second = fixture.ask("api", "b").await;
-    // What was asked in between is to be undone.
+    // An intermediate request will be undone by the next one.
     let third = fixture.ask("api", "a").await;
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(third));
     assert!(first < second && second < third);
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(third));
-    // What is about to stop does nothing for whoever asks after that.
+    // A cancelled request does not stand for later ones.
     let of_another = fixture.claim().await.unwrap();
     let claim = fixture.claim().await.unwrap();
     assert!(of_another.operation < second);
@@ -135,14 +138,14 @@ pub async fn the_same_request_is_queued_once(fixture: Fixture) {
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(fourth));
 }
 
-/// What undoes it may be about more, or about less.
-pub async fn what_was_asked_of_the_whole_stack_meanwhile_is_asked_again(fixture: Fixture) {
+/// The intermediate request may be for more, or for less.
+pub async fn request_is_queued_again_after_one_for_the_stack(fixture: Fixture) {
     for (wide, narrow) in [("", "api"), ("db", "")] {
         let first = fixture.ask(wide, "make").await;
         let between = fixture.ask(narrow, "remove").await;
         let again = fixture.ask(wide, "make").await;
         assert!(first < between && between < again);
-        assert_eq!(fixture.store.enqueue(&asking(wide, "make"), MANY).await.unwrap(), Enqueued::Same(again));
+        assert_eq!(fixture.store.enqueue(&request_for(wide, "make"), MANY).await.unwrap(), Enqueued::Same(again));
         for expected in [first, between, again] {
             let claim = fixture.claim().await.unwrap();
             assert_eq!(claim.operation, expected);
@@ -151,10 +154,10 @@ pub async fn what_was_asked_of_the_whole_stack_meanwhile_is_asked_again(fixture:
     }
 }
 
-/// Whoever asks learns what has to end before, also where that is about the whole stack.
-pub async fn a_request_names_the_one_that_it_comes_after(fixture: Fixture) {
+/// The caller learns which request has to end before, even one for the whole stack.
+pub async fn queued_request_names_its_predecessor(fixture: Fixture) {
     let queued = async |component: &str, what: &str| {
-        let request = asking(component, what);
+        let request = request_for(component, what);
         let enqueued = fixture.store.enqueue(&request, MANY).await.unwrap();
         assert!(is_queued(enqueued));
         let behind = if let Enqueued::Queued { behind } = enqueued { behind } else { None };
@@ -163,7 +166,7 @@ pub async fn a_request_names_the_one_that_it_comes_after(fixture: Fixture) {
     let (first, behind) = queued("api", "a").await;
     assert_eq!(behind, None);
     let claim = fixture.claim().await.unwrap();
-    assert_eq!(queued("db", "b").await.1, None, "of another component");
+    assert_eq!(queued("db", "b").await.1, None, "it is for another component");
     let (second, behind) = queued("api", "c").await;
     assert_eq!(behind, Some(first), "it runs");
     let (whole, behind) = queued("", "d").await;
@@ -173,12 +176,12 @@ pub async fn a_request_names_the_one_that_it_comes_after(fixture: Fixture) {
     assert_eq!(behind, Some(whole));
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(queued("api", "g").await.1, Some(last));
-    let elsewhere = NewOperation { stacks: vec![StackId::new("other", "local")], ..asking("api", "a").operation };
-    let elsewhere = NewRequest { operation: elsewhere, ..asking("api", "a") };
+    let elsewhere = NewOperation { stacks: vec![StackId::new("other", "local")], ..request_for("api", "a").operation };
+    let elsewhere = NewRequest { operation: elsewhere, ..request_for("api", "a") };
     assert_eq!(fixture.store.enqueue(&elsewhere, MANY).await.unwrap(), Enqueued::Queued { behind: None });
 }
 
-/// Those of others go meanwhile; one of the whole stack is about all of its components.
+/// Requests for other components run meanwhile; one for the whole stack concerns all its components.
 pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
     let first = fixture.ask("api", "a").await;
     let second = fixture.ask("api", "b").await;
@@ -186,14 +189,14 @@ pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
     let whole = fixture.ask("", "d").await;
     let after = fixture.ask("web", "e").await;
     let elsewhere = NewRequest {
-        operation: NewOperation { stacks: vec![StackId::new("other", "local")], ..asking("api", "f").operation },
-        ..asking("api", "f")
+        operation: NewOperation { stacks: vec![StackId::new("other", "local")], ..request_for("api", "f").operation },
+        ..request_for("api", "f")
     };
     fixture.store.enqueue(&elsewhere, MANY).await.unwrap();
     let claims = [fixture.claim().await.unwrap(), fixture.claim().await.unwrap(), fixture.claim().await.unwrap()];
     let claimed: Vec<Uuid> = claims.iter().map(|claim| claim.operation).collect();
     assert_eq!(claimed, [first, other, elsewhere.operation.id]);
-    assert!(claims.iter().all(|claim| claim.others_wait), "whether they can go yet is for their claims to say");
+    assert!(claims.iter().all(|claim| claim.others_wait), "others wait, whether they can run yet or not");
     assert_eq!(fixture.claimed().await, None, "{second} waits for {first}, {whole} for all, {after} for {whole}");
     for claim in claims {
         fixture.store.finish(&claim, &completed()).await.unwrap();
@@ -205,19 +208,19 @@ pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
     }
 }
 
-/// It is not counted, and goes when nothing else is to be done.
-pub async fn what_can_wait_goes_last(fixture: Fixture) {
-    let waits = NewRequest { can_wait: true, ..asking("api", "a") };
+/// A low-priority request does not count, and runs when no other one waits.
+pub async fn low_priority_request_runs_last(fixture: Fixture) {
+    let waits = NewRequest { can_wait: true, ..request_for("api", "a") };
     assert!(is_queued(fixture.store.enqueue(&waits, 1).await.unwrap()));
     assert_eq!(fixture.store.waiting().await.unwrap(), 0);
-    let asked = asking("db", "a");
+    let asked = request_for("db", "a");
     assert!(is_queued(fixture.store.enqueue(&asked, 1).await.unwrap()), "there is room for it");
     let order = [fixture.claim().await.unwrap().operation, fixture.claim().await.unwrap().operation];
     assert_eq!(order, [asked.operation.id, waits.operation.id]);
 }
 
-/// With a higher fence; who lost it ends nothing any more, and step numbers go on.
-pub async fn a_claim_that_is_not_kept_is_taken_over(fixture: Fixture) {
+/// With a higher fence; the former worker cannot end it any more, and step numbers continue.
+pub async fn expired_claim_is_claimed_again(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     let first = fixture.claim().await.unwrap();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
@@ -237,8 +240,8 @@ pub async fn a_claim_that_is_not_kept_is_taken_over(fixture: Fixture) {
     fixture.store.finish(&second, &completed()).await.unwrap();
 }
 
-/// Each process that never came back is named once, also where another one has the claim by then.
-pub async fn claim_that_expires_counts_as_death_of_its_claimant(fixture: Fixture) {
+/// Each dead process is named once, even if another process has the claim now.
+pub async fn expired_claim_counts_as_death_of_its_claimant(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     assert!(fixture.claim_as("one").await.unwrap().deaths.is_empty());
     for (name, deaths) in [("two", &["one"][..]), ("three", &["one", "two"]), ("four", &["one", "two", "three"])] {
@@ -246,7 +249,7 @@ pub async fn claim_that_expires_counts_as_death_of_its_claimant(fixture: Fixture
         assert_eq!(claim.operation, operation);
         assert_eq!(claim.deaths, deaths);
     }
-    // A claim that is kept, and one that was taken over by the process that had it, add none.
+    // A renewed claim adds no death, nor does a claim that the same process takes again.
     fixture.clock.advance(TERM / 2);
     let again = fixture.claim_as("four").await;
     assert!(again.is_none(), "the claim has not expired");
@@ -254,7 +257,7 @@ pub async fn claim_that_expires_counts_as_death_of_its_claimant(fixture: Fixture
 }
 
 /// A release ends the claim of a living process.
-pub async fn claim_that_is_given_back_counts_no_death(fixture: Fixture) {
+pub async fn released_claim_counts_no_death(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     for name in ["one", "two", "three", "four"] {
         let claim = fixture.claim_as(name).await.unwrap();
@@ -264,8 +267,8 @@ pub async fn claim_that_is_given_back_counts_no_death(fixture: Fixture) {
     }
 }
 
-/// Another process may take them at once; the claims of other processes stay.
-pub async fn claims_of_orderly_shutdown_are_free_and_count_no_death(fixture: Fixture) {
+/// Another process may claim them at once; the claims of other processes stay.
+pub async fn claims_released_at_shutdown_count_no_death(fixture: Fixture) {
     let (first, second) = (fixture.ask("api", "a").await, fixture.ask("db", "a").await);
     let theirs = fixture.ask("web", "a").await;
     let one = fixture.claim_as("one").await.unwrap();
@@ -288,7 +291,7 @@ pub async fn claims_of_orderly_shutdown_are_free_and_count_no_death(fixture: Fix
 }
 
 /// Its claim expired while it could not reach the store.
-pub async fn claimant_that_comes_back_after_outage_is_no_death(fixture: Fixture) {
+pub async fn claimant_back_after_an_outage_is_no_death(fixture: Fixture) {
     fixture.ask("api", "a").await;
     fixture.claim_as("one").await.unwrap();
     assert_eq!(fixture.claim_expired("two").await.deaths, ["one"]);
@@ -298,8 +301,8 @@ pub async fn claimant_that_comes_back_after_outage_is_no_death(fixture: Fixture)
     assert!(fixture.claim_expired("three").await.deaths.is_empty());
 }
 
-/// What another request died of says nothing of the next one.
-pub async fn deaths_of_finished_request_are_forgotten(fixture: Fixture) {
+/// The deaths of one request do not count for the next one.
+pub async fn deaths_of_a_finished_request_are_forgotten(fixture: Fixture) {
     let first = fixture.ask("api", "a").await;
     fixture.claim_as("one").await.unwrap();
     let claim = fixture.claim_expired("two").await;
@@ -311,16 +314,19 @@ pub async fn deaths_of_finished_request_are_forgotten(fixture: Fixture) {
     assert_eq!(fixture.store.prune(Duration::from_secs(60)).await.unwrap().operations, 1);
 }
 
-/// Those that run do not count.
-pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
+/// Running requests do not count.
+pub async fn full_queue_refuses_requests(fixture: Fixture) {
     for component in ["a", "b"] {
-        assert!(is_queued(fixture.store.enqueue(&asking(component, "x"), 2).await.unwrap()));
+        assert!(is_queued(fixture.store.enqueue(&request_for(component, "x"), 2).await.unwrap()));
     }
-    let third = asking("c", "x");
+    let third = request_for("c", "x");
     assert_eq!(fixture.store.waiting().await.unwrap(), 2);
     assert_eq!(fixture.store.enqueue(&third, 2).await.unwrap(), Enqueued::Full);
-    assert!(fixture.store.operation(third.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
-    assert!(matches!(fixture.store.enqueue(&asking("b", "x"), 2).await.unwrap(), Enqueued::Same(_)));
+    assert!(
+        fixture.store.operation(third.operation.id).await.unwrap().is_none(),
+        "the refused request is not recorded"
+    );
+    assert!(matches!(fixture.store.enqueue(&request_for("b", "x"), 2).await.unwrap(), Enqueued::Same(_)));
     let claim = fixture.claim().await.unwrap();
     assert_eq!(fixture.store.waiting().await.unwrap(), 1);
     let new = NewOperation { id: claim.operation, kind: String::new(), stacks: vec![demo()], actor: String::new() };
@@ -328,11 +334,11 @@ pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
     assert!(is_queued(fixture.store.enqueue(&third, 2).await.unwrap()));
 }
 
-/// Whatever became of it.
-pub async fn a_request_of_a_known_key_is_the_one_that_had_it_first(fixture: Fixture) {
+/// Even after the request has ended.
+pub async fn known_idempotency_key_returns_its_first_request(fixture: Fixture) {
     let keyed = |component: &str, what: &str, key: &str| NewRequest {
         idempotency: Some(key.to_owned()),
-        ..asking(component, what)
+        ..request_for(component, what)
     };
     let first = keyed("a", "x", "k");
     assert!(is_queued(fixture.store.enqueue(&first, MANY).await.unwrap()));
@@ -342,16 +348,19 @@ pub async fn a_request_of_a_known_key_is_the_one_that_had_it_first(fixture: Fixt
     assert_eq!(enqueued, Enqueued::Same(first.operation.id));
     let other = keyed("b", "y", "k");
     assert_eq!(fixture.store.enqueue(&other, MANY).await.unwrap(), Enqueued::KeyTaken);
-    assert!(fixture.store.operation(other.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
+    assert!(
+        fixture.store.operation(other.operation.id).await.unwrap().is_none(),
+        "the refused request is not recorded"
+    );
     let known = fixture.store.asked_with("k").await.unwrap();
     assert_eq!(known, Some((first.operation.id, first.digest)));
     assert_eq!(fixture.store.asked_with("l").await.unwrap(), None);
     assert!(is_queued(fixture.store.enqueue(&keyed("a", "x", "l"), MANY).await.unwrap()));
 }
 
-/// Also of those who were answered with the request of another caller.
-pub async fn each_key_of_the_same_request_is_known_once_it_ended(fixture: Fixture) {
-    let keyed = |what: &str, key: &str| NewRequest { idempotency: Some(key.to_owned()), ..asking("a", what) };
+/// Also the keys of callers that got the request of another caller.
+pub async fn all_keys_of_an_equal_request_stay_known(fixture: Fixture) {
+    let keyed = |what: &str, key: &str| NewRequest { idempotency: Some(key.to_owned()), ..request_for("a", what) };
     let first = fixture.ask("a", "x").await;
     for key in ["k", "l", "k"] {
         assert_eq!(fixture.store.enqueue(&keyed("x", key), MANY).await.unwrap(), Enqueued::Same(first));
@@ -367,15 +376,15 @@ pub async fn each_key_of_the_same_request_is_known_once_it_ended(fixture: Fixtur
     assert_eq!(fixture.store.prune(Duration::from_secs(60)).await.unwrap().operations, 1);
     assert!(
         is_queued(fixture.store.enqueue(&keyed("x", "k"), MANY).await.unwrap()),
-        "it is forgotten with its request"
+        "the key is pruned with its request"
     );
 }
 
-/// What waits, and what is needed later: an equal request is known by the digest that it has now, and by no other.
-pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
+/// Open requests, and ended ones that are still needed. An equal request is found only by the new digest.
+pub async fn open_requests_are_resealed(fixture: Fixture) {
     let keyed = |component: &str, what: &str, key: &str| NewRequest {
         idempotency: Some(key.to_owned()),
-        ..asking(component, what)
+        ..request_for(component, what)
     };
     let forgotten = fixture.ask("a", "x").await;
     fixture.store.finish(&fixture.claim().await.unwrap(), &completed()).await.unwrap();
@@ -391,7 +400,7 @@ pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
     let texts: Vec<_> = asked.iter().map(|it| [&it.component, &it.digest, it.body.expose()]).collect();
     assert_eq!(texts, [["b", "x", r#"{"x":1}"#], ["c", "x", r#"{"x":1}"#]]);
 
-    let anew = |operation, was: &str, body: &str| Write::ResealRequest {
+    let reseal = |operation, was: &str, body: &str| Write::ResealRequest {
         asked: Box::new(AskedAnew {
             operation,
             was: was.to_owned(),
@@ -400,14 +409,14 @@ pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
             body: body.to_owned().into(),
         }),
     };
-    let rekey = asking("", "");
+    let rekey = request_for("", "");
     fixture.store.begin(&rekey.operation).await.unwrap();
     let writes = [
-        anew(forgotten, "x", "anew"),
-        anew(needed, "x", "anew"),
-        anew(waiting, "x", "anew"),
-        anew(waiting, "x", "of another digest"),
-        anew(Uuid::now_v7(), "x", "of nothing"),
+        reseal(forgotten, "x", "anew"),
+        reseal(needed, "x", "anew"),
+        reseal(waiting, "x", "anew"),
+        reseal(waiting, "x", "of another digest"),
+        reseal(Uuid::now_v7(), "x", "of nothing"),
     ];
     let records = writes.map(|write| Record::Write { operation: rekey.operation.id, write });
     fixture.store.commit(&[], records.to_vec()).await.unwrap();
@@ -417,38 +426,38 @@ pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
     }
     assert_eq!(bodies, ["", "anew", "anew"]);
     let asked = fixture.store.enqueue(&keyed("d", "y", "k"), MANY).await.unwrap();
-    assert_eq!(asked, Enqueued::Same(waiting), "by its key");
-    assert_eq!(fixture.store.enqueue(&asking("d", "y"), MANY).await.unwrap(), Enqueued::Same(waiting));
+    assert_eq!(asked, Enqueued::Same(waiting), "by its idempotency key");
+    assert_eq!(fixture.store.enqueue(&request_for("d", "y"), MANY).await.unwrap(), Enqueued::Same(waiting));
     assert_eq!(fixture.store.enqueue(&keyed("c", "x", "k"), MANY).await.unwrap(), Enqueued::KeyTaken);
     let claim = fixture.claim().await.unwrap();
     assert_eq!((claim.operation, claim.body.expose()), (waiting, "anew"));
 }
 
-/// As long as whoever asks can tell what digest that was.
-pub async fn what_was_asked_under_an_older_key_is_known(fixture: Fixture) {
-    let anew = |what: &str, older: &[&str], key: Option<&str>| NewRequest {
+/// While the caller knows the older digest.
+pub async fn request_is_found_by_a_digest_under_an_older_key(fixture: Fixture) {
+    let with_older_digests = |what: &str, older: &[&str], key: Option<&str>| NewRequest {
         older_digests: older.iter().map(|&digest| digest.to_owned()).collect(),
         idempotency: key.map(str::to_owned),
-        ..asking("a", what)
+        ..request_for("a", what)
     };
-    let first = anew("x", &[], Some("k"));
+    let first = with_older_digests("x", &[], Some("k"));
     assert!(is_queued(fixture.store.enqueue(&first, MANY).await.unwrap()));
     let first = first.operation.id;
     for key in [None, Some("k"), Some("l")] {
-        let asked = fixture.store.enqueue(&anew("y", &["w", "x"], key), MANY).await.unwrap();
+        let asked = fixture.store.enqueue(&with_older_digests("y", &["w", "x"], key), MANY).await.unwrap();
         assert_eq!(asked, Enqueued::Same(first), "{key:?}");
     }
     fixture.store.finish(&fixture.claim().await.unwrap(), &completed()).await.unwrap();
     for key in ["k", "l"] {
-        let same = fixture.store.enqueue(&anew("y", &["w", "x"], Some(key)), MANY).await.unwrap();
+        let same = fixture.store.enqueue(&with_older_digests("y", &["w", "x"], Some(key)), MANY).await.unwrap();
         assert_eq!(same, Enqueued::Same(first));
-        let other = fixture.store.enqueue(&anew("y", &["w"], Some(key)), MANY).await.unwrap();
+        let other = fixture.store.enqueue(&with_older_digests("y", &["w"], Some(key)), MANY).await.unwrap();
         assert_eq!(other, Enqueued::KeyTaken);
     }
 }
 
-/// What waits or runs stays, however old it is.
-pub async fn requests_that_ended_are_pruned(fixture: Fixture) {
+/// Waiting and running requests stay, however old they are.
+pub async fn ended_requests_are_pruned(fixture: Fixture) {
     let ended = fixture.ask("api", "a").await;
     let waiting = fixture.ask("api", "b").await;
     let claim = fixture.claim().await.unwrap();
@@ -459,8 +468,8 @@ pub async fn requests_that_ended_are_pruned(fixture: Fixture) {
     assert_eq!(fixture.claimed().await, Some(waiting));
 }
 
-/// One that nobody has worked on ends as it is asked to stop: it does not wait for its turn, and nobody for it.
-pub async fn a_queued_request_that_is_asked_to_stop_ends(fixture: Fixture) {
+/// A request that no worker has claimed ends with its cancellation: neither it nor others have to wait.
+pub async fn cancelled_queued_request_ends_at_once(fixture: Fixture) {
     let first = fixture.ask("api", "a").await;
     let claim = fixture.claim().await.unwrap();
     let (second, third) = (fixture.ask("api", "b").await, fixture.ask("api", "c").await);
@@ -477,8 +486,8 @@ pub async fn a_queued_request_that_is_asked_to_stop_ends(fixture: Fixture) {
     assert_eq!((claim.operation, fixture.claimed().await), (first, Some(third)));
 }
 
-/// Somebody worked on it, and may have begun something: who takes it up sees that.
-pub async fn a_request_that_was_left_is_asked_to_stop(fixture: Fixture) {
+/// A dead worker may have started something: the next worker checks that.
+pub async fn cancelled_request_of_a_dead_worker_is_claimed_again(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     assert_eq!(fixture.claimed().await, Some(operation));
     fixture.clock.advance(TERM * 2);
@@ -487,33 +496,33 @@ pub async fn a_request_that_was_left_is_asked_to_stop(fixture: Fixture) {
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
 }
 
-/// Others go first that were asked by then, but those about the same.
-pub async fn a_request_that_is_given_back_is_had_again_later(fixture: Fixture) {
+/// Requests that arrived meanwhile run first, except those for the same component.
+pub async fn released_request_is_claimed_after_its_back_off(fixture: Fixture) {
     let (first, behind) = (fixture.ask("api", "a").await, fixture.ask("api", "b").await);
     let claim = fixture.claim().await.unwrap();
     let pause = Duration::from_secs(5);
     fixture.store.give_back(&claim, pause).await.unwrap();
-    // Whoever keeps claims beside the work may be late: the pause is no longer for that.
+    // A late renewal of the released claim does not extend the back-off.
     fixture.store.keep(&claim, TERM).await.unwrap();
-    assert_eq!(fixture.claimed().await, None, "not yet, and what is about the same waits for it");
+    assert_eq!(fixture.claimed().await, None, "not yet, and requests for the same component wait for it");
     fixture.clock.advance(pause);
     let other = fixture.ask("db", "a").await;
-    assert_eq!(fixture.claimed().await, Some(other), "nobody worked for it yet");
+    assert_eq!(fixture.claimed().await, Some(other), "no worker had it yet");
     let again = fixture.claim().await.unwrap();
     assert_eq!((again.operation, again.fence), (first, 2));
-    assert!(is_lost(&fixture.store.give_back(&claim, pause).await, first), "somebody else has it");
+    assert!(is_lost(&fixture.store.give_back(&claim, pause).await, first), "another worker has it");
     fixture.store.finish(&again, &completed()).await.unwrap();
     assert_eq!(fixture.claimed().await, Some(behind));
 }
 
-/// However many are asked anew, its turn comes when their turn would have come that were asked as its pause was over.
-pub async fn a_request_that_was_given_back_is_not_overtaken_by_all_that_come_later(fixture: Fixture) {
+/// It is queued as if it had arrived at the end of its back-off, however many requests arrive later.
+pub async fn released_request_is_not_overtaken_by_later_ones(fixture: Fixture) {
     let given_back = fixture.ask("api", "a").await;
     let pause = Duration::from_secs(5);
     let claim = fixture.claim().await.unwrap();
     fixture.store.give_back(&claim, pause).await.unwrap();
     let before = fixture.ask("db", "a").await;
-    let waits = NewRequest { can_wait: true, ..asking("cache", "a") };
+    let waits = NewRequest { can_wait: true, ..request_for("cache", "a") };
     assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()));
     fixture.clock.advance(pause + Duration::from_secs(1));
     let later = fixture.ask("web", "a").await;
@@ -526,10 +535,10 @@ pub async fn a_request_that_was_given_back_is_not_overtaken_by_all_that_come_lat
     assert_eq!(fixture.claimed().await, Some(waits.operation.id));
 }
 
-/// What can wait was asked before, and goes last nevertheless.
-pub async fn a_request_that_was_given_back_goes_before_what_can_wait(fixture: Fixture) {
+/// Low-priority requests run last, even if they arrived earlier.
+pub async fn released_request_runs_before_low_priority_ones(fixture: Fixture) {
     let given_back = fixture.ask("api", "a").await;
-    let waits = NewRequest { can_wait: true, ..asking("db", "a") };
+    let waits = NewRequest { can_wait: true, ..request_for("db", "a") };
     assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()));
     let pause = Duration::from_secs(5);
     let claim = fixture.claim().await.unwrap();
@@ -539,8 +548,8 @@ pub async fn a_request_that_was_given_back_goes_before_what_can_wait(fixture: Fi
     assert_eq!(fixture.claimed().await, Some(waits.operation.id));
 }
 
-/// Nobody works on it, and nothing was done.
-pub async fn a_request_that_was_given_back_and_is_asked_to_stop_ends(fixture: Fixture) {
+/// No worker has it, and no step has started.
+pub async fn cancelled_released_request_ends_if_it_has_no_steps(fixture: Fixture) {
     let (unbegun, begun) = (fixture.ask("api", "a").await, fixture.ask("db", "a").await);
     let (one, other) = (fixture.claim().await.unwrap(), fixture.claim().await.unwrap());
     let new = NewOperation { id: begun, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
@@ -554,11 +563,11 @@ pub async fn a_request_that_was_given_back_and_is_asked_to_stop_ends(fixture: Fi
     assert_eq!(fixture.status(unbegun).await, OperationStatus::Interrupted);
     assert_eq!(fixture.store.request_cancel(begun, "jane").await.unwrap(), Some(Cancelled::Asked));
     fixture.clock.advance(Duration::from_secs(5));
-    assert_eq!(fixture.claimed().await, Some(begun), "who takes it up finds out what became of that");
+    assert_eq!(fixture.claimed().await, Some(begun), "its next worker resolves the open step");
 }
 
-/// Its operation has let go of its leases; the request has not ended.
-pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
+/// Its operation has released its leases; the request has not ended.
+pub async fn request_is_cancelled_between_two_attempts(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     let claim = fixture.claim().await.unwrap();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
@@ -568,27 +577,27 @@ pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
     assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Asked));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
     fixture.store.finish(&claim, &completed()).await.unwrap();
-    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), None, "now it has");
+    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), None, "the request has ended");
 }
 
-fn asking_as(caller: &str, component: &str, waiting: u32, running: Option<u32>) -> NewRequest {
+fn request_of(caller: &str, component: &str, waiting: u32, running: Option<u32>) -> NewRequest {
     let quota = Some(RequestQuota { caller: caller.to_owned(), waiting, running });
-    NewRequest { quota, ..asking(component, component) }
+    NewRequest { quota, ..request_for(component, component) }
 }
 
-/// A caller that has as many waiting as it may is refused; others are not, and neither is the same request again.
-pub async fn caller_may_have_so_many_requests_waiting(fixture: Fixture) {
+/// A caller with its maximum of waiting requests is refused. Other callers are not, nor is an equal request.
+pub async fn caller_has_a_maximum_of_waiting_requests(fixture: Fixture) {
     let ask = async |caller: &str, component: &str| {
-        fixture.store.enqueue(&asking_as(caller, component, 2, None), MANY).await.unwrap()
+        fixture.store.enqueue(&request_of(caller, component, 2, None), MANY).await.unwrap()
     };
     assert!(is_queued(ask("ada", "a").await));
     assert!(is_queued(ask("ada", "b").await));
     assert_eq!(ask("ada", "c").await, Enqueued::OverQuota);
     assert!(matches!(ask("ada", "b").await, Enqueued::Same(_)));
     assert!(is_queued(ask("bob", "c").await));
-    assert!(is_queued(fixture.store.enqueue(&asking("d", "d"), MANY).await.unwrap()), "it has no quota");
-    let waits = NewRequest { can_wait: true, ..asking_as("ada", "e", 2, None) };
-    assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()), "it can wait");
+    assert!(is_queued(fixture.store.enqueue(&request_for("d", "d"), MANY).await.unwrap()), "it has no quota");
+    let waits = NewRequest { can_wait: true, ..request_of("ada", "e", 2, None) };
+    assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()), "it has low priority");
     // A running request does not wait.
     let claim = fixture.claim().await.unwrap();
     assert!(is_queued(ask("ada", "f").await));
@@ -597,19 +606,19 @@ pub async fn caller_may_have_so_many_requests_waiting(fixture: Fixture) {
     assert_eq!(ask("ada", "g").await, Enqueued::OverQuota);
 }
 
-/// A caller's requests wait while it has as many at work as it may, and those of others go before them.
-pub async fn caller_has_so_many_requests_at_work(fixture: Fixture) {
+/// Requests of a caller wait while it has its maximum of running requests; those of other callers run first.
+pub async fn caller_has_a_maximum_of_running_requests(fixture: Fixture) {
     let mut ids = Vec::new();
     for (caller, component) in [("ada", "a"), ("ada", "b"), ("ada", "c"), ("bob", "d")] {
-        let request = asking_as(caller, component, 9, Some(2));
+        let request = request_of(caller, component, 9, Some(2));
         assert!(is_queued(fixture.store.enqueue(&request, MANY).await.unwrap()));
         ids.push(request.operation.id);
     }
     let first = fixture.claim().await.unwrap();
     assert_eq!(first.operation, ids[0]);
     assert_eq!(fixture.claimed().await, Some(ids[1]));
-    assert_eq!(fixture.claimed().await, Some(ids[3]), "it is another caller's");
-    assert_eq!(fixture.claimed().await, None, "two of the caller are at work");
+    assert_eq!(fixture.claimed().await, Some(ids[3]), "it is from another caller");
+    assert_eq!(fixture.claimed().await, None, "two of the caller are running");
     fixture.store.finish(&first, &completed()).await.unwrap();
     let third = fixture.claim().await.unwrap();
     assert_eq!(third.operation, ids[2]);

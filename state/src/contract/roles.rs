@@ -1,28 +1,29 @@
-//! What every store of roles does: [`role_contract!`](crate::role_contract) expands to one test for each behaviour; it takes
-//! an async function that opens a new, empty one, and gives it with what has to stay for as long.
+//! The behaviours of every store of roles. [`role_contract!`](crate::role_contract) expands to one test for each
+//! behaviour. It takes an async function that opens a new, empty store, and returns it with a guard that has to live as
+//! long.
 
 use crate::roles::{Members, Put, Role, RoleStore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Expands to one test for each behaviour of a store of roles; takes the path of an async function that opens an empty one,
-/// and gives it with what has to stay for as long.
+/// Expands to one test for each behaviour of a store of roles. Takes the path of an async function that opens an empty
+/// store, and returns it with a guard that has to live as long.
 #[macro_export]
 macro_rules! role_contract {
     ($open:path) => {
         $crate::role_contract! { @tests $open;
-            a_role_is_read_back_whole
-            a_role_is_written_whole_each_time
-            a_role_belongs_to_one_component_for_good
-            a_component_has_one_role
-            who_has_a_role_is_written_whole_and_by_kind
-            nobody_gets_a_role_that_there_is_not
-            a_role_goes_with_everything_of_it
-            a_role_covers_when_it_is_held_and_has_all_fields
-            of_several_roles_that_cover_it_is_always_the_same
-            names_are_compared_letter_by_letter
-            names_that_begin_alike_are_not_the_same
-            of_two_who_write_at_once_one_is_refused
+            role_is_read_back_as_written
+            writing_a_role_replaces_its_fields
+            role_cannot_change_its_component
+            component_has_one_role
+            writing_members_replaces_those_of_their_kind
+            missing_role_cannot_get_members
+            removed_role_loses_fields_and_members
+            role_covers_a_request_if_held_with_all_fields
+            first_covering_role_by_id_is_returned
+            names_are_compared_literally
+            names_with_a_common_prefix_before_nul_differ
+            one_of_several_concurrent_roles_is_written
         }
     };
     (@tests $open:path; $($name:ident)+) => {
@@ -62,8 +63,8 @@ async fn covers(store: &Store, user: &str, groups: &[&str], fields: &[&str]) -> 
     store.covering(user, &names(groups), &names(fields)).await.unwrap()
 }
 
-/// A role that was written is read by its id, by its component, and among all.
-pub async fn a_role_is_read_back_whole(store: Store) {
+/// A written role is found by its ID, by its component, and in the list.
+pub async fn role_is_read_back_as_written(store: Store) {
     assert!(store.roles().await.unwrap().is_empty());
     let (second, first) = (role("b'\"; --", &["b_select", "b_by_pk", "ü\u{1}\u{2}"]), role("a", &[]));
     for role in [&second, &first] {
@@ -76,8 +77,8 @@ pub async fn a_role_is_read_back_whole(store: Store) {
     assert_eq!(store.role_of_component("a").await.unwrap(), None);
 }
 
-/// Fields that are not said any more go.
-pub async fn a_role_is_written_whole_each_time(store: Store) {
+/// Omitted fields are removed.
+pub async fn writing_a_role_replaces_its_fields(store: Store) {
     put(&store, "a", &["x", "y"]).await;
     put(&store, "b", &["x"]).await;
     put(&store, "a", &["y", "z"]).await;
@@ -88,15 +89,15 @@ pub async fn a_role_is_written_whole_each_time(store: Store) {
 }
 
 /// A role of another component is not written.
-pub async fn a_role_belongs_to_one_component_for_good(store: Store) {
+pub async fn role_cannot_change_its_component(store: Store) {
     put(&store, "a", &["x"]).await;
     let theirs = Role { component: "urn:theirs".to_owned(), ..role("a", &["y"]) };
     assert_eq!(store.put_role(&theirs).await.unwrap(), Put::OfAnotherComponent);
     assert_eq!(store.roles().await.unwrap(), [role("a", &["x"])]);
 }
 
-/// A second role for a component is not written, and the first is named.
-pub async fn a_component_has_one_role(store: Store) {
+/// A second role for a component is not written, and the result names the first one.
+pub async fn component_has_one_role(store: Store) {
     put(&store, "a", &["x"]).await;
     let second = Role { id: "b".to_owned(), ..role("a", &["y"]) };
     assert_eq!(store.put_role(&second).await.unwrap(), Put::ComponentTaken("a".to_owned()));
@@ -105,8 +106,8 @@ pub async fn a_component_has_one_role(store: Store) {
     assert_eq!(store.put_role(&second).await.unwrap(), Put::Done);
 }
 
-/// A list of users replaces the users, one of groups the groups.
-pub async fn who_has_a_role_is_written_whole_and_by_kind(store: Store) {
+/// A list of users replaces the users, a list of groups the groups.
+pub async fn writing_members_replaces_those_of_their_kind(store: Store) {
     put(&store, "a", &[]).await;
     put(&store, "b", &[]).await;
     assert!(users(&store, "a", &["user:b", "user:a"]).await);
@@ -121,16 +122,16 @@ pub async fn who_has_a_role_is_written_whole_and_by_kind(store: Store) {
     assert_eq!(store.members("a", Members::Users).await.unwrap().unwrap().len(), 2);
 }
 
-/// What is said of a role that there is not is refused.
-pub async fn nobody_gets_a_role_that_there_is_not(store: Store) {
+/// Members of a missing role are refused.
+pub async fn missing_role_cannot_get_members(store: Store) {
     assert!(!users(&store, "a", &["user:a"]).await);
     assert!(!groups(&store, "a", &[]).await);
     assert_eq!(store.members("a", Members::Users).await.unwrap(), None);
     assert!(!store.remove_role("a").await.unwrap());
 }
 
-/// Nobody has a role that was removed, also when one of that id is made again.
-pub async fn a_role_goes_with_everything_of_it(store: Store) {
+/// No user has a removed role, even if a role with that ID is created again.
+pub async fn removed_role_loses_fields_and_members(store: Store) {
     put(&store, "a", &["x"]).await;
     users(&store, "a", &["user:a"]).await;
     groups(&store, "a", &["group:a"]).await;
@@ -143,8 +144,8 @@ pub async fn a_role_goes_with_everything_of_it(store: Store) {
     assert_eq!(store.members("a", Members::Groups).await.unwrap(), Some(Vec::new()));
 }
 
-/// One role has to be held and to have every field: two that have a part each do not add up.
-pub async fn a_role_covers_when_it_is_held_and_has_all_fields(store: Store) {
+/// One role must be held and have every field: two roles with a part each do not add up.
+pub async fn role_covers_a_request_if_held_with_all_fields(store: Store) {
     put(&store, "a", &["x", "y"]).await;
     put(&store, "b", &["z"]).await;
     put(&store, "c", &["x", "y", "z"]).await;
@@ -159,12 +160,12 @@ pub async fn a_role_covers_when_it_is_held_and_has_all_fields(store: Store) {
     assert_eq!(found(&[]).await.as_deref(), Some("a"));
     assert_eq!(covers(&store, "user:eve", &["group:all"], &["x"]).await, None);
     assert_eq!(covers(&store, "user:eve", &[], &[]).await, None);
-    // A user is no group, and the other way round.
+    // A user is not a group, nor a group a user.
     assert_eq!(covers(&store, "group:ops", &["user:ada"], &[]).await, None);
 }
 
-/// The first by its id.
-pub async fn of_several_roles_that_cover_it_is_always_the_same(store: Store) {
+/// The first one by ID.
+pub async fn first_covering_role_by_id_is_returned(store: Store) {
     for id in ["c", "a", "b"] {
         put(&store, id, &["x"]).await;
         users(&store, id, &["user:ada"]).await;
@@ -174,7 +175,7 @@ pub async fn of_several_roles_that_cover_it_is_always_the_same(store: Store) {
 }
 
 /// Case and trailing blanks matter.
-pub async fn names_are_compared_letter_by_letter(store: Store) {
+pub async fn names_are_compared_literally(store: Store) {
     put(&store, "a", &["Orders"]).await;
     users(&store, "a", &["user:Ada"]).await;
     for (user, field) in [("user:ada", "Orders"), ("user:Ada", "orders"), ("user:Ada ", "Orders")] {
@@ -184,8 +185,8 @@ pub async fn names_are_compared_letter_by_letter(store: Store) {
     assert_eq!(store.role("A").await.unwrap(), None);
 }
 
-/// A NUL ends no name: what comes after it counts.
-pub async fn names_that_begin_alike_are_not_the_same(store: Store) {
+/// A NUL does not end a name: the characters after it count.
+pub async fn names_with_a_common_prefix_before_nul_differ(store: Store) {
     let (user, group, field) = ("user:ada\0x", "group:dev\0x", "x\0y");
     put(&store, "a", &[field]).await;
     assert!(users(&store, "a", &[user]).await && groups(&store, "a", &[group]).await);
@@ -202,8 +203,8 @@ pub async fn names_that_begin_alike_are_not_the_same(store: Store) {
     assert_eq!(covers(&store, "", &["group:ops"], &[field]).await, None);
 }
 
-/// Roles of one component that are made at the same time: the second is refused, and nothing fails.
-pub async fn of_two_who_write_at_once_one_is_refused(store: Store) {
+/// Roles for one component that are written at the same time: one is written, the others are refused, and none fails.
+pub async fn one_of_several_concurrent_roles_is_written(store: Store) {
     let writes = (0..8).map(|number| {
         let (store, id) = (Arc::clone(&store), format!("role {number}"));
         tokio::spawn(async move { store.put_role(&Role { id, ..role("a", &["x"]) }).await.unwrap() })

@@ -1,4 +1,4 @@
-//! Rows: written, read, moved, dropped, remembered.
+//! Rows: written, read, moved, removed, and their history.
 
 use super::{Fixture, addresses, delete, demo, depending, forget, put, rename, row};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use terrace_engine::address::{LONGEST, StackId};
 use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Selection, StoreError, Write};
 use uuid::Uuid;
 
-/// What was put is what is read.
-pub async fn a_put_row_is_read_back_whole(fixture: Fixture) {
+/// A row is read as it was written.
+pub async fn row_is_read_back_as_written(fixture: Fixture) {
     let operation = Uuid::now_v7();
     let written = Row {
         status: RowStatus::Tainted,
@@ -20,23 +20,23 @@ pub async fn a_put_row_is_read_back_whole(fixture: Fixture) {
     assert_eq!(read, Row { generation: 1, operation, updated_at: read.updated_at, ..written });
 }
 
-/// What an older terrace wrote says nothing of the provider's version; a step that is open does, too.
-pub async fn a_row_need_not_say_which_version_of_its_provider_wrote_it(fixture: Fixture) {
+/// Rows of an older terrace have no version of the provider.
+pub async fn row_may_lack_the_version_of_its_provider(fixture: Fixture) {
     let older = Row { provider_version: None, ..row("local_value.a") };
     fixture.write(vec![put(older, 0), put(row("local_value.b"), 0)]).await.unwrap();
     assert_eq!(fixture.row("local_value.a").await.unwrap().provider_version, None);
     assert_eq!(fixture.row("local_value.b").await.unwrap().provider_version.as_deref(), Some("1.2.3"));
 }
 
-/// Each put is a version of its own.
-pub async fn an_update_raises_the_generation(fixture: Fixture) {
+/// Each put makes a new version.
+pub async fn update_raises_the_generation(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![put(row("local_value.a"), 1), put(row("local_value.a"), 2)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.a").await, 3);
 }
 
-/// A row that comes again is not taken for the one that went.
-pub async fn generations_go_on_after_a_deletion(fixture: Fixture) {
+/// A row that is written again is not mistaken for its predecessor.
+pub async fn generations_continue_after_a_deletion(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![delete("local_value.a", 1)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.a").await, 0);
@@ -44,8 +44,8 @@ pub async fn generations_go_on_after_a_deletion(fixture: Fixture) {
     assert_eq!(fixture.generation("local_value.a").await, 3);
 }
 
-/// A writer that believes something else than what is there changes nothing.
-pub async fn a_stale_write_refuses_the_whole_commit(fixture: Fixture) {
+/// A writer with a wrong expectation changes nothing.
+pub async fn stale_write_refuses_the_whole_commit(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     for stale in [
         put(row("local_value.a"), 0),
@@ -63,8 +63,8 @@ pub async fn a_stale_write_refuses_the_whole_commit(fixture: Fixture) {
     assert_eq!(fixture.generation("local_value.a").await, 1);
 }
 
-/// Databases find rows by it, and not all of them by any: it is refused while nothing is done yet.
-pub async fn an_address_that_is_too_long_is_refused(fixture: Fixture) {
+/// Databases index addresses, and have a maximum length: the store refuses a longer one before any effect.
+pub async fn too_long_address_is_refused(fixture: Fixture) {
     let operation = fixture.begin().await;
     let address = |bytes: usize| format!("local_value.a[\"{}\"]", "k".repeat(bytes - "local_value.a[\"\"]".len()));
     let intent = |bytes: usize| Record::Intent(Box::new(super::intent(operation, 1, row(&address(bytes)))));
@@ -75,8 +75,8 @@ pub async fn an_address_that_is_too_long_is_refused(fixture: Fixture) {
     fixture.write(vec![put(row(&address(LONGEST)), 0)]).await.unwrap();
 }
 
-/// All or nothing is said of rows, steps, logs and plans alike.
-pub async fn a_refused_commit_leaves_no_trace_of_any_record(fixture: Fixture) {
+/// A commit is atomic for rows, steps, logs and plans alike.
+pub async fn refused_commit_leaves_no_record(fixture: Fixture) {
     let (operation, plan) = (fixture.begin().await, Uuid::now_v7());
     let records = [
         Record::SpendPlan { plan, reads: Vec::new(), components: Vec::new() },
@@ -97,12 +97,12 @@ pub async fn a_refused_commit_leaves_no_trace_of_any_record(fixture: Fixture) {
     assert!(fixture.store.history(&demo(), &super::address("local_value.b")).await.unwrap().is_empty());
     let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
     assert!(steps.is_empty());
-    // The generation that was given and taken back is given again.
+    // The generation of the refused commit is used again.
     fixture.write(vec![put(row("local_value.b"), 0)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.b").await, 1);
 }
 
-/// Only what is asked for is read.
+/// Only the selected rows are read.
 pub async fn selections_pick_components_and_addresses(fixture: Fixture) {
     let names = ["local_value.own", "a/local_value.x", "a/b/local_value.x", "ab/local_value.x"];
     fixture.write(names.iter().map(|name| put(row(name), 0)).collect()).await.unwrap();
@@ -135,8 +135,8 @@ pub async fn rows_are_sorted_by_address(fixture: Fixture) {
     assert_eq!(fixture.names(&addresses(&sorted)).await, expected);
 }
 
-/// A replacement that creates first has two rows under one address, which share one count of generations.
-pub async fn a_deposed_row_lives_beside_its_successor(fixture: Fixture) {
+/// A replacement that creates first has two rows with one address, which share a sequence of generations.
+pub async fn deposed_row_exists_beside_its_successor(fixture: Fixture) {
     let deposed = |expected| put(Row { deposed: Some("old".to_owned()), ..row("local_value.a") }, expected);
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![deposed(0), put(row("local_value.a"), 1)]).await.unwrap();
@@ -156,8 +156,8 @@ pub async fn a_deposed_row_lives_beside_its_successor(fixture: Fixture) {
     assert_eq!(generations, [3, 1], "the history is that of the current object");
 }
 
-/// What is deposed is the object that it was: a plan that knows its generation still holds, and so does the history.
-pub async fn a_row_that_is_deposed_keeps_its_generation_and_its_place_in_history(fixture: Fixture) {
+/// A deposed row is the same object: a plan with its generation stays valid, and so does the history.
+pub async fn deposing_keeps_generation_and_history(fixture: Fixture) {
     let address = || super::address("local_value.a");
     let depose = |expected| Write::Depose { stack: demo(), address: address(), key: "1".to_owned(), expected };
     fixture.write(vec![put(depending("local_value.a", &["local_value.root"]), 0)]).await.unwrap();
@@ -182,8 +182,8 @@ pub async fn a_row_that_is_deposed_keeps_its_generation_and_its_place_in_history
     assert_eq!(generations, [2, 1], "the history is that of the address");
 }
 
-/// Every version can be had again.
-pub async fn history_tells_the_versions_newest_first(fixture: Fixture) {
+/// Every version can be read.
+pub async fn history_has_the_newest_version_first(fixture: Fixture) {
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
     let sized = |size: u32| Row { attributes: format!(r#"{{"size":{size}}}"#), ..row("local_value.a") };
     fixture.write_as(first, vec![put(sized(1), 0)]).await.unwrap();
@@ -202,8 +202,8 @@ pub async fn history_tells_the_versions_newest_first(fixture: Fixture) {
     assert_eq!(history[2].row.as_ref().unwrap().generation, 1);
 }
 
-/// Dependencies name the row where it is now, and nobody's generation moves for it.
-pub async fn a_moved_row_takes_its_dependents_along(fixture: Fixture) {
+/// Dependencies name the new address, without new generations.
+pub async fn dependents_follow_a_moved_row(fixture: Fixture) {
     let rows = [
         depending("local_value.a", &["local_value.root"]),
         row("local_value.root"),
@@ -219,7 +219,7 @@ pub async fn a_moved_row_takes_its_dependents_along(fixture: Fixture) {
     let dependent = fixture.row("x/local_value.b").await.unwrap();
     let expected = ["local_value.root", "y/local_value.moved"].map(super::address);
     assert_eq!((dependent.generation, dependent.dependencies), (1, expected.to_vec()));
-    // Twice, so that what follows a move is itself found by the next one.
+    // The second move shows that redirected dependencies are found, too.
     fixture.write(vec![rename("y/local_value.moved", "local_value.a", 1)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.a").await, 3);
     let expected = ["local_value.a", "local_value.root"].map(super::address);
@@ -229,12 +229,12 @@ pub async fn a_moved_row_takes_its_dependents_along(fixture: Fixture) {
     assert_eq!(fixture.row("local_value.a").await.unwrap().dependencies, trunk);
 }
 
-/// A dependency on all instances grows by where one went, and goes with the last of them.
-pub async fn what_comes_after_all_instances_follows_those_that_moved(fixture: Fixture) {
+/// A dependency on all instances gains the address of a moved one, and disappears with the last instance.
+pub async fn dependents_of_all_instances_follow_moved_ones(fixture: Fixture) {
     let rows = [
         row("local_value.a[\"x\"]"),
         row("local_value.a[\"y\"]"),
-        // Sorted beside the instances, and none of them.
+        // These sort next to the instances, but are not instances.
         row("local_value.a"),
         row("local_value.a-b[\"x\"]"),
         depending("local_value.user", &["local_value.a[*]"]),
@@ -253,8 +253,8 @@ pub async fn what_comes_after_all_instances_follows_those_that_moved(fixture: Fi
     assert_eq!(fixture.row("local_value.user").await.unwrap().dependencies, expected);
 }
 
-/// The order of removal stays what it was. A row does not come after itself, and nothing else of it changes.
-pub async fn what_comes_after_a_forgotten_row_comes_after_what_that_came_after(fixture: Fixture) {
+/// The order of removal stays the same. A row never depends on itself, and is otherwise unchanged.
+pub async fn dependents_inherit_dependencies_of_a_forgotten_row(fixture: Fixture) {
     let rows = [
         row("local_value.root"),
         depending("local_value.a", &["local_value.root", "x/local_value.b"]),
@@ -266,7 +266,7 @@ pub async fn what_comes_after_a_forgotten_row_comes_after_what_that_came_after(f
     let expected = ["local_value.other", "local_value.root"].map(super::address);
     assert_eq!((dependent.generation, dependent.dependencies), (1, expected.to_vec()));
     assert!(fixture.row("local_value.a").await.is_none());
-    // What it comes after now is found by the next one.
+    // The next removal finds the inherited dependency.
     fixture.write(vec![forget("local_value.root", 1)]).await.unwrap();
     let dependent = fixture.row("x/local_value.b").await.unwrap();
     assert_eq!(dependent.dependencies, [super::address("local_value.other")]);
@@ -274,8 +274,8 @@ pub async fn what_comes_after_a_forgotten_row_comes_after_what_that_came_after(f
     assert!(matches!(result, Err(StoreError::Stale(_))), "{result:?}");
 }
 
-/// Deposed objects and instances are depended on as long as one of them is there.
-pub async fn an_address_is_depended_on_until_its_last_object_is_forgotten(fixture: Fixture) {
+/// The dependency stays while a deposed object or an instance exists.
+pub async fn dependency_stays_until_the_last_object_is_forgotten(fixture: Fixture) {
     let deposed = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };
     let rows = [
         deposed.clone(),
@@ -296,8 +296,8 @@ pub async fn an_address_is_depended_on_until_its_last_object_is_forgotten(fixtur
     assert_eq!(of_user().await, expected(&["local_value.root"]));
 }
 
-/// Who comes after a shared object comes after it in whichever stack; what that was made after by its owner is not theirs.
-pub async fn a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environment(fixture: Fixture) {
+/// Rows of any stack may depend on a shared object. They do not inherit dependencies of its owner.
+pub async fn forgotten_shared_row_is_no_dependency_in_any_stack(fixture: Fixture) {
     let shared = |stack: StackId| Row { stack, ..depending("shared/local_value[\"a\"]", &["local_value.own"]) };
     let user = |name: &str, environment: &str| Row {
         stack: StackId::new(name, environment),
@@ -319,8 +319,8 @@ pub async fn a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environmen
     }
 }
 
-/// What comes after a shared object goes on coming after it, in whichever stack of the environment.
-pub async fn what_comes_after_a_moved_shared_row_follows_it_in_all_stacks_of_its_environment(fixture: Fixture) {
+/// Rows of all stacks in the environment still depend on the moved object.
+pub async fn dependents_in_all_stacks_follow_a_moved_shared_row(fixture: Fixture) {
     const FROM: &str = "shared/local_value[\"a\"]";
     const TO: &str = "shared/local_value[\"b\"]";
     let shared = |environment: &str| Row { stack: StackId::shared(environment), ..row(FROM) };
@@ -368,8 +368,8 @@ pub async fn retained_rows_are_found_in_all_stacks_of_an_environment(fixture: Fi
     assert!(fixture.store.retained_rows("empty").await.unwrap().is_empty());
 }
 
-/// An address is all its objects.
-pub async fn deposed_objects_move_along(fixture: Fixture) {
+/// An address has several objects.
+pub async fn deposed_objects_move_with_their_address(fixture: Fixture) {
     let deposed = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };
     fixture.write(vec![put(deposed, 0), put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![rename("local_value.a", "local_value.b", 2)]).await.unwrap();
@@ -378,14 +378,14 @@ pub async fn deposed_objects_move_along(fixture: Fixture) {
     assert_eq!(seen, [("local_value.b".to_owned(), None), ("local_value.b".to_owned(), Some("old"))]);
 }
 
-/// Old and current versions get other texts, and nothing else of them changes.
-pub async fn a_version_is_sealed_anew(fixture: Fixture) {
+/// Old and current versions get other texts, and are otherwise unchanged.
+pub async fn version_is_resealed(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![put(row("local_value.a"), 1)]).await.unwrap();
-    let anew = |generation, attributes: &str| Write::Reseal {
+    let reseal = |generation, attributes: &str| Write::Reseal {
         row: Box::new(Row { generation, attributes: attributes.to_owned(), ..row("local_value.a") }),
     };
-    fixture.write(vec![anew(1, r#"{"old":1}"#), anew(2, r#"{"new":1}"#), anew(9, "{}")]).await.unwrap();
+    fixture.write(vec![reseal(1, r#"{"old":1}"#), reseal(2, r#"{"new":1}"#), reseal(9, "{}")]).await.unwrap();
     let current = fixture.row("local_value.a").await.unwrap();
     assert_eq!((current.generation, current.attributes.as_str()), (2, r#"{"new":1}"#));
     let history = fixture.store.history(&demo(), &super::address("local_value.a")).await.unwrap();
@@ -393,11 +393,11 @@ pub async fn a_version_is_sealed_anew(fixture: Fixture) {
     assert_eq!(texts, [r#"{"new":1}"#, r#"{"old":1}"#]);
 }
 
-/// A moved row is sealed for its new address in the transaction of the move, which gives it its generation.
-pub async fn a_moved_row_is_sealed_anew(fixture: Fixture) {
+/// A moved row is resealed for its new address in the transaction of the move, which determines its generation.
+pub async fn moved_row_is_resealed(fixture: Fixture) {
     let old = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };
     fixture.write(vec![put(old, 0), put(row("local_value.a"), 0), put(row("local_value.c"), 0)]).await.unwrap();
-    let anew = |address: &str, deposed: Option<&str>, attributes: &str| Write::Reseal {
+    let resealed = |address: &str, deposed: Option<&str>, attributes: &str| Write::Reseal {
         row: Box::new(Row {
             generation: 0,
             deposed: deposed.map(str::to_owned),
@@ -406,8 +406,8 @@ pub async fn a_moved_row_is_sealed_anew(fixture: Fixture) {
         }),
     };
     let rename = rename("local_value.a", "local_value.b", fixture.row("local_value.a").await.unwrap().generation);
-    let reseal = [anew("local_value.b", None, "{\"b\":1}"), anew("local_value.b", Some("old"), "{\"old\":1}")];
-    let none = anew("local_value.d", None, "{}");
+    let reseal = [resealed("local_value.b", None, "{\"b\":1}"), resealed("local_value.b", Some("old"), "{\"old\":1}")];
+    let none = resealed("local_value.d", None, "{}");
     fixture.write([rename].into_iter().chain(reseal).chain([none]).collect()).await.unwrap();
     let rows = fixture.store.rows(&demo(), &Selection::All).await.unwrap();
     let seen: Vec<_> = rows.iter().map(|row| (row.address.to_string(), row.attributes.clone())).collect();
@@ -424,15 +424,15 @@ pub async fn a_moved_row_is_sealed_anew(fixture: Fixture) {
 }
 
 /// A move never overwrites.
-pub async fn a_move_goes_nowhere_where_something_is(fixture: Fixture) {
+pub async fn move_to_an_occupied_address_is_refused(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0), put(row("local_value.b"), 0)]).await.unwrap();
     let result = fixture.write(vec![rename("local_value.a", "local_value.b", 1)]).await;
     assert!(matches!(result, Err(StoreError::Occupied { .. })), "{result:?}");
     assert_eq!(fixture.names(&Selection::All).await, ["local_value.a", "local_value.b"]);
 }
 
-/// Time and operation of a version are the store's to say.
-pub async fn a_put_stamps_time_and_operation(fixture: Fixture) {
+/// The store sets time and operation of a version.
+pub async fn put_stamps_time_and_operation(fixture: Fixture) {
     let operation = Uuid::now_v7();
     fixture.clock.advance(Duration::from_secs(60));
     fixture.write_as(operation, vec![put(row("local_value.a"), 0)]).await.unwrap();
@@ -441,8 +441,8 @@ pub async fn a_put_stamps_time_and_operation(fixture: Fixture) {
     assert_eq!(read.operation, operation);
 }
 
-/// No text and no byte is special to a store.
-pub async fn odd_texts_and_bytes_survive(fixture: Fixture) {
+/// Stores treat all texts and bytes alike.
+pub async fn odd_texts_and_bytes_survive_a_round_trip(fixture: Fixture) {
     let odd = Row {
         attributes: "{\"q\":\"'; DROP TABLE resource; --\",\"nul\":\"\u{0}\",\"snow\":\"☃\"}".to_owned(),
         identity: String::new(),

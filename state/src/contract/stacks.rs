@@ -49,8 +49,8 @@ fn of(keys: &[&str]) -> OwnersOf {
     OwnersOf::Addresses(keys.iter().map(|key| shared(key)).collect::<BTreeSet<_>>())
 }
 
-/// A stack is there as long as one of its rows, open steps, shared rows or outputs is.
-pub async fn only_stacks_of_which_something_is_recorded_are_listed(fixture: Fixture) {
+/// A stack is listed while it has a row, an open step, a shared row or an output.
+pub async fn only_stacks_with_content_are_listed(fixture: Fixture) {
     assert!(fixture.store.stacks().await.unwrap().is_empty());
     let other = StackId::new("another", "local");
     let row_of_other = Row { stack: other.clone(), ..row("local_value.a") };
@@ -84,12 +84,12 @@ pub async fn only_stacks_of_which_something_is_recorded_are_listed(fixture: Fixt
     assert_eq!(fixture.store.stacks().await.unwrap(), [other]);
 }
 
-/// A stack whose last row is gone has a history, which leads back.
-pub async fn a_stack_stays_known_when_its_last_row_goes(fixture: Fixture) {
-    // Of one that was only asked about nothing is recorded.
+/// The history of a stack stays after its last row, so that users can roll back.
+pub async fn stack_stays_known_without_rows(fixture: Fixture) {
+    // A stack that was only planned has no content.
     let (id, stacks) = (Uuid::now_v7(), vec![StackId::new("other", "local")]);
-    let asked = NewOperation { id, kind: "plan".to_owned(), stacks, actor: "test".to_owned() };
-    fixture.store.begin(&asked).await.unwrap();
+    let planned = NewOperation { id, kind: "plan".to_owned(), stacks, actor: "test".to_owned() };
+    fixture.store.begin(&planned).await.unwrap();
     assert!(fixture.store.known_stacks().await.unwrap().is_empty());
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![delete("local_value.a", 1)]).await.unwrap();
@@ -97,8 +97,8 @@ pub async fn a_stack_stays_known_when_its_last_row_goes(fixture: Fixture) {
     assert_eq!(fixture.store.known_stacks().await.unwrap(), [demo()]);
 }
 
-/// Components keep what was last said of them.
-pub async fn components_are_recorded_and_forgotten(fixture: Fixture) {
+/// Components keep their last write.
+pub async fn components_are_recorded_and_dropped(fixture: Fixture) {
     let record = |component| Write::Component { stack: demo(), component };
     fixture.write(vec![record(component("web")), record(component("api"))]).await.unwrap();
     let changed = ComponentRow { outputs: "{}".to_owned(), blueprint: None, access: None, ..component("web") };
@@ -109,26 +109,26 @@ pub async fn components_are_recorded_and_forgotten(fixture: Fixture) {
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [changed]);
 }
 
-/// What is said beside the principals is recorded with them, and a version by itself.
-pub async fn what_is_said_of_access_is_recorded(fixture: Fixture) {
+/// The fields beside the principals are recorded, and a change makes a new version.
+pub async fn access_of_a_component_is_recorded(fixture: Fixture) {
     let record = |access: &Option<Access>| {
         let component = ComponentRow { access: access.clone(), ..component("web") };
         Write::Component { stack: demo(), component }
     };
-    let said = [None, Some(access("{}")), Some(access(r#"{"a":1}"#)), Some(Access::default()), None];
-    for access in &said {
+    let accesses = [None, Some(access("{}")), Some(access(r#"{"a":1}"#)), Some(Access::default()), None];
+    for access in &accesses {
         fixture.write(vec![record(access), record(access)]).await.unwrap();
         assert_eq!(fixture.store.components(&demo()).await.unwrap()[0].access, *access);
     }
     let versions = fixture.store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     let recorded: Vec<_> = versions.into_iter().map(|entry| entry.component.unwrap().access).collect();
-    assert_eq!(recorded, said);
+    assert_eq!(recorded, accesses);
 }
 
-/// The ids that a component was described by are recorded with it, and others are a version by themselves.
-pub async fn what_a_component_was_described_by_is_recorded(fixture: Fixture) {
-    let described = [None, component("web").ids, component("api").ids, None];
-    for ids in &described {
+/// The IDs of a component are recorded, and a change makes a new version.
+pub async fn ids_of_a_component_are_recorded(fixture: Fixture) {
+    let all_ids = [None, component("web").ids, component("api").ids, None];
+    for ids in &all_ids {
         let record =
             || Write::Component { stack: demo(), component: ComponentRow { ids: ids.clone(), ..component("web") } };
         fixture.write(vec![record(), record()]).await.unwrap();
@@ -136,11 +136,11 @@ pub async fn what_a_component_was_described_by_is_recorded(fixture: Fixture) {
     }
     let versions = fixture.store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     let recorded: Vec<_> = versions.into_iter().map(|entry| entry.component.unwrap().ids).collect();
-    assert_eq!(recorded, described);
+    assert_eq!(recorded, all_ids);
 }
 
-/// What was recorded of components is there oldest first, until it is old and another one took its place. What stays as it
-/// is makes no version.
+/// Versions of components are listed, oldest first, until they are old and replaced. An unchanged write makes no
+/// version.
 pub async fn components_have_a_history(fixture: Fixture) {
     let record = |component| Write::Component { stack: demo(), component };
     let changed = ComponentRow { outputs: "{}".to_owned(), ..component("api") };
@@ -159,11 +159,11 @@ pub async fn components_have_a_history(fixture: Fixture) {
     assert_eq!(entries.iter().map(|entry| entry.is_first).collect::<Vec<_>>(), [true, false, true, false]);
     assert!(entries[0].at < entries[1].at && entries[1].operation == operation);
     assert!(fixture.store.snapshot(Some(&demo()), false).await.unwrap()[0].component_history.is_empty());
-    let anew = |version| Write::ResealComponent { stack: demo(), version, outputs: "[]".to_owned() };
-    fixture.write(entries.iter().map(|entry| anew(entry.version)).chain([anew(99)]).collect()).await.unwrap();
+    let reseal = |version| Write::ResealComponent { stack: demo(), version, outputs: "[]".to_owned() };
+    fixture.write(entries.iter().map(|entry| reseal(entry.version)).chain([reseal(99)]).collect()).await.unwrap();
     let resealed: Vec<_> = history().await.into_iter().map(|entry| entry.component.map(|it| it.outputs)).collect();
     assert_eq!(resealed, [Some("[]".to_owned()), Some("[]".to_owned()), Some("[]".to_owned()), None]);
-    // What was so at the moment that pruning goes back to stays.
+    // Pruning keeps versions that were current at its moment.
     fixture.store.prune(Duration::from_secs(3600)).await.unwrap();
     assert_eq!(history().await.len(), 4);
     fixture.clock.advance(Duration::from_secs(7200));
@@ -172,8 +172,8 @@ pub async fn components_have_a_history(fixture: Fixture) {
     assert_eq!(left, [("api".to_owned(), false), ("web".to_owned(), false)]);
 }
 
-/// A component goes after its objects, unless they are retained.
-pub async fn a_component_with_objects_is_not_forgotten(fixture: Fixture) {
+/// A component is removed after its objects, except retained ones.
+pub async fn component_with_objects_cannot_be_dropped(fixture: Fixture) {
     let forget = || Write::DropComponent { stack: demo(), key: "api".to_owned() };
     let retained = Row { status: RowStatus::Retained, ..row("api/local_value.a") };
     let record = Write::Component { stack: demo(), component: component("api") };
@@ -184,8 +184,8 @@ pub async fn a_component_with_objects_is_not_forgotten(fixture: Fixture) {
     assert!(fixture.store.components(&demo()).await.unwrap().is_empty());
 }
 
-/// Adding and dropping may be repeated.
-pub async fn owners_are_added_once_and_dropped(fixture: Fixture) {
+/// Adding and dropping are idempotent.
+pub async fn adding_and_dropping_owners_is_idempotent(fixture: Fixture) {
     let other = StackId::new("another", "local");
     let (mine, theirs) = (owner("x", &demo(), "api"), owner("x", &other, "web"));
     let second = owner("y", &demo(), "api");
@@ -198,19 +198,20 @@ pub async fn owners_are_added_once_and_dropped(fixture: Fixture) {
     assert_eq!(owners(of(&["x", "z"])).await.unwrap(), [theirs]);
 }
 
-/// What was said last counts.
-pub async fn an_owner_declares_anew(fixture: Fixture) {
+/// The last declaration counts.
+pub async fn owner_can_change_its_declaration(fixture: Fixture) {
     let before = owner("x", &demo(), "api");
     let after = OwnerRow { declaration: r#"{"config":{"path":"y"}}"#.to_owned(), ..before.clone() };
     fixture.write(vec![Write::PutOwner(before), Write::PutOwner(after.clone())]).await.unwrap();
     assert_eq!(fixture.store.owners("local", &of(&["x"])).await.unwrap(), [after]);
 }
 
-/// Two that leave at the same time each believe that the other one stays: somebody has to be left to remove the object.
-pub async fn the_last_owner_stays_unless_it_may_go(fixture: Fixture) {
+/// Each of two owners that leave at the same time believes that the other one stays: one must stay to remove the
+/// object.
+pub async fn last_owner_stays_unless_it_may_leave(fixture: Fixture) {
     let other = StackId::new("another", "local");
     let (mine, theirs) = (owner("x", &demo(), "api"), owner("x", &other, "web"));
-    // Owners of another row, or of another environment, are nobody who could remove it.
+    // Owners of other rows or environments could not remove it.
     let elsewhere = [owner("y", &other, "web"), owner("x", &StackId::new("demo", "production"), "api")];
     let all = [&mine, &theirs].into_iter().chain(&elsewhere).map(|owner| Write::PutOwner(owner.clone()));
     fixture.write(all.collect()).await.unwrap();
@@ -221,8 +222,8 @@ pub async fn the_last_owner_stays_unless_it_may_go(fixture: Fixture) {
     assert!(fixture.store.owners("local", &of(&["x"])).await.unwrap().is_empty());
 }
 
-/// The order of removal stays what it was, whichever stack reads. It is no change of who reads.
-pub async fn who_reads_a_component_reads_where_its_objects_went(fixture: Fixture) {
+/// The order of removal stays the same in every stack. The readers get no new version.
+pub async fn readers_follow_moved_objects_of_a_component(fixture: Fixture) {
     let other = StackId::new("other", "local");
     let read = |stack: &StackId, component: &str| StackRead { stack: stack.clone(), component: component.to_owned() };
     let elsewhere = ComponentRow { reads: vec![read(&demo(), "db")], ..component("b") };
@@ -237,7 +238,7 @@ pub async fn who_reads_a_component_reads_where_its_objects_went(fixture: Fixture
     let history = fixture.store.snapshot(Some(&other), true).await.unwrap().remove(0).component_history;
     let history: Vec<_> = history.into_iter().map(|entry| entry.component).collect();
     assert_eq!(history, [Some(followed)]);
-    // Of what is recorded nowhere nothing is recorded.
+    // The write does not create its stack.
     let follow = Write::FollowReads { stack: StackId::new("third", "local"), from: "a".to_owned(), to: "b".to_owned() };
     fixture.write(vec![follow]).await.unwrap();
     let mut known = fixture.store.known_stacks().await.unwrap();
@@ -246,7 +247,7 @@ pub async fn who_reads_a_component_reads_where_its_objects_went(fixture: Fixture
 }
 
 /// Shared rows belong to their environment.
-pub async fn owners_of_other_environments_are_others(fixture: Fixture) {
+pub async fn owners_are_separate_by_environment(fixture: Fixture) {
     let production = StackId::new("demo", "production");
     let mine = owner("x", &production, "api");
     fixture.write(vec![Write::PutOwner(mine.clone())]).await.unwrap();
@@ -255,7 +256,7 @@ pub async fn owners_of_other_environments_are_others(fixture: Fixture) {
     assert_eq!(fixture.store.owners("production", &of(&["x"])).await.unwrap(), [mine]);
 }
 
-/// A shared row that gets another address keeps its owners.
+/// A shared row keeps its owners when its address changes.
 pub async fn owners_follow_a_moved_shared_row(fixture: Fixture) {
     let stack = StackId::shared("local");
     let row = Row { stack: stack.clone(), address: shared("x"), ..row("local_value.a") };
@@ -266,8 +267,8 @@ pub async fn owners_follow_a_moved_shared_row(fixture: Fixture) {
     assert_eq!(owners, [owner("y", &demo(), "api")]);
 }
 
-/// One call gives all there is.
-pub async fn a_snapshot_holds_everything_of_a_stack(fixture: Fixture) {
+/// One call returns everything.
+pub async fn snapshot_has_everything_of_a_stack(fixture: Fixture) {
     let mine = owner("x", &demo(), "api");
     fixture
         .write(vec![

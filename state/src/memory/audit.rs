@@ -1,4 +1,4 @@
-//! The audit log of the store in memory.
+//! Audit log of the store in memory.
 
 use super::{State, refused};
 use crate::AUDIT_BATCH;
@@ -10,7 +10,7 @@ impl State {
         for entry in entries {
             let head = self.audit_head().unwrap_or_else(|| Anchor { number: 0, hash: GENESIS.to_owned() });
             let link = AuditLink::after(head.number, &head.hash, now, entry)
-                .map_err(|error| refused(format!("an entry of the audit log cannot be written: {error}")))?;
+                .map_err(|error| refused(format!("cannot write an entry of the audit log: {error}")))?;
             self.audit.insert(link.number, link);
         }
         Ok(())
@@ -31,10 +31,10 @@ impl State {
             self.audit.remove(&link.number);
         }
         let anchor = AuditEntry::pruned(last.number, last.hash.clone());
-        // The end of the chain may be among those that went.
+        // The end of the chain may be among the removed entries.
         let head = self.audit_head().unwrap_or(Anchor { number: last.number, hash: last.hash.clone() });
         let link = AuditLink::after(head.number, &head.hash, now, &anchor)
-            .map_err(|error| refused(format!("an entry of the audit log cannot be written: {error}")))?;
+            .map_err(|error| refused(format!("cannot write an entry of the audit log: {error}")))?;
         self.audit.insert(link.number, link);
         Ok(old.len() as u64)
     }

@@ -1,4 +1,4 @@
-//! The journal and the leases of the store in memory.
+//! Journal and leases of the store in memory.
 
 use super::{OpenStep, Operation, State, refused};
 use crate::clock::{elapsed, later};
@@ -19,7 +19,7 @@ impl State {
         by: &str,
         now: Timestamp,
     ) -> Result<Option<Cancelled>, StoreError> {
-        // One of a request runs until that has its result.
+        // The operation of a request runs until the request has its result.
         let runs = |it: &&Operation| it.row.ended_at.is_none();
         let Some(mut operation) = self.operations.get(&id).filter(runs).cloned() else { return Ok(None) };
         operation.row.cancelled_by.get_or_insert_with(|| by.to_owned());
@@ -29,7 +29,7 @@ impl State {
 
     pub(super) fn prune(&mut self, moment: Timestamp, now: Timestamp) -> Pruned {
         let mut newest: BTreeMap<(StackId, Address), Generation> = BTreeMap::new();
-        // When the next one took the place of a version.
+        // The time at which the next version replaced each version.
         let mut replaced: BTreeMap<(StackId, Address, Generation), Timestamp> = BTreeMap::new();
         let mut before: Option<&(StackId, Address, Generation)> = None;
         for (key, (deposed, entry)) in self.versions.iter() {
@@ -48,7 +48,7 @@ impl State {
             .collect();
         let is_old = |(key, (_, entry)): &(&(StackId, Address, Generation), &(Option<String>, HistoryEntry))| {
             let is_newest = newest.get(&(key.0.clone(), key.1.clone())) == Some(&key.2);
-            // What was current at that moment can be gone back to.
+            // Users can roll back to versions that were current at that moment.
             let was_current = replaced.get(*key).is_some_and(|at| *at >= moment);
             entry.at < moment && !is_newest && !current.contains(*key) && !was_current
         };
@@ -62,7 +62,7 @@ impl State {
         }
         of_components.iter().for_each(|key| drop(self.component_versions.remove(key)));
         let is_open = |id: &Uuid| self.open_steps.iter().any(|((operation, _), _)| operation == id);
-        // Of what was abandoned nobody knows the end: its beginning counts.
+        // An abandoned operation has no end: its start counts.
         let is_over = |it: &Operation| match it.row.ended_at {
             Some(ended) => ended < moment,
             None => it.row.started_at < moment && self.seen(it, now).is_abandoned,
@@ -226,7 +226,7 @@ impl State {
             cancelled_by: None,
         };
         let number = self.next_number();
-        // Most take their leases first.
+        // Most operations take their leases first.
         let has_held_leases = self.held(now).any(|lease| lease.operation == operation.id);
         self.operations.insert(operation.id, Operation { number, row, has_held_leases });
         Ok(())
@@ -251,7 +251,7 @@ impl State {
         self.operations.get(&id).ok_or_else(|| refused(crate::never_begun(id)))
     }
 
-    /// How an operation stands now.
+    /// The current row of an operation.
     pub(super) fn seen(&self, operation: &Operation, now: Timestamp) -> OperationRow {
         let is_abandoned = operation.row.status == OperationStatus::Running
             && operation.has_held_leases
@@ -261,7 +261,7 @@ impl State {
         OperationRow { is_abandoned, is_requested, ..operation.row.clone() }
     }
 
-    /// How an open step stands now.
+    /// The current row of an open step.
     pub(super) fn open_intent(&self, step: &OpenStep, now: Timestamp) -> OpenIntent {
         let is_worked_on = self.held(now).any(|lease| match &step.lease {
             Some(id) => lease.id == *id,
@@ -272,13 +272,13 @@ impl State {
             started_at: step.started_at,
             age: elapsed(step.started_at, now),
             is_orphaned: !is_worked_on,
-            // Whoever can ask lives in the same process.
+            // The holder is in the same process as the caller.
             is_holder_gone: false,
             gone_for: std::time::Duration::ZERO,
         }
     }
 
-    /// The leases that are held.
+    /// The held leases.
     pub(super) fn held(&self, now: Timestamp) -> impl Iterator<Item = &LeaseInfo> {
         self.leases.iter().filter_map(|(_, (_, taken))| taken.as_ref()).filter(move |lease| lease.expires > now)
     }
@@ -335,7 +335,7 @@ impl State {
         Ok(())
     }
 
-    /// Fails when one of the leases has expired, though nobody took it over yet.
+    /// Fails if one of the leases has expired, even without a successor.
     fn check_current(&self, leases: &[Lease], now: Timestamp) -> Result<(), StoreError> {
         let is_current = |lease: &&Lease| self.held(now).any(|held| held.id == lease.id);
         match leases.iter().find(|lease| !is_current(lease)) {
@@ -357,7 +357,7 @@ impl State {
         Ok(())
     }
 
-    /// Frees the lease of that id; false when there is none.
+    /// Releases the lease with that ID; false if it does not exist.
     pub(super) fn free(&mut self, id: &str) -> bool {
         let found = self
             .leases

@@ -1,4 +1,4 @@
-//! The queue of the store in memory.
+//! Queue of the store in memory.
 
 use super::{State, refused};
 use crate::OVERDUE;
@@ -12,18 +12,18 @@ use terrace_engine::store::{
 };
 use uuid::Uuid;
 
-/// A request as it is kept.
+/// A stored request.
 #[derive(Clone)]
 pub(super) struct Request {
     stack: StackId,
     digest: String,
-    /// By which those who ask know it again.
+    /// The idempotency keys of its callers.
     keys: Vec<String>,
     row: RequestRow,
     fence: u64,
     can_wait: bool,
     quota: Option<RequestQuota>,
-    /// When the claim ends, once there is one, or when one that was given back can be had.
+    /// The expiry of the claim; for a released request, when it can be claimed again.
     expires: Option<Timestamp>,
     is_given_back: bool,
     /// The process of the last claim.
@@ -41,7 +41,7 @@ impl Request {
         self.quota.as_ref().is_some_and(|quota| quota.caller == caller)
     }
 
-    /// True when one of the two has to wait for the other.
+    /// True if one of the two has to wait for the other.
     fn is_about_the_same(&self, other: &Self) -> bool {
         let (own, others) = (&self.row.component, &other.row.component);
         self.stack == other.stack && (own == others || own.is_empty() || others.is_empty())
@@ -94,20 +94,20 @@ impl State {
         Ok(Enqueued::Queued { behind })
     }
 
-    /// The request that was queued with that key.
+    /// The request that was queued with that idempotency key.
     pub(super) fn asked_with(&self, key: &str) -> Option<(Uuid, String)> {
         let (operation, request) =
             self.requests.iter().find(|(_, request)| request.keys.iter().any(|known| known == key))?;
         Some((*operation, request.digest.clone()))
     }
 
-    /// How many requests wait for their first worker.
+    /// The number of requests that wait for their first worker.
     pub(super) fn waiting(&self) -> usize {
         let waits = |request: &&Request| request.is_open() && request.expires.is_none() && !request.can_wait;
         self.requests.iter().map(|(_, request)| request).filter(waits).count()
     }
 
-    /// Whether as many requests of a caller wait as may. Those that can wait are not counted.
+    /// Whether a caller has its maximum of waiting requests. Low-priority requests do not count.
     fn is_over_quota(&self, new: &NewRequest) -> bool {
         let Some(quota) = new.quota.as_ref().filter(|_| !new.can_wait) else { return false };
         let waits = |request: &&Request| {
@@ -117,7 +117,7 @@ impl State {
         waiting >= usize::try_from(quota.waiting).unwrap_or(usize::MAX)
     }
 
-    /// Whether the caller of a request has fewer at work than it may.
+    /// Whether the caller of a request has fewer running requests than its maximum.
     fn is_within_quota(&self, request: &Request) -> bool {
         let Some((quota, most)) = request.quota.as_ref().and_then(|quota| Some((quota, quota.running?))) else {
             return true;
@@ -128,7 +128,7 @@ impl State {
         at_work < usize::try_from(most).unwrap_or(usize::MAX)
     }
 
-    /// The requests that have not ended, oldest first.
+    /// The open requests, oldest first.
     fn open_requests(&self) -> Vec<(Uuid, &Request)> {
         let open = self.requests.iter().filter(|(_, request)| request.is_open());
         let mut open: Vec<(Uuid, &Request)> = open.map(|(id, request)| (*id, request)).collect();
@@ -156,7 +156,7 @@ impl State {
             next.min_by_key(|(at, (_, request))| (request.can_wait, *at)).map(|(_, next)| next)
         };
         let waiting = left.or_else(next);
-        // It waits again when its pause is over, behind those that were asked by then.
+        // After its back-off a released request is queued behind those that arrived meanwhile.
         let goes_first = |(_, request): &&(Uuid, &Request)| {
             waiting.is_none_or(|(id, waiting)| {
                 let asked_at = self.operations.get(id).map(|operation| operation.row.started_at);
@@ -187,13 +187,13 @@ impl State {
         Some(claim)
     }
 
-    /// The open requests that a process has to do with, as `is_meant` says.
+    /// The open requests that match a condition.
     fn requests_of(&self, is_meant: impl Fn(&Request) -> bool) -> Vec<(Uuid, Request)> {
         let open = self.open_requests().into_iter().filter(|(_, request)| is_meant(request));
         open.map(|(id, request)| (id, request.clone())).collect()
     }
 
-    /// Takes back the deaths that were counted of a process, which is alive.
+    /// Removes the deaths of a process that turned out to be alive.
     fn revive(&mut self, claimant: Uuid) {
         for (id, mut request) in self.requests_of(|request| request.deaths.iter().any(|died| died.id == claimant)) {
             request.deaths.retain(|died| died.id != claimant);
@@ -201,7 +201,7 @@ impl State {
         }
     }
 
-    /// Gives back all claims of a process.
+    /// Releases all claims of a process.
     pub(super) fn release_claims(&mut self, claimant: Uuid, now: Timestamp) {
         self.revive(claimant);
         let is_held = |request: &Request| {
@@ -214,7 +214,7 @@ impl State {
         }
     }
 
-    /// The claimed request, as long as the claim holds.
+    /// The claimed request, if the claim is valid.
     fn claimed(&self, claim: &RequestClaim) -> Result<Request, StoreError> {
         let request = self.requests.get(&claim.operation);
         let request = request.filter(|request| request.fence == claim.fence && request.is_open());
@@ -251,8 +251,8 @@ impl State {
         Ok(())
     }
 
-    /// Ends a request that nobody works on and nothing of which has begun; false for any other. It does not wait for its turn
-    /// to stop.
+    /// Ends a request that no worker has claimed and that has not started; false for any other. A cancelled request
+    /// need not wait for its turn.
     pub(super) fn call_off(&mut self, operation: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         let has_begun = self.steps.range((operation, 0)..=(operation, u32::MAX)).next().is_some();
         let is_free = |request: &&Request| request.expires.is_none() || request.is_given_back;
@@ -278,7 +278,7 @@ impl State {
         self.end(operation, end.status, &end.summary, now)
     }
 
-    /// True while somebody works on what was asked, or lets others go first.
+    /// True while a worker has claimed the request, or it was released recently.
     pub(super) fn is_taken(&self, operation: Uuid, now: Timestamp) -> bool {
         let open = self.requests.get(&operation).filter(|request| request.is_open());
         let until = |request: &Request| match request.is_given_back {
@@ -288,7 +288,7 @@ impl State {
         open.and_then(until).is_some_and(|until| until > now)
     }
 
-    /// True for the operation of a request that has not ended.
+    /// True for the operation of an open request.
     pub(super) fn is_open_request(&self, operation: Uuid) -> bool {
         self.requests.get(&operation).is_some_and(Request::is_open)
     }
@@ -308,14 +308,14 @@ impl State {
         asked
     }
 
-    pub(super) fn reseal_request(&mut self, anew: &AskedAnew) {
-        let known = self.requests.get(&anew.operation);
-        let known = known.filter(|request| request.digest == anew.was && !request.row.body.is_empty());
+    pub(super) fn reseal_request(&mut self, resealed: &AskedAnew) {
+        let known = self.requests.get(&resealed.operation);
+        let known = known.filter(|request| request.digest == resealed.was && !request.row.body.is_empty());
         if let Some(mut request) = known.cloned() {
-            request.row.component.clone_from(&anew.component);
-            request.row.body.clone_from(&anew.body);
-            request.digest.clone_from(&anew.digest);
-            self.requests.insert(anew.operation, request);
+            request.row.component.clone_from(&resealed.component);
+            request.row.body.clone_from(&resealed.body);
+            request.digest.clone_from(&resealed.digest);
+            self.requests.insert(resealed.operation, request);
         }
     }
 

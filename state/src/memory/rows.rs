@@ -96,7 +96,7 @@ impl State {
         if now == expected { Ok(()) } else { Err(stale(key, expected, now)) }
     }
 
-    /// As [`State::check_generation`], for a row that has to be there whatever its writer expects.
+    /// As [`State::check_generation`], for a row that must exist.
     fn check_present(&self, key: &(StackId, Address, Option<String>), expected: Generation) -> Result<(), StoreError> {
         match self.generation(key) {
             0 => Err(stale(key, expected, 0)),
@@ -185,7 +185,7 @@ impl State {
     }
 
     fn reseal(&mut self, row: &Row) {
-        let anew = |old: &Row| Row {
+        let resealed = |old: &Row| Row {
             identity: row.identity.clone(),
             attributes: row.attributes.clone(),
             private: row.private.clone(),
@@ -200,11 +200,11 @@ impl State {
         if let Some((deposed, entry)) = self.versions.get(&version).cloned()
             && let Some(old) = &entry.row
         {
-            let row = Some(anew(old));
+            let row = Some(resealed(old));
             self.versions.insert(version, (deposed, HistoryEntry { row, ..entry }));
         }
         if let Some(current) = self.rows.get(&key).filter(|current| current.generation == generation).cloned() {
-            self.rows.insert(key, anew(&current));
+            self.rows.insert(key, resealed(&current));
         }
     }
 
@@ -217,7 +217,7 @@ impl State {
         let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
         let block = Address { key: Some(InstanceKey::All), ..address.clone() };
         let is_left = self.of_stack(stack).any(|row| row.address == *address);
-        // A shared object is no instance of a block.
+        // A shared object is not an instance of a block.
         let are_left = is_shared || address.key.is_none() || self.has_instances(stack, &block);
         let gone = [(address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left);
         for (gone, _) in gone {
@@ -227,7 +227,8 @@ impl State {
         }
     }
 
-    /// The stacks whose rows may depend on rows of one: on shared ones all of the same environment.
+    /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
+    /// shared rows.
     fn depending(&self, stack: &StackId) -> BTreeSet<StackId> {
         if *stack != StackId::shared(&stack.environment) {
             return [stack.clone()].into();
@@ -269,7 +270,7 @@ impl State {
         }
     }
 
-    /// Gives the rows that depend on an address other dependencies in its place, under the generations they have.
+    /// Replaces a dependency of all rows that have it. The rows keep their generations.
     fn depend(&mut self, stack: &StackId, from: &Address, replacement: impl Fn(&Address) -> Vec<Address>) {
         let dependents: Vec<Row> =
             self.of_stack(stack).filter(|row| row.dependencies.contains(from)).cloned().collect();

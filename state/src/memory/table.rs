@@ -1,9 +1,9 @@
-//! A map whose changes can be taken back: what makes a commit in memory all or nothing, at the cost of what it touches.
+//! Map with undo, which makes commits in memory atomic, at a cost proportional to the changes.
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 
-/// A sorted map that remembers what its entries were since the last [`Table::keep`].
+/// A sorted map that remembers the changes since the last [`Table::keep`].
 pub(super) struct Table<K, V> {
     entries: BTreeMap<K, V>,
     before: Vec<(K, Option<V>)>,
@@ -51,7 +51,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         self.before.clear();
     }
 
-    /// Takes the changes back.
+    /// Undoes the changes.
     pub(super) fn undo(&mut self) {
         while let Some((key, before)) = self.before.pop() {
             match before {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn undo_takes_back_what_was_not_kept() {
+    fn undo_reverts_changes_since_keep() {
         let mut table = Table::default();
         table.insert("a", 1);
         table.keep();

@@ -1,5 +1,5 @@
-//! The audit log: a chain of entries. Writers lock the row of its end (`audit_head`) and nothing after it, so that they
-//! follow each other without deadlocks.
+//! Audit log: a chain of entries. Writers lock the row of its end (`audit_head`) and no other row after it, so that
+//! they follow each other without deadlocks.
 
 use super::Context;
 use super::columns::{self, Columns};
@@ -17,7 +17,7 @@ pub(super) async fn append(session: &Session, context: &Context, entries: &[Audi
     let mut head = lock(session).await?;
     let now = context.now(session).await?;
     for entry in entries {
-        // The first try may have committed it.
+        // An unanswered earlier attempt may have committed it.
         if context.is_repeated && session.exists("SELECT 1 FROM audit WHERE id = $1", &[&entry.id]).await? {
             continue;
         }
@@ -64,13 +64,13 @@ pub(super) async fn page(session: &Session, after: u64, limit: usize) -> Result<
     Ok(AuditPage { links, head })
 }
 
-/// `PRUNE` in ASCII: processes that prune the log at the same time take this lock one after the other.
+/// `PRUNE` in ASCII: the lock of processes that prune the log.
 const PRUNING: i64 = 0x50_5255_4e45;
 
-/// Among the first entries up to a number, removes those that are older than a moment, and appends an entry that names the
-/// last of them. Returns how many were removed.
+/// Of the first entries up to a number, removes those that are older than a moment, and appends an entry that names the
+/// last removed one. Returns the number of removed entries.
 ///
-/// Writers wait for the new entry alone: the end of the chain is locked after the others are removed.
+/// Writers wait only for the new entry: the end of the chain is locked after the removal.
 pub(super) async fn prune_batch(
     session: &Session,
     context: &Context,
@@ -97,5 +97,5 @@ fn anchor(columns: &mut Columns<'_>) -> Result<Anchor, Failure> {
 }
 
 fn unwritable(error: serde_json::Error) -> Failure {
-    Failure::misuse(format!("an entry of the audit log cannot be written: {error}"))
+    Failure::misuse(format!("cannot write an entry of the audit log: {error}"))
 }

@@ -1,7 +1,7 @@
-//! What a commit has many of, written many at a time.
+//! Batches: records of one kind are written many at a time.
 //!
-//! Records are collected until one comes that has to see what was collected before it: the same row, step or component
-//! again, or a write that is done one at a time. Then, and at the end, all of them are written.
+//! The batch collects records until one needs to see an earlier one: the same row, step or component again, or a write
+//! that is done singly. Then, and at the end, it writes all collected records.
 
 use super::columns;
 use super::error::Failure;
@@ -17,14 +17,14 @@ use terrace_engine::address::StackId;
 use terrace_engine::store::{AskedAnew, ComponentRow, Generation, Intent, Lease, OwnerRow, Row};
 use uuid::Uuid;
 
-/// The most records that are written with one statement.
+/// The most records in one statement.
 const MOST: usize = 2_000;
-/// The most bytes of texts that are: a slow line carries them before the deadline of a statement.
+/// The most bytes of texts in one statement: a slow connection must transfer them before the deadline of the statement.
 const MOST_BYTES: usize = 4 << 20;
 
-/// A step that ended.
+/// The outcome of a step.
 pub(super) struct Ended<'a> {
-    /// The operation, and its number.
+    /// The ID and the number of the operation.
     pub(super) operation: (Uuid, i64),
     pub(super) step: u32,
     pub(super) stack: i64,
@@ -42,7 +42,7 @@ pub(super) struct Line<'a> {
     pub(super) message: &'a str,
 }
 
-/// What is collected.
+/// The collected records.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
     changes: Vec<Expecting<'a>>,
@@ -58,7 +58,7 @@ pub(super) struct Batch<'a> {
     bytes: usize,
 }
 
-/// What was collected already.
+/// The key of a collected record.
 #[derive(PartialEq, Eq, Hash)]
 enum Seen {
     Row(i64, String),
@@ -70,7 +70,7 @@ enum Seen {
     Owner(i64, String, String),
 }
 
-/// Where a batch is written to.
+/// The target of a batch.
 pub(super) struct Target<'a> {
     pub(super) session: &'a Session,
     pub(super) stacks: &'a Stacks,
@@ -79,7 +79,7 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Makes room for something: writes what was collected when that is a lot, or has it already.
+    /// Makes room for a record: writes the batch if it is full, or has the same key already.
     async fn room(&mut self, target: &Target<'_>, seen: Seen, bytes: usize) -> Result<(), Failure> {
         if self.seen.contains(&seen) || self.seen.len() >= MOST || self.bytes.saturating_add(bytes) > MOST_BYTES {
             self.flush(target).await?;
@@ -90,7 +90,7 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) async fn change(&mut self, target: &Target<'_>, change: Expecting<'a>) -> Result<(), Failure> {
-        // Whatever is sealed anew goes before.
+        // Reseals come first.
         if !self.reseals.is_empty() {
             self.flush(target).await?;
         }
@@ -98,7 +98,7 @@ impl<'a> Batch<'a> {
             Change::Put(row) => weight(row),
             Change::Remove => 0,
         };
-        // Deposed objects count generations together with the one that is current.
+        // Deposed objects share the generations of their address with the current one.
         self.room(target, Seen::Row(change.name.number, change.name.text.clone()), bytes).await?;
         self.changes.push(change);
         Ok(())
@@ -180,19 +180,19 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes all that was collected.
+    /// Writes the whole batch.
     pub(super) async fn flush(&mut self, target: &Target<'_>) -> Result<(), Failure> {
         let lines = self.flush_others(target).await?;
         log(target, &lines, false).await
     }
 
-    /// Writes all that was collected; nothing comes after it.
+    /// Writes the whole batch as the last statements of the transaction.
     pub(super) async fn flush_last(&mut self, target: &Target<'_>) -> Result<(), Failure> {
         let lines = self.flush_others(target).await?;
         log(target, &lines, true).await
     }
 
-    /// Writes all but the lines of logs.
+    /// Writes everything except lines of logs.
     async fn flush_others(&mut self, target: &Target<'_>) -> Result<Vec<Line<'a>>, Failure> {
         let batch = std::mem::take(self);
         batch.open(target).await?;
@@ -335,7 +335,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// What stays as it is makes no version.
+    /// An unchanged component gets no new version.
     async fn record_components(&self, target: &Target<'_>) -> Result<(), Failure> {
         if self.components.is_empty() {
             return Ok(());
@@ -440,7 +440,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Writes lines of logs, as the last thing of all where they are.
+/// Writes lines of logs, with the commit if they are the last statement.
 async fn log(target: &Target<'_>, lines: &[Line<'_>], is_last: bool) -> Result<(), Failure> {
     if lines.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
-//! How values cross into columns and back.
+//! Conversion of values to columns and back.
 //!
-//! PostgreSQL's texts hold every character but NUL, which a sealed text of somebody's may have: it is written as two
-//! characters, see [`text`]. Times are cut to microseconds, as in the other stores.
+//! PostgreSQL's texts cannot contain NUL, but a sealed text may: [`text`] encodes it as two characters. Times are
+//! truncated to microseconds, as in the other stores.
 
 use super::error::Failure;
 use crate::values;
@@ -19,7 +19,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-/// Leads each of the two characters that stand for NUL and for itself. Their order is that of what they stand for.
+/// Starts the two-character encoding of NUL and of itself. The encoding preserves the sort order.
 const ESCAPE: char = '\u{1}';
 
 /// A text for a column.
@@ -53,7 +53,7 @@ fn unescaped(text: &str) -> String {
     unescaped
 }
 
-/// The columns of a row, one after the other.
+/// The columns of a row, in sequence.
 pub(super) struct Columns<'row> {
     row: &'row Row,
     next: usize,
@@ -64,7 +64,7 @@ impl<'row> Columns<'row> {
         Self { row, next: 0 }
     }
 
-    /// A value that is no text.
+    /// A value that is not a text.
     pub(super) fn take<T: FromSql<'row>>(&mut self) -> Result<T, Failure> {
         let value = self.row.try_get(self.next)?;
         self.next += 1;
@@ -84,7 +84,7 @@ impl<'row> Columns<'row> {
         Ok(self.take::<Vec<&str>>()?.into_iter().map(unescaped).collect())
     }
 
-    /// True when the next column, a text, holds nothing; it stays the next one.
+    /// True if the next column, a text, is null. It stays the next one.
     pub(super) fn is_null_next(&self) -> Result<bool, Failure> {
         Ok(self.row.try_get::<_, Option<&str>>(self.next)?.is_none())
     }
@@ -120,7 +120,7 @@ impl<'row> Columns<'row> {
         Address::from_str(&text).map_err(|error| self.broken(&error))
     }
 
-    /// A deposed key: empty stands for none.
+    /// A deposed key; empty means none.
     pub(super) fn deposed(&mut self) -> Result<Option<String>, Failure> {
         Ok(Some(self.text()?).filter(|key| !key.is_empty()))
     }
@@ -134,24 +134,24 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&unescaped(text)).map_err(|error| self.broken(&error))
     }
 
-    /// Who has access: two columns, as [`access`] writes them.
+    /// An access list: two columns, as [`access`] writes them.
     pub(super) fn access(&mut self) -> Result<Option<Access>, Failure> {
         let (principals, fields) = (self.optional()?, self.optional()?);
         Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
     }
 
-    /// The ids that a component was described by.
+    /// The IDs of a component's descriptor.
     pub(super) fn ids(&mut self) -> Result<Option<Ids>, Failure> {
         self.optional()
     }
 
-    /// What is written as JSON, or nothing.
+    /// An optional JSON value.
     fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
         let text = self.optional_text()?;
         text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(&error))).transpose()
     }
 
-    /// One word of an enumeration.
+    /// A word of an enumeration.
     pub(super) fn word<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let text: &str = self.take()?;
         T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.broken(&error))
@@ -159,11 +159,11 @@ impl<'row> Columns<'row> {
 
     fn broken(&self, error: &dyn Display) -> Failure {
         let column = self.row.columns().get(self.next.saturating_sub(1)).map_or("?", |column| column.name());
-        Failure::Unreadable(format!("the column `{column}` cannot be read: {error}"))
+        Failure::Unreadable(format!("cannot read the column `{column}`: {error}"))
     }
 }
 
-/// A number for a column; PostgreSQL's are signed.
+/// A number for a column; PostgreSQL's integers are signed.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -173,9 +173,9 @@ pub(super) fn microseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// A time for a column: as exact as those are, and not before the first that they can hold.
+/// A time for a column: with the precision of the column, and not before its minimum.
 pub(super) fn time(time: Timestamp) -> Timestamp {
-    /// Two thousand years before the epoch.
+    /// The minimum: two thousand years before the epoch.
     const FIRST: i64 = -63_113_904_000_000_000;
     Timestamp::from_microsecond(time.as_microsecond().max(FIRST)).unwrap_or(time)
 }
@@ -195,12 +195,12 @@ pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
     serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
 }
 
-/// Who has access, for two columns.
+/// An access list for two columns.
 pub(super) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Failure> {
     values::access(access).map_err(Failure::misuse)
 }
 
-/// The ids that a component was described by, for a column.
+/// The IDs of a component's descriptor, for a column.
 pub(super) fn ids(ids: Option<&Ids>) -> Result<Option<String>, Failure> {
     values::ids(ids).map_err(Failure::misuse)
 }
@@ -215,17 +215,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_come_back_as_they_were() {
+    fn texts_survive_a_round_trip() {
         for text in ["", "plain ☃", "\0", "\u{1}", "a\0\u{1}\u{2}\u{1}b\0", "\u{1}\u{1}\0\0"] {
             let crossed = super::text(text);
             assert!(!crossed.contains('\0'));
             assert_eq!(unescaped(&crossed), text);
         }
-        assert!(super::text("a\0") < super::text("a\u{1}"), "the order stays");
+        assert!(super::text("a\0") < super::text("a\u{1}"), "the order is preserved");
     }
 
     #[test]
-    fn times_that_no_column_holds_are_the_first_that_one_does() {
+    fn times_before_the_minimum_become_the_minimum() {
         assert_eq!(time(Timestamp::MIN).to_string(), "-000030-01-01T00:00:00Z");
         assert_eq!(time(Timestamp::new(5, 1_999).unwrap()), Timestamp::new(5, 1_000).unwrap());
     }

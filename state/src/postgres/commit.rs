@@ -1,4 +1,4 @@
-//! One commit: what it touches is locked, leases are checked, then records are applied in order, all in one transaction.
+//! Commits: lock the affected rows, check the leases, then apply the records in order, all in one transaction.
 
 use super::batch::{Batch, Ended, Line, Target};
 use super::error::Failure;
@@ -20,9 +20,9 @@ pub(super) async fn commit(
 ) -> Result<(), Failure> {
     let stacks = lock::for_commit(session, leases, records).await?;
     let checked = lease::check(session, &stacks, leases).await?;
-    // Told when everything is locked, however long that took.
+    // The time is read after everything is locked, however long that took.
     let (operations, now) = lock::operations(session, context, &operations(records)).await?;
-    // Whoever committed before holds those locks until it is over, one way or the other: from here on it is known.
+    // An earlier attempt holds these locks until it has ended: from here on its result is known.
     if context.is_repeated {
         match is_done(session, &operations, records).await? {
             Some(true) => return Ok(()),
@@ -45,8 +45,8 @@ pub(super) async fn commit(
     for record in before {
         commit.apply(record).await?;
     }
-    // What comes last is sent with the commit, where a lost answer can be made up for.
-    match (end, is_told_apart(records)) {
+    // The last statement is sent together with the commit, if a lost answer can be resolved.
+    match (end, is_repeatable(records)) {
         (None, true) => commit.batch.flush_last(&commit.target).await,
         (None, false) => commit.batch.flush(&commit.target).await,
         (Some(end), is_last) => {
@@ -56,15 +56,15 @@ pub(super) async fn commit(
     }
 }
 
-/// Whether it can be found out if records were written before, or does not matter.
-fn is_told_apart(records: &[Record]) -> bool {
+/// Whether the store can find out if the records were written before, or writing them twice is harmless.
+fn is_repeatable(records: &[Record]) -> bool {
     let is_once = |record| matches!(record, &Record::SpendPlan { .. } | &Record::Intent(_) | &Record::Outcome { .. });
     records.iter().any(is_once) || records.iter().all(is_same_when_repeated)
 }
 
-/// Whether the same records were written before, by what only they can have left: a plan is spent once, a step opened and
-/// closed once, and no other process does any of that while the leases are those of the writer. `None` where they leave
-/// nothing that is theirs alone.
+/// Whether an earlier attempt wrote the same records, by their unique traces: a plan is spent once, a step is opened
+/// and closed once, and no other process does so while the writer has the leases. `None` if the records leave no unique
+/// trace.
 async fn is_done(
     session: &Session,
     operations: &HashMap<Uuid, i64>,
@@ -87,12 +87,12 @@ async fn is_done(
         let number = operations.get(&operation).copied();
         return session.exists(sql, &[&number, &i64::from(step)]).await.map(Some);
     }
-    // Written once more the rest is what it is; a line of a log may stand there twice.
+    // Writing the other records again is harmless; a line of a log may occur twice.
     Ok(records.iter().all(is_same_when_repeated).then_some(false))
 }
 
-/// What leaves the same when it is written once more: a component that is as recorded gets no other version. A row has
-/// another generation then, and is refused.
+/// Whether a record is harmless when written twice. An unchanged component gets no new version. A row has another
+/// generation then, so that the store refuses the second write.
 const fn is_same_when_repeated(record: &Record) -> bool {
     match record {
         Record::Write { write, .. } => match write {
@@ -116,7 +116,7 @@ const fn is_same_when_repeated(record: &Record) -> bool {
     }
 }
 
-/// The operations that have to be there.
+/// The operations that must exist.
 fn operations(records: &[Record]) -> BTreeSet<Uuid> {
     let named = |record: &Record| match record {
         Record::Intent(intent) => Some(intent.operation),
@@ -129,7 +129,7 @@ fn operations(records: &[Record]) -> BTreeSet<Uuid> {
     records.iter().filter_map(named).collect()
 }
 
-/// Records that an operation begins. One that was queued begins as often as somebody works on it.
+/// Records the begin of an operation. The operation of a request begins with each claim.
 pub(super) async fn begin(session: &Session, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
     let sql = "SELECT operation.sequence,
                       ARRAY(SELECT stack FROM operation_stack WHERE operation = operation.sequence ORDER BY position)
@@ -163,7 +163,7 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
 async fn record(session: &Session, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
     let stacks = numbers(&stacks, operation)?;
-    // Most take their leases first.
+    // Most operations take their leases first.
     let sql = "WITH begun AS (
                    INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
                    VALUES ($1, $2, $3, $4, coalesce($5, clock_timestamp()),
@@ -230,7 +230,7 @@ impl<'a> Commit<'a> {
         }
     }
 
-    /// Ends an operation that has not ended, and that no request asked for; as the last thing of all where it is.
+    /// Ends an operation that has not ended and has no request; together with the commit if `is_last`.
     async fn end(
         &self,
         (operation, status, summary): (Uuid, OperationStatus, &str),
@@ -275,7 +275,7 @@ impl<'a> Commit<'a> {
         if updated == 0 { Err(Failure::misuse(crate::not_open(operation, step))) } else { Ok(()) }
     }
 
-    /// The number of an operation that was begun.
+    /// The number of an operation.
     fn operation(&self, id: Uuid) -> Result<i64, Failure> {
         self.operations.get(&id).copied().ok_or_else(|| Failure::misuse(crate::never_begun(id)))
     }
@@ -307,7 +307,7 @@ impl<'a> Commit<'a> {
             Write::PutOwner(owner) => return self.batch.owner(&self.target, owner).await,
             _ => {}
         }
-        // The rest has to see what was written before.
+        // The following writes must see the earlier ones.
         self.batch.flush(&self.target).await?;
         let writer = &self.writer;
         match write {

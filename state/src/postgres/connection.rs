@@ -1,4 +1,4 @@
-//! Connections: where they go, and how they are set up.
+//! Connections: their targets and settings.
 
 use super::session::Purpose;
 use crate::url::PostgresUrl;
@@ -10,20 +10,20 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Who waits for an answer.
+/// The kinds of callers, each with its own connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Who works on something.
+    /// Work on an operation.
     Work,
-    /// What cannot queue behind that: leases and claims that would end, and whether somebody wants it to stop.
+    /// Renewals of leases and claims, which would expire behind work, and checks for cancellation.
     Keep,
-    /// Somebody who called a server.
+    /// A call of a server.
     Call,
 }
 
 impl Line {
-    /// How many can be at work at once; more wait for their turn. Few workers at a time leave the database's processors to
-    /// those who call: a provision asks it for some milliseconds in all, and waits for its provider for the rest.
+    /// The most connections. Few connections for workers leave the database's processors to calls: a provision needs
+    /// the database for some milliseconds in total, and otherwise waits for its provider.
     const fn connections(self) -> usize {
         match self {
             Self::Work => 3,
@@ -31,13 +31,14 @@ impl Line {
         }
     }
 
-    /// Settings of its connections beside [`SETUP`]. The server ends a slow statement before the client gives up the
+    /// Settings of its connections beside [`SETUP`]. The server ends a slow statement before the client closes the
     /// connection.
     const fn setup(self) -> &'static str {
         match self {
             Self::Work => "SET lock_timeout = '15s'; SET statement_timeout = '28s'",
-            // These ask for single rows by their keys. The server would plan half of these statements each time, which
-            // takes it longer than to run them; and a plan that it made while the tables were empty would read them whole.
+            // These statements read single rows by their keys. Without the settings the server would plan half of them
+            // each time, which takes longer than to execute them; and a plan from the time of empty tables would read
+            // them whole.
             Self::Keep | Self::Call => {
                 "SET lock_timeout = '5s'; SET statement_timeout = '9s';
                  SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
@@ -45,7 +46,8 @@ impl Line {
         }
     }
 
-    /// Deadline of one answer, after which its connection counts as dead. Each row of a long answer has the whole deadline.
+    /// Deadline of one answer, after which its connection counts as dead. Each row of a long answer has the whole
+    /// deadline.
     pub(super) const fn deadline(self, purpose: Purpose) -> Duration {
         Duration::from_secs(match (self, purpose) {
             (Self::Keep | Self::Call, _) => 10,
@@ -62,12 +64,12 @@ impl Line {
             (Self::Call, _) => 45,
             (Self::Work, Purpose::Look) => 180,
             (Self::Work, Purpose::Write) => 300,
-            // The export of a large state is one of these.
+            // The export of a large state is such a call.
             (Self::Work, Purpose::Read) => 3_600,
         })
     }
 
-    /// How long a call waits for a connection that others use.
+    /// How long a call waits for a free connection.
     const fn turn(self) -> Duration {
         Duration::from_secs(match self {
             Self::Work => 60,
@@ -76,40 +78,41 @@ impl Line {
     }
 }
 
-/// How long a server is waited for.
+/// How long the store waits for a server to accept connections.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Idle time after which a connection is tested before use: a router may have forgotten it.
+/// Idle time after which a connection is tested before use: a router may have dropped it.
 const UNUSED: Duration = Duration::from_secs(30);
 
-/// Deadline of that test.
+/// Deadline of this test.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
 
-/// Settings of every connection. A transaction whose client is gone keeps its locks until `idle_in_transaction_session_timeout`.
-/// From PostgreSQL 14 on a server that runs a statement checks every five seconds that its client is still connected.
+/// Settings of every connection. A transaction whose client is gone keeps its locks until
+/// `idle_in_transaction_session_timeout`. From PostgreSQL 14 on, the server checks every five seconds during a
+/// statement that its client is still connected.
 const SETUP: &str = "SET synchronous_commit = on; SET idle_in_transaction_session_timeout = '15s';
                      SET client_min_messages = warning; SET standard_conforming_strings = on;
                      SELECT set_config('client_connection_check_interval', '5s', false)
                      WHERE current_setting('server_version_num')::integer >= 140000;
                      SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
-/// How a connection is made.
+/// The settings of the driver.
 pub(super) type Driver = (Config, MakeRustlsConnect);
 
-/// What a URL says.
+/// A parsed URL.
 pub(crate) struct Understood {
-    /// To the driver.
+    /// The settings for the driver.
     config: Config,
-    /// Of encryption.
+    /// The verification of the server's certificate.
     verify: tls::Verify,
-    /// The file with the authorities, where it names one.
+    /// The file with the certificate authorities, if the URL names one.
     roots: Option<PathBuf>,
 }
 
-/// How connections to a database are made.
+/// The driver settings of a database.
 ///
 /// # Errors
-/// When the URL does not say where to, in words.
+/// When the URL is invalid, with the reason.
 pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
     let Understood { mut config, verify, roots } = understood(url)?;
     let encryption = tls::client(verify, roots.as_deref(), "sslrootcert").map_err(|error| format!("{url}: {error}"))?;
@@ -128,10 +131,10 @@ pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
     Ok((config, MakeRustlsConnect::new(encryption)))
 }
 
-/// The connections of a line to a database; none is made yet.
+/// The connections of one kind of caller. None is opened yet.
 ///
 /// # Errors
-/// In words.
+/// When the settings are invalid, with the reason.
 pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, String> {
     let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let timeouts = Timeouts { wait: Some(line.turn()), create: Some(PATIENCE), recycle: Some(SIGN_OF_LIFE) };
@@ -156,7 +159,7 @@ pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, Str
         .map_err(|error| error.to_string())
 }
 
-/// Waits for an answer in a hook of the pool, which has no limit for hooks.
+/// Waits for an answer in a hook of the pool, since the pool has no timeout for hooks.
 async fn answered(
     limit: Duration,
     asked: impl Future<Output = Result<(), tokio_postgres::Error>>,
@@ -167,8 +170,8 @@ async fn answered(
     }
 }
 
-/// What a URL says; no file is read. Its text is not repeated: a part of a password that was not escaped may be taken for
-/// anything.
+/// Parses a URL without reading files. Errors do not repeat its text: any part of it may belong to an unescaped
+/// password.
 pub(crate) fn understood(url: &PostgresUrl) -> Result<Understood, String> {
     let given = url.expose();
     let (place, query) = parts(given);
@@ -187,14 +190,14 @@ pub(crate) fn understood(url: &PostgresUrl) -> Result<Understood, String> {
         format!("{place}?{parameters}").parse::<Config>().map_err(|error| {
             let cause = match (std::error::Error::source(&error), given.matches('@').count()) {
                 (Some(source), 0 | 1) => source.to_string(),
-                _ => "more than one `@`: one of a user or a password is written as `%40`".to_owned(),
+                _ => "more than one `@`: write `%40` for an `@` in a user or password".to_owned(),
             };
-            format!("{url} is not understood: {cause}")
+            format!("{url} is invalid: {cause}")
         })
     };
     let usual = || Ok::<_, String>((usual_mode(&parsed(&rest.join("&"))?), tls::Verify::Nothing));
     let (mode, verify) = match (mode.map_or_else(usual, Ok)?, &roots) {
-        // As `psql` does: whoever names authorities wants one of them.
+        // As in `psql`: if the URL names authorities, the certificate has to be from one of them.
         (("require", tls::Verify::Nothing), Some(_)) => ("require", tls::Verify::Authority),
         (mode, _) => mode,
     };
@@ -219,7 +222,7 @@ fn usual_mode(config: &Config) -> &'static str {
     }
 }
 
-/// The part before the parameters, and those.
+/// The part before the parameters, and the parameters.
 fn parts(given: &str) -> (&str, &str) {
     let credentials = given.find('@').unwrap_or(0);
     let question = given.get(credentials..).and_then(|rest| rest.find('?')).map(|at| credentials + at);
@@ -229,7 +232,7 @@ fn parts(given: &str) -> (&str, &str) {
     }
 }
 
-/// A parameter's value as it was before it was written into a URL.
+/// The decoded value of a parameter.
 fn decoded(value: &str) -> String {
     let config = format!("postgres:///?application_name={value}").parse::<Config>();
     config.ok().and_then(|config| config.get_application_name().map(str::to_owned)).unwrap_or_else(|| value.to_owned())
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn encryption_is_required_where_a_connection_leaves_the_machine() {
+    fn connection_to_another_machine_requires_encryption() {
         let mode = |text: &str| {
             let crate::StoreUrl::Postgres(url) = text.parse().unwrap() else { panic!("{text}") };
             understood(&url).ok().unwrap().config.get_ssl_mode()
@@ -264,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_url_is_said_without_its_password() {
+    fn invalid_url_is_reported_without_its_password() {
         assert_eq!(
             refusal("postgres://me:hunter2@host/db?colour=blue"),
-            "postgres://me@host/db is not understood: unknown option `colour`"
+            "postgres://me@host/db is invalid: unknown option `colour`"
         );
         assert_eq!(
             refusal("postgres://me:a@b?hunter2=c@host/db"),
-            "postgres://me@host/db is not understood: more than one `@`: one of a user or a password is written as `%40`"
+            "postgres://me@host/db is invalid: more than one `@`: write `%40` for an `@` in a user or password"
         );
         assert!(refusal("postgres://me:hunter2@host/db?sslmode=maybe").contains("`sslmode` is `disable`, `prefer`"));
         let missing = refusal("postgres://host/db?sslmode=verify-full&sslrootcert=%2Fno%2Fsuch.pem");

@@ -1,5 +1,5 @@
-//! What went wrong, in words that a person can act on. No password is in them: the server and the driver repeat none, and
-//! of the URL nothing is shown but user, host and database.
+//! Errors of PostgreSQL, in words that users can act on. They contain no password: server and driver repeat none, and
+//! of the URL only user, host and database are shown.
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use std::error::Error as _;
@@ -9,22 +9,22 @@ use terrace_provider::tls;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-/// Why a piece of work on a connection failed.
+/// Why work on a connection failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server could not do it, or could not be asked.
+    /// An error of the server or the connection.
     Postgres(Error),
-    /// There is no connection to be had.
+    /// The pool has no connection.
     Pool(PoolError),
-    /// An answer missed its deadline: the client gave up the connection.
+    /// An answer missed its deadline: the client closed the connection.
     Late(Duration),
-    /// The connection ended before the answer to a commit; no error if the client gave it up.
+    /// The connection ended before the answer to a commit; no error if the client closed it.
     InDoubt(Option<Error>),
-    /// Whether the same was committed before cannot be told either.
+    /// The store cannot find out whether an earlier attempt committed.
     Untold,
-    /// What is recorded is not what was written.
+    /// A row cannot be read.
     Unreadable(String),
-    /// The store refuses it.
+    /// A refusal of the store.
     Refused(StoreError),
 }
 
@@ -47,7 +47,7 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    /// A refusal of something that the caller must not ask for.
+    /// The refusal of invalid input.
     pub(super) fn misuse(reason: impl Into<String>) -> Self {
         Self::Refused(StoreError::Unavailable { doing: "written", reason: reason.into() })
     }
@@ -63,7 +63,7 @@ impl Failure {
         if matches!(self, Self::Late(_)) { Self::InDoubt(None) } else { self }
     }
 
-    /// The failure of the beginning of a transaction that was answered as committed.
+    /// The failure of a transaction's begin, although its commit was answered.
     pub(super) fn of_commit_too(self) -> Self {
         match self {
             Self::Postgres(error) => Self::of_commit(error),
@@ -81,26 +81,26 @@ impl Failure {
         matches!(self, Self::Late(_) | Self::InDoubt(None))
     }
 
-    /// True when nothing happened but that another transaction was in the way.
+    /// True if another transaction was the only reason of the failure.
     pub(super) fn is_transient(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
-        let in_the_way =
+        let conflicts =
             [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
-        error.code().is_some_and(|code| in_the_way.contains(code))
+        error.code().is_some_and(|code| conflicts.contains(code))
     }
 
-    /// True when there is no connection to the server any more, or not yet, and nothing was committed.
+    /// True if there is no connection to the server, and nothing was committed.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, Self::Late(_))
             || matches!(self, Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) if is_gone(error))
     }
 
-    /// True when the connection went before the commit was answered.
+    /// True if the connection was lost before the commit was answered.
     pub(super) const fn is_in_doubt(&self) -> bool {
         matches!(self, Self::InDoubt(_))
     }
 
-    /// The server's words for what is damaged; the failure, when nothing is.
+    /// The server's words for damaged data; otherwise the failure.
     pub(super) fn into_damage(self) -> Result<String, Self> {
         let damaged = [
             SqlState::DATA_CORRUPTED,
@@ -114,12 +114,12 @@ impl Failure {
         }
     }
 
-    /// The failure as the engine sees it; `doing` is `opened`, `read` or `written`.
+    /// The failure in the engine's form; `doing` is `opened`, `read` or `written`.
     pub(super) fn into_store_error(self, doing: &'static str, url: &str) -> StoreError {
         let reason = match self {
             Self::Refused(error) => return error,
             Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) => in_words(&error, url),
-            // The server has not been asked yet.
+            // The server was not involved yet.
             Self::Pool(PoolError::Timeout(TimeoutType::Wait)) => {
                 format!("all connections of this process to {url} were busy for too long")
             }
@@ -127,10 +127,10 @@ impl Failure {
             Self::Pool(error) => error.to_string(),
             Self::Late(deadline) => format!("{url} does not answer in time ({} s): try again", deadline.as_secs()),
             Self::InDoubt(error) => format!(
-                "the connection to {url} was lost while it committed, which may have happened or not ({})",
+                "the connection to {url} was lost during a commit, whose outcome is unknown ({})",
                 error.as_ref().map_or_else(|| "no answer in time".to_owned(), chain)
             ),
-            Self::Untold => format!("nobody can tell whether {url} committed it before"),
+            Self::Untold => format!("it is unknown whether {url} committed it before"),
             Self::Unreadable(reason) => reason,
         };
         StoreError::Unavailable { doing, reason }
@@ -149,10 +149,10 @@ fn is_gone(error: &Error) -> bool {
     error.is_closed() || is_cut() || error.code().is_some_and(|code| ended.contains(code))
 }
 
-/// The error of the server or the driver, with what it comes from.
+/// The error of the server or the driver, with its causes.
 fn chain(error: &Error) -> String {
-    if let Some(told) = error.as_db_error() {
-        return format!("{}: {}", told.code().code(), told.message());
+    if let Some(text) = error.as_db_error() {
+        return format!("{}: {}", text.code().code(), text.message());
     }
     let mut text = error.to_string();
     let mut source = error.source();
@@ -164,27 +164,27 @@ fn chain(error: &Error) -> String {
 }
 
 fn in_words(error: &Error, url: &str) -> String {
-    let told = chain(error);
+    let text = chain(error);
     let advice = match error.code() {
         Some(code) if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) => {
             format!("{url} refuses the user or the password")
         }
         Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
-            format!("there is no database at {url}: make it first")
+            format!("there is no database at {url}: create it first")
         }
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             format!("the user of {url} lacks a privilege: it needs a schema in which it may create tables")
         }
         Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
-            format!("{url} can only be read: name the primary server, with a user who may write")
+            format!("{url} is read-only: use the primary server, and a user with write permission")
         }
         Some(code) if *code == SqlState::DISK_FULL => "the disk of the server is full: free some space".to_owned(),
         Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => format!("{url} has too many connections: try again"),
         Some(code) if *code == SqlState::QUERY_CANCELED => {
-            format!("{url} is too slow, or an administrator cancelled a statement: look for the load of the server")
+            format!("{url} is too slow, or an administrator cancelled a statement: check the load of the server")
         }
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => {
-            format!("another transaction keeps {url} locked: try again")
+            format!("another transaction has locked {url}: try again")
         }
         Some(code)
             if [SqlState::CANNOT_CONNECT_NOW, SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(code) =>
@@ -194,14 +194,14 @@ fn in_words(error: &Error, url: &str) -> String {
         Some(code) if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) => {
             format!("{url} is damaged: restore it from a backup")
         }
-        Some(_) => return told,
-        None if is_gone(error) && !told.starts_with("error connecting") => format!("the connection to {url} was lost"),
-        None => match tls::advice(&told) {
-            Some(advice) => format!("{url} takes no encrypted connections: {advice}"),
+        Some(_) => return text,
+        None if is_gone(error) && !text.starts_with("error connecting") => format!("the connection to {url} was lost"),
+        None => match tls::advice(&text) {
+            Some(advice) => format!("{url} does not accept encrypted connections: {advice}"),
             None => format!("{url} cannot be reached"),
         },
     };
-    format!("{advice} ({told})")
+    format!("{advice} ({text})")
 }
 
 #[cfg(test)]
@@ -209,14 +209,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_for_connections_of_its_own_does_not_say_that_the_server_is_slow() {
-        let told = |timeout| {
+    fn busy_pool_is_not_reported_as_a_slow_server() {
+        let text = |timeout| {
             Failure::from(PoolError::Timeout(timeout)).into_store_error("read", "postgres://server/db").to_string()
         };
-        let busy = told(TimeoutType::Wait);
+        let busy = text(TimeoutType::Wait);
         assert!(busy.contains("all connections of this process to postgres://server/db were busy"), "{busy}");
         for timeout in [TimeoutType::Create, TimeoutType::Recycle] {
-            assert!(told(timeout).contains("does not answer in time"));
+            assert!(text(timeout).contains("does not answer in time"));
         }
     }
 }

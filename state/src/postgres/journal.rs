@@ -1,4 +1,4 @@
-//! Reads the journal: open intents, operations with their steps, logs.
+//! Reads of the journal: open intents, operations with their steps, logs.
 
 use super::Context;
 use super::columns::{self, Columns};
@@ -21,7 +21,7 @@ use terrace_engine::store::{
 };
 use uuid::Uuid;
 
-/// Intents without an outcome, oldest first; by one statement.
+/// Intents without an outcome, oldest first, in one statement.
 pub(super) async fn open_intents(
     session: &Session,
     context: &Context,
@@ -71,17 +71,17 @@ pub(super) async fn open_intents(
                 started_at,
                 age: elapsed(started_at, now),
                 is_orphaned: !is_worked_on,
-                // A server beside the process may have recorded its end.
+                // A server on the machine of the process may have recorded its end.
                 is_holder_gone: gone_at.is_some() || holder.is_some_and(|holder| holder.is_out()),
                 gone_for: gone_at.map(|at| elapsed(at, now)).unwrap_or_default(),
             })
         })
         .await?;
-    // Filtered here: the table holds no more than the work in flight.
+    // Filtered here: the table has only the work in flight.
     Ok(found.into_iter().filter(|open| crate::selects(selection, &open.intent.row.address)).collect())
 }
 
-/// The three columns of a beacon, all or none.
+/// The three columns of a beacon, all present or all null.
 fn beacon(columns: &mut Columns<'_>) -> Result<Option<Beacon>, Failure> {
     let (boot, network) = (columns.optional_text()?, columns.take::<Option<i64>>()?);
     let name = columns.optional_text()?;
@@ -92,8 +92,8 @@ fn beacon(columns: &mut Columns<'_>) -> Result<Option<Beacon>, Failure> {
     }))
 }
 
-/// Records dead processes of open steps, as far as this process can see them. The settle time of their calls begins then, and
-/// other machines learn of it.
+/// Records dead processes with open steps, as far as this process can see them. The settle time of their calls starts
+/// then, and other machines can read it.
 pub(super) async fn note_gone(session: &Session, context: &Context) -> Result<(), Failure> {
     let Some(own) = Beacon::own() else { return Ok(()) };
     let sql = "SELECT DISTINCT boot, network_namespace, beacon FROM intent
@@ -150,14 +150,14 @@ pub(super) async fn unended(session: &Session, context: &Context) -> Result<Vec<
     with_stacks(session, found).await
 }
 
-/// The ids of operations within bounds, sorted.
+/// The IDs of operations within bounds, sorted.
 pub(super) async fn ids(session: &Session, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, Failure> {
     let sql = "SELECT id FROM operation WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     session.list(sql, &[within.start(), within.end(), &limit], |columns| columns.uuid()).await
 }
 
-/// The numbers of the operations that began before a moment, never ended and have nobody left who works on them.
+/// The numbers of abandoned operations that started before a moment: they have no end, and no process works on them.
 pub(super) async fn abandoned(session: &Session, now: Timestamp, moment: Timestamp) -> Result<Vec<i64>, Failure> {
     let live = lease::live(session, now).await?;
     let sql = format!("{OPERATION} WHERE ended_at IS NULL AND started_at < $1");
@@ -165,7 +165,7 @@ pub(super) async fn abandoned(session: &Session, now: Timestamp, moment: Timesta
     Ok(found.into_iter().filter(|(_, row)| row.is_abandoned).map(|(sequence, _)| sequence).collect())
 }
 
-/// The next operations after the one of that number, oldest first, without their stacks.
+/// The next operations after a number, oldest first, without their stacks.
 pub(super) async fn operations_after(
     session: &Session,
     context: &Context,
@@ -208,7 +208,7 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
         actor,
         status,
         is_abandoned: false,
-        // Whether a process runs is known on its own machine only.
+        // Only the machine of a process knows whether it runs.
         is_gone: false,
         is_requested: false,
         started_at: columns.time()?,
@@ -219,14 +219,14 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
     row.is_requested = columns.take()?;
     let is_claimed: bool = columns.take()?;
     let claim_ends = columns.optional_time()?;
-    // One that lets others go first waits for its turn.
+    // A released request waits for its next claim.
     let taken_until = claim_ends.map(|ends| if is_claimed { ends } else { later(ends, OVERDUE) });
     let is_taken = row.is_requested && taken_until.is_some_and(|until| live.lasts(until));
     row.is_abandoned = status == OperationStatus::Running && has_held_leases && !live.contains(&row.id) && !is_taken;
     Ok((sequence, row))
 }
 
-/// The operations with the stacks that they work on.
+/// The operations with their stacks.
 async fn with_stacks(session: &Session, found: Vec<(i64, OperationRow)>) -> Result<Vec<OperationRow>, Failure> {
     let sequences: Vec<i64> = found.iter().map(|(sequence, _)| *sequence).collect();
     let sql = "SELECT operation, name, environment FROM operation_stack JOIN stack ON stack.id = operation_stack.stack
@@ -262,7 +262,7 @@ async fn steps(session: &Session, operation: i64) -> Result<Vec<StepRow>, Failur
         .await
 }
 
-/// The log of an operation, oldest first, after so many lines.
+/// The log of an operation, oldest line first, without the first `after` lines.
 pub(super) async fn logs(session: &Session, id: Uuid, after: usize) -> Result<Vec<LogLine>, Failure> {
     let sql = "SELECT at, level, phase, message FROM log JOIN operation ON operation.sequence = log.operation
                WHERE operation.id = $1 ORDER BY log.id OFFSET $2";
@@ -279,12 +279,13 @@ pub(super) async fn logs(session: &Session, id: Uuid, after: usize) -> Result<Ve
         .await
 }
 
-/// True when that plan was applied, or began to be.
+/// True if that plan was applied, or its apply has started.
 pub(super) async fn is_spent(session: &Session, plan: Uuid) -> Result<bool, Failure> {
     session.exists("SELECT 1 FROM spent_plan WHERE plan = $1", &[&plan]).await
 }
 
-/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result.
+/// Cancels a running operation; `None` if it has ended. The operation of a request runs until the request has its
+/// result.
 pub(super) async fn request_cancel(
     session: &Session,
     context: &Context,
@@ -305,7 +306,7 @@ pub(super) async fn request_cancel(
     Ok(Some(Cancelled::Ended))
 }
 
-/// True when somebody asked the operation to stop.
+/// True if the operation was cancelled.
 pub(super) async fn is_cancel_requested(session: &Session, id: Uuid) -> Result<bool, Failure> {
     session.exists("SELECT 1 FROM operation WHERE id = $1 AND cancelled_by IS NOT NULL", &[&id]).await
 }

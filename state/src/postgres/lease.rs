@@ -1,8 +1,8 @@
-//! Leases: rows that outlive their holders, because a fence must never go down.
+//! Leases. Their rows stay after their holders, because a fence must never decrease.
 //!
-//! Holders are on many machines, so that nothing but time ends a lease. A holder whose lease ended without anybody taking
-//! it over may still record what it did: the fence is what refuses writers. It is compared under a lock that lasts until
-//! the writer's commit, so that whoever takes over does so before the comparison or after the commit.
+//! Holders are on many machines, so that leases end only by expiry. A holder whose lease has ended without a successor
+//! may still record results: the fence refuses stale writers. The fence is compared under a lock until the writer's
+//! commit, so that a successor gets the lease either before the comparison or after the commit.
 
 use super::columns::{self, Columns};
 use super::error::Failure;
@@ -20,7 +20,7 @@ const HELD: &str = "SELECT lease.id, name, environment, component, holder, opera
                     FROM lease JOIN stack ON stack.id = lease.stack WHERE lease.id IS NOT NULL AND expires > $1
                     ORDER BY name, environment, component";
 
-/// The leases that are held, sorted by stack and component.
+/// The live leases, sorted by stack and component.
 pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseInfo>, Failure> {
     let mut held = session
         .list(HELD, &[&columns::time(now)], |columns| {
@@ -39,11 +39,11 @@ pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseI
     Ok(held)
 }
 
-/// Who works.
+/// The operations that hold leases.
 pub(super) struct Live {
     /// The operations of the live leases.
     operations: HashSet<Uuid>,
-    /// The moment at which they are.
+    /// The time of the check.
     now: Timestamp,
 }
 
@@ -53,19 +53,19 @@ impl Live {
         self.operations.contains(operation)
     }
 
-    /// Whether what ends then has not ended.
+    /// Whether a time is still in the future.
     pub(super) fn lasts(&self, ends: Timestamp) -> bool {
         ends > self.now
     }
 }
 
-/// Tells who works.
+/// Reads the live leases.
 pub(super) async fn live(session: &Session, now: Timestamp) -> Result<Live, Failure> {
     let operations = held(session, now).await?.into_iter().map(|lease| lease.operation).collect();
     Ok(Live { operations, now })
 }
 
-/// The row of a lease, held or not.
+/// The row of a lease, held or free.
 struct Found {
     fence: u64,
     id: Option<String>,
@@ -91,7 +91,7 @@ impl Found {
         Ok((key, found))
     }
 
-    /// What others see of it while it keeps them out.
+    /// The lease, if it blocks other operations.
     fn live(&self, (stack, component): (&StackId, &str), now: Timestamp) -> Option<LeaseInfo> {
         let expires = self.expires.filter(|expires| *expires > now)?;
         Some(LeaseInfo {
@@ -106,7 +106,7 @@ impl Found {
     }
 }
 
-/// How the rows of leases are locked.
+/// The kinds of row locks.
 #[derive(Clone, Copy)]
 enum Lock {
     Share,
@@ -136,15 +136,15 @@ async fn locked(
     Ok(session.list(sql, &[&stacks, &components], Found::read).await?.into_iter().collect())
 }
 
-/// Grants all requested leases, or none. Each grant has a new id and a higher fence: steps that an earlier run of the same
-/// operation left open become orphaned, and that run can write nothing any more.
+/// Grants all requested leases, or none. Each grant has a new ID and a higher fence: open steps of an earlier run of
+/// the same operation become orphaned, and that run cannot write any more.
 pub(super) async fn acquire(session: &Session, context: &Context, request: &LeaseRequest) -> Result<Acquired, Failure> {
     let stacks = lock::made(session, &request.components.iter().map(|(stack, _)| stack.clone()).collect()).await?;
     let mut keys = BTreeSet::new();
     for (stack, component) in &request.components {
         keys.insert((stacks.number(stack)?, component.as_str()));
     }
-    // Rows that are not there cannot be locked, so each has one before: a fence that nobody holds.
+    // Missing rows cannot be locked, so each row is created first, with a fence that no operation holds.
     let (numbers, components): (Vec<_>, Vec<_>) =
         keys.iter().map(|(stack, component)| (*stack, columns::text(component))).unzip();
     let sql = "INSERT INTO lease (stack, component, fence)
@@ -184,8 +184,8 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
     Ok(Acquired::Granted(leases))
 }
 
-/// Whether a live lease belongs to an earlier run of the same operation in this process. A process runs an operation once at
-/// a time, so that run has ended without giving its lease back. A run of another process may still be at work.
+/// Whether a live lease belongs to an earlier run of the same operation in this process. A process runs an operation
+/// once at a time, so that run ended without releasing its lease. A run in another process may still be active.
 fn is_of_ended_run(lease: &LeaseInfo, row: &Found, request: &LeaseRequest, context: &Context) -> bool {
     lease.operation == request.operation && row.origin.as_deref() == Some(&*context.origin)
 }
@@ -214,17 +214,17 @@ async fn grant(
     Ok(())
 }
 
-/// Fails when one of the leases was given back, broken or taken over; from then to the end of the transaction none is. Gives
-/// those that have expired by `now`, which is told after they are locked.
+/// Fails if one of the leases was released, broken or granted again; until the end of the transaction none can be.
+/// Returns their expiry times, which the caller compares with a time read after this lock.
 pub(super) async fn check(session: &Session, stacks: &lock::Stacks, leases: &[Lease]) -> Result<Checked, Failure> {
     checked(session, stacks, leases, Lock::Share).await
 }
 
-/// When the leases end that are those of the writer.
+/// The expiry times of the writer's leases.
 pub(super) struct Checked(Vec<(Lease, Option<Timestamp>)>);
 
 impl Checked {
-    /// Fails when one of the leases has expired, though nobody took it over yet.
+    /// Fails if one of the leases has expired, even without a successor.
     pub(super) fn are_current(&self, now: Timestamp) -> Result<(), Failure> {
         match self.0.iter().find(|(_, expires)| expires.is_none_or(|expires| expires <= now)) {
             Some((lease, _)) => Err(lost(lease)),
@@ -253,7 +253,7 @@ async fn checked(session: &Session, stacks: &lock::Stacks, leases: &[Lease], loc
     Ok(Checked(checked))
 }
 
-/// Keeps leases for another term.
+/// Renews leases for another term.
 pub(super) async fn renew(
     session: &Session,
     context: &Context,
@@ -268,7 +268,7 @@ pub(super) async fn renew(
     Ok(())
 }
 
-/// Frees the leases of those ids; false when there is none.
+/// Releases the leases with these IDs; false if none exists.
 pub(super) async fn free(session: &Session, ids: &[String]) -> Result<bool, Failure> {
     let ids: Vec<_> = ids.iter().map(|id| columns::text(id)).collect();
     let sql = "SELECT 1 FROM lease WHERE id = ANY($1) ORDER BY stack, component FOR UPDATE";

@@ -1,4 +1,4 @@
-//! Being told by the database when somebody queued a request, wherever that was.
+//! Notifications of the database about queued requests of any process.
 
 use super::connection::PATIENCE;
 use super::error::Failure;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What a request is announced on. Stores in other schemas of the database use it, too: who listens looks for itself.
+/// The channel of the notifications. Stores in other schemas of the database use it, too: listeners check their own
+/// queue.
 pub(super) const CHANNEL: &str = "terrace_request";
 
-/// Interval of test statements: a connection that only listens may be dead for hours.
+/// Interval of test statements: otherwise a dead connection that only listens goes unnoticed for hours.
 const PULSE: Duration = Duration::from_secs(10);
 
-/// Tells of requests that others than `origin` queue, as long as the connection lasts, which is one of its own.
+/// Calls `wake` for requests that other origins queue, until its own connection ends.
 pub(super) async fn listen(
     config: &Config,
     connector: MakeRustlsConnect,
@@ -22,7 +23,7 @@ pub(super) async fn listen(
 ) -> Result<(), Failure> {
     let (client, mut connection) = in_time(config.connect(connector)).await?;
     let listening = subscribe(&client, wake);
-    let hearing = async {
+    let notifications = async {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
             match message? {
                 AsyncMessage::Notification(notification) if notification.payload() != origin => wake(),
@@ -32,12 +33,12 @@ pub(super) async fn listen(
         Ok(())
     };
     tokio::select! {
-        heard = hearing => heard,
+        received = notifications => received,
         failed = listening => failed,
     }
 }
 
-/// Subscribes to the channel, and asks from time to time whether the connection still answers; returns only with a failure.
+/// Subscribes to the channel, and tests the connection at intervals; returns only on failure.
 async fn subscribe(client: &Client, wake: &(dyn Fn() + Send + Sync)) -> Result<(), Failure> {
     in_time(client.batch_execute(&format!("LISTEN {CHANNEL}"))).await?;
     // Requests may have been queued before.

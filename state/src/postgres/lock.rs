@@ -1,8 +1,9 @@
-//! Who goes first. Whatever writes takes its locks in one order: new stacks, stacks, owners, leases, requests,
-//! operations, and those of one kind sorted. So no two transactions ever wait for each other.
+//! Lock order. Every write takes its locks in one order: new stacks, stacks, owners, leases, requests, operations, and
+//! each kind sorted. So transactions never wait for each other in a cycle.
 //!
-//! The row of a stack stands for everything in it: who writes to a stack has it to himself until he commits, and then
-//! reads, compares and counts generations as if he were alone. `FOR NO KEY UPDATE` lets those in who only refer to it.
+//! The row of a stack stands for everything in it: a writer has the stack exclusively until its commit, and reads,
+//! compares and counts generations as if it were alone. `FOR NO KEY UPDATE` admits transactions that only refer to the
+//! stack.
 
 use super::Context;
 use super::columns::{self, Columns};
@@ -19,23 +20,23 @@ use uuid::Uuid;
 pub(super) struct Stacks(HashMap<StackId, i64>);
 
 impl Stacks {
-    /// The number of a stack; none when nothing was ever recorded of it.
+    /// The number of a stack; `None` if the state has never had it.
     pub(super) fn get(&self, stack: &StackId) -> Option<i64> {
         self.0.get(stack).copied()
     }
 
-    /// The number of a stack that is written to.
+    /// The number of a stack for writing.
     pub(super) fn number(&self, stack: &StackId) -> Result<i64, Failure> {
         self.get(stack).ok_or_else(|| Failure::misuse(format!("{stack} was not locked")))
     }
 
-    /// The stacks of an environment that are known here.
+    /// The stacks of an environment in this map.
     pub(super) fn of_environment(&self, environment: &str) -> Vec<StackId> {
         self.0.keys().filter(|stack| stack.environment == environment).cloned().collect()
     }
 }
 
-/// Which stacks a commit touches, and how far it reaches beyond them.
+/// The stacks that a commit touches, and its reach beyond them.
 #[derive(Default)]
 struct Reach {
     written: BTreeSet<StackId>,
@@ -66,7 +67,7 @@ impl Reach {
         Ok(reach)
     }
 
-    /// True when all that is written to has a lease, so that it is there.
+    /// True if all written stacks have a lease, and therefore exist.
     fn is_within(&self, leases: &[Lease]) -> bool {
         let is_leased = |stack: &StackId| leases.iter().any(|lease| lease.stack == *stack);
         !self.is_everything && self.environments.is_empty() && self.written.iter().all(is_leased)
@@ -94,9 +95,9 @@ impl Reach {
                     self.owned.insert((stack.environment.clone(), columns::address(from)?));
                 }
             }
-            // A request is nothing of its stack.
+            // A request does not belong to its stack.
             Write::ResealRequest { .. } => {}
-            // It tells those that read of the stack, which need not be recorded itself.
+            // Its readers are changed, not the stack itself, which need not exist.
             Write::FollowReads { .. } => self.is_everything = true,
             Write::Delete { stack, .. }
             | Write::Depose { stack, .. }
@@ -117,7 +118,7 @@ impl Reach {
     }
 }
 
-/// Locks what a commit touches: its stacks and the owners of shared rows.
+/// Locks the rows that a commit touches: its stacks, and the owners of shared rows.
 pub(super) async fn for_commit(session: &Session, leases: &[Lease], records: &[Record]) -> Result<Stacks, Failure> {
     let reach = Reach::of(leases, records)?;
     let known = match reach.is_within(leases) {
@@ -138,7 +139,7 @@ pub(super) async fn for_commit(session: &Session, leases: &[Lease], records: &[R
     Ok(known)
 }
 
-/// Locks stacks that are there: nobody has a lease on what is not.
+/// Locks existing stacks: leases exist only for those.
 async fn leased(session: &Session, stacks: impl Iterator<Item = &StackId>) -> Result<Stacks, Failure> {
     let (names, environments): (Vec<_>, Vec<_>) =
         stacks.map(|stack| (columns::text(&stack.name), columns::text(&stack.environment))).unzip();
@@ -152,7 +153,7 @@ async fn leased(session: &Session, stacks: impl Iterator<Item = &StackId>) -> Re
     Ok(Stacks(locked.into_iter().collect()))
 }
 
-/// Locks stacks of which some may be new, or whole environments.
+/// Locks stacks that may be new, or whole environments.
 async fn beyond_leases(session: &Session, reach: &Reach) -> Result<Stacks, Failure> {
     let mut known = made(session, &reach.written).await?;
     let read = reach.read.difference(&reach.written).cloned().collect();
@@ -166,7 +167,7 @@ async fn beyond_leases(session: &Session, reach: &Reach) -> Result<Stacks, Failu
     Ok(known)
 }
 
-/// Locks operations, which have numbers when they were begun; then tells the time.
+/// Locks operations, and returns their numbers; then reads the time.
 pub(super) async fn operations(
     session: &Session,
     context: &Context,
@@ -186,7 +187,7 @@ fn numbered(columns: &mut Columns<'_>) -> Result<(StackId, i64), Failure> {
     Ok((columns.stack()?, columns.take()?))
 }
 
-/// The numbers of those stacks that have one.
+/// The numbers of the existing stacks.
 pub(super) async fn found(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
     if stacks.is_empty() {
         return Ok(Stacks::default());
@@ -199,10 +200,10 @@ pub(super) async fn found(session: &Session, stacks: &BTreeSet<StackId>) -> Resu
     Ok(Stacks(found.into_iter().collect()))
 }
 
-/// The numbers of stacks, which are given one when they have none.
+/// The numbers of stacks, which are added if necessary.
 pub(super) async fn made(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
     let known = found(session, stacks).await?;
-    // Sorted, as they are looked for: who makes the same ones waits at the first of them.
+    // The order is sorted: two transactions that add the same stacks meet at the first one.
     let missing = stacks.iter().filter(|stack| known.get(stack).is_none());
     let (names, environments): (Vec<_>, Vec<_>) =
         missing.map(|stack| (columns::text(&stack.name), columns::text(&stack.environment))).unzip();

@@ -1,7 +1,7 @@
-//! Brings a database to the newest format: numbered SQL files, each in one transaction under an advisory lock.
+//! Upgrades of a database to the newest format: numbered SQL files, each in one transaction under an advisory lock.
 //!
-//! The table `terrace_schema` has a row for each file that ran. It and all others are in the schema that comes first in the
-//! connection's search path. Files that ran are never changed; a new format is a new file.
+//! The table `terrace_schema` has a row for each executed file. It and all other tables are in the first schema of the
+//! connection's search path. Executed files never change; a new format is a new file.
 
 use super::columns;
 use super::connection::Line;
@@ -33,16 +33,16 @@ const MIGRATIONS: &[&str] = &[
 /// The newest format that this build knows.
 pub(crate) const FORMAT: u32 = MIGRATIONS.len() as u32;
 
-/// `TERR` in ASCII: who migrates has this lock, alone in the database.
+/// `TERR` in ASCII: the lock of processes that upgrade, one at a time in the database.
 const LOCK: i64 = 0x5445_5252;
 
-/// Tells which format a database has; 0 for one without a store.
+/// The format of a database; 0 for one without a store.
 ///
 /// # Errors
-/// When the schema is another program's, or the store has a newer format.
+/// When the schema belongs to another program, or the store has a newer format.
 pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure> {
-    // In one statement, and not by `to_regclass`, which may remember what was not there when the transaction began: another
-    // process may be making the store at this very moment. What an extension brought is nobody's.
+    // In one statement, and without `to_regclass`, whose cache may miss new tables: another process may be creating the
+    // store at this moment. Objects of extensions do not count.
     let sql = "SELECT current_schema()::text, count(*) > 0, coalesce(bool_or(relname = 'terrace_schema'), false)
                FROM pg_catalog.pg_class
                WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
@@ -55,15 +55,15 @@ pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure
         .await?;
     let format = match found {
         None | Some((None, ..)) => {
-            return Err(not_a_store(url, "there is no schema in it that the user may use: make one first").into());
+            return Err(not_a_store(url, "it has no schema that the user may use: create one first").into());
         }
         Some((Some(_), _, true)) => {
             let sql = "SELECT coalesce(max(version), 0)::bigint FROM terrace_schema";
             session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default()
         }
         Some((Some(_), true, false)) => {
-            let reason = "there are tables of another program: name a database or, with `options=-csearch_path%3DNAME`, \
-                          a schema of its own";
+            let reason = "it has tables of another program: use another database or, with \
+                          `options=-csearch_path%3DNAME`, another schema";
             return Err(not_a_store(url, reason).into());
         }
         Some((Some(_), false, false)) => 0,
@@ -74,7 +74,7 @@ pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure
     Ok(format)
 }
 
-/// Runs what a database lacks.
+/// Runs the missing files.
 pub(super) async fn run(pool: &Pool, url: &str, now: Option<Timestamp>) -> Result<(), Failure> {
     loop {
         let session = Session::on(pool, Purpose::Write, Line::Work.deadline(Purpose::Write)).await?;
@@ -85,13 +85,13 @@ pub(super) async fn run(pool: &Pool, url: &str, now: Option<Timestamp>) -> Resul
     }
 }
 
-/// Runs the next file, and tells the format that the database has then. Its number is read under the lock: another process
-/// may have been faster.
+/// Runs the next file, and returns the resulting format. The number is read under the lock: another process may have
+/// been faster.
 async fn run_next(session: &Session, url: &str, now: Option<Timestamp>) -> Result<u32, Failure> {
     if inspect(session, url).await? == FORMAT {
         return Ok(FORMAT);
     }
-    // However long the others take, and a file of statements about a large state.
+    // Other processes, and statements on a large state, may take long.
     session.take_long().await?;
     session.run("SET LOCAL lock_timeout = 0").await?;
     session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
@@ -105,7 +105,7 @@ async fn run_next(session: &Session, url: &str, now: Option<Timestamp>) -> Resul
         let sql = "INSERT INTO store (singleton, id, made_at) VALUES (1, $1, coalesce($2, clock_timestamp()))";
         session.execute(sql, &[&Uuid::now_v7(), &now.map(columns::time)]).await?;
     }
-    tracing::debug!(url, format = number, "the state has a new format");
+    tracing::debug!(url, format = number, "upgraded the state");
     Ok(number)
 }
 

@@ -1,17 +1,17 @@
-//! Removes what is old: versions that are not current, operations that are over with their steps and logs.
+//! Pruning: old versions that are not current, and ended operations with their steps and logs.
 //!
-//! It goes batch by batch, oldest first, each in a transaction of its own that locks what it removes from: nobody who works
-//! waits for all of it.
+//! Pruning runs in batches, oldest rows first, each in a separate transaction with its own locks: operations wait at
+//! most for one batch.
 
 use super::error::Failure;
 use super::session::Session;
 use super::{Context, columns, journal};
 use jiff::Timestamp;
 
-/// How many rows are looked at in one transaction.
+/// The rows of one transaction.
 const BATCH: i64 = 2000;
 
-/// A table from which something is removed.
+/// A table to prune.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Versions,
@@ -19,16 +19,16 @@ pub(super) enum Part {
     Operations,
 }
 
-/// What came of a batch.
+/// The result of a batch.
 pub(super) struct Batch {
-    /// After which row the next one begins; nothing where the rest is not old.
+    /// The row after which the next batch starts; `None` if the rest is not old.
     pub(super) next: Option<i64>,
-    /// How many were removed.
+    /// The number of removed rows.
     pub(super) removed: usize,
 }
 
-/// The newest version of every address stays, for generations count on from it; so does what was current at the moment
-/// (`$1`), for operations that stay on record can be gone back to.
+/// Some versions stay: the newest version of every address, because generations continue from it, and versions that
+/// were current at the moment (`$1`), because users can roll back to remaining operations.
 const OLD_VERSIONS: &str = "
     version WHERE id = ANY($2) AND written_at < $1
       AND NOT EXISTS (SELECT 1 FROM resource WHERE resource.stack = version.stack
@@ -48,7 +48,7 @@ const OLD_COMPONENT_VERSIONS: &str = "
              AND next.generation > component_version.generation
            ORDER BY next.generation LIMIT 1) < $1";
 
-/// Removes what is older than a moment among the next rows of a table.
+/// Removes old rows among the next rows of a table.
 pub(super) async fn batch(
     session: &Session,
     context: &Context,
@@ -76,7 +76,7 @@ async fn versions(
     let rows: Vec<(i64, Timestamp)> =
         session.list(&sql, &[&after, &BATCH], |columns| Ok((columns.take()?, columns.time()?))).await?;
     let written_before: Vec<i64> = rows.iter().filter(|(_, at)| *at < moment).map(|(id, _)| *id).collect();
-    // They were written one after the other.
+    // Rows are in the order of their writes.
     let next = rows.last().map(|(id, _)| *id).filter(|_| !written_before.is_empty());
     let moment = columns::time(moment);
     let sql = format!("SELECT stack FROM {old}");
@@ -93,7 +93,7 @@ async fn versions(
     Ok(Batch { next, removed: count(removed) })
 }
 
-/// Of operations that were abandoned nobody knows the end, so that their beginning counts; those with an open step stay.
+/// An abandoned operation has no end, so its start counts. Operations with an open step stay.
 async fn operations(session: &Session, context: &Context, after: i64, moment: Timestamp) -> Result<Batch, Failure> {
     let rows = journal::operations_after(session, context, after, BATCH).await?;
     let began_before = rows.iter().any(|(_, row)| row.started_at < moment);

@@ -1,6 +1,6 @@
-//! Reads what is recorded: rows, components, owners, history.
+//! Reads of the state: rows, components, owners, history.
 //!
-//! Every function here sees one moment: it is one statement, or runs inside one transaction.
+//! Every function sees one snapshot: it is one statement, or runs inside one transaction.
 
 use super::columns::{self, Columns};
 use super::error::Failure;
@@ -27,7 +27,7 @@ macro_rules! current_rows {
     };
 }
 
-/// The number of a stack; `None` when nothing was ever recorded of it.
+/// The number of a stack; `None` if the state has never had it.
 pub(super) async fn stack(session: &Session, stack: &StackId) -> Result<Option<i64>, Failure> {
     let sql = "SELECT id FROM stack WHERE name = $1 AND environment = $2";
     session.first(sql, &[&columns::text(&stack.name), &columns::text(&stack.environment)], |found| found.take()).await
@@ -44,12 +44,12 @@ pub(super) async fn stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
     session.list(sql, &[&crate::NO_OUTPUTS], |columns| columns.stack()).await
 }
 
-/// The stacks of which anything was ever recorded.
+/// The stacks that the state has ever had.
 pub(super) async fn known_stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
     session.list(values::KNOWN_STACKS, &[], |columns| columns.stack()).await
 }
 
-/// The rows of a stack, sorted by address and deposed key; by one statement.
+/// The rows of a stack, sorted by address and deposed key, in one statement.
 pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection) -> Result<Vec<Row>, Failure> {
     let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let read = |columns: &mut Columns<'_>| current(columns, of);
@@ -75,7 +75,7 @@ pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection)
     Ok(found)
 }
 
-/// The retained rows of an environment, sorted by stack, address and deposed key; by one statement.
+/// The retained rows of an environment, sorted by stack, address and deposed key, in one statement.
 pub(super) async fn retained_rows(session: &Session, environment: &str) -> Result<Vec<Row>, Failure> {
     let retained = columns::word(&RowStatus::Retained)?;
     let sql = concat!(
@@ -122,7 +122,7 @@ pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> Result<(), Fa
     Ok(())
 }
 
-/// The components of a stack, sorted by key; by one statement.
+/// The components of a stack, sorted by key, in one statement.
 pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
     let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals, access_fields, ids FROM component
                WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2) ORDER BY key";
@@ -141,7 +141,7 @@ pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<Co
         .await
 }
 
-/// The owners of shared rows of an environment, sorted; by one statement.
+/// The owners of shared rows of an environment, sorted, in one statement.
 pub(super) async fn owners(session: &Session, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, Failure> {
     let select = "SELECT address, name, stack.environment, component, declaration
                   FROM owner JOIN stack ON stack.id = owner.stack WHERE owner.environment = $1";
@@ -238,7 +238,7 @@ async fn component_history(session: &Session, of: &StackId) -> Result<Vec<Compon
         .await
 }
 
-/// Components with the newest versions of what was recorded of them.
+/// Components with their newest versions.
 pub(super) async fn component_reads(
     session: &Session,
     of: &StackId,
@@ -256,7 +256,7 @@ pub(super) async fn component_reads(
     Ok(keys.iter().zip(newest).map(read).collect())
 }
 
-/// The newest version of what was recorded of each component; 0 when nothing ever was.
+/// The newest version of each component; 0 if it has never existed.
 async fn newest(session: &Session, components: &[(i64, &str)]) -> Result<Vec<Generation>, Failure> {
     let (stacks, keys): (Vec<_>, Vec<_>) = components.iter().map(|(stack, key)| (*stack, columns::text(key))).unzip();
     let sql = "SELECT coalesce((SELECT max(generation) FROM component_version AS known
@@ -266,20 +266,20 @@ async fn newest(session: &Session, components: &[(i64, &str)]) -> Result<Vec<Gen
     session.list(sql, &[&stacks, &keys], |columns| columns.count()).await
 }
 
-/// Those of the components that have another version now.
+/// The components that have another version now.
 pub(super) async fn changed(
     session: &Session,
     stacks: &Stacks,
     reads: &[ComponentRead],
 ) -> Result<Vec<ComponentRead>, Failure> {
-    // No stack has the number 0, and none of its components a version.
+    // No stack has the number 0, so that its components have no version.
     let keys: Vec<_> =
         reads.iter().map(|read| (stacks.get(&read.stack).unwrap_or(0), read.component.as_str())).collect();
     let now = newest(session, &keys).await?;
     Ok(reads.iter().zip(now).filter(|(read, now)| read.generation != *now).map(|(read, _)| read.clone()).collect())
 }
 
-/// Those of the rows that have another generation now.
+/// The rows that have another generation now.
 pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
     let texts: Vec<String> = reads.iter().map(|read| read.address.to_string()).collect();
     let numbers: Vec<i64> = reads.iter().map(|read| stacks.get(&read.stack).unwrap_or(0)).collect();
@@ -298,7 +298,7 @@ pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) ->
     Ok(moved.map(|(read, now)| StaleRead { read: read.clone(), now }).collect())
 }
 
-/// Everything that is recorded of a stack, or of all of them.
+/// The complete state of one stack, or of all.
 pub(super) async fn snapshot(
     session: &Session,
     of: Option<StackId>,
@@ -324,7 +324,7 @@ pub(super) async fn snapshot(
     Ok(snapshots)
 }
 
-/// What points at nothing, if anything does.
+/// A dangling reference, if there is any.
 pub(super) async fn damage(session: &Session) -> Result<Option<String>, Failure> {
     let sql = "SELECT name, environment, resource.address
                FROM resource LEFT JOIN stack ON stack.id = resource.stack

@@ -1,6 +1,6 @@
-//! The queue of requests. A claim is fenced like a lease, and ends like one: by its expiry.
+//! Queue of requests. A claim has a fence like a lease, and ends by expiry.
 //!
-//! Whoever claims takes the first request that nobody else is just taking, and waits for nobody.
+//! A claim takes the first request that no other transaction is claiming, without waiting.
 
 use super::columns;
 use super::error::Failure;
@@ -33,7 +33,7 @@ pub(super) async fn enqueue(
         if let Some(known) = known_by_key(session, request).await? {
             return Ok(known);
         }
-        // New stacks are made before any is locked.
+        // New stacks are added before any stack is locked.
         let all = match request.operation.stacks.as_slice() {
             [_] => None,
             all => Some(lock::made(session, &all.iter().cloned().collect()).await?),
@@ -56,11 +56,12 @@ pub(super) async fn enqueue(
         if standing.stack.is_some() {
             return Err(Failure::misuse(crate::begun_twice(request.operation.id)));
         }
-        // Another one made the stack meanwhile. That transaction is over, with all its locks: it begins anew.
+        // Another transaction added the stack meanwhile and has ended, with all its locks: repeat.
     }
 }
 
-/// The request that was queued with the same key. Two that ask with one key at once are one after the other.
+/// The request that was queued with the same idempotency key. Two calls with one key at the same time run one after the
+/// other.
 async fn known_by_key(session: &Session, request: &NewRequest) -> Result<Option<Enqueued>, Failure> {
     let Some(key) = request.idempotency.as_deref() else { return Ok(None) };
     session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&columns::text(key)]).await?;
@@ -71,21 +72,21 @@ async fn known_by_key(session: &Session, request: &NewRequest) -> Result<Option<
     }))
 }
 
-/// The operation of the request that was queued with a key, and what that asked.
+/// The operation and the digest of the request that was queued with an idempotency key.
 pub(super) async fn asked_with(session: &Session, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
     let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
                JOIN operation ON operation.sequence = request.operation WHERE key = $1";
     session.first(sql, &[&columns::text(key)], |columns| Ok((columns.uuid()?, columns.text()?))).await
 }
 
-/// How things stand that a request is about.
+/// The state of the queue for a new request.
 struct Standing {
-    /// The number of its stack, if that is known. It is the caller's alone until the transaction ends: two that ask the same
-    /// at once are one after the other.
+    /// The number of its stack, if it exists. The transaction locks the stack: two equal calls at the same time run one
+    /// after the other.
     stack: Option<i64>,
-    /// The newest request about the same that has not ended.
+    /// The newest open request for the same component.
     newest: Option<Uuid>,
-    /// Its number, where it asks the same.
+    /// Its number, if it means the same.
     same: Option<i64>,
     may_be_full: bool,
 }
@@ -93,10 +94,10 @@ struct Standing {
 impl Standing {
     async fn of(session: &Session, request: &NewRequest, of: &StackId, most: usize) -> Result<Self, Failure> {
         let own = "SELECT id FROM stack WHERE name = $1 AND environment = $2 FOR NO KEY UPDATE";
-        // They are only counted where the numbers that were given since the oldest one do not rule out that so many wait: a
-        // long queue costs those who come no more than a short one.
-        // One of the whole stack is about all of its components.
-        let about_the_same = if request.component.is_empty() { "" } else { "AND component IN ($3, '')" };
+        // The requests are counted only if the numbers since the oldest one do not rule out that the queue is full: a
+        // long queue costs a new request no more than a short one.
+        // A request for the whole stack concerns all its components.
+        let of_same_component = if request.component.is_empty() { "" } else { "AND component IN ($3, '')" };
         let others = format!(
             "WITH newest AS (
                  SELECT sequence, id, component = $3 AND digest = ANY($5) AND cancelled_by IS NULL AS asks_the_same
@@ -104,7 +105,7 @@ impl Standing {
                  WHERE request.operation = (
                      SELECT max(operation) FROM request
                      WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2)
-                       AND result IS NULL {about_the_same}))
+                       AND result IS NULL {of_same_component}))
              SELECT (SELECT id FROM newest), (SELECT sequence FROM newest WHERE asks_the_same),
                     (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $4
              FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait"
@@ -125,8 +126,8 @@ impl Standing {
     }
 }
 
-/// Records the operation of a request, its stack where that is new, and the request, and commits. The others hear of it then.
-/// False when something of it is there already.
+/// Records the operation of a request, its stack if that is new, and the request, and commits, which notifies other
+/// processes. False if a part exists already.
 async fn queue(
     session: &Session,
     context: &Context,
@@ -187,20 +188,20 @@ async fn queue(
     Ok(!queued.is_empty())
 }
 
-/// Remembers by which key who asks knows the request of an operation again.
+/// Stores the idempotency key of a request.
 async fn keep_key(session: &Session, request: &NewRequest, operation: i64) -> Result<(), Failure> {
     let Some(key) = request.idempotency.as_deref().map(columns::text) else { return Ok(()) };
     session.execute("INSERT INTO request_key (key, operation) VALUES ($1, $2)", &[&key, &operation]).await?;
     Ok(())
 }
 
-/// How many requests wait for their first worker.
+/// The number of requests that wait for their first worker.
 pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
     let sql = "SELECT count(*) FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait";
     Ok(session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default())
 }
 
-/// Whether as many requests of a caller wait as may. Those that can wait are not counted.
+/// Whether a caller has its maximum of waiting requests. Low-priority requests do not count.
 async fn is_over_quota(session: &Session, request: &NewRequest) -> Result<bool, Failure> {
     let Some(quota) = request.quota.as_ref().filter(|_| !request.can_wait) else { return Ok(false) };
     let sql = "SELECT count(*) >= $2 FROM (
@@ -210,23 +211,23 @@ async fn is_over_quota(session: &Session, request: &NewRequest) -> Result<bool, 
     Ok(session.first(sql, &[&caller, &waiting], |columns| columns.take()).await?.unwrap_or_default())
 }
 
-/// Holds for a request whose caller has fewer at work than it may.
+/// True for a request whose caller has fewer running requests than its maximum.
 const IS_WITHIN_QUOTA: &str = "
     (request.most_running IS NULL OR request.most_running > (
         SELECT count(*) FROM request AS own
         WHERE own.caller = request.caller AND own.result IS NULL AND own.holder IS NOT NULL))";
 
-/// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one. What was
-/// given back waits again when its pause is over, behind those that were asked by then. One of the whole stack is about all
-/// of its components.
+/// Claims the next request: expired claims first, then waiting requests, the earlier ones of a component first. After
+/// its back-off a released request is queued behind those that arrived meanwhile. A request for the whole stack
+/// concerns all its components.
 pub(super) async fn claim(
     session: &Session,
     context: &Context,
     claimant: &Claimant,
     term: Duration,
 ) -> Result<Option<RequestClaim>, Failure> {
-    // Those that wait are looked through in the order of their index until one is found that is the first of what it is
-    // about: `OFFSET 0` keeps the server from comparing all with all before.
+    // Waiting requests are scanned in the order of their index up to the first one of its component: `OFFSET 0` keeps
+    // the server from comparing all pairs first.
     let sql = format!(
         "WITH revived AS (DELETE FROM request_death WHERE claimant = $4),
                left_over AS (
@@ -295,7 +296,7 @@ pub(super) async fn claim(
     })
 }
 
-/// Gives back all claims of a process, and takes back the deaths that were counted of it.
+/// Releases all claims of a process, and removes its deaths.
 pub(super) async fn release_claims(session: &Session, context: &Context, claimant: Uuid) -> Result<(), Failure> {
     let sql = "WITH revived AS (DELETE FROM request_death WHERE claimant = $1)
                UPDATE request SET holder = NULL, expires = coalesce($2, statement_timestamp())
@@ -304,10 +305,10 @@ pub(super) async fn release_claims(session: &Session, context: &Context, claiman
     Ok(())
 }
 
-/// The number of a claimed request's operation, which nobody else takes over until the transaction ends.
+/// The number of a claimed request's operation. No other process can claim the request until the transaction ends.
 ///
 /// # Errors
-/// When it was taken over, or has ended.
+/// When it was claimed again, or has ended.
 async fn held(session: &Session, claim: &RequestClaim) -> Result<i64, Failure> {
     let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = $1 AND fence = $2 AND result IS NULL FOR UPDATE OF request";
@@ -316,7 +317,7 @@ async fn held(session: &Session, claim: &RequestClaim) -> Result<i64, Failure> {
     found.ok_or_else(|| StoreError::ClaimLost(claim.operation).into())
 }
 
-/// Keeps a claim for another term.
+/// Renews a claim for another term.
 pub(super) async fn keep(
     session: &Session,
     context: &Context,
@@ -331,7 +332,7 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// Lets go of a claim: anybody may have the request after so long.
+/// Releases a claim: the request can be claimed again after that time.
 pub(super) async fn give_back(
     session: &Session,
     context: &Context,
@@ -357,7 +358,7 @@ pub(super) async fn finish(
                  WHERE id = $1 AND fence = $2 AND result = $3";
     let (fence, result) = (columns::integer(claim.fence), columns::text(&how.result));
     match held(session, claim).await {
-        // Whoever ended it, before that could be told, held the row until then: from here on it is known.
+        // An earlier attempt holds the row until it has ended: from here on its result is known.
         Err(Failure::Refused(_))
             if context.is_repeated && session.exists(ended, &[&claim.operation, &fence, &result]).await? =>
         {
@@ -383,8 +384,8 @@ pub(super) async fn end(session: &Session, context: &Context, operation: i64, ho
     Ok(())
 }
 
-/// A request that has not ended, which nobody else changes until the transaction ends: the number of its operation where
-/// nobody works on it and nothing of it has begun.
+/// The number of an open request's operation, if no worker has claimed it and it has not started. No other transaction
+/// can change the request until this one ends.
 pub(super) async fn unbegun(session: &Session, id: Uuid) -> Result<Option<i64>, Failure> {
     let sql =
         "SELECT sequence, holder IS NULL AND NOT EXISTS (SELECT 1 FROM step WHERE step.operation = request.operation)
@@ -395,7 +396,7 @@ pub(super) async fn unbegun(session: &Session, id: Uuid) -> Result<Option<i64>, 
     Ok(found.filter(|(_, is_unbegun)| *is_unbegun).map(|(operation, _)| operation))
 }
 
-/// Whether a request was called off before anything of it began.
+/// Whether a request was cancelled before it started.
 pub(super) async fn is_called_off(session: &Session, id: Uuid) -> Result<bool, Failure> {
     let RequestEnd { summary, .. } = RequestEnd::called_off();
     let sql = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
@@ -403,7 +404,7 @@ pub(super) async fn is_called_off(session: &Session, id: Uuid) -> Result<bool, F
     session.exists(sql, &[&id, &columns::text(&summary)]).await
 }
 
-/// What is still stored of requests that tells what they ask.
+/// The requests that still have a body.
 pub(super) async fn asked(session: &Session) -> Result<Vec<AskedRow>, Failure> {
     let sql = "SELECT id, component, digest, body, result IS NULL
                FROM request JOIN operation ON operation.sequence = request.operation
@@ -421,7 +422,7 @@ pub(super) async fn asked(session: &Session) -> Result<Vec<AskedRow>, Failure> {
         .await
 }
 
-/// Replaces what is stored of requests that tells what they ask.
+/// Replaces the sealed bodies of requests.
 pub(super) async fn reseal(session: &Session, asked: &[&AskedAnew]) -> Result<(), Failure> {
     if asked.is_empty() {
         return Ok(());
@@ -438,7 +439,7 @@ pub(super) async fn reseal(session: &Session, asked: &[&AskedAnew]) -> Result<()
     Ok(())
 }
 
-/// A request as it stands.
+/// A request with its current status.
 pub(super) async fn request(session: &Session, id: Uuid) -> Result<Option<RequestRow>, Failure> {
     let sql = "SELECT component, body, result FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = $1";

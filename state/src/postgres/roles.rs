@@ -1,4 +1,4 @@
-//! What the role mapper keeps, in a PostgreSQL database.
+//! Roles of the role mapper in a PostgreSQL database.
 
 use super::columns::text;
 use super::connection::Line;
@@ -13,10 +13,10 @@ use terrace_engine::store::StoreError;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/roles/postgres/0001_init.sql")];
 
-/// `ROLE` in ASCII: who writes roles has this lock, so that two who write the same one go one after the other.
+/// `ROLE` in ASCII: the lock of writers, so that two writers of the same role run one after the other.
 const LOCK: i64 = 0x524f_4c45;
 
-/// The table and the column of those who have roles.
+/// The table and the column of the members.
 const fn place(of: Members) -> (&'static str, &'static str) {
     match of {
         Members::Users => ("user_roles", "\"user\""),
@@ -29,14 +29,14 @@ fn listed(names: &BTreeSet<String>) -> Vec<String> {
 }
 
 impl PostgresStore {
-    /// Makes the tables, or brings them to the newest format.
+    /// Creates the tables, or upgrades them to the newest format.
     pub(super) async fn make_roles(&self) -> Result<(), StoreError> {
         let url = self.identity.url.clone();
         self.write(Line::Call, Doubt::Repeat, url, |session, _, url| Box::pin(make(session, url))).await
     }
 }
 
-/// True when there is something that a role mapper keeps. Until the transaction ends no role mapper writes any.
+/// True if the tables exist. Until the transaction ends, no role mapper can write them.
 pub(super) async fn are_kept(session: &Session) -> Result<bool, Failure> {
     lock(session).await?;
     let sql = "SELECT 1 FROM pg_catalog.pg_class
@@ -45,7 +45,7 @@ pub(super) async fn are_kept(session: &Session) -> Result<bool, Failure> {
     session.exists(sql, &[]).await
 }
 
-/// Makes the tables, or brings them to the newest format.
+/// Creates the tables, or upgrades them to the newest format.
 pub(super) async fn make(session: &Session, url: &str) -> Result<(), Failure> {
     lock(session).await?;
     session.run("CREATE TABLE IF NOT EXISTS role_mapper_schema (version integer PRIMARY KEY)").await?;
@@ -63,9 +63,9 @@ async fn lock(session: &Session) -> Result<(), Failure> {
     session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map(|_| ())
 }
 
-/// Roles by a condition about the parameter, if there is one.
+/// Roles by an optional condition on the parameter.
 async fn found(session: &Session, condition: &str, name: Option<&str>) -> Result<Vec<Role>, Failure> {
-    // Root fields come as one list, so that a question is one statement and sees one moment.
+    // Root fields are one list, so that a query is one statement with one snapshot.
     let sql = format!(
         "SELECT role_id, component_id,
                 ARRAY(SELECT graphql_root_field_name FROM role_graphql_root_field_names AS has
@@ -164,7 +164,7 @@ impl RoleStore for PostgresStore {
             Box::pin(async move {
                 lock(session).await?;
                 let removed = session.execute("DELETE FROM roles WHERE role_id = $1", &[&text(id)]).await?;
-                // What went with a commit that was not answered is not there any more.
+                // An unanswered earlier commit may have removed it.
                 Ok(removed > 0 || context.is_repeated)
             })
         })

@@ -1,7 +1,7 @@
-//! What rows are made of, written many at a time: versions, what is current, who depends on what.
+//! Rows, written many at a time: versions, current rows, dependents.
 //!
-//! One statement takes any number of rows, as an array for each column: a commit of thousands costs as many round trips
-//! as one of a single row. No two of the rows that are given at once may have the same address.
+//! One statement writes any number of rows, with one array for each column: a commit of thousands of rows costs as many
+//! round trips as one of a single row. The rows of one statement must have different addresses.
 
 use super::columns;
 use super::error::Failure;
@@ -16,7 +16,7 @@ use terrace_engine::store::{Generation, Read, Row, StaleRead, StoreError};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-/// Names a row, with all that its key consists of.
+/// The key of a row.
 #[derive(Clone)]
 pub(super) struct Name {
     pub(super) stack: StackId,
@@ -53,7 +53,7 @@ impl Name {
     }
 }
 
-/// The columns of names, as arrays.
+/// The columns of keys, as arrays.
 struct Keys<'a> {
     stacks: Vec<i64>,
     components: Vec<Cow<'a, str>>,
@@ -72,18 +72,18 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A row that is there.
+/// A current row.
 pub(super) struct Current {
     pub(super) generation: Generation,
     pub(super) version: i64,
     pub(super) dependencies: Vec<Address>,
 }
 
-/// What is known of a name.
+/// The known versions of a key.
 pub(super) struct Found {
-    /// The row, if there is one.
+    /// The current row, if any.
     pub(super) current: Option<Current>,
-    /// The newest version that the address ever had.
+    /// The newest version of the address so far.
     newest: i64,
 }
 
@@ -93,15 +93,15 @@ impl Found {
     }
 }
 
-/// What becomes of a row.
+/// The change of a row.
 pub(super) enum Change<'a> {
-    /// It is recorded as this one.
+    /// Record this row.
     Put(&'a Row),
-    /// It goes.
+    /// Remove the row.
     Remove,
 }
 
-/// A change of a row that has to have a generation.
+/// A change that expects a generation.
 pub(super) struct Expecting<'a> {
     pub(super) name: Name,
     pub(super) change: Change<'a>,
@@ -109,7 +109,7 @@ pub(super) struct Expecting<'a> {
     pub(super) operation: Uuid,
 }
 
-/// What is there under each of the names.
+/// Reads the rows with these keys.
 pub(super) async fn find(session: &Session, names: &[&Name]) -> Result<Vec<Found>, Failure> {
     let Keys { stacks, components, addresses, deposed } = Keys::of(names.iter().copied());
     let sql = "SELECT coalesce((SELECT max(generation) FROM version AS newest
@@ -133,12 +133,12 @@ pub(super) async fn find(session: &Session, names: &[&Name]) -> Result<Vec<Found
         .await
 }
 
-/// What is there under one name.
+/// The current row with a key.
 pub(super) async fn current(session: &Session, name: &Name) -> Result<Option<Current>, Failure> {
     Ok(find(session, &[name]).await?.into_iter().next().and_then(|found| found.current))
 }
 
-/// The row, which has to be there and of that generation.
+/// The current row, which must have that generation.
 pub(super) async fn expected(session: &Session, name: &Name, expected: Generation) -> Result<Current, Failure> {
     match current(session, name).await? {
         Some(current) if current.generation == expected => Ok(current),
@@ -146,7 +146,7 @@ pub(super) async fn expected(session: &Session, name: &Name, expected: Generatio
     }
 }
 
-/// Makes the changes, or fails at the first whose row is of another generation.
+/// Applies the changes, or fails at the first row with another generation.
 pub(super) async fn change(session: &Session, changes: &[Expecting<'_>], now: Timestamp) -> Result<(), Failure> {
     if changes.is_empty() {
         return Ok(());
@@ -175,20 +175,20 @@ pub(super) async fn change(session: &Session, changes: &[Expecting<'_>], now: Ti
     turn_around(session, &turns).await
 }
 
-/// Numbers for new versions.
+/// Reserves numbers for new versions.
 async fn ids(session: &Session, count: usize) -> Result<Vec<i64>, Failure> {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     let sql = "SELECT nextval('version_id') FROM generate_series(1, $1::bigint)";
     session.list(sql, &[&count], |columns| columns.take()).await
 }
 
-/// A version that is written.
+/// A new version.
 struct Version<'a> {
     id: i64,
     name: &'a Name,
     generation: i64,
     operation: Uuid,
-    /// None is written of the end of a row.
+    /// `None` for the removal of a row.
     row: Option<&'a Row>,
 }
 
@@ -244,7 +244,7 @@ async fn insert(session: &Session, versions: &[Version<'_>], now: Timestamp) -> 
     Ok(())
 }
 
-/// Lets what is current point at the new versions.
+/// Makes the new versions current.
 async fn point(session: &Session, versions: &[Version<'_>]) -> Result<(), Failure> {
     let (put, gone): (Vec<_>, Vec<_>) = versions.iter().partition(|version| version.row.is_some());
     if !put.is_empty() {
@@ -270,7 +270,7 @@ async fn point(session: &Session, versions: &[Version<'_>]) -> Result<(), Failur
     Ok(())
 }
 
-/// Keeps `dependent` in step with the dependencies of rows, as they were and as they are.
+/// Updates the table `dependent` for the old and new dependencies of rows.
 pub(super) async fn turn_around(
     session: &Session,
     turns: &[(&Name, Vec<Address>, Vec<Address>)],
@@ -309,7 +309,7 @@ fn of_targets<'a>(edges: &'a [(&'a Name, String)]) -> (Keys<'a>, Vec<Cow<'a, str
     (Keys::of(edges.iter().map(|(name, _)| *name)), targets)
 }
 
-/// The content of a version, as a row of that name.
+/// The content of a version, as a row with that key.
 pub(super) async fn content(session: &Session, version: i64, name: &Name) -> Result<Row, Failure> {
     let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = $1");
     let blank =
@@ -342,18 +342,18 @@ pub(super) async fn depose(session: &Session, before: &Name, after: &Name) -> Re
     Ok(())
 }
 
-/// True when a resource has instances, which its address with any key stands for.
+/// True if a resource has instances, which its address with any key represents.
 pub(super) async fn has_instances(session: &Session, block: &Name) -> Result<bool, Failure> {
     let single = columns::address(&Address { key: None, ..block.address.clone() })?;
-    // All printed addresses of instances lie between the bracket and the character behind it.
+    // All printed addresses of instances sort between the bracket and the next character.
     let (first, end) = (format!("{single}["), format!("{single}\\"));
     let sql = "SELECT 1 FROM resource WHERE stack = $1 AND component = $2 AND address >= $3 AND address < $4 LIMIT 1";
     let component = columns::text(&block.address.component);
     session.exists(sql, &[&block.number, &component, &columns::text(&first), &columns::text(&end)]).await
 }
 
-/// Gives the rows that depend on an address other dependencies, each of which becomes those that `replacement` says.
-/// They keep their generations: nothing that a plan is computed from has changed.
+/// Replaces a dependency of all rows that have it by the result of `replacement`. The rows keep their generations: no
+/// plan depends on this change.
 pub(super) async fn depend(
     session: &Session,
     stacks: &Stacks,
@@ -424,7 +424,7 @@ pub(super) async fn reseal(session: &Session, rows: &[(Name, &Row)]) -> Result<(
 /// Columns of sealed texts: identities, attributes, private bytes.
 type SealedTexts<'a> = (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>, Vec<&'a [u8]>);
 
-/// The sealed texts of rows, column by column.
+/// The sealed texts of rows, by column.
 fn sealed_texts<'a>(rows: &[&'a (Name, &'a Row)]) -> SealedTexts<'a> {
     let identities = rows.iter().map(|(_, row)| columns::text(&row.identity)).collect();
     let attributes = rows.iter().map(|(_, row)| columns::text(&row.attributes)).collect();

@@ -1,4 +1,4 @@
-//! A database that is asked, and what becomes of a question or a commit when the server goes in the middle of it.
+//! Connection to a database server, with retries of queries and commits after an outage.
 
 use super::columns;
 use super::connection::{self, Line};
@@ -19,34 +19,34 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-/// How often a transaction is tried again that another one was in the way of.
+/// Maximum retries of a transaction after conflicts.
 const AGAIN: usize = 8;
-/// How long somebody who is in the way is given, at most.
+/// The longest pause before such a retry.
 const TURN: Duration = Duration::from_millis(500);
 
-/// How long a server is waited for that goes while it is in use: one that restarts is back by then, and a lease that could
-/// not be renewed meanwhile has not ended yet.
+/// How long a call waits for a server that vanished while in use. A restarting server is back within this time, and
+/// leases without a renewal are still valid.
 pub(super) const ABSENCE: Duration = Duration::from_secs(12);
 
-/// What every piece of work needs to know beside its connection.
+/// The shared context of all work on sessions.
 #[derive(Clone)]
 pub(super) struct Context {
-    /// None where the database tells the time.
+    /// `None` if the database's clock is used.
     pub(super) clock: Option<Arc<dyn Clock>>,
-    /// By which this store knows what it announced itself.
+    /// The origin by which this store recognises its own notifications.
     pub(super) origin: Arc<str>,
-    /// The same work may have been done already: the connection broke before its commit was answered.
+    /// True if an earlier attempt may have committed: its connection was lost before the answer.
     pub(super) is_repeated: bool,
 }
 
 impl Context {
-    /// The time of the store where it is not the database's, for a statement that asks the database otherwise:
+    /// The time of a test clock, for statements that otherwise read the database's clock:
     /// `coalesce($1, clock_timestamp())`.
     pub(super) fn told(&self) -> Option<Timestamp> {
         self.clock.as_ref().map(|clock| columns::time(clock.now()))
     }
 
-    /// The time of the store.
+    /// The current time of the store.
     pub(super) async fn now(&self, session: &Session) -> Result<Timestamp, Failure> {
         match &self.clock {
             Some(clock) => Ok(clock.now()),
@@ -54,7 +54,7 @@ impl Context {
         }
     }
 
-    /// The rows of a statement, and the time of the store when it had ended.
+    /// The rows of a statement, and the time of the store after it.
     pub(super) async fn then_now(
         &self,
         session: &Session,
@@ -71,10 +71,10 @@ impl Context {
     }
 }
 
-/// The time of the database.
+/// The current time of the database.
 const NOW: &str = "SELECT clock_timestamp()";
 
-/// The time that a database told.
+/// The time in the answer of a database.
 fn told(rows: &[Row]) -> Result<Timestamp, Failure> {
     let told = session::one(rows, |columns| columns.time())?;
     told.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
@@ -85,16 +85,16 @@ pub(super) struct Server {
     pub(super) url: String,
     pub(super) driver: connection::Driver,
     pub(super) pool: Pool,
-    /// The connections of [`Line::Keep`] and of [`Line::Call`].
+    /// The connections for [`Line::Keep`] and [`Line::Call`].
     calls: Pool,
     pub(super) context: Context,
-    /// It was waited for in vain: until it answers again nobody waits any more.
+    /// True after a call has waited in vain: until the server answers again, no call waits.
     is_away: Arc<AtomicBool>,
     runtime: Option<Runtime>,
 }
 
 impl Drop for Server {
-    /// The last one to hold a store may be a task, which must not wait for a thread.
+    /// The last owner of a store may be a task, which must not wait for a thread.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -103,7 +103,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Nothing is connected yet.
+    /// Creates a server without connecting.
     pub(super) fn new(url: &PostgresUrl, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
         let refuse = |reason| StoreError::Unavailable { doing: "opened", reason };
         let driver = connection::driver(url).map_err(refuse)?;
@@ -114,7 +114,7 @@ impl Server {
             .thread_name("state-postgres")
             .enable_all()
             .build()
-            .map_err(|error| refuse(format!("no thread for it: {error}")))?;
+            .map_err(|error| refuse(format!("cannot start a thread: {error}")))?;
         let clock = (!clock.is_of_the_machine()).then(|| Arc::clone(clock));
         Ok(Self {
             url: url.to_string(),
@@ -127,7 +127,7 @@ impl Server {
         })
     }
 
-    /// Does a piece of work on the store's own thread, to its end.
+    /// Runs work on the store's own thread, to its end.
     pub(super) async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -147,7 +147,7 @@ impl Server {
         Way { line, pool: pool.clone(), all: [self.pool.clone(), self.calls.clone()] }
     }
 
-    /// Reads; where the server is away, `absence` says how long it is waited for.
+    /// Reads. During an outage, the call waits up to `absence`.
     pub(super) async fn read<T, W>(&self, doing: &'static str, absence: Duration, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -160,7 +160,7 @@ impl Server {
         self.read_as(Line::Work, Purpose::Read, doing, absence, work).await
     }
 
-    /// Reads for somebody, by one statement or by several.
+    /// Reads for a line, in one or several statements.
     pub(super) async fn read_as<T, W>(
         &self,
         line: Line,
@@ -193,9 +193,9 @@ impl Server {
         self.run(doing, at_most(line.longest(purpose), Failure::Late, reading)).await
     }
 
-    /// Whoever waits for locks in an order of their own may make the server end one of the two: that one begins anew, and so
-    /// does whatever the server left undone when it went. Where it went while it committed nobody knows: what finds out by
-    /// itself whether it was done (`Doubt::Repeat`) is done again, the rest is told.
+    /// Writes. If transactions lock in different orders, the server aborts one of them, and the store retries it, as it
+    /// does after an outage. If the connection is lost during the commit, the result is in doubt. Work that detects its
+    /// own earlier commit (`Doubt::Repeat`) is repeated; for other work the call fails.
     pub(super) async fn write<T, W>(&self, line: Line, doubt: Doubt, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -222,7 +222,7 @@ impl Server {
                 if !is_tried_again {
                     return Err(match (failure, in_doubt) {
                         (refused @ Failure::Refused(_), _) => refused,
-                        // That it may have happened says more than why nobody could find out.
+                        // The doubt about the commit matters more than the later failure.
                         (failure, in_doubt) => in_doubt.unwrap_or(failure),
                     });
                 }
@@ -237,7 +237,7 @@ impl Server {
     }
 }
 
-/// Ends work at a limit, so that each call is answered.
+/// Ends work at a limit, so that each call gets an answer.
 async fn at_most<T>(
     longest: Duration,
     late: impl FnOnce(Duration) -> Failure,
@@ -250,13 +250,13 @@ async fn at_most<T>(
 struct Way {
     line: Line,
     pool: Pool,
-    /// Those of all lines.
+    /// The connections of all lines.
     all: [Pool; 2],
 }
 
 impl Way {
-    /// Does a piece of work in one transaction. Replaces connections that broke while they were idle. After a missed deadline
-    /// replaces all connections of the same age: a router that forgot one may have forgotten all.
+    /// Runs work in one transaction. Replaces connections that broke while idle. After a missed deadline, replaces all
+    /// connections of the same age: a router that dropped one may have dropped all.
     async fn attempt<T, W>(&self, purpose: Purpose, context: &Context, work: W) -> Result<T, Failure>
     where
         W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>,
@@ -279,18 +279,18 @@ impl Way {
     }
 }
 
-/// What becomes of work whose commit was not answered.
+/// How to handle a commit without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// It is told that nobody knows.
+    /// Report that the outcome is unknown.
     Tell,
-    /// It is done again: done twice it is as done once.
+    /// Repeat the work: doing it twice is harmless.
     Repeat,
 }
 
-/// The time between one try and the next.
+/// The pauses between attempts.
 struct Pauses<'a> {
-    /// An answer missed its deadline before.
+    /// An answer has missed its deadline before.
     was_late: bool,
     until: Instant,
     next: ExponentialBackoff,
@@ -307,7 +307,7 @@ impl<'a> Pauses<'a> {
         Self { was_late: false, until: Instant::now() + longest, next: next.build(), is_away }
     }
 
-    /// It answers, whatever it says.
+    /// Ends the outage if the server answered, with any result.
     fn end_absence<T>(&self, done: &Result<T, Failure>) {
         let is_silent =
             |failure: &Failure| failure.is_gone() || failure.is_in_doubt() || matches!(failure, Failure::Pool(_));
@@ -316,19 +316,20 @@ impl<'a> Pauses<'a> {
         }
     }
 
-    /// Lets somebody else go first who is in the way; true, for the server is there.
+    /// Pauses for a conflicting transaction; always true, because the server is there.
     async fn step_aside(&mut self) -> bool {
         tokio::time::sleep(self.next.next().unwrap_or(TURN)).await;
         true
     }
 
-    /// Waits as [`Self::wait`]. After the first missed deadline it does not wait: the next attempt uses a new connection.
+    /// Like [`Self::wait`], but without a pause after the first missed deadline: the next attempt uses a new
+    /// connection.
     async fn wait_after(&mut self, failure: &Failure) -> bool {
         let is_first = failure.is_late() && !std::mem::replace(&mut self.was_late, true);
         is_first && !self.is_away.load(Ordering::Relaxed) || self.wait().await
     }
 
-    /// Waits; false when it was tried for long enough, by this call or by another one.
+    /// Pauses; false if this call or any other call has waited long enough.
     async fn wait(&mut self) -> bool {
         let is_in_time = |_: &Duration| Instant::now() < self.until && !self.is_away.load(Ordering::Relaxed);
         match self.next.next().filter(is_in_time) {

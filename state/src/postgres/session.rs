@@ -1,6 +1,6 @@
-//! One transaction on a connection. What need not wait for an answer is sent with what follows: its beginning with its first
-//! statement, and its end with its last one where that is known to be the last. To go to a database and back takes longer than
-//! most statements do.
+//! One transaction on a connection. Statements whose answer is not needed at once are sent together: the begin with the
+//! first statement, the end with the last one if it is known to be the last. A round trip takes longer than most
+//! statements.
 
 use super::columns::Columns;
 use super::error::Failure;
@@ -18,23 +18,23 @@ use tokio_postgres::{Row, Statement};
 /// Parameters of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// What a transaction is for.
+/// The purpose of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To read by one statement, which sees one moment by itself.
+    /// Read with one statement, which sees one snapshot by itself.
     Look,
-    /// To read as of one moment.
+    /// Read several statements from one snapshot.
     Read,
-    /// To write. Each statement sees what was committed before it: locks are what keeps others out.
+    /// Write. Each statement sees earlier commits; locks keep other transactions out.
     Write,
 }
 
 impl Purpose {
-    /// The statement that it begins with.
+    /// The statement that begins the transaction.
     const fn begin(self) -> Option<&'static str> {
         match self {
             Self::Look => None,
-            // A long answer may take longer than a statement that writes.
+            // A long answer may take longer than a writing statement.
             Self::Read => {
                 Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10min'")
             }
@@ -43,21 +43,21 @@ impl Purpose {
     }
 }
 
-/// Commits without `statement_timeout`: it would end the wait for a synchronous standby, and the server would confirm a
-/// commit that the standby lacks.
+/// Commits without `statement_timeout`: the timeout would end the wait for a synchronous standby, and the server would
+/// confirm a commit that the standby lacks.
 const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 
 /// Deadline of statements of migrations, transfers and pruning.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A transaction on a connection of its own. One that is dropped before its end ends with its connection: the server rolls
-/// it back, and nobody gets a connection in the middle of something.
+/// A transaction on its own connection. If it is dropped before its end, the connection closes, and the server
+/// rolls back. So the pool never gets a connection inside a transaction.
 ///
-/// Each answer has a deadline. A connection that missed it is closed, and never goes back to its pool.
+/// Each answer has a deadline. A connection that missed it is closed, and never returns to its pool.
 pub(super) struct Session {
     client: Option<Object>,
     purpose: Purpose,
-    /// How long an answer is waited for, in milliseconds.
+    /// The deadline of an answer, in milliseconds.
     deadline: AtomicU64,
     is_late: AtomicBool,
     is_begun: AtomicBool,
@@ -81,7 +81,7 @@ impl Session {
         })
     }
 
-    /// Raises the limits of the following statements on both sides; for transactions that write.
+    /// Raises the limits of the following statements on both sides, for writing transactions.
     pub(super) async fn take_long(&self) -> Result<(), Failure> {
         self.deadline.store(milliseconds(LONG), Ordering::Relaxed);
         self.run("SET LOCAL statement_timeout = 0").await
@@ -92,15 +92,15 @@ impl Session {
         self.deadline.store(milliseconds(LONG), Ordering::Relaxed);
     }
 
-    /// True when an answer missed its deadline.
+    /// True if an answer missed its deadline.
     pub(super) fn is_late(&self) -> bool {
         self.is_late.load(Ordering::Relaxed)
     }
 
     /// Waits for an answer until its deadline.
-    async fn in_time<T>(&self, asked: impl Future<Output = T>) -> Result<T, Failure> {
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Failure> {
         let deadline = Duration::from_millis(self.deadline.load(Ordering::Relaxed));
-        in_time(deadline, pin!(asked)).await.map_err(|_| {
+        in_time(deadline, pin!(answer)).await.map_err(|_| {
             self.is_late.store(true, Ordering::Relaxed);
             Failure::Late(deadline)
         })
@@ -114,22 +114,22 @@ impl Session {
         self.client.as_ref().ok_or_else(|| Failure::Unreadable("its connection is gone".to_owned()))
     }
 
-    /// True when a statement was answered.
+    /// True if any statement was answered.
     pub(super) fn is_heard(&self) -> bool {
         self.is_heard.load(Ordering::Relaxed)
     }
 
-    /// Waits for what is asked; begins before where that was not done. Both are sent in this order, and answered so.
-    async fn begun<T>(&self, client: &Object, asked: impl Future<Output = T>) -> (Result<(), Failure>, T) {
+    /// Sends a statement, after the begin of the transaction if necessary. Both are sent and answered in this order.
+    async fn begun<T>(&self, client: &Object, answer: impl Future<Output = T>) -> (Result<(), Failure>, T) {
         let begin = match self.is_begun.load(Ordering::Relaxed) {
             true => None,
             false => self.purpose.begin(),
         };
-        let Some(begin) = begin else { return (Ok(()), asked.await) };
-        // Whatever becomes of the answers, it was sent.
+        let Some(begin) = begin else { return (Ok(()), answer.await) };
+        // It counts as sent, regardless of the answers.
         self.is_begun.store(true, Ordering::Relaxed);
         let begin = async { Ok(self.in_time(client.batch_execute(begin)).await??) };
-        let (begun, answered) = join(begin, asked).await;
+        let (begun, answered) = join(begin, answer).await;
         (self.heard(begun), answered)
     }
 
@@ -140,18 +140,18 @@ impl Session {
         answered
     }
 
-    /// The answer to what does not end the transaction.
+    /// The answer to a statement that does not end the transaction.
     async fn answered<T>(
         &self,
         client: &Object,
-        asked: impl Future<Output = Result<T, Failure>>,
+        answer: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let (begun, answered) = self.begun(client, asked).await;
+        let (begun, answered) = self.begun(client, answer).await;
         begun?;
         self.heard(answered)
     }
 
-    /// The rows of a statement. Each has the deadline for itself: a long answer may take its time as long as it goes on.
+    /// The rows of a statement. Each row has the whole deadline: a long answer may take its time while it progresses.
     async fn rows(
         &self,
         client: &Object,
@@ -166,14 +166,14 @@ impl Session {
         Ok(rows)
     }
 
-    /// The rows that a statement gives.
+    /// The rows of a statement.
     pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
         let client = self.client()?;
         let statement = self.prepared(client, sql).await?;
         self.answered(client, self.rows(client, &statement, parameters)).await
     }
 
-    /// The rows that two statements give, the second of which sees what was there when the first one had ended.
+    /// The rows of two statements. The second one sees the database after the first one has ended.
     pub(super) async fn both(
         &self,
         (first, its): (&str, Parameters<'_>),
@@ -181,14 +181,14 @@ impl Session {
     ) -> Result<(Vec<Row>, Vec<Row>), Failure> {
         let client = self.client()?;
         let (first, second) = (self.prepared(client, first).await?, self.prepared(client, second).await?);
-        let asked = async {
+        let answer = async {
             let (first, second) = join(self.rows(client, &first, its), self.rows(client, &second, of_it)).await;
             Ok((first?, second?))
         };
-        self.answered(client, asked).await
+        self.answered(client, answer).await
     }
 
-    /// What each of the rows is read as.
+    /// The rows of a statement, converted.
     pub(super) async fn list<T>(
         &self,
         sql: &str,
@@ -198,7 +198,7 @@ impl Session {
         each(&self.query(sql, parameters).await?, read)
     }
 
-    /// What the first row is read as, if there is one.
+    /// The first row of a statement, converted, if there is one.
     pub(super) async fn first<T>(
         &self,
         sql: &str,
@@ -208,50 +208,51 @@ impl Session {
         one(&self.query(sql, parameters).await?, read)
     }
 
-    /// True when a statement gives a row.
+    /// True if a statement returns a row.
     pub(super) async fn exists(&self, sql: &str, parameters: Parameters<'_>) -> Result<bool, Failure> {
         Ok(!self.query(sql, parameters).await?.is_empty())
     }
 
-    /// How many rows a statement changed.
+    /// The number of rows that a statement changed.
     pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Failure> {
         let client = self.client()?;
         let statement = self.prepared(client, sql).await?;
-        let asked = async { Ok(self.in_time(client.execute(&statement, parameters)).await??) };
-        self.answered(client, asked).await
+        let answer = async { Ok(self.in_time(client.execute(&statement, parameters)).await??) };
+        self.answered(client, answer).await
     }
 
     /// Runs a file of statements.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
         let client = self.client()?;
-        let asked = async { Ok(self.in_time(client.batch_execute(sql)).await??) };
-        self.answered(client, asked).await
+        let answer = async { Ok(self.in_time(client.batch_execute(sql)).await??) };
+        self.answered(client, answer).await
     }
 
-    /// Commits with the statement that is the last one, and gives its rows. What is asked after that is another transaction.
+    /// Runs the last statement together with the commit, and returns its rows. A later statement starts another
+    /// transaction.
     pub(super) async fn last(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
         let client = self.client()?;
         let statement = self.prepared(client, sql).await?;
-        let asked = async {
+        let answer = async {
             let mut rows = pin!(client.query(&statement, parameters));
             let both = match poll!(rows.as_mut()) {
-                // What cannot be sent is not committed.
+                // A statement that cannot be sent is not committed.
                 Poll::Ready(Err(error)) => return Err(Failure::from(error)),
                 Poll::Ready(rows) => self.in_time(client.batch_execute(COMMIT)).await.map(|ended| (rows, ended)),
                 Poll::Pending => self.in_time(join(rows, client.batch_execute(COMMIT))).await,
             };
             self.is_begun.store(false, Ordering::Relaxed);
             let (rows, ended) = both.map_err(Failure::of_late_commit)?;
-            // What failed is rolled back, where the server did not do so already.
+            // After a failure the transaction still needs a rollback, if the server has not done it.
             self.is_begun.store(rows.is_err() || ended.is_err(), Ordering::Relaxed);
             match (self.heard(rows), ended) {
-                // Nothing of the transaction lasts then.
+                // The transaction was rolled back.
                 (Err(refused), _) if refused.as_db_error().is_some() => Err(Failure::from(refused)),
                 (rows, ended) => rows.and_then(|rows| ended.map(|()| rows)).map_err(Failure::of_commit),
             }
         };
-        match self.begun(client, asked).await {
-            // What the server does not begin it does not commit.
+        match self.begun(client, answer).await {
+            // If the transaction did not begin, it was not committed.
             (Err(refused), Err(_)) if refused.is_reported() => Err(refused),
             (Err(failure), Ok(_)) => Err(failure.of_commit_too()),
             (Ok(()), Ok(rows)) => Ok(rows),
@@ -259,7 +260,7 @@ impl Session {
         }
     }
 
-    /// Runs a statement, with which the transaction commits where it is the last one.
+    /// Runs a statement, together with the commit if it is the last one.
     pub(super) async fn write(&self, sql: &str, parameters: Parameters<'_>, is_last: bool) -> Result<(), Failure> {
         match is_last {
             true => self.last(sql, parameters).await.map(drop),
@@ -267,12 +268,12 @@ impl Session {
         }
     }
 
-    /// Lets the transaction end without a trace, though it did what it was to do.
+    /// Makes the transaction roll back at its end, although it succeeded.
     pub(super) fn leave_no_trace(&self) {
         self.is_in_vain.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the transaction: what failed is rolled back.
+    /// Ends the transaction: commits, or rolls back after a failure.
     pub(super) async fn end<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
         let is_lost = self.is_late() || done.as_ref().is_err_and(|failure| failure.is_gone() || failure.is_in_doubt());
         let client = self.client()?;
@@ -291,13 +292,13 @@ impl Session {
         match (done, ended) {
             (done, Ok(())) => {
                 if !is_lost {
-                    // Back to the others.
+                    // Returns the connection to the pool.
                     drop(self.client.take());
                 }
                 done
             }
             (Ok(_), Err(failure)) => Err(failure),
-            // Why it was rolled back says more than that this failed as well.
+            // The reason of the rollback matters more than its failure.
             (Err(failure), Err(_)) => Err(failure),
         }
     }
@@ -311,12 +312,12 @@ impl Drop for Session {
     }
 }
 
-/// What each of the rows is read as.
+/// Converts all rows.
 pub(super) fn each<T>(rows: &[Row], read: impl Fn(&mut Columns<'_>) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
     rows.iter().map(|row| read(&mut Columns::of(row))).collect()
 }
 
-/// What the first row is read as, if there is one.
+/// Converts the first row, if there is one.
 pub(super) fn one<T>(
     rows: &[Row],
     read: impl Fn(&mut Columns<'_>) -> Result<T, Failure>,
@@ -328,11 +329,11 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The error of a connection that could not be set up is one of the server's as any other.
+/// The error of a connection's setup, in the form of other errors of the server.
 fn unwrapped(error: PoolError) -> Failure {
     match error {
         PoolError::PostCreateHook(HookError::Backend(error)) => Failure::Postgres(error),
-        // Its setup was not answered in time.
+        // The setup was not answered in time.
         PoolError::PostCreateHook(HookError::Message(_)) => Failure::Pool(PoolError::Timeout(TimeoutType::Create)),
         error => Failure::Pool(error),
     }

@@ -1,5 +1,5 @@
-//! A database as one side of a move: one transaction that locks all tables against writers, from the first look to the
-//! last.
+//! One side of a transfer in a PostgreSQL database: one transaction that locks all tables against writers during the
+//! whole transfer.
 
 use super::columns::{self, Columns};
 use super::connection::Line;
@@ -19,8 +19,8 @@ use terrace_engine::store::{OperationStatus, StoreError};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-/// What is written goes through here first, so that of two who move to and fro neither waits for the other in a circle:
-/// the order of [`super::lock`], then all that has no order there. Readers see what was before.
+/// Locks all writers out. Two transfers in opposite directions cannot deadlock: the order is that of [`super::lock`],
+/// then the tables without an order there. Readers see the old content.
 const LOCK: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0;
     LOCK TABLE stack, owner, lease, operation, request IN EXCLUSIVE MODE;
     LOCK TABLE store, version, resource, dependent, component, component_version, operation_stack, step, intent, log,
@@ -30,12 +30,12 @@ type Value = Box<dyn ToSql + Sync + Send>;
 
 /// A database that is locked against all other writers.
 struct PostgresSide {
-    // Before the server, whose thread its connection needs.
+    // Dropped before the server, whose thread its connection needs.
     session: Session,
     server: Server,
 }
 
-/// Opens a database, which is brought to the newest format, and locks it.
+/// Opens, upgrades and locks a database.
 pub(crate) async fn side(url: &PostgresUrl) -> Result<Box<dyn Side>, StoreError> {
     let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
     let (pool, shown) = (server.pool.clone(), server.url.clone());
@@ -51,7 +51,7 @@ pub(crate) async fn side(url: &PostgresUrl) -> Result<Box<dyn Side>, StoreError>
 }
 
 impl PostgresSide {
-    fn told<T>(&self, doing: &'static str, done: Result<T, Failure>) -> Result<T, StoreError> {
+    fn converted<T>(&self, doing: &'static str, done: Result<T, Failure>) -> Result<T, StoreError> {
         done.map_err(|failure| failure.into_store_error(doing, &self.server.url))
     }
 }
@@ -59,24 +59,24 @@ impl PostgresSide {
 #[async_trait]
 impl Side for PostgresSide {
     async fn id(&mut self) -> Result<Uuid, StoreError> {
-        self.told("read", migrate::identity(&self.session).await)
+        self.converted("read", migrate::identity(&self.session).await)
     }
 
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError> {
-        self.told("read", who(&self.session, &self.server.context).await)
+        self.converted("read", users_of(&self.session, &self.server.context).await)
     }
 
     async fn has_roles(&mut self) -> Result<bool, StoreError> {
-        self.told("read", roles::are_kept(&self.session).await)
+        self.converted("read", roles::are_kept(&self.session).await)
     }
 
     async fn make_roles(&mut self) -> Result<(), StoreError> {
-        self.told("written", roles::make(&self.session, &self.server.url).await)
+        self.converted("written", roles::make(&self.session, &self.server.url).await)
     }
 
     async fn has_any(&mut self, table: &'static str) -> Result<bool, StoreError> {
         let sql = format!("SELECT 1 FROM \"{table}\" LIMIT 1");
-        self.told("read", self.session.exists(&sql, &[]).await)
+        self.converted("read", self.session.exists(&sql, &[]).await)
     }
 
     async fn page(
@@ -85,15 +85,15 @@ impl Side for PostgresSide {
         after: Option<Cells>,
         most: usize,
     ) -> Result<Vec<Cells>, StoreError> {
-        self.told("read", page(&self.session, table, after, most).await)
+        self.converted("read", page(&self.session, table, after, most).await)
     }
 
     async fn forget_id(&mut self) -> Result<(), StoreError> {
-        self.told("written", self.session.run("DELETE FROM store").await)
+        self.converted("written", self.session.run("DELETE FROM store").await)
     }
 
     async fn add(&mut self, table: &'static Table, rows: Vec<Cells>) -> Result<(), StoreError> {
-        self.told("written", add(&self.session, table, &rows).await)
+        self.converted("written", add(&self.session, table, &rows).await)
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
@@ -103,7 +103,7 @@ impl Side for PostgresSide {
     }
 }
 
-async fn who(session: &Session, context: &super::Context) -> Result<Vec<InUse>, Failure> {
+async fn users_of(session: &Session, context: &super::Context) -> Result<Vec<InUse>, Failure> {
     let steps = session.list(OPEN_STEPS, &[], |columns| {
         Ok(InUse::Step { stack: columns.stack()?, address: columns.text()?, operation: columns.uuid()? })
     });
@@ -163,7 +163,7 @@ fn cell(columns: &mut Columns<'_>, kind: Kind) -> Result<Cell, Failure> {
     .unwrap_or(Cell::Null))
 }
 
-/// Many rows in one statement, which takes each column as a list.
+/// Inserts many rows with one statement, which takes each column as a list.
 async fn add(session: &Session, table: &Table, rows: &[Cells]) -> Result<(), Failure> {
     let listed = table.listed(|column| format!("\"{}\"", column.name));
     let (mut lists, mut values): (Vec<String>, Vec<Value>) = (Vec::new(), Vec::new());
@@ -229,8 +229,9 @@ fn flag(cell: &Cell) -> Result<Option<bool>, Failure> {
 }
 
 fn time(cell: &Cell) -> Result<Option<Timestamp>, Failure> {
-    let told = |number| Timestamp::from_microsecond(number).map_err(|error| Failure::Unreadable(error.to_string()));
-    Ok(number(cell)?.map(told).transpose()?.map(columns::time))
+    let converted =
+        |number| Timestamp::from_microsecond(number).map_err(|error| Failure::Unreadable(error.to_string()));
+    Ok(number(cell)?.map(converted).transpose()?.map(columns::time))
 }
 
 fn text(cell: &Cell) -> Result<Option<String>, Failure> {
@@ -258,14 +259,14 @@ fn id(cell: &Cell) -> Result<Option<Uuid>, Failure> {
 }
 
 fn foreign() -> Failure {
-    Failure::Unreadable("a column holds what it is not made for".to_owned())
+    Failure::Unreadable("a column has a value of another type".to_owned())
 }
 
-/// What comes after all rows are there.
+/// The final statements after all rows are written.
 async fn last(session: &Session, context: &super::Context) -> Result<(), Failure> {
     for (table, sequence) in TABLES.iter().filter_map(|table| Some((table, table.sequence?))) {
         let column = table.key();
-        // The next number is one more, or the first where there are none.
+        // The next number is the maximum plus one, or the first for an empty table.
         let sql = format!(
             "SELECT setval('{sequence}', coalesce(max({column}), 1), max({column}) IS NOT NULL) FROM \"{}\"",
             table.name

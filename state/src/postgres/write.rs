@@ -1,6 +1,6 @@
-//! Changes recorded facts one at a time: what moves, what is forgotten, owners that leave.
+//! Single changes of the state: moves, forgotten rows, removed owners.
 //!
-//! These are rare, and look at what was written before them. What a commit has thousands of goes through `batch`.
+//! These are rare, and read earlier writes of the same commit. Frequent records go through `batch`.
 
 use super::columns;
 use super::error::Failure;
@@ -35,7 +35,7 @@ impl Writer<'_> {
         let current = self.name(&name.stack, &name.address, None)?;
         let is_left = rows::current(self.session, &current).await?.is_some()
             || !rows::deposed(self.session, name).await?.is_empty();
-        // A shared object is no instance of a block.
+        // A shared object is not an instance of a block.
         let is_single = is_shared || name.address.key.is_none();
         let are_left = is_single || rows::has_instances(self.session, &self.name(&name.stack, &block, None)?).await?;
         for (gone, _) in [(&name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
@@ -47,7 +47,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The stacks whose rows may depend on rows of one: on shared ones all of the same environment.
+    /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
+    /// shared rows.
     fn depending(&self, stack: &StackId) -> Vec<StackId> {
         match *stack == StackId::shared(&stack.environment) {
             true => self.stacks.of_environment(&stack.environment),
@@ -55,7 +56,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The version stays what it is: one of the address's own. Only the row that points at it gets another key.
+    /// The version stays in the history of the address. Only the current row gets another key.
     pub(super) async fn depose(
         &self,
         of: &StackId,
@@ -95,7 +96,7 @@ impl Writer<'_> {
         if *of == StackId::shared(&of.environment) {
             let (environment, from, to) =
                 (columns::text(&of.environment), columns::text(&source.text), columns::text(&target.text));
-            // Who owns both owns one now.
+            // An owner of both rows becomes one owner.
             let sql = "DELETE FROM owner WHERE environment = $1 AND address = $3
                           AND (stack, component) IN (SELECT stack, component FROM owner AS other
                                                      WHERE other.environment = $1 AND other.address = $2)";
@@ -106,7 +107,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Removes the row of one name and records it under another.
+    /// Moves a row to another key.
     async fn carry(&self, operation: Uuid, source: &Name, target: &Name) -> Result<(), Failure> {
         let Some(current) = rows::current(self.session, source).await? else { return Ok(()) };
         let row = rows::content(self.session, current.version, target).await?;
@@ -129,7 +130,7 @@ impl Writer<'_> {
         .await
     }
 
-    /// Who reads stays as it is otherwise: no version is made.
+    /// The readers are otherwise unchanged, so that no new version is written.
     pub(super) async fn follow_reads(&self, of: &StackId, from: &str, to: &str) -> Result<(), Failure> {
         let read = |component: &str| StackRead { stack: of.clone(), component: component.to_owned() };
         let (from, to) = (read(from), read(to));
@@ -175,7 +176,8 @@ impl Writer<'_> {
     }
 
     pub(super) async fn drop_owner(&self, ownership: &Ownership, may_be_last: bool) -> Result<(), Failure> {
-        // All owners of the row are locked: of two that leave at the same time the second sees that the first has gone.
+        // All owners of the row are locked: of two that leave at the same time, the second one sees that the first has
+        // left.
         let sql = "DELETE FROM owner
                    WHERE environment = $1 AND address = $2 AND stack = $3 AND component = $4
                      AND ($5::boolean OR EXISTS (SELECT 1 FROM owner AS other
@@ -189,7 +191,7 @@ impl Writer<'_> {
     }
 }
 
-/// Writes what is there already: a standby refuses it, and a server whose disk is full, or that is kept from writing.
+/// Writes an unchanged value: this fails on a standby, on a full disk, and without write permission.
 pub(super) async fn nothing(session: &Session) -> Result<(), Failure> {
     session.execute("UPDATE store SET made_at = made_at", &[]).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The audit log: a chain of entries. The writer has the file to itself, so that the chain has one end.
+//! Audit log: a chain of entries. The writer has the file exclusively, so that the chain has one end.
 
 use super::Context;
 use super::columns::{self, Columns};
@@ -46,8 +46,8 @@ pub(super) fn page(connection: &Connection, after: u64, limit: usize) -> Result<
     Ok(AuditPage { links: links.collect::<Result<_, _>>()?, head: head(connection)? })
 }
 
-/// Among the first entries up to a number, removes those that are older than a moment, and appends an entry that names the
-/// last of them. Returns how many were removed.
+/// Of the first entries up to a number, removes those that are older than a moment, and appends an entry that names the
+/// last removed one. Returns the number of removed entries.
 pub(super) fn prune_batch(
     transaction: &Transaction<'_>,
     context: &Context,
@@ -85,5 +85,5 @@ fn genesis() -> Anchor {
 }
 
 fn unwritable(error: serde_json::Error) -> Failure {
-    Failure::misuse(format!("an entry of the audit log cannot be written: {error}"))
+    Failure::misuse(format!("cannot write an entry of the audit log: {error}"))
 }

@@ -1,7 +1,7 @@
-//! How values cross into columns and back.
+//! Conversion of values to columns and back.
 //!
-//! Rows are read column by column in the order of the statement, which is quicker than by name and, unlike numbers,
-//! stays right when a column is added in the middle.
+//! Rows are read column by column in the order of the statement. This is faster than access by name and, unlike
+//! numbers, stays correct when a column is added in the middle.
 
 use super::error::Failure;
 use crate::values;
@@ -17,7 +17,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::Ids;
 use uuid::Uuid;
 
-/// The columns of a row, one after the other.
+/// The columns of a row, in sequence.
 pub(super) struct Columns<'row> {
     row: &'row Row<'row>,
     next: usize,
@@ -34,7 +34,7 @@ impl<'row> Columns<'row> {
         Ok(value)
     }
 
-    /// True when the next column holds nothing; it stays the next one.
+    /// True if the next column is null. It stays the next one.
     pub(super) fn is_null_next(&self) -> rusqlite::Result<bool> {
         Ok(self.row.get_ref(self.next)? == rusqlite::types::ValueRef::Null)
     }
@@ -75,7 +75,7 @@ impl<'row> Columns<'row> {
         Address::from_str(&text).map_err(|error| self.broken(error))
     }
 
-    /// A deposed key: empty stands for none.
+    /// A deposed key; empty means none.
     pub(super) fn deposed(&mut self) -> rusqlite::Result<Option<String>> {
         Ok(Some(self.take::<String>()?).filter(|key| !key.is_empty()))
     }
@@ -89,24 +89,24 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&text).map_err(|error| self.broken(error))
     }
 
-    /// Who has access: two columns, as [`access`] writes them.
+    /// An access list: two columns, as [`access`] writes them.
     pub(super) fn access(&mut self) -> rusqlite::Result<Option<Access>> {
         let (principals, fields) = (self.optional()?, self.optional()?);
         Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
     }
 
-    /// The ids that a component was described by.
+    /// The IDs of a component's descriptor.
     pub(super) fn ids(&mut self) -> rusqlite::Result<Option<Ids>> {
         self.optional()
     }
 
-    /// What is written as JSON, or nothing.
+    /// An optional JSON value.
     fn optional<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Option<T>> {
         let text: Option<String> = self.take()?;
         text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(error))).transpose()
     }
 
-    /// One word of an enumeration.
+    /// A word of an enumeration.
     pub(super) fn word<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
         let text = self.row.get_ref(self.next)?.as_str()?;
         self.next += 1;
@@ -122,7 +122,7 @@ impl<'row> Columns<'row> {
     }
 }
 
-/// A number for a column; SQLite's are signed.
+/// A number for a column; SQLite's integers are signed.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -147,12 +147,12 @@ pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
     serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
 }
 
-/// Who has access, for two columns.
+/// An access list for two columns.
 pub(super) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Failure> {
     values::access(access).map_err(Failure::misuse)
 }
 
-/// The ids that a component was described by, for a column.
+/// The IDs of a component's descriptor, for a column.
 pub(super) fn ids(ids: Option<&Ids>) -> Result<Option<String>, Failure> {
     values::ids(ids).map_err(Failure::misuse)
 }

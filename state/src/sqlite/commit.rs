@@ -1,4 +1,4 @@
-//! One commit: leases are checked, then records are applied in order, all in one transaction.
+//! Commits: checks the leases, then applies the records in order, all in one transaction.
 
 use super::columns::{self, Columns};
 use super::error::Failure;
@@ -28,7 +28,7 @@ pub(super) fn commit(
     records.iter().try_for_each(|record| commit.apply(record))
 }
 
-/// Records that an operation begins. One that was queued begins as often as somebody works on it.
+/// Records the begin of an operation. The operation of a request begins with each claim.
 pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
     let sql = "SELECT operation.sequence FROM operation JOIN request ON request.operation = operation.sequence
                WHERE id = ?1 AND result IS NULL";
@@ -43,14 +43,14 @@ pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation:
     add_stacks(transaction, sequence, operation)
 }
 
-/// Records a new operation of this process; answers its number.
+/// Records a new operation of this process, and returns its number.
 pub(super) fn record(
     transaction: &Transaction<'_>,
     context: &Context,
     operation: &NewOperation,
     status: OperationStatus,
 ) -> Result<i64, Failure> {
-    // Most take their leases first.
+    // Most operations take their leases first.
     let sql = "INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
                VALUES (?1, ?2, ?3, ?4, ?5, EXISTS (SELECT 1 FROM lease WHERE operation = ?1 AND id IS NOT NULL))
                ON CONFLICT (id) DO NOTHING";
@@ -70,7 +70,7 @@ pub(super) fn record(
     Ok(sequence)
 }
 
-/// Records that this process works on an operation.
+/// Records that this process runs an operation.
 pub(super) fn set_process(transaction: &Transaction<'_>, context: &Context, sequence: i64) -> Result<(), Failure> {
     let sql = "UPDATE operation SET boot = ?2, pid_namespace = ?3, pid = ?4, process_started = ?5 WHERE sequence = ?1";
     let process = context.process.as_ref();
@@ -124,7 +124,7 @@ impl Commit<'_> {
         }
     }
 
-    /// Ends an operation that has not ended, and that no request asked for.
+    /// Ends an operation that has not ended and has no request.
     fn end(&mut self, id: Uuid, status: OperationStatus, summary: &str) -> Result<(), Failure> {
         let (operation, now) = (self.operation(id)?, self.now.as_microsecond());
         let sql = "UPDATE operation SET status = ?2, ended_at = ?3, summary = ?4
@@ -238,7 +238,7 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// The number of an operation that was begun.
+    /// The number of an operation.
     fn operation(&mut self, id: Uuid) -> Result<i64, Failure> {
         if let Some(sequence) = self.operations.get(&id) {
             return Ok(*sequence);

@@ -1,4 +1,4 @@
-//! Opens connections: flags, pragmas, and clear words for what cannot be opened.
+//! Opening of connections: flags, pragmas, and clear errors.
 
 use super::error::{Failure, unavailable};
 use super::migrate;
@@ -16,26 +16,26 @@ use uuid::Uuid;
 /// How long a connection waits for another process to finish its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Statements kept prepared on a connection; there are some fifty different ones.
+/// Prepared statements of a connection. There are about fifty different ones.
 const STATEMENTS: usize = 64;
 
-/// How much of the file the writer keeps in memory, in KiB below zero: enough that the indexes of a hundred thousand
-/// rows are not read again for each commit.
+/// The page cache of the writer, in negative KiB: enough to keep the indexes of a hundred thousand rows between
+/// commits.
 const WRITER_CACHE: &str = "-32768";
 
-/// What is at a path.
+/// The kind of object at a path.
 pub(super) enum Found {
     /// A file that may be a store.
     File,
-    /// Nothing, in a folder that exists; for a reader, in one that need not exist.
+    /// Nothing, in an existing folder; for a reader the folder may be missing, too.
     Nothing,
 }
 
-/// Looks at a path before SQLite does, whose own words for these cases do not help.
+/// Checks a path before SQLite does, whose errors for these cases are unclear.
 pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> {
     let refuse = |reason: String| StoreError::Unavailable { doing: "opened", reason };
     match fs::metadata(path) {
-        // Terrace makes no such file, see `make`.
+        // Terrace never creates such a file, see `make`.
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(emptied(path)),
         Ok(metadata) if metadata.is_file() && metadata.len() < SMALLEST => Err(cut_short(path)),
         Ok(metadata) if metadata.is_file() => Ok(Found::File),
@@ -51,14 +51,14 @@ pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> 
     }
 }
 
-/// Opens the writer's connection of a file, which is made where there is none and brought to the newest format.
+/// Opens the writer's connection of a file. A missing file is created, an older one upgraded to the newest format.
 pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if matches!(look_at(path, Access::ReadWrite)?, Found::Nothing) {
         make(path, flags)?;
     }
     let mut connection = open(path, flags)?;
-    // Before anything is written: another program's file must stay as it is.
+    // Before any write: the file of another program must stay unchanged.
     migrate::inspect(&connection, url)?;
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(|error| unavailable("opened", connection.path(), &error))? {
         let reason = format!("`{}` is read-only", path.display());
@@ -71,7 +71,7 @@ pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connectio
         ("foreign_keys", "ON"),
         ("journal_size_limit", "1048576"),
         ("wal_autocheckpoint", "128"),
-        // What is pruned may have been recorded before anybody said that it is a secret.
+        // Pruned rows may contain values that were declared sensitive only later.
         ("secure_delete", "ON"),
     ] {
         set(&connection, pragma, value)?;
@@ -82,8 +82,8 @@ pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connectio
 
 /// Opens a connection that only reads.
 pub(super) fn reader(path: &Path, url: &str) -> Result<Connection, StoreError> {
-    // Not opened read-only: the last connection to close could not fold the log into the file, and would leave it
-    // lying about. On a file that cannot be written SQLite falls back by itself.
+    // Not opened read-only: then the last connection could not checkpoint the log when it closes, and would leave the
+    // log behind. For a read-only file SQLite falls back on its own.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags)?;
     set(&connection, "query_only", "ON")?;
@@ -97,7 +97,7 @@ pub(super) fn reader(path: &Path, url: &str) -> Result<Connection, StoreError> {
     }
 }
 
-/// Opens a database of its own that lives in memory.
+/// Opens a database in memory.
 pub(super) fn memory(url: &str, access: Access, now: Timestamp) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_in_memory().map_err(|error| unavailable("opened", None, &error))?;
     configure(&connection)?;
@@ -118,8 +118,8 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // Without it the planner peeks at what is bound to `stack = ?1`, and whoever binds another value has the statement
-    // compiled again: three quarters of the time of a commit.
+    // Without it, SQLite's query planner looks at the value for `stack = ?1`, and compiles the statement again for each
+    // other value: three quarters of the time of a commit.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(|error| unavailable("opened", connection.path(), &error))?;
@@ -130,8 +130,8 @@ fn set(connection: &Connection, pragma: &str, value: &str) -> Result<(), StoreEr
     connection.pragma_update(None, pragma, value).map_err(|error| unavailable("opened", connection.path(), &error))
 }
 
-/// Turns the write-ahead log on. Two processes that do so at once make one of them fail without waiting, whatever the
-/// busy timeout: it tries again.
+/// Turns on the write-ahead log. If two processes do so at once, one fails immediately despite the busy timeout, so it
+/// retries.
 fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
     let give_up = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -150,21 +150,21 @@ fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a database without any table where there is no file. It comes there as a whole: an empty file at that place is
-/// one that lost what it had, and never one that is being made.
+/// Creates a database without tables for a missing file. The file appears as a whole: an empty file at its path has
+/// lost its content, and is never one in creation.
 fn make(path: &Path, flags: OpenFlags) -> Result<(), StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".new-{}", Uuid::now_v7()));
     let unfinished = PathBuf::from(name);
-    let made = make_private_for(&unfinished, path).and_then(|()| {
+    let marked_file = make_private_for(&unfinished, path).and_then(|()| {
         let connection = open(&unfinished, flags)?;
-        // Nobody else has it: what is cut off here leaves nothing at the place.
+        // No other process uses this file: an interruption leaves nothing at the path.
         set(&connection, "journal_mode", "OFF")?;
         let marked = connection.pragma_update(None, "application_id", migrate::APPLICATION_ID);
         marked.map_err(|error| unavailable("opened", path.to_str(), &error))
     });
-    // Another process may have been faster: that one's is left. Not every file system has links.
-    let linked = made.and_then(|()| match fs::hard_link(&unfinished, path) {
+    // If another process was faster, its file stays. Not every file system supports links.
+    let linked = marked_file.and_then(|()| match fs::hard_link(&unfinished, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => make_private(path),
         _ => Ok(()),
     });
@@ -172,12 +172,12 @@ fn make(path: &Path, flags: OpenFlags) -> Result<(), StoreError> {
     linked
 }
 
-/// What an empty file is at the place of a state.
+/// The error of an empty file at the path of a state.
 fn emptied(path: &Path) -> StoreError {
     let url = StoreUrl::Sqlite(path.to_owned());
     let reason = format!(
-        "{url} is damaged, it is empty: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it; \
-         to begin anew, remove it"
+        "{url} is damaged: it is empty; restore it from a backup, and remove its `-wal` and `-shm` files; \
+         to start again, remove it"
     );
     StoreError::Unavailable { doing: "opened", reason }
 }
@@ -185,7 +185,7 @@ fn emptied(path: &Path) -> StoreError {
 /// The smallest page of a SQLite database, in bytes. SQLite takes a file of one byte for a new database.
 const SMALLEST: u64 = 512;
 
-/// How every SQLite database begins.
+/// The first bytes of every SQLite database.
 const BEGINNING: &[u8] = b"SQLite format 3\0";
 
 /// The error of a file that is smaller than any database: a damaged state, or another file.
@@ -196,19 +196,18 @@ fn cut_short(path: &Path) -> StoreError {
         let reason = "it is not a SQLite database".to_owned();
         return StoreError::NotAStore { url: url.to_string(), reason };
     }
-    let reason = format!(
-        "{url} is damaged, it is cut short: restore it from a backup, and remove its files with `-wal` and `-shm`"
-    );
+    let reason =
+        format!("{url} is damaged: it is cut short; restore it from a backup, and remove its `-wal` and `-shm` files");
     StoreError::Unavailable { doing: "opened", reason }
 }
 
-/// Makes an empty file that only its owner may read: the state may hold what others must not see. SQLite gives its
-/// log the same permissions.
+/// Creates an empty file that only its owner may read: the state may be confidential. SQLite gives its log the same
+/// permissions.
 pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     make_private_for(path, path)
 }
 
-/// The same for what is to become another file, which is the one that is spoken of.
+/// Creates such a file under a temporary name. Errors mention the final name.
 fn make_private_for(path: &Path, named: &Path) -> Result<(), StoreError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -219,12 +218,12 @@ fn make_private_for(path: &Path, named: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StoreError::Unavailable {
             doing: "opened",
-            reason: format!("`{}` cannot be created: {error}", named.display()),
+            reason: format!("cannot create `{}`: {error}", named.display()),
         }),
     }
 }
 
-/// True when no process has the file open: a log lies beside it as long as one does.
+/// True if no process has the file open: an open file has a log next to it.
 fn is_left_alone(path: &Path) -> bool {
     ["-wal", "-shm"].iter().all(|suffix| {
         let mut name = path.as_os_str().to_owned();
@@ -233,12 +232,12 @@ fn is_left_alone(path: &Path) -> bool {
     })
 }
 
-/// Opens a file in a folder where SQLite cannot put its log, such as a read-only file system.
+/// Opens a file in a folder where SQLite cannot create its log, such as a read-only file system.
 fn immutable(path: &Path) -> Result<Connection, StoreError> {
     let path = std::path::absolute(path)
         .map_err(|error| StoreError::Unavailable { doing: "opened", reason: error.to_string() })?;
     let Some(path) = path.to_str() else {
-        let reason = format!("`{}` is not UTF-8, which a file in a read-only folder must be", path.display());
+        let reason = format!("`{}` is not UTF-8: a file in a read-only folder has to be", path.display());
         return Err(StoreError::Unavailable { doing: "opened", reason });
     };
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -249,7 +248,7 @@ fn immutable(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Reads the store's identity; nil while there is no store yet.
+/// The store's identity; nil if there is no store yet.
 pub(super) fn identity(connection: &Connection) -> Result<uuid::Uuid, Failure> {
     let bytes: Option<[u8; 16]> =
         rusqlite::OptionalExtension::optional(connection.query_row("SELECT id FROM store", [], |row| row.get(0)))?;

@@ -1,15 +1,15 @@
-//! What went wrong, in words that a person can act on.
+//! Errors of SQLite, in words that users can act on.
 
 use crate::StoreUrl;
 use rusqlite::{Connection, ErrorCode};
 use terrace_engine::store::StoreError;
 
-/// Why a piece of work on a connection failed.
+/// Why work on a connection failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// SQLite could not do it.
+    /// An error of SQLite.
     Sqlite(rusqlite::Error),
-    /// The store refuses it.
+    /// A refusal of the store.
     Refused(StoreError),
 }
 
@@ -26,12 +26,12 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    /// A refusal of something that the caller must not ask for.
+    /// The refusal of invalid input.
     pub(super) fn misuse(reason: impl Into<String>) -> Self {
         Self::Refused(StoreError::Unavailable { doing: "written", reason: reason.into() })
     }
 
-    /// The failure as the engine sees it; `doing` is `opened`, `read` or `written`.
+    /// The failure in the engine's form; `doing` is `opened`, `read` or `written`.
     pub(super) fn into_store_error(self, doing: &'static str, connection: &Connection) -> StoreError {
         match self {
             Self::Sqlite(error) => unavailable(doing, connection.path(), &error),
@@ -40,7 +40,7 @@ impl Failure {
     }
 }
 
-/// SQLite's error as the engine sees it.
+/// An error of SQLite in the engine's form.
 pub(super) fn unavailable(doing: &'static str, path: Option<&str>, error: &rusqlite::Error) -> StoreError {
     let file = match path {
         None | Some("") => "its file".to_owned(),
@@ -49,16 +49,16 @@ pub(super) fn unavailable(doing: &'static str, path: Option<&str>, error: &rusql
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full: free some space and try again",
         Some(ErrorCode::ReadOnly) => &format!("{file} or its folder is read-only"),
-        Some(ErrorCode::PermissionDenied) => &format!("the permission to access {file} is missing"),
-        Some(ErrorCode::CannotOpen) => &format!("see that {file} and its folder may be read and written"),
+        Some(ErrorCode::PermissionDenied) => &format!("terrace has no permission to access {file}"),
+        Some(ErrorCode::CannotOpen) => &format!("check that {file} and its folder are readable and writable"),
         Some(ErrorCode::DatabaseCorrupt) => {
-            &format!("{file} is damaged: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it")
+            &format!("{file} is damaged: restore it from a backup, and remove its `-wal` and `-shm` files")
         }
         Some(ErrorCode::NotADatabase) => &format!("{file} is not a SQLite database"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            &format!("another process keeps {file} locked: try again")
+            &format!("another process has locked {file}: try again")
         }
-        // A full disk may look like this, too: the files beside the database cannot be made then.
+        // A full disk may cause this error, too, when the files beside the database cannot be created.
         Some(ErrorCode::SystemIoFailure) => "the disk is full or reports an error: free some space, or check the disk",
         Some(ErrorCode::OutOfMemory) => "there is not enough memory",
         Some(ErrorCode::TooBig) => "a value is larger than a SQLite database can hold",
@@ -72,18 +72,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_said_once_and_a_disk_that_fails_may_be_full() {
+    fn error_has_one_reason_and_mentions_a_full_disk() {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
-        let told = unavailable("opened", Some("/x/state.db"), &rusqlite::Error::SqliteFailure(code, None)).to_string();
+        let message =
+            unavailable("opened", Some("/x/state.db"), &rusqlite::Error::SqliteFailure(code, None)).to_string();
         assert!(
-            told.starts_with("state cannot be opened: see that sqlite:/x/state.db and its folder may be read"),
-            "{told}"
+            message.starts_with("state cannot be opened: check that sqlite:/x/state.db and its folder are readable"),
+            "{message}"
         );
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
-        let told = unavailable("read", None, &rusqlite::Error::SqliteFailure(code, None)).to_string();
+        let message = unavailable("read", None, &rusqlite::Error::SqliteFailure(code, None)).to_string();
         assert!(
-            told.starts_with("state cannot be read: the disk is full or reports an error: free some space"),
-            "{told}"
+            message.starts_with("state cannot be read: the disk is full or reports an error: free some space"),
+            "{message}"
         );
     }
 }

@@ -1,8 +1,7 @@
-//! Faults at a chosen commit, for suites that prove what a crash leaves behind. Compiled in by the feature
-//! `fault-points` only.
+//! Faults at a chosen commit, for tests of crashes. Compiled only with the feature `fault-points`.
 //!
-//! `TERRACE_FAULT=HOW:NUMBER` breaks one commit of this process, counted from 1. HOW is `dies-before`, `dies-after` (the
-//! process is killed), `fails-before` or `fails-after` (the disk is full).
+//! `TERRACE_FAULT=HOW:NUMBER` breaks one commit of this process, counted from 1. HOW is `dies-before`, `dies-after`
+//! (the process is killed), `fails-before` or `fails-after` (the disk is full).
 //!
 //! `TERRACE_FAULT=outages-before:PERIOD/LENGTH/LAST` fills the disk repeatedly: of each PERIOD commits the final LENGTH fail,
 //! until commit LAST. With `outages-after` the first commit of each outage is written although it reports a full disk.
@@ -17,7 +16,7 @@ enum Fault {
     Outages { is_first_written: bool, period: usize, length: usize, last: usize },
 }
 
-#[expect(clippy::disallowed_methods, reason = "no setting of the command line leads here")]
+#[expect(clippy::disallowed_methods, reason = "this switch for tests is not a setting of the command line")]
 static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
     let text = std::env::var("TERRACE_FAULT").ok()?;
     let (how, number) = text.split_once(':')?;
@@ -31,13 +30,13 @@ static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
 
 static COMMITS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts a commit that is about to happen.
+/// Counts a commit before it happens.
 pub(super) fn before_commit() -> Result<(), Failure> {
     COMMITS.fetch_add(1, Ordering::SeqCst);
     strike("before")
 }
 
-/// After the same commit: there is one writer only.
+/// The same commit: there is only one writer.
 pub(super) fn after_commit() -> Result<(), Failure> {
     strike("after")
 }
@@ -48,7 +47,7 @@ fn strike(moment: &str) -> Result<(), Failure> {
         None => false,
         Some(Fault::Once { how, number }) => {
             if *number == count && *how == format!("dies-{moment}") {
-                // The process is gone, or nothing can be done about it.
+                // The process is killed; a failure of the kill does not matter.
                 let _ = kill_process(getpid(), Signal::KILL);
             }
             *number == count && *how == format!("fails-{moment}")

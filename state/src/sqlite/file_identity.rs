@@ -1,7 +1,7 @@
-//! Identity of the open state file: notices that the file was deleted or replaced.
+//! Identity of the open state file: detects that the file was deleted or replaced.
 //!
-//! SQLite goes on writing to the file that it opened, which nobody can open again: all rows would be lost at the end of
-//! the process.
+//! SQLite continues to write to the file that it opened, which no process can open again: all rows would be lost at the
+//! end of the process.
 
 use super::connection::identity;
 use jiff::Timestamp;
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use terrace_engine::store::StoreError;
 
-/// What follows the name of a state in those of what was saved of it; then comes when.
+/// The infix of the names of saved copies; the time follows it.
 const SAVED: &str = ".saved-";
 
-/// What was saved last of a state whose file was lost while it was in use; who puts it back leaves none.
+/// The newest saved copy of a state whose file was lost while in use. A user who puts it back removes the copy by this.
 #[must_use]
 pub fn saved_beside(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -25,34 +25,34 @@ pub fn saved_beside(path: &Path) -> Option<PathBuf> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with(&begin) && !name.ends_with(UNFINISHED)
     };
-    // The names of later ones come later.
+    // Later copies have later names.
     entries.filter(is_saved).max()
 }
 
-/// How the name of what is still being saved ends.
+/// The suffix of an unfinished copy.
 const UNFINISHED: &str = ".new";
 
-/// Where the open file of a state was found.
+/// The location and identity of an open state file.
 pub(super) struct FileIdentity {
     path: PathBuf,
-    /// `None` where files cannot be told apart.
+    /// `None` if the system has no file IDs.
     file: Option<FileId>,
-    /// Those beside it that SQLite made, with what tells them from others of their names.
+    /// SQLite's files next to it, with their IDs.
     logs: Vec<(PathBuf, FileId)>,
-    /// Where what was recorded is saved to.
+    /// The path of a saved copy.
     saved: PathBuf,
     is_saved: AtomicBool,
-    /// What had been recorded by then: how many rows by this process, and a number that others change.
+    /// Content of the copy: the number of row changes of this process, and a number that changes with other writers.
     recorded: (AtomicU64, AtomicI64),
 }
 
-/// What tells one file from another: its device and its number there.
+/// The identity of a file: its device and its inode.
 type FileId = (u64, u64);
 
 impl FileIdentity {
-    /// That of a file which was just opened and written to.
+    /// The identity of a file that was just opened and written.
     pub(super) fn of(path: &Path, now: Timestamp) -> Self {
-        // SQLite puts its logs beside the file that a link leads to.
+        // SQLite creates its logs beside the target of a link.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let logs = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
         Self {
@@ -65,7 +65,7 @@ impl FileIdentity {
         }
     }
 
-    /// True as long as the file is where it was. Who cannot look does not know of another.
+    /// True while the file is at its path. If the check fails, the file counts as present.
     pub(super) fn is_there(&self) -> bool {
         match file_at(&self.path) {
             Ok(found) => self.file.is_none() || found == self.file,
@@ -73,8 +73,8 @@ impl FileIdentity {
         }
     }
 
-    /// Saves what the connection has by now beside the place where the file was, over what was saved before; says so. Where
-    /// nothing was recorded since and what was saved is still there, or in its place by now, it stays as it is.
+    /// Saves the current content beside the original path, over the previous copy, and returns the error to report. An
+    /// up-to-date copy stays as it is, if it still exists or was put back.
     pub(super) fn save(&self, connection: &Connection) -> StoreError {
         let lost = format!("`{}` was deleted or replaced while it was in use", self.path.display());
         let is_kept = || self.saved.exists() || self.found(connection) == Found::Own;
@@ -88,13 +88,13 @@ impl FileIdentity {
                 StoreError::KeptElsewhere { reason: format!("{lost}; {what}") }
             }
             Err(error) => {
-                let reason = format!("{lost}, and what was recorded cannot be saved: {error}");
+                let reason = format!("{lost}, and its content cannot be saved: {error}");
                 StoreError::Unavailable { doing: "written", reason }
             }
         }
     }
 
-    /// Whether all that was recorded was saved once.
+    /// Whether the copy contains everything.
     fn has_all(&self, connection: &Connection) -> bool {
         let (own, others) = (self.recorded.0.load(Ordering::Relaxed), self.recorded.1.load(Ordering::Relaxed));
         self.is_saved.load(Ordering::Relaxed)
@@ -102,7 +102,8 @@ impl FileIdentity {
             && version(connection).is_ok_and(|version| version == others)
     }
 
-    /// What is in its place, once it was saved: before, the logs of the file that was lost would be read into it.
+    /// The file at the original path. Called after a copy was saved: before that, SQLite would read the logs of the
+    /// lost file into it.
     fn found(&self, connection: &Connection) -> Found {
         if !self.path.exists() {
             return Found::Nothing;
@@ -114,43 +115,45 @@ impl FileIdentity {
         }
     }
 
-    /// Nothing may be overwritten that somebody recorded meanwhile.
+    /// The hint. It must not make users overwrite newer content of other processes.
     fn what_to_do(&self, found: &Found) -> String {
-        let again = "start again whatever still runs with the one that was lost";
+        let again = "restart all processes that still use the lost file";
         let saved = self.saved.display();
         match found {
             Found::Own if self.saved.exists() => {
-                format!("by now it is back: {again}; what this process recorded is in `{saved}`, where that is needed")
+                format!("the file is back: {again}; the content of this process is in `{saved}`, if you need it")
             }
-            Found::Own => format!("by now it is back: {again}"),
+            Found::Own => format!("the file is back: {again}"),
             Found::Other => format!(
-                "a copy of the state is in `{saved}`: where nothing that another one recorded since is needed, put it in its \
-                 place, {again}, then `terrace recover`"
+                "a copy of the state is in `{saved}`: if the new file has no content that you need, replace it by the \
+                 copy, {again}, then `terrace recover`"
             ),
             Found::Nothing => {
-                format!("a copy of the state is in `{saved}`: put it in its place, {again}, then `terrace recover`")
+                format!(
+                    "a copy of the state is in `{saved}`: move it to the original path, {again}, then `terrace recover`"
+                )
             }
         }
     }
 
     fn try_save(&self, connection: &Connection) -> Result<(), String> {
-        let told = |error: io::Error| format!("`{}`: {error}", self.saved.display());
-        // The folder may be gone as well.
+        let with_path = |error: io::Error| format!("`{}`: {error}", self.saved.display());
+        // The folder may be gone, too.
         if let Some(folder) = self.saved.parent() {
-            fs::create_dir_all(folder).map_err(told)?;
+            fs::create_dir_all(folder).map_err(with_path)?;
         }
-        // What was saved before stays until there is something newer.
+        // The previous copy stays until the new one is complete.
         let unfinished = with_suffix(&self.saved, UNFINISHED);
         let text = unfinished.to_str().ok_or("its name is not UTF-8")?;
         if unfinished.exists() {
-            fs::remove_file(&unfinished).map_err(told)?;
+            fs::remove_file(&unfinished).map_err(with_path)?;
         }
         super::connection::make_private(&unfinished).map_err(|error| error.to_string())?;
         connection.execute("VACUUM INTO ?1", [text]).map_err(|error| error.to_string())?;
-        fs::rename(&unfinished, &self.saved).map_err(told)?;
+        fs::rename(&unfinished, &self.saved).map_err(with_path)?;
         if let Some(folder) = self.saved.parent() {
-            // Its name has to last before what it was made of goes.
-            fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(told)?;
+            // The new name must be durable before its source disappears.
+            fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(with_path)?;
         }
         self.remove_logs();
         self.recorded.0.store(connection.total_changes(), Ordering::Relaxed);
@@ -159,33 +162,33 @@ impl FileIdentity {
         Ok(())
     }
 
-    /// Removes the logs that the file left, which SQLite does not: they would be read into whatever is put in its place.
+    /// Removes the logs of the lost file, which SQLite leaves: it would read them into any file at the original path.
     fn remove_logs(&self) {
         for (log, id) in &self.logs {
             if file_at(log).is_ok_and(|found| found == Some(*id)) {
-                // One that is gone meanwhile does no harm.
+                // A log that is gone already does no harm.
                 let _ = fs::remove_file(log);
             }
         }
     }
 }
 
-/// What is where the file of a state was.
+/// The file at the original path.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Nothing,
-    /// The same state, put back.
+    /// The same state: the file is back.
     Own,
-    /// Another one, or what cannot be read.
+    /// Another state, or an unreadable file.
     Other,
 }
 
-/// A number that is another one when another connection wrote to the file.
+/// A number that changes when another connection writes to the file.
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA data_version", [], |row| row.get(0))
 }
 
-/// A file that is there, with what tells it from others.
+/// An existing file with its ID.
 fn with_id(path: PathBuf) -> Option<(PathBuf, FileId)> {
     let id = file_at(&path).ok().flatten()?;
     Some((path, id))
@@ -203,7 +206,7 @@ fn file_at(path: &Path) -> io::Result<Option<FileId>> {
     fs::metadata(path).map(|found| Some((found.dev(), found.ino())))
 }
 
-/// Elsewhere an open file cannot be deleted.
+/// On other systems an open file cannot be deleted.
 #[cfg(not(unix))]
 fn file_at(_: &Path) -> io::Result<Option<FileId>> {
     Ok(None)

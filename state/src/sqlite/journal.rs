@@ -1,4 +1,4 @@
-//! Reads the journal: open intents, operations with their steps, logs.
+//! Reads of the journal: open intents, operations with their steps, logs.
 
 use super::columns::Columns;
 use super::error::Failure;
@@ -75,7 +75,7 @@ pub(super) fn open_intents(
             gone_for: Duration::ZERO,
         })
     })?;
-    // Filtered here: the table holds no more than the work in flight.
+    // Filtered here: the table has only the work in flight.
     let mut found = Vec::new();
     for intent in rows {
         let intent = intent?;
@@ -153,7 +153,7 @@ fn listed(
     Ok(found)
 }
 
-/// The ids of operations within bounds, sorted.
+/// The IDs of operations within bounds, sorted.
 pub(super) fn ids(connection: &Connection, within: &RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, Failure> {
     let sql = "SELECT id FROM operation WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -163,7 +163,7 @@ pub(super) fn ids(connection: &Connection, within: &RangeInclusive<Uuid>, limit:
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The numbers of the operations that began before a moment, never ended and have nobody left who works on them.
+/// The numbers of abandoned operations that started before a moment: they have no end, and no process works on them.
 pub(super) fn abandoned(connection: &Connection, context: &Context, moment: Timestamp) -> Result<Vec<i64>, Failure> {
     let live = lease::live(connection, context)?;
     let sql = format!("{OPERATION} WHERE ended_at IS NULL AND started_at < ?1");
@@ -215,7 +215,7 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     let name = request::watched(sequence);
     let lasts = |ends| match is_claimed {
         true => !is_gone && (ends > now || context.may_be_renewed(process.as_ref(), &name, ends)),
-        // One that lets others go first waits for its turn.
+        // A released request waits for its next claim.
         false => later(ends, OVERDUE) > now,
     };
     let is_taken = is_requested && claim_ends.is_some_and(lasts);
@@ -240,7 +240,7 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     Ok((sequence, row))
 }
 
-/// True only when it is certain that the process of an operation runs no more.
+/// True only if the process of an operation has certainly ended.
 fn is_gone(process: Option<&Process>, context: &Context) -> bool {
     process.is_some_and(|process| process.is_gone(context.process.as_ref()))
 }
@@ -278,7 +278,7 @@ fn result(columns: &mut Columns<'_>) -> rusqlite::Result<Option<StepResult>> {
     Ok(word.map(|word| values::step_result(&word, message.unwrap_or_default())))
 }
 
-/// The log of an operation, oldest first, after so many lines.
+/// The log of an operation, oldest line first, without the first `after` lines.
 pub(super) fn logs(connection: &Connection, id: Uuid, after: usize) -> Result<Vec<LogLine>, Failure> {
     let sql = "SELECT at, level, phase, message FROM log JOIN operation ON operation.sequence = log.operation
                WHERE operation.id = ?1 ORDER BY log.id LIMIT -1 OFFSET ?2";
@@ -291,12 +291,13 @@ pub(super) fn logs(connection: &Connection, id: Uuid, after: usize) -> Result<Ve
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// True when that plan was applied, or began to be.
+/// True if that plan was applied, or its apply has started.
 pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Failure> {
     Ok(connection.prepare_cached("SELECT 1 FROM spent_plan WHERE plan = ?1")?.exists([plan.as_bytes()])?)
 }
 
-/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result.
+/// Cancels a running operation; `None` if it has ended. The operation of a request runs until the request has its
+/// result.
 pub(super) fn request_cancel(
     transaction: &Transaction<'_>,
     context: &Context,
@@ -312,7 +313,7 @@ pub(super) fn request_cancel(
     })
 }
 
-/// True when somebody asked the operation to stop.
+/// True if the operation was cancelled.
 pub(super) fn is_cancel_requested(connection: &Connection, id: Uuid) -> Result<bool, Failure> {
     let sql = "SELECT 1 FROM operation WHERE id = ?1 AND cancelled_by IS NOT NULL";
     Ok(connection.prepare_cached(sql)?.exists([id.as_bytes()])?)

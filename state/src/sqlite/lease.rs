@@ -1,8 +1,8 @@
-//! Leases: rows that outlive their holders, because a fence must never go down.
+//! Leases. Their rows stay after their holders, because a fence must never decrease.
 //!
-//! A lease is *live* while it has neither expired nor lost its process; where the process is known to run, it expires when
-//! nobody renews it, whatever the clock says (`lease_clock`). Only a live one keeps others out; but a holder
-//! whose lease ended without anybody taking it over may still record what it did: the fence is what refuses writers.
+//! A lease is *live* while it has neither expired nor lost its process. If the process certainly runs, the lease
+//! expires only without renewals, independent of the clock (`lease_clock`). Only a live lease blocks other operations.
+//! A holder whose lease has ended without a successor may still record results: the fence refuses stale writers.
 
 use super::columns::{self, Columns};
 use super::error::Failure;
@@ -17,7 +17,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StoreError};
 use uuid::Uuid;
 
-/// A lease that somebody took and that nobody gave back or took over since.
+/// A lease that was granted, and neither released nor granted again since.
 struct Taken {
     info: LeaseInfo,
     process: Option<Process>,
@@ -32,8 +32,8 @@ impl Taken {
         self.info.expires > now || context.may_be_renewed(self.process.as_ref(), &self.info.id, self.info.expires)
     }
 
-    /// Whether it belongs to an earlier run of the same operation in this process. A process runs an operation once at a
-    /// time, so that run has ended without giving its lease back.
+    /// Whether it belongs to an earlier run of the same operation in this process. A process runs an operation once at
+    /// a time, so that run ended without releasing its lease.
     fn is_of_ended_run(&self, request: &LeaseRequest, context: &Context) -> bool {
         self.info.operation == request.operation && self.process.is_some() && self.process == context.process
     }
@@ -58,7 +58,7 @@ fn taken(columns: &mut Columns<'_>) -> rusqlite::Result<Taken> {
     })
 }
 
-/// The four columns of a process, all of them or none.
+/// The four columns of a process, all present or all null.
 pub(super) fn process(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Process>> {
     let boot: Option<String> = columns.take()?;
     let namespace: Option<i64> = columns.take()?;
@@ -78,7 +78,7 @@ fn all_taken(connection: &Connection) -> Result<Vec<Taken>, Failure> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The leases that are held, sorted by stack and component.
+/// The live leases, sorted by stack and component.
 pub(super) fn held(connection: &Connection, context: &Context) -> Result<Vec<LeaseInfo>, Failure> {
     let now = context.clock.now();
     let mut held: Vec<LeaseInfo> = all_taken(connection)?
@@ -90,15 +90,15 @@ pub(super) fn held(connection: &Connection, context: &Context) -> Result<Vec<Lea
     Ok(held)
 }
 
-/// Who works: the ids of the live leases and their operations.
+/// The live leases by ID, and their operations.
 pub(super) struct Live {
     /// The leases.
     pub(super) leases: HashSet<String>,
-    /// Their holders.
+    /// Their operations.
     pub(super) operations: HashSet<Uuid>,
 }
 
-/// Tells who works.
+/// Reads the live leases.
 pub(super) fn live(connection: &Connection, context: &Context) -> Result<Live, Failure> {
     let held = held(connection, context)?;
     Ok(Live {
@@ -107,8 +107,8 @@ pub(super) fn live(connection: &Connection, context: &Context) -> Result<Live, F
     })
 }
 
-/// Grants all requested leases, or none. Each grant has a new id and a higher fence: steps that an earlier run of the same
-/// operation left open become orphaned, and that run can write nothing any more.
+/// Grants all requested leases, or none. Each grant has a new ID and a higher fence: open steps of an earlier run of
+/// the same operation become orphaned, and that run cannot write any more.
 pub(super) fn acquire(
     transaction: &Transaction<'_>,
     context: &Context,
@@ -187,7 +187,7 @@ fn extend(transaction: &Transaction<'_>, id: &str, expires: Timestamp) -> Result
     Ok(())
 }
 
-/// Fails when one of the leases was given back, broken or taken over.
+/// Fails if one of the leases was released, broken or granted again.
 pub(super) fn check(connection: &Connection, leases: &[Lease]) -> Result<(), Failure> {
     let sql = "SELECT 1 FROM lease WHERE stack = ?1 AND component = ?2 AND id = ?3 AND fence = ?4";
     let mut statement = connection.prepare_cached(sql)?;
@@ -204,7 +204,7 @@ pub(super) fn check(connection: &Connection, leases: &[Lease]) -> Result<(), Fai
     Ok(())
 }
 
-/// Fails when one of the leases has expired, though nobody took it over yet.
+/// Fails if one of the leases has expired, even without a successor.
 pub(super) fn check_current(connection: &Connection, now: Timestamp, leases: &[Lease]) -> Result<(), Failure> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM lease WHERE id = ?1 AND expires > ?2")?;
     for lease in leases {
@@ -216,7 +216,7 @@ pub(super) fn check_current(connection: &Connection, now: Timestamp, leases: &[L
     Ok(())
 }
 
-/// Keeps leases for another term.
+/// Renews leases for another term.
 pub(super) fn renew(
     transaction: &Transaction<'_>,
     now: Timestamp,
@@ -230,7 +230,7 @@ pub(super) fn renew(
     Ok(())
 }
 
-/// Frees the lease of that id; false when there is none.
+/// Releases the lease with that ID; false if it does not exist.
 pub(super) fn free(transaction: &Transaction<'_>, id: &str) -> Result<bool, Failure> {
     let sql = "UPDATE lease SET id = NULL, holder = NULL, operation = NULL, since = NULL, expires = NULL,
                                 boot = NULL, pid_namespace = NULL, pid = NULL, process_started = NULL

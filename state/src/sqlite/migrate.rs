@@ -1,8 +1,9 @@
-//! Brings a file to the newest format: numbered SQL files, each in one transaction. A new store is made in one, from what
-//! they come to: each of them has SQLite read all that is there again, which is most of what a small plan would take.
+//! Upgrades of a file to the newest format: numbered SQL files, each in one transaction. A new store is created from
+//! their combined result: SQLite reads the whole schema again for each file, which would take most of the time of a
+//! small plan.
 //!
-//! SQLite's `user_version` is the number of the last file that ran, its `application_id` tells a store from the files
-//! of other programs. Files that ran are never changed; a new format is a new file.
+//! SQLite's `user_version` is the number of the last executed file, its `application_id` distinguishes a store from
+//! files of other programs. Executed files never change; a new format is a new file.
 
 use super::error::{Failure, unavailable};
 use jiff::Timestamp;
@@ -13,8 +14,8 @@ use uuid::Uuid;
 /// `TERR` in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5445_5252;
 
-/// Bytes by which the file of a state is recognised, and where they begin: in the header of SQLite the application
-/// follows the mode of vacuuming, which no state has.
+/// Bytes that identify the file of a state, and their offset. In SQLite's header the application ID follows the vacuum
+/// mode, which is 0 for a state.
 pub const SQLITE_MARK: (u64, &[u8]) = (64, b"\0\0\0\0TERR");
 
 const MIGRATIONS: &[&str] = &[
@@ -42,19 +43,19 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0022_audit.sql"),
 ];
 
-/// What [`MIGRATIONS`] make of an empty file.
+/// The result of [`MIGRATIONS`] on an empty file.
 const NEWEST: &str = include_str!("../../migrations/sqlite/newest.sql");
 
 /// The newest format that this build knows.
 pub(crate) const FORMAT: u32 = MIGRATIONS.len() as u32;
 
-/// Tells which format a file has; 0 for an empty one.
+/// The format of a file; 0 for an empty one.
 ///
 /// # Errors
-/// When the file is no store, or one of a newer format.
+/// When the file is not a store, or has a newer format.
 pub(super) fn inspect(connection: &Connection, url: &str) -> Result<u32, StoreError> {
     let look = || {
-        // In one transaction: another process may be making the store at this very moment.
+        // In one transaction: another process may be creating the store at this moment.
         let snapshot = connection.unchecked_transaction()?;
         format_of(&snapshot, url)
     };
@@ -67,7 +68,7 @@ pub(super) fn inspect(connection: &Connection, url: &str) -> Result<u32, StoreEr
     })
 }
 
-/// Runs what a file lacks.
+/// Runs the missing files.
 pub(super) fn run(connection: &mut Connection, url: &str, now: Timestamp) -> Result<(), StoreError> {
     while inspect(connection, url)? < FORMAT {
         run_next(connection, url, now).map_err(|failure| failure.into_store_error("opened", connection))?;
@@ -75,7 +76,8 @@ pub(super) fn run(connection: &mut Connection, url: &str, now: Timestamp) -> Res
     Ok(())
 }
 
-/// Runs the next file, or makes a new store. Its number is read again inside the transaction: another process may have been faster.
+/// Runs the next file, or creates a new store. Its number is read again inside the transaction: another process may
+/// have been faster.
 fn run_next(connection: &mut Connection, url: &str, now: Timestamp) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let format = format_of(&transaction, url)?;
@@ -94,7 +96,7 @@ fn run_next(connection: &mut Connection, url: &str, now: Timestamp) -> Result<()
     }
     transaction.pragma_update(None, "user_version", number)?;
     transaction.commit()?;
-    tracing::debug!(url, format = number, "the state has a new format");
+    tracing::debug!(url, format = number, "upgraded the state");
     Ok(())
 }
 
@@ -122,8 +124,8 @@ fn not_a_store(url: &str, reason: &str) -> StoreError {
 mod tests {
     use super::*;
 
-    /// What a database consists of, in the order in which it was made.
-    fn made(connection: &Connection) -> String {
+    /// The schema of a database, in the order of creation.
+    fn schema_of(connection: &Connection) -> String {
         let mut statement = connection
             .prepare("SELECT sql || ';' || char(10) FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
             .unwrap();
@@ -131,18 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn a_new_store_is_what_all_files_come_to() {
+    fn new_store_equals_the_result_of_all_migrations() {
         let by_files = Connection::open_in_memory().unwrap();
         for sql in MIGRATIONS {
             by_files.execute_batch(sql).unwrap();
         }
         let statements: String =
             NEWEST.lines().skip_while(|line| line.starts_with("--")).map(|line| format!("{line}\n")).collect();
-        assert_eq!(statements, made(&by_files), "the right side belongs into migrations/sqlite/newest.sql");
+        assert_eq!(statements, schema_of(&by_files), "copy the right side to migrations/sqlite/newest.sql");
 
         let mut new = Connection::open_in_memory().unwrap();
         run(&mut new, "sqlite::memory:", Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(made(&new), made(&by_files));
+        assert_eq!(schema_of(&new), schema_of(&by_files));
         assert_eq!(inspect(&new, "sqlite::memory:").unwrap(), FORMAT);
     }
 }

@@ -1,4 +1,4 @@
-//! Removes what is old: versions that are not current, operations that are over with their steps and logs.
+//! Pruning: old versions that are not current, and ended operations with their steps and logs.
 
 use super::error::Failure;
 use super::{Context, journal};
@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use rusqlite::Transaction;
 use terrace_engine::store::Pruned;
 
-/// Removes what was written, or ended, before a moment; of operations that were abandoned nobody knows the end, so that
-/// their beginning counts. The newest version of every address stays, for generations count on from it; so does what was
-/// current at that moment, for operations that stay on record can be gone back to, and so do operations with an open step.
+/// Removes versions and operations that were written or ended before a moment. An abandoned operation has no end, so
+/// its start counts. Some rows stay: the newest version of every address, because generations continue from it;
+/// versions that were current at that moment, because users can roll back to remaining operations; and operations with
+/// an open step.
 pub(super) fn before(transaction: &Transaction<'_>, context: &Context, moment: Timestamp) -> Result<Pruned, Failure> {
     let microseconds = moment.as_microsecond();
     let versions = transaction.execute(

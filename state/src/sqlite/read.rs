@@ -1,6 +1,6 @@
-//! Reads what is recorded: rows, components, owners, history.
+//! Reads of the state: rows, components, owners, history.
 //!
-//! Every function here expects to run inside one transaction when it makes more than one query.
+//! Every function with more than one query expects to run inside one transaction.
 
 use super::columns::{self, Columns};
 use super::error::Failure;
@@ -25,7 +25,7 @@ macro_rules! current_rows {
     };
 }
 
-/// The number of a stack; `None` when nothing was ever recorded of it.
+/// The number of a stack; `None` if the state has never had it.
 pub(super) fn stack(connection: &Connection, stack: &StackId) -> Result<Option<i64>, Failure> {
     Ok(connection
         .prepare_cached("SELECT id FROM stack WHERE name = ?1 AND environment = ?2")?
@@ -75,7 +75,7 @@ pub(super) fn rows(connection: &Connection, of: &StackId, selection: &Selection)
             }
         }
     }
-    // The order of printed addresses is nearly that of addresses, so this costs little.
+    // Printed addresses sort nearly like addresses, so this is cheap.
     found.sort_by(|a, b| (&a.address, &a.deposed).cmp(&(&b.address, &b.deposed)));
     Ok(found)
 }
@@ -268,7 +268,7 @@ fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<Compon
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The newest version of what was recorded of a component; 0 when nothing ever was.
+/// The newest version of a component; 0 if it has never existed.
 pub(super) fn component_generation(connection: &Connection, stack: i64, key: &str) -> Result<i64, Failure> {
     let sql = "SELECT coalesce(max(generation), 0) FROM component_version WHERE stack = ?1 AND key = ?2";
     Ok(connection.prepare_cached(sql)?.query_row((stack, key), |row| row.get(0))?)
@@ -284,7 +284,7 @@ pub(super) fn component_read(connection: &Connection, of: &StackId, key: &str) -
     Ok(ComponentRead { stack: of.clone(), component: key.to_owned(), generation })
 }
 
-/// Those of the components that have another version now.
+/// The components that have another version now.
 pub(super) fn changed(connection: &Connection, reads: &[ComponentRead]) -> Result<Vec<ComponentRead>, Failure> {
     let mut changed = Vec::new();
     for read in reads {
@@ -295,7 +295,7 @@ pub(super) fn changed(connection: &Connection, reads: &[ComponentRead]) -> Resul
     Ok(changed)
 }
 
-/// Everything that is recorded of a stack, or of all of them.
+/// The complete state of one stack, or of all.
 pub(super) fn snapshot(
     connection: &Connection,
     of: Option<StackId>,
@@ -320,14 +320,14 @@ pub(super) fn snapshot(
     Ok(snapshots)
 }
 
-/// The stacks of which anything was ever recorded.
+/// The stacks that the state has ever had.
 pub(super) fn known_stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
     let mut statement = connection.prepare_cached(values::KNOWN_STACKS)?;
     let rows = statement.query_map([], |row| Columns::of(row).stack())?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Those of the rows that have another generation now.
+/// The rows that have another generation now.
 pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
     let sql = "SELECT generation FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
     let mut statement = connection.prepare_cached(sql)?;

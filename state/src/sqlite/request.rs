@@ -1,4 +1,4 @@
-//! The queue of requests. A claim is fenced like a lease, and ends like one: by its expiry, or with its process.
+//! Queue of requests. A claim has a fence like a lease, and ends by expiry or with its process.
 
 use super::columns::{self, Columns};
 use super::error::Failure;
@@ -29,7 +29,7 @@ pub(super) fn enqueue(
         return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
     }
     let stack = write::stack(transaction, of)?;
-    let newest = newest_about_the_same(transaction, stack, &request.component)?;
+    let newest = newest_of_component(transaction, stack, &request.component)?;
     if let Some(newest) = newest.as_ref().filter(|newest| newest.asks_the_same(request)) {
         keep_key(transaction, request, newest.number)?;
         return Ok(Enqueued::Same(newest.operation));
@@ -58,7 +58,7 @@ pub(super) fn enqueue(
     Ok(Enqueued::Queued { behind: newest.map(|newest| newest.operation) })
 }
 
-/// The operation of the request that was queued with a key, and what that asked.
+/// The operation and the digest of the request that was queued with an idempotency key.
 pub(super) fn asked_with(connection: &Connection, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
     let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
                JOIN operation ON operation.sequence = request.operation WHERE key = ?1";
@@ -69,7 +69,7 @@ pub(super) fn asked_with(connection: &Connection, key: &str) -> Result<Option<(U
     Ok(known.optional()?)
 }
 
-/// Remembers by which key who asks knows the request of an operation again.
+/// Stores the idempotency key of a request.
 fn keep_key(transaction: &Transaction<'_>, request: &NewRequest, operation: i64) -> Result<(), Failure> {
     let Some(key) = &request.idempotency else { return Ok(()) };
     let sql = "INSERT INTO request_key (key, operation) VALUES (?1, ?2)";
@@ -92,14 +92,10 @@ impl Newest {
     }
 }
 
-/// The newest request that has not ended and is about a component or all of its stack, or, where that is empty, about
-/// anything of the stack.
-fn newest_about_the_same(
-    transaction: &Transaction<'_>,
-    stack: i64,
-    component: &str,
-) -> Result<Option<Newest>, Failure> {
-    // Each looks at no more of an index than it has to.
+/// The newest open request for a component or its whole stack; for an empty component, the newest one for anything in
+/// the stack.
+fn newest_of_component(transaction: &Transaction<'_>, stack: i64, component: &str) -> Result<Option<Newest>, Failure> {
+    // Each variant reads only the necessary part of an index.
     let of_what = if component.is_empty() { "?2 = ''" } else { "component IN (?2, '')" };
     let sql = format!(
         "SELECT sequence, id, component, digest, cancelled_by IS NOT NULL
@@ -119,13 +115,13 @@ fn newest_about_the_same(
     Ok(found.optional()?)
 }
 
-/// How many requests wait for their first worker.
+/// The number of requests that wait for their first worker.
 pub(super) fn waiting(connection: &Connection) -> Result<usize, Failure> {
     let sql = "SELECT count(*) FROM request WHERE result IS NULL AND expires IS NULL AND can_wait = 0";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| Columns::of(row).count())?)
 }
 
-/// Whether as many requests of a caller wait as may. Those that can wait are not counted.
+/// Whether a caller has its maximum of waiting requests. Low-priority requests do not count.
 fn is_over_quota(connection: &Connection, request: &NewRequest) -> Result<bool, Failure> {
     let Some(quota) = request.quota.as_ref().filter(|_| !request.can_wait) else { return Ok(false) };
     let sql = "SELECT count(*) >= ?2 FROM (
@@ -133,14 +129,14 @@ fn is_over_quota(connection: &Connection, request: &NewRequest) -> Result<bool, 
     Ok(connection.prepare_cached(sql)?.query_row((&quota.caller, quota.waiting), |row| row.get(0))?)
 }
 
-/// Holds for a request whose caller has fewer at work than it may.
+/// True for a request whose caller has fewer running requests than its maximum.
 const IS_WITHIN_QUOTA: &str = "
     (request.most_running IS NULL OR request.most_running > (
         SELECT count(*) FROM request AS own
         WHERE own.caller = request.caller AND own.result IS NULL AND own.holder IS NOT NULL))";
 
-/// Whether so many wait. They are only counted where the numbers that were given since the oldest one do not rule it out: a
-/// long queue costs those who come no more than a short one.
+/// Whether the queue is full. The requests are counted only if the numbers since the oldest one do not rule it out: a
+/// long queue costs a new request no more than a short one.
 fn is_full(connection: &Connection, most: usize) -> Result<bool, Failure> {
     let sql = "SELECT (SELECT max(sequence) FROM operation) - min(operation) + 1 >= ?1
                FROM request WHERE result IS NULL AND expires IS NULL AND can_wait = 0";
@@ -149,9 +145,10 @@ fn is_full(connection: &Connection, most: usize) -> Result<bool, Failure> {
     Ok(may_be == Some(true) && waiting(connection)? >= most)
 }
 
-/// A request that has not ended and before which none of its component has to run: its number, and whether it waits.
+/// The number of the next request. It must not have an earlier one for the same component.
 fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>, Failure> {
-    // The earlier one of two that are about the same goes first; one of the whole stack is about all of its components.
+    // Of two requests for the same component, the earlier one runs first. A request for the whole stack concerns all
+    // its components.
     const IS_FIRST: &str = "
         NOT EXISTS (SELECT 1 FROM request AS earlier
             WHERE earlier.result IS NULL AND earlier.stack = request.stack AND earlier.component = request.component
@@ -166,7 +163,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
                FROM request JOIN operation ON operation.sequence = request.operation
                WHERE result IS NULL AND expires IS NOT NULL AND holder IS NOT NULL ORDER BY request.operation";
     let mut statement = transaction.prepare_cached(sql)?;
-    // So many as there are workers at the most.
+    // At most as many rows as there are workers.
     let mut claimed = statement.query([])?;
     while let Some(row) = claimed.next()? {
         let mut columns = Columns::of(row);
@@ -186,7 +183,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
     );
     let waiting = transaction.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let waiting: Option<(i64, bool, i64)> = waiting.optional()?;
-    // It waits again when its pause is over, behind those that were asked by then.
+    // After its back-off a released request is queued behind those that arrived meanwhile.
     let free_by = match waiting {
         Some((_, false, asked_at)) => now.as_microsecond().min(asked_at.saturating_sub(1)),
         Some((_, true, _)) | None => now.as_microsecond(),
@@ -199,7 +196,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
     Ok(given_back.or(waiting.map(|(operation, ..)| operation)))
 }
 
-/// Takes the next request.
+/// Claims the next request.
 pub(super) fn claim(
     transaction: &Transaction<'_>,
     context: &Context,
@@ -240,13 +237,13 @@ pub(super) fn claim(
     Ok(Some(claim))
 }
 
-/// Takes back the deaths that were counted of a process, which is alive.
+/// Removes the deaths of a process that turned out to be alive.
 fn revive(transaction: &Transaction<'_>, claimant: Uuid) -> Result<(), Failure> {
     transaction.prepare_cached("DELETE FROM request_death WHERE claimant = ?1")?.execute([claimant.as_bytes()])?;
     Ok(())
 }
 
-/// Gives back all claims of a process.
+/// Releases all claims of a process.
 pub(super) fn release_claims(transaction: &Transaction<'_>, context: &Context, claimant: Uuid) -> Result<(), Failure> {
     revive(transaction, claimant)?;
     let sql = "UPDATE request SET holder = NULL, expires = ?2
@@ -256,7 +253,7 @@ pub(super) fn release_claims(transaction: &Transaction<'_>, context: &Context, c
     Ok(())
 }
 
-/// What a claim is watched by.
+/// The name under which a claim is watched.
 pub(super) fn watched(operation: i64) -> String {
     format!("request {operation}")
 }
@@ -264,7 +261,7 @@ pub(super) fn watched(operation: i64) -> String {
 /// The number of a claimed request's operation.
 ///
 /// # Errors
-/// When it was taken over, or has ended.
+/// When it was claimed again, or has ended.
 fn held(connection: &Connection, claim: &RequestClaim) -> Result<i64, Failure> {
     let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = ?1 AND fence = ?2 AND result IS NULL";
@@ -275,7 +272,7 @@ fn held(connection: &Connection, claim: &RequestClaim) -> Result<i64, Failure> {
     found.ok_or_else(|| StoreError::ClaimLost(claim.operation).into())
 }
 
-/// Keeps a claim for another term.
+/// Renews a claim for another term.
 pub(super) fn keep(
     transaction: &Transaction<'_>,
     context: &Context,
@@ -290,7 +287,7 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Lets go of a claim: anybody may have the request after so long.
+/// Releases a claim: the request can be claimed again after that time.
 pub(super) fn give_back(
     transaction: &Transaction<'_>,
     context: &Context,
@@ -330,8 +327,8 @@ fn end(transaction: &Transaction<'_>, context: &Context, operation: i64, how: &R
     Ok(())
 }
 
-/// Ends a request that nobody works on and nothing of which has begun; false for any other. It does not wait for its turn to
-/// stop.
+/// Ends a request that no worker has claimed and that has not started; false for any other. A cancelled request need
+/// not wait for its turn.
 pub(super) fn call_off(transaction: &Transaction<'_>, context: &Context, id: Uuid) -> Result<bool, Failure> {
     let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = ?1 AND holder IS NULL AND result IS NULL
@@ -343,7 +340,7 @@ pub(super) fn call_off(transaction: &Transaction<'_>, context: &Context, id: Uui
     Ok(true)
 }
 
-/// What is still stored of requests that tells what they ask.
+/// The requests that still have a body.
 pub(super) fn asked(connection: &Connection) -> Result<Vec<AskedRow>, Failure> {
     let sql = "SELECT id, component, digest, body, result IS NULL
                FROM request JOIN operation ON operation.sequence = request.operation
@@ -362,7 +359,7 @@ pub(super) fn asked(connection: &Connection) -> Result<Vec<AskedRow>, Failure> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Replaces what is stored of a request that tells what it asks.
+/// Replaces the sealed body of a request.
 pub(super) fn reseal(transaction: &Transaction<'_>, asked: &AskedAnew) -> Result<(), Failure> {
     let sql = "UPDATE request SET component = ?3, digest = ?4, body = ?5
                WHERE operation = (SELECT sequence FROM operation WHERE id = ?1) AND digest = ?2 AND body <> ''";
@@ -371,7 +368,7 @@ pub(super) fn reseal(transaction: &Transaction<'_>, asked: &AskedAnew) -> Result
     Ok(())
 }
 
-/// A request as it stands.
+/// A request with its current status.
 pub(super) fn request(connection: &Connection, id: Uuid) -> Result<Option<RequestRow>, Failure> {
     let sql = "SELECT component, body, result FROM request JOIN operation ON operation.sequence = request.operation
                WHERE id = ?1";

@@ -1,4 +1,4 @@
-//! What the role mapper keeps, in a SQLite file.
+//! Roles of the role mapper in a SQLite file.
 
 use super::SqliteStore;
 use super::error::Failure;
@@ -10,7 +10,7 @@ use terrace_engine::store::StoreError;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/roles/sqlite/0001_init.sql")];
 
-/// The table and the column of those who have roles.
+/// The table and the column of the members.
 const fn place(of: Members) -> (&'static str, &'static str) {
     match of {
         Members::Users => ("user_roles", "\"user\""),
@@ -18,18 +18,19 @@ const fn place(of: Members) -> (&'static str, &'static str) {
     }
 }
 
-/// Names as one parameter, which `json_each` makes rows of: that of this build keeps a NUL, others end a text there.
+/// Names as one parameter, which `json_each` turns into rows. SQLite's JSON in this build keeps a NUL; others end the
+/// text there.
 fn listed(names: &BTreeSet<String>) -> String {
     serde_json::Value::from_iter(names.iter().cloned()).to_string()
 }
 
-/// True when there is something that a role mapper keeps.
+/// True if the tables exist.
 pub(super) fn are_kept(connection: &Connection) -> Result<bool, Failure> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'role_mapper_schema'";
     Ok(connection.prepare(sql)?.exists([])?)
 }
 
-/// Makes the tables, or brings them to the newest format.
+/// Creates the tables, or upgrades them to the newest format.
 pub(super) fn make(connection: &Connection, url: &str) -> Result<(), Failure> {
     connection.execute_batch("CREATE TABLE IF NOT EXISTS role_mapper_schema (version INTEGER PRIMARY KEY) STRICT")?;
     let sql = "SELECT coalesce(max(version), 0) FROM role_mapper_schema";
@@ -43,7 +44,7 @@ pub(super) fn make(connection: &Connection, url: &str) -> Result<(), Failure> {
 }
 
 impl SqliteStore {
-    /// Makes the tables, or brings them to the newest format.
+    /// Creates the tables, or upgrades them to the newest format.
     pub(crate) async fn make_roles(&self) -> Result<(), StoreError> {
         let url = self.identity.url.clone();
         self.write(move |transaction, _| make(transaction, &url)).await

@@ -1,4 +1,4 @@
-//! What needs a hand on the writer's connection.
+//! Tests that need the writer's connection.
 
 use super::*;
 use crate::SystemClock;
@@ -30,7 +30,7 @@ fn claimant(name: &str) -> Claimant {
 }
 
 #[tokio::test]
-async fn a_full_disk_in_the_middle_of_a_commit_leaves_nothing_half_written() {
+async fn full_disk_rolls_a_commit_back() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     store.commit(&[], vec![put("local_value.before", 10)]).await.unwrap();
@@ -46,10 +46,10 @@ async fn a_full_disk_in_the_middle_of_a_commit_leaves_nothing_half_written() {
 }
 
 #[tokio::test]
-async fn the_log_stays_small() {
+async fn write_ahead_log_stays_small() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    // The size of the log does not depend on syncing, which takes its time on slow disks.
+    // The size of the log does not depend on syncing, which is slow on some disks.
     store.write_unsynced().await;
     for number in 0..10_000 {
         store.commit(&[], vec![put(&format!("local_value.a[{number}]"), 500)]).await.unwrap();
@@ -57,7 +57,7 @@ async fn the_log_stays_small() {
     let log = fs::metadata(folder.path().join("state.db-wal")).unwrap().len();
     assert!(log <= 1 << 20, "the log has {log} bytes");
     drop(store);
-    assert!(!folder.path().join("state.db-wal").exists(), "closing folds the log into the file");
+    assert!(!folder.path().join("state.db-wal").exists(), "closing checkpoints the log");
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn commits_are_synced_and_foreign_keys_checked() {
 }
 
 #[tokio::test]
-async fn a_reader_does_not_wait_for_the_writer() {
+async fn reader_does_not_wait_for_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(store(folder.path()));
     store.commit(&[], vec![put("local_value.a", 10)]).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_reader_does_not_wait_for_the_writer() {
 }
 
 #[tokio::test]
-async fn who_calls_a_server_does_not_wait_behind_its_work() {
+async fn call_of_a_server_does_not_wait_behind_its_work() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(store(folder.path()));
     let operation = |kind: &str| NewOperation {
@@ -124,7 +124,7 @@ async fn who_calls_a_server_does_not_wait_behind_its_work() {
         Ok(())
     });
     let [one, other, third] = works.each_ref().map(|work| store.begin(work));
-    // All of them are handed over before the first has ended, in this order.
+    // All of them are queued in this order before the first one ends.
     let release = async { go.send(()).unwrap() };
     let done = tokio::join!(biased; holding, one, other, third, store.enqueue(&request, 10), release);
     assert!(done.0.is_ok() && done.1.is_ok() && done.2.is_ok() && done.3.is_ok() && done.4.is_ok());
@@ -146,7 +146,7 @@ impl SqliteStore {
 }
 
 #[tokio::test]
-async fn a_statement_is_compiled_once_whatever_is_bound_to_it() {
+async fn statement_is_compiled_once_for_all_values() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let compiled_again = store
@@ -176,7 +176,7 @@ async fn names(store: &SqliteStore) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_file_that_is_deleted_while_it_is_open_is_noticed_and_saved() {
+async fn deleted_open_file_is_detected_and_saved() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let path = folder.path().join("state.db");
@@ -184,13 +184,13 @@ async fn a_file_that_is_deleted_while_it_is_open_is_noticed_and_saved() {
     fs::remove_file(&path).unwrap();
     let error = store.commit(&[], vec![put("local_value.during", 10)]).await.unwrap_err().to_string();
     assert!(error.contains("was deleted or replaced while it was in use; a copy of the state is in"), "{error}");
-    // What is written at the end is saved, too.
+    // The last writes are saved, too.
     store.commit(&[], vec![put("local_value.after", 10)]).await.unwrap_err();
     drop(store);
     let saved = saved(folder.path());
     assert_eq!(saved.len(), 1, "{saved:?}");
     fs::rename(&saved[0], &path).unwrap();
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no log that would be read into it is left");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no log of the lost file is left");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -201,7 +201,7 @@ async fn a_file_that_is_deleted_while_it_is_open_is_noticed_and_saved() {
 }
 
 #[tokio::test]
-async fn what_takes_the_place_of_an_open_file_gets_none_of_its_logs() {
+async fn replacement_of_an_open_file_gets_none_of_its_logs() {
     let folder = tempfile::tempdir().unwrap();
     let (real, link) = (folder.path().join("real.db"), folder.path().join("state.db"));
     drop(SqliteStore::open(&real, Access::ReadWrite, Arc::new(SystemClock)).unwrap());
@@ -223,7 +223,7 @@ async fn what_takes_the_place_of_an_open_file_gets_none_of_its_logs() {
 }
 
 #[tokio::test]
-async fn a_file_whose_folder_goes_is_saved_where_the_folder_was() {
+async fn file_of_a_moved_folder_is_saved_at_the_old_path() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     fs::create_dir(&inner).unwrap();
@@ -236,7 +236,7 @@ async fn a_file_whose_folder_goes_is_saved_where_the_folder_was() {
     assert_eq!(names(&self::store(&inner)).await, ["local_value.before", "local_value.during"]);
 }
 
-/// The machine's clock, which somebody sets.
+/// A system clock that a test sets.
 #[cfg(target_os = "linux")]
 #[derive(Default)]
 struct SetClock(std::sync::atomic::AtomicI64);
@@ -271,14 +271,14 @@ fn lease_of(number: u128) -> LeaseRequest {
     LeaseRequest {
         components: [(demo(), "a".to_owned())].into(),
         operation: Uuid::from_u128(number),
-        holder: "somebody".to_owned(),
+        holder: "another process".to_owned(),
         term: Duration::from_secs(30),
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn whoever_runs_keeps_its_lease_when_the_clock_jumps() {
+async fn running_process_keeps_its_lease_when_the_clock_jumps() {
     let folder = tempfile::tempdir().unwrap();
     let (store, clock) = with_set_clock(folder.path());
     assert!(matches!(store.acquire(&lease_of(1)).await.unwrap(), Acquired::Granted(_)));
@@ -300,7 +300,7 @@ async fn whoever_runs_keeps_its_lease_when_the_clock_jumps() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_server_that_runs_keeps_its_requests_when_the_clock_jumps() {
+async fn running_server_keeps_its_requests_when_the_clock_jumps() {
     let folder = tempfile::tempdir().unwrap();
     let (store, clock) = with_set_clock(folder.path());
     let (kind, actor) = ("provision".to_owned(), "jane".to_owned());

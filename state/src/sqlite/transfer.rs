@@ -1,4 +1,5 @@
-//! A file as one side of a move: one immediate transaction on a connection of its own, from the first look to the last.
+//! One side of a transfer in a SQLite file: one immediate transaction on its own connection during the whole
+//! transfer.
 
 use super::columns::Columns;
 use super::error::Failure;
@@ -27,7 +28,7 @@ struct SqliteSide {
     url: String,
 }
 
-/// Opens a file, which is made where there is none and brought to the newest format, and locks it.
+/// Opens and locks a file. A missing file is created, an older one upgraded to the newest format.
 pub(crate) fn side(path: &Path) -> Result<Box<dyn Side>, StoreError> {
     let clock = SystemClock;
     let now = clock.now();
@@ -50,7 +51,7 @@ impl Side for SqliteSide {
 
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError> {
         let context = self.context.clone();
-        self.workers.run(Turn::Usual, "read", move |connection| who(connection, &context)).await
+        self.workers.run(Turn::Usual, "read", move |connection| users_of(connection, &context)).await
     }
 
     async fn has_roles(&mut self) -> Result<bool, StoreError> {
@@ -105,7 +106,7 @@ impl Side for SqliteSide {
     }
 }
 
-fn who(connection: &Connection, context: &Context) -> Result<Vec<InUse>, Failure> {
+fn users_of(connection: &Connection, context: &Context) -> Result<Vec<InUse>, Failure> {
     fn all<T>(
         connection: &Connection,
         sql: &str,

@@ -1,8 +1,8 @@
 //! Threads that own connections, so that SQLite's blocking calls never block the caller's executor.
 //!
-//! The writer is one such group with one connection, the readers are another with a few. A piece of work that was
-//! handed over is done to its end even when the caller stops waiting: a commit is never abandoned half-way. What is asked of a
-//! server, and what renews leases and claims, goes before what is worked on; of that, one piece goes on between any two.
+//! The writer is a group with one connection, the readers are a group with a few. Queued work runs to its end even if
+//! its caller stops waiting: a commit is never abandoned midway. Calls of a server, and renewals of leases and claims,
+//! have priority; between any two of them, one piece of other work runs.
 
 use super::error::Failure;
 use rusqlite::Connection;
@@ -14,12 +14,12 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// When a piece of work has its turn.
+/// The priority of a piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Before those that have none.
+    /// Before all usual work.
     First,
-    /// As it comes.
+    /// In the order of arrival.
     Usual,
 }
 
@@ -29,15 +29,15 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<Connection>>,
 }
 
-/// Where work comes in.
+/// The sending end of the queue.
 struct Entrance {
     first: mpsc::Sender<Job>,
     usual: mpsc::Sender<Job>,
-    /// One for each piece of work, sent after it.
+    /// One message for each piece of work, sent after it.
     tickets: mpsc::Sender<()>,
 }
 
-/// Where it is taken from.
+/// The receiving end of the queue.
 struct Exit {
     first: mpsc::Receiver<Job>,
     usual: mpsc::Receiver<Job>,
@@ -54,7 +54,7 @@ fn queue() -> (Entrance, Exit) {
 }
 
 impl Entrance {
-    /// Hands a piece of work over; `None` when nobody takes any.
+    /// Queues a piece of work; `None` if no thread is left.
     fn send(&self, turn: Turn, job: Job) -> Option<()> {
         let line = if turn == Turn::First { &self.first } else { &self.usual };
         line.send(job).ok()?;
@@ -63,7 +63,7 @@ impl Entrance {
 }
 
 impl Exit {
-    /// Waits for a piece of work; `None` once there will be none.
+    /// Waits for a piece of work; `None` if the queue is closed.
     fn next(&mut self) -> Option<Job> {
         self.tickets.recv().ok()?;
         let usual = self.was_first.then(|| self.usual.try_recv().ok()).flatten();
@@ -92,7 +92,7 @@ impl Workers {
         Ok(Self { queue: Some(entrance), threads })
     }
 
-    /// Does a piece of work on one of the connections; `doing` is `read` or `written`.
+    /// Runs a piece of work on one of the connections; `doing` is `read` or `written`.
     pub(super) async fn run<T, W>(&self, turn: Turn, doing: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -102,7 +102,7 @@ impl Workers {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let done = work(connection);
-            // The caller may have stopped waiting: then nobody wants the answer.
+            // The caller may have stopped waiting.
             let _ = sender.send(done.map_err(|failure| failure.into_store_error(doing, connection)));
         });
         self.queue.as_ref().and_then(|queue| queue.send(turn, job)).ok_or_else(stopped)?;
@@ -111,8 +111,8 @@ impl Workers {
 }
 
 impl Drop for Workers {
-    /// Waits for the threads and closes their connections one after the other: the last to close folds the log back
-    /// into the file, and of two that close at once each takes the other for one that stays.
+    /// Waits for the threads, and closes their connections one after another. The last connection checkpoints the log;
+    /// two that close at once would each rely on the other.
     fn drop(&mut self) {
         self.queue = None;
         let finished: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_go_first_and_work_goes_on_between_them() {
+    fn calls_have_priority_and_work_continues_between_them() {
         let (entrance, mut exit) = queue();
         let done = Arc::new(Mutex::new(String::new()));
         let send = |turn, name| {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_threads_that_are_gone_is_told() {
+    async fn call_to_stopped_threads_fails() {
         let workers = Workers::start("test", vec![Connection::open_in_memory().unwrap()]).unwrap();
         let panics = workers.run(Turn::First, "read", |_| -> Result<(), Failure> { panic!("on purpose") }).await;
         assert!(panics.unwrap_err().to_string().contains("its thread has stopped"));

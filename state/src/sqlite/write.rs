@@ -1,6 +1,6 @@
-//! Changes recorded facts: rows with their versions, components, owners.
+//! Changes of the state: rows with their versions, components, owners.
 //!
-//! Every function runs inside the transaction of a commit; what it refuses rolls the whole commit back.
+//! Every function runs inside the transaction of a commit; a refusal rolls the whole commit back.
 
 use super::columns::{self, Columns};
 use super::error::Failure;
@@ -15,14 +15,14 @@ use terrace_engine::store::{
 };
 use uuid::Uuid;
 
-/// A row that is there.
+/// A current row.
 struct Current {
     generation: Generation,
     version: i64,
     dependencies: Vec<Address>,
 }
 
-/// Names a row, with all that its key consists of.
+/// The key of a row.
 struct Name<'a> {
     stack: &'a StackId,
     number: i64,
@@ -43,7 +43,7 @@ impl Name<'_> {
     }
 }
 
-/// The number of a stack, which is given one when it has none.
+/// The number of a stack, which is added if necessary.
 pub(super) fn stack(transaction: &Transaction<'_>, stack: &StackId) -> Result<i64, Failure> {
     if let Some(number) = read::stack(transaction, stack)? {
         return Ok(number);
@@ -89,7 +89,7 @@ pub(super) fn apply(
     }
 }
 
-/// True for the pseudo-stack of what is shared.
+/// True for the pseudo-stack of shared objects.
 fn is_shared(stack: &StackId) -> bool {
     *stack == StackId::shared(&stack.environment)
 }
@@ -147,7 +147,7 @@ impl Writer<'_> {
         let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
         let is_left =
             self.current(&self.name(name.stack, name.address, None)?)?.is_some() || !self.deposed(name)?.is_empty();
-        // A shared object is no instance of a block.
+        // A shared object is not an instance of a block.
         let is_single = is_shared || name.address.key.is_none();
         let are_left = is_single || self.has_instances(&self.name(name.stack, &block, None)?)?;
         for (gone, _) in [(name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
@@ -159,7 +159,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The stacks whose rows may depend on rows of one: on shared ones all of the same environment.
+    /// The stacks whose rows may depend on rows of this one. Rows of all stacks of an environment may depend on its
+    /// shared rows.
     fn depending(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
         if !is_shared(stack) {
             return Ok(vec![stack.clone()]);
@@ -170,7 +171,7 @@ impl Writer<'_> {
         Ok(stacks.collect::<Result<_, rusqlite::Error>>()?)
     }
 
-    /// The version stays what it is: one of the address's own. Only the row that points at it gets another key.
+    /// The version stays in the history of the address. Only the current row gets another key.
     fn depose(&self, of: &StackId, address: &Address, key: &str, expected: Generation) -> Result<(), Failure> {
         let (before, after) = (self.name(of, address, None)?, self.name(of, address, Some(key))?);
         let current = self.expected(&before, expected)?;
@@ -221,7 +222,7 @@ impl Writer<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Lets the rows that depend on one address depend on another.
+    /// Redirects the rows that depend on one address to another.
     fn redirect(&self, from: &Name<'_>, to: &Address) -> Result<(), Failure> {
         self.depend(from, |target| if target == from.address { vec![to.clone()] } else { vec![target.clone()] })
     }
@@ -236,7 +237,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Who reads stays as it is otherwise: no version is made.
+    /// The readers are otherwise unchanged, so that no new version is written.
     fn follow_reads(&self, of: &StackId, from: &str, to: &str) -> Result<(), Failure> {
         let read = |component: &str| StackRead { stack: of.clone(), component: component.to_owned() };
         let (from, to) = (read(from), read(to));
@@ -263,17 +264,17 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// True when a resource has instances, which its address with any key stands for.
+    /// True if a resource has instances, which its address with any key represents.
     fn has_instances(&self, name: &Name<'_>) -> Result<bool, Failure> {
         let single = columns::address(&Address { key: None, ..name.address.clone() })?;
-        // All printed addresses of instances lie between the bracket and the character behind it.
+        // All printed addresses of instances sort between the bracket and the next character.
         let sql = "SELECT 1 FROM resource WHERE stack = ?1 AND component = ?2 AND address >= ?3 AND address < ?4";
         let (first, end) = (format!("{single}["), format!("{single}\\"));
         Ok(self.transaction.prepare_cached(sql)?.exists((name.number, &name.address.component, first, end))?)
     }
 
-    /// Gives the rows that depend on an address other dependencies, each of which becomes those that `replacement` says.
-    /// They keep their generations: nothing that a plan is computed from has changed.
+    /// Replaces a dependency of all rows that have it by the result of `replacement`. The rows keep their generations:
+    /// no plan depends on this change.
     fn depend(&self, from: &Name<'_>, replacement: impl Fn(&Address) -> Vec<Address>) -> Result<(), Failure> {
         let sql = "SELECT address, deposed FROM dependent WHERE stack = ?1 AND target = ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
@@ -310,7 +311,7 @@ impl Writer<'_> {
             .optional()?)
     }
 
-    /// The row, which has to be there and of that generation.
+    /// The current row, which must have that generation.
     fn expected(&self, name: &Name<'_>, expected: Generation) -> Result<Current, Failure> {
         match self.current(name)? {
             Some(current) if current.generation == expected => Ok(current),
@@ -318,7 +319,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The content of a version, as a row of that name.
+    /// The content of a version, as a row with that name.
     fn version(&self, version: i64, name: &Name<'_>) -> Result<Row, Failure> {
         let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = ?1");
         let mut row = Row { stack: name.stack.clone(), address: name.address.clone(), ..read::blank() };
@@ -379,7 +380,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Keeps `dependent` in step with the dependencies of a row.
+    /// Updates the table `dependent` for the dependencies of a row.
     fn turn_around(&self, name: &Name<'_>, before: &[Address], after: &[Address]) -> Result<(), Failure> {
         if before == after {
             return Ok(());
@@ -403,7 +404,7 @@ impl Writer<'_> {
     }
 
     fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
-        // What stays as it is makes no version.
+        // An unchanged component gets no new version.
         let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals, access_fields,
                                           ids)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -477,8 +478,8 @@ impl Writer<'_> {
     }
 }
 
-/// Checks that the store takes writes: rewrites a page with its content, and looks for the room of a larger commit, for the
-/// log may have room for a page while the disk is full.
+/// Checks that the store accepts writes: rewrites a page with its own content, and checks for free space. The log may
+/// have room for a page while the disk is full.
 pub(super) fn nothing(transaction: &Transaction<'_>) -> Result<(), Failure> {
     const FORMAT: &str = "user_version";
     let format: i64 = transaction.pragma_query_value(None, FORMAT, |row| row.get(0))?;
@@ -489,10 +490,10 @@ pub(super) fn nothing(transaction: &Transaction<'_>) -> Result<(), Failure> {
     }
 }
 
-/// The room that a commit may need.
+/// The free space that a commit may need.
 const ROOM: usize = 256 << 10;
 
-/// Fails if the disk of a file has no room for a commit. Writes a file without a name into the same folder, so that a kill
+/// Fails if the disk of a file has no room for a commit. Writes an unnamed file into the same folder, so that a kill
 /// leaves nothing behind.
 fn find_room(path: &str) -> Result<(), Failure> {
     let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -500,7 +501,7 @@ fn find_room(path: &str) -> Result<(), Failure> {
     written.map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full: free some space and try again",
-            _ => "its folder cannot be written",
+            _ => "its folder is not writable",
         };
         StoreError::Unavailable { doing: "written", reason: format!("{advice} ({error})") }.into()
     })

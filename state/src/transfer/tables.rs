@@ -1,19 +1,19 @@
-//! What a state consists of: its tables, in an order in which each refers to earlier ones only.
+//! Tables of a state, each after the tables that it refers to.
 //!
-//! One description for every database. The columns that order a table come first and tell its rows apart. A migration that
-//! adds a table or a column has to add it here: a test compares both.
+//! One description serves every database. The key columns come first, and also define the order. A migration that adds
+//! a table or a column must add it here: a test compares both.
 
-/// A table that moves.
+/// A transferred table.
 #[derive(Debug)]
 pub struct Table {
     /// Its name.
     pub name: &'static str,
-    /// How many of the columns, from the first on, tell its rows apart.
+    /// The number of key columns, which come first.
     pub(crate) keys: usize,
     /// Its columns.
     pub columns: &'static [Column],
-    /// The sequence of PostgreSQL that numbers its first column.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "files number by themselves"))]
+    /// The PostgreSQL sequence of its first column.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "SQLite numbers rows by itself"))]
     pub(crate) sequence: Option<&'static str>,
 }
 
@@ -22,11 +22,11 @@ pub struct Table {
 pub struct Column {
     /// Its name.
     pub name: &'static str,
-    /// What it holds.
+    /// The type of its values.
     pub(crate) kind: Kind,
 }
 
-/// What a column holds, whatever a database calls it.
+/// The type of a column, independent of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Number,
@@ -47,7 +47,7 @@ macro_rules! columns {
     ($($name:literal $kind:ident),+ $(,)?) => { &[$(Column { name: $name, kind: $kind }),+] };
 }
 
-/// The tables that move.
+/// The transferred tables.
 pub const TABLES: &[Table] = &[
     table("store", 1, columns!["singleton" Number, "id" Id, "made_at" Time], None),
     table("stack", 1, columns!["id" Number, "name" Text, "environment" Text], Some("stack_id_seq")),
@@ -140,7 +140,7 @@ pub const TABLES: &[Table] = &[
     table("audit_head", 1, columns!["singleton" Number, "number" Number, "hash" Text], None),
 ];
 
-/// What the role mapper keeps beside a state: it moves along where there is any.
+/// The tables of a role mapper beside a state, which move with it.
 pub const ROLE_TABLES: &[Table] = &[
     table("roles", 1, columns!["role_id" Text, "component_id" Text], None),
     table("role_graphql_root_field_names", 2, columns!["role_id" Text, "graphql_root_field_name" Text], None),
@@ -148,11 +148,11 @@ pub const ROLE_TABLES: &[Table] = &[
     table("group_roles", 2, columns!["group" Text, "role_id" Text, "last_update" Time], None),
 ];
 
-/// The tables of what is at work: nothing is when a state moves. (`terrace_schema` and `role_mapper_schema` are the formats
-/// of a database.)
+/// Tables that are not transferred: work in flight, which a movable state does not have, and the formats of a database
+/// (`terrace_schema` and `role_mapper_schema`).
 pub const LEFT_TABLES: &[&str] = &["lease", "intent", "request_death", "terrace_schema", "role_mapper_schema"];
 
-/// The columns that stay: the process that works on an operation, or claimed a request, for as long as it runs.
+/// Columns that are not transferred: the process that runs an operation, or claimed a request.
 pub const LEFT_COLUMNS: &[(&str, &str)] = &[
     ("operation", "boot"),
     ("operation", "pid_namespace"),
@@ -161,7 +161,7 @@ pub const LEFT_COLUMNS: &[(&str, &str)] = &[
     ("request", "claimant"),
 ];
 
-/// Why a state cannot move yet: open steps, and whose they are. The same in every database.
+/// Open steps with their operations, which block a transfer, in every database.
 pub(crate) const OPEN_STEPS: &str = "SELECT name, environment, address, operation.id
     FROM intent JOIN operation ON operation.sequence = intent.operation JOIN stack ON stack.id = intent.stack
     ORDER BY intent.id";
@@ -171,23 +171,24 @@ pub(crate) const UNENDED_REQUESTS: &str = "SELECT operation.id, kind, name, envi
     FROM request JOIN operation ON operation.sequence = request.operation JOIN stack ON stack.id = request.stack
     WHERE result IS NULL ORDER BY sequence";
 
-/// Operations that have not ended and are no requests, with their numbers and who asked them to stop.
+/// Operations without an end and without a request, with their numbers and cancelling callers.
 pub(crate) const UNENDED_OPERATIONS: &str = "SELECT sequence, id, kind, actor, cancelled_by FROM operation
     WHERE ended_at IS NULL AND sequence NOT IN (SELECT operation FROM request) ORDER BY sequence";
 
 impl Table {
-    /// The names of its columns, each as `write` writes it.
+    /// The names of its columns in the form of `write`.
     pub(crate) fn listed(&self, write: impl Fn(&Column) -> String) -> String {
         self.columns.iter().map(write).collect::<Vec<_>>().join(", ")
     }
 
-    /// The names of the columns that order it.
+    /// The names of its key columns.
     pub(crate) fn key(&self) -> String {
         let names = self.columns.iter().take(self.keys).map(|column| format!("\"{}\"", column.name));
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// Reads a part of it, in order: those after a key whose values are the parameters, when there is one.
+    /// The SQL that reads a page in order. With `after`, the page starts after that key, whose values are the
+    /// parameters.
     pub(crate) fn page(&self, columns: &str, after: Option<&str>, most: usize) -> String {
         let (name, key) = (self.name, self.key());
         let condition = after.map_or_else(String::new, |after| format!("WHERE ({key}) > ({after}) "));

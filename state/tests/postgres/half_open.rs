@@ -1,4 +1,4 @@
-//! Connections that stay open and carry no bytes any more: behind a router that forgot them, or to a server that hangs.
+//! Connections that stay open but carry no bytes: behind a router that dropped them, or to a server that hangs.
 
 use super::{one, writer};
 use crate::{demo, intent, put, row};
@@ -12,12 +12,12 @@ use terrace_state::contract::cluster::{Cluster, connect};
 use terrace_state::contract::proxy::Proxy;
 use uuid::Uuid;
 
-/// How long any call may take that finds all connections dead, while new ones work.
+/// The longest time of a call that finds all connections dead, while new ones work.
 const BOUND: Duration = Duration::from_secs(50);
 
 struct Behind {
     proxy: Proxy,
-    /// Past the proxy.
+    /// The URL without the proxy.
     direct: String,
     store: Arc<dyn ServerStore>,
 }
@@ -29,7 +29,7 @@ async fn behind_a_proxy() -> Behind {
     Behind { proxy, direct, store }
 }
 
-fn asked(component: &str) -> NewRequest {
+fn new_request(component: &str) -> NewRequest {
     let (id, kind, actor) = (Uuid::now_v7(), "provision".to_owned(), "jane".to_owned());
     NewRequest {
         operation: NewOperation { id, kind, stacks: vec![demo()], actor },
@@ -43,9 +43,9 @@ fn asked(component: &str) -> NewRequest {
     }
 }
 
-#[expect(clippy::expect_used, reason = "a helper of tests")]
+#[expect(clippy::expect_used, reason = "a test helper")]
 async fn in_time<T>(call: impl Future<Output = T>) -> T {
-    tokio::time::timeout(BOUND, call).await.expect("it is answered, in time")
+    tokio::time::timeout(BOUND, call).await.expect("the call ends in time")
 }
 
 /// Uses connections of all lines, so that each pool has some.
@@ -53,7 +53,7 @@ async fn warm(store: &Arc<dyn ServerStore>) {
     let many = (0..6).map(|number| {
         let store = Arc::clone(store);
         tokio::spawn(async move {
-            store.enqueue(&asked(&format!("warm-{number}")), 100).await.unwrap();
+            store.enqueue(&new_request(&format!("warm-{number}")), 100).await.unwrap();
             store.rows(&demo(), &Selection::All).await.unwrap();
         })
     });
@@ -72,11 +72,11 @@ async fn calls_are_answered_when_old_connections_are_half_open() {
     let term = Duration::from_secs(300);
     let components = [(demo(), "api".to_owned())].into();
     let request = LeaseRequest { components, operation, holder: "test".to_owned(), term };
-    let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { panic!("it is free") };
+    let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { panic!("the component is free") };
     proxy.swallow();
     let record = vec![put(row("api/local_value.a"))];
     let (queued, kept, renewed, committed, read, claimed, cancelled) = in_time(async {
-        let (another, stack) = (asked("another"), demo());
+        let (another, stack) = (new_request("another"), demo());
         tokio::join!(
             store.enqueue(&another, 100),
             store.keep(&claim, term),
@@ -95,7 +95,7 @@ async fn calls_are_answered_when_old_connections_are_half_open() {
     read.unwrap();
     claimed.unwrap();
     assert!(!cancelled.unwrap());
-    // And at once from here on.
+    // Further calls are fast.
     let begun = Instant::now();
     warm(&store).await;
     assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
@@ -109,7 +109,7 @@ async fn commit_is_done_once_when_its_connection_goes_silent() {
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
     store.begin(&new).await.unwrap();
     let other = connect(&direct).await;
-    // It stands in the way while the connection dies, so that the commit is in the middle of its transaction.
+    // This lock keeps the commit inside its transaction while the connection dies.
     other.batch_execute("BEGIN; LOCK TABLE step IN EXCLUSIVE MODE").await.unwrap();
     let committing = {
         let store = Arc::clone(&store);
@@ -121,7 +121,7 @@ async fn commit_is_done_once_when_its_connection_goes_silent() {
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     let until = Instant::now() + Duration::from_secs(20);
     while one::<i64>(&watcher, waiting).await == 0 {
-        assert!(Instant::now() < until, "it waits for nothing");
+        assert!(Instant::now() < until, "the commit does not wait");
         tokio::task::yield_now().await;
     }
     proxy.swallow();
@@ -135,22 +135,22 @@ async fn calls_fail_in_bounded_time_while_the_database_is_silent() {
     let Behind { proxy, store, .. } = behind_a_proxy().await;
     warm(&store).await;
     proxy.close();
-    let another = asked("another");
+    let another = new_request("another");
     let failed = in_time(store.enqueue(&another, 100)).await.unwrap_err().to_string();
     assert!(failed.contains("does not answer in time"), "{failed}");
     let failed = in_time(store.rows(&demo(), &Selection::All)).await.unwrap_err().to_string();
     assert!(failed.contains("does not answer in time"), "{failed}");
     proxy.open();
-    let queued = in_time(store.enqueue(&asked("after"), 100)).await.unwrap();
+    let queued = in_time(store.enqueue(&new_request("after"), 100)).await.unwrap();
     assert!(matches!(queued, Enqueued::Queued { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listening_fails_when_its_connection_goes_silent() {
     let Behind { proxy, store, .. } = behind_a_proxy().await;
-    let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let listening = tokio::spawn(async move { store.listen(&|| tell.send(()).unwrap()).await });
-    heard.recv().await.unwrap();
+    let (notify, mut notified) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn(async move { store.listen(&|| notify.send(()).unwrap()).await });
+    notified.recv().await.unwrap();
     proxy.swallow();
     let failed = in_time(listening).await.unwrap().unwrap_err().to_string();
     assert!(failed.contains("does not answer in time"), "{failed}");
@@ -166,7 +166,8 @@ async fn opening_fails_in_bounded_time_when_the_database_is_silent() {
     assert!(failed.contains("does not answer in time"), "{failed}");
 }
 
-/// The limits of statements must not end the wait for a standby: the server would confirm a commit that the standby lacks.
+/// The limits of statements must not end the wait for a standby: the server would confirm a commit that the standby
+/// lacks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_is_not_confirmed_before_its_standby_has_it() {
     let cluster = Cluster::alone();
@@ -177,17 +178,14 @@ async fn commit_is_not_confirmed_before_its_standby_has_it() {
     cluster.order("restart");
     let watcher = connect(&url).await;
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    // Commits that come before the server knows of the standby go through.
+    // Commits succeed until the server knows of the standby.
     let failed = loop {
-        let (another, begun) = (asked("another"), Instant::now());
+        let (another, begun) = (new_request("another"), Instant::now());
         match in_time(store.enqueue(&another, 1_000)).await {
             Ok(_) => assert!(begun.elapsed() < Duration::from_secs(8), "the limit of statements ended the wait"),
             Err(error) => break error.to_string(),
         }
     };
-    assert!(one::<i64>(&watcher, waits).await > 0, "it waits for the standby still");
-    assert!(
-        failed.contains("which may have happened or not") || failed.contains("does not answer in time"),
-        "{failed}"
-    );
+    assert!(one::<i64>(&watcher, waits).await > 0, "the commit still waits for the standby");
+    assert!(failed.contains("whose outcome is unknown") || failed.contains("does not answer in time"), "{failed}");
 }

@@ -1,6 +1,6 @@
-//! Open steps of processes that are killed or suspended.
+//! Open steps of killed or suspended processes.
 //!
-//! The other process is this test program, started again with a variable that holds the URL.
+//! The other process is this test program, started with a variable that has the URL.
 
 use super::{request, writer};
 use crate::{demo, intent, row};
@@ -45,7 +45,7 @@ fn start_holder(url: &str) -> Child {
     child
 }
 
-/// The open steps: the one of a remote service, and the one whose effects end with its process.
+/// The open steps: a remote one, and one whose effects end with its process.
 async fn open(store: &dyn ServerStore) -> [OpenIntent; 2] {
     let open = store.open_intents(&demo(), &Selection::All).await.unwrap();
     assert!(open.iter().all(|open| open.is_orphaned));
@@ -65,18 +65,15 @@ async fn killed_process_is_gone_and_suspended_process_is_not() {
     for open in open(&*store).await {
         assert!(!open.is_holder_gone);
         let left = open.settles_in().unwrap();
-        assert!(left > Duration::from_secs(600), "all the time of its call, and more: {left:?}");
+        assert!(left > Duration::from_secs(600), "the whole timeout of its call counts: {left:?}");
     }
     signal("-KILL");
     child.wait().unwrap();
     let [remote, local] = open(&*store).await;
     assert!(remote.is_holder_gone && local.is_holder_gone);
-    assert_eq!(local.settles_in(), None, "its effects ended with it");
+    assert_eq!(local.settles_in(), None, "its effects ended with the process");
     let left = remote.settles_in().unwrap();
-    assert!(
-        left <= Duration::from_secs(30),
-        "a service may be at work still, but not for longer than it takes: {left:?}"
-    );
+    assert!(left <= Duration::from_secs(30), "the service may work at most for the settle time: {left:?}");
 }
 
 #[cfg(target_os = "linux")]
@@ -90,7 +87,7 @@ async fn listening_server_records_when_a_process_was_gone() {
     let listening = tokio::spawn(async move { server.listen(&|| {}).await });
     let until = Instant::now() + Duration::from_secs(30);
     while open(&*store).await.iter().any(|open| open.gone_for.is_zero()) {
-        assert!(Instant::now() < until, "it is not noted");
+        assert!(Instant::now() < until, "the end is not recorded");
         tokio::task::yield_now().await;
     }
     listening.abort();

@@ -1,4 +1,4 @@
-//! Several stores on one database, and connections that break.
+//! Several stores on one database, and broken connections.
 
 use super::{one, request, shown, writer};
 use crate::{demo, intent, put, row};
@@ -16,14 +16,14 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_those_who_race_for_leases_one_gets_all_of_them() {
+async fn one_of_several_racing_operations_gets_all_leases() {
     const ROUNDS: usize = 15;
     let url = Cluster::shared().database().await;
     let stores = [writer(&url).await, writer(&url).await];
     let tasks: Vec<_> = (0..6)
         .map(|task| {
             let store = Arc::clone(&stores[task % 2]);
-            // Each asks for others, in another order, and all for one.
+            // Each task has other keys in another order; one key is common to all.
             let keys = [["api", "db", "web"], ["web", "api", "queue"], ["queue", "api", "db"]][task % 3];
             tokio::spawn(async move {
                 let (mut fences, mut name) = (Vec::new(), 0);
@@ -50,22 +50,22 @@ async fn of_those_who_race_for_leases_one_gets_all_of_them() {
     for task in tasks {
         fences.extend(task.await.unwrap());
     }
-    assert_eq!(fences.len(), 6 * ROUNDS, "no fence was given twice");
+    assert_eq!(fences.len(), 6 * ROUNDS, "every fence is unique");
     assert_eq!(stores[0].rows(&demo(), &Selection::All).await.unwrap().len(), 6 * ROUNDS);
     assert_eq!(deadlocks(&url).await, 0);
 }
 
 #[tokio::test]
-async fn process_of_the_same_name_elsewhere_does_not_get_the_leases() {
+async fn process_with_the_same_name_does_not_get_the_leases() {
     let url = Cluster::shared().database().await;
-    // As a container that was started again: the same name, the same process number.
+    // Like a restarted container: the same name and the same pid.
     let (before, after) = (writer(&url).await, writer(&url).await);
-    let asked = request(Uuid::now_v7(), &["api"]);
-    assert!(matches!(before.acquire(&asked).await.unwrap(), Acquired::Granted(_)));
-    assert!(matches!(after.acquire(&asked).await.unwrap(), Acquired::Held(_)), "the holder may still be at work");
-    let Acquired::Granted(leases) = before.acquire(&asked).await.unwrap() else { panic!("its own earlier lease") };
+    let new_request = request(Uuid::now_v7(), &["api"]);
+    assert!(matches!(before.acquire(&new_request).await.unwrap(), Acquired::Granted(_)));
+    assert!(matches!(after.acquire(&new_request).await.unwrap(), Acquired::Held(_)), "the holder may still be active");
+    let Acquired::Granted(leases) = before.acquire(&new_request).await.unwrap() else { panic!("the lease is its own") };
     before.release(&leases).await.unwrap();
-    assert!(matches!(after.acquire(&asked).await.unwrap(), Acquired::Granted(_)));
+    assert!(matches!(after.acquire(&new_request).await.unwrap(), Acquired::Granted(_)));
 }
 
 async fn deadlocks(url: &str) -> i64 {
@@ -82,7 +82,7 @@ fn owner(key: &str, stack: &StackId) -> OwnerRow {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_of_several_stacks_never_wait_in_a_circle() {
+async fn writers_of_several_stacks_never_deadlock() {
     const ROUNDS: usize = 12;
     let url = Cluster::shared().database().await;
     let stores = [writer(&url).await, writer(&url).await];
@@ -129,7 +129,7 @@ async fn writers_of_several_stacks_never_wait_in_a_circle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_owners_that_leave_at_the_same_time_one_stays() {
+async fn one_of_two_leaving_owners_stays() {
     let url = Cluster::shared().database().await;
     let stores = [writer(&url).await, writer(&url).await];
     let stacks = ["one", "two"].map(|name| StackId::new(name, "local"));
@@ -152,16 +152,16 @@ async fn of_owners_that_leave_at_the_same_time_one_stays() {
     }
 }
 
-/// Waits until so many transactions wait for locks.
+/// Waits until that many transactions wait for locks.
 async fn wait_for_waiting(client: &tokio_postgres::Client, many: i64) {
     let until = Instant::now() + Duration::from_secs(30);
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     while one::<i64>(client, sql).await < many {
-        assert!(Instant::now() < until, "nobody waits");
+        assert!(Instant::now() < until, "no transaction waits");
     }
 }
 
-/// A commit that waits for a transaction of somebody else.
+/// A commit that waits for another transaction.
 struct Held {
     store: Arc<dyn ServerStore>,
     other: tokio_postgres::Client,
@@ -182,14 +182,14 @@ async fn held(url: &str) -> Held {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_restarts_is_waited_for_and_one_that_stays_away_is_told_of() {
+async fn restart_is_waited_for_and_a_longer_outage_reported() {
     let cluster = Cluster::alone();
     let url = cluster.database().await;
     let Held { store, other: _other, committing } = held(&url).await;
     cluster.order("restart");
-    // Nothing of it was committed: it is done again.
+    // The commit did not happen, so the store repeats it.
     committing.await.unwrap().unwrap();
-    // Also the connections that nobody used meanwhile are no more.
+    // Idle connections are replaced, too.
     store.commit(&[], vec![put(row("local_value.after"))]).await.unwrap();
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     let names: Vec<String> = rows.iter().map(|row| row.address.to_string()).collect();
@@ -209,41 +209,41 @@ async fn a_server_that_restarts_is_waited_for_and_one_that_stays_away_is_told_of
     assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 3);
 }
 
-/// Lets every commit wait for a standby that never comes, from when this returns.
-async fn await_nobody(url: &str, watcher: &tokio_postgres::Client) {
+/// Makes every commit wait for an absent standby.
+async fn require_absent_standby(url: &str, watcher: &tokio_postgres::Client) {
     watcher.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await.unwrap();
     watcher.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    // Known to all once one waits.
+    // The setting is in effect once a commit waits.
     let other = connect(url).await;
     let waiting = tokio::spawn(async move {
         let sql = "CREATE TABLE IF NOT EXISTS probe (); DROP TABLE probe";
         while other.batch_execute(sql).await.is_ok() {}
     });
-    cut_what_waits_for_the_standby(watcher).await;
+    cut_waiting_commits(watcher).await;
     waiting.await.unwrap();
 }
 
-async fn await_nobody_no_more(watcher: &tokio_postgres::Client) {
+async fn release_absent_standby(watcher: &tokio_postgres::Client) {
     watcher.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
     watcher.batch_execute("SELECT pg_reload_conf()").await.unwrap();
 }
 
-/// Does something whose commit happens and is not answered.
+/// Runs work whose commit happens but is not answered.
 async fn unanswered<T: Send + 'static>(
     url: &str,
     watcher: &tokio_postgres::Client,
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> T {
-    await_nobody(url, watcher).await;
+    require_absent_standby(url, watcher).await;
     let working = tokio::spawn(work);
-    cut_what_waits_for_the_standby(watcher).await;
-    await_nobody_no_more(watcher).await;
+    cut_waiting_commits(watcher).await;
+    release_absent_standby(watcher).await;
     working.await.unwrap().unwrap()
 }
 
-/// Each of these would be refused the second time.
+/// The store would refuse each of these records the second time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
+async fn unanswered_commit_is_not_repeated() {
     let cluster = Cluster::alone();
     let url = cluster.database().await;
     let watcher = connect(&url).await;
@@ -267,7 +267,7 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     for record in [spend, intent, outcome] {
         let (one, records) = (Arc::clone(&store), vec![record.clone()]);
         unanswered(&url, &watcher, async move { one.commit(&[], records).await }).await;
-        assert!(store.commit(&[], vec![record]).await.is_err(), "it was done");
+        assert!(store.commit(&[], vec![record]).await.is_err(), "the record was committed");
     }
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.generation).collect::<Vec<_>>(), [1]);
@@ -285,21 +285,21 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     let (one, records) = (Arc::clone(&store), vec![component, end]);
     unanswered(&url, &watcher, async move { one.commit(&[], records).await }).await;
     assert_eq!(store.snapshot(Some(&demo()), true).await.unwrap()[0].component_history.len(), 1);
-    let asked = asking_nothing(operation(Uuid::now_v7()));
-    let (one, request) = (Arc::clone(&store), asked.clone());
+    let new_request = empty_request(operation(Uuid::now_v7()));
+    let (one, request) = (Arc::clone(&store), new_request.clone());
     let queued = unanswered(&url, &watcher, async move { one.enqueue(&request, 10).await }).await;
     assert_eq!(queued, Enqueued::Queued { behind: None });
     let claim = store.claim(&claimant("here"), Duration::from_secs(60)).await.unwrap().unwrap();
-    assert_eq!(claim.operation, asked.operation.id);
+    assert_eq!(claim.operation, new_request.operation.id);
     let (status, summary, result) = (OperationStatus::Completed, String::new(), "{}".to_owned());
     let end = RequestEnd { status, summary, result, keeps_body: false };
     let (one, ended) = (Arc::clone(&store), claim.clone());
     unanswered(&url, &watcher, async move { one.finish(&ended, &end).await }).await;
     assert!(
         store.claim(&claimant("here"), Duration::from_secs(60)).await.unwrap().is_none(),
-        "it is queued once, and has ended"
+        "the request was queued once, and has ended"
     );
-    let waiting = asking_nothing(operation(Uuid::now_v7()));
+    let waiting = empty_request(operation(Uuid::now_v7()));
     store.enqueue(&waiting, 10).await.unwrap();
     let (one, id) = (Arc::clone(&store), waiting.operation.id);
     let cancelled = unanswered(&url, &watcher, async move { one.request_cancel(id, "jane").await }).await;
@@ -307,7 +307,7 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     assert_eq!(store.request_cancel(id, "jane").await.unwrap(), None, "it has ended");
 }
 
-async fn cut_what_waits_for_the_standby(watcher: &tokio_postgres::Client) {
+async fn cut_waiting_commits(watcher: &tokio_postgres::Client) {
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let until = Instant::now() + Duration::from_secs(30);
     while one::<i64>(watcher, cut).await == 0 {
@@ -315,9 +315,9 @@ async fn cut_what_waits_for_the_standby(watcher: &tokio_postgres::Client) {
     }
 }
 
-/// The server has committed, and waits for a standby that never comes when its connection is cut.
+/// The server has committed, and waits for an absent standby when its connection breaks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_whose_connection_breaks_is_told_to_be_in_doubt() {
+async fn commit_on_a_broken_connection_is_in_doubt() {
     let cluster = Cluster::alone();
     let url = cluster.database().await;
     let store = writer(&url).await;
@@ -327,7 +327,7 @@ async fn a_commit_whose_connection_breaks_is_told_to_be_in_doubt() {
     let committing = {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
-            // Those that come before the server knows of the standby go through.
+            // Commits succeed until the server knows of the standby.
             for number in 0.. {
                 let name = format!("local_value.a[{number}]");
                 if let Err(error) = store.commit(&[], vec![put(row(&name))]).await {
@@ -338,31 +338,31 @@ async fn a_commit_whose_connection_breaks_is_told_to_be_in_doubt() {
         })
     };
     let watcher = connect(&url).await;
-    cut_what_waits_for_the_standby(&watcher).await;
-    let (name, told) = committing.await.unwrap();
+    cut_waiting_commits(&watcher).await;
+    let (name, message) = committing.await.unwrap();
     let expected = format!(
-        "state cannot be written: the connection to {} was lost while it committed, which may have happened or not",
+        "state cannot be written: the connection to {} was lost during a commit, whose outcome is unknown",
         shown(&url)
     );
-    assert!(told.starts_with(&expected), "{told}");
+    assert!(message.starts_with(&expected), "{message}");
     let names = Selection::Addresses(BTreeSet::from([name.parse().unwrap()]));
-    assert_eq!(store.rows(&demo(), &names).await.unwrap().len(), 1, "this one has happened");
+    assert_eq!(store.rows(&demo(), &names).await.unwrap().len(), 1, "the commit has happened");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_nobody_waits_for_is_done_to_its_end() {
+async fn abandoned_commit_runs_to_its_end() {
     let url = Cluster::shared().database().await;
     let Held { store, other, committing } = held(&url).await;
     committing.abort();
     assert!(committing.await.unwrap_err().is_cancelled());
     other.batch_execute("COMMIT").await.unwrap();
-    // The next one waits for it.
+    // The next commit waits for it.
     store.commit(&[], vec![put(row("local_value.after"))]).await.unwrap();
     assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 3);
 }
 
 #[tokio::test]
-async fn a_deadlock_that_another_program_causes_is_tried_again() {
+async fn deadlock_with_another_program_is_retried() {
     let url = Cluster::shared().database().await;
     let store = writer(&url).await;
     let (one, two) = (StackId::new("one", "local"), StackId::new("two", "local"));
@@ -372,7 +372,7 @@ async fn a_deadlock_that_another_program_causes_is_tried_again() {
     };
     store.commit(&[], both("local_value.a")).await.unwrap();
     let (other, watcher) = (connect(&url).await, connect(&url).await);
-    // It waits for the one that is locked first while it holds the one that is locked last, and is ready to wait longer.
+    // This transaction holds the second lock while it waits for the first one, with a longer deadlock timeout.
     other
         .batch_execute("BEGIN; SET LOCAL deadlock_timeout = '1h'; SELECT 1 FROM stack WHERE name = 'two' FOR UPDATE")
         .await
@@ -390,18 +390,18 @@ async fn a_deadlock_that_another_program_causes_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
+async fn every_server_is_notified_of_a_request() {
     let url = Cluster::shared().database().await;
     let (here, there) = (writer(&url).await, writer(&url).await);
-    let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let listening = tokio::spawn(async move { there.listen(&|| tell.send(()).unwrap()).await });
-    // It listens.
-    heard.recv().await.unwrap();
+    let (notify, mut notified) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn(async move { there.listen(&|| notify.send(()).unwrap()).await });
+    // The server listens.
+    notified.recv().await.unwrap();
     let (id, stacks) = (Uuid::now_v7(), vec![demo()]);
     let operation = NewOperation { id, kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
-    let asked = asking_nothing(operation);
-    assert_eq!(here.enqueue(&asked, 10).await.unwrap(), Enqueued::Queued { behind: None });
-    heard.recv().await.unwrap();
+    let new_request = empty_request(operation);
+    assert_eq!(here.enqueue(&new_request, 10).await.unwrap(), Enqueued::Queued { behind: None });
+    notified.recv().await.unwrap();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE query LIKE 'LISTEN %' AND datname = current_database()";
     assert_eq!(one::<i64>(&connect(&url).await, cut).await, 1);
@@ -409,9 +409,9 @@ async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
     assert!(error.starts_with("state cannot be read: ") && !error.contains(PASSWORD), "{error}");
 }
 
-/// Whoever is quicker: it is called off and nobody has it, or somebody has it and is told.
+/// Either the request is cancelled and no worker has it, or a worker has it and is notified.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_request_is_called_off_or_claimed_and_never_both() {
+async fn request_is_cancelled_or_claimed_but_never_both() {
     let cluster = Cluster::alone();
     let url = cluster.database().await;
     let (one, other) = (writer(&url).await, writer(&url).await);
@@ -422,7 +422,7 @@ async fn a_request_is_called_off_or_claimed_and_never_both() {
             stacks: vec![demo()],
             actor: "jane".to_owned(),
         };
-        let request = asking_nothing(new);
+        let request = empty_request(new);
         let id = request.operation.id;
         one.enqueue(&request, 10).await.unwrap();
         let claiming = {
@@ -441,9 +441,9 @@ async fn a_request_is_called_off_or_claimed_and_never_both() {
     }
 }
 
-/// Both find that there is no stack yet, and a third one is quicker to make it.
+/// Both find no stack, and a third transaction adds it first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_again_with_the_same_key_gets_the_same_while_the_stack_is_made_by_another_one() {
+async fn racing_calls_with_one_key_get_the_same_request() {
     let url = Cluster::shared().database().await;
     let (watcher, other, stack) = (connect(&url).await, connect(&url).await, demo());
     let stores = [writer(&url).await, writer(&url).await];
@@ -454,15 +454,15 @@ async fn who_asks_again_with_the_same_key_gets_the_same_while_the_stack_is_made_
     for (number, store) in (1..).zip(&stores) {
         let (id, kind, actor) = (Uuid::now_v7(), "provision".to_owned(), "jane".to_owned());
         let operation = NewOperation { id, kind, stacks: vec![stack.clone()], actor };
-        let asked = NewRequest { idempotency: Some("key".to_owned()), ..asking_nothing(operation) };
+        let new_request = NewRequest { idempotency: Some("key".to_owned()), ..empty_request(operation) };
         let store = Arc::clone(store);
-        asking.push((id, tokio::spawn(async move { store.enqueue(&asked, 10).await.unwrap() })));
+        asking.push((id, tokio::spawn(async move { store.enqueue(&new_request, 10).await.unwrap() })));
         wait_for_waiting(&watcher, number).await;
     }
     other.batch_execute("COMMIT").await.unwrap();
     let (mut queued, mut same) = (Vec::new(), Vec::new());
-    for (id, asked) in asking {
-        match asked.await.unwrap() {
+    for (id, new_request) in asking {
+        match new_request.await.unwrap() {
             Enqueued::Queued { behind: None } => queued.push(id),
             Enqueued::Same(token) => same.push(token),
             other => panic!("{other:?}"),
@@ -471,8 +471,8 @@ async fn who_asks_again_with_the_same_key_gets_the_same_while_the_stack_is_made_
     assert_eq!((queued.len(), &queued), (1, &same));
 }
 
-/// A request of which only counts that it is there.
-fn asking_nothing(operation: NewOperation) -> NewRequest {
+/// A request whose content does not matter.
+fn empty_request(operation: NewOperation) -> NewRequest {
     NewRequest {
         operation,
         component: String::new(),

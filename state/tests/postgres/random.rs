@@ -1,5 +1,5 @@
-//! Random commits leave the same as in SQLite, where one record is applied after the other: what is collected and written
-//! many at a time keeps the order that matters.
+//! Random commits have the same result as in SQLite, which applies the records one by one: batches preserve the
+//! necessary order.
 
 use crate::row;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 type Key = (StackId, Address);
 
-/// Which generations there are, so that most of what is made up is accepted.
+/// The known generations, so that most random writes are valid.
 #[derive(Clone, Default)]
 struct Known {
     newest: BTreeMap<Key, Generation>,
@@ -98,7 +98,7 @@ impl Maker {
         let address = self.address(&stack);
         let key = (stack.clone(), address.clone());
         let deposed = (self.random.u8(0..6) == 0).then(|| "old".to_owned());
-        // Some believe what is not so.
+        // Some writes have a wrong expectation.
         let wrong = Generation::from(self.random.u8(0..40) == 0);
         let expected = self.known.generation(&key, deposed.as_deref()) + wrong;
         let current = self.known.generation(&key, None);
@@ -129,7 +129,7 @@ impl Maker {
                 let to = self.address(&stack);
                 let target = (stack.clone(), to.clone());
                 if self.known.generation(&target, Some("old")) > 0 {
-                    // Keys of deposed objects are never the same twice elsewhere.
+                    // Deposed keys must be unique within a target.
                     return Write::Follow { stack, block: "local_value.a[*]".parse().unwrap(), to };
                 }
                 if self.known.rows.get(&target).is_none_or(BTreeMap::is_empty) {
@@ -168,7 +168,7 @@ impl Maker {
     }
 }
 
-/// What is recorded, with numbers of versions that stand for their order: those of a database have gaps.
+/// The recorded state, with consecutive version numbers: those of a database have gaps.
 async fn recorded(store: &dyn StateStore) -> Vec<StackSnapshot> {
     let mut snapshots = store.snapshot(None, true).await.unwrap();
     for snapshot in &mut snapshots {
@@ -180,7 +180,7 @@ async fn recorded(store: &dyn StateStore) -> Vec<StackSnapshot> {
 }
 
 #[tokio::test]
-async fn random_commits_leave_the_same_as_one_record_after_the_other() {
+async fn random_commits_equal_those_in_sqlite() {
     const COMMITS: u64 = 200;
     let clock = Arc::new(ManualClock::at(start_of_time()));
     let sqlite = StoreUrl::SqliteMemory;

@@ -1,13 +1,13 @@
-//! Each call of a run fails once before and once after its effect; then the next run ends where a run without faults does.
+//! Each call of a run fails once before and once after its effect; the next run then ends like one without faults.
 
 use super::World;
 use std::time::Duration;
 use terrace_test_airbyte::Fault;
 
-/// One call after the other: the number of a call says what it is.
+/// One call at a time: the number of a call identifies it.
 const APPLY: [&str; 5] = ["apply", super::PRODUCT, "--auto-approve", "--parallelism", "1"];
 
-/// Applies with a fault, again where that failed, and looks whether all is as it should be.
+/// Applies with a fault, again after a failure, and checks the result.
 fn run(number: usize, fault: Fault, expected: &[String]) {
     let world = World::new();
     world.stand_in.reset_count();
@@ -18,13 +18,13 @@ fn run(number: usize, fault: Fault, expected: &[String]) {
     }
     world.assert_settled();
     assert_eq!(world.stand_in.inventory(), expected, "call {number}, {fault:?}");
-    // Nothing is there without a row.
+    // Every object has a row.
     world.run(["destroy", super::PRODUCT, "--auto-approve"]).done();
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0], "call {number}, {fault:?}");
 }
 
 #[test]
-fn whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike() {
+fn next_run_ends_alike_after_any_failed_call() {
     let calm = World::new();
     calm.stand_in.reset_count();
     let _ = calm.stand_in.take_seen();
@@ -34,7 +34,7 @@ fn whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike() {
     assert_eq!(seen.len(), calm.stand_in.count());
     assert_eq!(seen.iter().filter(|it| it.is_write()).count(), 3);
     for call in &seen {
-        // A write whose request is lost leaves its step in doubt for minutes: the provider's own tests let that happen.
+        // A lost write leaves its step in doubt for minutes: the provider's own tests cover that.
         let before = if call.is_write() { Fault::Status(500) } else { Fault::LostBefore };
         run(call.number, before, &expected);
         run(call.number, Fault::LostAfter, &expected);
@@ -42,7 +42,7 @@ fn whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike() {
 }
 
 #[test]
-fn a_storm_of_refusals_is_waited_for() {
+fn many_rate_limit_responses_are_waited_for() {
     let world = World::new();
     for number in 1..=20 {
         world.stand_in.faults().by_number.insert(number, Fault::TooMany(Some(Duration::from_secs(1))));

@@ -1,11 +1,11 @@
-//! What an earlier provisioner made is taken over: its calls are carried out first, then terrace plans.
+//! Adoption of an earlier provisioner's objects: its calls run first, then terrace plans.
 
 use super::{MADE, PRODUCT, World};
 use serde_json::{Value as Json, json};
 use terrace_test_airbyte::{DEFINITION_FILE, DEFINITION_SNOWFLAKE, WORKSPACE};
 
-/// The calls of that provisioner for the product, in its order:
-/// <https://github.com/agile-lab-dev/witboost-airbyte-specific-provisioner>. Each deploy makes one more operation.
+/// Makes that provisioner's calls for the product, in its order:
+/// <https://github.com/agile-lab-dev/witboost-airbyte-specific-provisioner>. Each deploy creates one more operation.
 fn replay(world: &World) {
     let call = |path: &[&str], body: Json| world.stand_in.config_api(path, &body);
     call(&["sources", "list"], json!({"workspaceId": WORKSPACE}));
@@ -41,7 +41,7 @@ fn replay(world: &World) {
 }
 
 #[test]
-fn what_was_made_before_is_taken_over_without_a_change() {
+fn existing_objects_are_adopted_without_a_change() {
     let world = World::new();
     replay(&world);
     let ids = ["Public Places CSV", "Snowflake", "Public Places CSV <> Snowflake"].map(|name| world.id(name));
@@ -61,10 +61,11 @@ fn what_was_made_before_is_taken_over_without_a_change() {
 }
 
 #[test]
-fn two_of_one_name_are_told_with_their_ids() {
+fn duplicate_names_are_reported_with_their_ids() {
     let world = World::new();
     replay(&world);
     let more = json!({"name": "Snowflake", "workspaceId": WORKSPACE, "configuration": {"destinationType": "csv", "destination_path": "/local"}});
     let other = world.stand_in.make(false, &more);
-    world.plan().with_code(1).says("are 2 destinations `Snowflake`").says(&other);
+    let plan = world.plan().with_code(1);
+    plan.says(": there are 2").says("destinations `Snowflake` in the workspace: `").says(&other);
 }

@@ -1,4 +1,4 @@
-//! Workloads of others' descriptors, of a product with more than Airbyte in it, and what is imported by hand.
+//! Descriptors of other tools, a product beyond Airbyte, and imported objects.
 
 use super::{DESCRIPTOR, KEY, MADE, PRODUCT, World};
 use serde_json::json;
@@ -7,7 +7,7 @@ use terrace_test_airbyte::WORKSPACE;
 const CORPUS: &str = "witboost/descriptors/witboost-airbyte-specific-provisioner--pr_descriptor_";
 
 #[test]
-fn descriptors_of_an_earlier_provisioner_are_taken_as_they_are() {
+fn descriptors_of_an_earlier_provisioner_are_accepted_unchanged() {
     for name in ["1.yaml", "2_dbt.yaml"] {
         let Some(descriptor) = terrace_tests::shared(&format!("{CORPUS}{name}")) else { return };
         let world = World::new();
@@ -34,7 +34,7 @@ fn descriptors_of_an_earlier_provisioner_are_taken_as_they_are() {
 }
 
 #[test]
-fn malformed_descriptors_are_told_at_their_place_and_nothing_is_called() {
+fn malformed_descriptor_is_reported_at_its_place_without_a_call() {
     for (name, said) in [
         ("1_empty_specific.yaml", "source"),
         ("1_missing_specific.yaml", "specific"),
@@ -51,7 +51,7 @@ fn malformed_descriptors_are_told_at_their_place_and_nothing_is_called() {
 }
 
 #[test]
-fn a_product_with_its_storage_area_is_made_in_order() {
+fn product_with_a_storage_area_is_created_in_order() {
     let world = World::new();
     let snowflake = terrace_test_snowflake::StandIn::start();
     let area = "    - kind: storage
@@ -73,7 +73,7 @@ fn a_product_with_its_storage_area_is_made_in_order() {
         .replace("componentIdToProvision: ", &format!("{area}componentIdToProvision: "));
     let product = both.lines().filter(|line| !line.starts_with("componentIdToProvision"));
     world.project.write(PRODUCT, product.collect::<Vec<_>>().join("\n"));
-    // Not marked as secret: what reads settings by `.?` would take all of them for sensitive.
+    // Not marked as secret: an expression that reads settings with `.?` would make all of them sensitive.
     world.project.edit(
         "terrace.yaml",
         "password: {secret: \"${{ env.SNOWFLAKE_SECRET }}\"}",
@@ -91,7 +91,7 @@ fn a_product_with_its_storage_area_is_made_in_order() {
     let lake = world.stand_in.configuration(&world.id("Snowflake"));
     assert_eq!((&lake["database"], &lake["schema"]), (&json!("FINANCE"), &json!("CASHFLOW_0")));
     assert!(snowflake.inventory().iter().any(|line| line == "table FINANCE.CASHFLOW_0.PLACES"));
-    // The area was there before anything of Airbyte was made.
+    // The area is complete before the first write to Airbyte.
     let area_done = snowflake.take_seen().into_iter().filter(|it| it.is_write()).map(|it| it.at).max().unwrap();
     let airbyte = world.stand_in.take_seen();
     let first = airbyte.iter().find(|it| it.is_write()).unwrap();
@@ -101,7 +101,7 @@ fn a_product_with_its_storage_area_is_made_in_order() {
 }
 
 #[test]
-fn what_is_imported_by_hand_is_as_if_it_had_been_made() {
+fn imported_source_is_like_a_created_one() {
     let world = World::new();
     let source = world.stand_in.make(true, &json!({"name": "Public Places CSV", "workspaceId": WORKSPACE, "configuration": {
         "sourceType": "file", "dataset_name": "public places", "format": "csv", "url": "https://example.com/old.csv", "provider": {"storage": "HTTPS"}}}));
@@ -115,7 +115,7 @@ fn what_is_imported_by_hand_is_as_if_it_had_been_made() {
 }
 
 #[test]
-fn who_may_only_look_and_who_is_not_known_are_told_so() {
+fn read_only_and_unknown_credentials_are_reported() {
     let world = World::new();
     let wrong = [KEY, ("AIRBYTE_SECRET", "wrong-secret"), super::SECRETS[2]];
     let plan = world.project.run_with(&wrong, ["plan", PRODUCT]);

@@ -1,4 +1,4 @@
-//! A descriptor of an earlier provisioner on the server, from its validation to its end.
+//! A descriptor of an earlier provisioner on the server, from validation to removal.
 
 use super::{DESCRIPTOR, KEY, MADE, PRODUCT, SECRETS, World};
 use serde_json::{Value as Json, json};
@@ -12,10 +12,10 @@ fn ended(server: &Served, answer: &Answer) -> Json {
 }
 
 #[test]
-fn a_descriptor_goes_through_everything_that_a_coordinator_asks() {
+fn descriptor_passes_all_calls_of_the_coordinator() {
     let world = World::new();
     let server = Served::start_with(&world.project, &[], &SECRETS);
-    // Whatever is wrong is told with its place, and nobody is asked anything.
+    // An error is reported with its place, without a call.
     let malformed = DESCRIPTOR.replace("format: csv", "format: text");
     let refused = server.send("/v1/validate", KIND, &malformed).json();
     assert_eq!(refused["valid"], false, "{refused}");
@@ -31,16 +31,16 @@ fn a_descriptor_goes_through_everything_that_a_coordinator_asks() {
     let made = ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR));
     assert_eq!(made["status"], "COMPLETED", "{made}");
     assert_eq!(world.stand_in.inventory(), MADE);
-    let told = made["info"].to_string();
-    assert!(told.contains("MYDATABASE.myschema") && told.contains("/connections/"), "{made}");
+    let output = made["info"].to_string();
+    assert!(output.contains("MYDATABASE.myschema") && output.contains("/connections/"), "{made}");
     let connection = world.id("Public Places CSV <> Snowflake");
-    // The same again changes nothing.
+    // The same request again changes nothing.
     let _ = world.stand_in.take_seen();
     let again = ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR));
     assert_eq!(again["status"], "COMPLETED", "{again}");
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
 
-    // A change is made in place.
+    // A change is an update in place.
     let changed = DESCRIPTOR.replace("places.csv", "towns.csv");
     let done = ended(&server, &server.send("/v1/provision", KIND, &changed));
     assert_eq!(done["status"], "COMPLETED", "{done}");
@@ -48,21 +48,21 @@ fn a_descriptor_goes_through_everything_that_a_coordinator_asks() {
     assert_eq!(world.stand_in.configuration(&source)["url"], "https://example.com/towns.csv");
     assert_eq!(world.id("Public Places CSV <> Snowflake"), connection);
 
-    // What somebody changes is seen, and mended by the next provision.
+    // Drift is reported, and corrected by the next provision.
     world.stand_in.patch(&world.id("Snowflake"), &json!({"configuration": {"schema": "THEIRS"}}));
     world.project.write(PRODUCT, &changed);
     world.run(["drift", PRODUCT]).says("THEIRS");
     assert_eq!(ended(&server, &server.send("/v1/provision", KIND, &changed))["status"], "COMPLETED");
     assert_eq!(world.stand_in.configuration(&world.id("Snowflake"))["schema"], "myschema");
 
-    // Nobody can be let in to a workload.
+    // A workload has no access list.
     let access = json!({"refs": ["user:ada"], "provisionInfo": {"request": changed, "result": ""}}).to_string();
     let refused = server.call("POST", "/v1/updateacl", &access);
-    let told = match refused.status {
+    let output = match refused.status {
         202 => server.ended(&refused.body).to_string(),
         _ => refused.body,
     };
-    assert!(told.contains("nobody can be let in"), "{told}");
+    assert!(output.contains("cannot grant access to `cashflows-calculation`"), "{output}");
 
     let gone = ended(&server, &server.send("/v1/unprovision", KIND, &changed));
     assert_eq!(gone["status"], "COMPLETED", "{gone}");
@@ -72,7 +72,7 @@ fn a_descriptor_goes_through_everything_that_a_coordinator_asks() {
 }
 
 #[test]
-fn what_others_use_is_named_by_the_server() {
+fn server_names_the_consumers_of_an_object() {
     let world = World::new();
     let server = Served::start_with(&world.project, &[], &SECRETS);
     assert_eq!(ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR))["status"], "COMPLETED");
@@ -83,9 +83,9 @@ fn what_others_use_is_named_by_the_server() {
     assert!(failed["result"].to_string().contains("`theirs`") || failed.to_string().contains("`theirs`"), "{failed}");
 }
 
-/// The variables of an earlier service are all that is needed.
+/// The variables of an earlier service are sufficient.
 #[test]
-fn variables_configure_it_as_they_configured_an_earlier_service() {
+fn variables_of_an_earlier_service_configure_the_provider() {
     let world = World::new();
     let url = format!("{}/api/v1", world.stand_in.url());
     world.project.write(
@@ -109,10 +109,10 @@ fn variables_configure_it_as_they_configured_an_earlier_service() {
         ("AIRBYTE_PASSWORD", "password"),
         ("AIRBYTE_BASIC_AUTH_ENABLED", "'true'"),
     ];
-    // Without an account nothing is made.
+    // Without a Snowflake account nothing is created.
     let bare = world.project.run_with(&airbyte, ["apply", PRODUCT, "--auto-approve"]);
     assert_ne!(bare.code, 0, "{bare}");
-    bare.says("nothing says how the");
+    bare.says("the connection to Snowflake").says("is incomplete: set `settings.airbyte.snowflake`");
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
     let all = [airbyte.as_slice(), &account].concat();
     let run = |words: &[&str]| {
@@ -127,16 +127,16 @@ fn variables_configure_it_as_they_configured_an_earlier_service() {
     assert_eq!(lake["credentials"]["password"], "hunter2hunter2");
     let plan = run(&["plan", PRODUCT, "--detailed-exitcode"]);
     assert_eq!(plan.code, 0, "{plan}");
-    // Nobody is asked who they are where that is switched off: this Airbyte then lets nobody in.
+    // With authentication switched off terrace sends no credentials, and this Airbyte refuses it.
     let off: Vec<_> = all.iter().copied().filter(|(name, _)| *name != "AIRBYTE_BASIC_AUTH_ENABLED").collect();
     let off = [off.as_slice(), &[("AIRBYTE_BASIC_AUTH_ENABLED", "false")]].concat();
     let plan = world.project.run_with(&off, ["plan", PRODUCT]);
     assert_ne!(plan.code, 0, "{plan}");
 }
 
-/// The commands of the example's README.
+/// Runs the commands of the example's README.
 #[test]
-fn the_example_does_what_its_readme_says() {
+fn example_works_as_its_readme_says() {
     let world = World::new();
     let folder = terrace_tests::repository().join("examples/airbyte");
     for file in [PRODUCT, "terrace.yaml"] {

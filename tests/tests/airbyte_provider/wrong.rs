@@ -1,14 +1,14 @@
-//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there.
+//! Errors are reported at their place before any write: hostile texts, refused credentials, missing objects.
 
 use super::{KEY, PRODUCT, SECRETS, World};
 use terrace_tests::{HOSTILE, hostile, told_at};
 
-/// What fails is not tried again: a server that is not there stays away.
+/// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
     world.project.edit("terrace.yaml", "airbyte: {url:", "airbyte: {limits: {retries: 0}, url:");
 }
 
-/// What the plan says of a hostile text in one field; nothing where it is a text like others.
+/// The plan's error for a hostile text in one field; `None` if the text is accepted.
 fn refused(world: &World, field: &str) -> Option<String> {
     let product = world.project.read(PRODUCT);
     world.project.write(PRODUCT, hostile(&product, field));
@@ -19,7 +19,7 @@ fn refused(world: &World, field: &str) -> Option<String> {
 }
 
 #[test]
-fn hostile_texts_are_texts_or_refused_at_their_place() {
+fn hostile_text_is_accepted_or_refused_at_its_place() {
     let fields = [
         "name: CashFlow",
         "domain: finance",
@@ -55,7 +55,7 @@ fn hostile_texts_are_texts_or_refused_at_their_place() {
     database: mydatabase: is a text
     name: Public Places CSV <> Snowflake: is a text
     "#);
-    // All that are taken together come to Airbyte letter by letter.
+    // Accepted texts reach Airbyte character by character.
     world.project.write(PRODUCT, product);
     world.apply().done();
     world.assert_settled();
@@ -64,15 +64,15 @@ fn hostile_texts_are_texts_or_refused_at_their_place() {
 }
 
 #[test]
-fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
+fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     let wrong = [KEY, ("AIRBYTE_SECRET", "wr0ng-secret"), SECRETS[2]];
-    let told = world.project.run_with(&wrong, ["plan", PRODUCT]);
-    assert!(told_at(&told, PRODUCT).contains("does not let terrace in"), "{told}");
-    assert!(!told.to_string().contains("wr0ng-secret"), "{told}");
+    let ran = world.project.run_with(&wrong, ["plan", PRODUCT]);
+    assert!(told_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
+    assert!(!ran.to_string().contains("wr0ng-secret"), "{ran}");
     assert!(world.stand_in.take_writes().is_empty());
     world.project.edit("terrace.yaml", world.stand_in.url(), "http://127.0.0.1:1");
     once(&world);
-    let told = world.plan();
-    assert!(told_at(&told, PRODUCT).contains("cannot be reached"), "{told}");
+    let ran = world.plan();
+    assert!(told_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
 }

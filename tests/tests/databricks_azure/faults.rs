@@ -1,12 +1,12 @@
-//! Each call of a run fails once before and once after its effect; then the next run ends where a run without faults does.
+//! Each call of a run fails once before and once after its effect; the next run then ends like one without faults.
 
 use super::{STACK, World};
 use terrace_test_azure::Fault;
 
-/// One call after the other: the number of a call says what it is.
+/// One call at a time: the number of a call identifies it.
 const APPLY: [&str; 5] = ["apply", STACK, "--auto-approve", "--parallelism", "1"];
 
-/// Applies with a fault, again where that failed, and looks whether all is as it should be.
+/// Applies with a fault, again after a failure, and checks the result.
 fn run(number: usize, fault: Fault, expected: &[String], lives: &[String], left: &[String]) {
     let world = World::new();
     world.azure.reset_count();
@@ -22,13 +22,13 @@ fn run(number: usize, fault: Fault, expected: &[String], lives: &[String], left:
     let puts = world.azure.take_writes();
     let puts = puts.iter().filter(|it| it.starts_with("PUT") && it.ends_with("/workspaces/sales_shop_0")).count();
     assert!((1..=2).contains(&puts), "{what}");
-    // Nothing is there without a row, and nothing goes that stays.
+    // Every object has a row, and destroy keeps retained objects.
     world.run(["destroy", STACK, "--auto-approve"]).done();
     assert_eq!(world.azure.inventory(), left, "{what}");
 }
 
 #[test]
-fn whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike() {
+fn next_run_ends_alike_after_any_failed_call() {
     let calm = World::new();
     calm.azure.reset_count();
     let _ = calm.azure.take_seen();
@@ -47,7 +47,7 @@ fn whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike() {
 }
 
 #[test]
-fn a_storm_of_refusals_is_waited_for() {
+fn many_rate_limit_responses_are_waited_for() {
     let world = World::new();
     for number in 1..=20 {
         world.azure.faults().by_number.insert(number, Fault::TooMany(Some(1)));

@@ -1,5 +1,5 @@
-//! An output port in a workspace of its product's own, through all that a coordinator calls: validate, provision, a change, drift,
-//! updateacl, reverse provisioning, another owner, unprovision; looked at in the stand-ins after every call.
+//! An output port in its product's own workspace, through all calls of a coordinator: validate, provision, a change,
+//! drift, updateacl, reverse provisioning, another owner, unprovision. The stand-ins are checked after every call.
 
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const VARIABLES: [(&str, &str); 4] = [
     ("DATABRICKS_ACCOUNT_ID", ACCOUNT),
 ];
 
-/// A workspace that will be made, with what is in its metastore already.
+/// The stand-in of the next workspace, with existing objects in its metastore.
 pub(super) fn spare(azure: &Azure) -> Arc<StandIn> {
     let stand_in = Arc::new(StandIn::start());
     stand_in.add_table("main.raw.orders", &[("id", "int"), ("price", "decimal(10,2)"), ("status", "string")]);
@@ -36,7 +36,7 @@ pub(super) fn spare(azure: &Azure) -> Arc<StandIn> {
         azure.add_user(user);
     }
     azure.add_group("shop-data");
-    // Unity Catalog knows the people of the account, wherever they may enter.
+    // Unity Catalog knows all people of the account, with or without access to the workspace.
     for user in ["ada.lovelace@example.com", "grace.hopper@example.com", "john.doe@example.com"] {
         stand_in.add_user(user);
     }
@@ -98,7 +98,7 @@ impl Called {
         status
     }
 
-    /// Provisions again what is as it should be: nothing is written anywhere.
+    /// Checks that another provision writes nothing.
     #[track_caller]
     fn assert_settled(&self) {
         let _ = (self.stand_in.take_writes(), self.azure.take_writes());
@@ -118,7 +118,7 @@ impl Called {
         self.server.ended(&answer.body)
     }
 
-    /// Who may read the view.
+    /// The principals that may read the view.
     fn readers(&self) -> Vec<String> {
         let lines = self.stand_in.inventory().into_iter();
         lines
@@ -142,12 +142,12 @@ const MADE: [&str; 5] = [
 ];
 
 #[test]
-fn an_output_port_in_a_workspace_of_its_own() {
+fn output_port_in_its_own_workspace() {
     let mut called = Called::new();
     let before = called.stand_in.inventory();
     let answer = called.server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &called.descriptor(PORT));
     assert_eq!(answer.json()["valid"], true, "{answer:?}");
-    assert_eq!((called.azure.count(), called.stand_in.count()), (0, 0), "nobody is asked");
+    assert_eq!((called.azure.count(), called.stand_in.count()), (0, 0), "no server is called");
     let status = called.done("/v1/provision", PORT);
     let info = &status["info"]["publicInfo"];
     assert_eq!(info["tableFullName"]["value"], "shop_orders.ports_0.orders", "{status:#}");
@@ -163,13 +163,13 @@ fn an_output_port_in_a_workspace_of_its_own() {
         assert!(made.contains(&line.to_owned()), "{line}: {made:#?}");
     }
     called.assert_settled();
-    // Another component of the product shares what is around it.
+    // Another component of the product shares the workspace.
     called.done("/v1/provision", LOAD);
     assert_eq!(called.azure.inventory(), MADE);
     called.edit("        - {name: price,", "        - {name: status, dataType: STRING}\n        - {name: price,");
     called.done("/v1/provision", PORT);
     assert_eq!(called.columns(), ["id", "status", "price"]);
-    // What somebody changes around the view, and in it.
+    // Changes outside terrace to the workspace, and to the view.
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/shop_orders_0-rg");
     let path = format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Databricks/workspaces/shop_orders_0"
@@ -201,7 +201,7 @@ fn an_output_port_in_a_workspace_of_its_own() {
     let status = called.server.ended_at(&format!("/v1/reverse-provisioning/{}/status", answer.body));
     assert_eq!(status["status"], "COMPLETED", "{status:#}");
     assert_eq!(status["updates"]["spec.mesh.dataContract.schema"][2]["name"], "status", "{status:#}");
-    // Each component is given another owner by itself; with the last of them the old one goes.
+    // Each component gets the new owner separately; the old owner goes with the last one.
     called.edit("user:ada.lovelace_example.com", "user:grace.hopper_example.com");
     called.done("/v1/provision", PORT);
     let both = called.azure.inventory();
@@ -217,7 +217,7 @@ fn an_output_port_in_a_workspace_of_its_own() {
     assert_eq!(called.azure.inventory(), now, "another component still lives there");
     assert!(called.readers().is_empty());
     called.done("/v1/unprovision", PORT);
-    // The workspace and its metastore stay, whoever asks for what.
+    // The workspace and its metastore stay after every request.
     let status = called.call("/v1/unprovision", LOAD, true);
     assert_eq!(status["status"], "COMPLETED", "{status:#}");
     assert_eq!(called.azure.inventory(), [MADE[1], MADE[4]]);

@@ -3,7 +3,7 @@
 use super::{PRODUCT, World};
 use serde_json::json;
 
-/// The product in an environment with the switch, which may be one for development.
+/// The product in an environment with the switch, optionally a development environment.
 fn switched(settings: &str) -> World {
     let world = World::with(settings);
     world.project.edit("terrace.yaml", "  prod:\n", "  prod:\n    compatibility: adapters\n");
@@ -20,14 +20,14 @@ fn applied(world: World) -> World {
 #[test]
 fn owner_and_developers_read_a_port_of_a_development_environment() {
     assert_eq!(applied(switched(DEVELOPMENT)).readers(), ["dev", "jane.roe@example.com"]);
-    assert_eq!(applied(switched("")).readers(), [] as [&str; 0], "elsewhere they do not");
-    assert_eq!(applied(World::with(DEVELOPMENT)).readers(), [] as [&str; 0], "nor without the switch");
+    assert_eq!(applied(switched("")).readers(), [] as [&str; 0], "not in other environments");
+    assert_eq!(applied(World::with(DEVELOPMENT)).readers(), [] as [&str; 0], "not without the switch");
     let own = format!("{DEVELOPMENT}, outputPort: {{developers: []}}");
-    assert_eq!(applied(switched(&own)).readers(), ["jane.roe@example.com"], "a setting goes before the switch");
+    assert_eq!(applied(switched(&own)).readers(), ["jane.roe@example.com"], "a setting overrides the switch");
 }
 
 #[test]
-fn access_that_others_gave_is_taken_away_once_access_is_set() {
+fn external_grants_are_revoked_when_access_is_set() {
     for (world, left) in [(switched(""), &["Analysts"][..]), (World::with(""), &["Analysts", "users"])] {
         let world = applied(world);
         let change = json!({"changes": [{"principal": "users", "add": ["SELECT"]}]});
@@ -37,9 +37,9 @@ fn access_that_others_gave_is_taken_away_once_access_is_set() {
     }
 }
 
-/// Access that the adapter gave is adopted, and revoked when the list leaves it out.
+/// Grants of the adapter are adopted, and revoked when the list omits them.
 #[test]
-fn access_that_the_adapter_gave_goes_when_access_is_set_without_it() {
+fn adapter_grants_are_revoked_when_access_is_set_without_them() {
     let world = applied(switched(""));
     let change = json!({"changes": [{"principal": "users", "add": ["SELECT"]}]});
     world.stand_in.call("PATCH", "/api/2.1/unity-catalog/permissions/table/sales.shop_0.orders_view", change);
@@ -50,7 +50,7 @@ fn access_that_the_adapter_gave_goes_when_access_is_set_without_it() {
 }
 
 #[test]
-fn a_changed_workflow_is_overwritten_outside_of_development_environments() {
+fn changed_workflow_is_overwritten_outside_development() {
     for (world, code) in [(switched(""), 0), (switched(DEVELOPMENT), 1), (World::with(""), 1)] {
         world.run(["apply", PRODUCT, "-c", "steps", "--auto-approve"]).done();
         let job = world.job("sales_shop_0_steps_prod")["job_id"].clone();

@@ -1,10 +1,11 @@
-//! What an earlier provisioner made is taken over: its calls are made first, then terrace plans.
+//! Adoption of an earlier provisioner's objects: its calls run first, then terrace plans.
 
 use super::{PRODUCT, World};
 use serde_json::{Value as Json, json};
 
-/// The calls of that provisioner for a job, a pipeline and an output port, in its order:
-/// <https://github.com/agile-lab-dev/witboost-databricks-python-tech-adapter>. It checks out no branch and comments no view.
+/// Makes that provisioner's calls for a job, a pipeline and an output port, in its order:
+/// <https://github.com/agile-lab-dev/witboost-databricks-python-tech-adapter>. It checks out no branch and comments no
+/// view.
 fn replay(world: &World) {
     let call = |method: &str, path: &str, body: Json| world.stand_in.call_as("terrace@example.com", method, path, body);
     call(
@@ -85,12 +86,12 @@ fn replay(world: &World) {
 }
 
 #[test]
-fn what_was_made_before_is_taken_over_without_a_change() {
+fn existing_objects_are_adopted_without_a_change() {
     let world = World::with(
         "repo: {owner: CAN_MANAGE, developers: CAN_EDIT}, job: {owner: CAN_MANAGE, developers: CAN_MANAGE_RUN}, \
          outputPort: {owner: [SELECT], developers: [SELECT]}",
     );
-    // The branch that is checked out where nobody says which; the view has no comment of its own.
+    // The default branch; the view has no comment.
     world.project.edit(PRODUCT, "gitReference: develop", "gitReference: main");
     world.project.edit(PRODUCT, "      description: Orders for everybody\n", "");
     replay(&world);
@@ -103,15 +104,15 @@ fn what_was_made_before_is_taken_over_without_a_change() {
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
     assert_eq!(world.stand_in.inventory(), before);
     assert_eq!(world.run(words("plan").chain(["--detailed-exitcode"])).code, 0);
-    // What was granted before stays when the port goes.
+    // Earlier grants stay when the port is destroyed.
     world.run(["destroy", PRODUCT, "-c", "port", "--auto-approve"]).done();
     let writes = world.stand_in.take_writes();
     assert!(!writes.iter().any(|it| it.contains("/permissions/")), "{writes:?}");
 }
 
-/// The token that a credential has when it is taken over counts as that of the environment: another one is noticed.
+/// The token of an adopted credential counts as the environment's: a changed one is noticed.
 #[test]
-fn another_token_of_git_is_noticed_once_the_credential_was_taken_over() {
+fn changed_git_token_is_noticed_after_an_adoption() {
     let world = World::new();
     replay(&world);
     let with = |token: &str, words: &[&str]| {
@@ -131,9 +132,9 @@ fn another_token_of_git_is_noticed_once_the_credential_was_taken_over() {
     with("glpat-r0tated", &plan).with_code(0);
 }
 
-/// Catalogs, schemas and their grants went by the URL of a workspace once, and go by its metastore now.
+/// Keys of shared catalogs, schemas and grants: formerly the workspace's URL, now its metastore.
 #[test]
-fn what_was_shared_by_workspace_goes_by_metastore_once_its_rows_were_moved() {
+fn rows_keyed_by_workspace_can_be_moved_to_the_metastore() {
     let world = World::new();
     let blueprint = include_str!("../../../providers/databricks/blueprints/databricks-outputport.yaml");
     let by_metastore = "${{ locals.isManaged ? data.account_metastore.metastoreId : data.metastore.metastoreId }} ";
@@ -147,9 +148,9 @@ fn what_was_shared_by_workspace_goes_by_metastore_once_its_rows_were_moved() {
     world.run(["acl", "set", PRODUCT, "port", "group:Analysts", "--auto-approve"]).done();
     let before = world.stand_in.inventory();
     std::fs::remove_dir_all(world.project.path("blueprints")).unwrap();
-    // Each of them is told with the command that keeps it.
+    // Each error has the command that moves the row.
     let plan = world.run(["plan", PRODUCT]).with_code(1);
-    plan.says("where it is the same one, move it first: `terrace state mv");
+    plan.says("if it is the same resource, move it first: `terrace state mv");
     let listed = world.run(["state", "list"]).done().stdout;
     let rows: Vec<&str> = listed.lines().filter(|line| line.starts_with("shared/databricks_")).collect();
     let of_metastore = |row: &&&str| ["catalog[", "schema[", "privilege["].iter().any(|ty| row.contains(ty));
@@ -170,5 +171,5 @@ fn what_was_shared_by_workspace_goes_by_metastore_once_its_rows_were_moved() {
     world.run(["destroy", PRODUCT, "--auto-approve"]).done();
     let left = world.stand_in.inventory().into_iter().filter(|line| line.starts_with("grant "));
     let left: Vec<String> = left.filter(|line| !first.contains(line)).collect();
-    assert_eq!(left, [] as [&str; 0], "what was granted goes");
+    assert_eq!(left, [] as [&str; 0], "grants are revoked");
 }

@@ -1,4 +1,4 @@
-//! Names that descriptors leave out, and names that differ from the rule.
+//! Names that descriptors omit, and names that differ from the rule.
 
 use super::{PRODUCT, World};
 use serde_json::Value as Json;
@@ -18,7 +18,7 @@ fn unnamed() -> World {
 }
 
 #[test]
-fn names_that_are_left_out_are_those_of_the_rule() {
+fn omitted_names_follow_the_rule() {
     let named = World::new();
     named.project.edit(PRODUCT, "network-status-databricks-01", "sales_shop_0_databricks_workload_prod");
     named.apply().done();
@@ -29,7 +29,7 @@ fn names_that_are_left_out_are_those_of_the_rule() {
 }
 
 #[test]
-fn names_that_are_null_or_ignored_are_those_of_the_rule() {
+fn null_and_ignored_names_follow_the_rule() {
     let world = unnamed();
     world.project.edit(
         PRODUCT,
@@ -48,19 +48,19 @@ fn names_that_are_null_or_ignored_are_those_of_the_rule() {
 }
 
 #[test]
-fn a_name_that_differs_from_the_rule_is_a_warning() {
+fn name_that_differs_from_the_rule_is_a_warning() {
     let world = World::new();
-    let told = world.run(["plan", PRODUCT]).done();
-    told.says("the job is called `network-status-databricks-01`, and by the rule");
-    assert_eq!(told.to_string().matches("by the rule for").count(), 1, "{told}");
+    let ran = world.run(["plan", PRODUCT]).done();
+    ran.says("the job is named `network-status-databricks-01`, but the naming rule");
+    assert_eq!(ran.to_string().matches("naming rule").count(), 1, "{ran}");
     for (old, new, warning) in [
-        ("jobName: sales_shop_0_nightly_prod", "jobName: mine", "the job is called `mine`, and by the rule for names"),
-        ("pipelineName: sales_shop_0_flow_prod", "pipelineName: mine", "the pipeline is called `mine`"),
-        ("name: sales_shop_0_steps_prod", "name: mine", "the workflow is called `mine`"),
+        ("jobName: sales_shop_0_nightly_prod", "jobName: mine", "the job is named `mine`, but the naming rule gives"),
+        ("pipelineName: sales_shop_0_flow_prod", "pipelineName: mine", "the pipeline is named `mine`"),
+        ("name: sales_shop_0_steps_prod", "name: mine", "the workflow is named `mine`"),
         (
             "repoPath: shop_0/flow",
             "repoPath: mine/flow",
-            "the repository is checked out at `mine/flow`, and by the rule",
+            "the repository is checked out at `mine/flow`, but the naming rule",
         ),
         ("repoPath: shop_0/steps", "repoPath: mine/steps", "the repository is checked out at `mine/steps`"),
     ] {
@@ -80,12 +80,12 @@ fn names_that_differ_in_case_and_signs_follow_the_rule() {
     ] {
         world.project.edit(PRODUCT, old, new);
     }
-    let told = world.run(["plan", PRODUCT]).done();
-    assert!(!told.to_string().contains("by the rule for"), "{told}");
+    let ran = world.run(["plan", PRODUCT]).done();
+    assert!(!ran.to_string().contains("naming rule"), "{ran}");
 }
 
 #[test]
-fn a_pipeline_gets_its_catalog_its_schema_and_their_rights_first() {
+fn pipeline_gets_its_catalog_schema_and_grants_first() {
     let world = World::with("catalog: {owner: [CREATE_SCHEMA]}, schema: {developers: [CREATE_TABLE]}");
     world.project.edit(
         PRODUCT,
@@ -125,7 +125,7 @@ fn a_pipeline_gets_its_catalog_its_schema_and_their_rights_first() {
 }
 
 #[test]
-fn a_pipeline_and_a_port_share_a_schema_and_its_rights() {
+fn pipeline_and_port_share_a_schema_and_its_grants() {
     let world = World::with("catalog: {owner: [CREATE_SCHEMA]}, outputPort: {owner: [SELECT]}");
     world.project.edit(
         PRODUCT,

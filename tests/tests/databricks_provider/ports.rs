@@ -1,4 +1,4 @@
-//! What a port reads: tables that are there or are not, views of the same plan, columns of others.
+//! Sources of a port: existing and missing tables, views of the same plan, inherited columns.
 
 use super::{PRODUCT, World};
 use terrace_tests::Project;
@@ -28,7 +28,7 @@ fn columns(world: &World, view: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_port_follows_the_one_that_it_has_its_columns_of() {
+fn port_follows_the_port_it_inherits_columns_from() {
     let world = world("outputPort: {}");
     world.run(["plan", super::PRODUCT]).done();
     world.apply().done();
@@ -45,22 +45,22 @@ fn a_port_follows_the_one_that_it_has_its_columns_of() {
 }
 
 #[test]
-fn a_port_without_a_contract_has_all_that_its_source_has_and_publishes_it() {
+fn port_without_a_contract_publishes_all_columns_of_its_source() {
     let world = world("outputPort: {}");
     world.project.edit(
         super::PRODUCT,
         "    dataContract: {schema: {inheritFrom: urn:dmb:cmp:shop:sales:0:port}}\n",
         "",
     );
-    // The source is made by the same plan: its columns are known before it is there.
+    // The same plan creates the source: its columns are known before.
     let plan = world.run(["plan", super::PRODUCT]).done();
     plan.says("orders_copy");
     world.apply().done();
     world.assert_settled();
     assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "price"]);
-    let told = world.run(["output", "copy/columns", "--json", "--stack", "shop.sales.0@prod"]).done().stdout;
-    assert!(told.contains("\"price\"") && told.contains("\"DECIMAL\""), "{told}");
-    // It follows what comes to the source, a table as well as a view.
+    let text = world.run(["output", "copy/columns", "--json", "--stack", "shop.sales.0@prod"]).done().stdout;
+    assert!(text.contains("\"price\"") && text.contains("\"DECIMAL\""), "{text}");
+    // It follows new columns of its source.
     world.project.edit(
         super::PRODUCT,
         "        - {name: price,",
@@ -72,10 +72,10 @@ fn a_port_without_a_contract_has_all_that_its_source_has_and_publishes_it() {
 }
 
 #[test]
-fn a_table_that_is_not_there_is_told_by_where_one_is() {
+fn missing_table_is_reported_with_a_hint_for_the_environment() {
     for (settings, says) in [
-        ("outputPort: {}", "bring the job or pipeline that makes it to prod"),
-        ("developmentEnvironments: [PROD]", "run the job or pipeline that makes it, or correct `tableName`"),
+        ("outputPort: {}", "deploy the job or pipeline that creates it to prod"),
+        ("developmentEnvironments: [PROD]", "run the job or pipeline that creates it, or correct `tableName`"),
     ] {
         let world = world(settings);
         world.project.edit(
@@ -86,18 +86,18 @@ fn a_table_that_is_not_there_is_told_by_where_one_is() {
         let before = world.stand_in.inventory();
         let ran = world.apply();
         assert_ne!(ran.code, 0, "{ran}");
-        ran.says("there is no table `main.raw.order`").says(says).says("The schema `main.raw`");
+        ran.says("table `main.raw.order` not found").says(says).says("The schema `main.raw`");
         assert_eq!(world.stand_in.inventory(), before);
     }
 }
 
 #[test]
-fn what_a_pipeline_of_the_product_has_yet_to_make_is_waited_for() {
+fn table_that_a_pipeline_will_create_is_waited_for() {
     let world = World::new();
     // The pipeline writes to `main.raw`.
     world.project.edit(super::PRODUCT, "      dependsOn: []\n", "      dependsOn: [urn:dmb:cmp:sales:shop:0:flow]\n");
     world.project.edit(super::PRODUCT, "        tableName: orders\n", "        tableName: made\n");
-    world.run(["validate", super::PRODUCT, "--remote"]).done().says("not checked: `main.raw.made` is not there yet");
+    world.run(["validate", super::PRODUCT, "--remote"]).done().says("not checked: `main.raw.made` does not exist yet");
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
     ran.says("TABLE_OR_VIEW_NOT_FOUND").says("port/databricks_view.view");
@@ -116,9 +116,8 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     );
     let ran = world.apply();
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("the column `price` is of another type in `main.raw.orders`:")
-        .says("DECIMAL(10,2), and not DECIMAL(12,2)");
-    ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; wanted are `id` INT, `price` DECIMAL(12,2)");
+    ran.says("the column `price` has the type DECIMAL(10,2) instead of").says("DECIMAL(12,2) in `main.raw.orders`");
+    ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; the view needs `id` INT, `price` DECIMAL(12,2)");
     let at = |text: &str| {
         let line = world.project.read(super::PRODUCT).lines().position(|line| line.contains(text)).unwrap();
         format!("{}:{}:", super::PRODUCT, line + 1)
@@ -131,7 +130,7 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     );
     let ran = world.apply();
     ran.says("`main.raw.orders` has no column `prize`").says(&at("{name: prize"));
-    // Of a view that the same plan makes, at the column of the contract.
+    // For a view of the same plan, the error is at the column of the contract.
     world.project.write(super::PRODUCT, PORTS.replace("environment: development", "environment: prod"));
     world.project.edit(
         super::PRODUCT,
@@ -144,9 +143,9 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     ran.says("it has id, price; the data contract has id, prize").says("data-product.yaml:");
 }
 
-/// What is of the metastore is there once, by whichever of its workspaces somebody asks for it.
+/// Objects of the metastore exist once, through any of its workspaces.
 #[test]
-fn ports_by_two_workspaces_of_one_metastore_have_their_catalog_together() {
+fn ports_in_two_workspaces_of_one_metastore_share_a_catalog() {
     let world = world("outputPort: {owner: [SELECT]}");
     let other = world.stand_in.other_door();
     world.project.edit("terrace.yaml", "databricks: {host:", &format!("databricks: {{hosts: ['{other}'], host:"));
@@ -169,7 +168,7 @@ fn ports_by_two_workspaces_of_one_metastore_have_their_catalog_together() {
         "shared/databricks_schema[\"METASTORE shop_sales.ports_0\"]",
     ];
     assert_eq!(shared(&world), expected);
-    // Another product, planned alone, by the other workspace.
+    // Another product, planned alone, through the other workspace.
     let more = another(&world.project.read(super::PRODUCT));
     world.project.write("more.yaml", more.replace("workspaceOP: shop", &format!("workspaceOP: {other}")));
     world.run(["apply", "more.yaml", "--auto-approve"]).done();
@@ -187,10 +186,10 @@ fn ports_by_two_workspaces_of_one_metastore_have_their_catalog_together() {
 }
 
 #[test]
-fn who_owns_one_port_of_a_catalog_may_read_another_one() {
+fn owner_of_one_port_may_read_another_port_of_the_catalog() {
     let world = world("catalog: {owner: [CREATE_SCHEMA]}, outputPort: {owner: [SELECT]}");
     world.apply().done();
-    // Of another owner, and read by the owner of the first one.
+    // It has another owner, and the first owner may read it.
     let more = another(&world.project.read(super::PRODUCT)).replace("ada.lovelace", "jane.roe");
     world.project.write("more.yaml", more);
     world.run(["apply", "more.yaml", "--auto-approve"]).done();
@@ -206,9 +205,9 @@ fn who_owns_one_port_of_a_catalog_may_read_another_one() {
     assert!(held("USE_CATALOG") && !held("CREATE_SCHEMA"), "{:?}", world.stand_in.inventory());
 }
 
-/// What is meant for a real workspace works on the stand-in, and leaves nothing.
+/// The suite for real workspaces also works on the stand-in, and leaves no objects.
 #[test]
-fn the_suite_for_live_accounts_runs_and_sweeps() {
+fn live_account_suite_runs_and_cleans_up() {
     let world = world("outputPort: {}");
     let before = world.stand_in.inventory();
     for name in ["terrace_live_0_left", "theirs"] {
@@ -225,20 +224,20 @@ fn the_suite_for_live_accounts_runs_and_sweeps() {
             ("TERRACE_LIVE_TABLE", "main.raw.orders"),
         ];
         let ran = command.arg(argument).envs(variables).output().unwrap();
-        let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-        assert!(ran.status.success(), "{script}: {told}");
-        told
+        let expected = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{script}: {expected}");
+        expected
     };
     let program = world.project.command(["--version"]).get_program().to_str().unwrap().to_owned();
-    let told = run("databricks", &program, "1");
-    assert!(told.contains("ok 3 scenarios"), "{told}");
+    let expected = run("databricks", &program, "1");
+    assert!(expected.contains("ok 3 scenarios"), "{expected}");
     assert!(run("databricks", &program, "").starts_with("skipped: "));
     assert!(run("sweep", "databricks", "").contains("removed the job terrace_live_0_left"));
     let left: Vec<String> = world.stand_in.inventory().into_iter().filter(|it| !before.contains(it)).collect();
     assert_eq!(left, ["acl jobs theirs: admin@example.com IS_OWNER", "job theirs"]);
 }
 
-/// The commands of a README, as they stand.
+/// Runs the commands of a README.
 fn run_readme(example: &str, world: &World, variables: &[(&str, &str)]) {
     let folder = format!("{}/../examples/{example}", env!("CARGO_MANIFEST_DIR"));
     let project = Project::new();
@@ -262,7 +261,7 @@ fn run_readme(example: &str, world: &World, variables: &[(&str, &str)]) {
 }
 
 #[test]
-fn the_examples_do_what_their_pages_say() {
+fn examples_work_as_their_pages_say() {
     for example in ["databricks-workflow", "databricks-outputport"] {
         let world = world("outputPort: {}");
         let before = world.stand_in.inventory();
@@ -278,12 +277,12 @@ fn the_examples_do_what_their_pages_say() {
     }
 }
 
-/// A view reads with the rights of terrace: where the environment lists schemas, no others.
+/// A view reads with terrace's rights: an environment may restrict the readable schemas.
 #[test]
-fn a_port_reads_no_other_schema_where_the_environment_lists_some() {
+fn port_reads_only_schemas_that_the_environment_lists() {
     let world = World::with("readableSchemas: []");
     world.stand_in.add_table("secret.hr.salaries", &[("id", "int"), ("price", "decimal(10,2)")]);
-    // The pipeline of the product has its tables there.
+    // The pipeline of the product writes there.
     world.run(["validate", PRODUCT]).done();
     world.project.edit(
         PRODUCT,

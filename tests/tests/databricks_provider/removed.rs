@@ -10,7 +10,7 @@ fn destroy(world: &World, component: &str) -> terrace_tests::Ran {
     world.run(["destroy", PRODUCT, "-c", component, "--auto-approve"])
 }
 
-/// A view of the name and the query of the port, with these properties.
+/// Creates a view with the port's name and query, and these properties.
 fn make_view(world: &World, properties: &str) {
     world.stand_in.call("POST", "/api/2.1/unity-catalog/catalogs", json!({"name": "sales"}));
     world.stand_in.call("POST", "/api/2.1/unity-catalog/schemas", json!({"name": "shop_0", "catalog_name": "sales"}));
@@ -22,35 +22,35 @@ fn has_view(world: &World) -> bool {
 }
 
 #[test]
-fn a_workflow_without_a_row_is_removed_although_it_differs_and_override_is_false() {
+fn unmanaged_workflow_is_removed_despite_differences() {
     let world = World::new();
     let theirs = json!({"name": WORKFLOW, "timeout_seconds": 60, "tasks": []});
     world.stand_in.call("POST", "/api/2.2/jobs/create", theirs);
     let ran = destroy(&world, "steps").done();
-    ran.says("is there, and not as described").says("`timeout_seconds` is 60");
+    ran.says("exists and differs from its description").says("`timeout_seconds` is 60");
     assert!(world.job(WORKFLOW).is_null(), "{ran}");
     destroy(&world, "steps").done().says("nothing to destroy");
 }
 
 #[test]
-fn a_workflow_that_differs_stops_an_apply_with_both_values() {
+fn differing_workflow_stops_an_apply_with_both_values() {
     let world = World::new();
     world.stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": WORKFLOW, "max_concurrent_runs": 3}));
     let plan = world.run(["plan", PRODUCT, "-c", "steps"]).with_code(1);
-    plan.says("`max_concurrent_runs` is 3, and 1 in the descriptor");
+    plan.says("`max_concurrent_runs` is 3, but 1 in the descriptor");
 }
 
 #[test]
-fn a_job_with_the_mark_of_another_resource_stays_when_it_is_removed_by_name() {
+fn job_with_the_mark_of_another_resource_is_not_removed() {
     let world = World::new();
     let theirs = json!({"name": WORKFLOW, "tags": {"terrace": "0123456789abcdef01234567"}});
     world.stand_in.call("POST", "/api/2.2/jobs/create", theirs);
-    destroy(&world, "steps").done().says("it carries the mark of another");
+    destroy(&world, "steps").done().says("it carries the mark of").says("another resource: it stays");
     assert!(!world.job(WORKFLOW).is_null());
 }
 
 #[test]
-fn a_view_with_the_mark_of_another_resource_stays_when_it_is_removed_by_name() {
+fn view_with_the_mark_of_another_resource_is_not_removed() {
     let world = World::new();
     make_view(&world, "TBLPROPERTIES ('terrace' = '0123456789abcdef01234567')");
     destroy(&world, "port").done().says("it carries the mark of another");
@@ -58,7 +58,7 @@ fn a_view_with_the_mark_of_another_resource_stays_when_it_is_removed_by_name() {
 }
 
 #[test]
-fn a_view_without_a_mark_is_removed_by_its_name() {
+fn view_without_a_mark_is_removed_by_its_name() {
     let world = World::new();
     make_view(&world, "");
     destroy(&world, "port").done();
@@ -66,13 +66,13 @@ fn a_view_without_a_mark_is_removed_by_its_name() {
 }
 
 #[test]
-fn what_terrace_made_is_removed_by_its_mark_when_the_state_is_lost() {
+fn objects_of_a_lost_state_are_removed_by_their_mark() {
     let world = World::new();
     world.apply().done();
     let view = |world: &World| world.stand_in.call("GET", &format!("/api/2.1/unity-catalog/tables/{VIEW}"), Json::Null);
     let mark = view(&world)["properties"]["terrace"].clone();
     assert!(mark.is_string(), "{}", view(&world));
-    // The mark stays when the view shows something else.
+    // The mark stays after a change of the view.
     world.project.edit(PRODUCT, "          - {name: price, dataType: DECIMAL, precision: 10, scale: 2}\n", "");
     world.apply().done();
     assert_eq!(view(&world)["properties"]["terrace"], mark);

@@ -1,26 +1,26 @@
-//! Components by name, each through all that a coordinator calls: validate, provision, a change, drift, updateacl, reverse
-//! provisioning, unprovision; looked at in the stand-in after every call.
+//! Components by name, each through all calls of a coordinator: validate, provision, a change, drift, updateacl,
+//! reverse provisioning, unprovision. The stand-in is checked after every call.
 
 use serde_json::{Value as Json, json};
 use terrace_test_databricks::StandIn;
 use terrace_tests::served::{Served, request};
 use terrace_tests::{Project, Ran};
 
-/// What a coordinator calls a descriptor of one component.
+/// The coordinator's name for a descriptor of one component.
 const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 
-/// A served project, the workspace that it works in, and the component that is called about.
+/// A served project, its workspace, and the component of the calls.
 struct Called {
     stand_in: StandIn,
     project: Project,
     server: Served,
     id: &'static str,
-    /// The data product, as it stands below `dataProduct` or by itself.
+    /// The data product, with or without `dataProduct`.
     product: String,
 }
 
 impl Called {
-    /// With these blueprint settings; `prepare` makes what is there before.
+    /// A world with these blueprint settings; `prepare` creates earlier objects.
     fn with(id: &'static str, product: &str, settings: &str, prepare: impl FnOnce(&StandIn)) -> Self {
         let (stand_in, project) = (StandIn::start(), Project::new());
         for user in ["ada.lovelace@example.com", "name.surname@example.com", "name.surname@email.com"] {
@@ -43,7 +43,7 @@ impl Called {
         Self { stand_in, project, server, id, product: product.to_owned() }
     }
 
-    /// What is sent: the product with the component that is meant.
+    /// The descriptor to send: the product with the selected component.
     fn descriptor(&self) -> String {
         let lines = self.product.lines().filter(|line| !line.starts_with("componentIdToProvision"));
         let lines: Vec<&str> = lines.collect();
@@ -79,7 +79,7 @@ impl Called {
         status
     }
 
-    /// Provisions again what is as it should be: nothing is written.
+    /// Checks that another provision writes nothing.
     #[track_caller]
     fn assert_settled(&self) {
         let _ = self.stand_in.take_writes();
@@ -87,7 +87,7 @@ impl Called {
         assert_eq!(self.stand_in.take_writes(), [] as [&str; 0]);
     }
 
-    /// Who has access from now on.
+    /// Sets the access list.
     fn access(&self, refs: &[&str]) -> (u16, Json) {
         let body = json!({"refs": refs, "provisionInfo": {"request": self.descriptor(), "result": ""}});
         let answer = self.server.call("POST", "/v1/updateacl", &body.to_string());
@@ -97,7 +97,7 @@ impl Called {
         }
     }
 
-    /// What a catalog learns.
+    /// Runs a reverse provisioning.
     fn reverse(&self, template: &str, params: Json, catalog: Json) -> (u16, Json) {
         let body = json!({
             "useCaseTemplateId": template, "environment": "development", "params": params, "catalogInfo": catalog,
@@ -109,7 +109,7 @@ impl Called {
         }
     }
 
-    /// What the command line tells of the same state.
+    /// The drift of the same state on the command line.
     fn drift(&self) -> Ran {
         self.project.write("sent.yaml", self.descriptor());
         self.project.run_with(&[("DATABRICKS_TOKEN", "secret")], ["drift", "sent.yaml", "--env", "development"])
@@ -120,7 +120,7 @@ impl Called {
         self.stand_in.call("GET", &path, Json::Null)["jobs"][0].clone()
     }
 
-    /// The lines that came since a list was taken.
+    /// The inventory lines that are not in an earlier list.
     fn since(&self, before: &[String]) -> Vec<String> {
         self.stand_in.inventory().into_iter().filter(|line| !before.contains(line)).collect()
     }
@@ -128,7 +128,7 @@ impl Called {
 
 const WORKFLOW: &str = include_str!("../../../examples/databricks-workflow/data-product.yaml");
 const PORTS: &str = include_str!("../../../examples/databricks-outputport/data-product.yaml");
-/// The job of the corpus has no `specific`: this is one that its template asks for.
+/// The job of the corpus has no `specific`: this is one for its template.
 const JOB: &str = "      specific:
         workspace: @URL@
         repoPath: vaccinations_0/job
@@ -141,7 +141,7 @@ const RIGHTS: &str =
     "job: {owner: CAN_MANAGE, developers: CAN_VIEW}, pipeline: {developers: CAN_RUN}, repo: {developers: CAN_READ}";
 
 #[test]
-fn a_pipeline_of_others() {
+fn pipeline_from_a_foreign_descriptor() {
     let name = "witboost/descriptors/witboost-databricks-python-tech-adapter--dlt_pipeline_descriptor.yaml";
     let Some(file) = terrace_tests::shared(name) else { return };
     let text = std::fs::read_to_string(file).unwrap();
@@ -188,7 +188,7 @@ fn a_pipeline_of_others() {
         (&json!("PREVIEW"), &json!(5))
     );
     assert_refuses_others(&called, "urn:dmb:utm:databricks-workload-dlt-template:0.0.0");
-    // Its tables stay where nobody asks for their removal.
+    // Its tables stay without a request to remove them.
     called.stand_in.add_pipeline_table(&id, "dp_catalog.schema.made");
     assert_eq!(called.call("/v1/unprovision", false)["status"], "COMPLETED");
     assert_eq!(
@@ -200,10 +200,10 @@ fn a_pipeline_of_others() {
             "table dp_catalog.schema.made"
         ]
     );
-    assert_eq!(called.call("/v1/unprovision", false)["status"], "COMPLETED", "nothing is left to do");
+    assert_eq!(called.call("/v1/unprovision", false)["status"], "COMPLETED", "a second call has nothing to do");
 }
 
-/// Neither access nor a catalog is any business of what is no port and no workflow.
+/// Only ports have access lists, and only ports and workflows have reverse provisioning.
 #[track_caller]
 fn assert_refuses_others(called: &Called, template: &str) {
     let (status, answer) = called.access(&["user:ada.lovelace_example.com"]);
@@ -215,13 +215,13 @@ fn assert_refuses_others(called: &Called, template: &str) {
 }
 
 #[test]
-fn a_job_of_others() {
+fn job_from_a_foreign_descriptor() {
     let name = "witboost/descriptors/witboost-databricks-tech-adapter--dlt_workload.yaml";
     let Some(file) = terrace_tests::shared(name) else { return };
     let text = std::fs::read_to_string(file).unwrap();
     let id = "urn:dmb:cmp:healthcare:databricks-provisioner:0:databricks-workload";
     let mut called = Called::with(id, &text, &format!("{{{RIGHTS}}}"), |_| {});
-    // As it stands it says nothing of what it is to run.
+    // Unchanged, the descriptor does not say what the job runs.
     let answer = called.server.send("/v1/validate", COMPONENT, &called.descriptor());
     assert!(answer.body.contains("specific") && !answer.body.contains(r#""valid":true"#), "{answer:?}");
     let own = "      useCaseTemplateId: urn:dmb:utm:databricks-workload-job-template:0.0.0\n";
@@ -236,7 +236,7 @@ fn a_job_of_others() {
 }
 
 #[test]
-fn a_job_of_our_own() {
+fn job_from_our_own_descriptor() {
     let called = Called::with(
         "urn:dmb:cmp:shop:orders:0:load",
         WORKFLOW,
@@ -251,7 +251,7 @@ fn a_job_of_our_own() {
     );
 }
 
-/// A job from its first validation to its end.
+/// Checks a job from its first validation to its removal.
 fn assert_job(mut called: Called, template: &str, name: &str, developers: &str) {
     let before = called.stand_in.inventory();
     called.assert_valid();
@@ -278,7 +278,7 @@ fn assert_job(mut called: Called, template: &str, name: &str, developers: &str) 
         called.drift().says("tampered");
     }
     called.provision();
-    // What people set beside what the descriptor says stays.
+    // External settings that the descriptor does not mention stay.
     assert_eq!(called.job(name)["settings"]["tags"]["team"], "theirs");
     assert_refuses_others(&called, template);
     assert_eq!(called.call("/v1/unprovision", false)["status"], "COMPLETED");
@@ -291,7 +291,7 @@ fn assert_job(mut called: Called, template: &str, name: &str, developers: &str) 
 }
 
 #[test]
-fn a_workflow() {
+fn workflow_through_all_calls() {
     let template = "urn:dmb:utm:databricks-workload-workflow-template:0.0.0";
     let name = "shop_orders_0_report_development";
     let mut called = Called::with(
@@ -315,7 +315,7 @@ fn a_workflow() {
     called.edit("notebook_path: /Shared/report", "notebook_path: /Shared/reports");
     called.provision();
     assert_eq!(called.job(name)["settings"]["tasks"][1]["notebook_task"]["notebook_path"], "/Shared/reports");
-    // Somebody draws another one: that is theirs, until the catalog takes it over.
+    // An external change of the workflow stays until the catalog adopts it.
     let id = called.job(name)["job_id"].clone();
     called.stand_in.call(
         "POST",
@@ -325,11 +325,11 @@ fn a_workflow() {
     called.drift().says("timeout_seconds");
     let status = called.call("/v1/provision", false);
     assert_eq!(status["status"], "FAILED", "{status:#}");
-    assert!(status.to_string().contains("the job is not as terrace left it"), "{status:#}");
+    assert!(status.to_string().contains("the job was changed outside terrace, and `override` is false"), "{status:#}");
     assert_eq!(called.job(name)["settings"]["timeout_seconds"], 60);
     let (status, answer) = called.access(&["user:ada.lovelace_example.com"]);
     assert_eq!(status, 400, "{answer}");
-    // Workspace and name are those of the catalog where nobody says others.
+    // Workspace and name default to those of the catalog.
     let catalog = json!({"spec": {"mesh": {"name": "Report", "specific": {
         "workspace": "shop", "workflow": {"settings": {"name": name}}}}}});
     let (_, status) = called.reverse(template, json!({}), catalog.clone());
@@ -342,7 +342,7 @@ fn a_workflow() {
     let references = &updates["spec.mesh.specific.workflowTasksInfoList"];
     assert_eq!(references[0]["referencedTaskName"], "shop_orders_0_load_development", "{references}");
     assert_eq!(references[1]["referencedClusterName"], "WH", "{references}");
-    // With a name of its own for each environment, that of the catalog counts for none.
+    // With a name per environment, the catalog's name does not count.
     let specific = json!({"workspace": "shop", "workflow": {"settings": {"name": name}}});
     let (_, status) = called.reverse(template, json!({"environmentSpecificConfig": {"specific": specific}}), json!({}));
     assert_eq!(status["updates"]["spec.mesh.specific.workflow.settings.name"], "IGNORED", "{status:#}");
@@ -353,8 +353,8 @@ fn a_workflow() {
         "workspace": "shop", "workflow": {"settings": {"name": "nothing"}}}}}}),
     );
     assert_eq!(status["status"], "FAILED");
-    assert!(status.to_string().contains("there is no job `nothing`"), "{status:#}");
-    // What the catalog took over is what is there: nothing is stopped, and it stays so.
+    assert!(status.to_string().contains("job `nothing` not found"), "{status:#}");
+    // The catalog's version equals the workflow: nothing stops, and nothing changes.
     let settings = updates["spec.mesh.specific.workflow.settings"].to_string();
     let (head, rest) = called.product.split_once("      workflow:\n").unwrap();
     assert!(rest.contains("workflowTasksInfoList"));
@@ -384,7 +384,7 @@ fn ports() -> Called {
 const PORT: &str = "urn:dmb:utm:databricks-outputport-template:0.0.0";
 
 #[test]
-fn an_output_port() {
+fn output_port_through_all_calls() {
     let mut called = ports();
     let before = called.stand_in.inventory();
     called.assert_valid();
@@ -417,7 +417,7 @@ fn an_output_port() {
             .collect()
     };
     assert_eq!(readers(&called), ["Analysts", "ada.lovelace@example.com", "john.doe@example.com"]);
-    // Another column: whoever may read the view still may.
+    // A new column keeps the readers of the view.
     called.edit(
         "        - {name: price,",
         "        - {name: status, dataType: VARCHAR, dataLength: 20}\n        - {name: price,",
@@ -429,7 +429,7 @@ fn an_output_port() {
     };
     assert_eq!(shown(&called), ["id", "status", "price"]);
     assert_eq!(readers(&called).len(), 3);
-    // Somebody makes the view anew, which nobody may read then.
+    // An externally recreated view has no readers.
     called.stand_in.sql("CREATE OR REPLACE VIEW shop_sales.ports_0.orders AS SELECT id FROM main.raw.orders");
     called.drift().says("recreated");
     called.provision();
@@ -448,7 +448,7 @@ fn an_output_port() {
 }
 
 #[test]
-fn a_table_is_taken_over_into_a_data_contract() {
+fn table_is_imported_into_a_data_contract() {
     let called = ports();
     called.stand_in.sql("CREATE VIEW main.raw.shown AS SELECT * FROM main.raw.orders");
     let params = |table: &str, option: &str| {
@@ -492,5 +492,5 @@ fn a_table_is_taken_over_into_a_data_contract() {
     assert_eq!(status["status"], "COMPLETED", "{status:#}");
     let (_, status) = called.reverse(PORT, params("shown", "SCHEMA_AND_DETAILS"), catalog);
     assert_eq!(status["status"], "FAILED");
-    assert!(status.to_string().contains("is a view and no table"), "{status:#}");
+    assert!(status.to_string().contains("is a view, not a table"), "{status:#}");
 }

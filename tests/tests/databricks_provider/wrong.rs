@@ -1,31 +1,31 @@
-//! What is wrong is told at its place before anything is made: who is not let in, what is not there, what is missing.
+//! Errors are reported at their place before any write: refused credentials, missing objects, missing fields.
 
 use super::{PRODUCT, World};
 use terrace_tests::told_at;
 
-/// What fails is not tried again: a server that is not there stays away.
+/// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
     world.project.edit("terrace.yaml", "databricks: {host:", "databricks: {limits: {retries: 0}, host:");
 }
 
 #[test]
-fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
+fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     let before = world.stand_in.inventory();
     let plan = ["plan", PRODUCT, "-c", "nightly"];
     let variables = [("DATABRICKS_TOKEN", "dapi-wr0ng"), ("GIT_TOKEN", "glpat-s3cr3t")];
-    let told = world.project.run_with(&variables, plan);
-    assert!(told_at(&told, PRODUCT).contains("does not let terrace in"), "{told}");
-    assert!(!told.to_string().contains("dapi-wr0ng"), "{told}");
+    let ran = world.project.run_with(&variables, plan);
+    assert!(told_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
+    assert!(!ran.to_string().contains("dapi-wr0ng"), "{ran}");
     assert_eq!(world.stand_in.inventory(), before);
     world.project.edit("terrace.yaml", world.stand_in.url(), "http://127.0.0.1:1");
     once(&world);
-    let told = world.run(plan);
-    assert!(told_at(&told, PRODUCT).contains("cannot be reached"), "{told}");
+    let ran = world.run(plan);
+    assert!(told_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
 }
 
 #[test]
-fn what_is_missing_or_too_long_is_told_where_it_stands() {
+fn missing_and_too_long_values_are_reported_at_their_place() {
     let long = format!("viewNameOP: {}", "v".repeat(256));
     for (component, old, new, says) in [
         ("nightly", ", gitPath: notebooks/main", "", "gitPath"),
@@ -42,8 +42,8 @@ fn what_is_missing_or_too_long_is_told_where_it_stands() {
         world.project.edit(PRODUCT, old, new);
         let before = world.stand_in.inventory();
         let plan = world.run(["plan", PRODUCT, "-c", component]);
-        let told = told_at(&plan, PRODUCT);
-        assert!(told.contains(says), "{component}, {new}: {told}");
+        let output = told_at(&plan, PRODUCT);
+        assert!(output.contains(says), "{component}, {new}: {output}");
         assert_eq!(world.stand_in.inventory(), before, "{new}");
     }
 }

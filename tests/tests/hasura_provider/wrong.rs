@@ -1,17 +1,17 @@
-//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there.
+//! Errors are reported at their place before any write: hostile texts, refused credentials, missing objects.
 
 use super::{PRODUCT, World};
 use terrace_tests::{hostile, told_at};
 
-/// What fails is not tried again: a server that is not there stays away.
+/// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
     let text = world.project.read("terrace.yaml");
     let once = "    providers: {hasura: {limits: {retries: 0}}}\n";
     world.project.write("terrace.yaml", format!("{text}{once}"));
 }
 
-/// What becomes of a port with a hostile text in one field.
-fn becomes(field: &str) -> String {
+/// The result of a port with a hostile text in one field.
+fn result_of(field: &str) -> String {
     let world = World::new();
     world.project.write(PRODUCT, hostile(&world.project.read(PRODUCT), field));
     let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
@@ -30,7 +30,7 @@ fn becomes(field: &str) -> String {
 }
 
 #[test]
-fn hostile_texts_are_texts_or_refused_at_their_place() {
+fn hostile_text_is_accepted_or_refused_at_its_place() {
     let fields = [
         "name: Orders",
         "domain: shop",
@@ -42,14 +42,14 @@ fn hostile_texts_are_texts_or_refused_at_their_place() {
         "select: shop_orders_0_graph_select",
         "selectAggregate: shop_orders_0_graph_aggregate",
     ];
-    let verdicts: Vec<String> = fields.into_iter().map(becomes).collect();
+    let verdicts: Vec<String> = fields.into_iter().map(result_of).collect();
     insta::assert_snapshot!(verdicts.join("\n"), @r#"
     name: Orders
-        the names of the domain, the product and the port make no name of GraphQL
+        the names of the domain, the product and the port give no valid GraphQL name
     domain: shop
-        the names of the domain, the product and the port make no name of GraphQL
+        the names of the domain, the product and the port give no valid GraphQL name
     name: Graph
-        the names of the domain, the product and the port make no name of GraphQL
+        the names of the domain, the product and the port give no valid GraphQL name
     database: SHOP_EXAMPLE
         nothing is called so: shop.orders.0@development:graph/hasura_table.table: Hasura cannot track the table `OPEN_ORDERS` of the source `shop_orders_0`: Inconsistent object: no such table/view exists in source: "OPEN_ORDERS" (invalid-configuration, HTTP 400)
     schema: ORDERS_0
@@ -66,7 +66,7 @@ fn hostile_texts_are_texts_or_refused_at_their_place() {
 }
 
 #[test]
-fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
+fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     once(&world);
     let plan = ["plan", PRODUCT, "-c", "graph"];
@@ -78,15 +78,15 @@ fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
         for said in variables.iter_mut().filter(|said| said.0 == variable) {
             said.1 = value;
         }
-        let told = world.project.run_with(&variables, plan);
-        assert!(told_at(&told, PRODUCT).contains(says), "{told}");
-        assert!(!told.to_string().contains("wr0ng-secret"), "{told}");
+        let ran = world.project.run_with(&variables, plan);
+        assert!(told_at(&ran, PRODUCT).contains(says), "{ran}");
+        assert!(!ran.to_string().contains("wr0ng-secret"), "{ran}");
     }
     assert!(world.stand_in.take_writes().is_empty());
 }
 
 #[test]
-fn names_without_the_prefix_and_names_that_are_too_long_are_told_where_they_stand() {
+fn names_without_prefix_or_too_long_are_reported_at_their_place() {
     let long = format!("name: {}", "g".repeat(600));
     for (old, new, says) in [
         ("select: shop_orders_0_graph_select", "select: orders", "does not begin with the names"),
@@ -96,14 +96,14 @@ fn names_without_the_prefix_and_names_that_are_too_long_are_told_where_they_stan
             "selectAggregate: shop_orders_0_graph_select",
             "two root fields",
         ),
-        ("name: Graph", "name: Gräph", "make no name of GraphQL"),
+        ("name: Graph", "name: Gräph", "give no valid GraphQL name"),
         ("name: Graph", long.as_str(), "does not begin with the names"),
     ] {
         let world = World::new();
         world.project.edit(PRODUCT, old, new);
         let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
-        let told = told_at(&plan, PRODUCT);
-        assert!(told.contains(says), "{new}: {told}");
+        let output = told_at(&plan, PRODUCT);
+        assert!(output.contains(says), "{new}: {output}");
         assert!(world.stand_in.take_writes().is_empty(), "{new}");
     }
 }

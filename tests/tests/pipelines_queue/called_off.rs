@@ -1,4 +1,4 @@
-//! Runs that somebody calls off: while they wait in the queue, and while a worker has them.
+//! Cancelled runs: while they wait in the queue, and while a worker runs them.
 
 use super::id;
 use super::queued::Queued;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use terrace_tests::until;
 
 #[test]
-fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
+fn queued_and_running_runs_are_cancelled_by_id() {
     let queued = Queued::with_cluster("1");
     let slow = id(&queued.run(&["run", "./slow", "--detach"]).done());
     until("the step begins", || queued.begun() == 1);
@@ -15,22 +15,22 @@ fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
     assert_eq!(detached["queued"][0]["pipeline_id"], "./quick");
     crate::schemas::assert_is("runDetached", &detached);
     let quick = detached["queued"][0]["run_id"].as_str().unwrap();
-    queued.run(&["logs", quick]).with_code(1).says("has not begun: it is queued");
+    queued.run(&["logs", quick]).with_code(1).says("has not started: it is queued");
     queued.run(&["cancel", quick]).done().says(&format!("./quick: CANCELLED, run {quick}"));
     queued.run(&["cancel", &slow]).done().says("./slow: CANCELLED");
     assert_eq!(queued.states(quick), ["queued", "ended"]);
     assert_eq!(queued.states(&slow), ["queued", "assigned", "ended"]);
     until("its processes are gone", || !queued.has_processes());
-    queued.run(&["cancel", &slow]).with_code(1).says("is over: it was cancelled");
+    queued.run(&["cancel", &slow]).with_code(1).says("has ended: it was cancelled");
 }
 
 #[test]
-fn what_was_called_off_while_it_waited_is_listed_as_that() {
+fn cancelled_queued_run_is_listed_as_cancelled() {
     let queued = Queued::with_cluster("1");
     let slow = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
     let quick = id(&queued.run(&["run", "./quick", "--detach"]).done());
-    queued.run(&["runs", "list", "./quick"]).done().says("`./quick` was never run here");
+    queued.run(&["runs", "list", "./quick"]).done().says("`./quick` has no runs here");
     let mut cancel = queued.command(&["cancel", &quick]);
     cancel.env("USER", "jane");
     queued.project.start(cancel).finish().done();
@@ -44,15 +44,15 @@ fn what_was_called_off_while_it_waited_is_listed_as_that() {
     assert!(run["started_at"].is_null() && run["queued_at"].as_str() <= run["finished_at"].as_str(), "{run}");
     assert!(run["queued_at"].is_string() && run["cancelled_by"].as_str().unwrap().starts_with("jane@"), "{run}");
     let error = run["error"].as_str().unwrap();
-    assert!(error.starts_with("it never began: it was called off at 2") && error.contains(" by jane@"), "{run}");
+    assert!(error.starts_with("it never started: it was cancelled at 2") && error.contains(" by jane@"), "{run}");
     let lines = queued.run(&["runs", "list"]).done();
     assert_eq!(lines.stdout.lines().count(), 2, "{lines}");
-    lines.says(&format!("  {quick}  cancelled  ")).says("./quick  it never began: it was called off at ");
+    lines.says(&format!("  {quick}  cancelled  ")).says("./quick  it never started: it was cancelled at ");
     for command in ["logs", "cancel"] {
-        let told = queued.run(&[command, &quick]).with_code(1);
-        told.says(&format!("run {quick} of ./quick never began: it was called off at ")).says(" by jane@");
+        let ran = queued.run(&[command, &quick]).with_code(1);
+        ran.says(&format!("run {quick} of ./quick never started: it was cancelled at ")).says(" by jane@");
     }
-    // It made nothing dirty, and the next run goes before it.
+    // The cancelled run makes nothing dirty. The next run starts without it.
     queued.project.write("go", "");
     slow.finish().done();
     queued.run(&["run", "./quick"]).done();
@@ -63,18 +63,18 @@ fn what_was_called_off_while_it_waited_is_listed_as_that() {
 }
 
 #[test]
-fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_it() {
+fn cancelled_queued_run_is_reported_to_its_followers() {
     let queued = Queued::with_cluster("1");
     let slow = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
     let waiting = [queued.start(&["run", "./quick"]), queued.start(&["run", "./after", "--json"])];
     for (waiting, pipeline) in waiting.into_iter().zip(["./quick", "./after"]) {
         until("it is in the queue", || queued.run(&["cancel", pipeline]).code == 0);
-        let told = waiting.finish().with_code(130);
+        let output = waiting.finish().with_code(130);
         if pipeline == "./quick" {
-            told.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
+            output.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
         } else {
-            assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+            assert_eq!(output.json()["results"][0]["state"], "cancelled", "{output}");
         }
     }
     queued.project.write("go", "");
@@ -82,7 +82,7 @@ fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_i
 }
 
 #[test]
-fn ctrl_c_calls_off_what_waits_also_while_somebody_edits_the_configuration() {
+fn ctrl_c_cancels_a_queued_run_even_with_a_broken_configuration() {
     let queued = Queued::with_cluster("1");
     let slow = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
@@ -95,8 +95,8 @@ fn ctrl_c_calls_off_what_waits_also_while_somebody_edits_the_configuration() {
     until("it is in the queue", || of_quick("state").as_deref() == Some("queued"));
     queued.project.write("terrace.yaml", "environments: {");
     waiting.interrupt();
-    let told = waiting.finish().with_code(130);
-    assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+    let output = waiting.finish().with_code(130);
+    assert_eq!(output.json()["results"][0]["state"], "cancelled", "{output}");
     assert_eq!(of_quick("state").as_deref(), Some("ended"));
     let ending: Value = serde_json::from_str(&of_quick("ending").unwrap()).unwrap();
     assert!(ending["notrun"]["by"].as_str().unwrap().starts_with("tester@"), "{ending}");
@@ -105,10 +105,11 @@ fn ctrl_c_calls_off_what_waits_also_while_somebody_edits_the_configuration() {
     slow.finish().done();
 }
 
-/// Notes in the queue that a run of `./quick` was called off after so many attempts, the last one under another record.
+/// Records in the queue a run of `./quick` that was cancelled after `attempt` attempts, the last one with another
+/// record.
 fn note_called_off(queued: &Queued, run: &str, attempt: u32, record: &str) {
     let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
-    let ending = json!({"notrun": {"why": "cancelled", "what": ["stopped before it began"]}}).to_string();
+    let ending = json!({"notrun": {"why": "cancelled", "what": ["cancelled before its start"]}}).to_string();
     let insert = "INSERT INTO run (id, root, folder, pipeline, options, state, attempt, record, is_good, ending, queued_at, ended_at)
                   VALUES (?1, '.', '.', './quick', ?2, 'ended', ?3, ?4, 0, ?5, 0, 1)";
     let options = json!({"only_dirty": false, "is_forced": false, "uses_cache": true, "timeout": null,
@@ -117,18 +118,18 @@ fn note_called_off(queued: &Queued, run: &str, attempt: u32, record: &str) {
 }
 
 #[test]
-fn a_run_that_was_put_back_and_called_off_then_is_told_by_what_it_recorded() {
+fn run_cancelled_after_a_requeue_is_shown_by_its_first_record() {
     let queued = Queued::with_cluster("1");
     queued.run(&["run", "./quick", "--no-queue"]).done();
     let begun = queued.run(&["runs", "list", "--json"]).done().json()["runs"][0]["run_id"].as_str().unwrap().to_owned();
-    // Its second attempt was called off before it had a record; the first one has.
+    // The second attempt was cancelled before it had a record. The first attempt has one.
     note_called_off(&queued, &begun, 2, "0a21107b-0000-7000-8000-000000000001");
     queued.run(&["logs", &begun]).done();
-    queued.run(&["cancel", &begun]).with_code(1).says("is over: it succeeded");
-    // Its worker died before it recorded anything.
+    queued.run(&["cancel", &begun]).with_code(1).says("has ended: it succeeded");
+    // The worker of this run died before it recorded anything.
     let nothing = "0a21107b-0000-7000-8000-000000000002";
     note_called_off(&queued, nothing, 1, nothing);
-    queued.run(&["logs", nothing]).with_code(1).says("never began: it was called off at ");
+    queued.run(&["logs", nothing]).with_code(1).says("never started: it was cancelled at ");
     let listed = queued.run(&["runs", "list", "--json"]).done().json();
     let mut ids: Vec<&str> =
         listed["runs"].as_array().unwrap().iter().map(|run| run["run_id"].as_str().unwrap()).collect();

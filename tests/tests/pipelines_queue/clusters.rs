@@ -1,10 +1,10 @@
-//! What a cluster is made of: databases beside its workers, as many as somebody wants, whoever is killed on the way.
+//! Clusters with databases: their count, and restarts after kills.
 
 use super::queued::Queued;
 use std::fs;
 use terrace_tests::until;
 
-/// Writes down which address it was given.
+/// Writes the database address to a file.
 const TELLING: &str = "\
 import os
 from datapackage_pipelines.wrapper import ingest, spew
@@ -17,7 +17,7 @@ const TELL: &str = "tell: {pipeline: [{run: tell}]}\n";
 const SLOW: &str =
     "slow: {pipeline: [{run: noise}, {run: slow}, {run: tell}, {run: dump_to_path, parameters: {out-path: data}}]}\n";
 
-/// A project whose pipeline `./tell` says where it writes.
+/// Creates a project whose pipeline `./tell` writes its database address to a file.
 fn telling() -> Queued {
     let queued = Queued::new();
     queued.project.write("tell.py", TELLING);
@@ -25,7 +25,7 @@ fn telling() -> Queued {
     queued
 }
 
-/// Where it wrote last, without what differs each time.
+/// Runs the command, and returns the address that the pipeline wrote.
 fn engine(queued: &Queued, words: &[&str]) -> String {
     queued.run(words).done();
     let engine = queued.project.read("engine");
@@ -44,29 +44,29 @@ fn is(name: &str, status: &str) -> (String, String) {
 }
 
 #[test]
-fn workers_of_a_cluster_write_into_its_database_and_so_does_whoever_runs_pipelines_here() {
+fn cluster_database_is_used_by_workers_and_by_local_runs() {
     let queued = telling();
     let made = queued.run(&["init", "local", "--workers", "1"]).done();
     made.says("1 persistent DB pod and 1 persistent worker pod").says("Password: ");
-    assert!(!queued.run(&["init", "local"]).done().stderr.contains("Password"), "it is told once");
+    assert!(!queued.run(&["init", "local"]).done().stderr.contains("Password"), "the password is shown once");
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
     crate::schemas::assert_is("pods", &serde_json::Value::Array(queued.pods()));
     let by_worker = engine(&queued, &["run", "./tell"]);
     assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
     assert_eq!(engine(&queued, &["run", "./tell", "--no-queue"]), by_worker);
-    // Nothing has to be run again for a plan, nor would it write elsewhere.
-    queued.run(&["plan", "."]).done().says("exists, is taken over");
+    // A plan has nothing to run again, and an apply writes nowhere else.
+    queued.run(&["plan", "."]).done().says("exists, is adopted");
     queued.run(&["apply", ".", "--auto-approve"]).done();
-    assert!(!queued.project.has("engine"), "it was run already");
+    assert!(!queued.project.has("engine"), "the pipeline did not run again");
     queued.run(&["ssh", "dppctl-db-local-1"]).with_code(1).says("databases show dppctl-db-local-1 --reveal");
-    // While it is being written into it is not free.
+    // The database is assigned during a write.
     queued.project.write("pipeline-spec.yaml", format!("{TELL}{SLOW}"));
     let following = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "assigned")]);
     queued.project.write("go", "");
     following.finish().done().says("Assigned DB Pod: dppctl-db-local-1");
-    // Whatever kills the server: the next run starts it.
+    // The next run restarts a killed server.
     for pid in queued.of_databases() {
         assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     }
@@ -76,7 +76,7 @@ fn workers_of_a_cluster_write_into_its_database_and_so_does_whoever_runs_pipelin
 }
 
 #[test]
-fn a_shell_of_a_pod_writes_where_the_runs_of_its_cluster_do() {
+fn shell_of_a_pod_uses_the_database_of_its_cluster() {
     let queued = telling();
     queued.run(&["init", "local", "--workers", "1"]).done();
     let by_worker = engine(&queued, &["run", "./tell"]);
@@ -85,41 +85,42 @@ fn a_shell_of_a_pod_writes_where_the_runs_of_its_cluster_do() {
     let worker = pods.iter().find(|pod| pod["role"] == "worker").unwrap()["name"].as_str().unwrap().to_owned();
     let shell = || queued.run(&["ssh", &worker, "echo", "\"$DPP_DB_ENGINE\""]).done().stdout;
     assert_eq!(shell().trim_end(), by_worker);
-    // A server that was stopped is started, as for a run.
+    // The shell starts a stopped server, as a run does.
     queued.run(&["databases", "stop", "dppctl-db-local-1"]).done();
     let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
     assert_eq!(without_port(&shell()), without_port(&by_worker));
     assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
-    // A cluster without databases has a file, for its shells, too.
+    // In a cluster without databases, the shell uses a file.
     queued.run(&["init", "local", "--databases", "0"]).done();
     assert!(shell().starts_with("sqlite:///"));
 }
 
 #[test]
-fn a_cluster_has_as_many_databases_as_somebody_wants() {
+fn cluster_has_the_requested_number_of_databases() {
     let queued = telling();
     queued.run(&["init", "local", "--workers", "1", "--databases", "2"]).done();
     assert_eq!(databases(&queued).len(), 2);
     let chosen = engine(&queued, &["run", "./tell"]);
     assert_eq!(engine(&queued, &["run", "./tell"]), chosen, "the same one each time");
     let none = queued.run(&["init", "local", "--databases", "0"]).done();
-    none.says("dppctl-db-local-1 is stopped: the cluster has it no more, and what it holds stays");
+    none.says("dppctl-db-local-1 is stopped: the cluster no longer uses it, and its data stays");
     none.says("dppctl-db-local-2 is stopped");
     assert_eq!(databases(&queued), []);
     assert!(engine(&queued, &["run", "./tell"]).starts_with("sqlite:///"));
     assert_eq!(queued.run(&["databases"]).done().stdout.matches("stopped").count(), 2);
     queued.run(&["databases", "remove", "dppctl-db-local-2"]).with_code(4).says("would be lost").says("--remove-data");
     let again = queued.run(&["init", "local", "--databases", "2"]).done();
-    assert!(!again.stderr.contains("Password"), "what was there is started: {again}");
+    assert!(!again.stderr.contains("Password"), "the existing database is started: {again}");
     let after = engine(&queued, &["run", "./tell"]);
     let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
     assert_eq!(without_port(&after), without_port(&chosen), "the same database");
-    // As many as before, where nobody says it.
+    // Without the flag, the count stays.
     queued.run(&["init", "local", "--workers", "2"]).done();
     assert_eq!(databases(&queued).len(), 2);
-    // What the cluster has no more may be removed, and what it has may not.
+    // A database can be removed only if the cluster no longer has it.
     let remove = |name: &str| queued.run(&["databases", "remove", name, "--remove-data"]);
-    remove("dppctl-db-local-2").with_code(4).says("the cluster `local` has").says("terrace init local --databases N");
+    let used = remove("dppctl-db-local-2").with_code(4);
+    used.says("the cluster `local` uses the database `dppctl-db-local-2`").says("terrace init local --databases N");
     queued.run(&["init", "local", "--databases", "1"]).done();
     remove("dppctl-db-local-2").done().says("removed dppctl-db-local-2");
     remove("dppctl-db-local-2").with_code(1).says("there is no database");
@@ -129,7 +130,7 @@ fn a_cluster_has_as_many_databases_as_somebody_wants() {
 }
 
 #[test]
-fn a_database_of_that_name_that_is_none_of_the_cluster_is_left_alone() {
+fn database_with_a_cluster_name_of_another_owner_is_kept() {
     let queued = Queued::new();
     let stack =
         "resources:\n  - {type: pipelines_database, name: own, config: {name: dppctl-db-local-1, engine: sqlite}}\n";
@@ -138,14 +139,14 @@ fn a_database_of_that_name_that_is_none_of_the_cluster_is_left_alone() {
     command.env("TERRACE_STATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     queued.project.start(command).finish().done();
     let refused = queued.run(&["init", "local", "--workers", "1"]).with_code(1);
-    refused.says("none of the cluster").says("--databases 0");
+    refused.says("not of the cluster").says("--databases 0");
     let declared = queued.run(&["databases", "remove", "dppctl-db-local-1", "--remove-data"]).with_code(4);
     declared.says("is declared in a descriptor");
     assert_eq!(queued.run(&["databases"]).done().stdout.lines().count(), 1);
 }
 
 #[test]
-fn a_cluster_whose_making_was_killed_is_gone_on_with() {
+fn interrupted_cluster_creation_is_continued() {
     for _ in 0..3 {
         let queued = Queued::new();
         let making = queued.start(&["init", "local", "--workers", "3", "--databases", "2"]);
@@ -166,5 +167,6 @@ fn run_without_queue_reports_a_damaged_queue_if_the_pipeline_uses_a_database() {
     queued.run(&["init", "local", "--workers", "1", "--databases", "0"]).done();
     queued.damage_queue();
     let ran = queued.run(&["run", "./tell", "--no-queue"]).done();
-    ran.says("warning: the queue of runs `").says("is damaged").says("not into the database of a cluster");
+    ran.says("warning: the queue of runs `").says("is damaged");
+    ran.says("pipelines write into their configured database, not into that of a cluster");
 }

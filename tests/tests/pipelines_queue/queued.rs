@@ -1,4 +1,4 @@
-//! A project with pipelines, workers that go when the test ends, and what they leave.
+//! A project with pipelines. Its workers and their files are removed when the test ends.
 
 use crate::pipelines::Pipelines;
 use serde_json::Value;
@@ -16,7 +16,7 @@ after: {dependencies: [{pipeline: ./quick}], pipeline: [{run: noise}]}
 slow: {pipeline: [{run: noise}, {run: slow}, {run: dump_to_path, parameters: {out-path: data}}]}
 ";
 
-/// A project whose workers go when the test ends.
+/// A project whose workers end with the test.
 pub(super) struct Queued(Pipelines);
 
 impl Deref for Queued {
@@ -30,7 +30,7 @@ impl Deref for Queued {
 impl Queued {
     pub(super) fn new() -> Self {
         let queued = Self(Pipelines::new(SPEC));
-        // Where root runs tests, another user comes to the data of databases.
+        // If root runs the tests, another user runs the databases and needs access to the folder.
         fs::set_permissions(queued.project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
         queued
     }
@@ -61,7 +61,7 @@ impl Queued {
         self.pods().iter().map(|pod| pod["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Stops the workers and overwrites the file of the queue.
+    /// Stops the workers, and overwrites the queue file.
     pub(super) fn damage_queue(&self) -> PathBuf {
         let queue = self.project.path(".terrace/pipelines/queue.db");
         while !self.workers().is_empty() {
@@ -74,7 +74,7 @@ impl Queued {
         queue
     }
 
-    /// The processes of the workers of this project.
+    /// Returns the worker processes of this project.
     pub(super) fn workers(&self) -> Vec<(String, String)> {
         let folder = self.project.path(".terrace/pipelines").canonicalize().unwrap_or_default().display().to_string();
         let mut found = Vec::new();
@@ -89,7 +89,7 @@ impl Queued {
         found
     }
 
-    /// The processes of this project's databases: of servers, and those that keep them.
+    /// Returns the database processes of this project: servers and their keepers.
     pub(super) fn of_databases(&self) -> Vec<String> {
         let folder = self.project.path(".terrace/pipelines/databases").display().to_string();
         let is_ours = |process: &std::path::Path| {
@@ -100,7 +100,7 @@ impl Queued {
         ours.filter_map(|process| Some(process.file_name()?.to_str()?.to_owned())).collect()
     }
 
-    /// Kills workers, all of those that this says.
+    /// Kills the workers whose name matches.
     pub(super) fn kill(&self, is_meant: impl Fn(&str) -> bool) {
         for (pid, name) in self.workers() {
             if is_meant(&name) {
@@ -109,7 +109,7 @@ impl Queued {
         }
     }
 
-    /// What the queue noted of a run.
+    /// Returns the recorded states of a run.
     pub(super) fn states(&self, run: &str) -> Vec<String> {
         let queue = rusqlite::Connection::open(self.project.path(".terrace/pipelines/queue.db")).unwrap();
         let mut statement = queue.prepare("SELECT state FROM transition WHERE run = ?1 ORDER BY number").unwrap();
@@ -120,7 +120,7 @@ impl Queued {
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        // Workers come after workers: until there is none.
+        // Workers restart each other, so the loop continues until all are gone.
         while !self.workers().is_empty() {
             for (pid, _) in self.workers() {
                 let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();

@@ -1,10 +1,10 @@
-//! `--plaintext-secrets` is for new sensitive values: what is stored in the clear already may be read, stored again and
-//! removed without it.
+//! `--plaintext-secrets` is for new sensitive values. Stored plaintext values can be read, stored again and removed
+//! without the flag.
 
 use super::{SECRET, STACK, assert_silent};
 use terrace_tests::{Project, Ran};
 
-/// A stack of which everything is recorded in the clear.
+/// Creates a stack with every value recorded in plaintext.
 fn project() -> Project {
     let project = Project::with_stack(STACK);
     run(&project, &["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
@@ -18,7 +18,7 @@ fn run(project: &Project, words: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_stack_in_the_clear_is_destroyed_without_a_key() {
+fn plaintext_stack_is_destroyed_without_a_key() {
     let project = project();
     run(&project, &["destroy", "demo@local", "--auto-approve"]).done();
     assert!(!project.has("out/token"));
@@ -26,7 +26,7 @@ fn a_stack_in_the_clear_is_destroyed_without_a_key() {
 }
 
 #[test]
-fn an_object_in_the_clear_that_somebody_changed_is_destroyed_without_a_key() {
+fn changed_plaintext_object_is_destroyed_without_a_key() {
     let project = project();
     project.write("out/token", "another secret");
     run(&project, &["destroy", "demo@local", "--auto-approve"]).done();
@@ -34,7 +34,7 @@ fn an_object_in_the_clear_that_somebody_changed_is_destroyed_without_a_key() {
 }
 
 #[test]
-fn a_saved_destruction_of_what_is_in_the_clear_takes_the_consent_when_it_is_saved() {
+fn saved_destroy_of_plaintext_needs_consent_when_saved() {
     let project = project();
     let words = ["plan", "stack.yaml", "--destroy", "--out", "plan"];
     let refused = run(&project, &words).with_code(1);
@@ -47,18 +47,18 @@ fn a_saved_destruction_of_what_is_in_the_clear_takes_the_consent_when_it_is_save
 }
 
 #[test]
-fn what_is_in_the_clear_is_recorded_again_without_a_key() {
+fn plaintext_is_recorded_again_without_a_key() {
     let project = project();
     std::fs::remove_file(project.path("out/token")).unwrap();
     run(&project, &["apply", "stack.yaml", "--refresh-only", "--auto-approve"]).done();
     let output = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
     assert_eq!(output.stdout.trim_end(), SECRET, "the output stays recorded");
-    // Its size is known after it is made again only, and is sensitive as well: that is new.
+    // The size is sensitive and known only after the file is created again, so it is a new value.
     run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(1).says("--plaintext-secrets");
     assert!(!project.has("out/token"));
 }
 
-/// Two programs that are told the secret, whose answers are sensitive for that; the first fails unless told otherwise.
+/// Two commands that get the secret, so their output is sensitive. The first fails unless a file says otherwise.
 const PROGRAMS: &str = r#"variables: {token: {type: string, sensitive: true}}
 components:
   a:
@@ -78,9 +78,9 @@ components:
 "#;
 
 #[test]
-fn what_is_not_known_yet_is_not_stored_in_the_clear_because_something_else_is() {
+fn unknown_value_is_not_stored_in_plaintext_because_another_is() {
     let project = Project::with_stack(PROGRAMS);
-    // The step stays open, and with it in the clear what was planned.
+    // The failed step stays open, with its planned values in plaintext.
     let first = ["apply", "stack.yaml", "-c", "a", "--auto-approve", "--plaintext-secrets"];
     run(&project, &first).with_code(3);
     let second = ["apply", "stack.yaml", "-c", "b", "--auto-approve"];
@@ -89,7 +89,7 @@ fn what_is_not_known_yet_is_not_stored_in_the_clear_because_something_else_is() 
 }
 
 #[test]
-fn a_saved_plan_takes_the_consent_to_store_in_the_clear_along() {
+fn saved_plan_includes_consent_to_plaintext() {
     let project = Project::with_stack(PROGRAMS);
     let plan = ["plan", "stack.yaml", "-c", "b", "--out", "plan", "--plaintext-secrets"];
     run(&project, &plan).done();
@@ -99,7 +99,7 @@ fn a_saved_plan_takes_the_consent_to_store_in_the_clear_along() {
 }
 
 #[test]
-fn another_attribute_of_what_is_in_the_clear_changes_without_a_key() {
+fn other_attribute_of_a_plaintext_object_changes_without_a_key() {
     let project = project();
     project.edit("stack.yaml", "content: '${{ \"token=\"", "mode: '0600', content: '${{ \"token=\"");
     run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
@@ -109,7 +109,7 @@ fn another_attribute_of_what_is_in_the_clear_changes_without_a_key() {
 }
 
 #[test]
-fn a_change_of_what_is_never_stored_cannot_be_told_without_a_key_and_plans_say_so() {
+fn plan_without_a_key_reports_that_it_cannot_compare_write_only_values() {
     let project = Project::with_stack(
         "variables: {pw: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: c\n    config:\n      \
          create: [echo, '{}']\n      update: [echo, '{}']\n      secretEnvironment: {PW: '${{ vars.pw }}'}\n",
@@ -117,15 +117,16 @@ fn a_change_of_what_is_never_stored_cannot_be_told_without_a_key_and_plans_say_s
     let with = |words: &[&str], pw: &str| project.run(words.iter().copied().chain(["--var", pw])).done();
     with(&["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"], "pw=one");
     let plan = with(&["plan", "stack.yaml", "--plaintext-secrets"], "pw=two");
-    plan.says("No changes.").says("whether `secretEnvironment` changed cannot be told without a state key");
+    plan.says("No changes.");
+    plan.says("changes of `secretEnvironment` cannot be detected without a state key: nothing is sent");
     project.write("terrace.yaml", "encryption: {keyFile: state.key}\n");
     project.write("state.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
     with(&["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"], "pw=two").says("1 changed");
-    assert!(!with(&["plan", "stack.yaml"], "pw=two").stderr.contains("cannot be told"));
+    assert!(!with(&["plan", "stack.yaml"], "pw=two").stderr.contains("cannot be detected"));
 }
 
 #[test]
-fn recover_records_a_sensitive_value_in_the_clear_where_that_is_allowed() {
+fn recover_records_a_sensitive_value_in_plaintext_with_consent() {
     let project = crate::crash::project();
     let environment = "environment: {VALUE: 'one'}";
     let stack = crate::crash::stack("one");

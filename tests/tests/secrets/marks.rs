@@ -1,4 +1,4 @@
-//! Marks follow values: through drift, into what is made of them, and to what was recorded before there was a mark.
+//! Sensitive marks follow values: through drift, into derived values, and into records older than the mark.
 
 use super::{KEY, SECRET, assert_in_no_file_but, assert_silent, run};
 use terrace_tests::{Project, snapshot};
@@ -16,7 +16,7 @@ resources:
         - {name: b, type: TEXT, default: '${{ "''" + vars.token + "''" }}'}
 "#;
 
-/// Every way to look at what is there; a plan is saved, and what is found is recorded.
+/// Runs every command that reads the object. It also saves a plan and records drift.
 fn look_everywhere(project: &Project, address: &str) {
     for words in [
         &["plan", "stack.yaml", "--detail", "full"] as &[&str],
@@ -40,7 +40,7 @@ fn change_by_hand(project: &Project, sql: &str) {
 }
 
 #[test]
-fn a_secret_within_a_list_stays_one_wherever_somebody_moves_it() {
+fn secret_in_a_list_stays_sensitive_after_a_move() {
     for sql in [
         "ALTER TABLE sessions DROP COLUMN a",
         "ALTER TABLE sessions RENAME COLUMN b TO c",
@@ -59,7 +59,7 @@ fn a_secret_within_a_list_stays_one_wherever_somebody_moves_it() {
 }
 
 #[test]
-fn what_names_an_object_may_be_secret_and_so_is_its_id() {
+fn object_id_from_a_secret_is_sensitive() {
     let project = Project::with_stack(
         r#"variables: {token: {type: string, sensitive: true}}
 resources:
@@ -85,7 +85,7 @@ resources:
         run(&project, words).done();
     }
     assert!(project.has(&format!("out/{SECRET}/{SECRET}.txt")));
-    // It is recognised all the same.
+    // terrace recognises the object nevertheless.
     let words = ["import", "sqlite_table.other", &format!("{SECRET}.db/{SECRET}")];
     project.run_with(&[("TERRACE_STATE_KEY", KEY)], words).with_code(1).says("sqlite_table.table already");
     for (name, bytes) in project.all_files() {
@@ -97,7 +97,7 @@ resources:
 }
 
 #[test]
-fn a_secret_word_of_a_program_makes_what_it_prints_as_secret() {
+fn output_of_a_program_with_a_secret_argument_is_sensitive() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: login\n    \
          config:\n      create: [sh, -c, 'cat > /dev/null; echo \"{\\\"id\\\": \\\"$0\\\"}\"', '${{ vars.token }}']\n",
@@ -107,7 +107,7 @@ fn a_secret_word_of_a_program_makes_what_it_prints_as_secret() {
     assert_in_no_file_but(&project, &[]);
 }
 
-/// Applies `stack.yaml` with a token that is not sensitive yet.
+/// Applies `stack.yaml` with a token that is not yet sensitive.
 fn open_project(rest: &str) -> Project {
     let project = Project::with_stack(&rest.replace(", sensitive: true", ""));
     let applied = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["apply", "stack.yaml", "--auto-approve"]).done();
@@ -126,7 +126,7 @@ outputs:
 "#;
 
 #[test]
-fn what_becomes_sensitive_later_is_recorded_so_without_a_call() {
+fn value_marked_later_is_recorded_as_sensitive_without_a_call() {
     let project = open_project(LATE);
     let before = std::fs::metadata(project.path("out/token")).unwrap().modified().unwrap();
     let mut plan = run(&project, &["plan", "stack.yaml"]).done();
@@ -143,21 +143,23 @@ fn what_becomes_sensitive_later_is_recorded_so_without_a_call() {
     --- stderr
     sensitive_now
 
-      ☞ demo@local:local_file.file: `content`, `sha256`, `size` of local_file.file are sensitive now, which is recorded
+      ☞ demo@local:local_file.file: `content`, `sha256`, `size` of local_file.file are sensitive now; apply marks the
+      │ stored values
        ╭─[stack.yaml:7:30]
      7 │   - {type: local_file, name: file, config: {path: out/token, content: '${{ vars.token }}'}}
        ·                              ────
        ╰────
-      help: what was recorded in the clear stays in the history until `terrace state prune` removes it
+      help: run `terrace state prune` to remove the plain-text values from the history
 
     sensitive_now
 
-      ☞ demo@local:local_value.copy: `input`, `output` of local_value.copy are sensitive now, which is recorded
+      ☞ demo@local:local_value.copy: `input`, `output` of local_value.copy are sensitive now; apply marks the stored
+      │ values
        ╭─[stack.yaml:8:31]
      8 │   - {type: local_value, name: copy, config: {input: {key: '${{ vars.token }}'}}}
        ·                               ────
        ╰────
-      help: what was recorded in the clear stays in the history until `terrace state prune` removes it
+      help: run `terrace state prune` to remove the plain-text values from the history
     ");
     run(&project, &["plan", "stack.yaml", "--json"]).done().says(r#""newly_sensitive":"#);
     run(&project, &["plan", "stack.yaml", "--out", "p"]).done();
@@ -174,13 +176,13 @@ fn what_becomes_sensitive_later_is_recorded_so_without_a_call() {
         "it was written anew"
     );
     run(&project, &["state", "export"]).done();
-    // What was recorded before goes with the history, out of the file as well.
+    // Pruning removes earlier plaintext versions, also from the file.
     run(&project, &["state", "prune", "--keep", "0s", "--auto-approve"]).done();
     assert_in_no_file_but(&project, &["out/token"]);
 }
 
 #[test]
-fn what_becomes_sensitive_later_needs_a_key_to_be_recorded() {
+fn value_marked_later_needs_a_key_to_be_recorded() {
     let project = open_project(LATE);
     let variables = [("TERRACE_VAR_token", SECRET)];
     let ran = project.run_with(&variables, ["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(1);
@@ -189,7 +191,7 @@ fn what_becomes_sensitive_later_needs_a_key_to_be_recorded() {
 }
 
 #[test]
-fn a_secret_that_is_rotated_while_it_becomes_one_is_told_neither_before_nor_after() {
+fn secret_changed_and_marked_at_once_is_never_shown() {
     let project = open_project(LATE);
     let other = "another-hunter3";
     let with = |words: &[&str]| {
@@ -210,7 +212,7 @@ fn a_secret_that_is_rotated_while_it_becomes_one_is_told_neither_before_nor_afte
 }
 
 #[test]
-fn an_object_that_is_taken_over_is_as_sensitive_as_it_is_declared() {
+fn adopted_object_is_as_sensitive_as_declared() {
     let project = Project::with_stack(TABLE);
     project.edit("stack.yaml", "    name: sessions\n", "    name: sessions\n    adopt: ifExists\n");
     change_by_hand(&project, &format!("CREATE TABLE sessions (b TEXT DEFAULT '{SECRET}', a TEXT)"));
@@ -221,14 +223,14 @@ fn an_object_that_is_taken_over_is_as_sensitive_as_it_is_declared() {
     assert_in_no_file_but(&project, &["shop.db"]);
 }
 
-/// Standard error without lines of the log.
+/// Returns standard error without log lines.
 fn without_log(text: &str) -> String {
     let is_log = |line: &&str| line.contains("TRACE") || line.contains("DEBUG") || line.contains("INFO");
     text.lines().filter(|line| !is_log(line)).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
-fn what_may_turn_out_to_be_sensitive_is_so_until_then() {
+fn possibly_sensitive_value_is_treated_as_sensitive() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  - type: local_file\n    name: b\n    \
          config: {path: b, content: password=hunter2, sensitive: '${{ size(resources.a.id) > 0 }}'}\n",

@@ -1,17 +1,17 @@
-//! What is wrong is told without quoting a secret: errors of providers, expressions of a configuration, lines of files.
+//! Errors never quote a secret: provider errors, configuration expressions and lines of files.
 
 use super::{SECRET, assert_in_no_file_but, assert_silent, run};
 use terrace_tests::{Project, Ran};
 
 #[test]
-fn an_error_of_a_provider_repeats_nothing_sensitive() {
+fn provider_error_does_not_repeat_sensitive_values() {
     let project = Project::with_stack(
         r#"variables: {token: {type: string, sensitive: true}}
 resources:
   - {type: local_directory, name: folder, config: {path: '${{ "out/" + vars.token }}'}}
 "#,
     );
-    // Something is there already.
+    // The path is taken.
     project.write(&format!("out/{SECRET}/x"), "");
     run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(3).says("there is something at");
     run(&project, &["operations", "list"]);
@@ -22,7 +22,7 @@ resources:
 }
 
 #[test]
-fn what_cannot_be_planned_or_looked_up_is_told_without_the_secret() {
+fn planning_and_lookup_errors_do_not_show_the_secret() {
     for (rest, words) in [
         (
             "resources:\n  - {type: local_file, name: a, config: {path: '${{ \"../\" + vars.token }}', content: x}}\n",
@@ -52,7 +52,7 @@ fn what_cannot_be_planned_or_looked_up_is_told_without_the_secret() {
 }
 
 #[test]
-fn a_command_that_fails_to_update_tells_neither_the_new_nor_the_old_secret() {
+fn failed_update_shows_neither_new_nor_old_secret() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: login\n    \
          config:\n      create: [echo, '{}']\n      update: [sh, -c, 'cat >&2; exit 1']\n      find: [echo, 'null']\n      \
@@ -67,7 +67,7 @@ fn a_command_that_fails_to_update_tells_neither_the_new_nor_the_old_secret() {
     assert_in_no_file_but(&project, &[]);
 }
 
-/// Plans an empty stack beside a configuration.
+/// Plans an empty stack with this configuration.
 fn configured(configuration: &str) -> Ran {
     let project = Project::with_stack("resources: []\n");
     project.write("terrace.yaml", configuration);
@@ -80,7 +80,7 @@ fn configured(configuration: &str) -> Ran {
 }
 
 #[test]
-fn an_expression_of_the_configuration_that_fails_does_not_tell_what_it_read() {
+fn failed_configuration_expression_does_not_show_its_input() {
     for expression in [
         "urn(env.PW)",
         r#"{"a": 1}[env.PW]"#,
@@ -96,7 +96,7 @@ fn an_expression_of_the_configuration_that_fails_does_not_tell_what_it_read() {
         configured(&format!("environments:\n  local:\n    overlay: embedded\n    {settings}\n")).with_code(1);
         configured(&format!("encryption: {{key: '${{{{ {expression} }}}}'}}\n")).with_code(1);
     }
-    // What is no secret is told.
+    // Names that are not secret are shown.
     let ran = configured("environments:\n  local: {settings: {token: {secret: '${{ env.MISSING }}'}}}\n");
     ran.says("`MISSING` is not set");
     let ran = configured("environments:\n  local: {settings: {token: {secret: '${{ file(\"missing.txt\") }}'}}}\n");
@@ -104,7 +104,7 @@ fn an_expression_of_the_configuration_that_fails_does_not_tell_what_it_read() {
 }
 
 #[test]
-fn a_line_that_holds_a_secret_is_not_quoted() {
+fn line_with_a_secret_is_not_quoted() {
     for configuration in [
         format!("environments:\n  local:\n    overlay: embedded\n    oops: {{secret: {SECRET}}}\n"),
         format!("encryption: {{key: {SECRET}, oops: 1}}\n"),
@@ -115,12 +115,12 @@ fn a_line_that_holds_a_secret_is_not_quoted() {
     ] {
         configured(&configuration).with_code(1).says("terrace.yaml:");
     }
-    // Other lines are.
+    // Other lines are quoted.
     configured("environments:\n  local: {overlays: embedded}\n").with_code(1).says("{overlays: embedded}");
 }
 
 #[test]
-fn no_line_of_a_file_of_variables_is_quoted() {
+fn variable_file_lines_are_never_quoted() {
     let project = Project::with_stack("variables: {tok: {type: string, sensitive: true}}\nresources: []\n");
     for text in [
         format!("tok: {SECRET}: x\n"),
@@ -139,7 +139,7 @@ fn no_line_of_a_file_of_variables_is_quoted() {
 }
 
 #[test]
-fn a_when_that_reads_a_secret_is_refused_where_it_stands_by_validate_too() {
+fn validate_refuses_when_that_reads_a_secret_at_its_place() {
     let project = Project::with_stack("components:\n  a: {blueprint: mine, specific: {}}\n");
     project.write(
         "terrace.yaml",
@@ -157,7 +157,7 @@ fn a_when_that_reads_a_secret_is_refused_where_it_stands_by_validate_too() {
 }
 
 #[test]
-fn no_error_quotes_the_line_of_a_sensitive_variable() {
+fn error_does_not_quote_the_line_of_a_sensitive_variable() {
     for (variable, words) in [
         (
             "sensitive: true, default: DEFAULT, validation: [{assert: '${{ vars.token.size() > 99 }}', error: too short}]",

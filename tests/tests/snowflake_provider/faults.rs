@@ -1,13 +1,13 @@
-//! Each statement of a run fails once before and once after its effect; then the next run ends where a run without faults does.
+//! Each statement of a run fails once before and once after its effect. The next run ends as a run without faults.
 
 use super::{PRODUCT, World};
 use terrace_test_snowflake::Fault;
 use terrace_tests::say;
 
-/// Where all statements are to fail, and not those alone that change something: many more runs.
+/// If set, all statements fail, and not only the changing ones. That takes many more runs.
 const ALL: &str = "TERRACE_ALL_FAULTS";
 
-/// The product with fewer columns, so that its runs are short.
+/// Creates the product with fewer columns, so that its runs are short.
 fn world() -> World {
     let world = World::with("");
     let text = world.project.read(PRODUCT);
@@ -28,7 +28,7 @@ fn world() -> World {
     world
 }
 
-/// Applies with a fault, again where that failed, and looks whether all is as it should be.
+/// Applies with a fault, applies again after a failure, and checks the result.
 fn run(number: usize, fault: Fault, expected: &[String]) {
     let world = world();
     world.stand_in.reset_count();
@@ -42,7 +42,7 @@ fn run(number: usize, fault: Fault, expected: &[String]) {
 }
 
 #[test]
-fn whatever_statement_fails_before_or_after_its_effect_the_next_run_ends_alike() {
+fn next_run_ends_alike_after_any_failed_statement() {
     let calm = world();
     calm.stand_in.reset_count();
     let _ = calm.stand_in.take_seen();
@@ -52,7 +52,7 @@ fn whatever_statement_fails_before_or_after_its_effect_the_next_run_ends_alike()
     assert_eq!(seen.len(), calm.stand_in.count());
     let writes: Vec<usize> = seen.iter().filter(|it| it.is_write()).map(|it| it.number).collect();
     assert!(writes.len() >= 10, "{writes:?}");
-    // The statement fails without an effect; it has one and nobody ever hears of it.
+    // The statement fails without an effect, or it has an effect and its response is lost.
     for number in &writes {
         run(*number, Fault::Fails, &expected);
         run(*number, Fault::LostForGood, &expected);

@@ -1,4 +1,4 @@
-//! Access that others gave: told, and taken away where the environment says so.
+//! External grants: reported, and revoked if the environment says so.
 
 use super::{PORT, PRODUCT, World};
 use terrace_tests::Ran;
@@ -16,13 +16,13 @@ fn set(world: &World, principals: &[&str]) -> String {
     ran.stdout + &ran.stderr
 }
 
-/// What was told, without the breaks of lines.
+/// Returns the output without line breaks.
 fn unbroken(ran: &Ran) -> String {
-    let told = format!("{}{}", ran.stdout, ran.stderr).replace('│', " ");
-    told.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = format!("{}{}", ran.stdout, ran.stderr).replace('│', " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A port that terrace let two in to, and others three.
+/// Creates a port with two grants of terrace and three external grants.
 fn world() -> World {
     let world = World::with("");
     world.apply().done();
@@ -37,7 +37,7 @@ fn world() -> World {
 }
 
 #[test]
-fn it_is_told_in_plans_and_drift_and_left() {
+fn external_grants_are_reported_in_plans_and_drift_and_kept() {
     let world = world();
     let plan = world.plan().done();
     for who in ["role X", "role Y", "user Z"] {
@@ -51,16 +51,16 @@ fn it_is_told_in_plans_and_drift_and_left() {
     world.run(["drift", PRODUCT]).with_code(2).says("foreign: user Z");
     set(&world, &["user:joe_example.com", "group:analysts"]);
     assert_eq!(members(&world), ["ANALYSTS", "JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
-    // Whoever is asked for is nobody strange any more.
+    // A grant that is declared later is no longer external.
     set(&world, &["group:x", "group:analysts"]);
-    let told = world.plan().done();
-    assert!(!unbroken(&told).contains("foreign: role X"), "{told}");
-    assert!(unbroken(&told).contains("foreign: role Y"), "{told}");
+    let output = world.plan().done();
+    assert!(!unbroken(&output).contains("foreign: role X"), "{output}");
+    assert!(unbroken(&output).contains("foreign: role Y"), "{output}");
     assert_eq!(members(&world), ["ANALYSTS", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
 }
 
 #[test]
-fn it_is_taken_away_where_the_environment_says_so() {
+fn external_grants_are_revoked_if_configured() {
     let world = world();
     let settings =
         world.project.read("terrace.yaml").replace("warehouse: WH, }", "warehouse: WH}, access: {foreign: revoke}");
@@ -73,10 +73,11 @@ fn it_is_taken_away_where_the_environment_says_so() {
     assert!(granted < revoked && writes.len() == 4, "{writes:?}");
     assert_eq!(members(&world), ["ANALYSTS", "JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "X"]);
     world.assert_settled();
-    // By a later apply, too, and in drift until then.
+    // A later apply revokes them too, and drift shows them until then.
     world.stand_in.sql(&format!("GRANT ROLE {ROLE} TO USER Z"));
     world.run(["drift", PRODUCT]).with_code(2).says("foreign: user Z");
-    world.plan().done().says("0 to add, 0 to change, 1 to destroy").says("others gave that access");
+    let plan = world.plan().done();
+    plan.says("0 to add, 0 to change, 1 to destroy").says("external grant: terrace did not give that access");
     world.apply().done();
     world.assert_settled();
     world.run(["drift", PRODUCT]).done();

@@ -1,9 +1,11 @@
-//! What an earlier provisioner made is taken over: its statements are carried out first, then terrace plans.
+//! Adopts the objects of an earlier provisioner: the test first runs that provisioner's statements, then terrace
+//! plans.
 
 use super::{PORT, PRODUCT, STORAGE, World};
 
-/// The statements of that provisioner for the product, in its order: <https://github.com/agile-lab-dev/witboost-snowflake-specific-provisioner>.
-/// It writes no comments, and columns without quotes.
+/// Runs that provisioner's statements for the product, in its order:
+/// <https://github.com/agile-lab-dev/witboost-snowflake-specific-provisioner>. It writes no comments and does not
+/// quote columns.
 fn replay(world: &World) {
     let role = "DISTRIBUTION_NETWORKSTATUS_0_NETWORK_STATUS_VIEW_ACCESS";
     let columns = "ID NUMBER, Timestamp DATE, NetworkID TEXT, Status TEXT, SignalStrength NUMBER, Latency NUMBER, TrafficVolume NUMBER, ErrorRate NUMBER, Capacity NUMBER, Utilization NUMBER, LastMaintenance DATE, Notes TEXT";
@@ -47,7 +49,7 @@ fn replay(world: &World) {
     }
 }
 
-/// The product without descriptions, of which the earlier provisioner made nothing.
+/// Removes the descriptions, which the earlier provisioner did not write.
 fn without_descriptions(world: &World) {
     let text = world.project.read(PRODUCT);
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("description: "));
@@ -55,7 +57,7 @@ fn without_descriptions(world: &World) {
 }
 
 #[test]
-fn what_was_made_before_is_taken_over_without_a_change() {
+fn existing_objects_are_adopted_without_a_change() {
     let world = World::new();
     without_descriptions(&world);
     replay(&world);
@@ -70,7 +72,7 @@ fn what_was_made_before_is_taken_over_without_a_change() {
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
     world.assert_settled();
     assert_eq!(world.stand_in.inventory(), before);
-    // What was granted before stays when the port goes; the view and its role go.
+    // Earlier grants stay when the port is removed. The view and its role are removed.
     world.run(["destroy", PRODUCT, "-c", PORT, "--auto-approve"]).done();
     assert!(!world.stand_in.take_writes().iter().any(|sql| sql.starts_with("REVOKE")));
     world.run(["destroy", PRODUCT, "-c", STORAGE, "--auto-approve"]).done();
@@ -78,7 +80,7 @@ fn what_was_made_before_is_taken_over_without_a_change() {
 }
 
 #[test]
-fn descriptions_are_all_that_is_written_when_there_are_any() {
+fn adoption_writes_only_descriptions() {
     let world = World::new();
     replay(&world);
     let before = world.stand_in.inventory();
@@ -94,11 +96,11 @@ fn descriptions_are_all_that_is_written_when_there_are_any() {
 }
 
 #[test]
-fn what_would_destroy_data_is_not_taken_over() {
+fn object_whose_adoption_would_destroy_data_is_not_adopted() {
     let world = World::new();
     without_descriptions(&world);
     replay(&world);
     world.stand_in.sql("ALTER TABLE DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS ADD COLUMN MORE TEXT");
     let plan = world.plan().with_code(1);
-    plan.says("what differs would destroy data").says("terrace import");
+    plan.says("aligning it would destroy data").says("terrace import");
 }

@@ -1,4 +1,4 @@
-//! A table that somebody made by hand becomes part of a descriptor; with that the plan is empty.
+//! A table created outside terrace becomes part of a descriptor, and then the plan is empty.
 
 use super::{PRODUCT, STORAGE, World};
 use serde_json::Value as Json;
@@ -9,7 +9,7 @@ const BY_HAND: &str = "CREATE TABLE DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS 
     PRIMARY KEY (ID, REGION), UNIQUE (LABEL), UNIQUE (CODE, DAY)) COMMENT = 'made by hand'";
 
 #[test]
-fn a_table_that_was_made_by_hand_is_described_and_planned_without_a_change() {
+fn existing_table_is_reverse_provisioned_and_planned_without_a_change() {
     let world = World::with("");
     for sql in ["CREATE DATABASE DISTRIBUTION", "CREATE SCHEMA DISTRIBUTION.NETWORKSTATUS_0", BY_HAND] {
         world.stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
@@ -19,7 +19,7 @@ fn a_table_that_was_made_by_hand_is_described_and_planned_without_a_change() {
     let reversed = reverse(&world, &words, &["--param", "tables=[\"network_status\"]"]);
     let tables = reversed["spec.mesh.specific.tables"].clone();
     insta::assert_snapshot!(serde_json::to_string_pretty(&tables).unwrap());
-    // Pasted into the descriptor.
+    // The output is pasted into the descriptor.
     let text = world.project.read(PRODUCT);
     let (head, _) = text.rsplit_once("      tables:\n").unwrap();
     world.project.write(PRODUCT, format!("{head}      tables: {tables}\n"));
@@ -33,7 +33,7 @@ fn a_table_that_was_made_by_hand_is_described_and_planned_without_a_change() {
 }
 
 #[test]
-fn a_data_contract_is_read_off_a_table() {
+fn data_contract_is_read_from_a_table() {
     let world = World::with("");
     for sql in ["CREATE DATABASE DISTRIBUTION", "CREATE SCHEMA DISTRIBUTION.NETWORKSTATUS_0", BY_HAND] {
         world.stand_in.sql_as("TERRACE_ROLE", sql).unwrap();

@@ -1,4 +1,4 @@
-//! `terrace blueprints new`: a blueprint to begin with, its schema, and a test that passes.
+//! `terrace blueprints new`: writes a first blueprint, its schema and a test that passes.
 
 mod draft;
 
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use terrace_engine::diagnostic::closest;
 use terrace_engine::source::Sources;
 
-/// Where new blueprints go when a project has no folder for them yet.
+/// Folder of new blueprints in a project without one.
 const FOLDER: &str = "blueprints";
 
 /// Writes a blueprint, its schema and its test into the project's first folder of blueprints.
 ///
 /// # Errors
-/// When there is one of that name, nothing of the name that it is to begin as, or a file cannot be written.
+/// When the blueprint exists, the model of `--from` does not exist, or a file cannot be written.
 pub(super) fn run(
     context: &Context<'_>,
     settings: &Settings,
@@ -32,8 +32,8 @@ pub(super) fn run(
     let mut sources = Sources::default();
     let (library, _) = library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
     if let Some(other) = library.get(name) {
-        return Err(Failure::new(format!("there is a blueprint `{name}` already: {}", other.origin.file))
-            .hint("choose another name, or edit that one"));
+        return Err(Failure::new(format!("the blueprint `{name}` exists already: {}", other.origin.file))
+            .hint("choose another name, or edit the existing blueprint"));
     }
     let draft = match from {
         None => Draft::plain(name),
@@ -50,7 +50,7 @@ pub(super) fn run(
     let mut files = vec![(path(format!("{name}.yaml")), draft.blueprint), (test.clone(), draft.test)];
     files.extend(draft.schema.map(|schema| (path(format!("specific/{name}.json")), schema)));
     if let Some(((shown, _), _)) = files.iter().find(|((_, path), _)| path.exists()) {
-        return Err(Failure::new(format!("there is a file `{shown}` already")).hint("choose another name"));
+        return Err(Failure::new(format!("the file `{shown}` exists already")).hint("choose another name"));
     }
     for ((shown, path), text) in &files {
         write_new(shown, path, text)?;
@@ -58,7 +58,7 @@ pub(super) fn run(
     }
     let has_errors = test::accept(context, settings, world, &test.1)?;
     if has_errors {
-        context.ui.say(&format!("\nthe sample does not fit its checks: write a better component into `{}`", test.0));
+        context.ui.say(&format!("\nthe sample component fails its checks: correct it in `{}`", test.0));
     }
     context.ui.say("\nnext: edit them, then `terrace blueprints check` and `terrace blueprints test`");
     Ok(Exit::Done)
@@ -69,8 +69,8 @@ fn check_name(name: &str) -> Result<(), Failure> {
     if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_fine) {
         return Ok(());
     }
-    Err(Failure::new(format!("`{name}` is no name for a blueprint"))
-        .hint("write small letters, digits and dashes, a letter first: `order-table`"))
+    Err(Failure::new(format!("`{name}` is not a valid name of a blueprint"))
+        .hint("use small letters, digits and dashes, and begin with a letter: `order-table`"))
 }
 
 fn no_such(from: &str, world: &World, blueprint: impl FnOnce() -> Failure) -> Failure {
@@ -92,7 +92,7 @@ fn write_new(shown: &str, path: &Path, text: &str) -> Result<(), Failure> {
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(mut file) => file.write_all(text.as_bytes()).map_err(failed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            Err(Failure::new(format!("there is a file `{shown}` already")).hint("choose another name"))
+            Err(Failure::new(format!("the file `{shown}` exists already")).hint("choose another name"))
         }
         Err(error) => Err(failed(error)),
     }

@@ -1,6 +1,6 @@
-//! `terrace blueprints test`: what blueprints make of components, compared with what is expected.
+//! `terrace blueprints test`: compares the results of blueprints with expectations.
 //!
-//! Each case is planned into an empty state kept in memory, by instances that connect to nothing.
+//! Plans each case against an empty state in memory, with instances that connect to nothing.
 
 use crate::commands::{Context, runtime};
 use crate::failure::{Exit, Failure};
@@ -28,10 +28,10 @@ use terrace_engine::source::Sources;
 use terrace_engine::yaml::Budget;
 use terrace_state::{Access, StoreUrl, open};
 
-/// Tests blueprints; writes what is as what is expected when that is asked for.
+/// Tests blueprints. With `--accept`, writes actual results as expected results.
 ///
 /// # Errors
-/// When a test cannot be read or written, or what is differs from what is expected.
+/// When a test cannot be read or written, or a result differs.
 pub(super) fn run(
     context: &Context<'_>,
     settings: &Settings,
@@ -45,7 +45,7 @@ pub(super) fn run(
     };
     if files.is_empty() {
         context.ui.print("0 tests\n")?;
-        context.ui.say("a test lies beside its blueprint: `page.test.yaml` beside `page.yaml`");
+        context.ui.say("write a test next to its blueprint: `page.test.yaml` next to `page.yaml`");
         return Ok(Exit::Done);
     }
     let mut bench = Bench::new(context, settings, world, &files)?;
@@ -64,14 +64,14 @@ pub(super) fn run(
         (_, true) => context.ui.print(&format!("{} passed, {differing} of them written\n", counted(cases, "test")))?,
         (_, false) => {
             context.ui.print(&format!("{differing} of {} failed\n", counted(cases, "test")))?;
-            context.ui.say("`terrace blueprints test --accept` writes what is as what is expected");
+            context.ui.say("`terrace blueprints test --accept` writes the actual results as the expected ones");
             return Err(Failure::told(Exit::Error));
         }
     }
     Ok(Exit::Done)
 }
 
-/// The tests that words name: by a path, or by the name of a blueprint.
+/// The tests that words name: by path, or by the name of a blueprint.
 fn named_tests(words: &[PathBuf], settings: &Settings, world: &World) -> Result<Vec<ProjectFile>, Failure> {
     let mut files = Vec::new();
     for word in words {
@@ -86,7 +86,7 @@ fn named_tests(words: &[PathBuf], settings: &Settings, world: &World) -> Result<
     Ok(files)
 }
 
-/// Writes what is as what is expected into one test; answers whether errors are expected now.
+/// Writes the actual results of a test as expected ones. Returns true if the results contain errors.
 ///
 /// # Errors
 /// As [`run`].
@@ -96,27 +96,27 @@ pub(super) fn accept(context: &Context<'_>, settings: &Settings, world: &World, 
     Ok(tried.differing.iter().any(|differing| differing.became.get("errors").is_some()))
 }
 
-/// What became of the cases of a file.
+/// Results of the cases of a file.
 struct Tried {
     cases: usize,
     differing: Vec<Differing>,
 }
 
-/// A case of which something else became than was expected.
+/// A case whose result differs from the expectation.
 struct Differing {
     case: String,
-    /// How it differs, for people.
+    /// The difference, for people.
     told: String,
     became: Json,
 }
 
-/// All that cases are tried with.
+/// Common inputs of all cases.
 struct Bench<'a> {
     context: &'a Context<'a>,
-    /// The world of the environment, with nothing behind its instances.
+    /// The environment, with instances that connect to nothing.
     world: World,
     sources: Sources,
-    /// Blueprints as written: those of the environment, and those beside the tests.
+    /// Blueprints as written: those of the environment, and those next to the tests.
     blueprints: Vec<Blueprint>,
     runtime: tokio::runtime::Runtime,
 }
@@ -148,7 +148,7 @@ impl<'a> Bench<'a> {
         Ok(Self { context, world, sources, blueprints, runtime: runtime(context.variables)? })
     }
 
-    /// Tries all cases of a file.
+    /// Runs all cases of a file.
     fn file(&mut self, file: &ProjectFile, is_accepted: bool) -> Result<Tried, Failure> {
         let ProjectFile { name, path } = file;
         let text = files::text(path, files::HANDWRITTEN)
@@ -192,7 +192,7 @@ impl<'a> Bench<'a> {
         if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(file) }
     }
 
-    /// What becomes of a case.
+    /// The result of a case.
     fn outcome(&self, case: &Case, library: &Library, templates: &Templates) -> Result<Json, Failure> {
         let mut diagnostics = case.diagnostics.clone();
         let mut environment = self.world.environment.clone();
@@ -234,7 +234,7 @@ impl<'a> Bench<'a> {
         Ok(outcome(Some(&computed.plan), &world.registry, &diagnostics))
     }
 
-    /// Writes what is as what is expected, after making sure that it will be read so.
+    /// Writes the actual results as expected ones. First checks that they read back equal.
     fn write(&self, path: &Path, text: &str, outcomes: &[(&Case, &Json)]) -> Result<(), Failure> {
         let name = path.display();
         let text = accepted(text, outcomes);
@@ -248,22 +248,22 @@ impl<'a> Bench<'a> {
             same.and_then(|other| other.expected.as_ref()).is_some_and(|expected| expected.tree == **became)
         };
         if has_errors(&found) || !outcomes.iter().all(is_written) {
-            return Err(Failure::new(format!("what is expected cannot be written into `{name}`"))
-                .hint("write each field of a case on a line of its own, and give each case another name"));
+            return Err(Failure::new(format!("the expected result cannot be written to `{name}`"))
+                .hint("write each field of a case on a separate line, and give each case another name"));
         }
         std::fs::write(path, text).map_err(|error| Failure::new(format!("`{name}` cannot be written: {error}")))
     }
 }
 
-/// The folder of a file that lies in the working directory is the working directory.
+/// The folder of a path; the working directory for a bare file name.
 fn folder_of(folder: &Path) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
 }
 
-/// How what is differs from what is expected.
+/// The difference between the expected and the actual result.
 fn told(expected: Option<&Json>, became: &Json) -> String {
     let Some(expected) = expected else {
-        return indented(&format!("it has no `expect`; what is:\n{}", yaml(became)));
+        return indented(&format!("the case has no `expect`; its actual result:\n{}", yaml(became)));
     };
     let (before, after) = (yaml(&aligned(expected, became)), yaml(became));
     let diff = TextDiff::from_lines(&before, &after);

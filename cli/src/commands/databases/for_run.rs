@@ -1,5 +1,4 @@
-//! The database that `terrace run` has pipelines write into: one that is there, one that is made for them, or that of the
-//! active cluster.
+//! The database of `terrace run`: an existing one, one created for the run, or that of the active cluster.
 
 use super::{databases_of, failure, format};
 use crate::args::DatabaseChoice;
@@ -15,21 +14,21 @@ use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::default_database;
 use tokio_util::sync::CancellationToken;
 
-/// A database of a cluster that runs.
+/// A running database of a cluster.
 pub(in crate::commands) struct OfCluster {
     record: Record,
     access: Access,
-    /// Nobody was told of it before.
+    /// True if its address was not printed before.
     pub(in crate::commands) is_new: bool,
-    /// Where its tables are looked at, and how it is reached; of a new one with its password.
+    /// Lines with the addresses of its page and of the database; with the password if it is new.
     pub(in crate::commands) told: Vec<SecretString>,
 }
 
 impl OfCluster {
-    /// Has a database of a cluster run.
+    /// Starts a database of a cluster.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub(in crate::commands) async fn ready(
         databases: &Databases,
         cluster: &Cluster,
@@ -48,11 +47,11 @@ impl OfCluster {
 /// The pipelines of a run.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::commands) struct Pipelines<'a> {
-    /// Their folder, as records call it.
+    /// Their folder, as named in records.
     pub(in crate::commands) folder: &'a str,
-    /// The queue has to be readable.
+    /// True if an unreadable queue is an error.
     pub(in crate::commands) need_queue: bool,
-    /// One of them uses a database.
+    /// True if a pipeline uses a database.
     pub(in crate::commands) use_database: bool,
 }
 
@@ -60,20 +59,20 @@ pub(in crate::commands) struct Pipelines<'a> {
 pub(in crate::commands) struct RunDatabase {
     databases: Databases,
     record: Record,
-    /// How long it is kept after the run, where it was made for it.
+    /// Time to live after the run, if it was created for the run.
     kept: Option<Duration>,
-    /// It was made for this run, or is a cluster's.
+    /// True if it was created for this run or belongs to a cluster.
     is_pod: bool,
-    /// What is told of it once, when the run begins, with its password.
+    /// Lines to print at the start of the run, with the password.
     pub(in crate::commands) beginning: Vec<SecretString>,
 }
 
 impl RunDatabase {
-    /// Has the steps of a runner write into the chosen database; nothing where none is chosen. Who needs no queue goes on
-    /// without one that cannot be read.
+    /// Lets the steps of a runner write into the chosen database. Returns `None` without a choice. A run that needs no
+    /// queue ignores an unreadable one.
     ///
     /// # Errors
-    /// When there is no such database, or it does not come up.
+    /// When the database does not exist or does not start.
     pub(in crate::commands) async fn ready(
         context: &Context<'_>,
         instance: &InstanceSettings,
@@ -107,7 +106,7 @@ impl RunDatabase {
         Ok(Some(Self { databases, record, kept: None, is_pod: false, beginning: Vec::new() }))
     }
 
-    /// The database of the active cluster, if there is one: whoever runs the pipelines, what they write is found there.
+    /// The database of the active cluster, so that results are found there wherever the pipelines run.
     async fn of_cluster(
         context: &Context<'_>,
         instance: &InstanceSettings,
@@ -118,7 +117,7 @@ impl RunDatabase {
         let active = match of_active(runner.store.folder(), about.folder) {
             Err(error) if !about.need_queue => {
                 context.ui.say(&format!(
-                    "warning: {error}; pipelines write where they do without a cluster, not into the database of a cluster"
+                    "warning: {error}; pipelines write into their configured database, not into that of a cluster"
                 ));
                 None
             }
@@ -131,17 +130,17 @@ impl RunDatabase {
         Ok(Some(Self { databases, record, kept: cluster.ttl, is_pod: true, beginning: told }))
     }
 
-    /// Waits for a run, and keeps the database that was made for it for as long as that takes, and its time after it.
+    /// Waits for a run, and keeps its database for the time of the run and its time to live.
     pub(in crate::commands) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
         self.databases.during(&self.record.name, self.kept, run).await
     }
 
-    /// The name of a database that nobody said.
+    /// The name of a database that the user did not choose.
     pub(in crate::commands) fn pod(&self) -> Option<&str> {
         self.is_pod.then_some(self.record.name.as_str())
     }
 
-    /// How long a database is kept now that the run has ended, in words.
+    /// The remaining lifetime of the database after the run, in words.
     pub(in crate::commands) fn kept(&self) -> Option<String> {
         self.kept.map(|kept| words::ending(kept, self.record.has_page))
     }

@@ -8,7 +8,7 @@ use terrace_provider_pipelines::database::words::in_words;
 use terrace_provider_pipelines::database::{DatabaseError, Databases, Engine, Record, Status};
 use terrace_provider_pipelines::reveal;
 
-/// How long a database is kept, in words.
+/// The lifetime of a database, in words.
 pub(super) fn kept(record: &Record) -> String {
     match &record.deadline {
         None => "kept until it is removed".to_owned(),
@@ -17,7 +17,7 @@ pub(super) fn kept(record: &Record) -> String {
     }
 }
 
-/// Where a database is.
+/// The path or address of a database.
 fn place(record: &Record) -> String {
     match (record.engine, record.port) {
         (Engine::Sqlite, _) => record.data.display().to_string(),
@@ -26,13 +26,13 @@ fn place(record: &Record) -> String {
     }
 }
 
-/// One database on a line.
+/// A database as one line.
 pub(super) fn line(databases: &Databases, record: &Record) -> String {
     let status = databases.status(record).word();
     format!("{}  {}  {status}  {}  {}\n", record.name, record.engine.title(), place(record), kept(record))
 }
 
-/// One database for programs, without what is secret.
+/// A database as JSON, without secrets.
 pub(super) fn json(databases: &Databases, record: &Record) -> Value {
     let left = record.deadline.as_ref().map(|deadline| deadline.left(&Moment::now()).as_secs());
     let page = page(databases, record, false).ok().flatten();
@@ -52,7 +52,7 @@ pub(super) fn json(databases: &Databases, record: &Record) -> Value {
     })
 }
 
-/// The address of a database's page; with the token it opens it.
+/// The address of a database's page. The token gives access to the page.
 pub(super) fn page(databases: &Databases, record: &Record, with_token: bool) -> Result<Option<String>, DatabaseError> {
     let Some(port) = databases.page_port(&record.name).filter(|_| record.has_page) else { return Ok(None) };
     let address = format!("http://{HOST}:{port}/databases/{}", record.name);
@@ -62,7 +62,7 @@ pub(super) fn page(databases: &Databases, record: &Record, with_token: bool) -> 
     }
 }
 
-/// One database, whole.
+/// A database in full.
 pub(super) fn whole(
     databases: &Databases,
     record: &Record,
@@ -75,19 +75,19 @@ pub(super) fn whole(
     let password = access.as_ref().and_then(|access| access.password.as_ref()).map(reveal);
     let page = if is_there { page(databases, record, true)? } else { None };
     if is_json {
-        let mut told = json(databases, record);
-        if let Some(told) = told.as_object_mut() {
-            told.insert("web_ui".to_owned(), page.into());
+        let mut result = json(databases, record);
+        if let Some(result) = result.as_object_mut() {
+            result.insert("web_ui".to_owned(), page.into());
             if is_revealed {
-                told.insert("password".to_owned(), password.into());
-                told.insert("engine_url".to_owned(), access.as_ref().map(|access| reveal(&access.engine_url)).into());
+                result.insert("password".to_owned(), password.into());
+                result.insert("engine_url".to_owned(), access.as_ref().map(|access| reveal(&access.engine_url)).into());
             }
         }
-        return Ok(format!("{told:#}\n"));
+        return Ok(format!("{result:#}\n"));
     }
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        // Texts take whatever is written.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{:<10}{value}", format!("{name}:"));
     };
     line("Name", &record.name);

@@ -1,4 +1,4 @@
-//! What keeps one database until its time is over, and shows its page: a process that terrace starts beside it.
+//! The guard process of a database: keeps the database until its time is over, and serves its page.
 
 use super::pages::DatabasePages;
 use crate::failure::{Exit, Failure};
@@ -12,10 +12,10 @@ use terrace_provider_pipelines::database::record::HOST;
 use terrace_server::tables::Pages;
 use tokio_util::sync::CancellationToken;
 
-/// Keeps a database; does nothing where something keeps it already.
+/// Guards a database. Returns at once if another process guards it.
 ///
 /// # Errors
-/// Never: nobody is there to tell.
+/// Never: no caller could report it.
 pub(super) async fn keep(folder: PathBuf, name: &str, signals: &Signals) -> Result<Exit, Failure> {
     let databases = Databases::new(folder, None, None);
     let Some(guard) = databases.become_guard(name).await else { return Ok(Exit::Done) };
@@ -34,7 +34,7 @@ pub(super) async fn keep(folder: PathBuf, name: &str, signals: &Signals) -> Resu
     }
 }
 
-/// Serves the page, at the port where it was before if that is free. Without a page the database is kept all the same.
+/// Serves the page at its previous port if that is free. Without a free port the database has no page.
 fn show(databases: &Databases, guard: &Guard, name: &str, done: CancellationToken) {
     let before = databases.page_port(name).and_then(|port| TcpListener::bind((HOST, port)).ok());
     let Some(listener) = before.or_else(|| TcpListener::bind((HOST, 0)).ok()) else { return };

@@ -1,4 +1,4 @@
-//! Databases of pipelines as the server's pages show them.
+//! Databases of pipelines for the server's pages.
 
 use super::{databases_of, format};
 use crate::commands::Context;
@@ -10,7 +10,7 @@ use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::database::{DatabaseError, Databases, Why};
 use terrace_server::tables::{Column, Database, NotShown, Pages, Rows, Table, Tables};
 
-/// How often a server looks whether each database has what keeps it.
+/// Interval of checks for a missing guard process.
 const PERIOD: Duration = Duration::from_secs(30);
 
 /// The databases of a project.
@@ -65,7 +65,7 @@ impl Tables for DatabasePages {
     }
 }
 
-/// The databases of a project for `terrace serve`, which sees to it from now on that each has what keeps it.
+/// The databases of a project for `terrace serve`. Restarts missing guard processes from now on.
 pub(in crate::commands) async fn watched(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
     let databases = databases_of(context, instance).await;
     let watched = databases.clone();
@@ -78,7 +78,7 @@ pub(in crate::commands) async fn watched(context: &Context<'_>, instance: &Insta
     databases
 }
 
-/// Their pages.
+/// The pages of databases.
 pub(in crate::commands) fn pages(databases: Databases) -> Pages {
     Pages { tables: Arc::new(DatabasePages::new(databases)) }
 }

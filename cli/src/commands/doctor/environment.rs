@@ -1,4 +1,4 @@
-//! One environment: its settings, its providers, its blueprints.
+//! Checks of an environment: settings, providers and blueprints.
 
 use super::{Finding, Status};
 use crate::commands::Context;
@@ -11,10 +11,10 @@ use terrace_engine::blueprint::check::check;
 use terrace_engine::source::Sources;
 use terrace_provider::{MissingRight, ProviderError};
 
-/// How long a provider may take to answer.
+/// Time limit of a provider's answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Looks at an environment.
+/// Checks an environment.
 pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
     let what = format!("environment {name}");
     let world = settings
@@ -33,7 +33,7 @@ pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &s
     blueprints(context, settings, &world, name, findings);
 }
 
-/// An instance: whether it answers, and whether it may do what its types need of the server as a whole.
+/// Checks that an instance answers, and that it has the server-wide rights that its types need.
 async fn provider(
     context: &Context<'_>,
     world: &World,
@@ -44,16 +44,16 @@ async fn provider(
     let what = format!("provider {instance} of {environment}");
     let question = world.registry.instance(instance).and_then(HealthProbe::of);
     if question.as_ref().is_some_and(|it| !it.is_configured(world, context.variables, instance)) {
-        findings.push(Finding::ok(what, "it is not configured, so nobody was asked"));
+        findings.push(Finding::ok(what, "it is not configured, so it was not called"));
         return;
     }
     let asked = async {
         let session = world.registry.session(instance).await.map_err(|error| ("connect", error))?;
         let Some(HealthProbe { ty, id, .. }) = question else { return Ok(None) };
-        // A session may be opened without a word to anybody.
+        // A session may open without any call.
         match session.import(&ty, id).await {
             Ok(_) => Ok(Some((session, None))),
-            // Whoever is told that much is let in, and may have all the rights that its own objects need.
+            // The server accepts the caller, who may still have all rights on its own objects.
             Err(error) if is_of_rights(&error) => Ok(Some((session, Some(error)))),
             Err(error) => Err(("answer", error)),
         }
@@ -62,7 +62,7 @@ async fn provider(
         let mend = error.solutions.first().cloned();
         mend.unwrap_or_else(|| format!("correct `providers.{instance}` of the environment `{environment}`"))
     };
-    let (session, untold) = match tokio::time::timeout(PATIENCE, asked).await {
+    let (session, partial) = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(Some(answered))) => answered,
         Ok(Ok(None)) => return findings.push(Finding::ok(what, "it connects")),
         Ok(Err((failed, error))) => {
@@ -70,52 +70,52 @@ async fn provider(
         }
         Err(_) => {
             let message = format!("it does not answer within {} s", PATIENCE.as_secs());
-            return findings.push(Finding::fail(what, message, "look whether its host can be reached from here"));
+            return findings.push(Finding::fail(what, message, "check that its host can be reached from here"));
         }
     };
-    let untold = untold.map(|error| {
-        Finding::warn(what.clone(), format!("it answers, and does not tell everything: {error}"), mend(&error))
+    let partial = partial.map(|error| {
+        Finding::warn(what.clone(), format!("it answers, but refuses some information: {error}"), mend(&error))
     });
     let rights = match tokio::time::timeout(PATIENCE, session.missing_rights()).await {
         Ok(Ok(rights)) => of_rights(what, rights.as_deref()),
         Ok(Err(error)) => {
             let mend = error.solutions.first().map_or(AGAIN, String::as_str);
-            Finding::warn(what, format!("it answers, and does not tell what it may do: {error}"), mend)
+            Finding::warn(what, format!("it answers, but does not report its rights: {error}"), mend)
         }
         Err(_) => {
-            let message = format!("it answers, and does not tell within {} s what it may do", PATIENCE.as_secs());
+            let message = format!("it answers, but does not report its rights within {} s", PATIENCE.as_secs());
             Finding::warn(what, message, AGAIN)
         }
     };
-    findings.extend(together(untold, rights));
+    findings.extend(together(partial, rights));
 }
 
-/// What helps where nothing is known to be wrong.
-const AGAIN: &str = "ask again: commands may work all the same";
+/// Remedy without a known error.
+const AGAIN: &str = "run `terrace doctor` again: commands may work nevertheless";
 
-/// What is to be told of an instance that answers: that all is well, only where it did tell everything.
-fn together(untold: Option<Finding>, rights: Finding) -> impl Iterator<Item = Finding> {
-    let is_worth_it = untold.is_none() || rights.status != Status::Ok;
-    untold.into_iter().chain(is_worth_it.then_some(rights))
+/// Findings of an instance that answers. Reports "ok" only if the instance refused no information.
+fn together(partial: Option<Finding>, rights: Finding) -> impl Iterator<Item = Finding> {
+    let is_worth_it = partial.is_none() || rights.status != Status::Ok;
+    partial.into_iter().chain(is_worth_it.then_some(rights))
 }
 
-/// Whether an error says that who asks is let in and may not have all that was asked for.
+/// True if the server accepts the caller, who lacks the right to some information.
 fn is_of_rights(error: &ProviderError) -> bool {
     error.vendor_code.as_deref().is_some_and(|code| code.ends_with("AUTHORIZATION_FAILED"))
 }
 
-/// What an instance that answers may do, as far as it tells: a plan may need none of what is missing.
+/// The finding about an instance's rights. A plan may need none of the missing ones.
 fn of_rights(what: String, missing: Option<&[MissingRight]>) -> Finding {
     let Some(missing) = missing else { return Finding::ok(what, "it answers") };
     if missing.is_empty() {
-        return Finding::ok(what, "it answers, and lacks no right on the server as a whole");
+        return Finding::ok(what, "it answers, and has all server-wide rights");
     }
     let all = |of: fn(&MissingRight) -> &str, between: &str| missing.iter().map(of).collect::<Vec<_>>().join(between);
     let operations = all(|right| &right.operation, ", or ");
-    // Statements as well as lines of a shell are told apart so.
+    // This separator suits SQL and shell lines.
     let statements = all(|right| &right.statement, "; ");
-    let mend = format!("where that is needed, let somebody who may run `{statements}`");
-    Finding::warn(what, format!("it answers, and may not {operations}"), mend)
+    let mend = format!("if you need this right, have an administrator run `{statements}`");
+    Finding::warn(what, format!("it answers, but may not {operations}"), mend)
 }
 
 fn blueprints(context: &Context<'_>, settings: &Settings, world: &World, name: &str, findings: &mut Vec<Finding>) {
@@ -133,22 +133,18 @@ fn blueprints(context: &Context<'_>, settings: &Settings, world: &World, name: &
     report(context.ui, &sources, &diagnostics);
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     findings.push(match (errors, diagnostics.len()) {
-        (0, 0) => Finding::ok(what, format!("{} are right", library.iter().count())),
-        (0, _) => Finding::warn(
-            what,
-            "there is something to be said of them, above",
-            "`terrace blueprints check` tells it again",
-        ),
+        (0, 0) => Finding::ok(what, format!("{} are valid", library.iter().count())),
+        (0, _) => Finding::warn(what, "they have warnings, see above", "`terrace blueprints check` repeats them"),
         _ => Finding::fail(
             what,
-            format!("there are {errors} errors, told above"),
-            "correct them; `terrace blueprints check` tells them again",
+            format!("{errors} errors, see above"),
+            "correct them; `terrace blueprints check` repeats them",
         ),
     });
     findings.extend(ties(&library, name));
 }
 
-/// Two blueprints that fit equally well are an error of every component that both fit.
+/// Warns about two blueprints that match equally well: a component that matches both is an error.
 fn ties(library: &Library, environment: &str) -> Vec<Finding> {
     let tie = |(one, other): (&terrace_engine::blueprint::Blueprint, &terrace_engine::blueprint::Blueprint)| {
         Finding::warn(
@@ -168,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_instance_may_not_do_is_told_at_once_with_all_that_gives_it() {
+    fn missing_rights_are_one_finding_with_all_statements() {
         let right = |operation: &str, statement: &str| MissingRight {
             operation: operation.to_owned(),
             statement: statement.to_owned(),
@@ -177,21 +173,21 @@ mod tests {
         let finding = of_rights("provider x".to_owned(), Some(&rights));
         assert_eq!(
             finding.line(),
-            "warn  provider x: it answers, and may not create databases, or create roles\n      \
-             where that is needed, let somebody who may run `GRANT A TO x; GRANT B TO x`\n"
+            "warn  provider x: it answers, but may not create databases, or create roles\n      \
+             if you need this right, have an administrator run `GRANT A TO x; GRANT B TO x`\n"
         );
         let line = |missing| of_rights("provider x".to_owned(), missing).line();
-        assert_eq!(line(Some(&[])), "ok    provider x: it answers, and lacks no right on the server as a whole\n");
-        assert_eq!(line(None), "ok    provider x: it answers\n", "who tells nothing lacks nothing that is known");
+        assert_eq!(line(Some(&[])), "ok    provider x: it answers, and has all server-wide rights\n");
+        assert_eq!(line(None), "ok    provider x: it answers\n", "without reported rights no right counts as missing");
     }
 
     #[test]
-    fn all_is_not_said_to_be_well_where_not_everything_was_told() {
-        let untold = || Some(Finding::warn("provider x", "it answers, and does not tell everything", "ask"));
+    fn ok_is_omitted_if_information_was_refused() {
+        let partial = || Some(Finding::warn("provider x", "it answers, but refuses some information", "ask"));
         let (well, missing) = (|| Finding::ok("provider x", "it answers"), || Finding::warn("provider x", "no", "run"));
-        let told = |untold, rights| together(untold, rights).map(|it| it.message).collect::<Vec<_>>();
-        assert_eq!(told(None, well()), ["it answers"]);
-        assert_eq!(told(untold(), well()), ["it answers, and does not tell everything"]);
-        assert_eq!(told(untold(), missing()), ["it answers, and does not tell everything", "no"]);
+        let messages = |partial, rights| together(partial, rights).map(|it| it.message).collect::<Vec<_>>();
+        assert_eq!(messages(None, well()), ["it answers"]);
+        assert_eq!(messages(partial(), well()), ["it answers, but refuses some information"]);
+        assert_eq!(messages(partial(), missing()), ["it answers, but refuses some information", "no"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What runs of data pipelines stand on, where there are pipelines.
+//! Checks of the prerequisites of data pipelines, if the project has any.
 
 use super::Finding;
 use crate::commands::Context;
@@ -7,12 +7,12 @@ use crate::wiring;
 use terrace_provider_pipelines::doctor::{has_pipelines, look};
 use terrace_provider_pipelines::settings::runner;
 
-/// Looks at it in an environment.
+/// Checks the prerequisites in an environment.
 pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
     if !has_pipelines(&settings.project_folder) {
         return;
     }
-    // What is wrong with the environment itself was told with its providers.
+    // The checks of providers reported errors of the environment.
     let Ok(environment) = settings.environment(Some(EnvironmentRef::word(name)), context.ui) else { return };
     let Ok(instance) = wiring::instance(settings, &environment, "pipelines", context.ui) else { return };
     let Ok(runner) = runner(&instance) else { return };

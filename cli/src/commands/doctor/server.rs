@@ -1,4 +1,4 @@
-//! What `terrace serve` stands on: who is let in, and by which certificate.
+//! Checks of the prerequisites of `terrace serve`: authentication and certificate.
 
 use super::Finding;
 use crate::commands::serve::certificate;
@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 use terrace_server::auth::{Auth, Oidc};
 
-/// Looks at what the configuration says of the server; nothing where it says nothing.
+/// Checks the server's configuration, if there is any.
 pub(super) async fn look_at(settings: &Settings, ui: &Ui, findings: &mut Vec<Finding>) {
     if let Err(failure) = settings.server(ui) {
         findings.push(Finding::of_failure("server", &failure));
@@ -24,11 +24,15 @@ pub(super) async fn look_at(settings: &Settings, ui: &Ui, findings: &mut Vec<Fin
     }
 }
 
-/// Whether tokens can be judged.
+/// Checks that the server can verify tokens.
 async fn issuer(oidc: &Oidc) -> Finding {
     const WHAT: &str = "issuer of tokens";
     match oidc.check().await {
-        Err(why) => Finding::fail(WHAT, why, "start it, or correct `server.auth`: nobody is let in without its keys"),
+        Err(why) => Finding::fail(
+            WHAT,
+            why,
+            "start it, or correct `server.auth`: the server refuses all callers without its keys",
+        ),
         Ok(()) => Finding::ok(WHAT, format!("{} answers with its keys", oidc.issuer)),
     }
 }

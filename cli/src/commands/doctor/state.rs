@@ -1,4 +1,4 @@
-//! The state: whether it can be read and written, and whether the disk that it lies on is one for it.
+//! Checks of the state: reading, writing, and the disk below it.
 
 use super::Finding;
 use crate::planning::quoted;
@@ -14,12 +14,12 @@ use uuid::Uuid;
 
 const WHAT: &str = "state";
 const OPERATIONS: &str = "operations";
-/// Below this the next apply may fill the disk.
+/// Free space, in bytes, that the next apply may fill.
 const LITTLE: u64 = 100 << 20;
-/// Below this it will.
+/// Free space, in bytes, that is too little for an apply.
 const NOTHING: u64 = 5 << 20;
 
-/// Looks at the state.
+/// Checks the state.
 pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
     let StoreUrl::Sqlite(path) = &settings.state else { return content(settings).await };
     let mut findings = file(settings, path).await;
@@ -30,41 +30,41 @@ pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// What was saved of a state whose file was lost, and is not put in its place.
+/// The finding about a saved copy of a lost state file that was not restored.
 fn saved(path: &Path) -> Option<Finding> {
     let saved = saved_beside(path)?;
-    let told = format!("`{}` was saved of a state that was lost here while it was in use", saved.display());
+    let message = format!("`{}` is a copy of a state file that was lost while in use", saved.display());
     Some(Finding::warn(
         WHAT,
-        told,
+        message,
         match path.exists() {
             true => {
-                "where what is recorded since is not needed, put it in the state's place, then `terrace recover`; \
-                     else remove it"
+                "if the present state has no changes that you need, move the copy to the path of the state and run \
+                     `terrace recover`; else remove the copy"
             }
-            false => "put it in the state's place, then `terrace recover`",
+            false => "move the copy to the path of the state and run `terrace recover`",
         },
     ))
 }
 
-/// Whether the file is there, and what is in it.
+/// Checks that the file exists, and its content.
 async fn file(settings: &Settings, path: &Path) -> Vec<Finding> {
     let url = &settings.state;
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !path.exists() {
         return vec![match folder.is_dir() || path.ends_with(DEFAULT_STATE) {
-            true => Finding::ok(WHAT, format!("{url}: there is none yet, the first apply makes it")),
+            true => Finding::ok(WHAT, format!("{url}: it does not exist yet, the first apply creates it")),
             false => Finding::fail(
                 WHAT,
                 format!("{url}: there is no folder `{}`", folder.display()),
-                format!("make it with `mkdir -p {}`, or name another state", quoted(&folder.display().to_string())),
+                format!("create it with `mkdir -p {}`, or name another state", quoted(&folder.display().to_string())),
             ),
         }];
     }
     content(settings).await
 }
 
-/// What is in it.
+/// Checks the content.
 async fn content(settings: &Settings) -> Vec<Finding> {
     let format = match format(settings).await {
         Ok(format) => format,
@@ -83,34 +83,37 @@ async fn content(settings: &Settings) -> Vec<Finding> {
     }
 }
 
-/// The format of a state that can be looked into; a finding where there is none yet, or something is the matter with it.
+/// The format of a readable state; a finding if the state does not exist or has a problem.
 async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
     let url = &settings.state;
     let newest = newest_format(url);
     let format = match format_of(url).await {
         Ok(0) => {
-            return Err(Box::new(Finding::ok(WHAT, format!("{url}: there is none yet, the first apply makes it"))));
+            return Err(Box::new(Finding::ok(
+                WHAT,
+                format!("{url}: it does not exist yet, the first apply creates it"),
+            )));
         }
         Ok(format) => format,
         Err(error) => {
             let mend = match &error {
                 StoreError::NewerFormat { .. } => "use a newer terrace, or another state",
                 StoreError::Unavailable { .. } if !matches!(url, StoreUrl::Sqlite(_)) => {
-                    "see that the server runs and lets this user in, or name another state with `--state`"
+                    "check that the server runs and accepts this user, or name another state with `--state`"
                 }
-                _ => "name another state with `--state`, or take it from a copy: `terrace state import`",
+                _ => "name another state with `--state`, or restore a copy with `terrace state import`",
             };
             return Err(Box::new(Finding::fail(WHAT, error.to_string(), mend)));
         }
     };
-    let what = if matches!(url, StoreUrl::Sqlite(_)) { "its file" } else { "what is recorded" };
+    let what = if matches!(url, StoreUrl::Sqlite(_)) { "its file" } else { "its content" };
     match damage(url).await {
         Ok(None) => {}
         Ok(Some(found)) => {
             return Err(Box::new(Finding::fail(
                 WHAT,
                 format!("{url}: {what} is damaged: {found}"),
-                "restore it from a backup; what of it can still be read `terrace state export` may save",
+                "restore it from a backup; `terrace state export` may save the readable part",
             )));
         }
         Err(error) => return Err(Box::new(Finding::of_failure(WHAT, &error.into()))),
@@ -119,14 +122,14 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
         return Err(Box::new(Finding::warn(
             WHAT,
             format!("{url} has the older format {format}, this terrace writes format {newest}"),
-            "nothing has to be done: `terrace state upgrade`, or the next command that writes, brings it there; older \
-             builds cannot read it then",
+            "nothing to do: `terrace state upgrade`, or the next command that writes, upgrades it; older \
+             builds cannot read it afterwards",
         )));
     }
     Ok(format)
 }
 
-/// How many stacks there are, and what operations left behind that did not end.
+/// The number of stacks, and findings about interrupted operations.
 async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreError> {
     let mut findings = Vec::new();
     let operations = store.unended_operations().await?;
@@ -135,18 +138,18 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
         let (what, mend) = match operation.is_requested {
             true => (
                 format!("no server works on operation `{id}` ({kind})"),
-                format!("the next server goes on with it; `terrace operations cancel {id}` has it end it"),
+                format!("start a server to continue it, or end it with `terrace operations cancel {id}`"),
             ),
             false => (
                 format!("the process of operation `{id}` ({kind}) is gone"),
-                format!("`{}` finds out what became of its steps", recover(&operation.stacks)),
+                format!("run `{}` to resolve its steps", recover(&operation.stacks)),
             ),
         };
         findings.push(Finding::warn(OPERATIONS, what, mend));
     }
-    // What runs has open steps, and those of an operation whose process is gone are told with it.
+    // Skips open steps of these operations: running ones have open steps, and interrupted ones are reported already.
     let runs = |operation: Uuid| operations.iter().any(|other| other.id == operation);
-    // Those with an open step are among them.
+    // Includes stacks with an open step.
     let stacks = store.stacks().await?;
     let count = stacks.len();
     for stack in stacks {
@@ -161,13 +164,13 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
         findings.push(Finding::warn(
             OPERATIONS,
             format!("{stack}: the last step of {first}{more} is in doubt"),
-            format!("`{}` finds out what became of it, or asks", recover(std::slice::from_ref(&stack))),
+            format!("run `{}` to resolve it", recover(std::slice::from_ref(&stack))),
         ));
     }
     Ok((count, findings))
 }
 
-/// The command that finds out. Shared resources are looked into with any stack of their environment.
+/// The command that resolves steps. Recovery of any stack includes the shared resources of its environment.
 fn recover(stacks: &[StackId]) -> String {
     let own: Vec<String> = stacks.iter().filter(|stack| stack.name != SHARED).map(StackId::to_string).collect();
     match (own.is_empty(), stacks.first()) {
@@ -177,7 +180,7 @@ fn recover(stacks: &[StackId]) -> String {
     }
 }
 
-/// Whether it can be written, and by whom it can be read.
+/// Checks who can write and read the state.
 fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     let not_writable = [path, near].into_iter().find(|it| it.exists() && access(*it, FileAccess::WRITE_OK).is_err());
@@ -185,7 +188,7 @@ fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
         findings.push(Finding::fail(
             WHAT,
             format!("`{}` cannot be written by this user", place.display()),
-            "let this user write the file and its folder: a log lies beside the file",
+            "let this user write the file and its folder: the folder holds the log too",
         ));
     }
     if let Ok(about) = std::fs::metadata(path)
@@ -193,14 +196,14 @@ fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
     {
         findings.push(Finding::warn(
             WHAT,
-            format!("`{}` can be read by others on this machine", path.display()),
+            format!("`{}` can be read by other users of this machine", path.display()),
             format!("`chmod 600 {}`", quoted(&path.display().to_string())),
         ));
     }
     findings
 }
 
-/// The file system below it.
+/// Checks the file system below the state.
 fn disk(folder: &Path) -> Vec<Finding> {
     const DISK: &str = "disk of the state";
     let mut findings = Vec::new();
@@ -213,11 +216,11 @@ fn disk(folder: &Path) -> Vec<Finding> {
     }
     let Ok(about) = statvfs(folder) else { return findings };
     let free = about.f_bavail.saturating_mul(about.f_frsize);
-    let told = format!("{} MiB are free", free >> 20);
+    let message = format!("{} MiB are free", free >> 20);
     findings.push(match free {
-        0..NOTHING => Finding::fail(DISK, told, "make room: what cannot be recorded is not done"),
-        NOTHING..LITTLE => Finding::warn(DISK, told, "make room soon"),
-        _ => Finding::ok(DISK, told),
+        0..NOTHING => Finding::fail(DISK, message, "free some space: without it applies fail"),
+        NOTHING..LITTLE => Finding::warn(DISK, message, "free some space soon"),
+        _ => Finding::ok(DISK, message),
     });
     findings
 }
@@ -245,7 +248,7 @@ fn network_file_system(folder: &Path) -> Option<&'static str> {
     KNOWN.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// The name of the network file system that a folder is on: not known here.
+/// The name of the network file system that a folder is on: unknown on this system.
 #[cfg(not(target_os = "linux"))]
 fn network_file_system(_folder: &Path) -> Option<&'static str> {
     None

@@ -1,4 +1,4 @@
-//! A drawing as SVG, laid out here: nothing needs to be installed for it.
+//! Draws a graph as SVG. Needs no other program.
 
 use super::Drawing;
 use crate::failure::Failure;
@@ -11,21 +11,21 @@ use layout::topo::layout::VisualGraph;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// The most boxes, corners of long edges among them, that are laid out: about a second.
+/// Limit of boxes and of corners of long edges: about a second of layout.
 const LARGEST: usize = 500;
-/// The most edges.
+/// Limit of edges.
 const MOST_EDGES: usize = 2000;
-/// The most boxes of which crossings are sought out and taken away, which takes by far the most time.
+/// Limit of boxes for the removal of crossings, the slowest part by far.
 const UNCROSSED: usize = 120;
-/// What a character of a name takes, about.
+/// Approximate width of a character.
 const CHARACTER: f64 = 7.5;
 const BOX_HEIGHT: f64 = 30.0;
 const MARGIN: f64 = 16.0;
 
-/// Lays a drawing out, what others depend on at the left.
+/// Draws a graph with dependencies at the left.
 ///
 /// # Errors
-/// When it is too large to be laid out in good time.
+/// When the layout would take too long.
 pub(super) fn draw(drawing: &Drawing) -> Result<String, Failure> {
     let levels = Levels::of(drawing);
     if levels.boxes > LARGEST || drawing.edges.len() > MOST_EDGES {
@@ -33,10 +33,10 @@ pub(super) fn draw(drawing: &Drawing) -> Result<String, Failure> {
         return Err(Failure::new(format!(
             "the graph is too large to be drawn as SVG here: {nodes} nodes, {edges} edges"
         ))
-        .hint("Graphviz draws it: `terrace graph FILE --format dot | dot -Tsvg`"));
+        .hint("draw it with Graphviz: `terrace graph FILE --format dot | dot -Tsvg`"));
     }
     let mut paper = Paper::default();
-    // The layout does not take an empty graph.
+    // The layout fails for an empty graph.
     if !drawing.nodes.is_empty() {
         lay_out(drawing, &levels, &mut paper);
     }
@@ -45,7 +45,7 @@ pub(super) fn draw(drawing: &Drawing) -> Result<String, Failure> {
 
 fn lay_out(drawing: &Drawing, levels: &Levels<'_>, paper: &mut Paper) {
     let mut graph = VisualGraph::new(Orientation::LeftToRight);
-    // Each edge that is added is followed by a check that takes exponential time in the worst case.
+    // Otherwise each added edge runs a check with exponential time in the worst case.
     graph.dag.set_validate(false);
     let boxes: BTreeMap<&str, _> = drawing
         .nodes
@@ -58,8 +58,8 @@ fn lay_out(drawing: &Drawing, levels: &Levels<'_>, paper: &mut Paper) {
             (name.as_str(), graph.add_node(element))
         })
         .collect();
-    // In this order nothing leads on from where an edge ends, so that looking for loops ends at once: that takes
-    // exponential time as well.
+    // In this order no edge leads on from the end of a new edge, so the search for loops ends at once. It takes
+    // exponential time too.
     for (_, from, to) in levels.edges() {
         if let (Some(from), Some(to)) = (boxes.get(from), boxes.get(to)) {
             graph.add_edge(Arrow::simple("").reverse(), *to, *from);
@@ -68,11 +68,11 @@ fn lay_out(drawing: &Drawing, levels: &Levels<'_>, paper: &mut Paper) {
     graph.do_it(false, levels.boxes > UNCROSSED, false, paper);
 }
 
-/// How many edges lead on from each node, at most: its column.
+/// The column of each node: the largest number of edges on a path from it.
 struct Levels<'a> {
     of: BTreeMap<&'a str, usize>,
     drawing: &'a Drawing,
-    /// Nodes, and a corner for each column that an edge passes.
+    /// Number of nodes, and of corners where edges pass a column.
     boxes: usize,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// What is drawn, as SVG.
+/// The SVG document.
 #[derive(Default)]
 struct Paper {
     shapes: String,
@@ -150,7 +150,7 @@ impl RenderBackend for Paper {
     }
 
     fn draw_text(&mut self, xy: Point, text: &str, _: &StyleAttr) {
-        // The baseline, not the middle: not everything that shows SVG knows about the middle.
+        // Sets the baseline: not all viewers of SVG support vertical centring.
         let (x, y) = (xy.x, xy.y + 4.0);
         let text = escaped(text);
         let _ = writeln!(self.shapes, r#"<text x="{x:.1}" y="{y:.1}" fill="black" stroke="none">{text}</text>"#);
@@ -169,7 +169,7 @@ impl RenderBackend for Paper {
         for (position, (first, second)) in path.iter().enumerate() {
             self.reach(*first);
             self.reach(*second);
-            // A point and where the curve leaves for; then where it comes from, and a point.
+            // The first item is a point and its control point. Each later item is a control point and its point.
             let letter = match position {
                 0 => "M",
                 1 => "",
@@ -191,7 +191,7 @@ impl RenderBackend for Paper {
         let _ = writeln!(self.shapes, r#"<path d="{}"{start}{end}/>"#, line.trim_end());
     }
 
-    // Boxes and arrows have none of these.
+    // Boxes and arrows need none of these.
     fn draw_line(&mut self, _: Point, _: Point, _: &StyleAttr, _: Option<String>) {}
 
     fn draw_circle(&mut self, _: Point, _: Point, _: &StyleAttr, _: Option<String>) {}
@@ -201,7 +201,7 @@ impl RenderBackend for Paper {
     }
 }
 
-/// Text within an element. What XML has no way to write is replaced.
+/// Text of an element. Replaces characters that XML cannot contain.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
@@ -234,13 +234,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_graph_and_a_lone_node_are_drawn() {
+    fn empty_graph_and_single_node_are_drawn() {
         assert_eq!(boxes(&draw(&Drawing::default()).unwrap()), 0);
         assert_eq!(boxes(&draw(&drawing(1, [])).unwrap()), 1);
     }
 
     #[test]
-    fn the_arrow_ends_at_what_is_depended_on() {
+    fn arrow_points_at_the_dependency() {
         let svg = draw(&drawing(2, [(1, 0)])).unwrap();
         let left = |what: &str| {
             let (before, _) = svg.split_once(&format!(">{what}</text>")).unwrap();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_text_whatever_they_are_made_of() {
+    fn names_with_special_characters_are_escaped() {
         let names = ["shared/a[\"<b>&\"]", "tab\there", "é→日本 {a|b} \\", ""];
         let drawing = Drawing { nodes: names.map(str::to_owned).into(), edges: BTreeSet::new() };
         let svg = draw(&drawing).unwrap();
@@ -264,15 +264,15 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_nodes_of_many_paths_are_drawn() {
-        // 4 to the power of 49 paths: whatever follows them all does not come back.
+    fn graph_with_many_paths_is_drawn() {
+        // There are 4 to the power of 49 paths: code that follows all of them would not end.
         let edges = (4..200).flat_map(|from| (0..4).map(move |column| (from, (from / 4 - 1) * 4 + column)));
         let svg = draw(&drawing(200, edges)).unwrap();
         assert_eq!((boxes(&svg), svg.matches("marker-start").count()), (200, 784));
     }
 
     #[test]
-    fn a_graph_that_takes_long_is_refused_with_what_draws_it() {
+    fn large_graph_is_refused_with_a_hint_on_graphviz() {
         for large in [drawing(501, []), drawing(100, (1..100).flat_map(|from| (0..from).map(move |to| (from, to))))] {
             let failure = draw(&large).unwrap_err();
             assert!(failure.message.unwrap().starts_with("the graph is too large"));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_drawn_as_well() {
+    fn loop_is_drawn() {
         let svg = draw(&drawing(3, [(0, 1), (1, 2), (2, 0), (1, 1)])).unwrap();
         assert_eq!(boxes(&svg), 3);
     }

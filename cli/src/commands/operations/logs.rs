@@ -1,4 +1,4 @@
-//! `terrace operations logs`: an operation as it went, and goes on.
+//! `terrace operations logs`: prints the events of an operation in order, and follows it.
 
 use super::{find, gone, result, unknown, word};
 use crate::commands::Context;
@@ -13,14 +13,14 @@ use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, 
 use terrace_state::Access;
 use uuid::Uuid;
 
-/// How often a running operation is looked at.
+/// Interval of reads while an operation runs.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Tells an operation as it went: its steps as the journal has them, and what providers said meanwhile; when it is
-/// followed, until it ends.
+/// Prints the events of an operation: its steps from the journal, and log lines of providers. With `--follow`, until it
+/// ends.
 ///
 /// # Errors
-/// When the state cannot be read, or there is no such operation.
+/// When the state cannot be read, or the operation does not exist.
 pub(super) async fn run(
     context: &Context<'_>,
     operation: &str,
@@ -30,10 +30,10 @@ pub(super) async fn run(
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
     let id = find(store.as_ref(), operation).await?;
-    let mut told = Told::default();
+    let mut printed = Printed::default();
     loop {
         let (row, lines) = read(store.as_ref(), id).await?.ok_or_else(|| unknown(operation))?;
-        context.ui.print(&told.add(&lines))?;
+        context.ui.print(&printed.add(&lines))?;
         let goes_on = matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
         if !is_followed || !goes_on || context.ui.is_unread() {
             return Ok(Exit::Done);
@@ -48,23 +48,23 @@ pub(super) async fn run(
     }
 }
 
-/// An operation and what it told so far, in order.
+/// An operation and its events so far, in order.
 async fn read(store: &dyn StateStore, id: Uuid) -> Result<Option<(OperationRow, Vec<LogLine>)>, Failure> {
     let Some((operation, steps)) = store.operation(id).await? else { return Ok(None) };
     let mut lines = timeline(&operation, &steps);
-    // After the operation: nothing is missing of one that has ended.
+    // Reads the log after the operation: the log of an ended operation is complete.
     lines.extend(store.logs(id, 0).await?);
-    // One transaction has one time: what ended in it made room for what it started.
+    // Events of a transaction have the same time: ends come before starts.
     lines.sort_by_key(|line| (line.at, line.message.ends_with(STARTED)));
     Ok(Some((operation, lines)))
 }
 
-/// What was told already, and how often.
+/// Lines printed so far, and how often.
 #[derive(Default)]
-struct Told(HashMap<String, usize>);
+struct Printed(HashMap<String, usize>);
 
-impl Told {
-    /// The lines that are new.
+impl Printed {
+    /// Returns the lines that were not printed yet.
     fn add(&mut self, lines: &[LogLine]) -> String {
         let mut seen: HashMap<String, usize> = HashMap::new();
         let mut new = String::new();
@@ -80,10 +80,10 @@ impl Told {
     }
 }
 
-/// How the line of a step that begins ends.
+/// End of the line for the start of a step.
 const STARTED: &str = " started";
 
-/// The lines that the journal itself tells.
+/// The events of the journal.
 fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
     let line = |at: Timestamp, level: &str, message: String| LogLine {
         at,
@@ -96,7 +96,7 @@ fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
     for step in steps {
         let what = format!("{}:{} {}", step.stack, step.address, word(step.action));
         match step.ended_at {
-            // A step that calls nothing is opened and closed at once.
+            // A step without a call opens and closes at once.
             Some(ended) if ended == step.started_at => {
                 lines.push(line(ended, level(step), format!("{what} {}", result(step))))
             }
@@ -127,16 +127,16 @@ fn log_line(line: &LogLine) -> String {
 mod tests {
     use super::*;
 
-    fn said(second: i64, message: &str) -> LogLine {
+    fn log(second: i64, message: &str) -> LogLine {
         let at = Timestamp::from_second(second).unwrap();
         LogLine { at, level: "INFO".to_owned(), phase: "apply".to_owned(), message: message.to_owned() }
     }
 
     #[test]
-    fn a_line_is_told_once_for_each_time_that_it_was_said() {
-        let mut told = Told::default();
-        assert_eq!(told.add(&[said(1, "a"), said(1, "a")]).lines().count(), 2);
-        assert_eq!(told.add(&[said(1, "a"), said(1, "a"), said(1, "a"), said(2, "b")]).lines().count(), 2);
-        assert_eq!(told.add(&[said(1, "a"), said(1, "a"), said(1, "a"), said(2, "b")]), "");
+    fn repeated_line_is_printed_as_often_as_logged() {
+        let mut printed = Printed::default();
+        assert_eq!(printed.add(&[log(1, "a"), log(1, "a")]).lines().count(), 2);
+        assert_eq!(printed.add(&[log(1, "a"), log(1, "a"), log(1, "a"), log(2, "b")]).lines().count(), 2);
+        assert_eq!(printed.add(&[log(1, "a"), log(1, "a"), log(1, "a"), log(2, "b")]), "");
     }
 }

@@ -1,4 +1,4 @@
-//! `terrace cancel`: stops a run, wherever it goes on.
+//! `terrace cancel`: stops a run in any process.
 
 use super::{actor_here, find, is_run, keeper, named, queue_of, runner_here};
 use crate::commands::Context;
@@ -11,13 +11,13 @@ use terrace_provider_pipelines::run::store::NoTurn;
 use terrace_provider_pipelines::run::{Record, Runner};
 use tokio_util::sync::CancellationToken;
 
-/// How often the run is looked at.
+/// Interval of reads of the run's record.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Stops a run and waits until nothing of it is left.
+/// Stops a run and waits until all of its processes have ended.
 ///
 /// # Errors
-/// When there is no such run, it is over, or it does not end in time.
+/// When the run does not exist, has ended, or does not end in time.
 pub(in crate::commands) async fn cancel(
     context: &Context<'_>,
     arguments: &crate::args::CancelArguments,
@@ -29,7 +29,7 @@ pub(in crate::commands) async fn cancel(
     let record = find(&runner, &arguments.run).await?;
     if record.state.is_over() {
         return Err(Failure::new(format!(
-            "run {} of {} is over: it {}",
+            "run {} of {} has ended: it {}",
             record.run,
             record.pipeline,
             record.state.in_words()
@@ -41,7 +41,7 @@ pub(in crate::commands) async fn cancel(
     while begun.elapsed() < context.global.patience() {
         let cancel = CancellationToken::new();
         match runner.store.turn(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await {
-            // Whoever ran it is done, or gone: what was left is settled, which may be another run by now.
+            // The runner ended or crashed. Settles its unfinished run, which may be a later one.
             Ok(turn) => {
                 if let Some(left) = turn.left() {
                     runner.settle(&left).await.map_err(broken)?;
@@ -57,11 +57,11 @@ pub(in crate::commands) async fn cancel(
             None => return tell(context, &record),
         }
     }
-    Err(Failure::refused(format!("run {} of {} still goes on", record.run, record.pipeline))
-        .hint("it was asked to stop; wait longer with `--lock-timeout`"))
+    Err(Failure::refused(format!("run {} of {} is still running", record.run, record.pipeline))
+        .hint("the run will stop; wait longer with `--lock-timeout`"))
 }
 
-/// Calls off what the queue has of a run or a pipeline, and waits until that has ended; nothing where it has nothing.
+/// Cancels the queue's entries of a run or a pipeline, and waits until they end. Returns `None` without any.
 async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Result<Option<Exit>, Failure> {
     let Some(queue) = queue_of(runner).await? else { return Ok(None) };
     let (wanted, (folder, pipeline)) = (word.to_owned(), named(runner, word)?);
@@ -84,8 +84,8 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
             let now = queue.call(move |queue| queue.entry(&id)).await?;
             let Some(now) = now.filter(|now| now.ending.is_none()) else { break };
             if begun.elapsed() > context.global.patience() {
-                return Err(Failure::refused(format!("run {} of {} still goes on", now.id, now.pipeline))
-                    .hint("it was asked to stop; wait longer with `--lock-timeout`"));
+                return Err(Failure::refused(format!("run {} of {} is still running", now.id, now.pipeline))
+                    .hint("the run will stop; wait longer with `--lock-timeout`"));
             }
             keeper.keep().await?;
             tokio::time::sleep(PERIOD).await;

@@ -1,5 +1,6 @@
-//! `terrace init KIND`: makes a cluster for data pipelines and switches to it; `terrace init` in a project that has one goes on
-//! where that was cut off, or says how it is. Kinds that are not of this machine say what they need, and change nothing.
+//! `terrace init KIND`: creates a cluster for data pipelines and switches to it. `terrace init` in a project with a
+//! cluster continues an interrupted start, or reports the cluster's status. For kinds on other machines it prints their
+//! prerequisites and changes nothing.
 
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
@@ -16,34 +17,34 @@ use terrace_provider_pipelines::queue::{Pod, PodStatus, Queue, QueueError, Wante
 use terrace_provider_pipelines::run::Runner;
 use tokio::time::Instant;
 
-/// How long pods of a public cluster live.
+/// Lifetime of pods of a public cluster.
 const PUBLIC: Duration = Duration::from_secs(60 * 60);
-/// So many workers a cluster has whose pods stay, and one whose pods go.
+/// Default number of workers, of a cluster without and with a time limit.
 const WORKERS: u32 = 2;
 const PUBLIC_WORKERS: u32 = 1;
-/// So many databases a cluster has.
+/// Default number of databases.
 const DATABASES: u32 = 1;
-/// How often workers are looked at that come up, and how long.
+/// Interval and limit of the wait for starting workers.
 const POLL: Duration = Duration::from_millis(100);
 const COMING_UP: Duration = Duration::from_secs(60);
 
-/// True when `terrace init` is about a cluster, and not about the files of a project.
+/// True if `terrace init` is about a cluster and not about the files of a project.
 pub(in crate::commands) fn is_of_cluster(arguments: &InitArguments) -> bool {
     if arguments.cluster.kind.is_some() || arguments.cluster.progress {
         return true;
     }
     let has_cluster = |folder: &Path| match Queue::existing(folder) {
         Ok(queue) => queue.is_some_and(|queue| queue.active_cluster().is_ok_and(|cluster| cluster.is_some())),
-        // What is wrong with it is told by what follows.
+        // The following steps report the error.
         Err(_) => true,
     };
     !arguments.state_key && nearest_queue().is_some_and(|folder| has_cluster(&folder))
 }
 
-/// Makes a cluster, goes on with it, or says how it is.
+/// Creates a cluster, continues its start, or reports its status.
 ///
 /// # Errors
-/// When it needs what is not here, or its workers do not come up.
+/// When a prerequisite is missing, or the workers do not start.
 pub(in crate::commands) async fn init(
     context: &Context<'_>,
     arguments: &ClusterArguments,
@@ -54,10 +55,10 @@ pub(in crate::commands) async fn init(
     }
     let runner = runner_here(context)?;
     let folders = [Path::new("."), runner.project.as_path()];
-    let none = || Failure::new("there is no cluster here").hint("`terrace init local` makes one");
+    let none = || Failure::new("there is no cluster here").hint("create one with `terrace init local`");
     let queue = match arguments.kind {
         Some(_) => open(&runner).await?,
-        // Who only asks makes nothing.
+        // A status report creates nothing.
         None => match queue_of(&runner).await? {
             Some(queue) => queue,
             None => {
@@ -87,7 +88,7 @@ pub(in crate::commands) async fn init(
     if is_public && is_switch {
         context.ui.say(&format!("Switching to the public dppctl cluster\n{NOT_PRIVATE}"));
         context.ui.say(&format!(
-            "its pods are processes of this machine, and go after {}",
+            "its pods are processes of this machine, and stop after {}",
             in_words(cluster.ttl.unwrap_or_default())
         ));
     } else if is_switch {
@@ -109,12 +110,12 @@ pub(in crate::commands) async fn init(
     Ok(Exit::Done)
 }
 
-/// What is said of the pods of a cluster before they come up.
+/// The announcement of a cluster's pods before they start.
 fn beginning(cluster: &Cluster) -> String {
     let life = if cluster.ttl.is_some() { "ephemeral" } else { "persistent" };
     let pods = |number: u32, what: &str| format!("{number} {life} {what} {}", if number == 1 { "pod" } else { "pods" });
     match (cluster.databases, cluster.workers) {
-        (_, 0) => "Ending all worker pods; what they run is waited for".to_owned(),
+        (_, 0) => "Ending all worker pods after their present runs".to_owned(),
         (0, workers) => format!("Cluster is ready, starting {}", pods(workers, "worker")),
         (databases, workers) => {
             format!("Cluster is ready, starting {} and {}", pods(databases, "DB"), pods(workers, "worker"))
@@ -122,26 +123,26 @@ fn beginning(cluster: &Cluster) -> String {
     }
 }
 
-/// The settings that workers are to have.
+/// The settings of workers.
 pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
     Ok(terrace_provider_pipelines::settings::kept(&super::instance_here(context)?))
 }
 
-/// What a cluster is to be: as it was, unless something else is asked for.
-pub(super) fn wanted(kind: ClusterKind, asked: &ClusterArguments, before: Option<&Cluster>) -> Cluster {
+/// The requested cluster: present values unless arguments change them.
+pub(super) fn wanted(kind: ClusterKind, requested: &ClusterArguments, before: Option<&Cluster>) -> Cluster {
     let ttl = (kind == ClusterKind::Public).then_some(PUBLIC);
     let before_that = before.map(|before| before.workers);
     let usual = if ttl.is_some() { PUBLIC_WORKERS } else { WORKERS };
     Cluster {
         kind: name(kind),
-        workers: asked.workers.map(u32::from).or(before_that.filter(|workers| *workers > 0)).unwrap_or(usual),
-        databases: asked.databases.map_or_else(|| before.map_or(DATABASES, |before| before.databases), u32::from),
+        workers: requested.workers.map(u32::from).or(before_that.filter(|workers| *workers > 0)).unwrap_or(usual),
+        databases: requested.databases.map_or_else(|| before.map_or(DATABASES, |before| before.databases), u32::from),
         ttl,
         is_ready: false,
     }
 }
 
-/// Makes the pool of a cluster, or brings it to its size; one that expired is made anew.
+/// Creates the pool of a cluster, or resizes it. Creates an expired one again.
 pub(super) async fn ensure_pool(
     runner: &Runner,
     queue: &Queue,
@@ -179,19 +180,19 @@ async fn come_up(runner: &Runner, queue: &Queue, cluster: &Cluster, signals: &Si
             return Ok(up);
         }
         if signals.cancel.is_cancelled() {
-            return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while workers came up") }
-                .hint("`terrace init` goes on"));
+            return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while workers were starting") }
+                .hint("continue with `terrace init`"));
         }
         if begun.elapsed() > COMING_UP && cluster.workers > 0 {
             let log = terrace_provider_pipelines::worker::launch::log_path(queue.folder(), &cluster.kind);
-            return Err(Failure::new(format!("of {} workers {} came up", cluster.workers, up.len()))
-                .hint(format!("what they said is in `{}`; `terrace init` goes on", log.display())));
+            return Err(Failure::new(format!("of {} workers only {} started", cluster.workers, up.len()))
+                .hint(format!("read their log `{}`; continue with `terrace init`", log.display())));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Says how a cluster is that was made before.
+/// Reports the status of an existing cluster.
 async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: &Cluster) -> Result<Exit, Failure> {
     let kind = cluster.kind.clone();
     let pool = queue.call(move |queue| queue.pool(&kind)).await?;
@@ -200,12 +201,12 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     let Some(pool) = pool.filter(|pool| !pool.is_expired && !pool.is_closing) else {
         let why = if cluster.ttl.is_some() { "have expired" } else { "were destroyed" };
         return Err(Failure::new(format!("the pods of {called} {why}"))
-            .hint(format!("`terrace init {}` starts new ones", cluster.kind)));
+            .hint(format!("start new ones with `terrace init {}`", cluster.kind)));
     };
     keeper(runner, queue).keep().await?;
     let (waiting, _) = queue.call(Queue::counts).await?;
     let until = pool.expires_at.map(|at| format!(", until {:.0}", at)).unwrap_or_default();
-    context.ui.say(&format!("{called} is ready{until}; runs that wait: {waiting}"));
+    context.ui.say(&format!("{called} is ready{until}; queued runs: {waiting}"));
     let pods = queue.call(Queue::pods).await?;
     for pod in cluster_databases::there(context, runner, queue, &pods).await? {
         context.ui.print(&format!("DB pod: {} {}\n", pod.record.name, pod.status))?;
@@ -216,19 +217,19 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     Ok(Exit::Done)
 }
 
-/// What is missing of a cluster that is not of this machine, with the vendor's own commands.
+/// The failure for a cluster on other machines, with its missing prerequisites. Prints the vendor's own commands.
 fn elsewhere(context: &Context<'_>, kind: ClusterKind, vendor: super::kinds::Vendor) -> Result<Failure, Failure> {
     let commands: String = vendor.commands.iter().map(|command| format!("{command}\n")).collect();
-    context.ui.say("a cluster of this kind is made by its vendor's own commands:");
+    context.ui.say("the vendor's own commands create a cluster of this kind:");
     context.ui.print(&commands)?;
     let missing = vendor.programs.iter().filter(|(program, _)| !found(context.variables, program));
     let missing: Vec<String> = missing.map(|(program, from)| format!("`{program}` is not installed: {from}")).collect();
     let failure = Failure::new(format!(
-        "pipelines cannot be run by a `{}` cluster: this terrace runs them on this machine alone",
+        "a `{}` cluster cannot run pipelines: this terrace runs them only on this machine",
         name(kind)
     ));
     let failure = missing.into_iter().fold(failure, Failure::hint);
     Ok(failure
-        .hint("what is missing is an executor for Kubernetes (`executor` of the provider `pipelines` takes `local`)")
-        .hint("the active cluster stays as it is; `terrace init local` makes one of this machine"))
+        .hint("terrace has no executor for Kubernetes (`executor` of the provider `pipelines` accepts only `local`)")
+        .hint("the active cluster is unchanged; create one on this machine with `terrace init local`"))
 }

@@ -1,4 +1,4 @@
-//! The databases of a cluster: made by `terrace init`, and shown among its pods.
+//! The databases of a cluster: `terrace init` creates them, and lists of pods show them.
 
 use crate::commands::Context;
 use crate::commands::databases::{OfCluster, databases_of, failure};
@@ -18,21 +18,21 @@ pub(super) struct DatabasePod {
     pub(super) record: Record,
     pub(super) kind: String,
     pub(super) status: &'static str,
-    /// The run that writes into it, and its pipeline; the first of several.
+    /// The first run that writes into it, and its pipeline.
     pub(super) run: Option<(String, String)>,
 }
 
 impl DatabasePod {
-    /// How long ago it was made.
+    /// Time since its creation.
     pub(super) fn age(&self) -> Duration {
         Duration::try_from(jiff::Timestamp::now().duration_since(self.record.made_at)).unwrap_or_default()
     }
 }
 
-/// Makes the databases that a cluster lacks, and stops those that it has no more.
+/// Creates missing databases of a cluster, and stops surplus ones.
 ///
 /// # Errors
-/// When one does not come up.
+/// When a database does not start.
 pub(super) async fn ensure_all(
     context: &Context<'_>,
     cluster: &Cluster,
@@ -42,16 +42,16 @@ pub(super) async fn ensure_all(
     for name in cluster.database_names() {
         let ready = OfCluster::ready(&databases, cluster, &name, cancel).await?;
         context.ui.print(&format!("DB pod: {name}\n"))?;
-        // A password is told once.
+        // The password is printed only once.
         ready.told.iter().filter(|_| ready.is_new).for_each(|line| context.ui.say(line.expose_secret()));
     }
     for name in databases.stop_beyond(cluster).await.map_err(failure)? {
-        context.ui.say(&format!("{name} is stopped: the cluster has it no more, and what it holds stays"));
+        context.ui.say(&format!("{name} is stopped: the cluster no longer uses it, and its data stays"));
     }
     Ok(())
 }
 
-/// The databases of the active cluster, and what is done with them.
+/// The databases of the active cluster, with their runs.
 ///
 /// # Errors
 /// When the queue or a record cannot be read.
@@ -67,7 +67,7 @@ pub(super) async fn there(
     Ok(there.into_iter().map(|record| pod(runner, &databases, &cluster, record, pods)).collect())
 }
 
-/// True if the pipeline of a worker uses a database, or cannot be read.
+/// True if the pipeline of a worker uses a database, or its spec cannot be read.
 fn uses_database(runner: &Runner, pod: &Pod) -> bool {
     let (Some(root), Some(id)) = (&pod.root, &pod.pipeline) else { return false };
     spec::read(Path::new(root))

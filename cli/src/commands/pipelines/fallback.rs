@@ -1,5 +1,5 @@
-//! Folders whose pipelines need a cluster of their own: `.dppctl.yaml` names one, a `Dockerfile` describes an image. Until
-//! terrace has such clusters, the public one does not take these pipelines in its place.
+//! Refuses the public cluster for pipelines that need their own one: `.dppctl.yaml` names a cluster, a `Dockerfile`
+//! describes an image. terrace cannot create such clusters yet.
 
 use super::kinds::{of_name, vendor};
 use crate::args::ClusterKind;
@@ -17,21 +17,21 @@ const KIND: &str = "clusterProvider";
 /// The file that describes the image of a project.
 const IMAGE: &str = "Dockerfile";
 
-/// True for a cluster that pipelines fell back to: no `init` chose it.
+/// True for a cluster that terrace chose by default, without `init`.
 pub(super) fn is_fallback(cluster: &Cluster) -> bool {
     of_name(&cluster.kind) == Some(ClusterKind::Public) && !cluster.is_ready
 }
 
-/// Refuses the public cluster for a folder that asks for another cluster, or for an image.
+/// Refuses the public cluster for a folder that requires another cluster or an image.
 ///
 /// # Errors
-/// When it does.
+/// When the folder requires one.
 pub(super) fn check(folders: &[&Path]) -> Result<(), Failure> {
     let program = crate::dppctl::program();
     let refused = |what: String| {
-        Failure::new(format!("{what}: the public cluster does not run these pipelines in its place"))
-            .hint(format!("`{program} init local` starts workers on this machine"))
-            .hint(format!("for public data, `{program} init public` chooses the public cluster"))
+        Failure::new(format!("{what}: the public cluster cannot replace it"))
+            .hint(format!("start workers on this machine with `{program} init local`"))
+            .hint(format!("for public data, choose the public cluster with `{program} init public`"))
     };
     for folder in folders {
         let path = folder.join(DESCRIPTION);
@@ -40,7 +40,7 @@ pub(super) fn check(folders: &[&Path]) -> Result<(), Failure> {
                 Some(kind) if of_name(&kind).is_some_and(|kind| vendor(kind).is_none()) => continue,
                 Some(kind) => {
                     return Err(refused(format!(
-                        "`{DESCRIPTION}` asks for the cluster `{kind}`, which is not supported yet"
+                        "`{DESCRIPTION}` requires the cluster `{kind}`, which terrace does not support yet"
                     )));
                 }
                 None => {
@@ -55,7 +55,7 @@ pub(super) fn check(folders: &[&Path]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The kind of cluster that a description names.
+/// The kind of cluster in a description.
 fn kind_in(path: &Path) -> Option<String> {
     let text = files::descriptor_or_plan(path).ok()?;
     let id = Sources::default().add(path.display().to_string(), text.as_str());
@@ -68,13 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_cluster_is_refused_where_folder_asks_for_another() {
+    fn public_cluster_is_refused_if_folder_requires_another() {
         let folder = tempfile::tempdir().unwrap();
-        let told = |name: &str, text: &str| {
+        let refusal = |name: &str, text: &str| {
             std::fs::write(folder.path().join(name), text).unwrap();
-            let told = check(&[folder.path()]).err().and_then(|failure| failure.message);
+            let refusal = check(&[folder.path()]).err().and_then(|failure| failure.message);
             std::fs::remove_file(folder.path().join(name)).unwrap();
-            told
+            refusal
         };
         assert!(check(&[folder.path()]).is_ok());
         for (name, text, words) in [
@@ -84,10 +84,14 @@ mod tests {
             (DESCRIPTION, "clusterProvider: [\n", "without a readable `clusterProvider`"),
             (IMAGE, "FROM python:3.11\n", "the `Dockerfile` describes an image"),
         ] {
-            assert!(told(name, text).is_some_and(|told| told.contains(words)), "{text}: {:?}", told(name, text));
+            assert!(
+                refusal(name, text).is_some_and(|refusal| refusal.contains(words)),
+                "{text}: {:?}",
+                refusal(name, text)
+            );
         }
         for kind in ["public", "local"] {
-            assert_eq!(told(DESCRIPTION, &format!("clusterProvider: {kind}\n")), None);
+            assert_eq!(refusal(DESCRIPTION, &format!("clusterProvider: {kind}\n")), None);
         }
     }
 }

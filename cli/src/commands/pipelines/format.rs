@@ -1,4 +1,4 @@
-//! Formats finished runs: the lines of dpp, which scripts match, and JSON.
+//! Formats finished runs: as lines of dpp, which scripts match, and as JSON.
 
 use crate::report::{harmless, remembered};
 use crate::ui::Ui;
@@ -12,10 +12,10 @@ use terrace_provider_pipelines::run::single::NotRun;
 use terrace_provider_pipelines::run::{Record, State};
 use terrace_provider_pipelines::spec::{Problem, Severity, Specs};
 
-/// What the document calls the rows that came out of a pipeline; dpp itself does not count them.
+/// The name of the row count in dpp's format. dpp itself does not count rows.
 const ROWS: &str = "num rows";
 
-/// What became of a pipeline, on a line of standard output; nothing where nothing was done.
+/// The result of a pipeline, on a line of standard output. `None` if nothing had to run.
 pub(super) fn line(done: &Done) -> Option<String> {
     let rows = match &done.end {
         BatchEnd::Clean => return None,
@@ -26,11 +26,11 @@ pub(super) fn line(done: &Done) -> Option<String> {
     Some(harmless(&line).replace('\n', " ") + "\n")
 }
 
-/// Tells the results of all pipelines, on standard error.
+/// Prints the results of all pipelines on standard error.
 pub(super) fn results(ui: &Ui, specs: &Specs, done: &[Done]) {
     let ran: Vec<&Done> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
     if ran.is_empty() {
-        ui.say("nothing to run: what the pipelines made is still good");
+        ui.say("nothing to run: the results of the pipelines are up to date");
         return;
     }
     ui.say("INFO    :RESULTS:");
@@ -48,14 +48,14 @@ pub(super) fn results(ui: &Ui, specs: &Specs, done: &[Done]) {
     }
 }
 
-/// Where what failed stands, and how it ended: told in one line, as what is wrong in a spec is.
+/// The failed step with its place, as one line, like the errors of a spec.
 fn failed_at(specs: &Specs, done: &Done) -> Option<Problem> {
     let BatchEnd::Ran(record) = &done.end else { return None };
     let is_failed = matches!(record.state, State::Failed | State::TimedOut);
     let failure = record.failure.as_ref().filter(|_| is_failed)?;
     let pipeline = specs.pipeline(&record.pipeline)?;
     let step = failure.step.and_then(|step| Some((step, &record.steps.get(step)?.0)));
-    // The spec may have been another one when a worker read it.
+    // The worker may have read another version of the spec.
     let stands = step.and_then(|(step, name)| pipeline.steps.get(step).filter(|step| step.name == *name));
     Some(Problem {
         severity: Severity::Error,
@@ -82,7 +82,7 @@ const fn word(done: &Done) -> &'static str {
     }
 }
 
-/// The statistics as Python writes them, with the number of rows.
+/// The statistics in Python's syntax, with the number of rows.
 fn stats(done: &Done) -> String {
     let BatchEnd::Ran(record) = &done.end else { return String::new() };
     if record.state != State::Succeeded {
@@ -93,7 +93,7 @@ fn stats(done: &Done) -> String {
     repr_of_map(&stats)
 }
 
-/// What went wrong: where, with which exit code, and in which words.
+/// The error of a pipeline: processor, exit code and log.
 struct Wrong {
     processor: String,
     exit_code: Option<i32>,
@@ -123,13 +123,16 @@ fn errors(done: &Done) -> Vec<Wrong> {
             format!("Dependency unsuccessful: Cannot run until dependency \"{by}\" is successfully executed"),
         ),
         BatchEnd::NotRun(NotRun::Taken { run }) => {
-            let run = run.as_ref().map(|run| format!("run {run} goes on; ")).unwrap_or_default();
+            let run = run.as_ref().map(|run| format!("run {run} is still running; ")).unwrap_or_default();
             one(
                 "Already Running",
-                format!("{run}wait longer with `--lock-timeout`, or `terrace cancel {}`", done.pipeline),
+                format!(
+                    "{run}wait longer with `--lock-timeout`, or stop the run with `terrace cancel {}`",
+                    done.pipeline
+                ),
             )
         }
-        BatchEnd::NotRun(NotRun::Cancelled) => one("init", "stopped before it began".to_owned()),
+        BatchEnd::NotRun(NotRun::Cancelled) => one("init", "stopped before it started".to_owned()),
         BatchEnd::NotRun(NotRun::Changed(how)) => one("init", how.join("; ")),
         BatchEnd::NotRun(NotRun::Elsewhere { what }) => {
             vec![Wrong { processor: "worker".to_owned(), exit_code: None, log: what.clone() }]
@@ -160,7 +163,7 @@ fn failed(record: &Record) -> Option<Wrong> {
     Some(Wrong { processor, exit_code, log })
 }
 
-/// What became of each pipeline, for programs, and by which addresses what it wrote is read where it was synced.
+/// The results of pipelines as JSON, with the addresses of synced results.
 pub(super) fn json(ui: &Ui, done: &[Done], addresses: &BTreeMap<String, Vec<String>>) -> Value {
     let with_addresses = |done: &Done| {
         let mut result = result(done);

@@ -1,4 +1,4 @@
-//! `terrace runs list`: what was run, the newest first.
+//! `terrace runs list`: lists runs, the newest first.
 
 use super::queued::never_began;
 use super::{pipelines_here, runner_here};
@@ -17,7 +17,7 @@ use terrace_provider_pipelines::spec::selection;
 /// Lists runs.
 ///
 /// # Errors
-/// When records cannot be read, or nothing is known of the pipeline that is asked for.
+/// When records cannot be read, or the pipeline is unknown.
 pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> Result<Exit, Failure> {
     let RunsCommand::List(arguments) = command;
     let runner = runner_here(context)?;
@@ -33,22 +33,22 @@ pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> 
     }
     let lines: String = runs.iter().map(Run::line).collect();
     let nothing = match arguments.pipeline {
-        Some(pipeline) => format!("`{pipeline}` was never run here"),
-        None => "nothing was run here".to_owned(),
+        Some(pipeline) => format!("`{pipeline}` has no runs here"),
+        None => "there are no runs here".to_owned(),
     };
     context.ui.print_list(&lines, &nothing)?;
     Ok(Exit::Done)
 }
 
-/// A run that is listed.
+/// An entry of the list.
 enum Run {
-    /// One that began.
+    /// A run that started.
     Begun(Box<Record>),
-    /// One that was called off in the queue, before it did.
+    /// A run that was cancelled in the queue.
     CalledOff(Box<Entry>),
 }
 
-/// The newest runs, of one pipeline where one is asked for.
+/// The newest runs, of all pipelines or a single one.
 fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: usize) -> Result<Vec<Run>, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
     let root =
@@ -61,7 +61,7 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
         if found.len() >= most {
             break;
         }
-        // One that is being written or removed by others is not there yet, or any more.
+        // Skips a run whose record another process is writing or removing.
         let Some(record) = runner.store.run(id).map_err(unreadable)? else { continue };
         let is_meant = pipeline.is_none_or(|name| runner.store.is_of(&record, &folder, name));
         if is_meant {
@@ -69,7 +69,7 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
             found.push(Run::Begun(Box::new(Record { state, ..record })));
         }
     }
-    // What began before it was called off is listed by its record.
+    // A run that started before it was cancelled is listed by its record.
     let never_began = |it: &Entry| it.record.iter().chain([&it.id]).all(|id| ids.binary_search(id).is_err());
     let is_asked_for =
         |it: &Entry| pipeline.is_none_or(|name| runner.store.is_one((&it.folder, &it.pipeline), (&folder, name)));
@@ -78,25 +78,25 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
     let called_off = queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.called_off(most, is_meant)));
     match called_off {
         Ok(entries) => found.extend(entries.into_iter().map(|entry| Run::CalledOff(Box::new(entry)))),
-        // What began is listed all the same.
-        Err(error) => context.ui.tell(&format!("warning: {error}; runs that were called off in it are not listed")),
+        // Runs that started are listed without the queue too.
+        Err(error) => context.ui.tell(&format!("warning: {error}; runs cancelled in the queue are not listed")),
     }
     found.sort_by(|one, other| other.id().cmp(one.id()));
     found.truncate(most);
     Ok(found)
 }
 
-/// Where a run is: one that was cut off is recorded as it was then, until the pipeline is run or stopped again.
+/// The state of a run. The record of a crashed run says "running" until the pipeline runs or stops again.
 fn state(runner: &Runner, record: &Record) -> io::Result<State> {
     Ok(if record.state.is_over() || runner.store.is_held(record)? { record.state } else { State::Lost })
 }
 
-/// Refuses what no pipeline here is called.
+/// Refuses an unknown pipeline.
 fn check_known(word: &str) -> Result<(), Failure> {
     let Some(ids) = pipelines_here().filter(|ids| !ids.iter().any(|id| selection::means(word, id))) else {
         return Ok(());
     };
-    let failure = Failure::new(format!("there is no pipeline `{word}`, and none of that name was run here"));
+    let failure = Failure::new(format!("there is no pipeline `{word}`, and no run of one with that name here"));
     Err(match closest(word, ids.iter().map(String::as_str)) {
         Some(id) => failure.hint(format!("did you mean `{id}`?")),
         None => failure,
@@ -111,7 +111,7 @@ impl Run {
         }
     }
 
-    /// One run on a line: when, what, how it went, how long it took, what came of it, and its id for `terrace logs`.
+    /// A run on one line: time, id for `terrace logs`, state, duration, rows, pipeline and error.
     fn line(&self) -> String {
         match self {
             Self::Begun(record) => line(record),
@@ -162,12 +162,12 @@ fn shown(record: &Record) -> Value {
     })
 }
 
-/// The folder that a pipeline is in, where that is not the project's.
+/// The folder of a pipeline outside the project's folder, as a suffix.
 fn within(folder: &str) -> String {
     if folder == "." { String::new() } else { format!(" in {folder}") }
 }
 
-/// The same of one that never began: since when it waited, and who called it off.
+/// The line of a run that never started: time in the queue, and the principal that cancelled it.
 fn line_of_queued(entry: &Entry) -> String {
     let text = format!(
         "{:.0}  {}  {:<9}  {:>8}  {:>9} rows  {}{}  it {}",

@@ -1,14 +1,14 @@
-//! The kinds of clusters: how they are called, and what those need that are not of this machine.
+//! The kinds of clusters: their names, and the prerequisites of kinds on other machines.
 
 use crate::args::ClusterKind;
 use crate::variables::Variables;
 use clap::ValueEnum;
 use std::path::Path;
 
-/// The kinds by name, for lists.
+/// The kinds with descriptions, for lists.
 pub(crate) const KINDS: &[(ClusterKind, &str)] = &[
     (ClusterKind::Local, "workers on this machine, until they are destroyed"),
-    (ClusterKind::Public, "workers that go after 1 hour: do not use for private data!"),
+    (ClusterKind::Public, "workers that stop after 1 hour: do not use for private data!"),
     (ClusterKind::Minikube, "Kubernetes on this machine, by minikube"),
     (ClusterKind::MinikubePublic, "Kubernetes on this machine, by minikube, which publishes data"),
     (ClusterKind::Kamatera, "Kubernetes of Kamatera"),
@@ -16,14 +16,14 @@ pub(crate) const KINDS: &[(ClusterKind, &str)] = &[
     (ClusterKind::Helm, "any Kubernetes, by Helm"),
 ];
 
-/// How a kind is called.
+/// Names of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Words {
     /// On the command line: `minikube-public`.
     pub(super) name: String,
-    /// What a run uses.
+    /// In the line about a run.
     pub(super) using: String,
-    /// Others may see what is in it.
+    /// True if others can see its content.
     pub(super) is_public: bool,
 }
 
@@ -52,18 +52,18 @@ pub(super) fn of_name(name: &str) -> Option<ClusterKind> {
     ClusterKind::from_str(name, false).ok()
 }
 
-/// What a cluster needs that is not made by terrace.
+/// Prerequisites of a cluster that terrace does not create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Vendor {
-    /// The programs, and where they come from.
+    /// Programs, and their sources.
     pub(super) programs: &'static [(&'static str, &'static str)],
-    /// The vendor's own commands that make a cluster and sign in to it.
+    /// The vendor's own commands that create a cluster and sign in to it.
     pub(super) commands: &'static [&'static str],
 }
 
 const KUBECTL: (&str, &str) = ("kubectl", "https://kubernetes.io/docs/tasks/tools/");
 
-/// What a kind needs; nothing of those that run on this machine.
+/// The prerequisites of a kind; `None` for kinds on this machine.
 pub(super) const fn vendor(kind: ClusterKind) -> Option<Vendor> {
     Some(match kind {
         ClusterKind::Local | ClusterKind::Public => return None,
@@ -90,7 +90,7 @@ pub(super) const fn vendor(kind: ClusterKind) -> Option<Vendor> {
     })
 }
 
-/// Where a program is, by the path that the shell looks through.
+/// True if a program is in the shell's path.
 pub(super) fn found(variables: &Variables, program: &str) -> bool {
     use std::os::unix::fs::PermissionsExt;
     let is_program = |folder: &Path| {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_listed_under_the_name_that_the_command_line_takes() {
+    fn kinds_are_listed_by_their_command_line_names() {
         let listed: Vec<ClusterKind> = KINDS.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(listed, ClusterKind::value_variants());
         for kind in listed {
@@ -113,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_where_the_shell_would_find_it() {
+    fn program_is_found_in_the_shell_path() {
         let variables = |path: &str| -> Variables { [("PATH", path)].into_iter().collect() };
         assert!(found(&variables("/nowhere:/bin:/usr/bin"), "sh"));
-        assert!(!found(&variables("/nowhere:/etc"), "passwd"), "a file is no program");
+        assert!(!found(&variables("/nowhere:/etc"), "passwd"), "a plain file is not a program");
         assert!(!found(&variables(""), "sh"));
     }
 }

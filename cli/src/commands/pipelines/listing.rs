@@ -1,4 +1,4 @@
-//! `terrace list pipelines`: what specs say, with what is wrong with it. Nothing is run and nobody is asked.
+//! `terrace list pipelines`: prints the pipelines of specs and their errors. Runs nothing and calls no server.
 
 use crate::args::PipelinesArguments;
 use crate::commands::Context;
@@ -10,13 +10,13 @@ use std::path::Path;
 use terrace_provider_pipelines::spec::model::DependsOn;
 use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, SourceSpec, Specs, StepKind};
 
-/// What a spec names and is not here: it is read all the same.
+/// Codes of missing names: the pipeline is readable nevertheless.
 const MISSING: [&str; 3] = ["no_processor", "no_runner", "missing_dependency"];
 
 /// Lists the pipelines of a folder.
 ///
 /// # Errors
-/// When the folder cannot be read; a spec that is wrong is listed as that.
+/// When the folder cannot be read. Invalid specs are part of the list.
 pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArguments) -> Result<Exit, Failure> {
     let folder = arguments.folder.as_deref().unwrap_or(Path::new("."));
     let specs = spec::read(folder).map_err(|error| {
@@ -28,7 +28,7 @@ pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArgu
     let pipelines: HashMap<(&str, usize), &Pipeline> =
         specs.pipelines.iter().rev().map(|pipeline| ((pipeline.id.as_str(), pipeline.file), pipeline)).collect();
     let declared: HashSet<(&str, usize)> = specs.declared().collect();
-    // What is about no pipeline that is listed is about its file.
+    // Problems outside the listed pipelines belong to their file.
     let (mut of_pipelines, mut of_files) = (HashMap::<_, Vec<&Problem>>::new(), Vec::new());
     for problem in &specs.problems {
         match problem.pipeline.as_deref().map(|id| (id, problem.file)).filter(|about| declared.contains(about)) {
@@ -76,7 +76,7 @@ pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArgu
     Ok(if specs.problems.iter().any(is_wrong) { Exit::Error } else { Exit::Done })
 }
 
-/// A pipeline that a file names, which need not be one that can be run.
+/// A pipeline that a file names. It may be invalid.
 struct Row<'a> {
     id: &'a str,
     file: usize,
@@ -119,7 +119,7 @@ impl Row<'_> {
         self.pipeline.and_then(|pipeline| pipeline.schedule.as_ref()).map(|schedule| schedule.crontab.as_str())
     }
 
-    /// The same for people.
+    /// The pipeline as lines for people.
     fn in_lines(&self, specs: &Specs) -> String {
         let title = self.pipeline.and_then(|pipeline| pipeline.title.as_deref());
         let title = title.map(|title| format!("  ({title})")).unwrap_or_default();
@@ -176,7 +176,7 @@ fn told(problem: &Problem, specs: &Specs) -> Value {
     })
 }
 
-/// What a plugin makes pipelines of, and how many it made when it was asked last.
+/// The source of a plugin's pipelines, and their number at its last call.
 fn of_plugin(source: &SourceSpec, specs: &Specs) -> Value {
     json!({
         "file": file(specs, source.file),
@@ -188,8 +188,8 @@ fn of_plugin(source: &SourceSpec, specs: &Specs) -> Value {
 
 fn plugin_in_lines(source: &SourceSpec, specs: &Specs) -> String {
     let made = match source.made {
-        Some(made) => format!("it made {made} pipelines"),
-        None => "`terrace run` asks it for its pipelines".to_owned(),
+        Some(made) => format!("it created {made} pipelines"),
+        None => "`terrace run` reads its pipelines".to_owned(),
     };
     let name = file(specs, source.file).unwrap_or_default();
     head(&name) + &line("plugin", &format!("{}: {made}", source.module)) + &line("keys", &source.keys.join(", "))

@@ -1,4 +1,4 @@
-//! `terrace logs`: what the steps of a run said, and say.
+//! `terrace logs`: prints the logs of a run's steps, and follows them.
 
 use super::{find, runner_here};
 use crate::args::LogsArguments;
@@ -9,13 +9,13 @@ use crate::signals::Signals;
 use std::time::Duration;
 use terrace_provider_pipelines::run::log::{Line, Reader};
 
-/// How often a run that is followed is looked at.
+/// Interval of reads while a run is followed.
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// Prints a log; with `--follow` until the run ends.
 ///
 /// # Errors
-/// When there is no such run, or its log cannot be read.
+/// When the run does not exist, or its log cannot be read.
 pub(in crate::commands) async fn logs(
     context: &Context<'_>,
     arguments: &LogsArguments,
@@ -33,12 +33,12 @@ pub(in crate::commands) async fn logs(
             .map(|(position, (name, _))| format!("{} (`{name}`)", position + 1))
             .collect();
         return Err(Failure::new(format!("run {} has no step `{step}`", record.run))
-            .hint(format!("its steps are {}", steps.join(", "))));
+            .hint(format!("choose one of its steps: {}", steps.join(", "))));
     }
     let broken = |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
     let mut reader = Reader::new(&runner.store.run_folder(&record.run));
     loop {
-        // Looked at before the log is read: what is written last is read, too.
+        // Reads the record before the log, so that the last lines are not missed.
         let goes_on = runner.store.run(&record.run).map_err(broken)?.is_some_and(|record| !record.state.is_over());
         let lines = reader.lines().map_err(broken)?;
         let wanted =
@@ -49,11 +49,11 @@ pub(in crate::commands) async fn logs(
             return Ok(Exit::Done);
         }
         let is_gone = lines.is_empty() && !runner.store.is_held(&record).map_err(broken)?;
-        // It may have ended since it was looked at.
+        // The run may have ended since the last read.
         let is_over = || runner.store.run(&record.run).map(|run| run.is_none_or(|run| run.state.is_over()));
         if is_gone && !is_over().map_err(broken)? {
-            return Err(Failure::new(format!("whoever ran {} is gone", record.run))
-                .hint("the next run of the pipeline ends what is left of it"));
+            return Err(Failure::new(format!("the process of run {} is gone", record.run))
+                .hint("run the pipeline again: this ends the rest of the old run"));
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}

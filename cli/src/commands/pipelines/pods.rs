@@ -1,4 +1,4 @@
-//! `terrace list pods`: the workers and databases of data pipelines, and what they do.
+//! `terrace list pods`: lists the workers and databases of data pipelines, and their runs.
 
 use super::cluster_databases::{self, DatabasePod};
 use super::{keeper, queue_of, runner_here};
@@ -12,10 +12,10 @@ use std::time::Duration;
 use terrace_provider_pipelines::queue::{Pod, Queue};
 use terrace_provider_pipelines::run::Runner;
 
-/// What is said where there are none.
-const NONE: &str = "there are no pods: `terrace init local` starts workers, and so does a `pipelines_worker_pool`";
+/// The message without pods.
+const NONE: &str = "there are no pods: start workers with `terrace init local` or a `pipelines_worker_pool`";
 
-/// The pods of a project, after those that are missing were started.
+/// The pods of a project. Starts missing workers first.
 ///
 /// # Errors
 /// When the queue cannot be read.
@@ -46,7 +46,7 @@ pub(in crate::commands) async fn pods(context: &Context<'_>, format: PodsFormat)
     Ok(Exit::Done)
 }
 
-/// A pod, whatever it is for.
+/// A pod of any role.
 struct Row<'a> {
     name: &'a str,
     status: &'static str,
@@ -83,7 +83,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A pod as the document has it, and what else is known of it.
+/// A pod as JSON.
 fn as_json(pod: &Row<'_>) -> Value {
     json!({
         "name": pod.name,
@@ -97,7 +97,7 @@ fn as_json(pod: &Row<'_>) -> Value {
     })
 }
 
-/// The same for people: columns as wide as they need to be.
+/// The pods as a table for people, with columns as wide as their content.
 fn table(pods: &[Row<'_>]) -> String {
     if pods.is_empty() {
         return String::new();
@@ -122,7 +122,7 @@ fn table(pods: &[Row<'_>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// How old something is, in its largest unit.
+/// An age in its largest unit.
 fn age(age: Duration) -> String {
     match age.as_secs() {
         seconds if seconds < 60 => format!("{seconds}s"),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_they_need_to_be() {
+    fn columns_fit_their_content() {
         let pod = |name, status, role, run, seconds| Row {
             name,
             status,

@@ -1,4 +1,4 @@
-//! `terrace run --queue`: has workers run pipelines, and follows that. They go on when whoever follows is killed.
+//! `terrace run --queue`: lets workers run pipelines, and follows them. The workers continue if the follower is killed.
 
 use super::cluster::{ensure_pool, settings, wanted};
 use super::fallback;
@@ -32,12 +32,12 @@ use terrace_provider_pipelines::spec::model::Pipeline;
 use terrace_provider_pipelines::spec::{Specs, order};
 use tokio::time::Instant;
 
-/// How often the queue is looked at.
+/// Interval of reads of the queue.
 const POLL: Duration = Duration::from_millis(100);
-/// How often the workers are looked after.
+/// Interval of the checks of workers.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Whose workers run pipelines.
+/// The workers for a run.
 pub(super) struct Target {
     queue: Queue,
     cluster: Option<Cluster>,
@@ -52,7 +52,7 @@ impl Target {
     }
 }
 
-/// What is to be run, and how.
+/// The pipelines to run, with their options.
 pub(super) struct Work<'a> {
     pub(super) runner: Runner,
     pub(super) specs: &'a Specs,
@@ -60,16 +60,16 @@ pub(super) struct Work<'a> {
     pub(super) chosen: &'a [usize],
     pub(super) options: Options,
     pub(super) target: Target,
-    /// Something is wrong with other specs.
+    /// True if other specs have errors.
     pub(super) is_wrong: bool,
-    /// Where what they write is brought.
+    /// Destination of the results.
     pub(super) syncing: Option<Syncing>,
 }
 
-/// Whose workers run pipelines; nothing where they are run here.
+/// The workers for a run; `None` to run pipelines in this process.
 ///
 /// # Errors
-/// When workers are asked for and there are none.
+/// When the user requires workers and none run.
 pub(super) async fn target(
     context: &Context<'_>,
     instance: &Settings,
@@ -81,15 +81,16 @@ pub(super) async fn target(
     let has_database =
         database.database.is_some() || database.new_database.is_some() || default_database(instance).is_some();
     if has_database && is_asked {
-        return Err(Failure::new("workers write into the database that they were started with")
-            .hint("pipelines that write into another one are run here: leave `--queue`, `--pool` and `--detach` out"));
+        return Err(Failure::new("workers write only into the database of their start").hint(
+            "to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out",
+        ));
     }
     if arguments.no_queue || has_database {
         return Ok(None);
     }
     let none = || {
-        Failure::new("there is nobody who takes runs of the queue")
-            .hint("`terrace init local` starts workers, and so does a `pipelines_worker_pool`")
+        Failure::new("there are no workers for the queue")
+            .hint("start workers with `terrace init local` or a `pipelines_worker_pool`")
     };
     let may_fall_back = || fallback::check(&[Path::new("."), runner.project.as_path()]);
     let queue = match queue_of(runner).await? {
@@ -117,12 +118,14 @@ pub(super) async fn target(
     }
     let cluster = cluster.filter(|cluster| arguments.pool.as_ref().is_none_or(|pool| *pool == cluster.kind));
     if let Some(cluster) = cluster.as_ref().filter(|cluster| cluster.workers == 0) {
-        // Workers that somebody ended are nobody to wait for.
+        // Waiting for stopped workers would not end.
         if !is_asked {
             return Ok(None);
         }
-        return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind))
-            .hint(format!("`terrace init {}` starts some; `--no-queue` runs pipelines here", cluster.kind)));
+        return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind)).hint(format!(
+            "start some with `terrace init {}`, or run the pipelines here with `--no-queue`",
+            cluster.kind
+        )));
     }
     let pool = arguments.pool.clone().or_else(|| cluster.as_ref().map(|cluster| cluster.kind.clone()));
     if pool.is_none() {
@@ -137,7 +140,7 @@ pub(super) async fn target(
     Ok(Some(Target { queue, cluster, pool }))
 }
 
-/// Puts pipelines into the queue, and follows them unless that is not wanted.
+/// Queues pipelines, and follows them unless `--detach` is set.
 ///
 /// # Errors
 /// When the queue cannot be used.
@@ -149,7 +152,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let Work { runner, specs, chosen, options, target, is_wrong, syncing } = work;
     let Target { queue, cluster, pool } = target;
-    // Before anything is queued: whoever calls it off must not depend on a file that somebody edits meanwhile.
+    // Reads the name first: a later cancellation must not depend on a file that may change meanwhile.
     let actor = Arc::new(actor_here(context)?);
     let mut transcript = Transcript::default();
     if let Some(cluster) = &cluster
@@ -164,7 +167,7 @@ pub(super) async fn run(
     keeper.keep().await?;
     let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;
     let has_database = cluster.as_ref().is_some_and(|it| it.databases > 0) && use_database(&runner, specs, chosen);
-    if !is_anybody_free(&queue, pool.as_deref()).await? {
+    if !has_free_worker(&queue, pool.as_deref()).await? {
         transcript.say(Line::Waiting { with_databases: has_database });
         transcript.tell(context.ui, Slot::Waiting);
     }
@@ -244,7 +247,7 @@ pub(super) async fn run(
     Ok(syncing::exit(runs, told?.as_ref()))
 }
 
-/// Pods that go after a time are started again by whoever needs them.
+/// Starts the pods of a cluster with a time limit again.
 async fn renew(
     context: &Context<'_>,
     runner: &Runner,
@@ -261,13 +264,13 @@ async fn renew(
     Ok(())
 }
 
-async fn is_anybody_free(queue: &Queue, pool: Option<&str>) -> Result<bool, Failure> {
+async fn has_free_worker(queue: &Queue, pool: Option<&str>) -> Result<bool, Failure> {
     let pods = queue.call(Queue::pods).await?;
     let mut pods = pods.iter().filter(|pod| pool.is_none_or(|pool| pool == pod.pool));
     Ok(pods.any(|pod| pod.status == PodStatus::Available))
 }
 
-/// What is asked of the queue: pipelines in their order, each after those that it depends on.
+/// The entries for the queue, in order of dependencies.
 fn asks(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options, pool: Option<&String>) -> Vec<Ask> {
     let folder = runner.folder_name(&specs.root);
     let pipelines: Vec<&Pipeline> =
@@ -291,7 +294,7 @@ fn asks(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options, poo
     pipelines.iter().map(ask).collect()
 }
 
-/// Says under which ids the runs are found.
+/// Prints the ids of the queued runs.
 fn detached(
     context: &Context<'_>,
     pipelines: &[String],
@@ -310,21 +313,21 @@ fn detached(
     Ok(if is_wrong { Exit::Error } else { Exit::Done })
 }
 
-/// Runs that are followed.
+/// The state of followed runs.
 struct Following<'a> {
     runner: &'a Runner,
     queue: &'a Queue,
     screen: &'a Screen,
     is_verbose: bool,
-    /// Those that have not ended.
+    /// Runs that have not ended.
     left: BTreeSet<String>,
     done: Vec<Done>,
-    /// The logs of those that go on, and their pipelines.
+    /// Logs of running runs, and their pipelines.
     reading: BTreeMap<String, (String, Reader)>,
 }
 
 impl Following<'_> {
-    /// Takes down where a run is.
+    /// Records the phase of a run.
     fn take(&mut self, entry: Entry) -> Result<(), Failure> {
         match (entry.phase, entry.ending, entry.record) {
             (Phase::Assigned, _, Some(record)) => {
@@ -345,7 +348,7 @@ impl Following<'_> {
         Ok(())
     }
 
-    /// Tells what steps said since.
+    /// Prints new log lines of steps.
     fn read(&mut self) -> Result<(), Failure> {
         for (pipeline, reader) in self.reading.values_mut() {
             let lines = reader.lines().map_err(|error| Failure::new(format!("the log of {pipeline}: {error}")))?;
@@ -356,13 +359,13 @@ impl Following<'_> {
         Ok(())
     }
 
-    /// Whoever slept for long may have missed an end that nobody remembers.
+    /// Ends runs that the queue has dropped: after a long suspension of this process their end is unknown.
     async fn look_for_forgotten(&mut self) -> Result<(), Failure> {
         let Some(id) = self.left.first().cloned() else { return Ok(()) };
         let word = id.clone();
         if self.queue.call(move |queue| queue.entry(&word)).await?.is_none() {
             self.left.remove(&id);
-            let what = vec![format!("run {id} ended so long ago that nobody remembers how")];
+            let what = vec![format!("run {id} ended so long ago that its end is unknown")];
             self.end(Done { pipeline: id, end: BatchEnd::NotRun(NotRun::Elsewhere { what }) });
         }
         Ok(())
@@ -374,22 +377,22 @@ impl Following<'_> {
     }
 }
 
-/// What is told of a run that ended without ever having begun, after its name.
+/// The description of a run that ended without a start, after its name.
 pub(super) fn never_began(entry: &Entry) -> String {
     let at = entry.ended_at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
     let why = match &entry.ending {
         Some(Ending::NotRun { why: WhyNot::Cancelled, by, .. }) => {
-            format!("it was called off{at}{}", by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())
+            format!("it was cancelled{at}{}", by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())
         }
         Some(Ending::NotRun { what, .. }) => what.join("; "),
-        Some(Ending::Held { by, .. }) => format!("`{by}`, which it depends on, kept it from that"),
-        Some(Ending::Clean) => "what the pipeline made was still good".to_owned(),
+        Some(Ending::Held { by, .. }) => format!("its dependency `{by}` prevented the start"),
+        Some(Ending::Clean) => "the results of the pipeline were up to date".to_owned(),
         Some(Ending::Ran(_)) | None => "it ended".to_owned(),
     };
-    format!("never began: {why}")
+    format!("never started: {why}")
 }
 
-/// How a run of the queue ended, as one that ended here would.
+/// The end of a queued run, converted to that of a local one.
 fn end(ending: Ending) -> BatchEnd {
     match ending {
         Ending::Ran(record) => BatchEnd::Ran(record),

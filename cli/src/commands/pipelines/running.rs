@@ -1,4 +1,4 @@
-//! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
+//! `terrace run`: runs pipelines in order of dependencies and prints their results, in dpp's words.
 
 use super::screen::Screen;
 use super::syncing::{Outcome, Syncing};
@@ -23,7 +23,7 @@ use terrace_provider_pipelines::spec::{self, Problem, Severity, Specs, selection
 /// Runs pipelines.
 ///
 /// # Errors
-/// When nothing can be run: no specs, an id that leads nowhere, a spec that is wrong.
+/// When nothing can run: there are no specs, an id is unknown, or a spec is invalid.
 pub(in crate::commands) async fn run(
     context: &Context<'_>,
     arguments: &PipelineArguments,
@@ -36,7 +36,7 @@ pub(in crate::commands) async fn run(
     let specs = expanded(&runner, &arguments.pipelines, &screen, signals).await?;
     let broken: Vec<String> = specs.broken().into_iter().map(str::to_owned).collect();
     let (chosen, is_all) = choose(&specs, &arguments.pipelines, &broken)?;
-    // What is wrong with pipelines that nobody asked for is theirs alone.
+    // Errors of other pipelines do not concern this run.
     let is_about =
         |id: &str| chosen.iter().any(|position| specs.pipelines.get(*position).is_some_and(|it| it.id == id));
     let is_asked = |id: &str| is_all || is_about(id) || means(&arguments.pipelines, id);
@@ -62,9 +62,7 @@ pub(in crate::commands) async fn run(
     }
     for path in others {
         let path = path.display();
-        ui.say(&format!(
-            "warning: something else is wrong in `{path}`; `terrace run all` and `terrace validate .` tell it"
-        ));
+        ui.say(&format!("warning: `{path}` has other errors; `terrace run all` and `terrace validate .` report them"));
     }
     let runnable: Vec<usize> = chosen
         .into_iter()
@@ -75,7 +73,7 @@ pub(in crate::commands) async fn run(
     }
     if runnable.is_empty() && specs.pipelines.is_empty() {
         return Err(Failure::new("there are no pipelines here")
-            .hint(format!("{}; `--chdir DIR` changes to another folder", specs.how_to_begin())));
+            .hint(format!("{}; or change the folder with `--chdir DIR`", specs.how_to_begin())));
     }
     let options = Options {
         only_dirty: arguments.dirty,
@@ -114,7 +112,7 @@ pub(in crate::commands) async fn run(
         Some(database) => database.during(running).await,
         None => running.await,
     };
-    let done = done.map_err(|error| Failure::new(format!("what has to be run cannot be told: {error}")))?;
+    let done = done.map_err(|error| Failure::new(format!("the pipelines to run are unknown: {error}")))?;
     let outcome = Outcome { runner: &runner, specs: &specs, done: &done, screen: &screen };
     let is_json = arguments.format.is_json();
     let told = syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
@@ -126,13 +124,13 @@ pub(in crate::commands) async fn run(
     Ok(syncing::exit(runs, told?.as_ref()))
 }
 
-/// True where one of these pipelines uses a database, by position in [`Specs::pipelines`].
+/// True if one of these pipelines uses a database. `chosen` holds positions in [`Specs::pipelines`].
 pub(super) fn use_database(runner: &Runner, specs: &Specs, chosen: &[usize]) -> bool {
     let mut chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
     chosen.any(|pipeline| runner.uses_database(&specs.root, pipeline))
 }
 
-/// True when all that is asked for is there, without what plugins have not made yet.
+/// True if the specs contain all requested pipelines, without those that plugins have not created yet.
 fn is_known(specs: &Specs, words: &[String]) -> bool {
     let is_each = !words.is_empty() && words.iter().all(|word| word != "all" && !word.contains('%'));
     let Some(chosen) = selection::select(specs, words).ok().filter(|_| is_each) else { return false };
@@ -148,7 +146,7 @@ fn is_known(specs: &Specs, words: &[String]) -> bool {
     true
 }
 
-/// The specs of the working directory, with the pipelines that plugins make.
+/// The specs of the working directory, with the pipelines that plugins create.
 async fn expanded(runner: &Runner, words: &[String], screen: &Screen, signals: &Signals) -> Result<Specs, Failure> {
     let read = || {
         spec::read(Path::new("."))
@@ -177,14 +175,14 @@ async fn expanded(runner: &Runner, words: &[String], screen: &Screen, signals: &
     Ok(specs)
 }
 
-/// The pipelines that were asked for, and whether that is all of them.
+/// The requested pipelines, and true if these are all.
 fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usize>, bool), Failure> {
     let is_all = words.is_empty() || words.iter().any(|word| word == "all");
     let unmatched = match selection::select(specs, words) {
         Ok(chosen) => return Ok((chosen, is_all)),
         Err(unmatched) => unmatched,
     };
-    // What cannot be read is not among the pipelines, and is told of as what it is.
+    // Pipelines with unreadable specs are reported with their errors.
     let is_broken = |word: &str| broken.iter().any(|id| selection::means(word, id));
     let unknown: Vec<_> = unmatched.iter().filter(|word| !is_broken(&word.text)).collect();
     let Some(first) = unknown.first() else {
@@ -199,7 +197,7 @@ fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usi
     };
     let failure = Failure::new(format!("there is no pipeline `{}`", first.text)).hint(first.hint.clone());
     Err(match specs.has_unread_file() {
-        // Perhaps it is in a file that cannot be read.
+        // The pipeline may be in a file that cannot be read.
         true => specs
             .problems
             .iter()
@@ -213,7 +211,7 @@ fn means(words: &[String], id: &str) -> bool {
     words.iter().flat_map(|word| word.split(',')).any(|word| selection::means(word.trim(), id))
 }
 
-/// True when a chosen pipeline comes after one that is broken.
+/// True if a chosen pipeline depends on a broken one.
 fn chosen_needs(specs: &Specs, chosen: &[usize], id: &str) -> bool {
     let mut waiting: Vec<&str> =
         chosen.iter().filter_map(|position| specs.pipelines.get(*position)).map(|it| it.id.as_str()).collect();
@@ -229,7 +227,7 @@ fn chosen_needs(specs: &Specs, chosen: &[usize], id: &str) -> bool {
     false
 }
 
-/// A wrong spec, then somebody's wish to stop, then what could not be run at all, then failures.
+/// The exit code, by priority: an invalid spec, a stop by the user, runs that could not start, failures.
 pub(super) fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
     let has = |what: fn(&BatchEnd) -> bool| done.iter().any(|done| what(&done.end));
     let is_stopped = |end: &BatchEnd| match end {

@@ -1,4 +1,4 @@
-//! `terrace schedules list`: which pipelines run by themselves, when next, and what came of the last time.
+//! `terrace schedules list`: lists scheduled pipelines with their next start and last result.
 
 use super::runner_here;
 use crate::args::SchedulesCommand;
@@ -13,7 +13,7 @@ use terrace_provider_pipelines::schedule::keeper::Known;
 use terrace_provider_pipelines::schedule::zone;
 use terrace_provider_pipelines::spec;
 
-/// Lists schedules: those that are declared, and those of specs where the server takes them.
+/// Lists declared schedules, and those of specs if the server starts them.
 ///
 /// # Errors
 /// When records or specs cannot be read.
@@ -28,39 +28,39 @@ pub(in crate::commands) fn schedules(context: &Context<'_>, command: SchedulesCo
         let shown: Vec<Value> = known.iter().map(shown).collect();
         context.ui.print_json(&json!({ "format_version": "1.0", "schedules": shown }))?;
     } else {
-        context.ui.print_list(&known.iter().map(line).collect::<String>(), "no pipeline runs by itself here")?;
+        context.ui.print_list(&known.iter().map(line).collect::<String>(), "there are no schedules here")?;
     }
-    for told in unstarted(&runner, schedules, !known.is_empty()) {
-        context.ui.say(&told);
+    for notes in unstarted(&runner, schedules, !known.is_empty()) {
+        context.ui.say(&notes);
     }
     Ok(Exit::Done)
 }
 
-/// What the configuration keeps from starting, by `server.pipelines.schedules`.
+/// Notes on schedules that `server.pipelines.schedules` prevents from starting.
 fn unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut notes = Vec::new();
     if schedules == Some(false) && is_any {
-        told.push(
-            "`terrace serve` starts none of them: `server.pipelines.schedules` of terrace.yaml is `false`".to_owned(),
+        notes.push(
+            "`terrace serve` starts no schedules: `server.pipelines.schedules` of terrace.yaml is `false`".to_owned(),
         );
     }
     if schedules != Some(true) {
-        // What is wrong with specs is told where they are run.
+        // `terrace run` reports errors of specs.
         let pipelines = spec::read(&runner.project).map(|specs| specs.pipelines).unwrap_or_default();
         let count = pipelines.iter().filter(|pipeline| pipeline.schedule.is_some()).count();
         if count > 0 {
-            told.push(format!(
-                "schedules of specs that start nothing: {count}; with `server: {{pipelines: {{schedules: true}}}}` in \
-                 terrace.yaml `terrace serve` goes by them"
+            notes.push(format!(
+                "schedules of specs that start nothing: {count}; set `server: {{pipelines: {{schedules: true}}}}` in \
+                 terrace.yaml to let `terrace serve` start them"
             ));
         }
     }
-    told
+    notes
 }
 
 fn line(known: &Known) -> String {
     let Known { schedule, progress, next } = known;
-    // The clock that the schedule goes by says more than that of Greenwich.
+    // Shows the time zone of the schedule instead of UTC.
     let zone = zone(&schedule.time_zone).unwrap_or(TimeZone::UTC);
     let next = match next {
         Some(next) => format!("next {}", next.to_zoned(zone).strftime("%F %H:%M %Z")),

@@ -1,5 +1,5 @@
-//! What is seen of runs while they go: on a terminal a line for each, with rows, rate and steps, and a bar where it is known
-//! how many rows there will be; elsewhere a line now and then.
+//! Progress of runs: on a terminal a line for each run, with rows, rate and steps, and a bar if the number of rows is
+//! known. Elsewhere a line from time to time.
 
 use super::format;
 use crate::failure::Failure;
@@ -13,44 +13,44 @@ use std::time::{Duration, Instant};
 use terrace_provider_pipelines::run::Watching;
 use terrace_provider_pipelines::run::batch::Done;
 
-/// How often a running bar moves.
+/// Interval of movements of a running bar.
 const TICK: Duration = Duration::from_millis(120);
-/// How often a line is told where nobody watches.
+/// Interval of progress lines without a terminal.
 const PERIOD: Duration = Duration::from_secs(10);
-/// A run for which it is not known how many rows there will be. What is told is cut to the terminal, and nothing else is
-/// wide: a bar that goes on in the next line stays there.
+/// Template without a known number of rows. The message is cut to the width of the terminal and all else is short: a
+/// wrapped bar would leave its first line on the screen.
 const PLAIN: &str = "{spinner} ({elapsed}) {wide_msg}";
 const WITH_BAR: &str = "{spinner} [{bar:16}] {percent} % ({elapsed}) {wide_msg}";
 
-/// Shows runs while they go.
+/// Shows the progress of runs.
 pub(super) struct Screen {
     ui: Ui,
-    /// What steps say is told.
+    /// Prints log lines of steps.
     is_verbose: bool,
-    /// Lines are told where nobody watches.
+    /// Prints progress lines without a terminal.
     has_lines: bool,
     bars: Option<MultiProgress>,
     of: Mutex<HashMap<String, Shown>>,
-    /// When it was told last of the environments that are being made.
+    /// Time of the last line about each environment in preparation.
     preparing: Mutex<HashMap<String, Instant>>,
-    /// Why a result could not be told.
+    /// The reason why a result could not be printed.
     untold: Mutex<Option<Failure>>,
 }
 
-/// One pipeline.
+/// A pipeline.
 struct Shown {
     bar: Option<ProgressBar>,
     run: Run,
     told: Instant,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug)]
 struct Run {
     begun: Instant,
-    /// The steps, and the rows that came out of each so far.
+    /// The steps, and the rows that each wrote so far.
     steps: Vec<(String, u64)>,
-    /// So many rows came out of the last step when it succeeded last.
+    /// Rows of the last step in the last successful run.
     expected: Option<u64>,
 }
 
@@ -68,17 +68,17 @@ impl Run {
         }
     }
 
-    /// Rows that came out of the last step.
+    /// Rows that the last step wrote.
     fn rows(&self) -> u64 {
         self.steps.last().map_or(0, |(_, rows)| *rows)
     }
 
-    /// So many rows of those that are expected; nothing where more came than ever before.
+    /// Rows so far and expected rows; `None` if the run has more rows than the last one.
     fn share(&self) -> Option<(u64, u64)> {
         self.expected.map(|expected| (self.rows(), expected)).filter(|(rows, expected)| rows <= expected)
     }
 
-    /// In dpp's words, with the rate.
+    /// The progress in dpp's words, with the rate.
     fn in_words(&self, since: Duration) -> String {
         let rows = self.rows();
         if rows == 0 {
@@ -87,7 +87,7 @@ impl Run {
                 false => "WAITING FOR OUTPUT".to_owned(),
             };
         }
-        // The time is longer than a thousandth of a second before anything comes out of a process.
+        // A process needs more than a millisecond before its first row.
         let milliseconds = since.as_millis().max(1);
         let rate = u128::from(rows).saturating_mul(1000) / milliseconds;
         format!("RUNNING, processed {rows} rows, {rate}/s")
@@ -119,10 +119,10 @@ impl Screen {
         }
     }
 
-    /// Takes the bars off the screen.
+    /// Removes the bars from the screen.
     ///
     /// # Errors
-    /// When the result of a run could not be told.
+    /// When the result of a run could not be printed.
     pub(super) fn clear(&self) -> Result<(), Failure> {
         for (_, shown) in self.locked().drain() {
             shown.bar.inspect(ProgressBar::finish_and_clear);
@@ -130,13 +130,13 @@ impl Screen {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
-    /// A poisoned lock holds only what is drawn.
+    /// A poisoned lock holds only display state.
     fn locked(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
         self.of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Elsewhere than on a terminal it is told of an environment when that begins, when it is there, and now and then
-    /// between.
+    /// Without a terminal, prints the start and end of an environment's preparation, and lines in between from time to
+    /// time.
     fn is_time_for(&self, pipeline: &str, done: usize, of: usize) -> bool {
         let mut preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         if done == of {
@@ -155,7 +155,7 @@ impl Screen {
         self.beside(|| self.ui.say(&text));
     }
 
-    /// Does something where no bar is in the way.
+    /// Does something while the bars are hidden.
     pub(super) fn beside<T>(&self, tell: impl FnOnce() -> T) -> T {
         match &self.bars {
             Some(bars) => bars.suspend(tell),
@@ -163,7 +163,7 @@ impl Screen {
         }
     }
 
-    /// Shows a pipeline anew after something changed.
+    /// Redraws a pipeline after a change.
     fn show(&self, pipeline: &str, change: impl FnOnce(&mut Run), words: Option<String>) {
         let mut of = self.locked();
         let shown = of.entry(pipeline.to_owned()).or_insert_with(|| Shown {
@@ -257,7 +257,7 @@ impl Watching for Screen {
 
     fn waits(&self, pipeline: &str, run: Option<&str>, most: Duration) {
         let run = run.map_or_else(|| "another run of it".to_owned(), |run| format!("run {run}"));
-        self.say(&format!("{pipeline}: waiting up to {} s for {run}, which goes on", most.as_secs()));
+        self.say(&format!("{pipeline}: waiting up to {} s for the end of {run}", most.as_secs()));
     }
 
     fn ended(&self, done: &Done) {
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_told_with_rows_rate_and_steps() {
+    fn progress_has_rows_rate_and_steps() {
         let mut run = Run { expected: Some(50_000), ..Run::new() };
         run.steps = vec![("noise".to_owned(), 0), ("dump_to_path".to_owned(), 0)];
         let since = Duration::from_secs(8);
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(run.in_words(since), "RUNNING, processed 25000 rows, 3125/s");
         assert_eq!(run.steps_in_words(), "1 noise: 26000, 2 dump_to_path: 25000");
         assert_eq!(run.share(), Some((25_000, 50_000)));
-        // More than there ever were: nobody knows how many there will be.
+        // With more rows than the last run, the total is unknown.
         run.take(1, 2, 50_001);
         assert_eq!(run.share(), None);
         assert_eq!(run.in_words(Duration::ZERO), "RUNNING, processed 50001 rows, 50001000/s");

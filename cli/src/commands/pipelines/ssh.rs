@@ -1,4 +1,4 @@
-//! `terrace ssh POD [COMMAND]`: a shell where a worker runs its pipelines, with what their steps see.
+//! `terrace ssh POD [COMMAND]`: opens a shell in the folder and environment of a worker's steps.
 
 use super::{instance_here, pods, queue_of};
 use crate::args::SshArguments;
@@ -23,15 +23,15 @@ use tokio_util::sync::CancellationToken;
 /// Starts a bash whose startup file is [`STARTUP`].
 const IN_THE_END: &str = r#"exec "$0" --rcfile <(printf '%s\nPATH=%q PS1=%q\n' "$1" "$2" "$3") -i"#;
 
-/// What a startup file of the user puts before the environment's programs, as version managers of Python do, does not stay
-/// there: what follows is set after it.
+/// Sources the user's startup file first. It may put other programs before those of the environment, as version
+/// managers of Python do; the following assignments override this.
 const STARTUP: &str = "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi";
 
-/// Becomes a shell.
+/// Replaces this process by a shell.
 ///
 /// # Errors
-/// When there is no such pod, its time is over, there is no pipeline whose surroundings it could be, its database does not
-/// come up, or there is no shell.
+/// When the pod does not exist or has expired, no pipeline has an environment for it, its database does not start, or
+/// there is no shell.
 pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
     let instance = instance_here(context)?;
     let runner = runner(&instance)?;
@@ -44,7 +44,7 @@ pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArgum
     let mut command = Command::new(shell);
     command.env_clear().envs(&variables).env("PS1", &prompt).current_dir(&folder);
     if !arguments.command.is_empty() {
-        // As by ssh: the words are one line for the shell.
+        // Joins the words to one line for the shell, as ssh does.
         command.arg("-c").arg(arguments.command.join(" "));
     } else if std::io::stdin().is_terminal() && Path::new(shell).file_name().is_some_and(|name| name == "bash") {
         let path = variables.get("PATH").map_or("", String::as_str);
@@ -52,36 +52,36 @@ pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArgum
     }
     let error = command.exec();
     Err(Failure::new(format!("the shell `{shell}` cannot be started in `{}`: {error}", folder.display()))
-        .hint("the variable SHELL names the shell that is started"))
+        .hint("set the variable SHELL to the path of a shell"))
 }
 
 fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, Failure> {
     let Some(pod) = pods.iter().find(|pod| pod.name == name) else {
         if is_database {
             return Err(Failure::new(format!("`{name}` is a database, and has no shell"))
-                .hint(format!("`terrace databases show {name} --reveal` tells how it is reached")));
+                .hint(format!("`terrace databases show {name} --reveal` prints its address")));
         }
         let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
-        // All names begin alike: of the rest, few letters are wrong in a slip.
+        // All names have the same beginning: compares only the rest, where a typing error changes few letters.
         let rest = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
         let rests: Vec<String> = names.iter().map(|name| rest(name)).collect();
         let near = closest(&rest(name), rests.iter().map(String::as_str));
         let hint = match near.and_then(|near| names.iter().find(|name| name.ends_with(near))) {
             Some(near) => format!("did you mean `{near}`?"),
             None if names.is_empty() => "`terrace init local` starts workers".to_owned(),
-            None => format!("there are {}", listed(&names)),
+            None => format!("choose one of: {}", listed(&names)),
         };
         return Err(Failure::new(format!("there is no pod `{name}`")).hint(hint));
     };
     if pod.status == PodStatus::Expired {
         return Err(
-            Failure::new(format!("the pod `{name}` has expired")).hint("`terrace list pods` shows those that have not")
+            Failure::new(format!("the pod `{name}` has expired")).hint("`terrace list pods` lists the other pods")
         );
     }
     Ok(pod)
 }
 
-/// What the run of a worker sees; of a worker that waits, what the first pipeline here would.
+/// The environment of a worker's run; of an idle worker, that of the first pipeline here.
 async fn surroundings(
     context: &Context<'_>,
     runner: &Runner,
@@ -98,18 +98,18 @@ async fn surroundings(
         None => sound.next(),
     };
     let pipeline = pipeline.ok_or_else(|| {
-        Failure::new(format!("`{}` has no pipeline whose surroundings the shell could have", root.display()))
-            .hint("call it where a `pipeline-spec.yaml` is, or `--chdir DIR`")
+        Failure::new(format!("`{}` has no pipeline with an environment for the shell", root.display()))
+            .hint("run it in a folder with a `pipeline-spec.yaml`, or pass `--chdir DIR`")
     })?;
     let cancel = CancellationToken::new();
     let folder = runner.folder_name(&specs.root);
-    // What a cluster's workers run writes into the cluster's database, whichever cluster is the active one.
+    // Workers of a cluster write into its database, even if another cluster is active.
     let runner = match cluster(runner, pod).await? {
         Some(cluster) => databases.runner_in(runner, &cluster, &folder, &cancel).await.map_err(failure)?,
         None => runner.clone(),
     };
     let recipe = runner.recipe(&specs.root, pipeline);
-    let making = Telling { context };
+    let making = Reporting { context };
     let environment = runner.environments.ensure(&recipe, &making, &cancel).await.map_err(|error| {
         let error = error.without_secrets(&runner.variables, &recipe);
         let said = if let EnvironmentError::Failed { said, .. } = &error { said.as_slice() } else { &[] };
@@ -117,12 +117,12 @@ async fn surroundings(
         error.hint().into_iter().fold(Failure::new(harmless(&what)), Failure::hint)
     })?;
     let (folder, variables) = runner.surroundings(&specs.root, pipeline, &environment);
-    // `dpp` itself finds specs from the folder that they were found from.
+    // `dpp` finds specs from the folder that they were found from.
     let folder = if pod.pipeline.is_some() { folder } else { specs.root.clone() };
     Ok((existing(&folder, &specs.root), variables))
 }
 
-/// The cluster that a worker belongs to: its pool is called as that.
+/// The cluster of a worker: its pool has the same name.
 async fn cluster(runner: &Runner, pod: &Pod) -> Result<Option<Cluster>, Failure> {
     let Some(queue) = queue_of(runner).await? else { return Ok(None) };
     let pool = pod.pool.clone();
@@ -133,11 +133,11 @@ fn existing(folder: &Path, root: &Path) -> PathBuf {
     if folder.is_dir() { folder.to_owned() } else { root.to_owned() }
 }
 
-struct Telling<'a> {
+struct Reporting<'a> {
     context: &'a Context<'a>,
 }
 
-impl Making for Telling<'_> {
+impl Making for Reporting<'_> {
     fn progress(&self, done: usize, of: usize, what: &str) {
         if done == 0 || done == of {
             self.context.ui.say(&format!("PREPARING, {done} of {of} packages, {what}"));

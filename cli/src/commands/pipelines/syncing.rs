@@ -1,4 +1,4 @@
-//! `terrace run --sync`: what pipelines wrote is brought where others read it, once they ended well.
+//! `terrace run --sync`: copies the results of successful pipelines to a shared place.
 
 use super::format;
 use super::screen::Screen;
@@ -18,24 +18,24 @@ use terrace_provider_pipelines::storage::outputs::{self, To};
 use terrace_provider_pipelines::storage::{Storage, StorageError, Told, Trouble};
 use tokio_util::sync::CancellationToken;
 
-/// The folder of the project that a public cluster brings results to.
+/// The folder of the project with the results of a public cluster.
 const PUBLIC_STORAGE: &str = ".terrace/public";
 
-/// Where to.
+/// The destination of results.
 pub(super) struct Syncing {
     storage: Storage,
     shelf: Shelf,
     destination: String,
     is_public: bool,
-    /// By whoever called: that nothing came of it is a mistake then.
+    /// True if the user requested it: then missing results are an error.
     is_asked: bool,
 }
 
 impl Syncing {
-    /// `None` without a destination. A public cluster brings all results to the public storage of the project.
+    /// Returns `None` without a destination. Results of a public cluster go to the public storage of the project.
     ///
     /// # Errors
-    /// When what one of the chosen pipelines is to write could not be brought there, or a site could not.
+    /// When the results of a chosen pipeline, or a site, cannot be copied there.
     pub(super) fn of(
         instance: &Settings,
         arguments: &PipelineArguments,
@@ -44,7 +44,7 @@ impl Syncing {
         is_public_cluster: bool,
     ) -> Result<Option<Self>, Failure> {
         let asked = arguments.sync.clone().map(|destination| (destination, arguments.public));
-        // Who does not wait for the runs brings nothing anywhere.
+        // A detached command does not wait for results.
         let of_cluster = || is_public_cluster.then(|| (PUBLIC_STORAGE.to_owned(), true));
         let usual = || default_destination(instance).or_else(of_cluster).filter(|_| !arguments.detach);
         let is_asked = asked.is_some();
@@ -57,7 +57,8 @@ impl Syncing {
             let checked = outputs::check(&syncing.storage, specs, pipeline, &syncing.to(&pipeline.id));
             checked.map_err(|error| wrong(&pipeline.id, &error))?;
         }
-        // Any step may write a page: whether there is a site is known only after the runs, and where it could go now.
+        // Any step may write a page. Whether there is a site is known only after the runs, so its target is checked
+        // now.
         if writing.is_empty() || outputs::has_site(&syncing.storage) {
             let checked = outputs::check_site(&syncing.storage, &syncing.to(outputs::SITE));
             checked.map_err(|error| wrong("the site", &error))?;
@@ -70,8 +71,7 @@ impl Syncing {
         To { destination: self.destination.clone(), name, public: self.is_public }
     }
 
-    /// Brings there what pipelines wrote that ended well, then the site; answers by which addresses each is read, and what
-    /// went wrong.
+    /// Copies the results of successful pipelines, then the site. Returns the addresses of the copies, and the failure.
     async fn all(
         &self,
         runner: &Runner,
@@ -122,7 +122,7 @@ impl Syncing {
     }
 }
 
-/// The good result of a pipeline, also where it did not have to be run.
+/// The successful result of a pipeline, even if it did not have to run.
 fn record(runner: &Runner, specs: &Specs, pipeline: &str, end: &BatchEnd) -> Result<Option<Record>, Failure> {
     if let BatchEnd::Ran(record) = end {
         return Ok(Some(record.as_ref().clone()));
@@ -131,10 +131,10 @@ fn record(runner: &Runner, specs: &Specs, pipeline: &str, end: &BatchEnd) -> Res
     record.map_err(|error| Failure::new(format!("the record of `{pipeline}` cannot be read: {error}")))
 }
 
-/// What is told where neither a data package nor a site came of the runs.
+/// The failure if the runs have neither a data package nor a site.
 fn nothing() -> Failure {
     Failure::new(
-        "there is nothing to sync: no pipeline that ended well has a step `dump_to_path`, and there is no \
+        "there is nothing to sync: no successful pipeline has a step `dump_to_path`, and there is no \
          `data/index.html`",
     )
     .hint("leave `--sync` out, or have a pipeline write its data package, or a site into `data`")
@@ -150,7 +150,7 @@ fn failure(what: &str, error: &StorageError) -> Failure {
     error.advice().into_iter().fold(failure, Failure::hint)
 }
 
-/// What came of several runs.
+/// Results of several runs.
 pub(super) struct Outcome<'a> {
     pub(super) runner: &'a Runner,
     pub(super) specs: &'a Specs,
@@ -158,10 +158,10 @@ pub(super) struct Outcome<'a> {
     pub(super) screen: &'a Screen,
 }
 
-/// Tells what came of several runs, and brings what they wrote where it is wanted. Answers what went wrong with that.
+/// Prints the results of several runs, and copies their data. Returns the failure of copying.
 ///
 /// # Errors
-/// When the result cannot be told.
+/// When the result cannot be printed.
 pub(super) async fn conclude(
     context: &Context<'_>,
     is_json: bool,
@@ -195,7 +195,7 @@ pub(super) async fn conclude(
     told.map(|()| failure)
 }
 
-/// How a command ends whose runs end so, when something went wrong with what they wrote.
+/// The exit code of a command after its runs and copies.
 pub(super) fn exit(runs: Exit, failure: Option<&Failure>) -> Exit {
     match failure {
         Some(failure) if runs == Exit::Done => failure.exit,

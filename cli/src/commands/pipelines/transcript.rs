@@ -1,5 +1,5 @@
-//! What is told of a run beside its results: which cluster, which pods, where its data went. One place knows the words of
-//! these lines, and their order; whoever has one to tell says so when it knows it.
+//! Lines about a run besides its results: cluster, pods and destinations of data. This module defines the words and the
+//! order of these lines; callers report a line as soon as they know it.
 //!
 //! Results come between [`Slot::Database`] and [`Slot::Packages`].
 
@@ -11,21 +11,21 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A line. The order is that of the document.
+/// A line. The order is that of the document of dppctl.
 #[derive(Debug, Clone)]
 pub(super) enum Line {
-    /// Which cluster, and what is to be known of it.
+    /// The cluster, and a warning about it.
     Using(ClusterKind),
-    /// Nobody is free; there are databases to wait for, too.
+    /// No worker is free; the run may need a database too.
     Waiting {
         /// The cluster has databases.
         with_databases: bool,
     },
-    /// Who runs it.
+    /// The worker of the run.
     AssignedWorker(String),
-    /// Which database it has.
+    /// The database of the run.
     AssignedDatabase(String),
-    /// Where its tables can be looked at, and how to sign in: shown once.
+    /// The address of its tables and the sign-in, printed once.
     OfDatabase(SecretString),
     /// A data package was copied.
     Package(Copied),
@@ -33,22 +33,22 @@ pub(super) enum Line {
     Site(Copied),
     /// The worker is free again.
     Unassigned,
-    /// The database is not, and for how long: in words.
+    /// The lifetime of the database after the run, in words.
     Keeping(String),
 }
 
-/// Something that was copied.
+/// A copied result.
 #[derive(Debug, Clone)]
 pub(super) struct Copied {
-    /// From where, as the pipeline calls it.
+    /// The source, as the pipeline names it.
     pub(super) from: String,
-    /// Where people find it.
+    /// The address for users.
     pub(super) to: String,
-    /// Everybody may read it there.
+    /// True if everyone can read it there.
     pub(super) is_public: bool,
 }
 
-/// Where lines stand.
+/// Positions of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Slot {
     /// `Using …`.
@@ -57,7 +57,7 @@ pub(super) enum Slot {
     Waiting,
     /// `Assigned Worker Pod: …`.
     Worker,
-    /// `Assigned DB Pod: …`, and what follows from that.
+    /// `Assigned DB Pod: …`, and details of that database.
     Database,
     /// `Syncing Data Packages …`.
     Packages,
@@ -98,7 +98,7 @@ impl Line {
         }
     }
 
-    /// What is said once before things are copied.
+    /// The title before copies, printed once.
     const fn title(&self) -> Option<&'static str> {
         Some(match self {
             Self::Package(Copied { is_public: true, .. }) => "Syncing Data Packages to Public Storage",
@@ -121,10 +121,10 @@ fn using(kind: ClusterKind) -> String {
     format!("{using}\n{NOT_PRIVATE}\n{help}")
 }
 
-/// What is to be known of pods that others may see.
+/// The warning about pods that others can see.
 pub(super) const NOT_PRIVATE: &str = "do not use for private data!";
 
-/// A time for people: whole hours where it is that.
+/// A duration for people: in whole hours if possible.
 pub(super) fn in_words(time: Duration) -> String {
     let counted = |number: u64, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
     match time.as_secs() {
@@ -134,21 +134,21 @@ pub(super) fn in_words(time: Duration) -> String {
     }
 }
 
-/// The lines of one call.
+/// The lines of a command.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    /// What was said and not told yet.
+    /// Lines that are not printed yet.
     waiting: Vec<Line>,
-    /// The workers and databases that were said.
+    /// Workers and databases that have a line.
     pods: BTreeSet<String>,
-    /// A worker was said.
+    /// True if a worker has a line.
     has_workers: bool,
-    /// The titles that were told.
+    /// Titles that were printed.
     titles: BTreeSet<&'static str>,
 }
 
 impl Transcript {
-    /// Says a line. A pod is told of once, however many runs it gets.
+    /// Adds a line. A pod has one line, even with several runs.
     pub(super) fn say(&mut self, line: Line) {
         self.has_workers |= matches!(line, Line::AssignedWorker(_));
         if let Line::AssignedWorker(pod) | Line::AssignedDatabase(pod) = &line
@@ -159,12 +159,12 @@ impl Transcript {
         self.waiting.push(line);
     }
 
-    /// True when a worker was told of.
+    /// True if a worker has a line.
     pub(super) const fn has_workers(&self) -> bool {
         self.has_workers
     }
 
-    /// The lines that were said up to a slot, in their order.
+    /// The lines up to a slot, in their order.
     fn take(&mut self, until: Slot) -> Vec<String> {
         let (mut ready, waiting): (Vec<Line>, Vec<Line>) =
             self.waiting.drain(..).partition(|line| line.slot() <= until);
@@ -179,7 +179,7 @@ impl Transcript {
         lines
     }
 
-    /// Tells them.
+    /// Prints the lines up to a slot.
     pub(super) fn tell(&mut self, ui: &Ui, until: Slot) {
         for line in self.take(until) {
             ui.say(&harmless(&line));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_told_in_the_order_of_the_document_whoever_says_them_first() {
+    fn lines_are_printed_in_the_order_of_the_document() {
         let worker = || Line::AssignedWorker("dppctl-worker-dkofij848dhiu".to_owned());
         let sign_in = "System: PostgreSQL, Server: localhost, Username: postgres, Password: idjnmfkjnfur29hr";
         let of_database = |line: &str| Line::OfDatabase(SecretString::from(line));
@@ -233,7 +233,7 @@ System: PostgreSQL, Server: localhost, Username: postgres, Password: idjnmfkjnfu
 Syncing Data Packages to Public Storage
 data/committees > https://host/worker/committees/";
         assert_eq!(transcript.take(Slot::Packages).join("\n"), packages);
-        // What is told as it goes has its title once.
+        // Lines of a later print do not repeat the title.
         transcript.say(Line::Package(copied("data/votes", "https://host/worker/votes/")));
         let after = "\
 data/votes > https://host/worker/votes/
@@ -246,7 +246,7 @@ Keeping the DB and Web UI running for 1 hour";
     }
 
     #[test]
-    fn each_kind_of_cluster_is_called_as_in_the_document() {
+    fn clusters_have_the_names_of_the_document() {
         let lines: Vec<String> =
             ClusterKind::value_variants().iter().map(|kind| Line::Using(*kind).text().replace('\n', " / ")).collect();
         let public = "do not use for private data! / \
@@ -264,10 +264,10 @@ Keeping the DB and Web UI running for 1 hour";
     }
 
     #[test]
-    fn times_are_told_as_people_say_them() {
-        let told = |seconds| in_words(Duration::from_secs(seconds));
+    fn durations_are_printed_in_whole_units() {
+        let words = |seconds| in_words(Duration::from_secs(seconds));
         assert_eq!(
-            [3600, 7200, 5400, 60, 1, 0].map(told),
+            [3600, 7200, 5400, 60, 1, 0].map(words),
             ["1 hour", "2 hours", "90 minutes", "1 minute", "1 second", "0 seconds"]
         );
     }

@@ -1,4 +1,4 @@
-//! A worker of the queue, which terrace starts as a process of its own; and whoever looks after workers as long as it runs.
+//! A worker of the queue, which terrace starts as a separate process; and the keeper of workers.
 
 use super::{keeper, queue_of};
 use crate::args::WorkerArguments;
@@ -12,24 +12,24 @@ use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::{databases, of_kept, runner};
 use terrace_provider_pipelines::worker::{Keeper, Worker};
 
-/// How often workers are looked after.
+/// Interval of the checks of workers.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// Works until nobody needs the worker any more.
+/// Runs pipelines until the worker is no longer needed.
 ///
 /// # Errors
-/// When there is no such worker, or the queue cannot be used.
+/// When the worker does not exist, or the queue cannot be used.
 pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &Signals) -> Result<Exit, Failure> {
-    // Neither Ctrl-C nor the end of the terminal that somebody started it from is meant for it. One that leads a session
-    // already has no terminal.
+    // Detaches from the terminal, so that Ctrl-C and its end do not stop the worker. A session leader has no terminal
+    // already.
     let _ = rustix::process::setsid();
     signals.begin_changes();
     let folder = arguments.folder.clone();
     let opened = tokio::task::spawn_blocking(move || Queue::existing(&folder)).await;
     let queue = opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??;
     let unknown = || {
-        Failure::new(format!("`{}` knows no worker `{}`", arguments.folder.display(), arguments.worker))
-            .hint("workers are started by terrace: see `terrace init local`")
+        Failure::new(format!("`{}` has no worker `{}`", arguments.folder.display(), arguments.worker))
+            .hint("let terrace start workers: see `terrace init local`")
     };
     let queue = queue.ok_or_else(unknown)?;
     let pod = queue.call(Queue::pods).await?.into_iter().find(|pod| pod.name == arguments.worker);
@@ -45,12 +45,12 @@ pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &S
     Ok(Exit::Done)
 }
 
-/// Looks after the workers of a project, if it has any, for as long as it is waited for.
+/// Keeps the workers of a project running while the future is polled.
 pub(in crate::commands) async fn keep(runner: Option<Runner>) {
     let Some(runner) = runner else { return std::future::pending().await };
     let mut kept: Option<Keeper> = None;
     loop {
-        // There may be a queue later, or another one in its place.
+        // The queue may appear later, or be replaced.
         kept = kept.filter(|keeper| keeper.queue().is_still_there());
         if kept.is_none() {
             kept = queue_of(&runner).await.ok().flatten().map(|queue| keeper(&runner, &queue));
@@ -58,7 +58,7 @@ pub(in crate::commands) async fn keep(runner: Option<Runner>) {
         if let Some(keeper) = &kept
             && let Err(error) = keeper.keep().await
         {
-            tracing::warn!(%error, "workers cannot be looked after");
+            tracing::warn!(%error, "workers cannot be checked");
         }
         tokio::time::sleep(PERIOD).await;
     }

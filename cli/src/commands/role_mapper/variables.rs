@@ -1,4 +1,4 @@
-//! The variables `ROLE_MAPPER_*`. A name that nobody knows is an error: what it was to forbid would be allowed.
+//! Variables `ROLE_MAPPER_*`. An unknown name is an error: it may be a restriction with a typing error.
 
 use crate::failure::Failure;
 use crate::variables::Variables;
@@ -15,10 +15,10 @@ use terrace_server::http::check_trusted_url;
 use terrace_server::jwt::{ALGORITHMS, Accepted, Algorithm, Trust};
 use terrace_server::tls::Certificate;
 
-/// What all of them begin with.
+/// Prefix of all variables.
 const PREFIX: &str = "ROLE_MAPPER_";
 
-/// All of them, without that. The first two are those of the provider, which calls a role mapper.
+/// Names without the prefix. The first two belong to the provider, which calls a role mapper.
 const KNOWN: [&str; 26] = [
     "URL",
     "TIMEOUT",
@@ -48,22 +48,23 @@ const KNOWN: [&str; 26] = [
     "SUBSCRIPTIONS",
 ];
 
-/// How long groups of Graph are kept by default, and at most: who leaves a group keeps its roles for as long.
+/// Default and longest time that groups of Microsoft Graph are cached. A user who leaves a group keeps its roles for
+/// this time.
 const HOLDS: Duration = Duration::from_secs(300);
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// What the variables say.
+/// Values of the variables.
 pub(super) struct Said {
-    /// Where connections are taken.
+    /// The address to listen on.
     pub(super) bind: Option<SocketAddr>,
     /// The rest.
     pub(super) settings: Settings,
 }
 
-/// Reads them.
+/// Reads the variables.
 ///
 /// # Errors
-/// When one is wrong, missing or none of them.
+/// When a variable is wrong, missing or unknown.
 pub(super) fn read(variables: &Variables) -> Result<Said, Failure> {
     let mut names = variables.with_prefix(PREFIX).map(|(name, _)| name);
     if let Some(name) = names.find(|name| !KNOWN.contains(name) && !is_of_kubernetes(name)) {
@@ -92,7 +93,7 @@ pub(super) fn read(variables: &Variables) -> Result<Said, Failure> {
     Ok(Said { bind, settings })
 }
 
-/// Kubernetes tells every container of a service that is called `role-mapper` by such names.
+/// Kubernetes sets such variables in every container if a service is named `role-mapper`.
 fn is_of_kubernetes(name: &str) -> bool {
     name.starts_with("SERVICE_") || name == "PORT" || name.starts_with("PORT_")
 }
@@ -106,7 +107,7 @@ impl<'v> Given<'v> {
 
     fn required(&self, name: &str, what: &str) -> Result<&'v str, Failure> {
         self.text(name).ok_or_else(|| {
-            Failure::new(format!("{PREFIX}{name} is not set: it says {what}"))
+            Failure::new(format!("{PREFIX}{name} is not set: expected {what}"))
                 .hint("`docs/role-mapper.md` lists them all")
         })
     }
@@ -131,7 +132,7 @@ impl<'v> Given<'v> {
         Ok(Some(url.to_owned()))
     }
 
-    /// Words with commas between them, or a list of JSON as the service before this one took it.
+    /// Words separated by commas, or a JSON list, which the previous service accepted.
     fn list(&self, name: &str) -> Result<Option<Vec<String>>, Failure> {
         let list = |text: &str| match text.starts_with('[') {
             true => serde_json::from_str::<Vec<String>>(text).ok(),
@@ -147,7 +148,7 @@ impl<'v> Given<'v> {
         let minimum_length = minimum_length.unwrap_or(Token::MINIMUM_LENGTH);
         if self.text("TOKEN").is_some_and(|token| token.len() < minimum_length) {
             return Err(Failure::new(format!("ROLE_MAPPER_TOKEN has fewer than {minimum_length} characters"))
-                .hint("make one with `openssl rand -hex 32`"));
+                .hint("create one with `openssl rand -hex 32`"));
         }
         let token = |sha256: String| Token {
             name: "role-mapper".to_owned(),
@@ -159,8 +160,8 @@ impl<'v> Given<'v> {
         for digest in self.list("TOKEN_SHA256")?.unwrap_or_default() {
             let digest = digest.to_lowercase();
             if digest.len() != 64 || !digest.chars().all(|c| c.is_ascii_hexdigit()) {
-                return Err(Failure::new("ROLE_MAPPER_TOKEN_SHA256 is no SHA-256: expected 64 hexadecimal digits")
-                    .hint("`printf %s TOKEN | sha256sum` tells it"));
+                return Err(Failure::new("ROLE_MAPPER_TOKEN_SHA256 is not a SHA-256: expected 64 hexadecimal digits")
+                    .hint("compute it with `printf %s TOKEN | sha256sum`"));
             }
             tokens.push(token(digest));
         }
@@ -168,20 +169,20 @@ impl<'v> Given<'v> {
     }
 
     fn trust(&self) -> Result<Trust, Failure> {
-        self.required("JWT_ISSUER", "who signs the tokens of those who query, as `iss` in them")?;
-        self.required("JWT_AUDIENCE", "for whom those tokens are, as `aud` in them")?;
+        self.required("JWT_ISSUER", "the issuer of users' tokens, their claim `iss`")?;
+        self.required("JWT_AUDIENCE", "the audience of users' tokens, their claim `aud`")?;
         let issuers = self.list("JWT_ISSUER")?.unwrap_or_default();
         let jwks_url = self.url("JWKS_URL")?;
         if jwks_url.is_none() {
             for issuer in &issuers {
                 check_trusted_url(issuer).map_err(|why| {
-                    Failure::new(format!("ROLE_MAPPER_JWT_ISSUER cannot be asked for its keys: {why}"))
-                        .hint("set ROLE_MAPPER_JWKS_URL to where they are")
+                    Failure::new(format!("the keys of ROLE_MAPPER_JWT_ISSUER cannot be read: {why}"))
+                        .hint("set ROLE_MAPPER_JWKS_URL to the address of the keys")
                 })?;
             }
             if issuers.len() > 1 {
-                return Err(Failure::new("of several issuers nobody says where their keys are")
-                    .hint("set ROLE_MAPPER_JWKS_URL to where those of all are"));
+                return Err(Failure::new("several issuers need one address with their keys")
+                    .hint("set ROLE_MAPPER_JWKS_URL to the address of all keys"));
             }
         }
         let algorithms = match self.list("JWT_ALGORITHMS")? {
@@ -189,7 +190,7 @@ impl<'v> Given<'v> {
             Some(names) => names.iter().map(|name| algorithm(name)).collect::<Result<_, _>>()?,
         };
         let audiences = self.list("JWT_AUDIENCE")?.unwrap_or_default();
-        // Hasura's users query with the tokens of other clients.
+        // Hasura's users query with tokens of various clients.
         let (types, clients) = (Accepted::Any, Accepted::Any);
         Ok(Trust { issuers, audiences, jwks_url, algorithms, types, clients })
     }
@@ -198,19 +199,20 @@ impl<'v> Given<'v> {
         let Some(tenant) = self.text("AZURE_TENANT_ID") else {
             return match self.text("AZURE_CLIENT_ID").or_else(|| self.text("AZURE_CLIENT_SECRET")) {
                 None => Ok(None),
-                Some(_) => self.required("AZURE_TENANT_ID", "in which tenant that application is").map(|_| None),
+                Some(_) => self.required("AZURE_TENANT_ID", "the tenant of the application").map(|_| None),
             };
         };
         let holds = self.parsed("GRAPH_CACHE", "a time of at most an hour, such as `5m`", |text| {
             duration::parse(text).ok().filter(|time| *time <= LONGEST)
         })?;
-        let secret = self.required("AZURE_CLIENT_SECRET", "the secret of the application that asks Microsoft Graph")?;
+        let secret =
+            self.required("AZURE_CLIENT_SECRET", "the secret of the application that calls Microsoft Graph")?;
         let or = |url: Option<String>, usual: &str| url.unwrap_or_else(|| usual.to_owned());
         Ok(Some(GraphSettings {
             url: or(self.url("GRAPH_URL")?, "https://graph.microsoft.com"),
             login_url: or(self.url("AZURE_LOGIN_URL")?, "https://login.microsoftonline.com"),
             tenant: tenant.to_owned(),
-            client_id: self.required("AZURE_CLIENT_ID", "which application asks Microsoft Graph")?.to_owned(),
+            client_id: self.required("AZURE_CLIENT_ID", "the application that calls Microsoft Graph")?.to_owned(),
             client_secret: secret.into(),
             user_claim: self.text("GRAPH_USER_CLAIM").unwrap_or("oid").to_owned(),
             name: self.text("GRAPH_GROUP_NAME").unwrap_or("displayName").to_owned(),
@@ -234,8 +236,8 @@ fn algorithm(name: &str) -> Result<Algorithm, Failure> {
     let known = ALGORITHMS.iter().find(|known| format!("{known:?}") == name);
     known.copied().ok_or_else(|| {
         let names: Vec<String> = ALGORITHMS.iter().map(|known| format!("{known:?}")).collect();
-        Failure::new(format!("ROLE_MAPPER_JWT_ALGORITHMS: `{name}` is none by which only the issuer can sign"))
-            .hint(format!("known are {}", names.join(", ")))
+        Failure::new(format!("ROLE_MAPPER_JWT_ALGORITHMS: `{name}` is not an asymmetric algorithm"))
+            .hint(format!("choose from: {}", names.join(", ")))
     })
 }
 
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn little_has_to_be_said_and_little_is_allowed_then() {
+    fn two_variables_suffice_and_allow_little() {
         let Said { bind, settings } = said(&[]).unwrap();
         assert!(bind.is_none() && matches!(settings.auth, Auth::ThisMachine) && settings.certificate.is_none());
         assert_eq!(settings.allowed, Allowed::default());
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_words_or_json_as_before() {
+    fn lists_are_words_or_json() {
         for text in ["RS256, ES256", r#"["RS256","ES256"]"#] {
             let algorithms = said(&[("ROLE_MAPPER_JWT_ALGORITHMS", text)]).unwrap().settings.trust.algorithms;
             assert_eq!(algorithms, [Algorithm::RS256, Algorithm::ES256]);
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn graph_is_asked_when_all_of_it_is_said() {
+    fn graph_needs_all_of_its_variables() {
         let all = [
             ("ROLE_MAPPER_AZURE_TENANT_ID", "t"),
             ("ROLE_MAPPER_AZURE_CLIENT_ID", "c"),
@@ -299,32 +301,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_and_what_nobody_knows_is_wrong() {
+    fn wrong_and_unknown_variables_are_refused() {
         let (message, hint) = refused(&[("ROLE_MAPPER_MUTATION", "true")]);
         assert_eq!(message, "there is no variable `ROLE_MAPPER_MUTATION`");
         assert_eq!(hint, "did you mean `ROLE_MAPPER_MUTATIONS`?");
-        for (name, value, told) in [
+        for (name, value, fragment) in [
             ("ROLE_MAPPER_MUTATIONS", "yes", "expected `true` or `false`"),
             ("ROLE_MAPPER_BIND", "8092", "expected an address with its port"),
-            ("ROLE_MAPPER_TOKEN_SHA256", "abc", "is no SHA-256"),
+            ("ROLE_MAPPER_TOKEN_SHA256", "abc", "is not a SHA-256"),
             ("ROLE_MAPPER_TLS_KEY", "key.pem", "are set together"),
             ("ROLE_MAPPER_JWKS_URL", "ftp://a", "cannot be called"),
             ("ROLE_MAPPER_JWKS_URL", "http://login.example.com/keys", "`http://` to another machine"),
             ("ROLE_MAPPER_JWT_ISSUER", "http://login.example.com", "`http://` to another machine"),
             ("ROLE_MAPPER_TOKEN", "fifteen letters", "has fewer than 16 characters"),
             ("ROLE_MAPPER_TOKEN_MINIMUM_LENGTH", "0", "expected a number greater than 0"),
-            ("ROLE_MAPPER_JWT_ISSUER", "https://a,https://b", "of several issuers"),
+            ("ROLE_MAPPER_JWT_ISSUER", "https://a,https://b", "several issuers need"),
         ] {
             let message = refused(&[(name, value)]).0;
-            assert!(message.contains(told), "{message}");
+            assert!(message.contains(fragment), "{message}");
         }
-        // The provider's own, of the same process, are none of its business.
+        // Variables of the provider in the same process are ignored.
         assert!(said(&[("ROLE_MAPPER_URL", "http://127.0.0.1:8092"), ("ROLE_MAPPER_TIMEOUT", "5")]).is_ok());
         assert!(said(&[("ROLE_MAPPER_SERVICE_HOST", "10.0.0.1"), ("ROLE_MAPPER_PORT_8092_TCP_PROTO", "tcp")]).is_ok());
     }
 
     #[test]
-    fn a_token_is_known_by_its_digest_alone() {
+    fn token_is_kept_only_as_digest() {
         let digest = sha256("secret of 16 let");
         for (name, value) in [("ROLE_MAPPER_TOKEN", "secret of 16 let"), ("ROLE_MAPPER_TOKEN_SHA256", digest.as_str())]
         {

@@ -1,4 +1,4 @@
-//! How a run ends, in words: what was done, what was kept, and the outputs.
+//! The end of a run, in words: summary, retained objects and outputs.
 
 use crate::failure::Exit;
 use crate::report::harmless;
@@ -11,7 +11,7 @@ use terrace_engine::plan::{Plan, row_stack};
 use terrace_engine::render::shell_word;
 use terrace_provider::Value;
 
-/// The code that a run ends with.
+/// The exit code of a run.
 pub(super) fn exit(report: &Report) -> Exit {
     let is_whole = !has_failures(report) && report.still_owned.is_empty();
     match (report.is_interrupted, is_whole) {
@@ -25,7 +25,7 @@ const fn has_failures(report: &Report) -> bool {
     !report.failed.is_empty() || !report.blocked.is_empty()
 }
 
-/// The last line, in the words that tools know from terraform.
+/// The last line, in terraform's words, which tools recognise.
 pub(super) fn summary(report: &Report, is_destroy: bool) -> String {
     let (added, changed, destroyed) = report.counts();
     let is_whole = exit(report) == Exit::Done;
@@ -52,10 +52,10 @@ pub(super) fn summary(report: &Report, is_destroy: bool) -> String {
     }
 }
 
-/// An object that was kept: addresses are those of one stack.
+/// A retained object: addresses are unique within a stack.
 pub(super) type Retained<'a> = (StackId, &'a Address);
 
-/// What was kept on purpose: people should know that it is still there.
+/// The list of retained objects, so that users know that they still exist.
 pub(super) fn retained(
     report: &Report,
     kept_in_any_case: &HashSet<Retained<'_>>,
@@ -85,13 +85,14 @@ pub(super) fn retained(
     list("Retained, with their data (`--remove-data` removes them)", unless_asked) + &list(&in_shared, in_any_case)
 }
 
-/// What stays when its last owner goes, whatever is asked for: it is nobody's then, and is removed as such.
+/// Objects that stay when their last owner leaves, independent of options. They have no owner afterwards, and are removed
+/// separately.
 pub(super) fn kept_in_any_case(plan: &Plan) -> HashSet<Retained<'_>> {
     let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::KeptAtLastRelease));
     kept.map(|(plan, change)| (row_stack(&plan.stack, &change.address), &change.address)).collect()
 }
 
-/// The outputs that are meant for others.
+/// Public outputs.
 pub(super) fn public_outputs(plan: &Plan, report: &Report) -> String {
     let mut text = String::new();
     for stack in &plan.stacks {
@@ -107,7 +108,7 @@ pub(super) fn public_outputs(plan: &Plan, report: &Report) -> String {
     if text.is_empty() { text } else { format!("\nOutputs:\n{text}") }
 }
 
-/// A value on one line, as JSON but for what may not be shown.
+/// A value on one line, as JSON except for hidden values.
 pub(in crate::commands) fn shown(value: &Value) -> String {
     match value {
         Value::Sensitive(_) => "(sensitive value)".to_owned(),
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_has_the_words_that_tools_know() {
+    fn summary_has_the_words_of_terraform() {
         let report = Report { done: vec![done(Action::Create), done(Action::Replace)], ..Report::default() };
         assert_eq!(summary(&report, false), "Apply complete! Resources: 2 added, 0 changed, 1 destroyed.");
         let report = Report { done: vec![done(Action::Delete)], ..Report::default() };
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_and_interruptions_have_exit_codes_of_their_own() {
+    fn failures_and_interruptions_have_different_exit_codes() {
         let failed = Failed {
             stack: StackId::new("demo", "local"),
             address: address(),
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_owned_is_a_part_that_is_not_done() {
+    fn still_owned_object_means_partly_applied() {
         let ownership =
             Ownership { address: address(), stack: StackId::new("demo", "local"), component: String::new() };
         let report = Report { still_owned: vec![ownership], ..Report::default() };
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_retained_is_listed() {
+    fn retained_objects_are_listed() {
         let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
         let (stack, address) = (StackId::new("demo", "local"), address());
         let removable = retained(&report, &HashSet::new(), &HashMap::new());

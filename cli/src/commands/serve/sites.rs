@@ -1,4 +1,4 @@
-//! Static sites beside the server: at an address of their own, for their pages may run programs in browsers.
+//! Static sites of the server. They have their own address, because their pages may run programs in browsers.
 
 use crate::args::ServeArguments;
 use crate::commands::Context;
@@ -20,24 +20,24 @@ use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, ServeError};
 use tokio_util::sync::CancellationToken;
 
-/// Where they are shown by default: to this machine alone.
+/// Default address: reachable from this machine only.
 const BIND: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8093));
-/// Nobody sends anything along.
+/// Requests have no body.
 const BODY_LIMIT: usize = 4_096;
-/// How long a reader who is being answered is waited for in the end.
+/// Grace period for running answers at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Sites with the address that they are shown at.
+/// Sites and their listener.
 pub(super) struct Opened {
     listener: TcpListener,
     beside: EmbeddedRoutes,
     sites: Sites,
 }
 
-/// Takes the address of sites, where they are to be shown.
+/// Opens the address of sites, if they are to be served.
 ///
 /// # Errors
-/// When others than this machine could read them and nobody said so, or the address is taken.
+/// When other machines could read sites that are not public, or the address is not available.
 pub(super) fn opened(
     context: &Context<'_>,
     settings: &Settings,
@@ -53,14 +53,11 @@ pub(super) fn opened(
     let bind = arguments.sites.or(configured.and_then(|sites| sites.bind)).unwrap_or(BIND);
     let is_public = configured.is_some_and(|sites| sites.is_public);
     if !bind.ip().is_loopback() && !is_public {
-        return Err(Failure::new(format!(
-            "`{bind}` shows sites to others than this machine, and sites ask for no token"
-        ))
-        .hint("say that everybody may read them with `server: {sites: {public: true}}`, or bind to 127.0.0.1"));
+        return Err(Failure::new(format!("`{bind}` is reachable from other machines, and sites need no token"))
+            .hint("make them public with `server: {sites: {public: true}}`, or bind to 127.0.0.1"));
     }
     let listener = TcpListener::bind(bind).map_err(|error| {
-        Failure::new(format!("connections to {bind} cannot be taken: {error}"))
-            .hint("choose another address with `--sites`")
+        Failure::new(format!("cannot listen on {bind}: {error}")).hint("choose another address with `--sites`")
     })?;
     if let Ok(address) = listener.local_addr() {
         let scheme = if certificate.is_some() { "https" } else { "http" };
@@ -77,7 +74,7 @@ pub(super) fn opened(
     Ok(Some(Opened { listener, beside, sites }))
 }
 
-/// Shows sites as long as the server runs; it ends only when it cannot go on.
+/// Serves sites as long as the server runs. Returns only after an error.
 pub(super) async fn shown(opened: Option<Opened>, stop: CancellationToken) -> ServeError {
     if let Some(Opened { listener, beside, sites }) = opened
         && let Err(error) = beside.serve(listener, sites.routes(), stop).await
@@ -87,7 +84,7 @@ pub(super) async fn shown(opened: Option<Opened>, stop: CancellationToken) -> Se
     std::future::pending().await
 }
 
-/// Sites as the provider records them. What was read of one is kept as long as its record is the same file.
+/// Published sites of the provider. A site is cached until its record changes.
 struct Recorded {
     shelf: Shelf,
     read: Mutex<HashMap<String, (SystemTime, Arc<Site>)>>,
@@ -116,7 +113,7 @@ impl terrace_server::sites::Shelf for Recorded {
     }
 }
 
-/// When a record was written; nothing where there is none.
+/// The modification time of a record; `None` if it does not exist.
 fn changed(record: &Path) -> io::Result<Option<SystemTime>> {
     match fs::metadata(record).and_then(|metadata| metadata.modified()) {
         Ok(changed) => Ok(Some(changed)),

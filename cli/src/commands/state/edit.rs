@@ -23,7 +23,7 @@ use terrace_provider::value::wire::WireError;
 use terrace_server::rekey as requests;
 use uuid::Uuid;
 
-/// One change by hand.
+/// A manual edit.
 pub(in crate::commands) struct StateEdit<'a> {
     pub(in crate::commands) context: &'a Context<'a>,
     pub(in crate::commands) signals: &'a Signals,
@@ -34,24 +34,23 @@ pub(in crate::commands) struct StateEdit<'a> {
     pub(in crate::commands) kind: &'static str,
 }
 
-/// What a change by hand writes.
+/// Writes of a manual edit.
 pub(in crate::commands) struct Change {
-    /// The components that have to be leased for it.
+    /// Components whose leases the writes need.
     pub(in crate::commands) leases: BTreeSet<(StackId, String)>,
     pub(in crate::commands) writes: Vec<Write>,
-    /// One sentence for the list of operations.
+    /// A sentence for the list of operations.
     pub(in crate::commands) summary: String,
 }
 
 impl StateEdit<'_> {
-    /// Carries out a change as one operation, and returns it; `None` when there is nothing to do.
+    /// Performs a change as one operation, and returns it; `None` if there is nothing to do.
     ///
-    /// What it writes is worked out twice: first to know what has to be leased, and again under the leases, for whoever
-    /// held them until then may have changed all that it is about.
+    /// Computes the writes twice: first to know the leases, then under the leases, because the previous holder may have
+    /// changed the rows.
     ///
     /// # Errors
-    /// When the change cannot be, a step on what it writes is open, leases cannot be had or the state cannot be
-    /// written.
+    /// When the change is invalid, a step on its rows is open, leases are held, or the state cannot be written.
     pub(in crate::commands) async fn perform(
         &self,
         change: impl AsyncFn() -> Result<Option<Change>, Failure>,
@@ -71,7 +70,7 @@ impl StateEdit<'_> {
         let written = async {
             let Some(change) = change().await? else { return Ok(None) };
             if !change.leases.is_subset(&leases) {
-                return Err(Failure::refused("what this is about has changed in this moment").hint("start it again"));
+                return Err(Failure::refused("the resources changed during this command").hint("run it again"));
             }
             self.refuse_open_steps(&change.writes).await?;
             self.write(&held, &change).await?;
@@ -100,14 +99,13 @@ impl StateEdit<'_> {
         let result = held.commit(records).await;
         if let Err(error) = &result {
             let (status, summary) = (OperationStatus::Failed, error.to_string());
-            // The first error is the one to tell.
+            // Reports the first error.
             let _ = self.store.commit(&[], vec![Record::End { operation, status, summary }]).await;
         }
         result
     }
 
-    /// A step that is open says what it began with and what it makes: whoever changes that meanwhile takes from recovery
-    /// what it needs to find out.
+    /// Refuses writes on rows of open steps. Recovery compares these rows with the remote object.
     async fn refuse_open_steps(&self, writes: &[Write]) -> Result<(), Failure> {
         let mut stacks: BTreeMap<&StackId, Vec<&Write>> = BTreeMap::new();
         for write in writes {
@@ -120,7 +118,7 @@ impl StateEdit<'_> {
         }
         let recorded = self.store.stacks().await?;
         for (changed, writes) in stacks {
-            // A step in any stack of the environment may come after what is shared.
+            // A step in any stack of the environment may depend on a shared resource.
             let is_shared = *changed == StackId::shared(&changed.environment);
             let is_looked_at =
                 |stack: &&StackId| *stack == changed || (is_shared && stack.environment == changed.environment);
@@ -136,9 +134,9 @@ impl StateEdit<'_> {
             if writes.iter().any(|write| is_about(write, &open.intent.row)) {
                 let address = &open.intent.row.address;
                 return Err(match open.is_orphaned {
-                    true => Failure::refused(format!("{stack}:{address} has a step that was cut off"))
-                        .hint("`terrace recover` finds out what became of it: try again after that"),
-                    false => Failure::refused(format!("{stack}:{address} is being worked on"))
+                    true => Failure::refused(format!("{stack}:{address} has an interrupted step"))
+                        .hint("resolve it with `terrace recover`, then try again"),
+                    false => Failure::refused(format!("another operation works on {stack}:{address}"))
                         .hint(format!("wait until operation {} has ended", open.intent.operation)),
                 });
             }
@@ -147,7 +145,7 @@ impl StateEdit<'_> {
     }
 }
 
-/// True when a change concerns the row that a step makes: it is the same, or comes after what moves away or goes.
+/// True if a write concerns the row of a step: the same row, or a dependency that moves or disappears.
 fn is_about(write: &Write, row: &Row) -> bool {
     match write {
         Write::Put { row: put, .. } => put.address == row.address,
@@ -157,7 +155,7 @@ fn is_about(write: &Write, row: &Row) -> bool {
     }
 }
 
-/// Refuses the address that stands for all instances: it is for dependencies, and no resource has it.
+/// Refuses the address of all instances: only dependencies have it.
 pub(in crate::commands) fn single(address: &Address) -> Result<(), Failure> {
     if address.key != Some(InstanceKey::All) {
         return Ok(());
@@ -167,10 +165,10 @@ pub(in crate::commands) fn single(address: &Address) -> Result<(), Failure> {
         .hint(format!("leave `[*]` out, or name one instance: `{block}[\"KEY\"]`")))
 }
 
-/// Refuses to make a shared resource of one that is not, or the other way round: who owns it would be anybody's guess.
+/// Refuses a change between shared and not shared: the owners would be unknown.
 fn shared_alike(from: &Address, to: &Address) -> Result<(), Failure> {
     match (from.is_shared(), to.is_shared()) {
-        (true, false) => Err(Failure::new(format!("a shared resource cannot become `{to}`, which is one of a stack"))
+        (true, false) => Err(Failure::new(format!("a shared resource cannot become `{to}`, which belongs to a stack"))
             .hint(format!("write the new address as `shared/{}[\"KEY\"]`", from.ty))),
         (false, true) => Err(Failure::new(format!("a resource of a stack cannot become `{to}`, which is shared"))
             .hint("drop it with `terrace state rm`, and declare it with `shared` and `adopt: ifExists`")),
@@ -182,10 +180,10 @@ fn shared_alike(from: &Address, to: &Address) -> Result<(), Failure> {
     }
 }
 
-/// Gives a resource another address.
+/// Changes the address of a resource.
 ///
 /// # Errors
-/// When there is no such resource, the address is taken, or the state cannot be written.
+/// When the resource does not exist, the address is in use, or the state cannot be written.
 pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str, to: &str) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = recorded(&settings).await?;
@@ -196,7 +194,7 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
     };
     if other != stack {
         return Err(Failure::new(format!("a resource of {stack} cannot be moved into {other}"))
-            .hint("keep it in its stack, or leave the stack before the new address out"));
+            .hint("keep it in its stack, or write the new address without a stack"));
     }
     shared_alike(&from, &to)?;
     single(&from)?;
@@ -210,12 +208,11 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
             .hint("use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`"));
     }
     let seal = World::seal(&settings, Some(&stack.environment), true, context.ui)?;
-    let surgery =
-        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
+    let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
     let change = async || {
-        let store = surgery.store.as_ref();
+        let store = edit.store.as_ref();
         let moving = moving(store, &stack, &from, &to).await?;
-        // A sealed value opens at its own address only. Where nothing is sealed there need not be a key.
+        // A sealed value opens only at its own address. Without sealed values no key is needed.
         let resealed = resealing(store, &seal, &stack, &moving).await.map_err(not_rekeyed)?;
         let mut leases: BTreeSet<_> = [&from, &to].map(|address| (stack.clone(), address.leased_as())).into();
         leases.extend(resealed.iter().filter_map(|write| match write {
@@ -228,7 +225,7 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
             summary: format!("{from} is {to} now"),
         }))
     };
-    surgery.perform(change).await?;
+    edit.perform(change).await?;
     context.ui.print(&format!("{from} is {to} now\n"))?;
     Ok(Exit::Done)
 }
@@ -247,10 +244,10 @@ async fn moving(store: &dyn StateStore, stack: &StackId, from: &Address, to: &Ad
     if moving.is_empty() { Err(without_row(store, stack, from).await?) } else { Ok(moving) }
 }
 
-/// Drops resources; their objects stay.
+/// Removes rows of resources; their objects stay.
 ///
 /// # Errors
-/// When one of them is not there, or the state cannot be written.
+/// When a resource does not exist, or the state cannot be written.
 pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: &[String]) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = recorded(&settings).await?;
@@ -259,11 +256,10 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
         dropped.insert(stacks::locate(text, &settings, store.as_ref()).await?);
     }
     let names: Vec<String> = dropped.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
-    let surgery =
-        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
+    let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
     let deposed = RefCell::default();
     let change = async || {
-        let store = surgery.store.as_ref();
+        let store = edit.store.as_ref();
         let mut writes = Vec::new();
         let mut beside = Vec::new();
         for (stack, address) in &dropped {
@@ -273,19 +269,20 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
             }
             let keys = rows.iter().filter_map(|row| row.deposed.as_ref());
             beside.extend(keys.map(|key| format!("{stack}:{address} (deposed {key})")));
-            // The present object last: what was made after it is known by it.
+            // The present object comes last, because its dependents refer to it.
             writes.extend(rows.into_iter().rev().map(drop_row));
         }
         let leases = dropped.iter().map(|(stack, address)| (stack.clone(), address.leased_as())).collect();
         let summary = format!("dropped {}", names.iter().chain(&beside).cloned().collect::<Vec<_>>().join(", "));
-        // It is looked twice: without the leases, and with them.
+        // Runs twice: without the leases, and with them.
         deposed.replace(beside);
         Ok(Some(Change { leases, writes, summary }))
     };
-    surgery.perform(change).await?;
-    let told = names.iter().chain(deposed.borrow().iter()).map(|name| format!("dropped {name}\n")).collect::<String>();
-    context.ui.print(&told)?;
-    context.ui.say("the objects themselves are left alone");
+    edit.perform(change).await?;
+    let message =
+        names.iter().chain(deposed.borrow().iter()).map(|name| format!("dropped {name}\n")).collect::<String>();
+    context.ui.print(&message)?;
+    context.ui.say("the objects themselves still exist");
     Ok(Exit::Done)
 }
 
@@ -293,17 +290,17 @@ fn drop_row(row: Row) -> Write {
     Write::Forget { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation }
 }
 
-/// Seals everything with the present key, what was asked of servers included.
+/// Seals everything with the present key, requests of servers included.
 ///
 /// # Errors
-/// When there is no key, something cannot be opened, or the state cannot be written.
+/// When there is no key, a value cannot be opened, or the state cannot be written.
 pub(super) async fn rekey(
     context: &Context<'_>,
     signals: &Signals,
     is_plaintext_allowed: bool,
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    // The key of the project seals the queue of servers.
+    // The project's key seals the queue of servers.
     let queue = World::seal(&settings, None, is_plaintext_allowed, context.ui)?;
     let requests = recorded_with_requests(&settings).await?;
     let store: Arc<dyn StateStore> = Arc::clone(&requests) as _;
@@ -317,19 +314,19 @@ pub(super) async fn rekey(
     if !seals.values().map(AsRef::as_ref).chain([&queue]).any(Seal::has_key) {
         return Err(Failure::new("there is no state key").hint(MAKE_A_KEY));
     }
-    let surgery =
+    let edit =
         StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
     let left_as_it_is = RefCell::default();
     let change = async || {
         let Resealed { mut writes, leases, mut left } =
-            reseal(surgery.store.as_ref(), |environment| seals.get(environment).cloned()).await.map_err(not_rekeyed)?;
-        // Without a key of the project the queue is not sealed.
+            reseal(edit.store.as_ref(), |environment| seals.get(environment).cloned()).await.map_err(not_rekeyed)?;
+        // Without a project key the queue is not sealed.
         if queue.has_key() {
-            let asked = requests::reseal(requests.as_ref(), &queue).await.map_err(not_rekeyed)?;
-            writes.extend(asked.writes);
-            left.extend(asked.left);
+            let requests_resealed = requests::reseal(requests.as_ref(), &queue).await.map_err(not_rekeyed)?;
+            writes.extend(requests_resealed.writes);
+            left.extend(requests_resealed.left);
         }
-        // It is looked twice: without the leases, and with them.
+        // Runs twice: without the leases, and with them.
         left_as_it_is.replace(left);
         if writes.is_empty() {
             return Ok(None);
@@ -337,30 +334,30 @@ pub(super) async fn rekey(
         let summary = format!("{} records are sealed with the present key", writes.len());
         Ok(Some(Change { leases, writes, summary }))
     };
-    let told = match surgery.perform(change).await? {
+    let message = match edit.perform(change).await? {
         Some(change) => change.summary,
-        None => "nothing is recorded that could be sealed".to_owned(),
+        None => "the state has no values to seal".to_owned(),
     };
     for left in left_as_it_is.into_inner() {
         context.ui.tell(&format!("warning: {left}"));
     }
-    context.ui.print(&format!("{told}\n"))?;
+    context.ui.print(&format!("{message}\n"))?;
     Ok(Exit::Done)
 }
 
-const MAKE_A_KEY: &str = "make a key with `terrace init --state-key`";
+const MAKE_A_KEY: &str = "create a key with `terrace init --state-key`";
 
 pub(super) fn not_rekeyed(error: RekeyError) -> Failure {
     const ADD_IT: &str = "add the key that it was sealed with to `encryption.previous`";
     let failure = Failure::new(error.to_string());
     match error {
         RekeyError::NoKey { .. } => failure.hint(MAKE_A_KEY),
-        RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
+        RekeyError::NotRecovered { .. } => failure.hint("resolve them with `terrace recover`"),
         RekeyError::Sealed { error: WireError::CannotOpen(_), .. } => failure.hint(ADD_IT),
         RekeyError::Sealed { error, .. } => failure.hint(hint_of(&error)),
-        RekeyError::Asked { operation, .. } => failure
-            .hint(ADD_IT)
-            .hint(format!("where that key is lost, `terrace operations cancel {operation}`: a server ends it then")),
+        RekeyError::Asked { operation, .. } => failure.hint(ADD_IT).hint(format!(
+            "if that key is lost, run `terrace operations cancel {operation}`: a server then ends the operation"
+        )),
         RekeyError::Store(error) => error.into(),
     }
 }
@@ -368,7 +365,7 @@ pub(super) fn not_rekeyed(error: RekeyError) -> Failure {
 /// The row of a resource.
 ///
 /// # Errors
-/// When there is none.
+/// When the resource has no row.
 pub(in crate::commands) async fn present(
     store: &dyn StateStore,
     stack: &StackId,
@@ -385,7 +382,7 @@ fn known(error: StoreError) -> Failure {
     error.into()
 }
 
-/// There is no such resource; but there may be a step that was to make it.
+/// The failure for a resource without a row. Its creation may be in doubt.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -396,16 +393,14 @@ pub(super) async fn without_row(
 ) -> Result<Failure, Failure> {
     let open = store.open_intents(stack, &Selection::Addresses([address.clone()].into())).await?;
     if open.iter().any(|open| open.is_orphaned) {
-        return Ok(Failure::new(format!("`{address}` of {stack} is not recorded: its creation is in doubt")).hint(
-            format!(
-                "`terrace recover` finds out, or asks; `terrace recover --absent {}` says that it is \
-                 not there",
-                quoted(&format!("{stack}:{address}"))
-            ),
-        ));
+        return Ok(Failure::new(format!("`{address}` of {stack} has no row: its creation is in doubt")).hint(format!(
+            "run `terrace recover`, or `terrace recover --absent {}` if the object does \
+                 not exist",
+            quoted(&format!("{stack}:{address}"))
+        )));
     }
     let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
     Ok(Failure::new(format!("{stack} has no resource `{address}`")).hint(like.unwrap_or_else(|| {
-        "`terrace state list` names its resources, `terrace state list --all` those of all stacks".to_owned()
+        "`terrace state list` lists its resources, `terrace state list --all` those of all stacks".to_owned()
     })))
 }

@@ -1,4 +1,4 @@
-//! `terrace state history`: every version of a resource.
+//! `terrace state history`: lists every version of a resource.
 
 use super::view::status;
 use crate::commands::Context;
@@ -11,22 +11,22 @@ use terrace_engine::store::{HistoryEntry, Row, StateStore, StepAction};
 use terrace_state::Access;
 use uuid::Uuid;
 
-/// What a version says of a resource.
+/// The kind of a version.
 enum Status {
-    /// It was recorded so.
+    /// A row with this status.
     Recorded(&'static str),
-    /// The object was deleted, and the row with it.
+    /// The object was deleted, and its row.
     Deleted,
-    /// The row was dropped: the object stayed.
+    /// The row was dropped; the object stayed.
     Removed,
-    /// The row got another address.
+    /// The row moved to another address.
     Moved(Address),
 }
 
 /// The versions of a resource, newest first.
 ///
 /// # Errors
-/// When there is no such resource, or the state cannot be read.
+/// When the resource does not exist, or the state cannot be read.
 pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
@@ -35,16 +35,16 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
     if history.is_empty() {
         return Err(super::edit::without_row(store.as_ref(), &stack, &address).await?);
     }
-    let mut told = Vec::with_capacity(history.len());
+    let mut versions = Vec::with_capacity(history.len());
     for (at, entry) in history.iter().enumerate() {
         let status = match &entry.row {
             Some(row) => Status::Recorded(status(row.status)),
             None => ending(store.as_ref(), &stack, &address, entry.operation, history.get(at + 1)).await?,
         };
-        told.push((entry, status));
+        versions.push((entry, status));
     }
     if is_json {
-        let json = told.iter().map(|(entry, status)| {
+        let json = versions.iter().map(|(entry, status)| {
             json!({
                 "generation": entry.generation, "at": entry.at, "operation": entry.operation,
                 "status": status.word(), "moved_to": status.moved_to(),
@@ -52,7 +52,7 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
         });
         context.ui.print_json(&json.collect())?;
     } else {
-        let lines = told.iter().map(|(entry, status)| {
+        let lines = versions.iter().map(|(entry, status)| {
             format!("{}  {}  {}  {}\n", entry.generation, entry.at, status.text(), entry.operation)
         });
         context.ui.print(&lines.collect::<String>())?;
@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
     Ok(Exit::Done)
 }
 
-/// How a row ended: what the operation says that it did. Of one that was pruned nothing is known but that.
+/// The end of a row, from its operation. If the operation was pruned, the row counts as deleted.
 async fn ending(
     store: &dyn StateStore,
     stack: &StackId,
@@ -78,7 +78,7 @@ async fn ending(
         let is_dropped = step.action == StepAction::Record;
         return Ok(if is_dropped { Status::Removed } else { Status::Deleted });
     }
-    // A move is a step of where the row went to: it has the same object.
+    // A move is a step of the target address: that row has the same object.
     let Some(row) = before.and_then(|entry| entry.row.as_ref()) else { return Ok(Status::Deleted) };
     for step in steps.iter().filter(|step| step.stack == *stack && step.action == StepAction::Record) {
         let there = store.history(stack, &step.address).await?;
@@ -119,8 +119,8 @@ impl Status {
     }
 }
 
-/// Where a resource went by what `state mv` says of itself: `local_file.a is local_file.b now`. A whole block takes its
-/// instances along.
+/// The new address of a resource, parsed from the summary of `state mv`: `local_file.a is local_file.b now`. The move
+/// of a block moves its instances.
 fn moved_to(summary: &str, address: &Address) -> Option<Address> {
     let after = |from: &Address| summary.strip_prefix(&format!("{from} is "))?.strip_suffix(" now")?.parse().ok();
     let whole = Address { key: None, ..address.clone() };
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_goes_with_its_block() {
+    fn instance_moves_with_its_block() {
         assert_eq!(to("local_file.a is local_file.b now", "local_file.a").as_deref(), Some("local_file.b"));
         assert_eq!(
             to("local_file.a is local_file.b now", "local_file.a[\"x\"]").as_deref(),

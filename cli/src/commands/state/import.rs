@@ -1,4 +1,4 @@
-//! `terrace state import`: takes in what `terrace state export` wrote, beside what is recorded and never over it.
+//! `terrace state import`: adds the content of an export to the state, and overwrites nothing.
 
 use super::edit::{Change, StateEdit, not_rekeyed, single};
 use crate::commands::Context;
@@ -19,15 +19,15 @@ use terrace_engine::store::{ComponentRow, OwnerRow, OwnersOf, Record, Selection,
 use terrace_state::{Access, export};
 use uuid::Uuid;
 
-/// Takes in what `state export` wrote: what is there already is refused, and components are merged.
+/// Imports an export. Refuses existing rows, and merges components.
 ///
 /// # Errors
-/// When the document is none, something is recorded otherwise, or the state cannot be written.
+/// When the file is not an export, a row or output differs from the state, or the state cannot be written.
 pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let failed = |why: String| {
         Failure::new(format!("`{}`: {why}", path.display()))
-            .hint("give a file that `terrace state export --out FILE` wrote")
+            .hint("name a file that `terrace state export --out FILE` wrote")
     };
     let text = files::text(path, files::WRITTEN).map_err(|error| failed(error.to_string()))?;
     let operation = Uuid::now_v7();
@@ -42,17 +42,17 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
     let imported = format!("{} imported", counted(rows().count(), "resource"));
     let store = store(&settings, Access::ReadWrite).await?;
     let writes = in_store(writes, export::state_id(&text), store.as_ref(), &settings, context.ui).await?;
-    let surgery = StateEdit { context, signals, settings: &settings, store, operation, kind: "state import" };
+    let edit = StateEdit { context, signals, settings: &settings, store, operation, kind: "state import" };
     let change = async || {
-        let change = Beside::of(surgery.store.as_ref(), &writes).await?.change(&writes)?;
+        let change = Beside::of(edit.store.as_ref(), &writes).await?.change(&writes)?;
         Ok(Some(Change { leases: leases(&writes), writes: change, summary: imported.clone() }))
     };
-    surgery.perform(change).await?;
+    edit.perform(change).await?;
     context.ui.print(&format!("{imported}\n"))?;
     Ok(Exit::Done)
 }
 
-/// Seals the writes of another state for this state: a sealed value opens in its own state only.
+/// Seals the writes of another state for this one: a sealed value opens only in its own state.
 async fn in_store(
     writes: Vec<Write>,
     from: Option<Uuid>,
@@ -77,7 +77,7 @@ async fn in_store(
         let seal = match seals.entry(environment) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                // Values in the clear of the other state are sealed here.
+                // Seals values that the other state had in the clear.
                 let seal = World::seal(settings, Some(place.key()), true, ui)?;
                 seal.bind(here);
                 place.insert(seal)
@@ -98,10 +98,10 @@ fn leases(writes: &[Write]) -> BTreeSet<(StackId, String)> {
     writes.iter().filter_map(lease).collect()
 }
 
-/// What is recorded already of the stacks of a document.
+/// The present content of the document's stacks.
 #[derive(Default)]
 struct Beside {
-    /// The rows that are in the document, too.
+    /// Rows that the document has too.
     rows: BTreeSet<(StackId, Address)>,
     components: BTreeMap<(StackId, String), ComponentRow>,
     owners: Vec<OwnerRow>,
@@ -129,7 +129,7 @@ impl Beside {
         Ok(beside)
     }
 
-    /// The writes that leave all that is recorded as it is.
+    /// The writes that add to the state and change nothing.
     fn change(&self, writes: &[Write]) -> Result<Vec<Write>, Failure> {
         let mut differing = Vec::new();
         let mut change = Vec::new();
@@ -165,21 +165,20 @@ impl Beside {
         }
         let rows: Vec<String> = self.rows.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
         if let Some(first) = rows.first() {
-            return Err(refused("recorded already", &rows).hint(format!(
-                "import into an empty state (`--state sqlite:NEW.db`), or drop what is there first: `terrace state rm {}`",
+            return Err(refused("already in the state", &rows).hint(format!(
+                "import into an empty state (`--state sqlite:NEW.db`), or drop the present rows first: `terrace state rm {}`",
                 quoted(first)
             )));
         }
         if !differing.is_empty() {
-            return Err(
-                refused("recorded otherwise", &differing).hint("import into an empty state: `--state sqlite:NEW.db`")
-            );
+            return Err(refused("different in the state", &differing)
+                .hint("import into an empty state: `--state sqlite:NEW.db`"));
         }
         Ok(change)
     }
 }
 
-/// Names the first of many reasons, and how many more there are.
+/// The failure with the first of many conflicts, and the number of the others.
 fn refused(why: &str, names: &[String]) -> Failure {
     const MANY: usize = 10;
     let shown = names.iter().take(MANY).map(String::as_str).collect::<Vec<_>>().join(", ");

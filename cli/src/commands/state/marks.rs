@@ -1,4 +1,4 @@
-//! `terrace taint`, `untaint`, `unprotect`: what is known of a recorded object, changed by hand.
+//! `terrace taint`, `untaint`, `unprotect`: manual marks of an object.
 
 use super::edit::{Change, StateEdit, present};
 use crate::commands::Context;
@@ -10,14 +10,14 @@ use terrace_engine::record::without_protection;
 use terrace_engine::store::{Row, RowStatus, Write};
 use uuid::Uuid;
 
-/// A mark of a recorded object.
+/// A mark of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands) enum Mark {
-    /// The next plan replaces it.
+    /// The next plan replaces the object.
     Tainted,
-    /// It is as good as recorded.
+    /// The object is complete.
     Untainted,
-    /// It may be deleted.
+    /// The object may be deleted.
     Unprotected,
 }
 
@@ -30,7 +30,7 @@ impl Mark {
         }
     }
 
-    /// What the object is then.
+    /// The marked object, in words.
     const fn outcome(self) -> &'static str {
         match self {
             Self::Tainted => "tainted: the next plan replaces it",
@@ -39,7 +39,7 @@ impl Mark {
         }
     }
 
-    /// The row with the mark; `None` when it has it already.
+    /// The row with the mark; `None` if it has the mark already.
     fn put_on(self, row: Row) -> Result<Option<Row>, Failure> {
         let status = match (self, row.status) {
             (Self::Unprotected, _) => {
@@ -50,7 +50,7 @@ impl Mark {
             (Self::Untainted, RowStatus::Tainted) => RowStatus::Ready,
             (Self::Tainted, RowStatus::Retained) => {
                 return Err(Failure::new(format!("{} is retained: no plan replaces it", row.address))
-                    .hint("declare it again: the next apply takes it up with its data"));
+                    .hint("declare it again: the next apply adopts it with its data"));
             }
             (Self::Tainted, RowStatus::Tainted) | (Self::Untainted, RowStatus::Ready | RowStatus::Retained) => {
                 return Ok(None);
@@ -60,10 +60,10 @@ impl Mark {
     }
 }
 
-/// Marks a recorded object.
+/// Marks an object.
 ///
 /// # Errors
-/// When there is no such resource, or the state cannot be written.
+/// When the resource does not exist, or the state cannot be written.
 pub(in crate::commands) async fn mark(
     context: &Context<'_>,
     signals: &Signals,
@@ -74,10 +74,9 @@ pub(in crate::commands) async fn mark(
     let store = recorded(&settings).await?;
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
     let outcome = mark.outcome();
-    let surgery =
-        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
+    let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
     let change = async || {
-        let row = present(surgery.store.as_ref(), &stack, &address).await?;
+        let row = present(edit.store.as_ref(), &stack, &address).await?;
         let expected = row.generation;
         Ok(mark.put_on(row)?.map(|marked| Change {
             leases: [(stack.clone(), address.leased_as())].into(),
@@ -85,10 +84,10 @@ pub(in crate::commands) async fn mark(
             summary: format!("{address} is {outcome}"),
         }))
     };
-    let told = match surgery.perform(change).await? {
+    let message = match edit.perform(change).await? {
         Some(change) => change.summary,
         None => format!("{address} is {outcome} (nothing changed)"),
     };
-    context.ui.print(&format!("{told}\n"))?;
+    context.ui.print(&format!("{message}\n"))?;
     Ok(Exit::Done)
 }

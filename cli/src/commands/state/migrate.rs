@@ -1,4 +1,4 @@
-//! `terrace state migrate`: the whole state, copied to another database.
+//! `terrace state migrate`: copies the whole state to another store.
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -11,15 +11,15 @@ use terrace_engine::address::StackId;
 use terrace_state::StoreUrl;
 use terrace_state::transfer::{InUse, Migrated, TransferError, migrate};
 
-/// What names the place where no flag does: a password in it is seen by nobody who lists the processes.
+/// The variable with the target. Unlike a flag, it keeps a password out of the list of processes.
 const VARIABLE: &str = "TERRACE_MIGRATE_TO";
-/// How many digits of a digest people are shown.
+/// Number of digits of a digest in the output for people.
 const SHOWN: usize = 16;
 
-/// Copies the state to an empty place.
+/// Copies the state to an empty store.
 ///
 /// # Errors
-/// When somebody works on it, the place is not empty, or one of them cannot be used: nothing is copied then.
+/// When the state is in use, the target is not empty, or a store fails. Nothing is copied then.
 pub(super) async fn run(
     context: &Context<'_>,
     signals: &Signals,
@@ -29,13 +29,13 @@ pub(super) async fn run(
     let settings = context.settings(None)?;
     let named = to.map(|text| (text, "--to")).or_else(|| Some((context.variables.get(VARIABLE)?, VARIABLE)));
     let Some((text, origin)) = named else {
-        return Err(Failure::new("nothing says where to").hint(format!(
-            "pass `--to URL`, or set `{VARIABLE}` where it has a password: `sqlite:PATH`, `postgres://…`"
+        return Err(Failure::new("the target is missing").hint(format!(
+            "pass `--to URL`, or set `{VARIABLE}` if it has a password: `sqlite:PATH`, `postgres://…`"
         )));
     };
     let (from, to) = (&settings.state, Settings::other_state(text, origin)?);
     if is_missing(from) {
-        // Nothing is made where there is nothing to move.
+        // Creates no target without a source.
         return Err(failure(TransferError::Nothing(from.to_string())));
     }
     if *from != to {
@@ -51,8 +51,8 @@ pub(super) async fn run(
     } else {
         context.ui.print(&table(&moved))?;
         context.ui.print(&format!(
-            "\nAll of it is in {to}, compared row by row. {from} is as it was and can be removed.\n\
-             From now on `state` of terrace.yaml (or `--state`, `TERRACE_STATE`) has to name the new one, on every machine.\n"
+            "\nThe whole state is in {to}, compared row by row. {from} is unchanged and can be removed.\n\
+             Set `state` in terrace.yaml (or `--state`, `TERRACE_STATE`) to the new state on every machine.\n"
         ))?;
     }
     Ok(Exit::Done)
@@ -81,18 +81,18 @@ fn failure(error: TransferError) -> Failure {
     let text = error.to_string();
     match error {
         TransferError::Store(error) => error.into(),
-        TransferError::Nothing(_) => Failure::new(text).hint("name the state that moves with `--state`"),
+        TransferError::Nothing(_) => Failure::new(text).hint("name the state to copy with `--state`"),
         TransferError::InMemory => Failure::refused(text).hint("name a file: `sqlite:PATH`"),
-        TransferError::Same(_) => Failure::refused(text).hint("name another, empty place with `--to`"),
+        TransferError::Same(_) => Failure::refused(text).hint("name another, empty store with `--to`"),
         TransferError::NotEmpty(_) => Failure::refused(format!("{text}; nothing was copied"))
-            .hint("name a new file, or an empty database; for a schema of its own add `options=-csearch_path%3DNAME`"),
+            .hint("name a new file, or an empty database; for a separate schema add `options=-csearch_path%3DNAME`"),
         TransferError::Differs { .. } => Failure::new(format!("{text}; nothing was kept"))
-            .hint("look for what changes rows there, such as a trigger, or name another place"),
+            .hint("look for the cause of the changed rows, such as a trigger, or name another target"),
         TransferError::InUse(found) => in_use(&found),
     }
 }
 
-/// Who is in the way, and what can be done about each kind of them.
+/// The users of the state, with a remedy for each kind.
 fn in_use(found: &[InUse]) -> Failure {
     const MANY: usize = 5;
     let shown = found.iter().take(MANY).map(in_words).collect::<Vec<_>>().join("; ");
@@ -116,11 +116,11 @@ fn in_words(found: &InUse) -> String {
         }
         InUse::Operation { id, kind, actor } => format!("operation {id} ({kind}) of {actor} runs"),
         InUse::Request { id, kind, stack, component, is_queued } => {
-            let how = if *is_queued { "waits" } else { "is worked on" };
+            let how = if *is_queued { "is queued" } else { "is in progress" };
             format!("the request {id} ({kind} of {}) {how}", place(stack, component))
         }
         InUse::Step { stack, address, operation } => {
-            format!("what became of {stack}:{address} in operation {operation} is not known")
+            format!("{stack}:{address} is in doubt since operation {operation}")
         }
     }
 }
@@ -131,16 +131,17 @@ fn place(stack: &StackId, component: &str) -> String {
 
 fn way_out(found: &InUse) -> (u8, String) {
     match found {
-        InUse::Lease(lease) => {
-            (0, format!("wait until it is given back, or, when its holder is gone, `terrace unlock {}`", lease.id))
-        }
+        InUse::Lease(lease) => (
+            0,
+            format!("wait until the lease is released, or, if its holder is gone, run `terrace unlock {}`", lease.id),
+        ),
         InUse::Operation { id, .. } => {
-            (1, format!("wait until it ends; one whose process is gone is let go by `terrace operations cancel {id}`"))
+            (1, format!("wait until it ends, or, if its process is gone, run `terrace operations cancel {id}`"))
         }
-        InUse::Request { .. } => (2, "let a server end what it was asked for, and stop it then".to_owned()),
+        InUse::Request { .. } => (2, "let a server finish its requests, then stop it".to_owned()),
         InUse::Step { stack, .. } if *stack == StackId::shared(&stack.environment) => {
-            (3, format!("`terrace recover --env {}` finds out", stack.environment))
+            (3, format!("resolve it with `terrace recover --env {}`", stack.environment))
         }
-        InUse::Step { stack, .. } => (3, format!("`terrace recover {stack}` finds out")),
+        InUse::Step { stack, .. } => (3, format!("resolve it with `terrace recover {stack}`")),
     }
 }

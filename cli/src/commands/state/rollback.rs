@@ -1,4 +1,4 @@
-//! `terrace state rollback`: plans back to what was recorded before, asks, applies. No descriptor is needed.
+//! `terrace state rollback`: plans an earlier version of the state, asks, applies. Needs no descriptor.
 
 use crate::args::{ApplyArguments, PlanningArguments, RollbackArguments};
 use crate::commands::Context;
@@ -18,13 +18,13 @@ use terrace_engine::source::Sources;
 use terrace_engine::store::StateStore;
 use terrace_state::Access;
 
-/// What is asked before anything is changed.
-const QUESTION: &str = "Do you really want to go back?\n  terrace will perform the actions described above.";
+/// The question before any change.
+const QUESTION: &str = "Do you really want to roll back?\n  terrace will perform the actions described above.";
 
-/// Goes back.
+/// Rolls back.
 ///
 /// # Errors
-/// When there is no such resource, generation or operation, or nothing was changed.
+/// When the resource, generation or operation does not exist, or nothing was changed.
 pub(super) async fn run(
     context: &Context<'_>,
     arguments: &RollbackArguments,
@@ -34,7 +34,7 @@ pub(super) async fn run(
     if let Some(path) = &arguments.out {
         check_is_free(path)?;
     }
-    // A plan that is saved leaves the state as it is.
+    // Saving a plan leaves the state unchanged.
     let store = match arguments.out {
         Some(_) => store(&settings, Access::ReadOnly).await?,
         None => recorded(&settings).await?,
@@ -47,23 +47,24 @@ pub(super) async fn run(
         false => (stacks::recorded(&arguments.what, &settings, store.as_ref()).await?, None),
     };
     if address.as_ref().is_some_and(Address::is_shared) {
-        return Err(Failure::new("a shared resource does not go back alone")
+        return Err(Failure::new("a shared resource cannot be rolled back alone")
             .hint("change it in the descriptors of all its owners"));
     }
     let environment = settings.environment(Some(EnvironmentRef::word(&stack.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
-    let asked = asked(arguments);
-    let run = Run { context, arguments: &asked, signals, settings: &settings, world: &world, is_saved: false };
+    let apply_arguments = apply_arguments(arguments);
+    let run =
+        Run { context, arguments: &apply_arguments, signals, settings: &settings, world: &world, is_saved: false };
     let is_applied = arguments.out.is_none() && run.can_proceed();
     if is_applied {
         recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
     }
     let wished = wished(store.as_ref(), &stack, address.as_ref(), &arguments.to).await?;
-    let (options, sources) = (options(&asked.planning, &world, BTreeSet::new())?, Sources::default());
+    let (options, sources) = (options(&apply_arguments.planning, &world, BTreeSet::new())?, Sources::default());
     let computed = planner(store.as_ref(), &world, &sources, &options).plan_rollback(&stack, wished).await?;
     run.show(&computed.plan, &sources, &computed.diagnostics)?;
     if computed.plan.has_changes() {
-        context.ui.tell("The descriptor still says otherwise: its next apply undoes this.");
+        context.ui.tell("The descriptor is unchanged: its next apply undoes this rollback.");
     }
     if let Some(path) = &arguments.out {
         save(&computed.plan, path, &world)?;
@@ -74,8 +75,8 @@ pub(super) async fn run(
     run.apply(store, &computed.plan).await
 }
 
-/// What applying asks for.
-fn asked(arguments: &RollbackArguments) -> ApplyArguments {
+/// The rollback as arguments of `apply`.
+fn apply_arguments(arguments: &RollbackArguments) -> ApplyArguments {
     ApplyArguments {
         files: Vec::new(),
         planning: PlanningArguments {
@@ -89,7 +90,7 @@ fn asked(arguments: &RollbackArguments) -> ApplyArguments {
     }
 }
 
-/// What is to be as it was. Outputs go back with the whole stack: they are made of more than one resource.
+/// The target of a rollback. Outputs are rolled back only with the whole stack: they depend on several resources.
 async fn wished(
     store: &dyn StateStore,
     stack: &StackId,
@@ -98,7 +99,7 @@ async fn wished(
 ) -> Result<Wished, Failure> {
     let (Some(address), Ok(generation)) = (address, to.parse::<u64>()) else {
         let operation = operations::find(store, to).await?;
-        // What was so when an operation had ended is kept as long as the operation is.
+        // The versions at the end of an operation are kept as long as the operation.
         if store.operation(operation).await?.is_none() {
             return Err(operations::unknown(to));
         }
@@ -106,7 +107,7 @@ async fn wished(
         let found = snapshots.first().and_then(|snapshot| as_of(snapshot, operation));
         let mut wished = found.ok_or_else(|| {
             Failure::new(format!("the operation `{operation}` wrote nothing of {stack}"))
-                .hint("`terrace operations list` names operations, `terrace state history ADDRESS` those of a resource")
+                .hint("`terrace operations list` lists operations, `terrace state history ADDRESS` those of a resource")
         })?;
         if let Some(address) = address {
             wished.rows.retain(|at, _| at == address);
@@ -125,9 +126,9 @@ async fn wished(
             Err(match known.is_empty() {
                 true => {
                     let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
-                    failure.hint(like.unwrap_or_else(|| "nothing is recorded of it".to_owned()))
+                    failure.hint(like.unwrap_or_else(|| "the state has no such resource".to_owned()))
                 }
-                false => failure.hint(format!("it has {}", known.join(", "))),
+                false => failure.hint(format!("choose one of: {}", known.join(", "))),
             })
         }
     }

@@ -1,20 +1,20 @@
-//! `terrace state upgrade`: the state gets the format of this build, before a server or an apply would see to it.
+//! `terrace state upgrade`: upgrades the state to the format of this build, before a server or an apply does.
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::wiring::{is_missing, recorded};
 use terrace_state::{format_of, newest_format};
 
-/// Brings what is recorded to the newest format. A database on a server gets its tables where it has none: whoever starts
-/// servers on it wants them there.
+/// Upgrades the state to the newest format. Creates the tables of an empty database on a server: servers to be started
+/// there need them.
 ///
 /// # Errors
-/// When the state cannot be written, or has a newer format: nothing is changed then.
+/// When the state cannot be written, or has a newer format. Nothing is changed then.
 pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let state = &settings.state;
     if is_missing(state) {
-        context.ui.print(&format!("nothing is recorded in {state}: there is nothing to upgrade\n"))?;
+        context.ui.print(&format!("{state} does not exist: there is nothing to upgrade\n"))?;
         return Ok(Exit::Done);
     }
     let (before, newest) = (format_of(state).await?, newest_format(state));
@@ -23,7 +23,7 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     recorded(&settings).await?;
-    let said = if before == 0 { "was empty".to_owned() } else { format!("had format {before}") };
-    context.ui.print(&format!("{state} {said}: it has format {newest} now\n"))?;
+    let before_text = if before == 0 { "was empty".to_owned() } else { format!("had format {before}") };
+    context.ui.print(&format!("{state} {before_text}: it has format {newest} now\n"))?;
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! What is recorded, shown.
+//! Views of the state.
 
 use crate::commands::Context;
 use crate::commands::run::shown;
@@ -16,18 +16,18 @@ use terrace_engine::seal::Blind;
 use terrace_engine::store::{OwnersOf, Row, RowStatus, Selection, StateStore};
 use terrace_state::Access;
 
-/// What a list says of a resource.
+/// An entry of the list of resources.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Listed {
     address: String,
     stack: StackId,
     deposed: Option<String>,
-    /// Nothing when there is no row: a creation that was cut off.
+    /// `None` without a row: an interrupted creation.
     status: Option<&'static str>,
     is_in_doubt: bool,
 }
 
-/// One address a line, sorted.
+/// Prints addresses, one a line, sorted.
 pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
@@ -36,7 +36,7 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> 
         for stack in store.stacks().await? {
             listed.extend(of_stack(store.as_ref(), &stack, &Selection::All).await?);
         }
-    // An empty store has nothing to list, and that is no mistake.
+    // An empty store lists nothing.
     } else if settings.stack.is_some() || !stacks::own(&settings, store.as_ref()).await?.is_empty() {
         let stack = stacks::current(&settings, store.as_ref()).await?;
         listed = of_stack(store.as_ref(), &stack, &Selection::All).await?;
@@ -53,15 +53,15 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> 
             format!("{stack}{}{}\n", it.address, it.suffix())
         };
         let nothing = match listed.is_empty() && !is_all && has_shared(store.as_ref()).await? {
-            true => "no resources of a stack are recorded; `terrace state list --all` lists what is shared",
-            false => "no resources are recorded",
+            true => "the state has only shared resources; `terrace state list --all` lists them",
+            false => "the state has no resources",
         };
         context.ui.print_list(&listed.iter().map(line).collect::<String>(), nothing)?;
     }
     Ok(Exit::Done)
 }
 
-/// True when something is recorded that stacks share, or shared.
+/// True if the state has rows of shared resources.
 async fn has_shared(store: &dyn StateStore) -> Result<bool, Failure> {
     for stack in store.stacks().await? {
         if stack.name == SHARED && !store.rows(&stack, &Selection::All).await?.is_empty() {
@@ -90,7 +90,7 @@ async fn of_stack(store: &dyn StateStore, stack: &StackId, selection: &Selection
             ..of(row.address.to_string())
         })
         .collect();
-    // A creation that was cut off has no row yet.
+    // An interrupted creation has no row.
     let recorded: BTreeSet<_> = rows.iter().map(|row| &row.address).collect();
     listed.extend(in_doubt.iter().filter(|(it, _)| !recorded.contains(it)).map(|(it, _)| of(it.to_string())));
     listed.sort();
@@ -124,10 +124,10 @@ fn suffix(row: &Row) -> String {
     }
 }
 
-/// One resource, whole.
+/// Prints a resource with all its attributes.
 ///
 /// # Errors
-/// When there is no such resource, or it cannot be opened.
+/// When the resource does not exist, or cannot be opened.
 pub(in crate::commands) async fn show(
     context: &Context<'_>,
     settings: &Settings,
@@ -153,10 +153,10 @@ pub(in crate::commands) async fn show(
     Ok(Exit::Done)
 }
 
-/// All resources of a stack, whole.
+/// Prints all resources of a stack with all their attributes.
 ///
 /// # Errors
-/// When the stack cannot be told, or a row cannot be opened.
+/// When no stack is selected, or a row cannot be opened.
 pub(in crate::commands) async fn show_all(context: &Context<'_>, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
@@ -172,7 +172,7 @@ pub(in crate::commands) async fn show_all(context: &Context<'_>, is_json: bool) 
     Ok(Exit::Done)
 }
 
-/// How a row is called.
+/// The word for a row's status.
 pub(super) const fn status(status: RowStatus) -> &'static str {
     match status {
         RowStatus::Ready => "ready",

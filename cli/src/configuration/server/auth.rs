@@ -11,7 +11,7 @@ use terrace_server::auth::{Action, Auth, DATA_LOSS, Grant, Limits, Names, Oidc, 
 use terrace_server::http::check_trusted_url;
 use terrace_server::jwt::Accepted;
 
-/// How callers are told from each other.
+/// Kinds of authentication.
 #[derive(Clone, Copy)]
 enum Mode {
     None,
@@ -19,13 +19,13 @@ enum Mode {
     Oidc,
 }
 
-/// Who is let in.
+/// The authentication of callers.
 pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Auth> {
     let mut fields = Fields::open(node, "`auth`", diagnostics)?;
     let modes = [("none", Mode::None), ("token", Mode::Token), ("oidc", Mode::Oidc)];
     let mode = fields.required("mode").and_then(|_| fields.word("mode", &modes));
     let auth = match mode {
-        // Which other fields there are is for the mode to say.
+        // The mode decides which other fields are allowed.
         None => return None,
         Some(Mode::None) => Some(Auth::Anybody),
         Some(Mode::Token) => Some(Auth::Tokens(tokens(&mut fields))),
@@ -35,7 +35,7 @@ pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Aut
     auth
 }
 
-/// The longest that tokens can be asked to be: heads of calls have limits, too.
+/// Upper limit of the minimum token length: headers have limits too.
 const LONGEST_TOKEN: i64 = 1_024;
 
 fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
@@ -45,7 +45,7 @@ fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
     let given = fields.optional("tokens");
     if given.is_none_or(|entry| entry.value.as_list().is_some_and(<[Node]>::is_empty)) {
         fields.diagnostics.push(
-            Diagnostic::error("missing_field", "`auth` lets nobody in: it has no `tokens`")
+            Diagnostic::error("missing_field", "`auth` refuses every caller: it has no `tokens`")
                 .at(given.map_or_else(|| fields.span(), |entry| entry.value.span))
                 .hint("add `tokens: [{name: ci, sha256: …, scopes: [apply]}]`"),
         );
@@ -58,7 +58,7 @@ fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
                 Diagnostic::error(
                     "repeated_token",
                     format!(
-                        "the token of `{}` is that of `{}`, too: nobody could tell whose a call is",
+                        "`{}` and `{}` have the same token: the server cannot tell their calls apart",
                         token.name, other.name
                     ),
                 )
@@ -120,7 +120,7 @@ fn accepted(fields: &mut Fields<'_, '_>, name: &'static str) -> Accepted {
     }
 }
 
-/// The grant of a role: a scope, or a map as a token has it.
+/// The grant of a role: a scope, or a map like that of a token.
 fn role(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Grant> {
     if let Some(word) = entry.value.as_text() {
         return Words::of(&[(word, entry.value.span)], diagnostics).grant(
@@ -140,11 +140,11 @@ fn role(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Grant> {
     grant
 }
 
-/// Where limits are written.
+/// Owners of limits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Token,
-    /// The tokens of an issuer have claims.
+    /// A role of an issuer, whose tokens have claims.
     Role,
 }
 
@@ -162,7 +162,7 @@ fn grant(node: &Node, fields: &mut Fields<'_, '_>, place: Place) -> Option<Grant
     words.grant(span, limits?, fields.diagnostics).filter(|_| is_limited)
 }
 
-/// Reports a limit without a value: elsewhere a null stands for the default, and the default has no limit.
+/// Reports a limit without a value: null would mean the default, which is unlimited.
 fn is_filled(node: &Node, name: &str, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let Some(empty) = node.get(name).filter(|value| value.is_null()) else { return true };
     diagnostics.push(
@@ -206,7 +206,7 @@ impl Words {
         }
         if consents_alone {
             diagnostics.push(
-                Diagnostic::error("missing_field", format!("`{DATA_LOSS}` is of no use without `plan` or `apply`"))
+                Diagnostic::error("missing_field", format!("`{DATA_LOSS}` has no effect without `plan` or `apply`"))
                     .at(span)
                     .hint(format!("write `scopes: [apply, {DATA_LOSS}]`")),
             );
@@ -223,7 +223,7 @@ impl Words {
     }
 }
 
-/// `limits`: nothing where they are wrong, for a token without limits would do more than it may.
+/// `limits`. `None` if they are wrong: a token without limits would have more rights than intended.
 fn limits(node: &Node, place: Place, diagnostics: &mut Vec<Diagnostic>) -> Option<Limits> {
     let before = diagnostics.len();
     for name in ["environments", "domains", "stacks", "actions", "queue"] {
@@ -306,7 +306,7 @@ fn names(fields: &mut Fields<'_, '_>, name: &'static str, place: Place) -> Names
     Names::Patterns(patterns)
 }
 
-/// The scope of that name.
+/// The scope with that name.
 fn scope(word: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<Scope> {
     let known = Scope::WORDS.iter().find(|(name, _)| *name == word).map(|(_, scope)| *scope);
     if known.is_none() {
@@ -332,9 +332,9 @@ fn token(node: &Node, minimum_length: usize, diagnostics: &mut Vec<Diagnostic>) 
     let grant = grant(node, &mut fields, Place::Token);
     let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let Some(digest) = digest.as_ref().filter(|digest| !is_digest(&digest.value)) {
-        // What stands there may be the token itself.
+        // The value may be the token itself.
         fields.diagnostics.push(
-            Diagnostic::error("illegal_digest", "`sha256` is no SHA-256 in hexadecimal digits")
+            Diagnostic::error("illegal_digest", "`sha256` is not a SHA-256 in hexadecimal digits")
                 .at(digest.span)
                 .hint("`printf %s \"$TOKEN\" | sha256sum` prints it"),
         );

@@ -1,4 +1,5 @@
-//! The state key that a command prints: it may take its time, for somebody may have to touch a token, but not for ever.
+//! The state key from the output of a command. The command may take a while, for example for a touch on a token, but
+//! has a time limit.
 
 use super::UNUSABLE;
 use crate::files::{self, because, size};
@@ -11,17 +12,17 @@ use std::time::{Duration, Instant};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_provider::sandbox::variables::confine;
 
-/// How often is looked whether a program has ended.
+/// Interval of checks for the end of a program.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long is waited for the end of what a program printed that has ended.
+/// Wait for the output of a program after its end.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How long a command is waited for.
+/// Time limits of a command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Until it is said what is waited for.
+    /// Time until a note about the wait.
     quiet: Duration,
-    /// Until it is stopped.
+    /// Time until the command is stopped.
     whole: Duration,
 }
 
@@ -31,18 +32,18 @@ impl Default for Patience {
     }
 }
 
-/// The output of a key command. The command gets the usual variables and those that the configuration names. Its errors go
-/// to standard error: it may ask for a touch on a token. Its standard input is empty: a prompt needs the terminal.
+/// The output of a key command. The command gets the usual variables and those of the configuration. Its errors go to
+/// standard error: it may ask for a touch on a token. Its standard input is empty: a prompt needs the terminal.
 pub(super) fn run(
     words: &[String],
     variables: &[String],
     patience: Patience,
     ui: &Ui,
 ) -> Result<String, Box<Diagnostic>> {
-    // Its arguments may be of what is in the environment, which is nobody's business.
+    // Shows only the program: arguments may contain values of the environment.
     let shown = words.first().map(String::as_str).unwrap_or_default();
     let failed = |why: &str, hint: &str| {
-        Box::new(Diagnostic::error(UNUSABLE, format!("the state key cannot be had: `{shown}` {why}")).hint(hint))
+        Box::new(Diagnostic::error(UNUSABLE, format!("the state key is not available: `{shown}` {why}")).hint(hint))
     };
     let Some((program, arguments)) = words.split_first() else {
         return Err(failed("names no program", "write `keyCommand: [program, argument]`"));
@@ -55,7 +56,7 @@ pub(super) fn run(
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| failed(&format!("cannot be run: {}", no_program(&error)), RUN))?;
-    let say = || ui.say(&format!("waiting for `{shown}`, which `keyCommand` of terrace.yaml names (Ctrl-C leaves)"));
+    let say = || ui.say(&format!("waiting for `{shown}`, the `keyCommand` of terrace.yaml (Ctrl-C leaves)"));
     let ending = Printed::by(&mut child).until_the_end(&mut child, patience, say);
     if !matches!(ending, Ok(Ending::Ended(..))) {
         stop(&mut child);
@@ -64,41 +65,41 @@ pub(super) fn run(
         Err(error) => Err(failed(&format!("cannot be waited for: {error}"), RUN)),
         Ok(Ending::Late) => {
             let why = format!("did not end within {} s and was stopped", patience.whole.as_secs());
-            Err(failed(&why, "a `keyCommand` has nothing to read: have it print the key without a question"))
+            Err(failed(&why, "let `keyCommand` print the key without a question: it has nothing to read"))
         }
         Ok(Ending::TooMuch) => Err(failed(&format!("printed more than {}", size(files::KEY)), PRINT)),
         Ok(Ending::Ended(status, _)) if !status.success() => {
-            Err(failed(&format!("ended with {status}"), "what it says itself is told above; run it by hand"))
+            Err(failed(&format!("ended with {status}"), "see its own message above, or run it by hand"))
         }
         Ok(Ending::Ended(_, bytes)) => String::from_utf8(bytes).map_err(|_| failed("printed no text", PRINT)),
     }
 }
 
-const RUN: &str = "`keyCommand` is a program and its arguments, `[program, argument]`, and is run without a shell";
-const PRINT: &str = "a `keyCommand` prints the key, which is the base64 of 32 bytes, and nothing else";
+const RUN: &str = "set `keyCommand` to a program and its arguments, `[program, argument]`: it runs without a shell";
+const PRINT: &str = "let `keyCommand` print only the key, the base64 of 32 bytes";
 
-/// Why a program cannot be run.
+/// The reason why a program cannot run.
 fn no_program(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such program".to_owned(),
-        ErrorKind::PermissionDenied => "it is no program, or there is no permission to run it".to_owned(),
+        ErrorKind::PermissionDenied => "it is not a program, or there is no permission to run it".to_owned(),
         _ => because(error),
     }
 }
 
-/// What a program prints, up to what is too long for a key; read beside, for a read has no end of its own.
+/// Output of a program, up to the limit of a key. A thread reads it, because a read has no time limit.
 struct Printed {
     bytes: Arc<Mutex<Vec<u8>>>,
     end: mpsc::Receiver<io::Result<()>>,
 }
 
-/// What came of a program.
+/// Outcome of a program.
 enum Ending {
-    /// It ended, and printed that.
+    /// It ended with this output.
     Ended(ExitStatus, Vec<u8>),
-    /// It printed more than a key has.
+    /// It printed more than the limit.
     TooMuch,
-    /// It did neither in time.
+    /// It did not end in time.
     Late,
 }
 
@@ -109,13 +110,13 @@ impl Printed {
         let (stdout, read) = (child.stdout.take(), Arc::clone(&bytes));
         std::thread::spawn(move || {
             let result = stdout.map_or(Ok(()), |stdout| read_into(&read, stdout));
-            // Nobody is left to hear of it when it took too long.
+            // Ignores an error: the receiver is gone after a timeout.
             let _ = sender.send(result);
         });
         Self { bytes, end }
     }
 
-    /// Waits for a program to end, or to print too much.
+    /// Waits until a program ends or prints too much.
     fn until_the_end(&self, child: &mut Child, patience: Patience, say: impl FnOnce()) -> io::Result<Ending> {
         let (started, mut say) = (Instant::now(), Some(say));
         let mut is_all_read = false;
@@ -123,7 +124,7 @@ impl Printed {
             is_all_read = is_all_read || self.is_all_read(LOOK)?;
             let ended = child.try_wait()?;
             if ended.is_some() && !is_all_read {
-                // What it left behind may hold its output open for ever: what it printed itself is there by now.
+                // Child processes may keep the output open: the program's own output is complete after a short wait.
                 self.is_all_read(GRACE)?;
             }
             let bytes = self.taken();
@@ -167,7 +168,7 @@ fn read_into(bytes: &Mutex<Vec<u8>>, mut from: impl Read) -> io::Result<()> {
     }
 }
 
-/// Stops a program. That it ended meanwhile changes nothing.
+/// Stops a program, which may have ended meanwhile.
 fn stop(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -177,19 +178,19 @@ fn stop(child: &mut Child) {
 mod tests {
     use super::*;
 
-    fn told(words: &[&str]) -> Result<String, String> {
+    fn key_of(words: &[&str]) -> Result<String, String> {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let patience = Patience { quiet: Duration::ZERO, whole: Duration::from_secs(60) };
         run(&words, &["CARGO_PKG_NAME".to_owned()], patience, &Ui::plain()).map_err(|diagnostic| diagnostic.message)
     }
 
     #[test]
-    fn a_program_has_nothing_to_read_and_its_output_is_the_key() {
-        assert_eq!(told(&["sh", "-c", "cat; printf key"]), Ok("key".to_owned()));
+    fn output_of_a_program_without_input_is_the_key() {
+        assert_eq!(key_of(&["sh", "-c", "cat; printf key"]), Ok("key".to_owned()));
     }
 
     #[test]
-    fn a_program_that_does_not_end_is_stopped_when_its_time_is_over() {
+    fn program_is_stopped_after_its_time_limit() {
         for script in ["kill -STOP $$", "exec >&-; kill -STOP $$"] {
             let words = ["sh", "-c", script].map(str::to_owned);
             let patience = Patience { quiet: Duration::ZERO, whole: Duration::from_millis(50) };
@@ -200,33 +201,33 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_leaves_behind_is_not_waited_for() {
-        assert_eq!(told(&["sh", "-c", "sleep 20 & echo $! >&2; echo key"]), Ok("key\n".to_owned()));
+    fn child_processes_do_not_delay_the_key() {
+        assert_eq!(key_of(&["sh", "-c", "sleep 20 & echo $! >&2; echo key"]), Ok("key\n".to_owned()));
     }
 
     #[test]
     fn program_gets_usual_and_named_variables_only() {
         let script = "printf '%s/%s' \"$CARGO_PKG_NAME\" \"$CARGO_MANIFEST_DIR\"";
-        assert_eq!(told(&["sh", "-c", script]), Ok("terrace/".to_owned()));
+        assert_eq!(key_of(&["sh", "-c", script]), Ok("terrace/".to_owned()));
     }
 
     #[test]
-    fn arguments_are_not_told() {
-        let message = told(&["sh", "-c", "exit 3 # hunter2"]).unwrap_err();
-        assert_eq!(message, "the state key cannot be had: `sh` ended with exit status: 3");
+    fn arguments_are_not_shown() {
+        let message = key_of(&["sh", "-c", "exit 3 # hunter2"]).unwrap_err();
+        assert_eq!(message, "the state key is not available: `sh` ended with exit status: 3");
     }
 
     #[test]
-    fn a_program_that_prints_without_end_is_stopped() {
-        let message = told(&["cat", "/dev/zero"]).unwrap_err();
-        assert_eq!(message, "the state key cannot be had: `cat` printed more than 64 KiB");
+    fn program_with_endless_output_is_stopped() {
+        let message = key_of(&["cat", "/dev/zero"]).unwrap_err();
+        assert_eq!(message, "the state key is not available: `cat` printed more than 64 KiB");
     }
 
     #[test]
-    fn a_program_that_fails_or_is_not_there_is_named() {
-        assert!(told(&["sh", "-c", "exit 3"]).unwrap_err().ends_with("ended with exit status: 3"));
-        assert!(told(&["no-such-program"]).unwrap_err().ends_with("cannot be run: there is no such program"));
-        assert!(told(&["/"]).unwrap_err().contains("it is no program"));
-        assert!(told(&["printf", "\\377"]).unwrap_err().ends_with("printed no text"));
+    fn failed_or_missing_program_is_named() {
+        assert!(key_of(&["sh", "-c", "exit 3"]).unwrap_err().ends_with("ended with exit status: 3"));
+        assert!(key_of(&["no-such-program"]).unwrap_err().ends_with("cannot be run: there is no such program"));
+        assert!(key_of(&["/"]).unwrap_err().contains("it is not a program"));
+        assert!(key_of(&["printf", "\\377"]).unwrap_err().ends_with("printed no text"));
     }
 }

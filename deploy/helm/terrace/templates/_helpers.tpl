@@ -24,13 +24,13 @@
 {{- end -}}
 {{- end }}
 
-{{/* What every pod of the release has. */}}
+{{/* Labels of every pod of the release. */}}
 {{- define "terrace.releaseLabels" -}}
 app.kubernetes.io/name: {{ include "terrace.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* What only pods of the server have: a service sends nothing to `terrace doctor`. */}}
+{{/* Labels of the server's pods only, so that the service does not select `terrace doctor`. */}}
 {{- define "terrace.selectorLabels" -}}
 {{ include "terrace.releaseLabels" . }}
 app.kubernetes.io/component: server
@@ -46,12 +46,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* "true" where several pods may write. */}}
+{{/* "true" if several pods may write. */}}
 {{- define "terrace.isMany" -}}
 {{- if or .Values.autoscaling.enabled (gt (int .Values.replicaCount) 1) -}}true{{- end -}}
 {{- end }}
 
-{{/* "true" where the project folder is in a claim. */}}
+{{/* "true" if the project folder is in a claim. */}}
 {{- define "terrace.isPersistent" -}}
 {{- if not .Values.state.postgresql.enabled -}}
 {{- if ne (toString .Values.persistence.enabled) "false" -}}true{{- end -}}
@@ -74,12 +74,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- divf (include "terrace.milliseconds" (default "20s" $server.drain)) 1000 | ceil | int -}}
 {{- end }}
 
-{{/* "true" where calls come by TLS. */}}
+{{/* "true" if the server uses TLS. */}}
 {{- define "terrace.isTls" -}}
 {{- if (include "terrace.configuration" . | fromYaml).server.tls -}}true{{- end -}}
 {{- end }}
 
-{{/* A probe that calls as the server is to be called: a dict of `context` and `probe`. */}}
+{{/* A probe, with HTTPS if the server uses TLS: a dict of `context` and `probe`. */}}
 {{- define "terrace.probe" -}}
 {{- $probe := deepCopy .probe -}}
 {{- if and $probe.httpGet (include "terrace.isTls" .context) -}}
@@ -94,7 +94,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{/*
-The ports that the server calls, in order: 443, that of the database, and those of all addresses in the values.
+The ports that the server calls, in order: 443, the port of the database, and the ports of all addresses in the values.
 */}}
 {{- define "terrace.egressPorts" -}}
 {{- $ports := dict "443" true -}}
@@ -120,7 +120,7 @@ The ports that the server calls, in order: 443, that of the database, and those 
 {{- join " " $plain -}}
 {{- end }}
 
-{{/* How Prometheus checks the certificate of the server: what the values do not say of name and authority. */}}
+{{/* `tlsConfig` of Prometheus: the values, with defaults for server name and authority. */}}
 {{- define "terrace.scrapeTls" -}}
 {{- $given := default dict .Values.serviceMonitor.tlsConfig -}}
 {{- $default := dict "serverName" (printf "%s.%s.svc" (include "terrace.fullname" .) .Release.Namespace) -}}
@@ -139,7 +139,7 @@ The ports that the server calls, in order: 443, that of the database, and those 
 {{- end -}}
 {{- end }}
 
-{{/* The URL of the state, as an expression of terrace.yaml: the password is in the environment alone. */}}
+{{/* The URL of the state, as an expression of terrace.yaml: the password is only in the environment. */}}
 {{- define "terrace.stateUrl" -}}
 {{- $postgresql := .Values.state.postgresql -}}
 {{- $password := "env.TERRACE_STATE_PASSWORD" -}}
@@ -248,14 +248,14 @@ blueprint.{{ . | replace "/" "__" }}
 {{- end }}
 {{- end }}
 
-{{/* What pods of the server and of `terrace doctor` have in common. */}}
+{{/* Fields that the pods of the server and of `terrace doctor` share. */}}
 {{- define "terrace.podBasics" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
-# A service that is called as the release would set TERRACE_PORT and others, which look like settings.
+# Service links of a service named `terrace` would set TERRACE_PORT and others, which look like settings.
 enableServiceLinks: false
 {{- with .Values.podSecurityContext }}
 securityContext:
@@ -277,7 +277,7 @@ priorityClassName: {{ . }}
 {{- define "terrace.containerBasics" -}}
 image: {{ include "terrace.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-# terrace.yaml is looked for from here: `kubectl exec … -- terrace state list` needs no options.
+# terrace finds terrace.yaml here, so `kubectl exec … -- terrace state list` needs no options.
 workingDir: /var/lib/terrace
 {{- with .Values.securityContext }}
 securityContext:
@@ -313,7 +313,7 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* Volumes but the project's: a dict of `context` and `configMap`. */}}
+{{/* All volumes except the project folder: a dict of `context` and `configMap`. */}}
 {{- define "terrace.volumes" -}}
 {{- $values := .context.Values -}}
 - name: configuration

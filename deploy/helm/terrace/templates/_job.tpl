@@ -1,7 +1,7 @@
 {{/*
 A hook that runs the binary once: a dict of `context`, `name`, `hooks`, `weight`, `arguments`, `account`, and `values`
-with `backoffLimit`, `activeDeadlineSeconds` and `resources`. It has a ConfigMap of its own: before an install there is none
-of the release yet, and before an upgrade that has the old values.
+with `backoffLimit`, `activeDeadlineSeconds` and `resources`. It needs a separate ConfigMap: before an install the
+release has none yet, and before an upgrade the ConfigMap of the release has the old values.
 */}}
 {{- define "terrace.job" -}}
 {{- $context := .context -}}

@@ -1,33 +1,33 @@
-{{/* What would not work, or not as it looks: each is refused with what to do. */}}
+{{/* Refuses values that would not work as intended, each with a remedy. */}}
 {{- define "terrace.refusals" -}}
 {{- $configuration := include "terrace.configuration" . | fromYaml -}}
 {{- $postgresql := .Values.state.postgresql -}}
 
 {{- if not .Values.image.repository -}}
-{{- fail "image.repository is needed: name the image that was built of deploy/Dockerfile" -}}
+{{- fail "image.repository is required: name the image built from deploy/Dockerfile" -}}
 {{- end -}}
 
-{{- /* Who is let in. */ -}}
+{{- /* Authentication. */ -}}
 {{- $auth := default dict $configuration.server.auth -}}
 {{- if not $auth.mode -}}
-{{- fail "server.auth does not say who is let in: give `mode: token` with `tokens`, `mode: oidc` with `issuer` and `audience`, or `mode: none` behind a proxy that authenticates callers" -}}
+{{- fail "server.auth.mode is required: set `mode: token` with `tokens`, `mode: oidc` with `issuer` and `audience`, or `mode: none` behind a proxy that authenticates callers" -}}
 {{- end -}}
 {{- if and (eq $auth.mode "token") (not $auth.tokens) -}}
-{{- fail "server.auth lets nobody in: it has no `tokens`; add `{name: …, sha256: …, scopes: [apply]}`" -}}
+{{- fail "server.auth.tokens is empty, so every call would be refused: add `{name: …, sha256: …, scopes: [apply]}`" -}}
 {{- end -}}
 {{- $seen := dict -}}
 {{- range $auth.tokens -}}
 {{- $digest := lower (toString .sha256) -}}
 {{- if hasKey $seen $digest -}}
-{{- fail (printf "server.auth.tokens: the token of %s is that of %s, too, so that nobody could tell whose a call is; give each its own" .name (get $seen $digest)) -}}
+{{- fail (printf "server.auth.tokens: %s and %s have the same token, so their calls cannot be told apart: give each its own" .name (get $seen $digest)) -}}
 {{- end -}}
 {{- $_ := set $seen $digest .name -}}
 {{- end -}}
 {{- if regexMatch "^(127\\.|\\[::1\\])" $configuration.server.bind -}}
-{{- fail (printf "server.bind: %s is reached from within the pod alone, not by probes and the service; write 0.0.0.0:8091" $configuration.server.bind) -}}
+{{- fail (printf "server.bind: %s is reachable only inside the pod, not for probes and the service: write 0.0.0.0:8091" $configuration.server.bind) -}}
 {{- end -}}
 
-{{- /* What the server refuses, and the schema cannot tell. */ -}}
+{{- /* Values that the server refuses and the schema cannot check. */ -}}
 {{- $server := $configuration.server -}}
 {{- $every := (default dict $server.drift).every -}}
 {{- $durations := list (list "drain" $server.drain 0 "") (list "retention" $server.retention 3600000 "at least an hour and ") -}}
@@ -39,7 +39,7 @@
 {{- if and (regexMatch "(h|m|s)$" $text) (not (contains "${{" $text)) -}}
 {{- $milliseconds := int64 (include "terrace.milliseconds" $text) -}}
 {{- if or (lt $milliseconds (int64 (index . 2))) (gt $milliseconds (int64 31536000000)) -}}
-{{- fail (printf "server.%s: %s is no duration that works; give %sat most a year (8760h)" (index . 0) $text (index . 3)) -}}
+{{- fail (printf "server.%s: %s is out of range: set %sat most a year (8760h)" (index . 0) $text (index . 3)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -48,59 +48,59 @@
 {{- $part := printf `^ *(%s|terrace[^=\[]*|[^=\[]*::[^=\[]*|.*\[.*\].*|[^=\[]+=%s?)? *$` $levels $levels -}}
 {{- range ternary list (splitList "," $level) (contains "${{" $level) -}}
 {{- if not (regexMatch $part .) -}}
-{{- fail (printf "server.log.level: `%s` is no level; write error, warn, info, debug or trace, and part=level for a part of the program" .) -}}
+{{- fail (printf "server.log.level: `%s` is not a level: write error, warn, info, debug or trace, and part=level for a part of the program" .) -}}
 {{- end -}}
 {{- end -}}
 
 {{- if and .Values.tls.secret .Values.server.tls -}}
-{{- fail "tls.secret and server.tls are both set: tls.secret names the files of its Secret by itself; leave one of them out" -}}
+{{- fail "tls.secret and server.tls are both set: remove one of them; tls.secret sets server.tls itself" -}}
 {{- end -}}
 
-{{- /* Where the state is. */ -}}
+{{- /* State. */ -}}
 {{- if and (include "terrace.isMany" .) (not $postgresql.enabled) -}}
-{{- fail "several replicas need a state that all of them write: set state.postgresql.enabled, or replicaCount: 1 and autoscaling.enabled: false, for SQLite is one process's own" -}}
+{{- fail "several replicas need a shared state, and SQLite has only one writing process: set state.postgresql.enabled, or replicaCount: 1 and autoscaling.enabled: false" -}}
 {{- end -}}
 {{- if and $postgresql.enabled (or (eq (toString .Values.persistence.enabled) "true") .Values.persistence.existingClaim) -}}
-{{- fail "persistence and state.postgresql.enabled are both set: with PostgreSQL there is nothing to keep in a volume; leave one of them out" -}}
+{{- fail "persistence and state.postgresql.enabled are both set: remove one of them; a state in PostgreSQL needs no volume" -}}
 {{- end -}}
 {{- if $postgresql.enabled -}}
 {{- if and $postgresql.urlSecret $postgresql.host -}}
-{{- fail "state.postgresql has urlSecret and host: give the whole URL or its parts" -}}
+{{- fail "state.postgresql has urlSecret and host: set the whole URL or its parts" -}}
 {{- else if not (or $postgresql.urlSecret $postgresql.host) -}}
-{{- fail "state.postgresql does not say where the database is: give urlSecret, or host and passwordSecret" -}}
+{{- fail "state.postgresql has no address of the database: set urlSecret, or host and passwordSecret" -}}
 {{- else if and $postgresql.host (not $postgresql.passwordSecret) -}}
-{{- fail "state.postgresql.passwordSecret is needed beside host: {name: …, key: …} of a Secret" -}}
+{{- fail "state.postgresql.passwordSecret is required with host: set {name: …, key: …} of a Secret" -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $key := dict "password" "passwordSecret" "sslmode" "sslMode" -}}
 {{- if hasKey $postgresql.parameters $name -}}
-{{- fail (printf "state.postgresql.parameters has %s: say it under state.postgresql.%s" $name $key) -}}
+{{- fail (printf "state.postgresql.parameters has %s: set state.postgresql.%s instead" $name $key) -}}
 {{- end -}}
 {{- end -}}
 {{- if or (hasKey .Values.configOverride "state") (hasKey .Values.configOverride "encryption") -}}
-{{- fail "configOverride has state or encryption: the chart has to know them; say it under `state` of the values" -}}
+{{- fail "configOverride has state or encryption: set them under `state` of the values, which the chart reads" -}}
 {{- end -}}
 {{- $reserved := list "TERRACE_STATE" "TERRACE_STATE_KEY" "TERRACE_STATE_PASSWORD" -}}
 {{- range keys .Values.env -}}
-{{- if has . $reserved }}{{ fail (printf "env has %s: the chart has to know it; say it under `state` of the values" .) }}{{ end -}}
+{{- if has . $reserved }}{{ fail (printf "env has %s: set it under `state` of the values, which the chart reads" .) }}{{ end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
-{{- if has .name $reserved }}{{ fail (printf "extraEnv has %s: the chart has to know it; say it under `state` of the values" .name) }}{{ end -}}
+{{- if has .name $reserved }}{{ fail (printf "extraEnv has %s: set it under `state` of the values, which the chart reads" .name) }}{{ end -}}
 {{- end -}}
 
-{{- /* Files of one pod are not there for the others. */ -}}
+{{- /* Pods do not share files. */ -}}
 {{- if include "terrace.isMany" . -}}
 {{- if not $configuration.environments -}}
-{{- fail "several replicas, and no environments: that is the environment `local`, which makes files in one pod; name environments without `overlay: embedded`" -}}
+{{- fail "several replicas without environments would use the environment `local`, whose files exist in one pod only: add environments without `overlay: embedded`" -}}
 {{- end -}}
 {{- range $name, $environment := $configuration.environments -}}
 {{- if eq (toString (get (default dict $environment) "overlay")) "embedded" -}}
-{{- fail (printf "several replicas, and environments.%s has `overlay: embedded`: it makes files in one pod, which the others do not have" $name) -}}
+{{- fail (printf "several replicas, and environments.%s has `overlay: embedded`, whose files exist in one pod only: set another overlay, or one replica" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* Secrets are named, not written. */ -}}
+{{- /* Values hold no secrets. */ -}}
 {{- include "terrace.noSecrets" (dict "at" "server" "value" $configuration.server) -}}
 {{- include "terrace.noSecrets" (dict "at" "environments" "value" (default dict $configuration.environments)) -}}
 {{- include "terrace.noSecrets" (dict "at" "wellKnown" "value" .Values.wellKnown) -}}
@@ -113,32 +113,32 @@
 {{- include "terrace.noSecrets" (dict "at" "env" "value" .Values.env) -}}
 {{- range .Values.extraEnv -}}
 {{- if and .value (regexMatch $secret .name) (not (contains "$(" (toString .value))) -}}
-{{- fail (printf "extraEnv has %s with its value: take it from a Secret with `valueFrom: {secretKeyRef: …}`" .name) -}}
+{{- fail (printf "extraEnv has %s with a plain value: take it from a Secret with `valueFrom: {secretKeyRef: …}`" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.customRootCA.configMap .Values.customRootCA.secret -}}
-{{- fail "customRootCA has configMap and secret: give one of them" -}}
+{{- fail "customRootCA has configMap and secret: set one of them" -}}
 {{- end -}}
 
-{{- /* How it ends. */ -}}
+{{- /* Shutdown. */ -}}
 {{- $least := add (include "terrace.drain" .) (int .Values.preStopSleepSeconds) -}}
 {{- if le (int (include "terrace.gracePeriod" .)) (int $least) -}}
-{{- fail (printf "terminationGracePeriodSeconds: %v ends the server before it has drained; give more than %d, which is server.drain and preStopSleepSeconds" .Values.terminationGracePeriodSeconds $least) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %v ends the server before it has drained: set more than %d, the sum of server.drain and preStopSleepSeconds" .Values.terminationGracePeriodSeconds $least) -}}
 {{- end -}}
 {{- with .Values.podDisruptionBudget -}}
 {{- if not (or (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable)) -}}
-{{- fail "podDisruptionBudget has minAvailable and maxUnavailable: Kubernetes takes one of them" -}}
+{{- fail "podDisruptionBudget has minAvailable and maxUnavailable: set one of them" -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
-{{- fail "ingress.enabled, and ingress.hosts names none: add `{host: …}`" -}}
+{{- fail "ingress.enabled is true, but ingress.hosts is empty: add `{host: …}`" -}}
 {{- end -}}
 {{- end }}
 
 {{/*
-What is secret by its name, or has a password in it as a URL has, has to be an expression: a dict of `at`, the place, and
-`value`. The names are those of providers' settings that are sensitive (tests/deploy compares them), and what others are
-called alike.
+Refuses a secret in plain text: a key with a secret's name, or a URL with a password, needs an expression. Takes a dict of
+`at`, the place, and `value`. The names match the sensitive settings of the providers (tests/deploy compares them) and
+similar names.
 */}}
 {{- define "terrace.noSecrets" -}}
 {{- $at := .at -}}
@@ -154,7 +154,7 @@ called alike.
 {{- end -}}
 {{- else if not (or (kindIs "bool" .value) (kindIs "invalid" .value) (contains "${{" (toString .value))) -}}
 {{- $instead := "take it from a Secret with `{secret: \"${{ env.NAME }}\"}` and NAME under `extraEnv`" -}}
-{{- if and (ne (toString .value) "") (regexMatch $names (default "" .name)) }}{{ fail (printf "%s is written out: %s" $at $instead) }}{{ end -}}
-{{- if regexMatch $inUrl (toString .value) }}{{ fail (printf "%s has a password in it: %s" $at $instead) }}{{ end -}}
+{{- if and (ne (toString .value) "") (regexMatch $names (default "" .name)) }}{{ fail (printf "%s is a secret in plain text: %s" $at $instead) }}{{ end -}}
+{{- if regexMatch $inUrl (toString .value) }}{{ fail (printf "%s contains a password: %s" $at $instead) }}{{ end -}}
 {{- end -}}
 {{- end }}

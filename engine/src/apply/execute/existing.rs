@@ -1,4 +1,4 @@
-//! A create that finds its object there already: what a person can do about it.
+//! Remedies for a create whose object exists already.
 
 use super::super::{Applier, Failed};
 use super::Prepared;
@@ -10,7 +10,7 @@ use crate::store::{RowStatus, Selection};
 use std::collections::BTreeSet;
 use terrace_provider::{ErrorKind, Observed, ResourceType};
 
-/// Adds the ways out to what failed. What is recorded as another resource can only move; it cannot be imported.
+/// Adds the remedies to a failure. If another row records the object, the remedy is a move: an import would fail.
 pub(super) async fn advise(
     applier: &Applier,
     prepared: &Prepared,
@@ -23,25 +23,25 @@ pub(super) async fn advise(
         failed.solutions.push(advice);
         return;
     }
-    // Of what goes back nobody describes how.
+    // A rollback has no descriptor to change.
     if prepared.change.place.is_some() {
-        failed.solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
+        failed.solutions.push("to adopt it, set `adopt: ifExists` on the resource".to_owned());
     }
     if let Some(id) = import_id {
         let address = format!("{}:{}", prepared.stack, prepared.change.address);
         let (address, id) = (shell_word(&address), shell_word(id));
-        failed.solutions.push(format!("to record it as it is: `terrace import {address} {id}`"));
+        failed.solutions.push(format!("to record it unchanged, run `terrace import {address} {id}`"));
     }
 }
 
-/// What to do where the object is recorded as another resource.
+/// The remedy if another row records the object.
 async fn recorded(applier: &Applier, prepared: &Prepared, ty: &ResourceType) -> Option<String> {
     let change = &prepared.change;
     let identity = ty.identity_of(&prepared.planned.attributes)?;
     let object = Observed { identity, ..Observed::default() };
     let environment = prepared.stack.environment.as_str();
     let found = recorded_as(applier.store.as_ref(), &applier.seal, (environment, &change.provider), ty, &object).await;
-    // What cannot be told here is no worse than the failure that it is about.
+    // A failure of this search does not matter: the create has failed anyway.
     let (stack, address) =
         found.ok().flatten().filter(|(stack, at)| (stack, at) != (&prepared.stack, &change.address))?;
     if stack != prepared.stack {
@@ -53,12 +53,12 @@ async fn recorded(applier: &Applier, prepared: &Prepared, ty: &ResourceType) -> 
     let rows = applier.store.rows(&stack, &selection).await.ok()?;
     if rows.iter().any(|row| row.deposed.is_none() && row.status == RowStatus::Retained) {
         let moved = as_written(&address, &change.address);
-        return Some(format!("{address} is its data, which stayed: to go on with it, write `{moved}`"));
+        return Some(format!("{address} retained its data: to continue with it, write `{moved}`"));
     }
     if change.action == Action::ReplaceCreateFirst {
-        return Some(format!("{address} is recorded as it: give one of them another name"));
+        return Some(format!("{address} has this object: give one of them another name"));
     }
-    // A descriptor that still declares that resource could not say that it moved.
+    // A descriptor cannot move a resource that it still declares.
     let command = as_command(&stack, &address, &change.address);
-    Some(format!("{address} is recorded as it: to go on with it, `{command}`, then plan again"))
+    Some(format!("{address} has this object: to continue with it, run `{command}`, then plan again"))
 }

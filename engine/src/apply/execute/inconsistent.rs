@@ -1,4 +1,4 @@
-//! Results that differ from the plan: digests for the row, and the words of the error.
+//! Results that differ from the plan: digests for the row, and the details of the error.
 
 use crate::plan::contract::differing_attributes;
 use crate::plan::inconsistent::detector;
@@ -19,7 +19,7 @@ pub(super) fn detectors(
     detectors.collect()
 }
 
-/// The planned value and the value that was read of each attribute that differs. Sensitive values are left out.
+/// The planned and the read value of each differing attribute; sensitive values are hidden.
 pub(super) fn in_words(
     ty: &ResourceType,
     planned: &Attributes,

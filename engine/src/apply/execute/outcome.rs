@@ -1,4 +1,4 @@
-//! After a call: what a success, a failure or a lost reply leaves behind.
+//! Outcomes of calls: the writes and the report after a success, a failure or a lost reply.
 
 use super::super::Failed;
 use super::inconsistent;
@@ -20,13 +20,13 @@ use terrace_provider::{
     Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Private, ProviderError, ResourceType, Value,
 };
 
-/// An object was made or changed: it is recorded, and has to agree with the plan.
+/// Records a created or updated object, which has to agree with the plan.
 pub(super) fn made(recorder: &Recorder<'_>, prepared: &Prepared, observed: &Observed, expected: u64) -> Outcome {
     let attributes = storable(recorder.ty, &prepared.planned.attributes, observed);
     made_with(recorder, prepared, observed, expected, attributes)
 }
 
-/// The same with what is to be recorded of it.
+/// The same with the given attributes.
 fn made_with(
     recorder: &Recorder<'_>,
     prepared: &Prepared,
@@ -39,13 +39,13 @@ fn made_with(
     let mut breaches = contract::result_agrees_with_plan(ty, planned, observed);
     breaches.extend(contract::result_is_sound(ty, observed));
     let status = match &prepared.change.prior {
-        // What is only recorded anew is as good as it was.
+        // A row that is only rewritten keeps its status.
         Some(prior) if prepared.change.action == Action::NoOp => prior.status,
         // An object that differs from the plan is complete: replacing it would destroy its data.
         _ => RowStatus::Ready,
     };
     let identity = match observed.identity.is_empty() {
-        // An object without a name on record could not be read again.
+        // Without an identity in the row the object could not be read again.
         true => ty.identity_of(&attributes).unwrap_or_default(),
         false => observed.identity.clone(),
     };
@@ -83,12 +83,12 @@ pub(super) fn write_row(
     }
 }
 
-/// What is there now cannot be recorded. Where a provider was called the step stays open: the object must not be lost.
+/// The outcome if the object's row cannot be sealed. After a call the step stays open, so that the object is not lost.
 fn unrecorded(prepared: &Prepared, error: ProviderError) -> Outcome {
     let is_called = prepared.intent.is_some();
     let error = match is_called {
         true => error.solution(
-            "the call took effect; what is there is recorded by `terrace recover` once there is a state key, or by \
+            "the call took effect: record the object with `terrace recover` once there is a state key, or with \
              `terrace apply --plaintext-secrets`",
         ),
         false => error,
@@ -96,7 +96,7 @@ fn unrecorded(prepared: &Prepared, error: ProviderError) -> Outcome {
     Outcome { is_in_doubt: is_called, ..failure(prepared, error, Vec::new(), None) }
 }
 
-/// Records an object. What it replaces create-first is kept beside it until that is deleted.
+/// The writes for an object. A create-before-destroy replacement deposes the old row.
 fn put(prepared: &Prepared, row: Row, expected: u64) -> Vec<Write> {
     let change = &prepared.change;
     let deposed = prepared.deposed.clone().map(|key| Write::Depose {
@@ -108,7 +108,7 @@ fn put(prepared: &Prepared, row: Row, expected: u64) -> Vec<Write> {
     deposed.into_iter().chain([Write::Put { row: Box::new(row), expected }]).collect()
 }
 
-/// What is there after a create that failed.
+/// The object after a failed create.
 pub(super) enum AfterFailure {
     Object(Observed),
     Nothing,
@@ -128,7 +128,7 @@ pub(super) async fn find_after_failure(
     if let Some(object) = &error.object {
         return AfterFailure::Object((**object).clone());
     }
-    // These say for certain that nothing was made.
+    // After these errors the object certainly does not exist.
     let is_certain = matches!(
         error.kind,
         ErrorKind::AlreadyExists { .. }
@@ -160,7 +160,7 @@ pub(super) async fn find_after_failure(
         Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || is_settled(ty, broken) => {
             AfterFailure::Nothing
         }
-        // It says by itself that it did not happen; mostly the very same reason keeps it from being looked for.
+        // A temporary error means that the create had no effect; the same error mostly prevents the search too.
         Ok(Found::Absent | Found::Strangers(_) | Found::Unknown) | Err(_) if error.kind.is_temporary() => {
             AfterFailure::Nothing
         }
@@ -168,7 +168,7 @@ pub(super) async fn find_after_failure(
     }
 }
 
-/// True when a call whose outcome is not known can have no effect any more.
+/// True if a call with an unknown outcome can have no effect any more.
 fn is_settled(ty: &ResourceType, broken: &Broken) -> bool {
     ty.settle.is_zero() && !broken.may_still_run
 }
@@ -215,9 +215,8 @@ pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error:
     failure(prepared, error, write.into_iter().collect(), None)
 }
 
-/// What was recorded before an update that failed, where it sent more that is sensitive: a part of that may have arrived,
-/// and whoever looks next would not know it for a secret. `None` where nothing has to be recorded, or cannot be: what is
-/// recorded stays true.
+/// The old row after a failed update that sent new sensitive values. It marks their attributes, because part of the update may have
+/// arrived. `None` if no mark is missing, or the row cannot be sealed.
 fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
     let prior = prepared.change.prior.as_deref().filter(|_| prepared.change.generation > 0)?;
     let recorded = prior.recorded.as_ref().unwrap_or(&prior.attributes);
@@ -225,7 +224,7 @@ fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
     let mut hidden = marks::found_attributes(recorded, sent);
     let is_new = |(name, value): &(&String, &Value)| value.has_sensitive() && !recorded.contains_key(*name);
     let is_stored = |name: &str| recorder.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
-    // There was none, and whatever is found there later is a secret.
+    // A missing attribute gets a sensitive null, so that a value found later is sensitive.
     let new = sent.iter().filter(is_new).filter(|(name, _)| is_stored(name));
     let new: Vec<_> = new.map(|(name, _)| (name.clone(), Value::sensitive(Value::Null))).collect();
     if new.is_empty() && marks::added(recorded, &hidden).is_empty() {
@@ -237,8 +236,8 @@ fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
     recorder.row(prior.status, &prior.identity, &hidden, &prior.private).ok()
 }
 
-/// A change as far as it is known to have arrived when its call failed. What cannot be read counts as it was before: at
-/// worst it is sent once more, never taken for done.
+/// The change as far as it surely arrived before its call failed. Write-only attributes keep their old digests, so that they are
+/// sent again rather than lost.
 fn with_unread_as_before(change: &Change) -> Change {
     let before = change.prior.as_ref().map(|prior| prior.write_only.clone()).unwrap_or_default();
     let mut change = change.clone();
@@ -248,7 +247,7 @@ fn with_unread_as_before(change: &Change) -> Change {
     change
 }
 
-/// What is there after an update or a delete that may have happened.
+/// The object after an update or a delete with an unknown outcome.
 pub(super) enum Seen {
     Object(Observed),
     Nothing,
@@ -278,7 +277,7 @@ pub(super) async fn look(
     }
 }
 
-/// What an update left that may not have happened: it may still be the old values, and those may have been more sensitive.
+/// The attributes after an update with an unknown outcome. They may be the old values, so the old sensitivity marks apply too.
 fn old_or_new(ty: &ResourceType, prepared: &Prepared, observed: &Observed) -> Attributes {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
     match &prepared.change.prior {
@@ -287,7 +286,7 @@ fn old_or_new(ty: &ResourceType, prepared: &Prepared, observed: &Observed) -> At
     }
 }
 
-/// An update that may have happened: what can be read counts, once the call can have no effect any more.
+/// The outcome of an update with a lost reply: the values read count, once the call can have no further effect.
 pub(super) fn update_in_doubt(recorder: &Recorder<'_>, prepared: &Prepared, broken: Broken, seen: Seen) -> Outcome {
     let ty = recorder.ty;
     let (is_settled, error) = (is_settled(ty, &broken), broken.error);
@@ -305,7 +304,7 @@ pub(super) fn update_in_doubt(recorder: &Recorder<'_>, prepared: &Prepared, brok
                     let error = match names.is_empty() {
                         true => error,
                         false => error.solution(format!(
-                            "whether {} arrived cannot be read back: the next apply sends it again",
+                            "{} cannot be read back, so the next apply sends it again",
                             names.join(", ")
                         )),
                     };
@@ -319,7 +318,7 @@ pub(super) fn update_in_doubt(recorder: &Recorder<'_>, prepared: &Prepared, brok
     }
 }
 
-/// A delete that may have happened.
+/// The outcome of a delete with a lost reply.
 pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, broken: Broken, seen: &Seen) -> Outcome {
     match seen {
         Seen::Nothing => done(delete_row(prepared), None),
@@ -331,20 +330,20 @@ pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, broken: Br
 pub(super) fn in_doubt(prepared: &Prepared, error: ProviderError) -> Outcome {
     let address = shell_word(&format!("{}:{}", prepared.stack, prepared.change.address));
     let error = error.solution(format!(
-        "nobody knows whether it took effect: `terrace recover` asks again, and its `--unchanged`, `--absent` or `--tainted \
-         {address}` says it"
+        "the effect is unknown: check it with `terrace recover`, or decide with its option `--unchanged`, `--absent` or `--tainted \
+         {address}`"
     ));
     Outcome { is_in_doubt: true, ..failure(prepared, error, Vec::new(), None) }
 }
 
-/// Drops the row of a change; an object that was never recorded has none.
+/// Removes the row of a change; an object without a row has none.
 pub(super) fn delete_row(prepared: &Prepared) -> Vec<Write> {
     if prepared.change.generation == 0 {
         return Vec::new();
     }
     let (stack, address) = (prepared.stack.clone(), prepared.change.address.clone());
     let (deposed, expected) = (prepared.deposed.clone(), prepared.change.generation);
-    // What was made after an object that is replaced comes after the one that is made in its place.
+    // Dependents of a replaced object depend on its successor.
     vec![match prepared.change.action.is_replace() {
         true => Write::Delete { stack, address, deposed, expected },
         false => Write::Forget { stack, address, deposed, expected },
@@ -369,7 +368,7 @@ pub(super) fn failure(
     writes: Vec<Write>,
     attributes: Option<Attributes>,
 ) -> Outcome {
-    // A plan has no places of single attributes: their names lead there, where the message does not have them.
+    // A plan has no locations of single attributes, so their names are added if the message lacks them.
     let at = match &error.kind {
         ErrorKind::InvalidInput { path: Some(path) } => Some(format!("`{path}`"))
             .filter(|named| !error.message.contains(named.as_str()))

@@ -1,11 +1,11 @@
-//! Partial results of a call: what it reported of its object, to find the object after the call failed. After a crash the
-//! journal holds the same.
+//! Partial results of a call: identity and private data that it reported, to find the object after the call failed. The journal
+//! holds the same for recovery after a crash.
 
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_provider::{Attributes, Partial, Planned, Private, Progress, ProviderError, ResourceType, Severity};
 
-/// Passes on what a call has to say, and remembers what was recorded of it.
+/// Forwards the progress of a call, and remembers its partial results.
 pub(super) struct PartialResults {
     progress: Arc<dyn Progress>,
     reported: Mutex<Partial>,
@@ -16,7 +16,7 @@ impl PartialResults {
         Arc::new(Self { progress, reported: Mutex::default() })
     }
 
-    /// What names the object, and what its provider knows it by: as reported last, else as planned.
+    /// The identity and private data of the object: as last reported, or else as planned.
     pub(super) fn attempted(&self, ty: &ResourceType, planned: &Planned) -> (Attributes, Private) {
         let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner).clone();
         reported.attempted(ty, &planned.attributes, &planned.private)

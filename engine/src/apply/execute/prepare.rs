@@ -1,4 +1,4 @@
-//! Before a step: what waited for others is evaluated and planned again, the intent is made.
+//! Prepares a step: evaluates and plans again deferred configurations, and creates the intent.
 
 use super::super::values::Values;
 use super::super::{Applier, Failed};
@@ -20,20 +20,20 @@ use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Observed, Planned, Private, ProposedChange, ResourceType, Value};
 use uuid::Uuid;
 
-/// The forward step of a change, with all that waited for other steps: what is left to ask is asked of its provider.
+/// The forward step of a change with all its values; its provider may have to plan it again.
 pub(crate) struct Draft<'a> {
     applier: &'a Applier,
     stack: StackId,
     change: &'a Change,
     ty: &'a ResourceType,
-    /// What is to be planned again, now that it is known.
+    /// The configuration to plan again, now that it is known.
     config: Option<Attributes>,
     /// An earlier step changed an object of the same instance.
     follows_change: bool,
 }
 
 impl<'a> Draft<'a> {
-    /// Decides the checks of a change and evaluates what waited for others.
+    /// Evaluates the checks and the deferred configuration of a change.
     pub(crate) fn of(
         applier: &'a Applier,
         stack: &StackId,
@@ -58,11 +58,11 @@ impl<'a> Draft<'a> {
         Self { follows_change, ..self }
     }
 
-    /// Plans again what waited for others, which has to agree with the plan, and makes the intent.
+    /// Plans the deferred configuration again, which has to agree with the plan, and creates the intent.
     pub(crate) async fn prepare(self, operation: Uuid, step: u32) -> Result<Prepared, Box<Failed>> {
         let Self { applier, stack, change, ty, config, follows_change } = self;
         let fail = |error: String| Box::new(failed(&stack, change, error));
-        let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
+        let Some(after) = &change.after else { return Err(fail("the plan has no object after the change".to_owned())) };
         let planned = match config {
             Some(config) => plan_again(applier, &stack, change, ty, &config, &after.attributes).await.map_err(fail)?,
             None => Planned { attributes: after.attributes.clone(), private: after.private.clone() },
@@ -89,7 +89,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Prepares the removing step of a change. An object that is its successor's by now is not called for: it stays.
+/// Prepares the removing step of a change. If the object belongs to its successor now, it stays and no call is made.
 pub(crate) fn prepare_removal(
     applier: &Applier,
     stack: &StackId,
@@ -110,7 +110,7 @@ pub(crate) fn prepare_removal(
         let intent = intent(applier, &row_stack, change, ty, StepAction::Delete, &planned, operation, step)
             .map_err(|error| fail(error.to_string()))?;
         (StepAction::Delete, Some(intent))
-    } else if is_of_gone(change) {
+    } else if is_missing(change) {
         (StepAction::Delete, None)
     } else {
         (StepAction::Record, None)
@@ -120,9 +120,9 @@ pub(crate) fn prepare_removal(
     Ok(Prepared { stack: row_stack, change, action, planned, intent, is_removal: true, follows_change: false, deposed })
 }
 
-/// Whether the row of an object goes that is not there any more. The journal tells that from what is let go of, and stays:
-/// what has its name one day is another object.
-fn is_of_gone(change: &Change) -> bool {
+/// True if the row of a missing object is removed. The journal distinguishes this from a forgotten object, which stays: a later
+/// object of that name would be a different object.
+fn is_missing(change: &Change) -> bool {
     let is_let_go = matches!(
         change.reason,
         Some(Reason::Forgotten | Reason::KeptAtLastRelease | Reason::RolledBack | Reason::Borrowed)
@@ -130,7 +130,7 @@ fn is_of_gone(change: &Change) -> bool {
     change.action == Action::Forget && !is_let_go
 }
 
-/// The first of the checks that wait until now that fails.
+/// The first deferred check that fails.
 pub(crate) fn failed_check(
     stack: &StackId,
     change: &Change,
@@ -141,7 +141,7 @@ pub(crate) fn failed_check(
 ) -> Option<Failed> {
     change.waiting_checks(when).find_map(|(check, deferred)| {
         let problem = values.check(deferred, own, functions).err()?;
-        let place = check.place.as_ref().map(|place| format!("the check stands at {place}"));
+        let place = check.place.as_ref().map(|place| format!("the check is at {place}"));
         let problems = problem.iter().map(|problem| undecided(problem)).chain(place).collect();
         Some(Failed { problems, ..failed(stack, change, check.error.clone()) })
     })
@@ -165,7 +165,7 @@ fn forward_action(change: &Change, ty: &ResourceType, planned: &Planned) -> Step
     }
 }
 
-/// Plans a change again with what is known now; it has to say what the plan said.
+/// Plans a change again with the present values; the result has to agree with the plan.
 async fn plan_again(
     applier: &Applier,
     stack: &StackId,
@@ -198,11 +198,11 @@ async fn plan_again(
     }
     match breaches.first() {
         None => Ok(Planned { attributes: again.planned, private: again.private }),
-        Some(breach) => Err(format!("the plan does not hold any more, so nothing was called: {breach}")),
+        Some(breach) => Err(format!("the plan is no longer valid, so the provider was not called: {breach}")),
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a different fact of the journal")]
+#[expect(clippy::too_many_arguments, reason = "each is a different property of the record")]
 fn intent(
     applier: &Applier,
     stack: &StackId,
@@ -224,7 +224,7 @@ fn intent(
     let recorded = change.prior.as_ref().and_then(|prior| prior.recorded.as_ref());
     let is_storable = |attributes: &Attributes| attributes.values().all(|value| applier.seal.can_store(value));
     let attributes = match (action, recorded) {
-        // To remove an object takes no key: what was found of it is not stored then, only what was recorded.
+        // A removal needs no key: if the refreshed values cannot be sealed, the intent has the recorded ones.
         (StepAction::Delete, Some(recorded)) if !is_storable(&planned.attributes) => recorded,
         _ => &planned.attributes,
     };

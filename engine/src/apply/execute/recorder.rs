@@ -1,4 +1,4 @@
-//! What a step records of its resource.
+//! Creates the row that a step writes.
 
 use super::super::Applier;
 use super::Prepared;
@@ -12,7 +12,7 @@ use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Private, ResourceType};
 use uuid::Uuid;
 
-/// Seals rows of the resource of one change, for one operation.
+/// Seals rows of a change's resource for an operation.
 #[derive(Clone, Copy)]
 pub(super) struct Recorder<'a> {
     pub(super) applier: &'a Applier,
@@ -38,7 +38,7 @@ impl<'a> Recorder<'a> {
         ty: &'a ResourceType,
         operation: Uuid,
     ) -> Self {
-        // A step that changes nothing keeps the digests.
+        // A step without a change keeps the digests.
         let kept = change.prior.as_deref().filter(|_| change.action == Action::NoOp);
         let inconsistent = kept.map_or(&CONSISTENT, |prior| &prior.inconsistent);
         Recorder { applier, stack, change, ty, operation, inconsistent }
@@ -48,7 +48,7 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     ///
-    /// When something of it is sensitive and there is no key to seal it with.
+    /// If a value is sensitive and no key can seal it.
     pub(super) fn row(
         &self,
         status: RowStatus,

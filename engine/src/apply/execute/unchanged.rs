@@ -1,5 +1,5 @@
-//! Before a call that could destroy data, and before each update of a plan that may be old: the object has to be as the
-//! plan saw it. Somebody may have filled or changed it since, and no plan showed that to anybody.
+//! Checks before a call that the object is as the plan saw it. The checks run before calls that could destroy data, and before each
+//! update of a plan that may be old.
 
 use super::super::Applier;
 use super::Prepared;
@@ -18,25 +18,25 @@ use terrace_provider::{
     Session,
 };
 
-/// What is looked at before a change is called.
+/// The checks before a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Looks {
-    /// Nothing: the plan is as old as the call, or nothing can be lost.
+    /// None: the plan is as new as the call, or no data can be lost.
     None,
-    /// How much data there is, which has to be no more than was consented to.
+    /// The amount of data must not exceed the amount that the user consented to.
     Consented,
-    /// Whether the object is as the plan saw it.
+    /// The object must be as the plan saw it.
     Unchanged {
-        /// Its attributes are read.
+        /// Read its attributes.
         reads: bool,
-        /// It has to hold no data.
+        /// Require that it holds no data.
         counts: bool,
     },
 }
 
 impl Looks {
-    /// What has to be looked at. What was consented to is not asked again, and a plan that is applied where it was made
-    /// is as old as the consent.
+    /// The required checks. A plan that is applied where it was made is as new as the user's consent, so the amount is not counted
+    /// again.
     pub(crate) fn before(applier: &Applier, prepared: &Prepared) -> Self {
         let change = &prepared.change;
         let Some((_, ty)) = applier.registry.resource_type(&change.address.ty) else { return Self::None };
@@ -54,7 +54,7 @@ impl Looks {
         }
     }
 
-    /// How many calls that is.
+    /// The number of provider calls of the checks.
     pub(crate) fn calls(self) -> usize {
         match self {
             Self::None => 0,
@@ -64,8 +64,8 @@ impl Looks {
     }
 }
 
-/// Reads an object once more. Returns the object if an earlier step of the same run changed it: PostgreSQL renames a column in
-/// foreign keys of other tables, for example.
+/// Reads an object again. Returns the object if an earlier step of the same run changed it. For example, PostgreSQL renames a
+/// column in foreign keys of other tables.
 ///
 /// # Errors
 /// If the object differs from the plan, or cannot be read.
@@ -96,7 +96,7 @@ pub(super) async fn check(
     Ok(None)
 }
 
-/// Refuses to take access away that somebody records by now.
+/// Refuses to revoke a grant that has a row now.
 async fn still_foreign(applier: &Applier, prepared: &Prepared) -> Result<(), ProviderError> {
     let change = &prepared.change;
     let Some(prior) = change.prior.as_ref().filter(|_| change.reason == Some(Reason::Foreign)) else { return Ok(()) };
@@ -104,12 +104,13 @@ async fn still_foreign(applier: &Applier, prepared: &Prepared) -> Result<(), Pro
     let (opening, environment) = ((&*applier.registry, &*applier.seal), &prepared.stack.environment);
     match known.by(applier.store.as_ref(), opening, environment, &object).await {
         Ok(None) => Ok(()),
-        Ok(Some(by)) => Err(moved(&format!("{by} came to give that access"))),
+        Ok(Some(by)) => Err(moved(&format!("{by} has managed that access"))),
         Err(failure) => Err(ProviderError::new(ErrorKind::Failed, failure.to_string())),
     }
 }
 
-/// Refuses an object that changed since the plan, unless an earlier step changed attributes that the plan sets as well.
+/// Refuses an object that changed since the plan. An exception are changes by an earlier step, if the plan sets the same
+/// attributes.
 async fn same(
     session: &dyn Session,
     ty: &ResourceType,
@@ -139,8 +140,8 @@ async fn same(
     Err(moved(&format!("`{}` of the object changed", changed.join("`, `"))))
 }
 
-/// True if the plan sets all changed attributes, and an update of the present object leads to the plan: without a replacement, and
-/// without a data loss that the plan did not show.
+/// True if the plan sets all changed attributes and an update of the present object leads to the plan. The update must not need a
+/// replacement or destroy data that the plan did not show.
 async fn leads_to_plan(
     session: &dyn Session,
     ty: &ResourceType,
@@ -174,7 +175,7 @@ async fn leads_to_plan(
     Ok(agrees && again.replace_paths.is_empty() && unseen.is_none())
 }
 
-/// Refuses what came to hold data.
+/// Refuses an object that holds data now.
 async fn still_empty(
     session: &dyn Session,
     ty: &ResourceType,
@@ -184,11 +185,11 @@ async fn still_empty(
     match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
         DataAmount::Empty => Ok(()),
         DataAmount::Some { text, .. } => Err(moved(&format!("the object came to hold {text}"))),
-        DataAmount::Unknown => Err(moved("it cannot be told any more whether the object holds data")),
+        DataAmount::Unknown => Err(moved("the amount of data in the object became unknown")),
     }
 }
 
-/// Refuses what would destroy more than was consented to.
+/// Refuses to destroy more data than the user consented to.
 async fn no_more(
     session: &dyn Session,
     ty: &ResourceType,
@@ -204,12 +205,12 @@ async fn no_more(
             Err(moved(&format!("the object came to hold {text} (the plan showed {shown})")))
         }
         DataAmount::Unknown => {
-            Err(moved(&format!("it cannot be told any more how much the object holds (the plan showed {shown})")))
+            Err(moved(&format!("the amount of data in the object became unknown (the plan showed {shown})")))
         }
     }
 }
 
-/// What a change would destroy that the plan did not show and nobody consented to, in words: it was not known then.
+/// The data, in words, that a change would destroy without the plan having shown it, because a value was unknown then.
 pub(super) async fn unseen_loss(
     session: &dyn Session,
     ty: &ResourceType,
@@ -233,12 +234,12 @@ pub(super) async fn unseen_loss(
         Ok(DataAmount::Unknown) | Err(_) => UNKNOWN_AMOUNT.to_owned(),
     };
     Some(format!(
-        "{amount} would be lost, which the plan did not show: {}; plan again: what it waited for is known now",
+        "{amount} would be lost, which the plan did not show: {}; plan again with the values that are known now",
         unseen.join(", ")
     ))
 }
 
 fn moved(what: &str) -> ProviderError {
-    ProviderError::new(ErrorKind::Failed, format!("{what} since the plan was made, so nothing was called"))
-        .solution("plan again: the new plan shows what is there now")
+    ProviderError::new(ErrorKind::Failed, format!("{what} since the plan was made, so the provider was not called"))
+        .solution("plan again: the new plan shows the present objects")
 }

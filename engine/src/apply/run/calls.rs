@@ -1,32 +1,31 @@
-//! Calls that are ready, and who may go next: so many at once as the user allows, and of each provider instance, and of
-//! each of its types that has a limit, so many as it takes. A call that waits for its turn, or for what comes before it,
-//! keeps no other lane from going, and its time does not run.
+//! Queue of ready calls. Limits hold for all calls, for each provider instance, and for each of its types that has a limit. A
+//! waiting call does not delay calls of other lanes, and its timeout does not run.
 
 use crate::plan::steps::StepId;
 use std::collections::{HashMap, VecDeque};
 
-/// The queue of calls, and the number of those that run.
+/// The queue of calls, and the number of running ones.
 pub(super) struct Calls<'a> {
     instances: HashMap<&'a str, Instance>,
     lanes: Vec<Lane<'a>>,
-    /// The lanes that have a call waiting and a slot free, in turn.
+    /// The lanes with a waiting call and a free slot, in turn.
     ready: VecDeque<LaneId>,
     running: usize,
     most: usize,
 }
 
-/// Where a call waited: what is told when it ends.
+/// The lane of a call, which is passed back when the call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LaneId(usize);
 
 struct Instance {
     running: usize,
     most: usize,
-    /// The lane of its types without a limit, and those of types with one; whose turn it was last stands last.
+    /// The lane of types without a limit, and a lane for each type with one; the most recently used lane is last.
     lanes: VecDeque<LaneId>,
 }
 
-/// The calls of an instance that wait in order: those of one type with a limit, or of all others.
+/// The waiting calls of one type with a limit, or of all other types of an instance.
 struct Lane<'a> {
     instance: &'a str,
     ty: Option<&'a str>,
@@ -37,22 +36,22 @@ struct Lane<'a> {
 }
 
 impl<'a> Calls<'a> {
-    /// An empty queue of which so many calls may run at once.
+    /// An empty queue with a maximum number of running calls.
     pub(super) fn new(most: usize) -> Self {
         Self { instances: HashMap::new(), lanes: Vec::new(), ready: VecDeque::new(), running: 0, most: most.max(1) }
     }
 
-    /// How many calls run.
+    /// The number of running calls.
     pub(super) fn running(&self) -> usize {
         self.running
     }
 
-    /// True when no call waits.
+    /// True if no call waits.
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.iter().all(|lane| lane.waiting.is_empty())
     }
 
-    /// Adds a call of an instance, and perhaps of a type of it, each of which takes so many at once.
+    /// Adds a call of an instance, with the instance's limit, and perhaps of a type with its limit.
     pub(super) fn push(&mut self, step: StepId, instance: (&'a str, usize), ty: Option<(&'a str, usize)>) {
         let id = self.lane(instance, ty);
         if let Some(lane) = self.lanes.get_mut(id.0) {
@@ -61,7 +60,7 @@ impl<'a> Calls<'a> {
         self.offer(id);
     }
 
-    /// Takes the call that goes next: it counts as running until [`Calls::end`].
+    /// Takes the next call, which counts as running until [`Calls::end`].
     pub(super) fn start(&mut self) -> Option<(StepId, LaneId)> {
         if self.running >= self.most {
             return None;
@@ -71,7 +70,7 @@ impl<'a> Calls<'a> {
             let lane = self.lanes.get_mut(id.0)?;
             lane.is_ready = false;
             let instance = self.instances.get_mut(lane.instance)?;
-            // Another lane took its last slot: this one is offered again when a call of the instance ends.
+            // Another lane took the last slot. This lane is offered again when a call of the instance ends.
             if instance.running >= instance.most {
                 continue;
             }
@@ -86,14 +85,14 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// A call ended, or turned out to be none.
+    /// Ends a call, or a step that needed none.
     pub(super) fn end(&mut self, id: LaneId) {
         self.pause(id);
         self.leave(id);
     }
 
-    /// What a started call needs before it can go takes its time: its slots are others' until [`Calls::resume`]. It
-    /// keeps its place in its lane, so that no more wait there than may run.
+    /// Pauses a started call whose preparation takes time: its slots are free until [`Calls::resume`]. It keeps its place in its
+    /// lane, which limits the number of waiting calls.
     pub(super) fn pause(&mut self, id: LaneId) {
         let Some(lane) = self.lanes.get(id.0) else { return };
         let Some(instance) = self.instances.get_mut(lane.instance) else { return };
@@ -104,7 +103,7 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// Takes slots again for a call that was paused; false when there are none now.
+    /// Takes slots for a paused call; false if none is free.
     pub(super) fn resume(&mut self, id: LaneId) -> bool {
         let Some(lane) = self.lanes.get(id.0) else { return false };
         let Some(instance) = self.instances.get_mut(lane.instance) else { return false };
@@ -116,7 +115,7 @@ impl<'a> Calls<'a> {
         is_free
     }
 
-    /// A call that was paused does not come back.
+    /// Ends a paused call, which does not resume.
     pub(super) fn leave(&mut self, id: LaneId) {
         let Some(lane) = self.lanes.get_mut(id.0) else { return };
         lane.running = lane.running.saturating_sub(1);
@@ -127,8 +126,8 @@ impl<'a> Calls<'a> {
         let new = || Instance { running: 0, most: most.max(1), lanes: VecDeque::new() };
         let instance = self.instances.entry(name).or_insert_with(new);
         let (ty, most) = (ty.map(|(ty, _)| ty), ty.map_or(most, |(_, most)| most));
-        let is_it = |id: &&LaneId| self.lanes.get(id.0).is_some_and(|lane| lane.ty == ty);
-        if let Some(id) = instance.lanes.iter().find(is_it) {
+        let has_type = |id: &&LaneId| self.lanes.get(id.0).is_some_and(|lane| lane.ty == ty);
+        if let Some(id) = instance.lanes.iter().find(has_type) {
             return *id;
         }
         let id = LaneId(self.lanes.len());
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_is_full_keeps_no_other_waiting() {
+    fn full_instance_does_not_delay_other_instances() {
         let mut calls = Calls::new(4);
         (0..5).for_each(|step| calls.push(step, ("slow", 2), None));
         (5..7).for_each(|step| calls.push(step, ("fast", 16), None));
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_is_full_keeps_no_other_type_of_its_instance_waiting() {
+    fn full_type_does_not_delay_other_types_of_its_instance() {
         let mut calls = Calls::new(16);
         (0..5).for_each(|step| calls.push(step, ("lake", 4), Some(("table", 1))));
         (5..9).for_each(|step| calls.push(step, ("lake", 4), None));
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_paused_keeps_its_place_in_its_lane_and_no_slot() {
+    fn paused_call_keeps_its_lane_place_but_no_slot() {
         let mut calls = Calls::new(2);
         (0..5).for_each(|step| calls.push(step, ("slow", 2), None));
         (5..8).for_each(|step| calls.push(step, ("fast", 16), None));

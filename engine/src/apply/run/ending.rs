@@ -1,4 +1,4 @@
-//! The end of a run: outputs, what is recorded of components and owners, what was not done.
+//! Ends a run: completes outputs, records components and owners, and collects unfinished work.
 
 use super::super::values::Values;
 use super::super::{ApplyError, Blocked, Done, Failed, FailedCheck, Report, Unfinished, closing_writes};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::Value;
 
 impl Run<'_> {
-    /// Completes the outputs of a component whose last step is done.
+    /// Evaluates the deferred outputs of a component after its last step.
     pub(super) fn evaluate_outputs(&mut self, stack: usize, component: usize) {
         let Some(plan) = self.plan.stacks.get(stack) else { return };
         let Some(component) = plan.components.get(component) else { return };
@@ -21,12 +21,12 @@ impl Run<'_> {
         for output in self.deferred_outputs.remove(&(stack, component.key.as_str())).unwrap_or_default() {
             let (Some(deferred), Some(values)) = (&output.deferred, self.values.get_mut(stack)) else { continue };
             match values.evaluate(deferred, &self.applier.functions) {
-                // The mark of what was declared sensitive stands around the unknown in the plan.
+                // The plan has the sensitivity mark around the unknown value.
                 Ok(value) if matches!(output.after, Some(Value::Sensitive(_))) => {
                     values.set_output(output, Value::sensitive(value));
                 }
                 Ok(value) if value.has_sensitive() => {
-                    let error = "it exposes a sensitive value and does not say `sensitive: true`".to_owned();
+                    let error = "it exposes a sensitive value without `sensitive: true`".to_owned();
                     failed.push(failed_output(&plan.stack, output, error));
                 }
                 Ok(value) => values.set_output(output, value),
@@ -40,7 +40,7 @@ impl Run<'_> {
         self.report.outputs.insert((plan.stack.clone(), component.key.clone()), outputs);
     }
 
-    /// Records components and owners, and gathers what was not done.
+    /// Records components and owners, and collects unfinished work.
     pub(super) async fn close(mut self) -> Result<Report, ApplyError> {
         let unfinished = self.gather_unfinished();
         let halves = std::mem::take(&mut self.halves);
@@ -54,14 +54,14 @@ impl Run<'_> {
         let operation = self.operation;
         let mut records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
         records.extend(self.unjournalled.iter().map(|line| self.log_error(line.clone())));
-        // A plan of which nothing was begun stays as it is, and may be applied another time.
+        // A plan without any started step stays valid and may be applied later.
         let is_begun = self.is_spent || !self.is_stopping;
         let is_written = self.store_error.is_none() && is_begun && (!records.is_empty() || !self.is_spent);
         if is_written && let Err(error) = self.submit(records).await {
             self.store_error.get_or_insert(error);
         }
         if let Some(error) = self.store_error.or(self.lease_error) {
-            // Some of these steps may be open still, and only this process knows that their calls have ended.
+            // Some of these steps may still be open, and only this process knows that their calls have ended.
             self.applier.registry.ended_calls().add(operation, self.ended);
             return Err(error.into());
         }
@@ -69,7 +69,7 @@ impl Run<'_> {
         Ok(self.report)
     }
 
-    /// Decides the checks of stacks that waited. What a stop kept from being known is no fault of what is described.
+    /// Evaluates the deferred checks of stacks. After a stop they are skipped, because unknown values are not their fault.
     fn check_stacks(&mut self) {
         if self.is_stopping {
             return;
@@ -89,7 +89,7 @@ impl Run<'_> {
         }
     }
 
-    /// How owners declare shared resources, now that what their declarations waited for is known.
+    /// The owners' declarations of shared resources, with the values that are known now.
     fn declared(&self) -> BTreeMap<Ownership, OwnerChange> {
         let mut declared = BTreeMap::new();
         for (stack, values) in self.plan.stacks.iter().zip(&self.values) {
@@ -97,7 +97,7 @@ impl Run<'_> {
                 let Some(declaration) = &owner.declaration else { continue };
                 let Some(deferred) = &declaration.deferred else { continue };
                 let config = values.evaluate(deferred, &self.applier.functions);
-                // What is unknown still is compared with nothing.
+                // A declaration with unknown values is not compared.
                 let Ok(Value::Map(config)) = config else { continue };
                 let ty = self.applier.registry.resource_type(&owner.ownership.address.ty);
                 let Some((_, ty)) = ty else { continue };
@@ -110,7 +110,7 @@ impl Run<'_> {
         declared
     }
 
-    /// What was blocked or not begun.
+    /// Collects the changes that were blocked or did not start.
     pub(super) fn gather_unfinished(&mut self) -> Unfinished {
         let mut unfinished = Unfinished::default();
         let mut blocked: BTreeMap<(usize, usize), String> = BTreeMap::new();
@@ -133,7 +133,7 @@ impl Run<'_> {
             if let Some((plan, change)) = self.change(stack, change) {
                 unfinished.components.insert((plan.stack.clone(), change.address.component.clone()));
                 unfinished.addresses.insert((change.stack(&plan.stack), change.address.clone()));
-                // What is in doubt, or waits for that, did not move.
+                // A row in doubt or held back did not move.
                 let from = change.moved_from.iter().filter(|_| change.in_doubt.is_some());
                 unfinished.components.extend(from.map(|from| (plan.stack.clone(), from.component.clone())));
             }
@@ -162,7 +162,7 @@ impl Run<'_> {
     }
 }
 
-/// What was to be let go of and is still owned, for everybody else let go of it at the same time.
+/// The ownerships that should have ended but stay, because all other owners left at the same time.
 async fn still_owned(
     store: &dyn StateStore,
     plan: &Plan,
@@ -185,14 +185,14 @@ async fn still_owned(
     Ok(still)
 }
 
-/// An output that cannot be told although all it waited for is done.
+/// The failure of an output that cannot be evaluated although its prerequisites are done.
 fn failed_output(stack: &StackId, output: &OutputChange, error: String) -> Failed {
     let address =
         Address { component: output.component.clone(), ty: "output".to_owned(), name: output.name.clone(), key: None };
     Failed { stack: stack.clone(), address, action: Action::Read, error, problems: Vec::new(), solutions: Vec::new() }
 }
 
-/// The outputs of each component, by the position of its stack and its key, that are known only once it is done.
+/// The deferred outputs of each component, by the position of its stack and its key.
 pub(super) fn deferred_outputs(plan: &Plan) -> HashMap<(usize, &str), Vec<&OutputChange>> {
     let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for (stack, plan) in plan.stacks.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::store::{Record, RowStatus, StepAction, StepResult, Write};
 use terrace_provider::Attributes;
 
 impl Run<'_> {
-    /// Records how a call ended. An outcome in doubt leaves the step open: the next run finds out.
+    /// Records the outcome of a call. An outcome in doubt leaves the step open for recovery.
     pub(super) fn outcome(&mut self, step: StepId, mut outcome: Outcome, prepared: &Prepared) {
         self.take_values(step, &mut outcome, prepared);
         let mut records = Vec::new();
@@ -27,7 +27,7 @@ impl Run<'_> {
         drop(self.submit(records));
     }
 
-    /// Records a step that calls nothing. What waits for it need not wait for the disk: writes are in order.
+    /// Records a step without a call. Its dependents need not wait for the disk, because writes are in order.
     pub(super) fn record(
         &mut self,
         step: StepId,
@@ -43,7 +43,7 @@ impl Run<'_> {
         }
     }
 
-    /// A resource that stays as it is may have checks that wait for others.
+    /// Evaluates the deferred checks of an unchanged resource.
     pub(super) fn check_unchanged(&mut self, step: StepId, plan: &StackPlan, change: &Change) {
         let stack = change.stack(&plan.stack);
         let attributes = change.after.as_ref().map(|after| &after.attributes);
@@ -64,7 +64,7 @@ impl Run<'_> {
         when: CheckTime,
         attributes: Option<&Attributes>,
     ) -> Option<Failed> {
-        // Nothing is made of attributes that nobody asks for.
+        // Avoids building the object's value if no check needs it.
         change.waiting_checks(when).next()?;
         let Some(Step::Forward { stack: position, .. }) = self.steps.all.get(step).copied() else { return None };
         let values = self.values.get(position)?;
@@ -73,7 +73,7 @@ impl Run<'_> {
         execute::failed_check(stack, change, when, own.as_ref(), values, &self.applier.functions)
     }
 
-    /// Takes over what a step made of its object, and checks it.
+    /// Publishes the values of a step's object, and evaluates its checks.
     fn take_values(&mut self, step: StepId, outcome: &mut Outcome, prepared: &Prepared) {
         let (None, Some(attributes)) = (&outcome.failure, &outcome.attributes) else { return };
         let Some(Step::Forward { stack, .. }) = self.steps.all.get(step).copied() else { return };
@@ -111,7 +111,7 @@ impl Run<'_> {
         }
     }
 
-    /// Keeps count of objects that are recorded and are not to stay as they are.
+    /// Tracks tainted and deposed objects.
     fn note_left(&mut self, outcome: &Outcome, prepared: &Prepared) {
         let left = &mut self.report.left;
         let of = |stack: &StackId, address: &Address, deposed: &Option<String>| Left {
@@ -134,13 +134,13 @@ impl Run<'_> {
                 _ => {}
             }
         }
-        // One that an earlier run left, and this one, too.
+        // An object that an earlier run deposed, and that this run failed to delete.
         if outcome.failure.is_some() && prepared.change.deposed.is_some() {
             left.insert(of(&prepared.stack, &prepared.change.address, &prepared.change.deposed));
         }
     }
 
-    /// Takes over what a step did: its values, its place in the report, what it makes ready.
+    /// Completes a step: its result in the report, and its dependents.
     fn settle(&mut self, step: StepId, outcome: Outcome, prepared: &Prepared) -> Event {
         let change = &prepared.change;
         let is_forward = matches!(self.steps.all.get(step), Some(Step::Forward { .. }));
@@ -169,7 +169,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a step does: of a replacement, its half.
+    /// The action of a step: for a replacement, the action of its half.
     pub(super) fn half(&self, step: StepId, action: Action) -> Action {
         match (action.is_replace(), self.steps.all.get(step)) {
             (false, _) => action,
@@ -178,7 +178,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts what was carried out; of a replacement, both halves as one.
+    /// Counts a completed change; both halves of a replacement count as one.
     fn count(&mut self, prepared: &Prepared, is_forward: bool) {
         let Change { address, action, .. } = &prepared.change;
         let (stack, address, action) = (prepared.stack.clone(), address.clone(), *action);

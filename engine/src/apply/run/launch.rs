@@ -1,4 +1,4 @@
-//! The beginning of a call: its intent is durable, and its lease is held.
+//! Starts calls after their intents are durable, while their leases are held.
 
 use super::super::execute;
 use super::super::lease::Held;
@@ -13,7 +13,7 @@ use terrace_provider::Session;
 use terrace_provider::wrap::{Moment, Right, entitled};
 
 impl Run<'_> {
-    /// Calls the providers of prepared steps once their intents are durable, which were submitted after that moment.
+    /// Calls the providers of prepared steps once their intents, submitted after `since`, are durable.
     pub(super) fn launch(&mut self, starting: Vec<Starting>, ack: &Ack, since: Moment) {
         for Starting { step, lane, prepared, admission } in starting {
             let action = self.half(step, prepared.change.action);
@@ -33,7 +33,7 @@ impl Run<'_> {
             });
             let right = right(since, held);
             self.futures.push(Box::pin(async move {
-                // The intent may have waited for long: a lease that ended meanwhile gives no right to call.
+                // The write of the intent may have taken long: a call is not allowed after its lease expired.
                 if let Err(error) = ack.await.and_then(|()| held.check()) {
                     return Finished::NotCalled { step, lane, error };
                 }
@@ -51,8 +51,7 @@ impl Run<'_> {
     }
 }
 
-/// Who was suspended goes on where it stood, and that may be just before a call: whether the leases are held still is asked
-/// before each attempt.
+/// The right to call. Checked before each attempt, because a suspended process may resume just before a call with expired leases.
 fn right(since: Moment, held: &Held) -> Right {
     let leases = held.leases().clone();
     let holds = move || {

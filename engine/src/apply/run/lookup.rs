@@ -1,5 +1,5 @@
-//! Lookups that could not be answered while planning: read once what they wait for is there, and held to what the plan
-//! says of them. They change nothing, so nothing of them is journalled.
+//! Lookups that planning deferred: read after their prerequisites, and checked against the plan. They change nothing, so the
+//! journal does not contain them.
 
 use super::super::Failed;
 use super::prepare_step::Arrived;
@@ -16,7 +16,7 @@ use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, ProviderError, Session, Value};
 
-/// What came of a question.
+/// The result of a lookup.
 pub(super) struct LookedUp {
     arguments: Attributes,
     result: Result<Attributes, ProviderError>,
@@ -24,7 +24,7 @@ pub(super) struct LookedUp {
 }
 
 impl<'a> Run<'a> {
-    /// Begins to read what a lookup asks for.
+    /// Starts a lookup.
     pub(super) fn look_up(&mut self, step: StepId, stack: usize, lookup: usize) {
         let Some((plan, lookup)) = self.planned_lookup(stack, lookup) else { return };
         let arguments = match self.arguments(stack, lookup) {
@@ -39,8 +39,8 @@ impl<'a> Run<'a> {
             let started = Instant::now();
             let answer = async {
                 deadline::reading(timeout, applier.registry.session(&lookup.provider)).await?;
-                let told = format!("{stack}:{address}");
-                let waits = |message| writer.tell(Event::StepWaiting { address: told, message });
+                let name_in_words = format!("{stack}:{address}");
+                let waits = |message| writer.tell(Event::StepWaiting { address: name_in_words, message });
                 let session = applier.registry.admitted(&lookup.provider, name, 1, waits).await?;
                 writer.tell(Event::StepStarted { stack, address, action: Action::Read });
                 deadline::reading(timeout, session.lookup(name, &arguments)).await
@@ -53,13 +53,13 @@ impl<'a> Run<'a> {
             tokio::select! {
                 biased;
                 finished = answer => finished,
-                // It changes nothing: nobody has to know the answer.
+                // A lookup changes nothing, so its answer may be lost.
                 () = stopped => Finished::Arrived(Arrived::stopped(step)),
             }
         }));
     }
 
-    /// Takes over what a lookup found.
+    /// Publishes the result of a lookup.
     pub(super) fn looked_up(&mut self, step: StepId, (stack, lookup): (usize, usize), found: LookedUp) {
         let LookedUp { arguments, result, took } = found;
         let Some((plan, lookup)) = self.planned_lookup(stack, lookup) else { return };
@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
             match disagreement(&lookup.result, &found) {
                 None => Ok(found),
                 Some(name) => Err(ProviderError::bug(format!(
-                    "the plan does not hold any more: `{name}` is another one than was planned"
+                    "the plan is no longer valid: `{name}` differs from the planned value"
                 ))),
             }
         });
@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The first part of an answer that is known in the plan and is another one now.
+/// The first attribute with a planned value that differs now.
 fn disagreement(planned: &Value, found: &Value) -> Option<String> {
     let (planned, found) = (planned.exposed().as_map()?, found.exposed().as_map());
     planned
@@ -116,8 +116,7 @@ fn disagreement(planned: &Value, found: &Value) -> Option<String> {
         .map(|(name, _)| name.clone())
 }
 
-/// True when nothing that is known in the plan is another thing now. What was planned is what a resource is to have, and
-/// the answer tells what it has: that is more.
+/// True if all planned values hold. The result may have more than the plan, which contains only the configured part of a resource.
 fn holds(planned: &Value, found: Option<&Value>) -> bool {
     match (planned.exposed(), found.map(Value::exposed)) {
         (Value::Unknown | Value::Null, _) => true,
@@ -125,7 +124,8 @@ fn holds(planned: &Value, found: Option<&Value>) -> bool {
             planned.iter().all(|(name, value)| holds(value, found.get(name)))
         }
         (Value::List(planned), Some(Value::List(found))) => {
-            planned.len() == found.len() && planned.iter().zip(found).all(|(one, other)| holds(one, Some(other)))
+            planned.len() == found.len()
+                && planned.iter().zip(found).all(|(planned_item, found_item)| holds(planned_item, Some(found_item)))
         }
         (planned, found) => is_same(Some(planned), found),
     }

@@ -1,8 +1,8 @@
-//! Preparation of a step before its call: the provider plans again what had unknown values, and the call waits for the limits
-//! of its instance, which all runs of a server share.
+//! Preparation of a step before its call: the provider plans deferred values again, and the call waits for the limits of its
+//! instance, which all runs of a server share.
 //!
-//! Both may take long and hold up only this step: it has no intent yet, and no timeout runs. They change nothing, so a stop
-//! does not wait for them.
+//! Both may take long and delay only this step: it has no intent yet, and no timeout runs. They change nothing, so a stop does not
+//! wait for them.
 
 use super::super::execute::{self, Draft, Outcome, Prepared};
 use super::super::writer::Writer;
@@ -24,25 +24,25 @@ use terrace_provider::wrap::Guarded;
 use tokio::task::coop::unconstrained;
 use uuid::Uuid;
 
-/// A step of which all is known: it is to be called, or it ended without a call.
+/// A step without unknown values: it is ready to be called, or ended without a call.
 pub(super) struct Ready {
     prepared: Prepared,
     next: Next,
 }
 
 enum Next {
-    /// It is to be called, and does not wait for the limits of its instance any more.
+    /// Ready to be called, within the limits of its instance.
     Call(Admission),
-    /// It is to be called after all, and has to wait for its turn.
+    /// Needs a call after all, and has to be queued.
     Queue,
-    /// There is nothing to call: this is how it ended.
+    /// Needs no call; its outcome.
     Ended(Box<Outcome>),
 }
 
-/// What a step is called through, or why it cannot be.
+/// The admitted session of a call, or the error.
 type Admission = Result<Arc<Guarded>, ProviderError>;
 
-/// A call whose intent is on its way.
+/// A call whose intent is being written.
 pub(super) struct Starting {
     pub(super) step: StepId,
     pub(super) lane: LaneId,
@@ -50,12 +50,12 @@ pub(super) struct Starting {
     pub(super) admission: Admission,
 }
 
-/// What came of getting a step ready.
+/// The result of a preparation.
 pub(super) struct Arrived {
     step: StepId,
-    /// Where it holds a slot.
+    /// The lane of its slot.
     lane: Option<LaneId>,
-    /// Nothing when it was stopped.
+    /// `None` if it was stopped.
     result: Option<Result<Box<Ready>, Box<Failed>>>,
 }
 
@@ -65,13 +65,13 @@ impl Arrived {
         Self { step, lane: None, result: None }
     }
 
-    /// The lane that it needs a slot of, which it gave back while it waited; nothing when it is not to be called.
+    /// The lane in which the step needs a slot, which it released while it waited; `None` without a call.
     fn called_in(&self) -> Option<LaneId> {
         let ready = self.result.as_ref()?.as_ref().ok()?;
         self.lane.filter(|_| matches!(ready.next, Next::Call(_)))
     }
 
-    /// What it is called through.
+    /// The session of its call.
     fn session(&self) -> Option<Arc<Guarded>> {
         match &self.result.as_ref()?.as_ref().ok()?.next {
             Next::Call(Ok(session)) => Some(Arc::clone(session)),
@@ -80,7 +80,7 @@ impl Arrived {
     }
 }
 
-/// What is to be got ready.
+/// The inputs of a preparation.
 struct Preparation<'a> {
     applier: &'a Applier,
     writer: Writer,
@@ -88,10 +88,10 @@ struct Preparation<'a> {
     change: &'a Change,
     operation: Uuid,
     step: StepId,
-    /// The forward step, and its number; before a removal, the one whose failure lets the old object stay.
+    /// The forward step and its number. Before a removal: the forward step whose failure keeps the old object.
     forward: Option<(Draft<'a>, StepId)>,
     is_removal: bool,
-    /// What would be removed is what took its place.
+    /// The object to remove is its successor's object.
     is_successors: bool,
 }
 
@@ -115,13 +115,13 @@ impl Preparation<'_> {
                 let waits = |message| writer.tell(Event::StepWaiting { address, message });
                 let calls = 1 + execute::Looks::before(applier, &prepared).calls();
                 let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
-                // Connecting may never end, or break; waiting for a token or a slot has no limit.
+                // Only the connection has a time limit; the wait for a slot has none.
                 Next::Call(match deadline::reading(change.timeouts.read, registry.session(instance)).await {
                     Ok(_) => registry.admitted(instance, ty, calls, waits).await,
                     Err(error) => Err(error),
                 })
             }
-            // What was to be a call may turn out to change nothing remote.
+            // A planned call may turn out to change nothing remote.
             None => Next::Ended(Box::new(execute::record_step(applier, &prepared, operation).await)),
         };
         Ok(Box::new(Ready { prepared, next }))
@@ -129,18 +129,18 @@ impl Preparation<'_> {
 }
 
 impl<'a> Run<'a> {
-    /// Gets a step ready, with the slot that it holds if it is to be called. What is known at once arrives at once, so
-    /// that steps go in the order of the plan.
+    /// Prepares a step, with the slot that it holds for a call. A step that needs no wait is ready at once, so that steps keep the
+    /// order of the plan.
     pub(super) async fn get_ready(&mut self, step: StepId, lane: Option<LaneId>) -> Option<Arrived> {
         self.set(step, State::Running);
-        let asked = match self.asked(step) {
-            Some(Ok(asked)) => asked,
+        let preparation = match self.preparation(step) {
+            Some(Ok(preparation)) => preparation,
             Some(Err(failed)) => return Some(Arrived { step, lane, result: Some(Err(failed)) }),
             None => return Some(Arrived { step, lane, result: None }),
         };
         let stopped = self.stopped();
-        // What needs no waiting for anything outside goes on at once, however much of it there is.
-        let work = unconstrained(asked.get_ready(lane.is_some()));
+        // Work without external waits finishes at once, without cooperative yields.
+        let work = unconstrained(preparation.get_ready(lane.is_some()));
         let mut work: BoxFuture<'a, Finished> = Box::pin(async move {
             let result = tokio::select! {
                 biased;
@@ -159,12 +159,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Why a step fails, as far as that is known without its provider.
+    /// The failure of a step, as far as it is known without its provider.
     pub(super) fn known_failure(&self, step: StepId) -> Option<Box<Failed>> {
-        self.asked(step)?.err()
+        self.preparation(step)?.err()
     }
 
-    fn asked(&self, step: StepId) -> Option<Result<Preparation<'a>, Box<Failed>>> {
+    fn preparation(&self, step: StepId) -> Option<Result<Preparation<'a>, Box<Failed>>> {
         let (applier, operation) = (self.applier, self.operation);
         let (at, forward, is_removal) = match self.steps.all.get(step).copied()? {
             Step::Forward { stack, change } => ((stack, change), Some(step), false),
@@ -176,8 +176,8 @@ impl<'a> Run<'a> {
         let forward = match forward {
             Some(forward) => match Draft::of(applier, stack, change, self.values.get(at.0)?) {
                 Ok(draft) => {
-                    let is_behind = |changed: &BTreeSet<&str>| changed.contains(change.provider.as_str());
-                    let follows_change = self.behind.get(&step).is_some_and(is_behind);
+                    let includes_instance = |changed: &BTreeSet<&str>| changed.contains(change.provider.as_str());
+                    let follows_change = self.behind.get(&step).is_some_and(includes_instance);
                     Some((draft.following(follows_change), forward))
                 }
                 Err(failed) => return Some(Err(failed)),
@@ -189,8 +189,8 @@ impl<'a> Run<'a> {
         Some(Ok(Preparation { applier, writer, stack, change, operation, step, forward, is_removal, is_successors }))
     }
 
-    /// True when what is left over is the object that took its place: where no attributes name an object, its id says
-    /// which one it is, and whoever made the new one may have made the old one over.
+    /// True if the deposed object is also the successor's object. An object without an identity is known by its id, and its
+    /// provider may have converted the old object.
     fn is_successors(&self, stack: usize, change: &Change) -> bool {
         let is_unnamed =
             self.applier.registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| ty.identity.is_empty());
@@ -201,8 +201,8 @@ impl<'a> Run<'a> {
         id.is_some() && id == self.values.get(stack).and_then(|values| values.id_of(&change.address))
     }
 
-    /// The step that makes the successor of what is replaced delete-first: a check that it does not meet, or a value
-    /// that is not as planned, lets the old object stay. Known only where all that the successor waits for is there.
+    /// The forward step of a delete-first replacement: if its preparation fails, the old object stays. Known only when all other
+    /// prerequisites of the forward step are done.
     fn decides_removal(&self, step: StepId, stack: usize, at: usize) -> Option<StepId> {
         let (_, change) = self.change(stack, at)?;
         if change.action != Action::Replace {
@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
         (self.steps.waits_for.get(forward) == Some(&1)).then_some(forward)
     }
 
-    /// Ends once nothing new is begun: the user stops, a lease is lost, or the state cannot be written.
+    /// Resolves when no new step may start: the user stops, a lease is lost, or the state cannot be written.
     pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let (cancel, lost, failed) =
             (self.applier.cancel.clone(), self.held.lost.clone(), self.is_store_failed.clone());
@@ -227,13 +227,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes over what waited and is ready now, as far as there are slots for it.
+    /// Continues prepared steps that waited, as far as slots are free.
     pub(super) fn arrive_late(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
         let mut starting = Vec::new();
         for mut arrived in std::mem::take(&mut self.arrived) {
             match arrived.called_in().filter(|_| self.may_start()) {
                 Some(lane) if !self.calls.resume(lane) => {
-                    // A call that runs may need it for another attempt: who waits for its end must not have it.
+                    // A running call may need the slot for another attempt, so a step that waits for that call must not hold it.
                     arrived.session().iter().for_each(|session| session.leave_slot());
                     self.arrived.push(arrived);
                 }
@@ -253,7 +253,7 @@ impl<'a> Run<'a> {
         starting
     }
 
-    /// Others took the slot that a step left: it comes back with another one.
+    /// Waits for another slot, because the step's former slot was taken.
     fn wait_for_slot(&mut self, arrived: Arrived, session: Arc<Guarded>) {
         let stopped = self.stopped();
         self.futures.push(Box::pin(async move {
@@ -265,7 +265,7 @@ impl<'a> Run<'a> {
         }));
     }
 
-    /// Takes over what is ready: its intent or its end joins the records; what is to be called is handed back.
+    /// Processes a prepared step: adds its intent or its outcome to the records, and returns it if it has a call.
     pub(super) fn arrive(&mut self, arrived: Arrived, records: &mut Vec<Record>) -> Option<Starting> {
         let Arrived { step, lane, result } = arrived;
         let (ready, lane) = match (result, lane) {

@@ -1,4 +1,4 @@
-//! What a running call has to say: lines for people, facts for the journal.
+//! Progress of a running call: lines for people, partial results for the journal.
 
 use super::super::writer::Writer;
 use crate::event::{Event, Events};
@@ -11,7 +11,7 @@ use terrace_provider::value::wire::encode_map;
 use terrace_provider::{Map, Partial, Progress, ProviderError, Severity, remarked};
 use uuid::Uuid;
 
-/// Passes on what a running call has to say.
+/// Forwards the progress of a running call.
 pub(super) struct StepProgress {
     pub(super) address: String,
     pub(super) operation: Uuid,
@@ -19,7 +19,7 @@ pub(super) struct StepProgress {
     pub(super) events: Arc<dyn Events>,
     pub(super) writer: Writer,
     pub(super) seal: Arc<Seal>,
-    /// The row of the intent; nothing for a step without one, which reports no partial results.
+    /// The row of the intent; `None` for a step without an intent, which has no partial results.
     pub(super) row: Option<Row>,
 }
 
@@ -42,7 +42,7 @@ impl Progress for StepProgress {
             phase: "apply".to_owned(),
             message: format!("{}: {text}", self.address),
         };
-        // Nobody waits for a line; a journal that cannot be written is noticed with the outcome.
+        // No caller waits for a log line; the outcome detects an unwritable journal.
         drop(self.writer.submit(vec![log], Vec::new()));
     }
 

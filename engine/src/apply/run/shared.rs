@@ -1,4 +1,4 @@
-//! Leases of shared resources: many stacks use one, so it is held no longer than what is done to the object itself.
+//! Leases of shared resources, released as soon as the steps of the resource end, because many stacks use them.
 
 use super::super::Components;
 use super::{Run, State};
@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::plan::steps::{Step, StepId, Steps};
 use std::collections::{BTreeMap, HashMap};
 
-/// The leases of shared resources that are not given back yet.
+/// The leases of shared resources that are still held.
 #[derive(Default)]
 pub(super) struct SharedLeases {
     leases: Vec<SharedLease>,
@@ -16,12 +16,12 @@ pub(super) struct SharedLeases {
 struct SharedLease {
     stack: StackId,
     component: String,
-    /// What it is for; without any, it is for the first thing that is written.
+    /// The steps that need it; without steps, only the first write needs it.
     steps: Vec<StepId>,
 }
 
 impl SharedLeases {
-    /// Those among the leases of a run.
+    /// The shared leases of a run.
     pub(super) fn of(plan: &Plan, components: &Components, steps: &Steps) -> Self {
         let mut by_resource: HashMap<(StackId, String), Vec<StepId>> = HashMap::new();
         let shared: BTreeMap<&str, StackId> = plan
@@ -48,7 +48,7 @@ impl SharedLeases {
 }
 
 impl Run<'_> {
-    /// Gives back the leases whose steps have ended. What they left behind is submitted, and written before.
+    /// Releases the leases whose steps have ended. Their records are submitted before and are written first.
     pub(super) fn give_back_shared(&mut self) {
         if !self.is_spent {
             return;

@@ -1,4 +1,4 @@
-//! What a case says beside its component: who has access to it, and what a coordinator sends with the descriptor.
+//! Optional parts of a case: the access list, and the data that a coordinator sends with the descriptor.
 
 use super::Case;
 use crate::access::Access;
@@ -10,17 +10,17 @@ use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Sources};
 use crate::yaml::Entry;
 
-/// Reads `acl`: all who have access, and what is said beside.
+/// Reads `acl`: the principals and the further fields.
 pub(super) fn access(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Located<Access>> {
     let mut fields = Fields::open(&entry.value, "`acl` of a case", diagnostics)?;
     let principals = fields.texts("principals").into_iter().map(|principal| principal.value).collect();
-    let said: serde_json::Map<_, _> =
+    let further_fields: serde_json::Map<_, _> =
         fields.map("fields").iter().map(|field| (field.key.clone(), field.value.to_json())).collect();
     fields.finish();
-    Some(Located { value: Access::new(principals, said.into()), span: entry.key_span })
+    Some(Located { value: Access::new(principals, further_fields.into()), span: entry.key_span })
 }
 
-/// Reads `request`: the data product as it was provisioned last becomes a text of its own, as one is sent.
+/// Reads `request`. The last provisioned data product becomes a separate source, as if a coordinator had sent it.
 pub(super) fn latest_enriched(
     entry: &Entry,
     sources: &mut Sources,
@@ -31,17 +31,17 @@ pub(super) fn latest_enriched(
     fields.finish();
     let latest = &latest?.value;
     if latest.as_map().is_none() {
-        diagnostics.push(wrong_type("the data product as it was provisioned last", "a map", latest));
+        diagnostics.push(wrong_type("the last provisioned data product", "a map", latest));
         return None;
     }
     Some(sources.add(format!("{}.{LATEST}", request::ROOT), latest.to_json().to_string()))
 }
 
 impl Case {
-    /// Lets those in to the component of the case of whom it says that they have access.
+    /// Grants the access of the case to its component.
     ///
     /// # Errors
-    /// When the case does not say which component it is, or its blueprint lets nobody in.
+    /// When the case has several components and selects none, or when the blueprint has no `acl`.
     pub fn grant(&self, stacks: &mut [CompiledStack]) -> Result<(), Diagnostic> {
         let Some(access) = &self.access else { return Ok(()) };
         let is_chosen = |component: &&mut CompiledComponent| {
@@ -50,10 +50,10 @@ impl Case {
         };
         let mut components = stacks.iter_mut().flat_map(|stack| &mut stack.components).filter(is_chosen);
         let (Some(component), None) = (components.next(), components.next()) else {
-            let message = "`acl` says who has access to one component";
+            let message = "`acl` applies to a single component";
             return Err(Diagnostic::error("wrong_value", message)
                 .at(access.span)
-                .hint("say which with `component: KEY` beside `descriptor`"));
+                .hint("select the component with `component: KEY` next to `descriptor`"));
         };
         component.takes_access().map_err(|message| Diagnostic::error("takes_no_access", message).at(access.span))?;
         component.grant(access.value.clone());

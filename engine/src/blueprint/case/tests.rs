@@ -14,10 +14,10 @@ fn read_text(cases: &str) -> (TestFile, String) {
 }
 
 #[test]
-fn a_component_stands_in_the_sample_product() {
-    let (file, told) =
+fn component_is_wrapped_in_the_sample_product() {
+    let (file, output) =
         read_text("  - name: one\n    product: {name: Shop}\n    component: {kind: workload, specific: {a: 1}}\n");
-    assert_eq!(told, "");
+    assert_eq!(output, "");
     let case = &file.cases[0];
     assert!(case.diagnostics.is_empty(), "{:?}", case.diagnostics);
     let descriptor = &case.descriptors[0];
@@ -28,45 +28,45 @@ fn a_component_stands_in_the_sample_product() {
 }
 
 #[test]
-fn a_component_that_names_its_blueprint_stands_in_a_stack() {
-    let (file, told) = read_text("  - name: one\n    component: {blueprint: page, specific: {a: 1}}\n");
-    assert_eq!(told, "");
+fn component_with_blueprint_is_wrapped_in_a_stack() {
+    let (file, output) = read_text("  - name: one\n    component: {blueprint: page, specific: {a: 1}}\n");
+    assert_eq!(output, "");
     assert!(file.cases[0].diagnostics.is_empty(), "{:?}", file.cases[0].diagnostics);
     assert_eq!(file.cases[0].descriptors[0].components[0].key, "component");
 }
 
 #[test]
-fn a_descriptor_is_written_in_place_or_in_a_file() {
-    let (file, told) = read_text("  - {name: one, descriptor: stack.yaml, component: api}\n");
-    assert_eq!(told, "");
+fn descriptor_is_read_inline_or_from_a_file() {
+    let (file, output) = read_text("  - {name: one, descriptor: stack.yaml, component: api}\n");
+    assert_eq!(output, "");
     assert_eq!(file.cases[0].descriptors[0].stack, "s");
     assert_eq!(file.cases[0].chosen, BTreeSet::from(["api".to_owned()]));
 }
 
 #[test]
-fn mistakes_are_told_with_their_places() {
-    let (_, told) = read_text(
+fn errors_have_places() {
+    let (_, output) = read_text(
         "  - name: one\n    componnt: {}\n  - name: two\n    descriptor: none.yaml\n    product: {}\n  - name: three\n    component: {blueprint: a}\n    product: 1\n    expect: text\n",
     );
-    insta::assert_snapshot!(told, @"
+    insta::assert_snapshot!(output, @"
     error[missing_field]: a case needs `component` or `descriptor`
       at page.test.yaml:4:5
-      hint: add `component:`, as it would stand in a data product or in a stack
+      hint: add `component:`, written as in a data product or in a stack
     error[unknown_field]: a case has no field `componnt`
       at page.test.yaml:5:5
       hint: did you mean `component`?
-    error[unknown_field]: `product` stands beside a `component` that is written here only
+    error[unknown_field]: `product` cannot be combined with `descriptor`
       at page.test.yaml:8:5
-      hint: write it into the descriptor
+      hint: move it into the descriptor
     error[missing_file]: there is no file `none.yaml`
       at page.test.yaml:7:17
       hint: give the path of a descriptor relative to this file, or write the descriptor here
     error[wrong_type]: `expect` is text: expected a map
       at page.test.yaml:12:13
       hint: remove `expect` and let `terrace blueprints test --accept` write it
-    error[unknown_field]: a component that names its `blueprint` stands in a stack, not in a product
+    error[unknown_field]: a component with `blueprint` belongs to a stack, not to a data product
       at page.test.yaml:11:5
-      hint: remove `product`, or let the component be matched by its template or kind
+      hint: remove `product`, or remove `blueprint` to match by template or kind
     error[wrong_type]: `product` is a whole number: expected a map
       at page.test.yaml:11:14
       hint: write a map here
@@ -74,7 +74,7 @@ fn mistakes_are_told_with_their_places() {
 }
 
 #[test]
-fn what_is_accepted_replaces_the_old_expectation_and_nothing_else() {
+fn accepting_replaces_only_the_expectation() {
     let text = format!(
         "{HEAD}  # first\n  - name: one # of many\n    expect:\n      resources: {{a: 1}}\n      # old\n    component: {{blueprint: page}}\n\n  - component:\n      blueprint: page # last\n    name: two\n"
     );

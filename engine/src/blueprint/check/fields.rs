@@ -1,4 +1,4 @@
-//! The fields that every component and every data product may have, whatever their descriptor says beside.
+//! The standard fields of components and data products, to detect misspelt references.
 
 use crate::compile::{LATEST, REQUEST};
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -6,7 +6,7 @@ use crate::expression::{Reference, ReferenceStep};
 use crate::source::Span;
 use terrace_provider::names;
 
-/// Fields of both, as Witboost knows them.
+/// Fields of both components and data products in Witboost.
 const COMMON: &[&str] = &[
     "id",
     "name",
@@ -23,7 +23,7 @@ const COMMON: &[&str] = &[
     "info",
 ];
 
-/// Those of components besides, the `key`, and what is put together of the descriptor for who reads it.
+/// Further fields of components: Witboost's, the `key`, and the fields that the compiler adds for blueprints.
 const COMPONENT: &[&str] = &[
     "key",
     "descriptor",
@@ -50,7 +50,7 @@ const COMPONENT: &[&str] = &[
     "components",
 ];
 
-/// Those of data products besides.
+/// Further fields of data products.
 const PRODUCT: &[&str] = &[
     "domainId",
     "environment",
@@ -65,10 +65,10 @@ const PRODUCT: &[&str] = &[
     "billing",
 ];
 
-/// What is there of a data product as it was provisioned last, besides: `product` has no components.
+/// A further field of the last provisioned data product; `product` has no components.
 const LATEST_PRODUCT: &[&str] = &["components"];
 
-/// What is wrong with a path into what is described or sent beside it: a slip in its first field.
+/// The error for a reference whose first field is misspelt.
 pub(super) fn misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> {
     let steps = reference.steps.as_slice();
     match (reference.root.as_str(), steps) {
@@ -83,7 +83,7 @@ pub(super) fn misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> 
     }
 }
 
-/// A field of a variable that has those fields and no others.
+/// The error for a field that a variable with a fixed set of fields does not have.
 fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Diagnostic> {
     if known.contains(&name) {
         return None;
@@ -92,7 +92,8 @@ fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Dia
     Some(Diagnostic::error("unknown_field", format!("`{variable}` has no field `{name}`")).at(span).hint(hint))
 }
 
-/// Descriptors may have fields of their own, so only what is one slip of a finger from a known one is taken for that.
+/// The error for a field that differs from a known one in a single edit. Descriptors may have further fields, so others
+/// are accepted.
 fn slip(what: &str, name: &str, known: &[&[&str]], span: Span) -> Option<Diagnostic> {
     let known = COMMON.iter().chain(known.iter().copied().flatten());
     if known.clone().any(|field| *field == name) {

@@ -1,4 +1,4 @@
-//! Samples: a value that a JSON Schema describes, and paths looked up in a schema.
+//! Samples generated from a JSON Schema, and resolution of paths in a schema.
 
 use crate::compile::{DEPENDENCIES, LATEST, SIBLINGS, WRAPPED};
 use serde_json::Value as Json;
@@ -10,10 +10,10 @@ pub(super) struct Missing {
     pub(super) known: Vec<String>,
 }
 
-/// How deep samples go: a schema may refer to itself.
+/// Maximum depth of samples, because a schema may refer to itself.
 const DEEPEST: usize = 12;
 
-/// Looks up a path. What a schema leaves open has every field.
+/// Checks that a schema has a path. An open part of a schema has every field.
 pub(super) fn resolve(schema: &Json, path: &[Step]) -> Result<(), Missing> {
     let mut at = vec![schema];
     for step in path {
@@ -49,13 +49,13 @@ pub(super) fn resolve(schema: &Json, path: &[Step]) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A value that fits the schema as well as a value made without thinking can: every property, one item in each list,
-/// one entry in each map.
+/// Generates a value that matches a schema as far as possible: every property, one item in each list, one entry in each
+/// map.
 pub(in crate::blueprint) fn of(schema: &Json) -> Value {
     sample(schema, schema, 0)
 }
 
-/// A component around its `specific`.
+/// A component with the given `specific`.
 pub(super) fn component(specific: Value) -> Value {
     let column = serde_json::json!({
         "name": "ID", "description": "sample", "dataType": "NUMBER", "precision": 38, "scale": 0,
@@ -87,8 +87,8 @@ pub(super) fn component(specific: Value) -> Value {
     Value::Map(entries)
 }
 
-/// What is sent beside a descriptor: a data product as it was provisioned last. What its provisioners told, and which
-/// components it had then, can be anything.
+/// A sample of `request` with the last provisioned data product. Its provisioners' results and its components are
+/// unknown.
 pub(super) fn request() -> Value {
     let mut latest = match product() {
         Value::Map(fields) => fields,
@@ -98,7 +98,7 @@ pub(super) fn request() -> Value {
     [(LATEST.to_owned(), Value::Map(latest))].into_iter().collect()
 }
 
-/// Who has access. What is said beside them can be anything.
+/// A sample of `acl`. The further fields are unknown.
 pub(super) fn access() -> Value {
     let principals = vec![Value::from("user:jane.roe_example.com"), Value::from("group:analysts")];
     let entries = [("principals", Value::List(principals)), ("fields", Value::Unknown)];
@@ -115,7 +115,7 @@ pub(in crate::blueprint) fn product() -> Value {
     }))
 }
 
-/// A schema and all that it is made of: references followed, `anyOf` and its kin opened.
+/// A schema with all its parts: the targets of references, and the branches of `anyOf`, `oneOf` and `allOf`.
 fn alternatives<'s>(schema: &'s Json, root: &'s Json, depth: usize) -> Vec<&'s Json> {
     if depth > DEEPEST {
         return Vec::new();
@@ -129,7 +129,7 @@ fn alternatives<'s>(schema: &'s Json, root: &'s Json, depth: usize) -> Vec<&'s J
         let inner = schema.get(keyword).and_then(Json::as_array).into_iter().flatten();
         parts.extend(inner.flat_map(|inner| alternatives(inner, root, depth + 1)));
     }
-    // A part that says nothing of fields leaves nothing open that another part closes.
+    // A part without fields does not open what another part closes.
     let says_something = |part: &&Json| part.get("properties").is_some() || part.get("items").is_some();
     if parts.iter().any(says_something) { parts.into_iter().filter(says_something).collect() } else { parts }
 }
@@ -138,7 +138,7 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
     if depth > DEEPEST {
         return Value::Null;
     }
-    // Fields say more of an object than a default that leaves them out.
+    // The fields of an object are a better sample than a default that omits them.
     let has_fields = schema.get("properties").is_some();
     for keyword in ["default", "const"] {
         if let Some(value) = schema.get(keyword).filter(|value| !value.is_null() && !has_fields) {
@@ -146,8 +146,10 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
         }
     }
     for keyword in ["examples", "enum"] {
-        let first =
-            schema.get(keyword).and_then(Json::as_array).and_then(|values| values.iter().find(|it| !it.is_null()));
+        let first = schema
+            .get(keyword)
+            .and_then(Json::as_array)
+            .and_then(|values| values.iter().find(|value| !value.is_null()));
         if let Some(value) = first {
             return Value::from(value.clone());
         }
@@ -189,7 +191,7 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
     }
 }
 
-/// The type of a schema; the first that is not null where there are several, an object where fields are named.
+/// The type of a schema: the first that is not null, or an object if the schema has properties.
 fn type_of(schema: &Json) -> Option<&str> {
     match schema.get("type") {
         Some(Json::String(name)) => Some(name),
@@ -199,7 +201,7 @@ fn type_of(schema: &Json) -> Option<&str> {
     }
 }
 
-/// A text: of digits where the pattern or the format asks for a number.
+/// A text sample; a digit if the pattern asks for a number.
 fn text(schema: &Json) -> &'static str {
     let pattern = schema.get("pattern").and_then(Json::as_str).unwrap_or_default();
     let has_digits = pattern.contains("\\d") || pattern.contains("[0-9]");

@@ -11,7 +11,7 @@ columns:
 owners: {ada: 1, bo: 7}
 ";
 
-/// What checks say of the component, and what was wrong with reading them.
+/// The diagnostics of reading and evaluating checks, as text.
 fn decided(checks: &str) -> String {
     let (diagnostics, sources) = diagnosed(checks);
     told(&diagnostics, &sources)
@@ -38,7 +38,7 @@ fn diagnosed(checks: &str) -> (Vec<Diagnostic>, Sources) {
 }
 
 #[test]
-fn a_check_that_only_warns_lets_everything_go_on() {
+fn failed_check_can_be_a_warning() {
     let warns = "- {assert: false, error: this is ignored, at: limit, severity: warning}\n";
     let unsure = "- {assert: '${{ component.nothing }}', error: this may be ignored, severity: warning}\n";
     let (found, _) = diagnosed(&format!("{warns}{unsure}"));
@@ -51,7 +51,7 @@ fn a_check_that_only_warns_lets_everything_go_on() {
 }
 
 #[test]
-fn each_entry_that_fails_is_told_at_its_place_with_what_to_do() {
+fn failed_entry_is_reported_at_its_place_with_a_hint() {
     insta::assert_snapshot!(decided(
         "\
 - forEach: ${{ component.columns }}
@@ -69,7 +69,7 @@ fn each_entry_that_fails_is_told_at_its_place_with_what_to_do() {
 }
 
 #[test]
-fn what_cannot_be_decided_or_said_is_told_all_the_same() {
+fn check_that_cannot_be_evaluated_fails() {
     let text = decided(
         "\
 - {assert: '${{ component.nothing > 1 }}', error: the size is wrong, hint: another, at: limit}
@@ -82,7 +82,7 @@ fn what_cannot_be_decided_or_said_is_told_all_the_same() {
 }
 
 #[test]
-fn a_check_is_read_with_places() {
+fn check_is_read_with_places() {
     insta::assert_snapshot!(decided(
         "- {assert: true, error: [], at: 'a..b'}\n- {assert: true, error: e, at: 'a..b'}\n- {asert: true}\n"
     ));

@@ -1,7 +1,7 @@
-//! Names for stacks and components out of the ids that Witboost gives them.
+//! Conversion of Witboost's ids to names of stacks and components.
 //!
-//! `urn:dmb:dp:<domain>:<product>:<major>` and `urn:dmb:cmp:<domain>:<product>:<major>:<component>` are the rule, and
-//! looser ids exist. State hangs off the names, so two ids must not give one name without being told.
+//! Ids have the form `urn:dmb:dp:<domain>:<product>:<major>` and `urn:dmb:cmp:<domain>:<product>:<major>:<component>`,
+//! and looser forms exist. The state depends on the names, so two ids must not silently have the same name.
 
 use crate::descriptor::names::is_stack_character;
 use crate::naming::{NamesRule, distinct};
@@ -9,14 +9,14 @@ use crate::naming::{NamesRule, distinct};
 const PRODUCT: &str = "urn:dmb:dp:";
 const COMPONENT: &str = "urn:dmb:cmp:";
 
-/// The stack's name: `finance.cashflow.0` of `urn:dmb:dp:finance:cashflow:0`; `None` when nothing is left of the id.
+/// The stack's name: `finance.cashflow.0` for `urn:dmb:dp:finance:cashflow:0`; `None` if no characters are left.
 ///
-/// Of any other id all parts are kept: the last one alone would put two products into one stack.
+/// Keeps all parts of any other id: the last part alone would merge two products into one stack.
 pub(super) fn stack_name(id: &str) -> Option<String> {
     stack_name_by(NamesRule::Latin, id)
 }
 
-/// The same by one rule.
+/// The stack's name by a given rule.
 pub(super) fn stack_name_by(rule: NamesRule, id: &str) -> Option<String> {
     let name = normalised(rule, id.strip_prefix(PRODUCT).unwrap_or(id)).replace(':', ".");
     let name = name.trim_matches(['.', '-']);
@@ -39,12 +39,12 @@ pub(super) fn parts_of(product_id: &str) -> Option<(&str, &str, &str)> {
     is_whole.then_some((domain, product, major))
 }
 
-/// The component's key: the part of its id after the data product's, below its parent's key where it is nested.
+/// The component's key: the part of its id after the data product's. A nested key is below its parent's key.
 pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(&str, &str)>) -> String {
     component_key_by(NamesRule::Latin, id, product_id, parent)
 }
 
-/// The same by one rule.
+/// The component's key by a given rule.
 pub(super) fn component_key_by(
     rule: NamesRule,
     id: &str,
@@ -71,17 +71,17 @@ pub(super) fn component_key_by(
     }
 }
 
-/// The key of a component that an id names beyond doubt: it begins as those of this very product do, and no character of it
-/// is lost.
+/// The key of a component if the id determines it with certainty: the id has the prefix of this product, and no
+/// character is lost.
 pub(super) fn own_key(id: &str, product_id: &str) -> Option<String> {
     let product = product_id.strip_prefix(PRODUCT)?;
     let part = id.strip_prefix(COMPONENT)?.strip_prefix(product)?.strip_prefix(':').filter(|part| !part.is_empty())?;
-    // A part beyond ASCII ends in its digest, and is as certain.
+    // A part beyond ASCII ends in its digest, so its key is certain too.
     let is_kept = part.split(':').all(|part| !part.is_ascii() || key_of(NamesRule::Latin, part) == part);
     is_kept.then(|| component_key(id, Some(product_id), None))
 }
 
-/// A part of an id as that of a key, whose names stand in paths of files, too: none of them leads up.
+/// Converts a part of an id to a key. A key is also a file path, so no name may consist only of dots.
 fn key_of(rule: NamesRule, part: &str) -> String {
     let part = normalised(rule, part);
     let names = part.split(':').map(|name| match name.chars().all(|c| c == '.') {
@@ -91,7 +91,8 @@ fn key_of(rule: NamesRule, part: &str) -> String {
     names.collect::<Vec<_>>().join("/")
 }
 
-/// The text with `-` for characters that no address or folder holds; parts beyond ASCII as [`distinct`] writes them.
+/// Replaces characters that addresses and folders do not allow by `-`, and transliterates other parts with
+/// [`distinct`].
 fn normalised(rule: NamesRule, text: &str) -> String {
     let plain = |part: &str| part.chars().map(|c| if is_stack_character(c) { c } else { '-' }).collect();
     let parts = text.split(':').map(|part| match part.is_ascii() || rule.is_ascii() {
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_id_of_the_product_itself_names_a_component_beyond_doubt() {
+    fn own_key_needs_an_id_of_the_product_itself() {
         let product = "urn:dmb:dp:finance:cash:0";
         assert_eq!(own_key("urn:dmb:cmp:finance:cash:0:a", product).as_deref(), Some("a"));
         assert_eq!(own_key("urn:dmb:cmp:finance:cash:0:port:probe", product).as_deref(), Some("port/probe"));
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn stacks_are_named_by_the_parts_of_their_urn() {
+    fn stack_is_named_by_the_parts_of_its_urn() {
         for (id, name) in [
             ("urn:dmb:dp:distribution:network-status:0", "distribution.network-status.0"),
             ("urn:dmb:dp:my_domain:my_data_product:1", "my_domain.my_data_product.1"),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_keyed_by_what_follows_the_product() {
+    fn component_key_is_the_part_after_the_product() {
         let product = Some("urn:dmb:dp:d:p:0");
         for (id, key) in [
             ("urn:dmb:cmp:d:p:0:storage", "storage"),
@@ -149,7 +150,7 @@ mod tests {
             ("urn:dmb:cmp:d:some-name", "some-name"),
             ("domain:marketing.Ingestion-1.1", "marketing.Ingestion-1.1"),
             ("Storage Area [x]", "Storage-Area--x-"),
-            // Names stand in paths of files.
+            // Names are also parts of file paths.
             ("urn:dmb:cmp:d:p:0:..:other.0:port", "--/other.0/port"),
             ("urn:dmb:cmp:d:p:0:.", "-"),
             ("urn:dmb:cmp:d:p:0:..a.", "..a."),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_components_are_keyed_below_their_parent() {
+    fn nested_component_key_is_below_its_parent() {
         let parent = Some(("urn:dmb:cmp:d:p:0:port", "port"));
         for id in ["urn:dmb:cmp:d:p:0:port:probe", "urn:dmb:cmp:d:p:0:probe", "probe"] {
             assert_eq!(component_key(id, Some("urn:dmb:dp:d:p:0"), parent), "port/probe");

@@ -16,8 +16,8 @@ impl Sealing for Reversing {
     }
 }
 
-/// Captures with everything known but resources, saves, loads, and evaluates over the resources alone.
-fn later(template: &str, now: serde_json::Value, then: serde_json::Value) -> (String, String) {
+/// Captures everything except resources, saves and loads it, and evaluates the template with resources alone.
+fn evaluated_later(template: &str, now: serde_json::Value, then: serde_json::Value) -> (String, String) {
     let (template, diagnostics, _) = compile(template);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let captured = template.capture(&Variables::new(now), &["resources"]).unwrap();
@@ -35,7 +35,7 @@ fn later(template: &str, now: serde_json::Value, then: serde_json::Value) -> (St
 }
 
 #[test]
-fn a_saved_template_says_the_same_without_the_descriptor() {
+fn saved_template_evaluates_alike_without_the_descriptor() {
     let now = json!({
         "component": {"name": "x", "list": [{"a": 1}, {"a": 2}], "map": {"k": 1}, "password": {"(secret)": "hunter2"}, "big": "unread"},
         "each": {"key": "k"},
@@ -60,14 +60,14 @@ fn a_saved_template_says_the_same_without_the_descriptor() {
         ),
         ("${{ component.?name.orValue('') + resources.?db.?id.orValue('') }}", "\"xdb-1\""),
     ] {
-        let (answer, saved) = later(template, now.clone(), then.clone());
+        let (answer, saved) = evaluated_later(template, now.clone(), then.clone());
         assert_eq!(answer, expected, "{template}");
         assert!(!saved.contains("hunter2") && !saved.contains("unread"), "{saved}");
     }
 }
 
 #[test]
-fn saved_templates_keep_places_and_literals() {
+fn saved_template_keeps_places_and_literals() {
     let (template, _, _) = compile("x ${{ a.b }}");
     let saved = template.to_json(&Reversing).unwrap();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The columns of a schema as tables of a database take them: `sqlType`, `sqlColumns`, `sqlPrimaryKey`, `sqlUnique`.
+//! Functions for the columns of database tables: `sqlType`, `sqlColumns`, `sqlPrimaryKey`, `sqlUnique`.
 
 use super::comments::comment;
 use super::{one, technology, text, two};
@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{Map, SqlType, Value};
 
-/// What writes the types of columns, by provider.
+/// Functions that return the SQL type of a column, by provider.
 type Types = BTreeMap<String, SqlType>;
 
-/// `sqlType(provider, column)`: the provider's type of a column.
+/// `sqlType(provider, column)`: returns the provider's type of a column.
 pub(super) fn sql_type(types: &Types, arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     let [provider, column] = two(arguments)?;
     let write = writer(types, provider)?;
     write(as_column(column)?).map(Value::from)
 }
 
-/// `sqlColumns(provider, columns)`: of each the name, type, comment and former name, and whether it may be null.
+/// `sqlColumns(provider, columns)`: returns the name, type, comment, former name and nullability of each column.
 pub(super) fn sql_columns(types: &Types, arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     let [provider, columns] = two(arguments)?;
     let write = writer(types, provider)?;
@@ -40,12 +40,12 @@ pub(super) fn sql_columns(types: &Types, arguments: &[Cow<'_, Value>]) -> Result
     columns.collect::<Result<_, String>>().map(Value::List)
 }
 
-/// `sqlPrimaryKey(columns)`: the names of those that are the key.
+/// `sqlPrimaryKey(columns)`: returns the names of the primary key's columns.
 pub(super) fn sql_primary_key(arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     named(one(arguments)?, "PRIMARY_KEY", "primaryKey", |name| name.into())
 }
 
-/// `sqlUnique(columns)`: of each that is unique by itself, its name as a list.
+/// `sqlUnique(columns)`: returns a list with the name of each unique column.
 pub(super) fn sql_unique(arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     named(one(arguments)?, "UNIQUE", "unique", |name| Value::List(vec![name.into()]))
 }
@@ -61,7 +61,7 @@ fn named(columns: &Value, constraint: &str, flag: &str, of: impl Fn(&str) -> Val
     Ok(Value::List(named))
 }
 
-/// True for a column with this constraint, as the catalogue (OpenMetadata) or a data contract writes it.
+/// True for a column with this constraint, in the form of the catalogue (OpenMetadata) or of a data contract.
 fn has(column: &Map, constraint: &str, flag: &str) -> bool {
     column.get("constraint").and_then(Value::as_str) == Some(constraint)
         || matches!(column.get(flag), Some(Value::Bool(true)))
@@ -83,15 +83,15 @@ fn as_column(column: &Value) -> Result<&Map, String> {
     column.as_map().ok_or_else(message)
 }
 
-/// What writes the types of a provider.
+/// The function that returns column types for a provider.
 fn writer(types: &Types, provider: &Value) -> Result<SqlType, String> {
     let provider = text(provider)?;
     types.get(technology(provider)).copied().ok_or_else(|| {
         let known = types.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let suggestion = match did_you_mean(provider, types.keys().map(String::as_str)) {
             Some(hint) => hint,
-            None if known.is_empty() => "no provider has any".to_owned(),
-            None => format!("those with types are {known}"),
+            None if known.is_empty() => "no provider has column types".to_owned(),
+            None => format!("known providers: {known}"),
         };
         format!("no provider `{provider}` with types of columns: {suggestion}")
     })

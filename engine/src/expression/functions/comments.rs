@@ -1,16 +1,16 @@
-//! What a database says of a table, a view or a column: `sqlComment`.
+//! Comments of database objects: `sqlComment`.
 
 use super::{text, two};
 use std::borrow::Cow;
 use terrace_provider::Value;
 
-/// `sqlComment(description, tags)`: the description, and below it `tags: PII, Tier=1`; null without both.
+/// `sqlComment(description, tags)`: returns the description, followed by `tags: PII, Tier=1`; null without both.
 pub(super) fn sql_comment(arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     let [description, tags] = two(arguments)?;
     comment(description, tags)
 }
 
-/// The same, of the values by themselves.
+/// Builds a comment from description and tags.
 pub(super) fn comment(description: &Value, tags: &Value) -> Result<Value, String> {
     let description = match description {
         Value::Null => "",
@@ -30,7 +30,7 @@ pub(super) fn comment(description: &Value, tags: &Value) -> Result<Value, String
     })
 }
 
-/// A tag as the catalogue writes it: `{tagFQN: PII}`, or with a `value`.
+/// Prints a tag of the catalogue: `{tagFQN: PII}`, optionally with a `value`.
 fn tag(tag: &Value) -> Result<String, String> {
     let entries = tag.as_map().ok_or_else(|| format!("expected a tag as a map with `tagFQN`, found {}", tag.kind()))?;
     let name = text(entries.get("tagFQN").ok_or("a tag without `tagFQN`")?)?;

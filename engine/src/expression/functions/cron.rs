@@ -1,11 +1,11 @@
-//! Schedules: five cron fields to Quartz and back.
+//! Conversion of schedules between five cron fields and Quartz.
 //!
-//! Quartz puts seconds first, wants `?` in one of the two day fields, and counts the days of the week from Sunday = 1
-//! where cron counts from Sunday = 0. Days of the week are therefore written by name.
+//! Quartz has a seconds field first, requires `?` in one of the two day fields, and counts the days of the week from
+//! Sunday = 1, while cron counts from Sunday = 0. So the output names the days of the week.
 
 use std::ops::RangeInclusive;
 
-/// What one field may hold.
+/// The allowed values of a field.
 struct Field {
     name: &'static str,
     range: RangeInclusive<u8>,
@@ -19,12 +19,12 @@ const MINUTE: Field = Field { name: "minute", range: 0..=59, names: &[] };
 const HOUR: Field = Field { name: "hour", range: 0..=23, names: &[] };
 const DAY_OF_MONTH: Field = Field { name: "day of month", range: 1..=31, names: &[] };
 const MONTH: Field = Field { name: "month", range: 1..=12, names: &MONTHS };
-/// Cron's: 0 and 7 are Sunday.
+/// Cron's day of the week: 0 and 7 are Sunday.
 const DAY_OF_WEEK: Field = Field { name: "day of week", range: 0..=7, names: &DAYS };
-/// Quartz's: 1 is Sunday.
+/// Quartz's day of the week: 1 is Sunday.
 const QUARTZ_DAY_OF_WEEK: Field = Field { name: "day of week", range: 1..=7, names: &DAYS };
 
-/// The schedules that cron knows by name.
+/// The named schedules of cron.
 const NAMED: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -35,9 +35,9 @@ const NAMED: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// A part of a field, between commas.
+/// A comma-separated part of a field.
 struct Part {
-    /// First and last; the same for a single one; `None` for all.
+    /// First and last value, equal for a single value; `None` for `*`.
     bounds: Option<(u8, u8)>,
     /// True for `a-b`.
     is_range: bool,
@@ -45,7 +45,7 @@ struct Part {
     step: Option<u8>,
 }
 
-/// `0 6 * * 1-5` to `0 0 6 ? * MON-FRI`.
+/// Converts `0 6 * * 1-5` to `0 0 6 ? * MON-FRI`.
 pub(super) fn to_quartz(text: &str) -> Result<String, String> {
     let expanded = NAMED.iter().find(|(name, _)| *name == text.trim()).map_or(text, |(_, fields)| fields);
     let fields: Vec<&str> = expanded.split_whitespace().collect();
@@ -64,7 +64,7 @@ pub(super) fn to_quartz(text: &str) -> Result<String, String> {
         (day, "*") => (day, "?".to_owned()),
         ("*", _) => ("?", named_days(&days)),
         _ => {
-            return Err("day of month and day of week are both restricted, which Quartz cannot say: \
+            return Err("day of month and day of week are both restricted, which Quartz does not support: \
                         make one of them `*`"
                 .to_owned());
         }
@@ -72,7 +72,7 @@ pub(super) fn to_quartz(text: &str) -> Result<String, String> {
     Ok(format!("0 {minute} {hour} {day_of_month} {month} {day_of_week}"))
 }
 
-/// `0 0 6 ? * MON-FRI` to `0 6 * * MON-FRI`.
+/// Converts `0 0 6 ? * MON-FRI` to `0 6 * * MON-FRI`.
 pub(super) fn from_quartz(text: &str) -> Result<String, String> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let ([second, minute, hour, day_of_month, month, day_of_week]
@@ -115,7 +115,7 @@ fn check(field: &str, rule: &Field) -> Result<(), String> {
     Ok(())
 }
 
-/// A field of Quartz in cron's words: `5/15` is `5-59/15`.
+/// Converts a field of Quartz to cron: `5/15` to `5-59/15`.
 fn stepped(field: &str, rule: &Field) -> Result<String, String> {
     let last = rule.range.end();
     let parts = parse(field, rule)?;
@@ -136,7 +136,7 @@ fn parse_part(text: &str, rule: &Field) -> Result<Part, String> {
     let error = || {
         let also = if names.is_empty() { String::new() } else { format!(" or {}", names.join(", ")) };
         format!(
-            "{name}: `{text}` is no number from {} to {}{also}, no range, step or list of such",
+            "{name}: `{text}` is not a number from {} to {}{also}, nor a range, step or list of them",
             range.start(),
             range.end()
         )
@@ -150,7 +150,7 @@ fn parse_part(text: &str, rule: &Field) -> Result<Part, String> {
     }
     let number = |word: &str| -> Option<u8> {
         if let Some(at) = names.iter().position(|known| known.eq_ignore_ascii_case(word)) {
-            // Names stand for the numbers of their own field: JAN is 1, SUN is 0 in cron and 1 in Quartz.
+            // A name stands for a number of its field: JAN is 1; SUN is 0 in cron and 1 in Quartz.
             return u8::try_from(at).ok().map(|at| at + range.start());
         }
         let is_plain = word.bytes().all(|byte| byte.is_ascii_digit());
@@ -161,14 +161,14 @@ fn parse_part(text: &str, rule: &Field) -> Result<Part, String> {
         None => (number(bounds), number(bounds), false),
     };
     let (Some(first), Some(last)) = (first, last) else { return Err(error()) };
-    // The week is a circle (FRI-MON); hours and months are not.
+    // Only the week may wrap around (FRI-MON); hours and months may not.
     if first > last && names.len() != DAYS.len() {
         return Err(format!("{name}: the range `{bounds}` ends before it begins"));
     }
     Ok(Part { bounds: Some((first, last)), is_range, step })
 }
 
-/// Days of the week (0 is Sunday) by name: ranges stay ranges, steps are counted out.
+/// Names the days of the week (0 is Sunday). Ranges stay ranges; steps are expanded.
 fn named_days(parts: &[Part]) -> String {
     let name = |day: u8| DAYS.get(usize::from(day % 7)).copied().unwrap_or_default();
     let written = parts.iter().map(|part| match (part.bounds, part.step) {

@@ -1,4 +1,4 @@
-//! Maps put together.
+//! Merging of maps.
 
 use super::super::budget;
 use cel::ExecutionError;
@@ -6,8 +6,7 @@ use cel::common::types::CelMap;
 use cel::common::value::CowVal;
 use std::collections::HashMap;
 
-/// `merge(first, second)`: the entries of both, those of the second where both have one. Values are carried over as they
-/// are, unknown ones, too.
+/// `merge(first, second)`: returns the entries of both maps; the second wins. Unknown values are passed on.
 pub(super) fn merge<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let maps = match arguments.as_slice() {
         [first, second] => first.downcast_ref::<CelMap>().zip(second.downcast_ref::<CelMap>()),

@@ -1,15 +1,15 @@
-//! Names: safe identifiers, the parts of URNs, principals.
+//! Functions for names: safe identifiers, the parts of URNs, principals.
 
 use super::{IdentityTable, technology, text};
 use crate::naming::{NamesRule, distinct};
 use std::collections::BTreeMap;
 use terrace_provider::{IdentityRule, Principal, Value};
 
-/// A text that can stand as an identifier anywhere. One beyond ASCII ends in its digest.
+/// Converts a text to a safe identifier. A text beyond ASCII ends in its digest.
 pub(super) fn normalize(text: &str, names: NamesRule) -> String {
     let mut lower = text.to_lowercase();
     let is_safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    // Where nothing would be left of it, it never named anything.
+    // With the old rule, only texts without any safe character are transliterated: they had no name under that rule.
     if !lower.is_ascii() && (!names.is_ascii() || !lower.contains(is_safe)) {
         lower = distinct(&lower, '_', |c| c.is_ascii_alphanumeric() || c == '_').to_ascii_lowercase();
     }
@@ -25,9 +25,9 @@ pub(super) fn normalize(text: &str, names: NamesRule) -> String {
     if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name.to_owned() }
 }
 
-/// The parts of `urn:dmb:cmp:finance:cashflows:0:storage`.
+/// Splits a URN such as `urn:dmb:cmp:finance:cashflows:0:storage` into its parts.
 pub(super) fn urn(text: &str) -> Result<Value, String> {
-    let error = || format!("`{text}` is no URN: expected the form `urn:dmb:cmp:domain:name:0:component`");
+    let error = || format!("`{text}` is not a URN: expected the form `urn:dmb:cmp:domain:name:0:component`");
     let mut parts = text.split(':');
     if parts.next() != Some("urn") {
         return Err(error());
@@ -53,16 +53,16 @@ pub(super) fn urn(text: &str) -> Result<Value, String> {
     Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// Whom principals are to the providers.
+/// Names of principals in the providers.
 pub(super) struct Identities {
     /// The providers' rules, by name.
     pub(super) rules: BTreeMap<String, IdentityRule>,
-    /// What the configuration says itself.
+    /// The identity table of the configuration.
     pub(super) table: IdentityTable,
 }
 
 impl Identities {
-    /// A principal as the provider names it: what the configuration says, else by the provider's rule, else itself.
+    /// Returns the provider's name of a principal: from the configuration, else by the provider's rule, else unchanged.
     pub(super) fn of(&self, reference: &str, provider: &str) -> Result<Principal, String> {
         let technology = technology(provider);
         let named = self.table.get(reference);
@@ -75,14 +75,14 @@ impl Identities {
         }
     }
 
-    /// The same for expressions.
+    /// Returns the identity as a value for expressions.
     pub(super) fn identity(&self, reference: &str, provider: &str) -> Result<Value, String> {
         let principal = self.of(reference, provider)?;
         let entries = [("kind", Value::from(principal.kind)), ("name", principal.name.into())];
         Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     }
 
-    /// Those that the provider knows. Who drops out is told by the plan.
+    /// Returns the principals that the provider knows. The plan reports the others.
     pub(super) fn known(&self, references: &[Value], provider: &str) -> Result<Value, String> {
         let mut known = Vec::with_capacity(references.len());
         for reference in references {

@@ -1,26 +1,26 @@
-//! The list of everything that expressions can call.
+//! The documented functions of expressions.
 
-/// One documented function.
+/// A documented function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FunctionDoc {
     /// The name.
     pub name: &'static str,
-    /// How it is called.
+    /// The way to call it.
     pub style: Style,
-    /// How it is written, and what it answers.
+    /// The syntax and the result type.
     pub signature: &'static str,
-    /// What it does.
+    /// The description.
     pub doc: &'static str,
 }
 
-/// How a function is called.
+/// The ways to call a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// `name(value)`.
     Global,
     /// `value.name()`.
     Member,
-    /// Either way.
+    /// Both ways.
     Both,
 }
 
@@ -41,22 +41,22 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     both(
         "cron",
         "cron(quartz) -> text",
-        "the five cron fields of a Quartz expression; what cron cannot say is an error",
+        "the five cron fields of a Quartz expression; fails if cron has no equivalent",
     ),
     both("file", "file(path) -> text", "the text of a file, in terrace.yaml only"),
     both(
         "identity",
         "identity(principal, provider) -> {kind, name}",
-        "a principal as the provider names it; the configuration's `identities.table` goes first",
+        "a principal as the provider names it; the configuration's `identities.table` has priority",
     ),
     both(
         "identities",
         "identities(principals, provider) -> list",
-        "those of the principals that the provider knows; a plan warns of the others",
+        "the principals that the provider knows; a plan warns about the others",
     ),
     both("json", "json(value) -> text", "the value as compact JSON, keys sorted"),
     both("lower", "lower(text) -> text", "lower case, of all scripts"),
-    global("merge", "merge(first, second) -> map", "the entries of both maps; where both have one, that of the second"),
+    global("merge", "merge(first, second) -> map", "the entries of both maps; the second wins"),
     both(
         "normalize",
         "normalize(text) -> text",
@@ -65,14 +65,14 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     both(
         "quartz",
         "quartz(cron) -> text",
-        "a Quartz expression of five cron fields, with the seconds and the `?` that Quartz wants",
+        "a Quartz expression of five cron fields, with seconds and `?` as Quartz requires",
     ),
     both("range", "range(n) -> list", "the whole numbers from 0 up to n, without n; at most 1,000,000"),
     both("sha256", "sha256(text) -> text", "the SHA-256 digest of the text, as 64 hexadecimal digits"),
     both(
         "sqlColumns",
         "sqlColumns(provider, columns) -> list",
-        "the columns of a schema as tables of the provider take them: {name, type, nullable, previousName, comment}",
+        "the columns of a schema in the form of the provider's tables: {name, type, nullable, previousName, comment}",
     ),
     global(
         "sqlComment",
@@ -103,7 +103,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     both(
         "urn",
         "urn(text) -> map",
-        "the parts of a URN: {namespace, kind, domain, name, major, component, parts}; what a URN lacks is null",
+        "the parts of a URN: {namespace, kind, domain, name, major, component, parts}; missing parts are null",
     ),
     both("yaml", "yaml(value) -> text", "the value as YAML, keys sorted"),
     // CEL's own.
@@ -113,7 +113,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     member("contains", "text.contains(part) -> bool", "whether the part occurs in the text"),
     global("double", "double(value) -> double", "a decimal number from a whole one or from text"),
     global("dyn", "dyn(value) -> value", "the value itself"),
-    member("endsWith", "text.endsWith(end) -> bool", "whether the text ends so"),
+    member("endsWith", "text.endsWith(end) -> bool", "whether the text ends with the other"),
     member(
         "exists",
         "list.exists(item, condition) -> bool",
@@ -130,7 +130,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
         "list.filter(item, condition) -> list",
         "the items, or keys of a map, for which the condition holds",
     ),
-    global("has", "has(path) -> bool", "whether the path leads anywhere"),
+    global("has", "has(path) -> bool", "whether the path exists"),
     global("int", "int(value) -> int", "a whole number from a decimal one (cut) or from text"),
     member(
         "map",
@@ -139,24 +139,24 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     ),
     both("matches", "text.matches(regex) -> bool", "whether the regular expression (RE2) matches anywhere in the text"),
     both("size", "size(value) -> int", "how many characters, items or entries"),
-    member("startsWith", "text.startsWith(start) -> bool", "whether the text starts so"),
+    member("startsWith", "text.startsWith(start) -> bool", "whether the text starts with the other"),
     global("string", "string(value) -> text", "text from a number, true/false or bytes"),
     global("type", "type(value) -> type", "the type of a value"),
     global("uint", "uint(value) -> uint", "an unsigned whole number"),
     // Optional values: `map.?key.orValue("none")`.
     member("hasValue", "optional.hasValue() -> bool", "whether there is a value"),
-    member("or", "optional.or(other) -> optional", "this one, or the other where there is no value"),
+    member("or", "optional.or(other) -> optional", "this optional, or the other if this one is empty"),
     member("orValue", "optional.orValue(value) -> value", "the value, or the one given: `map.?key.orValue(1)`"),
-    member("value", "optional.value() -> value", "the value; an error where there is none"),
+    member("value", "optional.value() -> value", "the value; fails without a value"),
     global("optional.none", "optional.none() -> optional", "no value"),
-    global("optional.of", "optional.of(value) -> optional", "a value that is there"),
+    global("optional.of", "optional.of(value) -> optional", "an optional with the value"),
     global(
         "optional.ofNonZeroValue",
         "optional.ofNonZeroValue(value) -> optional",
-        "a value that is there unless it is empty, 0 or false",
+        "an optional with the value, or no value if it is empty, 0 or false",
     ),
-    member("optMap", "optional.optMap(item, value) -> optional", "another value, where there is one"),
-    member("optFlatMap", "optional.optFlatMap(item, optional) -> optional", "another optional, where there is a value"),
+    member("optMap", "optional.optMap(item, value) -> optional", "another value, if there is a value"),
+    member("optFlatMap", "optional.optFlatMap(item, optional) -> optional", "another optional, if there is a value"),
     // The extension for texts.
     member("charAt", "text.charAt(index) -> text", "the character at an index, from 0"),
     member("format", "text.format(list) -> text", "the text with %s, %d, %f, %x … replaced by the items"),
@@ -203,7 +203,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     global("math.greatest", "math.greatest(a, b, …) -> number", "the greatest"),
     global("math.isFinite", "math.isFinite(double) -> bool", "whether it is a finite number"),
     global("math.isInf", "math.isInf(double) -> bool", "whether it is infinite"),
-    global("math.isNaN", "math.isNaN(double) -> bool", "whether it is no number"),
+    global("math.isNaN", "math.isNaN(double) -> bool", "whether it is NaN"),
     global("math.least", "math.least(a, b, …) -> number", "the least"),
     global("math.round", "math.round(double) -> double", "rounded to the nearest, half away from zero"),
     global("math.sign", "math.sign(number) -> number", "-1, 0 or 1"),

@@ -1,4 +1,4 @@
-//! Values as text: JSON, YAML.
+//! Functions that serialise values: JSON, YAML.
 
 use terrace_provider::Value;
 use terrace_provider::value::OtherFormat;

@@ -30,7 +30,7 @@ fn functions() -> Functions {
     )
 }
 
-fn say(expression: &str) -> String {
+fn result_of(expression: &str) -> String {
     let (template, diagnostics, _) = compile(&format!("${{{{ {expression} }}}}"));
     assert!(diagnostics.is_empty(), "{expression}: {diagnostics:?}");
     match template.evaluate(&Variables::new(json!({"a": {"b": [1, "x"], "a": null}})), &functions()) {
@@ -45,7 +45,7 @@ fn all_extensions_register() {
 }
 
 #[test]
-fn own_functions_do_what_their_documentation_says() {
+fn own_functions_match_their_documentation() {
     for (expression, expected) in [
         ("lower('ÄB')", "\"äb\""),
         ("'äb'.upper()", "\"ÄB\""),
@@ -62,7 +62,10 @@ fn own_functions_do_what_their_documentation_says() {
         ("urn('urn:dmb:cmp:finance:cash:0:parent:child').component", "\"parent/child\""),
         ("urn('urn:dmb:dp:finance:cash:0').component", "null"),
         ("urn('urn:dmb:dp:finance:cash:0').parts.size()", "5"),
-        ("urn('urn:dmb::x')", "`urn`: `urn:dmb::x` is no URN: expected the form `urn:dmb:cmp:domain:name:0:component`"),
+        (
+            "urn('urn:dmb::x')",
+            "`urn`: `urn:dmb::x` is not a URN: expected the form `urn:dmb:cmp:domain:name:0:component`",
+        ),
         ("sha256('abc')", "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""),
         ("json(a)", "\"{\\\"a\\\":null,\\\"b\\\":[1,\\\"x\\\"]}\""),
         ("yaml({'b': 1, 'a': ['x']})", "\"a:\\n- x\\nb: 1\\n\""),
@@ -71,7 +74,7 @@ fn own_functions_do_what_their_documentation_says() {
         ("sqlReads('snowflake.eu', 'a b', ['d', 's'])", "[\"d\", \"s\", \"a\", \"b\"]"),
         (
             "sqlReads('snowflak', '', [])",
-            "`sqlReads`: the provider `snowflak` reads no queries: did you mean `snowflake`?",
+            "`sqlReads`: the provider `snowflak` cannot read queries: did you mean `snowflake`?",
         ),
         ("sqlReads('snowflake', 'a', 'd')", "`sqlReads`: expected a list of texts (database, schema), found text"),
         ("range(0)", "[]"),
@@ -164,13 +167,13 @@ fn own_functions_do_what_their_documentation_says() {
         ("lower(1)", "`lower`: expected text, found a whole number"),
         ("lower('a', 'b')", "`lower`: expected 1 argument, found 2"),
     ] {
-        assert_eq!(say(expression), expected, "{expression}");
+        assert_eq!(result_of(expression), expected, "{expression}");
     }
 }
 
 #[test]
-fn a_computation_without_end_is_refused() {
-    let large = "the computation is too large: it walks over or makes more than 2000000 items, or 32 MB of text";
+fn computation_that_exceeds_the_budget_is_refused() {
+    let large = "the computation is too large: it visits or creates more than 2000000 items, or 32 MB of text";
     let doubled = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]";
     for expression in [
         "range(100000).map(x, lists.range(100000))".to_owned(),
@@ -179,7 +182,7 @@ fn a_computation_without_end_is_refused() {
         "[range(20000).map(x, 'aaaaaaaaaaaaaaaa').join('')].map(t, t.replace('a', t))".to_owned(),
         "[range(100000).map(x, 'aaaaaaaa').join(',')].map(t, range(2000).map(x, t).join(t))".to_owned(),
         "range(900000) + range(900000) + range(900000)".to_owned(),
-        // What is copied counts with all that it holds, however it is put together.
+        // A copy counts with all its content, however it is created.
         "[range(100000)].map(l, range(30).map(x, l))".to_owned(),
         "[range(100000)].map(l, range(30).map(x, {'l': l}))".to_owned(),
         "[range(100000)].map(l, range(30).map(x, l.slice(0, 90000)))".to_owned(),
@@ -194,15 +197,15 @@ fn a_computation_without_end_is_refused() {
         "range(400000).map(x, {'a': 1, 'b': 2, 'c': 3, 'd': 4, 'e': 5, 'f': 6})".to_owned(),
         "range(300000).map(x, 'a text of so many letters that it counts as much as several items, for it is copied, too')".to_owned(),
     ] {
-        assert!(say(&expression).contains(large), "{expression}: {:.200}", say(&expression));
+        assert!(result_of(&expression).contains(large), "{expression}: {:.200}", result_of(&expression));
     }
-    assert_eq!(say("size(range(1000000).map(x, x))"), "1000000");
-    assert_eq!(say("size(range(500).map(x, range(500).map(y, 1)))"), "500");
-    assert_eq!(say("size(range(100000).map(x, 'item ' + string(x)).join(','))"), "1088889");
+    assert_eq!(result_of("size(range(1000000).map(x, x))"), "1000000");
+    assert_eq!(result_of("size(range(500).map(x, range(500).map(y, 1)))"), "500");
+    assert_eq!(result_of("size(range(100000).map(x, 'item ' + string(x)).join(','))"), "1088889");
 }
 
 #[test]
-fn texts_are_replaced_and_joined() {
+fn texts_can_be_replaced_and_joined() {
     for (expression, expected) in [
         ("'banana'.replace('a', 'o')", "\"bonono\""),
         ("'banana'.replace('a', 'o', 2)", "\"bonona\""),
@@ -212,30 +215,30 @@ fn texts_are_replaced_and_joined() {
         ("['a', 'b'].join()", "\"ab\""),
         ("['a', 'b'].join(', ')", "\"a, b\""),
         ("[].join(',')", "\"\""),
-        ("[1].join(',')", "`join`: an item of the list is no text"),
+        ("[1].join(',')", "`join`: an item of the list is not text"),
         ("'a'.replace(1, 'b')", "`replace` cannot be used with text, a whole number, text"),
         ("'a'.join(',')", "`join` cannot be used with text and text"),
         ("lists.range(2)", "[0, 1]"),
     ] {
-        assert_eq!(say(expression), expected, "{expression}");
+        assert_eq!(result_of(expression), expected, "{expression}");
     }
 }
 
 #[test]
-fn every_documented_function_is_there() {
+fn every_documented_function_exists() {
     let macros = ["all", "exists", "exists_one", "existsOne", "filter", "has", "map", "optMap", "optFlatMap", "sortBy"];
     for function in FUNCTIONS.iter().filter(|function| !macros.contains(&function.name)) {
         let call = match function.style {
             Style::Global | Style::Both => format!("{}(1)", function.name),
             Style::Member => format!("(1).{}()", function.name),
         };
-        let answer = say(&call);
+        let answer = result_of(&call);
         assert!(!answer.starts_with("there is no"), "{call}: {answer}");
     }
 }
 
 #[test]
-fn functions_are_documented_once_each() {
+fn every_function_is_documented_once() {
     let mut names: Vec<_> = FUNCTIONS.iter().map(|function| function.name).collect();
     names.sort_unstable();
     let count = names.len();

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 #[test]
-fn paths_are_read_without_cel() {
+fn path_is_parsed_without_cel() {
     for text in [
         "a",
         "resources.part[\"x y\"].path",
@@ -17,7 +17,7 @@ fn paths_are_read_without_cel() {
 }
 
 #[test]
-fn what_is_more_than_a_path_is_left_to_cel() {
+fn other_expressions_are_left_to_cel() {
     for text in [
         "",
         "1",
@@ -49,7 +49,7 @@ fn what_is_more_than_a_path_is_left_to_cel() {
 }
 
 #[test]
-fn steps_are_followed_through_marks() {
+fn steps_lead_through_marked_values() {
     let mut value = Value::from(json!({"list": [{"id": 1}], "map": {"0": "zero"}, "null": null}));
     let Value::Map(entries) = &mut value else { unreachable!() };
     entries.insert("unknown".to_owned(), Value::Unknown);

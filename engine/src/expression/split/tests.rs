@@ -1,6 +1,6 @@
 use super::*;
 
-/// The pieces as text: literals as they are, expressions between `‹›`.
+/// Prints the pieces: literals unchanged, expressions between `‹›`.
 fn shown(text: &str) -> String {
     match split(text) {
         Ok(pieces) => pieces
@@ -20,7 +20,7 @@ fn shown(text: &str) -> String {
 }
 
 #[test]
-fn expressions_end_at_brace_depth_zero_outside_of_texts() {
+fn expression_ends_at_brace_depth_zero_outside_texts() {
     for (text, expected) in [
         ("", ""),
         ("plain", "plain"),

@@ -1,4 +1,4 @@
-//! Expressions by table: what they say of known, unknown and sensitive values, and of nothing at all.
+//! Tables of expressions with their results for known, unknown, sensitive and missing values.
 
 use super::super::path::descend;
 use super::super::{Missing, ReferenceStep};
@@ -12,7 +12,8 @@ mod robustness;
 mod shortcuts;
 mod soundness;
 
-/// Variables by name. `"(unknown)"` and `{"(secret)": …}` in the JSON stand for marks, `"(1.10)"` for a decimal.
+/// Variables by name. In the JSON, `"(unknown)"` and `{"(secret)": …}` stand for marked values, `"(1.10)"` for a
+/// decimal.
 pub(in crate::expression) struct Variables(Value);
 
 impl Variables {
@@ -52,23 +53,23 @@ pub(in crate::expression) fn compile(yaml_text: &str) -> (Template, Vec<Diagnost
     (template, diagnostics, sources)
 }
 
-fn told(diagnostics: &[Diagnostic]) -> String {
-    let told = diagnostics.iter().map(|diagnostic| match &diagnostic.hint {
+fn messages(diagnostics: &[Diagnostic]) -> String {
+    let messages = diagnostics.iter().map(|diagnostic| match &diagnostic.hint {
         Some(hint) => format!("error: {}; {hint}", diagnostic.message),
         None => format!("error: {}", diagnostic.message),
     });
-    told.collect::<Vec<_>>().join("\n")
+    messages.collect::<Vec<_>>().join("\n")
 }
 
-/// What a text (with its `${{ }}`) comes to.
+/// Evaluates a text with `${{ }}`, and prints the result.
 fn text(template: &str, variables: serde_json::Value) -> String {
     let (template, diagnostics, _) = compile(template);
     if !diagnostics.is_empty() {
-        return told(&diagnostics);
+        return messages(&diagnostics);
     }
     match template.evaluate(&Variables::new(variables), &Functions::default()) {
         Ok(value) => format!("{value:?}"),
-        Err(diagnostics) => told(&diagnostics),
+        Err(diagnostics) => messages(&diagnostics),
     }
 }
 
@@ -169,7 +170,7 @@ fn known_values_give_known_results() {
 }
 
 #[test]
-fn what_depends_on_the_unknown_is_unknown_and_nothing_else() {
+fn only_values_that_depend_on_unknown_values_are_unknown() {
     let variables = json!({
         "r": {"id": "(unknown)", "name": "n", "list": [{"a": 1, "b": "(unknown)"}, {"a": 2, "b": 3}],
               "many": [1, 2, 3, 4, 5, 6, 7, 8, 9, "(unknown)"]},
@@ -307,7 +308,7 @@ fn what_depends_on_the_unknown_is_unknown_and_nothing_else() {
 }
 
 #[test]
-fn a_whole_number_is_the_text_of_it_as_a_key_of_a_map() {
+fn whole_number_is_a_text_key_of_a_map() {
     let variables = json!({
         "e": {"0": "zero", "1": "(unknown)", "2": "two"},
         "n": 2,
@@ -335,14 +336,14 @@ fn a_whole_number_is_the_text_of_it_as_a_key_of_a_map() {
             ("e[n + 1]", "error: there is no key `3`; `\"3\" in value` tests for it"),
             (
                 "rows[n + 1]",
-                "error: the list has no item at 3 (the first is at 0); `size(…)` tells how many items there are",
+                "error: the list has no item at 3 (the first is at 0); `size(…)` returns the number of items",
             ),
         ],
     );
 }
 
 #[test]
-fn what_reads_the_sensitive_is_sensitive() {
+fn value_that_reads_a_sensitive_value_is_sensitive() {
     let variables = json!({
         "s": {"(secret)": {"token": "hunter2", "n": 7, "list": ["hunter2"]}},
         "mixed": {"open": 1, "token": {"(secret)": "hunter2"}},
@@ -392,7 +393,7 @@ fn what_reads_the_sensitive_is_sensitive() {
 }
 
 #[test]
-fn a_text_that_is_one_expression_keeps_its_type() {
+fn single_expression_keeps_its_type() {
     let variables = json!({"a": {"n": 1, "t": "x", "b": true, "price": "(1.10)"}});
     for (template, expected) in [
         ("${{ a.n }}", "1"),
@@ -416,7 +417,7 @@ fn entry(key: &str, kind: NodeKind) -> Entry {
 }
 
 #[test]
-fn lists_without_expressions_are_literals_and_keys_hold_none() {
+fn list_without_expressions_is_a_literal() {
     let plain = node(NodeKind::List(vec![node(NodeKind::Int(1))]));
     let mut diagnostics = Vec::new();
     let template = Template::compile(&plain, &Sources::default(), &mut diagnostics);
@@ -437,7 +438,7 @@ fn lists_without_expressions_are_literals_and_keys_hold_none() {
     let TemplateKind::Map(entries) = &template.kind else { panic!("expected a map") };
     assert!(!entries[1].value.is_literal());
     let errors = template.evaluate(&Variables::new(json!({"a": {}})), &Functions::default()).unwrap_err();
-    assert_eq!(told(&errors), "error: `a` has no `x`\nerror: `a` has no `y`");
+    assert_eq!(messages(&errors), "error: `a` has no `x`\nerror: `a` has no `y`");
     assert!(Template::literal(&mixed).is_literal());
 
     Template::compile(
@@ -449,7 +450,7 @@ fn lists_without_expressions_are_literals_and_keys_hold_none() {
 }
 
 #[test]
-fn references_are_read_off_the_tree() {
+fn references_are_extracted_from_the_tree() {
     for (expression, expected) in [
         ("resources.a[\"x\"].b[0].c + 1", "resources.a.x.b[0].c"),
         ("resources.part[each.key].path", "resources.part[each.key].path each.key"),
@@ -471,7 +472,7 @@ fn references_are_read_off_the_tree() {
         ("[x, y].sortBy(i, i.k)", "x y"),
     ] {
         let (template, diagnostics, _) = compile(&format!("${{{{ {expression} }}}}"));
-        assert_eq!(told(&diagnostics), "", "{expression}");
+        assert_eq!(messages(&diagnostics), "", "{expression}");
         let found: Vec<_> = template.references().map(ToString::to_string).collect();
         assert_eq!(found.join(" "), expected, "{expression}");
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use terrace_provider::Attributes;
 use tokio::sync::OnceCell;
 
-/// A type and an identity, whichever instance has it: two instances may be of one server.
+/// A type and an identity, for any instance: two instances may belong to the same server.
 pub(crate) type Object = (String, String);
 
 /// The object of that type and identity.
@@ -19,12 +19,12 @@ pub(crate) fn object(ty: &str, identity: &Attributes) -> Object {
     (ty.to_owned(), identity_key(identity))
 }
 
-/// What is known of an environment; gathered once it is asked for.
+/// The grants of an environment; read on first use.
 #[derive(Default)]
 pub(crate) struct Known(OnceCell<HashMap<Object, String>>);
 
 impl Known {
-    /// The resource that lets somebody in by this object, in words.
+    /// The resource that manages this grant, in words.
     pub(crate) async fn by(
         &self,
         store: &dyn StateStore,
@@ -48,7 +48,7 @@ impl Known {
             for stack in store.stacks().await?.into_iter().filter(of_environment) {
                 store.rows(&stack, &Selection::All).await?.iter().try_for_each(&mut add)?;
                 let open = store.open_intents(&stack, &Selection::All).await?;
-                let making = open.iter().map(|open| &open.intent).filter(|it| it.action != StepAction::Delete);
+                let making = open.iter().map(|open| &open.intent).filter(|intent| intent.action != StepAction::Delete);
                 making.map(|intent| &intent.row).try_for_each(&mut add)?;
             }
             Ok::<_, PlanFailure>(known)

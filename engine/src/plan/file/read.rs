@@ -1,4 +1,4 @@
-//! From the shapes of a plan file back to a plan.
+//! Converts the JSON of a plan file to a plan.
 
 use super::super::{
     After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
@@ -33,7 +33,7 @@ fn parse<'t, T: Deserialize<'t>>(text: &'t Text) -> Result<T, FileError> {
     serde_json::from_str(text.get()).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
-/// What is written of something that waits, be it sealed as a whole or not.
+/// The JSON of a deferred configuration, decrypted if it is sealed as a whole.
 fn opened<'j>(json: &'j Json, seal: &Placed<'_>) -> Result<Cow<'j, Json>, FileError> {
     let Some(sealed) = json.get(SEALED).and_then(Json::as_str) else { return Ok(Cow::Borrowed(json)) };
     let json = serde_json::from_slice(&seal.open(&Spot::Root, sealed)?)
@@ -47,9 +47,9 @@ impl<'a> Reading<'a> {
         let templates = json
             .templates
             .iter()
-            .map(|it| {
-                let template: Json = parse(&it.template)?;
-                Ok((it.component.clone(), Arc::new(Template::from_json(opened(&template, &seal)?.as_ref(), &seal)?)))
+            .map(|entry| {
+                let template: Json = parse(&entry.template)?;
+                Ok((entry.component.clone(), Arc::new(Template::from_json(opened(&template, &seal)?.as_ref(), &seal)?)))
             })
             .collect::<Result<_, FileError>>()?;
         let reading = Reading { seal, templates };
@@ -167,7 +167,7 @@ impl<'a> Reading<'a> {
         if [create, update, delete, read].iter().any(|timeout| *timeout > duration::LONGEST) {
             return Err(FileError::Damaged(format!("{} has a timeout of more than a year", json.address)));
         }
-        // Room for what does not come is a good part of a change.
+        // Unused capacity would be a large part of a change's memory.
         let mut depends_on = json.depends_on;
         depends_on.shrink_to_fit();
         Ok(Change {

@@ -1,4 +1,4 @@
-//! The shapes that a plan file is made of.
+//! The JSON types of a plan file.
 
 use super::super::{
     CheckStatus, DataLossNote, DeferredChange, Mode, Note, Origin, OutputRead, OwnerAction, Part, ReadReason,
@@ -20,8 +20,8 @@ use terrace_provider::Path;
 use terrace_provider::schema::Timeouts;
 use uuid::Uuid;
 
-/// What there can be very many of is held as the text that it is in the file, and taken apart one by one: as values of
-/// their own, ten thousand changes take as much memory as the plan does.
+/// Holds the elements of long lists as raw JSON, to be parsed one by one. As parsed values, 10,000 changes would double the memory
+/// of a plan.
 pub(super) type Text = Box<RawValue>;
 
 #[derive(Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub(super) struct PlanJson<'a> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TemplateJson {
-    /// In whose scope it is evaluated.
+    /// The component in whose scope it is evaluated.
     pub(super) component: String,
     pub(super) template: Text,
 }
@@ -184,7 +184,7 @@ pub(super) struct AfterJson {
 #[derive(Serialize, Deserialize)]
 pub(super) struct DeferredJson {
     pub(super) template: usize,
-    /// Absent when nothing was captured.
+    /// Absent if nothing was captured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) captured: Option<Json>,
 }
@@ -273,7 +273,7 @@ pub(super) struct OwnedJson {
     pub(super) component: String,
 }
 
-/// What is as usual is left out: most of ten thousand changes say the same.
+/// Leaves out default values: most of 10,000 changes have the same.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -6,14 +6,14 @@ fn ty() -> ResourceType {
     ResourceType::new("w_a", "A thing.", &["name"], attributes)
 }
 
-/// The rounds that so many reads are given, with so many of other types.
+/// The number of rounds that the time limit allows for these reads.
 fn rounds(limits: &Limits, count: usize, beside: usize) -> u128 {
     let ty = ty();
     patience(Some(limits), (&ty, ty.timeouts.read), count, beside).as_millis() / ty.timeouts.read.as_millis()
 }
 
 #[test]
-fn types_that_share_the_slots_of_their_instance_wait_for_each_other() {
+fn types_of_an_instance_share_its_slots() {
     let limits = Limits::default();
     assert_eq!(rounds(&limits, 160, 0), 10);
     assert_eq!(rounds(&limits, 160, 160), 20);

@@ -7,25 +7,24 @@ use crate::render::shell_word;
 
 pub(super) fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {
     let about = format!("{stack}:{address}");
-    let message = format!("what {about} was then was pruned, so it stays as it is");
+    let message = format!("the earlier version of {about} was pruned, so it stays as it is");
     Diagnostic::warning("pruned", message)
-        .hint(format!("`terrace state history {about}` lists the versions that are left"))
+        .hint(format!("list the remaining versions with `terrace state history {about}`"))
         .about(&about)
 }
 
 pub(super) fn would_replace_others(stack: &StackId, address: &Address) -> Diagnostic {
     let about = format!("{stack}:{address}");
-    let message =
-        format!("{about} is another object by now that terrace did not make: to roll it back is to delete that");
+    let message = format!("{about} is another object now, which terrace did not create: a rollback would delete it");
     Diagnostic::error("taken_over_since", message).hint(format!(
-        "drop it from state, where it stays as it is: `terrace state rm {}`; then roll back again",
+        "forget it with `terrace state rm {}`, which keeps the object; then roll back again",
         shell_word(&about)
     ))
 }
 
 pub(super) fn is_elsewhere(stack: &StackId, address: &Address, now: &Address) -> Diagnostic {
     let (about, now) = (format!("{stack}:{address}"), format!("{stack}:{now}"));
-    let message = format!("{about} is recorded as {now} by now");
+    let message = format!("{about} is recorded as {now} now");
     Diagnostic::error("moved_since", message)
         .hint(format!("move it back: `terrace state mv {} {}`", shell_word(&now), shell_word(&address.to_string())))
         .about(&about)
@@ -33,16 +32,18 @@ pub(super) fn is_elsewhere(stack: &StackId, address: &Address, now: &Address) ->
 
 pub(super) fn has_no_maker(stack: &StackId, address: &Address) -> Diagnostic {
     let about = format!("{stack}:{address}");
-    let message = format!("whether terrace made {about} or took it over was pruned, so it stays as it is");
+    let message = format!(
+        "the history does not show any more whether terrace created {about} or adopted it, so it stays as it is"
+    );
     let drops = shell_word(&about);
     Diagnostic::warning("pruned", message)
         .hint(format!(
-            "`terrace state rm {drops}` drops it and leaves the object; a plan that does not declare it deletes it"
+            "to keep the object, forget it with `terrace state rm {drops}`; to delete it, apply a descriptor without it"
         ))
         .about(&about)
 }
 
 pub(super) fn were_pruned(stack: &StackId, component: &str) -> Diagnostic {
     let outputs = output_reads::outputs_in_words(stack, component);
-    Diagnostic::warning("pruned", format!("what {outputs} were then was pruned, so they stay as they are"))
+    Diagnostic::warning("pruned", format!("the earlier values of {outputs} were pruned, so they stay as they are"))
 }

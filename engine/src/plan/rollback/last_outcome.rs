@@ -1,4 +1,4 @@
-//! Last outcome of removed or forgotten objects: whether an object that exists now is the one that was recorded once.
+//! Last outcome of removed or forgotten objects: shows whether an existing object is the object that was once recorded.
 
 use super::provenance::{Provenance, Provenances};
 use crate::address::{Address, StackId};
@@ -11,11 +11,11 @@ use std::collections::{HashMap, HashSet};
 use terrace_provider::Attributes;
 use uuid::Uuid;
 
-/// What names an object: its type, its provider instance, its identity, or where it is recorded if it has none. That of what
-/// cannot be opened any more is not known: it may be any of that type.
+/// The key of an object: its type, provider instance and identity, or its address if it has no identity. `None` if the row cannot
+/// be decrypted: it may be any object of that type.
 type Name = (String, String, Option<String>);
 
-/// Something that the history tells of an object.
+/// An entry of an object's history.
 struct Event {
     at: Timestamp,
     operation: Uuid,
@@ -25,50 +25,49 @@ struct Event {
     generation: Generation,
 }
 
-/// What it tells. Of what one operation did at once, the last of these counts.
+/// The kind of an event. If an operation caused several events, the last kind counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
-    /// Its row was dropped.
+    /// The row was removed from the state.
     Dropped,
-    /// Another object was recorded in its place: it was deleted, or is another one by now.
+    /// The row records another object since: this one was deleted or replaced.
     Replaced,
     /// A row records it.
     Recorded,
-    /// A row records something that cannot be told any more.
+    /// The row cannot be decrypted.
     Unclear,
 }
 
-/// How an operation that dropped rows left their objects.
+/// The effect on objects of an operation that removed rows.
 struct Ending {
-    /// It changed the state by hand, and called nothing.
+    /// A command changed the state without a provider call.
     is_by_hand: bool,
-    /// What it dropped it recorded at another address.
+    /// The command moved the row to another address.
     is_move: bool,
-    /// Whether all that it did at an address was to write state.
+    /// True for an address at which the operation only wrote to the state.
     is_recorded_only: HashMap<(StackId, Address), bool>,
 }
 
-/// What became of the objects of an environment, whichever address and stack they were recorded at.
+/// The last outcomes of an environment's objects, at any address and stack.
 pub(super) struct LastOutcomes<'a> {
     store: &'a dyn StateStore,
     seal: &'a Seal,
     stack: StackId,
-    /// What is known of each object, in order; read only when anybody asks.
+    /// The events of each object, in order; read on first use.
     events: Option<HashMap<Name, Vec<Event>>>,
-    /// How the operations that were asked about ended rows; `None` where one was pruned.
+    /// The effects of the operations queried so far; `None` for a pruned operation.
     endings: HashMap<Uuid, Option<Ending>>,
 }
 
 impl<'a> LastOutcomes<'a> {
-    /// As a stack asks for them.
+    /// The outcomes as seen from one stack.
     pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
         Self { store, seal, stack: stack.clone(), events: None, endings: HashMap::new() }
     }
 
-    /// Whether the object that is there now under the identity of what was recorded once is terrace's own: the last that
-    /// happened to it is that its row was dropped while it was there, or it is recorded to this day. Where it was deleted,
-    /// or found gone, after what was recorded once, terrace has to have made it again. Where nobody can tell any more, it
-    /// is not.
+    /// True if the existing object with the identity of the recorded version `once` belongs to terrace. Its row was forgotten while
+    /// the object existed, or it still has one. If the object was deleted or missing since, terrace must have created it again.
+    /// False if the history was pruned.
     pub(super) async fn is_left(&mut self, makers: &mut Provenances<'_>, once: &Opened) -> Result<bool, StoreError> {
         let events = match self.events.take() {
             Some(events) => events,
@@ -106,9 +105,9 @@ impl<'a> LastOutcomes<'a> {
                     newest = Some(event);
                     true
                 }
-                // It moved: the same transaction records it elsewhere.
+                // The row moved: the same transaction records it at another address.
                 What::Dropped if recorded.contains(&(event.operation, event.at)) => continue,
-                // What has no name but its address has another one since.
+                // An object without an identity has another address since.
                 What::Dropped if once.prior.identity.is_empty() && self.is_moved(event).await? => false,
                 What::Dropped => self.is_let_go(event).await?,
                 What::Replaced | What::Unclear => false,
@@ -126,8 +125,8 @@ impl<'a> LastOutcomes<'a> {
     async fn load(&self) -> Result<HashMap<Name, Vec<Event>>, StoreError> {
         let mut events: HashMap<Name, Vec<Event>> = HashMap::new();
         let snapshots = self.store.snapshot(None, true).await?;
-        for snapshot in snapshots.into_iter().filter(|it| it.stack.environment == self.stack.environment) {
-            // What was replaced and is still there goes its own way.
+        for snapshot in snapshots.into_iter().filter(|snapshot| snapshot.stack.environment == self.stack.environment) {
+            // A deposed object is independent of its row's later versions.
             let deposed = snapshot.rows.iter().filter(|row| row.deposed.is_some());
             let deposed: HashSet<(&Address, Generation)> = deposed.map(|row| (&row.address, row.generation)).collect();
             let mut versions: HashMap<&Address, Vec<&HistoryEntry>> = HashMap::new();
@@ -149,7 +148,7 @@ impl<'a> LastOutcomes<'a> {
                         address: address.clone(),
                         generation: entry.generation,
                     };
-                    // Of what cannot be told nothing is known that could be said of its end.
+                    // No event is known for a row that cannot be decrypted.
                     if let Some(before) = before.filter(|before| before.2.is_some() && name.as_ref() != Some(before)) {
                         let what = if name.is_some() { What::Replaced } else { What::Dropped };
                         events.entry(before).or_default().push(event(what));
@@ -165,7 +164,7 @@ impl<'a> LastOutcomes<'a> {
         Ok(events)
     }
 
-    /// What a version records; `None` for the end of a row.
+    /// The object of a version; `None` for the removal of a row.
     fn name(&self, stack: &StackId, address: &Address, entry: &HistoryEntry) -> Option<Name> {
         let row = entry.row.as_ref()?;
         let identity = open_identity(row, self.seal).ok();
@@ -173,19 +172,20 @@ impl<'a> LastOutcomes<'a> {
         Some((address.ty.clone(), row.provider.clone(), identity))
     }
 
-    /// Whether a row was dropped while its object was there, which stayed: by hand, or by a step that wrote state only.
+    /// True if a row was removed while its object existed, and the object stayed: by a command, or by a step that only wrote to the
+    /// state.
     async fn is_let_go(&mut self, dropped: &Event) -> Result<bool, StoreError> {
         let Some(ending) = self.ending(dropped.operation).await? else { return Ok(false) };
         let at = (dropped.stack.clone(), dropped.address.clone());
         Ok(ending.is_by_hand || ending.is_recorded_only.get(&at).is_some_and(|is_only| *is_only))
     }
 
-    /// Whether a row was dropped by hand to be recorded at another address.
+    /// True if a command moved the row to another address.
     async fn is_moved(&mut self, dropped: &Event) -> Result<bool, StoreError> {
         Ok(self.ending(dropped.operation).await?.is_some_and(|ending| ending.is_move))
     }
 
-    /// How an operation ended rows; `None` where it was pruned.
+    /// The effect of an operation; `None` if it was pruned.
     async fn ending(&mut self, operation: Uuid) -> Result<Option<&Ending>, StoreError> {
         if !self.endings.contains_key(&operation) {
             let found = self.store.operation(operation).await?;
@@ -204,13 +204,13 @@ impl<'a> LastOutcomes<'a> {
     }
 }
 
-/// What tells an object from others of its type.
+/// The identity of an object as text, or its address.
 fn own_name(identity: &Attributes, stack: &StackId, address: &Address) -> String {
     if identity.is_empty() { format!("{stack}:{address}") } else { identity_key(identity) }
 }
 
 impl Event {
-    /// When it was. Versions of one transaction are told apart by what they tell.
+    /// The sort key. The kind orders the versions of one transaction.
     fn order(&self) -> (Timestamp, Uuid, What, Generation) {
         (self.at, self.operation, self.what, self.generation)
     }

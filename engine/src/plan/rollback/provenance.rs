@@ -10,58 +10,58 @@ use terrace_provider::Attributes;
 use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
-/// Who made an object.
+/// The creator of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provenance {
-    /// A step of terrace.
+    /// A step of terrace created it.
     Terrace,
-    /// Nobody here: it was imported or adopted.
+    /// It was imported or adopted.
     Others,
-    /// What would tell it was pruned.
+    /// The history was pruned.
     Unknown,
 }
 
-/// A version: its address, and where it stands among the versions there.
+/// A version: its address, and its position among the address's versions.
 type Place = (Address, usize);
 
-/// The history of a stack, in which objects are followed back to where they begin.
+/// The history of a stack, in which objects are traced to their first version.
 pub(super) struct Provenances<'a> {
     store: &'a dyn StateStore,
     seal: &'a Seal,
     stack: StackId,
-    /// The history was read: only when anybody asks.
+    /// The history is loaded, on first use.
     is_loaded: bool,
-    /// The versions of each address, oldest first, without those of objects that were replaced and are still there.
+    /// The versions of each address, oldest first, without those of deposed objects that still exist.
     versions: HashMap<Address, Vec<HistoryEntry>>,
-    /// How many those are.
+    /// The number of these versions.
     count: usize,
-    /// What was dropped from an address, by the transaction that did it.
+    /// The rows that each transaction removed.
     left: HashMap<(Uuid, Timestamp), Left>,
-    /// Of which addresses each operation that was asked about created objects; `None` where it was pruned.
+    /// The addresses at which each queried operation created objects; `None` if the operation was pruned.
     created: HashMap<Uuid, Option<HashSet<Address>>>,
 }
 
-/// Where an object was before it was recorded at an address.
+/// The location of an object before it was recorded at an address.
 enum Elsewhere {
-    /// It moved.
+    /// It moved from this version.
     At(Place),
-    /// It was not recorded.
+    /// It had no row.
     Nowhere,
-    /// Something else of the same transaction cannot be looked at any more: it may be this.
+    /// Another row of the same transaction cannot be decrypted; it may be this one.
     Unclear,
 }
 
-/// The rows that one transaction dropped, which may have moved.
+/// The rows that one transaction removed, which may have moved.
 #[derive(Default)]
 struct Left {
-    /// By type and identity, as they were recorded last.
+    /// By type and identity of their last version.
     rows: HashMap<(String, String), Vec<Place>>,
-    /// What was recorded last of one of them was pruned.
+    /// The last version of a row was pruned.
     is_pruned: bool,
 }
 
 impl<'a> Provenances<'a> {
-    /// Those of the objects of a stack.
+    /// The provenances of a stack's objects.
     pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
         let (versions, left, created) = Default::default();
         Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, created }
@@ -98,18 +98,18 @@ impl<'a> Provenances<'a> {
         Ok(())
     }
 
-    /// Who made the object that is recorded as a version of an address. Every version of it is looked at, back to the one
-    /// before which nothing was recorded there; one that moved there goes on where it came from.
+    /// The creator of the object that is recorded as a version of an address. Traces the versions back to the first one of the
+    /// object; a moved object continues at its former address.
     pub(super) async fn of(&mut self, address: &Address, generation: Generation) -> Result<Provenance, StoreError> {
         if !self.is_loaded {
             self.load().await?;
         }
         let versions = self.versions.get(address);
-        let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
+        let newest = versions.and_then(|entries| entries.iter().position(|entry| entry.generation == generation));
         let Some(newest) = newest else { return Ok(Provenance::Unknown) };
         let mut place: Place = (address.clone(), newest);
         let mut is_all_known = true;
-        // No version is looked at twice.
+        // Bounds the loop: no version is visited twice.
         for _ in 0..self.count {
             let (address, at) = &place;
             let Some(entry) = self.entry(&place) else { break };
@@ -134,7 +134,7 @@ impl<'a> Provenances<'a> {
             }
             match older {
                 Some(older) if is_row_before => place.1 = older,
-                // Generations begin with 1: of what begins with a later one the beginning was pruned.
+                // Generations begin with 1: a history that begins with a later one was pruned.
                 older => {
                     let is_beginning = older.is_some() || generation == 1;
                     return Ok(if is_all_known && is_beginning { Provenance::Others } else { Provenance::Unknown });
@@ -144,7 +144,7 @@ impl<'a> Provenances<'a> {
         Ok(Provenance::Unknown)
     }
 
-    /// The versions that an object was recorded as, wherever that was: the one that is given, and those before it.
+    /// The versions of an object at any address: the given one, and those before it.
     pub(super) async fn life(
         &mut self,
         address: &Address,
@@ -154,10 +154,10 @@ impl<'a> Provenances<'a> {
             self.load().await?;
         }
         let versions = self.versions.get(address);
-        let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
+        let newest = versions.and_then(|entries| entries.iter().position(|entry| entry.generation == generation));
         let mut place: Option<Place> = newest.map(|newest| (address.clone(), newest));
         let mut life = Vec::new();
-        // No version is looked at twice.
+        // Bounds the loop: no version is visited twice.
         while let Some((address, at)) = place.take_if(|_| life.len() < self.count) {
             let Some(entry) = self.entry(&(address.clone(), at)) else { break };
             let older = at.checked_sub(1).map(|at| (address.clone(), at));
@@ -177,18 +177,18 @@ impl<'a> Provenances<'a> {
         self.versions.get(address)?.get(*at)
     }
 
-    /// Where what begins at an address was before: the transaction that wrote it dropped the same row elsewhere.
+    /// The location of an object before its first version at an address: the same transaction removed the same row elsewhere.
     fn before(&self, entry: &HistoryEntry, ty: &str) -> Elsewhere {
         let Some((left, row)) = self.left.get(&(entry.operation, entry.at)).zip(entry.row.as_ref()) else {
             return Elsewhere::Nowhere;
         };
         let exact = left.rows.get(&(ty.to_owned(), row.identity.clone()));
-        // Texts that were sealed anew are others.
+        // A value that was sealed again has another text.
         let sealed = left.rows.iter().filter(|((of, _), _)| of == ty).map(|(_, places)| places);
         let mut is_unclear = left.is_pruned;
         for place in exact.into_iter().chain(sealed).flatten() {
             let there = self.entry(place).and_then(|entry| entry.row.as_ref());
-            // What the same operation recorded there itself came through there at most.
+            // A row that the same operation recorded there was only an intermediate step of a move.
             let Some(there) = there.filter(|there| there.operation != entry.operation) else { continue };
             match self.is_same(there, row) {
                 Some(true) => return Elsewhere::At(place.clone()),
@@ -199,20 +199,21 @@ impl<'a> Provenances<'a> {
         if is_unclear { Elsewhere::Unclear } else { Elsewhere::Nowhere }
     }
 
-    /// Whether two rows record the same of an object, under whatever key; `None` when one cannot be opened any more.
-    fn is_same(&self, one: &Row, other: &Row) -> Option<bool> {
+    /// True if two rows record the same object, sealed with any keys; `None` if one cannot be decrypted.
+    fn is_same(&self, left: &Row, right: &Row) -> Option<bool> {
         type Open = fn(&Row, &Seal) -> Result<Attributes, WireError>;
-        let is_same = |open: Open| Some(open(one, self.seal).ok()? == open(other, self.seal).ok()?);
-        let is_same_identity = one.identity == other.identity || is_same(open_identity)?;
-        Some(is_same_identity && (one.attributes == other.attributes || is_same(open_attributes)?))
+        let is_same = |open: Open| Some(open(left, self.seal).ok()? == open(right, self.seal).ok()?);
+        let is_same_identity = left.identity == right.identity || is_same(open_identity)?;
+        Some(is_same_identity && (left.attributes == right.attributes || is_same(open_attributes)?))
     }
 
-    /// Of which addresses an operation created objects; `None` when it was pruned.
+    /// The addresses at which an operation created objects; `None` if it was pruned.
     async fn created_by(&mut self, operation: Uuid) -> Result<Option<&HashSet<Address>>, StoreError> {
         if !self.created.contains_key(&operation) {
             let found = self.store.operation(operation).await?;
             let created = found.map(|(_, steps)| {
-                let own = steps.into_iter().filter(|it| it.stack == self.stack && it.action == StepAction::Create);
+                let own =
+                    steps.into_iter().filter(|step| step.stack == self.stack && step.action == StepAction::Create);
                 own.map(|step| step.address).collect()
             });
             self.created.insert(operation, created);

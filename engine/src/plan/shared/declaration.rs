@@ -1,4 +1,4 @@
-//! How an owner declares a shared resource: what all owners have to say alike, and what is kept with each of them.
+//! Owners' declarations of shared resources: the part that all owners have to agree on, and the rest.
 
 use super::super::Deferred;
 use crate::descriptor::Lifecycle;
@@ -15,24 +15,24 @@ use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{Attribute, Attributes, ResourceType, Value};
 use uuid::Uuid;
 
-/// How a component declares a shared resource.
+/// A component's declaration of a shared resource.
 #[derive(Debug, Clone)]
 pub struct SharedDeclaration {
     /// The provider instance.
     pub provider: String,
-    /// The configuration as evaluated, as far as it may be recorded. What waits for others is unknown.
+    /// The evaluated configuration, limited to its recordable part. Values known after apply are unknown.
     pub config: Attributes,
-    /// The configuration, to be evaluated when what it waits for is known.
+    /// The configuration, to be evaluated once its unknown values are known.
     pub deferred: Option<Deferred>,
     /// Keyed digests of write-only attributes.
     pub write_only: BTreeMap<String, String>,
-    /// How it is to behave.
+    /// The lifecycle settings.
     pub lifecycle: Lifecycle,
-    /// Where it is declared.
+    /// The location of the declaration.
     pub place: Option<Place>,
 }
 
-/// A declaration as it is recorded with its owner.
+/// The stored form of a declaration.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stored {
@@ -47,38 +47,38 @@ struct Stored {
 }
 
 impl SharedDeclaration {
-    /// What two declarations say differently, in words; nothing where one of them does not know yet.
+    /// The properties in which two declarations differ; unknown values count as equal.
     #[must_use]
     pub fn differences(&self, other: &Self, ty: &ResourceType) -> Vec<String> {
         self.compare(other, ty, true)
     }
 
-    /// True when this is not what is recorded, be it that something was unknown then.
+    /// True if the declaration differs from the recorded one; unknown values count as different.
     #[must_use]
     pub fn is_news(&self, recorded: &Self, ty: &ResourceType) -> bool {
         !self.compare(recorded, ty, false).is_empty()
     }
 
-    /// True when more of it is sensitive than of what is recorded.
+    /// True if more of it is sensitive than of the recorded declaration.
     #[must_use]
     pub fn hides_more(&self, recorded: &Self) -> bool {
         !marks::added(&recorded.config, &self.config).is_empty()
     }
 
     fn compare(&self, other: &Self, ty: &ResourceType, is_lenient: bool) -> Vec<String> {
-        // A default that is written out is the same as one that is not.
-        let (own, others) = (settled(ty, &self.config, None), settled(ty, &other.config, None));
+        // An explicit default equals an omitted one.
+        let (own, foreign) = (settled(ty, &self.config, None), settled(ty, &other.config, None));
         let is_same = |name: &str| {
-            let (one, other) = (own.get(name), others.get(name));
-            let is_unknown = [one, other].into_iter().flatten().any(Value::has_unknown);
-            let is_spelling = |attribute: &Attribute| one.zip(other).is_some_and(|(a, b)| attribute.is_same(a, b));
+            let (mine, theirs) = (own.get(name), foreign.get(name));
+            let is_unknown = [mine, theirs].into_iter().flatten().any(Value::has_unknown);
+            let is_spelling = |attribute: &Attribute| mine.zip(theirs).is_some_and(|(a, b)| attribute.is_same(a, b));
             (is_unknown && is_lenient)
-                || crate::diff::is_same(one, other)
+                || crate::diff::is_same(mine, theirs)
                 || ty.attributes.get(name).is_some_and(is_spelling)
         };
-        // By which way each of them reaches the object is no difference.
+        // The access path to the object does not count as a difference.
         let is_way = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.way);
-        let names = own.keys().chain(others.keys().filter(|name| !own.contains_key(*name)));
+        let names = own.keys().chain(foreign.keys().filter(|name| !own.contains_key(*name)));
         let names = names.filter(|name| !is_way(name));
         let mut found: Vec<String> = names.filter(|name| !is_same(name)).cloned().collect();
         let detectors = self.write_only.keys().chain(other.write_only.keys());
@@ -96,7 +96,7 @@ impl SharedDeclaration {
         found
     }
 
-    /// True when a value of it is sealed where it is stored.
+    /// True if a stored value has to be sealed.
     pub(crate) fn has_sensitive(&self) -> bool {
         self.config.values().any(Value::has_sensitive)
     }
@@ -104,7 +104,7 @@ impl SharedDeclaration {
     /// Writes the declaration for an owner's row; sensitive values are sealed.
     ///
     /// # Errors
-    /// When a sensitive value cannot be sealed.
+    /// If a sensitive value cannot be sealed.
     pub fn to_stored(&self, owner: &Ownership, seal: &Seal) -> Result<String, WireError> {
         let stored = Stored {
             provider: self.provider.clone(),
@@ -116,15 +116,15 @@ impl SharedDeclaration {
         serde_json::to_string(&stored).map_err(|error| WireError::Damaged(error.to_string()))
     }
 
-    /// Reads what [`SharedDeclaration::to_stored`] wrote; `None` where nothing is recorded.
+    /// Reads the text that [`SharedDeclaration::to_stored`] wrote; `None` for an empty text.
     ///
     /// # Errors
-    /// When the text is damaged or a sealed part cannot be opened.
+    /// If the text is damaged or a sealed part cannot be decrypted.
     pub fn from_stored(owner: &Ownership, text: &str, seal: &Seal) -> Result<Option<Self>, WireError> {
         Self::from_stored_in(None, owner, text, seal)
     }
 
-    /// As [`SharedDeclaration::from_stored`], of a certain store.
+    /// As [`SharedDeclaration::from_stored`], for a certain store.
     pub(crate) fn from_stored_in(
         store: Option<Uuid>,
         owner: &Ownership,
@@ -148,8 +148,8 @@ impl SharedDeclaration {
     }
 }
 
-/// What of a configuration may be recorded: nothing write-only, and marked sensitive where the schema says so. Defaults
-/// are left out, for another version may have others.
+/// The part of a configuration that may be recorded: no write-only attributes, with the schema's sensitivity marks. Defaults are
+/// left out, because they may change between provider versions.
 pub(crate) fn comparable(config: &Attributes, ty: &ResourceType) -> Attributes {
     let is_kept = |name: &String| {
         config.contains_key(name) && ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only)

@@ -1,16 +1,15 @@
-//! Dependencies on a whole `forEach`: the key `[*]` stands for all instances, recorded as such.
+//! Dependencies on a whole `forEach`: the key `[*]` stands for all instances, also in the state.
 //!
-//! Each such block gets barriers of its own, so that a hundred instances that come after a hundred others are two
-//! hundred edges and not ten thousand.
+//! Each such block has barriers, so that 100 instances that depend on 100 others need 200 edges instead of 10,000.
 
 use super::{Removal, StepId, Steps};
 use crate::address::{Address, InstanceKey};
 use std::collections::HashMap;
 
-/// Names a block: component, type, name.
+/// Identifies a block: component, type, name.
 pub(super) type Name<'a> = (&'a str, &'a str, &'a str);
 
-/// The blocks that something depends on as a whole.
+/// The blocks that are dependencies as a whole.
 #[derive(Default)]
 pub(super) struct Blocks<'a> {
     known: HashMap<Name<'a>, Block>,
@@ -21,11 +20,11 @@ pub(super) struct Blocks<'a> {
 struct Block {
     forward: Vec<StepId>,
     remove: Vec<Removal>,
-    /// After all forward steps.
+    /// Opens after all forward steps.
     made: Option<StepId>,
-    /// Before all removals.
+    /// Opens before all removals.
     before_any: Option<StepId>,
-    /// Before all removals but the early ones.
+    /// Opens before all removals but the early ones.
     before_final: Option<StepId>,
 }
 
@@ -34,14 +33,14 @@ pub(super) fn name(address: &Address) -> Name<'_> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Notes that something depends on the block of that address.
+    /// Registers the block of that address as a dependency.
     pub(super) fn want(&mut self, address: &'a Address) {
         if address.key == Some(InstanceKey::All) {
             self.known.entry(name(address)).or_default();
         }
     }
 
-    /// Takes up the steps of one instance, when anything wants its block.
+    /// Adds the steps of an instance if its block is registered.
     pub(super) fn add(&mut self, address: &'a Address, forward: Option<StepId>, remove: Option<Removal>) {
         if address.key.is_none() || self.known.is_empty() {
             return;
@@ -52,7 +51,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// The step after which all instances are there; `None` when the address is no block.
+    /// The step that opens after all instances exist; `None` if the address is no block.
     pub(super) fn made(&mut self, steps: &mut Steps, address: &'a Address) -> Option<StepId> {
         let block = self.block(address).filter(|block| !block.forward.is_empty())?;
         let forward = &block.forward;
@@ -63,8 +62,8 @@ impl<'a> Blocks<'a> {
         }))
     }
 
-    /// The step before which no instance is removed. What only makes an object (`is_kept`) does not hold up those that
-    /// are deleted to be made anew: it needs the new ones.
+    /// The step before which no instance is removed. A step that only creates or keeps an object (`is_kept`) does not delay the
+    /// early removals of replaced instances, because it needs the new ones.
     pub(super) fn before_removal(&mut self, steps: &mut Steps, address: &'a Address, is_kept: bool) -> Option<StepId> {
         let block = self.block(address).filter(|block| !block.remove.is_empty())?;
         let removals = &block.remove;
@@ -85,7 +84,7 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// True when the address is an instance of the block: nothing waits for itself.
+/// True if the address is an instance of the block, which does not wait for itself.
 pub(super) fn is_own(address: &Address, block: &Address) -> bool {
     block.key == Some(InstanceKey::All) && address.key.is_some() && name(address) == name(block)
 }

@@ -1,7 +1,7 @@
 //! Breaks cycles of recorded dependencies, and of changes that are planned from recorded rows.
 //!
-//! Each dependency was right when it was recorded, but they were recorded at different times: an instance that stayed when it
-//! left its `forEach` may depend by now on a dependent of all instances.
+//! Each dependency was right when it was recorded, but they were recorded at different times. For example, an instance that left
+//! its `forEach` may depend now on a dependent of all instances.
 
 use super::blocks::{Name, name};
 use crate::address::{Address, InstanceKey};
@@ -11,14 +11,14 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
 use std::collections::{HashMap, HashSet};
 
-/// What of the recorded dependencies of a stack is not followed, so that none of them go round.
+/// The recorded dependencies of a stack to ignore, so that the rest contains no cycle.
 #[derive(Default)]
 pub(super) struct Cycles<'p> {
-    /// Instances that what comes after all of their block does not come after.
+    /// Instances to exclude from dependencies on their whole block.
     apart: HashSet<&'p Address>,
-    /// Resources that depend on each other, and what the others do not break.
+    /// Further dependencies within a cycle.
     edges: HashSet<(&'p Address, &'p Address)>,
-    /// The same of what no descriptor declares: it is made, or kept, as recorded at one time or another.
+    /// Dependencies within a cycle of resources that no descriptor declares.
     undeclared: HashSet<(&'p Address, &'p Address)>,
 }
 
@@ -31,12 +31,12 @@ impl<'p> Cycles<'p> {
             let needed = change.prior.iter().flat_map(|prior| &prior.dependencies);
             needed.map(|needed| (&change.address, needed))
         }));
-        let is_of_block = |(one, other): &(&Address, &Address)| is_same_block(one, other);
+        let is_of_block = |(from, to): &(&Address, &Address)| is_same_block(from, to);
         let apart: Vec<(&Address, &Address)> = within_loops(&edges).into_iter().filter(is_of_block).collect();
         for (block, member) in &apart {
             edges.remove_edge(block, member);
         }
-        // No descriptor that goes round is planned, so that what is not declared is part of every loop.
+        // Descriptors contain no cycles, so every cycle contains an undeclared resource.
         let undeclared: HashSet<&Address> =
             stack.changes.iter().filter(|change| change.place.is_none()).map(|change| &change.address).collect();
         let forward = instances.edges(
@@ -46,7 +46,7 @@ impl<'p> Cycles<'p> {
                 .filter(|_| !undeclared.is_empty())
                 .flat_map(|change| change.depends_on.iter().map(|needed| (&change.address, needed))),
         );
-        let is_undeclared = |(one, _): &(&Address, &Address)| undeclared.contains(one);
+        let is_undeclared = |(from, _): &(&Address, &Address)| undeclared.contains(from);
         Self {
             apart: apart.into_iter().map(|(_, member)| member).collect(),
             edges: within_loops(&edges).into_iter().collect(),
@@ -54,17 +54,17 @@ impl<'p> Cycles<'p> {
         }
     }
 
-    /// True when what comes after all instances comes after this one, too.
+    /// True if dependents of the whole block depend on this instance.
     pub(super) fn is_one_of_all(&self, address: &Address) -> bool {
         !self.apart.contains(address)
     }
 
-    /// True when the one resource still goes before the other that it came after.
+    /// True if the recorded dependency counts.
     pub(super) fn follows(&self, address: &Address, needed: &Address) -> bool {
         self.edges.is_empty() || !self.edges.contains(&(address, needed))
     }
 
-    /// True when the one resource is still made after the other.
+    /// True if the planned dependency counts.
     pub(super) fn waits(&self, address: &Address, needed: &Address) -> bool {
         self.undeclared.is_empty() || !self.undeclared.contains(&(address, needed))
     }
@@ -82,10 +82,10 @@ impl<'p> Instances<'p> {
         Self(instances)
     }
 
-    /// The graph of those edges; what leads to a block leads on to its instances.
+    /// The graph of these edges, with edges from each block to its instances.
     fn edges(&self, edges: impl Iterator<Item = (&'p Address, &'p Address)>) -> Edges<'p> {
         let mut edges: Edges<'p> = edges.collect();
-        let blocks: Vec<&Address> = edges.nodes().filter(|it| it.key == Some(InstanceKey::All)).collect();
+        let blocks: Vec<&Address> = edges.nodes().filter(|node| node.key == Some(InstanceKey::All)).collect();
         for block in blocks {
             for member in self.0.get(&name(block)).into_iter().flatten() {
                 edges.add_edge(block, member, ());
@@ -95,12 +95,12 @@ impl<'p> Instances<'p> {
     }
 }
 
-/// The edges that are part of a loop.
+/// The edges within cycles.
 fn within_loops<'p>(edges: &Edges<'p>) -> Vec<(&'p Address, &'p Address)> {
     let mut group: HashMap<&Address, usize> = HashMap::new();
     for (number, members) in kosaraju_scc(edges).into_iter().enumerate().filter(|(_, members)| members.len() > 1) {
         group.extend(members.into_iter().map(|member| (member, number)));
     }
-    let is_within = |(one, other): &(&Address, &Address)| group.get(one).is_some_and(|of| group.get(other) == Some(of));
-    edges.all_edges().map(|(one, other, ())| (one, other)).filter(is_within).collect()
+    let is_within = |(from, to): &(&Address, &Address)| group.get(from).is_some_and(|of| group.get(to) == Some(of));
+    edges.all_edges().map(|(from, to, ())| (from, to)).filter(is_within).collect()
 }

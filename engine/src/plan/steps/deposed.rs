@@ -1,4 +1,4 @@
-//! Objects that replacements left over: each goes once what may still use it has moved on.
+//! Deposed objects: each is removed after its possible users have switched to its successor.
 
 use super::Removal;
 use crate::address::{Address, InstanceKey};
@@ -12,7 +12,7 @@ pub(super) struct Deposed<'p> {
     by_address: HashMap<&'p Address, Vec<LeftOver<'p>>>,
     /// By the address of the whole block.
     by_block: HashMap<Address, Vec<LeftOver<'p>>>,
-    /// What objects with the same dependencies were made after, however indirectly.
+    /// The direct and indirect dependencies of objects with the same recorded dependencies.
     reach: HashMap<&'p [Address], Rc<HashSet<&'p Address>>>,
     index: Option<Index<'p>>,
 }
@@ -22,12 +22,12 @@ pub(super) struct Deposed<'p> {
 pub(super) struct LeftOver<'p> {
     key: Option<&'p str>,
     removal: Removal,
-    /// What has turned around since: it may come after the address of this object now, and this object came after it.
+    /// The dependencies of this object. A dependency that depends on this object's address now must not delay the removal.
     made_after: Rc<HashSet<&'p Address>>,
 }
 
 impl<'p> Deposed<'p> {
-    /// Takes up the removal of a deposed object.
+    /// Adds the removal of a deposed object.
     pub(super) fn add(&mut self, stack: &'p StackPlan, change: &'p Change, removal: Removal) {
         let needed = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
         let made_after = self.reach.entry(needed).or_insert_with(|| match needed {
@@ -42,13 +42,13 @@ impl<'p> Deposed<'p> {
         self.by_address.entry(&change.address).or_default().push(left_over);
     }
 
-    /// The removals of shared objects: other stacks of the plan may use those, too.
+    /// The removals of shared objects, which other stacks of the plan may use too.
     pub(super) fn shared(&self) -> Vec<(&'p Address, Vec<LeftOver<'p>>)> {
         let shared = self.by_address.iter().filter(|(address, _)| address.is_shared());
         shared.map(|(address, left_over)| (*address, left_over.clone())).collect()
     }
 
-    /// Takes up what all stacks share.
+    /// Adds the removals of shared objects of all stacks.
     pub(super) fn extend(&mut self, shared: &[(&'p Address, Vec<LeftOver<'p>>)]) {
         self.by_address.extend(shared.iter().cloned());
     }
@@ -56,24 +56,28 @@ impl<'p> Deposed<'p> {
     /// The removing step of a deposed object.
     pub(super) fn step(&self, change: &Change) -> Option<usize> {
         let left_over = self.by_address.get(&change.address)?;
-        left_over.iter().find(|it| it.key == change.deposed.as_deref()).map(|it| it.removal.step)
+        left_over.iter().find(|old| old.key == change.deposed.as_deref()).map(|old| old.removal.step)
     }
 
-    /// True when a deposed object was made after one of that address that the same operation left over.
+    /// True if the deposed object depends on an object of that address that the same operation deposed.
     pub(super) fn has_beside(&self, needed: &Address, change: &Change) -> bool {
         let of_address = self.by_address.get(needed).into_iter().flatten();
-        change.deposed.is_some() && of_address.into_iter().any(|it| it.key == change.deposed.as_deref())
+        change.deposed.is_some() && of_address.into_iter().any(|old| old.key == change.deposed.as_deref())
     }
 
-    /// The removals that wait for what is done about a change whose object was made after that address.
+    /// The removals that wait for the change of an object that depends on that address.
     pub(super) fn used(&self, needed: &Address, change: &Change) -> Vec<Removal> {
         let of_block = self.by_block.get(needed).into_iter().flatten();
         let of_address = self.by_address.get(needed).into_iter().flatten();
-        of_address.chain(of_block).filter(|it| !it.made_after.contains(&change.address)).map(|it| it.removal).collect()
+        of_address
+            .chain(of_block)
+            .filter(|old| !old.made_after.contains(&change.address))
+            .map(|old| old.removal)
+            .collect()
     }
 }
 
-/// What is recorded of a stack, by address.
+/// The recorded objects of a stack, by address.
 struct Index<'p> {
     recorded: HashMap<&'p Address, Vec<&'p Change>>,
     blocks: HashMap<Address, Vec<&'p Address>>,
@@ -91,14 +95,15 @@ impl<'p> Index<'p> {
         index
     }
 
-    /// The addresses that recorded dependencies lead to.
+    /// The addresses that recorded dependencies lead to, directly or indirectly.
     fn reach(&self, from: &'p [Address]) -> HashSet<&'p Address> {
         let mut found = HashSet::new();
         let mut waiting: Vec<&Address> = from.iter().collect();
         while let Some(address) = waiting.pop() {
             if found.insert(address) {
                 waiting.extend(self.blocks.get(address).into_iter().flatten());
-                let priors = self.recorded.get(address).into_iter().flatten().filter_map(|it| it.prior.as_ref());
+                let priors =
+                    self.recorded.get(address).into_iter().flatten().filter_map(|change| change.prior.as_ref());
                 waiting.extend(priors.flat_map(|prior| &prior.dependencies));
             }
         }
@@ -106,7 +111,7 @@ impl<'p> Index<'p> {
     }
 }
 
-/// The address of all instances that one is among.
+/// The address of the instance's whole block.
 fn block(address: &Address) -> Option<Address> {
     address.key.as_ref().map(|_| Address { key: Some(InstanceKey::All), ..address.clone() })
 }

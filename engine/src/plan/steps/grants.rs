@@ -1,7 +1,6 @@
-//! Grants come before revocations: nobody is sent away until all is tried that lets somebody in. Who is to have access and
-//! could not be let in by the new grant keeps the old one, which is that of the same key of `forEach`; all others that are not
-//! to have it lose it, whoever else could not be let in. A new grant without a key lets everybody in: where it fails, everybody
-//! stays. One that is changed takes nobody's place.
+//! Order of grants and revocations of access. No access is revoked before all grants were tried. If a grant fails, the revocation
+//! that it replaces, which has the same `forEach` key, does not run. Other revocations run even if some grants failed. A grant
+//! without a key gives access to everyone: if it fails, nothing is revoked. An updated grant replaces no other.
 
 use super::{Nodes, Step, StepId, Steps};
 use crate::action::Action;
@@ -9,7 +8,7 @@ use crate::address::InstanceKey;
 use crate::plan::{ComponentPlan, StackPlan};
 use std::collections::{BTreeMap, HashMap};
 
-/// What grants access to one component, and what takes it away.
+/// The grants and revocations of a component.
 struct Access<'p> {
     component: &'p ComponentPlan,
     granted: Vec<Granted<'p>>,
@@ -19,12 +18,12 @@ struct Access<'p> {
 struct Granted<'p> {
     step: StepId,
     key: Option<&'p InstanceKey>,
-    /// It was there before.
+    /// The grant existed before.
     is_changed: bool,
 }
 
 impl Steps {
-    /// Orders what grants access to a component before what takes it away.
+    /// Orders the grants of a component before its revocations.
     pub(super) fn grant_first<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>) {
         let with_grants = stack.components.iter().filter(|component| !component.grants.is_empty());
         let of = |component: &'p ComponentPlan| Access { component, granted: Vec::new(), revoked: Vec::new() };
@@ -40,7 +39,7 @@ impl Steps {
                 continue;
             }
             if change.is_given_up() {
-                // What goes early makes room for what is granted.
+                // An early removal makes room for a grant.
                 let removal = nodes.remove.get(address).filter(|removal| !removal.is_early);
                 access.revoked.extend(removal.map(|removal| (removal.step, address.key.as_ref())));
             } else if change.action != Action::NoOp {
@@ -53,9 +52,9 @@ impl Steps {
                 }));
             }
         }
-        for Access { granted, revoked, .. } in all.into_values().filter(|it| !it.granted.is_empty()) {
+        for Access { granted, revoked, .. } in all.into_values().filter(|access| !access.granted.is_empty()) {
             let afterwards = self.add(Step::Afterwards);
-            // What has no key lets in, or sends away, everybody at once.
+            // A resource without a key grants or revokes the access of everyone.
             let (all_granted, all_kept) = (self.barrier(), self.barrier());
             let mut of_same: HashMap<&InstanceKey, Vec<StepId>> = HashMap::new();
             for Granted { step, key, is_changed } in granted {

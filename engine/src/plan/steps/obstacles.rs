@@ -1,5 +1,5 @@
-//! The order of steps by the names of objects, where no reference gives it: an object is in the way of another object of its
-//! name, a file in the way of a folder, and a container goes after its content.
+//! Order of steps by the names of objects, where no reference determines it. An object obstructs another object of its name, and a
+//! file obstructs a folder. A container is removed after its content.
 
 use super::Position;
 use crate::action::Action;
@@ -10,7 +10,7 @@ use crate::registry::Registry;
 use std::collections::{HashMap, HashSet};
 use terrace_provider::{Attributes, ResourceType};
 
-/// An object that goes before another object is made.
+/// A removed object that obstructs a new object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Obstacle {
     pub(super) removed: Position,
@@ -36,9 +36,9 @@ pub(super) fn obstacles(registry: &Registry, stacks: &[StackPlan]) -> Vec<Obstac
     }
     let mut found = Vec::new();
     for (at, change) in positions(stacks) {
-        let Some((ty, made)) = object_type(registry, change).zip(made(change)) else { continue };
-        let own = keys_of(ty, made, &change.provider);
-        let needed = needs_of(registry, ty, made, &change.provider);
+        let Some((ty, created)) = object_type(registry, change).zip(created_attributes(change)) else { continue };
+        let own = keys_of(ty, created, &change.provider);
+        let needed = needs_of(registry, ty, created, &change.provider);
         let in_place = own.iter().chain(&needed).filter_map(|key| named.get(key));
         let inside = own.iter().filter_map(|key| within.get(key));
         let removed: HashSet<Position> = in_place.chain(inside).flatten().copied().filter(|of| *of != at).collect();
@@ -48,7 +48,7 @@ pub(super) fn obstacles(registry: &Registry, stacks: &[StackPlan]) -> Vec<Obstac
     found
 }
 
-/// The objects of a plan that need an object which goes, such as a container or an owner, each with that object.
+/// The objects that need a removed object, such as a container or an owner, each with that object.
 pub(super) fn users(registry: &Registry, stacks: &[StackPlan]) -> Vec<(Position, Position)> {
     let removed = removed(registry, stacks);
     if removed.is_empty() {
@@ -74,13 +74,13 @@ fn positions(stacks: &[StackPlan]) -> impl Iterator<Item = (Position, &Change)> 
         .flat_map(|(stack, plan)| plan.changes.iter().enumerate().map(move |(at, change)| ((stack, at), change)))
 }
 
-/// The type of the object of a change; `None` for objects that live in the state alone.
+/// The type of a change's object; `None` for a state-only resource.
 fn object_type<'r>(registry: &'r Registry, change: &Change) -> Option<&'r ResourceType> {
     registry.resource_type(&change.address.ty).map(|(_, ty)| ty).filter(|ty| !ty.state_only)
 }
 
-/// The attributes of the object that a change makes.
-fn made(change: &Change) -> Option<&Attributes> {
+/// The attributes of the object that a change creates.
+fn created_attributes(change: &Change) -> Option<&Attributes> {
     let is_made = change.action == Action::Create || change.action.is_replace();
     change.after.as_ref().filter(|_| is_made && change.deposed.is_none()).map(|after| &after.attributes)
 }

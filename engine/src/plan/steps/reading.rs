@@ -1,5 +1,4 @@
-//! The order of components that read outputs of other stacks, or look at their objects: made after those, and removed
-//! before them.
+//! Order of components that read outputs or look up objects of other stacks: created after those, and removed before them.
 
 use super::{Nodes, Steps};
 use crate::moves::between;
@@ -12,15 +11,15 @@ use std::collections::{BTreeSet, HashMap};
 type Component<'p> = (usize, &'p str);
 
 impl Steps {
-    /// A component that reads outputs of another stack, or looks at its objects, begins after what makes them; what it
-    /// read as it was recorded goes after it.
+    /// Orders a component after the components of other stacks that it reads or looks up. Components that it read according to the
+    /// state are removed after it.
     pub(super) fn order_stacks(&mut self, stacks: &[StackPlan], nodes: &[Nodes<'_>]) {
         for (stack, own) in stacks.iter().zip(nodes) {
             for need in &stack.needs {
                 let other = stacks.iter().zip(nodes).find(|(other, _)| other.stack == need.stack);
-                let made = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
-                if let (Some(made), Some(reader)) = (made, own.barriers.get(need.component.as_str())) {
-                    self.order(made.done, reader.begin);
+                let maker = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
+                if let (Some(maker), Some(reader)) = (maker, own.barriers.get(need.component.as_str())) {
+                    self.order(maker.done, reader.begin);
                 }
             }
         }
@@ -34,8 +33,8 @@ impl Steps {
     }
 }
 
-/// Who read what of another stack of the plan, as recorded. What was applied at different times may have come to read each
-/// other in a loop: those go in any order.
+/// The recorded reads between components of different stacks of the plan. Separate applies may have created cycles of reads; reads
+/// within a cycle are left out.
 fn recorded(stacks: &[StackPlan]) -> Vec<(Component<'_>, Component<'_>)> {
     let mut reads = Vec::new();
     if !stacks.iter().flat_map(|stack| &stack.components).any(|component| !component.recorded_reads.is_empty()) {
@@ -63,7 +62,7 @@ fn recorded(stacks: &[StackPlan]) -> Vec<(Component<'_>, Component<'_>)> {
     reads
 }
 
-/// The components that objects of each go to with the plan: what read that one stands on them.
+/// The components to which the plan moves objects of each component. Recorded readers of the old component depend on them.
 fn moved(stacks: &[StackPlan]) -> HashMap<Component<'_>, BTreeSet<&str>> {
     let mut moved: HashMap<Component<'_>, BTreeSet<&str>> = HashMap::new();
     for (position, stack) in stacks.iter().enumerate() {
@@ -75,7 +74,7 @@ fn moved(stacks: &[StackPlan]) -> HashMap<Component<'_>, BTreeSet<&str>> {
     moved
 }
 
-/// Which components of a stack depended on which, as recorded.
+/// The recorded dependencies within a stack.
 fn depending(position: usize, stack: &StackPlan) -> impl Iterator<Item = (Component<'_>, Component<'_>)> {
     stack.components.iter().flat_map(move |component| {
         let on = component.depended_on.iter();

@@ -7,7 +7,7 @@ use crate::graph::templates;
 use std::collections::{HashMap, HashSet};
 use terrace_provider::Value;
 
-/// Adds unknown outputs of components that are assumed to be made first: those that they declare, and those that others read.
+/// Adds unknown outputs of the assumed components: those that they declare, and those that others read.
 pub(super) fn add_unknown_outputs(
     compiled: &CompiledStack,
     urns: &HashMap<String, String>,
@@ -34,7 +34,7 @@ pub(super) fn add_unknown_outputs(
     }
 }
 
-/// The component and the output that a path reads.
+/// The component and the output that a reference reads.
 fn output_of(reference: &Reference) -> Option<(&str, &str)> {
     match reference.steps.as_slice() {
         [ReferenceStep::Key(component), ReferenceStep::Key(outputs), ReferenceStep::Key(name), ..]

@@ -1,4 +1,4 @@
-//! Checks of what the walk has planned: of an instance, of the stack itself.
+//! Evaluates checks during the walk: those of an instance and those of the stack.
 
 use super::super::PlannedCheck;
 use super::super::checks::{plan, told};
@@ -10,7 +10,7 @@ use crate::graph::Block;
 use terrace_provider::Value;
 
 impl Walk<'_, '_> {
-    /// Decides the checks of an instance as far as that can be, and leaves the rest to the plan.
+    /// Evaluates the checks of an instance. The plan keeps the checks with unknown values.
     pub(super) fn check(
         &mut self,
         block: Block,
@@ -31,7 +31,7 @@ impl Walk<'_, '_> {
             diagnostics.extend(told(check, &decided, &format!("{stack}:{address}")));
             planned.push(decided);
         }
-        // A resource that could not be planned has no change; its mistakes were told.
+        // A resource that could not be planned has no change; its faults are reported already.
         if address.is_shared() {
             self.shared.set_checks(address, planned);
         } else if let Some(change) = self.changes.last_mut().filter(|change| change.address == *address) {
@@ -39,7 +39,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Decides the checks of the stack itself as far as that can be. They warn.
+    /// Evaluates the stack's own checks, which only warn.
     pub(super) fn stack_checks(
         &self,
         part: &ComponentPart<'_>,

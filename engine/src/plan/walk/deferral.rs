@@ -1,5 +1,5 @@
-//! What is left for another apply, where that is allowed: a declaration whose expansion is not known yet, and whatever
-//! comes after it. The walk comes upon it in order, so that looking one step back is enough.
+//! Deferral, if it is allowed: defers declarations whose expansion is unknown, and their dependents. The walk visits dependencies
+//! first, so the direct prerequisites suffice.
 
 use super::expand::Instance;
 use super::{ComponentPart, Walk, block_address};
@@ -12,14 +12,14 @@ use crate::plan::{DeferralReason, DeferredChange};
 use crate::repetition::NoItems;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the walk left for another apply.
+/// The deferrals of the walk.
 #[derive(Default)]
 pub(super) struct Deferrals {
     pub(super) changes: Vec<DeferredChange>,
-    /// Resources, by the position of their component and their name.
+    /// Deferred resources, by the position of their component and their name.
     resources: BTreeSet<(usize, String)>,
     lookups: BTreeSet<(usize, String)>,
-    /// Components that have parts which are deferred; true for those of which all is.
+    /// Components with deferred changes; true if all their changes are deferred.
     pub(super) components: BTreeMap<String, bool>,
 }
 
@@ -34,7 +34,7 @@ impl Deferrals {
 }
 
 impl Walk<'_, '_> {
-    /// Leaves a resource for another apply, when that is allowed and it cannot be planned yet.
+    /// Defers a resource if deferral is allowed and the resource cannot be planned yet.
     pub(super) fn defer(&mut self, block: Block, declaration: &ResourceDeclaration) -> bool {
         let Some(part) = self.parts.get(block.component).filter(|_| self.planner.options.allow_deferral) else {
             return false;
@@ -51,7 +51,7 @@ impl Walk<'_, '_> {
         true
     }
 
-    /// Leaves a lookup for another apply, as [`Walk::defer`] does.
+    /// Defers a lookup, as [`Walk::defer`] does.
     pub(super) fn defer_lookup(&mut self, block: Block, declaration: &ResourceDeclaration) -> bool {
         let Some(part) = self.parts.get(block.component).filter(|_| self.planner.options.allow_deferral) else {
             return false;
@@ -82,8 +82,8 @@ impl Walk<'_, '_> {
         });
     }
 
-    /// Notes, at the end of a component, that all of it waits for another one, or that outputs of it wait: it may have
-    /// outputs alone, and whoever reads those waits as well.
+    /// Marks a component as deferred at its end: as a whole if its dependency is deferred, or if its outputs read deferred values.
+    /// Consumers of its outputs have to wait too.
     pub(super) fn defer_component(&mut self, position: usize) {
         let Some(part) = self.parts.get(position).filter(|_| self.has_deferred()) else { return };
         let key = part.component.key.clone();
@@ -94,18 +94,18 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// True when all of a component waits for another one.
+    /// True if the component is deferred as a whole.
     pub(super) fn is_deferred_whole(&self, part: &ComponentPart<'_>) -> bool {
         self.deferrals.components.get(&part.component.key) == Some(&true)
     }
 
-    /// True when the resource of that address is deferred.
+    /// True if the resource of that address is deferred.
     pub(super) fn is_deferred(&self, address: &Address) -> bool {
         let position = || self.parts.iter().position(|part| part.component.key == address.component);
         !self.deferrals.is_empty() && position().is_some_and(|at| self.deferrals.has_resource(at, &address.name))
     }
 
-    /// True when a template reads what is deferred.
+    /// True if a template reads a deferred value.
     pub(super) fn reads_deferred(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
         self.has_deferred() && template.references().any(|reference| self.deferred(part, reference).is_some())
     }
@@ -114,7 +114,7 @@ impl Walk<'_, '_> {
         !self.deferrals.is_empty() || self.others.has_deferred()
     }
 
-    /// Why a declaration cannot be planned yet, and what has to be applied before.
+    /// The reason why a declaration cannot be planned yet, with its prerequisites.
     fn waits(
         &self,
         part: &ComponentPart<'_>,
@@ -127,7 +127,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// What a declaration comes after and what is deferred.
+    /// The deferred prerequisites of a declaration.
     fn prerequisites(&self, part: &ComponentPart<'_>, declaration: &ResourceDeclaration) -> BTreeSet<String> {
         if !self.has_deferred() {
             return BTreeSet::new();
@@ -140,15 +140,15 @@ impl Walk<'_, '_> {
         resources.chain(read).chain(self.deferred_components(part)).collect()
     }
 
-    /// The components that one depends on and that have parts which are deferred. A stack's own resources depend on
-    /// components by what they read, each by itself.
+    /// The dependencies of a component that have deferred changes. The stack's own resources are excluded: they depend on
+    /// components only by their references.
     fn deferred_components<'s>(&'s self, part: &'s ComponentPart<'_>) -> impl Iterator<Item = String> + 's {
         let named = part.component.depends_on.iter().filter(|_| !part.component.key.is_empty());
         let keys = named.filter_map(|dependency| dependency.key.as_deref());
         keys.filter(|key| self.deferrals.components.contains_key(*key)).map(|key| format!("{key}/"))
     }
 
-    /// What a reference leads to, when that is deferred.
+    /// The deferred target of a reference, in words.
     fn deferred(&self, part: &ComponentPart<'_>, reference: &Reference) -> Option<String> {
         let name = match reference.steps.first() {
             Some(ReferenceStep::Key(name)) => name,
@@ -159,7 +159,7 @@ impl Walk<'_, '_> {
             "data" => {
                 let at = self.position(part)?;
                 let is_deferred = self.deferrals.lookups.contains(&(at, name.clone()));
-                is_deferred.then(|| told(part, reference)).flatten()
+                is_deferred.then(|| target_name(part, reference)).flatten()
             }
             "components" => {
                 let key = part.facts.urns.get(name).unwrap_or(name);
@@ -179,7 +179,7 @@ impl Walk<'_, '_> {
         self.parts.iter().position(|other| other.component.key == part.component.key)
     }
 
-    /// What decides which instances there are, and where, and is not known yet. Mistakes are told by whoever plans it.
+    /// The unknown values that determine the instances and their provider. Faults are reported when the declaration is planned.
     fn undecided(
         &self,
         part: &ComponentPart<'_>,
@@ -201,12 +201,13 @@ impl Walk<'_, '_> {
             },
         };
         let single = block_address(part, declaration);
-        let covered = |it: &&Instance| self.choice.covers(&Address { key: it.key.clone(), ..single.clone() });
+        let covered =
+            |instance: &&Instance| self.choice.covers(&Address { key: instance.key.clone(), ..single.clone() });
         for instance in instances.iter().filter(covered) {
             let scope = self.scope(part, instance.each.as_ref());
             let value = |template: &Template| template.evaluate(&scope, self.planner.functions).ok();
             let unknown = |template: &&Template| value(template).is_some_and(|value| value.is_unknown());
-            // One that is sensitive is a mistake, known or not.
+            // A sensitive `when` is an error, reported later.
             let sensitive = |template: &&Template| value(template).is_some_and(|value| value.has_sensitive());
             if declaration.when.as_ref().is_some_and(|when| sensitive(&when)) {
                 return None;
@@ -227,15 +228,15 @@ impl Walk<'_, '_> {
         None
     }
 
-    /// What templates read that is applied: not variables and the like, which are known.
+    /// The targets of the templates' references that an apply determines; excludes variables.
     fn read(&self, part: &ComponentPart<'_>, templates: [Option<&Template>; 2]) -> BTreeSet<String> {
         let references = templates.into_iter().flatten().flat_map(Template::references);
-        references.filter_map(|reference| told(part, reference)).collect()
+        references.filter_map(|reference| target_name(part, reference)).collect()
     }
 }
 
-/// What a reference leads to, in words.
-fn told(part: &ComponentPart<'_>, reference: &Reference) -> Option<String> {
+/// The target of a reference, in words.
+fn target_name(part: &ComponentPart<'_>, reference: &Reference) -> Option<String> {
     let Some(ReferenceStep::Key(name)) = reference.steps.first() else { return None };
     match reference.root.as_str() {
         "resources" => resource(part, name),

@@ -1,6 +1,6 @@
 //! Dependencies of deferred resources: the recorded objects that their own recorded objects depend on.
 //!
-//! The plan does not remove such an object before the outcome of the deferred resource is known. It defers a removal too, and
+//! The plan does not remove such an object before the outcome of the deferred resource is known. It defers a removal too. It
 //! refuses a replacement, because other resources of the plan would see it.
 
 use super::Walk;
@@ -16,89 +16,89 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use terrace_provider::schema::Timeouts;
 
-/// The rows that are left as they are, and what they stand on.
+/// The rows that stay as they are, and their dependencies.
 #[derive(Default)]
 pub(super) struct DeferredDependencies {
-    /// The rows, with the one that stands on them; none for those of deferred resources themselves.
+    /// The rows, each with the address of a dependent; `None` for rows of deferred resources.
     rows: BTreeMap<Address, Option<Address>>,
-    /// Whatever any of them was made after, `[*]` for all instances of a resource, with the one that was.
+    /// Recorded dependencies of these rows, `[*]` for all instances of a resource, each with the dependent row.
     needed: BTreeMap<Address, Address>,
-    /// Components all of which any of them was made after.
+    /// Components that these rows depend on as a whole.
     components: BTreeMap<String, Address>,
 }
 
 impl DeferredDependencies {
-    /// Who stands on an object.
+    /// The row that depends on an object.
     fn on(&self, address: &Address) -> Option<&Address> {
         let all = Address { key: Some(InstanceKey::All), ..address.clone() };
         let needed = self.needed.get(address).or_else(|| self.needed.get(&all));
         needed.or_else(|| self.components.get(&address.component).filter(|_| !address.is_shared()))
     }
 
-    /// True when the row of an address is left as it is.
+    /// True if the row of an address stays as it is.
     pub(super) fn keeps(&self, address: &Address) -> bool {
         self.rows.contains_key(address)
     }
 
-    /// True when an object that was replaced is left where it is: of a deferred resource, or of what one stands on.
+    /// True if a deposed object stays: one of a deferred resource, or of a dependency.
     pub(super) fn keeps_deposed(&self, address: &Address) -> bool {
         self.keeps(address) || self.on(address).is_some()
     }
 }
 
 impl Walk<'_, '_> {
-    /// Finds the rows that are left as they are. Nothing is looked at where nothing is deferred.
+    /// Finds the rows that stay as they are. Empty if nothing is deferred.
     pub(super) fn standing(
         &self,
         positions: &HashMap<&str, usize>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> DeferredDependencies {
-        let mut standing = DeferredDependencies::default();
+        let mut found_rows = DeferredDependencies::default();
         if self.deferrals.is_empty() {
-            return standing;
+            return found_rows;
         }
         let is_deferred = |address: &&Address| {
             let position = positions.get(address.component.as_str());
             position.is_some_and(|position| self.deferrals.has_resource(*position, &address.name))
         };
         let mut waiting: Vec<Address> = self.loaded.rows.keys().filter(is_deferred).cloned().collect();
-        standing.rows.extend(waiting.iter().map(|address| (address.clone(), None)));
+        found_rows.rows.extend(waiting.iter().map(|address| (address.clone(), None)));
         while let Some(address) = waiting.pop() {
             let Some(row) = self.loaded.rows.get(&address) else { continue };
             let mut found: Vec<&Address> = Vec::new();
             for needed in &row.opened.prior.dependencies {
-                standing.needed.entry(needed.clone()).or_insert_with(|| address.clone());
+                found_rows.needed.entry(needed.clone()).or_insert_with(|| address.clone());
                 found.extend(self.rows_of(needed));
             }
             let recorded_in = row.moved_from.as_ref().map_or(&address.component, |from| &from.component);
             for component in self.recorded_order.get(recorded_in).into_iter().flatten() {
                 let moved = self.compiled.transitions.moves.component(component);
                 let component = moved.unwrap_or_else(|| component.clone());
-                if let Entry::Vacant(entry) = standing.components.entry(component) {
+                if let Entry::Vacant(entry) = found_rows.components.entry(component) {
                     found.extend(self.rows_in(entry.key().clone()));
                     entry.insert(address.clone());
                 }
             }
             for needed in found {
-                if !standing.rows.contains_key(needed) && !self.is_forgotten(needed) {
-                    standing.rows.insert(needed.clone(), Some(address.clone()));
+                if !found_rows.rows.contains_key(needed) && !self.is_forgotten(needed) {
+                    found_rows.rows.insert(needed.clone(), Some(address.clone()));
                     waiting.push(needed.clone());
                 }
             }
         }
-        self.refuse_replacements(&standing, diagnostics);
-        self.refuse_names(&standing, diagnostics);
-        standing
+        self.refuse_replacements(&found_rows, diagnostics);
+        self.refuse_names(&found_rows, diagnostics);
+        found_rows
     }
 
-    /// The rows left of a component.
+    /// The remaining rows of a component.
     fn rows_in(&self, component: String) -> impl Iterator<Item = &Address> {
         let first = Address { component: component.clone(), ty: String::new(), name: String::new(), key: None };
         let rows = self.loaded.rows.range(first..).map(|(row, _)| row);
         rows.take_while(move |row| row.component == component)
     }
 
-    /// The rows left that an address stands for.
+    /// The remaining rows that an address covers.
     pub(super) fn rows_of<'s>(&'s self, address: &'s Address) -> impl Iterator<Item = &'s Address> {
         let first = match address.key {
             Some(InstanceKey::All) => Address { key: None, ..address.clone() },
@@ -109,7 +109,7 @@ impl Walk<'_, '_> {
         rows.filter(move |row| address.key == Some(InstanceKey::All) || *row == address)
     }
 
-    /// What becomes of a row that is left as it is: nothing, but that is told.
+    /// Keeps a row as it is, and defers its removal.
     pub(super) fn leave(
         &mut self,
         standing: &DeferredDependencies,
@@ -127,22 +127,22 @@ impl Walk<'_, '_> {
             self.deferrals.changes.push(removal(address, action, by));
         }
         if doubt.is_some() {
-            // Whoever applies the plan has to know that the step is open.
+            // The caller has to learn that the step is open.
             let change = orphans::removal(address, row, Action::NoOp, Reason::NoConfig, Timeouts::default(), doubt);
             self.changes.push(Change { reason: None, moved_from: None, ..change });
         }
     }
 
-    /// Tells of an object that was replaced and stays where it is.
+    /// Keeps a deposed object and defers its removal.
     pub(super) fn leave_deposed(&mut self, standing: &DeferredDependencies, address: &Address) {
         self.left.push(address.clone());
-        let is_told = self.deferrals.changes.iter().any(|change| change.address == *address);
-        if let Some(by) = standing.on(address).filter(|_| !is_told) {
+        let is_reported = self.deferrals.changes.iter().any(|change| change.address == *address);
+        if let Some(by) = standing.on(address).filter(|_| !is_reported) {
             self.deferrals.changes.push(removal(address, Action::Delete, by));
         }
     }
 
-    /// Refuses to replace what deferred objects stand on: which of them go before it is not known yet.
+    /// Refuses to replace objects that deferred resources may depend on, because the order of the steps is unknown.
     fn refuse_replacements(&self, standing: &DeferredDependencies, diagnostics: &mut Vec<Diagnostic>) {
         let is_object = |change: &&Change| {
             let ty = self.planner.registry.resource_type(&change.address.ty);
@@ -151,9 +151,9 @@ impl Walk<'_, '_> {
         for change in self.changes.iter().chain(self.shared.changes()).filter(is_object) {
             let Some(by) = standing.on(&change.address) else { continue };
             let message =
-                format!("`{}` would be replaced, and `{by}`, which is deferred, may stand on it", change.address);
+                format!("`{}` would be replaced, and `{by}`, which is deferred, may depend on it", change.address);
             let error = Diagnostic::error("deferred_stands_on", message).hint(format!(
-                "to replace it first, and leave the rest as it is: `terrace apply … --target '{}'`",
+                "to replace only this resource first, run `terrace apply … --target '{}'`",
                 change.address
             ));
             diagnostics.push(match &change.place {
@@ -163,7 +163,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Refuses to make what has the name of an object that is left as it is.
+    /// Refuses to create an object with the name of an object that stays.
     fn refuse_names(&self, standing: &DeferredDependencies, diagnostics: &mut Vec<Diagnostic>) {
         let left = standing.rows.keys().filter_map(|address| Some((address, self.loaded.rows.get(address)?)));
         let mut owners = HashMap::new();
@@ -186,7 +186,7 @@ impl Walk<'_, '_> {
             let Some(owner) = owners.get(&name) else { continue };
             let message = format!("`{}` would be the object of `{owner}`, which is deferred", change.address);
             let error = Diagnostic::error("deferred_object", message)
-                .hint(format!("leave it out until that one is planned: `--exclude '{}'`", change.address));
+                .hint(format!("exclude it until the deferred resource is planned: `--exclude '{}'`", change.address));
             diagnostics.push(match &change.place {
                 Some(place) => error.at_place(place.clone()),
                 None => error,
@@ -195,7 +195,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// A removal that waits.
+/// A deferred removal.
 fn removal(address: &Address, action: Action, by: &Address) -> DeferredChange {
     DeferredChange {
         address: address.clone(),

@@ -1,4 +1,4 @@
-//! What an instance comes after: the instances that its expressions read, and those it names.
+//! Dependencies of an instance: the instances that its expressions read or that it names.
 
 use super::super::scope::{BlockValue, PlanScope};
 use super::super::triggers::instance_key as instance_key_of;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use terrace_provider::Value;
 
 impl Walk<'_, '_> {
-    /// The instances that one instance comes after: those that its expressions read, and all of those it names.
+    /// The addresses that an instance depends on, from its expressions, lookups, `dependsOn` and triggers.
     pub(super) fn dependencies(
         &self,
         part: &ComponentPart<'_>,
@@ -45,7 +45,7 @@ impl Walk<'_, '_> {
         found: &mut BTreeSet<Address>,
     ) {
         if let Some(shared) = part.shared.get(name) {
-            // They have no block of their own: all of them are each of them.
+            // Shared resources have no block address: a dependency on all lists each of them.
             match key.and_then(|key| shared.get(&Some(key.clone()))) {
                 Some(address) => drop(found.insert(address.clone())),
                 None => found.extend(shared.values().cloned()),
@@ -68,8 +68,7 @@ impl Walk<'_, '_> {
                 Some(key) => {
                     found.insert(address(Some(key)));
                 }
-                // All of them, and said in one word: each instance of one block after each of another would be as
-                // many addresses in every row as there are instances.
+                // One address stands for all instances. Otherwise a row of 100 instances would list 100 addresses each.
                 None if instances.is_empty() => {}
                 None => {
                     found.insert(address(Some(&InstanceKey::All)));

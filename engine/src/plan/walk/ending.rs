@@ -1,4 +1,4 @@
-//! The end of a component, whose outputs are known then, and of a stack: what is left is what nothing declares.
+//! Ends components, whose outputs are then known, and the stack, whose remaining rows are undeclared.
 
 use super::{ComponentPart, Walk, Walked, block_address};
 use crate::action::Reason;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use terrace_provider::Value;
 
 impl Walk<'_, '_> {
-    /// Evaluates the outputs of a component whose resources were all planned.
+    /// Evaluates the outputs of a component after all its resources.
     pub(super) fn end(&mut self, position: usize, diagnostics: &mut Vec<Diagnostic>) {
         if !self.parts.get(position).is_some_and(|part| part.is_chosen) {
             return;
@@ -32,14 +32,14 @@ impl Walk<'_, '_> {
         self.checks.extend(checks);
     }
 
-    /// The outputs, as recorded, that read what is not planned, or nothing that is where only access is: they stay.
+    /// The recorded values of outputs that read unplanned values. In a plan of access only, the outputs that do not read access.
     fn kept_outputs(&self, part: &ComponentPart<'_>) -> HashMap<String, Option<Value>> {
         if self.choice.is_whole() && !self.has_deferred() {
             return HashMap::new();
         }
         let is_about_access = self.planner.options.access.is_some();
         let stays = |output: &&OutputDeclaration| {
-            self.reads_what_is_left(part, &output.value) || is_about_access && !tells_of_access(&output.value)
+            self.reads_what_is_left(part, &output.value) || is_about_access && !reads_access(&output.value)
         };
         let recorded = self.recorded_outputs.get(&part.component.key);
         let recorded = |name: &str| recorded.and_then(|outputs| outputs.get(name)).cloned();
@@ -47,8 +47,7 @@ impl Walk<'_, '_> {
         outputs.map(|output| (output.name.value.clone(), recorded(&output.name.value))).collect()
     }
 
-    /// True when a template reads what the plan is not about: resources that it leaves, lookups that it does not ask,
-    /// whatever waits for another apply.
+    /// True if a template reads values that the plan does not compute: excluded resources, skipped lookups, or deferred values.
     pub(super) fn reads_what_is_left(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
         let declarations = &part.component.declarations;
         if self.is_deferred_whole(part) || self.reads_deferred(part, template) {
@@ -67,20 +66,20 @@ impl Walk<'_, '_> {
             })
     }
 
-    /// Plans what is left: rows that nothing declares.
+    /// Plans the remaining rows, which are undeclared.
     pub(crate) async fn finish(mut self, diagnostics: &mut Vec<Diagnostic>) -> Result<Walked, PlanFailure> {
         let stack = &self.compiled.stack;
         let positions: HashMap<&str, usize> =
             self.compiled.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at)).collect();
-        let standing = self.standing(&positions, diagnostics);
+        let waiting_rows = self.standing(&positions, diagnostics);
         for (address, row) in std::mem::take(&mut self.loaded.rows) {
             let part = positions.get(address.component.as_str()).and_then(|position| self.parts.get(*position));
             if part.is_some_and(|part| part.failed.contains(&address.name)) {
                 continue;
             }
-            if standing.keeps(&address) {
+            if waiting_rows.keeps(&address) {
                 let doubt = self.loaded.in_doubt.remove(&address);
-                self.leave(&standing, &address, row, doubt);
+                self.leave(&waiting_rows, &address, row, doubt);
                 continue;
             }
             let reason = match self.unwanted.contains(&address) {
@@ -97,8 +96,8 @@ impl Walk<'_, '_> {
         }
         let (left, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.loaded.deposed)
             .into_iter()
-            .partition(|((address, _), _)| standing.keeps_deposed(address));
-        left.keys().for_each(|(address, _)| self.leave_deposed(&standing, address));
+            .partition(|((address, _), _)| waiting_rows.keeps_deposed(address));
+        left.keys().for_each(|(address, _)| self.leave_deposed(&waiting_rows, address));
         let (forgotten, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) =
             deposed.into_iter().partition(|((address, _), _)| self.is_forgotten(address));
         for ((address, _), DeposedRow { row, in_doubt }) in forgotten {
@@ -114,7 +113,7 @@ impl Walk<'_, '_> {
         let lookups = self.parts.iter_mut().flat_map(ComponentPart::take_lookups).collect();
         let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
         let mut deferred = self.deferrals.changes;
-        deferred.sort_by(|one, other| one.address.cmp(&other.address));
+        deferred.sort_by(|left, right| left.address.cmp(&right.address));
         Ok(Walked {
             changes: self.changes,
             shared,
@@ -132,8 +131,8 @@ impl Walk<'_, '_> {
     }
 }
 
-/// True when a template reads who has access, or resources: where only access is planned, those are its own.
-fn tells_of_access(template: &Template) -> bool {
+/// True if a template reads the access list or resources; in a plan of access only, these resources are the grants.
+fn reads_access(template: &Template) -> bool {
     template.references().any(|reference| matches!(reference.root.as_str(), "acl" | "resources"))
 }
 
@@ -143,7 +142,7 @@ impl ComponentPart<'_> {
             addresses.into_iter().map(move |(key, address)| SharedName { name: name.clone(), key, address })
         };
         let mut names: Vec<SharedName> = self.shared.into_iter().flat_map(named).collect();
-        names.sort_by(|one, other| (&one.name, &one.key).cmp(&(&other.name, &other.key)));
+        names.sort_by(|left, right| (&left.name, &left.key).cmp(&(&right.name, &right.key)));
         names
     }
 }
@@ -152,7 +151,7 @@ fn orphan_reason(part: Option<&ComponentPart<'_>>, address: &Address, row: &Load
     if row.moved_from.is_some() {
         return Reason::NoMoveTarget;
     }
-    // A stack's own resources belong to no component that could go.
+    // A stack's own resources belong to no component.
     let Some(part) = part else {
         return if address.component.is_empty() { Reason::NoConfig } else { Reason::NoComponent };
     };

@@ -1,4 +1,4 @@
-//! From a declaration to its instances: `forEach`, keys, `when`.
+//! Expands a declaration to its instances: `forEach`, `key` and `when`.
 
 use super::super::scope::PlanScope;
 use super::prepare::not_text;
@@ -21,7 +21,7 @@ pub(super) struct Instance {
 }
 
 impl Walk<'_, '_> {
-    /// The instances of a declaration; `None` when they cannot be told.
+    /// The instances of a declaration; `None` if they are unknown or faulty.
     pub(super) fn expand(
         &self,
         block: Block,
@@ -44,7 +44,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The instances that a `forEach` stands for.
+    /// The instances of a `forEach`.
     pub(super) fn items(
         &self,
         part: &ComponentPart<'_>,
@@ -58,7 +58,7 @@ impl Walk<'_, '_> {
         Ok(items.into_iter().map(Instance::from).collect())
     }
 
-    /// What is applied, as a shell takes it: the file of the stack's descriptor and the environment.
+    /// The arguments of `terrace apply` for hints: the stack's descriptor and the environment, quoted for a shell.
     pub(super) fn applied(&self) -> String {
         let component = self.compiled.components.first();
         let source = component.and_then(|component| self.planner.sources.get(component.span.source));
@@ -66,7 +66,7 @@ impl Walk<'_, '_> {
         file + &environment_option(&self.planner.environment.name)
     }
 
-    /// What names an item.
+    /// The key of an item.
     fn key(&self, key: &Template, scope: &PlanScope<'_>) -> Result<String, NoItems> {
         match key.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Ok(text),
@@ -86,11 +86,11 @@ impl Walk<'_, '_> {
         let Some(template) = &declaration.when else { return Some(true) };
         match template.evaluate(scope, self.planner.functions) {
             Ok(value) if value.has_sensitive() => {
-                let message = "`when` reads a sensitive value, and plans show whether it is true";
+                let message = "`when` reads a sensitive value, but plans show its result";
                 diagnostics.push(
                     Diagnostic::error("sensitive_when", message)
                         .at(template.span)
-                        .hint("decide by what may be shown, and read the sensitive value where it is used"),
+                        .hint("decide by a value that may be shown, and read the sensitive value where it is used"),
                 );
                 None
             }
@@ -101,7 +101,7 @@ impl Walk<'_, '_> {
             }
             Ok(other) => {
                 let message = format!("`when` has to be true or false, and is {}", other.kind());
-                let hint = "a comparison such as `vars.size > 0` is true or false";
+                let hint = "write a comparison such as `vars.size > 0`";
                 diagnostics.push(Diagnostic::error("wrong_type", message).at(template.span).hint(hint));
                 None
             }
@@ -113,15 +113,15 @@ impl Walk<'_, '_> {
     }
 }
 
-/// How to leave for another apply what is known too late.
+/// The hint that suggests deferral.
 pub(super) fn deferral(applied: &str) -> String {
-    format!("leave it for another apply: `terrace apply {applied} --allow-deferral`")
+    format!("defer it to another apply: `terrace apply {applied} --allow-deferral`")
 }
 
-/// What to use instead of what is known after apply only.
-const KNOWN_BEFORE: &str = "what is known before, such as a variable (`--var NAME=VALUE`)";
+/// The alternative to a value that is known only after apply.
+const KNOWN_BEFORE: &str = "a value that is known before, such as a variable (`--var NAME=VALUE`)";
 
-/// The error for what decides which instances there are and is known only after apply, with who has to come first.
+/// The error for instances that depend on unknown values. The hint names the resources to apply first.
 fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, applied: &str) -> Diagnostic {
     let message = format!("`{field}` depends on a value that is known only after apply");
     let error = Diagnostic::error("known_too_late", message).at(template.span);
@@ -143,7 +143,9 @@ fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, ap
         return error.hint(format!("use {KNOWN_BEFORE}, or {defer}"));
     }
     let first = first.into_iter().collect::<Vec<_>>().join(" ");
-    error.hint(format!("use {KNOWN_BEFORE}, apply what it reads first (`terrace apply {applied} {first}`), or {defer}"))
+    error.hint(format!(
+        "use {KNOWN_BEFORE}, apply its dependencies first (`terrace apply {applied} {first}`), or {defer}"
+    ))
 }
 
 impl From<repetition::Item> for Instance {

@@ -1,4 +1,4 @@
-//! Collects the objects of a component's `acl` during the walk, to ask providers for the grants on all of them at once.
+//! Collects the objects of a component's `acl` during the walk, so that providers read the grants of all of them at once.
 
 use super::{ComponentPart, Walk, block_address};
 use crate::descriptor::ResourceDeclaration;
@@ -11,29 +11,29 @@ use terrace_provider::plan::with_defaults;
 use terrace_provider::{Attributes, ResourceType, Value};
 
 impl Walk<'_, '_> {
-    /// Gathers what a declaration lets somebody in to, as far as that is known. `planned` are its instances. Of a plan that
-    /// is about some of them only nothing is gathered: it is about nobody else.
+    /// Collects the objects to which a declaration grants access, if they are known. `planned` has its instances. A plan of only
+    /// some of these instances collects nothing.
     pub(super) fn gather_entrances(&mut self, block: Block, declaration: &ResourceDeclaration, planned: Range<usize>) {
         let planner = self.planner;
         let Some((schema, ty)) = planner.registry.resource_type(&declaration.ty.value) else { return };
         let Some(part) = self.parts.get(block.component) else { return };
         let is_grant = part.component.granted.as_ref().is_some_and(|granted| block.resource >= granted.begin);
-        let is_looked_at = planner.options.refresh && !planner.options.offline;
+        let can_read = planner.options.refresh && !planner.options.offline;
         if !is_grant
             || ty.grantee.is_empty()
-            || !is_looked_at
+            || !can_read
             || !self.choice.has_whole_block(&block_address(part, declaration))
         {
             return;
         }
-        let anybody = self.instance_of_anybody(part, declaration, schema.name);
-        let anybody = anybody.zip(self.access_of_anybody(part, declaration, ty));
+        let for_any = self.instance_for_any(part, declaration, schema.name);
+        let for_any = for_any.zip(self.access_for_any(part, declaration, ty));
         let instances = self.changes.get(planned).unwrap_or_default().iter().filter_map(|change| {
             let attributes = &change.after.as_ref()?.attributes;
             Some((change.provider.clone(), ty.access_of(attributes)?))
         });
         let mut known = HashSet::new();
-        let accesses = anybody.into_iter().chain(instances);
+        let accesses = for_any.into_iter().chain(instances);
         let entrances = accesses.filter(|(provider, access)| known.insert((provider.clone(), identity_key(access))));
         let entrance = |(provider, access)| GrantTarget {
             block: block_address(part, declaration),
@@ -46,9 +46,9 @@ impl Walk<'_, '_> {
         self.entrances.extend(entrances);
     }
 
-    /// What the declaration lets somebody in to, whoever that is; nothing where that depends on who it is or on what is not
-    /// there yet, or where its `when` says that it lets nobody in.
-    fn access_of_anybody(
+    /// The object to which the declaration grants access, independent of the principal. `None` if it depends on the principal or on
+    /// unknown values, or if `when` is false.
+    fn access_for_any(
         &self,
         part: &ComponentPart<'_>,
         declaration: &ResourceDeclaration,
@@ -64,8 +64,8 @@ impl Walk<'_, '_> {
         ty.access_of(&with_defaults(&ty.attributes, &config))
     }
 
-    /// The instance that the declaration lives in, whoever it is for.
-    fn instance_of_anybody(
+    /// The provider instance of the declaration, independent of the principal.
+    fn instance_for_any(
         &self,
         part: &ComponentPart<'_>,
         declaration: &ResourceDeclaration,

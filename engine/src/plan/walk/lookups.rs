@@ -1,8 +1,7 @@
-//! Lookups: answered while planning where that can be, and otherwise read while the plan is applied.
+//! Lookups: answered while planning if possible, otherwise read during the apply.
 //!
-//! What waits: a lookup whose arguments are not known yet, one that comes after what the plan changes, and one that
-//! looks at an object which the plan makes, be it for another stack of the run. That last one answers from the planned
-//! object as far as it is known.
+//! A lookup waits if its arguments are unknown, if a dependency changes, or if it finds an object that the plan creates, in any
+//! stack of the run. In the last case the planned object gives the known part of the result.
 
 use super::super::{Lookup, ReadReason};
 use super::{ComponentPart, Prepared, Walk, block_address};
@@ -24,11 +23,11 @@ use terrace_provider::{
     AttributeType, Attributes, ErrorKind, Lookup as LookupSchema, Map, Path, ProviderError, Session, Value,
 };
 
-/// What lookups by name are asked with.
+/// The argument of lookups by name.
 const NAME: &str = "name";
-/// The error on a lookup whose answer says that there is no such thing.
+/// The code of errors about lookups of missing objects.
 const LOOKUP_FAILED: &str = "lookup_failed";
-/// The error on a lookup that has no answer at all.
+/// The code of errors about lookups without an answer.
 pub(in crate::plan) const LOOKUP_UNANSWERED: &str = "lookup_unanswered";
 
 impl Walk<'_, '_> {
@@ -38,7 +37,7 @@ impl Walk<'_, '_> {
         let component = part.component;
         let Some(declaration) = component.declarations.data.get(block.resource) else { return };
         if !self.is_read(part, &declaration.name.value) {
-            // What a plan of a part does not use is not asked.
+            // A partial plan skips lookups that it does not need.
             let name = declaration.name.value.clone();
             if let Some(part) = self.parts.get_mut(block.component) {
                 part.data.insert(name, Value::Unknown);
@@ -84,7 +83,7 @@ impl Walk<'_, '_> {
         let is_waiting = reads.iter().any(|name| part.lookups.get(name).is_some_and(|lookup| lookup.reason.is_some()));
         let named = format!("{}:{address}", self.compiled.stack);
         let keys = keys_asked(planner.registry, &*session, schema, (&named, &instance), &arguments).await;
-        let mut asked = LookupRequest {
+        let mut request = LookupRequest {
             stack: self.compiled.stack.clone(),
             component: part_key,
             address: address.clone(),
@@ -96,7 +95,7 @@ impl Walk<'_, '_> {
             is_planned: false,
             failed: None,
         };
-        let (result, reason) = if let Some(planned) = self.take_from_plan(&mut asked, &mut depends_on) {
+        let (result, reason) = if let Some(planned) = self.take_from_plan(&mut request, &mut depends_on) {
             (answer_of_plan(schema, &arguments, &planned), Some(ReadReason::Pending))
         } else if deferred.is_some() || is_waiting || planner.options.offline {
             (unknown_answer(schema, &arguments), Some(ReadReason::Unknown))
@@ -106,21 +105,21 @@ impl Walk<'_, '_> {
             match self.ask(&*session, schema, &instance, &arguments).await {
                 Ok(result) => {
                     let found = answer(schema, &arguments, &result);
-                    asked.keys.extend(keys_found(planner.registry, schema, &instance, &found));
-                    match self.take_from_plan(&mut asked, &mut depends_on) {
+                    request.keys.extend(keys_found(planner.registry, schema, &instance, &found));
+                    match self.take_from_plan(&mut request, &mut depends_on) {
                         Some(planned) => (answer_of_plan(schema, &arguments, &planned), Some(ReadReason::Pending)),
                         None => (found, None),
                     }
                 }
                 Err(error) => {
-                    asked.failed = Some(diagnostics.len());
-                    self.looking.ask(asked);
+                    request.failed = Some(diagnostics.len());
+                    self.looking.ask(request);
                     diagnostics.push(self.failed_lookup(block, declaration, &address, &error));
                     return None;
                 }
             }
         };
-        self.looking.ask(asked);
+        self.looking.ask(request);
         Some(Lookup {
             address,
             provider: instance,
@@ -135,30 +134,30 @@ impl Walk<'_, '_> {
         })
     }
 
-    /// True when the plan is about anything that reads the lookup, be it by another one.
+    /// True if a covered resource reads the lookup, directly or through other lookups.
     pub(super) fn is_read(&self, part: &ComponentPart<'_>, name: &str) -> bool {
         if self.choice.is_whole() {
             return true;
         }
         let declarations = &part.component.declarations;
-        let mut wanted = vec![name];
-        let mut seen = BTreeSet::new();
-        while let Some(name) = wanted.pop() {
+        let mut open = vec![name];
+        let mut visited = BTreeSet::new();
+        while let Some(name) = open.pop() {
             let is_planned = |declaration: &&ResourceDeclaration| {
                 read_lookups(declaration).contains(name) && self.choice.has_block(&block_address(part, declaration))
             };
             if declarations.resources.iter().any(|declaration| is_planned(&declaration)) {
                 return true;
             }
-            if seen.insert(name) {
+            if visited.insert(name) {
                 let readers = declarations.data.iter().filter(|lookup| read_lookups(lookup).contains(name));
-                wanted.extend(readers.map(|lookup| lookup.name.value.as_str()));
+                open.extend(readers.map(|lookup| lookup.name.value.as_str()));
             }
         }
         false
     }
 
-    /// Asks a question that was not asked before.
+    /// Makes a lookup, or returns its earlier result.
     async fn ask(
         &mut self,
         session: &dyn Session,
@@ -188,15 +187,15 @@ impl Walk<'_, '_> {
             let schema = self.planner.registry.lookup(&declaration.ty.value).map(|(_, schema)| schema);
             schema.is_some_and(|schema| schema.arguments.get(NAME).is_some())
         };
-        // What it is looked for in may not be there either.
-        let is_about_others = || {
+        // The container of the object may be missing instead.
+        let is_about_container = || {
             let config = declaration.config.outline();
-            let others = config.as_map().into_iter().flatten().filter(|(argument, _)| *argument != NAME);
-            others.filter_map(|(_, value)| value.as_str()).any(|text| error.message.contains(&format!("`{text}`")))
+            let arguments = config.as_map().into_iter().flatten().filter(|(argument, _)| *argument != NAME);
+            arguments.filter_map(|(_, value)| value.as_str()).any(|text| error.message.contains(&format!("`{text}`")))
         };
         let at = match &error.kind {
             ErrorKind::InvalidInput { path: Some(path) } => declaration.config.span_at(path),
-            ErrorKind::NotFound if is_named() && !is_about_others() => {
+            ErrorKind::NotFound if is_named() && !is_about_container() => {
                 declaration.config.span_at(&Path::attribute(NAME))
             }
             _ => declaration.name.span,
@@ -207,27 +206,27 @@ impl Walk<'_, '_> {
             .filter_map(|dependency| dependency.key.as_deref())
             .filter(|key| !self.component_outputs.contains_key(*key))
             .collect();
-        // What nobody is configured to ask for was not made from here.
+        // A provider that is not configured has created nothing from here.
         let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);
         let code = if is_answer { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
         let diagnostic = Diagnostic::error(code, format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
             ([], Some(solution)) => diagnostic.hint(solution.clone()),
             ([], None) if error.kind == ErrorKind::NotFound => {
-                diagnostic.hint("make it first; what this component makes itself stands in `dependsOn` of the lookup")
+                diagnostic.hint("create it first; if this component creates it, add it to the lookup's `dependsOn`")
             }
             ([], None) => diagnostic.maybe_hint(usual_hint(error, &declaration.ty.value, self.planner.registry)),
             (missing, _) => {
                 let names = missing.join("`, `");
                 let (are, them) = if missing.len() == 1 { ("is", "it") } else { ("are", "them") };
                 diagnostic.hint(format!(
-                    "`{names}`, which this component depends on, {are} not deployed: deploy {them} first, or in one run"
+                    "`{names}`, which this component depends on, {are} not deployed: deploy {them} first, or in the same run"
                 ))
             }
         }
     }
 
-    /// True when the plan does something about a resource of that name.
+    /// True if the plan changes a resource of that name.
     fn is_pending(&self, part: &ComponentPart<'_>, name: &str) -> bool {
         match part.shared.get(name) {
             Some(shared) => shared.values().filter_map(|address| self.shared.change(address)).any(Change::is_change),
@@ -238,20 +237,20 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The object that a lookup looks at, as planned, when the plan makes it or makes it another one, be it for another
-    /// stack; the first one of several. The lookup comes after what does.
-    fn take_from_plan(&mut self, asked: &mut LookupRequest, depends_on: &mut Vec<Address>) -> Option<Attributes> {
-        let made = self.looking.take_from_plan((&asked.stack, &asked.component), asked.types, &asked.keys);
-        let first = made.first()?.attributes.clone();
-        asked.is_planned = true;
-        let own = made.iter().filter(|made| made.is_of(&asked.stack));
-        depends_on.extend(own.map(|made| made.address.clone()));
+    /// The planned attributes of the object that a lookup finds, if the plan creates or changes it in any stack; the first one of
+    /// several. Makes the lookup depend on it.
+    fn take_from_plan(&mut self, request: &mut LookupRequest, depends_on: &mut Vec<Address>) -> Option<Attributes> {
+        let objects = self.looking.take_from_plan((&request.stack, &request.component), request.types, &request.keys);
+        let first = objects.first()?.attributes.clone();
+        request.is_planned = true;
+        let own = objects.iter().filter(|object| object.is_of(&request.stack));
+        depends_on.extend(own.map(|object| object.address.clone()));
         depends_on.sort();
         depends_on.dedup();
         Some(first)
     }
 
-    /// What the resources that read lookups come after besides.
+    /// Adds the dependencies of the lookups that a resource reads.
     pub(super) fn lookup_dependencies(
         &self,
         part: &ComponentPart<'_>,
@@ -265,10 +264,10 @@ impl Walk<'_, '_> {
 }
 
 impl ComponentPart<'_> {
-    /// The lookups of the component, each with what reads it.
+    /// The lookups of the component, each with its readers.
     pub(super) fn take_lookups(&mut self) -> Vec<Lookup> {
         let mut lookups: Vec<Lookup> = std::mem::take(&mut self.lookups).into_values().collect();
-        lookups.sort_by(|one, other| one.address.cmp(&other.address));
+        lookups.sort_by(|left, right| left.address.cmp(&right.address));
         if lookups.is_empty() {
             return lookups;
         }
@@ -287,7 +286,7 @@ fn read_lookups(declaration: &ResourceDeclaration) -> BTreeSet<String> {
     references.filter_map(lookup_name).map(ToOwned::to_owned).collect()
 }
 
-/// An answer as expressions see it: all that the schema names, marked where the schema or the question is sensitive.
+/// A result as expressions see it: all attributes of the schema. Marked sensitive if the schema or an argument is.
 pub(crate) fn answer(schema: &LookupSchema, arguments: &Attributes, result: &Attributes) -> Value {
     let attribute = |attribute: &terrace_provider::Attribute| {
         let value = result.get(attribute.name).cloned().unwrap_or_default();
@@ -295,11 +294,11 @@ pub(crate) fn answer(schema: &LookupSchema, arguments: &Attributes, result: &Att
         (attribute.name.to_owned(), value)
     };
     let value = Value::Map(schema.result.0.iter().map(attribute).collect());
-    // What was found by a secret tells of it.
+    // A result that was found by a secret may reveal it.
     if arguments.values().any(Value::has_sensitive) { Value::sensitive(value) } else { value }
 }
 
-/// What of a planned value the type of an answer knows: what only a resource is configured with is left out.
+/// The part of a planned value that the result's type has. Other attributes belong only to the resource.
 fn in_type(value: &Value, ty: &AttributeType) -> Value {
     match (value, ty) {
         (Value::Map(entries), AttributeType::Object(object)) => {
@@ -313,7 +312,7 @@ fn in_type(value: &Value, ty: &AttributeType) -> Value {
     }
 }
 
-/// What is known of an answer when nothing is but the question.
+/// The result before the lookup: only the arguments are known.
 fn unknown_answer(schema: &LookupSchema, arguments: &Attributes) -> Value {
     let known = schema.result.names().map(|name| {
         let given = arguments.get(name).filter(|_| schema.arguments.get(name).is_some());
@@ -322,15 +321,15 @@ fn unknown_answer(schema: &LookupSchema, arguments: &Attributes) -> Value {
     answer(schema, arguments, &known.collect())
 }
 
-/// What is known of an answer from the object that is planned.
+/// The known part of a result, from the planned object.
 fn answer_of_plan(schema: &LookupSchema, arguments: &Attributes, planned: &Attributes) -> Value {
     let known: Map = schema
         .result
         .names()
         .map(|name| {
-            // What it was asked by is answered as it was asked, however the plan writes it.
-            let asked = arguments.get(name).filter(|_| schema.arguments.get(name).is_some());
-            let value = asked.or_else(|| planned.get(name)).filter(|value| !value.is_null());
+            // Arguments keep their spelling in the result.
+            let argument = arguments.get(name).filter(|_| schema.arguments.get(name).is_some());
+            let value = argument.or_else(|| planned.get(name)).filter(|value| !value.is_null());
             let ty = schema.result.get(name).map(|attribute| &attribute.ty);
             (name.to_owned(), value.zip(ty).map_or(Value::Unknown, |(value, ty)| in_type(value, ty)))
         })

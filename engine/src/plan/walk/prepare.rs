@@ -1,4 +1,4 @@
-//! Before an instance is planned: its configuration is evaluated and checked, its provider instance connected.
+//! Prepares an instance for planning: evaluates and checks its configuration, and connects to its provider instance.
 
 use super::super::scope::PlanScope;
 use super::super::{Deferred, typecheck};
@@ -14,12 +14,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use terrace_provider::{Map, Object, Path, Session, Value};
 
-/// The error where a provider cannot be opened.
+/// The code of errors about providers that cannot be reached.
 pub(in crate::plan) const CANNOT_CONNECT: &str = "cannot_connect";
 
 impl Walk<'_, '_> {
-    /// Evaluates and checks the configuration of one instance, or the arguments of a lookup.
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing of one instance")]
+    /// Evaluates and checks the configuration of an instance, or the arguments of a lookup.
+    #[expect(clippy::too_many_arguments, reason = "each is a different property of an instance")]
     pub(super) fn prepare(
         &self,
         part: &ComponentPart<'_>,
@@ -44,7 +44,7 @@ impl Walk<'_, '_> {
                 diagnostics.push(
                     Diagnostic::error("wrong_type", format!("`config` has to be a map, and is {}", other.kind()))
                         .at(template.span)
-                        .hint("write `attribute: value` for each attribute, or an expression that gives a map"),
+                        .hint("write `attribute: value` for each attribute, or an expression that returns a map"),
                 );
                 return None;
             }
@@ -83,7 +83,7 @@ impl Walk<'_, '_> {
         })
     }
 
-    /// The configured instance that a resource lives in.
+    /// The name of the provider instance of a resource.
     pub(super) fn instance_name(
         &self,
         declaration: &ResourceDeclaration,
@@ -129,8 +129,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The text that a shared resource goes by. Where nobody is asked, what only an answer would tell stands there in words;
-    /// nothing is said of what is not known because a lookup failed, for that was told.
+    /// The share key of a resource. Offline, unknown parts appear as a placeholder word. If a lookup failed before, no further
+    /// error is added.
     pub(super) fn share_key(
         &self,
         part: &ComponentPart<'_>,
@@ -139,16 +139,16 @@ impl Walk<'_, '_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<String> {
         let names = || template.references().filter_map(lookup_name);
-        // An instance that is only checked, and not connected to, answers with nothing that is known.
+        // An instance that is only validated returns unknown values.
         let is_unanswered =
-            |name| part.lookups.get(name).is_some_and(|it| it.reason.is_none() && it.result.has_unknown());
+            |name| part.lookups.get(name).is_some_and(|lookup| lookup.reason.is_none() && lookup.result.has_unknown());
         if self.planner.options.offline || names().any(is_unanswered) {
             return self.text(template, &Unasked(scope), "shared", diagnostics);
         }
-        let is_told = names().any(|name| !part.lookups.contains_key(name));
+        let is_reported = names().any(|name| !part.lookups.contains_key(name));
         let before = diagnostics.len();
         let key = self.text(template, scope, "shared", diagnostics);
-        if is_told && key.is_none() {
+        if is_reported && key.is_none() {
             diagnostics.truncate(before);
         }
         key
@@ -175,7 +175,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// What is known without asking anybody; the rest in words.
+/// A scope that replaces unknown values with a placeholder word.
 struct Unasked<'a>(&'a PlanScope<'a>);
 
 impl Scope for Unasked<'_> {
@@ -185,14 +185,14 @@ impl Scope for Unasked<'_> {
     }
 }
 
-/// The error for what has to be text.
+/// The error for a value that must be text.
 pub(super) fn not_text(what: &str, template: &Template, found: &Value, applied: &str) -> Diagnostic {
     let (code, found, hint) = match found.is_unknown() {
         true => (
             "known_too_late",
             "known only after apply",
             format!(
-                "use what is known while planning: the component, variables (`--var NAME=VALUE`), settings; or {}",
+                "use values that are known while planning: the component, variables (`--var NAME=VALUE`), settings; or {}",
                 deferral(applied)
             ),
         ),

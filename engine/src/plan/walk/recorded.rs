@@ -1,4 +1,4 @@
-//! What resources are by what is recorded of them, where a plan is about access alone: grants are made on what is there.
+//! Recorded values of resources in a plan of access only: grants refer to objects that exist.
 
 use super::expand::Instance;
 use super::{Walk, attributes_value, block_address};
@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 use terrace_provider::{ResourceType, Value};
 
 impl Walk<'_, '_> {
-    /// Gives others the recorded values of a resource that is left as it is. What is not recorded is an error: it has to
-    /// be made before anybody can be let in.
+    /// Publishes the recorded values of a resource that the plan does not touch. A missing row is an error: the resource must exist
+    /// before access to it is granted.
     pub(super) async fn stand_as_recorded(
         &mut self,
         block: Block,
@@ -34,7 +34,7 @@ impl Walk<'_, '_> {
         let Some(part) = self.parts.get_mut(block.component) else { return Ok(()) };
         let value = value.unwrap_or_else(|| {
             let (key, name) = (&part.component.key, &declaration.name.value);
-            let message = format!("`{name}` of `{key}` is not recorded: nobody can be let in before it is there");
+            let message = format!("`{name}` of `{key}` is not in the state: cannot grant access before it exists");
             let hint = format!("provision `{key}` first");
             diagnostics.push(Diagnostic::error("not_provisioned", message).at(declaration.name.span).hint(hint));
             BlockValue::Single(Value::Unknown)
@@ -43,19 +43,22 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// What chosen components share because of who has access, and may let go of. What else they share is not planned
-    /// here: it is known by the keys that it has, and where one cannot be told nothing of that type is let go.
+    /// The shared resources of the access list that chosen components may release. Other shared resources of a component keep their
+    /// keys. If a key is unknown, no resource of that type is released.
     pub(super) fn granted_shares(&self) -> GrantedShares {
         let mut shares = GrantedShares::default();
         let is_shared = |declaration: &&ResourceDeclaration| declaration.shared.is_some();
         for (at, part) in self.parts.iter().enumerate() {
             let begin = part.component.granted.as_ref().map(|granted| granted.begin);
             let Some(begin) = begin.filter(|_| self.choice.has_component(&part.component.key)) else { continue };
-            let Some((others, grants)) = part.component.declarations.resources.split_at_checked(begin) else {
+            let Some((unrelated, grants)) = part.component.declarations.resources.split_at_checked(begin) else {
                 continue;
             };
-            let mut types: BTreeSet<String> = grants.iter().filter(is_shared).map(|it| it.ty.value.clone()).collect();
-            for (resource, declaration) in others.iter().enumerate().filter(|(_, it)| is_shared(it)) {
+            let mut types: BTreeSet<String> =
+                grants.iter().filter(is_shared).map(|declaration| declaration.ty.value.clone()).collect();
+            for (resource, declaration) in
+                unrelated.iter().enumerate().filter(|(_, declaration)| is_shared(declaration))
+            {
                 let block = Block { component: at, resource };
                 match self.shared_addresses(block, declaration).filter(|_| types.contains(&declaration.ty.value)) {
                     Some(addresses) => {
@@ -70,7 +73,7 @@ impl Walk<'_, '_> {
         shares
     }
 
-    /// Where the instances of a shared resource are; `None` where that cannot be told.
+    /// The addresses of a shared resource's instances; `None` if a key is unknown.
     fn shared_addresses(&self, block: Block, declaration: &ResourceDeclaration) -> Option<Vec<Address>> {
         let (template, part) = (declaration.shared.as_ref()?, self.parts.get(block.component)?);
         let instances = self.expand(block, declaration, &mut Vec::new())?;
@@ -143,7 +146,7 @@ impl Walk<'_, '_> {
         }
         Ok(Some(match declaration.for_each {
             Some(_) => BlockValue::Instances(values),
-            // `when` was false when it was provisioned.
+            // `when` was false at the last apply.
             None => BlockValue::Absent,
         }))
     }

@@ -1,5 +1,5 @@
-//! A single resource that became a `forEach`, or the other way round: where it is plain which instance is the object
-//! that is recorded, that one moves there, and nothing is made or deleted for it.
+//! Moves between a single resource and a `forEach`. If the recorded object clearly belongs to one instance, its row moves there,
+//! and no object is created or deleted.
 
 use super::expand::Instance;
 use super::{ComponentPart, Walk};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use terrace_provider::{Attributes, ResourceType};
 
 impl Walk<'_, '_> {
-    /// Gives the recorded object of a resource the address that it has with (or without) `forEach`.
+    /// Moves the recorded object of a resource to its address with or without `forEach`.
     pub(super) fn take_over_repetition(
         &mut self,
         block: Block,
@@ -62,7 +62,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The instance that a single object becomes: the first one, if that is it.
+    /// The instance that the single object becomes: the first one, if it has the same identity.
     fn becomes_instance(
         &self,
         part: &ComponentPart<'_>,
@@ -74,39 +74,39 @@ impl Walk<'_, '_> {
     ) -> Option<(Address, Address)> {
         let recorded = &self.loaded.rows.get(single)?.opened.prior.identity;
         let address = |instance: &Instance| Address { key: instance.key.clone(), ..single.clone() };
-        let mut others = instances.iter();
-        let first = others.next()?;
+        let mut rest = instances.iter();
+        let first = rest.next()?;
         if ty.identity.is_empty() || self.identity(part, declaration, ty, Some(first), diagnostics)? == *recorded {
             return Some((single.clone(), address(first)));
         }
-        let is_it = |instance: &&Instance| {
+        let has_object = |instance: &&Instance| {
             self.identity(part, declaration, ty, Some(instance), &mut Vec::new()).as_ref() == Some(recorded)
         };
-        if let Some(other) = others.find(is_it) {
+        if let Some(other) = rest.find(has_object) {
             let to = address(other);
             diagnostics.push(
-                Diagnostic::error("needs_moved", format!("`{single}` is recorded, and is the object of `{to}` now"))
+                Diagnostic::error("needs_moved", format!("`{single}` has a row, and its object is `{to}` now"))
                     .at(declaration.name.span)
-                    .hint(format!("say so: `moved: [{{from: '{single}', to: '{to}'}}]`")),
+                    .hint(format!("declare the move: `moved: [{{from: '{single}', to: '{to}'}}]`")),
             );
         }
         None
     }
 
-    /// The instance whose object the single resource is.
+    /// The instance whose object the single resource continues.
     fn instance_of(&self, ty: &ResourceType, recorded: &[&Address], identity: Option<Attributes>) -> Option<Address> {
-        let is_it = |address: &&&Address| {
+        let has_object = |address: &&&Address| {
             self.loaded.rows.get(**address).is_some_and(|row| Some(&row.opened.prior.identity) == identity.as_ref())
         };
         let found = match recorded {
-            _ if !ty.identity.is_empty() => recorded.iter().find(is_it),
+            _ if !ty.identity.is_empty() => recorded.iter().find(has_object),
             [only] => Some(only),
             several => several.iter().find(|address| address.key == Some(InstanceKey::Index(0))),
         };
         found.map(|address| (*address).clone())
     }
 
-    /// What names the object of an instance, where that is known.
+    /// The identity of an instance's object, if it is known.
     fn identity(
         &self,
         part: &ComponentPart<'_>,
@@ -123,8 +123,8 @@ impl Walk<'_, '_> {
 }
 
 fn ambiguous(declaration: &ResourceDeclaration, single: &Address) -> Diagnostic {
-    let message = format!("`{single}` had instances, and which of them it is now cannot be told: all are deleted");
+    let message = format!("`{single}` had instances, and it is unclear which of them it continues: all are deleted");
     Diagnostic::warning("ambiguous_repetition", message)
         .at(declaration.name.span)
-        .hint(format!("to keep one: `moved: [{{from: '{single}[\"key\"]', to: '{single}'}}]`"))
+        .hint(format!("to keep one instance, declare `moved: [{{from: '{single}[\"key\"]', to: '{single}'}}]`"))
 }

@@ -1,4 +1,4 @@
-//! What the descriptor says of objects that are recorded already, or should be, as the walk comes upon them.
+//! Transitions of recorded objects: `moved`, `forget` and `imports` of the descriptor.
 
 use super::Walk;
 use crate::action::{Action, Reason};
@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use terrace_provider::schema::Timeouts;
 
 impl Walk<'_, '_> {
-    /// Reports an instance that is declared although it moved away or is to be forgotten. Whole resources were
-    /// reported before anything was planned; which instances there are is known only now.
+    /// Reports an instance that is declared although it moved away or is to be forgotten. The compiler reports whole resources;
+    /// instances are known only now.
     pub(super) fn check_not_gone(
         &self,
         declaration: &ResourceDeclaration,
@@ -22,12 +22,12 @@ impl Walk<'_, '_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let transitions = &self.compiled.transitions;
-        // An object that moves last leaves its address to the one that is declared there.
-        let stated = transitions.moves.next(address).filter(|(one, _)| !transitions.moves.is_last(one));
-        if let Some((one, to)) = stated {
+        // An object that moves itself frees its address for the declared one.
+        let stated = transitions.moves.next(address).filter(|(entry, _)| !transitions.moves.is_last(entry));
+        if let Some((entry, to)) = stated {
             diagnostics.push(
-                Diagnostic::error("moved_and_declared", format!("`{address}` moved to `{to}` and is declared still"))
-                    .at(one.from.span)
+                Diagnostic::error("moved_and_declared", format!("`{address}` moved to `{to}` and is still declared"))
+                    .at(entry.from.span)
                     .at_with(declaration.name.span, "declared here")
                     .hint("remove the instance, or this item of `moved`"),
             );
@@ -37,14 +37,14 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The import of an address, which is accounted for with this.
+    /// Takes the import of an address, which counts as planned then.
     pub(super) fn take_import(&mut self, address: &Address) -> Option<CompiledImport> {
         let import = self.compiled.transitions.imports.get(address).cloned()?;
         self.imported.insert(address.clone());
         Some(import)
     }
 
-    /// What becomes of a row that nothing declares and that is to be forgotten: it is dropped, its object stays.
+    /// The change of an undeclared row that is to be forgotten: the row is removed and its object stays.
     pub(super) fn forgotten(&self, address: &Address, row: LoadedRow, in_doubt: Option<String>) -> Change {
         let action = if in_doubt.is_some() { Action::NoOp } else { Action::Forget };
         let reason = if row.is_gone { Reason::Gone } else { Reason::Forgotten };
@@ -55,24 +55,24 @@ impl Walk<'_, '_> {
         self.compiled.transitions.forget.iter().any(|forgotten| forgotten.value.covers(address))
     }
 
-    /// Reports imports of what nothing declares. What the plan is not about is not looked at.
+    /// Reports imports of undeclared resources within the plan.
     pub(super) fn check_imports(&self, diagnostics: &mut Vec<Diagnostic>) {
-        let is_looked_at = |address: &Address| self.choice.covers(address) && !self.is_deferred(address);
+        let is_covered = |address: &Address| self.choice.covers(address) && !self.is_deferred(address);
         let imports = self.compiled.transitions.imports.iter();
         let left: Vec<_> =
-            imports.filter(|(address, _)| !self.imported.contains(*address) && is_looked_at(address)).collect();
+            imports.filter(|(address, _)| !self.imported.contains(*address) && is_covered(address)).collect();
         if left.is_empty() {
             return;
         }
         let known: BTreeSet<(&str, String)> =
             self.changes.iter().map(|change| (change.address.ty.as_str(), change.address.to_string())).collect();
         for (address, import) in left {
-            // What is of another type is another thing, however alike their names are.
+            // Suggestions have the same type.
             let declared = known.iter().filter(|(ty, _)| *ty == address.ty).map(|(_, name)| name.as_str());
             diagnostics.push(
-                Diagnostic::error("import_not_declared", format!("`{address}` is to be imported and is not declared"))
+                Diagnostic::error("import_not_declared", format!("`{address}` is imported but not declared"))
                     .at(import.span)
-                    .hint(format!("declare it: `terrace import --generate '{address}' ID` prints how"))
+                    .hint(format!("declare it as `terrace import --generate '{address}' ID` prints it"))
                     .maybe_hint(did_you_mean(&address.to_string(), declared)),
             );
         }

@@ -1,4 +1,4 @@
-//! What triggers a replacement of all instances of a declaration.
+//! Triggers that replace all instances of a declaration.
 
 use super::super::{Change, triggers, typecheck};
 use super::Walk;
@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Block;
 
 impl Walk<'_, '_> {
-    /// What of a declaration's `replaceTriggeredBy` changes, as written; `None` when that cannot be told.
+    /// The entries of a declaration's `replaceTriggeredBy` that fire, as written; `None` after an error.
     pub(super) fn triggered_by(
         &self,
         block: Block,
@@ -35,12 +35,12 @@ impl Walk<'_, '_> {
                 continue;
             }
             let is_triggering = |change: &Change| triggers::is_triggering(change, &path);
-            let is_meant = |of: Option<&InstanceKey>| key.is_none() || of == key.as_ref();
-            // A shared resource may have been planned with another component, or another stack.
+            let is_target = |of: Option<&InstanceKey>| key.is_none() || of == key.as_ref();
+            // A shared resource may have been planned by another component or stack.
             let is_triggered = match part.shared.get(&trigger.name) {
                 Some(shared) => shared
                     .iter()
-                    .filter(|(key, _)| is_meant(key.as_ref()))
+                    .filter(|(key, _)| is_target(key.as_ref()))
                     .filter_map(|(_, address)| self.shared.change(address))
                     .any(is_triggering),
                 None => part
@@ -49,7 +49,7 @@ impl Walk<'_, '_> {
                     .and_then(|range| self.changes.get(range.clone()))
                     .unwrap_or_default()
                     .iter()
-                    .filter(|change| is_meant(change.address.key.as_ref()))
+                    .filter(|change| is_target(change.address.key.as_ref()))
                     .any(is_triggering),
             };
             if is_triggered {

@@ -1,4 +1,4 @@
-//! How lists differ: by the names of their items, which may be new ones, as a sequence of plain values, else by position.
+//! Differences of lists: by item names, including renames, as a sequence of plain values, or by position.
 
 use super::{Line, Mark, Pair, Writing};
 use crate::render::text::{cut, visible};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::renames::{Named, PREVIOUS_NAME, former};
 use terrace_provider::{Path, Value};
 
-/// Lists with more items than this are compared by position: finding the shortest difference would take too long.
+/// Longer lists are compared by position, because the shortest difference would take too long.
 const MOST_ITEMS: usize = 2_000;
 
 impl Writing<'_> {
@@ -63,7 +63,7 @@ impl Writing<'_> {
         let in_new_order = was.iter().zip(after.0).filter_map(|(at, name)| Some((*before.0.get((*at)?)?, *name)));
         let (moved, named): (Vec<&str>, Vec<&str>) = in_new_order.unzip();
         if kept != moved {
-            let text = format!("order: {} → {}", told(&kept, limits), told(&named, limits));
+            let text = format!("order: {} → {}", name_list(&kept, limits), name_list(&named, limits));
             self.leaf(Mark::Change, text, path, depth);
         }
         self.fold(unchanged, "unchanged items", depth);
@@ -106,13 +106,13 @@ impl Writing<'_> {
     }
 }
 
-/// The names of the items, when each has one of its own.
+/// The names of the items, if all have different ones.
 fn names(items: &[Value]) -> Option<Vec<&str>> {
     let names: Vec<&str> = items.iter().map(name_of).collect::<Option<_>>()?;
     (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
 }
 
-/// The former position of each item, by its name and its previous name.
+/// The former position of each item, found by its name or its previous name.
 fn former_positions<'a>(before: (&[&'a str], &'a [Value]), after: (&[&'a str], &'a [Value])) -> Vec<Option<usize>> {
     let named = |(names, items): (&[&'a str], &'a [Value])| -> Vec<Named<'a>> {
         names.iter().copied().zip(items.iter().map(previous_name)).collect()
@@ -125,7 +125,7 @@ fn former_positions<'a>(before: (&[&'a str], &'a [Value]), after: (&[&'a str], &
     after.0.iter().map(|name| positions.get(name).copied()).collect()
 }
 
-/// The name that an item had before, where it says that it had another one.
+/// The previous name of an item, if it has one.
 fn previous_name(value: &Value) -> Option<&str> {
     match value {
         Value::Map(entries) => match entries.get(PREVIOUS_NAME) {
@@ -136,12 +136,12 @@ fn previous_name(value: &Value) -> Option<&str> {
     }
 }
 
-/// True for what can be told apart by its text.
+/// True for values that their text identifies.
 fn is_plain_value(value: &Value) -> bool {
     matches!(value, Value::Bool(_) | Value::Int(_) | Value::Number(_) | Value::String(_))
 }
 
-fn told(names: &[&str], limits: Limits) -> String {
+fn name_list(names: &[&str], limits: Limits) -> String {
     let shown = if limits.items == 0 { names.len() } else { limits.items };
     let mut text =
         names.iter().take(shown).map(|name| cut(&visible(name), limits.characters).into_owned()).collect::<Vec<_>>();

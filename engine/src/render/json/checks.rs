@@ -1,4 +1,4 @@
-//! Checks in terraform's shape: by resource, with a status for each instance.
+//! Checks in Terraform's shape: by resource, with a status for each instance.
 
 use super::qualified;
 use super::resources::{index, module_address, name};
@@ -7,7 +7,7 @@ use crate::plan::{Change, CheckStatus, Plan, PlannedCheck, StackPlan};
 use indexmap::IndexMap;
 use serde_json::{Map as Object, Value as Json, json};
 
-/// All checks of a plan: those of resources by what declares them, then those of stacks.
+/// All checks of a plan: those of resources by declaration, then those of stacks.
 pub(super) fn checks(plan: &Plan) -> Vec<Json> {
     let mut resources: IndexMap<String, Vec<(&StackPlan, &Change)>> = IndexMap::new();
     for (stack, change) in plan.changes().filter(|(_, change)| !change.checks.is_empty()) {
@@ -77,7 +77,7 @@ fn instance(address: Object<String, Json>, checks: &[PlannedCheck]) -> Json {
     Json::Object(instance)
 }
 
-/// The status of several checks together.
+/// The worst status of the checks.
 fn worst<'c>(checks: impl Iterator<Item = &'c PlannedCheck>) -> CheckStatus {
     checks.map(|check| check.status).max().unwrap_or(CheckStatus::Pass)
 }

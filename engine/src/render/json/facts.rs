@@ -1,4 +1,4 @@
-//! What terrace alone knows of a plan: the `terrace` objects of its JSON.
+//! The `terrace` objects of the plan JSON: facts that Terraform does not have.
 
 use super::{counts, has_managed_changes, qualified};
 use crate::action::Action;
@@ -61,7 +61,7 @@ fn of_stack_plan(stack: &StackPlan) -> Json {
     })
 }
 
-/// Facts of what is deferred.
+/// Facts of a deferred change.
 pub(crate) fn of_deferred(stack: &StackPlan, deferred: &DeferredChange) -> Json {
     let mut facts = Object::new();
     let mut put = |name: &str, value: Json| facts.insert(name.to_owned(), value);
@@ -75,7 +75,7 @@ pub(crate) fn of_deferred(stack: &StackPlan, deferred: &DeferredChange) -> Json 
     Json::Object(facts)
 }
 
-/// Facts of one lookup.
+/// Facts of a lookup.
 pub(crate) fn of_lookup(stack: &StackPlan, lookup: &Lookup) -> Json {
     let mut facts = Object::new();
     let mut put = |name: &str, value: Json| facts.insert(name.to_owned(), value);
@@ -93,7 +93,7 @@ pub(crate) fn of_lookup(stack: &StackPlan, lookup: &Lookup) -> Json {
     Json::Object(facts)
 }
 
-/// Facts of one change.
+/// Facts of a change.
 pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
     let mut facts = Object::new();
     let mut put = |name: &str, value: Json| facts.insert(name.to_owned(), value);

@@ -1,4 +1,4 @@
-//! Values in terraform's shape: what is sensitive or unknown is absent, and true in a tree of the same shape.
+//! Values in Terraform's shape: sensitive and unknown values are absent, and true in a tree of the same shape.
 
 use crate::marks;
 use serde_json::{Map as Object, Value as Json};
@@ -15,10 +15,9 @@ pub(crate) struct Sides {
 }
 
 impl Sides {
-    /// Redacts both sides. A mark on either covers both: what is not marked yet may be the very value that is to be
-    /// hidden from now on.
+    /// Redacts both sides. A mark on either side covers both, because an unmarked value may equal the sensitive one.
     pub(crate) fn of(before: Option<&Value>, after: Option<&Value>) -> Self {
-        let beside = |side: Option<&Value>, other: Option<&Value>| match (side, other) {
+        let marked = |side: Option<&Value>, other: Option<&Value>| match (side, other) {
             (Some(value), Some(other)) => Some(marks::beside(value, other)),
             (value, _) => value.cloned(),
         };
@@ -26,7 +25,7 @@ impl Sides {
             Some(value) => sensitive(value).unwrap_or_else(|| empty(value)),
             None => Json::Bool(false),
         };
-        let (before, after) = (beside(before, after), beside(after, before));
+        let (before, after) = (marked(before, after), marked(after, before));
         Self {
             before: before.as_ref().and_then(clear).unwrap_or(Json::Null),
             after: after.as_ref().and_then(clear).unwrap_or(Json::Null),
@@ -59,8 +58,8 @@ impl Sides {
     }
 }
 
-/// Attributes without what is sensitive or unknown, and the tree of what is sensitive. What is marked in `other`, another
-/// version of them, counts as marked here.
+/// The attributes without sensitive or unknown values, and the tree of sensitive values. Marks of `other`, another version of the
+/// attributes, apply too.
 #[must_use]
 pub fn values(attributes: &Attributes, other: Option<&Attributes>) -> (Json, Json) {
     let value = Value::Map(match other {
@@ -70,11 +69,11 @@ pub fn values(attributes: &Attributes, other: Option<&Attributes>) -> (Json, Jso
     (clear(&value).unwrap_or(Json::Null), sensitive(&value).unwrap_or_else(|| empty(&value)))
 }
 
-/// The value without what may not or cannot be shown; `None` when nothing of it can.
+/// The value without its sensitive and unknown parts; `None` if no part remains.
 fn clear(value: &Value) -> Option<Json> {
     match value {
         Value::Sensitive(_) | Value::Unknown => None,
-        // In a list null keeps the place of what is left out.
+        // In a list null keeps the place of a removed item.
         Value::List(items) => Some(items.iter().map(|item| clear(item).unwrap_or(Json::Null)).collect()),
         Value::Map(entries) => {
             Some(Json::Object(entries.iter().filter_map(|(key, value)| Some((key.clone(), clear(value)?))).collect()))
@@ -83,7 +82,7 @@ fn clear(value: &Value) -> Option<Json> {
     }
 }
 
-/// The tree of what is sensitive; `None` when nothing is.
+/// The tree of sensitive values; `None` without any.
 fn sensitive(value: &Value) -> Option<Json> {
     match value {
         Value::Sensitive(_) => Some(Json::Bool(true)),
@@ -93,7 +92,7 @@ fn sensitive(value: &Value) -> Option<Json> {
     }
 }
 
-/// The tree of what is unknown; `None` when nothing is. What is sensitive is not looked into.
+/// The tree of unknown values; `None` without any. Does not descend into sensitive values.
 fn unknown(value: &Value) -> Option<Json> {
     match value {
         Value::Unknown => Some(Json::Bool(true)),
@@ -115,7 +114,7 @@ fn map<'a>(entries: impl Iterator<Item = (&'a String, Option<Json>)>) -> Option<
     (!entries.is_empty()).then_some(Json::Object(entries))
 }
 
-/// The tree of a value in which nothing is marked.
+/// The tree of a value without marks.
 fn empty(value: &Value) -> Json {
     match value {
         Value::Map(_) => Json::Object(Object::new()),

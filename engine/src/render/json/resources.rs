@@ -1,4 +1,4 @@
-//! Resources in terraform's shape: changes, drift, and the trees of planned and prior values.
+//! Resources in Terraform's shape: changes, drift, and the trees of planned and prior values.
 
 use super::redact::{Sides, values};
 use super::{actions, qualified};
@@ -20,12 +20,12 @@ fn provider_of(ty: &str) -> String {
     format!("terrace.dev/terrace/{provider}")
 }
 
-/// The module that a component is to readers of terraform's plans; none for a stack's own resources.
+/// The module address of a component for readers of Terraform plans; `None` for the stack's own resources.
 pub(crate) fn module_address(address: &Address) -> Option<String> {
     (!address.component.is_empty()).then(|| format!("component.{}", address.component))
 }
 
-/// One entry of `resource_changes`.
+/// An entry of `resource_changes`.
 pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
     let before = change.prior.as_ref().map(|prior| &prior.attributes);
     let mut sides = Sides::of_attributes(before, after(change)).to_json();
@@ -49,7 +49,7 @@ pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
     Json::Object(entry)
 }
 
-/// One entry of `resource_changes` for a lookup that is read while applying; none for one that was answered.
+/// The entry of `resource_changes` for a lookup that is read during the apply; `None` if planning answered it.
 pub(crate) fn read(plan: &Plan, stack: &StackPlan, lookup: &Lookup) -> Option<Json> {
     let reason = lookup.reason?;
     let address = &lookup.address;
@@ -71,7 +71,7 @@ pub(crate) fn read(plan: &Plan, stack: &StackPlan, lookup: &Lookup) -> Option<Js
     Some(Json::Object(entry))
 }
 
-/// One entry of `deferred_changes`. Nothing is known of the object to be; its instances are told by `index_unknown`.
+/// An entry of `deferred_changes`. The object is unknown; `index_unknown` marks unknown instances.
 pub(crate) fn deferred(plan: &Plan, stack: &StackPlan, deferred: &DeferredChange) -> Json {
     let address = &deferred.address;
     let is_lookup = deferred.action == Action::Read;
@@ -97,7 +97,7 @@ pub(crate) fn deferred(plan: &Plan, stack: &StackPlan, deferred: &DeferredChange
     json!({ "reason": deferred.reason.terraform(), "resource_change": entry })
 }
 
-/// One entry of `resource_drift`; `None` for a resource that is as recorded.
+/// An entry of `resource_drift`; `None` for a resource without drift.
 pub(crate) fn drift(plan: &Plan, stack: &StackPlan, change: &Change) -> Option<Json> {
     let is_gone = change.reason == Some(Reason::Gone);
     let prior = change.prior.as_ref();
@@ -116,10 +116,10 @@ pub(crate) fn drift(plan: &Plan, stack: &StackPlan, change: &Change) -> Option<J
     Some(Json::Object(entry))
 }
 
-/// The object once the plan is applied.
+/// The object after the apply.
 fn after(change: &Change) -> Option<&Attributes> {
     match change.action {
-        // What keeps a step from being carried out keeps the object as it is.
+        // A change in doubt or held back keeps the object.
         _ if change.in_doubt.is_some() => change.prior.as_ref().map(|prior| &prior.attributes),
         action if action.leaves_object() => change.after.as_ref().map(|after| &after.attributes),
         _ => None,
@@ -147,7 +147,7 @@ fn identification(plan: &Plan, stack: &StackPlan, change: &Change) -> Object<Str
     entry
 }
 
-/// The name within the component; a shared resource has none of its own, and readers insist on one.
+/// The name within the component; for a shared resource its key, because readers require a name.
 pub(crate) fn name(address: &Address) -> &str {
     if address.is_shared() { address.component.as_str() } else { address.name.as_str() }
 }
@@ -160,7 +160,7 @@ pub(crate) fn index(address: &Address) -> Option<Json> {
     })
 }
 
-/// What the provider knows the object by: its id, else the attributes that name it.
+/// The remote id of the object, or else the values of its identity.
 fn remote_id(change: &Change) -> Option<String> {
     let prior = change.prior.as_ref()?;
     let after = change.after.as_ref().map(|after| &after.attributes);
@@ -177,7 +177,7 @@ fn remote_id(change: &Change) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// A tree of modules with the resources for which `select` has attributes.
+/// The module tree of the resources for which `select` returns attributes.
 pub(crate) fn module(plan: &Plan, select: fn(&Change) -> Option<(Json, Json)>) -> Json {
     let mut own = Vec::new();
     let mut modules: BTreeMap<String, Vec<Json>> = BTreeMap::new();
@@ -203,12 +203,12 @@ pub(crate) fn module(plan: &Plan, select: fn(&Change) -> Option<(Json, Json)>) -
     Json::Object(root)
 }
 
-/// The attributes once the plan is applied.
+/// The attributes after the apply.
 pub(crate) fn planned_values(change: &Change) -> Option<(Json, Json)> {
     Some(values(after(change)?, change.prior.as_ref().map(|prior| &prior.attributes)))
 }
 
-/// The attributes as recorded and refreshed. What is only taken over now was not recorded before.
+/// The recorded and refreshed attributes; `None` for an object that is adopted now.
 pub(crate) fn prior_values(change: &Change) -> Option<(Json, Json)> {
     let prior: &Prior = change.prior.as_ref().filter(|_| change.generation > 0)?;
     Some(values(&prior.attributes, change.after.as_ref().map(|after| &after.attributes)))

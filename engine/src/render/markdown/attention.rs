@@ -1,5 +1,5 @@
-//! What a reviewer must not overlook: whatever is destroyed, replaced, loses data or is in doubt. Never folded, and
-//! never left out without being counted.
+//! Destructive changes that a reviewer must see: deletions, replacements, data loss and steps in doubt. Never folded; omitted ones
+//! are counted.
 
 use super::LONGEST;
 use super::budget::{Budget, Page};
@@ -22,9 +22,7 @@ pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {
     rest(plan, changes.get(shown..).unwrap_or_default(), page, budget);
     page.push("\n");
     if plan.refused_data_loss().next().is_some() {
-        page.push(
-            "Data would be lost, so this plan is refused as it stands; `--allow-data-loss=ADDRESS` allows it.\n\n",
-        );
+        page.push("Data would be lost: this plan is refused. To allow it, pass `--allow-data-loss=ADDRESS`.\n\n");
     }
 }
 
@@ -49,7 +47,7 @@ fn line(plan: &Plan, stack: &StackPlan, change: &Change) -> String {
     line
 }
 
-/// Counts what is not listed: `storage/sqlite_table.table[…] × 9,812`.
+/// Adds counts of the omitted changes: `storage/sqlite_table.table[…] × 9,812`.
 fn rest(plan: &Plan, changes: &[(&StackPlan, &Change)], page: &mut Page, budget: Budget) {
     let mut groups: BTreeMap<(String, &str, bool), usize> = BTreeMap::new();
     for (stack, change) in changes {
@@ -69,7 +67,7 @@ fn rest(plan: &Plan, changes: &[(&StackPlan, &Change)], page: &mut Page, budget:
     });
 }
 
-/// What instances of one declaration have in common.
+/// The common name of a declaration's instances.
 pub(super) fn group(change: &Change) -> String {
     let single = crate::address::Address { key: None, ..change.address.clone() };
     match change.address.key {

@@ -1,6 +1,6 @@
-//! How much room a comment has, and a page that cannot outgrow it.
+//! The budget of a comment, and a page that never exceeds it.
 
-/// An amount of room: both of it count.
+/// A limit in characters and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
     /// Characters as platforms count them: in UTF-16.
@@ -10,7 +10,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What is left beside a text.
+    /// The budget minus a text.
     pub(super) fn without(self, text: &str) -> Self {
         let taken = Self::of(text);
         Self {
@@ -19,12 +19,12 @@ impl Budget {
         }
     }
 
-    /// One of that many equal parts.
+    /// One of `of` equal parts.
     pub(super) fn part(self, of: usize) -> Self {
         Self { characters: self.characters / of.max(1), bytes: self.bytes / of.max(1) }
     }
 
-    /// True when a text fits.
+    /// True if the text fits.
     pub(super) fn fits(self, text: &str) -> bool {
         let needed = Self::of(text);
         needed.characters <= self.characters && needed.bytes <= self.bytes
@@ -39,14 +39,14 @@ impl Budget {
     }
 }
 
-/// A text that grows within its budget.
+/// A text within a budget.
 #[derive(Debug)]
 pub(super) struct Page {
     text: String,
     left: Budget,
 }
 
-/// Room kept for the line that says what a list leaves out.
+/// Space reserved for the line about omitted entries.
 const REST: usize = 200;
 
 impl Page {
@@ -54,12 +54,12 @@ impl Page {
         Self { text: String::new(), left: budget }
     }
 
-    /// What is left.
+    /// The remaining budget.
     pub(super) fn left(&self) -> Budget {
         self.left
     }
 
-    /// Adds a text if it fits. What is pushed on its own is small; only lists are long, and those are filled in.
+    /// Adds a text if it fits. Single texts are short; long lists use [`Page::fill`].
     pub(super) fn push(&mut self, text: &str) -> bool {
         let fits = self.left.fits(text);
         if fits {
@@ -69,8 +69,8 @@ impl Page {
         fits
     }
 
-    /// Adds lines while they fit into that much room, then what `rest` says of those that do not, given how many
-    /// were added. Returns that number.
+    /// Adds lines while they fit into `room`. If some do not fit, adds the text of `rest`, which gets the number of added lines.
+    /// Returns that number.
     pub(super) fn fill(
         &mut self,
         room: Budget,

@@ -1,4 +1,4 @@
-//! What is left for another apply. Never folded: without it a reader takes the plan for the whole.
+//! Deferred changes. Never folded, because readers would take the plan for complete.
 
 use super::LONGEST;
 use super::budget::{Budget, Page};

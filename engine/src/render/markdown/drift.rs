@@ -1,7 +1,7 @@
-//! Drift as the comment or issue of a job that looks for it on a schedule.
+//! Renders drift as the comment or issue of a scheduled job.
 //!
-//! Verdict and counts come first, then what is gone, never folded; then one fold per stack with what was recorded and
-//! what is there. The budget and what values may do are those of a plan's comment.
+//! Verdict and counts come first, then missing objects, which are never folded. Then follows one fold per stack with the recorded
+//! and the present values. Budget and escaping are those of a plan's comment.
 
 use super::budget::{Budget, Page};
 use super::escape::{code, fenced, marker};
@@ -14,24 +14,24 @@ use crate::render::drift::{lines, name_of, nothing_found, sign, verdict};
 use crate::render::text::{cut, thousands, visible};
 use indexmap::IndexMap;
 
-/// What was looked at, what was found, and how much of it is told.
+/// The findings of a drift detection, with the options of the comment.
 #[derive(Debug, Clone, Copy)]
 pub struct Drift<'a> {
-    /// The stacks that were looked at.
+    /// The checked stacks.
     pub stacks: &'a [StackId],
-    /// What differs.
+    /// The differences.
     pub items: &'a [DriftItem],
-    /// What else is to be told: errors say what could not be read.
+    /// Further diagnostics: errors name the objects that could not be read.
     pub notes: &'a [Note],
-    /// Why it cannot be told whether there is more; `None` when all could be looked at.
+    /// Why there may be unknown drift; `None` if all objects were read.
     pub uncertainty: Option<&'a str>,
-    /// At most that many characters, counted in UTF-16; less than [`Markdown::LEAST_CHARS`] counts as that.
+    /// Maximum number of characters, counted in UTF-16; at least [`Markdown::LEAST_CHARS`].
     pub max_chars: usize,
-    /// The command that shows all of it: `terrace drift --all`.
+    /// The command that shows all drift: `terrace drift --all`.
     pub command: &'a str,
 }
 
-/// The comment. Never longer than its budget; every fence and fold in it is closed.
+/// The comment. It never exceeds its budget, and all fences and folds in it are closed.
 #[must_use]
 pub fn drift(drift: &Drift<'_>) -> String {
     let characters = drift.max_chars.max(Markdown::LEAST_CHARS);
@@ -59,7 +59,7 @@ fn by_stack(items: &[DriftItem]) -> ByStack<'_> {
     stacks
 }
 
-/// How many resources each thing happened to.
+/// The number of resources by kind of drift.
 #[derive(Default, Clone, Copy)]
 struct Counts {
     changed: usize,
@@ -81,7 +81,7 @@ impl Counts {
         })
     }
 
-    fn told(self, name: &str) -> String {
+    fn to_line(self, name: &str) -> String {
         format!("| {name} | {} | {} | {} | {} |\n", self.changed, self.deleted, self.recreated, self.foreign)
     }
 
@@ -102,7 +102,7 @@ impl Counts {
 }
 
 fn head(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
-    // Each stack has a marker of its own, so that whatever updates the comment finds it by any of them.
+    // Each stack has a marker, so that tools find the comment by any of its stacks.
     page.fill(budget.part(10), drift.stacks.iter().map(|stack| marker("drift", stack)), |_| String::new());
     page.push(&match drift.stacks {
         [] => "### terrace drift\n\n".to_owned(),
@@ -111,12 +111,12 @@ fn head(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
     if drift.items.is_empty() {
         page.push(&match drift.uncertainty {
             None => format!("{}\n", nothing_found(drift.stacks)),
-            Some(why) => format!("**Whether there is drift cannot be told: {why}.**\n"),
+            Some(why) => format!("**There may be drift: {why}.**\n"),
         });
     } else {
         page.push(&format!("{}\n({})\n", verdict(drift.items.len()), Counts::of(drift.items).words()));
         if let Some(why) = drift.uncertainty {
-            page.push(&format!("\n**Whether there is more drift cannot be told: {why}.**\n"));
+            page.push(&format!("\n**There may be more drift: {why}.**\n"));
         }
     }
     page.push("\n");
@@ -128,18 +128,18 @@ fn table(stacks: &ByStack<'_>, page: &mut Page, budget: Budget) {
     }
     page.push("| stack | changed | deleted | recreated | foreign |\n|---|--:|--:|--:|--:|\n");
     let of = |items: &[&DriftItem]| Counts::of(items.iter().copied());
-    let lines = stacks.iter().map(|(stack, items)| of(items).told(&code(&stack.to_string(), 120)));
+    let lines = stacks.iter().map(|(stack, items)| of(items).to_line(&code(&stack.to_string(), 120)));
     page.fill(budget.part(6), lines, |shown| {
         let rest = Counts::of(stacks.values().skip(shown).flatten().copied());
-        rest.told(&format!("… {} more", stacks.len() - shown))
+        rest.to_line(&format!("… {} more", stacks.len() - shown))
     });
     page.push("\n");
 }
 
-/// What a reader must not overlook: an object that is not there any more, or is another one, and who was let in by others.
+/// Adds the lists that a reader must see: missing or recreated objects, and external grants.
 fn gone(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
     listed(drift, page, budget, "Deleted or recreated", &[DriftKind::Deleted, DriftKind::Recreated]);
-    listed(drift, page, budget, "Access that others gave", &[DriftKind::Foreign]);
+    listed(drift, page, budget, "External grants", &[DriftKind::Foreign]);
 }
 
 fn listed(drift: &Drift<'_>, page: &mut Page, budget: Budget, title: &str, kinds: &[DriftKind]) {
@@ -185,14 +185,14 @@ fn entry(item: &DriftItem) -> Entry {
 fn tail(drift: &Drift<'_>) -> String {
     let command = code(drift.command, LONGEST);
     match drift.items.is_empty() {
-        true => format!("Looked for by {command}\n"),
+        true => format!("Checked with {command}\n"),
         false if drift.items.iter().all(|item| item.kind == DriftKind::Foreign) => format!(
-            "Plans leave access that others gave, or take it away where `settings.access.foreign` is `revoke`.\n\
+            "Plans keep external grants, or revoke them if `settings.access.foreign` is `revoke`.\n\
              The full list: {command}\n"
         ),
         false => format!(
-            "The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` makes things as they are \
-             described again; with `--refresh-only` it records them as they are.\nThe full list: {command}\n"
+            "The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` restores the described \
+             values; with `--refresh-only` it records the present values.\nThe full list: {command}\n"
         ),
     }
 }

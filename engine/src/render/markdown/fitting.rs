@@ -1,5 +1,5 @@
-//! Folds that fit into what is left of a page. What does not fit is dropped step by step, later things first; the fewest
-//! steps that make it fit are found by bisection.
+//! Fits folds into the rest of a page. Parts are dropped step by step, later ones first; bisection finds the fewest steps that
+//! suffice.
 
 use super::budget::{Budget, Page};
 use super::escape::{fenced, html};
@@ -9,43 +9,43 @@ use crate::render::text::{counted, cut, thousands};
 use crate::render::value::Limits;
 use std::collections::BTreeMap;
 
-/// How much of a change is shown, from all of it downwards.
+/// The levels of detail, in descending order.
 pub(super) const STYLES: [Style; 3] = [
     Style { context: 3, is_folded: true, limits: Limits { items: 20, characters: 300 } },
     Style { context: 0, is_folded: true, limits: Limits { items: 20, characters: 300 } },
     Style { context: 0, is_folded: true, limits: Limits::SHORT },
 ];
-/// Longer lines are cut, by style.
+/// Maximum length of a line, by style.
 const WIDTHS: [usize; 3] = [400, 400, 120];
-/// More lines of one change are counted, by style.
+/// Maximum number of lines of one change, by style; further lines are counted.
 const HEIGHTS: [usize; 3] = [400, 400, 40];
-/// More names of counted changes in one fold are counted, too.
+/// Maximum number of groups of counted changes in a fold; further groups are counted.
 const MOST_GROUPS: usize = 20;
 
-/// What folds and their entries are called.
+/// The nouns for folds and their entries.
 #[derive(Clone, Copy)]
 pub(super) struct Words {
     pub(super) entries: &'static str,
     pub(super) folds: &'static str,
 }
 
-/// A fold before it is cut to size.
+/// A fold before it is fitted.
 pub(super) struct Fold {
     pub(super) title: String,
     pub(super) entries: Vec<Entry>,
 }
 
-/// An entry of a fold before it is cut to size.
+/// An entry of a fold before it is fitted.
 pub(super) struct Entry {
-    /// It is dropped before those of which this is false.
+    /// Minor entries are dropped first.
     pub(super) is_minor: bool,
     pub(super) head: String,
     pub(super) bodies: [String; STYLES.len()],
-    /// Under what it is counted.
+    /// The group in which it is counted.
     pub(super) group: String,
 }
 
-/// The order in which things are dropped, as numbers.
+/// The order of dropping, as step numbers.
 #[derive(Clone, Copy)]
 struct Steps {
     minor: usize,
@@ -60,12 +60,12 @@ enum Shown {
 }
 
 impl Steps {
-    /// Styles, then bodies of what is minor and of the rest, then their heads, then whole folds.
+    /// The last step: styles, then bodies of minor and other entries, then their heads, then whole folds.
     const fn last(self) -> usize {
         STYLES.len() - 1 + 2 * self.entries + self.folds
     }
 
-    /// How the entry is shown that has `after` others of its class behind it.
+    /// The form of an entry at a step, if `after` entries of its class follow it.
     const fn shown(self, step: usize, is_minor: bool, after: usize) -> Shown {
         let rank = STYLES.len() + after + if is_minor { 0 } else { self.minor };
         if step >= rank + self.entries {
@@ -79,22 +79,22 @@ impl Steps {
         }
     }
 
-    /// How many folds are left.
+    /// The number of remaining folds.
     const fn folds_left(self, step: usize) -> usize {
         let before = STYLES.len() - 1 + 2 * self.entries;
         self.folds.saturating_sub(step.saturating_sub(before))
     }
 }
 
-/// Adds the folds, or as much of them as fits.
+/// Adds the folds, or as many parts as fit.
 pub(super) fn push(folds: &[Fold], words: Words, page: &mut Page) {
     let minor = folds.iter().flat_map(|fold| &fold.entries).filter(|entry| entry.is_minor).count();
     let entries = folds.iter().map(|fold| fold.entries.len()).sum();
     let steps = Steps { minor, entries, folds: folds.len() };
     let room = page.left();
     let (mut fitting, mut least) = (steps.last(), 0);
-    // Every step makes the text shorter, but for a few characters where counting begins: what is found fits, and is
-    // at most a step from the best.
+    // Each step shortens the text, except for a few characters when counting starts. So the result fits, and is at most one step
+    // from the best.
     while least < fitting {
         let middle = least + (fitting - least) / 2;
         match fits(folds, words, steps, middle, room) {
@@ -126,7 +126,7 @@ fn body(style: usize, lines: impl Fn(Style) -> Vec<Line>) -> String {
     text
 }
 
-/// A line with its sign in the first column, where it is coloured.
+/// A line with its sign in the first column, where `diff` colours it.
 fn diff_line(line: &Line, width: usize) -> String {
     let sign = match line.mark.sign() {
         Some(sign) => first_column(sign),
@@ -134,7 +134,7 @@ fn diff_line(line: &Line, width: usize) -> String {
     };
     let suffix = if line.is_forcing { FORCES } else { "" };
     let indent = " ".repeat(5 + 4 * line.depth);
-    // A reason is told whole: nothing else says it.
+    // A reason is never cut.
     let text = if line.mark == Mark::Reason { fenced(&line.text) } else { fenced(&cut(&line.text, width)) };
     match line.mark {
         Mark::Hunk => format!("{text}\n"),
@@ -142,7 +142,7 @@ fn diff_line(line: &Line, width: usize) -> String {
     }
 }
 
-/// The sign as `diff` colours it.
+/// The sign that `diff` colours.
 pub(super) const fn first_column(sign: &str) -> &str {
     match sign.as_bytes() {
         b"~" | b"?" => "!",

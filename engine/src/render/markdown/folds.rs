@@ -1,4 +1,4 @@
-//! One fold per component, with what changes in it.
+//! One fold per component, with its changes.
 
 use super::attention::group;
 use super::budget::Page;
@@ -17,7 +17,7 @@ use indexmap::IndexMap;
 
 const WORDS: Words = Words { entries: "changes", folds: "components" };
 
-/// The name of a component in titles; with the stack in front when a plan has several.
+/// The title of a component; prefixed with the stack if the plan has several.
 pub(super) fn title(plan: &Plan, stack: &StackPlan, component: &str) -> String {
     match component.is_empty() {
         true => stack.stack.to_string(),

@@ -1,4 +1,4 @@
-//! An operation as it goes: events become lines, and what takes long is told of again and again.
+//! Renders a running operation: converts events to lines, and reports long steps repeatedly.
 
 use super::{Level, diagnostic, failure, line, put, resource, with_stack, word};
 use crate::action::Action;
@@ -13,15 +13,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use terrace_provider::Severity;
 
-/// How often a running step is told of.
+/// The interval of reports about a running step.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Follows the steps of an operation. Addresses in its lines have their stack in front when the operation works on
-/// several.
+/// Follows the steps of an operation. Addresses have their stack in front if the operation covers several stacks.
 #[derive(Debug, Clone, Default)]
 pub struct Applying {
     has_several_stacks: bool,
-    /// What runs, by address with stack.
+    /// The running steps, by address with stack.
     running: BTreeMap<String, Running>,
 }
 
@@ -41,7 +40,7 @@ impl Applying {
         Self { has_several_stacks, running: BTreeMap::new() }
     }
 
-    /// The lines that an event is worth.
+    /// The lines of an event.
     pub fn take(&mut self, event: &Event, at: Timestamp) -> Vec<Json> {
         match event {
             Event::Started { operation, steps } => {
@@ -58,8 +57,8 @@ impl Applying {
             }
             Event::Stopping { running } => {
                 let message = match running {
-                    0 => "stopping: no call runs any more".to_owned(),
-                    running => format!("stopping: {running} calls still run and are waited for"),
+                    0 => "stopping: no call is running".to_owned(),
+                    running => format!("stopping: waiting for {running} running calls"),
                 };
                 vec![Json::Object(line(Level::Warn, "log", message, at))]
             }
@@ -68,7 +67,7 @@ impl Applying {
                     Running { stack: stack.clone(), address: address.clone(), action: *action, since: at, told: at };
                 let hook = self.hook(stack, address, *action, None);
                 self.running.insert(with_stack(stack, address), step);
-                vec![told(Level::Info, "apply_start", format!("{address}: {} begins", action.word()), hook, at)]
+                vec![with_hook(Level::Info, "apply_start", format!("{address}: {} begins", action.word()), hook, at)]
             }
             Event::StepWaiting { address, message } | Event::StepProgress { address, message } => {
                 let Some(step) = self.running.get_mut(address) else {
@@ -82,14 +81,14 @@ impl Applying {
                 self.running.remove(&with_stack(stack, address));
                 let hook = self.hook(stack, address, *action, Some(took.as_secs()));
                 let message = format!("{address}: {} done after {} s", action.word(), took.as_secs());
-                vec![told(Level::Info, "apply_complete", message, hook, at)]
+                vec![with_hook(Level::Info, "apply_complete", message, hook, at)]
             }
             Event::StepFailed { stack, address, action, error }
             | Event::CheckFailed { stack, address, action, error } => self.failed(stack, address, *action, error, at),
         }
     }
 
-    /// The lines about what has run for long since it was last told of. To be called every second or so.
+    /// The lines of steps whose last report is older than the interval. Call it about once a second.
     pub fn tick(&mut self, at: Timestamp) -> Vec<Json> {
         let mut due = Vec::new();
         for step in self.running.values_mut().filter(|step| elapsed(step.told, at) >= EVERY) {
@@ -99,12 +98,12 @@ impl Applying {
         due.iter()
             .map(|step| {
                 let seconds = elapsed(step.since, at).as_secs();
-                self.progress(step, &format!("{}: still at it after {seconds} s", step.address), at)
+                self.progress(step, &format!("{}: still running after {seconds} s", step.address), at)
             })
             .collect()
     }
 
-    /// The last lines: what was done, and the outputs.
+    /// The last lines: the summary and the outputs.
     #[must_use]
     pub fn finish(&self, report: &Report, is_destroy: bool, at: Timestamp) -> Vec<Json> {
         let count = |keep: fn(Action) -> bool| report.done.iter().filter(|done| keep(done.action)).count();
@@ -161,12 +160,12 @@ impl Applying {
         put(&mut diagnostic, "summary", error);
         put(&mut diagnostic, "detail", "");
         put(&mut diagnostic, "address", self.address(stack, address));
-        vec![told(Level::Info, "apply_errored", message, hook, at), failure(Level::Error, error, diagnostic, at)]
+        vec![with_hook(Level::Info, "apply_errored", message, hook, at), failure(Level::Error, error, diagnostic, at)]
     }
 
     fn progress(&self, step: &Running, message: &str, at: Timestamp) -> Json {
         let hook = self.hook(&step.stack, &step.address, step.action, Some(elapsed(step.since, at).as_secs()));
-        told(Level::Info, "apply_progress", message.to_owned(), hook, at)
+        with_hook(Level::Info, "apply_progress", message.to_owned(), hook, at)
     }
 
     fn hook(&self, stack: &StackId, address: &Address, action: Action, seconds: Option<u64>) -> Object<String, Json> {
@@ -184,7 +183,7 @@ impl Applying {
     }
 }
 
-/// A check of a stack that is not met once all is applied.
+/// The line of a stack's check that failed after the apply.
 fn warning(check: &FailedCheck, at: Timestamp) -> Json {
     let note = Note {
         severity: Severity::Warning,
@@ -197,13 +196,13 @@ fn warning(check: &FailedCheck, at: Timestamp) -> Json {
     diagnostic(&note, at)
 }
 
-fn told(level: Level, ty: &str, message: String, hook: Object<String, Json>, at: Timestamp) -> Json {
+fn with_hook(level: Level, ty: &str, message: String, hook: Object<String, Json>, at: Timestamp) -> Json {
     let mut line = line(level, ty, message, at);
     put(&mut line, "hook", hook);
     Json::Object(line)
 }
 
-/// The time between two moments; none when the clock was set back.
+/// The time between two moments; zero if the clock was set back.
 fn elapsed(since: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(since)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Builds plans in a few words.
+//! Builders of plans for tests.
 
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -15,7 +15,7 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Private, Severity, Value};
 use uuid::Uuid;
 
-/// The text that no form may ever show.
+/// A secret, which no form may show.
 pub(super) const SECRET: &str = "hunter2-never-shown";
 
 /// Attributes from JSON, in which `"$unknown"` is unknown and `{"$secret": …}` sensitive.
@@ -94,7 +94,7 @@ impl Change {
         self
     }
 
-    /// What was recorded, where what was found is given by [`Change::before`].
+    /// Sets the recorded attributes; [`Change::before`] sets the refreshed ones.
     pub(super) fn recorded(mut self, json: serde_json::Value) -> Self {
         let prior = self.prior.as_mut().unwrap();
         let recorded = attributes(json);
@@ -236,12 +236,12 @@ pub(super) fn plan(stacks: Vec<StackPlan>) -> Plan {
     }
 }
 
-/// One stack `demo@local`.
+/// A plan of the stack `demo@local`.
 pub(super) fn of(changes: Vec<Change>) -> Plan {
     plan(vec![stack("demo", changes)])
 }
 
-/// A plan in which everything happens that can.
+/// A plan with all kinds of changes.
 pub(super) fn everything() -> Plan {
     use serde_json::json;
     let columns = json!([
@@ -265,7 +265,7 @@ pub(super) fn everything() -> Plan {
             .after(json!({"name": "log", "engine": "column", "id": "$unknown"}))
             .because(Reason::CannotUpdate)
             .replaces("engine")
-            .loses("the object is deleted and made anew", None, false),
+            .loses("the object is deleted and created again", None, false),
         change("storage/sqlite_view.view", Action::ReplaceCreateFirst)
             .before(json!({"name": "A"}))
             .after(json!({"name": "B"}))

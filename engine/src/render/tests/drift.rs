@@ -1,4 +1,4 @@
-//! Drift as a comment.
+//! Tests of drift as a comment.
 
 use super::build::note;
 use super::markdown::assert_balanced;
@@ -35,11 +35,11 @@ fn text(value: &str) -> Option<Value> {
 fn comment(stacks: &[&str], items: &[DriftItem], notes: &[Note], max_chars: usize) -> String {
     let stacks: Vec<StackId> = stacks.iter().map(|name| StackId::new(*name, "local")).collect();
     let is_wrong = notes.iter().any(|note| note.severity == Severity::Error);
-    let uncertainty = is_wrong.then_some("not everything could be read");
-    let said = render(&Drift { stacks: &stacks, items, notes, uncertainty, max_chars, command: "terrace drift --all" });
-    assert_balanced(&said);
-    assert!(said.encode_utf16().count() <= max_chars.max(4_000));
-    said
+    let uncertainty = is_wrong.then_some("some objects could not be read");
+    let page = render(&Drift { stacks: &stacks, items, notes, uncertainty, max_chars, command: "terrace drift --all" });
+    assert_balanced(&page);
+    assert!(page.encode_utf16().count() <= max_chars.max(4_000));
+    page
 }
 
 #[test]
@@ -50,18 +50,18 @@ fn no_drift_is_a_short_comment() {
 
     No drift. The objects match the state.
 
-    Looked for by `terrace drift --all`
+    Checked with `terrace drift --all`
     ");
 }
 
 #[test]
-fn a_narrow_terminal_breaks_lines_and_cuts_no_address() {
+fn narrow_terminal_breaks_lines_but_cuts_no_address() {
     let address = "a-component-of-a-long-name/local_file.by_a_name[\"that is longer than the line\"]";
     let items = [changed("demo", address, "content", text("one and two and three"), text("four and five and six"))];
     let options = Human { width: 40, ..Human::default() };
-    let said = human(&[], &items, &options);
-    assert!(said.contains("a-component-of-a-long-name/local_file.by_a_name[\"that"), "{said}");
-    insta::assert_snapshot!(said, @r#"
+    let page = human(&[], &items, &options);
+    assert!(page.contains("a-component-of-a-long-name/local_file.by_a_name[\"that"), "{page}");
+    insta::assert_snapshot!(page, @r#"
     stack demo@local  (recorded → found)
 
       ~ a-component-of-a-long-name/local_file.by_a_name["that
@@ -77,7 +77,7 @@ fn a_narrow_terminal_breaks_lines_and_cuts_no_address() {
     let coloured = human(&[], &items, &Human { color: true, ..options });
     assert!(coloured.contains("  \u{1b}[33m~\u{1b}[0m a-component"), "{coloured:?}");
     let plain = without_colours(&coloured);
-    assert_eq!(plain, said, "colours move nothing");
+    assert_eq!(plain, page, "colours move nothing");
 }
 
 /// A text without its colours.
@@ -88,7 +88,7 @@ fn without_colours(text: &str) -> String {
 }
 
 #[test]
-fn everything_that_drifts_is_commented() {
+fn all_kinds_of_drift_are_commented() {
     let long = |word: &str| text(&format!("begin\n{}{word}\nend\n", "same\n".repeat(30)));
     let items = [
         changed("demo", "job/local_file.a", "mode", text("0644"), text("0600")),
@@ -108,56 +108,56 @@ fn everything_that_drifts_is_commented() {
             ..changed("other", "local_file.c", "id", Some(1.into()), Some(2.into()))
         },
     ];
-    let said = comment(&["demo", "other"], &items, &[note(Severity::Warning, "looked *twice*")], 60_000);
-    assert!(!said.contains(SECRET));
-    insta::assert_snapshot!(said);
+    let page = comment(&["demo", "other"], &items, &[note(Severity::Warning, "looked *twice*")], 60_000);
+    assert!(!page.contains(SECRET));
+    insta::assert_snapshot!(page);
 }
 
 #[test]
-fn what_could_not_be_read_is_no_finding() {
+fn unreadable_object_is_not_drift() {
     let notes = [note(Severity::Error, "`a` cannot be read")];
     insta::assert_snapshot!(comment(&["demo"], &[], &notes, 60_000), @r"
     <!-- terrace:drift:demo@local -->
     ### terrace drift: `demo@local`
 
-    **Whether there is drift cannot be told: not everything could be read.**
+    **There may be drift: some objects could not be read.**
 
     - **error** at `stack.yaml:12:5`: \`a\` cannot be read; hint: look twice
 
-    Looked for by `terrace drift --all`
+    Checked with `terrace drift --all`
     ");
-    let said = comment(&["demo"], &[item("demo", "local_file.a", DriftKind::Deleted)], &notes, 60_000);
-    assert!(said.contains("**Whether there is more drift cannot be told: not everything could be read.**"), "{said}");
+    let page = comment(&["demo"], &[item("demo", "local_file.a", DriftKind::Deleted)], &notes, 60_000);
+    assert!(page.contains("**There may be more drift: some objects could not be read.**"), "{page}");
 }
 
 #[test]
-fn values_and_names_stay_in_their_place() {
+fn values_and_names_are_escaped() {
     let nasty = "``` </details> <!-- terrace:drift:other@local --> @someone";
     let items = [
         changed("demo", "local_file.a", "content", text("x"), text(nasty)),
         item("demo", &format!("local_file.b[\"{nasty}|\"]"), DriftKind::Deleted),
     ];
-    let said = comment(&["demo"], &items, &[], 60_000);
+    let page = comment(&["demo"], &items, &[], 60_000);
     for forbidden in ["<!-- terrace:drift:other", " @someone", "</details> <"] {
-        assert!(!said.contains(forbidden), "{forbidden}: {said}");
+        assert!(!page.contains(forbidden), "{forbidden}: {page}");
     }
-    assert_eq!(said.matches("</details>").count(), 1, "{said}");
+    assert_eq!(page.matches("</details>").count(), 1, "{page}");
 }
 
 #[test]
-fn much_drift_keeps_to_its_budget_and_says_what_is_left_out() {
+fn much_drift_fits_budget_and_counts_the_rest() {
     let mut items: Vec<DriftItem> = (0..2_000)
         .map(|number| changed("demo", &format!("local_file.a[{number}]"), "content", text("old"), text("new")))
         .collect();
     items.extend((0..300).map(|number| item("demo", &format!("local_file.gone[{number}]"), DriftKind::Deleted)));
-    let said = comment(&["demo"], &items, &[], 10_000);
-    assert!(said.contains("(2,000 changed, 300 deleted)"), "{said}");
-    assert!(said.contains("more: "), "{said}");
-    assert!(said.contains("! changed × "), "{said}");
+    let page = comment(&["demo"], &items, &[], 10_000);
+    assert!(page.contains("(2,000 changed, 300 deleted)"), "{page}");
+    assert!(page.contains("more: "), "{page}");
+    assert!(page.contains("! changed × "), "{page}");
     let names: Vec<String> = (0..3_000).map(|number| format!("stack-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let items: Vec<DriftItem> = names.iter().map(|name| item(name, "local_file.a", DriftKind::Deleted)).collect();
-    let said = comment(&names, &items, &[], 4_000);
-    assert!(said.contains("Drift: 3,000 resources differ"), "{said}");
-    assert!(said.contains("(3,000 deleted)"), "{said}");
+    let page = comment(&names, &items, &[], 4_000);
+    assert!(page.contains("Drift: 3,000 resources differ"), "{page}");
+    assert!(page.contains("(3,000 deleted)"), "{page}");
 }

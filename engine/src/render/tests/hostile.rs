@@ -1,4 +1,4 @@
-//! Values that try to be more than values, and values that may not be seen.
+//! Tests of hostile values and of sensitive values.
 
 use super::build::*;
 use crate::action::Action;
@@ -14,7 +14,7 @@ use terrace_provider::{Attributes, Severity, Value};
 const HOSTILE: &str =
     "a\u{1b}[31m\u{9b}2J\u{202e}\r\n```\n</details>\n<!-- terrace:plan:demo@local -->\n@everyone | `x` \u{200b}$(rm)";
 
-/// A plan that has the text everywhere.
+/// A plan with the hostile text in all places.
 fn hostile() -> Plan {
     let update = change("comp/local_file.part[\"k\"]", Action::Update)
         .before(value!({"content": "first\n", "name": HOSTILE, "list": [{"name": HOSTILE, "type": HOSTILE}]}))
@@ -42,7 +42,7 @@ fn comment(plan: &Plan) -> String {
 }
 
 #[test]
-fn a_terminal_obeys_nothing_in_a_plan() {
+fn terminal_output_has_no_control_characters() {
     for detail in [Detail::Summary, Detail::Compact, Detail::Full] {
         let text = human::plan(&hostile(), &Human { detail, ..Human::default() });
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
@@ -52,7 +52,7 @@ fn a_terminal_obeys_nothing_in_a_plan() {
 }
 
 #[test]
-fn a_comment_cannot_be_broken_out_of() {
+fn values_cannot_break_out_of_comment() {
     let text = comment(&hostile());
     super::markdown::assert_balanced(&text);
     assert_eq!(text.matches("<!-- terrace:plan:").count(), 1, "{text}");
@@ -74,13 +74,13 @@ fn forms(plan: &Plan) -> String {
 
 #[test]
 fn no_form_shows_a_sensitive_value() {
-    // In this plan one is recorded in the clear and marked from now on: both sides are hidden.
+    // The plan has a value that was recorded in plain text and becomes sensitive: both sides are hidden.
     let forms = forms(&everything());
     assert!(!forms.contains(SECRET), "{forms}");
 }
 
 #[test]
-fn what_becomes_sensitive_is_hidden_as_it_was_too() {
+fn newly_sensitive_attribute_hides_old_values() {
     let older = format!("older {SECRET}");
     let update = change("local_file.x", Action::Update)
         .before(value!({"key": SECRET, "map": {"key": SECRET}, "other": 1}))
@@ -96,7 +96,7 @@ fn what_becomes_sensitive_is_hidden_as_it_was_too() {
     assert!(forms.contains("other = 2 → 1"), "{forms}");
 }
 
-/// Values with secrets anywhere in them.
+/// Values with nested secrets.
 fn a_value() -> impl Strategy<Value = Value> {
     let secret = Just(Value::sensitive(SECRET.into()));
     let leaf = prop_oneof![
@@ -123,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_form_shows_a_sensitive_value_wherever_it_is(
+    fn no_form_shows_a_nested_sensitive_value(
         (before, recorded, after) in (some_attributes(), some_attributes(), some_attributes()),
         action in prop::sample::select(vec![
             Action::NoOp, Action::Create, Action::Update, Action::Replace, Action::Delete, Action::Adopt, Action::Forget,

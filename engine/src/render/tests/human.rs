@@ -1,4 +1,4 @@
-//! The terminal's form.
+//! Tests of the terminal form.
 
 use super::build::*;
 use crate::action::{Action, Reason};
@@ -11,28 +11,28 @@ fn compact(plan: &Plan) -> String {
 }
 
 #[test]
-fn everything_that_can_happen_is_told() {
+fn all_changes_are_printed() {
     insta::assert_snapshot!(compact(&everything()));
 }
 
 #[test]
-fn a_summary_has_counts_and_what_destroys() {
+fn summary_has_counts_and_destructive_changes() {
     insta::assert_snapshot!(render(&everything(), &Human { detail: Detail::Summary, ..Human::default() }));
 }
 
 #[test]
-fn in_full_nothing_is_folded() {
+fn full_detail_folds_nothing() {
     insta::assert_snapshot!(render(&everything(), &Human { detail: Detail::Full, ..Human::default() }));
 }
 
 #[test]
-fn an_empty_plan_says_so() {
+fn empty_plan_prints_no_changes() {
     let unchanged = change("local_file.a", Action::NoOp).before(json!({"path": "a"})).after(json!({"path": "a"}));
     insta::assert_snapshot!(compact(&of(vec![unchanged])));
 }
 
 #[test]
-fn a_plan_with_errors_never_claims_that_all_is_well() {
+fn plan_with_errors_never_prints_no_changes() {
     let mut failed = of(Vec::new());
     failed.is_errored = true;
     assert!(!compact(&failed).contains("No changes."));
@@ -42,7 +42,7 @@ fn a_plan_with_errors_never_claims_that_all_is_well() {
 }
 
 #[test]
-fn several_stacks_are_counted_each() {
+fn each_stack_has_its_counts() {
     let create = |name: &str| change(&format!("local_file.{name}"), Action::Create).after(json!({"path": name}));
     let delete = change("local_file.c", Action::Delete).before(json!({"path": "c"})).because(Reason::Destroy);
     let mut several = plan(vec![stack("one", vec![create("a")]), stack("two", vec![create("b"), delete])]);
@@ -51,7 +51,7 @@ fn several_stacks_are_counted_each() {
 }
 
 #[test]
-fn why_something_is_done_is_broken_between_words_and_not_cut() {
+fn reason_is_broken_between_words_and_not_cut() {
     let mut one = change("local_file.a", Action::Create).after(json!({"path": "a"}));
     one.because =
         vec!["the code changed: `processors/one.py`, `processors/two.py` and `processors/three.py`".to_owned()];
@@ -65,7 +65,7 @@ fn why_something_is_done_is_broken_between_words_and_not_cut() {
 }
 
 #[test]
-fn nested_differences_are_told_where_they_are() {
+fn nested_differences_are_printed_at_their_path() {
     let before = json!({
         "name": "n",
         "ports": [80, 443, 8080],
@@ -90,13 +90,13 @@ fn nested_differences_are_told_where_they_are() {
 }
 
 #[test]
-fn what_is_renamed_is_neither_removed_nor_added() {
+fn renamed_item_is_neither_removed_nor_added() {
     let columns = |columns: serde_json::Value| json!({"columns": columns});
     let before = columns(json!([{"name": "id"}, {"name": "old", "type": "x"}, {"name": "gone"}, {"name": "kept"}]));
     let after = columns(json!([
         {"name": "new", "type": "y", "previousName": "old"},
         {"name": "id"},
-        // Neither is a renaming: there was no such item, or it is there still.
+        // Neither is a rename: the old item did not exist, or it still exists.
         {"name": "other", "previousName": "none"},
         {"name": "more", "previousName": "kept"},
         {"name": "kept"},
@@ -122,7 +122,7 @@ fn what_is_renamed_is_neither_removed_nor_added() {
 }
 
 #[test]
-fn names_that_items_exchange_are_shown_as_renames() {
+fn exchanged_names_are_shown_as_renames() {
     let columns = |columns: serde_json::Value| json!({"columns": columns});
     let before = columns(json!([{"name": "a", "type": "x"}, {"name": "b", "type": "y"}]));
     let after = columns(json!([
@@ -149,7 +149,7 @@ fn names_that_items_exchange_are_shown_as_renames() {
 }
 
 #[test]
-fn texts_differ_by_their_lines() {
+fn texts_are_compared_by_line() {
     let lines = |from: usize, changed: &[usize]| {
         let line = |number: usize| match changed.contains(&number) {
             true => format!("line {number} is another now"),
@@ -165,7 +165,7 @@ fn texts_differ_by_their_lines() {
 }
 
 #[test]
-fn colours_repeat_the_signs_and_say_nothing_more() {
+fn colours_carry_no_further_information() {
     let coloured = render(&everything(), &Human { color: true, ..Human::default() });
     assert!(coloured.contains("\u{1b}[32m+\u{1b}[0m"));
     assert_eq!(without_colours(&coloured), compact(&everything()));
@@ -182,7 +182,7 @@ fn without_colours(coloured: &str) -> String {
 }
 
 #[test]
-fn lines_keep_to_the_width() {
+fn lines_fit_the_width() {
     let wide = "wide ".repeat(100);
     let long = change("c/local_value.v", Action::Update)
         .before(json!({"text": "short", "list": [wide, wide], "forced": "a"}))
@@ -196,7 +196,7 @@ fn lines_keep_to_the_width() {
 }
 
 #[test]
-fn lines_are_broken_between_words_on_a_narrow_terminal() {
+fn narrow_terminal_breaks_lines_between_words() {
     let wide = "wide ".repeat(100);
     let long = change("c/local_value.v", Action::Update)
         .before(json!({"text": "short", "word": "a", "forced": "a"}))
@@ -206,7 +206,7 @@ fn lines_are_broken_between_words_on_a_narrow_terminal() {
     let plans = [everything(), of(vec![long])];
     for (plan, width) in plans.iter().flat_map(|plan| [(plan, 40), (plan, 50), (plan, 59)]) {
         let text = render(plan, &Human { width, ..Human::default() });
-        // The line that programs look for stays one.
+        // Programs search for this line, so it is not broken.
         let broken = text.lines().filter(|line| !line.starts_with("Plan: "));
         for line in broken.filter(|line| line.chars().count() > width) {
             assert_eq!(line.split_whitespace().count(), 1, "{line:?} could be broken:\n{text}");
@@ -218,7 +218,7 @@ fn lines_are_broken_between_words_on_a_narrow_terminal() {
 }
 
 #[test]
-fn what_is_counted_is_in_those_components_or_elsewhere() {
+fn details_count_components_of_all_changes() {
     let new = |address: &str| change(address, Action::Create).after(json!({"path": "a"}));
     let replaced = |address: &str| {
         change(address, Action::Replace).before(json!({"path": "a"})).after(json!({"path": "b"})).replaces("path")
@@ -236,7 +236,7 @@ fn what_is_counted_is_in_those_components_or_elsewhere() {
 }
 
 #[test]
-fn the_head_is_broken_between_words_on_a_narrow_terminal() {
+fn narrow_terminal_breaks_head_between_words() {
     let plan = Plan {
         environment_note: Some("embedded environment: SQLite and files under .terrace/local".to_owned()),
         ..everything()

@@ -1,4 +1,4 @@
-//! The forms for tools: shape, schemas, and what readers of terraform's output rely on.
+//! Tests of the forms for tools: shape, schemas, and the needs of Terraform's readers.
 
 use super::build::*;
 use crate::action::{Action, Reason};
@@ -33,7 +33,7 @@ fn moment(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
 }
 
-fn told(plan: &Plan) -> Json {
+fn plan_json(plan: &Plan) -> Json {
     json::plan(plan, "d1ge57")
 }
 
@@ -42,30 +42,30 @@ fn of_address<'a>(list: &'a Json, address: &str) -> &'a Json {
 }
 
 #[test]
-fn plan_json_is_as_its_schema_says() {
-    let everything = told(&everything());
+fn plan_json_matches_its_schema() {
+    let everything = plan_json(&everything());
     assert_valid(PLAN, &everything);
-    assert_valid(PLAN, &told(&of(Vec::new())));
+    assert_valid(PLAN, &plan_json(&of(Vec::new())));
     insta::assert_json_snapshot!(terrace_provider::value::OtherFormat(&everything));
 }
 
 #[test]
-fn what_stands_where_there_is_no_plan_is_as_the_schema_says() {
+fn errored_plan_json_matches_its_schema() {
     let wrong = value!([{ "severity": "error", "code": "x", "message": "there is no file" }]);
     let errored = json::errored("0.1.0", wrong);
     assert_valid(PLAN, &errored);
-    // Neither a plan nor an error is nothing.
+    // A document needs either a plan or an error.
     let schema = serde_json::from_str(PLAN).unwrap();
     assert!(!jsonschema::draft202012::is_valid(&schema, &value!({ "format_version": "1.2", "errored": false })));
 }
 
 #[test]
-fn readers_of_plans_find_what_they_look_for() {
-    let told = told(&everything());
+fn plan_json_has_fields_of_known_readers() {
+    let plan_json = plan_json(&everything());
     // terraform-json refuses other versions; readers parse the other one as semantic.
-    assert_eq!(told["format_version"], "1.2");
-    assert_eq!(told["terraform_version"].as_str().unwrap().split('.').count(), 3);
-    for change in told["resource_changes"].as_array().unwrap() {
+    assert_eq!(plan_json["format_version"], "1.2");
+    assert_eq!(plan_json["terraform_version"].as_str().unwrap().split('.').count(), 3);
+    for change in plan_json["resource_changes"].as_array().unwrap() {
         for field in ["address", "mode", "type", "name", "provider_name"] {
             assert!(change[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {change}");
         }
@@ -75,7 +75,7 @@ fn readers_of_plans_find_what_they_look_for() {
     }
     // tf-summarize: one action is that action, two are a replacement, imports stay visible.
     let class = |address: &str| {
-        let change = &of_address(&told["resource_changes"], address)["change"];
+        let change = &of_address(&plan_json["resource_changes"], address)["change"];
         let actions: Vec<&str> = change["actions"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
         match actions.as_slice() {
             ["no-op"] if change["importing"]["id"].is_string() => "import",
@@ -99,12 +99,12 @@ fn readers_of_plans_find_what_they_look_for() {
 }
 
 #[test]
-fn what_is_unknown_or_sensitive_is_absent_and_marked() {
+fn unknown_or_sensitive_value_is_absent_and_marked() {
     let update = change("local_secret.s", Action::Update)
         .before(value!({"a": 1, "key": {"$secret": "x"}, "list": [{"k": "plain"}, "b"]}))
         .after(value!({"a": "$unknown", "key": {"$secret": "y"}, "list": [{"k": {"$secret": "z"}}, "$unknown"]}));
-    let told = told(&of(vec![update]));
-    let change = &told["resource_changes"][0]["change"];
+    let plan_json = plan_json(&of(vec![update]));
+    let change = &plan_json["resource_changes"][0]["change"];
     assert_eq!(
         *change,
         value!({
@@ -116,16 +116,16 @@ fn what_is_unknown_or_sensitive_is_absent_and_marked() {
             "actions": ["update"],
         })
     );
-    assert_eq!(told["planned_values"]["root_module"]["resources"][0]["values"], value!({"list": [{}, null]}));
+    assert_eq!(plan_json["planned_values"]["root_module"]["resources"][0]["values"], value!({"list": [{}, null]}));
 }
 
 #[test]
-fn equal_plans_differ_in_name_and_time_only() {
+fn equal_plans_differ_only_in_id_and_time() {
     let one = everything();
     let mut other = one.clone();
     other.id = Uuid::from_u128(99);
     other.timestamp = moment(1_000);
-    let (one, mut other) = (told(&one), told(&other));
+    let (one, mut other) = (plan_json(&one), plan_json(&other));
     assert_ne!(one, other);
     other["timestamp"] = one["timestamp"].clone();
     other["terrace"]["plan_id"] = one["terrace"]["plan_id"].clone();
@@ -133,31 +133,31 @@ fn equal_plans_differ_in_name_and_time_only() {
 }
 
 #[test]
-fn a_gate_reads_whether_a_plan_can_be_applied() {
+fn plan_json_shows_whether_plan_is_applyable() {
     let create = || change("local_file.a", Action::Create).after(value!({"path": "a"}));
-    assert_eq!(told(&of(vec![create()]))["applyable"], true);
-    assert_eq!(told(&of(Vec::new()))["applyable"], false);
+    assert_eq!(plan_json(&of(vec![create()]))["applyable"], true);
+    assert_eq!(plan_json(&of(Vec::new()))["applyable"], false);
     let mut errored = of(vec![create()]);
     errored.is_errored = true;
-    assert_eq!(told(&errored)["applyable"], false);
-    assert_eq!(told(&of(vec![create().loses("all", Some("3 rows"), false)]))["applyable"], false);
-    assert_eq!(told(&of(vec![create().loses("all", Some("3 rows"), true)]))["applyable"], true);
+    assert_eq!(plan_json(&errored)["applyable"], false);
+    assert_eq!(plan_json(&of(vec![create().loses("all", Some("3 rows"), false)]))["applyable"], false);
+    assert_eq!(plan_json(&of(vec![create().loses("all", Some("3 rows"), true)]))["applyable"], true);
     let read = change("sqlite_lookup.r", Action::Read).after(value!({}));
-    assert_eq!(told(&of(vec![read]))["terrace"]["has_managed_changes"], false);
+    assert_eq!(plan_json(&of(vec![read]))["terrace"]["has_managed_changes"], false);
 }
 
 #[test]
-fn names_of_several_stacks_do_not_meet() {
+fn addresses_of_several_stacks_are_distinct() {
     let create = || change("local_file.a", Action::Create).after(value!({"path": "a"}));
-    let told = told(&plan(vec![stack("one", vec![create()]), stack("two", vec![create()])]));
-    assert_valid(PLAN, &told);
+    let plan_json = plan_json(&plan(vec![stack("one", vec![create()]), stack("two", vec![create()])]));
+    assert_valid(PLAN, &plan_json);
     let addresses: Vec<&Json> =
-        told["resource_changes"].as_array().unwrap().iter().map(|change| &change["address"]).collect();
+        plan_json["resource_changes"].as_array().unwrap().iter().map(|change| &change["address"]).collect();
     assert_eq!(addresses, ["one@local:local_file.a", "two@local:local_file.a"]);
 }
 
 #[test]
-fn what_is_left_for_another_apply_is_as_the_schemas_say() {
+fn deferred_changes_match_the_schemas() {
     let mut plan = plan(vec![stack("demo", Vec::new())]);
     let deferred = |address: &str, reason, action| DeferredChange {
         address: address.parse().unwrap(),
@@ -181,7 +181,7 @@ fn what_is_left_for_another_apply_is_as_the_schemas_say() {
 }
 
 #[test]
-fn a_planned_stream_is_as_its_schema_says() {
+fn planned_stream_matches_its_schema() {
     let mut plan = everything();
     plan.mode = Mode::Destroy;
     let mut lines = vec![stream::version("0.1.0", moment(0))];
@@ -194,7 +194,7 @@ fn a_planned_stream_is_as_its_schema_says() {
 }
 
 #[test]
-fn the_stream_uses_one_word_for_an_action_and_its_reason() {
+fn stream_has_one_word_for_action_and_reason() {
     let planned = |change: crate::plan::Change| {
         let lines = stream::plan(&of(vec![change]), moment(0));
         let planned = lines.into_iter().find(|line| line["type"] == "planned_change").unwrap();
@@ -209,7 +209,7 @@ fn the_stream_uses_one_word_for_an_action_and_its_reason() {
 }
 
 #[test]
-fn an_operation_is_told_as_it_goes() {
+fn operation_is_streamed_step_by_step() {
     let stack = StackId::new("demo", "local");
     let address = |text: &str| text.parse::<crate::address::Address>().unwrap();
     let started =
@@ -228,7 +228,7 @@ fn an_operation_is_told_as_it_goes() {
     lines.extend(applying.tick(moment(11)));
     let said = Event::StepProgress { address: "demo@local:local_file.b[0]".to_owned(), message: "half".to_owned() };
     lines.extend(applying.take(&said, moment(12)));
-    assert!(applying.tick(moment(13)).is_empty(), "told a moment ago");
+    assert!(applying.tick(moment(13)).is_empty(), "plan_json a moment ago");
     lines.extend(applying.take(&Event::Stopping { running: 2 }, moment(14)));
     let done = Event::StepDone {
         stack: stack.clone(),
@@ -275,7 +275,7 @@ fn an_operation_is_told_as_it_goes() {
 }
 
 #[test]
-fn drift_is_told_to_people_and_tools() {
+fn drift_is_rendered_for_people_and_tools() {
     let stack = StackId::new("demo", "local");
     let attribute = |path: &str, recorded: Option<Value>, observed: Option<Value>| DriftedAttribute {
         path: path.parse().unwrap(),
@@ -302,12 +302,12 @@ fn drift_is_told_to_people_and_tools() {
         item("job/local_file.b", DriftKind::Deleted, Vec::new()),
         item("job/local_file.c", DriftKind::Recreated, vec![attribute("id", Some(1.into()), Some(2.into()))]),
     ];
-    let told = drift::json(&items);
-    assert_valid(DRIFT, &told);
+    let plan_json = drift::json(&items);
+    assert_valid(DRIFT, &plan_json);
     assert_valid(DRIFT, &drift::json(&[]));
     let human = drift::human(&[], &items, &Human::default());
-    assert!(!human.contains(SECRET) && !told.to_string().contains(SECRET));
-    insta::assert_snapshot!(format!("{human}\n{told:#}"));
+    assert!(!human.contains(SECRET) && !plan_json.to_string().contains(SECRET));
+    insta::assert_snapshot!(format!("{human}\n{plan_json:#}"));
     insta::assert_snapshot!(drift::human(&[StackId::new("demo", "local")], &[], &Human::default()), @"No drift. The objects match the state.");
     let ignored = crate::drift::ignoring(items, &["mode".parse().unwrap(), "id".parse().unwrap()]);
     let left: Vec<_> = ignored.iter().map(|item| (item.address.to_string(), item.attributes.len())).collect();

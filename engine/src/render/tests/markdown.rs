@@ -1,4 +1,4 @@
-//! The comment on a pull request.
+//! Tests of the comment on a pull request.
 
 use super::build::*;
 use crate::action::{Action, Reason};
@@ -39,7 +39,7 @@ fn assert_within(text: &str, characters: usize) {
 }
 
 #[test]
-fn everything_that_can_happen_is_commented() {
+fn all_changes_are_commented() {
     let text = comment(&everything(), 60_000);
     assert_within(&text, 60_000);
     insta::assert_snapshot!(text);
@@ -78,7 +78,7 @@ fn ten_thousand_creates_fit() {
 }
 
 #[test]
-fn ten_thousand_deletes_are_counted_where_they_are_not_listed() {
+fn unlisted_deletes_are_counted() {
     let text = comment(
         &many(10_000, |number| {
             change(&format!("storage/sqlite_table.table[{number}]"), Action::Delete)
@@ -114,7 +114,7 @@ fn ten_thousand_components_fit() {
 }
 
 #[test]
-fn what_is_dropped_is_dropped_in_order() {
+fn parts_are_dropped_in_order() {
     let long = |mark: &str| (0..60).map(|line| format!("{mark} {line}\n")).collect::<String>();
     let plan = |creates: usize, updates: usize| {
         let create = (0..creates).map(|number| {
@@ -133,7 +133,7 @@ fn what_is_dropped_is_dropped_in_order() {
     assert!(!without_context.contains("same 58"), "{without_context}");
     assert!(without_context.contains("size    = 0 → 1"), "{without_context}");
     let without_creates = comment(&plan(180, 100), 20_000);
-    // The last creates lose their bodies first, and no update loses any before all creates have.
+    // The last creates lose their bodies first; updates keep theirs until all creates have lost them.
     assert!(without_creates.contains("size = 0\n") && !without_creates.contains("size = 179\n"), "{without_creates}");
     assert!(without_creates.contains("+ local_file.new[179]\n"), "{without_creates}");
     assert!(without_creates.contains("size    = 99 → 100"), "{without_creates}");
@@ -168,7 +168,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_comment_is_always_within_its_budget_and_closed(
+    fn comment_fits_budget_and_closes_folds(
         changes in prop::collection::vec(a_change(), 0..60),
         characters in 4_000..30_000usize,
         bytes in 16_000..100_000usize,

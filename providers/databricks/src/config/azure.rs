@@ -1,5 +1,5 @@
-//! How one signs in to Azure, and where its interfaces are. What the instance `databricks` does not say is taken from the
-//! variables that databricks-sdk and workload identities know.
+//! Azure credentials and endpoints. Values missing in the settings of the instance `databricks` come from the
+//! environment variables of databricks-sdk and of workload identities.
 
 use super::plain;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,14 +8,14 @@ use std::path::{Path as FilePath, PathBuf};
 use terrace_provider::http::{Base, Statement};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
-/// Variables of the process by name: some are secrets.
+/// Environment variables by name; some hold secrets.
 pub(crate) type Variables = BTreeMap<String, SecretString>;
 
-/// The one instance that variables speak of.
+/// The only instance that reads environment variables.
 const INSTANCE: &str = "databricks";
 
-/// The settings below `azure` that a variable may give, and the variables: those of databricks-sdk first, then those that a
-/// workload identity is given.
+/// The settings below `azure` that a variable may provide, and the variables: first those of databricks-sdk, then those
+/// of workload identities.
 pub(crate) const VARIABLES: [(&str, &[&str]); 8] = [
     ("tenantId", &["ARM_TENANT_ID", "AZURE_TENANT_ID"]),
     ("clientId", &["ARM_CLIENT_ID", "AZURE_CLIENT_ID"]),
@@ -27,7 +27,7 @@ pub(crate) const VARIABLES: [(&str, &[&str]); 8] = [
     ("loginHost", &["AZURE_AUTHORITY_HOST"]),
 ];
 
-/// The ways of proving who one is, of which there is one.
+/// The settings that prove the identity; exactly one is used.
 const PROOFS: [&str; 3] = ["clientSecret", "certificateFile", "federatedTokenFile"];
 
 /// One of the clouds of Azure: <https://learn.microsoft.com/en-us/entra/identity-platform/authentication-national-cloud>.
@@ -36,7 +36,7 @@ struct Cloud {
     name: &'static str,
     login: &'static str,
     management: &'static str,
-    /// What a token for the management is asked for.
+    /// The OAuth scope of tokens for Azure Resource Manager.
     management_scope: &'static str,
     graph: &'static str,
     accounts: &'static str,
@@ -74,30 +74,30 @@ const CLOUDS: [Cloud; 3] = [
     },
 ];
 
-/// A service principal of Azure, and where one asks in its name.
+/// A service principal of Azure, and the endpoints it uses.
 #[derive(Debug, Clone)]
 pub(crate) struct Azure {
     pub(crate) tenant: String,
     pub(crate) client: String,
     pub(crate) proof: AzureProof,
-    /// Who gives out tokens.
+    /// The token endpoint.
     pub(crate) login: Base,
     pub(crate) management: Base,
     pub(crate) management_scope: &'static str,
     pub(crate) graph: Base,
-    /// What tokens for Microsoft Graph are asked for.
+    /// The OAuth scope of tokens for Microsoft Graph.
     pub(crate) graph_scope: String,
-    /// Where the account is, unless the settings say.
+    /// The default host of the account.
     pub(crate) accounts: &'static str,
-    /// The domain that all workspaces of the cloud are in: whoever asks there asks Databricks itself.
+    /// The domain of all workspaces of the cloud: only Databricks serves hosts in it.
     pub(crate) workspaces: &'static str,
-    /// Where workspaces are made, as far as the settings say.
+    /// Defaults for new workspaces.
     pub(crate) subscription: Option<String>,
     pub(crate) resource_group: Option<String>,
     pub(crate) location: Option<String>,
 }
 
-/// How the service principal proves that it is the one.
+/// Proof of the service principal's identity.
 #[derive(Debug, Clone)]
 pub(crate) enum AzureProof {
     Secret(SecretString),
@@ -105,7 +105,7 @@ pub(crate) enum AzureProof {
     Statement(Statement),
 }
 
-/// The settings with what variables say.
+/// The settings with their defaults from environment variables.
 struct Given<'a> {
     values: Option<&'a Attributes>,
     variables: Option<&'a Variables>,
@@ -117,9 +117,9 @@ impl Given<'_> {
         if let Some(text) = self.values.and_then(|values| plain(values, name)) {
             return Some(text);
         }
-        // Another proof in the settings goes before any in a variable.
-        let is_said = |name: &&str| self.values.is_some_and(|values| plain(values, name).is_some());
-        let is_settled = PROOFS.contains(&name) && PROOFS.iter().any(is_said);
+        // A proof in the settings wins over any proof in a variable.
+        let is_set = |name: &&str| self.values.is_some_and(|values| plain(values, name).is_some());
+        let is_settled = PROOFS.contains(&name) && PROOFS.iter().any(is_set);
         let (_, names) = VARIABLES.iter().find(|(known, _)| *known == name && !is_settled)?;
         let text = names.iter().find_map(|variable| self.variables?.get(*variable))?;
         Some(text.expose_secret().to_owned()).filter(|text| !text.is_empty())
@@ -128,39 +128,41 @@ impl Given<'_> {
     fn required(&self, name: &str) -> Result<String, ProviderError> {
         self.text(name).ok_or_else(|| {
             let names = VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, names)| *names).unwrap_or_default();
-            wrong(name, format!("a service principal of Azure needs `azure.{name}` to be said"))
-                .solution(format!("write it, or set {}", names.first().copied().unwrap_or_default()))
+            wrong(name, format!("a service principal of Azure needs `azure.{name}`"))
+                .solution(format!("add it, or set {}", names.first().copied().unwrap_or_default()))
         })
     }
 
     fn base(&self, name: &str, usual: &str) -> Result<Base, ProviderError> {
         let text = self.text(name).unwrap_or_else(|| usual.to_owned());
-        Base::parse(&text).map_err(|why| wrong(name, format!("`azure.{name}` is no URL of a host: {why}")))
+        Base::parse(&text).map_err(|why| wrong(name, format!("`azure.{name}` is not a URL of a host: {why}")))
     }
 
-    /// The one way that is said, and of which the settings say more than of the others.
+    /// Returns the single configured proof; the settings win over variables.
     fn proof(&self, client: &str) -> Result<AzureProof, ProviderError> {
         let said: Vec<(&str, String)> = PROOFS.iter().filter_map(|name| Some((*name, self.text(name)?))).collect();
         let of_settings = said.iter().filter(|(name, _)| self.values.is_some_and(|it| plain(it, name).is_some()));
         if of_settings.count() > 1 {
             let (first, second) = (said.first().map_or("", |it| it.0), said.get(1).map_or("", |it| it.0));
-            return Err(wrong(second, format!("`azure.{first}` and `azure.{second}` both say how to sign in"))
-                .solution("leave one of them"));
+            return Err(wrong(second, format!("`azure.{first}` and `azure.{second}` exclude each other"))
+                .solution("remove one of them"));
         }
         match said.into_iter().next() {
             Some(("clientSecret", secret)) => Ok(AzureProof::Secret(secret.into())),
             Some(("certificateFile", file)) => {
                 let path = self.folder.join(&file);
                 let statement = Statement::of_certificate(client, &path).map_err(|why| {
-                    wrong("certificateFile", format!("`{file}` is no certificate to sign in with: {why}")).solution(
-                        "put the certificate and its key of RSA, as PEM and without a password, into one file",
-                    )
+                    wrong("certificateFile", format!("cannot sign in with the certificate `{file}`: {why}"))
+                        .solution("put the certificate and its RSA key into one PEM file without a password")
                 })?;
                 Ok(AzureProof::Statement(statement))
             }
             Some((_, file)) => Ok(AzureProof::Statement(Statement::of_file(self.folder.join(PathBuf::from(file))))),
-            None => Err(wrong("clientSecret", "nothing says how the service principal of Azure proves itself")
-                .solution("give one of `azure.clientSecret`, `azure.certificateFile` and `azure.federatedTokenFile`")),
+            None => Err(wrong(
+                "clientSecret",
+                "the service principal of Azure has no secret, certificate or federated token",
+            )
+            .solution("set one of `azure.clientSecret`, `azure.certificateFile` and `azure.federatedTokenFile`")),
         }
     }
 }
@@ -170,10 +172,10 @@ fn wrong(name: &str, message: impl Into<String>) -> ProviderError {
 }
 
 impl Azure {
-    /// Takes settings apart; nothing where neither they nor variables name a service principal.
+    /// Parses settings; `None` if neither they nor variables name a service principal.
     ///
     /// # Errors
-    /// When a value is none that can work.
+    /// If a value is invalid, or values contradict each other.
     pub(super) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
         let values = settings.values.get("azure").and_then(Value::as_map);
         let given = Given {
@@ -181,9 +183,9 @@ impl Azure {
             variables: (settings.instance == INSTANCE).then_some(variables),
             folder: &settings.project_folder,
         };
-        let is_said = |name: &str| values.is_some_and(|values| plain(values, name).is_some());
-        let is_wanted = is_said("clientId") || is_said("tenantId") || PROOFS.iter().any(|name| is_said(name));
-        if !is_wanted && given.text("clientId").is_none() {
+        let is_set = |name: &str| values.is_some_and(|values| plain(values, name).is_some());
+        let is_configured = is_set("clientId") || is_set("tenantId") || PROOFS.iter().any(|name| is_set(name));
+        if !is_configured && given.text("clientId").is_none() {
             return Ok(None);
         }
         let (client, tenant) = (given.required("clientId")?, given.required("tenantId")?);
@@ -191,7 +193,7 @@ impl Azure {
         let cloud = CLOUDS.iter().find(|cloud| cloud.name == environment).ok_or_else(|| {
             let known = CLOUDS.map(|cloud| cloud.name);
             let known = terrace_provider::names::listed(&known);
-            wrong("environment", format!("`{environment}` is no cloud of Azure: expected one of {known}"))
+            wrong("environment", format!("`{environment}` is not an Azure cloud: expected one of {known}"))
         })?;
         let of_settings = |name: &str| values.and_then(|values| plain(values, name));
         Ok(Some(Self {

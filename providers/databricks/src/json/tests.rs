@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 #[test]
-fn only_what_is_wanted_is_seen() {
+fn projection_has_only_configured_fields() {
     let wanted = json!({"name": "a", "tasks": [{"task_key": "x", "timeout_seconds": 5}], "tags": {}});
     let remote = json!({
         "format": "MULTI_TASK", "name": "b", "tasks": [{"task_key": "x", "run_if": "ALL_SUCCESS", "timeout_seconds": 5.0}],
@@ -14,14 +14,14 @@ fn only_what_is_wanted_is_seen() {
 }
 
 #[test]
-fn tasks_that_somebody_adds_or_removes_are_seen() {
+fn added_and_removed_tasks_are_drift() {
     let wanted = json!({"tasks": [{"task_key": "b"}, {"task_key": "a"}]});
     let remote = json!({"tasks": [{"task_key": "a", "x": 1}, {"task_key": "c", "x": 1}]});
     assert_eq!(projected(&wanted, &remote), json!({"tasks": [{"task_key": "a"}, {"task_key": "c", "x": 1}]}));
 }
 
 #[test]
-fn what_others_set_survives_and_what_is_given_no_more_goes() {
+fn unmanaged_fields_survive_and_removed_fields_go() {
     let remote = json!({"name": "a", "timeout_seconds": 9, "tags": {"theirs": "1", "ours": "2"}, "description": "old"});
     let last = json!({"name": "a", "tags": {"ours": "2"}, "description": "old"});
     let given = json!({"name": "b", "tags": {"new": "3"}});
@@ -32,7 +32,7 @@ fn what_others_set_survives_and_what_is_given_no_more_goes() {
 }
 
 #[test]
-fn of_what_excludes_each_other_the_given_one_stays() {
+fn configured_field_replaces_exclusive_fields() {
     let remote =
         json!({"tasks": [{"task_key": "x", "new_cluster": {"autoscale": {"min_workers": 1}, "spark_version": "1"}}]});
     let given = json!({"tasks": [{"task_key": "x", "new_cluster": {"num_workers": 2}}]});
@@ -41,7 +41,7 @@ fn of_what_excludes_each_other_the_given_one_stays() {
 }
 
 #[test]
-fn what_the_server_adds_is_no_part_of_the_whole() {
+fn server_defaults_are_removed() {
     let wanted = json!({"name": "a", "tasks": [{"task_key": "x", "notebook_task": {"notebook_path": "/a"}}]});
     let remote = json!({
         "format": "MULTI_TASK", "max_concurrent_runs": 1, "timeout_seconds": 0, "email_notifications": {}, "name": "a",
@@ -54,7 +54,7 @@ fn what_the_server_adds_is_no_part_of_the_whole() {
 }
 
 #[test]
-fn secrets_go_to_their_places_and_leave_them() {
+fn secrets_are_merged_and_removed_by_path() {
     let settings = json!({"tasks": [{"task_key": "x", "a": 1}]});
     let secrets = json!({"tasks": [{"task_key": "x", "new_cluster": {"spark_env_vars": {"KEY": "s3cret"}}}]});
     let mut sent = LISTS.merged(&settings, &secrets);
@@ -66,7 +66,7 @@ fn secrets_go_to_their_places_and_leave_them() {
 }
 
 #[test]
-fn maps_that_are_merged_are_seen_each_on_its_own() {
+fn observed_settings_are_split_into_layers() {
     let layers = [
         json!({"name": "a", "run_as": {"user_name": "x"}, "tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "old"}}]}),
         json!({"run_as": null, "tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "new"}}]}),
@@ -89,7 +89,7 @@ fn maps_that_are_merged_are_seen_each_on_its_own() {
 }
 
 #[test]
-fn a_cluster_without_a_label_is_the_usual_one() {
+fn cluster_without_label_is_the_default_cluster() {
     let wanted = json!({"clusters": [{"num_workers": 2}]});
     let remote = json!({"clusters": [{"label": "default", "num_workers": 2}]});
     assert_eq!(projected(&wanted, &remote), wanted);

@@ -1,4 +1,4 @@
-//! Lookups of the account of Databricks, of Microsoft Entra ID, and of what the settings say of Azure.
+//! Lookups in the Databricks account, in Microsoft Entra ID, and in the instance's Azure settings.
 
 use super::{none, said, several_of};
 use crate::attributes::{attributes, of_json, optional_text, text, text_of};
@@ -15,7 +15,7 @@ use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Lookup, Object, Path, ProviderError, Value};
 use uuid::Uuid;
 
-/// Whom one asks; nothing where that is a workspace.
+/// The API of a lookup; `None` for the API of a workspace.
 pub(crate) fn interface(name: &str) -> Option<Interface> {
     match name {
         "databricks_azure_principal" => Some(Interface::Graph),
@@ -25,7 +25,7 @@ pub(crate) fn interface(name: &str) -> Option<Interface> {
     }
 }
 
-/// What can be looked up.
+/// The lookups of this module.
 pub(super) fn lookups() -> Vec<Lookup> {
     let named = |name, doc, what, result: Vec<_>| Lookup {
         name,
@@ -34,11 +34,12 @@ pub(super) fn lookups() -> Vec<Lookup> {
         result: Object(result),
         objects: &[],
     };
-    let (as_it_is, number) = (|| said("name", "The name as it is."), || said("id", "The number in the account."));
+    let (as_it_is, number) =
+        (|| said("name", "Name in the directory's spelling."), || said("id", "Numeric id in the account."));
     vec![
         named(
             "databricks_account_user",
-            "A user of the account by the name that they sign in with.",
+            "A user of the account by user name.",
             "The user name, an address.",
             vec![as_it_is(), number()],
         ),
@@ -65,26 +66,26 @@ pub(super) fn lookups() -> Vec<Lookup> {
             doc: "A workspace of Azure by its name.",
             arguments: Object(vec![
                 said("name", "The name.").required(),
-                said("subscriptionId", "The subscription; that of the instance where it is not said."),
-                said("resourceGroup", "The resource group; that of the instance where it is not said."),
+                said("subscriptionId", "Subscription. Defaults to the instance's."),
+                said("resourceGroup", "Resource group. Defaults to the instance's."),
             ]),
             result: Object(vec![
-                said("name", "The name as asked for."),
+                said("name", "The requested name."),
                 said("url", "Its URL."),
-                said("workspaceId", "The number that Databricks knows it by."),
-                said("resourceId", "The id that Azure knows it by."),
+                said("workspaceId", "Databricks' numeric id of the workspace."),
+                said("resourceId", "Azure's id of the workspace."),
             ]),
             objects: &[],
         },
         Lookup {
             name: "databricks_azure_principal",
-            doc: "Somebody of Microsoft Entra ID, for role assignments.",
+            doc: "A principal of Microsoft Entra ID, for role assignments.",
             arguments: Object(vec![
                 said("kind", "`user`, `group` or `servicePrincipal`.").required(),
                 said("name", "The address of a user, the display name of a group, the display name or the application id of a service principal.").required(),
             ]),
             result: Object(vec![
-                said("kind", "The kind as asked for."),
+                said("kind", "The requested kind."),
                 as_it_is(),
                 said("objectId", "The object id."),
             ]),
@@ -92,21 +93,21 @@ pub(super) fn lookups() -> Vec<Lookup> {
         },
         Lookup {
             name: "databricks_azure",
-            doc: "What the settings of the instance say of Azure; null where it works as nobody of Azure. Nobody is asked.",
+            doc: "The instance's Azure settings; null without a service principal of Azure. Sends no request.",
             arguments: Object(Vec::new()),
             result: Object(vec![
-                said("clientId", "The application id that the instance works as."),
+                said("clientId", "Application id of the instance's service principal."),
                 said("tenantId", "Its tenant."),
-                said("subscriptionId", "Where workspaces are."),
-                said("resourceGroup", "Where workspaces are made."),
-                said("location", "The region where workspaces are made."),
+                said("subscriptionId", "Subscription of workspaces."),
+                said("resourceGroup", "Resource group of new workspaces."),
+                said("location", "Region of new workspaces."),
             ]),
             objects: &[],
         },
     ]
 }
 
-/// What the settings say; null where they say nothing.
+/// The instance's Azure settings, with nulls for missing values.
 pub(super) fn of_settings(config: &Config) -> Attributes {
     let azure = config.azure();
     let said = |of: fn(&Azure) -> Option<&str>| azure.and_then(of).map_or(Value::Null, Value::from);
@@ -119,7 +120,7 @@ pub(super) fn of_settings(config: &Config) -> Attributes {
     ])
 }
 
-/// Answers a lookup; nothing where it is none of these.
+/// Answers a lookup; `None` for lookups of other modules.
 pub(super) async fn answer(
     lookup: &str,
     place: &Place<'_>,
@@ -127,11 +128,11 @@ pub(super) async fn answer(
 ) -> Option<Result<Attributes, ProviderError>> {
     let name = text(arguments, "name");
     Some(match lookup {
-        "databricks_account_user" => somebody(place, "Users", "userName", "user", &name).await,
-        "databricks_account_group" => somebody(place, "Groups", "displayName", "group", &name).await,
+        "databricks_account_user" => account_principal(place, "Users", "userName", "user", &name).await,
+        "databricks_account_group" => account_principal(place, "Groups", "displayName", "group", &name).await,
         "databricks_account_service_principal" => {
             let field = if Uuid::try_parse(&name).is_ok() { "applicationId" } else { "displayName" };
-            somebody(place, "ServicePrincipals", field, "service principal", &name).await
+            account_principal(place, "ServicePrincipals", field, "service principal", &name).await
         }
         "databricks_account_metastore" => metastore(place, &name).await,
         "databricks_azure_workspace" => workspace(place, arguments).await,
@@ -140,13 +141,13 @@ pub(super) async fn answer(
     })
 }
 
-/// What helps where somebody is not found.
-fn at_home(error: ProviderError, solution: &str) -> ProviderError {
+/// Adds a hint to a `NotFound` error.
+fn with_hint_if_missing(error: ProviderError, solution: &str) -> ProviderError {
     if error.kind == ErrorKind::NotFound { error.solution(solution) } else { error }
 }
 
-/// Somebody of the account by SCIM, of whom there has to be exactly one.
-async fn somebody(
+/// Looks up the only user, group or service principal of the account with a name, through SCIM.
+async fn account_principal(
     place: &Place<'_>,
     kind: &str,
     field: &str,
@@ -155,7 +156,7 @@ async fn somebody(
 ) -> Result<Attributes, ProviderError> {
     let request = Request::get("/api/2.0/accounts/{account}/scim/v2/{kind}", &[account(place)?, kind]);
     let found = super::by_scim(place, request, field, what, name).await.map_err(|error| {
-        at_home(error, "add it to the account of Databricks, where it is looked for, or map whom it stands for in `identities.table`")
+        with_hint_if_missing(error, "add it to the Databricks account, or map its name in `identities.table`")
     })?;
     let shown = if field == "applicationId" { "displayName" } else { field };
     let mut answer = attributes([("name", of_json(&found, shown)), ("id", of_json(&found, "id"))]);
@@ -169,8 +170,8 @@ async fn workspace(place: &Place<'_>, arguments: &Attributes) -> Result<Attribut
     let azure = place.config.azure();
     let given = |name: &str, usual: Option<&String>| {
         let said = optional_text(arguments, name).or_else(|| usual.cloned());
-        let message = format!("nothing says which `{name}` the workspace is in");
-        let solution = format!("write it, or `azure.{name}` of the instance");
+        let message = format!("the workspace needs a `{name}`");
+        let solution = format!("add it, or set `azure.{name}` of the instance");
         said.ok_or_else(|| ProviderError::invalid(Some(Path::attribute(name)), message).solution(solution))
     };
     let name = text(arguments, "name");
@@ -187,7 +188,7 @@ async fn workspace(place: &Place<'_>, arguments: &Attributes) -> Result<Attribut
 
 async fn metastore(place: &Place<'_>, name: &str) -> Result<Attributes, ProviderError> {
     let request = Request::get("/api/2.0/accounts/{account}/metastores", &[account(place)?]);
-    let answer = place.send(&request, &Purpose::look(format!("look for the metastore `{name}`"))).await?;
+    let answer = place.send(&request, &Purpose::look(format!("find the metastore `{name}`"))).await?;
     let all = answer.get("metastores").and_then(Json::as_array).cloned().unwrap_or_default();
     let found: Vec<&Json> = all.iter().filter(|it| text_of(it, "name").eq_ignore_ascii_case(name)).collect();
     match found.as_slice() {
@@ -207,7 +208,7 @@ async fn metastore(place: &Place<'_>, name: &str) -> Result<Attributes, Provider
     }
 }
 
-/// Somebody of Microsoft Entra ID: <https://learn.microsoft.com/en-us/graph/api/overview>.
+/// Looks up a principal of Microsoft Entra ID: <https://learn.microsoft.com/en-us/graph/api/overview>.
 async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attributes, ProviderError> {
     let value = quoted(name);
     let equal =
@@ -221,13 +222,13 @@ async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attribut
         }
         other => {
             let known = listed(&["user", "group", "servicePrincipal"]);
-            let message = format!("`{other}` is nobody of Microsoft Entra ID: expected one of {known}");
+            let message = format!("`{other}` is not a kind of principal: expected one of {known}");
             return Err(ProviderError::invalid(Some(Path::attribute("kind")), message));
         }
     };
     let request = Request::get(path, &[]).query("$filter", filter).query("$select", "id,displayName");
-    let purpose = Purpose::look(format!("look for the {what} `{name}`"))
-        .needs("give the service principal the permission `Directory.Read.All` of Microsoft Graph, with the consent of an administrator");
+    let purpose = Purpose::look(format!("find the {what} `{name}`"))
+        .needs("grant the service principal the permission `Directory.Read.All` of Microsoft Graph, with an administrator's consent");
     let api = &place.workspace.api;
     let found = api.items(request, &place.within, "value", |page| Next::url(page, "@odata.nextLink")).await;
     let found = found.map_err(|failure| api.error(&failure, &purpose))?;
@@ -237,9 +238,9 @@ async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attribut
             ("name", of_json(one, "displayName")),
             ("objectId", of_json(one, "id")),
         ])),
-        [] => Err(at_home(
+        [] => Err(with_hint_if_missing(
             none(what, name, &[]),
-            "add it to Microsoft Entra ID, where it is looked for, or map whom it stands for in `identities.table`",
+            "add it to Microsoft Entra ID, or map its name in `identities.table`",
         )),
         several => {
             let ids: Vec<String> = several.iter().map(|it| text_of(it, "id").to_owned()).collect();

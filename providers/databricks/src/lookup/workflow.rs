@@ -1,4 +1,4 @@
-//! The lookup `databricks_workflow`: a job as it is, and by which names the parts of others are called that its tasks refer to.
+//! The lookup `databricks_workflow`: an existing job, with the names of the objects that its tasks refer to.
 
 use super::{said, several_of, workspace};
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of};
@@ -9,10 +9,10 @@ use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attribute, AttributeType, Attributes, ErrorKind, Lookup, Object, Path, ProviderError, Value};
 
-/// What it is called.
+/// Name of the lookup.
 pub(super) const NAME: &str = "databricks_workflow";
 
-/// What it is asked, and what it answers.
+/// Arguments and result of the lookup.
 pub(super) fn schema() -> Lookup {
     let reference = Object(vec![
         said("taskKey", "The task."),
@@ -24,34 +24,34 @@ pub(super) fn schema() -> Lookup {
     ]);
     Lookup {
         name: NAME,
-        doc: "The one job of a name as it is, with the names of what its tasks refer to by ids.",
+        doc: "The only job with a name, and the names of the objects that its tasks refer to by id.",
         arguments: Object(vec![
             workspace(),
-            said("name", "The name, as it is.").required(),
-            said("runAs", "The service principal that it has to run as, by display name in any case."),
+            said("name", "Exact name.").required(),
+            said("runAs", "Display name of the service principal that the job must run as; case is ignored."),
         ]),
         result: Object(vec![
-            said("name", "The name as asked for."),
+            said("name", "The requested name."),
             said("jobId", "Its id."),
-            Attribute::new("createdTime", AttributeType::Int, "When it was made, in milliseconds since 1970."),
-            said("creatorUserName", "Who made it."),
-            said("runAsUserName", "Whom it runs as: a user name, or an application id."),
-            Attribute::new("settings", AttributeType::Any, "Its settings, as the API has them."),
+            Attribute::new("createdTime", AttributeType::Int, "Creation time in milliseconds since 1970."),
+            said("creatorUserName", "Creator's user name."),
+            said("runAsUserName", "User name or application id that the job runs as."),
+            Attribute::new("settings", AttributeType::Any, "Settings in the API's format."),
             Attribute::new(
                 "references",
                 AttributeType::list(AttributeType::Object(reference)),
-                "What tasks refer to, in their order.",
+                "Objects that the tasks refer to, in the order of the tasks.",
             ),
-            said("readAt", "When it was read."),
+            said("readAt", "Time of the read."),
         ]),
         objects: &[],
     }
 }
 
-/// Answers.
+/// Answers the lookup.
 ///
 /// # Errors
-/// `NotFound` when there is no such job; when there are several, or it runs as somebody else.
+/// `NotFound` if the job does not exist; another error if there are several, or if it runs as another principal.
 pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let name = text(arguments, "name");
     let found = job::named(place, &name).await?;
@@ -59,14 +59,14 @@ pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<
     let [own_id] = ids.as_slice() else {
         return Err(match ids.len() {
             0 => {
-                let message = format!("there is no job `{name}`, or who works in the instance may not see it");
+                let message = format!("job `{name}` not found, or the instance's principal may not see it");
                 ProviderError::new(ErrorKind::NotFound, message)
             }
             _ => several_of("job", &name, &ids),
         });
     };
     let job = job::get(place, own_id).await?.ok_or_else(|| {
-        ProviderError::new(ErrorKind::NotFound, format!("the job `{name}` went while it was looked at"))
+        ProviderError::new(ErrorKind::NotFound, format!("the job `{name}` was deleted during the read"))
     })?;
     let runs_as = text_of(&job, "run_as_user_name");
     if let Some(wanted) = optional_text(arguments, "runAs").filter(|wanted| !wanted.is_empty()) {
@@ -90,19 +90,19 @@ pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<
     ]))
 }
 
-/// Refuses a job that somebody set to run as another one: its blueprint would set it back.
+/// Refuses a job that runs as an unexpected principal: its blueprint would change it back.
 async fn check_run_as(place: &Place<'_>, name: &str, runs_as: &str, wanted: &str) -> Result<(), ProviderError> {
     let named = attributes([("name", wanted.into())]);
     let found = Box::pin(super::answer("databricks_service_principal", place, &named)).await?;
     if found.get("applicationId").and_then(Value::as_str).is_some_and(|id| id.eq_ignore_ascii_case(runs_as)) {
         return Ok(());
     }
-    let message = format!("the job `{name}` runs as `{runs_as}`, and not as the service principal `{wanted}`");
+    let message = format!("the job `{name}` runs as `{runs_as}` instead of the service principal `{wanted}`");
     Err(ProviderError::invalid(Some(Path::attribute("runAs")), message)
-        .solution(format!("let the job run as `{wanted}` again, or change `runAsPrincipalName`")))
+        .solution(format!("set the job to run as `{wanted}` again, or change `runAsPrincipalName`")))
 }
 
-/// What a task refers to, where that is something with a name.
+/// The named object that a task refers to, if any.
 async fn reference(place: &Place<'_>, task: &Json) -> Result<Option<Value>, ProviderError> {
     let at = |path: &str| match task.pointer(path) {
         Some(Json::Number(number)) => Some(number.to_string()),
@@ -127,7 +127,7 @@ async fn reference(place: &Place<'_>, task: &Json) -> Result<Option<Value>, Prov
         return Ok(None);
     };
     let (request, path) = named;
-    let purpose = Purpose::look(format!("tell the name of what the task `{key}` refers to"));
+    let purpose = Purpose::look(format!("read the object that the task `{key}` refers to"));
     let found = place.send(&request, &purpose).await?;
     let name = found.pointer(path).and_then(Json::as_str).map_or(Value::Null, Value::from);
     let (of_task, of_cluster) = match is_task {

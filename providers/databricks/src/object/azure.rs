@@ -1,5 +1,5 @@
-//! What is around workspaces of Azure: themselves, who may do what with them in Azure, and what the account of Databricks says of
-//! them.
+//! Types for Databricks workspaces in Azure: workspaces, role assignments in Azure, and assignments in the Databricks
+//! account.
 
 pub(crate) mod metastore_assignment;
 pub(crate) mod role_assignment;
@@ -10,7 +10,7 @@ use super::Place;
 use crate::workspaces::Interface;
 use terrace_provider::{Attributes, ProviderError, Value};
 
-/// Whom one asks for objects of a type; nothing where that is a workspace.
+/// The API of a type; `None` for the API of a workspace.
 pub(crate) fn interface(ty: &str) -> Option<Interface> {
     match ty {
         "databricks_workspace" | "databricks_azure_role_assignment" => Some(Interface::Management),
@@ -19,18 +19,19 @@ pub(crate) fn interface(ty: &str) -> Option<Interface> {
     }
 }
 
-/// Whether what is there already is taken as it is: a plan that makes the workspace cannot see what comes with it.
+/// Returns true if an existing object is adopted as it is: a plan that creates the workspace cannot know its contents
+/// yet.
 pub(crate) fn takes_existing(planned: &Attributes) -> bool {
     planned.get("takeExisting").and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// The same as an attribute, which nobody but the configuration says.
+/// The same as an attribute, which only the configuration sets.
 pub(crate) fn shown(like: &Attributes) -> (&'static str, Value) {
     ("takeExisting", takes_existing(like).into())
 }
 
-/// The id of the account, which its paths begin with.
+/// The id of the account, which begins the account's paths.
 pub(crate) fn account<'a>(place: &Place<'a>) -> Result<&'a str, ProviderError> {
     let account = place.config.account.as_ref().map(|account| account.id.as_str());
-    account.ok_or_else(|| ProviderError::bug("the account is asked although nothing says which one it is"))
+    account.ok_or_else(|| ProviderError::bug("a request to the account without an account id"))
 }

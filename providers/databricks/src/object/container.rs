@@ -1,5 +1,5 @@
 //! Catalogs and schemas: <https://docs.databricks.com/api/workspace/catalogs>, <https://docs.databricks.com/api/workspace/schemas>.
-//! Unity Catalog keeps names in lower case.
+//! Unity Catalog stores names in lower case.
 
 use super::azure::{self, takes_existing};
 use super::contents;
@@ -20,7 +20,7 @@ pub(crate) struct Container {
     all: &'static str,
     one: &'static str,
     has_catalog: bool,
-    /// What tells it from another one of its name: the attribute, and the field that the API has it in. A catalog has no id.
+    /// The attribute, and the API's field, that differ after a recreation. Catalogs have no id.
     made: (&'static str, &'static str),
 }
 
@@ -39,20 +39,20 @@ pub(crate) const SCHEMA: Container = Container {
     made: ("schemaId", "schema_id"),
 };
 
-/// Refuses what Unity Catalog does not take as a name:
+/// Refuses names that Unity Catalog does not accept:
 /// <https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-names>.
 pub(crate) fn check_name(name: &str, path: Path) -> Result<(), ProviderError> {
     let refused =
-        |what: String| Err(ProviderError::invalid(Some(path), format!("`{name}` is no name in Unity Catalog: {what}")));
+        |what: String| Err(ProviderError::invalid(Some(path), format!("`{name}` is invalid in Unity Catalog: {what}")));
     match name.chars().find(|c| matches!(c, '.' | ' ' | '/') || c.is_control()) {
         _ if name.is_empty() => refused("it is empty".to_owned()),
         _ if name.chars().count() > 255 => refused("it has more than 255 characters".to_owned()),
-        Some(c) => refused(format!("it has {c:?} in it")),
+        Some(c) => refused(format!("it contains {c:?}")),
         None => Ok(()),
     }
 }
 
-/// Checks the names among attributes that are known.
+/// Checks the known names among the attributes.
 pub(crate) fn check_names(planned: &Attributes, names: &[&str]) -> Result<(), ProviderError> {
     let known = names.iter().filter_map(|name| Some((name, planned.get(*name)?.as_str()?)));
     known.into_iter().try_for_each(|(name, value)| check_name(value, Path::attribute(name)))
@@ -71,18 +71,18 @@ impl Container {
     }
 }
 
-/// What is read in the words it was told in, where those say the same: nothing is an empty text, and a folder may end with a
-/// slash.
-fn said_alike(told: Option<&Value>, read: Value) -> Value {
+/// Returns the configured spelling if it equals the observed value: null equals the empty string, and a folder may end
+/// with a slash.
+fn in_configured_spelling(given: Option<&Value>, read: Value) -> Value {
     let bare = |value: &Value| value.as_str().unwrap_or_default().trim_end_matches('/').to_owned();
-    match told.filter(|told| told.as_str().is_some() && bare(told) == bare(&read)) {
-        Some(told) => told.clone(),
+    match given.filter(|given| given.as_str().is_some() && bare(given) == bare(&read)) {
+        Some(given) => given.clone(),
         None => read,
     }
 }
 
-fn is_same_owner(told: &Value, read: &Value) -> bool {
-    matches!((told.as_str(), read.as_str()), (Some(told), Some(read)) if principal::is_same(told, read))
+fn is_same_owner(given: &Value, read: &Value) -> bool {
+    matches!((given.as_str(), read.as_str()), (Some(given), Some(read)) if principal::is_same(given, read))
 }
 
 #[async_trait]
@@ -117,23 +117,23 @@ impl Object for Container {
         for (name, field) in [("comment", "comment"), ("owner", "owner"), ("storageRoot", "storage_root")] {
             if is_managed(like, name) {
                 let read = of_json(&there, field);
-                let told = like.get(name).filter(|told| name == "owner" && is_same_owner(told, &read));
-                let shown = told.cloned().unwrap_or_else(|| said_alike(like.get(name), read));
+                let given = like.get(name).filter(|given| name == "owner" && is_same_owner(given, &read));
+                let shown = given.cloned().unwrap_or_else(|| in_configured_spelling(like.get(name), read));
                 seen.insert(name.to_owned(), shown);
             }
         }
         if let Some(like) = like.get("properties").and_then(Value::as_map) {
-            // Others have properties of their own there.
+            // Unmanaged properties are ignored.
             let known = |name: &String| Some((name.clone(), of_json(there.get("properties")?, name)));
             let shown: Attributes = like.keys().filter_map(known).filter(|(_, value)| !value.is_null()).collect();
             seen.insert("properties".to_owned(), shown.into());
         }
         let (attribute, field) = self.made;
-        let told = time_of(&there, field).map(|at| at.to_string()).or_else(|| id_of(&there, field));
-        seen.insert(attribute.to_owned(), told.as_deref().map_or(Value::Null, Value::from));
+        let identifier = time_of(&there, field).map(|at| at.to_string()).or_else(|| id_of(&there, field));
+        seen.insert(attribute.to_owned(), identifier.as_deref().map_or(Value::Null, Value::from));
         Ok(Some(Seen {
             attributes: seen,
-            kept: Kept { made: kept.made.clone().or(told), ..kept.clone() },
+            kept: Kept { made: kept.made.clone().or(identifier), ..kept.clone() },
             made_by: Some(text_of(&there, "created_by").to_owned()),
             made_at: time_of(&there, "created_at"),
             ..Seen::default()
@@ -162,19 +162,19 @@ impl Object for Container {
         let name = self.full_name(planned);
         let right = match self.has_catalog {
             true => format!(
-                "GRANT CREATE SCHEMA ON CATALOG {} TO `<who works in the instance>`",
+                "GRANT CREATE SCHEMA ON CATALOG {} TO `<principal of the instance>`",
                 crate::sql::quote(&text(planned, "catalog"))
             ),
-            false => "GRANT CREATE CATALOG ON METASTORE TO `<who works in the instance>`".to_owned(),
+            false => "GRANT CREATE CATALOG ON METASTORE TO `<principal of the instance>`".to_owned(),
         };
-        let purpose = Purpose::to(format!("make the {} `{name}`", self.word)).needs(right);
+        let purpose = Purpose::to(format!("create the {} `{name}`", self.word)).needs(right);
         place.send(&Request::post(self.all, &[]).json(body), &purpose).await?;
         if let Some(owner) = optional_text(planned, "owner") {
-            // It is there by now: nobody is to stop between the two, and what fails here made something all the same.
+            // The object exists now: ignore a cancellation between the two requests, and report any error as ambiguous.
             let place = Place { within: place.within.to_the_end(), ..*place };
             self.patch(&place, planned, json!({"owner": owner})).await.map_err(|error| {
                 let error = ProviderError { kind: ErrorKind::Ambiguous, ..error };
-                error.problem(format!("the {} `{name}` was made, and `{owner}` is not its owner", self.word))
+                error.problem(format!("the {} `{name}` was created, but `{owner}` is not its owner", self.word))
             })?;
         }
         Ok((Attributes::default(), Kept::default()))
@@ -192,14 +192,14 @@ impl Object for Container {
         for name in ["comment", "owner"] {
             match (planned.get(name).and_then(Value::as_str), was(name)) {
                 (Some(new), old) if old.and_then(Value::as_str) != Some(new) => put(&mut body, name, new),
-                // An owner there always is.
+                // The owner cannot be removed.
                 (None, Some(_)) if name == "comment" => put(&mut body, name, ""),
                 _ => {}
             }
         }
         let (old, new) = (was("properties"), planned.get("properties"));
         if new.is_some_and(|new| old.is_none_or(|old| !old.is_same_as(new))) || (new.is_none() && old.is_some()) {
-            // All of them are written: those of others stay.
+            // The request replaces all properties: send unmanaged ones unchanged.
             let there = self.get(place, planned).await?.unwrap_or_default();
             let mut all = there.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
             for name in old.and_then(Value::as_map).into_iter().flat_map(|old| old.keys()) {
@@ -210,11 +210,11 @@ impl Object for Container {
             }
             put(&mut body, "properties", all);
         }
-        // There may be nothing to send: somebody else made it anew, and that is recorded.
+        // Without a change, the update only records an object that was recreated outside terrace.
         if body.as_object().is_some_and(|body| !body.is_empty()) {
             self.patch(place, planned, body).await?;
         }
-        // Which one it is, is told by what is read of it next.
+        // The next read records the id or time of the object.
         Ok(Kept { preexisting: Kept::of(&prior.private).preexisting, ..Kept::default() })
     }
 
@@ -231,9 +231,7 @@ impl Object for Container {
         let name = self.full_name(prior);
         let request = Request::delete(self.one, &[&name]).query("force", removes_data);
         let purpose = Purpose::to(format!("delete the {} `{name}`", self.word));
-        place
-            .remove(request, &purpose.needs(format!("let its owner do that: who owns the {} `{name}`", self.word)))
-            .await
+        place.remove(request, &purpose.needs(format!("ask the owner of the {} `{name}` to delete it", self.word))).await
     }
 
     async fn count(&self, place: &Place<'_>, named: &Attributes) -> Result<DataAmount, ProviderError> {
@@ -246,7 +244,7 @@ impl Object for Container {
 }
 
 impl Container {
-    /// Takes one over that is there, with what is said of it.
+    /// Adopts an existing object, and applies the configured comment, owner and properties.
     async fn take(&self, place: &Place<'_>, planned: &Attributes, there: &Json) -> Result<Kept, ProviderError> {
         let mut body = json!({});
         for name in ["comment", "owner"] {
@@ -273,7 +271,7 @@ impl Container {
         let request = Request::patch(self.one, &[&name]).json(body).idempotent();
         let purpose = Purpose::to(format!("change the {} `{name}`", self.word));
         let right = format!(
-            "GRANT MANAGE ON {} {} TO `<who works in the instance>`",
+            "GRANT MANAGE ON {} {} TO `<principal of the instance>`",
             self.word.to_uppercase(),
             crate::sql::qualified(&name)
         );

@@ -1,4 +1,4 @@
-//! How much is in catalogs and schemas: whoever deletes them by force deletes all of it.
+//! Counts the contents of catalogs and schemas, which a forced deletion deletes too.
 
 use super::Place;
 use crate::attributes::text_of;
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::{DataAmount, ProviderError};
 
-/// What a schema holds: the call that lists it, the list in the answer, and what one and many of it are called.
+/// The contents of a schema: the endpoint, the field of the list, and the singular and plural noun.
 const KINDS: [(&str, &str, &str, &str); 4] = [
     // <https://docs.databricks.com/api/workspace/tables/list>
     ("/api/2.1/unity-catalog/tables", "tables", "table", "tables"),
@@ -18,10 +18,10 @@ const KINDS: [(&str, &str, &str, &str); 4] = [
     ("/api/2.1/unity-catalog/models", "registered_models", "model", "models"),
 ];
 
-/// What is in a schema.
+/// Counts the contents of a schema.
 ///
 /// # Errors
-/// What the workspace says against telling it.
+/// If a list cannot be read.
 pub(super) async fn of_schema(place: &Place<'_>, catalog: &str, schema: &str) -> Result<DataAmount, ProviderError> {
     let about = format!("the schema `{catalog}.{schema}`");
     let mut amounts = Vec::new();
@@ -33,10 +33,10 @@ pub(super) async fn of_schema(place: &Place<'_>, catalog: &str, schema: &str) ->
     Ok(sum(amounts))
 }
 
-/// What is in a catalog: its schemas, and what the one that it has from the beginning holds.
+/// Counts the contents of a catalog: its schemas, and the contents of its initial schema.
 ///
 /// # Errors
-/// What the workspace says against telling it.
+/// If a list cannot be read.
 pub(super) async fn of_catalog(place: &Place<'_>, catalog: &str) -> Result<DataAmount, ProviderError> {
     const FIRST: &str = "default";
     let request = Request::get("/api/2.1/unity-catalog/schemas", &[]).query("catalog_name", catalog);
@@ -54,19 +54,19 @@ pub(super) async fn of_catalog(place: &Place<'_>, catalog: &str) -> Result<DataA
     Ok(sum([own, first]))
 }
 
-/// All of a list; what is not there has nothing in it.
+/// Returns all items of a list; a missing parent has no items.
 async fn all(place: &Place<'_>, request: Request, list: &str, about: &str) -> Result<Vec<Json>, ProviderError> {
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
     match place.workspace.api.items(request, &place.within, list, next).await {
         Err(failure) if failure.status() == Some(404) => Ok(Vec::new()),
         found => {
-            let purpose = Purpose::look(format!("count what is in {about}"));
+            let purpose = Purpose::look(format!("count the contents of {about}"));
             found.map_err(|failure| place.workspace.api.error(&failure, &purpose))
         }
     }
 }
 
-/// Several amounts as one.
+/// Sums amounts.
 fn sum(amounts: impl IntoIterator<Item = DataAmount>) -> DataAmount {
     let mut count: u64 = 0;
     let mut texts = Vec::new();

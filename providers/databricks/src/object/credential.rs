@@ -1,4 +1,5 @@
-//! Credentials of Git: <https://docs.databricks.com/api/workspace/gitcredentials>. Whoever is signed in has one for each provider.
+//! Git credentials: <https://docs.databricks.com/api/workspace/gitcredentials>. The signed-in principal has one per Git
+//! provider.
 
 use super::{Object, Place, Seen};
 use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
@@ -13,7 +14,7 @@ use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
-/// Who hosts repositories, as the API spells it.
+/// Git providers in the API's spelling.
 pub(crate) const PROVIDERS: [&str; 8] = [
     "gitHub",
     "gitHubEnterprise",
@@ -25,27 +26,27 @@ pub(crate) const PROVIDERS: [&str; 8] = [
     "awsCodeCommit",
 ];
 
-/// Refuses a provider that the API does not know: it knows no other case either.
+/// Refuses an unknown provider. The API's names are case-sensitive.
 pub(crate) fn check_provider(provider: &str, path: Path) -> Result<(), ProviderError> {
     if PROVIDERS.contains(&provider) {
         return Ok(());
     }
-    let error = ProviderError::invalid(Some(path), format!("`{provider}` is no provider of Git that Databricks knows"));
+    let error = ProviderError::invalid(Some(path), format!("`{provider}` is not a Git provider of Databricks"));
     Err(match PROVIDERS.iter().find(|known| known.eq_ignore_ascii_case(provider)) {
         Some(known) => error.solution(format!("write `{known}`")),
-        None => error.solution(format!("one of {}", terrace_provider::names::listed(&PROVIDERS))),
+        None => error.solution(format!("use one of {}", terrace_provider::names::listed(&PROVIDERS))),
     })
 }
 
 pub(crate) struct Credential;
 
-/// The token of the instance, where the credential says none of its own.
+/// The instance's token, unless the credential has its token.
 fn own<'c>(config: &'c Config, planned: &Attributes) -> Option<&'c SecretString> {
     config.git.token.as_ref().filter(|_| planned.get("token").is_none_or(Value::is_null))
 }
 
-/// Plans that the token is sent where that of the instance is another one than the one that was sent last. What is taken over
-/// counts as having the token that there is.
+/// Plans an update if the instance's token differs from the token that was sent last. An adopted credential is assumed
+/// to have the current token.
 pub(crate) fn notice_rotation(
     config: &Config,
     change: &ProposedChange<'_>,
@@ -64,11 +65,11 @@ pub(crate) fn notice_rotation(
 impl Credential {
     async fn all(place: &Place<'_>) -> Result<Vec<Json>, ProviderError> {
         let request = Request::get("/api/2.0/git-credentials", &[]);
-        let answer = place.send(&request, &Purpose::look("list the credentials of Git")).await?;
+        let answer = place.send(&request, &Purpose::look("list the Git credentials")).await?;
         Ok(answer.get("credentials").and_then(Json::as_array).cloned().unwrap_or_default())
     }
 
-    /// What is kept of a token that was just sent.
+    /// The private data after a token was sent.
     fn sent(place: &Place<'_>, planned: &Attributes) -> Result<Kept, ProviderError> {
         Ok(Kept {
             token: own(place.config, planned).map(Fingerprint::of).transpose()?,
@@ -82,8 +83,8 @@ impl Credential {
         let token =
             optional_text(planned, "token").or_else(|| git.token.as_ref().map(|it| it.expose_secret().to_owned()));
         let token = token.ok_or_else(|| {
-            ProviderError::invalid(Some(Path::attribute("token")), "nothing says the token of Git")
-                .solution("give `token`, or `git.token` of the instance")
+            ProviderError::invalid(Some(Path::attribute("token")), "the Git credential has no token")
+                .solution("set `token`, or `git.token` of the instance")
         })?;
         let mut body = json!({"git_provider": text(planned, "gitProvider"), "personal_access_token": token});
         if let Some(name) = optional_text(planned, "gitUsername").or_else(|| git.username.clone()) {
@@ -132,7 +133,7 @@ impl Object for Credential {
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let request = Request::post("/api/2.0/git-credentials", &[]).json(Self::body(place, planned)?);
-        let purpose = Purpose::to(format!("make the credential of Git for {}", text(planned, "gitProvider")));
+        let purpose = Purpose::to(format!("create the Git credential for {}", text(planned, "gitProvider")));
         place.send(&request, &purpose).await?;
         Ok((Attributes::default(), Self::sent(place, planned)?))
     }
@@ -147,7 +148,7 @@ impl Object for Credential {
         let id = text(&present.attributes, "credentialId");
         let request =
             Request::patch("/api/2.0/git-credentials/{id}", &[&id]).json(Self::body(place, planned)?).idempotent();
-        let purpose = Purpose::to(format!("change the credential of Git for {}", text(planned, "gitProvider")));
+        let purpose = Purpose::to(format!("change the Git credential for {}", text(planned, "gitProvider")));
         place.send(&request, &purpose).await?;
         Self::sent(place, planned)
     }
@@ -157,11 +158,11 @@ impl Object for Credential {
             return Ok(());
         };
         let id = text(&seen.attributes, "credentialId");
-        let purpose = Purpose::to(format!("delete the credential of Git for {}", text(prior, "gitProvider")));
+        let purpose = Purpose::to(format!("delete the Git credential for {}", text(prior, "gitProvider")));
         place.remove(Request::delete("/api/2.0/git-credentials/{id}", &[&id]), &purpose).await
     }
 
-    /// It is of whoever is signed in, and was not there before.
+    /// It belongs to the signed-in principal, and did not exist before.
     async fn is_ours(
         &self,
         _: &Place<'_>,

@@ -1,4 +1,5 @@
-//! Folders of the workspace: <https://docs.databricks.com/api/workspace/workspace>. `/Workspace/a` and `/a` are one path.
+//! Folders of a workspace: <https://docs.databricks.com/api/workspace/workspace>. `/Workspace/a` and `/a` are the same
+//! path.
 
 use super::{Object, Place, Seen};
 use crate::attributes::{attributes, id_of, text, text_of};
@@ -10,37 +11,34 @@ use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, DataAmount, ErrorKind, Path, ProviderError, Recorded, Value};
 
-/// A path as objects are told apart by it.
+/// A path in normal form, for comparisons.
 pub(crate) fn normalised(path: &str) -> String {
     let path = path.strip_prefix("/Workspace").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     path.trim_end_matches('/').to_owned()
 }
 
-/// Refuses what is no path of a workspace.
+/// Refuses an invalid workspace path.
 pub(crate) fn check_path(planned: &Attributes) -> Result<(), ProviderError> {
     let Some(path) = planned.get("path").and_then(Value::as_str) else { return Ok(()) };
     let wrong = |what: &str| {
-        Err(ProviderError::invalid(
-            Some(Path::attribute("path")),
-            format!("`{path}` is no path of a workspace: {what}"),
-        )
-        .solution("write such as `/Workspace/shop_0/orders`"))
+        Err(ProviderError::invalid(Some(Path::attribute("path")), format!("`{path}` is not a workspace path: {what}"))
+            .solution("write such as `/Workspace/shop_0/orders`"))
     };
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
     match () {
         () if !path.starts_with('/') => wrong("it does not begin with `/`"),
         () if normalised(path).is_empty() => wrong("it is the root"),
         () if parts.iter().any(|part| part.is_empty() || *part == "." || *part == "..") => {
-            wrong("it has a part without a name")
+            wrong("it has an empty, `.` or `..` part")
         }
         () => Ok(()),
     }
 }
 
-/// What is at a path: its kind and its id.
+/// Returns the kind and the id of the object at a path.
 pub(crate) async fn status(place: &Place<'_>, path: &str) -> Result<Option<(String, String)>, ProviderError> {
     let request = Request::get("/api/2.0/workspace/get-status", &[]).query("path", normalised(path));
-    let answer = place.ask(&request, &format!("look at `{path}`")).await?;
+    let answer = place.ask(&request, &format!("read `{path}`")).await?;
     Ok(answer.and_then(|it| Some((text_of(&it, "object_type").to_owned(), id_of(&it, "object_id")?))))
 }
 
@@ -78,12 +76,12 @@ impl Object for Directory {
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let path = text(planned, "path");
-        // It makes the folders above it as well, and says nothing against those that are there.
+        // The request also creates missing parents, and accepts existing folders.
         let request =
             Request::post("/api/2.0/workspace/mkdirs", &[]).json(json!({"path": normalised(&path)})).idempotent();
-        let purpose = Purpose::to(format!("make the folder `{path}`"));
+        let purpose = Purpose::to(format!("create the folder `{path}`"));
         let purpose =
-            purpose.at(Path::attribute("path")).needs(format!("give CAN_MANAGE on the folder above `{path}`"));
+            purpose.at(Path::attribute("path")).needs(format!("grant CAN_MANAGE on the parent folder of `{path}`"));
         place.send(&request, &purpose).await?;
         Ok((Attributes::default(), Kept::default()))
     }
@@ -105,11 +103,11 @@ impl Object for Directory {
             _ => return Ok(()),
         }
         let body = json!({"path": normalised(&path), "recursive": removes_data});
-        let purpose = Purpose::to(format!("delete the folder `{path}`")).needs(format!("give CAN_MANAGE on `{path}`"));
+        let purpose = Purpose::to(format!("delete the folder `{path}`")).needs(format!("grant CAN_MANAGE on `{path}`"));
         let done = place.remove(Request::post("/api/2.0/workspace/delete", &[]).json(body), &purpose).await;
         done.map_err(|error| match error.vendor_code.as_deref() {
             Some(code) if code.starts_with("DIRECTORY_NOT_EMPTY") => {
-                ProviderError { kind: ErrorKind::Failed, ..error }.solution("empty it, or give `--remove-data`")
+                ProviderError { kind: ErrorKind::Failed, ..error }.solution("empty the folder, or use `--remove-data`")
             }
             _ => error,
         })
@@ -118,12 +116,12 @@ impl Object for Directory {
     async fn count(&self, place: &Place<'_>, named: &Attributes) -> Result<DataAmount, ProviderError> {
         let path = text(named, "path");
         let request = Request::get("/api/2.0/workspace/list", &[]).query("path", normalised(&path));
-        let answer = place.ask(&request, &format!("list what is in `{path}`")).await?.unwrap_or_default();
+        let answer = place.ask(&request, &format!("list the contents of `{path}`")).await?.unwrap_or_default();
         let count = answer.get("objects").and_then(Json::as_array).map_or(0, Vec::len);
         Ok(DataAmount::of(count as u64, "object", "objects"))
     }
 
-    /// Making it twice is making it once.
+    /// Creating a folder is idempotent.
     async fn is_ours(
         &self,
         _: &Place<'_>,

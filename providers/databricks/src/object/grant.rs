@@ -13,31 +13,31 @@ use terrace_provider::http::{Purpose, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
 
-/// Kinds of securables, with how many parts their names have.
+/// Kinds of securables, and the number of parts of their names.
 const TYPES: [(&str, usize); 5] = [("catalog", 1), ("schema", 2), ("table", 3), ("volume", 3), ("function", 3)];
 
 pub(crate) struct Grant;
 
-/// What somebody holds on a securable, by principal; nothing where the securable is not there.
+/// Returns the privileges on a securable by principal; empty if the securable does not exist.
 pub(crate) async fn holders(
     place: &Place<'_>,
     named: &Attributes,
     principal: Option<&str>,
 ) -> Result<Vec<(String, Vec<String>)>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/permissions/{type}/{name}", &[&ty(named), &full_name(named)]);
-    // The API's filter knows case, and those who know none may be written in another one there.
+    // The API's filter is case-sensitive, but some principals are not.
     let filter = principal.filter(|name| !principal::knows_no_case(name));
     let request = filter.into_iter().fold(request, |request, name| request.query("principal", name));
     let next = |page: &Json| terrace_provider::http::Next::token(page, "next_page_token", "page_token");
     let rows = place.workspace.api.items(request, &place.within, "privilege_assignments", next).await;
-    let purpose = Purpose::look(format!("read who has what on {}", shown(named)));
+    let purpose = Purpose::look(format!("read the grants on {}", shown(named)));
     let rows = match rows.map_err(|failure| place.workspace.api.error(&failure, &purpose)) {
         Err(error) if error.kind == terrace_provider::ErrorKind::NotFound => return Ok(Vec::new()),
         rows => rows?,
     };
     let privileges = |row: &Json| {
         let items = row.get("privileges").and_then(Json::as_array).cloned().unwrap_or_default();
-        // The API has spelled them with spaces as well.
+        // The API has also returned names with spaces.
         let mut names: Vec<String> = items.iter().filter_map(Json::as_str).map(|name| name.replace(' ', "_")).collect();
         names.sort();
         names
@@ -57,7 +57,7 @@ fn shown(named: &Attributes) -> String {
     format!("the {} {}", ty(named), full_name(named))
 }
 
-/// What somebody named by `principal` holds.
+/// Returns the privileges of the attributes' principal.
 pub(super) async fn held(place: &Place<'_>, named: &Attributes) -> Result<Vec<String>, ProviderError> {
     let principal = text(named, "principal");
     let all = holders(place, named, Some(&principal)).await?;
@@ -65,14 +65,14 @@ pub(super) async fn held(place: &Place<'_>, named: &Attributes) -> Result<Vec<St
     Ok(own.map(|(_, held)| held).unwrap_or_default())
 }
 
-/// Refuses what nothing can be granted on.
+/// Refuses an invalid securable.
 pub(super) fn check_securable(planned: &Attributes) -> Result<(), ProviderError> {
     let given = |name: &str| planned.get(name).and_then(Value::as_str);
     let refused = |name: &str, message: String| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
     let Some(ty) = given("securableType") else { return Ok(()) };
     let Some((_, parts)) = TYPES.iter().find(|(known, _)| *known == ty) else {
         let known: Vec<&str> = TYPES.iter().map(|(known, _)| *known).collect();
-        let message = format!("`{ty}` is nothing that can be granted on: expected one of {}", listed(&known));
+        let message = format!("`{ty}` is not a kind of securable: expected one of {}", listed(&known));
         return refused("securableType", message);
     };
     let Some(name) = given("fullName") else { return Ok(()) };
@@ -83,17 +83,17 @@ pub(super) fn check_securable(planned: &Attributes) -> Result<(), ProviderError>
     Ok(())
 }
 
-/// Refuses what is no privilege by its form.
+/// Refuses a malformed privilege.
 pub(super) fn check_privilege(privilege: &str, path: Path) -> Result<(), ProviderError> {
     let is_of_words = privilege.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     if is_of_words && !privilege.is_empty() {
         return Ok(());
     }
-    Err(ProviderError::invalid(Some(path), format!("`{privilege}` is no privilege"))
+    Err(ProviderError::invalid(Some(path), format!("`{privilege}` is not a privilege"))
         .solution(format!("write `{}`", privilege.trim().to_uppercase().replace(' ', "_"))))
 }
 
-/// Gives (`add`) or takes (`remove`) privileges.
+/// Grants (`add`) or revokes (`remove`) privileges.
 pub(super) async fn change(
     place: &Place<'_>,
     named: &Attributes,
@@ -109,7 +109,7 @@ pub(super) async fn change(
     let doing = if what == "add" { "grant" } else { "revoke" };
     let doing = format!("{doing} {} on {} for {principal}", privileges.join(", "), shown(named));
     let purpose = Purpose::to(doing).at(Path::attribute("principal")).needs(format!(
-        "run as who owns it: GRANT MANAGE ON {} {} TO `<who works in the instance>`",
+        "ask its owner to run: GRANT MANAGE ON {} {} TO `<principal of the instance>`",
         ty(named).to_uppercase(),
         crate::sql::qualified(&full_name(named))
     ));
@@ -125,7 +125,7 @@ impl Object for Grant {
         }
         match planned.get("privileges").and_then(Value::as_list) {
             Some([]) => {
-                let message = "a grant has at least one privilege";
+                let message = "a grant needs at least one privilege";
                 Err(ProviderError::invalid(Some(Path::attribute("privileges")), message))
             }
             _ => Ok(()),
@@ -144,7 +144,7 @@ impl Object for Grant {
             return Ok(None);
         }
         let wanted = texts(like, "privileges");
-        // What was there before and nobody asked for is not terrace's to take.
+        // Hide privileges that existed before terrace and are not configured.
         let is_shown = |name: &String| wanted.is_empty() || wanted.contains(name) || !kept.preexisting.contains(name);
         let mut shown: Vec<String> = held.iter().filter(|name| is_shown(name)).cloned().collect();
         let mut sorted = wanted.clone();
@@ -183,7 +183,7 @@ impl Object for Grant {
         Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
     }
 
-    /// Gives what is missing before it takes what is too much.
+    /// Grants missing privileges before it revokes extra ones.
     async fn update(
         &self,
         place: &Place<'_>,
@@ -192,7 +192,7 @@ impl Object for Grant {
         planned: &Attributes,
     ) -> Result<Kept, ProviderError> {
         let (wanted, mut kept) = (texts(planned, "privileges"), Kept::of(&prior.private));
-        // What somebody took away since is terrace's from now on, if it gives it again.
+        // A privilege that was revoked outside terrace, and is granted again, belongs to terrace from now on.
         kept.preexisting.retain(|it| present.held.contains(it));
         let missing: Vec<String> = wanted.iter().filter(|it| !present.held.contains(it)).cloned().collect();
         change(place, planned, "add", &missing).await?;
@@ -210,7 +210,7 @@ impl Object for Grant {
         change(place, prior, "remove", &ours).await
     }
 
-    /// Granting it twice is granting it once, and it was not there before.
+    /// Grants are idempotent, and the privileges were not held before.
     async fn is_ours(
         &self,
         _: &Place<'_>,

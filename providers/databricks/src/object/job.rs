@@ -1,4 +1,4 @@
-//! Jobs: <https://docs.databricks.com/api/workspace/jobs>. Several may have one name, so what terrace makes has a tag.
+//! Jobs: <https://docs.databricks.com/api/workspace/jobs>. Names are not unique, so terrace tags the jobs it creates.
 
 mod check;
 
@@ -16,10 +16,10 @@ use terrace_provider::{
 
 pub(crate) struct Job;
 
-/// A job has a thousand tasks at the most, a hundred to a page.
+/// Limit for the pages of a job: a job has at most 1,000 tasks, 100 to a page.
 const MOST_PAGES: usize = 100;
 
-/// Jobs of exactly that name; the API's filter knows no case.
+/// Returns jobs with exactly this name; the API's filter ignores case.
 pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, ProviderError> {
     let request = Request::get("/api/2.2/jobs/list", &[]).query("name", name).query("limit", 100);
     let next = |page: &Json| match page.get("has_more").and_then(Json::as_bool) {
@@ -27,13 +27,13 @@ pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, Pr
         _ => Next::End,
     };
     let found = place.workspace.api.items(request, &place.within, "jobs", next).await;
-    let purpose = Purpose::look(format!("look for the job `{name}`"));
+    let purpose = Purpose::look(format!("find the job `{name}`"));
     let found = found.map_err(|failure| place.workspace.api.error(&failure, &purpose))?;
     let is_meant = |job: &Json| job.get("settings").is_some_and(|it| text_of(it, "name") == name);
     Ok(found.into_iter().filter(is_meant).collect())
 }
 
-/// The job with its whole settings: tasks come in pages of a hundred.
+/// Returns a job with all its settings: tasks come in pages of 100.
 pub(crate) async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError> {
     let request = Request::get("/api/2.2/jobs/get", &[]).query("job_id", id);
     let Some(mut job) = place.ask(&request, &format!("read the job {id}")).await? else { return Ok(None) };
@@ -65,30 +65,30 @@ pub(crate) async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, Pro
     Ok(Some(job))
 }
 
-/// The settings as they are read, with whom the job runs as: that is told beside them.
+/// The settings as read, completed with the principal that the job runs as, which is outside of them.
 fn remote_settings(job: &Json, like: &Attributes) -> Json {
     let mut remote = job.get("settings").cloned().unwrap_or_else(|| json!({}));
     let (runs_as, creator) = (text_of(job, "run_as_user_name"), text_of(job, "creator_user_name"));
     let wanted = settings::of(like);
-    let is_said = wanted.get("run_as").is_some_and(|it| !it.is_null());
-    // Where nothing else was said a job runs as whoever made it.
-    if !runs_as.is_empty() && (is_said || runs_as != creator) {
+    let is_set = wanted.get("run_as").is_some_and(|it| !it.is_null());
+    // By default a job runs as its creator.
+    if !runs_as.is_empty() && (is_set || runs_as != creator) {
         let kind = if runs_as.contains('@') { "user_name" } else { "service_principal_name" };
         put(&mut remote, "run_as", json!({kind: runs_as}));
     }
     remote
 }
 
-fn sends(job: &str) -> Purpose {
-    Purpose::to(format!("change the job {job}")).needs(format!("give CAN_MANAGE on the job {job}, or IS_OWNER"))
+fn change_purpose(job: &str) -> Purpose {
+    Purpose::to(format!("change the job {job}")).needs(format!("grant CAN_MANAGE on the job {job}, or IS_OWNER"))
 }
 
-/// What lets a job run as a service principal, where it is to:
+/// Adds the right to run a job as a service principal to the hints:
 /// <https://docs.databricks.com/aws/en/security/auth/access-control/service-principal-acl>.
-fn as_somebody(purpose: Purpose, settings: &Json) -> Purpose {
+fn with_run_as_right(purpose: Purpose, settings: &Json) -> Purpose {
     match settings.pointer("/run_as/service_principal_name").and_then(Json::as_str) {
         Some(name) => {
-            purpose.needs(format!("give `<who works in the instance>` the role `servicePrincipal.user` on `{name}`"))
+            purpose.needs(format!("assign `<principal of the instance>` the role `servicePrincipal.user` on `{name}`"))
         }
         None => purpose,
     }
@@ -152,15 +152,15 @@ impl Object for Job {
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
         }
         let settings = settings::sent(planned, place.address);
-        let purpose = Purpose::to(format!("make the job `{name}`")).at(Path::attribute("settings"));
-        let purpose = as_somebody(purpose, &settings);
+        let purpose = Purpose::to(format!("create the job `{name}`")).at(Path::attribute("settings"));
+        let purpose = with_run_as_right(purpose, &settings);
         let request = Request::post("/api/2.2/jobs/create", &[]).json(settings);
         let purpose = purpose.needs(
-            "give `<who works in the instance>` the entitlement `allow-cluster-create`, or name a cluster policy",
+            "grant `<principal of the instance>` the entitlement `allow-cluster-create`, or use a cluster policy",
         );
         let made = place.send(&request, &purpose).await?;
         let id = id_of(&made, "job_id").ok_or_else(|| {
-            ProviderError::new(ErrorKind::Ambiguous, format!("the job `{name}` was made, and no answer says its id"))
+            ProviderError::new(ErrorKind::Ambiguous, format!("the job `{name}` was created, but the answer has no id"))
         })?;
         Ok((attributes([("jobId", id.into())]), settings::kept(planned)))
     }
@@ -176,9 +176,9 @@ impl Object for Job {
         let job = get(place, &id).await?.unwrap_or_default();
         let remote = remote_settings(&job, &prior.attributes);
         let new = settings::written(&remote, prior, planned, place.address);
-        // The whole is replaced: `update` would keep what was taken out.
+        // `reset` replaces all settings; `update` would keep removed ones.
         let number: Json = id.parse::<i64>().map_or_else(|_| Json::from(id.as_str()), Json::from);
-        let purpose = as_somebody(sends(&id).at(Path::attribute("settings")), &new);
+        let purpose = with_run_as_right(change_purpose(&id).at(Path::attribute("settings")), &new);
         let body = json!({"job_id": number, "new_settings": new});
         let request = Request::post("/api/2.2/jobs/reset", &[]).json(body).idempotent();
         place.send(&request, &purpose).await?;
@@ -190,7 +190,7 @@ impl Object for Job {
         let number: Json = id.parse::<i64>().map_or_else(|_| Json::from(id.as_str()), Json::from);
         let request = Request::post("/api/2.2/jobs/delete", &[]).json(json!({"job_id": number}));
         let purpose =
-            Purpose::to(format!("delete the job {id}")).needs(format!("give CAN_MANAGE on the job {id}, or IS_OWNER"));
+            Purpose::to(format!("delete the job {id}")).needs(format!("grant CAN_MANAGE on the job {id}, or IS_OWNER"));
         place.remove(request, &purpose).await
     }
 }

@@ -1,7 +1,8 @@
-//! What somebody may do with a job, a pipeline, a repository or a folder: <https://docs.databricks.com/api/workspace/permissions>.
+//! Permissions on jobs, pipelines, repositories and folders: <https://docs.databricks.com/api/workspace/permissions>.
 //!
-//! One entry of a list is one resource; entries that come from above are nobody's to manage here. An entry is given by `PATCH`,
-//! beside all others. The API takes none away: for that the list is written without it, and everything else in it stays.
+//! A resource is one entry of an access list; inherited entries are not managed. `PATCH` adds or changes an entry
+//! without touching others. The API cannot delete an entry: the whole list is written without it, with all other
+//! entries unchanged.
 
 use super::{Object, Place, Seen};
 use crate::attributes::{attributes, text, text_of};
@@ -15,7 +16,7 @@ use terrace_provider::http::{Purpose, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
 
-/// The kinds of objects, and what may be given on them.
+/// The kinds of objects, and their permission levels.
 const LEVELS: [(&str, &[&str]); 4] = [
     ("jobs", &["CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"]),
     ("pipelines", &["CAN_VIEW", "CAN_RUN", "CAN_MANAGE", "IS_OWNER"]),
@@ -23,12 +24,12 @@ const LEVELS: [(&str, &[&str]); 4] = [
     ("directories", &["CAN_READ", "CAN_RUN", "CAN_EDIT", "CAN_MANAGE"]),
 ];
 
-/// How often a list that somebody else changes at the same time is written again.
+/// Maximum number of attempts to write a list that another process changes at the same time.
 const AGAIN: usize = 4;
 
 pub(crate) struct Permission;
 
-/// One direct entry.
+/// A direct entry of an access list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     field: &'static str,
@@ -62,7 +63,7 @@ fn object(named: &Attributes) -> String {
 
 fn purpose(doing: &str, named: &Attributes) -> Purpose {
     Purpose::to(format!("{doing} {} on {}", text(named, "principal"), object(named)))
-        .needs(format!("give CAN_MANAGE on {}, or IS_OWNER", object(named)))
+        .needs(format!("grant CAN_MANAGE on {}, or IS_OWNER", object(named)))
 }
 
 fn entries(list: &Json) -> Vec<Entry> {
@@ -80,7 +81,7 @@ fn entries(list: &Json) -> Vec<Entry> {
 impl Permission {
     async fn list(place: &Place<'_>, named: &Attributes) -> Result<Option<Vec<Entry>>, ProviderError> {
         let request = request(Request::get, named);
-        let answer = place.ask(&request, &format!("read who may do what with {}", object(named))).await?;
+        let answer = place.ask(&request, &format!("read the permissions on {}", object(named))).await?;
         Ok(answer.map(|list| entries(&list)))
     }
 
@@ -89,7 +90,7 @@ impl Permission {
         let entry = Entry { field: name, name: text(planned, "principal"), level: text(planned, "level") };
         let request =
             request(Request::patch, planned).json(json!({"access_control_list": [entry.to_json()]})).idempotent();
-        let purpose = purpose(&format!("give {} to", entry.level), planned).at(Path::attribute("principal"));
+        let purpose = purpose(&format!("grant {} to", entry.level), planned).at(Path::attribute("principal"));
         let _alone = place.workspace.access.lock().await;
         place.send(&request, &purpose).await.map(drop)
     }
@@ -107,23 +108,20 @@ impl Object for Permission {
         let refused = |name: &str, message: String| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
         if let Some(kind) = given("principalKind").filter(|kind| field(kind).is_none()) {
             let known = listed(&["user", "group", "servicePrincipal"]);
-            return refused(
-                "principalKind",
-                format!("`{kind}` is nobody who can be given something: expected one of {known}"),
-            );
+            return refused("principalKind", format!("`{kind}` is not a kind of principal: expected one of {known}"));
         }
         let Some(ty) = given("objectType") else { return Ok(()) };
         let Some((_, levels)) = LEVELS.iter().find(|(known, _)| *known == ty) else {
             let known: Vec<&str> = LEVELS.iter().map(|(known, _)| *known).collect();
             return refused(
                 "objectType",
-                format!("`{ty}` is no type of an object: expected one of {}", listed(&known)),
+                format!("`{ty}` is not a type of object: expected one of {}", listed(&known)),
             );
         };
         match given("level") {
             Some(level) if !levels.contains(&level) => refused(
                 "level",
-                format!("`{level}` is nothing that can be given on {ty}: expected one of {}", listed(levels)),
+                format!("`{level}` is not a permission level of {ty}: expected one of {}", listed(levels)),
             ),
             Some("IS_OWNER") if given("principalKind") == Some("group") => {
                 refused("level", "a group cannot be the owner".to_owned())
@@ -171,7 +169,7 @@ impl Object for Permission {
 
     async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
         if let [level, ..] = kept.preexisting.as_slice() {
-            // What was there before is put back, where it is something else.
+            // Restore the earlier level if it differs.
             return match self.read(place, prior, prior, kept).await? {
                 Some(seen) if seen.held != kept.preexisting => {
                     let before = attributes([("level", level.as_str().into())]);
@@ -187,20 +185,20 @@ impl Object for Permission {
             let Some(list) = Self::list(place, prior).await? else { return Ok(()) };
             let Some(gone) = list.iter().find(|entry| is_meant(entry, prior)) else { return Ok(()) };
             if is_same(&gone.name, &me) {
-                // Who works here would lock itself out.
+                // The instance's principal would lock itself out.
                 return Ok(());
             }
             let mut left: Vec<Entry> = list.iter().filter(|entry| *entry != gone).cloned().collect();
             if gone.level == "IS_OWNER" {
-                // There has to be one: it goes back to who works here.
+                // An object needs an owner: the instance's principal becomes the owner again.
                 left.retain(|entry| !is_same(&entry.name, &me));
                 let field = if me.contains('@') { "user_name" } else { "service_principal_name" };
                 left.push(Entry { field, name: me.clone(), level: "IS_OWNER".to_owned() });
             }
             let body: Vec<Json> = left.iter().map(Entry::to_json).collect();
             let request = request(Request::put, prior).json(json!({"access_control_list": body})).idempotent();
-            place.send(&request, &purpose("take what is given from", prior)).await?;
-            // Somebody may have changed the list between the look and the write.
+            place.send(&request, &purpose("remove the permission of", prior)).await?;
+            // Another process may have changed the list between the read and the write.
             let now = Self::list(place, prior).await?.unwrap_or_default();
             if !now.iter().any(|entry| is_meant(entry, prior)) {
                 return Ok(());
@@ -209,14 +207,14 @@ impl Object for Permission {
         Err(ProviderError::new(
             terrace_provider::ErrorKind::Failed,
             format!(
-                "{} still has something on {}: somebody changes the list at the same time",
+                "{} still has a permission on {}: another process keeps changing the list",
                 text(prior, "principal"),
                 object(prior)
             ),
         ))
     }
 
-    /// Giving it twice is giving it once, and it was not there before.
+    /// Permissions are idempotent, and there was no entry before.
     async fn is_ours(
         &self,
         _: &Place<'_>,

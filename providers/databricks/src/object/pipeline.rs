@@ -1,5 +1,5 @@
-//! Pipelines: <https://docs.databricks.com/api/workspace/pipelines>. They hold data: deleting one takes its tables along unless it is
-//! told not to.
+//! Pipelines: <https://docs.databricks.com/api/workspace/pipelines>. They hold data: a deletion deletes their tables
+//! too, unless the request prevents it.
 
 use super::{Candidate, Object, Place, Seen, settings};
 use crate::attributes::{attributes, id_of, text, text_of};
@@ -14,18 +14,18 @@ use terrace_provider::{
 
 pub(crate) struct Pipeline;
 
-/// What no pipeline can change, and what would lose data if another one were made.
+/// Settings that a pipeline cannot change: only a new pipeline could, which would lose data.
 const FIXED: [&[&str]; 3] = [&["catalog"], &["schema", "target"], &["storage"]];
 
-/// Pipelines of exactly that name: in the API's filter `_` and `%` stand for anything.
+/// Returns pipelines with exactly this name: in the API's filter `_` and `%` are wildcards.
 pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, ProviderError> {
-    // Quotes end the filter, and no filter at all is no mistake: what comes back is looked at in any case.
+    // A quote would end the filter. Without a filter, the list is longer but still filtered below.
     let filter = if name.contains('\'') { None } else { Some(format!("name LIKE '{name}'")) };
     let request = Request::get("/api/2.0/pipelines", &[]).query("max_results", 100);
     let request = filter.into_iter().fold(request, |request, filter| request.query("filter", filter));
     let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
     let found = place.workspace.api.items(request, &place.within, "statuses", next).await;
-    let purpose = Purpose::look(format!("look for the pipeline `{name}`"));
+    let purpose = Purpose::look(format!("find the pipeline `{name}`"));
     let found = found.map_err(|failure| place.workspace.api.error(&failure, &purpose))?;
     Ok(found.into_iter().filter(|it| text_of(it, "name") == name).collect())
 }
@@ -35,7 +35,7 @@ async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError>
     place.ask(&request, &format!("read the pipeline {id}")).await
 }
 
-/// What is given of a specification, without what only the server says.
+/// The specification of a pipeline, without the server's own fields.
 fn spec_of(pipeline: &Json) -> Json {
     let mut spec = pipeline.get("spec").cloned().unwrap_or_else(|| json!({}));
     if let Some(entries) = spec.as_object_mut() {
@@ -56,24 +56,24 @@ fn check_settings(planned: &Attributes) -> Result<(), ProviderError> {
             && !known.contains(&given.to_uppercase().as_str())
         {
             let known = terrace_provider::names::listed(known);
-            return refused(at.key(name), format!("`{given}` is no {name}: expected one of {known}"));
+            return refused(at.key(name), format!("`{given}` is not a valid `{name}`: expected one of {known}"));
         }
     }
     let clusters = settings.get("clusters").and_then(Value::as_list).unwrap_or_default();
     for (index, cluster) in clusters.iter().enumerate() {
         let at = at.key("clusters").index(index);
-        let is_said = |name: &str| cluster.get(name).is_some_and(|it| !it.is_null());
-        if is_said("num_workers") && is_said("autoscale") {
+        let is_set = |name: &str| cluster.get(name).is_some_and(|it| !it.is_null());
+        if is_set("num_workers") && is_set("autoscale") {
             return refused(
                 at.key("autoscale"),
-                "`num_workers` and `autoscale` both say how many workers there are".to_owned(),
+                "`num_workers` and `autoscale` both set the number of workers".to_owned(),
             );
         }
         let bound = |name: &str| cluster.get("autoscale")?.get(name)?.as_int();
         if let (Some(least), Some(most)) = (bound("min_workers"), bound("max_workers"))
             && least > most
         {
-            let message = format!("at least {least} workers are more than the {most} that there are at most");
+            let message = format!("the minimum of {least} workers exceeds the maximum of {most}");
             return refused(at.key("autoscale").key("min_workers"), message);
         }
     }
@@ -94,22 +94,21 @@ impl Object for Pipeline {
         let Some(prior) = change.prior.filter(|_| !change.must_replace) else { return Ok(()) };
         let (there, wanted) = (settings::value_of(&prior.attributes), settings::value_of(&planned.planned));
         let (Some(there), Some(wanted)) = (there, wanted) else { return Ok(()) };
-        // Under both names it is the schema of its tables.
+        // `schema` and `target` both name the schema of the tables.
         let of = |settings: &Value, names: &[&str]| {
-            let mut said = names.iter().filter_map(|name| settings.get(name)).filter(|value| !value.is_null());
-            said.next().cloned().unwrap_or_default()
+            let mut values = names.iter().filter_map(|name| settings.get(name)).filter(|value| !value.is_null());
+            values.next().cloned().unwrap_or_default()
         };
         for names in FIXED {
-            let is_said =
-                |name: &&&str| [&wanted, &there].iter().any(|it| it.get(name).is_some_and(|it| !it.is_null()));
-            let Some(name) = names.iter().find(is_said) else { continue };
+            let is_set = |name: &&&str| [&wanted, &there].iter().any(|it| it.get(name).is_some_and(|it| !it.is_null()));
+            let Some(name) = names.iter().find(is_set) else { continue };
             let (there, wanted) = (of(&there, names), of(&wanted, names));
-            // What somebody took out is put back; what is there is not moved.
+            // A setting that was removed remotely may be restored; an existing value cannot change.
             if !there.is_null() && !wanted.has_unknown() && !wanted.is_same_as(&there) {
                 let at = Path::attribute("settings").key(name);
-                return Err(ProviderError::invalid(Some(at), format!("the `{name}` of a pipeline cannot be changed: its tables are there"))
-                    .solution("make another pipeline beside it, under another name, and remove this one once that has the data")
-                    .solution("or give `--replace`, which deletes this one; its tables stay unless `--remove-data` is given as well"));
+                return Err(ProviderError::invalid(Some(at), format!("the `{name}` of a pipeline cannot be changed: its tables are stored there"))
+                    .solution("create a second pipeline under another name, and remove this one when the second has the data")
+                    .solution("or use `--replace`, which deletes this pipeline; its tables are kept unless you also use `--remove-data`"));
             }
         }
         Ok(())
@@ -161,13 +160,13 @@ impl Object for Pipeline {
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
         }
         let request = Request::post("/api/2.0/pipelines", &[]).json(settings);
-        let purpose = Purpose::to(format!("make the pipeline `{name}`")).at(Path::attribute("settings"));
-        let purpose = purpose.needs("give `<who works in the instance>` the entitlement `allow-cluster-create`");
+        let purpose = Purpose::to(format!("create the pipeline `{name}`")).at(Path::attribute("settings"));
+        let purpose = purpose.needs("grant `<principal of the instance>` the entitlement `allow-cluster-create`");
         let made = place.send(&request, &purpose).await?;
         let id = id_of(&made, "pipeline_id").ok_or_else(|| {
             ProviderError::new(
                 ErrorKind::Ambiguous,
-                format!("the pipeline `{name}` was made, and no answer says its id"),
+                format!("the pipeline `{name}` was created, but the answer has no id"),
             )
         })?;
         Ok((attributes([("pipelineId", id.into())]), settings::kept(planned)))
@@ -185,7 +184,7 @@ impl Object for Pipeline {
         let body = settings::written(&spec_of(&pipeline), prior, planned, place.address);
         let request = Request::put("/api/2.0/pipelines/{id}", &[&id]).json(body).idempotent();
         let purpose = Purpose::to(format!("change the pipeline {id}")).at(Path::attribute("settings"));
-        place.send(&request, &purpose.needs(format!("give CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await?;
+        place.send(&request, &purpose.needs(format!("grant CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await?;
         Ok(settings::kept(planned))
     }
 
@@ -199,10 +198,10 @@ impl Object for Pipeline {
         let id = text(prior, "pipelineId");
         let request = Request::delete("/api/2.0/pipelines/{id}", &[&id]).query("cascade", removes_data);
         let purpose = Purpose::to(format!("delete the pipeline {id}"));
-        place.remove(request, &purpose.needs(format!("give CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await
+        place.remove(request, &purpose.needs(format!("grant CAN_MANAGE on the pipeline {id}, or IS_OWNER"))).await
     }
 
-    /// How much is in its tables is not told.
+    /// The API does not report the amount of data in a pipeline's tables.
     async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
     }

@@ -1,6 +1,5 @@
-//! One privilege on an object of Unity Catalog, whatever else its holder has there:
-//! <https://docs.databricks.com/api/workspace/grants>. Several who give different privileges to one principal are not in each
-//! other's way.
+//! A single privilege of a principal on an object of Unity Catalog: <https://docs.databricks.com/api/workspace/grants>.
+//! Several resources may grant different privileges to the same principal without a conflict.
 
 use super::azure::{self, takes_existing};
 use super::{Object, Place, Seen, grant};
@@ -60,7 +59,7 @@ impl Object for Privilege {
         Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
     }
 
-    /// Nothing of it changes there: only what is to be done where somebody else gave the same.
+    /// Only `takeExisting` can change, which has no effect on the remote object.
     async fn update(&self, _: &Place<'_>, prior: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
         Ok(Kept::of(&prior.private))
     }
@@ -73,7 +72,7 @@ impl Object for Privilege {
         grant::change(place, prior, "remove", &[privilege]).await
     }
 
-    /// Giving it twice is giving it once, and it was not there before.
+    /// Grants are idempotent, and the privilege was not held before.
     async fn is_ours(
         &self,
         _: &Place<'_>,

@@ -1,4 +1,4 @@
-//! Repositories that are checked out in the workspace: <https://docs.databricks.com/api/workspace/repos>.
+//! Repositories checked out in a workspace: <https://docs.databricks.com/api/workspace/repos>.
 
 use super::directory::{check_path, normalised, status};
 use super::{Object, Place, Seen, credential};
@@ -13,7 +13,7 @@ use terrace_provider::{Attributes, DataAmount, ErrorKind, Path, ProviderError, R
 
 pub(crate) struct Repo;
 
-/// The branch or tag that is wanted, as it is sent.
+/// The planned branch or tag, as the field and value of a request.
 fn reference(planned: &Attributes) -> Option<(&'static str, String)> {
     let named = |name| optional_text(planned, name).map(|text| (name, text));
     named("branch").or_else(|| named("tag"))
@@ -33,7 +33,7 @@ impl Repo {
             return Ok(None);
         }
         let request = Request::get("/api/2.0/repos/{id}", &[&id]);
-        Ok(place.ask(&request, &format!("look at the repository at `{path}`")).await?.map(|info| (id, info)))
+        Ok(place.ask(&request, &format!("read the repository at `{path}`")).await?.map(|info| (id, info)))
     }
 }
 
@@ -45,11 +45,8 @@ impl Object for Repo {
             credential::check_provider(&provider, Path::attribute("gitProvider"))?;
         }
         if optional_text(planned, "branch").is_some() && optional_text(planned, "tag").is_some() {
-            return Err(ProviderError::invalid(
-                Some(Path::attribute("tag")),
-                "`branch` and `tag` both say what to check out",
-            )
-            .solution("leave one of them"));
+            return Err(ProviderError::invalid(Some(Path::attribute("tag")), "`branch` and `tag` exclude each other")
+                .solution("remove one of them"));
         }
         Ok(())
     }
@@ -72,13 +69,13 @@ impl Object for Repo {
             ("repoId", id.into()),
             ("headCommit", head.as_str().into()),
         ]);
-        // The spelling of names that know no case is ours.
+        // Use the configured spelling of values whose case is irrelevant.
         for name in ["url", "gitProvider"] {
             if let Some(given) = optional_text(like, name).filter(|it| it.eq_ignore_ascii_case(&text(&seen, name))) {
                 seen.insert(name.to_owned(), given.into());
             }
         }
-        // What is wanted and not seen is told as nothing: left out, it would count as what cannot be read.
+        // A managed attribute without a value is null; left out, it would count as unreadable.
         for name in ["branch", "tag"] {
             if !like.is_empty() && is_managed(like, name) {
                 seen.insert(name.to_owned(), Value::Null);
@@ -90,7 +87,7 @@ impl Object for Repo {
             (Some(branch), _) if is_managed(like, "branch") => {
                 seen.insert("branch".to_owned(), branch.into());
             }
-            // Which tag is checked out is not told: it is the one that was, as long as the commit is.
+            // The API does not report the tag: it is the recorded one as long as the commit is the same.
             (None, Some(tag)) => {
                 let tagged = kept.tagged.get_or_insert_with(|| head.clone());
                 if *tagged == head {
@@ -111,7 +108,7 @@ impl Object for Repo {
         let body = json!({"url": url, "provider": text(planned, "gitProvider"), "path": normalised(&path)});
         let request = Request::post("/api/2.0/repos", &[]).json(body);
         let purpose = Purpose::to(format!("check out `{url}` at `{path}`"))
-            .needs(format!("give CAN_MANAGE on the folder above `{path}`"));
+            .needs(format!("grant CAN_MANAGE on the parent folder of `{path}`"));
         let made = place.send(&request, &purpose).await?;
         let id = crate::attributes::id_of(&made, "id").unwrap_or_default();
         let checked_out = match optional_text(planned, "branch") {
@@ -119,8 +116,8 @@ impl Object for Repo {
             _ => Self::check_out(place, &id, planned).await,
         };
         if let Err(error) = checked_out {
-            // A repository at another branch is of no use to anybody, and is less than what was asked for.
-            let purpose = Purpose::to(format!("remove what was checked out at `{path}`"));
+            // A repository at a wrong branch is useless: remove it.
+            let purpose = Purpose::to(format!("remove the repository at `{path}`"));
             return Err(match place.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await {
                 Ok(()) => error,
                 Err(again) => ProviderError { kind: ErrorKind::Failed, ..error }.problem(again.to_string()),
@@ -145,23 +142,22 @@ impl Object for Repo {
         let Some((id, info)) = Self::info(place, &path).await? else { return Ok(()) };
         let (url, recorded) = (text_of(&info, "url"), text(prior, "url"));
         if !recorded.is_empty() && !url.eq_ignore_ascii_case(&recorded) {
-            let message =
-                format!("what is checked out at `{path}` is another repository than the one on record, and stays");
+            let message = format!("the repository at `{path}` differs from the recorded one: it is kept");
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, message)
-                .problem(format!("it is `{url}`, and not `{recorded}`"))
-                .solution("`terrace state rm` forgets the one on record"));
+                .problem(format!("it is `{url}` instead of `{recorded}`"))
+                .solution("run `terrace state rm` to forget the recorded repository"));
         }
         let purpose =
-            Purpose::to(format!("delete the repository at `{path}`")).needs(format!("give CAN_MANAGE on `{path}`"));
+            Purpose::to(format!("delete the repository at `{path}`")).needs(format!("grant CAN_MANAGE on `{path}`"));
         place.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await
     }
 
-    /// What people work on there may be nowhere else.
+    /// The checkout may hold work that exists nowhere else.
     async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
     }
 
-    /// Nothing was at that path before, and it is of the same repository.
+    /// The path was free before, and the repository is the planned one.
     async fn is_ours(
         &self,
         _: &Place<'_>,

@@ -1,5 +1,5 @@
-//! What jobs and pipelines have in common: settings in the vendor's JSON, their secrets, and the guard against overwriting what
-//! somebody changed.
+//! Common parts of jobs and pipelines: settings in the vendor's JSON, their secrets, and the guard against overwriting
+//! changes from outside terrace.
 
 use crate::attributes::optional_text;
 use crate::fingerprint::hex;
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use terrace_provider::twin;
 use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
-/// The settings, as one map whether they are one or several that are merged; parts of them may be unknown.
+/// The settings as one map. A list of settings is merged. Parts may be unknown.
 pub(crate) fn value_of(attributes: &Attributes) -> Option<Value> {
     match attributes.get("settings")?.exposed() {
         Value::List(layers) => Some(json::together(layers)),
@@ -20,23 +20,23 @@ pub(crate) fn value_of(attributes: &Attributes) -> Option<Value> {
     }
 }
 
-/// The same as JSON; null while a part of them is unknown.
+/// The settings as JSON; null if a part is unknown.
 pub(crate) fn of(attributes: &Attributes) -> Json {
     value_of(attributes).filter(|value| !value.has_unknown()).map(|value| value.to_revealed_json()).unwrap_or_default()
 }
 
-/// The name among the settings; empty while it is unknown.
+/// The name in the settings; empty if unknown.
 pub(crate) fn name_of(attributes: &Attributes) -> String {
     let name = value_of(attributes).and_then(|settings| settings.get("name")?.as_str().map(str::to_owned));
     name.unwrap_or_default()
 }
 
-/// A JSON attribute; null while it is unknown.
+/// A JSON attribute; null if unknown.
 pub(crate) fn json_of(attributes: &Attributes, name: &str) -> Json {
     attributes.get(name).filter(|value| !value.has_unknown()).map(Value::to_revealed_json).unwrap_or_default()
 }
 
-/// The settings that are given, secrets and mark included.
+/// The configured settings with secrets and mark.
 pub(crate) fn sent(planned: &Attributes, address: &str) -> Json {
     let settings = of(planned);
     let secrets = json_of(planned, "secretSettings");
@@ -45,7 +45,7 @@ pub(crate) fn sent(planned: &Attributes, address: &str) -> Json {
     json::without_nulls(&settings)
 }
 
-/// The remote settings after a change: what is given in them, what was given last and is no more out of them.
+/// The settings to send for an update: the remote ones, with configured fields set and removed fields deleted.
 pub(crate) fn written(remote: &Json, prior: &Recorded, planned: &Attributes, address: &str) -> Json {
     let given = sent(planned, address);
     if is_whole(planned) {
@@ -58,7 +58,7 @@ pub(crate) fn written(remote: &Json, prior: &Recorded, planned: &Attributes, add
     json::aligned(&remote, &last(prior), &given)
 }
 
-/// What was given last, where that is known; what was read of it otherwise.
+/// The settings that were configured or read last.
 fn last(prior: &Recorded) -> Json {
     of(&prior.attributes)
 }
@@ -82,16 +82,16 @@ pub(crate) fn shown(remote: &Json, like: &Attributes, kept: &Kept) -> Value {
         }
         _ => seen,
     };
-    // What nobody here said may be secret.
+    // Settings that are not configured here may be secret.
     let shown = if wanted.is_null() { twin::marked(shown) } else { Value::from(shown) };
     shown.made_of(like, &["settings"])
 }
 
-/// How the settings are managed, which only whoever wants them says.
+/// Adds the attributes that only the configuration sets.
 pub(crate) fn say_how(seen: &mut Attributes, like: &Attributes) {
     for (name, usual) in [("manage", Value::from("given")), ("override", true.into())] {
-        let said = like.get(name).filter(|value| !value.is_null() && !value.has_unknown());
-        seen.insert(name.to_owned(), said.cloned().unwrap_or(usual));
+        let configured = like.get(name).filter(|value| !value.is_null() && !value.has_unknown());
+        seen.insert(name.to_owned(), configured.cloned().unwrap_or(usual));
     }
 }
 
@@ -99,15 +99,15 @@ fn is_whole(attributes: &Attributes) -> bool {
     optional_text(attributes, "manage").as_deref() == Some("all")
 }
 
-/// What a row keeps of settings after a call.
+/// The private data of a row after a call.
 pub(crate) fn kept(planned: &Attributes) -> Kept {
     let secrets = json_of(planned, "secretSettings");
     let secret_paths = if secrets.is_null() { Vec::new() } else { LISTS.leaves(&secrets) };
-    Kept { secret_paths, applied: planned.get("settings").map(told_apart), ..Kept::default() }
+    Kept { secret_paths, applied: planned.get("settings").map(digest_of), ..Kept::default() }
 }
 
-/// A digest of settings, whatever the order of their keys.
-fn told_apart(settings: &Value) -> String {
+/// A digest of settings, independent of the order of keys.
+fn digest_of(settings: &Value) -> String {
     let text = sorted(&settings.to_revealed_json()).to_string();
     hex(digest(&SHA256, text.as_bytes()).as_ref())
 }
@@ -124,8 +124,8 @@ fn sorted(value: &Json) -> Json {
     }
 }
 
-/// Refuses a plan that would make another object of one: the id that a name has is another one's. One that is replaced gets
-/// another id, be the one that is there looked up by its name.
+/// Refuses a plan that would turn one object into another: the configured name belongs to an object with another id. A
+/// replacement gets a new id, even if a lookup finds the old object by its name.
 pub(crate) fn check_id(
     change: &ProposedChange<'_>,
     planned: &mut PlannedChange,
@@ -134,7 +134,7 @@ pub(crate) fn check_id(
     let recorded = change.prior.and_then(|prior| prior.attributes.get(attribute));
     let at = Path::attribute(attribute);
     if let (Some(before), true) = (recorded, planned.replace_paths == [at]) {
-        // Nobody knows yet what its name leads to: what is on record stays until that is known.
+        // The lookup's result is unknown yet: keep the recorded id until then.
         if planned.planned.get(attribute).is_some_and(Value::is_unknown) && !change.must_replace {
             planned.replace_paths.clear();
             planned.planned.insert(attribute.to_owned(), before.clone());
@@ -156,20 +156,21 @@ pub(crate) fn check_id(
         return Ok(());
     }
     let name = name_of(&planned.planned);
-    let message = format!("another {what} is called `{name}` already: {wanted}, and this one is {before}");
+    let message = format!("another {what} has the name `{name}`: {wanted}; this one is {before}");
     Err(ProviderError::invalid(Some(Path::attribute("settings").key("name")), message)
-        .solution("choose another name, or rename the other one"))
+        .solution("choose another name, or rename the other object"))
 }
 
-/// Refuses to make an object of an id that somebody else gives.
+/// Refuses to create an object with a configured id.
 pub(crate) fn check_new(planned: &Attributes, (attribute, what): (&str, &str)) -> Result<(), ProviderError> {
     let Some(id) = planned.get(attribute).and_then(Value::as_str) else { return Ok(()) };
-    let message = format!("there is no {what} with the id {id}, and a new one gets its id from Databricks");
-    Err(ProviderError::invalid(Some(Path::attribute(attribute)), message)
-        .solution(format!("leave `{attribute}` out to make one, or give the id of one that is there to take it over")))
+    let message = format!("no {what} has the id {id}; Databricks chooses the ids of new objects");
+    Err(ProviderError::invalid(Some(Path::attribute(attribute)), message).solution(format!(
+        "remove `{attribute}` to create a new object, or set the id of an existing object to adopt it"
+    )))
 }
 
-/// Keeps with a plan where its secrets are, so that they are left out whenever the settings are read.
+/// Records the paths of the secrets in the plan, so that reads of the settings leave them out.
 pub(crate) fn keep_secret_paths(change: &ProposedChange<'_>, planned: &mut PlannedChange) {
     let secrets = json_of(change.config, "secretSettings");
     let secret_paths = if secrets.is_null() { Vec::new() } else { LISTS.leaves(&secrets) };
@@ -184,7 +185,7 @@ pub(crate) fn check_secrets(planned: &Attributes) -> Result<(), ProviderError> {
     LISTS.check(("settings", &settings), ("secretSettings", secrets))
 }
 
-/// Stops where somebody changed the object since the last call of terrace, and nothing says that this may be overwritten.
+/// Refuses an update if the object was changed outside terrace since the last call, and `override` is false.
 pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: &str) -> Result<(), ProviderError> {
     let Some(prior) = change.prior else { return Ok(()) };
     if planned.planned.get("override").and_then(Value::as_bool).unwrap_or(true) {
@@ -193,10 +194,10 @@ pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: 
     let (Some(there), Some(wanted)) = (prior.attributes.get("settings"), planned.planned.get("settings")) else {
         return Ok(());
     };
-    if there.is_same_as(wanted) || Kept::of(&prior.private).applied == Some(told_apart(there)) {
+    if there.is_same_as(wanted) || Kept::of(&prior.private).applied == Some(digest_of(there)) {
         return Ok(());
     }
-    // Written in another way it is the same: what a catalog took over has what the server adds in it.
+    // Ignore differences in spelling: adopted settings contain the server's defaults.
     let [is, should] =
         [&prior.attributes, &planned.planned].map(|it| sorted(&json::without_defaults(&Json::Null, &of(it))));
     if !should.is_null() && is == should {
@@ -206,33 +207,35 @@ pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: 
         (Some(wanted), Some(there)) => differences("", "", &wanted, &there),
         _ => Vec::new(),
     };
-    let message = format!("the {what} is not as terrace left it, and `override` is false");
+    let message = format!("the {what} was changed outside terrace, and `override` is false");
     let error = ProviderError::new(ErrorKind::InvalidInput { path: Some(Path::attribute("settings")) }, message);
     let error = differences.into_iter().take(20).fold(error, ProviderError::problem);
-    Err(error
-        .solution("bring its changes into the descriptor (reverse provisioning does that)")
-        .solution("or set `override: true`, which overwrites them"))
+    Err(error.solution(
+        "copy the changes into the descriptor, for example with reverse provisioning; or set `override: true` to \
+         overwrite them",
+    ))
 }
 
-/// The differences of settings, one line each, with both values. Secrets, and texts that look like secrets, are left out.
+/// The differences of settings, one line each, with both values. Secrets, and texts that look like secrets, are
+/// omitted.
 fn differences(at: &str, name: &str, wanted: &Value, there: &Value) -> Vec<String> {
     match (wanted.exposed(), there.exposed()) {
         (Value::Map(one), Value::Map(other)) => {
             let mut names: Vec<&String> = one.keys().chain(other.keys()).collect();
             names.sort();
             names.dedup();
-            let says_something = |name: &str, value: &Value| !json::is_default(name, &value.to_revealed_json());
+            let is_set = |name: &str, value: &Value| !json::is_default(name, &value.to_revealed_json());
             let inner = |name: &String| {
                 let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
                 match (one.get(name), other.get(name)) {
                     (Some(wanted), Some(there)) => differences(&path, name, wanted, there),
-                    (Some(wanted), None) if says_something(name, wanted) => match shown_field(name, wanted) {
-                        Some(wanted) => vec![format!("`{path}` is not there, and {wanted} in the descriptor")],
-                        None => vec![format!("`{path}` is not there")],
+                    (Some(wanted), None) if is_set(name, wanted) => match shown_field(name, wanted) {
+                        Some(wanted) => vec![format!("`{path}` is missing, but {wanted} in the descriptor")],
+                        None => vec![format!("`{path}` is missing")],
                     },
-                    (None, Some(there)) if says_something(name, there) => match shown_field(name, there) {
-                        Some(there) => vec![format!("`{path}` is {there}, and not in the descriptor")],
-                        None => vec![format!("`{path}` is there, and not in the descriptor")],
+                    (None, Some(there)) if is_set(name, there) => match shown_field(name, there) {
+                        Some(there) => vec![format!("`{path}` is {there}, but missing in the descriptor")],
+                        None => vec![format!("`{path}` exists, but not in the descriptor")],
                     },
                     _ => Vec::new(),
                 }
@@ -245,20 +248,20 @@ fn differences(at: &str, name: &str, wanted: &Value, there: &Value) -> Vec<Strin
             pairs.flat_map(of_pair).collect()
         }
         (Value::List(one), Value::List(other)) => {
-            vec![format!("`{at}` has {} items, and {} in the descriptor", other.len(), one.len())]
+            vec![format!("`{at}` has {} items, but {} in the descriptor", other.len(), one.len())]
         }
         _ if wanted.is_same_as(there) => Vec::new(),
         _ => match (shown_field(name, there), shown_field(name, wanted)) {
-            (Some(there), Some(wanted)) => vec![format!("`{at}` is {there}, and {wanted} in the descriptor")],
+            (Some(there), Some(wanted)) => vec![format!("`{at}` is {there}, but {wanted} in the descriptor")],
             _ => vec![format!("`{at}` differs")],
         },
     }
 }
 
-/// The longest text that a message repeats.
+/// Maximum length of a text in a message.
 const LONGEST_SHOWN: usize = 60;
 
-/// A value as messages repeat it, where it is a short one and no secret.
+/// A value as shown in messages; `None` if it is too long or not a scalar.
 fn shown_value(value: &Value) -> Option<String> {
     let is_short = |text: &str| text.chars().count() <= LONGEST_SHOWN;
     match value {
@@ -270,7 +273,7 @@ fn shown_value(value: &Value) -> Option<String> {
     }
 }
 
-/// The same for the value of a field: the name may say that it is a secret.
+/// A field's value as shown in messages; `None` also if the value or the name suggests a secret.
 fn shown_field(name: &str, value: &Value) -> Option<String> {
     if value.has_sensitive() || value.has_unknown() {
         return None;

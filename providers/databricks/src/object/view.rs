@@ -1,5 +1,5 @@
-//! Views. They are made and changed by statements on a warehouse, and read by the API of tables. A view that is replaced loses what
-//! was granted on it: so one that is there is altered.
+//! Views. They are created and updated by statements on a warehouse, and read through the API of tables. A replaced
+//! view loses its grants, so an existing view is altered.
 
 pub(crate) mod ahead;
 mod comments;
@@ -23,20 +23,20 @@ fn full_name(named: &Attributes) -> String {
     ["catalog", "schema", "name"].map(|part| text(named, part)).join(".").to_lowercase()
 }
 
-/// What a view or table is, as the API shows it; nothing where there is none.
+/// Returns a view or table as the API shows it; `None` if it does not exist.
 pub(crate) async fn table(place: &Place<'_>, full_name: &str) -> Result<Option<Json>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/tables/{name}", &[full_name]);
     place.ask(&request, &format!("read the table `{full_name}`")).await
 }
 
-/// The name of what a view reads.
+/// The full name of the view's source.
 pub(crate) fn source(attributes: &Attributes) -> Option<[String; 3]> {
     let source = attributes.get("source")?.as_map()?;
     let part = |name: &str| optional_text(source, name);
     Some([part("catalog")?, part("schema")?, part("name")?])
 }
 
-/// The columns that are wanted, each with its comment.
+/// The configured columns with their comments.
 pub(crate) fn columns(attributes: &Attributes) -> Vec<(String, Option<String>)> {
     let items = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
     let one = |item: &Value| {
@@ -53,27 +53,27 @@ fn query(planned: &Attributes) -> String {
     format!("SELECT {columns} FROM {source}")
 }
 
-/// Runs one statement about a view.
+/// Runs a statement on a view.
 async fn run(place: &Place<'_>, planned: &Attributes, statement: &str, doing: &str) -> Result<(), ProviderError> {
     let name = full_name(planned);
     let source = source(planned).unwrap_or_default().join(".");
     let right = match doing {
-        "make" => format!(
-            "GRANT USE SCHEMA, CREATE TABLE ON SCHEMA {} TO `<who works in the instance>`, and SELECT ON TABLE {}",
+        "create" => format!(
+            "GRANT USE SCHEMA, CREATE TABLE ON SCHEMA {} TO `<principal of the instance>`, and SELECT ON TABLE {}",
             qualified(name.rsplit_once('.').map_or("", |(schema, _)| schema)),
             qualified(&source)
         ),
-        _ => format!("GRANT MANAGE ON VIEW {} TO `<who works in the instance>`", qualified(&name)),
+        _ => format!("GRANT MANAGE ON VIEW {} TO `<principal of the instance>`", qualified(&name)),
     };
     sql::run(place, &text(planned, "warehouse"), statement, &format!("{doing} the view `{name}`"), &right).await
 }
 
-/// The property that marks a view as the object of a resource.
+/// The property that holds the mark of the resource.
 fn properties(place: &Place<'_>) -> String {
     format!("TBLPROPERTIES ({} = {})", literal(mark::TAG), literal(&mark::of(place.address)))
 }
 
-/// Refuses columns that are not in what is read, or of another type, where that is there: a statement tells names only.
+/// Refuses columns that an existing source lacks, or has with another type: statements name columns without types.
 async fn check_source(place: &Place<'_>, planned: &Attributes) -> Result<(), ProviderError> {
     let source = source(planned).unwrap_or_default().join(".").to_lowercase();
     let Some(table) = table(place, &source).await? else { return Ok(()) };
@@ -99,7 +99,7 @@ impl Object for View {
                 let path = Path::attribute("columns").index(index).key("name");
                 return Err(ProviderError::invalid(
                     Some(path),
-                    format!("there are two columns `{name}`; case makes no difference"),
+                    format!("the column `{name}` occurs twice; case is ignored"),
                 ));
             }
         }
@@ -121,8 +121,8 @@ impl Object for View {
         let name = full_name(named);
         let Some(there) = table(place, &name).await? else { return Ok(None) };
         if text_of(&there, "table_type") != "VIEW" {
-            let message = format!("`{name}` is a table and no view");
-            return Err(ProviderError::new(ErrorKind::Failed, message).solution("give the view another name"));
+            let message = format!("`{name}` is a table, not a view");
+            return Err(ProviderError::new(ErrorKind::Failed, message).solution("use another name for the view"));
         }
         let mut seen = Attributes::default();
         for part in ["workspaceUrl", "metastoreId", "catalog", "schema", "name", "warehouse"] {
@@ -131,7 +131,7 @@ impl Object for View {
             }
         }
         seen.extend(attributes([("fullName", name.into()), ("tableId", of_json(&there, "table_id"))]));
-        // A query that is no such thing has no source: what it was is not what it is.
+        // Any other query has no source: the recorded one does not apply.
         seen.insert("source".to_owned(), Value::Null);
         let definition = parse(text_of(&there, "view_definition"));
         let wanted_source = source(like);
@@ -176,7 +176,7 @@ impl Object for View {
         check_source(place, planned).await?;
         let (name, mark) = (qualified(&full_name(planned)), properties(place));
         let statement = format!("CREATE VIEW {name}{columns}{own} {mark} AS {}", query(planned));
-        run(place, planned, &statement, "make").await?;
+        run(place, planned, &statement, "create").await?;
         Ok((Attributes::default(), Kept::default()))
     }
 
@@ -202,7 +202,7 @@ impl Object for View {
         for statement in comments::statements(&prior.attributes, &present.attributes, planned, is_altered) {
             run(place, planned, &statement, "change").await?;
         }
-        // Properties go with the old query.
+        // A new query removes the properties.
         if is_altered || present.mark.as_ref() != Some(&mark::of(place.address)) {
             let statement = format!("ALTER VIEW {} SET {}", qualified(&name), properties(place));
             run(place, planned, &statement, "change").await?;
@@ -215,29 +215,29 @@ impl Object for View {
         match table(place, &name).await? {
             None => return Ok(()),
             Some(there) if text_of(&there, "table_type") != "VIEW" => {
-                let message = format!("`{name}` is a table and no view, and stays");
+                let message = format!("`{name}` is a table, not a view: it is kept");
                 return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, message)
-                    .solution("`terrace state rm` forgets the view on record"));
+                    .solution("run `terrace state rm` to forget the recorded view"));
             }
             Some(_) => {}
         }
         let purpose = Purpose::to(format!("delete the view `{name}`"));
         let purpose =
-            purpose.needs(format!("GRANT MANAGE ON VIEW {} TO `<who works in the instance>`", qualified(&name)));
+            purpose.needs(format!("GRANT MANAGE ON VIEW {} TO `<principal of the instance>`", qualified(&name)));
         place.remove(Request::delete("/api/2.1/unity-catalog/tables/{name}", &[&name]), &purpose).await
     }
 }
 
-/// What is said of the type of a column.
+/// The configured type attributes of a column.
 fn wanted_types(like: &Attributes, name: &str) -> Attributes {
     let items = like.get("columns").and_then(Value::as_list).unwrap_or_default();
     let column = items.iter().filter_map(Value::as_map).find(|it| text(it, "name") == name);
-    let is_said = |(name, value): &(&String, &Value)| !matches!(name.as_str(), "name" | "comment") && !value.is_null();
-    let said = column.into_iter().flatten().filter(is_said);
-    said.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let is_type = |(name, value): &(&String, &Value)| !matches!(name.as_str(), "name" | "comment") && !value.is_null();
+    let types = column.into_iter().flatten().filter(is_type);
+    types.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The columns as they are wanted to be told: none where all are shown, comments where somebody manages them.
+/// The columns as attributes: empty if the view selects all, with comments only where they are managed.
 fn shown_columns(there: &Json, definition: Option<&sql::Query>, like: &Attributes) -> Value {
     let wanted = columns(like);
     let shows_all = definition.is_some_and(|it| it.columns.is_empty());
@@ -250,7 +250,7 @@ fn shown_columns(there: &Json, definition: Option<&sql::Query>, like: &Attribute
         let known = wanted.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
         let shown = known.map_or(name, |(it, _)| it);
         let mut entry = attributes([("name", shown.into())]);
-        // What is wanted of the source is no fact of the view.
+        // Type requirements concern the source, not the view: copy them.
         entry.extend(known.map(|(it, _)| wanted_types(like, it)).unwrap_or_default());
         let is_managed = known.is_some_and(|(_, comment)| comment.is_some()) || like.is_empty();
         if is_managed && column.get("comment").is_some_and(|it| !it.is_null()) {

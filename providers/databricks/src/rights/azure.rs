@@ -1,4 +1,4 @@
-//! What a service principal of Azure may not do around workspaces: told by reading alone, where that shows it.
+//! Reports missing rights of a service principal in Azure. Only reads, so some rights cannot be determined.
 
 use crate::config::Azure;
 use crate::object::Place;
@@ -7,20 +7,20 @@ use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::{ErrorKind, MissingRight, ProviderError};
 
-/// The version of the interface for permissions: <https://learn.microsoft.com/en-us/rest/api/authorization/permissions>.
+/// The API version for permissions: <https://learn.microsoft.com/en-us/rest/api/authorization/permissions>.
 const VERSION: &str = "2022-04-01";
-/// What is done in a resource group, by which action, and the role that gives it.
+/// Operations in a resource group: the text, the Azure action, and the role that grants it.
 const ACTIONS: [(&str, &str, &str); 2] = [
-    ("make workspaces", "Microsoft.Databricks/workspaces/write", "Contributor"),
-    ("give roles", "Microsoft.Authorization/roleAssignments/write", "User Access Administrator"),
+    ("create workspaces", "Microsoft.Databricks/workspaces/write", "Contributor"),
+    ("assign roles", "Microsoft.Authorization/roleAssignments/write", "User Access Administrator"),
 ];
 /// Microsoft Graph and its permission `Directory.Read.All` for applications:
 /// <https://learn.microsoft.com/en-us/graph/permissions-reference#directoryreadall>.
 const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 const READS_ALL: &str = "7ab1d382-f21e-4acd-a863-ba3e13f7da61";
 
-/// Whether an action is one of a pattern, in which `*` stands for any text and case makes no difference.
-fn is_of(action: &str, pattern: &str) -> bool {
+/// Returns true if an action matches a pattern, in which `*` stands for any text. Case is ignored.
+fn matches_pattern(action: &str, pattern: &str) -> bool {
     let (action, pattern) = (action.to_lowercase(), pattern.to_lowercase());
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else { return false };
@@ -34,19 +34,19 @@ fn is_of(action: &str, pattern: &str) -> bool {
     last.map_or(rest.is_empty(), |last| rest.ends_with(last))
 }
 
-/// Whether one of several grants gives an action that it does not take away again.
+/// Returns true if from_answer of several grants includes an action without excluding it.
 fn gives(rows: &[Json], action: &str) -> bool {
     let has = |row: &Json, list: &str| {
         let patterns = row.get(list).and_then(Json::as_array).into_iter().flatten();
-        patterns.filter_map(Json::as_str).any(|pattern| is_of(action, pattern))
+        patterns.filter_map(Json::as_str).any(|pattern| matches_pattern(action, pattern))
     };
     rows.iter().any(|row| has(row, "actions") && !has(row, "notActions"))
 }
 
-/// What is missing in the resource group in which workspaces are made, where the settings name one.
+/// Returns the missing rights in the configured resource group of new workspaces.
 ///
 /// # Errors
-/// When Azure does not answer, or there is no such group.
+/// If Azure does not answer, or the group does not exist.
 pub(crate) async fn of_group(place: &Place<'_>, azure: &Azure) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let (Some(subscription), Some(group)) = (&azure.subscription, &azure.resource_group) else {
         return Ok(Some(Vec::new()));
@@ -55,7 +55,7 @@ pub(crate) async fn of_group(place: &Place<'_>, azure: &Azure) -> Result<Option<
     let request = Request::get(template, &[subscription, group]).query("api-version", VERSION);
     let api = &place.workspace.api;
     let rows = api.items(request, &place.within, "value", |page| Next::url(page, "nextLink")).await;
-    let purpose = Purpose::look(format!("read what may be done in the resource group `{group}`"));
+    let purpose = Purpose::look(format!("read the permissions in the resource group `{group}`"));
     let rows = match rows.map_err(|failure| api.error(&failure, &purpose)) {
         Err(error) if error.kind == ErrorKind::PermissionDenied => return Ok(None),
         rows => rows?,
@@ -70,29 +70,29 @@ pub(crate) async fn of_group(place: &Place<'_>, azure: &Azure) -> Result<Option<
     Ok(Some(missing.collect()))
 }
 
-/// Whether principals of Microsoft Entra ID may be looked for.
+/// Reports a missing right to read principals of Microsoft Entra ID.
 ///
 /// # Errors
-/// When Microsoft Graph does not answer.
+/// If Microsoft Graph does not answer.
 pub(crate) async fn of_directory(place: &Place<'_>, azure: &Azure) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let request = Request::get("/v1.0/users", &[]).query("$top", 1).query("$select", "id");
-    let asked = place.send(&request, &Purpose::look("look for users of Microsoft Entra ID")).await;
+    let answer = place.send(&request, &Purpose::look("list users of Microsoft Entra ID")).await;
     let statement = || {
         let id = &azure.client;
         format!(
             "az ad app permission add --id {id} --api {GRAPH} --api-permissions {READS_ALL}=Role && az ad app permission admin-consent --id {id}"
         )
     };
-    one(asked, "look for principals of Microsoft Entra ID, which roles in Azure are given to", statement)
+    from_answer(answer, "look up principals of Microsoft Entra ID for Azure role assignments", statement)
 }
 
-/// Whether the account may be worked in.
+/// Reports a missing right in the Databricks account.
 ///
 /// # Errors
-/// When the account does not answer.
+/// If the account does not answer.
 pub(crate) async fn of_account(place: &Place<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
     let request = Request::get("/api/2.0/accounts/{account}/metastores", &[account(place)?]);
-    let asked = place.send(&request, &Purpose::look("list the metastores of the account")).await;
+    let answer = place.send(&request, &Purpose::look("list the metastores of the account")).await;
     let statement = || {
         let body = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -100,25 +100,25 @@ pub(crate) async fn of_account(place: &Place<'_>) -> Result<Option<Vec<MissingRi
         });
         format!("databricks account service-principals patch <its id in the account> --json '{body}'")
     };
-    one(asked, "give workspaces a metastore, or let anybody in", statement)
+    from_answer(answer, "assign metastores and principals to workspaces", statement)
 }
 
-/// A right that shows by one question.
-fn one(
-    asked: Result<Json, ProviderError>,
+/// Derives a missing right from the answer to from_answer request.
+fn from_answer(
+    answer: Result<Json, ProviderError>,
     operation: &str,
     statement: impl Fn() -> String,
 ) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-    match asked {
-        // Whoever is not let in at all lacks more than a right.
-        Err(error) if error.kind == ErrorKind::PermissionDenied && is_of_a_right(&error) => {
+    match answer {
+        // A failed sign-in is more than a missing right.
+        Err(error) if error.kind == ErrorKind::PermissionDenied && is_forbidden(&error) => {
             Ok(Some(vec![MissingRight { operation: operation.to_owned(), statement: statement() }]))
         }
-        asked => asked.map(|_| Some(Vec::new())),
+        answer => answer.map(|_| Some(Vec::new())),
     }
 }
 
-fn is_of_a_right(error: &ProviderError) -> bool {
+fn is_forbidden(error: &ProviderError) -> bool {
     error.vendor_code.as_deref().is_some_and(|code| code.ends_with("HTTP 403"))
 }
 
@@ -127,13 +127,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn actions_are_of_patterns() {
+    fn patterns_match_actions() {
         let action = "Microsoft.Databricks/workspaces/write";
         for pattern in ["*", "microsoft.databricks/*", "*/write", "Microsoft.*/workspaces/*", action] {
-            assert!(is_of(action, pattern), "{pattern}");
+            assert!(matches_pattern(action, pattern), "{pattern}");
         }
         for pattern in ["", "*/read", "Microsoft.Databricks/workspaces", "Microsoft.Databricks/*/write/*", "x*"] {
-            assert!(!is_of(action, pattern), "{pattern}");
+            assert!(!matches_pattern(action, pattern), "{pattern}");
         }
         let grants = |rows: Json| gives(rows.as_array().unwrap(), action);
         assert!(!grants(json!([])));

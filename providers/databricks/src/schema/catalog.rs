@@ -1,4 +1,4 @@
-//! The types of Unity Catalog: named by their metastore, reached by one of its workspaces.
+//! The resource types of Unity Catalog: identified by their metastore, and reached through any of its workspaces.
 
 use super::azure::take_existing;
 use super::{id, named, remote, text, workspace_url};
@@ -14,31 +14,31 @@ pub(super) fn types() -> Vec<ResourceType> {
 }
 
 fn metastore() -> Attribute {
-    named("metastoreId", "The id of the metastore, which the lookup `databricks_metastore` answers.")
+    named("metastoreId", "Id of the metastore, from the lookup `databricks_metastore`.")
 }
 
-/// Any workspace of the metastore will do.
+/// Any workspace of the metastore can be used.
 fn way() -> Attribute {
-    text("workspaceUrl", "The URL of a workspace of the metastore; once it is there the one on record is asked.")
+    text("workspaceUrl", "URL of a workspace of the metastore. An existing object is reached through the recorded one.")
         .required()
         .way()
 }
 
 fn full_name() -> Attribute {
-    text("fullName", "The name with those of what it is in, as grants take it.").stable()
+    text("fullName", "Full name, with catalog and schema, for grants.").stable()
 }
 
 fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
     let mut attributes = vec![way(), metastore()];
     attributes.extend(first);
     attributes.extend([
-        text("comment", "A comment; where there is none, it is nobody's to manage."),
-        text("owner", "Who owns it; where nobody is said, whoever made it.").normal(normal::non_empty),
-        text("storageRoot", "Where its managed tables are kept.").replaces(),
+        text("comment", "Comment. Left out: not managed."),
+        text("owner", "Owner. Defaults to the creator.").normal(normal::non_empty),
+        text("storageRoot", "Storage location of its managed tables.").replaces(),
         Attribute::new(
             "properties",
             AttributeType::map(AttributeType::String),
-            "Properties; those that are not said stay as they are.",
+            "Properties. Other properties stay unchanged.",
         ),
         made.stable(),
         take_existing(),
@@ -48,20 +48,20 @@ fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
     attributes
 }
 
-/// It was there before.
+/// Returns true if the object existed before terrace.
 fn was_there(_: &Map, private: &Private) -> bool {
     !Kept::of(private).preexisting.is_empty()
 }
 
-/// Unity Catalog knows no case.
+/// Names in Unity Catalog ignore case.
 fn caseless(name: Attribute) -> Attribute {
     name.compared(NameRule::Caseless)
 }
 
 fn catalog() -> ResourceType {
     let attributes = container(
-        vec![caseless(named("name", "The catalog's name; case makes no difference."))],
-        text("createdAt", "When it was made: another one of the same name has another time."),
+        vec![caseless(named("name", "Name of the catalog; case is ignored."))],
+        text("createdAt", "Creation time. A recreated catalog has another time."),
     );
     let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
     ResourceType { holds_data: true, is_borrowed: was_there, ..remote(ty) }
@@ -69,11 +69,8 @@ fn catalog() -> ResourceType {
 
 fn schema() -> ResourceType {
     let attributes = container(
-        vec![
-            caseless(named("catalog", "The catalog.")),
-            caseless(named("name", "The schema's name; case makes no difference.")),
-        ],
-        text("schemaId", "The id that Unity Catalog gave it: another one of the same name has another."),
+        vec![caseless(named("catalog", "Catalog.")), caseless(named("name", "Name of the schema; case is ignored."))],
+        text("schemaId", "Id in Unity Catalog. A recreated schema has another id."),
     );
     let ty = ResourceType::new(
         "databricks_schema",
@@ -84,13 +81,13 @@ fn schema() -> ResourceType {
     ResourceType { holds_data: true, needs: &[CATALOG], is_borrowed: was_there, ..remote(ty) }
 }
 
-/// The catalog that an object is in.
+/// The catalog of an object.
 const CATALOG: Need = Need {
     ty: "databricks_catalog",
     identities: |attributes| Need::named(attributes, &[("metastoreId", "metastoreId"), ("name", "catalog")]),
 };
 
-/// The schema that an object is in.
+/// The schema of an object.
 const SCHEMA: Need = Need {
     ty: "databricks_schema",
     identities: |attributes| {
@@ -102,31 +99,31 @@ fn view() -> ResourceType {
     let source = Object(vec![
         text("catalog", "The catalog.").required(),
         text("schema", "The schema.").required(),
-        text("name", "The table or view that is read.").required(),
+        text("name", "Table or view that the view reads.").required(),
     ]);
     let column = Object(vec![
-        text("name", "The column's name, in the source and in the view.").required(),
-        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
-        text("typeName", "The type that it has to have in the source, without numbers: `DECIMAL`."),
-        Attribute::new("precision", AttributeType::Int, "The precision that it has to have there."),
-        Attribute::new("scale", AttributeType::Int, "The scale that it has to have there."),
+        text("name", "Name of the column, in the source and in the view.").required(),
+        text("comment", "Comment. Left out: not managed."),
+        text("typeName", "Required type in the source, without numbers: `DECIMAL`."),
+        Attribute::new("precision", AttributeType::Int, "Required precision in the source."),
+        Attribute::new("scale", AttributeType::Int, "Required scale in the source."),
     ]);
     let attributes = vec![
         workspace_url(),
         metastore(),
         caseless(named("catalog", "The catalog.")),
         caseless(named("schema", "The schema.")),
-        caseless(named("name", "The view's name; case makes no difference.")),
-        Attribute::new("source", AttributeType::Object(source), "What the view reads.").required(),
+        caseless(named("name", "Name of the view; case is ignored.")),
+        Attribute::new("source", AttributeType::Object(source), "Source of the view.").required(),
         Attribute::new(
             "columns",
             AttributeType::list(AttributeType::Object(column)),
-            "The columns of the source that the view shows; none means all.",
+            "Columns of the source that the view shows. Empty: all.",
         )
         .default_value(Value::List(Vec::new())),
         text("comment", "A comment."),
-        text("warehouse", "The id of the SQL warehouse on which its statements run.").required(),
-        text("tableId", "The id that Unity Catalog gave it: another one of the same name has another.").stable(),
+        text("warehouse", "Id of the SQL warehouse that runs the view's statements.").required(),
+        text("tableId", "Id in Unity Catalog. A recreated view has another id.").stable(),
         full_name(),
         id(),
     ];
@@ -139,24 +136,24 @@ fn view() -> ResourceType {
     ResourceType { is_of_another: mark::is_of_another, needs: &[CATALOG, SCHEMA], ..remote(ty) }
 }
 
-/// Who has something on what.
+/// The attributes of an access: grantee and securable.
 fn on_securable() -> Vec<Attribute> {
     vec![
         way(),
         metastore(),
         caseless(named("securableType", "`catalog`, `schema`, `table` (also of a view), `volume` or `function`.")),
-        caseless(named("fullName", "The name with those of what it is in.")),
-        named("principal", "The user name, the display name of a group, or the application id of a service principal."),
+        caseless(named("fullName", "Full name, with catalog and schema.")),
+        named("principal", "User name, display name of a group, or application id of a service principal."),
     ]
 }
 
 fn privilege() -> ResourceType {
-    let own = named("privilege", "The privilege, in capitals with `_`: `USE_CATALOG`, `CREATE_SCHEMA`.");
+    let own = named("privilege", "Privilege, in capitals with `_`: `USE_CATALOG`, `CREATE_SCHEMA`.");
     let attributes = on_securable().into_iter().chain([own, take_existing(), id()]).collect();
     let ty = ResourceType::new(
         "databricks_privilege",
-        "One privilege that somebody has on an object of Unity Catalog, whatever else they have there: what several products \
-         share is made of these. Beside a `databricks_grant` of the same principal there it would be taken by that.",
+        "One privilege of a principal on an object of Unity Catalog. Use it for objects that several products \
+         share. A `databricks_grant` of the same principal on the same object would revoke it.",
         &["metastoreId", "securableType", "fullName", "principal", "privilege"],
         Object(attributes),
     );
@@ -168,7 +165,7 @@ fn grant() -> ResourceType {
         Attribute::new(
             "privileges",
             AttributeType::list(AttributeType::String),
-            "The privileges, each in capitals with `_`: `SELECT`, `USE_SCHEMA`.",
+            "Privileges, each in capitals with `_`: `SELECT`, `USE_SCHEMA`.",
         )
         .required()
         .normal(normal::set),
@@ -178,14 +175,14 @@ fn grant() -> ResourceType {
     let attributes = on_securable().into_iter().chain(own).collect();
     let ty = ResourceType::new(
         "databricks_grant",
-        "The privileges that somebody has on an object of Unity Catalog.",
+        "The privileges of a principal on an object of Unity Catalog.",
         &["metastoreId", "securableType", "fullName", "principal"],
         Object(attributes),
     );
     ResourceType { grantee: &["principal"], is_borrowed, ..remote(ty) }
 }
 
-/// All of it was there before.
+/// Returns true if all privileges existed before terrace.
 fn is_borrowed(attributes: &Map, private: &Private) -> bool {
     let before = Kept::of(private).preexisting;
     let privileges = texts(attributes, "privileges");

@@ -1,4 +1,4 @@
-//! The types that are of one workspace.
+//! The resource types of a workspace.
 
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
@@ -17,21 +17,18 @@ pub(super) fn types() -> Vec<ResourceType> {
 fn credential() -> ResourceType {
     let attributes = vec![
         workspace_url().replaces(),
-        named("gitProvider", "Who hosts the repositories: `gitHub`, `gitLab`, `azureDevOpsServices` …"),
-        text("gitUsername", "The user name there; that of the instance's `git`."),
-        text("token", "The token; that of the instance's `git`.").write_only(),
-        text("credentialId", "The id that Databricks gave it.").stable(),
-        text(
-            "tokenSent",
-            "When the token was sent last. It is sent again when that of the instance's `git` is another one.",
-        )
-        .computed()
-        .volatile("an update may send the token again"),
+        named("gitProvider", "Git provider: `gitHub`, `gitLab`, `azureDevOpsServices` …"),
+        text("gitUsername", "User name. Defaults to the instance's `git.username`."),
+        text("token", "Token. Defaults to the instance's `git.token`.").write_only(),
+        text("credentialId", "Databricks' id.").stable(),
+        text("tokenSent", "Time when the token was sent last. A changed `git.token` of the instance is sent again.")
+            .computed()
+            .volatile("an update may send the token again"),
         id(),
     ];
     remote(ResourceType::new(
         "databricks_git_credential",
-        "A credential of Git of whoever the instance works as.",
+        "A Git credential of the instance's principal.",
         &["workspaceUrl", "gitProvider"],
         Object(attributes),
     ))
@@ -40,8 +37,9 @@ fn credential() -> ResourceType {
 fn directory() -> ResourceType {
     let attributes = vec![
         workspace_url().replaces(),
-        named("path", "The path: `/Workspace/shop_0`; the folders above it are made as well.").compared(NameRule::Path),
-        text("objectId", "The id that Databricks gave it, for permissions.").stable(),
+        named("path", "Path, such as `/Workspace/shop_0`. Missing parent folders are created too.")
+            .compared(NameRule::Path),
+        text("objectId", "Databricks' id, for permissions.").stable(),
         id(),
     ];
     let ty = ResourceType::new(
@@ -53,7 +51,7 @@ fn directory() -> ResourceType {
     ResourceType { holds_data: true, updatable: false, identity_space: "path", needs: &[DIRECTORIES], ..remote(ty) }
 }
 
-/// The folders that an object of the workspace lies in.
+/// The parent folders of an object.
 const DIRECTORIES: Need = Need {
     ty: "databricks_directory",
     identities: |attributes| {
@@ -69,28 +67,26 @@ const DIRECTORIES: Need = Need {
 fn repo() -> ResourceType {
     let attributes = vec![
         workspace_url().replaces(),
-        named("path", "Where it is checked out: `/Workspace/shop_0/orders`; the folder above it has to be there.")
+        named("path", "Path of the checkout, such as `/Workspace/shop_0/orders`. The parent folder must exist.")
             .compared(NameRule::Path),
-        named("url", "The URL of the repository."),
-        named("gitProvider", "Who hosts it: `gitHub`, `gitLab`, `azureDevOpsServices` …"),
-        text("branch", "The branch that is checked out.").normal(normal::non_empty),
-        text("tag", "The tag that is checked out, instead of a branch.").normal(normal::non_empty),
-        text("repoId", "The id that Databricks gave it, for permissions.").stable(),
-        text("headCommit", "The commit that is checked out; one that moves on is no drift.")
-            .computed()
-            .follows(&["branch", "tag"]),
+        named("url", "URL of the repository."),
+        named("gitProvider", "Git provider: `gitHub`, `gitLab`, `azureDevOpsServices` …"),
+        text("branch", "Branch to check out.").normal(normal::non_empty),
+        text("tag", "Tag to check out, instead of a branch.").normal(normal::non_empty),
+        text("repoId", "Databricks' id, for permissions.").stable(),
+        text("headCommit", "Checked-out commit. A newer commit is not drift.").computed().follows(&["branch", "tag"]),
         id(),
     ];
     let ty = ResourceType::new(
         "databricks_repo",
-        "A repository that is checked out in the workspace.",
+        "A repository checked out in the workspace.",
         &["workspaceUrl", "path"],
         Object(attributes),
     );
     ResourceType { holds_data: true, identity_space: "path", needs: &[DIRECTORIES], ..remote(ty) }
 }
 
-/// An id that the server gives, and that may be said where something is there already.
+/// An id that the server chooses, and that may be set to adopt an existing object.
 fn given_id(name: &'static str, doc: &'static str) -> Attribute {
     Attribute { stable: true, ..text(name, doc).or_computed().replaces() }
 }
@@ -101,27 +97,24 @@ fn settings_of(what: &'static str) -> Vec<Attribute> {
         Attribute::new(
             "secretSettings",
             AttributeType::Any,
-            "Parts of the settings that are secret: merged in when they are sent, never stored, never read back.",
+            "Secret parts of the settings: merged into each request, never stored or read back.",
         )
         .write_only()
         .vendor_json(),
-        text(
-            "manage",
-            "`given`: what the settings say, and what others set beside that stays; `all`: whatever is set.",
-        )
-        .default_value("given"),
+        text("manage", "`given`: manage the configured settings, keep others; `all`: manage all settings.")
+            .default_value("given"),
         Attribute::new(
             "override",
             AttributeType::Bool,
-            "What somebody changed since the last apply is overwritten; where it is false, the plan stops instead.",
+            "Overwrite changes made outside terrace since the last apply. If false, the plan fails instead.",
         )
         .default_value(true),
-        text("url", "Where people look at it.").stable(),
+        text("url", "Address of its page in the browser.").stable(),
         id(),
     ]
 }
 
-/// The names of jobs or pipelines in a workspace: that of its settings, or those that a lookup is asked for.
+/// The names of jobs or pipelines in a workspace: the name in the settings, or the names that a lookup requests.
 fn called(map: &Map, asked: &str) -> Vec<String> {
     let url = map.get("workspaceUrl").and_then(Value::as_str).and_then(|url| Workspaces::url(url).ok());
     let Some(url) = url else { return Vec::new() };
@@ -135,13 +128,10 @@ fn called(map: &Map, asked: &str) -> Vec<String> {
 fn job() -> ResourceType {
     let mut attributes = vec![
         workspace_url().replaces(),
-        given_id(
-            "jobId",
-            "The id that Databricks gave it; of one to take over, what the lookup `databricks_job_id` says.",
-        ),
+        given_id("jobId", "Databricks' id. To adopt an existing job, use the lookup `databricks_job_id`."),
     ];
     attributes
-        .extend(settings_of("The settings of the job, as its API takes them: `name`, `tasks`, `schedule` …; or a list of such, merged in order, tasks by `task_key`."));
+        .extend(settings_of("Settings of the job in the API's format: `name`, `tasks`, `schedule` …; or a list of such maps, merged in order, tasks by `task_key`."));
     let ty = ResourceType::new("databricks_job", "A job or workflow.", &["workspaceUrl", "jobId"], Object(attributes));
     ResourceType { called: |map| called(map, "jobs"), is_of_another: mark::is_of_another, ..remote(ty) }
 }
@@ -151,18 +141,18 @@ fn pipeline() -> ResourceType {
         workspace_url().replaces(),
         given_id(
             "pipelineId",
-            "The id that Databricks gave it; of one to take over, what the lookup `databricks_pipeline_id` says.",
+            "Databricks' id. To adopt an existing pipeline, use the lookup `databricks_pipeline_id`.",
         ),
     ];
     attributes
-        .extend(settings_of("The settings of the pipeline, as its API takes them: `name`, `libraries`, `clusters` …; or a list of such, merged in order, clusters by `label`."));
+        .extend(settings_of("Settings of the pipeline in the API's format: `name`, `libraries`, `clusters` …; or a list of such maps, merged in order, clusters by `label`."));
     let ty = ResourceType::new(
         "databricks_pipeline",
         "A declarative (DLT) pipeline.",
         &["workspaceUrl", "pipelineId"],
         Object(attributes),
     );
-    // Databricks fills in defaults for nulls.
+    // Databricks replaces nulls by defaults.
     let fold = |configured: &mut Map, recorded: Option<&Map>| normal::leave_out_nulls("settings", configured, recorded);
     ResourceType {
         spares_data: true,
@@ -177,22 +167,22 @@ fn permission() -> ResourceType {
     let attributes = vec![
         workspace_url().replaces(),
         named("objectType", "`jobs`, `pipelines`, `repos` or `directories`."),
-        named("objectId", "The id of the object."),
+        named("objectId", "Id of the object."),
         named("principalKind", "`user`, `group` or `servicePrincipal`."),
-        named("principal", "The user name, the display name of a group, or the application id of a service principal."),
-        text("level", "What is given: `CAN_VIEW`, `CAN_MANAGE_RUN`, `CAN_MANAGE`, `CAN_READ` …").required(),
+        named("principal", "User name, display name of a group, or application id of a service principal."),
+        text("level", "Permission level: `CAN_VIEW`, `CAN_MANAGE_RUN`, `CAN_MANAGE`, `CAN_READ` …").required(),
         id(),
     ];
     let ty = ResourceType::new(
         "databricks_permission",
-        "What somebody may do with an object of the workspace; entries that it has from above are left alone.",
+        "The permission of a principal on an object of the workspace. Inherited entries are not managed.",
         &["workspaceUrl", "objectType", "objectId", "principalKind", "principal"],
         Object(attributes),
     );
     ResourceType { is_borrowed, ..remote(ty) }
 }
 
-/// The level was there before, and is the one that stays.
+/// Returns true if the level existed before terrace, and is kept on deletion.
 fn is_borrowed(attributes: &Map, private: &Private) -> bool {
     let before = Kept::of(private).preexisting;
     !before.is_empty() && attributes.get("level").and_then(Value::as_str) == before.first().map(String::as_str)

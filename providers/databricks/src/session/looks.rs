@@ -1,17 +1,17 @@
-//! What was there before a call that makes something, as the journal has it: access, folders, repositories and credentials keep
-//! no mark of who made them.
+//! Journal of the prior content before a create, for objects that carry no mark: access, folders, repositories and
+//! credentials.
 //!
-//! It is looked first, and only once that is journalled does anything go out. So a lost call that journalled no look made
-//! nothing, whatever is there; what is there after one that did, and was not there before it, is ours. Once somebody else has
-//! found out what became of a step, its call can journal no look any more, and so sends nothing.
+//! The provider reads the prior content, journals it, and only then sends the request. A lost call without such an
+//! entry created nothing. After a call with an entry, an object that was missing in the prior content is ours. Once
+//! another process has resolved a step, the step's call can no longer write to the journal, and so sends nothing.
 
 use crate::private::Kept;
 use terrace_provider::{Call, Partial, Planned, ProviderError};
 
-/// Journals what a call found there before it makes something.
+/// Journals the prior content of a create.
 ///
 /// # Errors
-/// When that cannot be journalled: nothing may be sent then.
+/// If the journal cannot be written: the request must not be sent then.
 pub(super) async fn journal(call: &Call, planned: &Planned, preexisting: Vec<String>) -> Result<(), ProviderError> {
     let kept = Kept { preexisting, is_looked_for: true, ..Kept::of(&planned.private) };
     call.progress.partial(Partial { identity: None, private: Some(kept.to_private()) }).await

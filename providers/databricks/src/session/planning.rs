@@ -1,11 +1,11 @@
-//! What a plan says of an object beyond its schema.
+//! Adjustments of a plan that go beyond the schema.
 
 use super::{DatabricksSession, WAY, is_by_any_way};
 use crate::object;
 use terrace_provider::{Attributes, PlannedChange, ProposedChange, Recorded, ResourceType};
 
 impl DatabricksSession {
-    /// Plans the workspace that is configured where the instance may not be sent to the one on record any more.
+    /// Plans the configured workspace if the instance may no longer use the recorded one.
     pub(super) fn plan_way(&self, ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
         let is_left = is_by_any_way(ty)
             && planned.planned.get(WAY).is_some_and(|url| url.as_str().is_some())
@@ -16,8 +16,8 @@ impl DatabricksSession {
     }
 }
 
-/// The object on record with its names spelled as they are now where that is another spelling of the same: no reason to replace
-/// it.
+/// The recorded object with its names in their configured spelling. Another spelling of the same name does not
+/// need a replacement.
 pub(super) fn respelled(ty: &ResourceType, prior: &Recorded, config: &Attributes) -> Recorded {
     let mut prior = prior.clone();
     let mut now = prior.attributes.clone();

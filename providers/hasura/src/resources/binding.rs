@@ -1,4 +1,4 @@
-//! Who has a role: two lists, each written whole.
+//! Members of a role: two lists, each written as a whole.
 
 use super::{Target, role};
 use crate::attributes::{in_order_of, list, texts};
@@ -6,7 +6,7 @@ use crate::mapper::{Mapper, Members, Told};
 use terrace_provider::http::Within;
 use terrace_provider::{Attributes, Call, ErrorKind, Path, ProviderError};
 
-/// Refuses references that the role mapper would not know.
+/// Refuses references that the role mapper would not recognise.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     role::check_id(attributes)?;
     for (list, prefix) in [("users", "user:"), ("groups", "group:")] {
@@ -14,19 +14,20 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
         for (index, member) in members.iter().enumerate() {
             let at = Path::attribute(list).index(index);
             if member.strip_prefix(prefix).is_none_or(str::is_empty) {
-                let message = format!("`{member}` is none of the {list}: they begin with `{prefix}`");
-                return Err(ProviderError::invalid(Some(at), message).solution(format!("write such as `{prefix}name`")));
+                let message = format!("`{member}` is not valid in `{list}`: expected `{prefix}…`");
+                return Err(ProviderError::invalid(Some(at), message)
+                    .solution(format!("write a reference such as `{prefix}name`")));
             }
             if members.iter().take(index).any(|other| other == member) {
-                let error = ProviderError::invalid(Some(at), format!("`{member}` is there twice"));
-                return Err(error.solution("leave one of them"));
+                let error = ProviderError::invalid(Some(at), format!("`{member}` is listed twice"));
+                return Err(error.solution("remove one of them"));
             }
         }
     }
     Ok(())
 }
 
-/// Its attributes as they are.
+/// Its present attributes.
 pub(crate) fn present(members: &Members, like: Option<&Attributes>) -> Attributes {
     let mut seen = Attributes::default();
     seen.insert("users".to_owned(), list(&in_order_of(members.users.clone(), like, "users")));
@@ -34,12 +35,12 @@ pub(crate) fn present(members: &Members, like: Option<&Attributes>) -> Attribute
     seen
 }
 
-/// Who is wanted.
+/// The planned members.
 pub(crate) fn wanted(attributes: &Attributes) -> Members {
     Members { users: texts(attributes, "users"), groups: texts(attributes, "groups") }
 }
 
-/// Whether these have a role who are wanted.
+/// True if these are the planned members.
 pub(crate) fn is_as(members: &Members, planned: &Attributes) -> bool {
     let sorted = |members: &Members| {
         let mut members = members.clone();
@@ -50,7 +51,7 @@ pub(crate) fn is_as(members: &Members, planned: &Attributes) -> bool {
     sorted(members) == sorted(&wanted(planned))
 }
 
-/// Whether these may be what is left of a call that was to write who is wanted: the users are written first.
+/// True if these may result from an interrupted write of the planned members: the users are written first.
 pub(crate) fn may_be_of(members: &Members, planned: &Attributes) -> bool {
     let half = Members { groups: wanted(planned).groups, ..members.clone() };
     is_as(members, planned) || (members.groups.is_empty() && is_as(&half, planned))
@@ -65,10 +66,10 @@ pub(crate) async fn create(
     let id = target.part("roleId");
     match mapper.members(&id).await? {
         Told::NoRole => {
-            let error = ProviderError::invalid(Some(Path::attribute("roleId")), format!("there is no role `{id}`"));
-            Err(error.solution("let a `hasura_role` make it, before this"))
+            let error = ProviderError::invalid(Some(Path::attribute("roleId")), format!("role `{id}` does not exist"));
+            Err(error.solution("create it first with a `hasura_role`"))
         }
-        Told::Members(members) if !members.is_nobody() => Err(target.exists(&format!("somebody with the role `{id}`"))),
+        Told::Members(members) if !members.is_nobody() => Err(target.exists(&format!("a member of the role `{id}`"))),
         _ => write(mapper, &id, call, &Members::default(), &wanted(planned)).await,
     }
 }
@@ -104,7 +105,7 @@ pub(crate) async fn delete(
     }
 }
 
-/// Writes both lists, or neither: where the second is refused the first is as it was.
+/// Writes both lists or neither: if the second is refused, it restores the first.
 async fn write(
     mapper: &Mapper,
     id: &str,
@@ -118,9 +119,9 @@ async fn write(
     let Err(error) = mapper.put_groups(id, &members.groups, &within).await else { return Ok(()) };
     let is_open = error.kind == ErrorKind::Ambiguous;
     if is_open || mapper.put_users(id, &before.users, &within).await.is_err() {
-        // What is there is half of it: a look tells.
+        // Perhaps only half is written: a read determines the outcome.
         return Err(ProviderError { kind: ErrorKind::Ambiguous, ..error }
-            .problem("the users were written, and the groups perhaps not"));
+            .problem("the users were written, but the groups perhaps were not"));
     }
     Err(error)
 }

@@ -1,6 +1,6 @@
-//! Permissions to select: `*_create_select_permission`, `*_drop_select_permission`
-//! (<https://hasura.io/docs/2.0/api-reference/metadata-api/permission/>). There is no command that changes one: it is dropped
-//! and made anew in one `bulk`, so that nobody is without it in between.
+//! Select permissions: `*_create_select_permission`, `*_drop_select_permission`
+//! (<https://hasura.io/docs/2.0/api-reference/metadata-api/permission/>). No command changes a permission: one `bulk`
+//! drops and recreates it, so that the role never lacks it.
 
 use super::{Target, source_in, table_in};
 use crate::attributes::{flag, in_order_of, json, list, texts, without_nulls};
@@ -13,32 +13,32 @@ use terrace_provider::{Attributes, Call, Path, ProviderError, Value};
 /// All columns.
 const ALL: &str = "*";
 
-/// Refuses what cannot be a permission.
+/// Refuses an invalid permission.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     let columns = texts(attributes, "columns");
     if columns.len() > 1 && columns.iter().any(|column| column == ALL) {
-        let message = "`columns` names all of them (`*`) and some";
-        return Err(
-            ProviderError::invalid(Some(Path::attribute("columns")), message).solution("leave `*` alone, or out")
-        );
+        let message = "`columns` has `*` and single columns";
+        return Err(ProviderError::invalid(Some(Path::attribute("columns")), message)
+            .solution("write either `*` or single columns"));
     }
     if attributes.get("role").and_then(Value::as_str) == Some("admin") {
-        let message = "the role `admin` may do everything as it is";
+        let message = "the role `admin` already has all permissions";
         return Err(ProviderError::invalid(Some(Path::attribute("role")), message).solution("name another role"));
     }
     if attributes.get("limit").and_then(Value::as_int).is_some_and(|limit| limit <= 0) {
-        let message = "`limit` is no number of rows";
-        return Err(ProviderError::invalid(Some(Path::attribute("limit")), message)
-            .solution("write 1 or more, or leave it out"));
+        let message = "`limit` is not a number of rows";
+        return Err(
+            ProviderError::invalid(Some(Path::attribute("limit")), message).solution("write 1 or more, or remove it")
+        );
     }
     match attributes.get("filter").map(Value::exposed) {
         None | Some(Value::Map(_) | Value::Null | Value::Unknown) => Ok(()),
-        Some(_) => Err(ProviderError::invalid(Some(Path::attribute("filter")), "`filter` is no map")
-            .solution("write such as `{region: {_eq: EU}}`")),
+        Some(_) => Err(ProviderError::invalid(Some(Path::attribute("filter")), "`filter` is not a map")
+            .solution("write a filter such as `{region: {_eq: EU}}`")),
     }
 }
 
-/// Its attributes as they are.
+/// Its present attributes.
 pub(crate) fn present(permission: &Permission, like: Option<&Attributes>) -> Attributes {
     let body = &permission.permission;
     let columns = match body.get("columns") {
@@ -49,7 +49,7 @@ pub(crate) fn present(permission: &Permission, like: Option<&Attributes>) -> Att
     seen.insert("columns".to_owned(), list(&in_order_of(columns, like, "columns")));
     let filter = body.get("filter").cloned().unwrap_or_else(|| json!({}));
     seen.insert("filter".to_owned(), Value::from(filter));
-    // That there is none is said, too: what is left out counts as it is recorded.
+    // A missing limit is returned as null: absent attributes stay as recorded.
     let limit = body.get("limit").and_then(Json::as_i64);
     seen.insert("limit".to_owned(), limit.map_or(Value::Null, Value::Int));
     let allows = body.get("allow_aggregations").and_then(Json::as_bool).unwrap_or(false);
@@ -57,13 +57,13 @@ pub(crate) fn present(permission: &Permission, like: Option<&Attributes>) -> Att
     seen
 }
 
-/// Whether a permission is as is wanted.
+/// True if a permission matches the plan.
 pub(crate) fn is_as(permission: &Permission, planned: &Attributes) -> bool {
     without_nulls(&Json::Object(body(&permission.permission, planned)))
         == without_nulls(&Json::Object(body(&permission.permission, &present(permission, None))))
 }
 
-/// A permission's body with what is wanted in it; what terrace has no attribute for stays.
+/// A permission's body with the planned values; entries without an attribute stay.
 fn body(now: &JsonMap<String, Json>, planned: &Attributes) -> JsonMap<String, Json> {
     let mut body = now.clone();
     let mut columns = texts(planned, "columns");
@@ -114,7 +114,7 @@ pub(crate) async fn create(
     let decide = |export: &Export, may_be_done: bool| {
         let source = source_in(export, &target.part("source"))?;
         let table = table_in(source, &target.table())?;
-        if let Some(permission) = table.select_permissions.iter().find(|it| it.role == role) {
+        if let Some(permission) = table.select_permissions.iter().find(|permission| permission.role == role) {
             return match may_be_done && is_as(permission, planned) {
                 true => Ok(Decision::Done),
                 false => {
@@ -139,15 +139,19 @@ pub(crate) async fn update(
     let decide = |export: &Export, _: bool| {
         let source = source_in(export, &target.part("source"))?;
         let table = table_in(source, &target.table())?;
-        let now = table.select_permissions.iter().find(|it| it.role == role).ok_or_else(|| target.gone())?;
+        let now =
+            table.select_permissions.iter().find(|permission| permission.role == role).ok_or_else(|| target.gone())?;
         if is_as(now, planned) {
             return Ok(Decision::Done);
         }
-        let anew = |permission: JsonMap<String, Json>| {
+        let recreate = |permission: JsonMap<String, Json>| {
             let make = making(source, table, &role, &Json::Object(permission), &now.comment);
             vec![dropping(source, table, &role), make]
         };
-        Ok(Decision::Do { commands: anew(body(&now.permission, planned)), inverse: anew(now.permission.clone()) })
+        Ok(Decision::Do {
+            commands: recreate(body(&now.permission, planned)),
+            inverse: recreate(now.permission.clone()),
+        })
     };
     engine.change(&change(target, call, "change"), decide).await
 }
@@ -158,7 +162,7 @@ pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Res
         let source = export.source(&target.part("source"));
         let found = source.and_then(|source| Some((source, source.table(&target.table())?)));
         let Some((source, table)) = found else { return Ok(Decision::Done) };
-        if table.select_permissions.iter().all(|it| it.role != role) {
+        if table.select_permissions.iter().all(|permission| permission.role != role) {
             return Ok(Decision::Done);
         }
         Ok(Decision::Do { commands: vec![dropping(source, table, &role)], inverse: Vec::new() })

@@ -7,21 +7,20 @@ use crate::names;
 use terrace_provider::http::Within;
 use terrace_provider::{Attributes, Call, ErrorKind, Path, ProviderError};
 
-/// What Hasura takes for itself: whoever has this role may do everything there
-/// (<https://hasura.io/docs/2.0/auth/authorization/roles-variables/>).
+/// Hasura's own role, which has all permissions (<https://hasura.io/docs/2.0/auth/authorization/roles-variables/>).
 const OF_HASURA: &str = "admin";
 
-/// Refuses the role that would let everybody who has it do everything.
+/// Refuses the role that would give its members all permissions.
 pub(super) fn check_id(attributes: &Attributes) -> Result<(), ProviderError> {
     let role = text(attributes, "roleId");
     if !role.trim().eq_ignore_ascii_case(OF_HASURA) {
         return Ok(());
     }
-    let message = format!("`{role}` is Hasura's own role: whoever has it may do everything there");
+    let message = format!("`{role}` is Hasura's own role: its members have all permissions");
     Err(ProviderError::invalid(Some(Path::attribute("roleId")), message).solution("name another role"))
 }
 
-/// Refuses that role, and root fields that GraphQL does not know.
+/// Refuses that role, and root fields with invalid names.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     check_id(attributes)?;
     let fields = texts(attributes, "rootFields");
@@ -29,14 +28,14 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
         let at = Path::attribute("rootFields").index(index);
         names::check(field, &at)?;
         if fields.iter().take(index).any(|other| other == field) {
-            let error = ProviderError::invalid(Some(at), format!("the root field `{field}` is there twice"));
-            return Err(error.solution("leave one of them"));
+            let error = ProviderError::invalid(Some(at), format!("the root field `{field}` is listed twice"));
+            return Err(error.solution("remove one of them"));
         }
     }
     Ok(())
 }
 
-/// Its attributes as they are; root fields only where the role mapper tells them.
+/// Its present attributes; root fields only if the role mapper returns them.
 pub(crate) fn present(role: &Role, like: Option<&Attributes>) -> Attributes {
     let mut seen = Attributes::default();
     seen.insert("componentId".to_owned(), role.component.as_str().into());
@@ -46,7 +45,7 @@ pub(crate) fn present(role: &Role, like: Option<&Attributes>) -> Attributes {
     seen
 }
 
-/// Whether a role is as is wanted, as far as the role mapper tells.
+/// True if a role matches the plan, as far as the role mapper returns it.
 pub(crate) fn is_as(role: &Role, planned: &Attributes) -> bool {
     let seen = present(role, Some(planned));
     ["componentId", "rootFields"].iter().all(|name| match (seen.get(*name), planned.get(*name)) {
@@ -64,11 +63,11 @@ pub(crate) async fn create(
     let (id, component) = (target.part("roleId"), text(planned, "componentId"));
     match mapper.role(&id).await? {
         Some(role) if role.component != component => return Err(of_another(&id, &role.component)),
-        // One that removes nothing still has the role that this component had before: it is the component's own.
+        // A role mapper that cannot remove roles still has the earlier role of this component, which it may use again.
         Some(role) if role.fields.is_some() => return Err(target.exists(&format!("a role `{id}`"))),
         Some(_) => {}
         None => {
-            // Each component has one role: the existing service breaks where it is told of a second one.
+            // Each component has one role: the existing service fails on a second one.
             if let Some(other) = mapper.role_of_component(&component).await? {
                 let at = Some(Path::attribute("componentId"));
                 return Err(ProviderError::invalid(at, format!("the component `{component}` has the role `{other}`"))
@@ -98,7 +97,7 @@ pub(crate) async fn delete(mapper: &Mapper, target: &Target, call: &Call) -> Res
     if mapper.remove_role(&id, &within).await? {
         return Ok(());
     }
-    // It cannot be removed, so that it is to let nobody in to anything.
+    // The role mapper cannot remove it: it is emptied instead.
     let emptied = async {
         let within = within.to_the_end();
         mapper.put_users(&id, &[], &within).await?;

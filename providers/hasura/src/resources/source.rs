@@ -16,34 +16,33 @@ use serde_json::{Value as Json, json};
 use terrace_provider::twin::likely_secrets;
 use terrace_provider::{Attributes, Call, Path, ProviderError, Value};
 
-/// Refuses what cannot be a source.
+/// Refuses an invalid source.
 pub(crate) fn check(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Result<(), ProviderError> {
     if let Some(kind) = attributes.get("kind").and_then(Value::as_str) {
         let is_right = !kind.is_empty() && kind.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         if !is_right {
-            let message = format!("`{kind}` is no kind of source: it is `postgres` or the name of an agent");
+            let message = format!("`{kind}` is not a kind of source: expected `postgres` or the name of an agent");
             return Err(ProviderError::invalid(Some(Path::attribute("kind")), message)
-                .solution("write `postgres`, `snowflake`, or as `list_source_kinds` of Hasura tells"));
+                .solution("write `postgres`, `snowflake`, or a kind from Hasura's `list_source_kinds`"));
         }
         if is_given(attributes, "connection") && kind != "snowflake" {
-            let message =
-                format!("`connection` says how Snowflake is reached, and this is a source of the kind `{kind}`");
+            let message = format!("`connection` is only for Snowflake, but the source has the kind `{kind}`");
             return Err(ProviderError::invalid(Some(Path::attribute("connection")), message)
-                .solution("write `configuration` in Hasura's own words"));
+                .solution("write `configuration` in Hasura's format"));
         }
     }
     match (is_given(attributes, "configuration"), is_given(attributes, "connection")) {
         (true, true) => {
-            let message = "`configuration` and `connection` both say how the database is reached";
-            Err(ProviderError::invalid(Some(Path::attribute("connection")), message).solution("leave one of them"))
+            let message = "`configuration` and `connection` both define the connection";
+            Err(ProviderError::invalid(Some(Path::attribute("connection")), message).solution("remove one of them"))
         }
-        (false, false) => Err(ProviderError::invalid(None, "nothing says how the database is reached")
-            .solution("write `connection` for Snowflake, or `configuration` in Hasura's own words")),
+        (false, false) => Err(ProviderError::invalid(None, "the source has no connection")
+            .solution("write `connection` for Snowflake, or `configuration` in Hasura's format")),
         _ => Desired::of(attributes, defaults).map(drop),
     }
 }
 
-/// Its attributes as they are, without secrets, compared with what is wanted or recorded.
+/// Its present attributes without secrets, in the form of the plan or the row.
 pub(crate) fn present(
     source: &Source,
     like: Option<&Attributes>,
@@ -59,18 +58,18 @@ pub(crate) fn present(
     };
     if is_connection {
         let connection = desired::connection_of(&full, like, defaults);
-        // That it is reached otherwise is said, too: what is left out counts as it is recorded.
+        // A different connection is returned as null: absent attributes stay as recorded.
         seen.insert("connection".to_owned(), connection.map_or(Value::Null, Value::Map));
     } else {
         let given = like.and_then(|like| json(like, "configuration"));
-        // What others said besides is theirs, what is secret nobody's to see.
+        // Unmanaged settings are left out, and secrets are not shown.
         let managed = given.as_ref().map_or_else(|| full.clone(), |given| projected(&full, &canonical(given)));
-        let told = given.as_ref().map(canonical).unwrap_or_default();
+        let configured = given.as_ref().map(canonical).unwrap_or_default();
         let mut secrets = secrets.to_vec();
-        // Somebody may have put a password where none was; what was told in the clear may be seen.
+        // A literal password may have replaced a reference to a variable. A configured value may be shown.
         secrets.extend(likely_secrets(&managed).into_iter().filter(|path| {
             let at = |json: &Json| path.iter().try_fold(json.clone(), |json, key| json.get(key).cloned());
-            at(&managed) != at(&told)
+            at(&managed) != at(&configured)
         }));
         let shown = configuration::without_paths(&managed, &secrets);
         let is_same = given.as_ref().is_some_and(|given| without_nulls(&canonical(given)) == without_nulls(&shown));
@@ -94,12 +93,12 @@ pub(crate) fn present(
     seen
 }
 
-/// What is secret of a source that nobody said anything of: what looks so.
+/// Probable secrets of a source without a row.
 pub(crate) fn secrets_of(source: &Source) -> Vec<Vec<String>> {
     likely_secrets(&canonical(&source.configuration))
 }
 
-/// Whether a source is reached as is wanted, secrets included, and called so.
+/// True if a source has the planned connection, including secrets, kind and customization.
 pub(crate) fn is_as(source: &Source, desired: &Desired, planned: &Attributes) -> bool {
     let whole = projected(&canonical(&source.configuration), &desired.full);
     let customization = json(planned, "customization").unwrap_or(Json::Null);
@@ -108,7 +107,7 @@ pub(crate) fn is_as(source: &Source, desired: &Desired, planned: &Attributes) ->
         && (customization.is_null() || projected(&source.customization, &customization) == customization)
 }
 
-/// Whether a source is as is wanted, but for its secrets: an intent has none.
+/// True if a source matches the plan except for secrets, which an intent does not contain.
 pub(crate) fn looks_as(source: &Source, planned: &Attributes, defaults: &SnowflakeDefaults) -> bool {
     let seen = present(source, Some(planned), &secrets_of(source), defaults);
     let names = ["kind", "connection", "configuration", "customization"];
@@ -116,7 +115,7 @@ pub(crate) fn looks_as(source: &Source, planned: &Attributes, defaults: &Snowfla
     given.all(|name| planned.get(*name).zip(seen.get(*name)).is_some_and(|(wanted, seen)| says(seen, wanted)))
 }
 
-/// Whether all that is wanted is said; what is left out counts as nothing wanted.
+/// True if all planned values match; nulls are ignored.
 fn says(seen: &Value, wanted: &Value) -> bool {
     match (wanted.as_map(), seen.as_map()) {
         (Some(wanted), Some(seen)) => {
@@ -179,7 +178,7 @@ pub(crate) async fn update(
     let name = target.part("name");
     let before = match is_given(prior, "connection") {
         true => desired::connection_shape(),
-        false => json(prior, "configuration").map(|it| canonical(&it)),
+        false => json(prior, "configuration").map(|json| canonical(&json)),
     };
     let decide = |export: &Export, _: bool| {
         let source = export.source(&name).ok_or_else(|| target.gone())?;
@@ -188,7 +187,7 @@ pub(crate) async fn update(
         if is_as(source, desired, planned) && !is_customization_gone {
             return Ok(Decision::Done);
         }
-        // What others said of it besides stays.
+        // Unmanaged settings of the source stay.
         let configuration = overlay(&now, before.as_ref().unwrap_or(&Json::Null), &desired.full);
         let command = format!("{}_update_source", source.prefix());
         let update = |configuration: &Json, customization: Option<&Json>| {
@@ -213,11 +212,11 @@ pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Res
         if !source.tables.is_empty() {
             let tables: Vec<String> =
                 source.tables.iter().map(|table| crate::export::parts_of(&table.name).join(".")).collect();
-            let message = format!("the source `{name}` has tables that somebody else tracks, and stays");
+            let message = format!("the source `{name}` has tables of other owners, so it stays");
             let kind = terrace_provider::ErrorKind::Failed;
             return Err(ProviderError::new(kind, message)
                 .problem(format!("they are {}", terrace_provider::names::listed(&tables)))
-                .solution("untrack them first; `terrace state rm` forgets the source and leaves it"));
+                .solution("untrack them first; to forget the source instead, run `terrace state rm`"));
         }
         Ok(Decision::Do { commands: vec![dropping(source.prefix(), &name)], inverse: Vec::new() })
     };

@@ -12,19 +12,19 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use std::sync::Arc;
 use terrace_provider::{Attributes, Call, Map, Path, ProviderError, Value};
 
-/// Root fields by the names that attributes and Hasura have for them.
+/// Root fields by attribute name, with Hasura's names.
 const ROOT_FIELDS: [(&str, &str); 4] = [
     ("select", "select"),
     ("selectByPk", "select_by_pk"),
     ("selectAggregate", "select_aggregate"),
     ("selectStream", "select_stream"),
 ];
-/// Root fields that a table with a name of its own has anyway, and what follows that name in theirs.
+/// Default root fields of a table with a custom name, and their suffixes.
 const DERIVED: [(&str, &str); 2] = [("select", ""), ("selectAggregate", "_aggregate")];
-/// Texts by the names that attributes and Hasura have for them.
+/// Texts by attribute name, with Hasura's names.
 const TEXTS: [(&str, &str); 2] = [("customName", "custom_name"), ("comment", "comment")];
 
-/// Refuses names that GraphQL does not know, and one name for two root fields.
+/// Refuses invalid GraphQL names, and one name for two root fields.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     if let Some(name) = attributes.get("customName").and_then(Value::as_str) {
         names::check(name, &Path::attribute("customName"))?;
@@ -36,36 +36,36 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
         if let Some((other, _)) = fields.iter().take(index).find(|(_, other)| other == name) {
             return Err(ProviderError::invalid(
                 Some(at),
-                format!("`{attribute}` and `{other}` are both called `{name}`"),
+                format!("`{attribute}` and `{other}` are both named `{name}`"),
             )
-            .solution("give each root field a name of its own"));
+            .solution("give each root field its own name"));
         }
     }
     match attributes.get("columnConfig").map(Value::exposed) {
         None | Some(Value::Map(_) | Value::Null | Value::Unknown) => Ok(()),
-        Some(_) => Err(ProviderError::invalid(Some(Path::attribute("columnConfig")), "`columnConfig` is no map")
-            .solution("write such as `{ID: {custom_name: id}}`")),
+        Some(_) => Err(ProviderError::invalid(Some(Path::attribute("columnConfig")), "`columnConfig` is not a map")
+            .solution("write a map such as `{ID: {custom_name: id}}`")),
     }
 }
 
-/// The root fields that are said and known.
+/// The configured root fields with known names.
 fn root_fields(attributes: &Attributes) -> Vec<(&'static str, String)> {
     let Some(fields) = attributes.get("rootFields").and_then(Value::as_map) else { return Vec::new() };
     ROOT_FIELDS.iter().filter_map(|(attribute, _)| Some((*attribute, optional_text(fields, attribute)?))).collect()
 }
 
-/// A root field's name: `"orders"`, or `{"name": "orders", "comment": …}`.
+/// The name of a root field: `"orders"`, or `{"name": "orders", "comment": …}`.
 fn field_name(json: &Json) -> Option<&str> {
     json.as_str().or_else(|| json.get("name").and_then(Json::as_str))
 }
 
-/// Its attributes as they are, as far as they are wanted or recorded; all of them where nothing is.
+/// Its present attributes, limited to the managed ones; all of them without a configuration.
 pub(crate) fn present(table: &Table, like: Option<&Attributes>) -> Attributes {
     let mut seen = Attributes::default();
     let is_wanted = |name: &str| like.is_none_or(|like| is_given(like, name));
     for (attribute, key) in TEXTS {
         if is_wanted(attribute) {
-            // That there is none is said, too: what is left out counts as it is recorded.
+            // A missing text is returned as null: absent attributes stay as recorded.
             let text = table.configuration.get(key).and_then(Json::as_str);
             seen.insert(attribute.to_owned(), text.map_or(Value::Null, Value::from));
         }
@@ -97,10 +97,10 @@ pub(crate) fn present(table: &Table, like: Option<&Attributes>) -> Attributes {
     seen
 }
 
-/// A table's configuration with what is wanted in it; what nobody said anything of stays.
+/// A table's configuration with the planned values; unmanaged keys stay.
 fn configuration(now: &JsonMap<String, Json>, prior: Option<&Attributes>, planned: &Attributes) -> Json {
     let mut merged = now.clone();
-    // Hasura makes these of the configuration of columns.
+    // Hasura derives these from the configuration of columns.
     merged.remove("custom_column_names");
     let was = |name: &str| prior.is_some_and(|prior| is_given(prior, name));
     for (attribute, key) in TEXTS {
@@ -148,7 +148,7 @@ fn apollo(planned: &Attributes) -> Json {
     if flag(planned, "apolloFederation") { json!({"enable": "v1"}) } else { Json::Null }
 }
 
-/// Refuses a root field that the source has no way to give.
+/// Refuses a root field that the source does not support.
 fn check_served(source: &Source, planned: &Attributes) -> Result<(), ProviderError> {
     let has_stream = root_fields(planned).iter().any(|(attribute, _)| *attribute == "selectStream");
     if !has_stream || source.is_postgres() {
@@ -157,34 +157,35 @@ fn check_served(source: &Source, planned: &Attributes) -> Result<(), ProviderErr
     let at = Path::attribute("rootFields").key("selectStream");
     let message = format!("the source `{}` of the kind `{}` cannot stream rows", source.name, source.kind);
     Err(ProviderError::invalid(Some(at), message)
-        .solution("leave `selectStream` out: of PostgreSQL's sources alone rows can be streamed"))
+        .solution("remove `selectStream`: only PostgreSQL sources can stream rows"))
 }
 
-/// The root fields that planned values give, with the attributes that say so: one that is not said is called after the table.
+/// The planned root fields with their attributes. A root field without a name gets its name from the table.
 fn given_fields(planned: &Attributes) -> Vec<(Path, String)> {
-    let said = root_fields(planned);
-    let is_said = |name: &str| said.iter().any(|(attribute, _)| *attribute == name);
+    let configured = root_fields(planned);
+    let is_configured = |name: &str| configured.iter().any(|(attribute, _)| *attribute == name);
     let of_name = optional_text(planned, "customName").into_iter().flat_map(|name| {
-        let derived = DERIVED.iter().filter(|(attribute, _)| !is_said(attribute));
+        let derived = DERIVED.iter().filter(|(attribute, _)| !is_configured(attribute));
         derived.map(|(_, suffix)| (Path::attribute("customName"), format!("{name}{suffix}"))).collect::<Vec<_>>()
     });
-    let said = said.iter().map(|(attribute, name)| (Path::attribute("rootFields").key(attribute), name.clone()));
-    said.chain(of_name).collect()
+    let configured =
+        configured.iter().map(|(attribute, name)| (Path::attribute("rootFields").key(attribute), name.clone()));
+    configured.chain(of_name).collect()
 }
 
-/// Whether a tracked table gives a root field.
+/// True if a tracked table has this root field.
 fn gives(table: &Table, name: &str) -> bool {
     let fields = table.configuration.get("custom_root_fields").and_then(Json::as_object);
-    let said = |key: &str| fields?.get(key).and_then(field_name);
+    let name_of_field = |key: &str| fields?.get(key).and_then(field_name);
     let custom = table.configuration.get("custom_name").and_then(Json::as_str);
     let of_name = |(attribute, suffix): &(&str, &str)| {
         let key = ROOT_FIELDS.iter().find(|(own, _)| own == attribute).map_or("", |(_, key)| key);
-        said(key).is_none() && custom.and_then(|custom| name.strip_prefix(custom)) == Some(suffix)
+        name_of_field(key).is_none() && custom.and_then(|custom| name.strip_prefix(custom)) == Some(suffix)
     };
-    ROOT_FIELDS.iter().any(|(_, key)| said(key) == Some(name)) || DERIVED.iter().any(of_name)
+    ROOT_FIELDS.iter().any(|(_, key)| name_of_field(key) == Some(name)) || DERIVED.iter().any(of_name)
 }
 
-/// Refuses a root field that another table has: they are unique over all sources.
+/// Refuses a root field of another table: names are unique across all sources.
 fn check_unique(export: &Export, target: &Target, planned: &Attributes) -> Result<(), ProviderError> {
     for (at, name) in given_fields(planned) {
         for source in export.sources() {
@@ -194,10 +195,10 @@ fn check_unique(export: &Export, target: &Target, planned: &Attributes) -> Resul
                     continue;
                 }
                 if gives(table, &name) {
-                    let message = format!("Hasura has a root field `{name}` already");
+                    let message = format!("Hasura already has a root field `{name}`");
                     return Err(ProviderError::invalid(Some(at), message)
-                        .problem(format!("the table `{}` of the source `{}` gives it", parts.join("."), source.name))
-                        .solution("give it another name: root fields are unique over all sources"));
+                        .problem(format!("the table `{}` of the source `{}` has it", parts.join("."), source.name))
+                        .solution("give it another name: root fields are unique across all sources"));
                 }
             }
         }
@@ -205,7 +206,7 @@ fn check_unique(export: &Export, target: &Target, planned: &Attributes) -> Resul
     Ok(())
 }
 
-/// What can be said against planned values before anything is done.
+/// Checks planned values before the apply.
 pub(crate) async fn validate(engine: &Engine, target: &Target, planned: &Attributes) -> Result<bool, ProviderError> {
     let export = engine.export().await?;
     check_unique(&export, target, planned)?;
@@ -263,15 +264,18 @@ pub(crate) async fn create(
     engine.change(&change(target, call, "track"), decide).await
 }
 
-/// Whether a table is as is wanted.
+/// True if a table matches the plan.
 pub(crate) fn is_as(table: &Table, planned: &Attributes) -> bool {
     let mut now = table.configuration.clone();
     now.remove("custom_column_names");
-    // What is empty says nothing.
+    // Empty maps count as absent.
     let filled = |json: &Json| {
-        let kept =
-            json.as_object().into_iter().flatten().filter(|(_, it)| it.as_object().is_none_or(|it| !it.is_empty()));
-        without_nulls(&Json::Object(kept.map(|(name, it)| (name.clone(), it.clone())).collect()))
+        let kept = json
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| value.as_object().is_none_or(|value| !value.is_empty()));
+        without_nulls(&Json::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect()))
     };
     let wanted = configuration(&table.configuration, None, planned);
     filled(&wanted) == filled(&Json::Object(now))
@@ -329,7 +333,7 @@ pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Res
 }
 
 fn untracking(source: &Source, table: &Json) -> Json {
-    // What depends on it from elsewhere is somebody's, and keeps it.
+    // Objects that depend on it belong to another owner, and prevent the removal.
     let args = json!({"source": source.name, "table": table, "cascade": false});
     json!({"type": format!("{}_untrack_table", source.prefix()), "args": args})
 }

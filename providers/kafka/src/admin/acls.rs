@@ -1,4 +1,4 @@
-//! Access control lists: who may do what with which topics, groups, and the cluster.
+//! Access control lists: the operations that principals may perform on topics, groups, and the cluster.
 
 use super::topics::{refused, silent};
 use super::{Admin, text};
@@ -7,7 +7,7 @@ use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::{CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest};
 
-/// One entry: all of it names it.
+/// One ACL entry, identified by all of its fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Binding {
     pub(crate) resource_type: i8,
@@ -19,29 +19,29 @@ pub(crate) struct Binding {
     pub(crate) permission: i8,
 }
 
-/// Which entries.
+/// Selects ACL entries.
 #[derive(Debug, Clone)]
 pub(crate) enum Filter<'a> {
     All,
-    /// One, by all of it.
+    /// One entry, matched by all fields.
     Exactly(&'a Binding),
-    /// Those about what the entry is about, whoever has them.
+    /// Entries of any principal for the resource of this entry.
     About(&'a Binding),
-    /// Those about the consumer group of that name, or all such groups, whoever has them.
+    /// Entries of any principal for one consumer group, or for all groups.
     OfGroups(Option<&'a str>),
 }
 
-/// Anything, for what is a number.
+/// Matches any value of a numeric field.
 const ANY: i8 = 1;
-/// A group, and a name that is a whole one.
+/// The resource type of a consumer group, and the pattern type of a full name.
 const GROUP: i8 = 3;
 const LITERAL: i8 = 3;
 
 impl Admin {
-    /// The entries that fit.
+    /// Returns the entries that match.
     ///
     /// # Errors
-    /// When there is no answer, or they may not be seen.
+    /// If no answer arrives, or the caller may not describe ACLs.
     pub(crate) async fn acls(&self, filter: &Filter<'_>) -> Result<Vec<Binding>, Failure> {
         let request = DescribeAclsRequest::default()
             .with_resource_type_filter(ANY)
@@ -86,10 +86,10 @@ impl Admin {
         Ok(bindings.collect())
     }
 
-    /// Adds an entry; one that is there already stays as it is.
+    /// Adds an entry. An existing entry stays unchanged.
     ///
     /// # Errors
-    /// When it is not added.
+    /// If the entry is not added.
     pub(crate) async fn create_acl(&self, binding: &Binding) -> Result<(), Failure> {
         let creation = AclCreation::default()
             .with_resource_type(binding.resource_type)
@@ -109,10 +109,10 @@ impl Admin {
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 
-    /// Removes an entry; one that is gone already is no error.
+    /// Removes an entry. A missing entry is not an error.
     ///
     /// # Errors
-    /// When it is not removed.
+    /// If the entry is not removed.
     pub(crate) async fn delete_acl(&self, binding: &Binding) -> Result<(), Failure> {
         let filter = DeleteAclsFilter::default()
             .with_resource_type_filter(binding.resource_type)

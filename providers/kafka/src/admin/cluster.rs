@@ -1,4 +1,4 @@
-//! The cluster itself: what who asks may do to it.
+//! The caller's rights on the cluster itself.
 
 use super::Admin;
 use super::topics::refused;
@@ -6,47 +6,48 @@ use crate::failure::Failure;
 use crate::wire::Unanswered;
 use kafka_protocol::messages::DescribeClusterRequest;
 
-/// What can be done to a cluster, by the numbers of `org.apache.kafka.common.acl.AclOperation`.
+/// Cluster operations, by the numbers of `org.apache.kafka.common.acl.AclOperation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Topics of any name come.
+    /// Create topics of any name.
     Create = 5,
-    /// Access is given and taken away.
+    /// Grant and revoke access.
     Alter = 7,
-    /// Access is looked up, and who asks is told what they may do.
+    /// Describe access, and return the caller's own rights.
     Describe = 8,
 }
 
-/// What who asks may do to a cluster: a bit for each operation, by its number.
+/// The caller's rights on a cluster: one bit for each operation, by its number.
 /// <https://cwiki.apache.org/confluence/display/KAFKA/KIP-430+-+Return+Authorized+Operations+in+Describe+Responses>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Operations(i32);
 
 impl Operations {
-    /// Whether it is among them.
+    /// Returns true if the caller has the right.
     pub(crate) fn has(self, operation: Operation) -> bool {
         self.0 & (1 << operation as i32) != 0
     }
 }
 
-/// What stands for operations where nobody looked which they are.
-const UNTOLD: i32 = i32::MIN;
+/// The brokers' value for operations that were not determined.
+const UNDETERMINED: i32 = i32::MIN;
 
 impl Admin {
-    /// What who asks may do to the cluster; `None` where brokers do not tell. Whoever may not describe the cluster is told
-    /// that they may do nothing, be it so or not.
+    /// Returns the caller's rights on the cluster, or `None` if brokers do not report them. Brokers report no rights at
+    /// all
+    /// to a caller that may not describe the cluster.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn operations(&self) -> Result<Option<Operations>, Failure> {
         let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
         let answer = match self.cluster.ask(&request).await {
-            // Brokers that nobody can ask do not tell.
+            // Brokers of older versions do not support the request.
             Err(Unanswered::Unsupported(_)) => return Ok(None),
             answered => answered?,
         };
         refused(answer.error_code, answer.error_message.as_deref(), answer.throttle_time_ms)?;
         let operations = answer.cluster_authorized_operations;
-        Ok((operations != UNTOLD).then_some(Operations(operations)))
+        Ok((operations != UNDETERMINED).then_some(Operations(operations)))
     }
 }

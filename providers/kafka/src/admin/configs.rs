@@ -8,31 +8,31 @@ use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsRe
 use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 use std::collections::{BTreeMap, HashMap};
 
-/// Where a value comes from that a topic has of its own (`ConfigSource.TOPIC_CONFIG`).
+/// The source of a value that is set on the topic itself (`ConfigSource.TOPIC_CONFIG`).
 const OF_TOPIC: i8 = 1;
-/// What is done to a key.
+/// Operations on a key.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
-/// So many topics are asked about at once: an answer has some 4 KB for each.
+/// Topics per request: an answer has about 4 KB per topic.
 const AT_ONCE: usize = 500;
 
 /// The value of a configuration key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// The value in force; nothing where it may not be seen.
+    /// The effective value; `None` if the caller may not see it.
     pub(crate) value: Option<String>,
-    /// The topic has it of its own; else it is that of the broker.
+    /// True if the value is set on the topic; false if it is the broker's default.
     pub(crate) is_own: bool,
 }
 
-/// The configuration of a topic, with all keys that its brokers know.
+/// The configuration of a topic, with all keys that its brokers support.
 pub(crate) type Settings = BTreeMap<String, Setting>;
 
 impl Admin {
-    /// The configuration of some topics; nothing for one that is not there.
+    /// Returns the configuration of topics; `None` for a topic that does not exist.
     ///
     /// # Errors
-    /// When there is no answer; for a single topic, when it may not be seen.
+    /// If no answer arrives. The error of a single topic is in its entry.
     pub(crate) async fn configs(
         &self,
         names: &[&str],
@@ -70,18 +70,18 @@ impl Admin {
         Ok(found)
     }
 
-    /// The configuration of one topic.
+    /// Returns the configuration of a topic.
     ///
     /// # Errors
-    /// When there is no answer, or it may not be seen.
+    /// If no answer arrives, or the caller may not see the configuration.
     pub(crate) async fn config(&self, name: &str) -> Result<Option<Settings>, Failure> {
         self.configs(&[name]).await?.remove(name).unwrap_or(Ok(None))
     }
 
-    /// Sets some keys of a topic and gives others back to the broker; all the others stay as they are.
+    /// Sets keys of a topic, and resets keys without a value to the broker's default. Other keys stay unchanged.
     ///
     /// # Errors
-    /// When nothing of it is done.
+    /// If no change is made.
     pub(crate) async fn alter_config(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! Consumer groups: which there are.
+//! Ids of consumer groups.
 
 use super::Admin;
 use super::topics::refused;
@@ -7,10 +7,11 @@ use kafka_protocol::messages::ListGroupsRequest;
 use std::collections::BTreeSet;
 
 impl Admin {
-    /// The ids of all consumer groups that who asks may see. Each broker knows those that it coordinates.
+    /// Returns the ids of all consumer groups that the caller may see. Each broker knows only the groups it
+    /// coordinates.
     ///
     /// # Errors
-    /// When a broker does not tell its own.
+    /// If one broker does not answer.
     pub(crate) async fn group_ids(&self) -> Result<BTreeSet<String>, Failure> {
         let mut ids = BTreeSet::new();
         for address in self.cluster.brokers().await? {

@@ -1,4 +1,4 @@
-//! Topics: which there are, making and removing them, and how many records they hold.
+//! Topics: lists, creates and deletes them, and counts their records.
 
 use super::{Admin, text};
 use crate::failure::{Code, Failure, Refusal};
@@ -17,86 +17,86 @@ use kafka_protocol::messages::{
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
-/// The offset of the first record that is kept, and of the next one that will be.
+/// The offset of the first retained record, and of the next record to be written.
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
 
-/// How many brokers partitions move to, by topic and number; without those that do not move.
+/// Number of brokers that a partition is moving to, by topic and partition. Partitions that do not move are absent.
 type Adding = HashMap<(String, i32), usize>;
 
-/// A topic as brokers see it.
+/// A topic as brokers report it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Topic {
-    /// Its id, which no other topic of that name has; nothing with brokers before 2.8.
+    /// Unique id of this topic, even among topics of the same name; `None` with brokers before 2.8.
     pub(crate) id: Option<String>,
-    /// The cluster that it belongs to.
+    /// The id of its cluster.
     pub(crate) cluster: Option<String>,
-    /// How many partitions.
+    /// Number of partitions.
     pub(crate) partitions: i64,
-    /// On how many brokers each of them is, at least; without those that it only moves to.
+    /// Lowest number of replicas of a partition. Replicas that are still being added do not count.
     pub(crate) replicas: i64,
-    /// Every partition has a leader: records can be written and read.
+    /// True if every partition has a leader, so that records can be written and read.
     pub(crate) is_ready: bool,
-    /// How many brokers there are.
+    /// Number of brokers in the cluster.
     pub(crate) brokers: i64,
 }
 
-/// A topic to be made.
+/// A topic to create.
 #[derive(Debug, Clone)]
 pub(crate) struct NewTopic<'a> {
     pub(crate) name: &'a str,
-    /// The brokers' own number, unless it is given.
+    /// Defaults to the brokers' number.
     pub(crate) partitions: Option<i64>,
-    /// The brokers' own number, unless it is given.
+    /// Defaults to the brokers' number.
     pub(crate) replicas: Option<i64>,
     pub(crate) config: &'a BTreeMap<String, String>,
 }
 
-/// What the controller says of a topic that it made, or would make.
+/// The controller's answer about a topic that it created or validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Created {
     pub(crate) id: Option<String>,
-    /// All configuration keys that brokers of this version know, unless who asks may not see them.
+    /// All configuration keys that brokers of this version support, if the caller may see them.
     pub(crate) known_keys: Option<Vec<String>>,
 }
 
 impl Admin {
-    /// Topics by name; nothing for a name that none has.
+    /// Returns topics by name; `None` for a topic that does not exist.
     ///
     /// # Errors
-    /// When there is no answer; for a single topic, when it may not be seen.
+    /// If no answer arrives. The error of a single topic is in its entry.
     pub(crate) async fn topics(
         &self,
         names: &[&str],
     ) -> Result<HashMap<String, Result<Option<Topic>, Failure>>, Failure> {
         let metadata = self.metadata(names).await?;
         let adding = self.adding(&metadata).await;
-        let seen = |topic: &MetadataResponseTopic| {
+        let from_metadata = |topic: &MetadataResponseTopic| {
             let name = topic.name.as_deref().map(ToString::to_string)?;
-            Some((name, seen(topic, &metadata, &adding)))
+            Some((name, from_metadata(topic, &metadata, &adding)))
         };
-        Ok(metadata.topics.iter().filter_map(seen).collect())
+        Ok(metadata.topics.iter().filter_map(from_metadata).collect())
     }
 
-    /// One topic.
+    /// Returns one topic.
     ///
     /// # Errors
-    /// When there is no answer, or it may not be seen.
+    /// If no answer arrives, or the caller may not see the topic.
     pub(crate) async fn topic(&self, name: &str) -> Result<Option<Topic>, Failure> {
         self.topics(&[name]).await?.remove(name).unwrap_or(Ok(None))
     }
 
-    /// The names of all topics that who asks may see.
+    /// Returns the names of all topics that the caller may see.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn topic_names(&self) -> Result<Vec<String>, Failure> {
         let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
         let metadata = self.cluster.ask(&request).await?;
         Ok(metadata.topics.iter().filter_map(|topic| Some(topic.name.as_deref()?.to_string())).collect())
     }
 
-    /// On how many more brokers partitions are while they move than they are to be on. Only what is not in sync can move.
+    /// Counts the replicas that partitions are moving to. Only partitions with replicas out of sync can be moving.
     async fn adding(&self, metadata: &MetadataResponse) -> Adding {
         let mut lagging = Vec::new();
         for topic in &metadata.topics {
@@ -104,8 +104,8 @@ impl Admin {
             let partitions: Vec<i32> =
                 topic.partitions.iter().filter(is_lagging).map(|it| it.partition_index).collect();
             if let Some(name) = topic.name.clone().filter(|_| !partitions.is_empty()) {
-                let asked = ListPartitionReassignmentsTopics::default();
-                lagging.push(asked.with_name(name).with_partition_indexes(partitions));
+                let reassignments = ListPartitionReassignmentsTopics::default();
+                lagging.push(reassignments.with_name(name).with_partition_indexes(partitions));
             }
         }
         if lagging.is_empty() {
@@ -119,8 +119,8 @@ impl Admin {
         }) {
             Ok(answer) => answer,
             Err(failure) => {
-                // Who may not know it sees all brokers.
-                tracing::debug!(?failure, "whether partitions move is not known");
+                // A caller without this right counts the added replicas too.
+                tracing::debug!(?failure, "cannot list partition reassignments");
                 return Adding::default();
             }
         };
@@ -136,10 +136,10 @@ impl Admin {
         self.cluster.ask(&request).await
     }
 
-    /// Makes a topic, or only says whether it could be made so.
+    /// Creates a topic, or only validates the request.
     ///
     /// # Errors
-    /// When it is not made.
+    /// If the topic is not created.
     pub(crate) async fn create_topic(&self, new: &NewTopic<'_>, only_checks: bool) -> Result<Created, Failure> {
         let config = |(name, value): (&String, &String)| {
             CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
@@ -165,10 +165,10 @@ impl Admin {
         Ok(Created { id: id_of(topic.topic_id), known_keys: keys.filter(|keys| !keys.is_empty()) })
     }
 
-    /// Gives a topic more partitions, or only says whether it could have them.
+    /// Raises the number of partitions of a topic, or only validates the request.
     ///
     /// # Errors
-    /// When it does not get them.
+    /// If the partitions are not added.
     pub(crate) async fn create_partitions(&self, name: &str, total: i64, only_checks: bool) -> Result<(), Failure> {
         let topic = CreatePartitionsTopic::default()
             .with_name(TopicName(text(name)))
@@ -186,10 +186,10 @@ impl Admin {
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 
-    /// Removes a topic with all its records: that of an id, where one is given, else whichever has the name.
+    /// Deletes a topic with all its records: the topic with the id if given, else the topic with the name.
     ///
     /// # Errors
-    /// When it is not removed; one that is gone already is `UNKNOWN_TOPIC` or `UNKNOWN_TOPIC_ID`.
+    /// If the topic is not deleted. A missing topic is `UNKNOWN_TOPIC` or `UNKNOWN_TOPIC_ID`.
     pub(crate) async fn delete_topic(&self, name: &str, id: Option<&str>) -> Result<(), Failure> {
         let by_id = id.and_then(uuid_of);
         let request = DeleteTopicsRequest::default().with_timeout_ms(self.patience());
@@ -197,7 +197,7 @@ impl Admin {
             Some(id) => request.with_topics(vec![DeleteTopicState::default().with_name(None).with_topic_id(id)]),
             None => {
                 let topic = TopicName(text(name));
-                // Versions before ids have a list of names of their own.
+                // Versions before topic ids have a separate list of names.
                 request
                     .with_topics(vec![DeleteTopicState::default().with_name(Some(topic.clone()))])
                     .with_topic_names(vec![topic])
@@ -211,15 +211,15 @@ impl Admin {
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 
-    /// How many offsets a topic has room for between its first and its last record: no fewer than it has records.
-    /// Nothing where it is not there.
+    /// Returns the number of offsets between the first and the last record of a topic: at least its number of records.
+    /// Returns `None` if the topic does not exist.
     ///
     /// # Errors
-    /// When a partition cannot be asked.
+    /// If a partition's leader does not answer.
     pub(crate) async fn count_records(&self, name: &str) -> Result<Option<i64>, Failure> {
         let metadata = self.metadata(&[name]).await?;
         let Some(topic) = metadata.topics.first() else { return Ok(None) };
-        if seen(topic, &metadata, &Adding::default())?.is_none() {
+        if from_metadata(topic, &metadata, &Adding::default())?.is_none() {
             return Ok(None);
         }
         let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
@@ -229,7 +229,7 @@ impl Admin {
         let mut count = 0_i64;
         for (leader, partitions) in by_leader {
             let address = address_of(&metadata, leader)
-                .ok_or_else(|| Unanswered::Unreachable(format!("partitions of `{name}` have no leader now")))?;
+                .ok_or_else(|| Unanswered::Unreachable(format!("partitions of `{name}` have no leader")))?;
             let earliest = self.offsets(&address, name, &partitions, EARLIEST).await?;
             let latest = self.offsets(&address, name, &partitions, LATEST).await?;
             count = count.saturating_add(latest.saturating_sub(earliest).max(0));
@@ -237,7 +237,7 @@ impl Admin {
         Ok(Some(count))
     }
 
-    /// The sum of offsets of some partitions that one broker leads.
+    /// Sums the offsets of partitions that one broker leads.
     async fn offsets(&self, address: &str, name: &str, partitions: &[i32], which: i64) -> Result<i64, Failure> {
         let partition = |index: &i32| {
             ListOffsetsPartition::default()
@@ -251,18 +251,22 @@ impl Admin {
         let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
         let answer = self.cluster.ask_at(address, &request).await?;
         let mut sum = 0_i64;
-        let mut told = 0;
+        let mut answered = 0;
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
             refused(partition.error_code, None, answer.throttle_time_ms)?;
             sum = sum.saturating_add(partition.offset);
-            told += 1;
+            answered += 1;
         }
-        if told == partitions.len() { Ok(sum) } else { Err(silent("count").into()) }
+        if answered == partitions.len() { Ok(sum) } else { Err(silent("count").into()) }
     }
 }
 
-fn seen(topic: &MetadataResponseTopic, metadata: &MetadataResponse, adding: &Adding) -> Result<Option<Topic>, Failure> {
-    // A topic that was just made may have partitions without leaders, which is no reason not to see it.
+fn from_metadata(
+    topic: &MetadataResponseTopic,
+    metadata: &MetadataResponse,
+    adding: &Adding,
+) -> Result<Option<Topic>, Failure> {
+    // A new topic may have partitions without leaders for a moment; it exists all the same.
     if let Some(refusal) = Refusal::of(topic.error_code, None, 0).filter(|refusal| refusal.code != Code(5)) {
         let is_absent = [Code::UNKNOWN_TOPIC, Code::UNKNOWN_TOPIC_ID].contains(&refusal.code);
         return if is_absent { Ok(None) } else { Err(Failure::Refused(refusal)) };
@@ -295,12 +299,12 @@ pub(super) fn refused(code: i16, said: Option<&str>, throttle_ms: i32) -> Result
     Refusal::of(code, said, throttle_ms).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
 }
 
-/// An answer that says nothing of what was asked for.
+/// The error for an answer without the requested entry.
 pub(super) fn silent(what: &str) -> Unanswered {
-    Unanswered::Garbled(format!("the answer to `{what}` says nothing of what was asked for"))
+    Unanswered::Garbled(format!("the answer to `{what}` has no entry for the request"))
 }
 
-/// An id as Kafka's own tools write it: 22 letters of base64.
+/// A topic id as Kafka's own tools print it: 22 characters of base64.
 fn id_of(id: Uuid) -> Option<String> {
     use base64::Engine as _;
     (!id.is_nil()).then(|| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.as_bytes()))
@@ -317,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_written_as_by_the_tools_of_kafka() {
+    fn ids_have_the_format_of_kafka_tools() {
         let id = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
         assert_eq!(id_of(id).as_deref(), Some("EjRWeJq83vASNFZ4mrze8A"));
         assert_eq!(uuid_of("EjRWeJq83vASNFZ4mrze8A"), Some(id));

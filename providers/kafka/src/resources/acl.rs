@@ -1,4 +1,5 @@
-//! `kafka_acl`: one entry of an access control list. Nothing of it can be changed: all of it names it.
+//! `kafka_acl`: one entry of an access control list. Every attribute is part of its identity, so  are never
+//! updated.
 
 use super::{Instance, READS_AT_ONCE};
 use crate::admin::{Binding, Filter};
@@ -16,14 +17,14 @@ use terrace_provider::{
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Value,
 };
 
-/// Its name.
+/// Name of the resource type.
 pub(crate) const NAME: &str = "kafka_acl";
 
-/// What names an entry: all of it.
+/// The identity of an entry: all attributes.
 const IDENTITY: &[&str] =
     &["resourceType", "resourceName", "patternType", "principal", "host", "operation", "permission"];
 
-/// The words of Kafka with their numbers (`org.apache.kafka.common.resource.ResourceType` and so on).
+/// Kafka's constants with their numbers (`org.apache.kafka.common.resource.ResourceType` and so on).
 type Words = &'static [(&'static str, i8)];
 const RESOURCE_TYPES: Words =
     &[("TOPIC", 2), ("GROUP", 3), ("CLUSTER", 4), ("TRANSACTIONAL_ID", 5), ("DELEGATION_TOKEN", 6), ("USER", 7)];
@@ -45,45 +46,41 @@ const OPERATIONS: Words = &[
     ("TWO_PHASE_COMMIT", 15),
 ];
 const PERMISSIONS: Words = &[("DENY", 2), ("ALLOW", 3)];
-/// The attributes that are such words.
+/// The attributes with such constants as values.
 const WORDS: [(&str, Words); 4] = [
     ("resourceType", RESOURCE_TYPES),
     ("patternType", PATTERN_TYPES),
     ("operation", OPERATIONS),
     ("permission", PERMISSIONS),
 ];
-/// The one name that a cluster has in entries.
+/// The name of the cluster in .
 const CLUSTER: &str = "kafka-cluster";
 
-/// About so many things brokers are asked one by one; about more, they tell all entries of the cluster.
+/// Up to this number of resources, each has its own request. Above it, one request reads all  of the cluster.
 const FEW: usize = 8;
 
-/// The private bytes of an entry that was there before terrace: it is not removed with its row.
+/// Private bytes of an entry that existed before terrace: it is kept when its row is removed.
 const PREEXISTING: &[u8] = b"preexisting";
 
-/// The type.
+/// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let attributes = Object(vec![
         text("resourceType", "`TOPIC`, `GROUP`, `CLUSTER`, `TRANSACTIONAL_ID`, `DELEGATION_TOKEN` or `USER`.")
             .required()
             .replaces(),
-        text("resourceName", "The name, or its beginning; `*` is any, and a cluster is called `kafka-cluster`.")
-            .required()
-            .replaces(),
-        text("patternType", "`LITERAL`: the name is a whole one; `PREFIXED`: it is a beginning.")
-            .default_value("LITERAL")
-            .replaces(),
+        text("resourceName", "Name or prefix. `*` means any; a cluster is `kafka-cluster`.").required().replaces(),
+        text("patternType", "`LITERAL`: full name; `PREFIXED`: prefix.").default_value("LITERAL").replaces(),
         text("principal", "Principal, such as `User:ada`; `User:*` means every user.").required().replaces(),
         text("host", "Client address; `*` means any.").default_value("*").replaces(),
         text("operation", "Operation, such as `READ`, `WRITE`, `DESCRIBE` or `ALL`.").required().replaces(),
         text("permission", "`ALLOW` or `DENY`.").default_value("ALLOW").replaces(),
-        text("id", "The id for `terrace import`: all parts.").stable(),
+        text("id", "Id for `terrace import`: all identifying attributes.").stable(),
     ]);
     let wait = Duration::from_secs(60);
     ResourceType {
         updatable: false,
-        // Those who are to keep access are let in anew before they are kept out.
+        // A replacement grants access before the old entry is removed, so that principals never lose it in between.
         can_coexist: true,
         reads_at_once: READS_AT_ONCE,
         grantee: &["principal", "host"],
@@ -96,7 +93,7 @@ pub(crate) fn resource_type() -> ResourceType {
 /// Plans from the schema.
 ///
 /// # Errors
-/// When what is configured can be no entry.
+/// If the configuration is not a valid entry.
 pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
     let mut planned = from_schema(ty, change);
     check(&planned.planned)?;
@@ -118,22 +115,26 @@ fn check(planned: &Attributes) -> Result<(), ProviderError> {
     for (name, words) in WORDS {
         if let Some(word) = given(name).filter(|word| !words.iter().any(|(known, _)| known == word)) {
             let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-            return invalid(name, format!("`{word}` is no `{name}`"), format!("write one of {known}"));
+            return invalid(name, format!("`{word}` is not a valid `{name}`"), format!("write one of {known}"));
         }
     }
     if let Some(principal) = given("principal")
         && !principal.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
     {
-        let hint = "write it with its kind, as `User:ada`".to_owned();
-        return invalid("principal", format!("`{principal}` is no principal"), hint);
+        let hint = "add the principal type, as in `User:ada`".to_owned();
+        return invalid("principal", format!("`{principal}` is not a principal"), hint);
     }
     for name in ["resourceName", "host"] {
         if given(name).is_some_and(str::is_empty) {
-            return invalid(name, format!("`{name}` is empty"), "`*` is any".to_owned());
+            return invalid(name, format!("`{name}` is empty"), "write `*` for any".to_owned());
         }
     }
     if given("resourceType") == Some("CLUSTER") && given("resourceName").is_some_and(|name| name != CLUSTER) {
-        return invalid("resourceName", "a cluster has another name".to_owned(), format!("write `{CLUSTER}`"));
+        return invalid(
+            "resourceName",
+            "this is not the name of a cluster in an entry".to_owned(),
+            format!("write `{CLUSTER}`"),
+        );
     }
     Ok(())
 }
@@ -142,7 +143,7 @@ fn parts(attributes: &Attributes) -> Option<Vec<&str>> {
     IDENTITY.iter().map(|name| attributes.get(*name).and_then(Value::as_str)).collect()
 }
 
-/// The entry of some attributes.
+/// Converts attributes into an entry.
 fn binding(attributes: &Attributes) -> Result<Binding, ProviderError> {
     let word = |name: &str, words: Words| {
         let word = text(attributes, name)?;
@@ -191,7 +192,7 @@ pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option
     Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
 }
 
-/// Reads many by one question about all; those about a few things by one about each.
+/// Reads many : one request for all, or one per resource if there are few resources.
 pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
     let known: Vec<Binding> = priors.iter().filter_map(|prior| binding(&prior.attributes).ok()).collect();
     let all = match about(instance, known.iter()).await {
@@ -205,7 +206,7 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
     priors.iter().map(one).collect()
 }
 
-/// All entries about what these are about, and perhaps others.
+/// Returns all  about the resources of these , and perhaps others.
 async fn about(instance: &Instance, known: impl Iterator<Item = &Binding>) -> Result<HashSet<Binding>, ProviderError> {
     let about: HashMap<_, _> = known.map(|it| ((it.resource_type, &it.resource_name, it.pattern_type), it)).collect();
     let filters: Vec<Filter<'_>> = match about.len() <= FEW {
@@ -221,24 +222,26 @@ async fn about(instance: &Instance, known: impl Iterator<Item = &Binding>) -> Re
     Ok(all)
 }
 
-/// Everybody who may do what these entries allow somebody: by entries about the very same thing, whatever wider ones allow.
+/// Returns the principals that hold the rights of these . Only  about the same resource count: wider
+///
+/// (prefixes, `*`) are ignored.
 pub(crate) async fn grantees(instance: &Instance, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-    let anybody = |access: &Attributes| {
-        let nobody = [("principal", "User:*"), ("host", "*")].map(|(name, value)| (name.to_owned(), value.into()));
-        binding(&access.clone().into_iter().chain(nobody).collect())
+    let generalize = |access: &Attributes| {
+        let any_grantee = [("principal", "User:*"), ("host", "*")].map(|(name, value)| (name.to_owned(), value.into()));
+        binding(&access.clone().into_iter().chain(any_grantee).collect())
     };
-    let wanted = accesses.iter().map(anybody).collect::<Result<HashSet<Binding>, _>>()?;
-    let is_wanted = |entry: &Binding| {
-        let as_anybody = Binding { principal: "User:*".to_owned(), host: "*".to_owned(), ..entry.clone() };
-        wanted.contains(&as_anybody) && Some(&entry.principal) != instance.principal.as_ref()
+    let rights = accesses.iter().map(generalize).collect::<Result<HashSet<Binding>, _>>()?;
+    let has_right = |entry: &Binding| {
+        let generalized = Binding { principal: "User:*".to_owned(), host: "*".to_owned(), ..entry.clone() };
+        rights.contains(&generalized) && Some(&entry.principal) != instance.principal.as_ref()
     };
     let mut grantees: Vec<Grantee> =
-        about(instance, wanted.iter()).await?.iter().filter(|it| is_wanted(it)).filter_map(grantee).collect();
+        about(instance, rights.iter()).await?.iter().filter(|it| has_right(it)).filter_map(grantee).collect();
     grantees.sort_by(|one, other| one.principal.cmp(&other.principal));
     Ok(grantees)
 }
 
-/// Who an entry lets in; nobody by one that keeps out, or that has words of a later Kafka.
+/// The grantee of an entry; `None` for a `DENY` entry and for constants of a later Kafka.
 fn grantee(entry: &Binding) -> Option<Grantee> {
     let word = |number: i8, words: Words| words.iter().find_map(|(word, known)| (*known == number).then_some(*word));
     let operation = word(entry.operation, OPERATIONS)?;
@@ -261,14 +264,14 @@ fn grantee(entry: &Binding) -> Option<Grantee> {
     Some(Grantee { principal, privilege: operation.to_owned(), grant })
 }
 
-/// Adds an entry, and waits until brokers go by it.
+/// Adds an entry, and waits until brokers show it.
 pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
     let binding = binding(&planned.attributes)?;
     let observed = observed(&planned.attributes, Private::default());
-    let is_again = instance.marks.earlier(call).is_some();
+    let is_retry = instance.marks.earlier(call).is_some();
     if instance.has(&binding).await? {
-        // An attempt that seemed to come to nothing did not.
-        if is_again {
+        // An earlier attempt took effect although it returned an error.
+        if is_retry {
             return Ok(observed);
         }
         let import_id = observed.attributes.get("id").and_then(Value::as_str).map(str::to_owned);
@@ -278,39 +281,45 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
     instance.marks.sent(call, None).await?;
     let asked = instance.about_access(true, "add access", &binding);
     if let Err(failure) = instance.admin.create_acl(&binding).await {
-        if failure.excludes_effect() && !is_again {
+        if failure.excludes_effect() && !is_retry {
             instance.marks.refused(call).await;
         }
         return Err(asked.failed(failure));
     }
-    settled(instance, call, &binding, true).await?;
+    wait_until_visible(instance, call, &binding, true).await?;
     Ok(observed)
 }
 
-/// Removes an entry, unless it was there before terrace, and waits until brokers do not go by it any more.
+/// Removes an entry unless it existed before terrace, and waits until brokers no longer show it.
 pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
     if prior.private.0 == PREEXISTING {
-        call.progress.message("it was there before terrace, and stays");
+        call.progress.message("the entry existed before terrace: it is kept");
         return Ok(());
     }
     let binding = binding(&prior.attributes)?;
     let asked = instance.about_access(true, "remove access", &binding);
     instance.admin.delete_acl(&binding).await.map_err(|failure| asked.failed(failure))?;
-    settled(instance, call, &binding, false).await
+    wait_until_visible(instance, call, &binding, false).await
 }
 
-async fn settled(instance: &Instance, call: &Call, binding: &Binding, is_there: bool) -> Result<(), ProviderError> {
-    let not_yet = format!("the access of `{}` was changed, and the brokers do not show it yet", binding.principal);
+async fn wait_until_visible(
+    instance: &Instance,
+    call: &Call,
+    binding: &Binding,
+    is_there: bool,
+) -> Result<(), ProviderError> {
+    let not_yet =
+        format!("the access of `{}` was changed, but the brokers do not show the change yet", binding.principal);
     until_seen(call, &not_yet, || async { Ok((instance.has(binding).await? == is_there).then_some(())) }).await
 }
 
-/// What became of a call, or whether there is something to take over, which then was there before.
+/// Finds the object of a lost call, or an object to adopt, which existed before terrace.
 pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
     let like = match &attempt.prior {
         Some(prior) if attempt.planned.is_empty() => &prior.attributes,
         _ => &attempt.planned,
     };
-    // Who asks for something to take over says no more than what was configured.
+    // An adoption lists only configured attributes: the defaults are missing.
     let mut like = like.clone();
     for (name, usual) in [("patternType", "LITERAL"), ("host", "*"), ("permission", "ALLOW")] {
         like.entry(name.to_owned()).or_insert_with(|| usual.into());
@@ -319,7 +328,7 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         return Ok(Found::Unknown);
     }
     let is_there = match instance.has(&binding(&like)?).await {
-        // Whoever cannot be asked was not told anything.
+        // Unreachable brokers do not matter if no request was ever sent.
         Err(_) if instance.marks.made_nothing(attempt) => false,
         answered => answered?,
     };
@@ -336,11 +345,11 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
     })
 }
 
-/// An entry by its id: all of it.
+/// Reads an entry by its import id.
 pub(crate) async fn import(instance: &Instance, id: &str) -> Result<Option<Observed>, ProviderError> {
     let wrong = || {
-        ProviderError::invalid(None, format!("`{id}` is no id of an entry"))
-            .solution("write all of it, as `TOPIC/orders/LITERAL/User:ada/*/READ/ALLOW`")
+        ProviderError::invalid(None, format!("`{id}` is not the id of an ACL entry"))
+            .solution("write all attributes, as in `TOPIC/orders/LITERAL/User:ada/*/READ/ALLOW`")
     };
     let parts = object_id::split::<7>(id).ok_or_else(wrong)?;
     let named = IDENTITY.iter().zip(parts).map(|(name, part)| ((*name).to_owned(), Value::from(part)));

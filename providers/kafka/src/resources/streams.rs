@@ -1,5 +1,6 @@
-//! `kafka_streams_application`: what a Kafka Streams application leaves in a cluster. Nothing of it is made here: the
-//! application makes its internal topics when it runs. They are removed with it where its data may go.
+//! `kafka_streams_application`: the internal topics of a Kafka Streams application. The running application creates
+//! them;
+//! terrace deletes them together with the application if its data may be deleted.
 
 use super::Instance;
 use crate::admin::Filter;
@@ -16,23 +17,20 @@ use terrace_provider::{
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Value,
 };
 
-/// Its name.
+/// Name of the resource type.
 pub(crate) const NAME: &str = "kafka_streams_application";
 
-/// How the names of internal topics end
+/// Suffixes of internal topics
 /// (<https://kafka.apache.org/documentation/streams/developer-guide/manage-topics#internal-topics>).
 const ENDINGS: [&str; 2] = ["-changelog", "-repartition"];
 
-/// The type.
+/// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let attributes = Object(vec![
-        text(
-            "applicationId",
-            "The application's id: its consumer group, and the beginning of its internal topics' names.",
-        )
-        .required()
-        .replaces(),
+        text("applicationId", "Application id: the consumer group, and the prefix of the internal topics' names.")
+            .required()
+            .replaces(),
         Attribute::new(
             "properties",
             AttributeType::map(AttributeType::Any),
@@ -41,7 +39,7 @@ pub(crate) fn resource_type() -> ResourceType {
         .vendor_json(),
         text("rendered", "The properties as a Java properties file.")
             .computed()
-            .volatile("it is made of most attributes"),
+            .volatile("it is rendered from `properties`"),
         text("id", "The application's id.").stable(),
     ]);
     let wait = Duration::from_secs(300);
@@ -58,17 +56,17 @@ pub(crate) fn resource_type() -> ResourceType {
     }
 }
 
-/// Plans from the schema; the properties are rendered as soon as they are known.
+/// Plans from the schema. The properties are rendered as soon as they are known.
 ///
 /// # Errors
-/// When the id is none.
+/// If the application id is invalid.
 pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
     if let Some(id) = change.config.get("applicationId").and_then(Value::as_str) {
         let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
         if id.is_empty() || !id.chars().all(is_legal) {
             let path = Some(Path::attribute("applicationId"));
-            return Err(ProviderError::invalid(path, format!("`{id}` is no id of an application"))
-                .solution("names of topics begin with it: write `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`"));
+            return Err(ProviderError::invalid(path, format!("`{id}` is not a valid application id"))
+                .solution("use only `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`: the id is part of topic names"));
         }
     }
     let config = without_nulls(change.config, "properties");
@@ -77,7 +75,7 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
     Ok(planned)
 }
 
-/// Fills in what follows from what is configured.
+/// Adds the computed attributes.
 fn complete(attributes: &mut Attributes) {
     if let Some(id) = attributes.get("applicationId").and_then(Value::as_str) {
         let id = Value::from(object_id::join([id])).made_of(attributes, &["applicationId"]);
@@ -89,7 +87,7 @@ fn complete(attributes: &mut Attributes) {
     }
 }
 
-/// The properties as `java.util.Properties` reads them: nothing in them is taken for anything but itself.
+/// Renders the properties for `java.util.Properties`, with all special characters escaped.
 fn rendered(attributes: &Attributes) -> String {
     let properties = attributes.get("properties").and_then(Value::as_map).into_iter().flatten();
     let line = |(key, value): (&String, &Value)| {
@@ -115,7 +113,7 @@ fn escaped(text: &str, is_key: bool) -> String {
             '=' | ':' if is_key => escaped.extend(['\\', letter]),
             '#' | '!' if at == 0 => escaped.extend(['\\', letter]),
             ' '..='~' => escaped.push(letter),
-            // Java reads a file of properties as Latin-1, and anything else by its units of UTF-16.
+            // Java reads properties files as Latin-1; other characters are written as UTF-16 code units.
             letter => {
                 for unit in letter.encode_utf16(&mut [0; 2]) {
                     escaped.push_str(&format!("\\u{unit:04x}"));
@@ -126,7 +124,7 @@ fn escaped(text: &str, is_key: bool) -> String {
     escaped
 }
 
-/// The object as it is recorded; there is nothing of it to be read.
+/// The object as recorded. The cluster has no object to read.
 pub(crate) fn observed(attributes: &Attributes) -> Observed {
     let mut all = attributes.clone();
     complete(&mut all);
@@ -134,12 +132,12 @@ pub(crate) fn observed(attributes: &Attributes) -> Observed {
     Observed { identity: identity.into_iter().collect(), attributes: all, private: Private::default() }
 }
 
-/// Records the application: the cluster is told nothing.
+/// Records the application without a request to the cluster.
 pub(crate) fn create(planned: &Planned) -> Observed {
     observed(&planned.attributes)
 }
 
-/// Removes the internal topics, where the data may go.
+/// Deletes the internal topics if the data may be deleted.
 pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
     let id = text(&prior.attributes, "applicationId")?;
     if !call.removes_data {
@@ -148,7 +146,7 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
     let asked = deleting(instance, id);
     let Internal { own, of_others } = internal(instance, id).await?;
     for (name, other) in of_others {
-        call.progress.message(&format!("`{name}` stays: it is of the application `{other}`"));
+        call.progress.message(&format!("`{name}` is kept: it belongs to the application `{other}`"));
     }
     for name in &own {
         call.progress.message(&format!("deleting `{name}`"));
@@ -159,18 +157,17 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
         }
     }
     for name in &own {
-        let not_yet = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
+        let not_yet = format!("the brokers accepted the deletion of the topic `{name}`, but it still exists");
         let gone = until_seen(call, &not_yet, || async {
             let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
             Ok(topic.is_none().then_some(()))
         });
-        gone.await
-            .map_err(|error| error.solution("stop the application: as long as it runs it makes its topics anew"))?;
+        gone.await.map_err(|error| error.solution("stop the application: it recreates its topics while it runs"))?;
     }
     Ok(())
 }
 
-/// Which internal topics go with the data of an application.
+/// Counts the internal topics that are deleted with an application's data.
 pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataAmount, ProviderError> {
     let Internal { own, .. } = internal(instance, text(&prior.attributes, "applicationId")?).await?;
     let count = u64::try_from(own.len()).unwrap_or(u64::MAX);
@@ -183,11 +180,11 @@ pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataA
     })
 }
 
-/// The topics that look like internal ones of an application.
+/// Topics that look like internal topics of a application.
 struct Internal {
-    /// Those that are.
+    /// Topics of this application.
     own: Vec<String>,
-    /// Those of other applications, whose ids begin with that of this one and `-`, with these ids.
+    /// Topics of other applications whose ids begin with this id and `-`, with these ids.
     of_others: Vec<(String, String)>,
 }
 
@@ -207,18 +204,18 @@ async fn internal(instance: &Instance, id: &str) -> Result<Internal, ProviderErr
     Ok(Internal { own, of_others })
 }
 
-/// Other applications whose ids begin with this one and `-`: an application is a consumer group of its id, and whoever may
-/// be one was let into it.
+/// Returns ids of other applications that begin with this id and `-`. An application is a consumer group of its id, and
+/// its principal needs access to that group.
 async fn longer_ids(instance: &Instance, id: &str) -> Result<BTreeSet<String>, ProviderError> {
     let failed = |failure| {
         let right = "--operation Describe --cluster".to_owned();
-        let what = format!("tell the internal topics of `{id}` from those of other applications");
+        let what = format!("separate the internal topics of `{id}` from those of other applications");
         instance.asked(false, what, right).failed(failure)
     };
     let mut ids = instance.admin.group_ids().await.map_err(failed)?;
     match instance.admin.acls(&Filter::OfGroups(None)).await {
         Ok(entries) => ids.extend(entries.into_iter().map(|entry| entry.resource_name)),
-        // Brokers that decide on no access have none.
+        // Without an authorizer, brokers have no entries.
         Err(failure) if failure.code() == Some(Code::SECURITY_DISABLED) => {}
         Err(failure) => return Err(failed(failure)),
     }
@@ -231,33 +228,34 @@ fn deleting<'i>(instance: &'i Instance, id: &str) -> Asked<'i> {
     instance.asked(true, format!("delete the internal topics of `{id}`"), right)
 }
 
-/// True for `<id>-<something>-changelog` and `<id>-<something>-repartition`, and nothing else.
+/// Returns true for `<id>-<name>-changelog` and `<id>-<name>-repartition`.
 fn is_internal(topic: &str, id: &str) -> bool {
     let rest = topic.strip_prefix(id).and_then(|rest| rest.strip_prefix('-'));
     let inner = rest.and_then(|rest| ENDINGS.iter().find_map(|ending| rest.strip_suffix(ending)));
     inner.is_some_and(|inner| !inner.is_empty())
 }
 
-/// What became of a call: nothing was made, so nothing can be there; what was to be removed is removed again. Who looks for
-/// something to take over finds an application that left anything in the cluster.
+/// Finds the outcome of a lost call. A create makes nothing in the cluster; a lost delete is repeated. An adoption
+/// finds an
+/// application with traces in the cluster.
 pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
     Ok(match &attempt.prior {
         Some(prior) if attempt.planned.is_empty() => Found::Ours(observed(&prior.attributes)),
         Some(_) => Found::Ours(observed(&attempt.planned)),
         None if attempt.lost_call.is_some() => Found::Absent,
         None => match is_there(instance, text(&attempt.planned, "applicationId")?).await? {
-            // Who looks for something says what was configured, and null is not given.
+            // An adoption has the configured attributes; nulls count as not set.
             true => Found::Strangers(observed(&without_nulls(&attempt.planned, "properties"))),
             false => Found::Absent,
         },
     })
 }
 
-/// True where somebody was let into the application's consumer group, or it has made internal topics.
+/// Returns true if the application has internal topics, or a principal has access to its consumer group.
 async fn is_there(instance: &Instance, id: &str) -> Result<bool, ProviderError> {
     let failed = |failure| {
         let right = "--operation Describe --cluster".to_owned();
-        instance.asked(false, format!("look for the application `{id}`"), right).failed(failure)
+        instance.asked(false, format!("find the application `{id}`"), right).failed(failure)
     };
     let topics = instance.admin.topic_names().await.map_err(failed)?;
     if topics.iter().any(|topic| is_internal(topic, id)) {
@@ -265,7 +263,7 @@ async fn is_there(instance: &Instance, id: &str) -> Result<bool, ProviderError> 
     }
     match instance.admin.acls(&Filter::OfGroups(Some(id))).await {
         Ok(entries) => Ok(!entries.is_empty()),
-        // Brokers that decide on no access have none.
+        // Without an authorizer, brokers have no entries.
         Err(failure) if failure.code() == Some(Code::SECURITY_DISABLED) => Ok(false),
         Err(failure) => Err(failed(failure)),
     }
@@ -276,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_internal_topics_of_the_application_are_such() {
+    fn internal_topics_need_prefix_and_suffix() {
         for topic in ["app-store-changelog", "app-KSTREAM-AGGREGATE-STATE-STORE-0000000003-repartition"] {
             assert!(is_internal(topic, "app"), "{topic}");
         }
@@ -288,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn properties_are_written_so_that_java_reads_what_was_meant() {
+    fn rendered_properties_are_escaped_for_java() {
         let properties = [
             ("state.dir", Value::from("/${java.io.tmpdir}/kafka-streams")),
             ("num.stream.threads", Value::Int(2)),

@@ -1,4 +1,4 @@
-//! `kafka_subject`: the schema that the values or keys of a topic have, with all its versions.
+//! `kafka_subject`: the schema of a topic's values or keys, with all its versions.
 
 mod change;
 mod language;
@@ -18,23 +18,23 @@ use terrace_provider::{
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Severity, Value,
 };
 
-/// Its name.
+/// Name of the resource type.
 pub(crate) const NAME: &str = "kafka_subject";
 
-/// The levels that a registry knows.
+/// The compatibility levels of registries.
 const LEVELS: [&str; 7] =
     ["BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE", "NONE"];
 
-/// What makes a version of a schema.
+/// The attributes that define a version.
 const SCHEMA: &[&str] = &["schema", "schemaType", "references"];
 
-/// The type.
+/// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let reference = Object(vec![
-        text("name", "How the schema names it.").required(),
-        text("subject", "The subject that it is registered under.").required(),
-        Attribute::new("version", AttributeType::Int, "Its version there.").required(),
+        text("name", "Name in the schema.").required(),
+        text("subject", "Subject of the referenced schema.").required(),
+        Attribute::new("version", AttributeType::Int, "Version of the referenced schema.").required(),
     ]);
     let attributes = Object(vec![
         text("subject", "The subject: `<topic>-value` or `<topic>-key`, unless clients name them otherwise.")
@@ -46,11 +46,11 @@ pub(crate) fn resource_type() -> ResourceType {
         Attribute::new(
             "references",
             AttributeType::list(AttributeType::Object(reference)),
-            "Schemas of other subjects that this one names.",
+            "Referenced schemas of other subjects.",
         ),
         text("compatibility", "Compatibility level, such as `BACKWARD`. Left out: the registry's default."),
         Attribute::new("schemaId", AttributeType::Int, "Id of the schema in records.").computed().follows(SCHEMA),
-        Attribute::new("version", AttributeType::Int, "The version that the schema is.").computed().follows(SCHEMA),
+        Attribute::new("version", AttributeType::Int, "Version number of the schema.").computed().follows(SCHEMA),
         text("id", "The subject, for `terrace import`.").stable(),
     ]);
     let wait = Duration::from_secs(60);
@@ -64,7 +64,7 @@ pub(crate) fn resource_type() -> ResourceType {
 /// Plans from the schema.
 ///
 /// # Errors
-/// When the schema is none, or there is no registry.
+/// If the schema is invalid, or no registry is configured.
 pub(crate) fn plan(
     instance: &Instance,
     ty: &ResourceType,
@@ -81,14 +81,18 @@ pub(crate) fn plan(
     }
     for (name, known) in [("schemaType", &KINDS[..]), ("compatibility", &LEVELS[..])] {
         if let Some(word) = given(name).filter(|word| !known.contains(word)) {
-            return invalid(name, format!("`{word}` is no `{name}`"), format!("write one of {}", known.join(", ")));
+            return invalid(
+                name,
+                format!("`{word}` is not a valid `{name}`"),
+                format!("write one of {}", known.join(", ")),
+            );
         }
     }
     if let Some((kind, text)) = given("schemaType").zip(given("schema"))
         && let Err(why) = check_text(kind, text)
     {
-        let message = format!("the schema is none of {kind}: {why}");
-        return invalid("schema", message, "look at its text".to_owned());
+        let message = format!("invalid {kind} schema: {why}");
+        return invalid("schema", message, "correct the schema's text".to_owned());
     }
     if let Some(subject) = given("subject") {
         let id = Value::from(object_id::join([subject])).made_of(&planned.planned, &["subject"]);
@@ -99,12 +103,12 @@ pub(crate) fn plan(
 
 fn registry(instance: &Instance) -> Result<&Registry, ProviderError> {
     instance.registry.as_ref().ok_or_else(|| {
-        ProviderError::unconfigured("there is no schema registry to register a schema at")
-            .solution("give the instance `schemaRegistry: {url: …}`")
+        ProviderError::unconfigured("a schema needs a schema registry, but none is configured")
+            .solution("add `schemaRegistry: {url: …}` to the instance")
     })
 }
 
-/// The schema of some attributes.
+/// Converts attributes into a schema.
 fn schema_of(attributes: &Attributes) -> Result<Schema, ProviderError> {
     let reference = |value: &Value| {
         let part = |name: &str| Some(value.get(name)?.as_str()?.to_owned());
@@ -120,34 +124,34 @@ fn schema_of(attributes: &Attributes) -> Result<Schema, ProviderError> {
 }
 
 impl Schema {
-    /// True where both texts are the same schema, whatever they name.
+    /// Returns true if both texts are the same schema; ignores references.
     fn says_same(&self, other: &Self) -> bool {
         self.kind == other.kind && means_same(&self.kind, &self.text, &other.text)
     }
 
-    /// True where both are the same schema. Registries know more of them to be the same.
+    /// Returns true if both are the same schema. Registries treat even more schemas as equal.
     fn means_same(&self, other: &Self) -> bool {
         self.references == other.references && self.says_same(other)
     }
 }
 
-/// The private bytes of a subject that had a level of its own before terrace gave it another one.
+/// Private bytes that hold the subject's own compatibility level from before terrace.
 fn former_level(level: Option<&str>) -> Private {
     Private(level.map(|level| format!("level {level}").into_bytes()).unwrap_or_default())
 }
 
-/// The level from before, by the private bytes of a row.
+/// The level from before terrace, read from the private bytes of a row.
 fn level_before(private: &Private) -> Option<&str> {
     std::str::from_utf8(&private.0).ok()?.strip_prefix("level ")
 }
 
-/// A subject in the spelling of what was configured.
+/// Converts a version into attributes, spelled as in the configuration if the schema is the same.
 fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<String>) -> Observed {
     let Version { schema, id, version } = version;
-    let wanted = schema_of(like).ok();
-    let is_same = wanted.as_ref().is_some_and(|wanted| wanted.says_same(schema));
-    let shown = match &wanted {
-        Some(wanted) if is_same => wanted.text.as_str(),
+    let expected = schema_of(like).ok();
+    let is_same = expected.as_ref().is_some_and(|expected| expected.says_same(schema));
+    let shown = match &expected {
+        Some(expected) if is_same => expected.text.as_str(),
         _ => schema.text.as_str(),
     };
     let reference = |it: &Reference| -> Value {
@@ -165,12 +169,12 @@ fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<S
     attributes.insert("subject".to_owned(), subject.into());
     attributes.insert("schema".to_owned(), shown.into());
     attributes.insert("schemaType".to_owned(), schema.kind.as_str().into());
-    // Without any it makes no difference whether there is a list of none.
+    // An empty list and a missing list are equal; follow the configuration.
     let has_list = like.get("references").is_some_and(|value| !value.is_null());
     if has_list || !references.is_empty() {
         attributes.insert("references".to_owned(), references.into());
     }
-    // The registry's own level is nobody's drift.
+    // A level inherited from the registry is not drift.
     if let Some(level) = level.filter(|_| like.get("compatibility").is_some_and(|value| !value.is_null())) {
         attributes.insert("compatibility".to_owned(), level.into());
     } else {
@@ -184,17 +188,19 @@ fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<S
     Observed { identity, attributes, private: Private::default() }
 }
 
-/// A subject as what was configured sees it: where that is one of its versions it is that one, and else the latest. A
-/// registry makes no new version of a schema that it has had already.
+/// Reads a subject: the version with the configured schema if there is one, else the latest version. A registry creates
+/// no
+/// new version for a schema that it has already.
 async fn look(instance: &Instance, subject: &str, like: &Attributes) -> Result<Option<Observed>, ProviderError> {
     let registry = registry(instance)?;
-    let failed = |trouble: Trouble| trouble.failed(&format!("tell of the subject `{subject}`"), false);
+    let failed = |trouble: Trouble| trouble.failed(&format!("read the subject `{subject}`"), false);
     let Some(mut version) = registry.latest(subject).await.map_err(failed)? else { return Ok(None) };
-    if let Ok(wanted) = schema_of(like)
-        && !wanted.means_same(&version.schema)
-        && let Some(Registered { id, version: number }) = registry.registered(subject, &wanted).await.map_err(failed)?
+    if let Ok(expected) = schema_of(like)
+        && !expected.means_same(&version.schema)
+        && let Some(Registered { id, version: number }) =
+            registry.registered(subject, &expected).await.map_err(failed)?
     {
-        version = Version { schema: wanted, id, version: number };
+        version = Version { schema: expected, id, version: number };
     }
     let level = match optional_text(like, "compatibility") {
         Some(_) => registry.compatibility(subject).await.map_err(failed)?,
@@ -209,14 +215,14 @@ pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option
     Ok(seen.map(|observed| Observed { private: prior.private.clone(), ..observed }))
 }
 
-/// A subject by its name, with the level that it has of its own.
+/// Reads a subject by its import id, with its own compatibility level.
 pub(crate) async fn import(instance: &Instance, id: &str) -> Result<Option<Observed>, ProviderError> {
     let Some([subject]) = object_id::split::<1>(id) else { return Ok(None) };
     let with_level = [("compatibility".to_owned(), Value::from(""))].into_iter().collect();
     look(instance, &subject, &with_level).await
 }
 
-/// What became of a call, or whether there is something to take over.
+/// Finds the object of a lost call, or an object to adopt.
 pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
     let like = match &attempt.prior {
         Some(prior) if attempt.planned.is_empty() => &prior.attributes,
@@ -224,7 +230,7 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
     };
     let Some(subject) = optional_text(like, "subject") else { return Ok(Found::Unknown) };
     let looked = match look(instance, subject, like).await {
-        // Whoever cannot be asked was not told anything.
+        // An unreachable registry does not matter if no request was ever sent.
         Err(_) if instance.marks.made_nothing(attempt) => None,
         looked => looked?,
     };
@@ -238,12 +244,12 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
             Found::Ours(Observed { private, ..observed })
         }
         None if is_ours => Found::Ours(Observed { private: remembered.unwrap_or_default(), ..observed }),
-        // The level that it has is not ours either.
+        // The subject's level existed before terrace too.
         None => Found::Strangers(Observed { private: former_level(level), ..observed }),
     })
 }
 
-/// What the registry says of a schema before it is registered.
+/// Checks a planned schema with the registry.
 pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<Finding> {
     let (Ok(registry), Some(subject), Ok(schema)) =
         (registry(instance), optional_text(planned, "subject"), schema_of(planned))
@@ -256,16 +262,15 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
         message,
         hint: Some(hint.to_owned()),
     };
-    // Nothing becomes of an older version; and what cannot be told of it the check tells.
+    // An older version needs no compatibility check. If the lookup fails, the check below reports the error.
     if let Ok(Some(older)) = registry.registered(subject, &schema).await {
         return match registry.latest(subject).await {
             Ok(Some(latest)) if latest.version > older.version => {
                 let (version, latest) = (older.version, latest.version);
                 let message = format!(
-                    "the schema is version {version} of `{subject}` already, and version {latest} stays the latest"
+                    "the schema is version {version} of `{subject}` already; version {latest} stays the latest"
                 );
-                let hint =
-                    "a registry makes no new version of a schema that it has: readers of the latest stay as they are";
+                let hint = "change the schema to get a new version: a registry reuses the version of a known schema";
                 vec![finding(Severity::Warning, message, hint)]
             }
             _ => Vec::new(),
@@ -276,32 +281,33 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
             let why: Vec<String> =
                 answer.messages.iter().chain(&answer.reason).map(|text| text.chars().take(500).collect()).collect();
             let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
-            let message = format!("the schema is not compatible with the latest of `{subject}`{why}");
-            let hint = "write a schema that readers of the others can read, or apply another `compatibility` first";
+            let message = format!("the schema is not compatible with the latest version of `{subject}`{why}");
+            let hint =
+                "write a schema that is compatible with earlier versions, or apply another `compatibility` first";
             vec![finding(Severity::Error, message, hint)]
         }
         Ok(_) => Vec::new(),
         Err(trouble) => {
-            let error = trouble.failed(&format!("take the schema of `{subject}`"), false);
+            let error = trouble.failed(&format!("accept the schema of `{subject}`"), false);
             let is_wrong = matches!(error.kind, ErrorKind::InvalidInput { .. } | ErrorKind::PermissionDenied);
-            // What it names may be registered by this very run.
+            // The same run may register a referenced schema.
             let severity = match is_wrong && schema.references.is_empty() {
                 true => Severity::Error,
                 false => Severity::Warning,
             };
-            let hint = error.solutions.first().cloned().unwrap_or_else(|| "look at its text".to_owned());
+            let hint = error.solutions.first().cloned().unwrap_or_else(|| "correct the schema's text".to_owned());
             vec![finding(severity, error.to_string(), &hint)]
         }
     }
 }
 
-/// How many versions go with a subject.
+/// Reports if a subject has versions that are lost when it is deleted.
 pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataAmount, ProviderError> {
     let subject = text(&prior.attributes, "subject")?;
-    let failed = |trouble: Trouble| trouble.failed(&format!("tell of the subject `{subject}`"), false);
+    let failed = |trouble: Trouble| trouble.failed(&format!("read the subject `{subject}`"), false);
     Ok(match registry(instance)?.count_versions(subject).await.map_err(failed)? {
         Some(0) => DataAmount::Empty,
-        // A new subject has its first version, which the configuration has, too.
+        // A new subject has one version already, and the configuration has its schema.
         Some(_) | None => DataAmount::Unknown,
     })
 }

@@ -19,10 +19,10 @@ use terrace_provider::names::NameRule;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
 
-/// Its name.
+/// Name of the resource type.
 pub(crate) const NAME: &str = "kafka_topic";
 
-/// The type.
+/// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let number = |name, doc| Attribute::new(name, AttributeType::Int, doc);
@@ -36,7 +36,7 @@ pub(crate) fn resource_type() -> ResourceType {
         Attribute::new(
             "config",
             AttributeType::map(AttributeType::Any),
-            "Configuration by Kafka's own keys, such as `retention.ms`. Keys that are not given are left as they are.",
+            "Configuration by Kafka's own keys, such as `retention.ms`. Other keys stay unchanged.",
         )
         .vendor_json(),
         text("topicId", "Kafka's id of the topic. A recreated topic has another id.").stable(),

@@ -1,4 +1,4 @@
-//! The requests that are made, each with its key and its answer.
+//! The supported requests, each with its key, lowest version and answer.
 
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, CreateAclsRequest, CreateAclsResponse, CreatePartitionsRequest,
@@ -11,17 +11,17 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message};
 
-/// A request that this client makes.
+/// A request of this client.
 pub(crate) trait Ask: Encodable + HeaderVersion + Message + Sync {
-    /// Its key.
+    /// The key of the request.
     const KEY: ApiKey;
-    /// The lowest version that says all that it has to say.
+    /// The lowest version with all fields that this client needs.
     const LOWEST: i16;
-    /// What answers it.
+    /// The type of the answer.
     type Answer: Decodable + HeaderVersion + Send;
 }
 
-macro_rules! asks {
+macro_rules! requests {
     ($($request:ident => $answer:ident, $key:ident from $lowest:literal;)*) => {$(
         impl Ask for $request {
             const KEY: ApiKey = ApiKey::$key;
@@ -31,21 +31,21 @@ macro_rules! asks {
     )*};
 }
 
-asks! {
+requests! {
     ApiVersionsRequest => ApiVersionsResponse, ApiVersions from 0;
     SaslHandshakeRequest => SaslHandshakeResponse, SaslHandshake from 1;
     SaslAuthenticateRequest => SaslAuthenticateResponse, SaslAuthenticate from 0;
-    // Earlier ones create the topics that they are asked for.
+    // Earlier versions create missing topics.
     MetadataRequest => MetadataResponse, Metadata from 4;
-    // Earlier ones cannot leave the number of partitions and replicas to the broker.
+    // Earlier versions cannot leave the number of partitions and replicas to the broker.
     CreateTopicsRequest => CreateTopicsResponse, CreateTopics from 4;
     DeleteTopicsRequest => DeleteTopicsResponse, DeleteTopics from 1;
     CreatePartitionsRequest => CreatePartitionsResponse, CreatePartitions from 0;
-    // Earlier ones do not tell where a value comes from.
+    // Earlier versions do not report the source of a value.
     DescribeConfigsRequest => DescribeConfigsResponse, DescribeConfigs from 1;
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs from 0;
     DescribeClusterRequest => DescribeClusterResponse, DescribeCluster from 0;
-    // Earlier ones do not know patterns.
+    // Earlier versions do not support patterns.
     DescribeAclsRequest => DescribeAclsResponse, DescribeAcls from 1;
     CreateAclsRequest => CreateAclsResponse, CreateAcls from 1;
     DeleteAclsRequest => DeleteAclsResponse, DeleteAcls from 1;

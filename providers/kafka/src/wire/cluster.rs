@@ -1,4 +1,4 @@
-//! Which broker is asked: any, the controller, or the one that leads a partition; over connections that are kept.
+//! Chooses the broker of a request (any, the controller, or a partition's leader), and reuses connections.
 
 use super::connection::Connection;
 use super::{Access, Ask, Unanswered};
@@ -8,17 +8,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// A connection that was not used for so long is not trusted any more: brokers close them after some minutes.
+/// Idle time after which a connection is not reused: brokers close idle connections after some minutes.
 const STALE: Duration = Duration::from_secs(60);
-/// Nobody works on more at once.
+/// Maximum number of idle connections per broker; at most this many calls run at once.
 const MOST_KEPT: usize = 32;
 
-/// The brokers behind the addresses of an instance.
+/// The brokers of a instance.
 pub(crate) struct Cluster {
     access: Access,
-    /// Connections that nobody uses, by address.
+    /// Idle connections by address.
     idle: Mutex<HashMap<String, Vec<Connection>>>,
-    /// Where the controller is, as far as it is known.
+    /// The address of the controller, if known.
     controller: Mutex<Option<String>>,
 }
 
@@ -27,25 +27,25 @@ impl Cluster {
         Self { access, idle: Mutex::default(), controller: Mutex::default() }
     }
 
-    /// Who asks, for messages.
+    /// The caller's principal, for messages.
     pub(crate) fn principal(&self) -> Option<String> {
         self.access.credentials.as_ref().map(|credentials| format!("User:{}", credentials.username))
     }
 
-    /// How long one request may take.
+    /// Timeout of a request.
     pub(crate) fn timeout(&self) -> Duration {
         self.access.timeout
     }
 
-    /// Asks whichever broker is there.
+    /// Sends a request to any reachable broker.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn ask<R: Ask>(&self, request: &R) -> Result<R::Answer, Unanswered> {
         let mut latest = Unanswered::Unreachable("no broker is configured".to_owned());
         for address in &self.access.bootstrap {
             match self.ask_at(address, request).await {
-                // Another one may be there, or let us in.
+                // Another broker may be reachable or accept the credentials.
                 Err(error @ (Unanswered::Unreachable(_) | Unanswered::NotLetIn(_))) => latest = error,
                 answered => return answered,
             }
@@ -53,11 +53,12 @@ impl Cluster {
         Err(latest)
     }
 
-    /// Asks the controller, who alone changes things where brokers do not pass them on. `is_elsewhere` says of an answer
-    /// that the broker is not the controller any more; then the new one is asked, once.
+    /// Sends a request to the controller: only the controller can make changes if brokers do not forward them.
+    /// `is_elsewhere` recognizes the answer of a former controller; the request is then sent once
+    /// to the new controller.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn ask_controller<R: Ask>(
         &self,
         request: &R,
@@ -78,16 +79,17 @@ impl Cluster {
             Err(error) => Err(error),
         };
         match (again, answered) {
-            // What the first one says counts where the other one was not asked: it may have done it before it resigned.
+            // If the second request was not sent, the first answer counts: that broker may have written before it
+            // resigned.
             (Err(error), Ok(answer)) if error.is_unsent() => Ok(answer),
             (again, _) => again,
         }
     }
 
-    /// The addresses of all brokers.
+    /// Returns the addresses of all brokers.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn brokers(&self) -> Result<Vec<String>, Unanswered> {
         let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
         let metadata = self.ask(&nothing).await?;
@@ -98,18 +100,18 @@ impl Cluster {
         let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
         let metadata = self.ask(&nothing).await?;
         let address = address_of(&metadata, *metadata.controller_id)
-            .ok_or_else(|| Unanswered::Unreachable("the cluster has no controller now".to_owned()))?;
+            .ok_or_else(|| Unanswered::Unreachable("the cluster has no controller".to_owned()))?;
         *self.controller.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.clone());
         Ok(address)
     }
 
-    /// Asks the broker at that address.
+    /// Sends a request to the broker at the address.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn ask_at<R: Ask>(&self, address: &str, request: &R) -> Result<R::Answer, Unanswered> {
         let deadline = Instant::now() + self.access.timeout;
-        let mut connection = match self.kept(address) {
+        let mut connection = match self.take_idle(address) {
             Some(connection) => connection,
             None => {
                 let opened = timeout_at(deadline, Connection::open(address, &self.access, deadline)).await;
@@ -123,7 +125,7 @@ impl Cluster {
         answer
     }
 
-    fn kept(&self, address: &str) -> Option<Connection> {
+    fn take_idle(&self, address: &str) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.get_mut(address)?;
         while let Some(mut connection) = connections.pop() {
@@ -143,7 +145,7 @@ impl Cluster {
     }
 }
 
-/// The address of a broker.
+/// Returns the address of a broker.
 pub(crate) fn address_of(metadata: &MetadataResponse, id: i32) -> Option<String> {
     let broker = metadata.brokers.iter().find(|broker| *broker.node_id == id)?;
     match broker.host.contains(':') {

@@ -1,4 +1,4 @@
-//! One connection to one broker: a request, its answer, and what a broker can be asked.
+//! One connection to one broker: sends requests, receives answers, and negotiates versions.
 
 use super::counted::{Answer, Counts};
 use super::sasl;
@@ -13,34 +13,34 @@ use terrace_provider::wrap::silence;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-/// An answer that is longer is nothing that a broker says to what is asked here.
+/// Maximum length of an answer; brokers send no longer ones to these requests.
 const LONGEST: usize = 64 << 20;
-/// The header of a request whose answer counts by variable-length numbers.
+/// Version of the request header from which answers have variable-length counts.
 const FLEXIBLE: i16 = 2;
-/// The error code of a broker that does not know a version.
+/// The error code of a broker that does not support a version.
 const UNSUPPORTED_VERSION: i16 = 35;
 
-/// An open connection of somebody who is let in.
+/// An open, authenticated connection.
 pub(super) struct Connection {
     stream: Stream,
     address: String,
     versions: BTreeMap<i16, VersionRange>,
     next: i32,
-    /// When it was used last.
+    /// Time of the last use.
     pub(super) used: Instant,
 }
 
 impl Connection {
-    /// Connects, learns what the broker can be asked, and says who asks.
+    /// Connects, negotiates versions, and authenticates.
     ///
     /// # Errors
-    /// When nobody is there, or does not let us in.
+    /// If the broker cannot be reached, or rejects the credentials.
     pub(super) async fn open(address: &str, access: &Access, deadline: Instant) -> Result<Self, Unanswered> {
         let opened = timeout_at(deadline, async {
             let stream = Stream::open(address, access).await?;
             let mut connection =
                 Self { stream, address: address.to_owned(), versions: BTreeMap::new(), next: 0, used: Instant::now() };
-            // Nothing that matters was sent before a connection is there.
+            // No request of the caller was sent yet.
             let unsent = |error| match error {
                 Unanswered::Lost(why) => Unanswered::Unreachable(why),
                 error => error,
@@ -52,32 +52,32 @@ impl Connection {
             Ok(connection)
         });
         opened.await.unwrap_or_else(|_| {
-            Err(Unanswered::Unreachable(format!("`{address}` does not answer within the time of a request")))
+            Err(Unanswered::Unreachable(format!("`{address}` does not answer within the request timeout")))
         })
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for the answer.
     ///
     /// # Errors
-    /// When none comes by then. The connection is of no use after that.
+    /// If no answer arrives before the deadline. The connection is unusable then.
     pub(super) async fn ask<R: Ask>(&mut self, request: &R, deadline: Instant) -> Result<R::Answer, Unanswered> {
         let version = self.version_of::<R>()?;
         self.ask_by(request, version, deadline).await
     }
 
-    /// The highest version that both sides know.
+    /// Returns the highest version that both sides support.
     fn version_of<R: Ask>(&self) -> Result<i16, Unanswered> {
         let ours = VersionRange { min: R::VERSIONS.min.max(R::LOWEST), max: R::VERSIONS.max };
         let theirs = self.versions.get(&(R::KEY as i16));
         let both = theirs.map(|theirs| ours.intersect(theirs)).filter(|both| !both.is_empty());
         both.map(|both| both.max).ok_or_else(|| {
             let knows = match theirs {
-                Some(theirs) => format!("only versions {} to {} of it", theirs.min, theirs.max),
-                None => "nothing of it".to_owned(),
+                Some(theirs) => format!("only versions {} to {}", theirs.min, theirs.max),
+                None => "no version".to_owned(),
             };
-            let what = format!("the broker `{}` cannot be asked `{:?}`", self.address, R::KEY);
+            let what = format!("the broker `{}` cannot serve the request `{:?}`", self.address, R::KEY);
             Unanswered::Unsupported(format!(
-                "{what}: it knows {knows}, and {} to {} are known here",
+                "{what}: it supports {knows}, and terrace needs {} to {}",
                 ours.min, ours.max
             ))
         })
@@ -97,7 +97,7 @@ impl Connection {
             Ok(Ok(Err(why))) => return Err(self.garbled(&why)),
             Ok(Err(error)) => return Err(self.lost(&error)),
             Err(_) => {
-                let why = format!("the broker `{}` does not answer within the time of a request", self.address);
+                let why = format!("the broker `{}` does not answer within the request timeout", self.address);
                 return Err(Unanswered::Lost(why));
             }
         };
@@ -108,14 +108,14 @@ impl Connection {
         let header = ResponseHeader::decode(&mut answer, R::Answer::header_version(version));
         let header = header.map_err(|error| self.garbled(&answer.refused().unwrap_or_else(|| error.to_string())))?;
         if header.correlation_id != correlation {
-            let why = format!("it answers request {} and not {correlation}", header.correlation_id);
+            let why = format!("it answers request {} instead of {correlation}", header.correlation_id);
             return Err(self.garbled(&why));
         }
         let body = R::Answer::decode(&mut answer, version);
         body.map_err(|error| self.garbled(&answer.refused().unwrap_or_else(|| error.to_string())))
     }
 
-    /// Reads one frame; the inner error says what is wrong with it.
+    /// Reads one frame. The inner error explains why the bytes are not a frame.
     async fn receive(&mut self) -> std::io::Result<Result<Bytes, String>> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).await?;
@@ -123,7 +123,7 @@ impl Connection {
             Ok(size) if size <= LONGEST => size,
             _ => return Ok(Err(no_frame(length))),
         };
-        // Grows with what arrives: a length alone takes no memory.
+        // The buffer grows with the received bytes: a length alone allocates no memory.
         let mut answer = BytesMut::with_capacity(size.min(64 << 10));
         while answer.len() < size {
             let missing = u64::try_from(size - answer.len()).unwrap_or_default();
@@ -134,25 +134,25 @@ impl Connection {
         Ok(Ok(answer.freeze()))
     }
 
-    /// Learns which versions of which calls the broker knows.
+    /// Asks the broker for the versions of its requests.
     async fn learn_versions(&mut self, deadline: Instant) -> Result<(), Unanswered> {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("terrace"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let mut answer = self.ask_by(&request, 3, deadline).await;
-        // A broker that does not know version 3 says so by version 0, which is no answer to version 3.
+        // A broker without version 3 answers in version 0, which is not a valid answer of version 3.
         let is_refused = match &answer {
             Ok(answer) => answer.error_code == UNSUPPORTED_VERSION,
             Err(error) => matches!(error, Unanswered::Garbled(_)),
         };
         if is_refused {
             let again = self.ask_by(&ApiVersionsRequest::default(), 0, deadline).await;
-            // What is no broker at all said so the first time.
+            // If the peer is not a broker, the first error explains it best.
             answer = again.or(answer);
         }
         let answer = answer?;
         if answer.error_code != 0 {
-            return Err(self.garbled(&format!("it does not say what it can be asked (code {})", answer.error_code)));
+            return Err(self.garbled(&format!("it does not list its supported versions (code {})", answer.error_code)));
         }
         let range = |api: &kafka_protocol::messages::api_versions_response::ApiVersion| VersionRange {
             min: api.min_version,
@@ -162,14 +162,14 @@ impl Connection {
         Ok(())
     }
 
-    /// False once the broker has closed the connection, or said something that nobody asked for.
+    /// Returns false once the broker has closed the connection or sent unrequested bytes.
     pub(super) fn is_open(&mut self) -> bool {
         let mut byte = [0; 1];
         self.stream.read(&mut byte).now_or_never().is_none()
     }
 
     fn garbled(&self, why: &str) -> Unanswered {
-        Unanswered::Garbled(format!("what comes from `{}` is no answer of a broker: {why}", self.address))
+        Unanswered::Garbled(format!("`{}` sent an invalid answer: {why}", self.address))
     }
 
     fn lost(&self, error: &std::io::Error) -> Unanswered {
@@ -180,13 +180,13 @@ impl Connection {
         Unanswered::Lost(format!("no answer from `{}`: {why}", self.address))
     }
 
-    /// Who is at the other end.
+    /// The address of the broker.
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 }
 
-/// A request as it is sent.
+/// Encodes a request.
 fn frame<R: Ask>(request: &R, version: i16, correlation: i32) -> Result<Bytes, Unanswered> {
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY as i16)
@@ -197,9 +197,9 @@ fn frame<R: Ask>(request: &R, version: i16, correlation: i32) -> Result<Bytes, U
     let encoded = header
         .encode(&mut body, R::header_version(version))
         .and_then(|()| request.encode(&mut body, version))
-        .map_err(|error| Unanswered::Unsupported(format!("`{:?}` cannot be asked so: {error}", R::KEY)));
+        .map_err(|error| Unanswered::Unsupported(format!("`{:?}` cannot be encoded: {error}", R::KEY)));
     encoded?;
-    let too_long = |_| Unanswered::Unsupported(format!("a request `{:?}` is too long", R::KEY));
+    let too_long = |_| Unanswered::Unsupported(format!("the request `{:?}` is too long", R::KEY));
     let size = i32::try_from(body.len()).map_err(too_long)?;
     let mut frame = BytesMut::with_capacity(body.len().saturating_add(4));
     frame.put_i32(size);
@@ -208,11 +208,11 @@ fn frame<R: Ask>(request: &R, version: i16, correlation: i32) -> Result<Bytes, U
     Ok(frame.freeze())
 }
 
-/// What the first bytes of something else say.
+/// Explains the first bytes of a peer that does not speak Kafka.
 fn no_frame(length: [u8; 4]) -> String {
     match length {
-        // The record of an alert, or of a handshake.
-        [0x15 | 0x16, 3, ..] => "it speaks TLS: `securityProtocol` is `SSL` or `SASL_SSL` there".to_owned(),
+        // A TLS alert or handshake record.
+        [0x15 | 0x16, 3, ..] => "it speaks TLS: set `securityProtocol` to `SSL` or `SASL_SSL`".to_owned(),
         [b'H', b'T', b'T', b'P'] => "it speaks HTTP".to_owned(),
         _ => format!("a message of {} bytes", u32::from_be_bytes(length)),
     }
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_else_may_listen_at_a_port_is_told() {
+    fn error_names_protocol_of_other_listeners() {
         assert!(no_frame([0x15, 3, 3, 0]).contains("securityProtocol"));
         assert_eq!(no_frame(*b"HTTP"), "it speaks HTTP");
         assert_eq!(no_frame([0xff; 4]), "a message of 4294967295 bytes");

@@ -1,26 +1,26 @@
-//! An answer as it is decoded: what it says of how many things follow is believed only as far as they can be there.
+//! Buffer of an answer that checks item counts before the decoder sees them.
 //!
-//! The decoders of `kafka-protocol` make room for as many things as a count says before they look for the first of them. A
-//! count is four bytes, room for so many things is some hundred gigabytes, and a process that is refused them ends without
-//! a word. So counts are looked at here, on their way to the decoder: in flexible versions they are the variable-length
-//! numbers, which are read byte by byte, and nothing else is read so but truth values; in earlier ones they are among the
-//! 32-bit numbers.
+//! The decoders of `kafka-protocol` allocate memory for as many items as a count announces before they read the first
+//! one. A count has four bytes: the memory can be hundreds of gigabytes, and the failed allocation ends the process
+//! without a message. So this buffer checks counts on their way to the decoder. In flexible versions, counts are
+//! variable-length numbers, read byte by byte; only booleans are read the same way. In earlier versions, they are among
+//! the 32-bit numbers.
 
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::buf::ByteBuf;
 use std::ops::Range;
 
-/// More things of one kind are in no answer to what is asked here.
+/// Maximum number of items in an answer to the requests of this client.
 const MOST: u64 = 1 << 20;
-/// The numbers of tagged fields are read as counts are, and may be greater than what is left.
+/// Tolerance: numbers of tagged fields are read like counts, and may exceed the remaining bytes.
 const SLACK: u64 = 64;
 
-/// How an answer writes its counts.
+/// Encoding of the counts of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counts {
-    /// By 32-bit numbers.
+    /// 32-bit numbers.
     Fixed,
-    /// By variable-length numbers.
+    /// Variable-length numbers.
     Compact,
 }
 
@@ -29,9 +29,9 @@ pub(super) enum Counts {
 pub(super) struct Answer {
     bytes: Bytes,
     counts: Counts,
-    /// The bytes before, as far as they may belong to the same variable-length number, and how many they are.
+    /// Value and length of the preceding bytes that may belong to the same variable-length number.
     begun: (u64, u32),
-    /// The count that nobody believes.
+    /// The count that was refused.
     refused: Option<u64>,
 }
 
@@ -40,16 +40,16 @@ impl Answer {
         Self { bytes, counts, begun: (0, 0), refused: None }
     }
 
-    /// What is wrong with a count, where one was not believed.
+    /// The error text of a refused count, if any.
     pub(super) fn refused(&self) -> Option<String> {
         let count = self.refused?;
-        Some(format!("it says that {count} things follow, and there are {} bytes left", self.bytes.len()))
+        Some(format!("it announces {count} items, but only {} bytes follow", self.bytes.len()))
     }
 
-    fn believe(&mut self, count: u64) -> Result<(), TryGetError> {
+    fn check_count(&mut self, count: u64) -> Result<(), TryGetError> {
         let left = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
         let fits = match self.counts {
-            // Among them are numbers that count nothing, such as ids of brokers.
+            // These include numbers that are not counts, such as broker ids.
             Counts::Fixed => count <= MOST.max(left),
             Counts::Compact => count <= MOST && count <= left.saturating_add(SLACK),
         };
@@ -77,17 +77,17 @@ impl Buf for Answer {
 
     fn try_get_u8(&mut self) -> Result<u8, TryGetError> {
         let byte = self.bytes.try_get_u8()?;
-        // A truth value may look like the beginning of the number behind it, which makes that no smaller.
+        // A boolean may look like the first byte of the next number, which only makes that number greater.
         let (before, length) = self.begun;
         let value = before | u64::from(byte & 0x7f).checked_shl(length.saturating_mul(7)).unwrap_or(u64::MAX);
-        let goes_on = byte >= 0x80;
-        self.begun = if goes_on { (value, length.saturating_add(1)) } else { (0, 0) };
-        // Three bytes that go on are the beginning of more than fits, whatever comes.
+        let is_continued = byte >= 0x80;
+        self.begun = if is_continued { (value, length.saturating_add(1)) } else { (0, 0) };
+        // Three continued bytes announce more than fits.
         match self.counts {
             Counts::Fixed => Ok(byte),
-            Counts::Compact if goes_on && length >= 2 => self.believe(u64::MAX).map(|()| byte),
-            Counts::Compact if goes_on => Ok(byte),
-            Counts::Compact => self.believe(value.saturating_sub(1)).map(|()| byte),
+            Counts::Compact if is_continued && length >= 2 => self.check_count(u64::MAX).map(|()| byte),
+            Counts::Compact if is_continued => Ok(byte),
+            Counts::Compact => self.check_count(value.saturating_sub(1)).map(|()| byte),
         }
     }
 
@@ -95,7 +95,7 @@ impl Buf for Answer {
         self.begun = (0, 0);
         let number = self.bytes.try_get_i32()?;
         if self.counts == Counts::Fixed {
-            self.believe(u64::try_from(number).unwrap_or_default())?;
+            self.check_count(u64::try_from(number).unwrap_or_default())?;
         }
         Ok(number)
     }
@@ -121,54 +121,56 @@ mod tests {
     };
     use kafka_protocol::protocol::{Decodable, Encodable};
 
-    /// The answer with some bytes in its middle replaced by a count that is written so.
+    /// Decodes bytes; the error has the text of a refused count.
     fn decoded<T: Decodable>(bytes: &[u8], version: i16, counts: Counts) -> Result<T, Option<String>> {
         let mut answer = Answer::new(Bytes::copy_from_slice(bytes), counts);
         T::decode(&mut answer, version).map_err(|_| answer.refused())
     }
 
-    /// 4,294,967,294 things and none of them.
+    /// A count of 4,294,967,294 items without any item.
     const MANY: [u8; 5] = [0xff, 0xff, 0xff, 0xff, 0x0f];
 
     #[test]
-    fn no_room_is_made_for_what_cannot_follow() {
-        let told = |answer: Option<String>| answer.is_some_and(|told| told.contains("things follow"));
-        // Throttle time; then topics, brokers, entries.
+    fn count_beyond_remaining_bytes_is_refused() {
+        let is_refused = |answer: Option<String>| answer.is_some_and(|reason| reason.contains("items, but only"));
+        // Throttle time; then the count of topics, brokers or entries.
         let mut compact = vec![0, 0, 0, 0];
         compact.extend(MANY);
-        assert!(told(decoded::<CreateTopicsResponse>(&compact, 7, Counts::Compact).unwrap_err()));
-        assert!(told(decoded::<MetadataResponse>(&compact, 12, Counts::Compact).unwrap_err()));
-        assert!(told(
+        assert!(is_refused(decoded::<CreateTopicsResponse>(&compact, 7, Counts::Compact).unwrap_err()));
+        assert!(is_refused(decoded::<MetadataResponse>(&compact, 12, Counts::Compact).unwrap_err()));
+        assert!(is_refused(
             decoded::<DescribeAclsResponse>(&[&[0; 6], &[1][..], &MANY].concat(), 3, Counts::Compact).unwrap_err()
         ));
-        // A code, and then versions: by both ways to count.
-        assert!(told(decoded::<ApiVersionsResponse>(&[&[0, 0][..], &MANY].concat(), 3, Counts::Compact).unwrap_err()));
+        // An error code and then the count of versions, in both encodings.
+        assert!(is_refused(
+            decoded::<ApiVersionsResponse>(&[&[0, 0][..], &MANY].concat(), 3, Counts::Compact).unwrap_err()
+        ));
         let fixed = [0, 0, 0x7f, 0xff, 0xff, 0xff];
-        assert!(told(decoded::<ApiVersionsResponse>(&fixed, 0, Counts::Fixed).unwrap_err()));
-        assert!(told(decoded::<SaslHandshakeResponse>(&fixed, 1, Counts::Fixed).unwrap_err()));
-        // Few enough for a number of three bytes, and more than there are bytes.
+        assert!(is_refused(decoded::<ApiVersionsResponse>(&fixed, 0, Counts::Fixed).unwrap_err()));
+        assert!(is_refused(decoded::<SaslHandshakeResponse>(&fixed, 1, Counts::Fixed).unwrap_err()));
+        // Fits in a number of three bytes, but exceeds the remaining bytes.
         let mut some = vec![0, 0, 0, 0, 0xff, 0xff, 0x3f];
         some.extend([0; 100]);
-        assert!(told(decoded::<MetadataResponse>(&some, 12, Counts::Compact).unwrap_err()));
+        assert!(is_refused(decoded::<MetadataResponse>(&some, 12, Counts::Compact).unwrap_err()));
     }
 
-    /// A truth value that is none, before a count: the decoder takes the first byte for `true`, and the rest for the count.
+    /// An invalid boolean before a count: the decoder reads its first byte as `true`, and the rest as the count.
     #[test]
-    fn no_count_hides_behind_a_truth_value() {
-        for truth in [0x00, 0x01, 0x80, 0xff] {
-            let bytes = [&[truth][..], &MANY].concat();
+    fn count_after_a_boolean_is_checked() {
+        for boolean in [0x00, 0x01, 0x80, 0xff] {
+            let bytes = [&[boolean][..], &MANY].concat();
             let mut answer = Answer::new(Bytes::from(bytes), Counts::Compact);
             let mut read = || (0..6).try_for_each(|_| answer.try_get_u8().map(|_| ()));
-            assert!(read().is_err(), "{truth}");
-            let mut answer = Answer::new(Bytes::from(vec![truth, 0xff, 0x7f]), Counts::Compact);
+            assert!(read().is_err(), "{boolean}");
+            let mut answer = Answer::new(Bytes::from(vec![boolean, 0xff, 0x7f]), Counts::Compact);
             let mut read = || (0..3).try_for_each(|_| answer.try_get_u8().map(|_| ()));
-            assert!(read().is_err(), "{truth}");
+            assert!(read().is_err(), "{boolean}");
         }
     }
 
-    /// Whatever bytes come: there is an answer or an error, and the process stays.
+    /// Random bytes decode or return an error; the process never aborts.
     #[test]
-    fn any_bytes_are_an_answer_or_an_error() {
+    fn random_bytes_decode_or_fail() {
         let mut state: u64 = 7;
         let mut random = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brokers_say_is_believed() {
+    fn valid_answer_is_decoded() {
         use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
         use kafka_protocol::protocol::StrBytes;
         let broker =
@@ -203,7 +205,7 @@ mod tests {
         metadata.encode(&mut bytes, 12).unwrap();
         let read: MetadataResponse = decoded(&bytes, 12, Counts::Compact).unwrap();
         assert_eq!(read, metadata);
-        // The last field is a tagged one, whose number is greater than what is left.
+        // The last field is tagged, and its number exceeds the remaining bytes.
         let mut tagged = vec![0, 0, 1, 0, 0, 0, 0];
         tagged.put_slice(&[1, 60, 0]);
         assert!(decoded::<ApiVersionsResponse>(&tagged, 3, Counts::Compact).is_ok());

@@ -1,4 +1,4 @@
-//! Who asks: SASL PLAIN and SCRAM, as <https://kafka.apache.org/protocol#sasl_handshake> has it.
+//! Authentication by SASL PLAIN and SCRAM (<https://kafka.apache.org/protocol#sasl_handshake>).
 
 use super::Unanswered;
 use super::connection::Connection;
@@ -10,17 +10,17 @@ use std::fmt;
 use terrace_provider::Sensitive;
 use tokio::time::Instant;
 
-/// How a name is proved.
+/// A SASL mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mechanism {
-    /// By the password itself.
+    /// Sends the password itself.
     Plain,
-    /// By a proof that the password is known (RFC 5802), over SHA-256 or SHA-512.
+    /// Sends a proof of the password (RFC 5802), with SHA-256 or SHA-512.
     Scram(Hash),
 }
 
 impl Mechanism {
-    /// All of them, as settings write them.
+    /// All mechanisms by their names in settings.
     pub(crate) const ALL: [(&'static str, Self); 3] = [
         ("PLAIN", Self::Plain),
         ("SCRAM-SHA-256", Self::Scram(Hash::Sha256)),
@@ -32,12 +32,12 @@ impl Mechanism {
     }
 }
 
-/// A name and what proves it.
+/// User name and password.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) mechanism: Mechanism,
     pub(crate) username: String,
-    /// Text.
+    /// A string.
     pub(crate) password: Sensitive,
 }
 
@@ -53,10 +53,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Says who asks, and proves it.
+/// Authenticates the connection.
 ///
 /// # Errors
-/// When the broker does not believe it, or cannot prove that it knows the password, too.
+/// If the broker rejects the credentials, or cannot prove that it knows the password too.
 pub(super) async fn authenticate(
     connection: &mut Connection,
     credentials: &Credentials,
@@ -65,9 +65,9 @@ pub(super) async fn authenticate(
     let name = credentials.mechanism.name();
     let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(name));
     let answer = connection.ask(&handshake, deadline).await.map_err(|error| match error {
-        // What a listener without SASL does with it.
+        // A listener without SASL closes the connection.
         Unanswered::Lost(why) => Unanswered::NotLetIn(format!(
-            "{why} when it was asked to let in `{}`: it may be a listener without SASL",
+            "{why} during authentication of `{}`: the listener may not use SASL",
             credentials.username
         )),
         error => error,
@@ -75,7 +75,7 @@ pub(super) async fn authenticate(
     if answer.error_code != 0 {
         let known: Vec<&str> = answer.mechanisms.iter().map(|known| &**known).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let why = format!("`{}` does not know the mechanism {name}; it knows {known}", connection.address());
+        let why = format!("`{}` does not support the mechanism {name}, but {known}", connection.address());
         return Err(Unanswered::NotLetIn(why));
     }
     match credentials.mechanism {
@@ -86,7 +86,7 @@ pub(super) async fn authenticate(
         }
         Mechanism::Scram(hash) => {
             let refused = |connection: &Connection, why: String| {
-                Unanswered::NotLetIn(format!("`{}` is not who it should be: {why}", connection.address()))
+                Unanswered::NotLetIn(format!("the identity of `{}` cannot be verified: {why}", connection.address()))
             };
             let nonce = nonce().map_err(Unanswered::Unreachable)?;
             let client = Client::new(hash, &credentials.username, &nonce);
@@ -110,15 +110,19 @@ async fn exchange(
     if answer.error_code == 0 {
         return Ok(answer.auth_bytes);
     }
-    // The broker's own words: it never repeats a password.
-    let said = answer.error_message.as_deref().unwrap_or("it does not say why");
-    Err(Unanswered::NotLetIn(format!("`{}` does not let in `{}` ({said})", connection.address(), credentials.username)))
+    // The broker's message never contains the password.
+    let said = answer.error_message.as_deref().unwrap_or("no reason given");
+    Err(Unanswered::NotLetIn(format!(
+        "`{}` rejected the user `{}` ({said})",
+        connection.address(),
+        credentials.username
+    )))
 }
 
-/// A text that was never used before.
+/// A random string for one authentication.
 fn nonce() -> Result<String, String> {
     use base64::Engine as _;
     let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes).map_err(|error| format!("there is no randomness: {error}"))?;
+    getrandom::fill(&mut bytes).map_err(|error| format!("cannot get random bytes: {error}"))?;
     Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
 }

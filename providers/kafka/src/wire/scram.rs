@@ -1,14 +1,14 @@
-//! SCRAM (RFC 5802, RFC 7677) as Kafka speaks it: without channel binding, names and passwords as UTF-8 without further
-//! preparation. Each side proves that it knows the password, and neither sends it.
+//! SCRAM (RFC 5802, RFC 7677) in Kafka's variant: no channel binding, names and passwords as UTF-8 without preparation.
+//! Each side proves that it knows the password; neither sends it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 
-/// Brokers take 4,096 up to 16,384; with many more a hostile one would keep us busy.
+/// Brokers use 4,096 to 16,384 iterations. The limit stops a hostile broker from wasting our time.
 const MOST_ITERATIONS: u32 = 1 << 17;
-/// Without channel binding, in base64.
+/// The base64 form of "no channel binding".
 const NO_BINDING: &str = "biws";
 
 /// The hash of a mechanism.
@@ -33,7 +33,7 @@ impl Hash {
         }
     }
 
-    /// The password with the salt, hashed that often.
+    /// Hashes the password with the salt.
     fn salted(self, password: &str, salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
         let algorithm = match self {
             Self::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
@@ -49,14 +49,14 @@ impl Hash {
     }
 }
 
-/// The side that is to be let in, before it heard anything.
+/// The client's side before the first message of the server.
 pub(super) struct Client {
     hash: Hash,
     bare: String,
     nonce: String,
 }
 
-/// What the other side has to prove.
+/// Verifies the server's last message.
 pub(super) struct Proof {
     key: hmac::Key,
     message: String,
@@ -68,35 +68,35 @@ impl Client {
         Self { hash, bare: format!("n={name},r={nonce}"), nonce: nonce.to_owned() }
     }
 
-    /// The first message.
+    /// Returns the first message.
     pub(super) fn first(&self) -> String {
         format!("n,,{}", self.bare)
     }
 
-    /// The answer to the first message of the other side, and what that has to prove next.
+    /// Returns the answer to the server's first message, and the proof that the server's last message must satisfy.
     ///
     /// # Errors
-    /// When it is no such message.
-    pub(super) fn answer(&self, heard: &[u8], password: &str) -> Result<(String, Proof), String> {
-        let heard = std::str::from_utf8(heard).map_err(|_| "its first message is no text".to_owned())?;
+    /// If the message is invalid.
+    pub(super) fn answer(&self, received: &[u8], password: &str) -> Result<(String, Proof), String> {
+        let received = std::str::from_utf8(received).map_err(|_| "its first message is not UTF-8".to_owned())?;
         let [nonce, salt, iterations] = ["r=", "s=", "i="].map(|name| {
-            heard
+            received
                 .split(',')
                 .find_map(|part| part.strip_prefix(name))
                 .ok_or_else(|| format!("its first message has no `{name}`"))
         });
         let (nonce, salt, iterations) = (nonce?, salt?, iterations?);
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
-            return Err("its nonce is not made of ours".to_owned());
+            return Err("its nonce does not begin with ours".to_owned());
         }
-        let salt = STANDARD.decode(salt).map_err(|_| "its salt is no base64".to_owned())?;
+        let salt = STANDARD.decode(salt).map_err(|_| "its salt is not base64".to_owned())?;
         let iterations = iterations
             .parse()
             .ok()
             .filter(|iterations: &NonZeroU32| iterations.get() <= MOST_ITERATIONS)
-            .ok_or_else(|| format!("it wants `{iterations}` iterations"))?;
+            .ok_or_else(|| format!("its number of iterations `{iterations}` is out of range"))?;
         let without_proof = format!("c={NO_BINDING},r={nonce}");
-        let message = format!("{},{heard},{without_proof}", self.bare);
+        let message = format!("{},{received},{without_proof}", self.bare);
         let salted = self.hash.salted(password, &salt, iterations);
         let client_key = self.hash.sign(&salted, b"Client Key");
         let stored_key = digest::digest(self.hash.digest(), client_key.as_ref());
@@ -110,15 +110,15 @@ impl Client {
 }
 
 impl Proof {
-    /// Checks the last message of the other side.
+    /// Checks the server's last message.
     ///
     /// # Errors
-    /// When it does not know the password.
-    pub(super) fn check(&self, heard: &[u8]) -> Result<(), String> {
-        let heard = std::str::from_utf8(heard).map_err(|_| "its last message is no text".to_owned())?;
-        let part = |name: &str| heard.split(',').find_map(|part| part.strip_prefix(name));
+    /// If the server cannot prove that it knows the password.
+    pub(super) fn check(&self, received: &[u8]) -> Result<(), String> {
+        let received = std::str::from_utf8(received).map_err(|_| "its last message is not UTF-8".to_owned())?;
+        let part = |name: &str| received.split(',').find_map(|part| part.strip_prefix(name));
         if let Some(error) = part("e=") {
-            return Err(format!("it says {error}"));
+            return Err(format!("it reports {error}"));
         }
         let signature = part("v=").and_then(|signature| STANDARD.decode(signature).ok());
         let signature = signature.ok_or_else(|| "its last message has no signature".to_owned())?;
@@ -133,25 +133,25 @@ mod tests {
 
     /// The example of RFC 7677, section 3.
     #[test]
-    fn the_example_of_the_specification_comes_out() {
+    fn example_of_rfc_7677_is_reproduced() {
         let client = Client::new(Hash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
         assert_eq!(client.first(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
-        let heard = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
-        let (last, proof) = client.answer(heard, "pencil").unwrap();
+        let received = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+        let (last, proof) = client.answer(received, "pencil").unwrap();
         assert_eq!(
             last,
             "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
         );
         assert_eq!(proof.check(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="), Ok(()));
         assert!(proof.check(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G5=").is_err());
-        assert_eq!(proof.check(b"e=other-error"), Err("it says other-error".to_owned()));
+        assert_eq!(proof.check(b"e=other-error"), Err("it reports other-error".to_owned()));
     }
 
     #[test]
-    fn a_side_that_only_pretends_is_refused() {
+    fn invalid_server_message_is_refused() {
         let client = Client::new(Hash::Sha512, "a=b,c", "abc");
         assert_eq!(client.first(), "n,,n=a=3Db=2Cc,r=abc");
-        for heard in [
+        for received in [
             "r=abc,s=AAAA,i=4096",
             "r=xyzq,s=AAAA,i=4096",
             "r=abcd,s=!,i=4096",
@@ -161,7 +161,7 @@ mod tests {
             "e=unknown-user",
             "",
         ] {
-            assert!(client.answer(heard.as_bytes(), "x").is_err(), "{heard}");
+            assert!(client.answer(received.as_bytes(), "x").is_err(), "{received}");
         }
         assert!(client.answer(&[0xff, 0xfe], "x").is_err());
     }

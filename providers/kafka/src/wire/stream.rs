@@ -1,4 +1,4 @@
-//! The bytes under a connection: TCP, or TLS over it.
+//! Byte stream of a connection: TCP or TLS.
 
 use super::{Access, Unanswered};
 use std::io;
@@ -18,22 +18,22 @@ impl Stream {
     /// Opens a stream to `host:port`.
     ///
     /// # Errors
-    /// When nobody is there, or one of the two does not trust the other.
+    /// If the address cannot be reached, or the TLS handshake fails.
     pub(super) async fn open(address: &str, access: &Access) -> Result<Self, Unanswered> {
         let stream = TcpStream::connect(address)
             .await
             .map_err(|error| Unanswered::Unreachable(format!("`{address}` cannot be reached: {error}")))?;
-        // Requests are small and waited for one by one.
+        // Requests are small, and the caller waits for each answer.
         stream.set_nodelay(true).map_err(|error| Unanswered::Unreachable(error.to_string()))?;
         let Some(tls) = &access.tls else { return Ok(Self::Plain(stream)) };
         match tls.connect(host_of(address), stream).await {
             Ok(stream) => Ok(Self::Encrypted(Box::new(stream))),
-            Err(why) => Err(Unanswered::NotLetIn(format!("no TLS with `{address}`: {why}"))),
+            Err(why) => Err(Unanswered::NotLetIn(format!("the TLS handshake with `{address}` failed: {why}"))),
         }
     }
 }
 
-/// The host of `host:port`, also where it is an IPv6 address in brackets.
+/// Returns the host of `host:port`, without the brackets of an IPv6 address.
 fn host_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_may_be_an_address() {
+    fn host_of_ipv6_address_has_no_brackets() {
         assert_eq!(host_of("broker-1.example.com:9092"), "broker-1.example.com");
         assert_eq!(host_of("[::1]:9092"), "::1");
     }

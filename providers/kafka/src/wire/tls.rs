@@ -1,5 +1,4 @@
-//! TLS by ring, with the authorities of a file or of this machine, and with a certificate of our own where brokers ask for
-//! one.
+//! TLS by ring, with the certificate authorities of a file or the machine, and an optional client certificate.
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -11,16 +10,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// How connections are encrypted.
+/// The TLS client configuration.
 #[derive(Clone)]
 pub(crate) struct Tls(TlsConnector);
 
-/// What is wrong with a file of certificates or keys, in words that do not repeat it.
+/// An unusable certificate or key file. The text never repeats its content.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unusable {
     /// The setting that names the file.
     pub(crate) setting: &'static str,
-    /// What is wrong.
+    /// The reason.
     pub(crate) why: String,
 }
 
@@ -28,7 +27,7 @@ impl Tls {
     /// Reads certificates and keys.
     ///
     /// # Errors
-    /// When a file holds none.
+    /// If a file has no certificate or key.
     pub(crate) fn new(authorities: Option<&Path>, own: Option<(&Path, &Path)>) -> Result<Self, Unusable> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -47,12 +46,12 @@ impl Tls {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    /// Shakes hands.
+    /// Performs the TLS handshake.
     ///
     /// # Errors
-    /// When either side does not trust the other.
+    /// If either side does not trust the other.
     pub(super) async fn connect(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no name of a server"))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is not a valid host name"))?;
         self.0.connect(name, stream).await.map_err(|error| error.to_string())
     }
 }
@@ -60,7 +59,7 @@ impl Tls {
 fn roots(file: Option<&Path>) -> Result<RootCertStore, Unusable> {
     let mut roots = RootCertStore::empty();
     let Some(path) = file else {
-        // Where the machine knows none, nothing is trusted, and the handshake says so.
+        // On a machine without authorities, nothing is trusted, and the handshake fails.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(roots);
     };
@@ -70,7 +69,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, Unusable> {
         roots.add(certificate).map_err(|error| unusable("caFile", &error))?;
     }
     match roots.is_empty() {
-        true => Err(unusable("caFile", &"there is no certificate in it")),
+        true => Err(unusable("caFile", &"the file has no certificate")),
         false => Ok(roots),
     }
 }

@@ -1,4 +1,4 @@
-//! What the broker answers to each call.
+//! The broker's answers to requests.
 
 use super::side::{Entry, Side, TopicState, keys};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
@@ -19,7 +19,7 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The one broker there is.
+/// Number of brokers.
 const BROKERS: i16 = 1;
 
 fn text(text: &str) -> StrBytes {
@@ -31,18 +31,18 @@ fn number_of(value: &str) -> Option<f64> {
 }
 
 impl Side {
-    /// The answer; none closes the connection.
+    /// Answers a request; `None` closes the connection.
     pub(super) fn answer(
         &mut self,
         user: &mut Option<String>,
         request: RequestKind,
         version: i16,
     ) -> Option<ResponseKind> {
-        let needs_nobody = matches!(
+        let is_anonymous = matches!(
             request,
             RequestKind::ApiVersions(_) | RequestKind::SaslHandshake(_) | RequestKind::SaslAuthenticate(_)
         );
-        if user.is_none() && !needs_nobody {
+        if user.is_none() && !is_anonymous {
             return None;
         }
         Some(match request {
@@ -78,12 +78,12 @@ impl Side {
             RequestKind::ListPartitionReassignments(request) => {
                 ResponseKind::ListPartitionReassignments(self.list_reassignments(&request))
             }
-            other => panic!("nobody should ask {other:?}"),
+            other => panic!("unexpected request {other:?}"),
         })
     }
 
     fn metadata(&mut self, request: &MetadataRequest) -> MetadataResponse {
-        assert!(!request.allow_auto_topic_creation, "looking at a topic must not make it");
+        assert!(!request.allow_auto_topic_creation, "a metadata request must not create a topic");
         let (host, port) = self.address.rsplit_once(':').unwrap();
         let broker = MetadataResponseBroker::default()
             .with_node_id(BrokerId(1))
@@ -128,7 +128,7 @@ impl Side {
             .with_topics(topics)
     }
 
-    /// What is wrong with some configuration; else as the broker keeps it.
+    /// Validates configuration, and returns it as the broker stores it.
     fn checked(
         config: &BTreeMap<String, String>,
         is_confluent: bool,
@@ -243,7 +243,7 @@ impl Side {
     }
 
     fn delete_topics(&mut self, request: &DeleteTopicsRequest, version: i16) -> DeleteTopicsResponse {
-        assert!(version >= 6, "topics are deleted by their ids where that can be");
+        assert!(version >= 6, "topics must be deleted by their ids if supported");
         let mut results = Vec::new();
         for topic in &request.topics {
             let by_name = topic.name.as_ref().map(|name| name.to_string());
@@ -304,7 +304,7 @@ impl Side {
                 match (change.config_operation, &change.value) {
                     (0, Some(value)) => config.insert(change.name.to_string(), value.to_string()),
                     (1, None) => config.remove(&*change.name),
-                    other => panic!("nobody should ask for {other:?}"),
+                    other => panic!("unexpected request {other:?}"),
                 };
             }
             results.push(match Self::checked(&config, self.is_confluent) {
@@ -447,7 +447,7 @@ impl Side {
     }
 }
 
-/// Every key with its value, and whether the topic has it of its own.
+/// Every key with its value; true if the topic sets it itself.
 fn described(own: &BTreeMap<String, String>, is_confluent: bool) -> impl Iterator<Item = (&'static str, String, bool)> {
     keys(is_confluent).map(move |(key, usual)| match own.get(*key) {
         Some(value) => (*key, value.clone(), true),
@@ -455,7 +455,7 @@ fn described(own: &BTreeMap<String, String>, is_confluent: bool) -> impl Iterato
     })
 }
 
-/// As Apache Kafka 4 has them.
+/// The versions of Apache Kafka 4.
 pub(super) fn versions() -> Vec<ApiVersion> {
     let known = [
         (ApiKey::Metadata, 0, 13),

@@ -1,4 +1,4 @@
-//! Who is let in, and what they may do to the cluster.
+//! The broker's users and their rights on the cluster.
 
 use super::answers::versions;
 use super::side::Side;
@@ -7,8 +7,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-/// What can be done to a cluster: create, alter, describe, act as a broker, describe and alter configuration, write
-/// idempotently.
+/// Cluster operations: create, alter, describe, act as a broker, describe and alter configuration, write idempotently.
 const OF_CLUSTERS: [i8; 7] = [5, 7, 8, 9, 10, 11, 12];
 const ALL: i8 = 2;
 const DESCRIBE: i8 = 8;
@@ -17,14 +16,14 @@ const DENY: i8 = 2;
 const ALLOW: i8 = 3;
 
 impl Side {
-    /// What is known of calls.
+    /// The supported requests and versions.
     pub(super) fn versions(&self) -> ApiVersionsResponse {
         let is_known = |key: i16| self.unknown.is_none_or(|unknown: ApiKey| unknown as i16 != key);
         let known = versions().into_iter().filter(|api| is_known(api.api_key)).collect();
         ApiVersionsResponse::default().with_api_keys(known)
     }
 
-    /// Who it is that says that to be let in.
+    /// Authenticates a SASL PLAIN message.
     pub(super) fn user_of(&self, said: &[u8]) -> Option<String> {
         let users = [("admin", self.password), ("limited", self.limited)];
         let is_meant = |(user, password): &(&str, Option<&str>)| {
@@ -33,14 +32,14 @@ impl Side {
         users.into_iter().find(is_meant).map(|(user, _)| user.to_owned())
     }
 
-    /// Whether a user may do that to the cluster: as Apache Kafka decides it, by whom an entry keeps out first, then by whom
-    /// one lets in, also to more than that.
+    /// Returns true if the user has the right on the cluster. As in Apache Kafka, a `DENY` entry wins, and some rights
+    /// imply others.
     fn may(&self, user: &str, operation: i8) -> bool {
         if user != "limited" {
             return true;
         }
         let implied: &[i8] = match operation {
-            // By reading, writing, deleting, altering.
+            // Implied by read, write, delete and alter.
             DESCRIBE => &[3, 4, 6, 7],
             DESCRIBE_CONFIGS => &[11],
             _ => &[],
@@ -56,7 +55,7 @@ impl Side {
         !has(DENY, &[operation]) && has(ALLOW, &allowing)
     }
 
-    /// Whoever may not describe the cluster is told of nothing that they may do, as by Apache Kafka's `AuthHelper`.
+    /// Reports no right to a user who may not describe the cluster, as Apache Kafka's `AuthHelper` does.
     pub(super) fn describe_cluster(&self, user: &str, request: &DescribeClusterRequest) -> DescribeClusterResponse {
         let operations =
             match (self.is_silent || !request.include_cluster_authorized_operations, self.may(user, DESCRIBE)) {

@@ -1,11 +1,11 @@
-//! What the broker keeps, and which call is to fail.
+//! State of the stand-in broker, and its prepared failures.
 
 use kafka_protocol::messages::ApiKey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The configuration keys that topics have, with their defaults.
+/// The configuration keys of topics, with their defaults.
 const KEYS: &[(&str, &str)] = &[
     ("cleanup.policy", "delete"),
     ("compression.type", "producer"),
@@ -15,7 +15,7 @@ const KEYS: &[(&str, &str)] = &[
     ("retention.ms", "604800000"),
 ];
 
-/// What topics of Confluent's brokers have besides.
+/// Additional keys of Confluent's brokers.
 /// <https://docs.confluent.io/platform/current/installation/configuration/topic-configs.html>
 const KEYS_OF_CONFLUENT: &[(&str, &str)] = &[
     ("confluent.tier.enable", "false"),
@@ -23,26 +23,26 @@ const KEYS_OF_CONFLUENT: &[(&str, &str)] = &[
     ("confluent.value.schema.validation", "false"),
 ];
 
-/// The keys that a broker knows, with their defaults.
+/// The keys that the broker supports, with their defaults.
 pub(super) fn keys(is_confluent: bool) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     KEYS.iter().chain(KEYS_OF_CONFLUENT.iter().filter(move |_| is_confluent))
 }
 
-/// When a call fails: before it has any effect, or after all of it.
+/// When a call fails: before or after its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     Before,
     After,
 }
 
-/// The one call that fails, counted from 0. What connections need, and what only looks, counts, too.
+/// The call that fails, counted from 0. Connection setup and reads count too.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fault {
     pub(crate) call: usize,
     pub(crate) when: When,
 }
 
-/// What a call is answered with instead of its own answer, after its effect or without it.
+/// A prepared error answer, sent after the call's effect or instead of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Says {
     pub(crate) key: ApiKey,
@@ -58,71 +58,71 @@ pub(crate) struct TopicState {
     pub(crate) id: Uuid,
     pub(crate) partitions: i32,
     pub(crate) replicas: i16,
-    /// What it has of its own.
+    /// The topic's own configuration.
     pub(crate) config: BTreeMap<String, String>,
-    /// So many records in its first partition.
+    /// Number of records in the first partition.
     pub(crate) records: i64,
-    /// So many answers do not know yet that it is there.
+    /// Number of metadata answers that still omit the topic.
     pub(crate) hidden: usize,
-    /// So many brokers are to have its partitions, too, which they do not yet.
+    /// Number of brokers that partitions are being moved to.
     pub(crate) adding: i32,
 }
 
-/// What the broker keeps.
+/// State of the broker.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
     pub(crate) address: String,
-    /// That of `admin`, which everybody has to give; without one everybody is let in.
+    /// Password of `admin`. Without one, the broker needs no authentication.
     pub(crate) password: Option<&'static str>,
-    /// That of `limited`, who may do what entries say, and of whom nothing but that is decided: what they may do to the
-    /// cluster is told. Everybody else may do everything.
+    /// Password of `limited`, whose rights on the cluster follow the ACL entries. Only the reported cluster rights
+    /// depend on them; every other request is allowed.
     pub(crate) limited: Option<&'static str>,
-    /// It is one of Confluent.
+    /// The broker is a Confluent broker.
     pub(crate) is_confluent: bool,
-    /// Nobody may know which configuration a new topic has.
+    /// The caller may not list the configuration keys of a new topic.
     pub(crate) hides_keys: bool,
-    /// It does not tell who may do what.
+    /// The broker does not report rights.
     pub(crate) is_silent: bool,
-    /// A call that it does not know.
+    /// A request that the broker does not support.
     pub(crate) unknown: Option<ApiKey>,
-    /// Calls that nobody may make.
+    /// Requests that are denied to every user.
     pub(crate) denied: Vec<ApiKey>,
-    /// Who is not the controller for so many calls.
+    /// Number of calls for which the broker is not the controller.
     pub(crate) elsewhere: usize,
-    /// A new topic is not seen by so many questions.
+    /// Number of metadata answers that omit a new topic.
     pub(crate) lag: usize,
     pub(crate) topics: BTreeMap<String, TopicState>,
     pub(crate) acls: Vec<Entry>,
     /// Consumer groups.
     pub(crate) groups: Vec<String>,
     pub(crate) fault: Option<Fault>,
-    /// What the next calls are answered with.
+    /// Prepared errors for the next calls.
     pub(crate) says: Vec<Says>,
-    /// The second of the calls may not be made once the first one was.
+    /// After the first of these requests, the second is denied.
     pub(crate) denied_after: Option<(ApiKey, ApiKey)>,
-    /// How long each request lets the broker work on it.
+    /// The timeout of each received request.
     pub(crate) patience: Vec<i32>,
-    /// So many entries were told.
+    /// Number of returned ACL entries.
     pub(crate) told_entries: usize,
-    /// Every call.
+    /// All received requests.
     pub(crate) log: Vec<ApiKey>,
-    /// So many topics came so far.
+    /// Number of topics created so far.
     pub(crate) born: u128,
-    /// A quota: each topic is refused once, with this pause.
+    /// A quota: the first create of each topic is refused with this pause.
     pub(crate) pause: Option<Duration>,
-    /// When each topic was refused for the quota.
+    /// Time of each refusal by the quota.
     pub(crate) throttled: BTreeMap<String, Instant>,
-    /// Topics that were asked for again before their pause was over.
+    /// Topics whose create was repeated before the pause was over.
     pub(crate) early: Vec<String>,
-    /// Calls wait for so many others at once, for a moment.
+    /// Number of concurrent calls that a call briefly waits for.
     pub(crate) gather: usize,
-    /// So many calls are worked on, and were at most.
+    /// Number of running calls, and its maximum.
     pub(crate) at_once: usize,
     pub(crate) most_at_once: usize,
 }
 
 impl Side {
-    /// Notes a call, and says whether it is the one that fails.
+    /// Logs a call; returns when it fails, if it does.
     pub(super) fn begins(&mut self, key: ApiKey) -> Option<When> {
         let call = self.log.len();
         self.log.push(key);
@@ -132,13 +132,13 @@ impl Side {
         self.fault.filter(|fault| fault.call == call).map(|fault| fault.when)
     }
 
-    /// The log without what connections need.
+    /// The log without connection setup.
     pub(crate) fn asked(&self) -> Vec<ApiKey> {
         let connecting = [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
         self.log.iter().filter(|key| !connecting.contains(key)).copied().collect()
     }
 
-    /// What a call is answered with instead of its own answer.
+    /// Takes the prepared error of a call.
     pub(super) fn says(&mut self, key: ApiKey) -> Option<Says> {
         let at = self.says.iter().position(|says| says.key == key)?;
         Some(self.says.remove(at))
@@ -148,13 +148,13 @@ impl Side {
         self.denied.contains(&key)
     }
 
-    /// A call that is worked on from now on.
+    /// Counts a running call.
     pub(super) fn enters(&mut self) {
         self.at_once += 1;
         self.most_at_once = self.most_at_once.max(self.at_once);
     }
 
-    /// Whether a topic has to wait, which it has to once.
+    /// Returns true once for each topic.
     pub(super) fn is_throttled(&mut self, name: &str) -> bool {
         let Some(pause) = self.pause else { return false };
         match self.throttled.get(name) {
@@ -171,7 +171,7 @@ impl Side {
         }
     }
 
-    /// True for as many calls as it is said to be true for.
+    /// Returns true for the configured number of calls.
     pub(super) fn is_elsewhere(&mut self) -> bool {
         let is_elsewhere = self.elsewhere > 0;
         self.elsewhere = self.elsewhere.saturating_sub(1);

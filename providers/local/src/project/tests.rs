@@ -15,7 +15,7 @@ fn is_refused(project: &Project, text: &str, expected: &str) {
 }
 
 #[test]
-fn paths_have_one_normal_form() {
+fn path_has_one_normal_form() {
     let (folder, project) = project();
     for text in ["a/b", "./a/./b", "a//b", "a/c/../b", "a/b/"] {
         assert_eq!(project.path("path", text).unwrap().display(), "a/b", "{text}");
@@ -37,7 +37,7 @@ fn paths_that_leave_the_project_folder_are_refused() {
 }
 
 #[test]
-fn links_that_lead_out_are_refused_and_links_within_are_followed() {
+fn link_is_followed_only_inside_the_project_folder() {
     let (folder, project) = project();
     let outside = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
@@ -55,25 +55,25 @@ fn links_that_lead_out_are_refused_and_links_within_are_followed() {
 }
 
 #[test]
-fn file_on_the_way_is_refused_when_its_folder_is_made() {
+fn file_in_place_of_a_parent_folder_is_refused() {
     let (folder, project) = project();
     std::fs::write(folder.path().join("file"), "").unwrap();
     let path = project.path("path", "file/x").unwrap();
     // The plan may remove the file first.
     assert!(project.place(&path).unwrap().is_none());
     let error = project.make_place(&path).map(|_| ()).unwrap_err();
-    assert!(error.message.contains("something on the way"), "{error}");
+    assert!(error.message.contains("a part of this path"), "{error}");
 }
 
 #[test]
-fn missing_folders_have_no_place() {
+fn missing_folder_has_no_place() {
     let (_folder, project) = project();
     assert!(project.place(&project.path("path", "a/b").unwrap()).unwrap().is_none());
     assert!(project.place(&project.path("path", "b").unwrap()).unwrap().is_some());
 }
 
 #[test]
-fn a_missing_project_folder_is_said() {
+fn missing_project_folder_is_an_error() {
     let error = Project::open(Path::new("/nonexistent/project"), ProtectedFiles::default()).unwrap_err();
     assert!(error.message.contains("/nonexistent/project"), "{error}");
 }

@@ -1,19 +1,20 @@
-//! Telling by its age whether an object can come from a lost call.
+//! Decides by the age of an object whether a lost call may have created it.
 
 use std::time::{Duration, SystemTime};
 use terrace_provider::LostCall;
 
-/// How far a file system's time stamps may lie before the moment that they stand for.
+/// How far a time stamp of a file system may be before the actual time.
 const COARSENESS: Duration = Duration::from_secs(2);
 
-/// True when a time stamp lies within the time since the lost call was recorded.
+/// True if the time stamp is not older than the record of the lost call.
 ///
-/// It is compared by the call's age, not by when it was recorded: that is a time of the store's clock, this one of ours.
+/// It compares with the age of the call and not with the time of its record: this time comes from the clock of the
+/// store, the stamp from the clock of this machine.
 pub(crate) fn is_since(lost: &LostCall, stamp: SystemTime) -> bool {
     let now = SystemTime::from(jiff::Timestamp::now());
     match now.duration_since(stamp) {
         Ok(age) => age <= lost.age.saturating_add(COARSENESS),
-        // A stamp from the future is younger than any call.
+        // A stamp in the future is younger than any call.
         Err(_) => true,
     }
 }

@@ -1,23 +1,23 @@
-//! Reading configured attributes: what is given, what is known, what is marked.
+//! Helpers to read configured attributes.
 
 use crate::project::ProjectPath;
 use std::path::{Component, Path, PathBuf};
 use terrace_provider::{Attributes, Need, Value};
 
-/// The value of an attribute that is given; null counts as absent.
+/// The value of an attribute; null counts as absent.
 pub(crate) fn given<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a Value> {
     attributes.get(name).filter(|value| !value.is_null())
 }
 
-/// The text of an attribute; `None` while it is absent or unknown.
+/// The text of an attribute; `None` if it is absent or unknown.
 pub(crate) fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
     given(attributes, name).and_then(Value::as_str)
 }
 
-/// The folders that a file or a folder lies in.
+/// The parent folders of a file or folder.
 pub(crate) const FOLDERS: Need = Need { ty: super::directory::NAME, identities: folders_above };
 
-/// The identities of the folders on the way to a path, in the normal form of both `path` and `id`.
+/// The identities of all parent folders of a path; each has `path` and `id` in the normal form.
 fn folders_above(attributes: &Attributes) -> Vec<Attributes> {
     let mut normal = PathBuf::new();
     for component in Path::new(text(attributes, "id").or(text(attributes, "path")).unwrap_or_default()).components() {
@@ -25,7 +25,7 @@ fn folders_above(attributes: &Attributes) -> Vec<Attributes> {
             Component::Normal(name) => normal.push(name),
             Component::ParentDir => drop(normal.pop()),
             Component::CurDir => {}
-            // Where the project folder is this cannot tell.
+            // The location of the project folder is not known here.
             Component::RootDir | Component::Prefix(_) => return Vec::new(),
         }
     }
@@ -37,28 +37,28 @@ fn folders_above(attributes: &Attributes) -> Vec<Attributes> {
     folders.map(identity).collect()
 }
 
-/// The truth of an attribute; `None` while it is absent or unknown.
+/// The boolean of an attribute; `None` if it is absent or unknown.
 pub(crate) fn truth(attributes: &Attributes, name: &str) -> Option<bool> {
     given(attributes, name).and_then(Value::as_bool)
 }
 
-/// True when the attribute or a part of it carries a sensitive mark.
+/// True if the attribute or a part of it is marked as sensitive.
 pub(crate) fn is_marked(attributes: &Attributes, name: &str) -> bool {
     attributes.get(name).is_some_and(Value::has_sensitive)
 }
 
-/// The value, marked when it is to be.
+/// Marks the value as sensitive if required.
 pub(crate) fn marked(value: Value, is_sensitive: bool) -> Value {
     if is_sensitive { Value::sensitive(value) } else { value }
 }
 
-/// The attributes without those that are unknown or null: what can be recorded.
+/// The attributes that are neither unknown nor null: they can be recorded.
 pub(crate) fn known(attributes: &Attributes) -> Attributes {
     let is_known = |value: &Value| !value.has_unknown() && !value.is_null();
     attributes.iter().filter(|(_, value)| is_known(value)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The id of what lies at that path, which is as secret as the `path` that is configured.
+/// The id of the object at a path. It is sensitive if the configured `path` is.
 pub(crate) fn id_of(path: &ProjectPath, attributes: &Attributes) -> Value {
     Value::from(path.display()).made_of(attributes, &["path"])
 }

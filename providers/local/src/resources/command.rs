@@ -1,8 +1,8 @@
-//! `local_command`: an object that programs of the user create, read, update, delete and find.
+//! `local_command`: an object that the user's programs create, read, update, delete and find.
 //!
 //! Every program gets one JSON object on its standard input and answers on its standard output (`protocol`). It runs in
-//! a process group of its own (`run`) that carries the name of the call, so that after a crash of ours a program that
-//! still runs is found again and waited for, or stopped (`process`).
+//! its own process group (`run`), and its environment contains the name of the call. After a crash, recovery finds a
+//! program that still runs by this name, waits for it, or stops it (`process`).
 
 mod plan;
 mod private;
@@ -25,7 +25,7 @@ use terrace_provider::{
 /// The type's name.
 pub const NAME: &str = "local_command";
 
-/// How long a command may run when the descriptor says nothing else.
+/// How long a command may run by default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The schema of `local_command`.
@@ -44,29 +44,21 @@ pub fn resource_type() -> ResourceType {
         },
         ..ResourceType::new(
             NAME,
-            "An object made by programs of yours; its identity is its address.",
+            "An object that your own programs manage; its identity is its address.",
             &[],
             Object(vec![
-                argv("create", "The program that makes it, with its arguments; no shell.").required(),
-                argv("read", "The program that looks at it; without one it is never refreshed."),
-                argv("update", "The program that changes it; without one a change replaces."),
-                argv("delete", "The program that removes it; without one nothing runs."),
+                argv("create", "The program that creates the object, with its arguments; no shell.").required(),
+                argv("read", "The program that reads the object; without it nothing is refreshed."),
+                argv("update", "The program that updates the object; without it a change replaces."),
+                argv("delete", "The program that deletes the object; without it nothing runs."),
                 argv(
                     "find",
                     "The program that reports whether the object exists, after a call with an unknown outcome.",
                 ),
                 Attribute::new("input", AttributeType::Any, "Input of the programs."),
-                Attribute::new(
-                    "environment",
-                    texts(),
-                    "Variables added to [those that every program gets](#variables).",
-                ),
-                Attribute::new(
-                    "secretEnvironment",
-                    texts(),
-                    "The same for secrets: given to `create` and `update` only.",
-                )
-                .write_only(),
+                Attribute::new("environment", texts(), "Variables in addition to the [usual ones](#variables)."),
+                Attribute::new("secretEnvironment", texts(), "Secret variables; only `create` and `update` get them.")
+                    .write_only(),
                 Attribute::new(
                     "workingDirectory",
                     AttributeType::String,
@@ -86,17 +78,17 @@ pub fn resource_type() -> ResourceType {
 /// Runs programs.
 pub(crate) struct Commands {
     project: Project,
-    /// The names of the variables that programs inherit beside the usual ones.
+    /// The names of the inherited variables in addition to the usual ones.
     inherited: Vec<String>,
 }
 
 impl Commands {
-    /// Programs that run in one project folder.
+    /// Creates the session for one project folder.
     pub(crate) fn new(project: Project, inherited: Vec<String>) -> Self {
         Self { project, inherited }
     }
 
-    /// A program of these attributes, ready to run; `None` when there is none of that name.
+    /// The job for a program of these attributes; `None` if the program is not configured.
     fn job(
         &self,
         program: &'static str,
@@ -107,7 +99,7 @@ impl Commands {
         let Some(argv) = given(attributes, program) else { return Ok(None) };
         let folder = match text(attributes, "workingDirectory") {
             Some(folder) => self.project.subfolder("workingDirectory", folder)?.ok_or_else(|| {
-                let message = format!("`workingDirectory` is `{folder}`: there is no such folder");
+                let message = format!("`workingDirectory` is `{folder}`: this folder does not exist");
                 invalid("workingDirectory", message)
             })?,
             None => self.project.folder().to_path_buf(),
@@ -126,7 +118,7 @@ impl Commands {
     }
 }
 
-/// The variables of a map of text.
+/// The variables in a map of texts.
 fn variables<'a>(attributes: &'a Attributes, name: &str) -> impl Iterator<Item = (String, String)> + use<'a> {
     let entries = given(attributes, name).and_then(Value::as_map).into_iter().flatten();
     entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
@@ -159,7 +151,8 @@ impl Session for Commands {
         let printed = job.act(call, &PrivateState::default()).await?;
         match printed.object("create") {
             Ok(output) => Ok(applied(&planned.attributes, output, None)),
-            // It ran to its end, so there may be an object: recorded without an output, it is replaced by the next plan.
+            // The program ended successfully, so there may be an object. It is recorded without an output, and the next
+            // plan replaces it.
             Err(error) => Err(error.with_object(unanswered(&planned.attributes))),
         }
     }
@@ -172,7 +165,7 @@ impl Session for Commands {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         if !planned.attributes.get("output").is_some_and(Value::is_unknown) {
-            // Planning says by a known output that only argv lists or the working directory change: no program runs.
+            // A known planned output means that only argv lists or the working directory change: no program runs.
             return Ok(recorded_anew(prior, planned));
         }
         let question = Question::about(&call.address, &planned.attributes, Some(&prior.attributes));
@@ -200,7 +193,7 @@ impl Session for Commands {
             return Ok(Found::Pending("its process still runs".to_owned()));
         }
         let prior = attempt.prior.as_ref().map(|prior| &prior.attributes);
-        // A lost delete has no planned attributes: it ran what was recorded.
+        // A lost delete has no planned attributes: it used the recorded ones.
         let planned = if attempt.planned.is_empty() { prior.unwrap_or(&attempt.planned) } else { &attempt.planned };
         let question = Question::about(&attempt.address, planned, prior);
         let Some(job) = self.job("find", planned, &question, ty.timeouts.read)? else { return Ok(Found::Unknown) };
@@ -215,27 +208,27 @@ impl Session for Commands {
 
     async fn import(&self, _ty: &ResourceType, _id: &str) -> Result<Option<Observed>, ProviderError> {
         Err(ProviderError::invalid(None, "a `local_command` cannot be imported: its identity is its address")
-            .solution("declare it with a `create` that finds the object already there, and apply"))
+            .solution("declare it with a `create` that accepts an existing object, and apply"))
     }
 }
 
-/// The object as it is recorded.
+/// The object as recorded.
 fn as_recorded(prior: &Recorded) -> Observed {
     Observed { identity: prior.identity.clone(), attributes: prior.attributes.clone(), private: prior.private.clone() }
 }
 
-/// The object after a change of what no program is told about.
+/// The object after a change that no program sees.
 fn recorded_anew(prior: &Recorded, planned: &Planned) -> Observed {
     Observed { attributes: recordable(&planned.attributes), ..as_recorded(prior) }
 }
 
-/// The object after a program made or changed it, or found it made.
+/// The object after a program created, updated or found it.
 fn applied(planned: &Attributes, output: Value, id: Option<&str>) -> Observed {
     let state = PrivateState { applied: Some(private::digest(&output)), process: None };
     observed(&recordable(planned), output, id, &state)
 }
 
-/// The object after a program ended well and did not say what it made.
+/// The object after a successful program without a valid answer.
 fn unanswered(planned: &Attributes) -> Observed {
     let mut attributes = recordable(planned);
     attributes.insert("id".to_owned(), new_id().into());
@@ -255,14 +248,14 @@ fn observed(attributes: &Attributes, output: Value, id: Option<&str>, state: &Pr
     Observed { attributes, private: state.to_private(), ..Observed::default() }
 }
 
-/// True when the output may repeat a sensitive value: whatever a program is sent can come back in what it prints.
+/// True if the output may contain a sensitive value: a program may print all that it gets.
 fn is_output_sensitive(attributes: &Attributes) -> bool {
     attributes.get("secretEnvironment").is_some_and(|secret| !secret.is_null())
         || ["input", "environment", "workingDirectory", "output"].iter().any(|name| is_marked(attributes, name))
         || plan::PROGRAMS.iter().any(|program| is_marked(attributes, program))
 }
 
-/// The planned attributes that a row may hold.
+/// The planned attributes that may be recorded.
 fn recordable(planned: &Attributes) -> Attributes {
     let mut attributes = known(planned);
     attributes.shift_remove("secretEnvironment");
@@ -273,7 +266,7 @@ fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-/// Tells whether a lost call still runs; one that has used up its time is stopped.
+/// Returns whether a lost call still runs; it is stopped after its timeout.
 async fn still_runs(attempt: &Attempt, lost: &LostCall) -> Result<bool, ProviderError> {
     let name = run::attempt_name(&lost.operation, &lost.step);
     let state = PrivateState::of(&attempt.private);
@@ -281,7 +274,7 @@ async fn still_runs(attempt: &Attempt, lost: &LostCall) -> Result<bool, Provider
     if running.is_empty() || lost.age < lost.timeout {
         return Ok(!running.is_empty());
     }
-    tracing::warn!(address = %attempt.address, attempt = %name, "stopping a command whose time is over");
+    tracing::warn!(address = %attempt.address, attempt = %name, "stopping a command after its timeout");
     process::stop(&running, run::GRACE).await;
     Ok(!process::find(&name, state.process.as_ref()).await?.is_empty())
 }

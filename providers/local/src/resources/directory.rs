@@ -1,7 +1,7 @@
-//! `local_directory`: one folder of the project folder.
+//! `local_directory`: a folder in the project folder.
 //!
-//! What is in it belongs to whoever put it there: the folder is deleted when it is empty, or with all it holds when the
-//! descriptor says `onDelete: recursive`.
+//! The content of the folder is not managed: the folder is deleted if it is empty, or with its content for `onDelete:
+//! recursive`.
 
 use super::age::is_since;
 use super::attributes::{FOLDERS, id_of, known, text};
@@ -38,7 +38,7 @@ pub fn resource_type() -> ResourceType {
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,
-            "A folder of the project folder.",
+            "A folder in the project folder.",
             &["path"],
             Object(vec![
                 Attribute::new("path", AttributeType::String, "Path, relative to the project folder.")
@@ -47,7 +47,7 @@ pub fn resource_type() -> ResourceType {
                     .replaces(),
                 Attribute::new("mode", AttributeType::String, "Its permission bits, octal.")
                     .default_value(DEFAULT_MODE),
-                Attribute::new("onDelete", AttributeType::String, "`ifEmpty`, or `recursive`: with all it holds.")
+                Attribute::new("onDelete", AttributeType::String, "`ifEmpty`, or `recursive`: with its content.")
                     .default_value(IF_EMPTY),
                 Attribute::new("id", AttributeType::String, "The path in its normal form; the import id.").stable(),
             ]),
@@ -55,14 +55,14 @@ pub fn resource_type() -> ResourceType {
     }
 }
 
-/// Makes and removes folders.
+/// Creates and removes folders.
 pub(crate) struct Directories {
     project: Project,
     removed: RemovedPaths,
 }
 
 impl Directories {
-    /// Folders of one project folder.
+    /// Creates the session for one project folder.
     pub(crate) fn new(project: Project, removed: RemovedPaths) -> Self {
         Self { project, removed }
     }
@@ -156,7 +156,7 @@ fn path_of(project: &Project, attributes: &Attributes) -> Result<ProjectPath, Pr
     Ok(path)
 }
 
-/// The place of a folder that is there, and its mode; `None` when nothing is there, or a file.
+/// The place of an existing folder and its mode; `None` if nothing or a file is at the path.
 fn open(project: &Project, path: &ProjectPath) -> Result<Option<(Place, u32)>, ProviderError> {
     let Some(place) = project.place(path)? else { return Ok(None) };
     match place.folder.symlink_metadata(&place.name) {
@@ -164,7 +164,7 @@ fn open(project: &Project, path: &ProjectPath) -> Result<Option<(Place, u32)>, P
         Ok(metadata) if metadata.is_file() => Ok(None),
         Ok(metadata) => {
             let what = if metadata.is_symlink() { "a symbolic link" } else { "a device, pipe or socket" };
-            let message = format!("`path` is `{}`: {what} is there, expected a folder", path.display());
+            let message = format!("`path` is `{}`: expected a folder, found {what}", path.display());
             Err(invalid("path", message).solution("remove it, or use another path"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -182,7 +182,7 @@ fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>,
 
 fn observed(mut attributes: Attributes, path: &ProjectPath) -> Observed {
     let id = id_of(path, &attributes);
-    // However the path is written, it is one folder.
+    // The identity does not depend on how the path is written.
     let identity = [("path".to_owned(), id.clone())].into_iter().collect();
     attributes.insert("id".to_owned(), id);
     Observed { identity, attributes, private: Private::default() }
@@ -193,19 +193,19 @@ fn create(project: &Project, planned: &Attributes) -> Result<Observed, ProviderE
     let bits = mode::parse(text(planned, "mode").unwrap_or(DEFAULT_MODE))?;
     let place = project.make_place(&path)?;
     let mut builder = DirBuilder::new();
-    // Narrow at first: the mode is set exactly below, whatever the process's mask is.
+    // Private at first; the exact mode is set below, independent of the umask.
     builder.mode(0o700);
     place.folder.create_dir_with(&place.name, &builder).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             let kind = ErrorKind::AlreadyExists { import_id: Some(path.display()) };
             ProviderError::new(kind, format!("there is something at `{}` already", path.display()))
         }
-        _ => io_error("make the folder", path.as_path(), &error),
+        _ => io_error("create the folder", path.as_path(), &error),
     })?;
     let observed = observed(known(planned), &path);
     let made = set_mode(&place, bits).and_then(|()| sync(&place.folder));
     made.map_err(|error| {
-        let message = format!("the folder `{}` was made, but not completed: {error}", path.display());
+        let message = format!("the folder `{}` was created, but not completed: {error}", path.display());
         ProviderError::new(ErrorKind::Failed, message).with_object(observed.clone())
     })?;
     Ok(observed)
@@ -218,7 +218,7 @@ fn set_mode(place: &Place, bits: u32) -> io::Result<()> {
 fn update(project: &Project, planned: &Attributes) -> Result<Observed, ProviderError> {
     let path = path_of(project, planned)?;
     let Some((place, found)) = open(project, &path)? else {
-        return Err(ProviderError::new(ErrorKind::NotFound, format!("there is no folder `{}`", path.display())));
+        return Err(ProviderError::new(ErrorKind::NotFound, format!("the folder `{}` does not exist", path.display())));
     };
     let bits = mode::parse(text(planned, "mode").unwrap_or(DEFAULT_MODE))?;
     if found & 0o7777 != bits {
@@ -227,7 +227,7 @@ fn update(project: &Project, planned: &Attributes) -> Result<Observed, ProviderE
     Ok(observed(known(planned), &path))
 }
 
-/// Removes the folder; true if it was there.
+/// Removes the folder; returns whether it existed.
 fn delete(project: &Project, path: &ProjectPath, recorded: &Attributes) -> Result<bool, ProviderError> {
     let Some((place, _)) = open(project, path)? else { return Ok(false) };
     let is_recursive = text(recorded, "onDelete") == Some(RECURSIVE);
@@ -236,7 +236,7 @@ fn delete(project: &Project, path: &ProjectPath, recorded: &Attributes) -> Resul
     match removed {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
             let count = count_entries(&place, path)?;
-            let message = format!("the folder `{}` is not empty: it holds {}", path.display(), entries(count));
+            let message = format!("the folder `{}` is not empty: it contains {}", path.display(), entries(count));
             return Err(
                 invalid("onDelete", message).solution("empty it, or apply `onDelete: recursive` first, then remove it")
             );
@@ -278,11 +278,11 @@ fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
 }
 
-/// True when the folder was made since the call. It carries no mark of who made it; its age is the next best.
+/// True if the folder was created after the lost call. A folder has no mark of its creator, so its age decides.
 fn is_made_since(lost: &LostCall, place: &Place, path: &ProjectPath) -> Result<bool, ProviderError> {
     match place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.created()) {
         Ok(made) => Ok(is_since(lost, made.into_std())),
-        // No birth time here: a folder that holds something was not made by a call that was cut short.
+        // Without a birth time, a folder with content does not come from an interrupted call.
         Err(_) => Ok(count_entries(place, path)? == 0),
     }
 }

@@ -1,8 +1,8 @@
-//! `local_file`: one file of the project folder.
+//! `local_file`: a file in the project folder.
 //!
-//! Its content comes from the descriptor (`content`, `contentBase64`) or from another file (`source`). The digest of
-//! what is wanted is known at plan time wherever the content is, so a changed source, and a file that somebody changed,
-//! both show as a difference, and a source that changes between plan and apply is refused.
+//! The content comes from the descriptor (`content`, `contentBase64`) or from another file (`source`). If the content
+//! is known, the plan contains its digest. So a changed source and a changed file both appear as a difference, and a
+//! source that changes between plan and apply is refused.
 
 mod content;
 mod plan;
@@ -30,12 +30,12 @@ pub const NAME: &str = "local_file";
 /// The attributes that set the content.
 const CONTENT: &[&str] = &["content", "contentBase64", "source"];
 
-/// The attributes that tell what a file holds, in clear or as a digest.
-const TELLING: [&str; 4] = ["content", "contentBase64", "sha256", "size"];
+/// The attributes that reveal the content, as plain text or as a digest.
+const REVEALING: [&str; 4] = ["content", "contentBase64", "sha256", "size"];
 
-/// The mode of a file whose content is not sensitive.
+/// The mode of a file without sensitive content.
 const PUBLIC_MODE: &str = "0644";
-/// The mode of a file whose content is sensitive: only its owner reads it.
+/// The mode of a file with sensitive content: only the owner can read it.
 const PRIVATE_MODE: &str = "0600";
 
 /// The schema of `local_file`.
@@ -48,7 +48,7 @@ pub fn resource_type() -> ResourceType {
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,
-            "A file of the project folder, written atomically.",
+            "A file in the project folder, written atomically.",
             &["path"],
             Object(vec![
                 Attribute::new("path", AttributeType::String, "Path, relative to the project folder.")
@@ -61,7 +61,7 @@ pub fn resource_type() -> ResourceType {
                     "Content as text. Use one of `content`, `contentBase64` and `source`.",
                 ),
                 Attribute::new("contentBase64", AttributeType::String, "Content as base64."),
-                Attribute::new("source", AttributeType::String, "File of the project folder to copy."),
+                Attribute::new("source", AttributeType::String, "File in the project folder to copy."),
                 Attribute::new(
                     "mode",
                     AttributeType::String,
@@ -89,7 +89,7 @@ pub fn resource_type() -> ResourceType {
 pub fn lookup() -> Lookup {
     Lookup {
         name: NAME,
-        doc: "A file of the project folder as it is.",
+        doc: "An existing file in the project folder.",
         arguments: Object(vec![
             Attribute::new("path", AttributeType::String, "Path, relative to the project folder.").required(),
             Attribute::new("sensitive", AttributeType::Bool, "Redacts the content, its digest and its size.")
@@ -114,12 +114,12 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Files of one project folder.
+    /// Creates the session for one project folder.
     pub(crate) fn new(project: Project, removed: RemovedPaths) -> Self {
         Self { project, removed }
     }
 
-    /// The folders that the operation of a call emptied.
+    /// The folders that the operation of this call emptied.
     fn emptied(&self, call: &Call) -> Emptied {
         Emptied { removed: self.removed.clone(), operation: call.operation.clone() }
     }
@@ -146,7 +146,7 @@ impl Session for Files {
         let planned = plan::plan(ty, change)?;
         let is_default = given(change.config, "mode").is_none();
         let mode = is_default.then(|| plan::Prior::of(change.prior));
-        // A file may be long, or lie where reading takes its time.
+        // A source may be long or slow to read.
         match given(change.config, "source") {
             Some(_) => self.project.blocking(move |project| plan::complete(project, planned, mode)).await,
             None => self.project.in_place(move |project| plan::complete(project, planned, mode)).await,
@@ -169,7 +169,7 @@ impl Session for Files {
         self.project.blocking(move |project| put(project, &attributes, Existing::Replaced, &emptied)).await
     }
 
-    /// Deletes the file, also when somebody changed it since.
+    /// Deletes the file even if it was changed outside terrace.
     async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let (recorded, removed, operation) = (prior.attributes.clone(), self.removed.clone(), call.operation.clone());
         self.project
@@ -199,7 +199,7 @@ impl Session for Files {
     }
 }
 
-/// The file's path.
+/// The path of the file.
 fn path_of(project: &Project, attributes: &Attributes) -> Result<ProjectPath, ProviderError> {
     let path = text(attributes, "path").ok_or_else(|| ProviderError::bug("a local_file without a known `path`"))?;
     project.path("path", path)
@@ -222,12 +222,12 @@ fn put(
     } else {
         project.place(&path)?.ok_or_else(|| {
             invalid("path", format!("`path` is `{}`: its folder does not exist", path.display()))
-                .solution("set `makeParents: true`, or make the folder with a `local_directory`")
+                .solution("set `makeParents: true`, or create the folder with a `local_directory`")
         })?
     };
     let written = write::write(&place, &path, &content, wanted_digest, bits, existing, emptied).map_err(|error| {
         match error.kind {
-            // What is missing here is the source, not the object of the call.
+            // The missing file is the source, not the object of the call.
             ErrorKind::NotFound => invalid("source", error.message),
             _ => error,
         }
@@ -235,12 +235,12 @@ fn put(
     Ok(describe(planned, &path, &written, mode))
 }
 
-/// The mode of a file that names none.
+/// The default mode of a file.
 fn default_mode(attributes: &Attributes) -> &'static str {
     if is_sensitive(attributes) { PRIVATE_MODE } else { PUBLIC_MODE }
 }
 
-/// The planned file as it is after it was written.
+/// The planned file after it was written.
 fn describe(planned: &Attributes, path: &ProjectPath, written: &Summary, mode: &str) -> Observed {
     let mut attributes = known(planned);
     attributes.insert("mode".to_owned(), mode.into());
@@ -252,22 +252,22 @@ fn describe(planned: &Attributes, path: &ProjectPath, written: &Summary, mode: &
 
 fn observed(mut attributes: Attributes, path: &ProjectPath) -> Observed {
     let id = id_of(path, &attributes);
-    // However the path is written, it is one file.
+    // The identity does not depend on how the path is written.
     let identity = [("path".to_owned(), id.clone())].into_iter().collect();
     attributes.insert("id".to_owned(), id);
     Observed { identity, attributes, private: Private::default() }
 }
 
-/// True when what the file holds must not be shown.
+/// True if the content of the file must not be shown.
 fn is_sensitive(attributes: &Attributes) -> bool {
-    truth(attributes, "sensitive") == Some(true) || TELLING.iter().any(|name| is_marked(attributes, name))
+    truth(attributes, "sensitive") == Some(true) || REVEALING.iter().any(|name| is_marked(attributes, name))
 }
 
-/// The file as it is now, in the form in which it was recorded; `None` when it is gone.
+/// Reads the file in its recorded form; `None` if it does not exist.
 fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>, ProviderError> {
     let path = path_of(project, recorded)?;
     let Some(place) = project.place(&path)? else { return Ok(None) };
-    // A folder in its place says that the file is gone.
+    // A folder in its place means that the file was deleted.
     if place.folder.symlink_metadata(&place.name).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(None);
     }
@@ -285,21 +285,21 @@ fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>,
 
 fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     if let Some(prior) = &attempt.prior {
-        // The object of an update or a delete is ours whatever became of the call; what it holds now is read off it.
+        // An object with a prior state is the recorded object, regardless of the call. Its content is read from the file.
         let expected = if attempt.planned.is_empty() { &prior.attributes } else { &attempt.planned };
         return Ok(observe(project, expected)?.map_or(Found::Absent, Found::Ours));
     }
     let expected = if attempt.planned.contains_key("path") { &attempt.planned } else { &attempt.identity };
     let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
     let is_ours = match &attempt.lost_call {
-        // The same bytes written long ago are a stranger's: our call was refused because of them, or never made.
+        // An old file with the same bytes is not from this call: the call failed because of it or never ran.
         Some(lost) => is_written_since(lost, project, expected)? && holds(project, &observed.attributes, expected)?,
         None => false,
     };
     Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
 }
 
-/// True when the file was written since the call.
+/// True if the file was written after the lost call.
 fn is_written_since(lost: &LostCall, project: &Project, planned: &Attributes) -> Result<bool, ProviderError> {
     let path = path_of(project, planned)?;
     let Some(place) = project.place(&path)? else { return Ok(false) };
@@ -308,13 +308,13 @@ fn is_written_since(lost: &LostCall, project: &Project, planned: &Attributes) ->
     Ok(is_since(lost, written.into_std()))
 }
 
-/// True when the file is the planned one to the last byte.
+/// True if the file is exactly the planned one.
 fn holds(project: &Project, found: &Attributes, planned: &Attributes) -> Result<bool, ProviderError> {
     let wanted = match text(planned, "sha256") {
         Some(digest) => digest.to_owned(),
         None => match Content::of(project, planned)?.digest() {
             Ok(written) => written.sha256,
-            // A source that is gone by now proves nothing; the file stays in doubt.
+            // Without the source nothing is proven; the outcome stays unknown.
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         },
@@ -331,7 +331,7 @@ fn import(project: &Project, id: &str) -> Result<Option<Observed>, ProviderError
     }
     let Some(place) = project.place(&path)? else { return Ok(None) };
     let Some(form) = content::importable_form(&place, &path)? else { return observe(project, &expected) };
-    // An empty value of the form asks for the content in that form.
+    // An empty value of the form requests the content in that form.
     expected.insert(form.to_owned(), "".into());
     observe(project, &expected)
 }
@@ -341,12 +341,12 @@ fn look_up(project: &Project, arguments: &Attributes) -> Result<Attributes, Prov
     let found = import(project, path)?
         .ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("`path` is `{path}`: there is no such file")))?;
     let is_sensitive = truth(arguments, "sensitive") == Some(true);
-    let is_hidden = |name: &str| is_sensitive && TELLING.contains(&name);
+    let is_hidden = |name: &str| is_sensitive && REVEALING.contains(&name);
     let entry = |(name, value): (String, Value)| (name.clone(), marked(value, is_hidden(&name)));
     Ok(found.attributes.into_iter().map(entry).collect())
 }
 
-/// An error of the file system at a file's path.
+/// Converts a file system error at the path of a file.
 fn file_error(action: &str, path: &ProjectPath, error: &std::io::Error) -> ProviderError {
     io_error(action, path.as_path(), error)
 }

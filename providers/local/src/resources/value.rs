@@ -1,7 +1,7 @@
-//! `local_value`: a value that lives in state only.
+//! `local_value`: a value that exists in the state only.
 //!
-//! It carries a value from one run to the next, and triggers replacements of what refers to it. Its `output` is its
-//! `input` once that is applied, so whoever reads `output` runs after it.
+//! It keeps a value from one run to the next and triggers replacements of resources that reference it. `output` equals
+//! `input` after the apply, so a resource that references `output` runs later.
 
 use super::attributes::{given, is_marked, known, marked};
 use async_trait::async_trait;
@@ -25,14 +25,14 @@ pub fn resource_type() -> ResourceType {
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,
-            "A value that is kept in state and nowhere else.",
+            "A value that exists only in the state.",
             &["id"],
             Object(vec![
                 Attribute::new("input", AttributeType::Any, "Any value; `output` repeats it."),
-                Attribute::new("triggersReplace", AttributeType::Any, "Any value; a change makes a new resource.")
+                Attribute::new("triggersReplace", AttributeType::Any, "Any value; a change creates a new resource.")
                     .replaces(),
                 Attribute::new("id", AttributeType::String, "A unique id that stays until replacement.").stable(),
-                Attribute::new("output", AttributeType::Any, "The applied `input`; unknown until it is applied.")
+                Attribute::new("output", AttributeType::Any, "The applied `input`; unknown until the apply.")
                     .computed()
                     .follows(&["input"]),
             ]),
@@ -40,12 +40,12 @@ pub fn resource_type() -> ResourceType {
     }
 }
 
-/// Makes and keeps values.
+/// Creates and keeps values.
 pub(crate) struct Values;
 
 #[async_trait]
 impl Session for Values {
-    /// Nothing can drift: what is recorded is what there is.
+    /// A value cannot drift: only the state has it.
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         Ok(Some(Observed {
             identity: prior.identity.clone(),
@@ -62,7 +62,7 @@ impl Session for Values {
             if output.is_unknown() {
                 *output = marked(Value::Unknown, is_sensitive);
             } else if let Some(input) = input.filter(|input| input.is_same_as(output)) {
-                // The same value may carry other marks than when it was recorded: the input's are the right ones.
+                // The same value may have other sensitive marks than the record: the marks of the input are current.
                 *output = input;
             }
         }
@@ -88,7 +88,7 @@ impl Session for Values {
         Ok(())
     }
 
-    /// Nothing outside the state can be found.
+    /// No object exists outside the state.
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         Ok(match &attempt.prior {
             Some(prior) => Found::Ours(Observed {
@@ -102,7 +102,7 @@ impl Session for Values {
 
     async fn import(&self, _ty: &ResourceType, _id: &str) -> Result<Option<Observed>, ProviderError> {
         Err(ProviderError::invalid(None, "a `local_value` cannot be imported: it exists in state only")
-            .solution("declare it and apply; there is nothing outside to take over"))
+            .solution("declare it and apply; there is nothing to import outside the state"))
     }
 }
 

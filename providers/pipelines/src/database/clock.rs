@@ -1,26 +1,26 @@
-//! Until when a database is kept, whatever people do to the clock.
+//! Deadlines of databases that are safe against changes of the clock.
 //!
-//! Within one boot of the machine the time since that boot decides, which nobody sets and which goes on while the machine
-//! sleeps (`/proc/uptime`). So a clock that jumps neither keeps a database for longer nor ends it early. After another boot
-//! only the wall clock is left; it is believed within what was left when it was last looked at, so one that has gone back
-//! keeps nothing for ever. Where the time since the boot cannot be read, the wall clock decides, within the same bound.
+//! Within one boot of the machine, uptime decides (`/proc/uptime`), which cannot be set and includes suspension. So a
+//! clock that jumps neither extends nor shortens a lifetime. After a reboot only the wall clock is available. The time
+//! left is at most that of the last check, so a clock that went back extends nothing for ever. Without uptime, the wall
+//! clock decides, within the same limit.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::time::Duration;
 
-/// What all clocks say at one moment.
+/// Values of all clocks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
-    /// Which boot of the machine this is, and how long ago it was.
+    /// Id of the boot, and the time since then.
     pub since_boot: Option<(String, Duration)>,
-    /// The wall clock.
+    /// Wall clock.
     pub wall: Timestamp,
 }
 
 impl Moment {
-    /// Now.
+    /// Returns the present moment.
     #[must_use]
     pub fn now() -> Self {
         Self { since_boot: boot().zip(uptime()), wall: Timestamp::now() }
@@ -38,20 +38,20 @@ fn uptime() -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// When something ends.
+/// Time at which something ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deadline {
-    /// By the wall clock: for people, and for another boot.
+    /// Wall clock: for people, and after a reboot.
     pub expires_at: Timestamp,
-    /// The longest that can be left, in milliseconds: what was left when this was written.
+    /// Maximum time left, in milliseconds: the time left when this was written.
     longest: u64,
-    /// The boot, and the milliseconds after it.
+    /// Id of the boot, and the milliseconds after it.
     since_boot: Option<(String, u64)>,
 }
 
 impl Deadline {
-    /// So long from that moment on.
+    /// Deadline after a span from this moment.
     #[must_use]
     pub fn after(span: Duration, now: &Moment) -> Self {
         let signed = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
@@ -65,7 +65,7 @@ impl Deadline {
         }
     }
 
-    /// How much is left.
+    /// Time left.
     #[must_use]
     pub fn left(&self, now: &Moment) -> Duration {
         if let (Some((boot, end)), Some((this, uptime))) = (&self.since_boot, &now.since_boot)
@@ -77,7 +77,7 @@ impl Deadline {
         left.min(Duration::from_millis(self.longest))
     }
 
-    /// The same by the clock of this boot, where it was written in another one.
+    /// Deadline by the uptime of this boot, if it was written in another boot.
     #[must_use]
     pub fn anchored(&self, now: &Moment) -> Option<Self> {
         let (this, _) = now.since_boot.as_ref()?;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn within_a_boot_a_clock_that_jumps_changes_nothing() {
+    fn clock_jump_within_a_boot_changes_nothing() {
         let deadline = Deadline::after(HOUR, &moment("a", 100, "2026-01-01T00:00:00Z"));
         for wall in ["2026-01-01T00:10:00Z", "1970-01-01T00:00:00Z", "2099-01-01T00:00:00Z"] {
             assert_eq!(deadline.left(&moment("a", 700, wall)), Duration::from_secs(3000), "{wall}");
@@ -112,20 +112,20 @@ mod tests {
     }
 
     #[test]
-    fn after_another_boot_the_wall_clock_decides_within_what_was_left() {
+    fn wall_clock_decides_after_reboot_within_time_left() {
         let deadline = Deadline::after(HOUR, &moment("a", 100, "2026-01-01T00:00:00Z"));
         assert_eq!(deadline.left(&moment("b", 5, "2026-01-01T00:30:00Z")), HOUR / 2);
         assert_eq!(deadline.left(&moment("b", 5, "2026-01-02T00:00:00Z")), Duration::ZERO);
-        // A clock that went back keeps it for what was left, and not for ever.
+        // A clock that went back keeps it for the time left, and not for ever.
         let back = moment("b", 5, "1970-01-01T00:00:00Z");
         assert_eq!(deadline.left(&back), HOUR);
         let anchored = deadline.anchored(&back).unwrap();
         assert_eq!(anchored.left(&moment("b", 3605, "1970-01-01T00:00:00Z")), Duration::ZERO);
-        assert_eq!(anchored.left(&moment("b", 1805, "2026-01-01T00:00:00Z")), HOUR / 2, "the clock was set right");
+        assert_eq!(anchored.left(&moment("b", 1805, "2026-01-01T00:00:00Z")), HOUR / 2, "the clock was corrected");
     }
 
     #[test]
-    fn without_a_time_since_the_boot_the_wall_clock_decides_within_the_span() {
+    fn wall_clock_decides_without_uptime_within_span() {
         let deadline = Deadline::after(HOUR, &moment("", 0, "2026-01-01T00:00:00Z"));
         assert_eq!(deadline.left(&moment("", 0, "2026-01-01T00:59:00Z")), Duration::from_secs(60));
         assert_eq!(deadline.left(&moment("", 0, "2025-01-01T00:00:00Z")), HOUR);
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_span_is_no_mistake() {
+    fn longest_span_does_not_overflow() {
         let deadline = Deadline::after(Duration::MAX, &moment("a", 1, "2026-01-01T00:00:00Z"));
         assert_eq!(deadline.expires_at, Timestamp::MAX);
         assert!(deadline.left(&moment("a", 1, "2026-01-01T00:00:00Z")) > HOUR);
     }
 
     #[test]
-    fn this_machine_has_a_boot_and_a_time_since_it() {
+    fn machine_reports_boot_and_uptime() {
         let now = Moment::now();
         if cfg!(target_os = "linux") {
             assert!(now.since_boot.is_some_and(|(boot, uptime)| !boot.is_empty() && uptime > Duration::ZERO));

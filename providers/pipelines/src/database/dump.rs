@@ -1,4 +1,4 @@
-//! What a database holds, in a file: by `pg_dump` as SQL, of SQLite as another database.
+//! Dumps of databases: SQL by `pg_dump`, or a copy of a SQLite file.
 
 use super::error::{DatabaseError, Why, cannot};
 use super::record::{Engine, HOST, Record, USER};
@@ -12,26 +12,26 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 impl Databases {
-    /// Writes what a database holds into a file, which must not be there.
+    /// Writes the content of a database to a new file.
     ///
     /// # Errors
-    /// When the file is there, the database does not run, or it cannot be written: then there is no file.
+    /// When the file exists, the database does not run, or the file cannot be written: then no file remains.
     pub async fn dump(&self, name: &str, file: &Path, cancel: &CancellationToken) -> Result<(), DatabaseError> {
         let record = self.known(name)?;
         match self.status(&record) {
             Status::Running => {}
             Status::Expired => return Err(super::error::expired(&record)),
             Status::Stopped | Status::Making => {
-                return Err(DatabaseError::new(Why::Wrong, format!("the database `{name}` does not run"))
+                return Err(DatabaseError::new(Why::Wrong, format!("the database `{name}` is not running"))
                     .hint(format!("start it: `terrace databases start {name}`")));
             }
         }
         if fs::symlink_metadata(file).is_ok() {
-            return Err(DatabaseError::new(Why::Wrong, format!("`{}` is there already", file.display()))
-                .hint("name another file, or remove this one"));
+            return Err(DatabaseError::new(Why::Wrong, format!("the file `{}` exists already", file.display()))
+                .hint("name another file, or remove this file"));
         }
         let mut partial = file.as_os_str().to_owned();
-        // Nobody else has a file of that name.
+        // A unique name.
         partial.push(format!(".{}.partial", uuid::Uuid::now_v7()));
         let partial = Path::new(&partial);
         let written = match record.engine {
@@ -49,7 +49,7 @@ impl Databases {
     async fn dump_server(&self, record: &Record, file: &Path, cancel: &CancellationToken) -> Result<(), DatabaseError> {
         let programs = programs::for_data(self.programs.as_deref(), &record.data)?;
         let broken = |error: io::Error| cannot("write a dump of", &record.name, &error);
-        // It is root's, or whose ever this is, and not the server's user's: the file goes where this one may write.
+        // The file belongs to the user of this process, and not to the server's user.
         super::record::write_private(file, "").map_err(broken)?;
         let mut command = Command::new(programs.path("pg_dump"));
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
@@ -57,20 +57,20 @@ impl Databases {
         command.args(["-h", HOST, "-U", USER, "-d", USER, "--no-password", "-p"]);
         command.arg(record.port.unwrap_or_default().to_string()).arg("-f").arg(file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let said = tokio::select! {
-            said = command.output() => said.map_err(broken)?,
-            () = cancel.cancelled() => return Err(DatabaseError::new(Why::Cancelled, "stopped while a dump was written")),
+        let output = tokio::select! {
+            output = command.output() => output.map_err(broken)?,
+            () = cancel.cancelled() => return Err(DatabaseError::new(Why::Cancelled, "cancelled while writing a dump")),
         };
-        if said.status.success() {
+        if output.status.success() {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let error = DatabaseError::new(Why::Failed, format!("`pg_dump` of the database `{}` failed", record.name));
-        Err(error.facts(text.lines().map(str::to_owned)).hint("make room where the dump is written, and try again"))
+        Err(error.facts(text.lines().map(str::to_owned)).hint("free space for the dump, then try again"))
     }
 }
 
-/// Copies a file of SQLite while others write to it.
+/// Copies a SQLite file while other processes write to it.
 async fn copy(record: &Record, file: &Path) -> Result<(), DatabaseError> {
     let (data, file, name) = (record.data.clone(), file.to_owned(), record.name.clone());
     let copied = tokio::task::spawn_blocking(move || {

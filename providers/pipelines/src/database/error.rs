@@ -1,55 +1,55 @@
-//! What went wrong with a database: in words, with what helps.
+//! Errors of databases, with hints.
 
 use super::record::Record;
 use std::io;
 use terrace_provider::names::{closest, listed};
 
-/// What kind of mistake it is, as far as somebody acts on it.
+/// Kind of an error, as far as callers distinguish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// There is no such database.
+    /// The database does not exist.
     Missing,
-    /// There is one already.
+    /// The database exists already.
     There,
-    /// Somebody else works on it.
+    /// Another process holds its lock.
     Held,
-    /// What is asked cannot be.
+    /// The request is not valid.
     Wrong,
-    /// It was tried, and failed.
+    /// An operation failed.
     Failed,
-    /// Somebody wanted to stop.
+    /// The operation was cancelled.
     Cancelled,
 }
 
-/// A database could not be made, found or changed.
+/// Error of a database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct DatabaseError {
-    /// What kind of mistake it is.
+    /// Kind of the error.
     pub why: Why,
-    /// What went wrong.
+    /// Message.
     pub what: String,
-    /// Further facts, one a line.
+    /// More details, in lines.
     pub facts: Vec<String>,
-    /// What a person can do.
+    /// Hint for the user.
     pub hint: Option<String>,
 }
 
 impl DatabaseError {
-    /// An error of that kind.
+    /// Creates an error.
     #[must_use]
     pub fn new(why: Why, what: impl Into<String>) -> Self {
         Self { why, what: what.into(), facts: Vec::new(), hint: None }
     }
 
-    /// Says what a person can do.
+    /// Sets the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds further facts.
+    /// Adds details.
     #[must_use]
     pub fn facts(mut self, facts: impl IntoIterator<Item = String>) -> Self {
         self.facts.extend(facts);
@@ -57,32 +57,33 @@ impl DatabaseError {
     }
 }
 
-/// A file or process could not be worked with.
+/// Error of a file or process.
 pub(super) fn cannot(what: &str, name: &str, error: &io::Error) -> DatabaseError {
     let failed = DatabaseError::new(Why::Failed, format!("cannot {what} the database `{name}`: {error}"));
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            failed.hint("make room on the disk, then try again")
+            failed.hint("free space on the disk, then try again")
         }
-        io::ErrorKind::PermissionDenied => failed.hint("run terrace as whom the database belongs to"),
+        io::ErrorKind::PermissionDenied => failed.hint("run terrace as the owner of the database"),
         _ => failed,
     }
 }
 
-/// There is no such database.
+/// Error for an unknown database.
 pub(super) fn missing(name: &str, names: &[String]) -> DatabaseError {
     let error = DatabaseError::new(Why::Missing, format!("there is no database `{name}`"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     match closest(name, names.iter().copied()) {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
-        None if names.is_empty() => error
-            .hint("a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run"),
-        None => error.hint(format!("the databases there are {}", listed(&names))),
+        None if names.is_empty() => error.hint(
+            "declare a `pipelines_database` in a descriptor, or create one for a run with `terrace run --new-database`",
+        ),
+        None => error.hint(format!("available databases: {}", listed(&names))),
     }
 }
 
-/// Its time is over.
+/// Error for an expired database.
 pub(super) fn expired(record: &Record) -> DatabaseError {
-    DatabaseError::new(Why::Wrong, format!("the database `{}` has expired: what it held is gone", record.name))
-        .hint("what needs it makes it anew, such as `terrace run --database`; `terrace apply --replace` does, too")
+    DatabaseError::new(Why::Wrong, format!("the database `{}` has expired: its data is gone", record.name))
+        .hint("recreate it with a run that uses it, as `terrace run --database`, or with `terrace apply --replace`")
 }

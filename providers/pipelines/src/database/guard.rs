@@ -1,8 +1,9 @@
-//! What keeps a database: a small process of its own that ends it when its time is over, and shows its page until then.
+//! Guards of databases: a small process per database that ends it when it expires, and shows its page until then.
 //!
-//! It is started by whoever makes or starts a database, outlives that, and holds a lock for as long as it lives: so everybody
-//! can see whether there is one, and nobody starts two. Nothing depends on it alone: when it was killed, or the machine was
-//! started anew, the next command that opens the provider starts another, and `terrace serve` looks every now and then.
+//! The process that creates or starts a database starts its guard, which outlives it. A guard holds a lock while it
+//! lives, so other processes can see it, and no second one starts. Nothing depends on a guard alone. If it is killed or
+//! the machine restarts, the next command that opens the provider starts another, and `terrace serve` checks at
+//! intervals.
 
 use super::clock::Moment;
 use super::record::{Engine, Record};
@@ -16,27 +17,27 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-/// How often a record is looked at: its time may be changed, and it may go.
+/// Interval between reads of the record, whose deadline may change, and which may be removed.
 const PERIOD: Duration = Duration::from_millis(500);
-/// The file with the port of the page.
+/// File with the port of the page.
 const PAGE: &str = "page.json";
-/// How long whoever started a guard waits for its page.
+/// Time to wait for the page of a new guard.
 const STARTING: Duration = Duration::from_secs(15);
-/// How often it looks.
+/// Interval between checks of the page.
 const POLL: Duration = Duration::from_millis(20);
-/// Who only looks whether there is a guard holds the lock for a moment: it is tried so often.
+/// Number of attempts to get the lock, since a check for a guard holds it for a moment.
 const TRIES: usize = 10;
 
-/// How a guard is started: this program with these arguments, the folder of all databases, and the name.
+/// Command that starts a guard: this program with these arguments, the folder of all databases, and the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardProgram {
     /// The program.
     pub program: PathBuf,
-    /// What it is called with first.
+    /// First arguments.
     pub arguments: Vec<String>,
 }
 
-/// A guard, as long as it lives.
+/// A live guard.
 #[derive(Debug)]
 pub struct Guard {
     _lock: lock::Held,
@@ -45,12 +46,12 @@ pub struct Guard {
 }
 
 impl Databases {
-    /// Sees to it that each database has what keeps it, or ends what is due where nothing can keep it.
+    /// Starts missing guards of all databases. Without a guard program, ends expired databases.
     pub async fn guard_all(&self) {
         let records = match self.list() {
             Ok(records) => records,
             Err(error) => {
-                tracing::warn!(%error, "databases cannot be looked at");
+                tracing::warn!(%error, "databases cannot be read");
                 return;
             }
         };
@@ -58,12 +59,12 @@ impl Databases {
             if self.guard.is_some() {
                 self.start_guard(record);
             } else if let Err(error) = self.reap(&record.name).await {
-                tracing::warn!(database = record.name, %error, "a database whose time is over cannot be ended");
+                tracing::warn!(database = record.name, %error, "an expired database cannot be ended");
             }
         }
     }
 
-    /// Starts a guard where there is none, and waits for its page.
+    /// Starts a missing guard, and waits for its page.
     pub(super) async fn guard_one(&self, record: &Record) {
         self.start_guard(record);
         if self.guard.is_none() || !record.has_page {
@@ -76,10 +77,10 @@ impl Databases {
             }
             tokio::time::sleep(POLL).await;
         }
-        tracing::warn!(database = record.name, "the page of the database does not come up");
+        tracing::warn!(database = record.name, "the page of the database does not start");
     }
 
-    /// Starts a guard where there is none and one is needed.
+    /// Starts a guard if one is needed and none is running.
     pub(super) fn start_guard(&self, record: &Record) {
         let Some(guard) = self.guard.as_ref().filter(|_| is_needed(record)) else { return };
         if lock::is_held(&self.guard_lock(&record.name)) {
@@ -87,11 +88,11 @@ impl Databases {
         }
         let mut command = Command::new(&guard.program);
         command.args(&guard.arguments).arg(&self.folder).arg(&record.name);
-        // It is nobody's job: neither the end of a terminal nor Ctrl-C in it is about it.
+        // A separate process group protects it from the end of a terminal and from Ctrl-C.
         command.process_group(0).current_dir("/").env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Err(error) = command.spawn() {
-            tracing::warn!(database = record.name, %error, "what keeps the database cannot be started: commands look after it");
+            tracing::warn!(database = record.name, %error, "the guard of the database cannot be started: only commands check its deadline");
         }
     }
 
@@ -99,7 +100,7 @@ impl Databases {
         self.folder.join(format!("{name}.guard"))
     }
 
-    /// Becomes the guard of a database; nothing where it has one.
+    /// Becomes the guard of a database; returns nothing if it has one.
     pub async fn become_guard(&self, name: &str) -> Option<Guard> {
         for _ in 0..TRIES {
             if let Some(lock) = lock::try_hold(&self.guard_lock(name)).ok()? {
@@ -110,46 +111,46 @@ impl Databases {
         None
     }
 
-    /// The port at which a database's page was said to be.
+    /// Port of a database's page in its record.
     #[must_use]
     pub fn page_port(&self, name: &str) -> Option<u16> {
         serde_json::from_slice(&fs::read(self.folder_of(name).join(PAGE)).ok()?).ok()
     }
 }
 
-/// True when a database needs what keeps it.
+/// Returns true if a database needs a guard.
 const fn is_needed(record: &Record) -> bool {
     record.deadline.is_some() || record.has_page
 }
 
-/// True when something takes connections there.
+/// Returns true if the port accepts connections.
 fn is_open(port: u16) -> bool {
     TcpStream::connect((super::record::HOST, port)).is_ok()
 }
 
 impl Guard {
-    /// Says where the page is.
+    /// Records the port of the page.
     pub fn tell_page(&self, port: u16) {
         let folder = self.databases.folder_of(&self.name);
         if let Err(error) = write_whole(&folder.join(PAGE), &port) {
-            tracing::warn!(%error, "where the page is cannot be written down");
+            tracing::warn!(%error, "the port of the page cannot be recorded");
         }
     }
 
-    /// True when the database wants a page.
+    /// Returns true if the database is to have a page.
     #[must_use]
     pub fn has_page(&self) -> bool {
         self.databases.get(&self.name).is_ok_and(|record| record.is_some_and(|record| record.has_page))
     }
 
-    /// Keeps the database until its time is over and it is ended, or it is gone, or somebody wants this to stop. Answers true
-    /// where it is still to be kept, and what is wanted of its page is not what it was (`with_page`) any more.
+    /// Guards the database until it has expired and ended, was removed, or `stop` is cancelled. Returns true if the
+    /// guard is still needed, but `with_page` no longer matches the record.
     pub async fn keep(&self, with_page: bool, stop: &CancellationToken) -> bool {
         let mut kept: Option<Record> = None;
         loop {
             let now = Moment::now();
             let left = match self.databases.get(&self.name) {
-                // Another one of that name has a guard of its own.
+                // A new database of the same name has its own guard.
                 Ok(Some(record))
                     if !record.is_expired && kept.get_or_insert_with(|| record.clone()).id == record.id =>
                 {
@@ -167,33 +168,33 @@ impl Guard {
                     return false;
                 }
                 Ok(_) => return false,
-                // It may be written right now.
+                // Another process may be writing it.
                 Err(_) => PERIOD,
             };
             if left.is_zero() {
                 match self.databases.reap(&self.name).await {
                     Ok(true) => return false,
                     Ok(false) => {}
-                    Err(error) => tracing::warn!(%error, "a database whose time is over cannot be ended yet"),
+                    Err(error) => tracing::warn!(%error, "an expired database cannot be ended yet"),
                 }
             }
             tokio::select! {
-                // A sleeping machine's time counts, and the timer's does not go on then: so it is short.
+                // Timers stop while the machine is suspended, but lifetimes do not: so sleep only briefly.
                 () = tokio::time::sleep(left.clamp(POLL, PERIOD)) => {}
                 () = stop.cancelled() => return false,
             }
         }
     }
 
-    /// Stops a server whose project somebody removed: its data may lie elsewhere, and nobody knows of it any more.
+    /// Stops the server of a removed project: its data may be elsewhere, without a record.
     async fn end_orphan(&self, kept: Option<&Record>) {
         let Some(record) = kept.filter(|record| record.engine == Engine::Postgres) else { return };
         if let Err(error) = server::stop(&record.data).await {
-            tracing::warn!(%error, "the server of a project that was removed does not end");
+            tracing::warn!(%error, "the server of a removed project does not end");
         }
     }
 
-    /// Writes down what is left by the clock of this boot.
+    /// Rewrites the deadline by the uptime of this boot.
     async fn anchor(&self, record: &Record, now: &Moment) {
         if record.deadline.as_ref().and_then(|deadline| deadline.anchored(now)).is_none() {
             return;
@@ -203,7 +204,7 @@ impl Guard {
         if let Some(anchored) = record.deadline.as_ref().and_then(|deadline| deadline.anchored(&Moment::now())) {
             record.deadline = Some(anchored);
             if let Err(error) = self.databases.write(&record) {
-                tracing::warn!(%error, "how long a database is kept cannot be written down");
+                tracing::warn!(%error, "the deadline of a database cannot be recorded");
             }
         }
     }

@@ -1,8 +1,8 @@
-//! The tables of a database, for people: which there are, their columns, and their rows by pages.
+//! Tables of a database for people: their names, columns, and rows in pages.
 //!
-//! Nothing is changed: files are opened for reading only, servers are asked in transactions that only read. What is asked is
-//! made of names that the database itself told, quoted, and of numbers; whatever somebody writes into an address is compared
-//! with those names and goes nowhere else. Long values are cut by the database.
+//! All access is read-only: files are opened for reading, servers get read-only transactions. Queries contain only
+//! quoted names from the database itself, and numbers. Names from an address are only compared with these names. The
+//! database truncates long values.
 
 mod postgres;
 mod sqlite;
@@ -12,21 +12,21 @@ use super::record::{self, Engine, Record};
 use super::{Databases, Status};
 use std::time::Duration;
 
-/// So many rows are on a page.
+/// Rows per page.
 pub const PAGE: u64 = 50;
-/// A value beyond so many characters is cut.
+/// Maximum length of a value in characters.
 const LONGEST_VALUE: usize = 500;
-/// More tables than this are counted and not listed.
+/// Maximum number of listed tables.
 const MOST_TABLES: usize = 2000;
-/// How long a question may take.
+/// Timeout of a query.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Tables with more rows are counted up to this many.
+/// Maximum number of rows to count per table.
 const MOST_COUNTED: u64 = 1_000_000;
 
 /// A table or a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// The schema; empty in SQLite, which has but one.
+    /// The schema; empty in SQLite, which has only one.
     pub schema: String,
     /// The name.
     pub name: String,
@@ -39,24 +39,24 @@ pub struct Table {
 pub struct Column {
     /// The name.
     pub name: String,
-    /// The type, in the database's words.
+    /// The type, as the database names it.
     pub kind: String,
 }
 
-/// Some rows of a table.
+/// A page of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
     /// The columns.
     pub columns: Vec<Column>,
-    /// The rows: a value for each column, nothing where it is null.
+    /// The rows: a value per column; nothing for null.
     pub rows: Vec<Vec<Option<String>>>,
-    /// There are more behind them.
+    /// More rows follow.
     pub has_more: bool,
 }
 
 impl Databases {
     fn running(&self, name: &str) -> Result<Record, DatabaseError> {
-        // Whatever somebody writes into an address that is no name is the name of no database.
+        // A name that is not valid cannot be the name of a database.
         let record = match record::check_name(name) {
             Ok(()) => self.known(name)?,
             Err(_) => return Err(missing(name, &self.names())),
@@ -67,10 +67,10 @@ impl Databases {
         }
     }
 
-    /// The tables and views of a database that runs, sorted; those of the system are left out.
+    /// Tables and views of a running database, sorted, without those of the system.
     ///
     /// # Errors
-    /// When there is no such database, it does not run, or does not answer.
+    /// When it does not exist, is not running, or does not answer.
     pub async fn tables(&self, name: &str) -> Result<Vec<Table>, DatabaseError> {
         let record = self.running(name)?;
         match record.engine {
@@ -79,10 +79,10 @@ impl Databases {
         }
     }
 
-    /// A page of a table's rows, counted from 0.
+    /// A page of a table's rows; pages count from 0.
     ///
     /// # Errors
-    /// As [`Databases::tables`], and when there is no such table.
+    /// As [`Databases::tables`], and when the table does not exist.
     pub async fn rows(&self, name: &str, schema: &str, table: &str, page: u64) -> Result<Rows, DatabaseError> {
         let record = self.running(name)?;
         let tables = self.tables(name).await?;
@@ -97,7 +97,7 @@ impl Databases {
         }
     }
 
-    /// How many rows all tables hold, up to a bound, and how many tables there are.
+    /// Number of rows of all tables, up to a limit, and number of tables.
     ///
     /// # Errors
     /// As [`Databases::tables`].
@@ -113,12 +113,12 @@ impl Databases {
     }
 }
 
-/// A name as SQL takes it, whatever is in it (SQL:2016 5.2, `<delimited identifier>`).
+/// Quotes a name for SQL (SQL:2016 5.2, `<delimited identifier>`).
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Takes the row away that only tells that there are more.
+/// Removes the extra row that shows that more rows follow.
 fn of_page(columns: Vec<Column>, mut rows: Vec<Vec<Option<String>>>) -> Rows {
     let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
     let has_more = rows.len() > page;
@@ -126,7 +126,7 @@ fn of_page(columns: Vec<Column>, mut rows: Vec<Vec<Option<String>>>) -> Rows {
     Rows { columns, rows, has_more }
 }
 
-/// A value that is not too long to be looked at.
+/// Truncates a long value.
 fn cut(text: String) -> String {
     match text.char_indices().nth(LONGEST_VALUE) {
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_name_is_one_name_in_sql() {
+    fn any_name_stays_one_identifier() {
         assert_eq!(quoted("a"), "\"a\"");
         assert_eq!(quoted("a\"; DROP TABLE x; --"), "\"a\"\"; DROP TABLE x; --\"");
     }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn one_row_more_than_a_page_tells_of_another() {
+    fn extra_row_shows_that_a_page_follows() {
         let rows = |count| vec![vec![None]; count];
         assert!(!of_page(Vec::new(), rows(50)).has_more);
         let page = of_page(Vec::new(), rows(51));

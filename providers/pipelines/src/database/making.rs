@@ -1,7 +1,7 @@
-//! A new database: what is wanted of it, and how it comes about.
+//! Creation of databases.
 //!
-//! The record is written first, then whatever keeps the database, then the data, and last that all of it is there. So a
-//! command that is killed on the way leaves a record by which what it left is found and removed.
+//! The order is: the record, the guard, the data, and last the mark in the record that all is complete. If a command is
+//! killed on the way, the record remains, so that the rest can be found and removed.
 
 use super::clock::{Deadline, Moment};
 use super::error::{DatabaseError, Why, cannot};
@@ -15,54 +15,54 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Longer is no time to live: it is a slip, or means for ever.
+/// Longest lifetime: a longer one is a typing error, or means for ever.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How a database is called that is made for a run.
+/// Prefix of databases that are created for a run.
 const FRESH: &str = "dppctl-db-";
-/// The letters of such a name, and how many it has.
+/// Letters of such a name, and its length.
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 const LENGTH: usize = 13;
 
-/// What is wanted of a database.
+/// Desired state of a database.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// What it is; without it PostgreSQL where that is installed, else SQLite.
+    /// Its engine; without it, PostgreSQL if it is installed, or else SQLite.
     pub engine: Option<Engine>,
-    /// How long it is kept, as in `1h30m`; without it until it is removed.
+    /// Lifetime, as in `1h30m`; without it, until it is removed.
     pub ttl: Option<String>,
-    /// The port of its server; without it a free one.
+    /// Port of its server; without it, a free one.
     pub port: Option<u16>,
-    /// There is a page to look at its tables.
+    /// Show a page with its tables.
     pub has_page: bool,
-    /// It is made for a run, and nothing declares it.
+    /// It is created for a run, and not declared.
     pub is_fresh: bool,
-    /// The call that makes it.
+    /// Call that creates it.
     pub mark: Option<String>,
 }
 
-/// Reads a time to live: numbers with `h`, `m` and `s`.
+/// Parses a lifetime: numbers with `d`, `h`, `m` and `s`.
 ///
 /// # Errors
-/// When it is none, in words.
+/// When the text is not a lifetime; the error is for people.
 pub fn time_to_live(text: &str) -> Result<Duration, String> {
-    // The library also reads `5 minutes ago`, `PT5M` and `-5m`; only the first form is ours.
+    // The library also parses `5 minutes ago`, `PT5M` and `-5m`, which are not supported here.
     let is_plain = text.starts_with(|first: char| first.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 'd' | 'h' | 'm' | 's' | '.'));
     let signed: Option<SignedDuration> = is_plain.then(|| with_days(text)).flatten();
     let span = signed.and_then(|signed| Duration::try_from(signed).ok());
     let span = span.ok_or("expected numbers with their units, such as `90s`, `5m` or `1h30m`")?;
     match span {
-        Duration::ZERO => Err("expected more than nothing: it would be gone before it is used".to_owned()),
+        Duration::ZERO => Err("expected more than zero".to_owned()),
         span if span > LONGEST => {
-            Err("expected at most a year (365d); without it, it is kept until it is removed".to_owned())
+            Err("expected at most a year (365d); omit it to keep the database until it is removed".to_owned())
         }
         span => Ok(span),
     }
 }
 
-/// Days have 24 hours here.
+/// Parses a duration with days of 24 hours.
 fn with_days(text: &str) -> Option<SignedDuration> {
     let (days, rest) = text.split_once('d').unwrap_or(("0", text));
     let days = SignedDuration::from_hours(days.parse::<u32>().ok()?.into()).checked_mul(24)?;
@@ -70,10 +70,10 @@ fn with_days(text: &str) -> Option<SignedDuration> {
 }
 
 impl Wanted {
-    /// A database with a name of its own, for a run.
+    /// Database with a generated name, for a run.
     ///
     /// # Errors
-    /// When the system gives no random numbers.
+    /// When the system provides no random numbers.
     pub fn fresh(ttl: String) -> Result<Self, DatabaseError> {
         let letters = record::random(LENGTH)?;
         let letters = letters.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32)));
@@ -81,7 +81,7 @@ impl Wanted {
         Ok(Self { name, ttl: Some(ttl), has_page: true, is_fresh: true, ..Self::default() })
     }
 
-    /// The same database once more.
+    /// Description of an existing database, to recreate it.
     pub(super) fn again(record: &Record) -> Self {
         Self {
             name: record.name.clone(),
@@ -94,7 +94,7 @@ impl Wanted {
         }
     }
 
-    /// Refuses what cannot be.
+    /// Refuses values that are not valid.
     pub(crate) fn check(&self, engine: Engine) -> Result<(), DatabaseError> {
         record::check_name(&self.name)?;
         if engine == Engine::Sqlite && self.port.is_some() {
@@ -102,12 +102,12 @@ impl Wanted {
                 Why::Wrong,
                 format!("the database `{}` is a file of SQLite and has no port", self.name),
             )
-            .hint("leave `port` out, or write `engine: postgres`"));
+            .hint("omit `port`, or write `engine: postgres`"));
         }
         self.deadline(&Moment::now()).map(|_| ())
     }
 
-    /// Until when it is kept.
+    /// Its deadline.
     pub(super) fn deadline(&self, now: &Moment) -> Result<Option<Deadline>, DatabaseError> {
         let Some(ttl) = &self.ttl else { return Ok(None) };
         let span =
@@ -117,16 +117,16 @@ impl Wanted {
 }
 
 impl Databases {
-    /// What a database is for which nobody says it: PostgreSQL where that is installed, else SQLite.
+    /// Default engine: PostgreSQL if it is installed, or else SQLite.
     #[must_use]
     pub fn usual_engine(&self) -> Engine {
         if programs::are_here(self.programs.as_deref()) { Engine::Postgres } else { Engine::Sqlite }
     }
 
-    /// Makes a database. What is left of one that has expired, or was never whole, goes.
+    /// Creates a database. It first removes the rest of an expired or incomplete database.
     ///
     /// # Errors
-    /// When there is one, it cannot be made, or somebody wants to stop; nothing of it is left then.
+    /// When it exists, cannot be created, or is cancelled; then nothing remains.
     pub async fn make(&self, wanted: &Wanted, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
         let engine = wanted.engine.unwrap_or_else(|| self.usual_engine());
         wanted.check(engine)?;
@@ -137,7 +137,7 @@ impl Databases {
         let held = self.hold(&wanted.name).await?;
         if let Some(left) = self.get(&wanted.name)? {
             if left.is_whole && !left.is_expired && !left.is_due(&Moment::now()) {
-                return Err(DatabaseError::new(Why::There, format!("there is a database `{}` already", wanted.name))
+                return Err(DatabaseError::new(Why::There, format!("the database `{}` exists already", wanted.name))
                     .hint("give it another name, or import it"));
             }
             self.end_server(&left).await?;
@@ -171,7 +171,7 @@ impl Databases {
         };
         let made = self.make_recorded(&mut record, programs.as_ref(), cancel).await;
         if let Err(error) = made {
-            // Whatever went wrong is told, and not what became of the rest.
+            // The first error is reported, not those of the cleanup.
             let _ = LocalExecutor.end_left(&record.process_mark(), GRACE).await;
             let _ = self.forget(&record, held);
             return Err(error);
@@ -192,19 +192,19 @@ impl Databases {
             Some(_) if record.data.starts_with(&folder) => account::open(&folder),
             _ => Ok(()),
         });
-        made.map_err(|error| cannot("make the folder of", &record.name, &error))?;
+        made.map_err(|error| cannot("create the folder of", &record.name, &error))?;
         self.write(record)?;
         self.start_guard(record);
         match programs {
             None => {
-                // Whoever may read the project need not read what its pipelines write.
+                // Users who may read the project must not read the data of its pipelines.
                 let file = File::options().create_new(true).write(true).mode(0o600).open(&record.data);
-                file.map_err(|error| cannot("make the file of", &record.name, &error))?;
+                file.map_err(|error| cannot("create the file of", &record.name, &error))?;
             }
             Some(programs) => {
                 let password = record::new_password()?;
                 record::keep_password(&folder, &password)
-                    .map_err(|error| cannot("keep the password of", &record.name, &error))?;
+                    .map_err(|error| cannot("store the password of", &record.name, &error))?;
                 server::initialise(programs, &folder, record, &password, cancel).await?;
                 let version = fs::read_to_string(record.data.join("PG_VERSION")).ok();
                 record.version = version.map(|version| version.trim().to_owned());
@@ -212,7 +212,7 @@ impl Databases {
             }
         }
         record.is_whole = true;
-        // Its time begins when it can be used.
+        // The lifetime begins when the database is ready.
         record.deadline = Wanted::again(record).deadline(&Moment::now())?;
         self.write(record)
     }
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_to_live_have_units_and_bounds() {
+    fn lifetimes_have_units_and_limits() {
         for (text, seconds) in [("2s", 2), ("1h", 3600), ("1h30m", 5400), ("7d", 7 * 86400), ("1d12h", 36 * 3600)] {
             assert_eq!(time_to_live(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_for_a_run_has_a_name_like_the_documents() {
+    fn database_for_a_run_has_documented_name_form() {
         let (first, second) = (Wanted::fresh("1h".to_owned()).unwrap(), Wanted::fresh("1h".to_owned()).unwrap());
         assert_eq!(first.name.len(), "dppctl-db-koejijdif48jo".len());
         assert!(first.name.starts_with("dppctl-db-") && record::check_name(&first.name).is_ok());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_no_port() {
+    fn sqlite_database_has_no_port() {
         let wanted = Wanted { name: "x".to_owned(), port: Some(5432), ..Wanted::default() };
         assert!(wanted.check(Engine::Sqlite).unwrap_err().hint.unwrap().contains("engine: postgres"));
         assert!(wanted.check(Engine::Postgres).is_ok());

@@ -1,4 +1,4 @@
-//! Databases of clusters: those that pipelines write into that a cluster's workers run, where nobody says another one.
+//! Databases of clusters: pipelines that a cluster's workers run write into them by default.
 
 use super::making::Wanted;
 use super::record::{Access, Record};
@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The database of the active cluster for the pipelines of a folder, as records call that; nothing where no cluster is active,
-/// or it has no databases.
+/// Database of the active cluster for the pipelines of a folder, by the folder's name in records; nothing without an
+/// active cluster, or if it has no databases.
 ///
 /// # Errors
 /// When the queue cannot be read.
@@ -20,7 +20,7 @@ pub fn of_active(records: &Path, folder: &str) -> Result<Option<(Cluster, String
     Ok(cluster.and_then(|cluster| cluster.database_of(folder).map(|name| (cluster, name))))
 }
 
-/// The active cluster, where there is one.
+/// The active cluster.
 ///
 /// # Errors
 /// When the queue cannot be read.
@@ -28,7 +28,7 @@ pub(crate) fn active(records: &Path) -> Result<Option<Cluster>, QueueError> {
     Queue::to_read(records)?.map_or(Ok(None), |queue| queue.active_cluster())
 }
 
-/// What begins the mark of a database that a cluster made.
+/// Prefix of the mark of a cluster's databases.
 const MARK: &str = "cluster ";
 
 fn mark(cluster: &Cluster) -> String {
@@ -36,7 +36,7 @@ fn mark(cluster: &Cluster) -> String {
 }
 
 impl Record {
-    /// The kind of the cluster that made it.
+    /// Kind of the cluster that created it.
     #[must_use]
     pub fn of_cluster(&self) -> Option<&str> {
         self.mark.as_deref()?.strip_prefix(MARK)
@@ -44,11 +44,11 @@ impl Record {
 }
 
 impl Databases {
-    /// Has a database of a cluster run: made where it is not there, started where it was stopped, made anew where it has
-    /// expired.
+    /// Makes sure that a database of a cluster runs: creates a missing one, starts a stopped one, recreates an expired
+    /// one.
     ///
     /// # Errors
-    /// When somebody else has one of that name, or it does not come up.
+    /// When another owner has a database of that name, or it does not start.
     pub async fn ensure_of(
         &self,
         cluster: &Cluster,
@@ -71,28 +71,29 @@ impl Databases {
             }
         }
         if self.get(name)?.is_some_and(|record| record.mark != wanted.mark) {
-            let message = format!("`{name}` is a database of this project already, and none of the cluster");
+            let message = format!("`{name}` is a database of this project, and not of the cluster");
             return Err(DatabaseError::new(Why::There, message).hint(format!(
-                "give it another name, or leave the cluster without one: `terrace init {} --databases 0`",
+                "give it another name, or use the cluster without databases: `terrace init {} --databases 0`",
                 cluster.kind
             )));
         }
         self.ensure(name, cancel).await
     }
 
-    /// A runner that writes into the active cluster's database for the pipelines of a folder; the same one where there is none.
+    /// Runner that writes into the active cluster's database for the pipelines of a folder; unchanged without such a
+    /// database.
     ///
     /// # Errors
-    /// When the queue cannot be read, or the database does not come up.
+    /// When the queue cannot be read, or the database does not start.
     pub async fn runner_of(
         &self,
         runner: &Runner,
         folder: &str,
         cancel: &CancellationToken,
     ) -> Result<Runner, DatabaseError> {
-        let (records, asked) = (runner.store.folder().to_owned(), folder.to_owned());
+        let (records, requested) = (runner.store.folder().to_owned(), folder.to_owned());
         let failed = |error: String| DatabaseError::new(Why::Failed, format!("the queue of runs: {error}"));
-        let read = tokio::task::spawn_blocking(move || of_active(&records, &asked)).await;
+        let read = tokio::task::spawn_blocking(move || of_active(&records, &requested)).await;
         let found = read.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
         match found {
             Some((cluster, _)) => self.runner_in(runner, &cluster, folder, cancel).await,
@@ -100,11 +101,10 @@ impl Databases {
         }
     }
 
-    /// A runner that writes into the database of a cluster for the pipelines of a folder; the same one where the cluster has
-    /// none.
+    /// Runner that writes into a cluster's database for the pipelines of a folder; unchanged if the cluster has none.
     ///
     /// # Errors
-    /// When the database does not come up.
+    /// When the database does not start.
     pub async fn runner_in(
         &self,
         runner: &Runner,
@@ -120,7 +120,7 @@ impl Databases {
         Ok(runner)
     }
 
-    /// The databases that a cluster has, and those that are left of when it had more.
+    /// Databases of a cluster, and those left over from when it had more.
     ///
     /// # Errors
     /// When a record cannot be read.
@@ -130,7 +130,7 @@ impl Databases {
         Ok(all.partition(|record| names.contains(&record.name)))
     }
 
-    /// Stops what is left of when a cluster had more databases; what they hold stays. Answers their names.
+    /// Stops databases left over from when a cluster had more; their data stays. Returns their names.
     ///
     /// # Errors
     /// When a server does not end.
@@ -145,12 +145,12 @@ impl Databases {
         Ok(stopped)
     }
 
-    /// Waits for a run, and has its database kept for as long as that takes, and at least so long after it.
+    /// Waits for a run, and extends the lifetime of its database: at least `kept` remains after the run.
     pub async fn during<T>(&self, name: &str, kept: Option<Duration>, run: impl Future<Output = T>) -> T {
         let Some(kept) = kept else { return run.await };
         let renew = async || {
             if let Err(error) = self.extend(name, Extension::AtLeast(kept)).await {
-                tracing::warn!(name, %error, "the database of the run cannot be kept for longer");
+                tracing::warn!(name, %error, "the lifetime of the run's database cannot be extended");
             }
         };
         let renewing = async {

@@ -1,20 +1,20 @@
-//! Where PostgreSQL's programs are.
+//! Lookup of PostgreSQL's programs.
 
 use super::error::{DatabaseError, Why};
 use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that packages put the programs of one release in, with the folder of the release below.
+/// Parent folders of releases, with the prefix of their names.
 const RELEASES: [(&str, &str); 3] =
     [("/usr/lib/postgresql", ""), ("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql@")];
-/// Folders that hold the programs of any release.
+/// Folders of programs of any release.
 const PLACES: [&str; 3] = ["/usr/local/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bin"];
-/// What helps where there are none.
-const INSTALL: &str = "install it (`apt-get install postgresql`, `dnf install postgresql-server`, `brew install postgresql`), say \
-                       where it is with the setting `postgresBin` of the provider `pipelines`, or write `engine: sqlite`";
+/// Hint if no programs are found.
+const INSTALL: &str = "install it (`apt-get install postgresql`, `dnf install postgresql-server`, `brew install postgresql`), set \
+                       `postgresBin` of the provider `pipelines` to its folder, or write `engine: sqlite`";
 
-/// The programs of one release.
+/// Programs of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Programs {
     /// Their folder.
@@ -26,17 +26,17 @@ impl Programs {
         self.folder.join(name)
     }
 
-    /// The release, `15`: what folders of data are bound to.
+    /// Major release, such as `15`, which must match the data's.
     fn major(&self) -> Option<String> {
-        let said = std::process::Command::new(self.path("postgres")).arg("--version").env_clear().output().ok()?;
-        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        let output = std::process::Command::new(self.path("postgres")).arg("--version").env_clear().output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
         let major: String = version.chars().take_while(char::is_ascii_digit).collect();
         Some(major).filter(|major| !major.is_empty())
     }
 }
 
-/// Folders that may hold the programs, those that are asked for first, then the newest.
+/// Folders that may have the programs: first those that the user chose, then the newest release.
 fn folders(setting: Option<&Path>) -> Vec<PathBuf> {
     if let Some(folder) = setting {
         return vec![folder.to_owned()];
@@ -56,7 +56,7 @@ fn folders(setting: Option<&Path>) -> Vec<PathBuf> {
     folders
 }
 
-/// All that are there. A link in a folder of many programs leads to where those of one release are.
+/// Returns all programs that exist. A link in a folder of many programs is resolved to the folder of its release.
 fn all(setting: Option<&Path>) -> Vec<Programs> {
     let mut found: Vec<Programs> = Vec::new();
     for folder in folders(setting) {
@@ -70,7 +70,7 @@ fn all(setting: Option<&Path>) -> Vec<Programs> {
     found
 }
 
-/// True when PostgreSQL can be run here.
+/// Returns true if PostgreSQL is installed.
 pub(super) fn are_here(setting: Option<&Path>) -> bool {
     !all(setting).is_empty()
 }
@@ -78,30 +78,30 @@ pub(super) fn are_here(setting: Option<&Path>) -> bool {
 fn not_here(setting: Option<&Path>) -> DatabaseError {
     match setting {
         Some(folder) => {
-            let what = format!("`postgresBin` is `{}`, where there is no `initdb` and `postgres`", folder.display());
+            let what = format!("`postgresBin` is `{}`, but the folder lacks `initdb` and `postgres`", folder.display());
             DatabaseError::new(Why::Wrong, what).hint(INSTALL)
         }
-        None => DatabaseError::new(Why::Wrong, "PostgreSQL is not here: neither in the PATH nor where packages put it")
+        None => DatabaseError::new(Why::Wrong, "PostgreSQL was not found, neither in PATH nor in folders of packages")
             .hint(INSTALL),
     }
 }
 
-/// The programs for a new database.
+/// Programs for a new database.
 ///
 /// # Errors
-/// When there are none.
+/// When none are installed.
 pub(super) fn for_new(setting: Option<&Path>) -> Result<Programs, DatabaseError> {
     all(setting).into_iter().next().ok_or_else(|| not_here(setting))
 }
 
-/// The programs for data that is there: those of its release.
+/// Programs for existing data, of the same release.
 ///
 /// # Errors
-/// When there are none of that release, or the data says none.
+/// When that release is not installed, or the data has no release.
 pub(super) fn for_data(setting: Option<&Path>, data: &Path) -> Result<Programs, DatabaseError> {
     let version = fs::read_to_string(data.join("PG_VERSION")).map_err(|error| {
-        let what = format!("`{}` holds no data of PostgreSQL: `PG_VERSION` cannot be read ({error})", data.display());
-        DatabaseError::new(Why::Failed, what).hint("replace the database, or put its data back from a copy")
+        let what = format!("`{}` has no data of PostgreSQL: `PG_VERSION` cannot be read ({error})", data.display());
+        DatabaseError::new(Why::Failed, what).hint("replace the database, or restore its data from a backup")
     })?;
     let version = version.trim();
     let here = all(setting);
@@ -111,9 +111,12 @@ pub(super) fn for_data(setting: Option<&Path>, data: &Path) -> Result<Programs, 
     if let Some(programs) = here.iter().find(|programs| programs.major().as_deref() == Some(version)) {
         return Ok(programs.clone());
     }
-    let others: Vec<String> = here.iter().filter_map(Programs::major).collect();
-    let what =
-        format!("the data in `{}` is of PostgreSQL {version}, and here is {}", data.display(), others.join(", "));
+    let installed: Vec<String> = here.iter().filter_map(Programs::major).collect();
+    let what = format!(
+        "the data in `{}` needs PostgreSQL {version}, but installed is {}",
+        data.display(),
+        installed.join(", ")
+    );
     Err(DatabaseError::new(Why::Failed, what).hint(format!("install PostgreSQL {version}, or replace the database")))
 }
 
@@ -122,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_that_leads_nowhere_is_told_with_what_helps() {
+    fn wrong_setting_names_folder_and_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let error = for_new(Some(folder.path())).unwrap_err();
         assert!(error.what.contains(&folder.path().display().to_string()), "{error:?}");
@@ -131,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn data_of_another_release_is_told_with_both() {
+    fn release_mismatch_names_both_releases() {
         let folder = tempfile::tempdir().unwrap();
         let missing = for_data(None, folder.path()).unwrap_err();
         assert!(missing.what.contains("PG_VERSION"), "{missing:?}");
         fs::write(folder.path().join("PG_VERSION"), "7\n").unwrap();
         let error = for_data(None, folder.path()).unwrap_err();
-        assert!(error.what.contains("PostgreSQL 7, and here is"), "{error:?}");
+        assert!(error.what.contains("PostgreSQL 7, but installed is"), "{error:?}");
         assert!(error.hint.unwrap().contains("install PostgreSQL 7"));
     }
 }

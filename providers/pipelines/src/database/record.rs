@@ -1,4 +1,4 @@
-//! What is known of a database: `database.json` in its folder, and its password beside it.
+//! Record of a database: `database.json` in its folder, and a file with its password.
 
 use super::clock::{Deadline, Moment};
 use super::error::{DatabaseError, Why, cannot};
@@ -10,20 +10,20 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The file of the record.
+/// Name of the record's file.
 pub(super) const NAME: &str = "database.json";
-/// The file of the password, in the form that PostgreSQL's own programs read (`PGPASSFILE`).
+/// Name of the password's file, in the format of PostgreSQL's programs (`PGPASSFILE`).
 pub(super) const PASSWORD: &str = "pgpass";
-/// The file of what opens the pages of all databases of a project.
+/// Name of the file with the token for the pages of all databases of a project.
 const TOKEN: &str = "token";
-/// The user, and the database, as the document of dppctl has them.
+/// User and database, as in the document of dppctl.
 pub const USER: &str = "postgres";
-/// Where servers listen: on this machine alone.
+/// Address on which servers listen: only this machine.
 pub const HOST: &str = "127.0.0.1";
-/// A name is a folder's, a label's and part of an address.
+/// Longest name: it is used for a folder, a label and part of an address.
 const LONGEST_NAME: usize = 63;
 
-/// What a database is.
+/// Engine of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
@@ -52,67 +52,67 @@ impl Engine {
         }
     }
 
-    /// The engine of that name.
+    /// Engine by its name in descriptors.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         [Self::Postgres, Self::Sqlite].into_iter().find(|engine| engine.word() == word)
     }
 }
 
-/// Whom a server runs as, where root starts it: PostgreSQL refuses to be root.
+/// User of a server if root starts it: PostgreSQL refuses to run as root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The name.
     pub name: String,
-    /// The number.
+    /// User id.
     pub uid: u32,
-    /// The number of its group.
+    /// Group id.
     pub gid: u32,
 }
 
-/// What is known of a database.
+/// Record of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// Another one for each database that was ever made: its processes carry it.
+    /// Unique id, also in the environment of its processes.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// What it is.
+    /// Its engine.
     pub engine: Engine,
-    /// When it was made.
+    /// Time of its creation.
     pub made_at: Timestamp,
-    /// All of it is there.
+    /// Its creation is complete.
     pub is_whole: bool,
-    /// Somebody stopped it.
+    /// A user stopped it.
     pub is_stopped: bool,
-    /// Its time is over, and its data is gone.
+    /// It has expired, and its data is gone.
     pub is_expired: bool,
-    /// It was made for a run, and nothing declares it.
+    /// It was created for a run, and not declared.
     pub is_fresh: bool,
-    /// How long it is kept, as somebody wrote it.
+    /// Lifetime, as written by the user.
     pub ttl: Option<String>,
-    /// Until when it is kept.
+    /// Its deadline.
     pub deadline: Option<Deadline>,
-    /// The port that its server listens on.
+    /// Port of its server.
     pub port: Option<u16>,
-    /// Somebody chose the port.
+    /// A user chose the port.
     pub is_port_fixed: bool,
-    /// There is a page to look at its tables.
+    /// Show a page with its tables.
     pub has_page: bool,
-    /// The folder of its cluster, or its file.
+    /// Folder of its data, or its file.
     pub data: PathBuf,
-    /// Whom its server runs as, where that is not who started it.
+    /// User of its server, if it differs from the user that started it.
     pub account: Option<Account>,
-    /// The release of PostgreSQL.
+    /// Release of PostgreSQL.
     pub version: Option<String>,
-    /// The call that made it.
+    /// Call that created it.
     pub mark: Option<String>,
 }
 
 impl Record {
-    /// The same as it is found in this folder: its data has come along where the project was moved, unless it lies elsewhere
-    /// (see `account`).
+    /// Adapts the record to its folder: a moved project takes the data along, unless the data is elsewhere (see
+    /// `account`).
     fn lying_in(mut self, folder: &Path) -> Self {
         if self.data.parent().and_then(Path::file_name) != Some(self.id.as_ref())
             && let Some(name) = self.data.file_name()
@@ -122,33 +122,33 @@ impl Record {
         self
     }
 
-    /// What marks its processes. A project that was copied has the same record, and other processes.
+    /// Mark of its processes. A copied project has the same record, but other processes.
     pub(super) fn process_mark(&self) -> String {
         format!("{} {}", self.id, self.data.display())
     }
 
-    /// True when its time is over and its data is not gone yet.
+    /// Returns true if it has expired, but its data is not removed yet.
     #[must_use]
     pub fn is_due(&self, now: &Moment) -> bool {
         !self.is_expired && self.deadline.as_ref().is_some_and(|deadline| deadline.left(now).is_zero())
     }
 }
 
-/// How a database is reached.
+/// Address and password of a database.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The port of its server.
     pub port: Option<u16>,
-    /// The password.
+    /// Password.
     pub password: Option<SecretString>,
-    /// The address for pipelines (`DPP_DB_ENGINE`), which names the driver that is installed.
+    /// Address for pipelines (`DPP_DB_ENGINE`), which names the installed driver.
     pub engine_url: SecretString,
 }
 
-/// Refuses what is no name.
+/// Checks a name.
 ///
 /// # Errors
-/// When it is none.
+/// When the name is not valid.
 pub(super) fn check_name(name: &str) -> Result<(), DatabaseError> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let is_name = name.len() <= LONGEST_NAME
@@ -157,9 +157,8 @@ pub(super) fn check_name(name: &str) -> Result<(), DatabaseError> {
     if is_name {
         return Ok(());
     }
-    Err(DatabaseError::new(Why::Wrong, format!("`{name}` is no name of a database")).hint(format!(
-        "write small letters, digits, `-` and `_`, at most {LONGEST_NAME} of them, a letter or digit first"
-    )))
+    Err(DatabaseError::new(Why::Wrong, format!("`{name}` is not a name for a database"))
+        .hint(format!("use small letters, digits, `-` and `_`, at most {LONGEST_NAME}, with a letter or digit first")))
 }
 
 /// Reads the record in a folder.
@@ -170,7 +169,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Record>, DatabaseError> {
             Why::Failed,
             format!("the record of a database, `{}`, cannot be read: {why}", path.display()),
         )
-        .hint("put it back from a copy, or remove the folder that it is in, once no server runs from there")
+        .hint("restore it from a backup, or remove its folder after the server has ended")
     };
     match fs::read(&path) {
         Ok(text) => match serde_json::from_slice::<Record>(&text) {
@@ -182,21 +181,21 @@ pub(super) fn read(folder: &Path) -> Result<Option<Record>, DatabaseError> {
     }
 }
 
-/// Writes a record so that it is there whole or not at all.
+/// Writes a record atomically.
 pub(super) fn write(folder: &Path, record: &Record) -> Result<(), DatabaseError> {
     crate::run::write_whole(&folder.join(NAME), record).map_err(|error| cannot("record", &record.name, &error))
 }
 
-/// A password that nobody can guess.
+/// Generates a password.
 pub(super) fn new_password() -> Result<SecretString, DatabaseError> {
     random(24).map(|bytes| SecretString::from(base16ct::lower::encode_string(&bytes)))
 }
 
-/// Bytes that nobody can guess.
+/// Returns secure random bytes.
 pub(super) fn random(count: usize) -> Result<Vec<u8>, DatabaseError> {
     let mut bytes = vec![0; count];
     getrandom::fill(&mut bytes)
-        .map_err(|error| DatabaseError::new(Why::Failed, format!("the system gives no random numbers: {error}")))?;
+        .map_err(|error| DatabaseError::new(Why::Failed, format!("the system provides no random numbers: {error}")))?;
     Ok(bytes)
 }
 
@@ -211,7 +210,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What opens the pages of all databases of a project; made when somebody first asks.
+/// Returns the token for the pages of all databases of a project; creates it at the first call.
 pub(super) fn token(folder: &Path) -> io::Result<SecretString> {
     let path = folder.join(TOKEN);
     let read = || fs::read_to_string(&path).map(|text| SecretString::from(text.trim().to_owned()));
@@ -223,7 +222,7 @@ pub(super) fn token(folder: &Path) -> io::Result<SecretString> {
     let made = new_password().map_err(io::Error::other)?;
     let partial = folder.join(format!("{TOKEN}.{}", uuid::Uuid::now_v7()));
     write_private(&partial, made.expose_secret())?;
-    // Of several who make one at once the first has made it.
+    // If several processes create a token at once, the first one wins.
     let linked = fs::hard_link(&partial, &path);
     let removed = fs::remove_file(&partial);
     match linked {
@@ -233,12 +232,12 @@ pub(super) fn token(folder: &Path) -> io::Result<SecretString> {
     read()
 }
 
-/// Keeps a password beside a record. It is made of digits and letters, so nothing in it has to be escaped.
+/// Stores a password next to a record. It has only digits and letters, so nothing needs to be escaped.
 pub(super) fn keep_password(folder: &Path, password: &SecretString) -> io::Result<()> {
     write_private(&folder.join(PASSWORD), &format!("{HOST}:*:*:{USER}:{}\n", password.expose_secret()))
 }
 
-/// How a database is reached.
+/// Address and password of a database.
 pub(super) fn access(folder: &Path, record: &Record) -> Result<Access, DatabaseError> {
     if record.engine == Engine::Sqlite {
         let engine_url = SecretString::from(format!("sqlite:///{}", record.data.display()));
@@ -250,9 +249,9 @@ pub(super) fn access(folder: &Path, record: &Record) -> Result<Access, DatabaseE
     let (Some(password), Some(port)) = (password, record.port) else {
         return Err(DatabaseError::new(
             Why::Failed,
-            format!("the password of the database `{}` is not whole", record.name),
+            format!("the password of the database `{}` is incomplete", record.name),
         )
-        .hint(format!("make another database: the data of this one stays in `{}`", record.data.display())));
+        .hint(format!("create another database; the data of this one stays in `{}`", record.data.display())));
     };
     let engine_url = format!("postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/{USER}");
     Ok(Access { port: Some(port), password: Some(password.into()), engine_url: engine_url.into() })
@@ -263,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_folders_and_nothing_else() {
+    fn only_valid_folder_names_are_names() {
         for name in ["a", "dppctl-db-koejijdif48jo", "0_x", &"x".repeat(63)] {
             assert!(check_name(name).is_ok(), "{name}");
         }
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_long_and_never_the_same_and_nothing_shows_them() {
+    fn passwords_are_long_unique_and_hidden() {
         let (first, second) = (new_password().unwrap(), new_password().unwrap());
         assert_eq!(first.expose_secret().len(), 48);
         assert_ne!(first.expose_secret(), second.expose_secret());
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_cut_off_is_told_with_its_place() {
+    fn error_for_truncated_record_names_its_file() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()), Ok(None));
         fs::write(folder.path().join(NAME), "{\"id\": \"x\"").unwrap();

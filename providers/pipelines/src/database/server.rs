@@ -1,5 +1,5 @@
-//! The process of a server of PostgreSQL. It outlives whoever starts it, and is found again by the file that it keeps in its
-//! folder (`postmaster.pid`): a process of that number that works in that folder is it, and no other.
+//! Process of a PostgreSQL server. It outlives the process that starts it, and is found again by its file
+//! `postmaster.pid`: the server is a process with that id whose working directory is the data folder.
 
 use super::error::{DatabaseError, Why, cannot};
 use super::programs::Programs;
@@ -17,34 +17,34 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-/// The file of what a server says.
+/// Name of the server's log.
 const LOG: &str = "server.log";
-/// How often a server is looked at that starts or ends.
+/// Interval between checks of a server that starts or ends.
 const POLL: Duration = Duration::from_millis(50);
-/// How long a server may take to start.
+/// Timeout of a start.
 const STARTING: Duration = Duration::from_secs(60);
-/// How long it may take to end after it was asked to, and after it was told to at once.
+/// Signals that end a server, with the time to wait after each.
 const ENDING: [(Signal, Duration); 3] = [
     (Signal::INT, Duration::from_secs(20)),
     (Signal::QUIT, Duration::from_secs(5)),
     (Signal::KILL, Duration::from_secs(5)),
 ];
-/// How often another port is tried where somebody takes the one that was free.
+/// Number of attempts with another port if a process takes the free one.
 const PORTS: usize = 5;
-/// So many lines of what a program said are told.
+/// Number of log lines in an error.
 const SHOWN: usize = 5;
 
-/// A server that runs.
+/// A running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Server {
     pid: Pid,
-    /// It takes connections.
+    /// It accepts connections.
     pub(super) is_ready: bool,
-    /// Where it does.
+    /// Its port.
     pub(super) port: Option<u16>,
 }
 
-/// The server of a folder of data, if it runs.
+/// Returns the running server of a data folder.
 pub(super) fn running(data: &Path) -> Option<Server> {
     let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let lines: Vec<&str> = text.lines().collect();
@@ -54,7 +54,8 @@ pub(super) fn running(data: &Path) -> Option<Server> {
     lives(pid, data).then_some(Server { pid, is_ready, port })
 }
 
-/// True when a process of that number works in a folder of data. After a crash of the machine the number may be somebody else's.
+/// Returns true if a process with that id works in a data folder. After a crash of the machine, another process may
+/// have the id.
 fn lives(pid: Pid, data: &Path) -> bool {
     if !Path::new("/proc/self/cwd").exists() {
         return test_kill_process(pid).is_ok();
@@ -63,13 +64,13 @@ fn lives(pid: Pid, data: &Path) -> bool {
     works_in.is_ok_and(|folder| data.canonicalize().is_ok_and(|data| data == folder))
 }
 
-/// A command that is run as whom the server runs as, with nothing of this process's environment.
+/// Creates a command that runs as the server's user, without the environment of this process.
 fn command(program: &Path, record: &Record) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C").env(MARK, record.process_mark());
     command.current_dir("/").stdin(Stdio::null()).process_group(0);
     if let Some(account) = &record.account {
-        // Of the groups of root none is kept, either.
+        // This drops root's supplementary groups too.
         command.uid(account.uid).gid(account.gid);
     }
     command
@@ -79,10 +80,11 @@ fn owned_by(path: &Path, account: Option<&Account>) -> io::Result<()> {
     account.map_or(Ok(()), |account| chown(path, Some(account.uid), Some(account.gid)))
 }
 
-/// Makes the data of a new server, beside its place and then put there: what is there is whole.
+/// Creates the data of a new server in a temporary folder, and then moves it into place, so that existing data is
+/// complete.
 ///
 /// # Errors
-/// When it cannot be made; nothing is left then.
+/// When it cannot be created; then nothing remains.
 pub(super) async fn initialise(
     programs: &Programs,
     folder: &Path,
@@ -90,33 +92,33 @@ pub(super) async fn initialise(
     password: &SecretString,
     cancel: &CancellationToken,
 ) -> Result<(), DatabaseError> {
-    let broken = |error: io::Error| cannot("make the data of", &record.name, &error);
+    let broken = |error: io::Error| cannot("create the data of", &record.name, &error);
     let place = record.data.parent().unwrap_or(folder);
     let partial = place.join("data.partial");
-    let word = place.join("password.partial");
+    let password_path = place.join("password.partial");
     fs::create_dir_all(place).map_err(broken)?;
     let prepared = fs::create_dir(&partial)
         .and_then(|()| fs::set_permissions(&partial, fs::Permissions::from_mode(0o700)))
         .and_then(|()| owned_by(&partial, record.account.as_ref()))
-        .and_then(|()| write_private(&word, password.expose_secret()))
-        .and_then(|()| owned_by(&word, record.account.as_ref()));
+        .and_then(|()| write_private(&password_path, password.expose_secret()))
+        .and_then(|()| owned_by(&password_path, record.account.as_ref()));
     prepared.map_err(broken)?;
     let mut initdb = command(&programs.path("initdb"), record);
     initdb.arg("-D").arg(&partial).args(["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale"]);
-    initdb.arg("--pwfile").arg(&word).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let said = tokio::select! {
-        said = initdb.output() => said.map_err(broken),
-        () = cancel.cancelled() => Err(DatabaseError::new(Why::Cancelled, "stopped while a database was made")),
+    initdb.arg("--pwfile").arg(&password_path).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = tokio::select! {
+        output = initdb.output() => output.map_err(broken),
+        () = cancel.cancelled() => Err(DatabaseError::new(Why::Cancelled, "cancelled while creating a database")),
     };
-    let _ = fs::remove_file(&word);
-    let said = said?;
-    if !said.status.success() {
-        return Err(explained("the data of", &record.name, &String::from_utf8_lossy(&said.stderr)));
+    let _ = fs::remove_file(&password_path);
+    let output = output?;
+    if !output.status.success() {
+        return Err(explained("the data of", &record.name, &String::from_utf8_lossy(&output.stderr)));
     }
     fs::rename(&partial, &record.data).map_err(broken)
 }
 
-/// Starts a server and waits until it takes connections. Its port is in the record then.
+/// Starts a server and waits until it accepts connections. Then the record has its port.
 ///
 /// # Errors
 /// When it does not start.
@@ -127,11 +129,12 @@ pub(super) async fn start(
     cancel: &CancellationToken,
 ) -> Result<(), DatabaseError> {
     if let Some(server) = running(&record.data) {
-        // Who started it was killed, and it is not done with what it does first, such as recovering from a crash.
+        // The process that started it was killed. The server may still be starting, for example recovering from a
+        // crash.
         record.port = server.port.or(record.port);
         return ready(folder, record, None, cancel).await;
     }
-    // PostgreSQL takes any process of that number for the server that left the file.
+    // PostgreSQL would mistake any process with the id in this file for the server.
     let _ = fs::remove_file(record.data.join("postmaster.pid"));
     for attempt in 1.. {
         let port = match record.port.filter(|port| record.is_port_fixed || is_free(*port)) {
@@ -139,21 +142,21 @@ pub(super) async fn start(
             None => free_port().map_err(|error| cannot("find a free port for", &record.name, &error))?,
         };
         if record.is_port_fixed && !is_free(port) {
-            return Err(taken(&record.name, port));
+            return Err(port_in_use(&record.name, port));
         }
         record.port = Some(port);
-        match started(programs, folder, record, port, cancel).await {
+        match start_on_port(programs, folder, record, port, cancel).await {
             Err(error) if error.why == Why::Held && !record.is_port_fixed && attempt < PORTS => record.port = None,
-            Err(error) if error.why == Why::Held => return Err(taken(&record.name, port)),
+            Err(error) if error.why == Why::Held => return Err(port_in_use(&record.name, port)),
             done => return done,
         }
     }
     Ok(())
 }
 
-fn taken(name: &str, port: u16) -> DatabaseError {
-    DatabaseError::new(Why::Failed, format!("the database `{name}` cannot listen on port {port}: it is taken"))
-        .hint("choose another `port`, or none: then a free one is taken")
+fn port_in_use(name: &str, port: u16) -> DatabaseError {
+    DatabaseError::new(Why::Failed, format!("the database `{name}` cannot listen on port {port}: it is in use"))
+        .hint("choose another `port`, or omit it for a free one")
 }
 
 fn is_free(port: u16) -> bool {
@@ -165,7 +168,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// Starts a server on a port.
-async fn started(
+async fn start_on_port(
     programs: &Programs,
     folder: &Path,
     record: &Record,
@@ -179,8 +182,8 @@ async fn started(
     let errors = output.try_clone().map_err(broken)?;
     let mut server = command(&programs.path("postgres"), record);
     server.arg("-D").arg(&record.data).arg("-p").arg(port.to_string());
-    // No socket in the file system: its path would have to be shorter than a project's may be. No statement is logged:
-    // there may be secrets in it.
+    // No socket in the file system, since paths of sockets are shorter than those of projects may be. No log of
+    // statements, since they may contain secrets.
     for option in [
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
@@ -196,7 +199,7 @@ async fn started(
     ready(folder, record, Some(child), cancel).await
 }
 
-/// Waits until a server takes connections that was started just now, or before by somebody else. One that does not is ended.
+/// Waits until a server, started by this or another process, accepts connections. Stops a server that does not.
 async fn ready(
     folder: &Path,
     record: &Record,
@@ -217,10 +220,10 @@ async fn ready(
             Ok(true) => Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default())),
             Ok(false) if begun.elapsed() >= STARTING => {
                 let what = format!("the server of the database `{}` does not start within {STARTING:?}", record.name);
-                Some(DatabaseError::new(Why::Failed, what).hint(format!("`{}` has what it says", log.display())))
+                Some(DatabaseError::new(Why::Failed, what).hint(format!("read its messages in `{}`", log.display())))
             }
             Ok(false) if cancel.is_cancelled() => {
-                Some(DatabaseError::new(Why::Cancelled, "stopped while a database was started"))
+                Some(DatabaseError::new(Why::Cancelled, "cancelled while starting a database"))
             }
             Ok(false) => None,
             Err(error) => Some(cannot("start", &record.name, &error)),
@@ -233,40 +236,40 @@ async fn ready(
     }
 }
 
-/// Why a program of PostgreSQL failed, by what it said.
-fn explained(what: &str, name: &str, said: &str) -> DatabaseError {
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+/// Explains why a program of PostgreSQL failed, by its output.
+fn explained(what: &str, name: &str, output: &str) -> DatabaseError {
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let has = |text: &str| lines.iter().any(|line| line.contains(text));
     let shown =
         lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().iter().map(|line| (*line).to_owned());
     let error =
-        |why, told: &str| DatabaseError::new(why, format!("{what} the database `{name}` {told}")).facts(shown.clone());
+        |why, text: &str| DatabaseError::new(why, format!("{what} the database `{name}` {text}")).facts(shown.clone());
     if has("No space left on device") || has("Disk quota exceeded") {
-        error(Why::Failed, "cannot be made: the disk is full").hint("make room on the disk, then try again")
+        error(Why::Failed, "cannot be created: the disk is full").hint("free space on the disk, then try again")
     } else if has("Address already in use") || has("could not bind") {
-        error(Why::Held, "cannot listen: its port is taken")
+        error(Why::Held, "cannot listen: its port is in use")
     } else if has("database files are incompatible") {
-        error(Why::Failed, "is of another release of PostgreSQL").hint("install that release, or replace the database")
+        error(Why::Failed, "has another release of PostgreSQL").hint("install that release, or replace the database")
     } else if has("could not create shared memory") || has("could not map anonymous shared memory") {
-        error(Why::Failed, "does not get the memory that it needs").hint("end other programs, then try again")
+        error(Why::Failed, "does not get enough memory").hint("end other programs, then try again")
     } else {
-        error(Why::Failed, "could not be made or started")
-            .hint("what PostgreSQL says is above; `terrace doctor` looks at what is installed")
+        error(Why::Failed, "could not be created or started")
+            .hint("read PostgreSQL's messages above; `terrace doctor` checks the installation")
     }
 }
 
-/// Ends a server, and waits until it is gone.
+/// Ends a server, and waits for its end.
 ///
 /// # Errors
-/// When it does not go.
+/// When it does not end.
 pub(super) async fn stop(data: &Path) -> Result<(), DatabaseError> {
     for (signal, patience) in ENDING {
         let Some(server) = running(data) else { return Ok(()) };
-        // It may have ended by itself.
+        // An error means that it has ended.
         let _ = kill_process(server.pid, signal);
         let begun = Instant::now();
         while begun.elapsed() < patience {
-            // Its file goes a moment before it does.
+            // Its file disappears a moment before the process.
             if !lives(server.pid, data) {
                 return Ok(());
             }
@@ -274,10 +277,10 @@ pub(super) async fn stop(data: &Path) -> Result<(), DatabaseError> {
         }
     }
     Err(DatabaseError::new(Why::Failed, format!("the server of `{}` does not end", data.display()))
-        .hint("look at its process; it may wait for a disk"))
+        .hint("check its process; it may wait for a disk"))
 }
 
-/// Where PostgreSQL's own programs find the password.
+/// Path of the password for PostgreSQL's programs.
 pub(super) fn password_file(folder: &Path) -> std::path::PathBuf {
     folder.join(PASSWORD)
 }
@@ -287,36 +290,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_postgres_says_is_explained() {
-        for (said, told, why) in [
+    fn error_explains_output_of_postgres() {
+        for (output, problem, why) in [
             ("initdb: error: could not write to file: No space left on device", "the disk is full", Why::Failed),
-            ("LOG:  could not bind IPv4 address: Address already in use", "its port is taken", Why::Held),
+            ("LOG:  could not bind IPv4 address: Address already in use", "its port is in use", Why::Held),
             ("FATAL:  database files are incompatible with server", "another release", Why::Failed),
-            ("something else", "could not be made or started", Why::Failed),
+            ("something else", "could not be created or started", Why::Failed),
         ] {
-            let error = explained("the server of", "x", said);
-            assert!(error.what.contains(told) && error.why == why, "{error:?}");
-            assert_eq!(error.facts, [said]);
+            let error = explained("the server of", "x", output);
+            assert!(error.what.contains(problem) && error.why == why, "{error:?}");
+            assert_eq!(error.facts, [output]);
         }
     }
 
     #[tokio::test]
-    async fn a_server_that_took_its_file_away_and_still_lives_is_waited_for() {
+    async fn stop_waits_for_server_after_its_file_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let mut ending = Command::new("sh");
         ending.args(["-c", "trap 'rm postmaster.pid; sleep 0.5; exit 0' INT; echo; while :; do sleep 0.01; done"]);
         let mut server = ending.current_dir(folder.path()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let mut heard = server.stdout.take().unwrap();
-        tokio::io::AsyncReadExt::read_u8(&mut heard).await.unwrap();
+        let mut output = server.stdout.take().unwrap();
+        tokio::io::AsyncReadExt::read_u8(&mut output).await.unwrap();
         let pid = Pid::from_raw(server.id().unwrap().cast_signed()).unwrap();
         fs::write(folder.path().join("postmaster.pid"), format!("{}\n", pid.as_raw_nonzero())).unwrap();
         stop(folder.path()).await.unwrap();
         assert!(!lives(pid, folder.path()));
-        assert!(server.wait().await.unwrap().success(), "it was asked once, and ended by itself");
+        assert!(server.wait().await.unwrap().success(), "it got one signal, and ended by itself");
     }
 
     #[test]
-    fn a_process_that_works_elsewhere_is_not_the_server() {
+    fn process_in_another_folder_is_not_the_server() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(running(folder.path()), None);
         let own = std::process::id();

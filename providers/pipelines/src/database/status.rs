@@ -1,24 +1,24 @@
-//! How a database is right now.
+//! Present status of a database.
 
 use super::clock::Moment;
 use super::record::{Engine, Record};
 use super::{Databases, lock, server};
 
-/// How a database is.
+/// Status of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It is being made, or whoever made it is gone.
+    /// It is being created, or its creation was interrupted.
     Making,
     /// It can be used.
     Running,
-    /// Its server does not run; its data is there.
+    /// Its server is stopped; its data remains.
     Stopped,
-    /// Its time is over: its data is gone, or goes now.
+    /// It has expired: its data is gone, or about to be removed.
     Expired,
 }
 
 impl Status {
-    /// One word.
+    /// Its word for people and attributes.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Status {
 }
 
 impl Databases {
-    /// How a database is right now.
+    /// Returns the present status of a database.
     #[must_use]
     pub fn status(&self, record: &Record) -> Status {
         if record.is_expired || record.is_due(&Moment::now()) {
@@ -47,7 +47,7 @@ impl Databases {
         if is_running { Status::Running } else { Status::Stopped }
     }
 
-    /// True while somebody works on a database.
+    /// Returns true while a process works on a database.
     #[must_use]
     pub fn is_held(&self, name: &str) -> bool {
         lock::is_held(&self.lock_of(name))

@@ -1,11 +1,11 @@
-//! What is told of a database, in the words of dppctl's document.
+//! Texts about a database, in the words of dppctl's document.
 
 use super::record::{Access, Engine, HOST, Record, USER};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 
-/// The lines that tell of a database once, when it was made: where its page is, and how it is reached. They hold the
-/// password, so they are for a person's eyes and for no log.
+/// Lines to print once after the creation of a database: the address of its page, and its connection. They contain the
+/// password, so they must not be logged.
 #[must_use]
 pub fn beginning(record: &Record, access: &Access, page: Option<&str>) -> Vec<String> {
     let mut lines = again(record, access, page);
@@ -16,7 +16,7 @@ pub fn beginning(record: &Record, access: &Access, page: Option<&str>) -> Vec<St
     lines
 }
 
-/// The same later on, without the password.
+/// Lines to print later, without the password.
 #[must_use]
 pub fn again(record: &Record, access: &Access, page: Option<&str>) -> Vec<String> {
     let system = record.engine.title();
@@ -28,17 +28,17 @@ pub fn again(record: &Record, access: &Access, page: Option<&str>) -> Vec<String
     page.into_iter().chain([format!("System: {system}, {place}")]).collect()
 }
 
-/// The line that ends a run with a database of its own.
+/// Last line of a run with its own database.
 #[must_use]
 pub fn ending(span: Duration, has_page: bool) -> String {
     let what = if has_page { "DB and Web UI" } else { "DB" };
     format!("Keeping the {what} running for {}", in_words(span))
 }
 
-/// A span in words: `1 hour`, `90 minutes`, `2 seconds`.
+/// A span for people: `1 hour`, `90 minutes`, `2 seconds`.
 #[must_use]
 pub fn in_words(span: Duration) -> String {
-    // What is left of an hour after a moment is an hour for people.
+    // Round to seconds, so that an hour minus a moment is `1 hour`.
     let seconds = span.as_secs().saturating_add(u64::from(span.subsec_millis() >= 500));
     let (number, unit) = match seconds {
         0..120 if seconds != 60 => (seconds, "second"),
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_as_people_say_them() {
+    fn spans_are_formatted_for_people() {
         for (seconds, words) in [
             (0, "0 seconds"),
             (1, "1 second"),

@@ -1,5 +1,5 @@
-//! How packages come into an environment: by `uv` where it is, else by pip. Every version is pinned, so nothing is
-//! resolved.
+//! Installs packages into an environment: with `uv` if it exists, or else with pip. All versions are pinned, so nothing
+//! is resolved.
 
 use super::{EnvironmentError, Interpreter, MARK, Making, Recipe, io_error};
 use crate::executor::local::Guard;
@@ -11,12 +11,12 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 
-/// The last pip that takes packages whose metadata was right when they were made (celery 4.4.7: `pytz>dev`).
+/// Last version of pip that accepts packages with outdated metadata (celery 4.4.7: `pytz>dev`).
 const PIP: &str = "pip==23.3.2";
-/// So many of the last lines of a program that failed are told.
+/// Number of output lines in the error of a failed program.
 const LAST: usize = 12;
 
-/// The pinned packages of a release, as `pip freeze` writes them.
+/// Pinned packages of a release, in the format of `pip freeze`.
 pub(super) const fn lock(api: Api) -> &'static str {
     match api {
         Api::One => include_str!("../../locks/1.7.1.txt"),
@@ -24,20 +24,20 @@ pub(super) const fn lock(api: Api) -> &'static str {
     }
 }
 
-/// Where the texts of requirements are while an environment is made.
+/// Folder of requirements files during the creation of an environment.
 fn tools(folder: &Path) -> PathBuf {
     let mut tools = folder.as_os_str().to_owned();
     tools.push(".requirements");
     PathBuf::from(tools)
 }
 
-/// Removes what is needed only while an environment is made.
+/// Removes files that are needed only during the creation.
 pub(super) fn tidy(folder: &Path) {
-    // The next one writes them anew.
+    // On errors they stay: the next creation rewrites them.
     let _ = fs::remove_dir_all(tools(folder));
 }
 
-/// Makes an environment in a folder that is not there, by programs of this group that carry this mark.
+/// Creates an environment in a new folder, with programs of this group and mark.
 pub(super) async fn make(
     folder: &Path,
     recipe: &Recipe,
@@ -46,7 +46,7 @@ pub(super) async fn make(
     making: &dyn Making,
 ) -> Result<(), EnvironmentError> {
     let tools = tools(folder);
-    fs::create_dir_all(&tools).map_err(|source| io_error("make the folder", &tools, source))?;
+    fs::create_dir_all(&tools).map_err(|source| io_error("create the folder", &tools, source))?;
     let write = |name: &str, text: &str| {
         let path = tools.join(name);
         fs::write(&path, text).map_err(|source| io_error("write", &path, source)).map(|()| path)
@@ -54,7 +54,7 @@ pub(super) async fn make(
     let pinned = lock(recipe.api);
     let total = pinned.lines().count();
     let lock = write("lock.txt", pinned)?;
-    // What limits versions limits those of the requirements: dpp's own are pinned.
+    // Constraints apply only to the requirements: dpp's packages are pinned.
     let limits = write("constraints.txt", &recipe.constraints.join("\n"))?;
     let extra = write("requirements.txt", &recipe.requirements.join("\n"))?;
     let mut bar = Bar { done: 0, total, is_whole: false, making, group };
@@ -87,7 +87,7 @@ pub(super) async fn make(
     Ok(())
 }
 
-/// What 1.7.1 needs on a Python that is younger than it: a module that every interpreter of the environment loads.
+/// Adds a module that every interpreter of the environment loads: 1.7.1 needs it on newer versions of Python.
 fn add_shim(folder: &Path, version: &str) -> Result<(), EnvironmentError> {
     let packages = folder.join("lib").join(format!("python{version}")).join("site-packages");
     let files = [
@@ -104,17 +104,17 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Which `uv` is in the PATH: `uv 0.9.2`.
+/// Version of `uv` in PATH: `uv 0.9.2`.
 pub(crate) async fn uv_version() -> Option<String> {
     let mut command = command("uv");
     command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.ok().filter(|output| output.status.success())?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    // What follows names the commit and the machine.
-    Some(said.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    // The rest names the commit and the machine.
+    Some(output_text.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
-/// A program that environments are made with: it runs the code of packages, which is to see no credential.
+/// Creates a command for the installation: it runs code of packages, which must see no credentials.
 pub(super) fn command(program: &str) -> Command {
     let mut command = std::process::Command::new(program);
     crate::settings::for_packages(&mut command);
@@ -124,42 +124,42 @@ pub(super) fn command(program: &str) -> Command {
 struct Bar<'a> {
     done: usize,
     total: usize,
-    /// All of it is there.
+    /// The environment is complete.
     is_whole: bool,
     making: &'a dyn Making,
-    /// Whom programs end with, and their mark.
+    /// Guard of the programs, and their mark.
     group: (&'a Guard, &'a str),
 }
 
 impl Bar<'_> {
     fn say(&self, what: &str) {
-        // Packages beside those that are pinned are more than there are: it is whole when all is done.
+        // Additional packages may exceed the total, so the last step is reported at the end.
         let done = if self.is_whole { self.total } else { self.done.min(self.total.saturating_sub(1)) };
         self.making.progress(done, self.total, what);
     }
 
     fn take(&mut self, line: &str) {
-        match Heard::of(line) {
-            Some(Heard::Package(name)) => {
+        match Reported::of(line) {
+            Some(Reported::Package(name)) => {
                 self.done += 1;
                 self.say(name);
             }
-            Some(Heard::Work(what)) => self.say(&what),
+            Some(Reported::Work(what)) => self.say(&what),
             None => {}
         }
     }
 }
 
-/// What a line of pip or uv says of how far it is.
+/// Progress in an output line of pip or uv.
 #[derive(Debug, PartialEq, Eq)]
-enum Heard<'a> {
-    /// One more package: pip looks for it, or uv has it installed.
+enum Reported<'a> {
+    /// A package: pip resolves it, or uv installed it.
     Package(&'a str),
-    /// It is at something that takes a while.
+    /// An operation that takes a while.
     Work(String),
 }
 
-impl<'a> Heard<'a> {
+impl<'a> Reported<'a> {
     fn of(line: &'a str) -> Option<Self> {
         let line = line.trim();
         let first = |text: &'a str| text.split(' ').next().unwrap_or_default();
@@ -177,24 +177,24 @@ impl<'a> Heard<'a> {
     }
 }
 
-/// Runs a program to its end; it is killed when nobody waits any more.
+/// Runs a program to its end; dropping the future kills it.
 async fn run(program: &str, arguments: &[&str], bar: &mut Bar<'_>) -> Result<(), EnvironmentError> {
-    // Secrets are in files that it reads, and not among its arguments.
+    // Arguments contain no secrets: those are in files.
     let what = || format!("`{program} {}`", arguments.join(" "));
     let mut command = command(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    // Whatever the person's shell says of Python is not about this environment.
+    // Settings of Python in the user's shell do not apply to this environment.
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("VIRTUAL_ENV");
     let (guard, mark) = bar.group;
     command.process_group(guard.group()).env(MARK, mark);
     let mut child = command
         .spawn()
         .map_err(|source| EnvironmentError::Io { what: format!("{} cannot be started", what()), source })?;
-    let (lines, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let (lines, mut output_lines) = tokio::sync::mpsc::unbounded_channel();
     read(child.stdout.take(), lines.clone());
     read(child.stderr.take(), lines);
     let mut last = VecDeque::with_capacity(LAST);
-    while let Some(line) = said.recv().await {
+    while let Some(line) = output_lines.recv().await {
         bar.take(&line);
         if last.len() == LAST {
             last.pop_front();
@@ -215,7 +215,7 @@ fn read(stream: Option<impl AsyncRead + Unpin + Send + 'static>, lines: tokio::s
     tokio::spawn(async move {
         let mut stream = BufReader::new(stream).lines();
         while let Ok(Some(line)) = stream.next_line().await {
-            // Nobody listens any more when the program was killed.
+            // The receiver is gone after the program was killed.
             if lines.send(line).is_err() {
                 return;
             }
@@ -229,11 +229,11 @@ mod tests {
     use std::sync::Mutex;
 
     #[test]
-    fn what_pip_and_uv_say_tells_how_far_they_are() {
-        let work = |what: &str| Some(Heard::Work(what.to_owned()));
-        for (line, heard) in [
-            ("Collecting tabulator==1.53.5 (from -r lock.txt (line 3))", Some(Heard::Package("tabulator==1.53.5"))),
-            (" + click==8.1.7", Some(Heard::Package("click==8.1.7"))),
+    fn progress_is_parsed_from_output_of_pip_and_uv() {
+        let work = |what: &str| Some(Reported::Work(what.to_owned()));
+        for (line, expected) in [
+            ("Collecting tabulator==1.53.5 (from -r lock.txt (line 3))", Some(Reported::Package("tabulator==1.53.5"))),
+            (" + click==8.1.7", Some(Reported::Package("click==8.1.7"))),
             ("  Downloading https://host/simple/lxml-5.0-cp311.whl (8.0 MB)", work("downloading lxml-5.0-cp311.whl")),
             ("  Downloading lxml-5.0-cp311.whl.metadata (3 kB)", work("downloading lxml-5.0-cp311.whl.metadata")),
             ("  Building wheel for jsonlines (setup.py): started", work("building jsonlines")),
@@ -241,28 +241,28 @@ mod tests {
             ("Looking in indexes: https://host/simple", None),
             ("", None),
         ] {
-            assert_eq!(Heard::of(line), heard, "{line}");
+            assert_eq!(Reported::of(line), expected, "{line}");
         }
     }
 
-    struct Told(Mutex<Vec<(usize, usize)>>);
+    struct Progress(Mutex<Vec<(usize, usize)>>);
 
-    impl Making for Told {
+    impl Making for Progress {
         fn progress(&self, done: usize, of: usize, _what: &str) {
             self.0.lock().unwrap().push((done, of));
         }
     }
 
     #[tokio::test]
-    async fn an_environment_is_whole_when_it_is_done_and_not_before() {
-        let told = Told(Mutex::default());
+    async fn last_package_is_reported_only_when_complete() {
+        let progress = Progress(Mutex::default());
         let guard = Guard::start((MARK, "of no environment"), super::super::GRACE).unwrap();
-        let mut bar = Bar { done: 0, total: 2, is_whole: false, making: &told, group: (&guard, "") };
+        let mut bar = Bar { done: 0, total: 2, is_whole: false, making: &progress, group: (&guard, "") };
         for line in ["Collecting a", "Collecting b", "Collecting further", "Installing collected packages: a"] {
             bar.take(line);
         }
         bar.is_whole = true;
         bar.say("done");
-        assert_eq!(*told.0.lock().unwrap(), [(1, 2), (1, 2), (1, 2), (1, 2), (2, 2)]);
+        assert_eq!(*progress.0.lock().unwrap(), [(1, 2), (1, 2), (1, 2), (1, 2), (2, 2)]);
     }
 }

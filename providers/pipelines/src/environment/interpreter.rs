@@ -1,4 +1,4 @@
-//! Which Python environments are made with.
+//! Choice of the Python interpreter for environments.
 
 use crate::spec::processor::Api;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-/// How long a Python may take to say which it is.
+/// Timeout of the query for a version.
 const LONGEST: Duration = Duration::from_secs(20);
-/// What it is asked: its version, where it is, and whether it can make environments.
+/// Code that prints the version and the path, and checks that environments can be created.
 const QUESTION: &str =
     "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable); import ensurepip, venv";
 
-/// A Python that fits.
+/// A suitable Python.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreter {
     /// `3.11`.
@@ -21,12 +21,12 @@ pub struct Interpreter {
     pub program: PathBuf,
 }
 
-/// A Python that does not fit, or is not there.
+/// A Python that is missing or not suitable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
-    /// As it was called.
+    /// Name of the program.
     pub name: String,
-    /// What came of it.
+    /// Reason why it is not suitable.
     pub why: String,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Tried {
     }
 }
 
-/// The versions that a release runs on, the best tried one first.
+/// Versions for a release, the best tested one first.
 const fn versions(api: Api) -> &'static [&'static str] {
     match api {
         Api::One => &["3.11", "3.10", "3.9"],
@@ -44,10 +44,10 @@ const fn versions(api: Api) -> &'static [&'static str] {
     }
 }
 
-/// The interpreter that the settings name, else the first that fits.
+/// Returns the interpreter in the settings, or else the first suitable one.
 ///
 /// # Errors
-/// When none does: what was tried.
+/// When none is suitable: the candidates that were tried.
 pub async fn find(api: Api, named: Option<&str>) -> Result<Interpreter, Vec<Tried>> {
     let names: Vec<String> = match named {
         Some(name) => vec![name.to_owned()],
@@ -71,18 +71,18 @@ async fn ask(name: &str, api: Api) -> Result<Interpreter, String> {
     let mut command = super::install::command(name);
     command.args(["-c", QUESTION]).stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(LONGEST, command.output()).await {
-        Err(_) => return Err(format!("did not answer within {} s", LONGEST.as_secs())),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err("is not there".to_owned()),
+        Err(_) => return Err(format!("did not respond within {} s", LONGEST.as_secs())),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err("does not exist".to_owned()),
         Ok(Err(error)) => return Err(format!("cannot be started: {error}")),
         Ok(Ok(output)) => output,
     };
-    let said = String::from_utf8_lossy(&output.stdout);
-    let mut lines = said.lines();
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = output_text.lines();
     let (version, program) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     if version.is_empty() {
-        // A shim of a version that is not installed answers on standard error.
+        // A shim for a version that is not installed prints to standard error.
         let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("says: {}", complaint.lines().next().unwrap_or("nothing")));
+        return Err(format!("failed: {}", complaint.lines().next().unwrap_or("no output")));
     }
     if !versions(api).contains(&version) {
         return Err(format!("is {version}: expected one of {}", versions(api).join(", ")));
@@ -98,9 +98,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_tried_is_told() {
+    async fn tried_interpreters_are_reported() {
         let tried = find(Api::One, Some("/nowhere/python")).await.unwrap_err();
-        assert_eq!(tried[0].to_string(), "`/nowhere/python` is not there");
+        assert_eq!(tried[0].to_string(), "`/nowhere/python` does not exist");
         let folder = tempfile::tempdir().unwrap();
         let young = folder.path().join("python3.13");
         std::fs::write(&young, "#!/bin/sh\necho 3.13; echo /usr/bin/python3.13\n").unwrap();
@@ -109,6 +109,6 @@ mod tests {
         let tried = find(Api::Two, Some(&young)).await.unwrap_err();
         assert_eq!(tried[0].to_string(), format!("`{young}` is 3.13: expected one of 3.11, 3.12, 3.10, 3.9"));
         let tried = find(Api::Two, Some("true")).await.unwrap_err();
-        assert_eq!(tried[0].to_string(), "`true` says: nothing");
+        assert_eq!(tried[0].to_string(), "`true` failed: no output");
     }
 }

@@ -1,8 +1,8 @@
-//! Jobs as processes of this machine: a process a step, chained by pipes, all of one group.
+//! Runs jobs as processes of this machine: one process per step, connected by pipes, in one process group.
 //!
-//! What flows from step to step goes through here, so rows are counted without asking the steps, and a stream that is cut
-//! off is not taken for one that has ended: a step reads the end of its input only after the step before it ended well.
-//! So the step that is blamed is the one that failed, and not one that stumbled over what was missing.
+//! The streams between steps pass through this process, which counts rows without help from the steps. A step receives
+//! the end of its input only after the previous step ended well, so an interrupted stream never looks complete. So
+//! the error names the failed step, and not a later step without input.
 
 mod guard;
 mod memory;
@@ -28,14 +28,14 @@ pub(crate) use guard::Guard;
 pub(crate) use processes::MARK;
 pub(crate) use processes::end as end_marked;
 
-/// So many lines of an error are kept, as in dpp.
+/// Maximum number of lines kept of an error, as in dpp.
 const LINES: usize = 1000;
-/// A line beyond this many bytes is cut: a step may write a whole file without a line break.
+/// Maximum length of a line in bytes: a step may write a whole file without a line break.
 const LONGEST_LINE: u64 = 1 << 16;
-/// How long pipes are read that something holds open which is not part of the run any more.
+/// Time to read pipes that a process outside of the run still holds open.
 const DRAINING: Duration = Duration::from_secs(2);
 
-/// The signal that nobody can refuse.
+/// Number of the signal KILL.
 const KILLED: i32 = 9;
 
 /// Runs jobs on this machine.
@@ -58,9 +58,9 @@ impl Executor for LocalExecutor {
             blame_memory(&mut outcome);
         }
         guard.end().await;
-        // What left the group on purpose goes, too.
+        // End processes that left the group on purpose.
         if let Err(error) = processes::end(MARK, &job.run, job.grace).await {
-            tracing::warn!(run = job.run, %error, "processes that may be left cannot be listed");
+            tracing::warn!(run = job.run, %error, "remaining processes cannot be listed");
         }
         outcome
     }
@@ -70,13 +70,14 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// A step that was killed while the kernel killed something for its memory, and by nobody of ours, was what it killed.
+/// Attributes a killed step to the kernel's out-of-memory killer, if that killed a process during the run and terrace
+/// did not.
 fn blame_memory(outcome: &mut Outcome) {
     let Some(failure) = outcome.failure.as_mut().filter(|_| outcome.end == End::Failed) else { return };
     let step = failure.step.and_then(|step| outcome.steps.get(step));
     if step.is_some_and(|step| step.signal == Some(KILLED)) {
         outcome.end = End::Broken;
-        failure.what.push_str(": the machine has no memory left");
+        failure.what.push_str(": the machine is out of memory");
     }
 }
 
@@ -98,7 +99,7 @@ struct Step {
     stderr: ChildStderr,
 }
 
-/// Starts all steps; the error names the one that cannot be started, and whether that is its own fault.
+/// Starts all steps; an error names the step that cannot be started, and whether the step itself is the cause.
 fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, End, String)> {
     let mut chain = Vec::with_capacity(job.steps.len());
     for (position, step) in job.steps.iter().enumerate() {
@@ -110,13 +111,13 @@ fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, End, String)> {
         let child = command.spawn().map_err(|error| {
             let (end, why) = match error.kind() {
                 io::ErrorKind::ArgumentListTooLong => {
-                    (End::Failed, "its parameters are longer than a program can be given".to_owned())
+                    (End::Failed, "its parameters are too long for a program".to_owned())
                 }
                 io::ErrorKind::NotFound => {
-                    (End::Failed, format!("`{}` or the folder of the spec is not there", step.program.display()))
+                    (End::Failed, format!("`{}` or the folder of the spec does not exist", step.program.display()))
                 }
                 io::ErrorKind::PermissionDenied => (End::Failed, error.to_string()),
-                // No process, no memory, no file descriptor is left.
+                // No process, memory or file descriptor is available.
                 _ => (End::Broken, error.to_string()),
             };
             (position, end, format!("it cannot be started: {why}"))
@@ -131,14 +132,14 @@ fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, End, String)> {
     Ok(chain)
 }
 
-/// A step that ended, and how.
-type Told = (usize, ExitStatus);
+/// A step that ended, with its status.
+type EndedStep = (usize, ExitStatus);
 
 /// Runs started steps to their end.
 async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome {
     let count = chain.len();
-    let said: Vec<Said> = (0..count).map(|_| Said::default()).collect();
-    let (told, mut hear) = mpsc::unbounded_channel();
+    let logs: Vec<ErrorLog> = (0..count).map(|_| ErrorLog::default()).collect();
+    let (report_end, mut ended_steps) = mpsc::unbounded_channel();
     let mut steps: Vec<StepOutcome> = vec![StepOutcome::default(); count];
     let (mut ends, mut inputs, mut outputs, mut complaints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (position, step) in chain.into_iter().enumerate() {
@@ -146,21 +147,21 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
         ends.push(ended);
         inputs.push(step.stdin);
         outputs.push(step.stdout);
-        complaints.extend(said.get(position).map(|said| listen(position, step.stderr, said, watch)));
-        let told = told.clone();
+        complaints.extend(logs.get(position).map(|log| listen(position, step.stderr, log, watch)));
+        let report_end = report_end.clone();
         let mut child = step.child;
         tokio::spawn(async move {
-            // A child that cannot be waited for is as good as killed.
+            // If a child cannot be waited for, count it as killed.
             let status = child.wait().await.unwrap_or_else(|_| ExitStatus::from_raw(9));
             let _ = end.send(Some(status));
-            let _ = told.send((position, status));
+            let _ = report_end.send((position, status));
         });
     }
-    drop(told);
-    // What was read before a pipe was given up counts: somebody may hold it open who is not part of the run any more.
+    drop(report_end);
+    // Counts the data read before a pipe was abandoned, because a process outside the run may hold the pipe open.
     let passed: Vec<stream::Passing> = (0..count).map(|_| stream::Passing::default()).collect();
     let flows = flow(job, inputs, outputs, &ends, &passed, watch);
-    let ending = conduct(job, guard, cancel, &mut hear, &mut steps, watch);
+    let ending = conduct(job, guard, cancel, &mut ended_steps, &mut steps, watch);
     let listening = join_all(complaints);
     let (_, (mut end, mut failed), _) =
         tokio::join!(until_drained(flows, &ends), ending, until_drained(listening, &ends));
@@ -173,13 +174,13 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
                 Some(told) => stats = told,
                 None => {
                     end = End::Failed;
-                    failed = Some((Some(position), "it ended before it told what it had counted".to_owned()));
+                    failed = Some((Some(position), "it ended without statistics".to_owned()));
                 }
             }
         }
     }
     let failure = failed.map(|(step, what)| {
-        let said = step.and_then(|step| said.get(step)).map(Said::lines).unwrap_or_default();
+        let said = step.and_then(|step| logs.get(step)).map(ErrorLog::lines).unwrap_or_default();
         Failed { step, what, said }
     });
     let rows = steps.last().map_or(0, |step| step.rows);
@@ -188,7 +189,7 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
 
 type Ended = watch::Receiver<Option<ExitStatus>>;
 
-/// Waits for work on pipes; once all steps have ended, no longer than pipes take to be empty.
+/// Waits for work on pipes; after all steps have ended, at most [`DRAINING`].
 async fn until_drained<T>(work: impl Future<Output = T>, ends: &[Ended]) -> Option<T> {
     let too_long = async {
         all_ended(ends).await;
@@ -202,12 +203,12 @@ async fn until_drained<T>(work: impl Future<Output = T>, ends: &[Ended]) -> Opti
 
 async fn all_ended(ends: &[Ended]) {
     for end in ends {
-        // Where nobody will tell any more, it has ended.
+        // A closed channel means that the step has ended.
         let _ = end.clone().wait_for(Option::is_some).await;
     }
 }
 
-/// Waits for a step to end; true when it ended well.
+/// Waits for a step to end; returns true if it succeeded.
 async fn is_well(end: Option<&Ended>) -> bool {
     let Some(end) = end else { return false };
     let mut end = end.clone();
@@ -215,12 +216,12 @@ async fn is_well(end: Option<&Ended>) -> bool {
     status.is_ok_and(|status| status.is_some_and(|status| status.success()))
 }
 
-/// Waits for the steps to end, and ends them when one fails, somebody wants to stop, or the time is over.
+/// Waits for the steps to end. Stops all of them when one fails, the run is cancelled, or it times out.
 async fn conduct(
     job: &Job,
     guard: &Guard,
     cancel: &CancellationToken,
-    hear: &mut mpsc::UnboundedReceiver<Told>,
+    ended_steps: &mut mpsc::UnboundedReceiver<EndedStep>,
     steps: &mut [StepOutcome],
     watch: &dyn Watch,
 ) -> (End, Option<(Option<usize>, String)>) {
@@ -242,8 +243,8 @@ async fn conduct(
             }
         };
         tokio::select! {
-            told = hear.recv() => {
-                let Some((position, status)) = told else { return (end, failure) };
+            ended = ended_steps.recv() => {
+                let Some((position, status)) = ended else { return (end, failure) };
                 let Some(step) = steps.get_mut(position) else { continue };
                 (step.exit_code, step.signal) = (status.code(), status.signal());
                 watch.ended(position, step);
@@ -273,7 +274,7 @@ async fn conduct(
     }
 }
 
-/// Kills the group, and whoever left it: a step that did would be waited for without end.
+/// Kills the group and processes that left it: the engine would wait for such a step for ever.
 fn kill(job: &Job, guard: &Guard) {
     guard.kill();
     let run = job.run.clone();
@@ -284,7 +285,7 @@ fn kill(job: &Job, guard: &Guard) {
     });
 }
 
-/// Passes on what flows from step to step.
+/// Forwards the streams between the steps.
 async fn flow(
     job: &Job,
     inputs: Vec<ChildStdin>,
@@ -299,7 +300,7 @@ async fn flow(
     let begin = async {
         if let Some(mut first) = first {
             let beginning = format!("{dependencies}\n{{\"name\": \"_\", \"resources\": []}}\n");
-            // A first step that ended already is told of where it ended.
+            // If the first step has ended already, its status is handled elsewhere.
             let _ = first.write_all(beginning.as_bytes()).await;
         }
     };
@@ -310,9 +311,9 @@ async fn flow(
         .map(|(position, (from, passing))| {
             let mut to = inputs.next();
             async move {
-                // What cannot be read any more is over.
+                // A read error counts as the end.
                 let _ = stream::pass(position, from, to.as_mut(), passing, watch).await;
-                // The end of a stream is passed on only when it is one: see the beginning of this file.
+                // The end of a stream is forwarded only if it is complete: see the module's documentation.
                 if !is_well(ends.get(position)).await {
                     all_ended(ends).await;
                 }
@@ -322,29 +323,29 @@ async fn flow(
     tokio::join!(begin, join_all(passing));
 }
 
-/// What a step said, from the first error on.
+/// Log of a step, from the first error on.
 #[derive(Debug, Default)]
-struct Said(Mutex<VecDeque<String>>);
+struct ErrorLog(Mutex<VecDeque<String>>);
 
-impl Said {
+impl ErrorLog {
     fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    fn hear(&self, line: &str) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_empty() && !line.starts_with("ERROR") && !line.starts_with("Traceback") {
+    fn add(&self, line: &str) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.is_empty() && !line.starts_with("ERROR") && !line.starts_with("Traceback") {
             return;
         }
-        if said.len() == LINES {
-            said.pop_front();
+        if lines.len() == LINES {
+            lines.pop_front();
         }
-        said.push_back(line.to_owned());
+        lines.push_back(line.to_owned());
     }
 }
 
-/// Reads what a step says.
-async fn listen(step: usize, stderr: ChildStderr, said: &Said, watch: &dyn Watch) {
+/// Reads the log of a step.
+async fn listen(step: usize, stderr: ChildStderr, log: &ErrorLog, watch: &dyn Watch) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     loop {
@@ -359,7 +360,7 @@ async fn listen(step: usize, stderr: ChildStderr, said: &Said, watch: &dyn Watch
             continue;
         }
         watch.line(step, text);
-        said.hear(text);
+        log.add(text);
     }
 }
 
@@ -374,11 +375,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_step_that_was_killed_can_have_run_out_of_memory() {
+    fn memory_is_blamed_only_for_killed_step() {
         let mut outcome = killed(End::Failed, Some(9), None);
         blame_memory(&mut outcome);
         assert_eq!(outcome.end, End::Broken);
-        assert_eq!(outcome.failure.unwrap().what, "it was killed (signal 9): the machine has no memory left");
+        assert_eq!(outcome.failure.unwrap().what, "it was killed (signal 9): the machine is out of memory");
         for mut other in [
             killed(End::Failed, None, Some(1)),
             killed(End::Failed, Some(15), None),

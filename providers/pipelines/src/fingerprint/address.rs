@@ -1,11 +1,11 @@
-//! Addresses without what is secret in them: `postgresql+psycopg2://user:password@host/database?password=…`.
+//! Removes secrets from addresses: `postgresql+psycopg2://user:password@host/database?password=…`.
 
 use super::hidden::is_secret;
 
-/// What stands for a secret.
+/// Placeholder for a secret.
 pub(super) const HIDDEN: &str = "***";
 
-/// The parts of an address.
+/// Parts of an address.
 struct Parts<'a> {
     scheme: &'a str,
     /// User and password.
@@ -29,7 +29,7 @@ fn parts(text: &str) -> Option<Parts<'_>> {
     Some(Parts { scheme, user, place, query })
 }
 
-/// The same address without passwords; what is no address stays as it is.
+/// Replaces passwords of an address; other text stays unchanged.
 pub(super) fn without_secrets(text: &str) -> String {
     let Some(Parts { scheme, user, place, query }) = parts(text) else { return text.to_owned() };
     let user = user.map(|user| match user.split_once(':') {
@@ -39,7 +39,7 @@ pub(super) fn without_secrets(text: &str) -> String {
     format!("{scheme}://{}{place}{}", user.unwrap_or_default(), shown(query, |_| HIDDEN))
 }
 
-/// What an address leads to, whoever goes there and by which driver.
+/// Target of an address, without user and driver.
 pub(crate) fn place_of(text: &str) -> String {
     let Some(Parts { scheme, place, query, .. }) = parts(text) else { return text.to_owned() };
     let scheme = match scheme.split('+').next().unwrap_or(scheme) {
@@ -49,7 +49,7 @@ pub(crate) fn place_of(text: &str) -> String {
     format!("{scheme}://{place}{}", shown(query, |_| ""))
 }
 
-/// A query whose secrets are others.
+/// Replaces secrets of a query.
 fn shown(query: Option<&str>, instead: impl Fn(&str) -> &'static str) -> String {
     let Some(query) = query else { return String::new() };
     let shown = query.split('&').map(|pair| match pair.split_once('=') {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_left_out_and_nothing_else() {
+    fn only_passwords_are_removed() {
         for (address, without) in [
             ("postgresql://ada:s3:cr@t@db:5432/x?sslmode=require", "postgresql://ada:***@db:5432/x?sslmode=require"),
             ("postgresql:///x?user=ada&password=s3cret", "postgresql:///x?user=ada&password=***"),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_one_whoever_goes_there() {
+    fn place_does_not_depend_on_user_and_driver() {
         for address in ["postgres://db/x", "postgresql+psycopg2://ada:1@db/x", "postgresql://ada:2@db/x"] {
             assert_eq!(place_of(address), "postgresql://db/x");
         }

@@ -1,4 +1,4 @@
-//! The files of code of a pipeline: processors and flows of the project, and the modules of the project that they import.
+//! Files of a pipeline's code: processors and flows of the project, and their imports from the project.
 
 use super::imports::{self, Import, Imports};
 use super::{Looked, Names, hash_of_bytes, plain, with_path};
@@ -9,29 +9,29 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// So many files are followed; a pipeline that imports more has more of its own than any that was seen.
+/// Maximum number of files; known pipelines import far fewer of their own.
 const MOST: usize = 2_000;
-/// What makes a folder a package.
+/// File that makes a folder a package.
 const PACKAGE: &str = "__init__.py";
 
 /// The code of a pipeline.
 #[derive(Debug, Default)]
 pub(super) struct Code {
-    /// The hash of each file, by its name.
+    /// Hash of each file, by name.
     pub(super) files: BTreeMap<String, String>,
-    /// One of them holds the word that was looked for.
+    /// The code contains the word.
     pub(super) has_word: bool,
 }
 
-/// A file that is a part of it.
+/// A file of code that is not read yet.
 struct Waiting {
     file: PathBuf,
-    /// Where Python looks for modules, in its order; the first is the folder of the program.
+    /// Search path of Python; the first entry is the folder of the program.
     search: Vec<PathBuf>,
 }
 
-/// Reads the code of a pipeline, with modules that lie beside a program, beside the spec, in further folders, or in the
-/// folder that was searched; tells whether the code, that of the spec included, says a word.
+/// Reads the code of a pipeline. Modules may be next to a program or the spec, in more folders, or in the searched
+/// folder. Also reports whether the code, including that in the spec, contains a word.
 pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
     let Looked { project, root, pipeline, modules } = looked;
     let (folder, names) = (plain(&root.join(&pipeline.folder)), Names(project));
@@ -43,7 +43,7 @@ pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
     let mut waiting = Vec::new();
     for step in &pipeline.steps {
         match (&step.kind, locate(root, pipeline, step)) {
-            // The text of the spec is hashed with the step; what it imports is a file.
+            // The hash of the step covers its code; only imports are files.
             (StepKind::Code(text), _) => {
                 code.has_word |= text.contains(word);
                 follow(&imports::of(text), None, &search(None), &mut waiting);
@@ -56,7 +56,7 @@ pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
             _ => {}
         }
     }
-    // What a file imports depends on the program that imports it.
+    // The files of an import depend on the program that imports it.
     let mut seen = BTreeSet::new();
     while let Some(Waiting { file, search }) = waiting.pop() {
         if seen.len() >= MOST || !seen.insert((file.clone(), search.first().cloned())) {
@@ -64,7 +64,7 @@ pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
         }
         let Some(bytes) = read(&file)? else { continue };
         code.files.insert(names.of(&file), hash_of_bytes(&bytes));
-        // What is no text imports nothing; of one in another encoding the words of Python are the same.
+        // Binary files import nothing; in other encodings the keywords of Python are the same.
         let text = String::from_utf8_lossy(&bytes);
         code.has_word |= text.contains(word);
         follow(&imports::of(&text), Some(&file), &search, &mut waiting);
@@ -72,7 +72,7 @@ pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
     Ok(code)
 }
 
-/// Nothing where it is gone meanwhile.
+/// Reads a file; returns nothing if it was removed meanwhile.
 fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(file) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -81,13 +81,13 @@ fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Notes the files of the project that are imported.
+/// Adds imported files of the project.
 fn follow(imports: &Imports, importer: Option<&Path>, search: &[PathBuf], waiting: &mut Vec<Waiting>) {
     let mut files = Vec::new();
     for import in &imports.modules {
         match (import.ups.checked_sub(1), importer.and_then(Path::parent)) {
             (None, _) => resolve(import, search, &mut files),
-            // Within its own package, wherever that lies.
+            // Relative import within its own package.
             (Some(ups), Some(own)) => {
                 let package = own.ancestors().nth(ups).unwrap_or(own).to_path_buf();
                 files.extend(Some(package.join(PACKAGE)).filter(|file| file.is_file()));
@@ -97,14 +97,14 @@ fn follow(imports: &Imports, importer: Option<&Path>, search: &[PathBuf], waitin
         }
     }
     if imports.is_open {
-        // Whatever lies beside it may be meant.
+        // Any file next to it may be imported.
         search.first().into_iter().for_each(|folder| all_below(folder, &mut files));
     }
     let search = || search.to_vec();
     waiting.extend(files.into_iter().map(|file| Waiting { file, search: search() }));
 }
 
-/// The files that an import runs: the packages on its way, the module, and what is taken from it where that is modules.
+/// Resolves an import to files: the packages on its path, the module, and submodules by name.
 fn resolve(import: &Import, search: &[PathBuf], files: &mut Vec<PathBuf>) {
     let Some(folders) = import.module.iter().try_fold(search.to_vec(), |folders, part| enter(&folders, part, files))
     else {
@@ -121,8 +121,8 @@ fn resolve(import: &Import, search: &[PathBuf], files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Finds a module in the first of these folders that has it, as Python does: a package, else a file, else folders without
-/// an `__init__.py`. Answers the folders of its own modules; nothing where it has none.
+/// Finds a module in the first folder that has it, as Python does: a package, or else a file, or else folders without
+/// an `__init__.py`. Returns the folders of its submodules; nothing if it has none.
 fn enter(folders: &[PathBuf], name: &str, files: &mut Vec<PathBuf>) -> Option<Vec<PathBuf>> {
     let mut without = Vec::new();
     for folder in folders {
@@ -144,7 +144,7 @@ fn enter(folders: &[PathBuf], name: &str, files: &mut Vec<PathBuf>) -> Option<Ve
     (!without.is_empty()).then_some(without)
 }
 
-/// All files of Python at and below a folder; what begins with a dot, links and environments of Python are left out.
+/// Adds all Python files in a folder and below, without hidden files, links and Python environments.
 fn all_below(folder: &Path, files: &mut Vec<PathBuf>) {
     let mut waiting = vec![folder.to_path_buf()];
     while let Some(folder) = waiting.pop().filter(|_| files.len() < MOST) {
@@ -160,7 +160,7 @@ fn all_below(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// What lies in a folder, always in one order.
+/// Entries of a folder, in a fixed order.
 fn entries(folder: &Path) -> Vec<(PathBuf, fs::FileType)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut entries: Vec<_> = entries.filter_map(|entry| Some((entry.path(), entry.file_type().ok()?))).collect();

@@ -1,4 +1,4 @@
-//! The files that a pipeline reads, as far as its parameters say: resources of data packages, tables, packages that it
+//! Input files of a pipeline, as far as its parameters name them: resources of data packages, tables, packages that it
 //! depends on.
 
 use super::{Names, hash_of_file, plain};
@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The hash of each file, by its name; empty where it is not there.
+/// Hash of each file, by name; empty for a missing file.
 pub(super) fn inputs(root: &Path, pipeline: &Pipeline, names: Names<'_>) -> io::Result<BTreeMap<String, String>> {
     let mut inputs = BTreeMap::new();
     for path in named_files(root, pipeline) {
@@ -21,14 +21,14 @@ pub(super) fn inputs(root: &Path, pipeline: &Pipeline, names: Names<'_>) -> io::
     Ok(inputs)
 }
 
-/// The files of this machine that parameters and dependencies name.
+/// Local files that parameters and dependencies name.
 pub(crate) fn named_files(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
     let folder = root.join(&pipeline.folder);
     let read = pipeline.steps.iter().flat_map(of_step).filter_map(|text| local(&folder, text));
     read.chain(packages(root, pipeline)).collect()
 }
 
-/// The data packages of this machine that a pipeline depends on. dpp looks for them from where it is started.
+/// Local data packages that a pipeline depends on. dpp resolves them from the folder of the call.
 pub(crate) fn packages(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
     let named = pipeline.dependencies.iter().filter_map(|dependency| match &dependency.on {
         DependsOn::DataPackage(path) => Some(path.as_str()),
@@ -37,13 +37,13 @@ pub(crate) fn packages(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
     named.filter_map(|text| local(root, text)).collect()
 }
 
-/// What a step reads: `url` of those that load by address, `from` of `load`, `wrapper` of none.
+/// Inputs of a step: parameter `url` or `from` of a processor.
 fn of_step(step: &Step) -> impl Iterator<Item = &str> {
     let is_reading = step.kind == StepKind::Processor;
     ["url", "from"].into_iter().filter(move |_| is_reading).filter_map(|name| step.parameters.get(name)?.as_str())
 }
 
-/// The file that a text names; nothing for what is elsewhere.
+/// Local file that a text names; nothing for other addresses.
 fn local(folder: &Path, text: &str) -> Option<PathBuf> {
     if let Some(path) = text.strip_prefix("file://") {
         return Some(PathBuf::from(path));
@@ -60,7 +60,7 @@ fn add(names: Names<'_>, path: &Path, inputs: &mut BTreeMap<String, String>) -> 
     Ok(())
 }
 
-/// The files of a data package's resources, beside its descriptor.
+/// Files of a data package's resources, next to its descriptor.
 fn resources(package: &Path) -> Vec<PathBuf> {
     if package.extension().is_none_or(|extension| extension != "json") {
         return Vec::new();

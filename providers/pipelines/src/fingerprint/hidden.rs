@@ -1,8 +1,8 @@
-//! What of a spec may be secret: left out of the digests that plans and states have, and compared by a key of the project.
+//! Possible secrets in specs: excluded from digests in plans and states, and compared by a key of the project.
 //!
-//! A digest of a short secret can be searched by whoever knows the rest. Plans and states are seen by others than the spec
-//! is; and they are compared on several machines, which have no key in common. So their digests are of what is no secret,
-//! and the records of a project have digests of all, by a key that never leaves it.
+//! A digest of a short secret can be found by search if the rest is known. Plans and states have more readers than the
+//! spec, and are compared on several machines without a common key. So their digests exclude secrets. The records of a
+//! project have digests of everything, with a key that never leaves the project.
 
 use super::address::{HIDDEN, without_secrets};
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,9 +14,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The file of the key, beside the records.
+/// Name of the key's file, next to the records.
 const NAME: &str = "key";
-/// What is in a name of something that is secret, in capitals.
+/// Words in names of secrets, in capitals.
 const WORDS: [&str; 10] = [
     "PASSWORD",
     "PASSWD",
@@ -30,21 +30,21 @@ const WORDS: [&str; 10] = [
     "SIGNATURE",
 ];
 
-/// True for the name of a variable or parameter that says that its value is secret.
+/// Returns true for names of variables or parameters that indicate a secret.
 #[must_use]
 pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
     WORDS.iter().any(|word| name.contains(word))
 }
 
-/// True for the name of a parameter whose value is secret, and not, as that of `token_column` is, about a secret.
+/// Returns true for names of parameters with a secret value, unlike `token_column`, which only refers to one.
 #[must_use]
 pub(crate) fn is_called_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
     WORDS.iter().any(|word| name.ends_with(word))
 }
 
-/// The value without what may be secret in it.
+/// Replaces possible secrets in a value.
 pub(super) fn without(value: &Value) -> Value {
     match value {
         Value::String(text) => without_secrets(text).into(),
@@ -57,12 +57,12 @@ pub(super) fn without(value: &Value) -> Value {
     }
 }
 
-/// What stands for the value of a secret name; that there is none is no secret.
+/// Placeholder for the value of a secret; null stays null.
 fn hidden(value: &Value) -> Value {
     if value.is_null() { Value::Null } else { HIDDEN.into() }
 }
 
-/// The key of a project.
+/// Key of a project.
 #[derive(Clone)]
 pub(crate) struct Key([u8; 32]);
 
@@ -73,7 +73,7 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key beside these records; nothing where there is none yet.
+    /// Key next to these records; nothing if it does not exist.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -82,7 +82,7 @@ impl Key {
         match fs::read(&path) {
             Ok(bytes) => bytes.try_into().map(|key| Some(Self(key))).map_err(|_| {
                 let what = format!(
-                    "`{}` is not the key that terrace wrote; remove it, and all pipelines are run once",
+                    "`{}` is not a key that terrace wrote; remove it, and all pipelines run once",
                     path.display()
                 );
                 io::Error::new(io::ErrorKind::InvalidData, what)
@@ -92,37 +92,37 @@ impl Key {
         }
     }
 
-    /// The same, made where there is none. The folder is there.
+    /// Returns the key, and creates a missing one. The folder must exist.
     ///
     /// # Errors
-    /// When it cannot be read or made.
+    /// When it cannot be read or created.
     pub(crate) fn ensure(records: &Path) -> io::Result<Self> {
         if let Some(key) = Self::existing(records)? {
             return Ok(key);
         }
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|_| io::Error::other("this machine has no random numbers to give"))?;
+        getrandom::fill(&mut key).map_err(|_| io::Error::other("this machine provides no random numbers"))?;
         let partial = records.join(format!("{NAME}.{}.partial", uuid::Uuid::now_v7()));
         let place = records.join(NAME);
         let mut options = File::options();
         let write = |mut file: File| file.write_all(&key).and_then(|()| file.sync_all());
         let written = options.create_new(true).write(true).mode(0o600).open(&partial).and_then(write);
-        // Who was quicker has made the one that counts.
+        // If several processes create a key at once, the first one wins.
         let linked = written.and_then(|()| match fs::hard_link(&partial, &place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            // Not every file system has links.
+            // Some file systems have no links.
             Err(_) => fs::rename(&partial, &place),
             Ok(()) => Ok(()),
         });
         let _ = fs::remove_file(&partial);
         linked.map_err(|error| super::with_path(&place, &error))?;
         Self::existing(records)?
-            .ok_or_else(|| io::Error::other(format!("`{}` went while it was made", place.display())))
+            .ok_or_else(|| io::Error::other(format!("`{}` was removed during its creation", place.display())))
     }
 
-    /// A digest of a text that only whoever has the key can make.
+    /// Digest of a text that requires the key.
     pub(super) fn seal(&self, text: &str) -> String {
-        // A key of any length will do.
+        // HMAC accepts keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         mac.update(text.as_bytes());
         base16ct::lower::encode_string(&mac.finalize().into_bytes())
@@ -136,7 +136,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_is_secret_is_left_out_at_every_depth() {
+    fn secrets_are_replaced_at_every_depth() {
         let value = json!({
             "url": "postgresql://ada:1234@db/x",
             "api-key": "1234",
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_made_once_for_its_owner_alone() {
+    fn key_is_created_once_and_private() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Key::existing(folder.path()).unwrap().is_none());
         let seals: Vec<String> = std::thread::scope(|scope| {
@@ -166,6 +166,6 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         assert_ne!(Key::ensure(other.path()).unwrap().seal("x"), seals[0]);
         fs::write(folder.path().join(NAME), "short").unwrap();
-        assert!(Key::existing(folder.path()).unwrap_err().to_string().contains("not the key"));
+        assert!(Key::existing(folder.path()).unwrap_err().to_string().contains("not a key"));
     }
 }

@@ -1,36 +1,35 @@
-//! What Python text imports, by its statements and by calls that name a module.
+//! Imports of Python code, by statements and by calls with the name of a module.
 //!
-//! What is imported in a branch that is never taken counts, too: a file too many makes a pipeline run once more, one too few
-//! lets it stand on another program.
+//! Imports in branches that never run count too. An extra file only causes one more run, but a missing file would leave
+//! a stale result.
 
 use tree_sitter::{Node, Parser, TreeCursor};
 
-/// The functions that import what their first argument says: `importlib.import_module`, `__import__`.
+/// Functions that import the module of their first argument: `importlib.import_module`, `__import__`.
 const CALLS: [&str; 2] = ["import_module", "__import__"];
 
-/// What one text imports.
+/// Imports of a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Imports {
     pub(super) modules: Vec<Import>,
-    /// A module is imported whose name only running it tells.
+    /// A module is imported whose name is known only at run time.
     pub(super) is_open: bool,
 }
 
-/// One import.
+/// An import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Import {
-    /// `from . import` is 1, `from .. import` is 2, what is searched for is 0.
+    /// `from . import` is 1, `from .. import` is 2, an absolute import is 0.
     pub(super) ups: usize,
-    /// The module: `a.b` in two parts; none of `from . import x`.
+    /// The module: `a.b` has two parts; `from . import x` has none.
     pub(super) module: Vec<String>,
-    /// What is taken from it, which may be modules, too.
+    /// Imported names, which may be modules too.
     pub(super) names: Vec<String>,
-    /// All is taken from it.
+    /// A wildcard import.
     pub(super) is_all: bool,
 }
 
-/// Reads a text. One that is no Python has its imports, too, as far as they can be told: what is wrong with it is told by who
-/// runs it.
+/// Parses a text. Imports of invalid Python are found as far as possible; Python itself reports the errors.
 pub(super) fn of(text: &str) -> Imports {
     let text = text.trim_start_matches('\u{feff}');
     let mut parser = Parser::new();
@@ -55,7 +54,7 @@ pub(super) fn of(text: &str) -> Imports {
     imports
 }
 
-/// Every node of a tree, each before those below it. Without recursion: a text may nest as deep as it likes.
+/// Visits all nodes, parents first. It uses no recursion, since a text may nest to any depth.
 fn each<'t>(cursor: &mut TreeCursor<'t>, mut see: impl FnMut(Node<'t>)) {
     loop {
         see(cursor.node());
@@ -70,12 +69,12 @@ fn each<'t>(cursor: &mut TreeCursor<'t>, mut see: impl FnMut(Node<'t>)) {
     }
 }
 
-/// What stands at a node.
+/// Text of a node.
 fn written<'t>(node: Node<'_>, text: &'t str) -> &'t str {
     text.get(node.byte_range()).unwrap_or_default()
 }
 
-/// `a.b` in two parts.
+/// Splits `a.b` into its parts.
 fn dotted(node: Node<'_>, text: &str) -> Vec<String> {
     node.named_children(&mut node.walk())
         .filter(|part| part.kind() == "identifier")
@@ -84,7 +83,7 @@ fn dotted(node: Node<'_>, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What stands behind `import`, without what it is called then: `a.b as c`.
+/// Names after `import`, without aliases: `a.b as c`.
 fn names(node: Node<'_>, text: &str) -> impl Iterator<Item = Vec<String>> {
     let all: Vec<_> = node
         .children_by_field_name("name", &mut node.walk())
@@ -94,7 +93,7 @@ fn names(node: Node<'_>, text: &str) -> impl Iterator<Item = Vec<String>> {
     all.into_iter()
 }
 
-/// `from ..a.b import c as d, e`, with or without brackets.
+/// Parses `from ..a.b import c as d, e`, with or without brackets.
 fn from(node: Node<'_>, text: &str) -> Option<Import> {
     let module = node.child_by_field_name("module_name")?;
     let mut import = Import::default();
@@ -113,14 +112,14 @@ fn from(node: Node<'_>, text: &str) -> Option<Import> {
     Some(import)
 }
 
-/// Whether a function imports: `import_module`, also as `importlib.import_module`.
+/// Returns true for functions that import: `import_module`, also as `importlib.import_module`.
 fn imports_by_call(function: Node<'_>, text: &str) -> bool {
     let name = function.child_by_field_name("attribute").unwrap_or(function);
     CALLS.contains(&written(name, text))
 }
 
-/// The module that a call names: a text as its first argument. A relative one is of the package that a second argument says,
-/// nearly always its own.
+/// Module of a call with a text as first argument. A relative name refers to the package in the second argument, which
+/// is nearly always its own.
 fn named_by(call: Node<'_>, text: &str) -> Option<Import> {
     let arguments = call.child_by_field_name("arguments")?;
     let is_argument = |node: &Node<'_>| node.kind() != "comment";
@@ -134,7 +133,7 @@ fn named_by(call: Node<'_>, text: &str) -> Option<Import> {
     })
 }
 
-/// What a text says that stands there as it is; nothing for one with escapes or with expressions in it, and for bytes.
+/// Content of a string literal; nothing for bytes, and for literals with escapes or expressions.
 fn plain<'t>(node: Node<'_>, text: &'t str) -> Option<&'t str> {
     (node.kind() == "string" && !node.has_error()).then_some(())?;
     let mut content = "";
@@ -153,10 +152,10 @@ fn plain<'t>(node: Node<'_>, text: &'t str) -> Option<&'t str> {
 mod tests {
     use super::*;
 
-    /// The modules as people write them.
+    /// Imports in the form of Python code.
     fn modules(text: &str) -> Vec<String> {
         let imports = of(text);
-        let said = imports.modules.into_iter().map(|import| {
+        let found = imports.modules.into_iter().map(|import| {
             let module = format!("{}{}", ".".repeat(import.ups), import.module.join("."));
             let all = if import.is_all { vec!["*".to_owned()] } else { Vec::new() };
             match [import.names, all].concat() {
@@ -164,11 +163,11 @@ mod tests {
                 names => format!("{module}:{}", names.join(",")),
             }
         });
-        said.chain(imports.is_open.then(|| "?".to_owned())).collect()
+        found.chain(imports.is_open.then(|| "?".to_owned())).collect()
     }
 
     #[test]
-    fn what_only_looks_like_an_import_is_none() {
+    fn text_that_resembles_an_import_is_ignored() {
         for text in [
             "x = 'import a'",
             "\"\"\"\nimport a\nfrom b import c\n\"\"\"",
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_are_found_however_they_are_written() {
+    fn all_forms_of_imports_are_found() {
         assert_eq!(modules("import os, common.clean as clean  # both"), ["os", "common.clean"]);
         assert_eq!(modules("from a.b import c, d as e"), ["a.b:c,d"]);
         assert_eq!(modules("from a import (  # some\n    b,\n    c as d,\n)\nimport e"), ["a:b,c", "e"]);
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_import_name_their_module_or_leave_it_open() {
+    fn importing_calls_name_module_or_are_open() {
         assert_eq!(modules("importlib.import_module('a.b')"), ["a.b"]);
         assert_eq!(modules("import_module(\n    '.b', __package__)"), [".b"]);
         assert_eq!(modules("m = __import__(\"a\")"), ["a"]);
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_python_ends() {
+    fn invalid_python_does_not_hang() {
         for text in ["import", "from", "from .", "from a import (", "import a as", "((((", "f'{", "from import import"]
         {
             of(text);
@@ -217,12 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_elsewhere_hides_no_import() {
+    fn syntax_error_elsewhere_hides_no_import() {
         assert_eq!(modules("import a\ndef f(:\n    pass\nimport b\n"), ["a", "b"]);
     }
 
     #[test]
-    fn a_text_may_nest_as_deep_as_it_likes() {
+    fn deeply_nested_text_is_parsed() {
         let deep = |count| format!("import a\nx = {}1{}\nimport b\n", "(".repeat(count), ")".repeat(count));
         assert_eq!(modules(&deep(100_000)), ["a", "b"]);
         of(&"(".repeat(100_000));

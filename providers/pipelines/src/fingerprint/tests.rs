@@ -1,4 +1,4 @@
-//! What makes a pipeline dirty, and what does not.
+//! Changes that make a pipeline dirty, and those that do not.
 
 use super::*;
 use crate::spec;
@@ -42,8 +42,8 @@ impl Folder {
         Fingerprint::of(looked, &recipe, Some(&key), |_| made.map(str::to_owned), |_| None).unwrap()
     }
 
-    /// What is told when a file comes, or is another, in a pipeline whose processor is this text.
-    fn told_of(&self, processor: &str, file: &str) -> Vec<String> {
+    /// Reasons after a change of a file, for a pipeline whose processor has this text.
+    fn reasons_after_change(&self, processor: &str, file: &str) -> Vec<String> {
         self.write("clean.py", processor);
         self.write(file, "x = 1\n");
         let before = self.fingerprint(None);
@@ -53,7 +53,7 @@ impl Folder {
 }
 
 #[test]
-fn an_unchanged_pipeline_is_clean() {
+fn unchanged_pipeline_is_clean() {
     let folder = Folder::new();
     let before = folder.fingerprint(Some("a"));
     folder.write("unrelated.py", "changed");
@@ -61,7 +61,7 @@ fn an_unchanged_pipeline_is_clean() {
 }
 
 #[test]
-fn the_reason_names_the_step_the_file_and_the_pipeline() {
+fn reason_names_step_file_or_pipeline() {
     let folder = Folder::new();
     let before = folder.fingerprint(Some("a"));
     let reasons = |made| folder.fingerprint(made).reasons(&before);
@@ -74,13 +74,13 @@ fn the_reason_names_the_step_the_file_and_the_pipeline() {
     folder.write("in/a.csv", "id\n2\n");
     assert_eq!(reasons(Some("a")), ["the data changed: `in/a.csv`"]);
     fs::remove_file(folder.0.path().join("in/a.csv")).unwrap();
-    assert_eq!(reasons(Some("a")), ["the data changed: `in/a.csv` went"]);
+    assert_eq!(reasons(Some("a")), ["the data changed: `in/a.csv` was removed"]);
     folder.write("in/a.csv", "id\n1\n");
-    assert_eq!(reasons(Some("b")), ["`./y` made other data"]);
+    assert_eq!(reasons(Some("b")), ["`./y` produced other data"]);
 }
 
 #[test]
-fn a_module_counts_however_it_is_imported() {
+fn module_counts_for_all_forms_of_imports() {
     let folder = Folder::new();
     for path in ["package/__init__.py", "package/deep/__init__.py", "package/one.py", "plain/two.py"] {
         folder.write(path, "");
@@ -99,25 +99,29 @@ fn a_module_counts_however_it_is_imported() {
         ("try: import common\nexcept ImportError: pass", "common.py"),
         ("def f():\n\timport common", "common.py"),
     ] {
-        assert_eq!(folder.told_of(processor, file), [format!("the code changed: `{file}`")], "{processor}");
+        assert_eq!(
+            folder.reasons_after_change(processor, file),
+            [format!("the code changed: `{file}`")],
+            "{processor}"
+        );
     }
-    // A package comes before a file of its name, as in Python.
+    // A package takes precedence over a file of the same name, as in Python.
     folder.write("both/__init__.py", "");
-    assert_eq!(folder.told_of("import both", "both.py"), Vec::<String>::new());
+    assert_eq!(folder.reasons_after_change("import both", "both.py"), Vec::<String>::new());
 }
 
 #[test]
-fn what_only_looks_like_an_import_makes_nothing_dirty() {
+fn text_that_resembles_an_import_makes_nothing_dirty() {
     let folder = Folder::new();
     for processor in
         ["x = 'import common'", "\"\"\"\nimport common\n\"\"\"", "# import common", "from package.common import x"]
     {
-        assert_eq!(folder.told_of(processor, "common.py"), Vec::<String>::new(), "{processor}");
+        assert_eq!(folder.reasons_after_change(processor, "common.py"), Vec::<String>::new(), "{processor}");
     }
 }
 
 #[test]
-fn modules_of_a_processor_in_another_folder_are_those_beside_it() {
+fn processor_in_subfolder_imports_modules_next_to_it() {
     let folder = Folder::new();
     folder.write("sub/clean.py", "import common");
     folder.write("sub/common.py", "x = 1");
@@ -130,7 +134,7 @@ fn modules_of_a_processor_in_another_folder_are_those_beside_it() {
 }
 
 #[test]
-fn no_digest_that_others_see_tells_a_secret_and_another_secret_is_a_change() {
+fn secrets_are_not_in_visible_digest_but_detected() {
     let folder = Folder::new();
     let with = |parameters: &str, variables: &str| {
         let text =
@@ -151,12 +155,12 @@ fn no_digest_that_others_see_tells_a_secret_and_another_secret_is_a_change() {
         let now = with(parameters, variables);
         assert_eq!((now.spec.as_str(), now.reasons(&before)), (before.spec.as_str(), vec![reason.to_owned()]));
     }
-    // What is no secret is in both.
+    // The visible digest contains everything else.
     assert_ne!(with("{password: 1234, url: 'https://b:1234@host/'}", "{API_TOKEN: x}").spec, before.spec);
 }
 
 #[test]
-fn files_whose_names_are_no_text_are_told_apart() {
+fn non_text_file_names_are_unique() {
     use std::ffi::OsStr;
     let names = Names(Path::new("/project"));
     let name = |bytes: &[u8]| names.of(&Path::new("/project").join(OsStr::from_bytes(bytes)));
@@ -165,7 +169,7 @@ fn files_whose_names_are_no_text_are_told_apart() {
 }
 
 #[test]
-fn devices_are_no_inputs_and_a_file_that_cannot_be_read_is_told() {
+fn devices_are_no_inputs_and_unreadable_file_is_an_error() {
     let folder = Folder::new();
     let reads = |path: &str| {
         let text = format!("x: {{pipeline: [{{run: load_resource, parameters: {{url: {path}, resource: a}}}}]}}");
@@ -174,6 +178,6 @@ fn devices_are_no_inputs_and_a_file_that_cannot_be_read_is_told() {
         data::inputs(&specs.root, &specs.pipelines[0], Names(&specs.root))
     };
     assert_eq!(reads("/dev/zero").unwrap()["/dev/zero"], "");
-    // A file that nobody can read from its beginning, root included.
+    // No process can read this file from its beginning, including root.
     assert!(reads("/proc/self/mem").unwrap_err().to_string().starts_with("`/proc/self/mem`: "));
 }

@@ -1,4 +1,4 @@
-//! The variables that a pipeline looks at, as far as its spec and its code tell: those that lead to a database, above all.
+//! Environment variables that a pipeline reads, as far as its spec and code show: mainly those for a database.
 
 use super::{Looked, code};
 use crate::spec::model::{Pipeline, Step};
@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-/// The variable that says where tables go.
+/// Variable with the address for tables.
 pub(crate) const ENGINE: &str = "DPP_DB_ENGINE";
-/// How a parameter says that a variable has its value.
+/// Prefix of a parameter that takes its value from a variable.
 const BY_VARIABLE: &str = "env://";
-/// dpp's own steps that write tables: into what [`ENGINE`] says, where nothing else is said.
+/// dpp's steps that write tables: to [`ENGINE`], unless a parameter sets the address.
 const TO_SQL: [&str; 2] = ["dump/to_sql.py", "dump_to_sql.py"];
 
-/// The names of the variables that a pipeline looks at.
+/// Names of the variables that a pipeline reads.
 ///
 /// # Errors
 /// When a file of its code cannot be read.
@@ -23,7 +23,7 @@ pub(crate) fn names(looked: Looked<'_>) -> io::Result<BTreeSet<String>> {
     Ok(of(looked.root, looked.pipeline, code::of(looked, ENGINE)?.has_word))
 }
 
-/// The same, where it is known whether its code names [`ENGINE`].
+/// Names of the variables, if it is known whether the code names [`ENGINE`].
 pub(super) fn of(root: &Path, pipeline: &Pipeline, is_engine_named: bool) -> BTreeSet<String> {
     let mut names = names_said(pipeline);
     names.extend(is_engine_named.then(|| ENGINE.to_owned()));
@@ -33,7 +33,7 @@ pub(super) fn of(root: &Path, pipeline: &Pipeline, is_engine_named: bool) -> BTr
     names
 }
 
-/// The names of the variables that the parameters and the wrappers of a pipeline name.
+/// Names of the variables in parameters and wrappers of a pipeline.
 pub(crate) fn names_said(pipeline: &Pipeline) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for step in &pipeline.steps {
@@ -43,7 +43,7 @@ pub(crate) fn names_said(pipeline: &Pipeline) -> BTreeSet<String> {
     names
 }
 
-/// True for a step that writes into a database, or whose program is not here to be read.
+/// Returns true for a step that writes into a database, or whose program cannot be read here.
 fn may_write(root: &Path, pipeline: &Pipeline, step: &Step) -> bool {
     match locate(root, pipeline, step) {
         Some(Located::BuiltIn(path)) => TO_SQL.contains(&path.as_str()) && !step.parameters.contains_key("engine"),

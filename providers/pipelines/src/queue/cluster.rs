@@ -1,5 +1,5 @@
-//! Clusters: which one is active, and how far it has been made. Its workers are a pool that is called as its kind, and its
-//! databases are called after it, too.
+//! Clusters: the active one, and whether it is complete. The pool of its workers has its kind as name; the names of its
+//! databases contain the kind.
 
 use super::clock::{Moment, milliseconds};
 use super::{Queue, QueueError};
@@ -10,29 +10,30 @@ use std::time::Duration;
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// Its kind, and the name of its pool: `local`.
+    /// Kind, and name of its pool: `local`.
     pub kind: String,
-    /// So many workers it has.
+    /// Number of workers.
     pub workers: u32,
-    /// So many databases it has.
+    /// Number of databases.
     pub databases: u32,
-    /// How long its pods live; nothing where they stay.
+    /// Lifetime of its pods; nothing if they stay.
     pub ttl: Option<Duration>,
-    /// All of it was there once.
+    /// All parts were created once.
     pub is_ready: bool,
 }
 
 impl Cluster {
-    /// The names of its databases.
+    /// Names of its databases.
     #[must_use]
     pub fn database_names(&self) -> Vec<String> {
         (1..=self.databases).map(|number| format!("dppctl-db-{}-{number}", self.kind)).collect()
     }
 
-    /// The database that the pipelines of a folder write into, as records call that folder; nothing where there is none.
     ///
-    /// It is the same one each time, or what one run wrote would be missed by the next. Of several, folders are spread over
-    /// all, and one more moves as few folders as can be (rendezvous hashing).
+    /// Database for the pipelines of a folder, by the folder's name in records; nothing if the cluster has none.
+    ///
+    /// The choice is constant, since runs read what earlier ones wrote. Folders are spread over all databases, and a
+    /// new database moves as few folders as possible (rendezvous hashing).
     #[must_use]
     pub fn database_of(&self, folder: &str) -> Option<String> {
         let weight = |name: &String| Sha256::new().chain_update(name).chain_update([0]).chain_update(folder).finalize();
@@ -41,7 +42,7 @@ impl Cluster {
 }
 
 impl Queue {
-    /// Begins to make a cluster, or goes on, and makes it the active one.
+    /// Starts or continues to create a cluster, and makes it the active one.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -60,7 +61,7 @@ impl Queue {
         })
     }
 
-    /// Notes that a cluster is there.
+    /// Marks a cluster as complete.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -79,7 +80,7 @@ impl Queue {
         self.cluster_where("is_active = 1 AND ?1 = ''", "")
     }
 
-    /// A cluster that was begun.
+    /// Returns a cluster, complete or not.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_keep_their_database_and_are_spread_over_all() {
+    fn folders_keep_their_database_and_spread() {
         assert_eq!(cluster(0).database_of("."), None);
         assert_eq!(cluster(1).database_of("."), Some("dppctl-db-local-1".to_owned()));
         let folders: Vec<String> = (0..300).map(|number| format!("orders/{number}")).collect();
@@ -124,7 +125,7 @@ mod tests {
         for name in cluster(3).database_names() {
             assert!(three.iter().filter(|chosen| **chosen == Some(name.clone())).count() > 50, "{name}");
         }
-        // Whoever moves does so to the new one.
+        // A folder moves only to the new database.
         let fourth = Some("dppctl-db-local-4".to_owned());
         assert!(three.iter().zip(&four).all(|(before, after)| before == after || *after == fourth));
         assert!(four.contains(&fourth));

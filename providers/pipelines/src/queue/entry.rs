@@ -1,4 +1,4 @@
-//! Runs that wait for a worker: how they are put in, looked at and called off.
+//! Runs that wait for a worker: adding, listing and cancelling them.
 
 use super::clock::Moment;
 use super::taking::transition;
@@ -14,54 +14,54 @@ use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// What is asked of a run in the queue.
+/// Request for a run in the queue.
 #[derive(Debug, Clone)]
 pub struct Ask {
-    /// The pool whose workers may take it; nothing where any may.
+    /// Pool whose workers may run it; nothing for any pool.
     pub pool: Option<String>,
-    /// The folder whose specs are read.
+    /// Folder of the specs.
     pub root: PathBuf,
-    /// How records call that.
+    /// Name of the folder in records.
     pub folder: String,
-    /// The id of the pipeline.
+    /// Id of the pipeline.
     pub pipeline: String,
-    /// How it is run.
+    /// Options of the run.
     pub options: Options,
-    /// What has to end before, by position in the same call; later ones are not looked at.
+    /// Runs that must end first, by position in the same call; later positions are ignored.
     pub after: Vec<usize>,
 }
 
-/// How a run of the queue is run.
+/// Options of a queued run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
-    /// Only when it has to be run.
+    /// Run only if an input changed.
     pub only_dirty: bool,
-    /// Pipelines that it depends on need not have been run.
+    /// Run even if dependencies have not been run.
     pub is_forced: bool,
-    /// Results that steps keep are taken where they are still good.
+    /// Reuse results that steps cached, while they are valid.
     pub uses_cache: bool,
-    /// How long it may take.
+    /// Maximum time of the run.
     pub timeout: Option<Duration>,
-    /// How long to wait for other runs of the pipeline.
+    /// Time to wait for other runs of the pipeline.
     pub patience: Duration,
-    /// How often it is tried again, where that is another number than the settings of the pool say.
+    /// Number of retries, if it differs from the pool's settings.
     #[serde(default)]
     pub retries: Option<u32>,
 }
 
-/// Where a run of the queue is.
+/// Phase of a queued run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// It waits for a worker.
     Queued,
-    /// A worker has it.
+    /// A worker runs it.
     Assigned,
     /// It ended.
     Ended,
 }
 
 impl Phase {
-    /// One word, as it is kept.
+    /// Word in the database.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -72,47 +72,47 @@ impl Phase {
     }
 }
 
-/// How a run of the queue ended.
+/// Outcome of a queued run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
-    /// It was run: the record says how that went.
+    /// It was run: the record has the result.
     Ran(Box<Record>),
-    /// What the pipeline made is still good.
+    /// The last result is still valid.
     Clean,
-    /// One that it depends on kept it from being run.
+    /// A dependency prevented the run.
     Held {
-        /// That pipeline.
+        /// The dependency.
         by: String,
-        /// Why.
+        /// The reason.
         why: Why,
     },
     /// It was not run.
     NotRun {
-        /// Why.
+        /// The reason.
         why: WhyNot,
-        /// What is told of it, a line each.
+        /// Message, in lines.
         what: Vec<String>,
-        /// Who called it off, where that is known.
+        /// Principal that cancelled it, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
 }
 
-/// Why a run of the queue was not run.
+/// Reason why a queued run was not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhyNot {
-    /// Somebody called it off before it began.
+    /// It was cancelled before its start.
     Cancelled,
     /// Another run of the pipeline did not end in time.
     Taken,
-    /// Anything else: no spec, no environment, no worker.
+    /// Any other reason: no spec, no environment, no worker.
     Impossible,
 }
 
 impl Ending {
-    /// True when the pipeline's result is there and good.
+    /// Returns true if the pipeline has a valid result.
     #[must_use]
     pub fn is_good(&self) -> bool {
         match self {
@@ -122,61 +122,61 @@ impl Ending {
         }
     }
 
-    /// It was not run, and nobody in particular called it off.
+    /// Outcome of a run that did not start, without a known principal.
     pub(crate) const fn not_run(why: WhyNot, what: Vec<String>) -> Self {
         Self::NotRun { why, what, by: None }
     }
 
-    /// It was not run, for this reason.
+    /// Outcome of a run that cannot be run, with its reason.
     #[must_use]
     pub fn impossible(what: impl Into<String>) -> Self {
         Self::not_run(WhyNot::Impossible, vec![what.into()])
     }
 }
 
-/// A run of the queue, as it is now.
+/// State of a queued run.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its id; the record of its first attempt has it, too.
+    /// Its id; the record of its first attempt has the same id.
     pub id: String,
-    /// The pool whose workers may take it.
+    /// Pool whose workers may run it.
     pub pool: Option<String>,
-    /// The folder whose specs are read.
+    /// Folder of the specs.
     pub root: PathBuf,
-    /// How records call that.
+    /// Name of the folder in records.
     pub folder: String,
-    /// The id of the pipeline.
+    /// Id of the pipeline.
     pub pipeline: String,
-    /// How it is run.
+    /// Options of the run.
     pub options: Options,
-    /// Where it is.
+    /// Its phase.
     pub phase: Phase,
-    /// Somebody called it off.
+    /// It was cancelled.
     pub is_cancelled: bool,
-    /// How often it was taken.
+    /// Number of attempts.
     pub attempt: u32,
-    /// Who has it, or had it last.
+    /// Worker that runs it, or ran it last.
     pub worker: Option<String>,
-    /// The record of the last attempt.
+    /// Record of the last attempt.
     pub record: Option<String>,
-    /// How it ended.
+    /// Its outcome.
     pub ending: Option<Ending>,
-    /// When it was asked for.
+    /// Time of the request.
     pub queued_at: Timestamp,
-    /// When it ended.
+    /// Time of its end.
     pub ended_at: Option<Timestamp>,
 }
 
 impl Entry {
-    /// True for a run that ended without having been run. An attempt that was cut off may have begun its steps before: its record
-    /// tells.
+    /// Returns true for a run that ended without being run. An earlier interrupted attempt may have started its steps:
+    /// its record shows that.
     #[must_use]
     pub fn was_not_run(&self) -> bool {
         self.ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Ran(_)))
     }
 }
 
-/// The columns of an entry, in the order in which [`entry`] reads them.
+/// Columns of an entry, in the order in which [`entry`] reads them.
 pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending, \
      queued_at, ended_at";
 
@@ -215,16 +215,16 @@ fn timestamp(column: usize, at: i64) -> Result<Timestamp, rusqlite::Error> {
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
 }
 
-/// Text of what is always text.
+/// Serializes a value to JSON text.
 pub(super) fn text<T: Serialize>(value: &T) -> Result<String, Refused> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)).into())
 }
 
 impl Queue {
-    /// Puts runs into the queue, all or none; answers their ids, in the same order.
+    /// Adds runs to the queue, all or none; returns their ids in the same order.
     ///
     /// # Errors
-    /// When a pool is not there or expired, or the queue cannot be written.
+    /// When a pool does not exist or expired, or the queue cannot be written.
     pub fn enqueue(&self, asks: &[Ask]) -> Result<Vec<String>, QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
@@ -257,7 +257,7 @@ impl Queue {
         })
     }
 
-    /// A run, by its id.
+    /// Returns a run by id.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -265,7 +265,7 @@ impl Queue {
         self.read(|transaction| one(transaction, id))
     }
 
-    /// The run of that id, or of the only one whose id or record begins so.
+    /// Returns the run with this id, or the only one whose id or record starts with it.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -285,7 +285,7 @@ impl Queue {
         })
     }
 
-    /// The runs of a pipeline that have not ended, the oldest first.
+    /// Unfinished runs of a pipeline, oldest first.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -299,7 +299,7 @@ impl Queue {
         })
     }
 
-    /// The runs that were called off instead of run, the newest first: of those that are meant, so many at most.
+    /// Runs that were cancelled before their start, newest first: those that match, at most `most`.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -316,8 +316,8 @@ impl Queue {
         })
     }
 
-    /// Those of these runs that are somewhere else than they were, by a number that only grows: what became of them since,
-    /// and the number for the next question.
+    /// Returns those of the runs that changed phase after the transition `since`, and the number of the newest
+    /// transition for the next call.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -339,7 +339,7 @@ impl Queue {
         })
     }
 
-    /// How many runs wait, and how many workers have one.
+    /// Number of waiting runs, and of assigned ones.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -353,7 +353,7 @@ impl Queue {
     }
 }
 
-/// A run, by its id.
+/// Returns a run by id.
 pub(super) fn one(transaction: &Transaction<'_>, id: &str) -> Result<Option<Entry>, Refused> {
     let query = format!("SELECT {COLUMNS} FROM run WHERE id = ?1");
     Ok(transaction.prepare_cached(&query)?.query_row([id], entry).optional()?)

@@ -1,28 +1,28 @@
-//! What can be wrong with the queue, in words that a person can act on.
+//! Errors of the queue, with hints.
 
 use rusqlite::ErrorCode;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why something could not be done with the queue.
+/// Error of the queue.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// The file is damaged, or is another thing.
+    /// The file is damaged, or not a database.
     #[error("the queue of runs `{}` is damaged: {why}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// Message of SQLite.
         why: String,
     },
-    /// The file is a database of something else.
-    #[error("`{}` is a database, and not the queue of runs", path.display())]
+    /// The file is a database of another program.
+    #[error("`{}` is a database, but not a queue of runs", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// The file was made by a newer terrace.
-    #[error("the queue of runs `{}` was made by a newer terrace", path.display())]
+    /// The file comes from a newer terrace.
+    #[error("the queue of runs `{}` comes from a newer terrace", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -33,50 +33,50 @@ pub enum QueueError {
         /// The file.
         path: PathBuf,
     },
-    /// There is no room.
+    /// The disk is full.
     #[error("the disk is full: the queue of runs `{}` cannot be written", path.display())]
     Full {
         /// The file.
         path: PathBuf,
     },
-    /// Somebody else writes, and does not end.
+    /// Another process holds a lock for too long.
     #[error("another process keeps the queue of runs `{}` locked", path.display())]
     Busy {
         /// The file.
         path: PathBuf,
     },
-    /// There is no pool of that name.
+    /// The pool does not exist.
     #[error("there is no worker pool `{name}`")]
     NoPool {
         /// The name.
         name: String,
-        /// Those that are there.
+        /// Existing pools.
         there: Vec<String>,
     },
-    /// The time of a pool is over.
+    /// The pool expired.
     #[error("the worker pool `{name}` expired")]
     Expired {
         /// The name.
         name: String,
     },
-    /// A pool of that name is there already.
-    #[error("there is a worker pool `{name}` already")]
+    /// A pool of that name exists.
+    #[error("the worker pool `{name}` exists already")]
     Exists {
         /// The name.
         name: String,
     },
-    /// A run is no more whose it was.
+    /// The caller no longer owns the run.
     #[error("run {run} was taken away from its worker")]
     TakenAway {
         /// The run.
         run: String,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("the queue of runs `{}` cannot be used: {why}", path.display())]
     Other {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// Message.
         why: String,
     },
 }
@@ -96,7 +96,7 @@ impl QueueError {
         }
     }
 
-    /// An error of the folder that the queue lies in.
+    /// An error of the queue's folder.
     pub(super) fn folder(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {
@@ -106,37 +106,37 @@ impl QueueError {
         }
     }
 
-    /// True for what may be another way in a moment.
+    /// Returns true for errors that may end by themselves.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Busy { .. })
     }
 
-    /// What a person can do.
+    /// Hint for the user.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Damaged { path, .. } => format!(
-                "move `{0}` away, and what ends in `-wal` and `-shm` beside it: what ended is recorded elsewhere, what \
-                 waited is to be queued again; `terrace run --no-queue` runs pipelines without it",
+                "move `{0}` and its files `-wal` and `-shm` away: ended runs are recorded elsewhere; queue waiting \
+                 runs again; `terrace run --no-queue` runs pipelines without the queue",
                 path.display()
             ),
-            Self::Foreign { .. } => "put it elsewhere: the queue has to lie there".to_owned(),
+            Self::Foreign { .. } => "move it away: the queue needs this path".to_owned(),
             Self::Newer { .. } => "use a newer terrace".to_owned(),
-            Self::ReadOnly { .. } => "runs that are not queued (`--no-queue`) need no queue".to_owned(),
-            Self::Full { .. } => "free some space and try again; what is queued stays".to_owned(),
+            Self::ReadOnly { .. } => "run pipelines without the queue: `--no-queue`".to_owned(),
+            Self::Full { .. } => "free some space and try again; queued runs stay".to_owned(),
             Self::Busy { .. } => "try again".to_owned(),
             Self::NoPool { name, there } => {
                 let there: Vec<&str> = there.iter().map(String::as_str).collect();
                 match terrace_provider::names::closest(name, there.iter().copied()) {
                     Some(other) => format!("did you mean `{other}`?"),
                     None if there.is_empty() => {
-                        "`terrace init local` makes workers, and so does a `pipelines_worker_pool`".to_owned()
+                        "create workers with `terrace init local` or a `pipelines_worker_pool`".to_owned()
                     }
-                    None => format!("there are {}", terrace_provider::names::listed(&there)),
+                    None => format!("existing pools: {}", terrace_provider::names::listed(&there)),
                 }
             }
-            Self::Expired { .. } => "`terrace init` or `terrace apply` makes it anew".to_owned(),
+            Self::Expired { .. } => "recreate it with `terrace init` or `terrace apply`".to_owned(),
             Self::Exists { .. } | Self::TakenAway { .. } | Self::Other { .. } => return None,
         })
     }

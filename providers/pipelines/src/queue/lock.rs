@@ -1,34 +1,34 @@
-//! Whether a worker lives: each holds the lock on a file of its own from before it is started, and the operating system
-//! takes the lock away when it ends. Who gets the lock of a worker that is dead is the one who takes care of what it left. The
-//! time of the file says that it does not hang.
+//! Tells live workers from dead ones. A worker holds the lock on its own file from before its start, and the operating
+//! system releases the lock when it ends. The process that gets a dead worker's lock cleans up after it. The file's
+//! time is the heartbeat.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Where the files are, in the folder of the queue.
+/// Folder of the lock files, in the folder of the queue.
 pub(crate) const FOLDER: &str = "workers";
 
-/// What the lock of a worker says.
+/// State of a worker's lock.
 #[derive(Debug)]
 pub enum Looked {
-    /// It lives, or somebody takes care of what it left.
+    /// The worker is alive, or another process cleans up after it.
     Held,
-    /// It is dead, and what it left is the caller's as long as this is held.
+    /// The worker is dead; the caller cleans up while it holds this.
     Free(File),
 }
 
-/// The file of a worker's lock.
+/// Path of a worker's lock file.
 #[must_use]
 pub fn path(folder: &Path, worker: &str) -> PathBuf {
     folder.join(FOLDER).join(format!("{worker}.lock"))
 }
 
-/// Looks whether a worker lives.
+/// Checks whether a worker is alive.
 ///
 /// # Errors
-/// When the file cannot be made.
+/// When the file cannot be created.
 pub fn look(folder: &Path, worker: &str) -> io::Result<Looked> {
     let file = crate::private::file().truncate(false).write(true).open(path(folder, worker))?;
     match file.try_lock() {
@@ -38,8 +38,7 @@ pub fn look(folder: &Path, worker: &str) -> io::Result<Looked> {
     }
 }
 
-/// Says that a worker is well: another number each time, as the file's time. Nothing is written into it: that would need
-/// room, and who works on a disk that is full is no worse than others.
+/// Records a heartbeat: sets the file's time to another number. It writes no data, so it works on a full disk.
 ///
 /// # Errors
 /// When the file is gone, or its time cannot be set.
@@ -48,14 +47,14 @@ pub fn beat(folder: &Path, worker: &str, number: u32) -> io::Result<()> {
     File::options().write(true).open(path(folder, worker))?.set_modified(time)
 }
 
-/// What a worker said last; of one that never did, when it was started.
+/// Last heartbeat of a worker; before the first one, the time of its start.
 #[must_use]
 pub fn last_beat(folder: &Path, worker: &str) -> Option<SystemTime> {
     path(folder, worker).metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
-/// Removes the file of a worker that nobody knows any more.
+/// Removes the lock file of a removed worker.
 pub fn remove(folder: &Path, worker: &str) {
-    // One that stays is in nobody's way.
+    // A file that stays does no harm.
     let _ = fs::remove_file(path(folder, worker));
 }

@@ -1,17 +1,17 @@
-//! Names of pods, as the document has them: `dppctl-worker-rokfi84898243`.
+//! Names of pods in the format of the document: `dppctl-worker-rokfi84898243`.
 
 use uuid::Uuid;
 
-/// What the name of a worker begins with.
+/// Prefix of a worker's name.
 const WORKER: &str = "dppctl-worker-";
-/// So many letters and digits follow: 67 bits, of which 74 are at hand.
+/// Number of letters and digits after it: 67 bits, of 74 random ones.
 const LENGTH: usize = 13;
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-/// The bits of such an id that are random, beside its time and what says of which kind it is.
+/// Random bits of a UUID of version 7, without time, version and variant.
 const HIGH: u128 = 0xfff << 64;
 const LOW: u128 = (1 << 62) - 1;
 
-/// A name that no worker ever had.
+/// Generates a unique name of a worker.
 pub(super) fn of_worker() -> String {
     let id = Uuid::now_v7().as_u128();
     let mut random = ((id & HIGH) >> 2) | (id & LOW);
@@ -30,7 +30,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn names_are_those_of_the_document_and_no_two_are_alike() {
+    fn names_have_documented_form_and_are_unique() {
         let names: BTreeSet<String> = (0..1000).map(|_| of_worker()).collect();
         assert_eq!(names.len(), 1000);
         for name in names {

@@ -7,86 +7,87 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::time::Duration;
 
-/// After so many workers that did not come up, the next one is waited with: twice as long each time, at most so long.
+/// After this number of failed starts the next start waits: twice as long each time, at most `LONGEST_PAUSE`
+/// milliseconds.
 const PATIENT: u32 = 3;
 const LONGEST_PAUSE: i64 = 60_000;
-/// How long it is told that workers expired.
-const TOLD: i64 = 24 * 60 * 60 * 1000;
+/// Time for which expired workers stay listed, in milliseconds.
+const EXPIRED_LISTED: i64 = 24 * 60 * 60 * 1000;
 
 /// A pool of workers.
 #[derive(Debug, Clone)]
 pub struct Pool {
     /// Its name.
     pub name: String,
-    /// So many workers it has.
+    /// Number of workers.
     pub size: u32,
-    /// How long it lives; nothing where it stays until it is destroyed.
+    /// Lifetime; nothing if it stays until it is destroyed.
     pub ttl: Option<Duration>,
-    /// It takes nothing any more, and goes when its last worker did.
+    /// It accepts no runs, and is removed after its last worker.
     pub is_closing: bool,
-    /// Its time is over.
+    /// It has expired.
     pub is_expired: bool,
     /// The settings of the provider's instance, as JSON.
     pub settings: String,
-    /// The call that made it.
+    /// Call that created it.
     pub mark: Option<String>,
-    /// When it was made.
+    /// Time of its creation.
     pub created_at: Option<Timestamp>,
-    /// When its time is over, by the clock.
+    /// Time at which it expires, by the clock.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What a pool is to be.
+/// Desired state of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct WantedPool<'a> {
     /// Its name.
     pub name: &'a str,
-    /// So many workers it has.
+    /// Number of workers.
     pub size: u32,
-    /// How long it lives; nothing where it stays until it is destroyed.
+    /// Lifetime; nothing if it stays until it is destroyed.
     pub ttl: Option<Duration>,
     /// The settings of the provider's instance, as JSON.
     pub settings: &'a str,
-    /// The call that makes or changes it.
+    /// Call that creates or changes it.
     pub mark: Option<&'a str>,
 }
 
-/// A worker, as people see it.
+/// A worker, for people.
 #[derive(Debug, Clone)]
 pub struct Pod {
     /// Its name.
     pub name: String,
-    /// The pool that it belongs to.
+    /// Its pool.
     pub pool: String,
-    /// What it does.
+    /// Its status.
     pub status: PodStatus,
-    /// The run that it has.
+    /// Run that is assigned to it.
     pub run: Option<String>,
-    /// The pipeline of that.
+    /// Pipeline of the run.
     pub pipeline: Option<String>,
-    /// The folder whose specs that is of.
+    /// Folder of the pipeline's specs.
     pub root: Option<String>,
-    /// When its time is over.
+    /// Time at which it expires.
     pub expires_at: Option<Timestamp>,
-    /// How long ago it was started.
+    /// Time since its start.
     pub age: Duration,
 }
 
-/// What a worker does.
+/// Status of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PodStatus {
-    /// It is coming up.
+    /// It is starting.
     Pending,
     /// It waits for a run.
     Available,
-    /// It has a run.
+    /// It executes a run.
     Assigned,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
 impl PodStatus {
-    /// One word, as the document has it.
+    /// Word in the format of the document.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -107,7 +108,7 @@ impl PodStatus {
     }
 }
 
-/// The columns of a pool, in the order in which [`pool`] reads them.
+/// Columns of a pool, in the order in which [`pool`] reads them.
 const COLUMNS: &str = "name, size, ttl, is_closing, settings, mark, created_at, uptime, boot";
 
 fn pool(row: &Row<'_>, now: &Moment) -> Result<Pool, rusqlite::Error> {
@@ -136,12 +137,12 @@ fn find(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<Optio
     Ok(transaction.prepare_cached(&query)?.query_row([name], |row| pool(row, now)).optional()?)
 }
 
-/// True when a pool takes nothing any more; nothing where there is none.
+/// Returns true if a pool accepts no runs; nothing if it does not exist.
 pub(super) fn is_over(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<Option<bool>, Refused> {
     Ok(find(transaction, name, now)?.map(|pool| pool.is_closing || pool.is_expired))
 }
 
-/// Refuses a pool that takes nothing.
+/// Refuses a pool that accepts no runs.
 pub(super) fn check_open(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<(), Refused> {
     match find(transaction, name, now)? {
         Some(pool) if pool.is_expired => Err(QueueError::Expired { name: name.to_owned() }.into()),
@@ -157,10 +158,10 @@ pub(super) fn check_open(transaction: &Transaction<'_>, name: &str, now: &Moment
 }
 
 impl Queue {
-    /// Makes a pool; one of that name that expired, or closes, is made anew. Its workers are started by whoever keeps it.
+    /// Creates a pool, or recreates one of that name that expired or is closing. A keeper starts its workers.
     ///
     /// # Errors
-    /// When there is one of that name, or the queue cannot be written.
+    /// When an open pool has that name, or the queue cannot be written.
     pub fn add_pool(&self, wanted: &WantedPool<'_>) -> Result<(), QueueError> {
         let WantedPool { name, size, ttl, settings, mark } = *wanted;
         let now = Moment::now();
@@ -170,7 +171,7 @@ impl Queue {
                     return Err(QueueError::Exists { name: name.to_owned() }.into());
                 }
                 Some(_) => {
-                    // Whoever still ends a run of it is told to leave by its name being gone.
+                    // A worker that still executes a run of the old pool leaves when its row is missing.
                     transaction.execute("DELETE FROM worker WHERE pool = ?1 AND state = 'expired'", [name])?;
                     transaction.execute(
                         "UPDATE pool SET size = ?2, ttl = ?3, is_closing = 0, settings = ?4, mark = ?5, created_at = ?6,
@@ -190,10 +191,10 @@ impl Queue {
         })
     }
 
-    /// Changes a pool: its size, and how long it lives, counted from when it was made.
+    /// Changes a pool: its size, and its lifetime, which counts from its creation.
     ///
     /// # Errors
-    /// When it is not there or expired, or the queue cannot be written.
+    /// When it does not exist or expired, or the queue cannot be written.
     pub fn change_pool(&self, wanted: &WantedPool<'_>) -> Result<(), QueueError> {
         let WantedPool { name, size, ttl, settings, mark } = *wanted;
         let now = Moment::now();
@@ -207,7 +208,7 @@ impl Queue {
         })
     }
 
-    /// Has a pool take nothing any more: its workers leave when what they run has ended.
+    /// Closes a pool: it accepts no runs, and its workers leave after their present run.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -218,7 +219,7 @@ impl Queue {
         })
     }
 
-    /// Removes the pools that close and whose workers have left: whoever closed them may be gone.
+    /// Removes closed pools without workers; the process that closed them may be gone.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -238,7 +239,7 @@ impl Queue {
         })
     }
 
-    /// A pool.
+    /// Returns a pool.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -247,7 +248,7 @@ impl Queue {
         self.read(|transaction| find(transaction, name, &now))
     }
 
-    /// All pools, by name.
+    /// Returns all pools, by name.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -260,16 +261,16 @@ impl Queue {
         })
     }
 
-    /// Refuses a pool that is not there, or takes nothing any more.
+    /// Refuses a pool that does not exist or accepts no runs.
     ///
     /// # Errors
-    /// That it is not, or the queue cannot be read.
+    /// When the pool is refused, or the queue cannot be read.
     pub fn check_pool(&self, name: &str) -> Result<(), QueueError> {
         let now = Moment::now();
         self.read(|transaction| check_open(transaction, name, &now))
     }
 
-    /// The pools that have fewer workers than they should.
+    /// Names of open pools with too few workers.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -291,13 +292,14 @@ impl Queue {
         })
     }
 
-    /// The name of a worker that nobody has.
+    /// Generates an unused name of a worker.
     #[must_use]
     pub fn name_of_new_worker() -> String {
         name::of_worker()
     }
 
-    /// Adds a worker to a pool that has too few; false where it has enough, or one that does not come up is waited with.
+    /// Adds a worker to a pool with too few workers; returns false if it has enough, or if failed starts delay the next
+    /// one.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -326,7 +328,7 @@ impl Queue {
         })
     }
 
-    /// Says that a worker has come up; false where nobody needs it any more.
+    /// Marks a worker as started; returns false if the pool does not need it.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -342,7 +344,7 @@ impl Queue {
         })
     }
 
-    /// The run that a worker has been asked to stop.
+    /// Returns the worker's run if its cancellation is requested.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -353,7 +355,7 @@ impl Queue {
         })
     }
 
-    /// The workers by name: those that are not known to have expired.
+    /// Names of the workers that have not expired.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -365,7 +367,7 @@ impl Queue {
         })
     }
 
-    /// Takes a worker that is gone off the list; of a pool whose time is over it is told for a day that it expired.
+    /// Removes an ended worker; in an expired pool, it stays listed as expired for a day.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -385,13 +387,13 @@ impl Queue {
             transaction.execute(
                 "DELETE FROM worker WHERE state = 'expired'
                    AND created_at < ?1 - coalesce((SELECT it.ttl FROM pool AS it WHERE it.name = worker.pool), 0)",
-                [now.at.saturating_sub(TOLD)],
+                [now.at.saturating_sub(EXPIRED_LISTED)],
             )?;
             Ok(())
         })
     }
 
-    /// All workers, by pool and age.
+    /// Returns all workers, by pool and age.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -423,7 +425,7 @@ impl Queue {
     }
 }
 
-/// True while the next start has to wait, after some that came to nothing. A clock that was set back ends the wait.
+/// Returns true while failed starts delay the next start. A clock that was set back ends the delay.
 fn is_paused(starts: u32, started_at: i64, now: i64) -> bool {
     let Some(more) = starts.checked_sub(PATIENT) else { return false };
     let pause = 1000_i64.checked_shl(more).filter(|pause| *pause > 0).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);

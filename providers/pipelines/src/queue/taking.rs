@@ -1,4 +1,4 @@
-//! How a run is taken by a worker, and ends: once. Each of these is one transaction.
+//! Assigns runs to workers, and ends runs: exactly once. Each operation is one transaction.
 
 use super::clock::Moment;
 use super::entry::{COLUMNS, Ending, Entry, Phase, WhyNot, entry, one, text};
@@ -8,31 +8,30 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// What a worker that asks for work is told.
+/// Answer to a worker that requests work.
 #[derive(Debug)]
 pub enum Taken {
-    /// A run is its own now; with the pipelines that it came after and that did not end well.
+    /// The worker now owns this run; the names are dependencies that failed.
     Run(Box<Entry>, Vec<String>),
-    /// There is nothing to do.
+    /// No run is available.
     Nothing,
-    /// It is not needed any more: its pool is closed, expired, smaller or gone.
+    /// The worker is not needed: its pool is closed, expired, smaller or gone.
     Leave,
 }
 
-/// What became of a wish to call off a run.
+/// Effect of a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It had not begun, and ended with that.
+    /// The run had not started, and is ended.
     AtOnce,
-    /// Its worker is told.
+    /// The worker is notified.
     Soon,
-    /// It had ended.
+    /// The run had ended.
     TooLate,
 }
 
 impl Queue {
-    /// Takes the next run for a worker, which is `assigned` with that. A run of a pipeline that another worker has right now
-    /// is left for later.
+    /// Assigns the next run to a worker. It skips a run whose pipeline another worker executes now.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -64,7 +63,7 @@ impl Queue {
             );
             let next = transaction.prepare_cached(&query)?.query_row([&pool], entry).optional()?;
             let Some(next) = next else { return Ok(Taken::Nothing) };
-            // The first record is found by the id that people were told.
+            // The first record has the id that users know.
             let record = if next.attempt == 0 { next.id.clone() } else { Uuid::now_v7().to_string() };
             transaction.execute(
                 "UPDATE run SET state = 'assigned', attempt = attempt + 1, worker = ?2, record = ?3, assigned_at = ?4
@@ -85,7 +84,7 @@ impl Queue {
         })
     }
 
-    /// True when a worker may have something to do: who only waits writes nothing.
+    /// Returns true if the worker may have something to do, so that waiting workers write nothing.
     fn has_news(&self, worker: &str, now: &Moment) -> Result<bool, QueueError> {
         self.read(|transaction| {
             let pool: Option<String> = transaction
@@ -101,10 +100,10 @@ impl Queue {
         })
     }
 
-    /// Ends a run that a worker has, and makes the worker available.
+    /// Ends a run of a worker, and makes the worker available.
     ///
     /// # Errors
-    /// When it is not the worker's any more, or the queue cannot be written.
+    /// When the worker no longer owns it, or the queue cannot be written.
     pub fn end(&self, taken: &Entry, ending: &Ending) -> Result<(), QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
@@ -114,8 +113,7 @@ impl Queue {
         })
     }
 
-    /// Puts a run back that a worker has and could not bring to an end; it is as if it had never been taken, but for the
-    /// number of attempts.
+    /// Returns an unfinished run of a worker to the queue, as if it had never been assigned; only the attempt counts.
     ///
     /// # Errors
     /// As [`Queue::end`].
@@ -132,7 +130,7 @@ impl Queue {
         })
     }
 
-    /// Calls off a run; one that waits is told as called off by whoever does so.
+    /// Cancels a run; a waiting run ends with the principal that cancelled it.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -147,7 +145,7 @@ impl Queue {
                     Ok(Cancelled::Soon)
                 }
                 Phase::Queued => {
-                    let what = vec!["stopped before it began".to_owned()];
+                    let what = vec!["cancelled before its start".to_owned()];
                     let by = by.map(str::to_owned);
                     end(transaction, id, &Ending::NotRun { why: WhyNot::Cancelled, what, by }, now.at)?;
                     Ok(Cancelled::AtOnce)
@@ -156,7 +154,7 @@ impl Queue {
         })
     }
 
-    /// The runs that a worker has.
+    /// Runs that are assigned to a worker.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -168,7 +166,7 @@ impl Queue {
         })
     }
 
-    /// Ends the runs that wait for workers who will not come: their pool is gone, closed or expired, or there is none at all.
+    /// Ends waiting runs that no worker can take: their pool is gone, closed or expired, or no pool exists.
     ///
     /// # Errors
     /// When the queue cannot be written.
@@ -201,7 +199,7 @@ impl Queue {
                     Some(pool) if !open.contains(pool) => {
                         format!("no worker took it: the worker pool `{pool}` expired or was destroyed")
                     }
-                    None if open.is_empty() => "no worker took it: there is no worker pool any more".to_owned(),
+                    None if open.is_empty() => "no worker took it: no worker pool exists".to_owned(),
                     _ => continue,
                 };
                 end(transaction, &id, &Ending::impossible(what), now.at)?;
@@ -211,7 +209,7 @@ impl Queue {
         })
     }
 
-    /// The records of runs that workers have.
+    /// Records of the assigned runs.
     pub(super) fn assigned_records(&self) -> Result<BTreeSet<String>, QueueError> {
         self.read(|transaction| {
             let mut statement = transaction.prepare_cached("SELECT record FROM run WHERE state = 'assigned'")?;
@@ -220,7 +218,7 @@ impl Queue {
     }
 }
 
-/// True when a pool has more workers than it should.
+/// Returns true if a pool has too many workers.
 fn is_surplus(transaction: &Transaction<'_>, pool: &str) -> Result<bool, Refused> {
     Ok(transaction.query_row(
         "SELECT (SELECT count(*) FROM worker WHERE worker.pool = it.name AND worker.state <> 'expired') > it.size
@@ -230,11 +228,11 @@ fn is_surplus(transaction: &Transaction<'_>, pool: &str) -> Result<bool, Refused
     )?)
 }
 
-/// Whoever lost a run has nothing to say about it any more.
+/// Refuses a worker that lost the run.
 fn check_owned(transaction: &Transaction<'_>, taken: &Entry) -> Result<(), Refused> {
-    let now = one(transaction, &taken.id)?;
-    let is_owned = now
-        .is_some_and(|now| now.phase == Phase::Assigned && now.worker == taken.worker && now.attempt == taken.attempt);
+    let row = one(transaction, &taken.id)?;
+    let is_owned = row
+        .is_some_and(|row| row.phase == Phase::Assigned && row.worker == taken.worker && row.attempt == taken.attempt);
     if is_owned { Ok(()) } else { Err(QueueError::TakenAway { run: taken.id.clone() }.into()) }
 }
 
@@ -252,7 +250,7 @@ fn end(transaction: &Transaction<'_>, id: &str, ending: &Ending, at: i64) -> Res
         params![id, ending.is_good(), text(ending)?, at],
     )?;
     transition(transaction, id, Phase::Ended.word(), at)?;
-    // Long ago, and nobody waits for it any more.
+    // Old runs that no waiting run depends on are removed.
     transaction.execute(
         "DELETE FROM run WHERE state = 'ended' AND number <= (SELECT max(number) FROM run) - ?1
            AND NOT EXISTS (SELECT 1 FROM run_after JOIN run AS later ON later.id = run_after.run
@@ -262,7 +260,7 @@ fn end(transaction: &Transaction<'_>, id: &str, ending: &Ending, at: i64) -> Res
     Ok(())
 }
 
-/// Notes where a run is now.
+/// Records a transition of a run.
 pub(super) fn transition(transaction: &Transaction<'_>, run: &str, state: &str, at: i64) -> Result<(), Refused> {
     transaction.execute(
         "INSERT INTO transition (run, state, attempt, worker, record, at)

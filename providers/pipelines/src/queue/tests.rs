@@ -55,7 +55,7 @@ fn states(queue: &Queue, run: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_run_is_one_workers_and_ends_once() {
+fn run_has_one_worker_and_ends_once() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
     let ids = queue.enqueue(&[ask("./a")]).unwrap();
@@ -69,7 +69,7 @@ fn a_run_is_one_workers_and_ends_once() {
     assert_eq!((status(&workers[0]), status(&workers[1])), (PodStatus::Assigned, PodStatus::Available));
     queue.end(&first, &Ending::Clean).unwrap();
     assert_eq!(status(&workers[0]), PodStatus::Available);
-    // Whoever comes later with another end is refused, and so is whoever writes past this code.
+    // Later ends by this code or by SQL are refused.
     assert!(matches!(queue.end(&first, &Ending::impossible("x")), Err(QueueError::TakenAway { .. })));
     assert!(matches!(queue.give_back(&first), Err(QueueError::TakenAway { .. })));
     let past = queue.write(|transaction| {
@@ -82,7 +82,7 @@ fn a_run_is_one_workers_and_ends_once() {
 }
 
 #[test]
-fn what_is_given_back_is_taken_again_under_another_record() {
+fn returned_run_gets_new_record_on_next_attempt() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
     let ids = queue.enqueue(&[ask("./a")]).unwrap();
@@ -91,20 +91,20 @@ fn what_is_given_back_is_taken_again_under_another_record() {
     let second = taken(&queue, &workers[1]);
     assert_eq!((second.id.as_str(), second.attempt), (ids[0].as_str(), 2));
     assert_ne!(second.record, first.record);
-    // The worker that had it first has nothing to say any more.
+    // The first worker has lost the run.
     assert!(matches!(queue.end(&first, &Ending::Clean), Err(QueueError::TakenAway { .. })));
     queue.end(&second, &Ending::Clean).unwrap();
     assert_eq!(queue.find(second.record.as_deref().unwrap()).unwrap().unwrap().id, ids[0], "found by either id");
 }
 
 #[test]
-fn what_comes_after_waits_and_is_told_what_failed() {
+fn dependent_run_waits_and_gets_failed_dependencies() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
     let ids = queue.enqueue(&[ask("./a"), Ask { after: vec![0], ..ask("./b") }, ask("./a")]).unwrap();
     let first = taken(&queue, &workers[0]);
     assert_eq!(first.pipeline, "./a");
-    // `./b` waits for `./a`, and of `./a` one at a time is enough.
+    // `./b` waits for `./a`, and only one run of `./a` is assigned at a time.
     assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Nothing));
     queue.end(&first, &Ending::impossible("no")).unwrap();
     match queue.take(&workers[1]).unwrap() {
@@ -117,30 +117,30 @@ fn what_comes_after_waits_and_is_told_what_failed() {
 }
 
 #[test]
-fn what_is_called_off_before_it_begins_has_ended() {
+fn run_cancelled_before_start_has_ended() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
     let ids = queue.enqueue(&[ask("./a"), ask("./b")]).unwrap();
     assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), Cancelled::AtOnce);
     assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), Cancelled::TooLate);
     let second = taken(&queue, &workers[0]);
-    assert_eq!(second.id, ids[1], "what was called off is not taken");
+    assert_eq!(second.id, ids[1], "a cancelled run is not assigned");
     assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), None);
     assert_eq!(queue.cancel(&ids[1], None).unwrap(), Cancelled::Soon);
     assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), Some(ids[1].clone()));
-    // The first is told as that, with who called it off; what is still to end is not.
+    // The first run is listed with the principal; the unfinished one is not.
     let called_off = || queue.called_off(9, |_| true).unwrap();
     assert_eq!(called_off().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[0].as_str()]);
     assert!(matches!(&called_off()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "jane"));
     assert!(called_off()[0].ended_at.is_some_and(|ended| ended >= called_off()[0].queued_at));
-    // A worker that has it and did not begin its steps ends it, without knowing who called it off.
+    // A worker that has not started the steps ends the run, without the principal.
     queue.end(&second, &Ending::not_run(WhyNot::Cancelled, Vec::new())).unwrap();
     assert_eq!(called_off().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[1].as_str(), ids[0].as_str()]);
     assert_eq!(queue.called_off(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
 }
 
 #[test]
-fn what_was_put_back_and_called_off_then_was_not_run_and_its_record_tells_whether_it_began() {
+fn run_cancelled_after_return_was_not_run() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
     let ids = queue.enqueue(&[ask("./a")]).unwrap();
@@ -151,7 +151,7 @@ fn what_was_put_back_and_called_off_then_was_not_run_and_its_record_tells_whethe
 }
 
 #[test]
-fn a_pool_takes_nothing_after_its_time_and_what_waits_for_it_ends() {
+fn expired_pool_takes_no_runs_and_ends_waiting_ones() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, Some(Duration::from_secs(3600)));
     let of_pool = || Ask { pool: Some("etl".to_owned()), ..ask("./a") };
@@ -165,13 +165,13 @@ fn a_pool_takes_nothing_after_its_time_and_what_waits_for_it_ends() {
     assert!(
         matches!(ending, Ending::NotRun { why: WhyNot::Impossible, what, .. } if what[0].contains("`etl` expired"))
     );
-    // Made anew under the same name.
+    // The pool is recreated under the same name.
     queue.add_pool(&etl(1, None)).unwrap();
     assert!(queue.enqueue(&[of_pool()]).is_ok() && queue.add_worker("etl", "worker-9").unwrap());
 }
 
 #[test]
-fn a_pool_that_was_closed_goes_with_its_last_worker_whoever_closed_it() {
+fn closed_pool_is_removed_with_its_last_worker() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
     let ids = queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./b") }]).unwrap();
@@ -183,7 +183,7 @@ fn a_pool_that_was_closed_goes_with_its_last_worker_whoever_closed_it() {
     ));
     assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
     queue.remove_closed().unwrap();
-    assert!(queue.pool("etl").unwrap().is_some(), "a run of it goes on");
+    assert!(queue.pool("etl").unwrap().is_some(), "a run of it is in progress");
     queue.end(&run, &Ending::Clean).unwrap();
     assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Leave));
     assert_eq!(queue.end_hopeless().unwrap(), 1);
@@ -193,7 +193,7 @@ fn a_pool_that_was_closed_goes_with_its_last_worker_whoever_closed_it() {
 }
 
 #[test]
-fn a_pool_that_closes_is_made_anew_and_keeps_the_worker_that_has_a_run() {
+fn closing_pool_is_recreated_and_keeps_busy_worker() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
     queue.enqueue(&[ask("./a")]).unwrap();
@@ -205,11 +205,11 @@ fn a_pool_that_closes_is_made_anew_and_keeps_the_worker_that_has_a_run() {
     assert!(queue.check_pool("etl").is_ok());
     queue.end(&run, &Ending::Clean).unwrap();
     assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Nothing));
-    assert!(queue.add_worker("etl", "worker-9").unwrap(), "the one that left is replaced");
+    assert!(queue.add_worker("etl", "worker-9").unwrap(), "the worker that left is replaced");
 }
 
 #[test]
-fn the_queue_and_what_lies_beside_it_is_nobody_elses() {
+fn queue_and_its_files_are_private() {
     let (folder, queue) = queue();
     queue.add_pool(&etl(1, None)).unwrap();
     let records = folder.path().join(".terrace/pipelines");
@@ -221,7 +221,7 @@ fn the_queue_and_what_lies_beside_it_is_nobody_elses() {
 }
 
 #[test]
-fn a_pool_that_is_made_smaller_loses_those_who_wait() {
+fn shrunk_pool_loses_idle_workers() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 3, None);
     let ids = queue.enqueue(&[ask("./a")]).unwrap();
@@ -236,7 +236,7 @@ fn a_pool_that_is_made_smaller_loses_those_who_wait() {
 }
 
 #[test]
-fn workers_that_do_not_come_up_are_waited_with() {
+fn start_is_delayed_after_failed_starts() {
     let (_folder, queue) = queue();
     queue.add_pool(&etl(1, None)).unwrap();
     let mut started = 0;
@@ -251,7 +251,7 @@ fn workers_that_do_not_come_up_are_waited_with() {
 }
 
 #[test]
-fn a_name_that_leads_nowhere_is_answered_with_the_one_that_was_meant() {
+fn error_for_unknown_pool_suggests_name() {
     let (_folder, queue) = queue();
     let error = queue.check_pool("etl").unwrap_err();
     assert!(error.hint().unwrap().contains("terrace init local"));
@@ -263,11 +263,10 @@ fn a_name_that_leads_nowhere_is_answered_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn files_that_are_no_queue_are_left_alone() {
+fn files_of_other_programs_stay_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE);
-    fs::write(&path, "this is not a database, but it is long enough to be looked at as if it were one".repeat(20))
-        .unwrap();
+    fs::write(&path, "this is not a database, but it is long enough to be read like one".repeat(20)).unwrap();
     let error = Queue::open(folder.path()).unwrap_err();
     assert!(matches!(error, QueueError::Damaged { .. }), "{error}");
     assert!(error.hint().unwrap().contains("-wal"));
@@ -280,7 +279,7 @@ fn files_that_are_no_queue_are_left_alone() {
 }
 
 #[test]
-fn a_page_that_is_damaged_is_an_error_and_no_wrong_answer() {
+fn damaged_page_is_an_error() {
     let (_folder, queue) = queue();
     pool(&queue, 1, None);
     let place = queue.folder().to_owned();
@@ -296,7 +295,7 @@ fn a_page_that_is_damaged_is_an_error_and_no_wrong_answer() {
 }
 
 #[test]
-fn another_file_in_its_place_is_told_apart() {
+fn replaced_file_is_detected() {
     let (_folder, queue) = queue();
     assert!(queue.is_still_there());
     let path = queue.folder().join(FILE);
@@ -307,16 +306,16 @@ fn another_file_in_its_place_is_told_apart() {
 }
 
 #[test]
-fn a_lock_tells_who_lives() {
+fn lock_shows_whether_worker_is_alive() {
     let (_folder, queue) = queue();
-    let lock::Looked::Free(held) = lock::look(queue.folder(), "worker-0").unwrap() else { panic!("nobody has it") };
+    let lock::Looked::Free(held) = lock::look(queue.folder(), "worker-0").unwrap() else { panic!("the lock is held") };
     assert!(matches!(lock::look(queue.folder(), "worker-0").unwrap(), lock::Looked::Held));
     drop(held);
     assert!(matches!(lock::look(queue.folder(), "worker-0").unwrap(), lock::Looked::Free(_)));
 }
 
 #[test]
-fn only_the_newest_ends_are_remembered() {
+fn only_newest_ended_runs_are_kept() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
     let ids = queue.enqueue(&[ask("./a"), ask("./b")]).unwrap();

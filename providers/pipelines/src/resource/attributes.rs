@@ -1,23 +1,27 @@
-//! What both types have in common: the folder whose specs are read, and a pipeline of it.
+//! Attributes that resource types share: the folder of specs, and the pipeline in it.
 
 use terrace_provider::{Attribute, AttributeType, Attributes, ProviderError, Value, object_id};
 
-/// The attributes that name a pipeline.
+/// Attributes that identify a pipeline.
 pub(super) const IDENTITY: [&str; 2] = ["folder", "name"];
 
-/// The attributes that every type begins with.
+/// First attributes of every type.
 pub(super) fn named() -> Vec<Attribute> {
     vec![
         Attribute::new(
             "folder",
             AttributeType::String,
-            "The folder whose specs are read, relative to the project folder; `.` is that itself.",
+            "Folder of the specs, relative to the project folder; `.` is the project folder.",
         )
         .default_value(".")
         .replaces(),
-        Attribute::new("name", AttributeType::String, "The id of the pipeline in it, as in `./committees/dump-to-db`.")
-            .required()
-            .replaces(),
+        Attribute::new(
+            "name",
+            AttributeType::String,
+            "Id of the pipeline in this folder, as in `./committees/dump-to-db`.",
+        )
+        .required()
+        .replaces(),
         Attribute::new("id", AttributeType::String, "Folder and name, for `terrace import`.").stable(),
     ]
 }
@@ -30,28 +34,28 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// The name that attributes say; nothing while it is not known.
+    /// Name in the attributes; nothing while it is unknown.
     pub(super) fn of(attributes: &Attributes) -> Option<Self> {
         let text = |name: &str| attributes.get(name)?.as_str().map(str::to_owned);
         Some(Self { folder: text("folder").unwrap_or_else(|| ".".to_owned()), name: text("name")? })
     }
 
-    /// The same, of attributes that are known.
+    /// Name in attributes of which all are known.
     ///
     /// # Errors
-    /// When they are not: then the engine is at fault.
+    /// When the name is unknown: a bug of the engine.
     pub(super) fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
         Self::of(attributes).ok_or_else(|| ProviderError::bug("a pipeline without a name"))
     }
 
-    /// The name of an id that a person gave.
+    /// Parses an id that the user entered.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the id is not valid.
     pub(super) fn of_id(id: &str) -> Result<Self, ProviderError> {
         match object_id::split(id, 2).and_then(|parts| <[String; 2]>::try_from(parts).ok()) {
             Some([folder, name]) => Ok(Self { folder, name }),
-            None => Err(ProviderError::invalid(None, format!("`{id}` names no pipeline"))
+            None => Err(ProviderError::invalid(None, format!("`{id}` is not the id of a pipeline"))
                 .solution("write folder and name, percent-encoded, as in `./.%2Fdump-to-db`")),
         }
     }
@@ -68,20 +72,20 @@ impl Name {
     }
 }
 
-/// The id of what a single word names.
+/// Id of an object that a single word identifies.
 pub(super) fn object_id_of(name: &str) -> Value {
     object_id::join([name]).into()
 }
 
-/// A list of texts.
+/// List of text values.
 pub(super) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Value {
     Value::List(texts.into_iter().map(|text| text.as_ref().into()).collect())
 }
 
-/// Work that blocks, where it blocks nobody.
+/// Runs blocking work outside of the async threads.
 ///
 /// # Errors
-/// Those of the work.
+/// The errors of the work.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, ProviderError> {
@@ -90,7 +94,7 @@ pub(super) async fn blocking<T: Send + 'static>(
         .map_err(|error| ProviderError::bug(format!("work on the file system was lost: {error}")))?
 }
 
-/// What an error of a file says before anything was changed.
+/// Maps a file error before any change: the engine may retry.
 pub(super) fn io_error(what: &str, error: &std::io::Error) -> ProviderError {
     ProviderError::new(terrace_provider::ErrorKind::Transient, format!("{what}: {error}"))
 }

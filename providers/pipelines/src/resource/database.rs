@@ -1,7 +1,7 @@
-//! `pipelines_database`: a database that pipelines write into, kept until it is removed or until its time is over.
+//! `pipelines_database`: a database for pipelines, which lives until it is removed or expires.
 //!
-//! One whose time is over is there as `expired`, without data: a plan says so and changes nothing, for nobody needs it. A run
-//! that writes into it makes it anew.
+//! An expired database remains as `expired`, without data: a plan reports that and changes nothing. A run that writes
+//! into it recreates it.
 
 use super::attributes::object_id_of;
 use crate::database::record::{HOST, USER};
@@ -19,10 +19,10 @@ use terrace_provider::{
 pub const NAME: &str = "pipelines_database";
 /// The attribute that names a database.
 const IDENTITY: [&str; 1] = ["name"];
-/// What only the provider gives: another database has others.
+/// Attributes that the provider computes; they differ for each database.
 const COMPUTED: [&str; 10] =
     ["port", "host", "database", "username", "password", "engineUrl", "version", "status", "expiresAt", "webUiUrl"];
-/// What stays as it is in a database that runs, unless the attribute beside it changes.
+/// Attributes that stay the same while the database runs, unless the second attribute changes.
 const KEPT: [(&str, &str); 3] = [("port", "port"), ("engineUrl", "port"), ("webUiUrl", "webUi")];
 
 /// The type.
@@ -37,35 +37,35 @@ pub fn resource_type() -> ResourceType {
             "A database that pipelines write into, on this machine.",
             &IDENTITY,
             Object(vec![
-                text("name", "Its name: small letters, digits, `-` and `_`.").required().replaces(),
+                text("name", "Name: small letters, digits, `-` and `_`.").required().replaces(),
                 text("engine", "`postgres` or `sqlite`; without it `postgres` where PostgreSQL is installed.")
                     .or_kept()
                     .replaces(),
                 text(
                     "ttl",
-                    "How long it is kept, such as `1h30m`, from when it is made or this is changed; without it until it is removed.",
+                    "Lifetime, such as `1h30m`, since its creation or the last change of `ttl`; without it, until it is removed.",
                 ),
                 Attribute::new(
                     "port",
                     AttributeType::Int,
-                    "The port of its server, on this machine; without it a free one.",
+                    "Port of its server on this machine; without it, a free one.",
                 )
                 .or_kept(),
-                Attribute::new("webUi", AttributeType::Bool, "There is a page on this machine to look at its tables.")
+                Attribute::new("webUi", AttributeType::Bool, "Show a page on this machine with its tables.")
                     .default_value(true),
                 text("id", "The name, for `terrace import`.").stable(),
-                text("host", "Where its server listens: this machine.").stable(),
-                text("database", "The database within the server, or the file.").stable(),
-                text("username", "The user.").stable(),
-                text("password", "The password: another one for each database.").stable().sensitive(),
-                text("engineUrl", "Its address with driver and password, as `DPP_DB_ENGINE` has it.")
+                text("host", "Host of its server: this machine.").stable(),
+                text("database", "Database within the server, or path of the file.").stable(),
+                text("username", "Name of the user.").stable(),
+                text("password", "Generated password.").stable().sensitive(),
+                text("engineUrl", "Address with driver and password, in the form of `DPP_DB_ENGINE`.")
                     .computed()
                     .follows(&["port"])
                     .sensitive(),
-                text("version", "The release of PostgreSQL.").stable(),
+                text("version", "Release of PostgreSQL.").stable(),
                 text("status", "`running`, `stopped` or `expired`.").computed().volatile("an update starts its server"),
-                text("expiresAt", "When it is ended and its data removed.").computed().follows(&["ttl"]),
-                text("webUiUrl", "Its page; `terrace databases show` tells the address with its token.")
+                text("expiresAt", "Time at which it ends and its data is removed.").computed().follows(&["ttl"]),
+                text("webUiUrl", "Address of its page; `terrace databases show` prints it with its token.")
                     .computed()
                     .follows(&["webUi"]),
             ]),
@@ -78,7 +78,7 @@ pub(crate) struct DatabaseResources {
     databases: Databases,
 }
 
-/// What the engine is told of an error.
+/// Maps a database error to an error for the engine.
 pub(super) fn told(error: DatabaseError) -> ProviderError {
     let kind = match error.why {
         Why::Missing => ErrorKind::NotFound,
@@ -88,17 +88,17 @@ pub(super) fn told(error: DatabaseError) -> ProviderError {
         Why::Failed => ErrorKind::Failed,
         Why::Cancelled => ErrorKind::Cancelled,
     };
-    let told = error.facts.into_iter().fold(ProviderError::new(kind, error.what), ProviderError::problem);
-    error.hint.into_iter().fold(told, ProviderError::solution)
+    let mapped = error.facts.into_iter().fold(ProviderError::new(kind, error.what), ProviderError::problem);
+    error.hint.into_iter().fold(mapped, ProviderError::solution)
 }
 
-/// The name that attributes say.
+/// Name in the attributes.
 fn name_of(attributes: &Attributes) -> Result<&str, ProviderError> {
     let name = attributes.get("name").and_then(Value::as_str);
     name.ok_or_else(|| ProviderError::bug("a database without a name"))
 }
 
-/// What attributes want of a database.
+/// Database that the attributes describe.
 fn wanted(attributes: &Attributes, call: &Call) -> Result<Wanted, ProviderError> {
     let text = |name: &str| attributes.get(name).and_then(Value::as_str).map(str::to_owned);
     let (engine, port) = checked(attributes)?;
@@ -113,7 +113,7 @@ fn wanted(attributes: &Attributes, call: &Call) -> Result<Wanted, ProviderError>
     })
 }
 
-/// The engine and the port, where they are said; wrong ones are told with their place.
+/// Parses engine and port where they are set; errors name the attribute.
 fn checked(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), ProviderError> {
     let at = |name: &str| Some(Path::attribute(name));
     let engine = match attributes.get("engine").and_then(Value::as_str) {
@@ -134,7 +134,7 @@ fn checked(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), Pro
     Ok((engine, port))
 }
 
-/// Refuses what cannot be, at the attribute that says it.
+/// Checks name and port; errors name the attribute.
 fn check(name: &str, engine: Engine, config: &Attributes) -> Result<(), ProviderError> {
     let at = |name: &str, error| {
         let kind = ErrorKind::InvalidInput { path: Some(Path::attribute(name)) };
@@ -151,7 +151,7 @@ impl DatabaseResources {
         Self { databases }
     }
 
-    /// A database as attributes, marked as what names it is.
+    /// Attributes of a database, marked as derived from the values that name it.
     fn observed(&self, record: &Record, named: &Attributes) -> Result<Observed, ProviderError> {
         let status = self.databases.status(record);
         let mut attributes = Attributes::default();
@@ -200,7 +200,7 @@ impl DatabaseResources {
     }
 
     fn get(&self, attributes: &Attributes) -> Result<Option<Record>, ProviderError> {
-        // What was never whole is nothing that anybody has.
+        // A database whose creation never finished does not count.
         let record = self.databases.get(name_of(attributes)?).map_err(told)?;
         Ok(record.filter(|record| record.is_whole))
     }
@@ -237,7 +237,7 @@ impl Session for DatabaseResources {
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let wanted = wanted(&planned.attributes, call)?;
-        call.progress.message(&format!("making the database {}", wanted.name));
+        call.progress.message(&format!("creating the database {}", wanted.name));
         match self.databases.make(&wanted, &call.cancel).await {
             Ok(record) => self.observed(&record, &planned.attributes),
             Err(error) if error.why == Why::There => {
@@ -256,7 +256,7 @@ impl Session for DatabaseResources {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let mut wanted = wanted(&planned.attributes, call)?;
-        // A port that nobody chose stays one that nobody chose.
+        // A port that the provider chose stays a free choice.
         let before = self.get(&prior.identity)?;
         if before.is_some_and(|record| !record.is_port_fixed && record.port == wanted.port) {
             wanted.port = None;
@@ -274,17 +274,17 @@ impl Session for DatabaseResources {
         let ours = attempt.lost_call.as_ref().map(|lost| super::run::mark(&lost.operation, &lost.step));
         let Some(record) = self.databases.get(name).map_err(told)? else { return Ok(Found::Absent) };
         if !record.is_whole {
-            // Whoever makes it holds the lock; what somebody left who is gone is removed by the next one.
+            // The creator holds the lock; the next creation removes the rest of an interrupted one.
             let is_being_made = self.databases.is_held(name);
             return Ok(if is_being_made {
-                Found::Pending(format!("the database {name} is being made"))
+                Found::Pending(format!("the database {name} is being created"))
             } else {
                 Found::Absent
             });
         }
         let is_ours = ours.is_some() && (attempt.prior.is_some() || record.mark == ours);
         if !is_ours && self.databases.status(&record) == Status::Expired {
-            // Of what has expired there is nothing left to be had.
+            // An expired database has no data to protect.
             return Ok(Found::Absent);
         }
         let observed = self.observed(&record, &attempt.planned)?;
@@ -307,7 +307,7 @@ impl Session for DatabaseResources {
             Ok(counted) => counted,
             Err(_) => return Ok(DataAmount::Unknown),
         };
-        // A table without rows took somebody to make, too.
+        // Tables without rows count as data too: a user created them.
         Ok(match (tables, rows) {
             (0, _) => DataAmount::Empty,
             (1, rows) => DataAmount::Some { count: rows.max(1), text: format!("1 table with {rows} rows") },
@@ -318,8 +318,8 @@ impl Session for DatabaseResources {
     }
 }
 
-/// What a change does to how a database is: one that was stopped is started; one that runs stays as it is; one that has
-/// expired is left alone, unless something about it changes: then it is made anew.
+/// Plans the effect of a change on the status. A stopped database starts; a running one stays the same. An expired one
+/// stays expired unless one of its attributes changes: then it is recreated.
 fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
     let Some(prior) = change.prior else { return };
     if change.must_replace || !planned.replace_paths.is_empty() {
@@ -345,10 +345,10 @@ fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut Pla
             planned.planned.insert((*name).to_owned(), unknown(name));
         }
     } else if is_changed {
-        for (name, beside) in KEPT {
-            let is_same = match (planned.planned.get(beside), prior_value(beside)) {
-                (Some(new), Some(old)) => new.is_same_as(old) || (new.is_unknown() && !is_configured(beside)),
-                (new, old) => old.is_none() && new.is_none_or(|new| new.is_unknown() && !is_configured(beside)),
+        for (name, source) in KEPT {
+            let is_same = match (planned.planned.get(source), prior_value(source)) {
+                (Some(new), Some(old)) => new.is_same_as(old) || (new.is_unknown() && !is_configured(source)),
+                (new, old) => old.is_none() && new.is_none_or(|new| new.is_unknown() && !is_configured(source)),
             };
             if is_same && !is_configured(name) {
                 match prior_value(name) {
@@ -365,7 +365,7 @@ fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut Pla
     if is_kept_for_ever && is_changed {
         planned.planned.shift_remove("expiresAt");
     } else if is_changed && let Some(until) = prior_value("expiresAt") {
-        // A new time to live begins now, an old one goes on.
+        // A changed lifetime begins now, an unchanged one continues.
         if planned.planned.get("ttl").is_some_and(|ttl| prior_value("ttl").is_some_and(|old| ttl.is_same_as(old))) {
             planned.planned.insert("expiresAt".to_owned(), until.clone());
         }

@@ -1,4 +1,4 @@
-//! `pipelines_pipeline`: what a spec says of a pipeline, made known to the project, with the environment that it needs.
+//! `pipelines_pipeline`: a pipeline of a spec, recorded in the project together with its environment.
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named, texts};
 use super::folder::{Folder, Folders};
@@ -26,13 +26,13 @@ pub fn resource_type() -> ResourceType {
     let list = |name, doc| computed(name, AttributeType::list(AttributeType::String), doc);
     let mut attributes = named();
     attributes.extend([
-        text("title", "The title, for people."),
-        list("steps", "The steps by name, in order."),
-        list("dependencies", "The pipelines and data packages that it depends on."),
-        text("schedule", "When it runs by itself, as a crontab."),
-        text("specHash", "A digest of what the spec says."),
-        text("release", "The release of datapackage-pipelines that it is run with."),
-        text("environment", "The name of its Python environment."),
+        text("title", "Title, for people."),
+        list("steps", "Names of the steps, in order."),
+        list("dependencies", "Pipelines and data packages that it depends on."),
+        text("schedule", "Schedule, as a crontab."),
+        text("specHash", "Digest of the spec."),
+        text("release", "Release of datapackage-pipelines that runs it."),
+        text("environment", "Name of its Python environment."),
     ]);
     ResourceType {
         settle: Duration::ZERO,
@@ -40,7 +40,7 @@ pub fn resource_type() -> ResourceType {
     }
 }
 
-/// What is kept of a pipeline.
+/// Record of a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     folder: String,
@@ -52,7 +52,7 @@ pub struct Known {
     spec_hash: String,
     release: String,
     environment: String,
-    /// The call that made it known.
+    /// Call that wrote the record.
     mark: String,
 }
 
@@ -60,7 +60,7 @@ impl Known {
     fn of(runner: &Runner, name: &Name, specs: &Specs, pipeline: &Pipeline) -> Result<Self, ProviderError> {
         let fingerprint = runner
             .fingerprint(specs, pipeline)
-            .map_err(|error| io_error("what the pipeline depends on cannot be read", &error))?;
+            .map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
         let recipe = runner.recipe(&specs.root, pipeline);
         Ok(Self {
             folder: name.folder.clone(),
@@ -76,7 +76,7 @@ impl Known {
         })
     }
 
-    /// What the provider gives.
+    /// Attributes that the provider computes.
     fn computed(&self) -> Attributes {
         let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
         [
@@ -118,10 +118,10 @@ impl Pipelines {
         self.runner
             .store
             .known(&name.folder, &name.name)
-            .map_err(|error| io_error("what is known of the pipeline cannot be read", &error))
+            .map_err(|error| io_error("the record of the pipeline cannot be read", &error))
     }
 
-    /// The pipeline as its spec has it.
+    /// Pipeline as its spec describes it.
     async fn described(&self, name: Name) -> Result<Known, ProviderError> {
         let (runner, folders) = (self.runner.clone(), self.folders.clone());
         blocking(move || {
@@ -131,7 +131,7 @@ impl Pipelines {
         .await
     }
 
-    /// Makes a pipeline known, when its environment is there.
+    /// Records a pipeline after its environment is ready.
     async fn make_known(&self, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = Name::known(&planned.attributes)?;
         let runner = self.runner.clone();
@@ -146,7 +146,7 @@ impl Pipelines {
         if let Some(other) = ["specHash", "release", "environment"].iter().find(|attribute| is_other(attribute)) {
             return Err(ProviderError::new(
                 ErrorKind::Failed,
-                format!("`{}` changed since it was planned: `{other}`", name.name),
+                format!("`{}` changed since the plan: `{other}`", name.name),
             )
             .solution("plan again"));
         }
@@ -159,7 +159,7 @@ impl Pipelines {
         self.runner
             .store
             .make_known(&known.folder, &known.name, &known)
-            .map_err(|error| io_error("the pipeline cannot be made known", &error))?;
+            .map_err(|error| io_error("the record of the pipeline cannot be written", &error))?;
         Ok(known.observed())
     }
 }
@@ -188,7 +188,7 @@ impl Session for Pipelines {
         config.extend(known.computed());
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         planned.planned.insert("id".to_owned(), id.into());
-        // What the spec says no more is no more there.
+        // Attributes that the spec no longer has are removed.
         for attribute in ["title", "schedule"] {
             if !config.contains_key(attribute) {
                 planned.planned.shift_remove(attribute);
@@ -201,7 +201,7 @@ impl Session for Pipelines {
         let name = Name::known(&planned.attributes)?;
         if self.known(&name)?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.id()) };
-            return Err(ProviderError::new(kind, format!("the pipeline `{}` is known already", name.name)));
+            return Err(ProviderError::new(kind, format!("the pipeline `{}` is recorded already", name.name)));
         }
         self.make_known(call, planned).await
     }
@@ -221,7 +221,7 @@ impl Session for Pipelines {
         self.runner
             .store
             .make_unknown(&name.folder, &name.name)
-            .map_err(|error| io_error("what is known of the pipeline cannot be removed", &error))
+            .map_err(|error| io_error("the record of the pipeline cannot be removed", &error))
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {

@@ -1,5 +1,5 @@
-//! `pipelines_run`: the last good result of a pipeline. It is made by running the pipeline, and made again when what it
-//! depends on is another thing; the plan says what that is.
+//! `pipelines_run`: the last good result of a pipeline. Applying it runs the pipeline. It runs again when an input
+//! changes; the plan names the input.
 
 mod planning;
 mod target;
@@ -25,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 /// The type's name.
 pub const NAME: &str = "pipelines_run";
-/// A pipeline may take long.
+/// Timeout of a run: pipelines may take long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// What a result is told from another one by.
+/// Attributes that distinguish one result from another.
 const RESULT: [&str; 6] = ["specHash", "codeHash", "dataHash", "dependencies", "dataset", "release"];
-/// So many lines of an error are shown; the log has all.
+/// Number of lines of an error that are shown; the log has all.
 const SHOWN: usize = 12;
 
-/// Why an update changes the results of a run.
+/// Reason for the planner: an update changes the results.
 const RUNS: &str = "an update runs the pipeline again";
 
 /// The type.
@@ -43,42 +43,42 @@ pub fn resource_type() -> ResourceType {
     let texts = AttributeType::map(AttributeType::String);
     let mut attributes = named();
     attributes.extend([
-        Attribute::new("triggers", texts.clone(), "Anything: a change runs the pipeline again."),
-        Attribute::new("dependencies", texts, "What the pipelines before it made, by id: their `dataset`.")
+        Attribute::new("triggers", texts.clone(), "Any values: a change runs the pipeline again."),
+        Attribute::new("dependencies", texts, "Results of the pipelines that it depends on: `dataset` by id.")
             .or_computed()
             .volatile("those pipelines run again by themselves"),
-        Attribute::new("useCache", AttributeType::Bool, "Results that steps keep are taken where they are still good.")
+        Attribute::new("useCache", AttributeType::Bool, "Reuse results that steps cached, while they are valid.")
             .default_value(true),
         Attribute::new(
             "database",
             AttributeType::String,
-            "The `name` of a `pipelines_database` that it writes into (`DPP_DB_ENGINE`): it is started where it is stopped, and made anew where it has expired.",
+            "`name` of the `pipelines_database` that it writes into (`DPP_DB_ENGINE`). A run starts a stopped database, and recreates an expired one.",
         ),
         Attribute::new(
             "engineUrl",
             AttributeType::String,
-            "The address of another database that it writes into (`DPP_DB_ENGINE`).",
+            "Address of another database that it writes into (`DPP_DB_ENGINE`).",
         )
         .write_only(),
         Attribute::new(
             "deleteOutputs",
             AttributeType::Bool,
-            "Removing it removes the data packages that it wrote, too.",
+            "Remove its data packages together with the resource.",
         )
         .default_value(false),
-        text("specHash", "A digest of what the spec said."),
-        text("codeHash", "A digest of its processors, of what they import, and of their environment."),
-        text("dataHash", "A digest of the files that it read."),
-        text("runId", "The id of the run, for `terrace logs`."),
-        text("dataset", "Another word whenever it made other data: the hash of its data package, else the run's id."),
-        int("rows", "Rows that came out of the last step."),
-        Attribute::new("stats", AttributeType::Any, "What its steps counted and told.")
+        text("specHash", "Digest of the spec."),
+        text("codeHash", "Digest of its processors, their imports, and their environment."),
+        text("dataHash", "Digest of the files that it reads."),
+        text("runId", "Id of the run, for `terrace logs`."),
+        text("dataset", "Version of the data, which changes with it: the hash of its data package, or else the id of the run."),
+        int("rows", "Number of rows after the last step."),
+        Attribute::new("stats", AttributeType::Any, "Statistics that its steps report.")
             .computed()
             .volatile(RUNS),
-        text("datapackage", "The path of the data package that it left."),
-        text("startedAt", "When it began."),
-        text("finishedAt", "When it ended."),
-        text("release", "The release of datapackage-pipelines that ran it."),
+        text("datapackage", "Path of its data package."),
+        text("startedAt", "Start of the run."),
+        text("finishedAt", "End of the run."),
+        text("release", "Release of datapackage-pipelines that ran it."),
     ]);
     let timeouts = Timeouts { create: LONGEST, update: LONGEST, ..Timeouts::default() };
     ResourceType {
@@ -96,7 +96,7 @@ pub(crate) struct Runs {
     clusters: target::Clusters,
 }
 
-/// How a call names what it makes.
+/// Identifies the call that creates an object.
 pub(super) fn mark(operation: &str, step: &str) -> String {
     format!("{operation}/{step}")
 }
@@ -106,23 +106,23 @@ impl Runs {
         Self { runner, folders, databases, clusters: target::Clusters::default() }
     }
 
-    /// The last good result, where what it wrote is still there.
+    /// Last good result whose outputs still exist.
     fn good(&self, name: &Name) -> Result<Option<Record>, ProviderError> {
         let record = self.record(name)?;
         let lost = record.as_ref().map_or(Ok(None), |record| self.runner.store.lost(record));
-        let lost = lost.map_err(|error| io_error("what the run wrote cannot be looked at", &error))?;
+        let lost = lost.map_err(|error| io_error("the outputs of the run cannot be checked", &error))?;
         Ok(record.filter(|_| lost.is_none()))
     }
 
-    /// The last good result, also where what it wrote is gone.
+    /// Last good result, even if its outputs are gone.
     fn record(&self, name: &Name) -> Result<Option<Record>, ProviderError> {
         let record = self.runner.store.succeeded(&self.runner.recorded_folder(&name.folder), &name.name);
         record.map_err(|error| io_error("the record of a run cannot be read", &error))
     }
 
-    /// Refuses a run of what depends on a pipeline whose last run did not end well, or was cut off while what it wrote was put
-    /// in its place: what that was to make may be there in part. What reads files without saying so is refused only for the
-    /// latter: until files are moved, those of the run before are whole.
+    /// Refuses a run if the last run of a dependency failed, or was interrupted while it moved outputs into place:
+    /// outputs may be incomplete. An implicit dependency, through files, is refused only in the second case: until
+    /// outputs are moved, those of the run before are complete.
     fn check_before(&self, name: &Name, pipeline: &Pipeline) -> Result<(), ProviderError> {
         let (store, folder) = (&self.runner.store, self.runner.recorded_folder(&name.folder));
         let unreadable = |error| io_error("the record of a run cannot be read", &error);
@@ -139,7 +139,7 @@ impl Runs {
                     false => format!("`{}` reads what `{before}` writes, {how}", name.name),
                 };
                 return Err(ProviderError::new(ErrorKind::Failed, message)
-                    .solution(format!("apply `{before}`, too, or run it before: `terrace run {before}`")));
+                    .solution(format!("apply `{before}` too, or run it first: `terrace run {before}`")));
             }
         }
         Ok(())
@@ -172,7 +172,7 @@ impl Runs {
     }
 }
 
-/// The result as attributes; what was configured comes back as it was.
+/// Result as attributes; configured attributes keep their values.
 fn observed(name: &Name, record: &Record, configured: &Attributes) -> Observed {
     let mut attributes = name.identity();
     attributes.insert("id".to_owned(), name.id().into());
@@ -204,7 +204,7 @@ fn observed(name: &Name, record: &Record, configured: &Attributes) -> Observed {
     Observed { identity: name.identity(), attributes, private: Private::default() }
 }
 
-/// What is told of a run that did not succeed.
+/// Error of a run that did not succeed.
 fn failed(name: &Name, record: &Record) -> ProviderError {
     let failure = record.failure.as_ref();
     let what = failure.map(|failure| failure.what.as_str()).unwrap_or_default();
@@ -215,25 +215,25 @@ fn failed(name: &Name, record: &Record) -> ProviderError {
         None => format!("`{}` {}: {what}", name.name, record.state.in_words()),
     };
     let error = ProviderError::new(ErrorKind::Failed, message)
-        .solution(format!("`terrace logs {}` shows all that its steps said", record.run));
-    let said = failure.map(|failure| failure.said.as_slice()).unwrap_or_default();
-    let shown = said.get(said.len().saturating_sub(SHOWN)..).unwrap_or_default();
+        .solution(format!("see all messages of its steps with `terrace logs {}`", record.run));
+    let messages = failure.map(|failure| failure.said.as_slice()).unwrap_or_default();
+    let shown = messages.get(messages.len().saturating_sub(SHOWN)..).unwrap_or_default();
     shown.iter().cloned().fold(error, ProviderError::problem)
 }
 
-/// What is told of a pipeline that was not run.
+/// Error of a pipeline that did not run.
 fn not_run(name: &Name, why: &NotRun) -> ProviderError {
     match why {
         NotRun::Taken { run } => {
             let by = run.as_ref().map(|run| format!(", run {run}")).unwrap_or_default();
             ProviderError::new(ErrorKind::Transient, format!("`{}` is being run{by}", name.name))
-                .solution("wait for it, or `terrace cancel` it")
+                .solution("wait for it, or stop it with `terrace cancel`")
         }
         NotRun::Cancelled => {
-            ProviderError::new(ErrorKind::Cancelled, format!("`{}` was stopped before it began", name.name))
+            ProviderError::new(ErrorKind::Cancelled, format!("`{}` was cancelled before it started", name.name))
         }
         NotRun::Changed(how) => {
-            let message = format!("`{}` changed since it was planned", name.name);
+            let message = format!("`{}` changed since the plan", name.name);
             let error = ProviderError::new(ErrorKind::Failed, message).solution("plan again");
             how.iter().cloned().fold(error, ProviderError::problem)
         }
@@ -243,16 +243,16 @@ fn not_run(name: &Name, why: &NotRun) -> ProviderError {
     }
 }
 
-/// What is told of an environment that cannot be made.
+/// Error of an environment that cannot be created.
 pub(super) fn environment_error(error: &EnvironmentError) -> ProviderError {
     let kind = match error {
         EnvironmentError::Cancelled => ErrorKind::Cancelled,
         _ => ErrorKind::Failed,
     };
-    let told = ProviderError::new(kind, error.to_string());
+    let mapped = ProviderError::new(kind, error.to_string());
     let said = if let EnvironmentError::Failed { said, .. } = error { said.clone() } else { Vec::new() };
-    let told = said.into_iter().fold(told, ProviderError::problem);
-    error.hint().into_iter().fold(told, ProviderError::solution)
+    let mapped = said.into_iter().fold(mapped, ProviderError::problem);
+    error.hint().into_iter().fold(mapped, ProviderError::solution)
 }
 
 #[async_trait]
@@ -261,7 +261,7 @@ impl Session for Runs {
         let name = Name::known(&prior.identity)?;
         let Some(record) = self.good(&name)? else { return Ok(None) };
         let now = observed(&name, &record, &prior.attributes);
-        // Whoever ran it again, and made the same of the same, changed nothing.
+        // A later run with the same result does not change the resource.
         let is_same = |name: &&str| now.attributes.get(*name) == prior.attributes.get(*name);
         Ok(Some(match RESULT.iter().all(is_same) {
             true => Observed { attributes: prior.attributes.clone(), ..now },
@@ -291,7 +291,7 @@ impl Session for Runs {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        // What only says how the next run goes needs none.
+        // A change of options for the next run needs no run.
         if planned.attributes.get("runId").is_some_and(|run| !run.has_unknown()) {
             let name = Name::known(&prior.identity)?;
             if let Some(record) = self.good(&name)? {
@@ -304,17 +304,17 @@ impl Session for Runs {
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = Name::known(&prior.identity)?;
         let folder = self.runner.recorded_folder(&name.folder);
-        // Nobody runs it meanwhile: that would write again what is removed here.
+        // The turn excludes a concurrent run, which would write the outputs again.
         let turn = self.runner.store.turn(&folder, &name.name, Duration::ZERO, &CancellationToken::new()).await;
         let turn = turn.map_err(|error| not_run(&name, &error.into()))?;
         if let Some(left) = turn.left() {
             let settled = self.runner.settle(&left).await.and_then(|_| turn.hold(None));
-            settled.map_err(|error| io_error("what became of a run cannot be recorded", &error))?;
+            settled.map_err(|error| io_error("the outcome of a run cannot be recorded", &error))?;
         }
         let is_deleted = matches!(prior.attributes.get("deleteOutputs"), Some(Value::Bool(true)));
         if let Some(record) = self.record(&name)?.filter(|_| is_deleted) {
             let removed = self.runner.remove_outputs(&record);
-            removed.map_err(|error| io_error("what the run wrote cannot be removed", &error))?;
+            removed.map_err(|error| io_error("the outputs of the run cannot be removed", &error))?;
         }
         let forgotten = self.runner.store.forget(&folder, &name.name);
         forgotten.map_err(|error| io_error("the records of the runs cannot be removed", &error))
@@ -329,9 +329,10 @@ impl Session for Runs {
             && last.mark.as_ref() == Some(ours)
         {
             if !last.state.is_over() && self.runner.store.is_held(last).unwrap_or(true) {
-                return Ok(Found::Pending(format!("run {} goes on", last.run)));
+                return Ok(Found::Pending(format!("run {} is in progress", last.run)));
             }
-            // A plan may ask: what was cut off is settled by the next run, and not here. Whoever held the run is gone.
+            // `find` may run during a plan, so the next run settles an interrupted one. The process of this run has
+            // ended.
             return Ok(match last.state {
                 State::Succeeded => Found::Ours(observed(&name, last, &attempt.planned)),
                 _ => Found::CameToNothing,

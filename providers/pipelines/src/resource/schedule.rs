@@ -1,5 +1,5 @@
-//! `pipelines_schedule`: a pipeline runs by itself, as long as a server of the project runs. When it runs next, and what came
-//! of the last time, changes by itself, and is no attribute: `terrace schedules list` tells it.
+//! `pipelines_schedule`: starts runs of a pipeline while a server of the project is up. The next time and the last
+//! outcome change without a plan, so they are not attributes: `terrace schedules list` prints them.
 
 use super::attributes::{Name, blocking, io_error};
 use super::folder::Folder;
@@ -17,7 +17,7 @@ use terrace_provider::{
 
 /// The type's name.
 pub const NAME: &str = "pipelines_schedule";
-/// Nothing is put off by more than a day.
+/// Maximum jitter: one day.
 const MOST_JITTER: i64 = 24 * 60 * 60;
 
 /// The type.
@@ -25,26 +25,26 @@ const MOST_JITTER: i64 = 24 * 60 * 60;
 pub fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let attributes = vec![
-        text("name", "What it is called in the project.").required().replaces(),
-        text("folder", "The folder whose specs are read, relative to the project folder; `.` is that itself.")
+        text("name", "Name in the project.").required().replaces(),
+        text("folder", "Folder of the specs, relative to the project folder; `.` is the project folder.")
             .default_value("."),
-        text("pipeline", "The id of the pipeline in it, as in `./committees/dump-to-db`.").required(),
-        text("cron", "Minute, hour, day of the month, month, day of the week: the order of cron, as in `30 2 * * *`.")
+        text("pipeline", "Id of the pipeline in this folder, as in `./committees/dump-to-db`.").required(),
+        text("cron", "Minute, hour, day of the month, month, day of the week, in the order of cron: `30 2 * * *`.")
             .required(),
-        text("timeZone", "The zone whose clocks it goes by, by its name of IANA: `Europe/Rome`.").default_value("UTC"),
-        Attribute::new("enabled", AttributeType::Bool, "It starts runs; what passes meanwhile is not made up for.")
+        text("timeZone", "Time zone of `cron`, by its IANA name: `Europe/Rome`.").default_value("UTC"),
+        Attribute::new("enabled", AttributeType::Bool, "Start runs; times that pass while it is `false` are not caught up.")
             .default_value(true),
-        text("overlap", "When the run before goes on: `forbid` skips, `replace` stops it, `allow` waits for its turn.")
+        text("overlap", "If the previous run is in progress: `forbid` skips, `replace` stops it, `allow` waits for its end.")
             .default_value("forbid"),
         text(
             "catchUp",
-            "For times that no server was there for: `none`, `last` makes one run for all, `all` one for each, 100 at most.",
+            "Times missed without a server: `none` skips them, `last` makes one run for all, `all` one for each, 100 at most.",
         )
         .default_value("last"),
         Attribute::new(
             "jitterSeconds",
             AttributeType::Int,
-            "Runs start up to so many seconds later, always by the same, so that many schedules do not start at once.",
+            "Maximum delay of a start. Each schedule has a constant delay, so that many schedules do not start at once.",
         )
         .default_value(0_i64),
         text("id", "The name, for `terrace import`.").stable(),
@@ -53,7 +53,7 @@ pub fn resource_type() -> ResourceType {
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,
-            "A pipeline that runs by itself, while `terrace serve` runs.",
+            "Starts a pipeline by time, while `terrace serve` runs.",
             &["name"],
             Object(attributes),
         )
@@ -104,7 +104,7 @@ fn word<T: Copy>(attributes: &Attributes, name: &str, words: &[(&'static str, T)
     Err(closest(text, known).into_iter().fold(error, |error, meant| error.solution(format!("did you mean `{meant}`?"))))
 }
 
-/// The schedule that attributes describe; what is not known yet is left at its default.
+/// Schedule that attributes describe; unknown attributes count as their defaults.
 fn described(attributes: &Attributes, since: Timestamp, mark: String) -> Result<Schedule, ProviderError> {
     let jitter = match attributes.get("jitterSeconds") {
         Some(Value::Int(jitter)) => *jitter,
@@ -130,7 +130,7 @@ fn described(attributes: &Attributes, since: Timestamp, mark: String) -> Result<
     };
     Times::of(&schedule).map_err(|(name, why)| {
         ProviderError::invalid(at(name), format!("`{name}`: {why}"))
-            .solution("the order is that of cron; `30 2 * * *` is every night at half past two")
+            .solution("use the order of cron: `30 2 * * *` is every night at half past two")
     })?;
     Ok(schedule)
 }
@@ -174,7 +174,7 @@ impl Session for ScheduleSession {
             let folder = text(change.config, "folder").unwrap_or(".").to_owned();
             let (name, project) = (Name { folder, name: pipeline.to_owned() }, self.runner.project.clone());
             blocking(move || Folder::read(&project, &name)?.pipeline(&name).map(drop)).await.map_err(|mut error| {
-                // What names a pipeline elsewhere is called otherwise here.
+                // The path `name` of a pipeline corresponds to `pipeline` here.
                 if let ErrorKind::InvalidInput { path } = &mut error.kind
                     && *path == at("name")
                 {
@@ -184,7 +184,7 @@ impl Session for ScheduleSession {
             })?;
         }
         let mut planned = from_schema(ty, change);
-        // As it is given: of a name that is secret the id is one, too.
+        // Copied as a value: the id of a sensitive name is sensitive too.
         if let Some(name) = change.config.get("name") {
             planned.planned.insert("id".to_owned(), name.clone());
         }
@@ -195,7 +195,7 @@ impl Session for ScheduleSession {
         let name = name_of(&planned.attributes)?;
         if self.known(name)?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.to_owned()) };
-            return Err(ProviderError::new(kind, format!("there is a schedule `{name}` in this project already")));
+            return Err(ProviderError::new(kind, format!("the schedule `{name}` exists already in this project")));
         }
         let mark = super::run::mark(&call.operation, &call.step);
         self.put(&described(&planned.attributes, Timestamp::now(), mark)?)
@@ -210,7 +210,7 @@ impl Session for ScheduleSession {
     ) -> Result<Observed, ProviderError> {
         let mark = super::run::mark(&call.operation, &call.step);
         let mut schedule = described(&planned.attributes, Timestamp::now(), mark)?;
-        // Other times are not made up for; with the same ones nothing is lost by another way to deal with overlaps.
+        // New times are not caught up. With unchanged times, a new policy must not lose missed ones.
         let before = self.known(name_of(&prior.identity)?)?;
         let is_timed_alike = |before: &&Schedule| {
             (&before.cron, &before.time_zone, before.enabled) == (&schedule.cron, &schedule.time_zone, schedule.enabled)

@@ -1,4 +1,4 @@
-//! `pipelines_static_site`: a site of what pipelines wrote, rendered to a folder or shown by `terrace serve`.
+//! `pipelines_static_site`: a site of pipeline results, rendered to a folder or shown by `terrace serve`.
 
 use super::attributes::blocking;
 use crate::site::{Plan, Shelf, Site};
@@ -15,7 +15,7 @@ use terrace_provider::{
 /// The type's name.
 pub const NAME: &str = "pipelines_static_site";
 
-/// Why an update changes the counts of a site.
+/// Reason for the planner: an update changes the counts.
 const RENDERS: &str = "an update renders the present files";
 
 /// The type.
@@ -24,33 +24,32 @@ pub fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed().volatile(RENDERS);
     let attributes = vec![
-        text("name", "Its name, which is a part of its address: `/sites/NAME/`.").required().replaces(),
+        text("name", "Name, which is part of the address: `/sites/NAME/`.").required().replaces(),
         text("id", "The name, for `terrace import`.").stable(),
-        text("contentDir", "The folder of what pipelines wrote, relative to the project folder.").default_value("data"),
-        text("overlayDir", "The folder of what lies ready, as `404.html`; its files go before.")
+        text("contentDir", "Folder with the outputs of pipelines, relative to the project folder.")
+            .default_value("data"),
+        text("overlayDir", "Folder with static files, such as `404.html`; they take precedence.")
             .default_value("public"),
-        text("errorDocument", "The page that is shown for what is not there.").default_value("404.html"),
-        text("cacheControl", "What readers may keep, as the header `Cache-Control`.").default_value("no-cache"),
+        text("errorDocument", "Page for addresses without a file.").default_value("404.html"),
+        text("cacheControl", "Value of the header `Cache-Control`.").default_value("no-cache"),
         text(
             "renderTo",
-            "The folder that it is rendered to: `current` in it is the site; else `terrace serve` shows it.",
+            "Folder to render to: `current` in it is the site. Without it, `terrace serve` shows the site.",
         )
         .replaces(),
         Attribute::new(
             "triggers",
             AttributeType::map(AttributeType::String),
-            "Anything: a change renders again, as a run's `dataset` does.",
+            "Any values, such as a run's `dataset`: a change renders again.",
         ),
-        text("url", "Its address; where it is rendered to a folder, that.")
-            .or_computed()
-            .follows(&["name", "renderTo"]),
-        int("files", "So many files it has."),
-        int("bytes", "So many bytes they have."),
-        text("contentHash", "A digest of their paths and contents.").computed().volatile(RENDERS),
+        text("url", "Its address, or the folder that it is rendered to.").or_computed().follows(&["name", "renderTo"]),
+        int("files", "Number of files."),
+        int("bytes", "Number of bytes."),
+        text("contentHash", "Digest of the paths and contents.").computed().volatile(RENDERS),
     ];
     ResourceType {
         settle: Duration::ZERO,
-        ..ResourceType::new(NAME, "A site of what pipelines wrote.", &["name"], Object(attributes))
+        ..ResourceType::new(NAME, "A site of pipeline results.", &["name"], Object(attributes))
     }
 }
 
@@ -72,7 +71,7 @@ impl Sites {
         blocking(move || work(&shelf).map_err(StorageError::while_looking)).await
     }
 
-    /// A site and the digest of what is shown of it; nothing where nothing is shown.
+    /// A site and the digest of its visible files; nothing if it is not shown.
     async fn shown(&self, name: String) -> Result<Option<(Site, String)>, ProviderError> {
         self.with(move |shelf| {
             let Some(site) = shelf.site(&name)? else { return Ok(None) };
@@ -87,14 +86,14 @@ impl Sites {
     }
 
     async fn render(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
-        let plan = wanted(planned).ok_or_else(|| ProviderError::bug("a site of what is not known"))?;
+        let plan = wanted(planned).ok_or_else(|| ProviderError::bug("a site with unknown attributes"))?;
         let tree = self.tree(&plan).await?.ok_or_else(|| {
-            let message = format!("there is no folder `{}` to make a site of", plan.content_dir);
+            let message = format!("the folder `{}` for the site does not exist", plan.content_dir);
             ProviderError::new(ErrorKind::Failed, message)
         })?;
         if planned.get("contentHash").and_then(Value::as_str).is_some_and(|hash| hash != tree.hash()) {
-            return Err(ProviderError::new(ErrorKind::Failed, "the files changed since they were planned")
-                .solution("plan again; where a run of the same plan writes them, name its `dataset` in `triggers`"));
+            return Err(ProviderError::new(ErrorKind::Failed, "the files changed since the plan")
+                .solution("plan again; if a run of the same plan writes them, name its `dataset` in `triggers`"));
         }
         call.progress.message("Syncing Static Website to Storage");
         call.progress.message(&format!("{} > {}", self.shelf.door(&plan, &tree), self.url(&plan, planned)));
@@ -138,22 +137,22 @@ impl Sites {
     }
 }
 
-/// What attributes ask for; `None` while it is not known.
+/// Site that attributes describe; `None` while one of them is unknown.
 fn wanted(attributes: &Attributes) -> Option<Plan> {
     let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
     let names = ["name", "contentDir", "overlayDir", "errorDocument", "cacheControl", "renderTo"];
     if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
         return None;
     }
-    let usual = Plan::named(&optional_text(attributes, "name")?);
-    let or = |name: &str, usual: String| optional_text(attributes, name).unwrap_or(usual);
+    let defaults = Plan::named(&optional_text(attributes, "name")?);
+    let or = |name: &str, defaults: String| optional_text(attributes, name).unwrap_or(defaults);
     Some(Plan {
-        content_dir: or("contentDir", usual.content_dir),
-        overlay_dir: or("overlayDir", usual.overlay_dir),
-        error_document: or("errorDocument", usual.error_document),
-        cache_control: or("cacheControl", usual.cache_control),
+        content_dir: or("contentDir", defaults.content_dir),
+        overlay_dir: or("overlayDir", defaults.overlay_dir),
+        error_document: or("errorDocument", defaults.error_document),
+        cache_control: or("cacheControl", defaults.cache_control),
         render_to: optional_text(attributes, "renderTo"),
-        name: usual.name,
+        name: defaults.name,
     })
 }
 
@@ -179,7 +178,7 @@ impl Session for Sites {
                 config.insert("bytes".to_owned(), int(tree.bytes()));
                 config.insert("contentHash".to_owned(), tree.hash().into());
             }
-            // A run that comes before it is still to write them.
+            // A run before it may still write the files.
             None => config.extend(["files", "bytes", "contentHash"].map(|name| (name.to_owned(), Value::Unknown))),
         }
         if let Some(plan) = &plan
@@ -200,7 +199,7 @@ impl Session for Sites {
         let name = text(&planned.attributes, "name");
         if self.shown(name.clone()).await?.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(object_id::join([&name])) };
-            return Err(ProviderError::new(kind, format!("there is a site `{name}` already")));
+            return Err(ProviderError::new(kind, format!("the site `{name}` exists already")));
         }
         self.render(call, &planned.attributes).await
     }

@@ -1,7 +1,7 @@
-//! `pipelines_volume_sync`: files of the project, or what a pipeline wrote, at a place where others read them.
+//! `pipelines_volume_sync`: copies files of the project, or outputs of a pipeline, to another place.
 //!
-//! The object is the manifest that a sync leaves beside the files. Removing it leaves the files where they are, unless
-//! `deleteOutputs` says otherwise.
+//! The object is the manifest that a sync writes next to the files. Deletion keeps the files, unless `deleteOutputs` is
+//! set.
 
 mod planning;
 
@@ -21,14 +21,14 @@ use terrace_provider::{
 
 /// The type's name.
 pub const NAME: &str = "pipelines_volume_sync";
-/// The attributes that name a sync.
+/// The attributes that identify a sync.
 const IDENTITY: [&str; 2] = ["destination", "name"];
-/// A terabyte takes its time.
+/// Timeout of a sync: a terabyte takes long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Looking at many files of a slow server, too.
+/// Timeout for reading many files from a slow server.
 const LOOKING: Duration = Duration::from_secs(15 * 60);
 
-/// Why an update changes the results of a sync.
+/// Reason for the planner: an update changes the results.
 const SYNCS: &str = "an update syncs again";
 
 /// The type.
@@ -40,44 +40,46 @@ pub fn resource_type() -> ResourceType {
     let attributes = vec![
         text(
             "destination",
-            "Where to: a folder, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, or an address that takes `PUT`.",
+            "Destination: a folder, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, or an address that accepts `PUT`.",
         )
         .required()
         .replaces(),
-        text("name", "What everything is put below, there: `weekly`, `teams/weekly`.").required().replaces(),
+        text("name", "Path below the destination for all files: `weekly`, `teams/weekly`.").required().replaces(),
         text("id", "Destination and name, for `terrace import`.").stable(),
-        text("source", "The folder to bring there, relative to the project folder; or `pipeline`."),
-        text("pipeline", "The id of a pipeline: the folders that its `dump_to_path` steps write; or `source`."),
-        text("folder", "The folder whose specs that pipeline is in, relative to the project folder.")
-            .default_value("."),
-        list("include", "Patterns of files to take, as `*.csv` or `deep/**`; without any all but hidden ones."),
-        list("exclude", "Patterns of files to leave out."),
-        flag("delete", "Files that the source has no more are removed there."),
-        flag("public", "Everybody may read the files."),
-        flag("checksum", "What is there is read in full to see whether it is right; else size and tag tell."),
-        text("publicUrl", "The address by which others read the destination, where that is another one."),
-        flag("deleteOutputs", "Removing the sync removes the files, too."),
+        text("source", "Folder to copy, relative to the project folder; or use `pipeline`."),
+        text("pipeline", "Id of a pipeline whose `dump_to_path` folders to copy; or use `source`."),
+        text("folder", "Folder of the specs with that pipeline, relative to the project folder.").default_value("."),
+        list(
+            "include",
+            "Patterns of files to copy, as `*.csv` or `deep/**`; without patterns, all files except hidden ones.",
+        ),
+        list("exclude", "Patterns of files to exclude."),
+        flag("delete", "Remove files at the destination after they left the source."),
+        flag("public", "Make the files public."),
+        flag("checksum", "Verify files at the destination by reading them in full, instead of comparing size and tag."),
+        text("publicUrl", "Address for readers of the destination, if it differs."),
+        flag("deleteOutputs", "Remove the files together with the sync."),
         Attribute::new(
             "triggers",
             AttributeType::map(AttributeType::String),
-            "Anything: a change syncs again, as a run's `dataset` does.",
+            "Any values, such as a run's `dataset`: a change syncs again.",
         ),
-        text("url", "The address to load: of the data package, else of the folder, or of all folders.")
+        text("url", "Address to load: the data package, or else the folder, or the parent of all folders.")
             .computed()
             .volatile(SYNCS),
-        list("urls", "The addresses to load, of each folder.").computed().volatile(SYNCS),
-        Attribute::new("files", AttributeType::Int, "So many files are there.").computed().volatile(SYNCS),
-        Attribute::new("bytes", AttributeType::Int, "So many bytes are there.").computed().volatile(SYNCS),
-        text("manifestHash", "A digest of their paths and contents.").computed().volatile(SYNCS),
-        list("changes", "What the last sync had to do.").computed().volatile(SYNCS),
-        list("damaged", "Files that are gone there, or others than they were sent.").computed().volatile(SYNCS),
+        list("urls", "Addresses to load, for each folder.").computed().volatile(SYNCS),
+        Attribute::new("files", AttributeType::Int, "Number of files at the destination.").computed().volatile(SYNCS),
+        Attribute::new("bytes", AttributeType::Int, "Number of bytes at the destination.").computed().volatile(SYNCS),
+        text("manifestHash", "Digest of the paths and contents.").computed().volatile(SYNCS),
+        list("changes", "Changes of the last sync.").computed().volatile(SYNCS),
+        list("damaged", "Files that are missing or altered at the destination.").computed().volatile(SYNCS),
     ];
     let timeouts = Timeouts { create: LONGEST, update: LONGEST, delete: LOOKING, read: LOOKING };
     ResourceType {
-        // Who was killed sends nothing more, and a file that was on its way is the one that the next sync sends.
+        // No wait: a killed process sends nothing more, and the next sync sends an interrupted file again.
         settle: Duration::ZERO,
         timeouts,
-        ..ResourceType::new(NAME, "Files at a place where others read them.", &IDENTITY, Object(attributes))
+        ..ResourceType::new(NAME, "Copies of files at another place.", &IDENTITY, Object(attributes))
     }
 }
 
@@ -87,7 +89,7 @@ pub(crate) struct Syncs {
     storage: Storage,
 }
 
-/// A sync by its place and name.
+/// Identity of a sync.
 struct Named {
     destination: String,
     name: String,
@@ -111,7 +113,7 @@ impl Named {
     }
 }
 
-/// What a configuration asks to bring somewhere.
+/// Source of a sync.
 struct Wanted {
     folders: Vec<PathBuf>,
     filter: Filter,
@@ -122,7 +124,7 @@ impl Syncs {
         Self { runner, storage }
     }
 
-    /// The folders and files that attributes ask for; `None` while that is not known.
+    /// Folders and files that attributes describe; `None` while one of the attributes is unknown.
     async fn wanted(&self, attributes: &Attributes) -> Result<Option<Wanted>, ProviderError> {
         let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
         let names = ["source", "pipeline", "folder", "include", "exclude"];
@@ -176,7 +178,7 @@ impl Syncs {
             if places.is_empty() {
                 let at = Some(terrace_provider::Path::attribute("pipeline"));
                 return Err(ProviderError::invalid(at, format!("`{}` has no step `dump_to_path`", name.name))
-                    .solution("say which folder to bring there with `source`"));
+                    .solution("name the folder to copy with `source`"));
             }
             Ok(places)
         })
@@ -188,7 +190,7 @@ impl Syncs {
         read.map_err(StorageError::while_looking)
     }
 
-    /// What a run that did not end well wrote is nobody's to read.
+    /// Refuses to sync outputs of a run that failed.
     fn check_run(&self, attributes: &Attributes) -> Result<(), ProviderError> {
         let Some(pipeline) = optional_text(attributes, "pipeline") else { return Ok(()) };
         let folder = optional_text(attributes, "folder").unwrap_or_else(|| ".".to_owned());
@@ -199,7 +201,7 @@ impl Syncs {
             Some(last) => {
                 let message = format!("the last run of `{pipeline}` {}: nothing is synced", last.state.in_words());
                 Err(ProviderError::new(ErrorKind::Failed, message)
-                    .solution(format!("`terrace logs {}` shows what it said", last.run)))
+                    .solution(format!("see its messages with `terrace logs {}`", last.run)))
             }
         }
     }
@@ -207,15 +209,15 @@ impl Syncs {
     async fn sync(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
         let named = Named::known(planned)?;
         self.check_run(planned)?;
-        let wanted = self.wanted(planned).await?.ok_or_else(|| ProviderError::bug("a sync of what is not known"))?;
+        let wanted = self.wanted(planned).await?.ok_or_else(|| ProviderError::bug("a sync with unknown attributes"))?;
         let tree = self.tree(&wanted).await?.ok_or_else(|| {
             let missing = wanted.folders.iter().find(|folder| !folder.is_dir());
             let missing = missing.map(|folder| folder.display().to_string()).unwrap_or_default();
-            ProviderError::new(ErrorKind::Failed, format!("there is no folder `{missing}` to bring anywhere"))
+            ProviderError::new(ErrorKind::Failed, format!("the folder `{missing}` to copy does not exist"))
         })?;
         if planned.get("manifestHash").and_then(Value::as_str).is_some_and(|hash| hash != tree.hash()) {
-            return Err(ProviderError::new(ErrorKind::Failed, "the files changed since they were planned")
-                .solution("plan again; where a run of the same plan writes them, name its `dataset` in `triggers`"));
+            return Err(ProviderError::new(ErrorKind::Failed, "the files changed since the plan")
+                .solution("plan again; if a run of the same plan writes them, name its `dataset` in `triggers`"));
         }
         let asked = Asked {
             removes: flag(planned, "delete"),
@@ -231,24 +233,24 @@ impl Syncs {
             None => listed_texts(self.lines(&named, planned, &tree).await?),
         };
         let progress = call.progress.as_ref();
-        let tell = |told: Told<'_>| progress.message(&told.to_string());
+        let report = |told: Told<'_>| progress.message(&told.to_string());
         let synced =
-            self.storage.sync(&asked, &tree, &tell, &call.cancel).await.map_err(StorageError::while_changing)?;
+            self.storage.sync(&asked, &tree, &report, &call.cancel).await.map_err(StorageError::while_changing)?;
         progress.message(&format!("{} files sent, {} bytes", synced.sent, synced.bytes));
         self.observed(&named, &synced.manifest, planned, Some(changes))
     }
 
-    /// What a sync has to do, by what is there.
+    /// Changes that a sync would make, compared with the destination.
     async fn lines(&self, named: &Named, attributes: &Attributes, tree: &Tree) -> Result<Vec<String>, ProviderError> {
-        let looked = self.storage.look(&named.destination, &named.name, flag(attributes, "checksum")).await;
-        let looked = looked.map_err(StorageError::while_looking)?;
-        let (former, damaged) = looked.map(|(former, damaged, _)| (former, damaged)).unzip();
+        let found = self.storage.look(&named.destination, &named.name, flag(attributes, "checksum")).await;
+        let found = found.map_err(StorageError::while_looking)?;
+        let (former, damaged) = found.map(|(former, damaged, _)| (former, damaged)).unzip();
         let is_all_other = former.as_ref().is_some_and(|former: &Manifest| former.public != flag(attributes, "public"));
         let damaged = damaged.unwrap_or_default();
         Ok(tree.changes(former.as_ref(), &damaged, is_all_other, flag(attributes, "delete")))
     }
 
-    /// What is there as attributes; what was configured comes back as it was.
+    /// Manifest as attributes; configured attributes keep their values.
     fn observed(
         &self,
         named: &Named,
@@ -281,7 +283,7 @@ impl Syncs {
         Ok(Observed { identity: identity.into_iter().collect(), attributes, private: Private::default() })
     }
 
-    /// What follows from the files, and is known before they are there.
+    /// Attributes that follow from the files, known before the sync.
     fn computed(
         &self,
         named: &Named,
@@ -298,7 +300,7 @@ impl Syncs {
             [url] => url.clone(),
             _ => self.storage.address(&named.destination, &named.name, public_url).map_err(wrong)?,
         };
-        // Where the place is a secret, so is what tells it.
+        // Values derived from a sensitive destination are sensitive too.
         let made = |value: Value| value.made_of(configured, &["destination", "name", "publicUrl"]);
         Ok([
             ("id", made(named.id().into())),
@@ -313,10 +315,10 @@ impl Syncs {
         .collect())
     }
 
-    /// What is there now; nothing where nothing was synced.
+    /// State of the destination; nothing if no sync was made.
     async fn look(&self, named: &Named, configured: &Attributes) -> Result<Option<Observed>, ProviderError> {
-        let looked = self.storage.look(&named.destination, &named.name, flag(configured, "checksum")).await;
-        let Some((manifest, damaged, hash)) = looked.map_err(StorageError::while_looking)? else { return Ok(None) };
+        let found = self.storage.look(&named.destination, &named.name, flag(configured, "checksum")).await;
+        let Some((manifest, damaged, hash)) = found.map_err(StorageError::while_looking)? else { return Ok(None) };
         let mut observed = self.observed(named, &manifest, configured, None)?;
         if !damaged.is_empty() {
             observed.attributes.insert("manifestHash".to_owned(), hash.into());
@@ -326,7 +328,7 @@ impl Syncs {
     }
 }
 
-/// What is told of files.
+/// Totals of the files.
 struct Facts {
     count: usize,
     bytes: u64,
@@ -349,7 +351,7 @@ impl Session for Syncs {
             self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_looking)?;
         if there.is_some() {
             let kind = ErrorKind::AlreadyExists { import_id: Some(named.id()) };
-            return Err(ProviderError::new(kind, format!("something was synced to `{}` already", named.shown())));
+            return Err(ProviderError::new(kind, format!("a sync to `{}` exists already", named.shown())));
         }
         self.sync(call, &planned.attributes).await
     }
@@ -391,7 +393,7 @@ impl Session for Syncs {
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let parts = object_id::split(id, 2).and_then(|parts| <[String; 2]>::try_from(parts).ok());
         let [destination, name] = parts.ok_or_else(|| {
-            ProviderError::invalid(None, format!("`{id}` names no sync"))
+            ProviderError::invalid(None, format!("`{id}` is not the id of a sync"))
                 .solution("write destination and name, percent-encoded, as in `s3%3A%2F%2Fbucket%2Fdata/weekly`")
         })?;
         self.look(&Named { destination, name }, &Attributes::default()).await

@@ -1,4 +1,4 @@
-//! `pipelines_worker_pool`: workers that wait for runs of the queue. They stay until they are destroyed, or for a time.
+//! `pipelines_worker_pool`: workers for queued runs. A pool exists until it is destroyed or expires.
 
 use super::attributes::blocking;
 use crate::queue::{PodStatus, Pool, Queue, QueueError, WantedPool};
@@ -18,13 +18,13 @@ use tokio::time::Instant;
 
 /// The type's name.
 pub const NAME: &str = "pipelines_worker_pool";
-/// A pool has at most so many workers: each is a process.
+/// Maximum number of workers of a pool: each is a process.
 const MOST: i64 = 256;
-/// How long workers may take to come up.
+/// Timeout for the start of workers.
 const COMING_UP: Duration = Duration::from_secs(60);
-/// How often workers are looked at.
+/// Interval between checks of the workers.
 const POLL: Duration = Duration::from_millis(100);
-/// How often it is told what is waited for.
+/// Interval between progress messages.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// The type.
@@ -32,19 +32,19 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let worker = Object(vec![
-        text("name", "Its name, for `terrace ssh`.").computed(),
-        text("status", "What it did when that was last looked at.").computed(),
+        text("name", "Name, for `terrace ssh`.").computed(),
+        text("status", "Status at the last check.").computed(),
     ]);
     let workers = AttributeType::list(AttributeType::Object(worker));
     let attributes = vec![
-        text("name", "The name, for `terrace run --pool`.").required().replaces(),
+        text("name", "Name, for `terrace run --pool`.").required().replaces(),
         text("id", "The name, for `terrace import`.").stable(),
-        Attribute::new("size", AttributeType::Int, "So many workers, each a process of its own.").default_value(2_i64),
-        text("ttl", "How long it lives, as in `1h`; without it until it is destroyed."),
-        Attribute::new("workers", workers, "Its workers; `terrace list pods` shows them as they are now.")
+        Attribute::new("size", AttributeType::Int, "Number of workers; each is a process.").default_value(2_i64),
+        text("ttl", "Lifetime, as in `1h`; without it, until it is destroyed."),
+        Attribute::new("workers", workers, "Its workers; `terrace list pods` shows their present state.")
             .computed()
-            .volatile("workers come and go by themselves"),
-        text("expiresAt", "When its time is over.").computed().follows(&["ttl"]),
+            .volatile("workers change without a plan"),
+        text("expiresAt", "Time at which it expires.").computed().follows(&["ttl"]),
     ];
     ResourceType {
         settle: Duration::ZERO,
@@ -52,7 +52,7 @@ pub fn resource_type() -> ResourceType {
     }
 }
 
-/// What is configured of a pool.
+/// Configuration of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {
     name: String,
@@ -61,10 +61,10 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// What attributes say; nothing while some of it is not known.
+    /// Parses attributes; returns nothing while one of them is unknown.
     ///
     /// # Errors
-    /// What cannot be.
+    /// When a value is not allowed.
     fn of(attributes: &Attributes) -> Result<Option<Self>, ProviderError> {
         let at = |name: &str| Some(Path::attribute(name));
         let Some(name) = attributes.get("name").and_then(Value::as_str) else { return Ok(None) };
@@ -84,7 +84,7 @@ impl Wanted {
         };
         let ttl = match attributes.get("ttl") {
             Some(Value::String(text)) => Some(lifetime(text).ok_or_else(|| {
-                let message = format!("`ttl` is `{text}`: expected how long it lives, as in `90m`, `1h`, `1h 30m`");
+                let message = format!("`ttl` is `{text}`: expected a lifetime, as in `90m`, `1h`, `1h 30m`");
                 ProviderError::invalid(at("ttl"), message)
             })?),
             Some(value) if value.has_unknown() => return Ok(None),
@@ -93,13 +93,13 @@ impl Wanted {
         Ok(Some(Self { name: name.to_owned(), size, ttl }))
     }
 
-    /// The same, of attributes that are known.
+    /// Parses attributes of which all are known.
     fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
         Self::of(attributes)?.ok_or_else(|| ProviderError::bug("a worker pool without a name"))
     }
 }
 
-/// A time of at least a second.
+/// Parses a duration of at least a second.
 fn lifetime(text: &str) -> Option<Duration> {
     let ttl: SignedDuration = text.parse().ok()?;
     Duration::try_from(ttl).ok().filter(|ttl| *ttl >= Duration::from_secs(1))
@@ -108,7 +108,7 @@ fn lifetime(text: &str) -> Option<Duration> {
 /// The worker pools of a project.
 pub(crate) struct WorkerPools {
     runner: Runner,
-    /// What workers are to know of the instance.
+    /// Settings of the instance, for the workers.
     settings: String,
     launch: Arc<dyn Launch>,
 }
@@ -122,18 +122,18 @@ impl WorkerPools {
         self.runner.store.folder().to_owned()
     }
 
-    /// The queue, where there is one.
+    /// Opens the queue if it exists.
     async fn existing(&self) -> Result<Option<Queue>, ProviderError> {
         let folder = self.folder();
-        blocking(move || Queue::existing(&folder).map_err(told)).await
+        blocking(move || Queue::existing(&folder).map_err(provider_error)).await
     }
 
-    /// A pool that takes runs, and its workers.
+    /// Returns an open pool and its workers.
     async fn pool(&self, name: &str) -> Result<Option<(Pool, Value)>, ProviderError> {
         let Some(queue) = self.existing().await? else { return Ok(None) };
         let name = name.to_owned();
         let found = queue.call(move |queue| {
-            // One that closes goes as soon as its workers have left: it takes nothing, and is made anew where it is wanted.
+            // A closing pool accepts no runs and ends with its last worker: it counts as missing.
             let is_open = |pool: &Pool| !pool.is_expired && !pool.is_closing;
             let Some(pool) = queue.pool(&name)?.filter(is_open) else { return Ok(None) };
             let pods = queue.pods()?.into_iter().filter(|pod| pod.pool == name && pod.status != PodStatus::Expired);
@@ -145,60 +145,62 @@ impl WorkerPools {
             let workers = pods.map(|pod| worker((pod.name, pod.status.word()))).collect();
             Ok(Some((pool, Value::List(workers))))
         });
-        found.await.map_err(told)
+        found.await.map_err(provider_error)
     }
 
-    /// Waits until a pool has as many workers as it should.
+    /// Waits until a pool has all its workers.
     async fn come_up(&self, call: &Call, queue: &Queue, wanted: &Wanted) -> Result<(), ProviderError> {
         let keeper = Keeper::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
-        let (begun, mut told_at) = (Instant::now(), Instant::now());
+        let (begun, mut last_report) = (Instant::now(), Instant::now());
         loop {
-            keeper.keep().await.map_err(told)?;
+            keeper.keep().await.map_err(provider_error)?;
             let name = wanted.name.clone();
-            let pods = queue.call(Queue::pods).await.map_err(told)?;
+            let pods = queue.call(Queue::pods).await.map_err(provider_error)?;
             let is_up = |status| matches!(status, PodStatus::Available | PodStatus::Assigned);
             let up = pods.iter().filter(|pod| pod.pool == name && is_up(pod.status)).count();
             if u32::try_from(up).is_ok_and(|up| up >= wanted.size) {
                 return Ok(());
             }
             if begun.elapsed() > COMING_UP.min(call.timeout) || call.cancel.is_cancelled() {
-                let message = format!("of {} workers of the pool `{name}` {up} came up", wanted.size);
+                let message = format!("{} workers of the pool `{name}` were requested, {up} started", wanted.size);
                 let log = crate::worker::launch::log_path(queue.folder(), &name);
                 return Err(ProviderError::new(ErrorKind::Failed, message)
-                    .solution(format!("what they said is in `{}`", log.display())));
+                    .solution(format!("read their messages in `{}`", log.display())));
             }
-            if told_at.elapsed() > PERIOD {
-                told_at = Instant::now();
-                call.progress.message(&format!("{up} of {} workers are up", wanted.size));
+            if last_report.elapsed() > PERIOD {
+                last_report = Instant::now();
+                call.progress.message(&format!("{up} of {} workers have started", wanted.size));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    /// Makes or changes a pool, and waits for its workers.
+    /// Creates or changes a pool, and waits for its workers.
     async fn make(&self, call: &Call, planned: &Attributes, is_new: bool) -> Result<Observed, ProviderError> {
         let wanted = Wanted::known(planned)?;
         let (folder, settings) = (self.folder(), self.settings.clone());
         let mark = super::run::mark(&call.operation, &call.step);
         let Wanted { name, size, ttl } = wanted.clone();
         let queue = blocking(move || {
-            let queue = Queue::open(&folder).map_err(told)?;
+            let queue = Queue::open(&folder).map_err(provider_error)?;
             let wanted = WantedPool { name: &name, size, ttl, settings: &settings, mark: Some(&mark) };
-            if is_new { queue.add_pool(&wanted) } else { queue.change_pool(&wanted) }.map_err(told)?;
+            if is_new { queue.add_pool(&wanted) } else { queue.change_pool(&wanted) }.map_err(provider_error)?;
             Ok(queue)
         });
         let queue = queue.await?;
         let came_up = self.come_up(call, &queue, &wanted).await;
-        let (pool, workers) =
-            self.pool(&wanted.name).await?.ok_or_else(|| told(QueueError::Expired { name: wanted.name.clone() }))?;
+        let (pool, workers) = self
+            .pool(&wanted.name)
+            .await?
+            .ok_or_else(|| provider_error(QueueError::Expired { name: wanted.name.clone() }))?;
         let observed = observed(&pool, workers, planned);
         came_up.map_err(|error| error.with_object(observed.clone()))?;
         Ok(observed)
     }
 }
 
-/// What a person is told.
-fn told(error: QueueError) -> ProviderError {
+/// Maps an error of the queue to one for the engine.
+fn provider_error(error: QueueError) -> ProviderError {
     let kind = match &error {
         QueueError::Exists { name } => ErrorKind::AlreadyExists { import_id: Some(name.clone()) },
         QueueError::Busy { .. } => ErrorKind::Transient,
@@ -208,16 +210,16 @@ fn told(error: QueueError) -> ProviderError {
     error.hint().into_iter().fold(ProviderError::new(kind, error.to_string()), ProviderError::solution)
 }
 
-/// The id as an attribute, as secret as the name that it is made of.
-fn id_beside(name: &str, attributes: &Attributes) -> Value {
+/// The id as an attribute; sensitive if the name is.
+fn id_value(name: &str, attributes: &Attributes) -> Value {
     Value::from(name).made_of(attributes, &["name"])
 }
 
-/// A pool as attributes. How long it lives comes back as it was written.
+/// Pool as attributes. `ttl` keeps the form in which it is configured.
 fn observed(pool: &Pool, workers: Value, configured: &Attributes) -> Observed {
     let name = || ("name".to_owned(), Value::from(pool.name.as_str()));
     let mut attributes: Attributes = [name()].into_iter().collect();
-    attributes.insert("id".to_owned(), id_beside(&pool.name, configured));
+    attributes.insert("id".to_owned(), id_value(&pool.name, configured));
     attributes.insert("size".to_owned(), Value::Int(i64::from(pool.size)));
     if let Some(ttl) = pool.ttl {
         let written = configured.get("ttl").and_then(Value::as_str).filter(|text| lifetime(text) == Some(ttl));
@@ -235,7 +237,7 @@ impl Session for WorkerPools {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let wanted = Wanted::known(&prior.identity)?;
         let Some((pool, workers)) = self.pool(&wanted.name).await? else { return Ok(None) };
-        // Who works right now, and who took whose place, is no drift.
+        // Replaced workers and other statuses do not count as drift.
         let workers = prior.attributes.get("workers").cloned().unwrap_or(workers);
         Ok(Some(observed(&pool, workers, &prior.attributes)))
     }
@@ -243,7 +245,7 @@ impl Session for WorkerPools {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let mut planned = from_schema(ty, change);
         if let Some(wanted) = Wanted::of(&planned.planned)? {
-            let id = id_beside(&wanted.name, &planned.planned);
+            let id = id_value(&wanted.name, &planned.planned);
             planned.planned.insert("id".to_owned(), id);
         }
         Ok(planned)
@@ -267,32 +269,39 @@ impl Session for WorkerPools {
         let Wanted { name, .. } = Wanted::known(&prior.identity)?;
         let Some(queue) = self.existing().await? else { return Ok(()) };
         let closed = name.clone();
-        queue.call(move |queue| queue.close_pool(&closed)).await.map_err(told)?;
+        queue.call(move |queue| queue.close_pool(&closed)).await.map_err(provider_error)?;
         let keeper = Keeper::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
-        let (begun, mut told_at) = (Instant::now(), Instant::now());
+        let (begun, mut last_report) = (Instant::now(), Instant::now());
         loop {
-            keeper.keep().await.map_err(told)?;
+            keeper.keep().await.map_err(provider_error)?;
             let closed = name.clone();
-            // Where somebody made it anew meanwhile, this one is gone as well.
-            if queue.call(move |queue| queue.pool(&closed)).await.map_err(told)?.is_none_or(|pool| !pool.is_closing) {
+            // If another process recreated the pool, this one is gone too.
+            if queue
+                .call(move |queue| queue.pool(&closed))
+                .await
+                .map_err(provider_error)?
+                .is_none_or(|pool| !pool.is_closing)
+            {
                 return Ok(());
             }
             let busy: Vec<String> = queue
                 .call(Queue::pods)
                 .await
-                .map_err(told)?
+                .map_err(provider_error)?
                 .into_iter()
                 .filter(|pod| pod.pool == name)
                 .filter_map(|pod| pod.run)
                 .collect();
             if begun.elapsed() > call.timeout || call.cancel.is_cancelled() {
-                let message = format!("workers of the pool `{name}` still run what they have");
+                let message = format!("workers of the pool `{name}` still run pipelines");
                 let error = ProviderError::new(ErrorKind::Failed, message);
-                return Err(busy.iter().fold(error, |error, run| error.solution(format!("`terrace cancel {run}`"))));
+                return Err(busy
+                    .iter()
+                    .fold(error, |error, run| error.solution(format!("stop it with `terrace cancel {run}`"))));
             }
-            if told_at.elapsed() > PERIOD && !busy.is_empty() {
-                told_at = Instant::now();
-                call.progress.message(&format!("waiting for runs that go on: {}", busy.join(", ")));
+            if last_report.elapsed() > PERIOD && !busy.is_empty() {
+                last_report = Instant::now();
+                call.progress.message(&format!("waiting for runs in progress: {}", busy.join(", ")));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -324,19 +333,19 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_told_with_what_is_expected() {
+    fn invalid_pool_attribute_names_expected_value() {
         let pool = wanted(serde_json::json!({"name": "etl", "size": 3, "ttl": "1h 30m"})).unwrap().unwrap();
         assert_eq!(pool, Wanted { name: "etl".to_owned(), size: 3, ttl: Some(Duration::from_secs(5400)) });
         for (json, told) in [
             (serde_json::json!({"name": "a b"}), "`name` is `a b`: expected 1 to 63 letters"),
             (serde_json::json!({"name": "etl", "size": 0}), "`size` is 0: expected 1 to 256"),
-            (serde_json::json!({"name": "etl", "ttl": "soon"}), "`ttl` is `soon`: expected how long it lives"),
+            (serde_json::json!({"name": "etl", "ttl": "soon"}), "`ttl` is `soon`: expected a lifetime"),
             (serde_json::json!({"name": "etl", "ttl": "-1h"}), "`ttl` is `-1h`"),
             (serde_json::json!({"name": "etl", "ttl": "999999999999999999h"}), "`ttl` is"),
         ] {
             let error = wanted(json).unwrap_err();
             assert!(error.starts_with(told), "{error}");
         }
-        assert_eq!(wanted(serde_json::json!({"size": 1})), Ok(None), "while the name is not known");
+        assert_eq!(wanted(serde_json::json!({"size": 1})), Ok(None), "while the name is unknown");
     }
 }

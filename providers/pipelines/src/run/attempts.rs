@@ -1,5 +1,5 @@
-//! What is tried again: what a run stands on may fail for a while (the network, the memory, a process that cannot be
-//! started), and a step that fails fails again.
+//! Retries of runs: failures of the infrastructure may be temporary (network, memory, starts of processes), while a
+//! failed step would fail again.
 
 use crate::environment::EnvironmentError;
 use crate::executor::{End, Outcome};
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// No pause is longer.
+/// Maximum pause.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What is tried again, and how often.
+/// Retry policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
-    /// So often at most, after the first time.
+    /// Maximum number of retries.
     pub most: u32,
-    /// What.
+    /// Failures to retry.
     pub on: RetryOn,
-    /// How long to wait before the first of them; twice as long before each after it, up to a minute.
+    /// Pause before the first retry; it doubles for each further one, up to a minute.
     pub pause: Duration,
 }
 
@@ -28,18 +28,18 @@ impl Default for Retries {
     }
 }
 
-/// Which failures are tried again.
+/// Failures to retry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RetryOn {
-    /// Those of what a run stands on.
+    /// Failures of the infrastructure.
     #[default]
     Infrastructure,
-    /// Those of steps, too.
+    /// Failures of steps too.
     All,
 }
 
 impl RetryOn {
-    /// The words for it.
+    /// Words in settings.
     pub const WORDS: [(&'static str, Self); 2] = [("infrastructure", Self::Infrastructure), ("all", Self::All)];
 
     fn covers(self, end: End) -> bool {
@@ -51,25 +51,25 @@ impl RetryOn {
     }
 }
 
-/// A time that a run was tried, and failed.
+/// A failed attempt of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// When it began.
+    /// Start of the attempt.
     pub started_at: Timestamp,
-    /// When it failed.
+    /// End of the attempt.
     pub finished_at: Timestamp,
-    /// What went wrong.
+    /// Message of the failure.
     pub what: String,
 }
 
 impl Retries {
-    /// How long to wait after so many attempts failed, the last one like this; nothing where that was the last one.
+    /// Pause after so many failed attempts, the last with this outcome; nothing if no retry follows.
     pub(super) fn after(&self, failed: usize, outcome: &Outcome) -> Option<Duration> {
         if self.on.covers(outcome.end) { self.pause_after(failed) } else { None }
     }
 
-    /// The same, of an environment.
+    /// Pause after so many failed attempts to create an environment.
     pub(super) fn after_environment(&self, failed: usize, error: &EnvironmentError) -> Option<Duration> {
         if error.is_passing() { self.pause_after(failed) } else { None }
     }
@@ -81,13 +81,13 @@ impl Retries {
     }
 }
 
-/// What is told of an attempt that failed, where another follows.
+/// Message for a failed attempt before a retry.
 pub(super) fn in_words(what: &str, failed: usize, most: u32, pause: Duration) -> String {
     let all = u64::from(most).saturating_add(1);
-    format!("attempt {failed} of {all} failed: {what}; the next one begins in {} s", pause.as_secs_f64())
+    format!("attempt {failed} of {all} failed: {what}; the next attempt starts in {} s", pause.as_secs_f64())
 }
 
-/// Waits until then; where nothing is said, without end.
+/// Waits until a time; without a time, for ever.
 pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -95,7 +95,7 @@ pub(super) async fn until(at: Option<Instant>) {
     }
 }
 
-/// Waits so long; false where somebody wants to stop.
+/// Waits; returns false if `stop` is cancelled.
 pub(super) async fn wait(pause: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = tokio::time::sleep(pause) => true,
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_is_tried_again_only_where_somebody_wants_it() {
+    fn failed_step_is_retried_only_with_all() {
         assert!(RetryOn::Infrastructure.covers(End::Broken) && RetryOn::All.covers(End::Broken));
         assert!(!RetryOn::Infrastructure.covers(End::Failed) && RetryOn::All.covers(End::Failed));
         assert!(!RetryOn::All.covers(End::TimedOut) && !RetryOn::All.covers(End::Cancelled));

@@ -1,4 +1,4 @@
-//! Several pipelines in their order, some at once. One that fails stops those that depend on it, and no others.
+//! Runs several pipelines in order, some in parallel. A failure stops only the pipelines that depend on it.
 
 use super::record::{Record, State};
 use super::single::{Asked, NotRun, Runner, Watching};
@@ -13,26 +13,26 @@ use std::io;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How pipelines are run.
+/// Options for the runs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Only those that have to be run.
+    /// Run only pipelines with changed inputs.
     pub only_dirty: bool,
-    /// Pipelines that others depend on need not have been run.
+    /// Run even if dependencies have not been run.
     pub is_forced: bool,
-    /// Results that steps keep are taken where they are still good.
+    /// Reuse results that steps cached, while they are valid.
     pub uses_cache: bool,
-    /// So many at once.
+    /// Maximum number of parallel runs.
     pub most: usize,
-    /// How long one may take.
+    /// Maximum time of a run.
     pub timeout: Option<Duration>,
-    /// How long to wait for other runs of a pipeline.
+    /// Time to wait for other runs of a pipeline.
     pub patience: Duration,
-    /// How often a run is tried again, where that is another number than the runner has.
+    /// Number of retries, if it differs from the runner's.
     pub retries: Option<u32>,
-    /// Who asks, so that a run is found after a crash.
+    /// Id of the caller, so that a run is found after a crash.
     pub mark: Option<String>,
-    /// Why they are run, where nothing else is the reason.
+    /// Reason of the runs, if they have no other.
     pub reason: String,
 }
 
@@ -47,50 +47,50 @@ impl Default for Options {
             patience: Duration::ZERO,
             retries: None,
             mark: None,
-            reason: "somebody asked for it".to_owned(),
+            reason: "a user requested it".to_owned(),
         }
     }
 }
 
-/// What became of a pipeline.
+/// Outcome of a pipeline.
 #[derive(Debug)]
 pub struct Done {
     /// Its id.
     pub pipeline: String,
-    /// What became of it.
+    /// Its outcome.
     pub end: BatchEnd,
 }
 
-/// What became of a pipeline of several.
+/// Outcome of a pipeline in a batch.
 #[derive(Debug)]
 pub enum BatchEnd {
-    /// It was run: the record says how that went.
+    /// It was run: the record has the result.
     Ran(Box<Record>),
-    /// What it made is still good.
+    /// Its last result is still valid.
     Clean,
-    /// One that it depends on keeps it from being run: which, and why.
+    /// A dependency prevented the run.
     Held {
-        /// That pipeline.
+        /// The dependency.
         by: String,
-        /// Why.
+        /// The reason.
         why: Why,
     },
     /// It was not run.
     NotRun(NotRun),
 }
 
-/// Why a pipeline keeps others from being run.
+/// Reason why a dependency prevents a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Why {
-    /// It has to be run first.
+    /// It must be run first.
     Dirty,
-    /// It was run, and did not succeed.
+    /// It was run, and failed.
     Unsuccessful,
 }
 
 impl BatchEnd {
-    /// True when the pipeline's result is there and good.
+    /// Returns true if the pipeline has a valid result.
     #[must_use]
     pub fn is_good(&self) -> bool {
         match self {
@@ -101,10 +101,10 @@ impl BatchEnd {
     }
 }
 
-/// Runs the chosen pipelines, by position in [`Specs::pipelines`]; answers what became of each, as they ended.
+/// Runs the chosen pipelines, by position in [`Specs::pipelines`]; returns their outcomes in the order of their ends.
 ///
 /// # Errors
-/// When records or files cannot be read that say what has to be run.
+/// When records or files that decide about runs cannot be read.
 pub async fn run(
     runner: &Runner,
     specs: &Specs,
@@ -130,7 +130,7 @@ pub async fn run(
                 let end = match held {
                     Some((by, why)) => BatchEnd::Held { by, why },
                     None if cancel.is_cancelled() => BatchEnd::NotRun(NotRun::Cancelled),
-                    // What cannot be read of one says nothing of the others.
+                    // A read error of one pipeline does not affect the others.
                     None => go(runner, specs, pipeline, options, (all, None), watching, cancel)
                         .await
                         .unwrap_or_else(|error| BatchEnd::NotRun(NotRun::Io(error))),
@@ -138,23 +138,23 @@ pub async fn run(
                 Done { pipeline: pipeline.id.clone(), end }
             });
         }
-        let Some(one) = running.next().await else {
-            // Nobody waits for ever: loops of what is said are told as wrong, and what is found out closes none.
+        let Some(finished) = running.next().await else {
+            // No pipeline waits for ever: declared cycles are errors, and detected dependencies close none.
             return Ok(done);
         };
-        ended.insert(one.pipeline.clone(), one.end.is_good());
-        watching.ended(&one);
-        done.push(one);
+        ended.insert(finished.pipeline.clone(), finished.end.is_good());
+        watching.ended(&finished);
+        done.push(finished);
     }
 }
 
-/// Which of those that were asked for together with a pipeline holds it, for it did not end well, and why. Only what a pipeline
-/// depends on does: what it merely comes after, for it reads its files, holds it where these are half put in place.
+/// Returns the failed pipeline of this call that prevents a run, and the reason. Only declared dependencies prevent it.
+/// A detected dependency does so only while its outputs are incomplete.
 pub(crate) fn held_by_failed(pipeline: &Pipeline, has_failed: impl Fn(&str) -> bool) -> Option<(String, Why)> {
     pipeline.pipelines_before().find(|before| has_failed(before)).map(|by| (by.to_owned(), Why::Unsuccessful))
 }
 
-/// Runs one pipeline, by position in [`Specs::pipelines`], under this id; those that it depends on are not run.
+/// Runs a pipeline, by position in [`Specs::pipelines`], with this id, but not its dependencies.
 ///
 /// # Errors
 /// As [`run`].
@@ -167,13 +167,13 @@ pub async fn one(
     watching: &dyn Watching,
     cancel: &CancellationToken,
 ) -> io::Result<BatchEnd> {
-    let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no such pipeline");
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "the pipeline does not exist");
     let pipeline = specs.pipelines.get(position).ok_or_else(missing)?;
     let all = BTreeSet::from([pipeline.id.as_str()]);
     go(runner, specs, pipeline, options, (&all, run), watching, cancel).await
 }
 
-/// Runs a pipeline, unless it need not or cannot be run: under this id, if one is given, and among all those.
+/// Runs a pipeline, unless that is not needed or not possible; with this id, if given, and as one of all those.
 async fn go(
     runner: &Runner,
     specs: &Specs,
@@ -192,7 +192,8 @@ async fn go(
             return Ok(BatchEnd::Held { by: before.to_owned(), why });
         }
     }
-    // What reads files without saying so is held only where these are of two runs, be that what one of these left just now.
+    // A detected dependency prevents the run only while its files are of two runs, even if one of them is in this
+    // batch.
     for before in pipeline.reads_from.iter().filter(|_| !options.is_forced) {
         if runner.store.half_in_place(&runner.folder_name(&specs.root), before)?.is_some() {
             return Ok(BatchEnd::Held { by: before.clone(), why: Why::Dirty });

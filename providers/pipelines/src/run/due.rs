@@ -1,4 +1,4 @@
-//! What a pipeline needs, what its result depends on, and whether it has to be run.
+//! Requirements and fingerprints of pipelines, and the decision whether a pipeline must run.
 
 use super::record::Record;
 use super::single::Runner;
@@ -16,25 +16,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 use terrace_provider::sandbox::variables::is_credential;
 
-/// The driver of PostgreSQL that the pinned SQLAlchemy of both releases takes.
+/// PostgreSQL driver for the pinned SQLAlchemy of both releases.
 pub const POSTGRES_DRIVER: &str = "psycopg2-binary==2.9.11";
-/// The variable that says where Python looks for modules.
+/// Variable with the search path of Python.
 const MODULES: &str = "PYTHONPATH";
 
-/// The database that steps write into, where their spec says no other one.
+/// Default database of the steps; a spec may name another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Target {
-    /// What the variable says ([`ENGINE`]), else a file of the project.
+    /// The value of the variable ([`ENGINE`]), or else a file of the project.
     #[default]
     Variable,
-    /// The database of this id: another one than before where it was made anew, whatever its address is now.
+    /// The database with this id, which changes when the database is recreated, even if the address stays the same.
     Database(String),
-    /// One that is not there yet.
+    /// A database that does not exist yet.
     Unknown,
 }
 
 impl Runner {
-    /// How records call the folder whose specs were read: relative to the project where it lies in it.
+    /// Name of a specs folder in records: relative to the project if it is inside.
     #[must_use]
     pub fn folder_name(&self, root: &Path) -> String {
         match root.strip_prefix(&self.project) {
@@ -44,42 +44,42 @@ impl Runner {
         }
     }
 
-    /// How records call a folder of the project that somebody wrote: `./sub/`, `sub` and a link to it are one.
+    /// Name in records of a folder that a user wrote: `./sub/`, `sub` and a link to it have the same name.
     #[must_use]
     pub fn recorded_folder(&self, written: &str) -> String {
         let place = self.project.join(written);
         self.folder_name(&place.canonicalize().unwrap_or_else(|_| crate::fingerprint::plain(&place)))
     }
 
-    /// Has steps write into this database, unless their spec says another one.
+    /// Sets the default database of the steps; a spec may name another.
     pub fn write_into(&mut self, database: &Database, access: &Access) {
         self.target = Target::Database(database.id.clone());
         self.variables.insert(ENGINE.to_owned(), access.engine_url.expose_secret().to_owned());
     }
 
-    /// The variables that a pipeline's steps see, with what the spec says of them.
+    /// Environment variables of a pipeline's steps, including those of its spec.
     pub(super) fn variables_of(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
         let named = names_said(pipeline);
         let mut variables = self.without_credentials(|name| named.contains(name));
         variables.extend(pipeline.environment.iter().cloned());
         let engine = match variables.get(ENGINE).filter(|engine| !engine.is_empty()) {
             Some(engine) => with_driver(engine),
-            // Without a database of their own, the pipelines of a project share a file.
+            // Pipelines of a project share a file if they have no other database.
             None => format!("sqlite:///{}", self.project.join(".terrace/pipelines/database.db").display()),
         };
         variables.insert(ENGINE.to_owned(), engine);
         variables
     }
 
-    /// The variables of this process without the credentials of providers, but with those that the settings pass to
-    /// all steps, and those that a spec names.
+    /// Variables of this process without the credentials of providers, except those that the settings pass to all steps
+    /// or a spec names.
     pub(super) fn without_credentials(&self, is_named: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
         let is_seen = |name: &str| !is_credential(name) || is_named(name) || self.passed.iter().any(|it| it == name);
         let seen = self.variables.iter().filter(|(name, _)| is_seen(name));
         seen.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// The environment that a pipeline needs.
+    /// Recipe of a pipeline's environment.
     #[must_use]
     pub fn recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
         let mut recipe = self.said_recipe(root, pipeline);
@@ -89,19 +89,19 @@ impl Runner {
         recipe
     }
 
-    /// The same as far as the spec says it: which driver it has depends on where it writes.
+    /// Recipe without the driver, which depends on the target.
     fn said_recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
-        let said = requirements::read(&root.join(&pipeline.folder));
-        let mut packages = vec![said.packages];
+        let listed = requirements::read(&root.join(&pipeline.folder));
+        let mut packages = vec![listed.packages];
         packages.extend(pipeline.requirements.iter().cloned());
-        Recipe::new(api(root, pipeline), self.python.clone(), packages).with_constraints(said.constraints)
+        Recipe::new(api(root, pipeline), self.python.clone(), packages).with_constraints(listed.constraints)
     }
 
-    /// True where a step writes into PostgreSQL.
+    /// Returns true if a step writes into PostgreSQL.
     fn needs_driver(&self, root: &Path, pipeline: &Pipeline) -> bool {
         let needs = |address: &str| address.starts_with("postgresql+psycopg2:");
-        let said = pipeline.steps.iter().filter_map(|step| step.parameters.get("engine")?.as_str());
-        if said.into_iter().any(needs) {
+        let engines = pipeline.steps.iter().filter_map(|step| step.parameters.get("engine")?.as_str());
+        if engines.into_iter().any(needs) {
             return true;
         }
         let variables = self.variables_of(pipeline);
@@ -109,49 +109,51 @@ impl Runner {
             return false;
         }
         let modules = self.modules(root, pipeline);
-        // Where its code cannot be read, a driver too many does no harm.
+        // If the code cannot be read, an unneeded driver does no harm.
         let Ok(names) = fingerprint::variables_of(self.looked(root, pipeline, &modules)) else { return true };
         names.iter().filter_map(|name| variables.get(name)).any(|value| needs(value))
     }
 
-    /// True where a step of the pipeline looks at the database that runs are given, or code of it cannot be read. One whose
-    /// spec names a database has its own.
+    /// Returns true if a step reads the database of the run, or code cannot be read. A pipeline whose spec names a
+    /// database does not need it.
     #[must_use]
     pub fn uses_database(&self, root: &Path, pipeline: &Pipeline) -> bool {
         let modules = self.modules(root, pipeline);
         let names = fingerprint::variables_of(self.looked(root, pipeline, &modules));
-        let is_said = pipeline.environment.iter().any(|(name, value)| name == ENGINE && !value.is_empty());
-        !is_said && names.map_or(true, |names| names.contains(ENGINE))
+        let is_in_spec = pipeline.environment.iter().any(|(name, value)| name == ENGINE && !value.is_empty());
+        !is_in_spec && names.map_or(true, |names| names.contains(ENGINE))
     }
 
     fn looked<'a>(&'a self, root: &'a Path, pipeline: &'a Pipeline, modules: &'a [PathBuf]) -> Looked<'a> {
         Looked { project: &self.project, root, pipeline, modules }
     }
 
-    /// Where Python looks for modules of the project beside the places that it has anyway.
+    /// Additional folders inside the project in which Python searches for modules.
     fn modules(&self, root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
         let folder = root.join(&pipeline.folder);
         let variables = self.variables_of(pipeline);
-        let said =
-            variables.get(MODULES).map(|said| std::env::split_paths(said).collect::<Vec<_>>()).unwrap_or_default();
-        let places = said.iter().filter(|place| !place.as_os_str().is_empty());
+        let search_path = variables
+            .get(MODULES)
+            .map(|search_path| std::env::split_paths(search_path).collect::<Vec<_>>())
+            .unwrap_or_default();
+        let places = search_path.iter().filter(|place| !place.as_os_str().is_empty());
         let places = places.map(|place| fingerprint::plain(&folder.join(place)));
         places.filter(|place| place.starts_with(&self.project) || place.starts_with(root)).collect()
     }
 
-    /// What a variable says, as far as the result of a pipeline depends on it: of an address, where it leads.
-    fn told(&self, pipeline: &Pipeline, name: &str) -> Option<String> {
-        let said = pipeline.environment.iter().rev().find(|(said, _)| said == name).map(|(_, value)| value);
-        match (&self.target, said) {
+    /// Value of a variable, as far as it affects the result: for an address, only its target.
+    fn relevant_value(&self, pipeline: &Pipeline, name: &str) -> Option<String> {
+        let spec = pipeline.environment.iter().rev().find(|(spec, _)| spec == name).map(|(_, value)| value);
+        match (&self.target, spec) {
             (Target::Database(id), None) if name == ENGINE => Some(format!("database {id}")),
             (Target::Unknown, None) if name == ENGINE => Some("not known yet".to_owned()),
             _ => {
-                said.or_else(|| self.variables.get(name)).filter(|value| !value.is_empty()).map(|value| place_of(value))
+                spec.or_else(|| self.variables.get(name)).filter(|value| !value.is_empty()).map(|value| place_of(value))
             }
         }
     }
 
-    /// What the result of a pipeline would depend on now.
+    /// Computes the present fingerprint of a pipeline.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -162,10 +164,10 @@ impl Runner {
         let looked = self.looked(&specs.root, pipeline, &modules);
         let recipe = self.said_recipe(&specs.root, pipeline);
         let key = Key::existing(self.store.folder())?;
-        Fingerprint::of(looked, &recipe, key.as_ref(), made, |name| self.told(pipeline, name))
+        Fingerprint::of(looked, &recipe, key.as_ref(), made, |name| self.relevant_value(pipeline, name))
     }
 
-    /// Why a pipeline has to be run; empty where what it made is still good.
+    /// Reasons to run a pipeline; empty if its last result is still valid.
     ///
     /// # Errors
     /// When a file or record cannot be read.
@@ -173,7 +175,7 @@ impl Runner {
         self.reasons_against(&self.folder_name(&specs.root), &pipeline.id, &self.fingerprint(specs, pipeline)?)
     }
 
-    /// The same, of a pipeline whose result would depend on this now.
+    /// Reasons to run a pipeline with this present fingerprint.
     pub(super) fn reasons_against(&self, folder: &str, pipeline: &str, now: &Fingerprint) -> io::Result<Vec<String>> {
         Ok(match self.store.succeeded(folder, pipeline)? {
             None => vec![self.never_succeeded(folder, pipeline)?],
@@ -196,20 +198,20 @@ impl Runner {
 }
 
 impl Record {
-    /// Why what this run made is not good any more; empty where it is.
+    /// Reasons why the result of this run is outdated; empty if it is still valid.
     #[must_use]
     pub fn reasons_against(&self, now: &Fingerprint) -> Vec<String> {
         now.reasons(&self.fingerprint)
     }
 
-    /// The reasons that no other pipeline can give or take away by running first.
+    /// Reasons that do not depend on other pipelines.
     #[must_use]
     pub fn own_reasons_against(&self, now: &Fingerprint) -> Vec<String> {
         now.own_reasons(&self.fingerprint)
     }
 }
 
-/// SQLAlchemy takes `postgresql:` for another driver with each release: the one that is installed is said.
+/// Adds the installed driver to an address, since SQLAlchemy's default for `postgresql:` differs between releases.
 fn with_driver(engine: &str) -> String {
     let rest = engine.strip_prefix("postgresql://").or_else(|| engine.strip_prefix("postgres://"));
     rest.map_or_else(|| engine.to_owned(), |rest| format!("postgresql+psycopg2://{rest}"))
@@ -220,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_postgres_says_its_driver() {
+    fn address_of_postgres_gets_driver() {
         assert_eq!(with_driver("postgresql://u:p@h/d"), "postgresql+psycopg2://u:p@h/d");
         assert_eq!(with_driver("postgres://h/d"), "postgresql+psycopg2://h/d");
         assert_eq!(with_driver("postgresql+psycopg://h/d"), "postgresql+psycopg://h/d");
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_see_credentials_only_where_they_are_named() {
+    fn steps_see_only_named_credentials() {
         use terrace_provider::{Attributes, Sandbox, Settings, Value};
         let folder = tempfile::tempdir().unwrap();
         let values = [("variables", Value::List(vec!["PGPASSWORD".into()])), ("cacheDir", "caches".into())];

@@ -1,4 +1,4 @@
-//! Files of records: whole or not there at all, their names of any text, in a folder that is its owner's alone.
+//! Files of records: atomic writes, encoded names, and private folders.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -6,12 +6,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What a folder's name may hold as it is.
+/// Characters that names of folders keep.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
-/// A longer name is cut and told apart by a digest: file systems have names of 255 bytes.
+/// A longer name is truncated and gets a digest, since file systems limit names to 255 bytes.
 const LONGEST_NAME: usize = 180;
 
-/// Removes a file that need not be there.
+/// Removes a file that may be missing.
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -19,7 +19,7 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A name for a folder.
+/// Encodes a text as the name of a folder.
 pub(crate) fn encoded(name: &str) -> String {
     let encoded = utf8_percent_encode(name, PLAIN).to_string();
     match encoded.get(..LONGEST_NAME) {
@@ -27,7 +27,7 @@ pub(crate) fn encoded(name: &str) -> String {
             let digest = crate::fingerprint::hash_of(name);
             format!("{beginning}-{}", digest.get(..16).unwrap_or_default())
         }
-        // A run that is named `..` leads nowhere else.
+        // The name `..` must not point to another folder.
         None if encoded.chars().all(|c| c == '.') => format!("%2E{encoded}"),
         None => encoded,
     }
@@ -38,7 +38,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("`{}` is not what terrace writes: {error}", path.display()),
+                format!("`{}` was not written by terrace: {error}", path.display()),
             )
         }),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
@@ -46,7 +46,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Writes a file so that it is there whole or not at all, also after the machine goes.
+/// Writes a file atomically and durably, so that it is complete even after a crash of the machine.
 pub(crate) fn write<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
     let open = crate::private::file().write(true).truncate(true).open(&partial);
@@ -59,7 +59,7 @@ pub(crate) fn write<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<(
     })
 }
 
-/// Removes a folder that need not be there.
+/// Removes a folder that may be missing.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_name_is_the_name_of_one_folder() {
+    fn any_name_is_encoded_as_one_folder() {
         for name in ["..", ".", "../../etc", "a/b", "x@.", &"x".repeat(400)] {
             let encoded = encoded(name);
             assert!(!encoded.contains('/') && encoded != ".." && encoded != "." && encoded.len() < 255, "{encoded}");

@@ -1,8 +1,8 @@
-//! Pipelines that plugins make of `*.source-spec.yaml`: the plugin's `Generator` is asked in the Python environment of the
-//! file's folder, and what it answers is kept beside the specs, where [`crate::spec::read`] finds it without Python.
+//! Pipelines that plugins generate from `*.source-spec.yaml`. The plugin's `Generator` runs in the Python environment
+//! of the file's folder. Its result is cached next to the specs, where [`crate::spec::read`] finds it without Python.
 //!
-//! The plugin is code of the project, its answer is not trusted to be well-formed: it is bounded in size and time, and
-//! read like any spec.
+//! The plugin is code of the project, but its result may be malformed: size and time are limited, and it is parsed like
+//! any spec.
 
 use super::log::Masks;
 use super::single::{Preparing, Runner, Watching};
@@ -22,33 +22,33 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-/// What is run.
+/// Program that calls the plugin.
 const PROGRAM: &str = include_str!("generate/generator.py");
-/// The variable that names what is asked of a plugin in the environment of its processes.
+/// Variable that marks the processes of a plugin in their environment.
 const MARK: &str = "TERRACE_SOURCE_SPEC";
-/// How long a plugin may take.
+/// Timeout of a plugin.
 const LONGEST: Duration = Duration::from_secs(120);
-/// So many bytes an answer may have.
+/// Maximum size of a result in bytes.
 const LARGEST: u64 = 16 << 20;
-/// So many bytes are read of what a plugin says beside.
+/// Maximum size of the log in bytes.
 const SAID: u64 = 1 << 20;
-/// So many lines of that are told.
+/// Number of log lines in an error.
 const LINES: usize = 12;
 
-/// A source spec that no pipelines came of.
+/// A source spec without a result.
 #[derive(Debug)]
 pub struct Unmade {
-    /// The file, by its position in [`Specs::files`].
+    /// The file, by position in [`Specs::files`].
     pub file: usize,
-    /// Why.
+    /// Message.
     pub why: String,
-    /// What can be done.
+    /// Hint.
     pub hint: Option<String>,
-    /// There is no environment to ask in: an infrastructure that fails, and not a spec that is wrong.
+    /// The environment cannot be created: a failure of the infrastructure, and not of the spec.
     pub is_environment: bool,
 }
 
-/// What the program answers: one of these.
+/// Answer of the program: exactly one field is set.
 #[derive(Debug, Default, Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -61,8 +61,8 @@ struct Answer {
 }
 
 impl Runner {
-    /// Asks the plugins of all source specs that no answer was kept of. When this returns, reading the specs again finds
-    /// what was answered.
+    /// Runs the plugins of all source specs without a cached result. Afterwards, reading the specs again finds the
+    /// results.
     pub async fn expand(&self, specs: &Specs, watching: &dyn Watching, cancel: &CancellationToken) -> Vec<Unmade> {
         let mut unmade = Vec::new();
         for source in specs.sources.iter().filter(|source| source.made.is_none()) {
@@ -82,33 +82,35 @@ impl Runner {
     ) -> Result<(), Unmade> {
         let wrong = |why: String, hint: Option<String>| Unmade { file: source.file, why, hint, is_environment: false };
         let folder = specs.root.join(source.folder(specs));
-        let said = requirements::read(&folder);
-        let recipe = Recipe::new(Api::Two, self.python.clone(), vec![said.packages]).with_constraints(said.constraints);
+        let listed = requirements::read(&folder);
+        let recipe =
+            Recipe::new(Api::Two, self.python.clone(), vec![listed.packages]).with_constraints(listed.constraints);
         let path = specs.files.get(source.file).map(|file| file.path.display().to_string()).unwrap_or_default();
         let making = Preparing { pipeline: &path, watching };
         let environment = self.environments.ensure(&recipe, &making, cancel).await;
         let environment = environment.map_err(|error| wrong_environment(&error, source))?;
-        let asked = tokio::select! {
-            asked = self.ask(&environment, specs, source, &folder) => asked,
-            () = cancel.cancelled() => return Err(wrong("stopped".to_owned(), None)),
+        let answered = tokio::select! {
+            answered = self.ask(&environment, specs, source, &folder) => answered,
+            () = cancel.cancelled() => return Err(wrong("cancelled".to_owned(), None)),
         };
         let masks = Masks::of(&self.variables);
-        let answer = asked.map_err(|why| wrong(masks.text(&why), None))?;
+        let answer = answered.map_err(|why| wrong(masks.text(&why), None))?;
         let package = format!("datapackage-pipelines-{}", source.module);
         if let Some(missing) = answer.missing {
-            let why = format!("there is no plugin `{missing}` that makes pipelines of it");
-            let hint = format!("name `{package}` in a `{REQUIREMENTS}` beside it, or put `{missing}` into the project");
+            let why = format!("the plugin `{missing}`, which generates its pipelines, does not exist");
+            let hint =
+                format!("name `{package}` in a `{REQUIREMENTS}` next to it, or put `{missing}` into the project");
             return Err(wrong(why, Some(hint)));
         }
         if let Some(lacking) = answer.lacking {
-            return Err(wrong(format!("the plugin `{lacking}` has no class `Generator`: it makes no pipelines"), None));
+            return Err(wrong(format!("the plugin `{lacking}` has no class `Generator`"), None));
         }
         if let Some(failed) = answer.failed {
             return Err(wrong(format!("the plugin fails: {}", masks.text(&failed)), None));
         }
         let problems = answer.invalid.into_iter().map(|(place, what)| match place.is_empty() {
-            true => format!("the plugin does not take it: {what}"),
-            false => format!("the plugin does not take `{place}`: {what}"),
+            true => format!("the plugin rejects it: {what}"),
+            false => format!("the plugin rejects `{place}`: {what}"),
         });
         let pipelines = answer.pipelines.into_iter().map(|(id, folder, details)| {
             let folder = Path::new(&folder);
@@ -119,7 +121,7 @@ impl Runner {
         let place = source.kept_in(&specs.root);
         let written = place.parent().map_or(Ok(()), crate::private::folder).and_then(|()| store::write(&place, &kept));
         written.map_err(|error| {
-            wrong(format!("what the plugin answers cannot be kept in `{}`: {error}", place.display()), None)
+            wrong(format!("the result of the plugin cannot be stored in `{}`: {error}", place.display()), None)
         })
     }
 
@@ -139,46 +141,46 @@ impl Runner {
             .envs(self.without_credentials(|_| false))
             .env_remove("PYTHONHOME")
             .env("PYTHONIOENCODING", "utf-8");
-        // A plugin may lie in the project itself.
+        // The plugin may be inside the project.
         let places = std::env::join_paths([folder, &specs.root]).map_err(|error| error.to_string())?;
-        // Whatever it starts ends with it, and it with us.
+        // Its child processes end with it, and it ends with this process.
         let mark = folder.join(&source.module).display().to_string();
         let guard = Guard::start((MARK, &mark), Duration::ZERO);
-        let guard = guard.map_err(|error| format!("the plugin cannot be asked: {error}"))?;
+        let guard = guard.map_err(|error| format!("the plugin cannot be started: {error}"))?;
         command.env("PYTHONPATH", places).env(MARK, &mark).process_group(guard.group()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("the plugin cannot be asked: {error}"))?;
+        let mut child = command.spawn().map_err(|error| format!("the plugin cannot be started: {error}"))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let text = python_json(&source.content);
         let give = async {
             if let Some(mut stdin) = stdin {
-                // A plugin that does not listen says itself why.
+                // If the plugin does not read it, its own error says why.
                 let _ = stdin.write_all(text.as_bytes()).await;
             }
         };
         let all = async {
-            let ((), said, beside, ended) = tokio::join!(give, read(stdout, LARGEST), read(stderr, SAID), child.wait());
-            (said, beside, ended)
+            let ((), answer, log, ended) = tokio::join!(give, read(stdout, LARGEST), read(stderr, SAID), child.wait());
+            (answer, log, ended)
         };
         let ended = tokio::time::timeout(LONGEST, all).await;
         guard.end().await;
-        let (said, beside, ended) =
-            ended.map_err(|_| format!("the plugin did not answer within {} s", LONGEST.as_secs()))?;
+        let (answer, log, ended) =
+            ended.map_err(|_| format!("the plugin did not respond within {} s", LONGEST.as_secs()))?;
         let ended = ended.map_err(|error| format!("the plugin cannot be waited for: {error}"))?;
-        of_answer(&said, &beside, ended)
+        of_answer(&answer, &log, ended)
     }
 }
 
-fn of_answer(said: &[u8], beside: &[u8], ended: ExitStatus) -> Result<Answer, String> {
-    if said.len() as u64 > LARGEST {
-        return Err(format!("the plugin answers more than {} MiB", LARGEST >> 20));
+fn of_answer(answer: &[u8], log: &[u8], ended: ExitStatus) -> Result<Answer, String> {
+    if answer.len() as u64 > LARGEST {
+        return Err(format!("the plugin's result is larger than {} MiB", LARGEST >> 20));
     }
-    serde_json::from_slice(said).map_err(|error| {
-        let beside = String::from_utf8_lossy(beside);
-        let lines: Vec<&str> = beside.lines().filter(|line| !line.trim().is_empty()).collect();
+    serde_json::from_slice(answer).map_err(|error| {
+        let log = String::from_utf8_lossy(log);
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join(" | ");
         match ended.success() {
-            true => format!("the plugin does not answer as it should: {error}"),
+            true => format!("the plugin's result is malformed: {error}"),
             false => format!("the plugin ended with {ended}: {last}"),
         }
     })
@@ -188,7 +190,7 @@ fn wrong_environment(error: &EnvironmentError, source: &SourceSpec) -> Unmade {
     Unmade { file: source.file, why: error.to_string(), hint: error.hint(), is_environment: true }
 }
 
-/// Reads a stream to its end, and keeps so much of it and a byte more.
+/// Reads a stream to its end, but keeps at most `most` bytes and one more.
 async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
     let mut kept = Vec::new();
     let Some(mut stream) = stream else { return kept };

@@ -1,8 +1,9 @@
-//! Telling others how a run goes: the addresses of a spec's `hooks` are sent what dpp sends them
+//! Notifications of a run's progress to the addresses in a spec's `hooks`, with the same events as dpp
 //! (`status/pipeline_status.py`): `queue`, `start`, `progress` and `finish`, each a JSON object.
 //!
-//! No run waits for them or fails because of them. Each address has a task and a short queue of its own; progress that
-//! finds it full is dropped. What is sent is what a record and its log hold: without secrets. Whoever does not answer is asked once more, at the end, which is waited for, but not for long.
+//! Runs neither wait for them nor fail because of them. Each address has its own task with a short queue; progress is
+//! dropped while the queue is full. Events contain what records and logs contain: no secrets. After a failed call, an
+//! address gets only the last event, and the run waits briefly for that.
 
 use super::record::{Record, State};
 use futures_util::future::join_all;
@@ -15,19 +16,19 @@ use terrace_provider::http::{builder, in_words};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// So many of the last lines of a log are sent, as dpp does.
+/// Maximum number of log lines in an event, as in dpp.
 const LINES: usize = 100;
-/// So many events may wait for an address.
+/// Length of the queue of an address.
 const WAITING: usize = 8;
 
-/// How long addresses are waited for.
+/// Timeouts of notifications.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Of one call.
+    /// Timeout of a call.
     pub(super) call: Duration,
-    /// Of everything that waits when a run has ended.
+    /// Timeout of all outstanding calls at the end of a run.
     pub(super) end: Duration,
-    /// Between two calls that tell of progress.
+    /// Minimum time between two progress events.
     pub(super) progress: Duration,
 }
 
@@ -37,24 +38,24 @@ impl Default for Patience {
     }
 }
 
-/// The addresses of a pipeline while a run of it goes on.
+/// Addresses of a pipeline during a run.
 pub(super) struct Hooks {
     pipeline: String,
     patience: Patience,
     tellers: Vec<Teller>,
     said: Mutex<Said>,
-    /// Addresses that cannot be called at all, with the reason.
+    /// Addresses that are not valid, with the reason.
     unusable: Vec<String>,
 }
 
-/// What the steps said lately.
+/// Recent lines of the steps.
 struct Said {
     last: VecDeque<String>,
     told: Instant,
 }
 
 struct Teller {
-    /// The address as far as it may be told: paths and users of hooks are often secrets.
+    /// Visible part of the address: paths and users of hooks are often secrets.
     place: String,
     events: mpsc::Sender<Event>,
     task: JoinHandle<Option<String>>,
@@ -66,7 +67,7 @@ struct Event {
 }
 
 impl Hooks {
-    /// Gets ready to call these addresses; nothing is sent yet.
+    /// Prepares calls to these addresses, without sending anything.
     pub(super) fn new(addresses: &[String], pipeline: &str, patience: Patience) -> Self {
         let (mut tellers, mut unusable) = (Vec::new(), Vec::new());
         let client = if addresses.is_empty() { Err(String::new()) } else { client(patience) };
@@ -76,7 +77,7 @@ impl Hooks {
                 (Ok(url), Ok(client)) => {
                     let (events, waiting) = mpsc::channel(WAITING);
                     let place = url.origin().ascii_serialization();
-                    let task = tokio::spawn(tell(client.clone(), url, waiting));
+                    let task = tokio::spawn(send(client.clone(), url, waiting));
                     tellers.push(Teller { place, events, task });
                 }
                 (Err(why), _) => unusable.push(format!("a hook cannot be called: {why}")),
@@ -87,46 +88,45 @@ impl Hooks {
         Self { pipeline: pipeline.to_owned(), patience, tellers, said, unusable }
     }
 
-    /// A run waits to be prepared.
+    /// Reports that the run is being prepared.
     pub(super) fn queue(&self) {
         self.send("queue", Map::new());
     }
 
-    /// Its steps begin.
+    /// Reports that its steps start.
     pub(super) fn start(&self) {
         self.send("start", Map::new());
     }
 
-    /// A step said something; now and then that is told as progress.
+    /// Adds a line of a step, and reports progress at intervals.
     pub(super) fn line(&self, name: &str, line: &str) {
         if self.tellers.is_empty() {
             return;
         }
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.last.len() == LINES {
-            said.last.pop_front();
+        let mut recent = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.last.len() == LINES {
+            recent.last.pop_front();
         }
-        said.last.push_back(format!("{name}: {line}"));
-        if said.told.elapsed() >= self.patience.progress {
-            said.told = Instant::now();
-            drop(said);
+        recent.last.push_back(format!("{name}: {line}"));
+        if recent.told.elapsed() >= self.patience.progress {
+            recent.told = Instant::now();
+            drop(recent);
             self.progress();
         }
     }
 
-    /// What the steps said last.
+    /// Reports the recent lines.
     fn progress(&self) {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let log: Vec<&String> = said.last.iter().collect();
+        let recent = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let log: Vec<&String> = recent.last.iter().collect();
         let body = Map::from_iter([("log".to_owned(), json!(log))]);
-        drop(said);
+        drop(recent);
         self.send("progress", body);
     }
 
-    /// A run ended: the addresses are told, and waited for. Answers in words which of them did not take what they were
-    /// told.
+    /// Reports the end of a run, and waits for the addresses. Returns warnings about addresses that failed.
     pub(super) async fn finish(self, record: &Record) -> Vec<String> {
-        // dpp tells of progress once more before the end, and some read the log from that.
+        // dpp sends progress once more before the end, and some receivers read the log from it.
         self.progress();
         let body = self.body("finish", finish(record));
         let end = self.patience.end;
@@ -134,19 +134,19 @@ impl Hooks {
             let event = Event { body: body.clone(), is_last: true };
             async move {
                 let Teller { place, events, mut task } = teller;
-                let told = async {
+                let last_call = async {
                     let _ = events.send(event).await;
                     drop(events);
-                    (&mut task).await.unwrap_or_else(|_| Some("the call broke off".to_owned()))
+                    (&mut task).await.unwrap_or_else(|_| Some("the call was interrupted".to_owned()))
                 };
-                let why = match tokio::time::timeout(end, told).await {
+                let why = match tokio::time::timeout(end, last_call).await {
                     Ok(why) => why,
                     Err(_) => {
                         task.abort();
                         Some(format!("no answer within {} s", end.as_secs()))
                     }
                 };
-                why.map(|why| format!("the hook at {place} was not told everything: {why}"))
+                why.map(|why| format!("the hook at {place} missed events: {why}"))
             }
         });
         let mut warnings = self.unusable;
@@ -156,7 +156,7 @@ impl Hooks {
 
     fn send(&self, event: &str, more: Map<String, Value>) {
         for teller in &self.tellers {
-            // Where the queue is full, nobody takes what is told: then it need not be told.
+            // A full queue means that the receiver is slow: drop the event.
             let _ = teller.events.try_send(Event { body: self.body(event, more.clone()), is_last: false });
         }
     }
@@ -169,7 +169,7 @@ impl Hooks {
     }
 }
 
-/// What is told at the end: statistics of a success, errors of everything else.
+/// Fields of the last event: statistics after a success, or else errors.
 fn finish(record: &Record) -> Map<String, Value> {
     let is_good = record.state == State::Succeeded;
     let mut body = Map::from_iter([("success".to_owned(), json!(is_good))]);
@@ -179,7 +179,7 @@ fn finish(record: &Record) -> Map<String, Value> {
     }
     let failure = record.failure.as_ref();
     let step = failure.and_then(|failure| record.steps.get(failure.step?));
-    // dpp begins with the processor, and goes on with what it said.
+    // dpp begins with the name of the processor, followed by its log.
     let mut errors = vec![step.map_or_else(|| record.state.word().to_owned(), |(name, _)| name.clone())];
     errors.extend(failure.into_iter().flat_map(|failure| failure.said.iter().cloned()));
     errors.extend(failure.map(|failure| failure.what.clone()));
@@ -192,8 +192,8 @@ fn client(patience: Patience) -> Result<Client, String> {
     made.map_err(|error| in_words(&error))
 }
 
-/// Sends what is to be sent, one after the other; answers what went wrong first.
-async fn tell(client: Client, url: Url, mut events: mpsc::Receiver<Event>) -> Option<String> {
+/// Sends events in order; returns the first error.
+async fn send(client: Client, url: Url, mut events: mpsc::Receiver<Event>) -> Option<String> {
     let (mut first, mut is_silent) = (None, false);
     while let Some(event) = events.recv().await {
         if is_silent && !event.is_last {
@@ -202,7 +202,7 @@ async fn tell(client: Client, url: Url, mut events: mpsc::Receiver<Event>) -> Op
         let answer = client.post(url.clone()).json(&event.body).send().await;
         let why = match answer {
             Ok(answer) if answer.status().is_success() => continue,
-            Ok(answer) => format!("it answers {}", answer.status()),
+            Ok(answer) => format!("it responded with {}", answer.status()),
             Err(error) => {
                 is_silent = true;
                 in_words(&error)

@@ -1,5 +1,5 @@
-//! A pipeline and an environment as a job: which programs with which arguments, as dpp's manager starts them
-//! (`manager/tasks.py`, `manager/runners/local_python.py`).
+//! Builds the job of a pipeline in an environment: programs and arguments as in dpp's manager (`manager/tasks.py`,
+//! `manager/runners/local_python.py`).
 
 use super::outputs::Output;
 use crate::environment::Environment;
@@ -16,18 +16,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where dpp keeps results of steps that are to be kept, in the folder of the spec.
+/// Folder of dpp's cached results of steps, in the folder of the spec.
 const CACHE: &str = ".cache";
-/// The files of dpp's own that write a data package into a folder.
+/// dpp's processors that write a data package into a folder.
 const DUMPS: [&str; 2] = ["dump/to_path.py", "dump_to_path.py"];
 
-/// How packages of plugins begin.
+/// Prefix of plugin packages.
 const PLUGIN: &str = "datapackage_pipelines_";
 
-/// What a job is made of.
+/// Inputs of a job.
 pub(super) struct Making<'a> {
     pub(super) run: &'a str,
-    /// The folder of the run: the text of steps is written there.
+    /// Folder of the run, into which code of steps is written.
     pub(super) run_folder: &'a Path,
     pub(super) root: &'a Path,
     pub(super) pipeline: &'a Pipeline,
@@ -40,19 +40,19 @@ pub(super) struct Making<'a> {
     pub(super) grace: Duration,
 }
 
-/// A job, and where it writes what.
+/// A job, with the places of its outputs.
 pub(super) struct Made {
     pub(super) job: Job,
-    /// The folders that data packages are written into.
+    /// Folders into which data packages are written.
     pub(super) outputs: Vec<Output>,
-    /// The step whose kept result is taken, counted from 1.
+    /// Step whose cached result is used, counted from 1.
     pub(super) from_cache: Option<usize>,
 }
 
-/// Makes a job.
+/// Builds a job.
 ///
 /// # Errors
-/// When a step has no program, or its text cannot be written: in words.
+/// When a step has no program, or its code cannot be written; the error is for people.
 pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> {
     let folder = making.root.join(&making.pipeline.folder);
     let mut outputs = Vec::new();
@@ -69,7 +69,7 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
         let loader = Arguments { program: &loader, parameters: &parameters, is_validated: false, cache: "" };
         steps.splice(..=position, [making.environment.program("cache_loader", &loader)]);
     }
-    // A step says by its first argument whether it is the first: nothing comes before it.
+    // The second argument of a step is its position; dpp uses it to detect the first step.
     for (position, step) in steps.iter_mut().enumerate() {
         if let Some(index) = step.arguments.get_mut(1) {
             *index = position.to_string();
@@ -78,7 +78,7 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
     let environment = variables(making.environment, making.variables.clone(), making.root, &folder);
     let first = from_cache.map_or(0, |step| step.saturating_sub(1));
     for (position, program) in steps.iter_mut().enumerate() {
-        // What was kept is loaded by the environment itself.
+        // The environment itself loads the cached result.
         let step = making.pipeline.steps.get(position + first).filter(|_| from_cache.is_none() || position > 0);
         wrap(&making, &folder, step, program, &environment).map_err(|what| (Some(position + first), what))?;
     }
@@ -94,7 +94,7 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
     Ok(Made { job, outputs, from_cache })
 }
 
-/// Starts a step the way its runner says.
+/// Wraps a step's command as its runner defines.
 fn wrap(
     making: &Making<'_>,
     folder: &Path,
@@ -117,12 +117,12 @@ fn wrap(
     Ok(())
 }
 
-/// What a processor is called with.
+/// Arguments of a processor.
 struct Arguments<'a> {
     program: &'a Path,
     parameters: &'a Value,
     is_validated: bool,
-    /// The name under which its result is kept; empty where it is not.
+    /// Name of its cached result; empty if it is not cached.
     cache: &'a str,
 }
 
@@ -153,20 +153,23 @@ fn program(
     step: &Step,
     outputs: &mut Vec<Output>,
 ) -> Result<Program, String> {
-    let missing = || format!("there is no processor `{}`", step.name);
+    let missing = || format!("the processor `{}` does not exist", step.name);
     let mut parameters = step.parameters.clone();
     let file = match locate(making.root, making.pipeline, step).ok_or_else(missing)? {
         Located::File(file) => file,
         Located::BuiltIn(path) => {
             if DUMPS.contains(&path.as_str()) {
-                write_beside(making, folder, &mut parameters, outputs)?;
+                write_to_partial(making, folder, &mut parameters, outputs)?;
             }
             library(making.environment, &path)
         }
         Located::Plugin { package, path } => {
             let file = making.environment.packages.join(&package).join("processors").join(path);
             if !file.is_file() {
-                return Err(format!("there is no processor `{}`: the requirements bring no `{package}`", step.name));
+                return Err(format!(
+                    "the processor `{}` does not exist: the requirements do not include `{package}`",
+                    step.name
+                ));
             }
             file
         }
@@ -193,8 +196,8 @@ fn program(
     Ok(making.environment.program(&step.name, &arguments))
 }
 
-/// Has a data package written beside its place.
-fn write_beside(
+/// Redirects a data package to a temporary place.
+fn write_to_partial(
     making: &Making<'_>,
     folder: &Path,
     parameters: &mut Map<String, Value>,
@@ -203,7 +206,7 @@ fn write_beside(
     let path = match parameters.get("out-path") {
         None => ".",
         Some(Value::String(path)) => path,
-        Some(_) => return Err("its `out-path` is no text".to_owned()),
+        Some(_) => return Err("its `out-path` is not text".to_owned()),
     };
     let place = crate::fingerprint::plain(&folder.join(path));
     let output = match outputs.iter().find(|output| output.place == place) {
@@ -217,12 +220,12 @@ fn write_beside(
     Ok(())
 }
 
-/// The path as text: parameters are JSON.
+/// Path as text, for parameters in JSON.
 fn utf8(path: &Path) -> Result<&str, String> {
     path.to_str().ok_or_else(|| format!("the path `{}` is not UTF-8", path.display()))
 }
 
-/// dpp runs the text of a step from a file; its own folder is the first that Python looks into.
+/// Writes the code of a step to a file, as dpp runs it. A separate folder is needed, since Python searches it first.
 fn write_code(run_folder: &Path, position: usize, code: &str) -> io::Result<PathBuf> {
     let folder = run_folder.join("code").join((position + 1).to_string());
     fs::create_dir_all(&folder)?;
@@ -231,8 +234,7 @@ fn write_code(run_folder: &Path, position: usize, code: &str) -> io::Result<Path
     Ok(file)
 }
 
-/// The name under which the result of a step is kept: another one when anything changes that it depends on, the data
-/// included.
+/// Name of a step's cached result, which changes with all its inputs, including the data.
 fn cache_name(making: &Making<'_>, position: usize) -> String {
     let fingerprint = making.fingerprint;
     let before = fingerprint.steps.get(..=position).unwrap_or_default();
@@ -247,8 +249,8 @@ fn cache_name(making: &Making<'_>, position: usize) -> String {
     hash_of(&text.to_string())
 }
 
-/// The last step whose result is kept and still good, and the name of the file. Never one after a step that writes
-/// something besides its rows: what it wrote may be gone.
+/// Returns the last step with a valid cached result, and the name of the file. Steps after a dump do not count: the
+/// dump's output may be gone.
 fn kept(making: &Making<'_>, folder: &Path) -> Option<(usize, String)> {
     let steps = making.pipeline.steps.iter().enumerate().take_while(|(_, step)| !is_dump(step));
     let steps: Vec<_> = steps.filter(|(_, step)| step.is_cached).collect();
@@ -257,18 +259,19 @@ fn kept(making: &Making<'_>, folder: &Path) -> Option<(usize, String)> {
     named.find(|(_, name)| folder.join(CACHE).join(name).is_file())
 }
 
-/// True for dpp's own steps that write into folders, archives and databases.
+/// Returns true for dpp's steps that write into folders, archives and databases.
 fn is_dump(step: &Step) -> bool {
     step.name.starts_with("dump.") || step.name.starts_with("dump_to_")
 }
 
-/// True when a plugin lies in the folder that was searched: its processors import it by its name.
+/// Returns true if a plugin is in the searched folder: its processors import it by name.
 fn has_plugin(root: &Path) -> bool {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(PLUGIN) && entry.path().is_dir())
 }
 
-/// The variables of a job: those of this process, the environment's programs first in the path, what the spec says.
+/// Environment variables of a job: those of this process with the environment's programs first in PATH, and those of
+/// the spec.
 pub(super) fn variables(
     environment: &Environment,
     mut variables: BTreeMap<String, String>,
@@ -280,7 +283,7 @@ pub(super) fn variables(
         None => first.display().to_string(),
     };
     let path = join(&environment.folder.join("bin"), variables.get("PATH"));
-    // Steps import what lies beside the spec, wherever their own text lies.
+    // Steps import modules next to the spec, even if their own code is elsewhere.
     let mut modules = join(folder, variables.get("PYTHONPATH"));
     if has_plugin(root) {
         modules = format!("{modules}:{}", root.display());
@@ -289,9 +292,9 @@ pub(super) fn variables(
     variables.insert("PATH".to_owned(), path);
     variables.insert("PYTHONPATH".to_owned(), modules);
     variables.insert("VIRTUAL_ENV".to_owned(), environment.folder.display().to_string());
-    // Their streams are ASCII; what they say may be anything.
+    // The default encoding is ASCII, but messages may have other characters.
     variables.insert("PYTHONIOENCODING".to_owned(), "utf-8".to_owned());
-    // Python's marks below the lines of a traceback would come through dpp as a line each.
+    // Python's markers below traceback lines would become separate lines in dpp.
     variables.insert("PYTHONNODEBUGRANGES".to_owned(), "1".to_owned());
     variables
 }

@@ -1,4 +1,4 @@
-//! What the steps of a run say, line by line: `log.jsonl` in the folder of the run.
+//! Logs of runs, in lines: `log.jsonl` in the folder of the run.
 
 use crate::fingerprint::{is_called_secret, is_secret};
 use jiff::Timestamp;
@@ -10,25 +10,25 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// What the file is called.
+/// Name of the file.
 const NAME: &str = "log.jsonl";
-/// A log does not grow beyond this many bytes: a step that repeats itself must not fill the disk.
+/// Maximum size of a log in bytes: a step in a loop must not fill the disk.
 const LARGEST: u64 = 64 << 20;
-/// What takes the place of a secret.
+/// Replacement for a secret.
 const MASK: &str = "***";
-/// A shorter value is no secret that could be told from other text.
+/// Minimum length of a secret: a shorter one cannot be distinguished from other text.
 const SHORTEST: usize = 4;
 
-/// A line.
+/// A line of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// When it was said.
+    /// Time of the line.
     pub at: Timestamp,
-    /// Which step, counted from 1; 0 where it is none.
+    /// The step, counted from 1; 0 for none.
     pub step: usize,
-    /// How the step is called.
+    /// Name of the step.
     pub name: String,
-    /// What it said.
+    /// Text of the line.
     pub line: String,
 }
 
@@ -40,7 +40,7 @@ impl Line {
     }
 }
 
-/// What must not be told, replaced wherever it stands.
+/// Secrets to replace in texts.
 #[derive(Clone, Default)]
 pub struct Masks(Vec<String>);
 
@@ -51,13 +51,13 @@ impl std::fmt::Debug for Masks {
 }
 
 impl Masks {
-    /// The values of variables whose names say that they are secret, and the secrets of addresses.
+    /// Masks for the values of variables with secret names, and for secrets in addresses.
     pub(crate) fn of<'a>(variables: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
         let mut secrets: Vec<String> = Vec::new();
         for (name, value) in variables {
             if is_secret(name) {
                 secrets.push(value.clone());
-                // What is said comes line by line.
+                // Logs are written in lines.
                 secrets.extend(value.lines().map(|line| line.trim().to_owned()));
             }
             secrets.extend(secrets_of(value));
@@ -65,7 +65,7 @@ impl Masks {
         Self::new(secrets)
     }
 
-    /// The same, and what parameters of steps say is secret, at every depth: by their names, and in addresses.
+    /// Adds masks for parameters of steps at all depths: by their names, and for secrets in addresses.
     #[must_use]
     pub(super) fn and_of<'a>(self, steps: impl IntoIterator<Item = &'a Map<String, Value>>) -> Self {
         let mut secrets = self.0;
@@ -84,7 +84,7 @@ impl Masks {
         Self::new(secrets)
     }
 
-    /// The same, and the secrets of addresses in these texts.
+    /// Adds masks for secrets of addresses in these texts.
     #[must_use]
     pub(crate) fn and_in(self, texts: &[String]) -> Self {
         let words = texts.iter().flat_map(|text| text.split_whitespace());
@@ -98,7 +98,7 @@ impl Masks {
         Self(secrets)
     }
 
-    /// The text without them.
+    /// Replaces the secrets in a text.
     #[must_use]
     pub fn text(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| match text.contains(secret) {
@@ -107,7 +107,7 @@ impl Masks {
         })
     }
 
-    /// The value without them, at every depth.
+    /// Replaces the secrets in a value, at all depths.
     #[must_use]
     pub fn value(&self, value: Value) -> Value {
         match value {
@@ -119,7 +119,7 @@ impl Masks {
     }
 }
 
-/// The password of `scheme://user:password@host`, and what `?token=…` says, as they are encoded and as programs tell them.
+/// Returns the password of `scheme://user:password@host`, and secrets such as `?token=…`, both encoded and decoded.
 fn secrets_of(address: &str) -> impl Iterator<Item = String> + use<> {
     let rest = address.split_once("://").map(|(_, rest)| rest);
     let password = rest.and_then(|rest| {
@@ -135,12 +135,12 @@ fn secrets_of(address: &str) -> impl Iterator<Item = String> + use<> {
     found.into_iter()
 }
 
-/// Writes a log.
+/// Writer of a log.
 #[derive(Debug)]
 pub(super) struct Writer {
     file: Mutex<(File, u64)>,
     masks: Masks,
-    /// So many bytes at most, and a line that says that it is full.
+    /// Maximum size in bytes, without the line that reports a full log.
     most: u64,
 }
 
@@ -150,7 +150,7 @@ impl Writer {
         Ok(Self { file: Mutex::new((file, 0)), masks, most: LARGEST })
     }
 
-    /// Writes a line; answers it as it was written. A log that cannot be written stops no run.
+    /// Writes a line; returns it as written. Errors are ignored: they must not stop the run.
     pub(super) fn write(&self, step: usize, name: &str, line: &str) -> String {
         let line = self.masks.text(line);
         let entry = Line { at: Timestamp::now(), step, name: name.to_owned(), line };
@@ -159,8 +159,8 @@ impl Writer {
         if file.1 < self.most && file.0.write_all(&text).is_ok() {
             file.1 += text.len() as u64;
             if file.1 >= self.most {
-                let line = "the log is full: what is said from here on is not in it".to_owned();
-                // Where there is no room for this either, there is nothing to be done.
+                let line = "the log is full: further lines are missing".to_owned();
+                // An error here cannot be reported anywhere.
                 let _ = file.0.write_all(&Line { at: entry.at, step: 0, name: String::new(), line }.to_bytes());
             }
         }
@@ -168,7 +168,7 @@ impl Writer {
     }
 }
 
-/// Adds what terrace itself has to say to the log of a run that is over. A log that cannot be written stops nobody.
+/// Appends a message of terrace to the log of an ended run. Errors are ignored.
 pub(super) fn append(folder: &Path, line: &str) {
     let entry = Line { at: Timestamp::now(), step: 0, name: String::new(), line: line.to_owned() };
     let text = entry.to_bytes();
@@ -177,7 +177,7 @@ pub(super) fn append(folder: &Path, line: &str) {
     }
 }
 
-/// Reads a log as it grows.
+/// Reads a log while it grows.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -185,16 +185,16 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The log in the folder of a run.
+    /// Reader of the log in the folder of a run.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         Self { path: folder.join(NAME), read: 0 }
     }
 
-    /// The lines that were not read yet.
+    /// Returns the lines that were not read yet.
     ///
     /// # Errors
-    /// When the log is there and cannot be read.
+    /// When the log exists, but cannot be read.
     pub fn lines(&mut self) -> io::Result<Vec<Line>> {
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -202,7 +202,7 @@ impl Reader {
         };
         file.seek(SeekFrom::Start(self.read))?;
         let (mut lines, mut text) = (Vec::new(), Vec::new());
-        // A line that is being written is read when it is whole.
+        // An incomplete line is read later.
         while file.read_until(b'\n', &mut text)? > 0 && text.ends_with(b"\n") {
             self.read += text.len() as u64;
             lines.extend(serde_json::from_slice::<Line>(&text).ok());
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_of_variables_are_not_told() {
+    fn secrets_of_variables_are_masked() {
         let variables = [
             ("DPP_DB_ENGINE", "postgresql+psycopg2://ada:s3cr3t-word@db:5432/x?y=z@"),
             ("API_TOKEN", "tok-12345"),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_of_parameters_and_of_queries_are_not_told() {
+    fn secrets_of_parameters_and_queries_are_masked() {
         let parameters = serde_json::json!({
             "url": "https://host/rows?format=json&api_key=k3y%2Fwords#top",
             "headers": {"X-Auth-Token": ["tok-98765"]},
@@ -259,19 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_full_says_so_once() {
+    fn full_log_has_one_line_about_it() {
         let folder = tempfile::tempdir().unwrap();
         let writer = Writer { most: 100, ..Writer::create(folder.path(), Masks::default()).unwrap() };
         (0..9).for_each(|_| drop(writer.write(1, "noise", "again and again")));
-        let said: Vec<String> = Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();
-        assert_eq!(
-            said,
-            ["again and again", "again and again", "the log is full: what is said from here on is not in it"]
-        );
+        let lines: Vec<String> =
+            Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();
+        assert_eq!(lines, ["again and again", "again and again", "the log is full: further lines are missing"]);
     }
 
     #[test]
-    fn a_log_is_read_as_it_grows() {
+    fn log_is_read_while_it_grows() {
         let folder = tempfile::tempdir().unwrap();
         let mut reader = Reader::new(folder.path());
         assert_eq!(reader.lines().unwrap(), []);
@@ -279,8 +277,8 @@ mod tests {
         writer.write(1, "noise", "one");
         let mut file = File::options().append(true).open(folder.path().join(NAME)).unwrap();
         file.write_all(b"{\"at\": \"2026").unwrap();
-        let said: Vec<String> = reader.lines().unwrap().into_iter().map(|line| line.line).collect();
-        assert_eq!(said, ["one"]);
+        let lines: Vec<String> = reader.lines().unwrap().into_iter().map(|line| line.line).collect();
+        assert_eq!(lines, ["one"]);
         file.write_all(b"-01-01T00:00:00Z\", \"step\": 2, \"name\": \"sink\", \"line\": \"two\"}\n").unwrap();
         assert_eq!(reader.lines().unwrap()[0].line, "two");
         assert_eq!(reader.lines().unwrap(), []);

@@ -1,5 +1,4 @@
-//! What a pipeline needs and whether it has to be run, where reading that keeps nobody waiting: files may be large, and runs
-//! that go on are looked after by the same task.
+//! Runs checks of pipelines outside of the async threads: files may be large, and the same task looks after other runs.
 
 use super::batch::Why;
 use super::single::Runner;
@@ -11,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 impl Runner {
-    /// The environment that a pipeline needs, and what its result would depend on now.
+    /// Recipe of a pipeline's environment, and its present fingerprint.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -22,7 +21,7 @@ impl Runner {
         .await
     }
 
-    /// Why a pipeline has to be run; empty where what it made is still good.
+    /// Reasons to run a pipeline; empty if its last result is still valid.
     ///
     /// # Errors
     /// When a file or record cannot be read.
@@ -30,13 +29,13 @@ impl Runner {
         self.apart(specs, pipeline, Self::reasons).await
     }
 
-    /// Why one that others depend on keeps them from being run; nothing where its result is there and good.
+    /// Reason why a dependency prevents runs; nothing if it has a valid result.
     ///
     /// # Errors
     /// When a file or record cannot be read.
     pub(super) async fn keeps_others(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Option<Why>> {
         self.apart(specs, pipeline, |runner, specs, pipeline| {
-            // That it failed says more than that it has to be run again.
+            // A failure is more specific than outdated inputs.
             if runner.store.unwell(&runner.folder_name(&specs.root), &pipeline.id)?.is_some() {
                 return Ok(Some(Why::Unsuccessful));
             }
@@ -45,7 +44,7 @@ impl Runner {
         .await
     }
 
-    /// Where the pipelines before this one left their data packages.
+    /// Data packages of the dependencies.
     pub(super) fn packages_before(&self, folder: &str, pipeline: &Pipeline) -> BTreeMap<String, String> {
         let package = |id: &str| self.store.succeeded(folder, id).ok()??.datapackage;
         let found =
@@ -59,11 +58,11 @@ impl Runner {
         pipeline: &Pipeline,
         look: impl FnOnce(&Self, &Specs, &Pipeline) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        // Nothing but the folder is asked for: a project may have thousands of pipelines.
+        // Only the folder is copied: a project may have thousands of pipelines.
         let mut folder = Specs::default();
         folder.root.clone_from(&specs.root);
         let (runner, pipeline) = (self.clone(), pipeline.clone());
-        let looked = tokio::task::spawn_blocking(move || look(&runner, &folder, &pipeline)).await;
-        looked.map_err(io::Error::other)?
+        let result = tokio::task::spawn_blocking(move || look(&runner, &folder, &pipeline)).await;
+        result.map_err(io::Error::other)?
     }
 }

@@ -1,5 +1,5 @@
-//! What a run writes appears when it is whole: data packages are written beside their place, and put there when all steps
-//! have ended well, data first and the descriptor, which says what there is, last.
+//! Outputs of a run, which appear only when complete. Data packages are written to a temporary place, and moved when
+//! all steps have ended well: data first, and the descriptor, which lists the data, last.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,29 +8,29 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What describes a data package.
+/// Name of the descriptor of a data package.
 pub(super) const DESCRIPTOR: &str = "datapackage.json";
 
-/// A folder that a run writes a data package into.
+/// A folder into which a run writes a data package.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Where it is written while the run goes on.
+    /// Temporary place during the run.
     pub partial: PathBuf,
-    /// Where it belongs.
+    /// Final place.
     pub place: PathBuf,
-    /// What the run puts there: bytes by path in it. Nothing before its steps have ended.
+    /// Files of the run with their sizes in bytes, by relative path. Empty until its steps have ended.
     #[serde(default)]
     pub files: BTreeMap<PathBuf, u64>,
 }
 
 impl Output {
-    /// The output for a place, nothing of it written.
+    /// Output for a place, without files.
     #[must_use]
     pub fn new(place: PathBuf, run: &str) -> Self {
-        Self { partial: beside(&place, run), place, files: BTreeMap::new() }
+        Self { partial: partial_of(&place, run), place, files: BTreeMap::new() }
     }
 
-    /// Lists what was written, and has it on the disk: a record that says that it is there must not outlive it.
+    /// Lists the written files and syncs them to the disk, so that no record refers to files lost in a crash.
     pub(super) fn take_down(&mut self) -> io::Result<()> {
         self.files.clear();
         if !self.partial.exists() {
@@ -56,11 +56,11 @@ impl Output {
         Ok(())
     }
 
-    /// Puts what was written into its place, and takes away what is `surplus`; other files stay. It may be done again after
-    /// it was cut off.
+    /// Moves the files into place, and removes the `surplus` ones; other files stay. It can be repeated after an
+    /// interruption.
     ///
     /// # Errors
-    /// When a file cannot be moved, with whether others were before it.
+    /// When a file cannot be moved; the flag is true if others were moved before.
     pub(super) fn publish(&self, surplus: &BTreeSet<PathBuf>) -> Result<(), (bool, io::Error)> {
         let mut has_moved = false;
         self.move_all(&mut has_moved)
@@ -89,7 +89,7 @@ impl Output {
                 folders.insert(folder.to_owned());
             }
             match fs::rename(&from, &to) {
-                // It was moved before the run was cut off.
+                // It was moved before an interruption.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && to.symlink_metadata().is_ok() => {}
                 Err(error) => return Err(io::Error::new(error.kind(), format!("`{}`: {error}", to.display()))),
                 Ok(()) => *has_moved = true,
@@ -102,15 +102,14 @@ impl Output {
         for file in surplus {
             gone(fs::remove_file(self.place.join(file)))?;
             for folder in file.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
-                // A folder with other files stays.
+                // An error means that the folder has other files.
                 let _ = fs::remove_dir(self.place.join(folder));
             }
         }
         Ok(())
     }
 
-    /// The files that are not there as they were put there: gone, or of another length. A descriptor may be another one:
-    /// several pipelines may write into one folder.
+    /// Files that are missing or have another size. Descriptors may differ: several pipelines may write into a folder.
     pub(super) fn lost(&self) -> impl Iterator<Item = &Path> {
         let is_there = |file: &Path, bytes: u64| {
             let found = fs::metadata(self.place.join(file));
@@ -119,7 +118,7 @@ impl Output {
         self.files.iter().filter(move |(file, bytes)| !is_there(file, **bytes)).map(|(file, _)| file.as_path())
     }
 
-    /// Removes what the run put there, and folders that are empty then.
+    /// Removes the files of the run, and folders that become empty.
     pub(super) fn remove(&self) -> io::Result<()> {
         self.take_away(&self.files.keys().cloned().collect())?;
         let _ = fs::remove_dir(&self.place);
@@ -127,9 +126,9 @@ impl Output {
     }
 }
 
-/// Where a data package that belongs into a folder is written meanwhile, so that renaming is enough: within the folder
-/// where there is one, which may be a mount or a link; else beside it.
-fn beside(place: &Path, run: &str) -> PathBuf {
+/// Temporary place for a data package, on the same file system. It is inside an existing folder, which may be a mount
+/// or a link, or else next to it.
+fn partial_of(place: &Path, run: &str) -> PathBuf {
     if let Ok(within) = place.canonicalize() {
         return within.join(format!(".terrace-{run}"));
     }
@@ -144,12 +143,12 @@ fn beside(place: &Path, run: &str) -> PathBuf {
     }
 }
 
-/// Removes what a run that did not end well wrote.
+/// Removes the temporary files of a failed run.
 pub(super) fn discard(partial: &Path) -> io::Result<()> {
     gone(fs::remove_dir_all(partial))
 }
 
-/// What is not there need not be removed.
+/// Accepts missing files.
 fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(error),
@@ -157,7 +156,7 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Has what a folder lists on the disk.
+/// Syncs a folder to the disk.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -182,20 +181,20 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_there_is_taken_as_a_whole() {
+    fn missing_place_is_moved_as_a_whole() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("data/deep");
         let output = written(&place, &[(DESCRIPTOR, "{}")]);
         assert_eq!(output.partial, folder.path().join("data/.deep.terrace-r1"));
         output.publish(&BTreeSet::new()).unwrap();
         assert!(place.join(DESCRIPTOR).exists() && !output.partial.exists());
-        // Cut off after that, it is done again.
+        // After an interruption it is repeated.
         output.publish(&BTreeSet::new()).unwrap();
         assert!(place.join(DESCRIPTOR).exists());
     }
 
     #[test]
-    fn other_files_stay_and_what_is_surplus_goes() {
+    fn surplus_files_are_removed_and_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("data");
         package(&place, &[("a.csv", "1"), ("old/old.csv", "1"), ("index.html", "1")]);
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_in_the_middle_is_finished() {
+    fn interrupted_move_is_finished() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("data");
         package(&place, &[("a.csv", "1"), ("b.csv/in-the-way", "1")]);
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_a_link_is_written_within_where_it_leads() {
+    fn linked_place_is_written_inside_its_target() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("disk")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("disk"), folder.path().join("data")).unwrap();
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_went_or_are_shorter_are_lost() {
+    fn missing_or_shorter_files_are_lost() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("data");
         let output = written(&place, &[(DESCRIPTOR, "{}"), ("a.csv", "1"), ("b.csv", "22")]);

@@ -1,4 +1,4 @@
-//! The end of a run: what it wrote is put into its place, or thrown away; also of a run whose maker is gone.
+//! The end of a run: its outputs are moved into place or discarded. Also settles interrupted runs.
 
 use super::outputs::{self, Output};
 use super::record::{Record, State};
@@ -11,11 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 impl Runner {
-    /// Puts what a run wrote into its place. Where that fails before anything was moved, the run has failed; else it goes on
-    /// until somebody settles it: it is done again from where it stopped.
+    /// Moves the outputs of a run into place. If that fails before the first move, the run has failed. After the first
+    /// move, the run stays unfinished until it is settled, which repeats the rest.
     pub(super) fn publish(&self, record: &mut Record) {
         if let Err((has_moved, error)) = self.put(record) {
-            let what = format!("what it wrote cannot be put in its place: {error}");
+            let what = format!("its outputs cannot be moved into place: {error}");
             record.failure = Some(Failed { step: None, what, said: Vec::new() });
             if !has_moved {
                 record.state = State::Failed;
@@ -24,14 +24,14 @@ impl Runner {
         } else {
             record.failure = None;
             record.state = State::Succeeded;
-            // What it did not write into by now, it only might have.
+            // A possible database that was never created was not used.
             record.databases.retain(|database| database.is_file());
         }
     }
 
     fn put(&self, record: &mut Record) -> Result<(), (bool, io::Error)> {
         let nothing_moved = |error| (false, error);
-        // What is listed already was, before the run was cut off: files may have been moved since.
+        // Files in the record were listed before an interruption: some may have been moved since.
         let is_first = record.outputs.iter().all(|output| output.files.is_empty());
         if is_first {
             record.outputs.iter_mut().try_for_each(Output::take_down).map_err(nothing_moved)?;
@@ -46,7 +46,7 @@ impl Runner {
         Ok(())
     }
 
-    /// What the last good run of the pipeline put into each place and this one did not, and no other pipeline has put there.
+    /// Returns files that only the last good run of the pipeline wrote to each place, and no other pipeline.
     fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
         let former = self.store.succeeded(&record.folder, &record.pipeline)?;
         let files_of = |record: &Record, place: &Path| -> BTreeSet<PathBuf> {
@@ -74,11 +74,11 @@ impl Runner {
         Ok(surplus)
     }
 
-    /// Finds out what became of a run whose maker is gone, ends what is left of it and records that. The caller holds its
-    /// pipeline's turn.
+    /// Settles an interrupted run: determines its outcome, ends its remaining processes, and records the outcome. The
+    /// caller holds the pipeline's turn.
     ///
     /// # Errors
-    /// When it cannot be recorded, or what it wrote cannot be put in its place.
+    /// When the outcome cannot be recorded, or the outputs cannot be moved.
     pub async fn settle(&self, run: &str) -> io::Result<Option<Record>> {
         let Some(mut record) = self.store.run(run)? else { return Ok(None) };
         if record.state.is_over() {
@@ -97,9 +97,9 @@ impl Runner {
         } else {
             record.state = State::Lost;
             let what = match ended {
-                0 => "whoever ran it is gone".to_owned(),
-                1 => "whoever ran it is gone; a process that it had left was ended".to_owned(),
-                many => format!("whoever ran it is gone; {many} processes that it had left were ended"),
+                0 => "its process is gone".to_owned(),
+                1 => "its process is gone; a child process that remained was ended".to_owned(),
+                many => format!("its process is gone; {many} child processes that remained were ended"),
             };
             record.failure = Some(Failed { step: None, what, said: Vec::new() });
             record.discard();
@@ -109,8 +109,7 @@ impl Runner {
         Ok(Some(record))
     }
 
-    /// Removes what a run put into its places, and nothing else. What a project that was copied wrote outside of itself is
-    /// the original's.
+    /// Removes only the outputs of a run. In a copied project, outputs outside of the project belong to the original.
     ///
     /// # Errors
     /// When a file cannot be removed.
@@ -120,17 +119,17 @@ impl Runner {
         own.into_iter().try_for_each(Output::remove)
     }
 
-    /// Records that a run went on when this project was copied. Its processes are the original's, and so is what it writes
-    /// outside of the project.
+    /// Records a run that was in progress when the project was copied. Its processes and its outputs outside of the
+    /// project belong to the original.
     fn leave(&self, mut record: Record) -> io::Result<Record> {
         if record.state == State::Publishing {
-            // Some of what it wrote was put in its place, and some was not: what was there is no whole result any more.
+            // Outputs were moved in part, so the last good result is incomplete.
             self.store.forget_success(&record.folder, &record.pipeline)?;
         }
         record.outputs.retain(|output| output.partial.starts_with(&self.project));
         record.discard();
         record.state = State::Lost;
-        let what = "the project was copied while it went on, and it is the original's".to_owned();
+        let what = "the project was copied during the run, which belongs to the original".to_owned();
         record.failure = Some(Failed { step: None, what, said: Vec::new() });
         record.finished_at = Some(Timestamp::now());
         self.store.write(&record)?;
@@ -139,17 +138,17 @@ impl Runner {
 }
 
 impl Record {
-    /// Throws away what it wrote that is not in its place.
+    /// Discards outputs that are not in place.
     pub(super) fn discard(&self) {
         for Output { partial, .. } in &self.outputs {
             if let Err(error) = outputs::discard(partial) {
-                tracing::warn!(run = self.run, path = %partial.display(), %error, "what a run had begun to write stays");
+                tracing::warn!(run = self.run, path = %partial.display(), %error, "temporary outputs of a run cannot be removed");
             }
         }
     }
 }
 
-/// The data package that a run leaves: where it will be, and not where it was written meanwhile.
+/// Path of the run's data package in its final place.
 pub(super) fn package(stats: &Map<String, Value>, outputs: &[Output]) -> Option<PathBuf> {
     let written = Path::new(Record::package(stats)?);
     let in_place = |output: &Output| Some(output.place.join(written.strip_prefix(&output.partial).ok()?));

@@ -1,9 +1,9 @@
-//! Values as Python writes them: result lines are read by scripts that expect dpp's.
+//! Formatting of values as in Python: scripts that read result lines expect dpp's format.
 
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// What Python's `repr` says of a value.
+/// Formats a value like Python's `repr`.
 #[must_use]
 pub fn repr(value: &Value) -> String {
     let mut text = String::new();
@@ -11,7 +11,7 @@ pub fn repr(value: &Value) -> String {
     text
 }
 
-/// What `repr` says of a dictionary with these entries.
+/// Formats a dictionary with these entries like `repr`.
 #[must_use]
 pub fn repr_of_map<'a>(entries: impl IntoIterator<Item = (&'a String, &'a Value)>) -> String {
     let mut text = String::new();
@@ -52,7 +52,7 @@ fn write_map<'a, M: IntoIterator<Item = (&'a String, &'a Value)>>(entries: M, te
     text.push('}');
 }
 
-/// Python writes an exponent with a sign and two digits, below 1e-4 and from 1e16 on.
+/// Formats a number like Python: an exponent has a sign and two digits, and is used below 1e-4 and from 1e16 on.
 pub(crate) fn float_text(float: f64) -> String {
     if !float.is_finite() {
         return float.to_string().to_lowercase();
@@ -95,7 +95,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn values_are_written_as_python_writes_them() {
+    fn values_are_formatted_as_in_python() {
         let value = json!({
             "bytes": null, "ok": true, "rows": 4, "rate": 0.5, "whole": 2.0, "small": 0.00001, "large": 1e20,
             "text": "it's \"so\"\n", "other": "it's", "list": [1, "a"], "map": {"a": {}},

@@ -1,4 +1,4 @@
-//! What is known of a run.
+//! Record of a run.
 
 use super::attempts::Attempt;
 use super::outputs::Output;
@@ -11,49 +11,49 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where a run is.
+/// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its environment is made or looked for.
+    /// Its environment is being looked up or created.
     Preparing,
-    /// Its steps run.
+    /// Its steps are running.
     Running,
-    /// Its steps have ended well, and what they wrote is put in its place.
+    /// Its steps have ended well, and its outputs are being moved into place.
     Publishing,
-    /// It is done.
+    /// It has succeeded.
     Succeeded,
     /// A step failed, or it could not be started.
     Failed,
-    /// Somebody stopped it.
+    /// It was cancelled.
     Cancelled,
-    /// It took too long.
+    /// It timed out.
     TimedOut,
-    /// Whoever ran it is gone: nothing of it is left.
+    /// It was interrupted, and its processes have ended.
     Lost,
 }
 
 impl State {
-    /// What became of a run, after its id.
+    /// Description of the state, as a predicate.
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Preparing | Self::Running | Self::Publishing => "goes on",
+            Self::Preparing | Self::Running | Self::Publishing => "is in progress",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "was cancelled",
-            Self::TimedOut => "took too long",
-            Self::Lost => "was cut off",
+            Self::TimedOut => "timed out",
+            Self::Lost => "was interrupted",
         }
     }
 
-    /// True for a run that is over.
+    /// Returns true for a run that has ended.
     #[must_use]
     pub const fn is_over(self) -> bool {
         !matches!(self, Self::Preparing | Self::Running | Self::Publishing)
     }
 
-    /// One word for people and programs.
+    /// Word for people and programs.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl fmt::Display for State {
     }
 }
 
-/// A run, as it is recorded.
+/// Record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
@@ -83,60 +83,60 @@ pub struct Record {
     pub run: String,
     /// The id of the pipeline.
     pub pipeline: String,
-    /// The folder whose specs were read, relative to the project folder where it lies in it.
+    /// Folder of the specs, relative to the project folder if inside.
     pub folder: String,
-    /// Where it is.
+    /// Its state.
     pub state: State,
-    /// Why it was run.
+    /// Reasons of the run.
     pub reasons: Vec<String>,
-    /// When it began.
+    /// Time of its start.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// Time of its end.
     pub finished_at: Option<Timestamp>,
-    /// Rows that came out of the last step.
+    /// Rows after the last step.
     pub rows: u64,
-    /// What the steps counted and told.
+    /// Statistics that the steps report.
     pub stats: Map<String, Value>,
-    /// The steps by name, and how each ended.
+    /// Steps by name, with their outcomes.
     pub steps: Vec<(String, StepOutcome)>,
-    /// What went wrong.
+    /// Failure.
     pub failure: Option<Failed>,
-    /// What the result depends on.
+    /// Inputs of the result.
     pub fingerprint: Fingerprint,
-    /// The folders that it writes data packages into.
+    /// Folders of its data packages.
     pub outputs: Vec<Output>,
-    /// The files of SQLite that it may write into; those that are there, once it has ended well.
+    /// SQLite files that it may write into; after a success, only those that exist.
     #[serde(default)]
     pub databases: Vec<PathBuf>,
-    /// Its steps were begun: whatever they write into may have been changed.
+    /// Its steps have started, so that their targets may have changed.
     #[serde(default = "begun")]
     pub has_begun: bool,
-    /// The datapackage that it leaves for pipelines after it.
+    /// Data package for dependent pipelines.
     pub datapackage: Option<PathBuf>,
-    /// The call that asked for it, so that it is found after a crash.
+    /// Call that requested it, so that it is found after a crash.
     pub mark: Option<String>,
     /// The release of dpp that ran it.
     pub release: String,
-    /// The times before the last one that it was tried.
+    /// Failed attempts before the last one.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
-    /// The folder of records that it was begun in: a copy of the project has a run that is another's.
+    /// Id of the folder of records in which it started, to recognise runs of the original in a copied project.
     #[serde(default)]
     pub home: Option<String>,
 }
 
-/// A record that does not say whether its run began is told as one that did: to run a pipeline once more does no harm.
+/// Old records without the field count as started: an extra run does no harm.
 const fn begun() -> bool {
     true
 }
 
-/// The key of the statistics under which dpp keeps what is not for people.
+/// Key of dpp's internal statistics.
 const HIDDEN: &str = ".dpp";
-/// Where dpp says which data package a run left: see `stat_utils.py`.
+/// Key of the run's data package in them: see `stat_utils.py`.
 const PACKAGE: &str = "out-datapackage-url";
 
 impl Record {
-    /// The statistics for people, by name.
+    /// Statistics for people, by name.
     #[must_use]
     pub fn public_stats(&self) -> BTreeMap<String, Value> {
         self.stats
@@ -146,14 +146,14 @@ impl Record {
             .collect()
     }
 
-    /// What it made, in a word that is another one when other data was made: the hash of its data package, else itself.
+    /// Version of the data, which changes with it: the hash of its data package, or else the id of the run.
     #[must_use]
     pub fn dataset(&self) -> String {
         let hash = self.stats.get("hash").and_then(Value::as_str);
         hash.unwrap_or(&self.run).to_owned()
     }
 
-    /// The same with each path made another one.
+    /// Replaces all paths.
     pub(super) fn with_paths(mut self, other: impl Fn(&Path) -> PathBuf) -> Self {
         for output in &mut self.outputs {
             (output.partial, output.place) = (other(&output.partial), other(&output.place));
@@ -163,7 +163,7 @@ impl Record {
         self
     }
 
-    /// The path that a run says its data package has.
+    /// Path of the data package in the statistics.
     pub(super) fn package(stats: &Map<String, Value>) -> Option<&str> {
         stats.get(HIDDEN)?.get(PACKAGE)?.as_str()
     }

@@ -1,4 +1,4 @@
-//! What the steps of a pipeline see, for a person who looks around there.
+//! Environment of a pipeline's steps, for a person who explores it.
 
 use super::job;
 use super::single::Runner;
@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 impl Runner {
-    /// The folder that the steps of a pipeline run in, and all variables that they see, passwords included. `dpp` itself is
-    /// on the path.
+    /// Working folder and environment variables of a pipeline's steps, including passwords. `dpp` is in PATH.
     #[must_use]
     pub fn surroundings(
         &self,

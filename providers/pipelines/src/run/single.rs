@@ -1,4 +1,4 @@
-//! One run of one pipeline, from the wait for its turn to its record.
+//! A run of a pipeline, from the wait for its turn to its record.
 
 use super::attempts::{self, Attempt, Retries, until, wait};
 use super::batch::Done;
@@ -25,102 +25,101 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How long processes have to end after they were asked to.
+/// Time that processes have to end after the request.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
-/// How often it is looked whether somebody asked to stop a run.
+/// Interval between checks for a request to stop.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Runs pipelines of a project.
+/// Runner of a project's pipelines.
 #[derive(Clone)]
 pub struct Runner {
-    /// The records.
+    /// Records.
     pub store: Store,
-    /// The Python environments.
+    /// Python environments.
     pub environments: Environments,
-    /// Where jobs run.
+    /// Executor of jobs.
     pub executor: Arc<dyn Executor>,
-    /// The interpreter that the settings name.
+    /// Interpreter in the settings.
     pub python: Option<String>,
-    /// The project folder, without symbolic links.
+    /// Project folder, without symbolic links.
     pub project: PathBuf,
-    /// The variables of this process without terrace's own. Steps see them without the credentials.
+    /// Variables of this process without terrace's. Steps see them without credentials.
     pub variables: BTreeMap<String, String>,
-    /// The names of credentials that all steps see.
+    /// Names of credentials that all steps see.
     pub passed: Vec<String>,
-    /// The database that they write into.
+    /// Database for the steps.
     pub target: Target,
-    /// So many pipelines run at once.
+    /// Maximum number of parallel runs.
     pub most: usize,
-    /// What is tried again.
+    /// Retry policy.
     pub retries: Retries,
 }
 
-/// What is asked of a run.
+/// Options of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// Results that steps keep are taken where they are still good.
+    /// Reuse results that steps cached, while they are valid.
     pub uses_cache: bool,
-    /// How long it may take.
+    /// Maximum time of the run.
     pub timeout: Option<Duration>,
-    /// How long to wait for another run of the pipeline.
+    /// Time to wait for another run of the pipeline.
     pub patience: Duration,
-    /// How often it is tried again, where that is another number than the runner has.
+    /// Number of retries, if it differs from the runner's.
     pub retries: Option<u32>,
-    /// The call that asks for it.
+    /// Call that requests it.
     pub mark: Option<String>,
-    /// Why it is run; where nothing is said, what it depends on tells.
+    /// Reasons; if empty, they are derived from the inputs.
     pub reasons: Vec<String>,
-    /// What the result was planned to depend on (`specHash`, `codeHash`, `dataHash`); anything else is refused before it
-    /// begins.
+    /// Planned inputs (`specHash`, `codeHash`, `dataHash`); the run is refused if one of them differs when it starts.
     pub planned: BTreeMap<&'static str, String>,
-    /// The id that the run is to have; without it a new one.
+    /// Id of the run; a new one if not given.
     pub run: Option<String>,
 }
 
-/// Why a pipeline was not run.
+/// Reason why a pipeline was not run.
 #[derive(Debug)]
 pub enum NotRun {
-    /// Another run of it goes on.
+    /// Another run of it is in progress.
     Taken {
-        /// That run, where it is known.
+        /// The other run, if known.
         run: Option<String>,
     },
-    /// Somebody wanted to stop before it began.
+    /// It was cancelled before its start.
     Cancelled,
-    /// It is not what it was when it was planned: how it differs.
+    /// Its inputs differ from the plan; the texts name them.
     Changed(Vec<String>),
-    /// There is no environment for it.
+    /// Its environment cannot be created.
     Environment(EnvironmentError),
-    /// A file cannot be made or read.
+    /// A file cannot be created or read.
     Io(io::Error),
-    /// A worker could not run it: in its words, a line each.
+    /// A worker could not run it.
     Elsewhere {
-        /// Those.
+        /// Message of the worker, in lines.
         what: Vec<String>,
     },
 }
 
-/// Is told how a run goes.
+/// Observer of a run.
 pub trait Watching: Send + Sync {
-    /// Its environment is made: so many of so many packages are there.
+    /// Its environment is being created: `done` of `of` packages are installed.
     fn preparing(&self, pipeline: &str, done: usize, of: usize, what: &str);
-    /// It begins, under this id.
+    /// The run starts, with this id.
     fn started(&self, pipeline: &str, run: &str);
-    /// A step says something.
+    /// A step printed a line of its log.
     fn line(&self, pipeline: &str, step: usize, name: &str, line: &str);
-    /// So much came out of a step, counted from 0, of so many.
+    /// Output of a step, counted from 0, of `of` steps.
     fn progress(&self, pipeline: &str, step: usize, of: usize, rows: u64, bytes: u64);
-    /// Its steps are these, and so many rows came out of the last of them when it succeeded last.
+    /// Its steps, and the rows after its last step in the last successful run.
     fn expects(&self, _pipeline: &str, _steps: &[String], _rows: Option<u64>) {}
-    /// Something went wrong that does not stop it.
+    /// Warning that does not stop the run.
     fn warned(&self, _pipeline: &str, _what: &str) {}
-    /// Another run of it goes on, of this id where that is known, and is waited for, at most so long.
+    /// Another run of it, with this id if known, is in progress; this one waits at most so long.
     fn waits(&self, _pipeline: &str, _run: Option<&str>, _most: Duration) {}
-    /// One of several has ended.
+    /// A pipeline of a batch has ended.
     fn ended(&self, _done: &Done) {}
 }
 
-/// Tells nobody.
+/// Observer that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwatched;
 
@@ -132,7 +131,7 @@ impl Watching for Unwatched {
 }
 
 impl Runner {
-    /// Runs a pipeline to its end. That it failed is in the record.
+    /// Runs a pipeline to its end. A failure is part of the record.
     ///
     /// # Errors
     /// When it was not run at all.
@@ -190,7 +189,7 @@ impl Runner {
         watching.started(&pipeline.id, &run);
         let hooks = Hooks::new(&pipeline.hooks, &pipeline.id, Patience::default());
         hooks.queue();
-        // Whoever asks by a file is heard like one who asks by a signal.
+        // A request by file has the same effect as a signal.
         let stop = cancel.child_token();
         let running = self.run_recorded(specs, pipeline, &recipe, &asked, record, (watching, &hooks), &stop);
         let asking = async {
@@ -209,7 +208,7 @@ impl Runner {
             Err((record, why)) => (record, Some(why)),
         };
         let recorded = self.conclude(&mut record, &turn);
-        // Whoever runs it next does not wait for those who are told.
+        // Notifications must not delay the next run.
         drop(turn);
         for warning in hooks.finish(&record).await {
             super::log::append(&self.store.run_folder(&run), &warning);
@@ -222,7 +221,7 @@ impl Runner {
         }
     }
 
-    /// Waits for the right to run a pipeline, and says so.
+    /// Waits for the pipeline's turn, and reports the wait.
     async fn turn(
         &self,
         folder: &str,
@@ -240,10 +239,10 @@ impl Runner {
         }
     }
 
-    /// Records how a run ended, and lets the next one begin.
+    /// Records the outcome of a run, and ends its turn.
     fn conclude(&self, record: &mut Record, turn: &Turn) -> io::Result<()> {
         if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
-            // It keeps its turn in the records: whoever runs the pipeline next finishes this first.
+            // It stays current in the records: the next run of the pipeline finishes it first.
             self.store.write(record)?;
             return Err(io::Error::other(failure.what.clone()));
         }
@@ -258,7 +257,7 @@ impl Runner {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the second half of one function")]
+    #[expect(clippy::too_many_arguments, reason = "second half of `run`")]
     async fn run_recorded(
         &self,
         specs: &Specs,
@@ -270,7 +269,7 @@ impl Runner {
         stop: &CancellationToken,
     ) -> Result<Record, (Record, NotRun)> {
         if let Some(missing) = packages(&specs.root, pipeline).into_iter().find(|package| !package.is_file()) {
-            let what = format!("it depends on the data package `{}`, which is not there", missing.display());
+            let what = format!("it depends on the data package `{}`, which does not exist", missing.display());
             record.state = State::Failed;
             record.failure = Some(Failed { step: None, what, said: Vec::new() });
             return Ok(record);
@@ -343,10 +342,10 @@ impl Runner {
                 return Err((record, error.into()));
             }
             if let Some(step) = from_cache {
-                log.write(0, "", &format!("the result of step {step} is taken as it was kept"));
+                log.write(0, "", &format!("the cached result of step {step} is used"));
             }
             let names: Vec<String> = job.steps.iter().map(|step| step.name.clone()).collect();
-            // What was kept stands for its step and those before it.
+            // The cached result replaces its step and all earlier ones.
             let first = from_cache.map_or(0, |step| step.saturating_sub(1));
             let (pipeline, of) = (pipeline.id.as_str(), pipeline.steps.len());
             let watch = Watcher { pipeline, of, first, names: &names, log: &log, hooks, watching };
@@ -354,7 +353,7 @@ impl Runner {
             if let (End::TimedOut, Some(timeout), Some(failure)) =
                 (outcome.end, asked.timeout, outcome.failure.as_mut())
             {
-                // The job was given what was left of it.
+                // The job had only the rest of the time.
                 failure.what = too_long(timeout);
             }
             let failed = record.attempts.len() + 1;
@@ -363,9 +362,9 @@ impl Runner {
             };
             record.discard();
             let what = outcome.failure.map(|failure| masks.text(&failure.what)).unwrap_or_default();
-            let told = attempts::in_words(&what, failed, retries.most, pause);
-            log.write(0, "", &told);
-            watching.warned(pipeline, &told);
+            let warning = attempts::in_words(&what, failed, retries.most, pause);
+            log.write(0, "", &warning);
+            watching.warned(pipeline, &warning);
             record.attempts.push(Attempt { started_at: begun, finished_at: Timestamp::now(), what });
             if !wait(pause, stop).await {
                 record.state = State::Cancelled;
@@ -375,7 +374,7 @@ impl Runner {
         }
     }
 
-    /// The environment of a run; where the network fails it is tried again.
+    /// Returns the environment of a run; retries temporary errors.
     async fn environment(
         &self,
         recipe: &Recipe,
@@ -404,7 +403,7 @@ impl Runner {
         }
     }
 
-    /// The same as [`Runner::take`], where it keeps nobody waiting: large files take their time to the disk.
+    /// Calls [`Runner::take`] outside of the async threads: large files take long to sync.
     async fn taken(
         &self,
         record: Record,
@@ -420,10 +419,10 @@ impl Runner {
         taking.await.map_err(|error| (record, NotRun::Io(io::Error::other(error))))
     }
 
-    /// Takes down what came of a run, and puts what it wrote into its place.
+    /// Records the outcome of the executor, and moves outputs into place.
     fn take(&self, record: &mut Record, outcome: Outcome, first: usize, masks: &Masks) {
         record.rows = outcome.rows;
-        // A path may hold what is masked where people see it.
+        // A path may contain text that is masked elsewhere.
         record.datapackage = publishing::package(&outcome.stats, &record.outputs);
         record.stats = into_map(masks.value(Value::Object(outcome.stats)));
         for (kept, step) in record.steps.iter_mut().skip(first).zip(outcome.steps) {
@@ -443,16 +442,16 @@ impl Runner {
         if record.state == State::Publishing {
             self.publish(record);
         } else {
-            // As long as what it wrote is there: without it there may be room again.
+            // Check the disk before the outputs are discarded, which frees space.
             if let (Some(place), Some(failure)) = (self.full_disk(record), &mut record.failure) {
-                failure.what.push_str(&format!("; no space is left on the disk of `{}`", place.display()));
+                failure.what.push_str(&format!("; the disk of `{}` is full", place.display()));
             }
             record.datapackage = None;
             record.discard();
         }
     }
 
-    /// Where a run found no room, where it failed by itself.
+    /// Returns the full disk that made a run fail.
     fn full_disk(&self, record: &Record) -> Option<PathBuf> {
         let project = &self.project;
         if record.state == State::Failed { disk::full(record, &[project, self.store.folder()]) } else { None }

@@ -1,5 +1,5 @@
-//! How the last run of a pipeline left things. A step that writes into a database may empty it first: where a run did not end
-//! well, what the last good one wrote there is not what is there, and no folder tells.
+//! State after the last run of a pipeline. A step may empty a database before it writes: after a failed run, the data
+//! of the last good run is gone, and no folder shows that.
 
 use super::due::{ENGINE, Target};
 use super::record::{Record, State};
@@ -12,8 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 impl Store {
-    /// The last run of a pipeline as it stands: one that was cut off is recorded as it was then until somebody settles it, and
-    /// is lost all the same.
+    /// Returns the last run of a pipeline. An interrupted run that is not settled yet is returned as lost.
     ///
     /// # Errors
     /// When records or the lock cannot be read.
@@ -22,14 +21,14 @@ impl Store {
         if last.state.is_over() || self.is_held(&last)? {
             return Ok(Some(last));
         }
-        // It may have ended between the two looks, and the next one may have begun.
+        // It may have ended between the two reads, and the next run may have started.
         let again = self.last(folder, pipeline)?.unwrap_or_else(|| last.clone());
-        let is_cut_off = again.run == last.run && !again.state.is_over();
-        Ok(Some(if is_cut_off { Record { state: State::Lost, ..again } } else { again }))
+        let is_interrupted = again.run == last.run && !again.state.is_over();
+        Ok(Some(if is_interrupted { Record { state: State::Lost, ..again } } else { again }))
     }
 
-    /// How the last run of a pipeline did not end well, after its name; nothing where it did, goes on, or never began its
-    /// steps. What was cut off while what it wrote was put in its place [`Store::lost`] tells.
+    /// Describes a failure of the last run of a pipeline, as a noun phrase. Nothing if it succeeded, is in progress, or
+    /// never started its steps. [`Store::lost`] reports runs that were interrupted while moving outputs.
     ///
     /// # Errors
     /// When records or the lock cannot be read.
@@ -42,12 +41,12 @@ impl Store {
             State::Failed | State::TimedOut | State::Cancelled | State::Lost => last.has_begun,
             State::Preparing | State::Running | State::Publishing | State::Succeeded => false,
         };
-        let how = || format!("last run did not end well: run {} {}", last.run, last.state.in_words());
+        let how = || format!("last run did not succeed: run {} {}", last.run, last.state.in_words());
         Ok(is_unwell.then(how))
     }
 
-    /// How the last run of a pipeline was cut off while what it wrote was put in its place, after its name: some of that is
-    /// there, and some is what an earlier one wrote. Nothing where it was not.
+    /// Describes an interruption of the last run while it moved outputs: some are new, others are from an earlier run.
+    /// Nothing if that did not happen.
     ///
     /// # Errors
     /// When records or the lock cannot be read.
@@ -56,27 +55,27 @@ impl Store {
         if last.state != State::Publishing || self.is_held(&last)? {
             return Ok(None);
         }
-        // It may have ended between the two looks.
+        // It may have ended between the two reads.
         let last = self.last(folder, pipeline)?.unwrap_or(last);
         Ok((last.state == State::Publishing).then(|| cut_off(&last.run)))
     }
 }
 
-/// What is told of a run that was cut off while files were moved.
+/// Message for a run that was interrupted while it moved outputs.
 pub(super) fn cut_off(run: &str) -> String {
-    format!("run {run} was cut off while what it wrote was put in its place")
+    format!("run {run} was interrupted while it moved its outputs into place")
 }
 
-/// Why a database that a good run wrote into is not there any more; nothing where all are. A file that was made anew since
-/// may be what another pipeline made of it: that is told by nobody.
+/// Message for a database of a good run that no longer exists; nothing if all exist. A recreated file is not detected:
+/// another pipeline may have created it.
 pub(super) fn lost_database(record: &Record) -> Option<String> {
     let gone = record.databases.iter().find(|database| !database.is_file())?;
-    Some(format!("the database that it wrote into is gone: `{}`", gone.display()))
+    Some(format!("its database was removed: `{}`", gone.display()))
 }
 
 impl Runner {
-    /// The files of SQLite that a pipeline may write into: those that its steps name, and those that the variables lead to
-    /// that it looks at. What becomes of databases of the project the records of those tell.
+    /// SQLite files that a pipeline may write into: those in its steps, and those in variables that it reads. Databases
+    /// of the project have their own records.
     pub(super) fn databases_of(
         &self,
         root: &Path,
@@ -84,10 +83,10 @@ impl Runner {
         fingerprint: &Fingerprint,
         variables: &BTreeMap<String, String>,
     ) -> Vec<PathBuf> {
-        let said = pipeline.steps.iter().filter_map(|step| step.parameters.get("engine")?.as_str());
+        let in_steps = pipeline.steps.iter().filter_map(|step| step.parameters.get("engine")?.as_str());
         let is_looked_at = |name: &&String| name.as_str() != ENGINE || self.target == Target::Variable;
         let held = fingerprint.variables.keys().filter(is_looked_at).filter_map(|name| variables.get(name));
-        let files = said.chain(held.map(String::as_str)).filter_map(file_of);
+        let files = in_steps.chain(held.map(String::as_str)).filter_map(file_of);
         let mut found: Vec<PathBuf> = files.map(|file| plain(&root.join(&pipeline.folder).join(file))).collect();
         found.sort();
         found.dedup();
@@ -95,7 +94,7 @@ impl Runner {
     }
 }
 
-/// The file that an address of SQLAlchemy leads to: `sqlite:////absolute.db`, `sqlite+pysqlite:///relative.db?mode=rw`.
+/// File of a SQLAlchemy address: `sqlite:////absolute.db`, `sqlite+pysqlite:///relative.db?mode=rw`.
 fn file_of(address: &str) -> Option<&str> {
     let (scheme, rest) = address.split_once(":///")?;
     let is_sqlite = scheme == "sqlite" || scheme.starts_with("sqlite+");
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_files_lead_to_them() {
+    fn sqlite_addresses_name_their_file() {
         for (address, file) in [
             ("sqlite:////d/x.db", Some("/d/x.db")),
             ("sqlite:///x.db?mode=rw", Some("x.db")),

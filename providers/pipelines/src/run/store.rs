@@ -1,12 +1,13 @@
-//! Where runs are recorded, and who may run a pipeline.
+//! Storage of run records, and the turns of pipelines.
 //!
-//! Below the project's `.terrace/pipelines` there is a folder for each run (`runs/ID`: `run.json`, `log.jsonl`) and one for
-//! each pipeline (`pipelines/NAME`: the lock, the run that holds it, the last run and the last that succeeded). Files are
-//! written beside their place and renamed. The lock is one of the operating system: it goes with the process that holds
-//! it, so nobody has to take it away after a crash.
+//! Below the project's `.terrace/pipelines`, each run has a folder (`runs/ID`: `run.json`, `log.jsonl`), and each
+//! pipeline has one (`pipelines/NAME`: the lock, its holder, the last run, and the last successful run). Files are
+//! written atomically by renaming. The lock is one of the operating system: it ends with the process of its holder, so
+//! nothing is left to remove after a crash.
 //!
-//! A pipeline is one, from whichever folder its spec was found. Paths in records are relative to the project: a project that
-//! is moved has its results still, and a copy has results of its own. Only a run that goes on is its maker's.
+//! A pipeline has one identity, independent of the folder in which its spec was found. Paths in records are relative to
+//! the project: a moved project keeps its results, and a copy has its own. Only a run in progress belongs to the
+//! process that started it.
 
 use super::files::remove;
 pub(crate) use super::files::{encoded, read, remove_file, write};
@@ -21,64 +22,64 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
-/// How often somebody else's run is looked at.
+/// Interval between attempts to get a turn.
 const POLL: Duration = Duration::from_millis(100);
-/// Who only looks holds the lock for a moment: it is tried so often at least.
+/// Minimum number of attempts, since a check of the lock holds it for a moment.
 const LEAST_TRIES: u32 = 2;
-/// What is known of a pipeline.
+/// Name of a pipeline's record.
 const KNOWN: &str = "pipeline.json";
-/// The list of a pipeline's runs, one a line.
+/// Name of the list of a pipeline's runs, with one id per line.
 const RUNS: &str = "runs";
-/// So many runs of a pipeline are kept.
+/// Number of runs that are kept for each pipeline.
 const KEPT: usize = 20;
 
-/// The records of a project.
+/// Records of a project.
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: PathBuf,
 }
 
-/// The right to run a pipeline, as long as it lives.
+/// Right to run a pipeline, which ends on drop.
 #[derive(Debug)]
 pub struct Turn {
     _lock: Held,
     folder: PathBuf,
 }
 
-/// Why there is no turn.
+/// Reason why the turn is not available.
 #[derive(Debug)]
 pub enum NoTurn {
-    /// A run of the pipeline is under way.
+    /// A run of the pipeline is in progress.
     Taken {
-        /// The run, where it is known.
+        /// The run, if known.
         run: Option<String>,
     },
-    /// Somebody wants to stop.
+    /// The wait was cancelled.
     Cancelled,
-    /// A file cannot be made or read.
+    /// A file cannot be created or read.
     Io(io::Error),
 }
 
 impl Store {
-    /// The records in this folder, which need not be there yet.
+    /// Records in this folder, which need not exist yet.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// The folder of the records.
+    /// Folder of the records.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The folder of a run.
+    /// Folder of a run.
     #[must_use]
     pub fn run_folder(&self, run: &str) -> PathBuf {
         self.folder.join("runs").join(encoded(run))
     }
 
-    /// The folder of a pipeline, which is the same from whichever folder its spec is found.
+    /// Folder of a pipeline, independent of the folder in which its spec was found.
     fn pipeline_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
         let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
         match (folder, name.rsplit_once('/')) {
@@ -88,44 +89,44 @@ impl Store {
         }
     }
 
-    /// The folder of a pipeline as it is found from this folder.
+    /// Folder of a pipeline by the folder in which its spec was found.
     fn seen_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
         let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
         self.folder.join("pipelines").join(encoded(&format!("{name}@{folder}")))
     }
 
-    /// True for a run of this pipeline.
+    /// Returns true for a run of this pipeline.
     #[must_use]
     pub fn is_of(&self, record: &Record, folder: &str, pipeline: &str) -> bool {
         self.is_one((&record.folder, &record.pipeline), (folder, pipeline))
     }
 
-    /// True where two folders, each with the id of a pipeline in it, mean one pipeline.
+    /// Returns true if two pairs of folder and id name the same pipeline.
     #[must_use]
     pub fn is_one(&self, one: (&str, &str), other: (&str, &str)) -> bool {
         self.pipeline_folder(one.0, one.1) == self.pipeline_folder(other.0, other.1)
     }
 
-    /// The project, below which the records are.
+    /// Project folder, which contains the records.
     fn project(&self) -> &Path {
         self.folder.ancestors().nth(2).unwrap_or(&self.folder)
     }
 
-    /// A record, its paths as they are here.
+    /// Reads a record, with paths in this project.
     fn record(&self, path: &Path) -> io::Result<Option<Record>> {
         let record: Option<Record> = read(path)?;
         Ok(record.map(|record| record.with_paths(|path| self.project().join(path))))
     }
 
-    /// What tells this folder of records from a copy of it: a copy is another file, and was made later. One that was moved is
-    /// what it was.
+    /// Identity of this folder of records, by inode and creation time. It differs in a copy, and stays the same after a
+    /// move.
     pub(super) fn home(&self) -> Option<String> {
         let metadata = fs::metadata(&self.folder).ok()?;
         let made = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         Some(format!("{}-{}", metadata.ino(), made.as_nanos()))
     }
 
-    /// The run of that id, or of the only one whose id begins so.
+    /// Returns the run with this id, or the only one whose id starts with it.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -140,7 +141,7 @@ impl Store {
         }
     }
 
-    /// The ids of all runs, the oldest first.
+    /// Ids of all runs, oldest first.
     ///
     /// # Errors
     /// When they cannot be listed.
@@ -154,7 +155,7 @@ impl Store {
         Ok(ids)
     }
 
-    /// The last run of a pipeline.
+    /// Last run of a pipeline.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -162,7 +163,7 @@ impl Store {
         self.record(&self.pipeline_folder(folder, pipeline).join("last.json"))
     }
 
-    /// The last run of a pipeline that succeeded.
+    /// Last successful run of a pipeline.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -170,7 +171,7 @@ impl Store {
         self.record(&self.pipeline_folder(folder, pipeline).join("succeeded.json"))
     }
 
-    /// What is known of a pipeline, as somebody wrote it down.
+    /// Record of a pipeline.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -178,7 +179,7 @@ impl Store {
         read(&self.seen_folder(folder, pipeline).join(KNOWN))
     }
 
-    /// Writes down what is known of a pipeline.
+    /// Writes the record of a pipeline.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -188,7 +189,7 @@ impl Store {
         write(&place.join(KNOWN), known)
     }
 
-    /// Forgets what was written down of a pipeline; its runs stay.
+    /// Removes the record of a pipeline; its runs stay.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -199,7 +200,7 @@ impl Store {
         }
     }
 
-    /// Records a run as it is now.
+    /// Writes the record of a run.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -209,7 +210,7 @@ impl Store {
         private::folder(&pipeline)?;
         let within = |path: &Path| path.strip_prefix(self.project()).unwrap_or(path).to_path_buf();
         let record = &record.clone().with_paths(within);
-        // The run's own record last: as long as it says that the run goes on, it is settled again.
+        // The run's own record comes last: while it is unfinished, the run is settled again.
         if record.state == super::State::Succeeded {
             write(&pipeline.join("succeeded.json"), record)?;
         }
@@ -217,7 +218,7 @@ impl Store {
         write(&run.join("run.json"), record)
     }
 
-    /// Why what a pipeline's last good run wrote is not there any more; nothing where it is.
+    /// Reason why outputs of a run no longer exist; nothing if all exist.
     ///
     /// # Errors
     /// When records cannot be read.
@@ -238,21 +239,21 @@ impl Store {
                 if others.is_none() {
                     others = Some(self.others(record)?);
                 }
-                // What another pipeline works on further is its result by now.
+                // A file that another pipeline processed later belongs to that pipeline.
                 let is_others = others.iter().flatten().any(|other| {
                     other.started_at > record.started_at
                         && other.outputs.iter().any(|it| it.place == output.place && it.files.contains_key(file))
                 });
                 if !is_others {
                     let path = output.place.join(file);
-                    return Ok(Some(format!("what it wrote is gone, or another: `{}`", path.display())));
+                    return Ok(Some(format!("its output is missing or changed: `{}`", path.display())));
                 }
             }
         }
         Ok(None)
     }
 
-    /// The last good runs of all other pipelines.
+    /// Last successful runs of all other pipelines.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -266,12 +267,12 @@ impl Store {
         Ok(others)
     }
 
-    /// Forgets that a pipeline ever succeeded.
+    /// Removes the last successful run of a pipeline.
     pub(super) fn forget_success(&self, folder: &str, pipeline: &str) -> io::Result<()> {
         remove_file(&self.pipeline_folder(folder, pipeline).join("succeeded.json"))
     }
 
-    /// Forgets all that is recorded of a pipeline; what it wrote stays.
+    /// Removes all records of a pipeline's runs; its outputs stay.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -283,7 +284,7 @@ impl Store {
         ["last.json", "succeeded.json", RUNS].into_iter().try_for_each(|name| remove_file(&place.join(name)))
     }
 
-    /// Removes the oldest runs of a pipeline beyond those that are kept.
+    /// Removes the oldest runs of a pipeline beyond the limit.
     ///
     /// # Errors
     /// When they cannot be listed or removed.
@@ -295,9 +296,9 @@ impl Store {
             return Ok(());
         }
         let (old, kept) = runs.split_at(surplus);
-        // Where it cannot be told who still needs which, all stay.
-        let Some(untold) = crate::queue::untold(&self.folder) else { return Ok(()) };
-        let is_old = |run: &&String| Some(*run) != succeeded.as_ref() && !untold.contains(*run);
+        // If the queue cannot be read, keep all.
+        let Some(unreported) = crate::queue::untold(&self.folder) else { return Ok(()) };
+        let is_old = |run: &&String| Some(*run) != succeeded.as_ref() && !unreported.contains(*run);
         let (old, needed): (Vec<&String>, Vec<&String>) = old.iter().partition(is_old);
         for run in old {
             remove(&self.run_folder(run))?;
@@ -308,7 +309,7 @@ impl Store {
         fs::write(&partial, kept).and_then(|()| fs::rename(partial, path))
     }
 
-    /// The ids of the runs of a pipeline, the oldest first.
+    /// Ids of a pipeline's runs, oldest first.
     fn runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<String>> {
         match fs::read_to_string(self.pipeline_folder(folder, pipeline).join(RUNS)) {
             Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
@@ -317,10 +318,10 @@ impl Store {
         }
     }
 
-    /// Waits for the right to run a pipeline, at most so long.
+    /// Waits for a pipeline's turn, at most for `patience`.
     ///
     /// # Errors
-    /// When another run of it goes on, or a file cannot be made.
+    /// When another run of it is in progress, or a file cannot be created.
     pub async fn turn(
         &self,
         folder: &str,
@@ -351,17 +352,17 @@ impl Store {
         }
     }
 
-    /// True while somebody runs the pipeline of this record, or prepares to.
+    /// Returns true while a process runs or prepares the pipeline of this record.
     ///
     /// # Errors
-    /// When the lock cannot be looked at.
+    /// When the lock cannot be checked.
     pub fn is_held(&self, record: &Record) -> io::Result<bool> {
         let path = self.pipeline_folder(&record.folder, &record.pipeline).join("lock");
         let file = match File::options().write(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             file => file?,
         };
-        // Whoever looks takes nobody's turn.
+        // A shared lock does not take the turn.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
@@ -369,7 +370,7 @@ impl Store {
         }
     }
 
-    /// Asks whoever runs it to stop a run.
+    /// Requests to stop a run.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -377,7 +378,7 @@ impl Store {
         fs::write(self.run_folder(run).join("stop"), "")
     }
 
-    /// True when somebody asked to stop a run.
+    /// Returns true if a stop of the run is requested.
     #[must_use]
     pub fn is_asked_to_stop(&self, run: &str) -> bool {
         self.run_folder(run).join("stop").exists()
@@ -385,13 +386,13 @@ impl Store {
 }
 
 impl Turn {
-    /// The run that held the turn before and did not end.
+    /// Returns the run that held the turn before and did not end.
     #[must_use]
     pub fn left(&self) -> Option<String> {
         holder(&self.folder)
     }
 
-    /// Says which run holds the turn; nothing when it has ended.
+    /// Records the run that holds the turn; `None` at its end.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -422,7 +423,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipeline_is_one_from_whichever_folder_its_spec_is_found() {
+    fn pipeline_identity_does_not_depend_on_folder() {
         let store = Store::new("/project/.terrace/pipelines".into());
         let one = store.pipeline_folder(".", "./a/b/x");
         assert_eq!(
@@ -435,7 +436,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_turn_at_a_time_and_the_next_one_sees_what_was_left() {
+    async fn turn_is_exclusive_and_shows_unfinished_run() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().to_owned());
         let cancel = CancellationToken::new();

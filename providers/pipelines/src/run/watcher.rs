@@ -1,4 +1,4 @@
-//! What is told while a run goes: to its log, to its hooks and to whoever watches.
+//! Forwards events of a run to its log, its hooks and its observer.
 
 use super::hooks::Hooks;
 use super::log::Writer;
@@ -6,7 +6,7 @@ use super::single::Watching;
 use crate::environment;
 use crate::executor::{StepOutcome, Watch};
 
-/// Passes on how far an environment is.
+/// Forwards the progress of an environment.
 pub(super) struct Preparing<'a> {
     pub(super) pipeline: &'a str,
     pub(super) watching: &'a dyn Watching,
@@ -18,12 +18,12 @@ impl environment::Making for Preparing<'_> {
     }
 }
 
-/// Writes the log, and passes on what is to be seen.
+/// Writes the log, and forwards events.
 pub(super) struct Watcher<'a> {
     pub(super) pipeline: &'a str,
-    /// How many steps there are.
+    /// Number of steps.
     pub(super) of: usize,
-    /// The position of the first that runs.
+    /// Position of the first step that runs.
     pub(super) first: usize,
     pub(super) names: &'a [String],
     pub(super) log: &'a Writer,

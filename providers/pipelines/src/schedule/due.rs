@@ -1,30 +1,30 @@
-//! Which runs are due: from times alone, so that clocks of any kind can be tried.
+//! Decides which runs are due, from times only, so that tests can use any clock.
 
 use super::{CatchUp, Times};
 use jiff::{SignedDuration, Timestamp};
 
-/// So many times are made up for at most.
+/// Maximum number of missed times to catch up.
 pub const MOST: usize = 100;
-/// A time that is not longer ago is on time: the server looks every second, and may be busy.
+/// Age up to which a time is on time: the server checks every second, and may be busy.
 const ON_TIME: SignedDuration = SignedDuration::from_mins(2);
-/// A clock that is put back by less waits until it is where it was: nothing starts twice. One that was put back by more
-/// was wrong before.
+/// Limit for a clock that goes back. Within the limit, nothing starts until the clock has caught up, so that no start
+/// is repeated. Beyond it, the clock was wrong before.
 const PUT_BACK: SignedDuration = SignedDuration::from_hours(2);
 
-/// What is decided of a schedule.
+/// Decision about a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// Runs that start now, by the times that they are due.
+    /// Due times of the runs that start now.
     pub starts: Vec<Timestamp>,
-    /// So many times pass without a run, because nobody was there for them.
+    /// Number of missed times without a run.
     pub passed: usize,
-    /// What has been decided up to now; nothing where it is as before.
+    /// Time of the last decision; nothing if it did not change.
     pub decided: Option<Timestamp>,
-    /// The clock stood far in the future when it was decided last.
+    /// The clock was far in the future at the last decision.
     pub is_clock_back: bool,
 }
 
-/// Decides what starts now, of what is due after what was decided last.
+/// Decides which runs start now, of the times after the last decision.
 #[must_use]
 pub fn decide(times: &Times, catch_up: CatchUp, decided: Timestamp, now: Timestamp) -> Decision {
     if decided > now {
@@ -33,7 +33,7 @@ pub fn decide(times: &Times, catch_up: CatchUp, decided: Timestamp, now: Timesta
     }
     let mut due = Vec::new();
     let (mut passed, mut at) = (0, decided);
-    // A schedule of every minute that was left for a year is not walked through: the last days say all.
+    // A long absence is not processed minute by minute: only the last days count.
     let oldest = now.checked_sub(SignedDuration::from_hours(24 * 40)).unwrap_or(Timestamp::MIN);
     if at < oldest {
         let is_any = times.next(at).is_some_and(|next| next <= oldest);
@@ -45,7 +45,7 @@ pub fn decide(times: &Times, catch_up: CatchUp, decided: Timestamp, now: Timesta
         at = next;
     }
     let Some(last) = due.last().copied() else {
-        // Only that times were passed over is to be remembered.
+        // No time is due now, but older ones may have been missed.
         let decided = (passed > 0).then_some(now);
         return match (catch_up, decided) {
             (CatchUp::None, _) | (_, None) => Decision { passed, decided, ..Decision::default() },
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_starts_once() {
+    fn due_time_starts_one_run() {
         let times = Times::of(&schedule("0 1 * * *", "UTC")).unwrap();
         let begin: Timestamp = "2026-01-01T00:59:58Z".parse().unwrap();
         let mut decided = begin;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_was_there_for_is_made_up_for_as_far_as_it_is_wanted() {
+    fn missed_times_follow_catch_up_policy() {
         let (before, now) = ("2026-01-01T12:00:00Z", "2026-01-04T12:00:00Z");
         assert_eq!(decided("0 1 * * *", CatchUp::None, before, now), (vec![], 3));
         assert_eq!(decided("0 1 * * *", CatchUp::Last, before, now), (vec!["2026-01-04T00:00:00Z".to_owned()], 2));
@@ -100,18 +100,18 @@ mod tests {
     }
 
     #[test]
-    fn a_year_away_is_not_walked_through_minute_by_minute() {
+    fn long_absence_is_not_processed_by_minute() {
         let (starts, passed) = decided("* * * * *", CatchUp::Last, "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z");
         assert_eq!(starts, ["2026-01-01T00:00:00Z"]);
         assert!(passed < 60_000, "{passed}");
-        // One that comes once a year is made up for, too.
+        // A yearly time is caught up too.
         let (starts, _) = decided("0 0 1 1 *", CatchUp::Last, "2024-06-01T00:00:00Z", "2026-06-01T00:00:00Z");
         assert_eq!(starts, ["2026-06-01T00:00:00Z"]);
         assert_eq!(decided("0 0 1 1 *", CatchUp::Last, "2026-02-01T00:00:00Z", "2026-06-01T00:00:00Z"), (vec![], 0));
     }
 
     #[test]
-    fn a_run_starts_once_across_the_changes_of_the_clock() {
+    fn clock_changes_cause_no_second_run() {
         for (begin, hours) in [("2026-03-28T20:00:00Z", 8), ("2026-10-24T20:00:00Z", 8)] {
             let times = Times::of(&schedule("30 2 * * *", "Europe/Rome")).unwrap();
             let begin: Timestamp = begin.parse().unwrap();
@@ -127,19 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_starts_nothing_twice_and_stops_nothing_for_ever() {
+    fn clock_jump_repeats_nothing_and_does_not_block() {
         let times = Times::of(&schedule("0 1 * * *", "UTC")).unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        // Put back by half an hour, past a time that was.
+        // The clock goes back by half an hour, before a decided time.
         let back = decide(&times, CatchUp::Last, at("2026-01-02T01:00:00Z"), at("2026-01-02T00:31:00Z"));
         assert_eq!(back, Decision::default());
         let again = decide(&times, CatchUp::Last, at("2026-01-02T01:00:00Z"), at("2026-01-02T01:00:30Z"));
         assert_eq!(again.starts, []);
-        // A clock that stood years ahead, and is right again.
+        // A clock that was years ahead, and is corrected.
         let right = decide(&times, CatchUp::Last, at("2030-01-01T01:00:00Z"), at("2026-01-02T00:31:00Z"));
         assert!(right.is_clock_back && right.starts.is_empty());
         assert_eq!(right.decided, Some(at("2026-01-02T00:31:00Z")));
-        // Put forward by a day: what was in between is like what nobody was there for.
+        // The clock goes forward by a day: the time in between counts as missed.
         let forward = decide(&times, CatchUp::None, at("2026-01-01T12:00:00Z"), at("2026-01-02T12:00:00Z"));
         assert_eq!((forward.starts.len(), forward.passed), (0, 1));
     }

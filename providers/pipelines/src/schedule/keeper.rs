@@ -1,7 +1,8 @@
 //! Starts runs when they are due.
 //!
-//! [`Keeper::look`] is told what time it is, so tests need no clock; [`Keeper::keep`] looks every second. Of several servers
-//! of a project the one that holds the lock looks, and another goes on when that one is gone.
+//! [`Keeper::look`] gets the present time as an argument, so tests need no clock; [`Keeper::keep`] calls it every
+//! second. Of several servers of a project, only the holder of the lock starts runs; the next server takes over when it
+//! ends.
 
 use super::due::decide;
 use super::store::{Last, Leadership, Progress, Schedules};
@@ -21,27 +22,27 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked whether something is due.
+/// Interval between checks for due runs.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How often specs are read for what they say of schedules.
+/// Interval between reads of the specs for their schedules.
 const SPECS: Duration = Duration::from_secs(30);
-/// How long a run waits for its turn, where it may.
+/// Time that a run may wait for its turn, if its policy allows that.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a run that is stopped for another one is waited for.
+/// Time to wait for the end of a run that is replaced.
 const STOPPING: Duration = Duration::from_secs(60);
-/// So many times may wait behind a run that takes longer than they are apart.
+/// Maximum number of due times that wait behind a long run.
 const MOST_WAITING: usize = super::due::MOST;
-/// What becomes of a time without a run.
+/// State of a time without a run.
 const SKIPPED: &str = "skipped";
 
 /// Starts the runs of a project.
 pub struct Keeper {
     shared: Arc<Shared>,
     leadership: Option<Leadership>,
-    /// What specs say of schedules, and when they were read.
+    /// Schedules of specs, and the time of the last read.
     of_specs: Option<(Instant, Vec<Schedule>)>,
     runs: JoinSet<()>,
-    /// What is wrong with schedules was told.
+    /// Problems that were logged, by source.
     told: BTreeMap<String, String>,
 }
 
@@ -49,29 +50,29 @@ struct Shared {
     runner: Runner,
     databases: Databases,
     schedules: Schedules,
-    /// What specs say of their schedules counts, too.
+    /// Schedules of specs apply too.
     takes_specs: bool,
-    /// No further run is begun.
+    /// No more runs start.
     ending: CancellationToken,
-    /// What runs is stopped.
+    /// Present runs are cancelled.
     cancel: CancellationToken,
-    /// Held while what was decided of a schedule is read and written.
+    /// Schedules with a running task; locked while decisions are read and written.
     writing: Mutex<BTreeMap<String, bool>>,
 }
 
-/// A schedule, and what is known of it.
+/// A schedule with its progress.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// The schedule.
     pub schedule: Schedule,
-    /// What was decided of it; nothing while nobody looked.
+    /// Decisions about it; nothing before the first check.
     pub progress: Option<Progress>,
-    /// When its next run starts; nothing where it starts none.
+    /// Start of its next run; nothing if it starts none.
     pub next: Option<Timestamp>,
 }
 
 impl Keeper {
-    /// Keeps the schedules of a runner's project; those that specs say of themselves where that is wanted.
+    /// Creates a keeper for the runner's project, with the schedules of specs if `takes_specs` is set.
     #[must_use]
     pub fn new(runner: Runner, databases: Databases, takes_specs: bool) -> Self {
         let schedules = runner.schedules();
@@ -81,12 +82,12 @@ impl Keeper {
         Self { shared: Arc::new(shared), leadership: None, of_specs: None, runs: JoinSet::new(), told: BTreeMap::new() }
     }
 
-    /// Looks every second, until it is told to stop; what runs then is waited for so long, and stopped after that. What is
-    /// stopped, or still waits, is begun by whoever looks next.
+    /// Checks every second until `stop` is cancelled. Then it waits for present runs at most for `drain`, and cancels
+    /// the rest. The next server starts cancelled and waiting runs again.
     pub async fn keep(mut self, stop: CancellationToken, drain: Duration) {
         loop {
             if let Err(error) = self.look(Timestamp::now()).await {
-                self.tell("schedules", &format!("schedules cannot be looked at now: {error}"));
+                self.warn("schedules", &format!("schedules cannot be checked now: {error}"));
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
@@ -95,23 +96,23 @@ impl Keeper {
         }
         self.shared.ending.cancel();
         if tokio::time::timeout(drain, self.idle()).await.is_err() {
-            tracing::warn!("runs of schedules are stopped: they take longer than the server waits");
+            tracing::warn!("runs of schedules are cancelled: they take longer than the server's grace period");
             self.shared.cancel.cancel();
             self.idle().await;
         }
     }
 
-    /// Waits for what was started.
+    /// Waits for the started runs.
     pub async fn idle(&mut self) {
         while self.runs.join_next().await.is_some() {}
     }
 
-    /// Starts what is due now; answers false where another server does.
+    /// Starts the runs that are due; returns false if another server does.
     ///
     /// # Errors
     /// When the records cannot be read or written.
     pub async fn look(&mut self, now: Timestamp) -> io::Result<bool> {
-        // Where nothing is scheduled, nothing is written either.
+        // Without schedules, write nothing.
         if !self.shared.takes_specs && !self.shared.schedules.has_any() {
             return Ok(true);
         }
@@ -122,18 +123,18 @@ impl Keeper {
         while self.runs.try_join_next().is_some() {}
         let (mut schedules, broken) = self.shared.schedules.all()?;
         for error in broken {
-            self.tell("records", &format!("a schedule cannot be read: {error}"));
+            self.warn("records", &format!("a schedule cannot be read: {error}"));
         }
         schedules.extend(self.of_specs(now).await);
         for schedule in schedules {
             if let Err(error) = self.look_at(&schedule, now).await {
-                self.tell(&schedule.name, &format!("the schedule `{}` cannot be recorded: {error}", schedule.name));
+                self.warn(&schedule.name, &format!("the schedule `{}` cannot be recorded: {error}", schedule.name));
             }
         }
         Ok(true)
     }
 
-    /// What specs say of schedules, read now and then.
+    /// Schedules of specs, which are read at intervals.
     async fn of_specs(&mut self, now: Timestamp) -> Vec<Schedule> {
         if !self.shared.takes_specs {
             return Vec::new();
@@ -148,10 +149,7 @@ impl Keeper {
         let schedules = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(specs) => schedules_of(&specs, now),
             Err(error) => {
-                self.tell(
-                    "specs",
-                    &format!("specs cannot be read for their schedules, which stay as they were: {error}"),
-                );
+                self.warn("specs", &format!("specs cannot be read; their former schedules still apply: {error}"));
                 self.of_specs.take().map(|(_, schedules)| schedules).unwrap_or_default()
             }
         };
@@ -163,7 +161,7 @@ impl Keeper {
         let times = match Times::of(schedule) {
             Ok(times) => times,
             Err((what, why)) => {
-                self.tell(&schedule.name, &format!("the schedule `{}` starts nothing: `{what}`: {why}", schedule.name));
+                self.warn(&schedule.name, &format!("the schedule `{}` starts nothing: `{what}`: {why}", schedule.name));
                 return Ok(());
             }
         };
@@ -171,31 +169,31 @@ impl Keeper {
         let mut writing = shared.writing.lock().await;
         let stored = shared.schedules.progress(&schedule.name)?;
         let crontab = schedule.is_of_spec().then(|| schedule.cron.clone());
-        // What a spec says has no date: it is what it was as long as its crontab is.
+        // Schedules of specs have no creation time: they are unchanged while their crontab is.
         let is_as_before = crontab.is_some() && stored.as_ref().is_some_and(|stored| stored.crontab == crontab);
         let is_new = stored.as_ref().is_none_or(|stored| stored.crontab != crontab);
         let begin = || Progress { decided: schedule.since, pending: Vec::new(), last: None, crontab: None };
         let mut progress = stored.unwrap_or_else(begin);
         progress.crontab = crontab;
-        // What was due before it was what it is now is not made up for.
+        // Times before the last change of the schedule are not caught up.
         if schedule.since <= now && !is_as_before {
             progress.decided = progress.decided.max(schedule.since);
         }
-        // While it was turned off nothing was missed.
+        // A disabled schedule misses nothing.
         let decision = match schedule.enabled {
             true => decide(&times, schedule.catch_up, progress.decided, now),
             false => super::due::Decision { decided: Some(now), ..Default::default() },
         };
         if decision.is_clock_back {
-            tracing::warn!(schedule = schedule.name, "the clock stood in the future: schedules go on from now");
+            tracing::warn!(schedule = schedule.name, "the clock was in the future: schedules continue from now");
         }
         if decision.passed > 0 {
-            tracing::info!(schedule = schedule.name, passed = decision.passed, "times passed without a run");
+            tracing::info!(schedule = schedule.name, passed = decision.passed, "times were missed");
         }
         let is_running = writing.get(&schedule.name).copied().unwrap_or_default();
         let is_dropped = !schedule.enabled && !is_running && !progress.pending.is_empty();
         if is_dropped {
-            // What somebody left who was killed, and nobody wants any more.
+            // An interrupted server left these, and they are not needed any more.
             progress.pending.clear();
         }
         let mut starts = decision.starts;
@@ -203,12 +201,12 @@ impl Keeper {
             match schedule.overlap {
                 Overlap::Forbid => {
                     for due in starts.drain(..) {
-                        tracing::info!(schedule = schedule.name, %due, "skipped: the run before goes on");
+                        tracing::info!(schedule = schedule.name, %due, "skipped: the previous run is in progress");
                     }
                 }
                 Overlap::Replace => {
                     shared.stop_running(schedule);
-                    // The newest takes the place of all that wait.
+                    // The newest time replaces all waiting ones.
                     progress.pending.truncate(1);
                     starts = starts.pop().into_iter().collect();
                 }
@@ -217,12 +215,12 @@ impl Keeper {
         }
         let has_new = !starts.is_empty();
         progress.pending.extend(starts);
-        // What is turned off is written down when it is turned on again, and not every second.
-        let is_worth_it = has_new || is_new || is_dropped || schedule.enabled && decision.decided.is_some() || {
+        // For a disabled schedule, write the progress at most once a minute.
+        let is_to_write = has_new || is_new || is_dropped || schedule.enabled && decision.decided.is_some() || {
             let since = |decided: Timestamp| now.duration_since(decided).as_secs() > 60;
             decision.decided.is_some() && since(progress.decided)
         };
-        if is_worth_it {
+        if is_to_write {
             progress.decided = decision.decided.unwrap_or(progress.decided);
             shared.schedules.decide(&schedule.name, &progress)?;
         }
@@ -235,8 +233,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells what is wrong, once.
-    fn tell(&mut self, what: &str, message: &str) {
+    /// Logs a problem once.
+    fn warn(&mut self, what: &str, message: &str) {
         if self.told.insert(what.to_owned(), message.to_owned()).as_deref() != Some(message) {
             tracing::warn!("{message}");
         }
@@ -244,7 +242,7 @@ impl Keeper {
 }
 
 impl Shared {
-    /// Runs what waits of a schedule, one after the other.
+    /// Runs the waiting times of a schedule, in order.
     async fn run_pending(&self, schedule: &Schedule) {
         loop {
             let next = {
@@ -259,31 +257,31 @@ impl Shared {
             };
             let Some(due) = next else { return };
             let Some(last) = self.run(schedule, due).await else {
-                // It stays written down: whoever looks next begins it anew.
-                tracing::info!(schedule = schedule.name, %due, "stopped, as the server ends");
+                // It stays in the progress: the next server starts it again.
+                tracing::info!(schedule = schedule.name, %due, "cancelled, since the server ends");
                 self.writing.lock().await.remove(&schedule.name);
                 return;
             };
             tracing::info!(schedule = schedule.name, %due, run = last.run, state = last.state, why = last.why, "ran");
             let mut writing = self.writing.lock().await;
             let ended = self.schedules.progress(&schedule.name).and_then(|progress| {
-                // A schedule that is gone meanwhile has nothing to remember.
+                // The schedule was removed meanwhile.
                 let Some(mut progress) = progress else { return Ok(()) };
                 progress.pending.retain(|pending| *pending != due);
                 progress.last = Some(last);
                 self.schedules.decide(&schedule.name, &progress)
             });
             if let Err(error) = ended {
-                tracing::warn!(schedule = schedule.name, %error, "what came of a run cannot be written down");
-                // It is found by its mark when somebody looks again.
+                tracing::warn!(schedule = schedule.name, %error, "the outcome of a run cannot be recorded");
+                // The next check finds the run by its mark.
                 writing.remove(&schedule.name);
                 return;
             }
         }
     }
 
-    /// Runs a pipeline for a time that is due, unless that was done by somebody who is gone; nothing where the server ends
-    /// before the run does.
+    /// Runs a pipeline for a due time, unless an interrupted server did so already. Returns nothing if the server ends
+    /// before the run.
     async fn run(&self, schedule: &Schedule, due: Timestamp) -> Option<Last> {
         let mark = format!("schedule/{}/{due}", schedule.name);
         let skipped = |why: String| Some(Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) });
@@ -305,7 +303,7 @@ impl Shared {
             let problem = specs.problems.iter().find(|problem| problem.pipeline.as_deref() == Some(&schedule.pipeline));
             return skipped(match problem {
                 Some(problem) => problem.in_one_line(&specs).to_string(),
-                None => format!("there is no pipeline `{}` in `{}`", schedule.pipeline, schedule.folder),
+                None => format!("the pipeline `{}` does not exist in `{}`", schedule.pipeline, schedule.folder),
             });
         };
         let patience = match schedule.overlap {
@@ -337,22 +335,22 @@ impl Shared {
         let done = batch::run(&runner, &specs, &[position], &options, &Unwatched, &self.cancel).await;
         let end = match done {
             Ok(done) => done.into_iter().next().map(|done| done.end),
-            Err(error) => return skipped(format!("what has to be run cannot be told: {error}")),
+            Err(error) => return skipped(format!("the inputs cannot be compared: {error}")),
         };
         match end {
-            Some(BatchEnd::Ran(record)) if self.is_cut_off(&record) => None,
+            Some(BatchEnd::Ran(record)) if self.is_interrupted(&record) => None,
             Some(BatchEnd::Ran(record)) => Some(ended(*record)),
-            Some(BatchEnd::Held { by, .. }) => skipped(format!("it depends on `{by}`, which has to succeed first")),
-            Some(BatchEnd::NotRun(NotRun::Taken { .. })) => skipped("another run of it goes on".to_owned()),
+            Some(BatchEnd::Held { by, .. }) => skipped(format!("it depends on `{by}`, which must succeed first")),
+            Some(BatchEnd::NotRun(NotRun::Taken { .. })) => skipped("another run of it is in progress".to_owned()),
             Some(BatchEnd::NotRun(NotRun::Cancelled)) => None,
             Some(BatchEnd::NotRun(NotRun::Environment(error))) => skipped(error.to_string()),
             Some(BatchEnd::NotRun(NotRun::Io(error))) => skipped(format!("the run cannot be recorded: {error}")),
             Some(BatchEnd::NotRun(NotRun::Changed(what) | NotRun::Elsewhere { what })) => skipped(what.join("; ")),
-            Some(BatchEnd::Clean) | None => skipped("there was nothing to run".to_owned()),
+            Some(BatchEnd::Clean) | None => skipped("nothing to run".to_owned()),
         }
     }
 
-    /// The run that somebody began for that time who is gone; what is left of it is ended.
+    /// Returns the run that an interrupted server started for that time, after settling it.
     async fn begun(&self, schedule: &Schedule, mark: &str) -> Option<Record> {
         let last = self
             .runner
@@ -363,23 +361,23 @@ impl Shared {
         if last.mark.as_deref() != Some(mark) {
             return None;
         }
-        // What was cut off is begun again: it has not been run.
+        // An interrupted run starts again: it does not count.
         if last.state.is_over() {
-            return Some(last).filter(|last| !self.is_cut_off(last));
+            return Some(last).filter(|last| !self.is_interrupted(last));
         }
         let cancel = CancellationToken::new();
         let turn = self.runner.store.turn(&last.folder, &schedule.pipeline, PATIENCE, &cancel).await.ok()?;
         let settled = self.runner.settle(&last.run).await.ok()?;
         let _ = turn.hold(None);
-        settled.filter(|record| !self.is_cut_off(record))
+        settled.filter(|record| !self.is_interrupted(record))
     }
 
-    /// True for a run that ended because who ran it did, and not because somebody wanted it to end.
-    fn is_cut_off(&self, record: &Record) -> bool {
+    /// Returns true for a run that ended with its process, and not by a request.
+    fn is_interrupted(&self, record: &Record) -> bool {
         matches!(record.state, State::Lost | State::Cancelled) && !self.runner.store.is_asked_to_stop(&record.run)
     }
 
-    /// Asks the run of the pipeline that goes on to stop.
+    /// Requests a stop of the pipeline's present run.
     fn stop_running(&self, schedule: &Schedule) {
         let last =
             self.runner.store.last(&self.runner.recorded_folder(&schedule.folder), &schedule.pipeline).ok().flatten();
@@ -389,7 +387,7 @@ impl Shared {
     }
 }
 
-/// What specs say of their own schedules: in the zone of UTC, and with one run for all that was missed.
+/// Schedules of specs: in UTC, and with one run for all missed times.
 fn schedules_of(specs: &Specs, now: Timestamp) -> Vec<Schedule> {
     let scheduled = specs.pipelines.iter().filter_map(|pipeline| Some((pipeline, pipeline.schedule.as_ref()?)));
     scheduled
@@ -410,13 +408,13 @@ fn schedules_of(specs: &Specs, now: Timestamp) -> Vec<Schedule> {
 }
 
 impl Runner {
-    /// The schedules of the project.
+    /// Schedules of the project.
     #[must_use]
     pub fn schedules(&self) -> Schedules {
         Schedules::new(self.store.folder())
     }
 
-    /// The schedules that are declared, and with `specs` those that specs say of themselves, with when they start next.
+    /// Declared schedules, and with `specs` those of specs, with their next start.
     ///
     /// # Errors
     /// When the records cannot be read.

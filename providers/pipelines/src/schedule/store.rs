@@ -1,7 +1,7 @@
-//! Where schedules and what was decided of them are kept: below the records of the project, a file of each.
+//! Storage of schedules and of decisions about them: a folder for each below the records of the project.
 //!
-//! What is to start is written down before it starts. So a server that is killed in between leaves what its successor
-//! finds, and the mark of the run says whether it began.
+//! A start is recorded before it happens. If a server is killed in between, the next one finds the record, and the
+//! run's mark shows whether it started.
 
 use super::Schedule;
 use crate::held::Held;
@@ -19,51 +19,51 @@ pub struct Schedules {
     folder: PathBuf,
 }
 
-/// What was decided of a schedule, and what came of it.
+/// Decisions about a schedule, and the last outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// What was due up to now has been decided.
+    /// All times up to this one are decided.
     pub decided: Timestamp,
-    /// Runs that are to start, by the times that they were due; the first may have started.
+    /// Due times of the runs to start; the first may be running.
     #[serde(default)]
     pub pending: Vec<Timestamp>,
-    /// What came of the last one.
+    /// Last outcome.
     #[serde(default)]
     pub last: Option<Last>,
-    /// The crontab that was decided by, where a spec says it: under another one nothing was missed.
+    /// Crontab of a spec's schedule at the last decision: after a change, nothing counts as missed.
     #[serde(default)]
     pub crontab: Option<String>,
 }
 
-/// What came of a time that was due.
+/// Outcome of a due time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Last {
-    /// When it was due.
+    /// The due time.
     pub due: Timestamp,
-    /// The run that it became, where there was one.
+    /// Id of the run, if it started.
     pub run: Option<String>,
-    /// In a word: the state of the run, or `skipped`.
+    /// State of the run, or `skipped`.
     pub state: String,
-    /// Why, where that is not known from a run.
+    /// Reason, if no run has it.
     pub why: Option<String>,
 }
 
-/// The right to start runs of a project, as long as it lives.
+/// Right to start runs of a project, which ends on drop.
 #[derive(Debug)]
 pub struct Leadership {
     _lock: Held,
 }
 
 impl Schedules {
-    /// Those below the records of a project, which need not be there yet.
+    /// Schedules below the records of a project, which need not exist yet.
     #[must_use]
     pub fn new(records: &std::path::Path) -> Self {
         Self { folder: records.join("schedules") }
     }
 
-    /// True when there was ever one.
+    /// Returns true if a schedule ever existed.
     #[must_use]
     pub fn has_any(&self) -> bool {
         self.folder.is_dir()
@@ -73,7 +73,7 @@ impl Schedules {
         self.folder.join(encoded(name))
     }
 
-    /// All that are declared, by name; what cannot be read is told apart.
+    /// Declared schedules, by name, and errors of unreadable ones.
     ///
     /// # Errors
     /// When the folder cannot be listed.
@@ -94,7 +94,7 @@ impl Schedules {
         Ok((schedules, broken))
     }
 
-    /// The one of that name.
+    /// Returns a schedule by name.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -102,7 +102,7 @@ impl Schedules {
         read(&self.place(name).join("schedule.json"))
     }
 
-    /// Writes one down. What was decided of it stays.
+    /// Writes a schedule; decisions about it stay.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -112,18 +112,18 @@ impl Schedules {
         write(&place.join("schedule.json"), schedule)
     }
 
-    /// Forgets one, and what was decided of it.
+    /// Removes a schedule and the decisions about it.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         let place = self.place(name);
-        // First that it is one: whatever is left of it then starts nothing.
+        // Remove the schedule first: without it, the rest starts nothing.
         remove_file(&place.join("schedule.json"))?;
         remove_file(&place.join("progress.json"))
     }
 
-    /// What was decided of one.
+    /// Returns the decisions about a schedule.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -131,7 +131,7 @@ impl Schedules {
         read(&self.place(name).join("progress.json"))
     }
 
-    /// Writes down what is decided of one.
+    /// Writes the decisions about a schedule.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -141,7 +141,7 @@ impl Schedules {
         write(&place.join("progress.json"), progress)
     }
 
-    /// The right to start runs, where nobody else has it.
+    /// Returns the right to start runs, if it is free.
     ///
     /// # Errors
     /// When the lock cannot be opened.

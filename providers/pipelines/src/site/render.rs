@@ -1,4 +1,4 @@
-//! Versions of a site: made beside the one that is shown, and shown from one moment to the next.
+//! Versions of a site: created next to the present one, and switched atomically.
 
 use super::{CURRENT, FORMAT, Page, Plan, RECORD, SITES, Shelf, Site, VERSIONS, is_there};
 use crate::settings::RECORDS;
@@ -11,26 +11,26 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use uuid::Uuid;
 
-/// A site is for everybody's eyes.
+/// Mode of files, which are public.
 const FILE: u32 = 0o644;
-/// Its folders, too.
+/// Mode of folders.
 const FOLDER: u32 = 0o755;
-/// What versions that are being made begin with.
+/// Prefix of incomplete versions.
 const PARTIAL: &str = ".partial-";
 
 impl Shelf {
-    /// Makes a version of a tree and shows it. The one before it stays, older ones go.
+    /// Creates a version of a tree and switches to it. The previous version stays, older ones are removed.
     ///
     /// # Errors
-    /// When it cannot be made: what was shown is shown on.
+    /// When it cannot be created: then the present version stays.
     pub(crate) fn render(&self, plan: &Plan, tree: &Tree, mark: &str) -> Result<Site, StorageError> {
-        // What is shown by the server lies among records, which are nobody else's.
+        // Sites of the server are in the private folder of records.
         let records = self.project.join(RECORDS);
-        crate::private::folder(&records).map_err(|error| StorageError::io("make", &records, &error))?;
+        crate::private::folder(&records).map_err(|error| StorageError::io("create", &records, &error))?;
         let root = self.root(plan);
         let current = root.join(CURRENT);
         if is_there(&current) && !current.is_symlink() {
-            let message = format!("`{}` is there and is no link of a site", current.display());
+            let message = format!("`{}` exists and is not the link of a site", current.display());
             return Err(StorageError::failed(message).hint("render to another folder, or remove it"));
         }
         let before = fs::read_link(&current).ok().and_then(|link| Some(link.file_name()?.to_str()?.to_owned()));
@@ -39,15 +39,15 @@ impl Shelf {
         let partial = versions.join(format!("{PARTIAL}{version}"));
         let made = fill(&partial, tree).and_then(|()| {
             let place = versions.join(&version);
-            fs::rename(&partial, &place).map_err(|error| StorageError::io("put in place", &place, &error))
+            fs::rename(&partial, &place).map_err(|error| StorageError::io("move into place", &place, &error))
         });
         if let Err(error) = made {
-            // The first error is the one to tell.
+            // The first error is the relevant one.
             drop(fs::remove_dir_all(&partial));
             return Err(error);
         }
         let next = root.join(format!(".{CURRENT}-{version}"));
-        let failed = |error: io::Error| StorageError::io("lead to the version", &current, &error);
+        let failed = |error: io::Error| StorageError::io("link to the version", &current, &error);
         symlink(Path::new(VERSIONS).join(&version), &next).map_err(failed)?;
         fs::rename(&next, &current).map_err(failed)?;
         let files =
@@ -64,7 +64,7 @@ impl Shelf {
         Ok(site)
     }
 
-    /// The digest of what is shown of a site; `None` where nothing is shown.
+    /// Digest of a site's present files; `None` if it is not shown.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -82,7 +82,7 @@ impl Shelf {
         Ok(Some(tree.hash()))
     }
 
-    /// Says anew how a site is shown, of the version that is.
+    /// Writes the record of a site.
     ///
     /// # Errors
     /// When it cannot be recorded.
@@ -99,7 +99,7 @@ impl Shelf {
         fs::rename(&partial, &path).map_err(failed)
     }
 
-    /// Removes a site: its versions, its link, its record. What else lies in the folder stays.
+    /// Removes a site: its versions, its link, its record. Other files in the folder stay.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -118,14 +118,14 @@ impl Shelf {
             _ => {}
         }
         for folder in [root.join(VERSIONS), root, self.home(&site.plan.name)] {
-            // A folder with other files stays.
+            // An error means that the folder has other files.
             drop(fs::remove_dir(folder));
         }
         Ok(())
     }
 }
 
-/// Removes versions that are not kept, and what a crash left of one.
+/// Removes versions that are not kept, and incomplete ones.
 fn prune(root: &Path, is_kept: impl Fn(&str) -> bool) -> Result<(), StorageError> {
     let versions = root.join(VERSIONS);
     let entries = match fs::read_dir(&versions) {
@@ -157,7 +157,7 @@ fn fill(folder: &Path, tree: &Tree) -> Result<(), StorageError> {
 }
 
 fn make(folder: &Path) -> Result<(), StorageError> {
-    let failed = |error: io::Error| StorageError::io("make", folder, &error);
+    let failed = |error: io::Error| StorageError::io("create", folder, &error);
     let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.is_dir()).collect();
     fs::create_dir_all(folder).map_err(failed)?;
     missing.into_iter().try_for_each(|made| fs::set_permissions(made, Permissions::from_mode(FOLDER)).map_err(failed))
@@ -177,7 +177,7 @@ fn copy(file: &SourceFile, to: &Path) -> Result<(), StorageError> {
     }
     if base16ct::lower::encode_string(&digest.finalize()) != file.sha256 {
         let message = format!("`{}` changed while it was being copied", file.path.display());
-        return Err(StorageError::failed(message).hint("plan again when nobody writes it"));
+        return Err(StorageError::failed(message).hint("plan again when no process writes it"));
     }
     target.set_permissions(Permissions::from_mode(FILE)).map_err(failed)?;
     target.sync_data().map_err(failed)

@@ -1,26 +1,26 @@
-//! The five fields of a crontab, in the order of cron: minute, hour, day of the month, month, day of the week.
+//! Crontabs with five fields in the order of cron: minute, hour, day of the month, month, day of the week.
 //!
-//! Where the clock is put forward or back, it does what cron does. A time that names its hours comes once a day, whatever the
-//! clock does: one that does not exist comes at the first minute after the gap, one that exists twice comes the first time.
-//! What comes every hour (`*`, `*/2`) follows the time that passes: nothing is left out when the clock is put back.
+//! Changes of the clock are handled as in cron. A time with fixed hours occurs once a day. If it does not exist on a
+//! day, it occurs at the first minute after the gap; if it exists twice, it occurs the first time. Hourly times (`*`,
+//! `*/2`) follow the elapsed time: none is skipped when the clock goes back.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
-/// A field's name and its smallest and largest number.
+/// Name of each field, with its minimum and maximum.
 const FIELDS: [(&str, u8, u8); 5] =
     [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-/// So many days are looked at for the next time: the 29th of February comes after eight years at the latest, and on a
-/// certain day of the week after forty.
+/// Number of days to search for the next time: the 29th of February occurs within eight years, and on a given day of
+/// the week within forty.
 const FURTHEST: usize = 41 * 366;
-/// So many changes of the clock are looked past; no zone has more in those years.
+/// Number of clock changes to search; no zone has more in those years.
 const CHANGES: usize = 200;
 
-/// When something comes again and again.
+/// A recurring time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     minutes: u64,
@@ -30,13 +30,13 @@ pub struct Cron {
     weekdays: u64,
     /// The hours begin with `*`.
     is_hourly: bool,
-    /// Both the day of the month and that of the week are chosen: then either is enough.
+    /// Both day of the month and day of the week are restricted: then either is enough.
     is_either: bool,
 }
 
 impl Cron {
-    /// Reads the crontab of a spec. The scheduler of dpp takes the weekday in the third field: one whose third field names a
-    /// weekday is read as there, and comes where the day of the month fits, too.
+    /// Parses the crontab of a spec. The scheduler of dpp expects the weekday in the third field. A crontab with a
+    /// weekday there is read in that order; the day of the month must match too.
     ///
     /// # Errors
     /// As [`Cron::parse`].
@@ -47,10 +47,10 @@ impl Cron {
         }
     }
 
-    /// Reads a crontab.
+    /// Parses a crontab.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// When it is not valid; the error is for people.
     pub fn parse(text: &str) -> Result<Self, String> {
         let fields: Vec<&str> = text.split_whitespace().collect();
         let [_, hour, day, _, weekday] = fields.as_slice() else {
@@ -68,8 +68,8 @@ impl Cron {
             };
             for part in field.split(',') {
                 let numbers = part_of(part, names, least, most);
-                let numbers = numbers
-                    .ok_or_else(|| format!("`{field}` is no {name}: expected `*` or numbers from {least} to {most}"))?;
+                let numbers =
+                    numbers.ok_or_else(|| format!("invalid {name} `{field}`: expected `*` or {least} to {most}"))?;
                 numbers.for_each(|number| *set |= 1 << number);
             }
         }
@@ -87,22 +87,22 @@ impl Cron {
         cron.coming(text)
     }
 
-    /// Itself, where it comes at all.
+    /// Returns itself if it ever occurs.
     fn coming(self, text: &str) -> Result<Self, String> {
         let some_day = Date::constant(2000, 1, 1).at(0, 0, 0, 0);
         match self.next_local(some_day) {
             Some(_) => Ok(self),
-            None => Err(format!("`{text}` never comes: no such month has such a day")),
+            None => Err(format!("`{text}` never occurs: no such month has such a day")),
         }
     }
 
-    /// The first time after this one, by the clocks of a zone; nothing where there is none in our time.
+    /// Returns the first time after `after`, by the clock of a zone; nothing if it never occurs again.
     #[must_use]
     pub fn next(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
         if self.is_hourly { self.next_passing(zone, after) } else { self.next_once(zone, after) }
     }
 
-    /// By the time that passes: between two changes of the clock it goes evenly.
+    /// Next time by elapsed time, which is regular between two changes of the clock.
     fn next_passing(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
         let mut from = next_minute(after)?;
         let mut changes = zone.following(after).map(|change| change.timestamp());
@@ -118,7 +118,7 @@ impl Cron {
         None
     }
 
-    /// Once for each time on the clock.
+    /// Next time if each clock time counts once.
     fn next_once(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
         let begin = next_minute(after)?;
         let mut local = zone.to_offset(begin).to_datetime(begin);
@@ -128,7 +128,7 @@ impl Cron {
                 AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
                     offset.to_timestamp(local).ok()?
                 }
-                // By the clock as it is after the gap, a time in it lies before the gap.
+                // With the offset after the gap, a time inside the gap is before the gap.
                 AmbiguousOffset::Gap { after, .. } => {
                     zone.following(after.to_timestamp(local).ok()?).next()?.timestamp()
                 }
@@ -140,7 +140,7 @@ impl Cron {
         }
     }
 
-    /// The first time on a clock, this minute included.
+    /// First clock time at or after `from`.
     fn next_local(&self, from: DateTime) -> Option<DateTime> {
         let (mut date, mut least) = (from.date(), (from.hour(), from.minute()));
         for _ in 0..FURTHEST {
@@ -175,13 +175,13 @@ fn has(set: u64, number: i8) -> bool {
     u32::try_from(number).is_ok_and(|number| set.checked_shr(number).is_some_and(|set| set & 1 == 1))
 }
 
-/// The minute that begins after this moment.
+/// Start of the minute after this moment.
 fn next_minute(after: Timestamp) -> Option<Timestamp> {
     let second = after.as_second();
     Timestamp::from_second(second.checked_sub(second.rem_euclid(60))?.checked_add(60)?).ok()
 }
 
-/// The numbers that a part of a field means.
+/// Numbers of a part of a field.
 fn part_of(part: &str, names: &[&str], least: u8, most: u8) -> Option<impl Iterator<Item = u8> + use<>> {
     let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
     let step = match step {
@@ -190,20 +190,20 @@ fn part_of(part: &str, names: &[&str], least: u8, most: u8) -> Option<impl Itera
     };
     let number = |text: &str| {
         let named = names.iter().position(|name| name.eq_ignore_ascii_case(text));
-        // Months count from 1, days from 0: as the smallest number of the field does.
+        // Months count from 1, days from 0, like the minimum of the field.
         let named = named.and_then(|position| u8::try_from(position).ok()).map(|position| position + least);
         named.or_else(|| text.parse().ok()).filter(|number| (least..=most).contains(number))
     };
     let (from, to) = match range.split_once('-') {
         _ if range == "*" => (least, most),
         Some((from, to)) => (number(from)?, number(to)?),
-        // `5/15` goes on to the end, `5` alone does not.
+        // `5/15` continues to the maximum, `5` alone does not.
         None => number(range).map(|number| (number, if step.is_some() { most } else { number }))?,
     };
     (from <= to).then(|| (from..=to).step_by(usize::from(step.unwrap_or(1))))
 }
 
-/// A crontab of dpp's scheduler in the order of cron.
+/// A crontab of dpp's scheduler, converted to the order of cron.
 pub(super) struct InCronOrder {
     /// The fields.
     pub(super) text: String,
@@ -211,8 +211,8 @@ pub(super) struct InCronOrder {
     pub(super) is_same: bool,
 }
 
-/// The crontab in the order of cron, where its third field names a weekday: minute, hour, day of the week, day of the month,
-/// month. A number there is a day of the month, as cron has it.
+/// Converts a crontab with a weekday in its third field to the order of cron. Its order is minute, hour, day of the
+/// week, day of the month, month. A number in the third field is a day of the month, as in cron.
 pub(super) fn in_cron_order(text: &str) -> Option<InCronOrder> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let [minute, hour, weekday, day, month] = *fields.as_slice() else { return None };
@@ -222,14 +222,14 @@ pub(super) fn in_cron_order(text: &str) -> Option<InCronOrder> {
     })
 }
 
-/// True for the name of a weekday, short or whole.
+/// Returns true for the short or full name of a weekday.
 fn is_weekday(text: &str) -> bool {
     WEEKDAYS
         .iter()
         .any(|name| name.eq_ignore_ascii_case(text) || name.get(..3).is_some_and(|it| it.eq_ignore_ascii_case(text)))
 }
 
-/// The field with weekdays by their first three letters, and ranges that go over the end of the week in two parts.
+/// Shortens weekdays to three letters, and splits ranges that cross the end of the week.
 fn short(weekday: &str) -> String {
     let mut text = weekday.to_ascii_lowercase();
     for (name, short) in WEEKDAYS.iter().zip(DAYS) {
@@ -254,24 +254,24 @@ mod tests {
     }
 
     #[test]
-    fn a_crontab_has_five_fields_of_numbers() {
+    fn crontab_has_five_fields_of_numbers() {
         for right in ["0 1 * * *", "*/15 0-5,12 1,15 jan-mar mon", "10 1-22/3 * * *", "0 0 * * 7", "0 0 29 2 *"] {
             assert_eq!(fault(right), None, "{right}");
         }
         for (wrong, words) in [
             ("0 1 * *", "has 4 fields"),
-            ("60 * * * *", "`60` is no minute"),
-            ("0 0 0 * *", "`0` is no day of the month"),
-            ("0 0 * * fry", "`fry` is no day of the week"),
-            ("*/0 * * * *", "`*/0` is no minute"),
-            ("0 5-1 * * *", "`5-1` is no hour"),
-            ("0 0 31 2 *", "never comes"),
+            ("60 * * * *", "invalid minute `60`"),
+            ("0 0 0 * *", "invalid day of the month `0`"),
+            ("0 0 * * fry", "invalid day of the week `fry`"),
+            ("*/0 * * * *", "invalid minute `*/0`"),
+            ("0 5-1 * * *", "invalid hour `5-1`"),
+            ("0 0 31 2 *", "never occurs"),
         ] {
             assert!(fault(wrong).is_some_and(|told| told.contains(words)), "{wrong}: {:?}", fault(wrong));
         }
     }
 
-    /// The times that come after a moment, as the clocks of the zone show them, with their distance from UTC.
+    /// Times after a moment, by the clock of the zone, with their offset from UTC.
     fn times(cron: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
         let (cron, zone) = (Cron::parse(cron).unwrap(), TimeZone::get(zone).unwrap());
         let mut at: Timestamp = after.parse().unwrap();
@@ -283,10 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_that_of_cron_and_not_that_of_celery() {
+    fn field_order_is_that_of_cron() {
         let second_of_month = times("0 1 2 * *", "UTC", "2026-01-05T00:00:00Z", 2);
         assert_eq!(second_of_month, ["Mon 2026-02-02 01:00+0000", "Mon 2026-03-02 01:00+0000"]);
-        // Where day and weekday are both chosen, either is enough; with `*` both have to fit.
+        // With both day and weekday restricted, either is enough; with `*`, both must match.
         let either = times("0 0 13 * fri", "UTC", "2026-02-01T00:00:00Z", 3);
         assert_eq!(either, ["Fri 2026-02-06 00:00+0000", "Fri 2026-02-13 00:00+0000", "Fri 2026-02-20 00:00+0000"]);
         assert_eq!(
@@ -305,50 +305,50 @@ mod tests {
         assert_eq!(next("0 1 mon * *"), "Mon 2026-02-02 01:00");
         assert_eq!(next("0 1 Friday * *"), "Fri 2026-02-06 01:00");
         assert_eq!(next("0 1 sat,sun * 3"), "Sun 2026-03-01 01:00");
-        assert_eq!(next("30 2 wed-fri 13 *"), "Fri 2026-02-13 02:30", "both days have to fit");
+        assert_eq!(next("30 2 wed-fri 13 *"), "Fri 2026-02-13 02:30", "both days must match");
         assert_eq!(next("0 1 fri-mon * 3"), "Sun 2026-03-01 01:00");
         assert_eq!(
             in_cron_order("0 1 Monday 5 *").map(|it| (it.text, it.is_same)),
             Some(("0 1 5 * mon".to_owned(), false))
         );
         for (wrong, words) in [
-            ("0 1 mon 32 *", "`32` is no day of the month"),
-            ("0 1 mon * 13", "`13` is no month"),
-            ("0 1 mon 31 2", "never comes"),
+            ("0 1 mon 32 *", "invalid day of the month `32`"),
+            ("0 1 mon * 13", "invalid month `13`"),
+            ("0 1 mon 31 2", "never occurs"),
         ] {
             assert!(Cron::of_spec(wrong).unwrap_err().contains(words), "{wrong}");
         }
         assert!(in_cron_order("0 1 2 * *").is_none() && in_cron_order("0 1 * * mon").is_none());
-        assert!(Cron::parse("0 1 mon * *").is_err(), "a schedule of a stack is in the order of cron");
+        assert!(Cron::parse("0 1 mon * *").is_err(), "schedules of a stack use the order of cron");
     }
 
     #[test]
-    fn a_time_that_does_not_exist_comes_once_at_the_next_minute_that_does() {
-        // The 29th of March 2026: after 01:59 comes 03:00.
+    fn nonexistent_time_occurs_at_first_minute_after_gap() {
+        // On the 29th of March 2026, 03:00 follows 01:59.
         let daily = times("30 2 * * *", "Europe/Rome", "2026-03-27T12:00:00Z", 3);
         assert_eq!(daily, ["Sat 2026-03-28 02:30+0100", "Sun 2026-03-29 03:00+0200", "Mon 2026-03-30 02:30+0200"]);
         let several = times("*/15 2 * * *", "Europe/Rome", "2026-03-29T00:00:00Z", 2);
         assert_eq!(several, ["Sun 2026-03-29 03:00+0200", "Mon 2026-03-30 02:00+0200"]);
-        // Where midnight does not exist, the day begins at one.
+        // If midnight does not exist, the day begins at one.
         let midnight = times("0 0 * * *", "Africa/Cairo", "2026-04-23T12:00:00Z", 2);
         assert_eq!(midnight, ["Fri 2026-04-24 01:00+0300", "Sat 2026-04-25 00:00+0300"]);
-        // A clock that is put forward by half an hour.
+        // A zone whose clock goes forward by half an hour.
         let half = times("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 2);
         assert_eq!(half, ["Sun 2026-10-04 02:30+1100", "Mon 2026-10-05 02:15+1100"]);
     }
 
     #[test]
-    fn a_time_that_exists_twice_comes_once() {
-        // The 25th of October 2026: after 02:59 comes 02:00.
+    fn time_that_exists_twice_occurs_once() {
+        // On the 25th of October 2026, 02:00 follows 02:59.
         let daily = times("30 2 * * *", "Europe/Rome", "2026-10-24T12:00:00Z", 2);
         assert_eq!(daily, ["Sun 2026-10-25 02:30+0200", "Mon 2026-10-26 02:30+0100"]);
-        // Also when it is asked for between the two.
+        // Also if the search starts between the two.
         let between = times("30 2 * * *", "Europe/Rome", "2026-10-25T00:45:00Z", 1);
         assert_eq!(between, ["Mon 2026-10-26 02:30+0100"]);
     }
 
     #[test]
-    fn what_comes_every_hour_follows_the_time_that_passes() {
+    fn hourly_time_follows_elapsed_time() {
         let back = times("0 * * * *", "Europe/Rome", "2026-10-24T23:30:00Z", 4);
         assert_eq!(
             back,

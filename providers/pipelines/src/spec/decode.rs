@@ -1,4 +1,4 @@
-//! A tree of YAML to pipelines. Every mistake is told at once, at its place.
+//! Decodes a YAML tree into pipelines. All errors are reported at once, with their positions.
 
 mod step;
 
@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_provider::names::closest;
 
-/// What a pipeline may say: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads.
-/// `requirements` is terrace's own: dpp passes over what it does not know.
+/// Keys of a pipeline: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads. `requirements` is
+/// an extension of terrace: dpp ignores unknown keys.
 const PIPELINE_KEYS: [&str; 8] =
     ["title", "description", "pipeline", "dependencies", "schedule", "environment", "hooks", "requirements"];
 
-/// What is told of one file, with what it is about.
+/// Reporter of problems in one file, with the present pipeline and step.
 pub(super) struct Teller<'a> {
     problems: &'a mut Vec<Problem>,
     file: usize,
@@ -30,10 +30,10 @@ pub(super) struct Teller<'a> {
 
 impl Teller<'_> {
     pub(super) fn error(&mut self, code: &'static str, at: &Range<usize>, message: String, hint: Option<String>) {
-        self.tell(Severity::Error, code, at, message, hint);
+        self.report(Severity::Error, code, at, message, hint);
     }
 
-    fn tell(
+    fn report(
         &mut self,
         severity: Severity,
         code: &'static str,
@@ -66,7 +66,7 @@ impl Teller<'_> {
         self.error("wrong_type", &node.at, message, hint.map(str::to_owned));
     }
 
-    /// Reports keys that mean nothing: dpp says nothing about them. One that is nearly right is taken for a slip.
+    /// Reports unknown keys, which dpp ignores. A key that resembles a known one is an error.
     fn check_keys(&mut self, entries: &[Entry], known: &[&str]) {
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let message = format!("`{}` means nothing here", entry.key);
@@ -76,8 +76,8 @@ impl Teller<'_> {
                     self.error("unknown_key", &entry.key_at, message, Some(format!("did you mean `{meant}`?")));
                 }
                 None => {
-                    let hint = format!("known are {}", terrace_provider::names::listed(known));
-                    self.tell(Severity::Warning, "unknown_key", &entry.key_at, message, Some(hint));
+                    let hint = format!("known keys: {}", terrace_provider::names::listed(known));
+                    self.report(Severity::Warning, "unknown_key", &entry.key_at, message, Some(hint));
                 }
             }
         }
@@ -103,11 +103,11 @@ impl Teller<'_> {
 }
 
 pub(super) fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
-    // Of a key that stands twice the last one counts, as in Python.
+    // If a key occurs twice, the last one counts, as in Python.
     entries.iter().rev().find(|entry| entry.key == name)
 }
 
-/// Tells what is wrong with the list of what is left out.
+/// Reports errors in the list of ignored files.
 pub(super) fn ignored(text: String, faults: Vec<Fault>, specs: &mut Specs) {
     if faults.is_empty() {
         return;
@@ -116,12 +116,12 @@ pub(super) fn ignored(text: String, faults: Vec<Fault>, specs: &mut Specs) {
     specs.files.push(SpecFile { path: IGNORE.into(), text });
     let mut teller = Teller { problems: &mut specs.problems, file, pipeline: None, step: None };
     for fault in faults {
-        let hint = "a line is a name or a path; `*`, `**`, `?` and `[a-z]` stand for others".to_owned();
+        let hint = "write a name or a path on each line; `*`, `**`, `?` and `[a-z]` are wildcards".to_owned();
         teller.error("ignore", &fault.at, fault.message, Some(hint));
     }
 }
 
-/// Reads one file that was found.
+/// Reads a file.
 pub(super) fn file(found: Found, specs: &mut Specs) {
     let file = specs.files.len();
     let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -139,16 +139,16 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
         Ok(read) => read,
         Err(fault) => return teller.error("yaml", &fault.at, fault.message, fault.hint),
     };
-    // A pipeline's name that stands twice is told below.
+    // Pipelines with the same name are reported below.
     let names: HashSet<usize> = root.as_map().into_iter().flatten().map(|entry| entry.key_at.start).collect();
     for fault in twice.into_iter().filter(|fault| name != PIPELINES || !names.contains(&fault.at.start)) {
-        teller.tell(Severity::Warning, "duplicate_key", &fault.at, fault.message, fault.hint);
+        teller.report(Severity::Warning, "duplicate_key", &fault.at, fault.message, fault.hint);
     }
     let is_empty = root.kind == Kind::Null;
     let entries = root.as_map().unwrap_or_default();
     if is_empty {
         let hint = Some("write `NAME:` and below it `pipeline:` with a list of steps, or remove the file".to_owned());
-        teller.tell(Severity::Warning, "empty", &(0..0), "the file describes nothing".to_owned(), hint);
+        teller.report(Severity::Warning, "empty", &(0..0), "the file describes nothing".to_owned(), hint);
     } else if root.as_map().is_none() {
         teller.wrong_type("the file", "a map from names to pipelines", &root);
     }
@@ -161,13 +161,13 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
     let last: HashMap<&str, &Range<usize>> = entries.iter().map(|entry| (entry.key.as_str(), &entry.key_at)).collect();
     for entry in entries {
         teller.pipeline = Some(id_of(&folder, &entry.key));
-        // Of a name that stands twice the last one counts.
+        // If a name occurs twice, the last one counts.
         if last.get(entry.key.as_str()).is_some_and(|last| **last != entry.key_at) {
             let hint = Some("rename one of the two, or remove it".to_owned());
             teller.error(
                 "duplicate_key",
                 &entry.key_at,
-                "there is another pipeline of this name below".to_owned(),
+                "a pipeline with the same name follows below".to_owned(),
                 hint,
             );
             continue;
@@ -178,7 +178,7 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
     }
 }
 
-/// Reads a pipeline that a plugin made.
+/// Reads a pipeline that a plugin generated.
 pub(super) fn generated(
     id: &str,
     value: Node,
@@ -190,7 +190,7 @@ pub(super) fn generated(
     pipeline(&Entry { key: id.to_owned(), key_at: 0..0, value }, folder, &mut teller)
 }
 
-/// `./` and the folder and name, as dpp calls a pipeline.
+/// Id of a pipeline as in dpp: `./`, folder and name.
 fn id_of(folder: &Path, name: &str) -> String {
     let folder = folder.to_string_lossy();
     if folder.is_empty() { format!("./{name}") } else { format!("./{folder}/{name}") }
@@ -199,14 +199,13 @@ fn id_of(folder: &Path, name: &str) -> String {
 fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pipeline> {
     let id = teller.pipeline.clone()?;
     if entry.key.is_empty() || entry.key.contains([',', '%']) || entry.key.contains(char::is_control) || id == "./all" {
-        let message = format!("a pipeline cannot be called `{}`", entry.key.escape_debug());
-        let hint =
-            "`all`, commas and `%` select pipelines, and names are one line of text; within a folder `all` is a name";
+        let message = format!("`{}` is not allowed as the name of a pipeline", entry.key.escape_debug());
+        let hint = "choose a single-line name without commas and `%`; `all` is allowed only in a subfolder";
         let hint = hint.to_owned();
         teller.error("illegal_name", &entry.key_at, message, Some(hint));
     }
     let Some(entries) = entry.value.as_map() else {
-        let message = format!("a pipeline is a map, and this is {}", entry.value.in_words());
+        let message = format!("a pipeline is {}: expected a map", entry.value.in_words());
         teller.error("wrong_type", &entry.key_at, message, Some("write `pipeline:` and a list of steps".to_owned()));
         return None;
     };
@@ -240,14 +239,14 @@ fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pip
     })
 }
 
-/// The steps that can be read. Each of the others is an error of the pipeline, which keeps it from running.
+/// Reads the steps. A step with an error is left out, and the error prevents the pipeline from running.
 fn steps(entry: &Entry, entries: &[Entry], teller: &mut Teller<'_>) -> Option<Vec<Step>> {
     let Some(list) = find(entries, "pipeline") else {
-        // Where it is misspelt, that was told already.
-        let is_told = entries.iter().any(|entry| closest(&entry.key, ["pipeline"]).is_some());
-        if !is_told {
+        // A misspelt key was reported already.
+        let is_reported = entries.iter().any(|entry| closest(&entry.key, ["pipeline"]).is_some());
+        if !is_reported {
             let hint = Some("add `pipeline:` with a list of steps, each `run:` or `flow:`".to_owned());
-            teller.error("missing_key", &entry.key_at, "there is no `pipeline`".to_owned(), hint);
+            teller.error("missing_key", &entry.key_at, "the key `pipeline` is missing".to_owned(), hint);
         }
         return None;
     };
@@ -316,20 +315,20 @@ fn schedule(entries: &[Entry], teller: &mut Teller<'_>) -> Option<Schedule> {
     let at = find(inner, "crontab").map_or(entry.key_at.clone(), |entry| entry.value.at.clone());
     let crontab = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Err(fault) = Cron::of_spec(&crontab) {
-        let hint = "the order is that of cron; `0 1 * * *` is every day at one".to_owned();
+        let hint = "use the order of cron: `0 1 * * *` is every day at one".to_owned();
         teller.error("crontab", &at, fault, Some(hint));
         return None;
     }
     if let Some(in_order) = cron::in_cron_order(&crontab) {
         let message = format!("`{crontab}` has the weekday in the third field, which only the scheduler of dpp reads");
         let hint = match in_order.is_same {
-            true => format!("in the order of cron this is `{}`", in_order.text),
+            true => format!("write it in the order of cron: `{}`", in_order.text),
             false => format!(
-                "in the order of cron this is `{}`, but cron runs it on either day: dpp and terrace run it where both fit",
+                "write it in the order of cron: `{}`; but cron runs it on either day, while dpp and terrace run it if both match",
                 in_order.text
             ),
         };
-        teller.tell(Severity::Warning, "crontab_order", &at, message, Some(hint));
+        teller.report(Severity::Warning, "crontab_order", &at, message, Some(hint));
     }
     Some(Schedule { crontab, at })
 }
@@ -343,7 +342,7 @@ fn environment(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<(String, Strin
     let mut environment = Vec::with_capacity(variables.len());
     for variable in variables {
         if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
-            let message = format!("`{}` is no name of a variable", variable.key.escape_debug());
+            let message = format!("`{}` is not a name for a variable", variable.key.escape_debug());
             teller.error("environment", &variable.key_at, message, None);
         }
         match variable.value.to_python_text().filter(|text| !text.contains('\0')) {
@@ -366,7 +365,12 @@ fn hooks(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
             Some(text) => hooks.push(text.to_owned()),
             None => {
                 let message = format!("a hook is {}: expected an address", item.in_words());
-                teller.error("hook", &item.at, message, Some("it begins with `http://` or `https://`".to_owned()));
+                teller.error(
+                    "hook",
+                    &item.at,
+                    message,
+                    Some("write an address with `http://` or `https://`".to_owned()),
+                );
             }
         }
     }
@@ -381,15 +385,15 @@ fn requirements(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
     };
     let mut requirements = Vec::with_capacity(items.len());
     for item in items {
-        // What begins with `-` is an option of pip: it belongs into a file, where people look for such.
+        // A text that begins with `-` is an option of pip: it belongs into a requirements file, where users expect it.
         let is_package =
             |text: &&str| !text.trim().is_empty() && !text.starts_with('-') && !text.contains(['\n', '\r']);
         match item.as_text().filter(is_package) {
             Some(text) => requirements.push(text.trim().to_owned()),
             None => {
-                let message = "a requirement is one package, with its versions where they matter".to_owned();
+                let message = "a requirement is not a package with an optional version".to_owned();
                 let hint =
-                    "write it as in `openpyxl>=3.1`; options of pip belong into a `requirements.txt` beside the spec";
+                    "write it as in `openpyxl>=3.1`; options of pip belong into a `requirements.txt` next to the spec";
                 teller.error("requirement", &item.at, message, Some(hint.to_owned()));
             }
         }
@@ -397,14 +401,14 @@ fn requirements(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
     requirements
 }
 
-/// Reports pipelines of one id, wherever they stand.
+/// Reports pipelines with the same id in different files.
 pub(super) fn check_ids(specs: &mut Specs) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     let mut problems = Vec::new();
     for (position, declared) in specs.declared.iter().enumerate() {
         let Some(before) = first.insert(&declared.id, position) else { continue };
         let Some(other) = specs.declared.get(before) else { continue };
-        // Within one map YAML itself was told of.
+        // Duplicates within a file were reported by the YAML parser.
         if other.file == declared.file {
             continue;
         }
@@ -412,7 +416,7 @@ pub(super) fn check_ids(specs: &mut Specs) {
         problems.push(Problem {
             severity: Severity::Error,
             code: "duplicate_id",
-            message: format!("there is a pipeline of this id in `{path}` already"),
+            message: format!("a pipeline in `{path}` has the same id"),
             file: declared.file,
             at: declared.at.clone(),
             pipeline: Some(declared.id.clone()),

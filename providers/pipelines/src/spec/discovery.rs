@@ -1,37 +1,37 @@
-//! Which files are specs: as dpp's `find_specs` walks, but in an order that does not depend on the file system.
+//! Discovery of specs: the same walk as dpp's `find_specs`, but in an order that does not depend on the file system.
 //!
-//! What begins with a dot is left out, and what is [`Ignored`]; links are not followed.
+//! Names that begin with a dot and [`Ignored`] paths are skipped; links are not followed.
 
 use super::ignored::Ignored;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The name of a file of pipelines.
+/// Name of a file of pipelines.
 pub(super) const PIPELINES: &str = "pipeline-spec.yaml";
-/// How the name of a file ends that a plugin makes pipelines of.
+/// Suffix of a file from which a plugin generates pipelines.
 pub(super) const SOURCE_SUFFIX: &str = ".source-spec.yaml";
-/// How deep folders are searched: a folder that is mounted in itself ends somewhere.
+/// Maximum depth of folders, for a folder that is mounted inside itself.
 const DEPTH: usize = 64;
 
 /// A file that was found.
 pub(super) struct Found {
-    /// Relative to the folder that was searched.
+    /// Relative to the searched folder.
     pub(super) path: PathBuf,
-    /// Its text, or why there is none.
+    /// Its text, or the error.
     pub(super) text: Result<String, Unread>,
 }
 
-/// Why a file has no text.
+/// Error of an unreadable file.
 pub(super) struct Unread {
     pub(super) message: String,
     pub(super) hint: Option<String>,
-    /// As much as can be shown of it, and where it goes wrong.
+    /// Readable part of its text, and the position of the error.
     pub(super) shown: String,
     pub(super) at: usize,
 }
 
-/// Finds the specs at and below a folder, those of a folder before those of its subfolders.
+/// Finds the specs in a folder and below; a folder's own specs come first.
 pub(super) fn find(root: &Path, ignored: &Ignored) -> io::Result<Files> {
     let mut found = Files::default();
     walk(root, Path::new(""), ignored, &mut found, 0)?;
@@ -42,11 +42,11 @@ pub(super) fn find(root: &Path, ignored: &Ignored) -> io::Result<Files> {
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) specs: Vec<Found>,
-    /// Files that would be specs if their names ended in `.yaml`.
+    /// Files that would be specs with the suffix `.yaml`.
     pub(super) misnamed: Vec<PathBuf>,
 }
 
-/// True for the name of a spec that ends in `.yml`.
+/// Returns true for the name of a spec with the suffix `.yml`.
 fn is_misnamed(name: &str) -> bool {
     name.strip_suffix(".yml").is_some_and(|stem| super::is_spec_name(&format!("{stem}.yaml")))
 }
@@ -54,7 +54,7 @@ fn is_misnamed(name: &str) -> bool {
 fn walk(root: &Path, folder: &Path, ignored: &Ignored, found: &mut Files, depth: usize) -> io::Result<()> {
     let entries = match fs::read_dir(root.join(folder)) {
         Ok(entries) => entries,
-        // A folder within that nobody may look into is none of ours; the one that was named is.
+        // Unreadable subfolders are skipped, but the searched folder itself must be readable.
         Err(error) => return if depth == 0 { Err(error) } else { Ok(()) },
     };
     let (mut files, mut folders) = (Vec::new(), Vec::new());
@@ -91,7 +91,7 @@ fn text_of(path: &Path) -> Result<String, Unread> {
         return Err(Unread { message, hint: None, shown: String::new(), at: 0 });
     }
     String::from_utf8(bytes).map_err(|error| Unread {
-        message: "this is not UTF-8".to_owned(),
+        message: "the file is not UTF-8".to_owned(),
         hint: Some("save the file as UTF-8, as by `iconv -f ISO-8859-1 -t UTF-8`".to_owned()),
         at: error.utf8_error().valid_up_to(),
         shown: String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_folders_ignored_ones_and_links_are_left_out() {
+    fn hidden_and_ignored_folders_and_links_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         for path in ["b", "a/c", ".venv/x", "old/deep", "linked"] {
             fs::create_dir_all(folder.path().join(path)).unwrap();

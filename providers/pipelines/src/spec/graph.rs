@@ -1,10 +1,10 @@
-//! Which pipelines come before which, by position: what [`super::order`] and [`super::reading`] ask for.
+//! Dependency graph of pipelines by position, for [`super::order`] and [`super::reading`].
 
 use super::Specs;
 use super::model::Pipeline;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-/// For each pipeline of a [`Specs`], by position, those that come before it.
+/// Predecessors and successors of each pipeline of a [`Specs`], by position.
 #[derive(Debug)]
 pub(super) struct Graph {
     before: Vec<Vec<usize>>,
@@ -12,12 +12,12 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// What the specs say, and what was found out about them.
+    /// Graph of declared and detected dependencies.
     pub(super) fn of(specs: &Specs) -> Self {
         Self::by(specs, |pipeline| pipeline.all_before().collect())
     }
 
-    /// What the specs say.
+    /// Graph of declared dependencies.
     pub(super) fn said(specs: &Specs) -> Self {
         Self::by(specs, |pipeline| pipeline.pipelines_before().collect())
     }
@@ -40,17 +40,17 @@ impl Graph {
         Self { before, after }
     }
 
-    /// How many pipelines there are.
+    /// Number of pipelines.
     pub(super) fn len(&self) -> usize {
         self.before.len()
     }
 
-    /// Those right before a pipeline.
+    /// Direct predecessors of a pipeline.
     pub(super) fn before(&self, position: usize) -> &[usize] {
         self.before.get(position).map_or(&[], Vec::as_slice)
     }
 
-    /// Notes that one comes before another.
+    /// Adds an edge from the first pipeline to the second.
     pub(super) fn add(&mut self, first: usize, second: usize) {
         if let (Some(before), Some(after)) = (self.before.get_mut(second), self.after.get_mut(first)) {
             before.push(first);
@@ -58,12 +58,12 @@ impl Graph {
         }
     }
 
-    /// Those right after a pipeline.
+    /// Direct successors of a pipeline.
     pub(super) fn after(&self, position: usize) -> &[usize] {
         self.after.get(position).map_or(&[], Vec::as_slice)
     }
 
-    /// These pipelines and all that come after them, in no order.
+    /// Returns these pipelines and all their successors, unordered.
     pub(super) fn with_all_after(&self, first: impl IntoIterator<Item = usize>) -> HashSet<usize> {
         let mut found = HashSet::new();
         let mut waiting: Vec<usize> = first.into_iter().collect();
@@ -75,7 +75,7 @@ impl Graph {
         found
     }
 
-    /// The shortest way from `start` to one right before it and on to `end`, both included; nothing where there is none.
+    /// Returns the shortest path from `start` along predecessors to `end`, both included; nothing if no path exists.
     pub(super) fn way(&self, start: usize, end: usize) -> Option<Vec<usize>> {
         let mut came_from: HashMap<usize, usize> = HashMap::new();
         let mut waiting = VecDeque::from([start]);
@@ -95,7 +95,7 @@ impl Graph {
     }
 }
 
-/// The way that was found, from its beginning.
+/// Rebuilds the path from its start.
 fn back(came_from: &HashMap<usize, usize>, start: usize, end: usize) -> Vec<usize> {
     let mut way = vec![end];
     let mut at = end;

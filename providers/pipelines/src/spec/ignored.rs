@@ -1,6 +1,6 @@
-//! What is left out of a search: the lines of `.dpp_spec_ignore` in the folder that is searched, as patterns of names and
-//! paths. `*` and `?` stand within a name, `**` across names, `[a-z]` for one of several; braces are themselves, as for
-//! dpp.
+//! Ignore list of the discovery: the lines of `.dpp_spec_ignore` in the searched folder, as patterns of names and
+//! paths. `*` and `?` match within a name, `**` across names, `[a-z]` one of several characters. Braces are literal, as
+//! in dpp.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::fs;
@@ -8,30 +8,30 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// The file that says what is left out.
+/// Name of the ignore list.
 pub(super) const IGNORE: &str = ".dpp_spec_ignore";
-/// The most bytes of it that are read.
+/// Maximum size of the list in bytes.
 const LARGEST: u64 = 1 << 20;
-/// The most bytes of a line: no path is longer.
+/// Maximum length of a line in bytes, which is that of a path.
 const LONGEST: usize = 4096;
 
-/// What is left out.
+/// Patterns of ignored paths.
 #[derive(Debug, Default)]
 pub(super) struct Ignored {
-    /// Patterns without a slash: they are about the name.
+    /// Patterns without a slash, for the name.
     names: GlobSet,
-    /// Patterns of the whole path.
+    /// Patterns for the whole path.
     paths: GlobSet,
 }
 
-/// A line that says nothing, or a file that cannot be read.
+/// An invalid line, or an unreadable file.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) at: Range<usize>,
     pub(super) message: String,
 }
 
-/// The list of a folder: its text, what it says, and what is wrong with it. Nothing where there is no list.
+/// Reads the list of a folder: its text, patterns and errors. Nothing if the list does not exist.
 pub(super) fn read(root: &Path) -> Option<(String, Ignored, Vec<Fault>)> {
     let unreadable = |message: String| Some((String::new(), Ignored::default(), vec![Fault { at: 0..0, message }]));
     match text_of(&root.join(IGNORE)) {
@@ -40,12 +40,12 @@ pub(super) fn read(root: &Path) -> Option<(String, Ignored, Vec<Fault>)> {
             Some((text, ignored, faults))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => unreadable(format!("the list of what is left out cannot be read: {error}")),
+        Err(error) => unreadable(format!("the ignore list cannot be read: {error}")),
     }
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
-    // Whoever opens a pipe waits for the other end.
+    // Opening a pipe would block.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
@@ -74,12 +74,12 @@ fn parse(text: &str) -> (Ignored, Vec<Fault>) {
                 let patterns = if is_path { &mut paths } else { &mut names };
                 patterns.add(glob);
             }
-            Err(why) => faults.push(Fault { at, message: format!("the line is no pattern: {why}") }),
+            Err(why) => faults.push(Fault { at, message: format!("the line is not a valid pattern: {why}") }),
         }
     }
     let mut built = |builder: GlobSetBuilder| {
         builder.build().unwrap_or_else(|error| {
-            faults.push(Fault { at: 0..0, message: format!("the patterns together are too much: {error}") });
+            faults.push(Fault { at: 0..0, message: format!("the patterns together are too large: {error}") });
             GlobSet::empty()
         })
     };
@@ -97,7 +97,7 @@ fn glob(pattern: &str) -> Result<globset::Glob, String> {
 }
 
 impl Ignored {
-    /// True when this path, relative to the folder that is searched, is left out.
+    /// Returns true if a path, relative to the searched folder, is ignored.
     pub(super) fn has(&self, path: &Path) -> bool {
         path.file_name().is_some_and(|name| self.names.is_match(name)) || self.paths.is_match(path)
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_long_deep_or_hard_neither_hang_nor_overflow() {
+    fn long_or_costly_lines_neither_hang_nor_overflow() {
         let hard = "*a".repeat(2_000) + "b";
         let (ignored, faults) = parse(&format!("{hard}\nold\n"));
         assert!(ignored.has(Path::new("old")) && !ignored.has(Path::new(&"a".repeat(255))), "{faults:?}");

@@ -1,4 +1,4 @@
-//! What a pipeline is, once it is read.
+//! Model of a decoded spec.
 
 use super::wrapper::Wrapper;
 use serde_json::{Map, Value};
@@ -9,130 +9,130 @@ use std::sync::Arc;
 /// A file that was found.
 #[derive(Debug, Clone)]
 pub struct SpecFile {
-    /// Its path relative to the folder that was searched.
+    /// Its path relative to the searched folder.
     pub path: PathBuf,
-    /// Its text; empty where it could not be read.
+    /// Its text; empty if it could not be read.
     pub text: String,
 }
 
-/// One pipeline.
+/// A pipeline.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    /// `./` and the folder and name: `./committees/dump-to-db`.
+    /// `./`, folder and name: `./committees/dump-to-db`.
     pub id: String,
-    /// The file that it stands in, by its position in [`super::Specs::files`].
+    /// Its file, by position in [`super::Specs::files`].
     pub file: usize,
-    /// The folder of that file, relative to the folder that was searched; steps run there.
+    /// Folder of the file, relative to the searched folder; steps run there.
     pub folder: PathBuf,
-    /// Where its name stands.
+    /// Position of its name.
     pub at: Range<usize>,
-    /// A title for people.
+    /// Title for people.
     pub title: Option<String>,
-    /// A description for people, in Markdown.
+    /// Description for people, in Markdown.
     pub description: Option<String>,
-    /// What it does, in order; never empty.
+    /// Its steps, in order; never empty.
     pub steps: Vec<Step>,
-    /// What has to be there before.
+    /// Its dependencies.
     pub dependencies: Vec<Dependency>,
-    /// When it runs by itself.
+    /// Its schedule.
     pub schedule: Option<Schedule>,
-    /// Variables of its processes.
+    /// Environment variables of its processes.
     pub environment: Vec<(String, String)>,
-    /// Who is told how it goes: addresses that are called.
+    /// Addresses to notify of its progress.
     pub hooks: Vec<String>,
-    /// What its environment needs beside what a file of its folder says.
+    /// Packages that its environment needs in addition to the requirements file of its folder.
     pub requirements: Vec<String>,
-    /// Pipelines whose results it reads without saying so.
+    /// Pipelines whose results it reads without a declared dependency.
     pub reads_from: Vec<String>,
-    /// Folders that processors are looked for in, after its own.
+    /// Folders to search for processors after its own.
     pub processors: Arc<[PathBuf]>,
 }
 
-/// One step of a pipeline.
+/// A step of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// Its number in the spec, counted from 1.
     pub number: usize,
-    /// How it is called: the processor, or the module of a flow.
+    /// Its name: the processor, or the module of a flow.
     pub name: String,
-    /// Where it begins.
+    /// Position of its start.
     pub at: Range<usize>,
-    /// What it is.
+    /// Its kind.
     pub kind: StepKind,
-    /// What the processor is given.
+    /// Parameters of the processor.
     pub parameters: Map<String, Value>,
-    /// Its result is kept and taken again when nothing that it depends on has changed.
+    /// Cache its result, and reuse it while its inputs are unchanged.
     pub is_cached: bool,
-    /// Rows are checked against their schema before the step sees them.
+    /// Validate rows against their schema before the step.
     pub is_validated: bool,
-    /// The runner of `dpp-runners.yaml` that starts it.
+    /// Name of its runner in `dpp-runners.yaml`.
     pub runner: Option<String>,
-    /// What that runner wraps it in.
+    /// Wrapper command of that runner.
     pub wrapper: Option<Wrapper>,
 }
 
-/// What a step is.
+/// Kind of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepKind {
-    /// A processor by its name: `dump.to_path`.
+    /// A processor by name: `dump.to_path`.
     Processor,
     /// A module with a function `flow`.
     Flow,
-    /// Python text of the spec itself.
+    /// Python code in the spec.
     Code(String),
 }
 
-/// What has to be there before a pipeline can run.
+/// A dependency with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
-    /// What.
+    /// The dependency.
     pub on: DependsOn,
-    /// Where it stands.
+    /// Its position.
     pub at: Range<usize>,
 }
 
-/// What a pipeline depends on.
+/// Dependency of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DependsOn {
-    /// Another pipeline, by its id.
+    /// Another pipeline, by id.
     Pipeline(String),
-    /// A data package, by its path or address.
+    /// A data package, by path or address.
     DataPackage(String),
 }
 
-/// When a pipeline runs by itself.
+/// Schedule of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// Minute, hour, day of the month, month, day of the week: the order of cron, unless the third field names a weekday.
+    /// Minute, hour, day of the month, month, day of the week: the order of cron, unless the third field is a weekday.
     pub crontab: String,
-    /// Where it stands.
+    /// Its position.
     pub at: Range<usize>,
 }
 
-/// A file that a plugin makes pipelines of.
+/// A file from which a plugin generates pipelines.
 #[derive(Debug, Clone)]
 pub struct SourceSpec {
-    /// The plugin: `knesset` of `knesset.source-spec.yaml`.
+    /// Name of the plugin: `knesset` of `knesset.source-spec.yaml`.
     pub module: String,
-    /// The file, by its position in [`super::Specs::files`].
+    /// The file, by position in [`super::Specs::files`].
     pub file: usize,
-    /// The top-level keys: what the plugin makes pipelines of.
+    /// The top-level keys, from which the plugin generates pipelines.
     pub keys: Vec<String>,
-    /// What it says.
+    /// Its content.
     pub content: Value,
-    /// So many pipelines the plugin made of it; nothing while it was not asked.
+    /// Number of pipelines that the plugin generated; nothing until it has run.
     pub made: Option<usize>,
-    /// A digest of all that the plugin's answer depends on.
+    /// Digest of all inputs of the plugin's result.
     pub(super) key: String,
 }
 
 impl Pipeline {
-    /// The ids of the pipelines that are run before it, said or not.
+    /// Ids of declared and detected dependencies.
     pub fn all_before(&self) -> impl Iterator<Item = &str> {
         self.pipelines_before().chain(self.reads_from.iter().map(String::as_str))
     }
 
-    /// The ids of the pipelines that it depends on.
+    /// Ids of declared dependencies.
     pub fn pipelines_before(&self) -> impl Iterator<Item = &str> {
         self.dependencies.iter().filter_map(|dependency| match &dependency.on {
             DependsOn::Pipeline(id) => Some(id.as_str()),

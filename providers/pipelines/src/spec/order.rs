@@ -1,4 +1,4 @@
-//! What comes after what: pipelines after those that they depend on.
+//! Order of pipelines: each follows its dependencies.
 
 use super::Specs;
 use super::graph::Graph;
@@ -12,11 +12,11 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use terrace_provider::names::{closest, listed};
 
-/// So many are named of those that there are.
+/// Number of pipelines that a hint lists.
 const MOST: usize = 10;
 
-/// These pipelines, by position in [`Specs::pipelines`], each after those among them that it depends on; otherwise as
-/// written. Those of a loop, which [`super::read`] tells of, come last.
+/// Sorts these pipelines, by position in [`Specs::pipelines`], after their dependencies; otherwise in the order of the
+/// spec. Pipelines of a cycle, which [`super::read`] reports, come last.
 #[must_use]
 pub fn sorted(specs: &Specs, chosen: &[usize]) -> Vec<usize> {
     let graph = Graph::of(specs);
@@ -25,7 +25,7 @@ pub fn sorted(specs: &Specs, chosen: &[usize]) -> Vec<usize> {
     let mut missing: HashMap<usize, usize> =
         ranks.keys().map(|position| (*position, chosen_before(position))).collect();
     let is_free = |missing: &HashMap<usize, usize>, position: &usize| missing.get(position) == Some(&0);
-    // The first as written of those that wait for nobody.
+    // The first in the order of the spec of those that wait for no other.
     let free = chosen.iter().enumerate().filter(|(_, position)| is_free(&missing, position));
     let mut ready: BinaryHeap<Reverse<(usize, usize)>> =
         free.map(|(rank, position)| Reverse((rank, *position))).collect();
@@ -44,11 +44,11 @@ pub fn sorted(specs: &Specs, chosen: &[usize]) -> Vec<usize> {
     order
 }
 
-/// Reports dependencies that lead nowhere, and loops.
+/// Reports unknown dependencies and cycles.
 pub(super) fn check(specs: &mut Specs) {
     let declared: Vec<&str> = specs.declared.iter().map(|declared| declared.id.as_str()).collect();
     let known: HashSet<&str> = declared.iter().copied().collect();
-    // What plugins make of their files is not known here: a dependency may be on that.
+    // Plugins may still generate a missing pipeline from their files.
     let is_open = specs.sources.iter().any(|source| source.made.is_none());
     let mut problems = Vec::new();
     for pipeline in &specs.pipelines {
@@ -58,12 +58,12 @@ pub(super) fn check(specs: &mut Specs) {
             }
             let hint = match closest(id, declared.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("the pipelines here are {}", listed(declared.get(..MOST).unwrap_or(&declared))),
+                None => format!("available pipelines: {}", listed(declared.get(..MOST).unwrap_or(&declared))),
             };
             problems.push(Problem {
                 severity: if is_open { Severity::Warning } else { Severity::Error },
                 code: "missing_dependency",
-                message: format!("it depends on `{id}`, and there is no such pipeline"),
+                message: format!("it depends on `{id}`, which does not exist"),
                 file: pipeline.file,
                 at: dependency.at.clone(),
                 pipeline: Some(pipeline.id.clone()),
@@ -83,7 +83,7 @@ fn pipeline_dependencies(pipeline: &Pipeline) -> impl Iterator<Item = (&Dependen
     })
 }
 
-/// One problem for each loop, at the first pipeline of it as written, with the way.
+/// Returns a problem per cycle, at its first pipeline in the order of the spec, with the path.
 fn loops(specs: &Specs) -> Vec<Problem> {
     let graph = Graph::said(specs);
     let mut edges: GraphMap<usize, (), Directed> = GraphMap::with_capacity(graph.len(), graph.len());
@@ -93,41 +93,43 @@ fn loops(specs: &Specs) -> Vec<Problem> {
             edges.add_edge(position, *before, ());
         }
     }
-    // Kosaraju's way needs no recursion: chains may be long.
+    // Kosaraju's algorithm needs no recursion: chains may be long.
     let groups = kosaraju_scc(&edges).into_iter();
     let is_loop = |group: &Vec<usize>| match group.as_slice() {
         [one] => edges.contains_edge(*one, *one),
         _ => true,
     };
     let firsts = groups.filter(is_loop).filter_map(|group| group.into_iter().min());
-    let told = firsts.filter_map(|first| Some((specs.pipelines.get(first)?, graph.way(first, first)?)));
-    told.map(|(pipeline, way)| {
-        let ids: Vec<&str> = way.iter().filter_map(|it| Some(specs.pipelines.get(*it)?.id.as_str())).collect();
-        let next = ids.get(1).copied().unwrap_or_default();
-        let at =
-            pipeline_dependencies(pipeline).find(|(_, id)| *id == next).map(|(dependency, _)| dependency.at.clone());
-        Problem {
-            severity: Severity::Error,
-            code: "loop",
-            message: format!("it depends on itself: {}", shortened(&ids).join(" → ")),
-            file: pipeline.file,
-            at: at.unwrap_or_else(|| pipeline.at.clone()),
-            pipeline: Some(pipeline.id.clone()),
-            step: None,
-            hint: Some("remove one of these dependencies".to_owned()),
-        }
-    })
-    .collect()
+    let cycles = firsts.filter_map(|first| Some((specs.pipelines.get(first)?, graph.way(first, first)?)));
+    cycles
+        .map(|(pipeline, way)| {
+            let ids: Vec<&str> = way.iter().filter_map(|it| Some(specs.pipelines.get(*it)?.id.as_str())).collect();
+            let next = ids.get(1).copied().unwrap_or_default();
+            let at = pipeline_dependencies(pipeline)
+                .find(|(_, id)| *id == next)
+                .map(|(dependency, _)| dependency.at.clone());
+            Problem {
+                severity: Severity::Error,
+                code: "loop",
+                message: format!("it depends on itself: {}", shortened(&ids).join(" → ")),
+                file: pipeline.file,
+                at: at.unwrap_or_else(|| pipeline.at.clone()),
+                pipeline: Some(pipeline.id.clone()),
+                step: None,
+                hint: Some("remove one of these dependencies".to_owned()),
+            }
+        })
+        .collect()
 }
 
-/// A long way by its beginning and its end.
+/// Shortens a long path to its beginning and its end.
 fn shortened<'a>(ids: &[&'a str]) -> Vec<Cow<'a, str>> {
-    let said = |ids: &[&'a str]| ids.iter().map(|id| Cow::Borrowed(*id)).collect::<Vec<_>>();
+    let shown = |ids: &[&'a str]| ids.iter().map(|id| Cow::Borrowed(*id)).collect::<Vec<_>>();
     let (Some(begin), Some(end)) = (ids.get(..MOST / 2), ids.get(ids.len().saturating_sub(MOST / 2)..)) else {
-        return said(ids);
+        return shown(ids);
     };
     match ids.len().checked_sub(MOST) {
-        None | Some(0) => said(ids),
-        Some(left_out) => [said(begin), vec![Cow::Owned(format!("({left_out} more)"))], said(end)].concat(),
+        None | Some(0) => shown(ids),
+        Some(left_out) => [shown(begin), vec![Cow::Owned(format!("({left_out} more)"))], shown(end)].concat(),
     }
 }

@@ -1,42 +1,42 @@
-//! What is wrong with specs, for people: file, line, pipeline, step, what was expected and what to do.
+//! Problems of specs, for people: file, line, pipeline, step, message and hint.
 
 use super::Specs;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-/// How bad a problem is.
+/// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Probably not what was meant; dpp says nothing about it.
+    /// Probably a mistake; dpp ignores it.
     Warning,
-    /// It cannot run.
+    /// The pipeline cannot run.
     Error,
 }
 
-/// One thing that is wrong.
+/// A problem of a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
-    /// A stable word for tools.
+    /// Stable code for tools.
     pub code: &'static str,
-    /// What is wrong.
+    /// Message.
     pub message: String,
-    /// The file, by its position in [`Specs::files`].
+    /// Its file, by position in [`Specs::files`].
     pub file: usize,
-    /// Where, in bytes of its text.
+    /// Position in bytes of the text.
     pub at: Range<usize>,
-    /// The id of the pipeline.
+    /// Id of the pipeline.
     pub pipeline: Option<String>,
-    /// The step, counted from 1, and its name where it has one.
+    /// The step, counted from 1, and its name if it has one.
     pub step: Option<(usize, String)>,
-    /// What to do.
+    /// Hint.
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// True when it cannot run.
+    /// Returns true if the pipeline cannot run.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -51,7 +51,7 @@ impl Problem {
         (line, column)
     }
 
-    /// The problem in one line, with its place: `a/pipeline-spec.yaml:3:5: ./a/x, step 2 (`sort`): …`.
+    /// The problem in one line, with its position: `a/pipeline-spec.yaml:3:5: ./a/x, step 2 (`sort`): …`.
     #[must_use]
     pub fn in_one_line<'a>(&'a self, specs: &'a Specs) -> impl fmt::Display + 'a {
         fmt::from_fn(move |f| {
@@ -65,7 +65,7 @@ impl Problem {
         })
     }
 
-    /// The pipeline and step that it is about, with what comes before a message.
+    /// Pipeline and step, as the start of a message.
     #[must_use]
     pub fn about(&self) -> String {
         match (self.pipeline.as_deref().map(in_plain_text), &self.step) {
@@ -79,7 +79,7 @@ impl Problem {
     }
 }
 
-/// The text without what would drive a terminal: names are written by anybody.
+/// Escapes control characters, which could drive a terminal: names may come from any author.
 fn in_plain_text(text: &str) -> Cow<'_, str> {
     match text.contains(char::is_control) {
         true => text.escape_debug().to_string().into(),

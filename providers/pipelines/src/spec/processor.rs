@@ -1,4 +1,4 @@
-//! Which program a step is, as dpp resolves it: a file beside the spec, one of a plugin, one of dpp's own.
+//! Resolution of a step's program, as in dpp: a file next to the spec, one of a plugin, or one of dpp.
 
 use super::Specs;
 use super::model::{Pipeline, Step, StepKind};
@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use terrace_provider::names::candidates;
 
-/// The generations of dpp, which differ in what processors may call.
+/// Generations of dpp, which differ in the interface for processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Api {
-    /// datapackage-pipelines 1.7.1: `ingest()` answers three values, to which people add (`ingest() + ({},)`).
+    /// datapackage-pipelines 1.7.1: `ingest()` returns three values, to which code may add (`ingest() + ({},)`).
     #[serde(rename = "1.7.1")]
     One,
     /// datapackage-pipelines 2.2.11.
@@ -20,7 +20,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// The release that is installed.
+    /// Release to install.
     #[must_use]
     pub const fn release(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Api {
         }
     }
 
-    /// The generation of a release, or of its first number.
+    /// Generation of a release, or of its first number.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         match text {
@@ -46,7 +46,7 @@ impl fmt::Display for Api {
     }
 }
 
-/// What both generations bring: names, and files of `datapackage_pipelines/lib`.
+/// Processors of both generations: names, and files of `datapackage_pipelines/lib`.
 const BOTH: [&str; 18] = [
     "add_computed_field",
     "add_metadata",
@@ -67,9 +67,9 @@ const BOTH: [&str; 18] = [
     "sort",
     "stream_remote_resources",
 ];
-/// `unpivot` is in both, too: see [`built_in`].
+/// `unpivot` is in both too: see [`built_in`].
 const UNPIVOT: &str = "unpivot";
-/// What 2.x alone brings.
+/// Processors of 2.x only.
 const TWO: [&str; 9] = [
     "deduplicate",
     "dump_to_path",
@@ -86,30 +86,30 @@ fn built_in() -> impl Iterator<Item = &'static str> {
     BOTH.into_iter().chain([UNPIVOT]).chain(TWO)
 }
 
-/// The program of a step.
+/// Program of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Located {
     /// A file of the project.
     File(PathBuf),
-    /// One of dpp's own, by its path in `datapackage_pipelines/lib`.
+    /// A processor of dpp, by its path in `datapackage_pipelines/lib`.
     BuiltIn(String),
-    /// One of a package `datapackage_pipelines_…`, by its path in the folder `processors`.
+    /// A processor of a package `datapackage_pipelines_…`, by its path in the folder `processors`.
     Plugin {
         /// The package.
         package: String,
         /// The path.
         path: String,
     },
-    /// The text of the step itself.
+    /// Code in the step itself.
     Code,
-    /// dpp's own processor `flow`, with a module of the project or of a package.
+    /// dpp's processor `flow`, with a module of the project or of a package.
     Flow(Option<PathBuf>),
 }
 
-/// The name of the file in which a spec's folder says what its pipelines need beside dpp.
+/// Name of the file with the packages that the pipelines of a spec's folder need.
 pub const REQUIREMENTS: &str = "requirements.txt";
 
-/// Finds the program of a step of a pipeline; nothing where there is none.
+/// Finds the program of a step; returns nothing if it does not exist.
 #[must_use]
 pub fn locate(root: &Path, pipeline: &Pipeline, step: &Step) -> Option<Located> {
     let folder = &root.join(&pipeline.folder);
@@ -135,7 +135,7 @@ pub fn locate(root: &Path, pipeline: &Pipeline, step: &Step) -> Option<Located> 
             if ups > 0 {
                 return None;
             }
-            // A plugin that lies in the project itself need not be installed.
+            // A plugin inside the project needs no installation.
             if let Some((module, rest)) = parts.split_first().filter(|(_, rest)| !rest.is_empty()) {
                 let processors = |place: &Path| place.join(plugin(module)).join("processors").join(rest.join("/"));
                 let places = [processors(folder), processors(root)];
@@ -160,12 +160,12 @@ pub fn locate(root: &Path, pipeline: &Pipeline, step: &Step) -> Option<Located> 
     }
 }
 
-/// The package of a plugin.
+/// Name of a plugin's package.
 pub(crate) fn plugin(module: &str) -> String {
     format!("datapackage_pipelines_{module}")
 }
 
-/// `..a.b` is `../a/b.py`: how many folders up, and the path from there.
+/// Number of folders to go up, and the path from there: `..a.b` is `../a/b.py`.
 fn parts(name: &str) -> (usize, Vec<String>) {
     let (mut ups, mut rest) = (0, name);
     while rest.starts_with("..") {
@@ -179,7 +179,7 @@ fn parts(name: &str) -> (usize, Vec<String>) {
     (ups, parts)
 }
 
-/// The generation that a pipeline is written for: 1.x where some code adds to what `ingest()` answers, which fails on 2.x.
+/// Generation for which a pipeline is written: 1.x if some code adds to the result of `ingest()`, which fails on 2.x.
 #[must_use]
 pub fn api(root: &Path, pipeline: &Pipeline) -> Api {
     let is_old = |step: &Step| match (&step.kind, locate(root, pipeline, step)) {
@@ -194,13 +194,13 @@ fn adds_to_ingest(text: &str) -> bool {
     text.split("ingest()").skip(1).any(|rest| rest.trim_start_matches([' ', '\\', '\r', '\n']).starts_with('+'))
 }
 
-/// Reports steps that no program is found for, and what is known to go wrong.
+/// Reports steps without a program, and known incompatibilities.
 pub(super) fn check(specs: &mut Specs) {
     let mut problems = Vec::new();
     for pipeline in &specs.pipelines {
         let api = api(&specs.root, pipeline);
         for step in &pipeline.steps {
-            let tell = |severity, code, message: String, hint: Option<String>| Problem {
+            let note = |severity, code, message: String, hint: Option<String>| Problem {
                 severity,
                 code,
                 message,
@@ -216,21 +216,21 @@ pub(super) fn check(specs: &mut Specs) {
                     StepKind::Flow => format!("there is no module `{}`", step.name),
                     _ => format!("there is no processor `{}`", step.name),
                 };
-                problems.push(tell(Severity::Error, "no_processor", message, Some(hint(&specs.root, pipeline, step))));
+                problems.push(note(Severity::Error, "no_processor", message, Some(hint(&specs.root, pipeline, step))));
             }
             let is_new = matches!(&located, Some(Located::Flow(_)))
                 || matches!(&located, Some(Located::BuiltIn(_)) if TWO.contains(&step.name.as_str()));
             if is_new && api == Api::One {
                 let message = format!(
-                    "`{}` needs datapackage-pipelines 2, and another step adds to what `ingest()` answers, as 1 has it",
+                    "`{}` needs datapackage-pipelines 2, but another step adds to the result of `ingest()`, which needs 1",
                     step.name
                 );
                 let hint = "write that step with `with ingest() as ctx:`".to_owned();
-                problems.push(tell(Severity::Error, "api", message, Some(hint)));
+                problems.push(note(Severity::Error, "api", message, Some(hint)));
             }
             if step.name == "sort" && api == Api::Two && !step.parameters.contains_key("reverse") {
                 let message = "`sort` of datapackage-pipelines 2 fails without `reverse`".to_owned();
-                problems.push(tell(Severity::Warning, "sort", message, Some("add `reverse: false`".to_owned())));
+                problems.push(note(Severity::Warning, "sort", message, Some("add `reverse: false`".to_owned())));
             }
         }
     }
@@ -249,15 +249,15 @@ fn hint(root: &Path, pipeline: &Pipeline, step: &Step) -> String {
         (StepKind::Flow, _) if is_processor_of_dpp(&step.name) => {
             format!("`{}` is a processor: write `run: {}`", step.name, step.name)
         }
-        (StepKind::Flow, _) => format!("put `{}.py` beside the spec", step.name.replace('.', "/")),
+        (StepKind::Flow, _) => format!("put `{}.py` next to the spec", step.name.replace('.', "/")),
         (_, Some((module, _))) if !module.is_empty() && module != "dump" => format!(
-            "where it is one of a plugin, name `datapackage-pipelines-{module}` in a `{REQUIREMENTS}` beside the spec"
+            "if it is a processor of a plugin, name `datapackage-pipelines-{module}` in a `{REQUIREMENTS}` next to the spec"
         ),
-        _ => format!("put `{}` beside the spec, or name one that dpp brings", parts.join("/")),
+        _ => format!("put `{}` next to the spec, or use a processor of dpp", parts.join("/")),
     }
 }
 
-/// The path of a file, from the project folder, that lies so many folders up from the folder of a spec.
+/// Path of a file relative to the project folder, so many folders above the folder of a spec.
 fn within_project(folder: &Path, ups: usize, parts: &[String]) -> PathBuf {
     let mut path = folder.to_path_buf();
     for _ in 0..ups {
@@ -270,13 +270,13 @@ fn within_project(folder: &Path, ups: usize, parts: &[String]) -> PathBuf {
     path
 }
 
-/// True for what a step can run; dpp itself adds the others.
+/// Returns true for processors that steps may name; dpp adds the others itself.
 fn is_processor_of_dpp(name: &str) -> bool {
     name != "flow" && name != "cache_loader" && built_in().any(|known| known == name)
 }
 
-/// The name that is a few letters away from that of a step, of the same kind: a processor of dpp or of the folder that the name
-/// leads to, or a module there with a function `flow`.
+/// Suggests a name of the same kind that differs in a few letters: a processor of dpp or of the folder that the name
+/// points to, or a module there with a function `flow`.
 fn probably_meant(folder: &Path, step: &Step) -> Option<String> {
     let (ups, parts) = parts(&step.name);
     let inner = parts.get(..parts.len().saturating_sub(1)).unwrap_or_default();
@@ -301,7 +301,7 @@ fn probably_meant(folder: &Path, step: &Step) -> Option<String> {
     close.map(|(_, name)| name.to_owned())
 }
 
-/// True for a module with a function `flow`, which no step runs as a processor.
+/// Returns true for a module with a function `flow`, which is not a processor.
 fn is_flow_file(file: &Path) -> bool {
     fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line.starts_with("def flow(")))
 }
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn code_that_adds_to_ingest_is_of_the_first_generation() {
+    fn code_that_adds_to_ingest_needs_first_generation() {
         assert!(adds_to_ingest("parameters, datapackage, resources, stats = ingest() + ({},)"));
         assert!(adds_to_ingest("a = ingest() \\\n  + ({},)"));
         assert!(!adds_to_ingest("with ingest() as ctx:\n  x = 1 + 1"));

@@ -1,4 +1,4 @@
-//! Pipelines that read what others write without saying so: dpp does not know of it, and runs them in any order.
+//! Detects undeclared dependencies through files: dpp ignores them, and runs such pipelines in any order.
 
 use super::Specs;
 use super::graph::Graph;
@@ -8,7 +8,7 @@ use crate::fingerprint::{inputs_of, plain};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-/// Notes for each pipeline which others it reads from, and says that the spec does not.
+/// Records undeclared dependencies of each pipeline, and warns of them.
 pub(super) fn check(specs: &mut Specs) {
     let mut writers: HashMap<PathBuf, Vec<usize>> = HashMap::new();
     for (position, pipeline) in specs.pipelines.iter().enumerate() {
@@ -27,12 +27,12 @@ pub(super) fn check(specs: &mut Specs) {
             .flatten()
             .copied()
             .collect();
-        // The other way round it is somebody else's result that is worked on further.
+        // A pipeline that depends on this one and writes to the same place is not a dependency.
         let after = if read.is_empty() { HashSet::new() } else { graph.with_all_after([position]) };
         for writer in read {
             let Some(id) = specs.pipelines.get(writer).map(|writer| &writer.id) else { continue };
-            let is_said = graph.before(position).contains(&writer);
-            if !is_said && *id != pipeline.id && !after.contains(&writer) {
+            let is_declared = graph.before(position).contains(&writer);
+            if !is_declared && *id != pipeline.id && !after.contains(&writer) {
                 found.push((position, id.clone()));
                 graph.add(writer, position);
             }
@@ -43,18 +43,18 @@ pub(super) fn check(specs: &mut Specs) {
         specs.problems.push(Problem {
             severity: Severity::Warning,
             code: "unsaid_dependency",
-            message: format!("it reads what `{id}` writes, and does not say that it depends on it"),
+            message: format!("it reads files that `{id}` writes, without a dependency on it"),
             file: pipeline.file,
             at: pipeline.at.clone(),
             pipeline: Some(pipeline.id.clone()),
             step: None,
-            hint: Some(format!("add `- pipeline: {id}` to its `dependencies`; it is run after it in any case")),
+            hint: Some(format!("add `- pipeline: {id}` to its `dependencies`; terrace runs it afterwards in any case")),
         });
         pipeline.reads_from.push(id);
     }
 }
 
-/// The folders that a pipeline writes data packages into.
+/// Folders into which a pipeline writes data packages.
 pub(crate) fn places(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
     let dumps = pipeline.steps.iter().filter(|step| {
         step.kind == StepKind::Processor && matches!(step.name.as_str(), "dump.to_path" | "dump_to_path")

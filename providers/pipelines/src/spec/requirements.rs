@@ -1,5 +1,5 @@
-//! `requirements.txt` beside a spec, with all that it includes: `-r` takes packages from another file, `-c` limits their
-//! versions. After <https://pip.pypa.io/en/stable/reference/requirements-file-format/>.
+//! Reader of a spec's `requirements.txt` with all included files: `-r` adds packages from another file, `-c` limits
+//! their versions. Source: <https://pip.pypa.io/en/stable/reference/requirements-file-format/>.
 
 use super::processor::REQUIREMENTS;
 use crate::fingerprint::plain;
@@ -8,48 +8,47 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// So many files are followed.
+/// Maximum number of included files.
 const MOST: usize = 100;
 
-/// What a folder says of packages.
+/// Requirements of a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Requirements {
-    /// The lines of all files that say what is needed, as one text.
+    /// Lines of all requirements files, as one text.
     pub(crate) packages: String,
-    /// The texts of the files that limit versions.
+    /// Texts of the files that limit versions.
     pub(crate) constraints: Vec<String>,
 }
 
-/// How a line includes another file.
+/// An include of another file.
 #[derive(Debug, PartialEq, Eq)]
 enum Includes<'a> {
     Packages(&'a str),
     Constraints(&'a str),
 }
 
-/// Reads what a folder of specs says; nothing where it says nothing.
+/// Reads the requirements of a folder of specs; empty without a file.
 pub(crate) fn read(folder: &Path) -> Requirements {
     let mut found = Requirements::default();
     let file = plain(&folder.join(REQUIREMENTS));
     found.packages = match text_of(&file) {
         Ok(text) => included(&text, &file, &mut BTreeSet::from([file.clone()]), &mut found.constraints, false),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => String::new(),
-        // As of what is included.
+        // Same treatment as for an unreadable include.
         Err(_) => format!("-r {}", file.display()),
     };
     found
 }
 
-/// A file's text; one in another encoding has the same names of packages.
+/// Reads a file; names of packages are the same in other encodings.
 fn text_of(file: &Path) -> io::Result<String> {
     let is_other = file.exists() && !file.is_file();
-    // Whoever opens a pipe waits for the other end.
+    // Opening a pipe would block.
     let bytes = if is_other { Err(io::Error::other("it is not a file")) } else { fs::read(file) };
     bytes.map(|bytes| String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes)).into_owned())
 }
 
-/// The text with what it includes in its place. What cannot be read stays as it is, with its whole path: pip says what is
-/// wrong with it.
+/// Replaces includes by their files. An unreadable include stays, with its full path: pip reports the error.
 fn included(
     text: &str,
     file: &Path,
@@ -90,7 +89,7 @@ fn included(
     lines.join("\n")
 }
 
-/// The lines, one for each that goes on behind a backslash; comments stay.
+/// Joins lines that end with a backslash; comments stay.
 fn logical_lines(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut goes_on = false;
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_include_files_are_known_however_they_are_written() {
+    fn all_forms_of_includes_are_recognised() {
         for line in
             ["-r a b.txt", "-ra b.txt", "--requirement a b.txt", "--requirement=a b.txt # why", "  -r 'a b.txt'"]
         {
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_includes_stands_in_its_place() {
+    fn include_is_replaced_by_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
             let path = folder.path().join(path);

@@ -1,5 +1,4 @@
-//! `runner:` of steps: what `dpp-runners.yaml` says of it. dpp starts a step whose runner it does not know as any other;
-//! here that is a mistake.
+//! Runners of steps, as defined in `dpp-runners.yaml`. dpp ignores an unknown runner; terrace reports it as an error.
 
 use super::Specs;
 use super::decode::find;
@@ -15,22 +14,22 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use terrace_provider::names::{closest, listed};
 
-/// The runner that is there without being described: the environment's own Python.
+/// The predefined runner: the environment's Python.
 const PLAIN: &str = "local-python";
 const WRAPPED: &str = "wrapped-python";
 
-/// What a runner does.
+/// A runner.
 enum Runner {
     Plain,
     Wraps(Wrapper),
-    /// Something is wrong with it: nothing may run without the wrapper that was meant.
+    /// It has an error: the steps must not run without the intended wrapper.
     Broken,
 }
 
 /// The runners by name.
 type Runners = BTreeMap<String, Runner>;
 
-/// Finds the runners that steps name, and reports those that there are not.
+/// Resolves the runners of steps, and reports unknown ones.
 pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
     let has_runner = specs.pipelines.iter().flat_map(|pipeline| &pipeline.steps).any(|step| step.runner.is_some());
     if !has_runner {
@@ -38,7 +37,7 @@ pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
     }
     let path = surroundings.runners.clone().unwrap_or_else(|| PathBuf::from(RUNNERS_FILE));
     let place = specs.root.join(&path);
-    // Whoever opens a pipe waits for the other end.
+    // Opening a pipe would block.
     let is_other = place.exists() && !place.is_file();
     let text = if is_other { Err(io::Error::other("it is not a file")) } else { fs::read_to_string(&place) };
     let runners = match text {
@@ -64,11 +63,11 @@ pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
                 }
                 None if name == PLAIN => continue,
                 None if is_read => {
-                    (format!("there is no runner `{name}` in `{}`", path.display()), hint(name, &runners))
+                    (format!("the runner `{name}` does not exist in `{}`", path.display()), hint(name, &runners))
                 }
                 Some(Runner::Broken) | None => {
-                    let message = format!("what its runner `{name}` does cannot be told from `{}`", path.display());
-                    (message, "mend that file: nothing is run without its wrapper".to_owned())
+                    let message = format!("its runner `{name}` has errors in `{}`", path.display());
+                    (message, "correct that file: steps do not run without their wrapper".to_owned())
                 }
             };
             unknown.push(Problem {
@@ -92,16 +91,16 @@ fn hint(name: &str, runners: &Runners) -> String {
         Some(meant) => format!("did you mean `{meant}`?"),
         None if names.is_empty() => {
             format!(
-                "describe it in `{RUNNERS_FILE}` where terrace is started, or in the file that DPP_RUNNER_CONFIG names"
+                "define it in `{RUNNERS_FILE}` in the folder of the call, or in the file that DPP_RUNNER_CONFIG names"
             )
         }
-        None => format!("the runners there are {}", listed(&names)),
+        None => format!("available runners: {}", listed(&names)),
     }
 }
 
 type Wrong = (Range<usize>, String, Option<String>);
 
-/// Reads the file; nothing where it cannot be read at all.
+/// Reads the file; returns nothing if it cannot be read at all.
 fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
     let mut wrong = Vec::new();
     let runners = match yaml::parse(&text) {
@@ -113,7 +112,7 @@ fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
             let entries = root.as_map().unwrap_or_default();
             if root.as_map().is_none() {
                 let hint = format!("write `NAME: {{kind: {WRAPPED}, parameters: {{wrapper: …}}}}`");
-                wrong.push((root.at.clone(), "the file is no map from names to runners".to_owned(), Some(hint)));
+                wrong.push((root.at.clone(), "the file is not a map from names to runners".to_owned(), Some(hint)));
             }
             Some(entries.iter().map(|entry| (entry.key.clone(), runner(entry, &mut wrong))).collect())
         }
@@ -123,7 +122,7 @@ fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
 }
 
 fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Runner {
-    let mut tell = |at: &Range<usize>, message: String, hint: Option<String>| {
+    let mut report = |at: &Range<usize>, message: String, hint: Option<String>| {
         wrong.push((at.clone(), format!("the runner `{}`: {message}", entry.key), hint));
     };
     let fields = entry.value.as_map().unwrap_or_default();
@@ -135,12 +134,12 @@ fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Runner {
             let wrapper = find(parameters, "wrapper").map(|entry| &entry.value);
             let Some((node, text)) = wrapper.and_then(|node| Some((node, node.as_text()?))) else {
                 let hint = format!("write `parameters: {{wrapper: \"nice {{cmd}}\"}}`, or `kind: {PLAIN}`");
-                tell(&entry.key_at, "there is no text `wrapper` in its `parameters`".to_owned(), Some(hint));
+                report(&entry.key_at, "its `parameters` have no text `wrapper`".to_owned(), Some(hint));
                 return Runner::Broken;
             };
             Wrapper::parse(text).map_or_else(
                 |why| {
-                    tell(&node.at, format!("its wrapper is none: {why}"), None);
+                    report(&node.at, format!("its wrapper is not valid: {why}"), None);
                     Runner::Broken
                 },
                 Runner::Wraps,
@@ -149,19 +148,19 @@ fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Runner {
         other => {
             let at = kind.map_or(&entry.key_at, |node| &node.at);
             let message = match other {
-                Some(other) => format!("there is no kind `{other}`"),
-                None => "it does not say its `kind`".to_owned(),
+                Some(other) => format!("unknown kind `{other}`"),
+                None => "the key `kind` is missing".to_owned(),
             };
             let meant = other.and_then(|other| closest(other, [PLAIN, WRAPPED]));
             let hint = meant
                 .map_or_else(|| format!("write `{PLAIN}` or `{WRAPPED}`"), |meant| format!("did you mean `{meant}`?"));
-            tell(at, message, Some(hint));
+            report(at, message, Some(hint));
             Runner::Broken
         }
     }
 }
 
-/// Puts the file among those that were read, with what is wrong in it.
+/// Adds the file and its errors to the specs.
 fn add(specs: &mut Specs, path: &Path, text: String, wrong: Vec<Wrong>) {
     let file = specs.files.len();
     specs.files.push(SpecFile { path: path.to_owned(), text });

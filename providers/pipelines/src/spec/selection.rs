@@ -1,22 +1,21 @@
-//! Which pipelines are meant: an id, `all`, `prefix%`, several with commas, as dpp reads them. An id that leads nowhere is
-//! an error, and not nothing to do.
+//! Selection of pipelines as in dpp: an id, `all`, `prefix%`, or several with commas. An unknown id is an error.
 
 use super::Specs;
 use terrace_provider::names::{closest, listed};
 
-/// What a person asked for matches no pipeline.
+/// A word that selects no pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmatched {
-    /// As written.
+    /// The word.
     pub text: String,
-    /// Which there are, and which one was probably meant.
+    /// Hint with a similar id, or the existing ones.
     pub hint: String,
 }
 
-/// The pipelines that these words mean, by position in [`Specs::pipelines`] and in that order; no word means all.
+/// Selects pipelines by words; returns positions in [`Specs::pipelines`], in order. Without words, all are selected.
 ///
 /// # Errors
-/// Each word that means none.
+/// All words that select no pipeline.
 pub fn select(specs: &Specs, words: &[String]) -> Result<Vec<usize>, Vec<Unmatched>> {
     let words: Vec<&str> = words.iter().flat_map(|word| word.split(',')).map(str::trim).collect();
     let ids: Vec<&str> = specs.pipelines.iter().map(|pipeline| pipeline.id.as_str()).collect();
@@ -39,7 +38,7 @@ pub fn select(specs: &Specs, words: &[String]) -> Result<Vec<usize>, Vec<Unmatch
     Ok(chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(position, _)| position).collect())
 }
 
-/// True when a word means the pipeline of that id.
+/// Returns true if a word selects the pipeline with that id.
 #[must_use]
 pub fn means(word: &str, id: &str) -> bool {
     match word.strip_suffix('%') {
@@ -52,7 +51,7 @@ pub fn means(word: &str, id: &str) -> bool {
 fn hint(word: &str, ids: &[&str]) -> String {
     match closest(word, ids.iter().copied()) {
         Some(id) => format!("did you mean `{id}`?"),
-        None => format!("the pipelines here are {}", listed(ids)),
+        None => format!("available pipelines: {}", listed(ids)),
     }
 }
 
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn words_mean_pipelines_as_dpp_reads_them() {
+    fn words_select_pipelines_as_in_dpp() {
         let all = ["./a-one", "./a-two", "./b"].map(str::to_owned).to_vec();
         assert_eq!(chosen(&[]), Ok(all.clone()));
         assert_eq!(chosen(&["all"]), Ok(all));
@@ -81,9 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_told_with_what_was_probably_meant() {
-        let told = chosen(&["./a-on", "./b", "./zzz%"]).unwrap_err();
-        assert_eq!(told[0], Unmatched { text: "./a-on".to_owned(), hint: "did you mean `./a-one`?".to_owned() });
-        assert!(told[1].hint.contains("the pipelines here are `./a-one`"), "{told:?}");
+    fn unmatched_word_has_hint_with_similar_id() {
+        let unmatched = chosen(&["./a-on", "./b", "./zzz%"]).unwrap_err();
+        assert_eq!(unmatched[0], Unmatched { text: "./a-on".to_owned(), hint: "did you mean `./a-one`?".to_owned() });
+        assert!(unmatched[1].hint.contains("available pipelines: `./a-one`"), "{unmatched:?}");
     }
 }

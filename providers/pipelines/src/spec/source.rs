@@ -1,5 +1,6 @@
-//! `*.source-spec.yaml`: what a plugin makes pipelines of. A plugin is a program, and nothing is run here: what it answered
-//! once is kept below the folder that is searched, under a digest of all that the answer depends on, and read like a spec.
+//! Source specs (`*.source-spec.yaml`), from which plugins generate pipelines. A plugin is a program, which this module
+//! does not run. It reads cached results from below the searched folder; the key is a digest of all inputs of the
+//! result.
 
 use super::decode;
 use super::model::{SourceSpec, SpecFile};
@@ -14,29 +15,29 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Grows when answers are kept otherwise: older ones are asked for again.
+/// Format of cached results; an increase makes older ones invalid.
 const FORMAT: u32 = 1;
-/// Where answers are kept, below the folder that is searched.
+/// Folder of cached results, below the searched folder.
 const KEPT: &str = ".terrace/pipelines/generated";
-/// So many files of a plugin that lies in the project are looked at.
+/// Maximum number of hashed files of a plugin inside the project.
 const MOST: usize = 2_000;
 
-/// What a plugin answered.
+/// Result of a plugin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Kept {
     format: u32,
     pipelines: Vec<Generated>,
-    /// Why it takes the file not at all.
+    /// Errors if the plugin rejects the file.
     problems: Vec<String>,
 }
 
-/// A pipeline that a plugin made.
+/// A pipeline that a plugin generated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Generated {
     pub(crate) id: String,
-    /// Where its steps run, relative to the folder that is searched.
+    /// Working folder of its steps, relative to the searched folder.
     pub(crate) folder: PathBuf,
-    /// As a pipeline of a spec.
+    /// Its content, in the form of a spec.
     pub(crate) details: Map<String, Value>,
 }
 
@@ -47,20 +48,20 @@ impl Kept {
 }
 
 impl SourceSpec {
-    /// The folder of the file, relative to the folder that is searched.
+    /// Folder of the file, relative to the searched folder.
     #[must_use]
     pub fn folder(&self, specs: &Specs) -> PathBuf {
         let path = specs.files.get(self.file).and_then(|file| file.path.parent());
         path.map(Path::to_path_buf).unwrap_or_default()
     }
 
-    /// The file that an answer to what it says now is kept in.
+    /// Path of the cached result for the present content.
     pub(crate) fn kept_in(&self, root: &Path) -> PathBuf {
         root.join(KEPT).join(format!("{}.json", self.key))
     }
 }
 
-/// A digest of all that an answer depends on: the text, the packages, the plugin where it lies in the project.
+/// Digest of all inputs of a result: the text, the packages, the plugin if it is inside the project.
 fn key(root: &Path, file: &SpecFile, module: &str) -> String {
     let folder = file.path.parent().unwrap_or(Path::new(""));
     let requirements = requirements::read(&root.join(folder));
@@ -72,7 +73,7 @@ fn key(root: &Path, file: &SpecFile, module: &str) -> String {
     hash_of(&serde_json::json!([FORMAT, file.path, file.text, module, requirements, code]).to_string())
 }
 
-/// The hash of each file of Python below a folder.
+/// Hashes the Python files below a folder.
 fn files(folder: &Path, found: &mut BTreeMap<String, String>) {
     let mut waiting = vec![folder.to_path_buf()];
     while let Some(folder) = waiting.pop() {
@@ -92,7 +93,7 @@ fn files(folder: &Path, found: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Takes up what plugins answered, as far as it is kept.
+/// Adds pipelines from cached results of plugins.
 pub(super) fn expand(specs: &mut Specs) {
     for position in 0..specs.sources.len() {
         let Some(source) = specs.sources.get(position) else { continue };
@@ -112,7 +113,7 @@ pub(super) fn expand(specs: &mut Specs) {
 
 fn read(path: &Path) -> Option<Kept> {
     let text = fs::read(path).ok()?;
-    // What is not what terrace writes is asked for again.
+    // Invalid files count as missing: the plugin runs again.
     serde_json::from_slice::<Kept>(&text).ok().filter(|kept| kept.format == FORMAT)
 }
 
@@ -126,7 +127,7 @@ fn add(specs: &mut Specs, file: usize, generated: Generated) {
     let before = specs.problems.len();
     let pipeline = decode::generated(&id, parsed, &folder, file, &mut specs.problems);
     specs.declared.push(Declared { id, file, at: 0..0 });
-    // Plugins leave marks of their own, which dpp passes over; nobody wrote them, and they stand nowhere.
+    // Plugins add their own keys, which dpp ignores: unknown keys are not reported. Generated text has no positions.
     let mut position = 0;
     specs.problems.retain_mut(|problem| {
         position += 1;

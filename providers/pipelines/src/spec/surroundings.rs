@@ -1,34 +1,34 @@
-//! What variables say of how specs are read, as dpp takes them: further folders of processors, and the file of runners.
+//! Environment variables that configure specs, as in dpp: more folders of processors, and the file of runners.
 
 use std::path::{Path, PathBuf};
 
-/// The variable that names further folders of processors.
+/// Variable with more folders of processors.
 const PROCESSORS: &str = "DPP_PROCESSOR_PATH";
-/// What separates them: dpp's own mark, also where the system has another.
+/// Separator of the folders, which dpp uses on all systems.
 const BETWEEN: char = ';';
-/// The variable that names the file of runners.
+/// Variable with the path of the file of runners.
 const RUNNERS: &str = "DPP_RUNNER_CONFIG";
-/// The file of runners where no variable names one.
+/// Default name of the file of runners.
 pub(super) const RUNNERS_FILE: &str = "dpp-runners.yaml";
 
-/// What variables say of how specs are read. Paths may be relative to the folder that is searched.
+/// Configuration of specs by environment variables. Paths may be relative to the searched folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// Folders that processors are looked for in, after the folder of the spec.
+    /// Folders to search for processors after the folder of the spec.
     pub processors: Vec<PathBuf>,
-    /// The file of runners.
+    /// File of runners.
     pub runners: Option<PathBuf>,
 }
 
 impl Surroundings {
-    /// What the variables of this process say.
+    /// Reads the variables of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let variables = crate::settings::variables();
         Self::of(|name| variables.get(name).cloned())
     }
 
-    /// What variables say that somebody else looks up.
+    /// Reads variables through a function.
     #[must_use]
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let folders = variable(PROCESSORS).unwrap_or_default();
@@ -37,7 +37,7 @@ impl Surroundings {
         Self { processors: folders.map(PathBuf::from).collect(), runners: runners.map(PathBuf::from) }
     }
 
-    /// The folders of processors, from the root.
+    /// Folders of processors, resolved from the root.
     pub(super) fn processors_at(&self, root: &Path) -> Vec<PathBuf> {
         self.processors.iter().map(|folder| crate::fingerprint::plain(&root.join(folder))).collect()
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_separated_as_dpp_separates_them() {
+    fn folders_are_split_as_in_dpp() {
         let of = |text: &str| Surroundings::of(|name| (name == PROCESSORS).then(|| text.to_owned())).processors;
         assert_eq!(of("/a:b;;c"), [PathBuf::from("/a:b"), PathBuf::from("c")]);
         assert_eq!(of(""), Vec::<PathBuf>::new());

@@ -1,14 +1,14 @@
-//! The command that a runner of kind `wrapped-python` starts a step with: `docker run … python -c "{cmd}"`.
+//! Wrapper command of a runner of kind `wrapped-python`: `docker run … python -c "{cmd}"`.
 //!
-//! Its text is split into words as a shell splits it (dpp: `shlex.split`), and only then filled in: what a parameter of a
-//! step holds stays one argument of the step, and is never read as words of the wrapper, or by a shell that it starts.
+//! The text is first split into words like in a shell (dpp: `shlex.split`), and only then filled in. So a parameter of
+//! a step stays one argument, and neither the wrapper nor a shell that it starts splits it.
 
 use std::collections::BTreeMap;
 
 /// A wrapper, split into words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrapper {
-    /// As it was written: another text is another environment.
+    /// The text, which is part of the environment's identity.
     pub text: String,
     words: Vec<Vec<Piece>>,
 }
@@ -18,18 +18,18 @@ enum Piece {
     Text(String),
     /// `{cmd}`: the step's command.
     Command,
-    /// `{path}`: the folder of the spec, from where specs are searched.
+    /// `{path}`: the folder of the spec, relative to the searched folder.
     Path,
-    /// `{abspath}`: the same from the root.
+    /// `{abspath}`: the same as an absolute path.
     AbsolutePath,
     /// `{env[NAME]}`: a variable.
     Variable(String),
 }
 
-/// What a wrapper is filled in with.
+/// Values for the placeholders of a wrapper.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filling<'a> {
-    /// The program of the step and its arguments.
+    /// Program of the step, and its arguments.
     pub(crate) command: &'a [String],
     pub(crate) path: &'a str,
     pub(crate) absolute_path: &'a str,
@@ -37,36 +37,37 @@ pub(crate) struct Filling<'a> {
 }
 
 impl Wrapper {
-    /// Reads a wrapper.
+    /// Parses a wrapper.
     ///
     /// # Errors
-    /// When it is none, in words.
+    /// When it is not valid; the error is for people.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let words = shlex::split(text).ok_or("a quote in it is not closed")?;
+        let words = shlex::split(text).ok_or("it has an unclosed quote")?;
         let words: Vec<Vec<Piece>> = words.iter().map(|word| pieces(word)).collect::<Result<_, _>>()?;
         if words.is_empty() {
             return Err("it is empty".to_owned());
         }
         if !words.iter().flatten().any(|piece| *piece == Piece::Command) {
-            return Err("it has no `{cmd}`, where the command of the step belongs".to_owned());
+            return Err("it has no `{cmd}`, the place of the step's command".to_owned());
         }
         Ok(Self { text: text.to_owned(), words })
     }
 
-    /// The variables that it names.
+    /// Names of its variables.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         let pieces = self.words.iter().flatten();
         pieces.filter_map(|piece| if let Piece::Variable(name) = piece { Some(name.as_str()) } else { None })
     }
 
-    /// The words that are started.
+    /// Returns the command to start.
     ///
     /// # Errors
-    /// When a variable is not set, or an argument cannot be quoted, in words.
+    /// When a variable is not set, or an argument cannot be quoted; the error is for people.
     pub(crate) fn fill(&self, filling: Filling<'_>) -> Result<Vec<String>, String> {
         let mut filled = Vec::new();
         for word in &self.words {
-            // Alone it is the words of the command; within other text somebody else splits it, who needs quotes.
+            // As a separate word, it expands to the command's words. Inside other text a shell splits it, so it is
+            // quoted.
             if let [Piece::Command] = word.as_slice() {
                 filled.extend(filling.command.iter().cloned());
                 continue;
@@ -94,7 +95,7 @@ impl Wrapper {
     }
 }
 
-/// A word in pieces, by Python's rules for `format`: `{{` and `}}` are brackets.
+/// Splits a word into pieces by the rules of Python's `format`: `{{` and `}}` are literal braces.
 fn pieces(word: &str) -> Result<Vec<Piece>, String> {
     let (mut pieces, mut text) = (Vec::new(), String::new());
     let mut characters = word.chars().peekable();
@@ -111,7 +112,7 @@ fn pieces(word: &str) -> Result<Vec<Piece>, String> {
                 }
                 pieces.push(placeholder(&name)?);
             }
-            '}' => return Err("a `}` in it has no `{`; write `}}` for the bracket itself".to_owned()),
+            '}' => return Err("it has a `}` without `{`; write `}}` for a literal brace".to_owned()),
             other => text.push(other),
         }
     }
@@ -129,7 +130,7 @@ fn placeholder(name: &str) -> Result<Piece, String> {
         ("abspath", _) => Ok(Piece::AbsolutePath),
         (_, Some(variable)) => Ok(Piece::Variable(variable.to_owned())),
         _ => Err(format!(
-            "`{{{name}}}` in it means nothing: known are `{{cmd}}`, `{{path}}`, `{{abspath}}` and `{{env[NAME]}}`"
+            "it has the unknown placeholder `{{{name}}}`: expected `{{cmd}}`, `{{path}}`, `{{abspath}}` or `{{env[NAME]}}`"
         )),
     }
 }
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_alone_is_its_words_and_nothing_is_split_again() {
+    fn command_alone_expands_to_its_words() {
         let words = filled("nice -n 5 {env[IMAGE]} {abspath} {cmd}").unwrap();
         assert_eq!(
             words.iter().take(6).collect::<Vec<_>>(),
@@ -158,22 +159,25 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_that_a_wrapper_starts_reads_the_very_arguments() {
+    fn shell_of_wrapper_gets_unchanged_arguments() {
         let words = filled(r#"sh -c "cd '{path}' 2>&1; printf '%s\n' {cmd}""#).unwrap();
         assert_eq!(words.len(), 3);
         let output = std::process::Command::new(&words[0]).args(&words[1..]).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(said.ends_with("/v/bin/python\na b.py\n0\n{\"x\": \"$(rm -rf /) 'q' \\\" `w`\"}\nFalse\n\n"), "{said}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            printed.ends_with("/v/bin/python\na b.py\n0\n{\"x\": \"$(rm -rf /) 'q' \\\" `w`\"}\nFalse\n\n"),
+            "{printed}"
+        );
     }
 
     #[test]
-    fn what_is_no_wrapper_is_told() {
-        let told = |text: &str| filled(text).unwrap_err();
-        assert!(told("docker run \"x").contains("not closed"));
-        assert!(told("docker run x").contains("no `{cmd}`"));
-        assert!(told("x {cmd} {env}").contains("`{env}` in it means nothing"));
-        assert!(told("x {cmd} {env[NONE]}").contains("`NONE`, which is not set"));
-        assert!(told("x {cmd} }").contains("has no `{`"));
+    fn invalid_wrapper_is_reported() {
+        let error = |text: &str| filled(text).unwrap_err();
+        assert!(error("docker run \"x").contains("unclosed"));
+        assert!(error("docker run x").contains("no `{cmd}`"));
+        assert!(error("x {cmd} {env}").contains("unknown placeholder `{env}`"));
+        assert!(error("x {cmd} {env[NONE]}").contains("`NONE`, which is not set"));
+        assert!(error("x {cmd} }").contains("without `{`"));
         assert_eq!(filled("echo {{}} {cmd}").unwrap()[1], "{}");
     }
 }

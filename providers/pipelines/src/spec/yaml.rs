@@ -1,8 +1,8 @@
-//! The YAML of specs, as PyYAML reads it: pipelines were written for it, so `yes` is true, `010` is eight and
-//! `2014-01-01` is a date. Every value keeps its place.
+//! YAML of specs as PyYAML reads it, since dpp's specs are written for PyYAML: `yes` is true, `010` is eight and
+//! `2014-01-01` is a date. Every value has its position.
 //!
-//! [`parse`] builds the tree from the parser's events, within limits on size, depth and what aliases copy; `scalar` says
-//! what unquoted text is, `number` how numbers get to Python that JSON has not.
+//! [`parse`] builds the tree from the parser's events, with limits on size, depth and copies by aliases. `scalar`
+//! resolves unquoted text; `number` passes numbers to Python that JSON cannot represent.
 
 mod number;
 mod parse;
@@ -15,26 +15,26 @@ use crate::run::python::float_text;
 use serde_json::{Map, Value, json};
 use std::ops::Range;
 
-/// A value and where it stands.
+/// A value with its position.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
-    /// Bytes of the text.
+    /// Position in bytes of the text.
     pub(crate) at: Range<usize>,
-    /// What it is.
+    /// The value.
     pub(crate) kind: Kind,
 }
 
-/// What a value is.
+/// Value of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
     Null,
     Bool(bool),
     Int(i64),
-    /// A whole number that is larger, in decimal digits.
+    /// A larger whole number, in decimal digits.
     Large(String),
     Float(f64),
     Text(String),
-    /// A day, or a time of one, in the words that dpp's JSON has for it.
+    /// A date or a time, with the key that dpp's JSON uses for it.
     Time {
         key: &'static str,
         text: String,
@@ -43,7 +43,7 @@ pub(crate) enum Kind {
     Map(Vec<Entry>),
 }
 
-/// An entry of a map; keys that are no text are taken as they are written.
+/// Entry of a map; a key that is not text keeps its written form.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) key: String,
@@ -52,7 +52,7 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// A value of JSON, which stands nowhere.
+    /// Node of a JSON value, without a position.
     pub(crate) fn of_json(value: &Value) -> Self {
         let kind = match value {
             Value::Null => Kind::Null,
@@ -75,7 +75,7 @@ impl Node {
         Self { at: 0..0, kind }
     }
 
-    /// What it is, in words.
+    /// Kind of the value, for messages.
     pub(crate) const fn in_words(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
@@ -88,22 +88,22 @@ impl Node {
         }
     }
 
-    /// The text that it is.
+    /// The value as text.
     pub(crate) fn as_text(&self) -> Option<&str> {
         if let Kind::Text(text) = &self.kind { Some(text) } else { None }
     }
 
-    /// The entries of the map that it is.
+    /// The value as entries of a map.
     pub(crate) fn as_map(&self) -> Option<&[Entry]> {
         if let Kind::Map(entries) = &self.kind { Some(entries) } else { None }
     }
 
-    /// The items of the list that it is.
+    /// The value as items of a list.
     pub(crate) fn as_list(&self) -> Option<&[Node]> {
         if let Kind::List(items) = &self.kind { Some(items) } else { None }
     }
 
-    /// The value as dpp hands it to a processor.
+    /// The value in the form that dpp passes to a processor.
     pub(crate) fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
@@ -119,7 +119,7 @@ impl Node {
         }
     }
 
-    /// A scalar as Python's `str` writes it: what an environment variable becomes. Nothing for lists and maps.
+    /// A scalar in the form of Python's `str`, as for environment variables. Nothing for lists and maps.
     pub(crate) fn to_python_text(&self) -> Option<String> {
         match &self.kind {
             Kind::Null => Some("None".to_owned()),
@@ -138,7 +138,7 @@ impl Entry {
     }
 }
 
-/// The entries of a map as JSON, in the order written.
+/// Entries of a map as JSON, in their order.
 pub(crate) fn map_to_json(entries: &[Entry]) -> Map<String, Value> {
     entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect()
 }

@@ -1,4 +1,4 @@
-//! In whose name things are brought somewhere: what the settings of the provider say. No `Debug` prints a secret.
+//! Access to destinations from the settings of the provider. `Debug` prints no secrets.
 
 use super::StorageError;
 use super::folder::Folder;
@@ -19,32 +19,32 @@ use std::time::Duration;
 use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::{Attribute, AttributeType, Object, Redaction, Settings, Value};
 
-/// Who may read an object of S3.
+/// Header for the permissions of an S3 object.
 const S3_ACL: HeaderName = HeaderName::from_static("x-amz-acl");
-/// Who may read an object of Google Cloud Storage.
+/// Header for the permissions of a Google Cloud Storage object.
 const GCS_ACL: HeaderName = HeaderName::from_static("x-goog-acl");
-/// Everybody may.
+/// Value for public objects.
 const PUBLIC_READ: HeaderValue = HeaderValue::from_static("public-read");
-/// The most time for a connection alone.
+/// Timeout of a connection.
 const CONNECTS: Duration = Duration::from_secs(10);
-/// The most time for a request: a part of 8 MiB at 32 KiB a second.
+/// Timeout of a request: a part of 8 MiB at 32 KiB per second.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// What the settings say of destinations.
+/// Settings for destinations.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// Where buckets are.
+    /// Addresses of the services.
     pub endpoints: Endpoints,
     s3: Option<Keys>,
     gcs: Option<SecretString>,
     web: Option<SecretString>,
     authorities: Option<PathBuf>,
     redaction: Redaction,
-    /// Files of this machine that no destination may touch.
+    /// Local files that no destination may use.
     pub(super) protected: ProtectedFiles,
 }
 
-/// The keys of S3.
+/// Keys of S3.
 #[derive(Debug, Clone)]
 struct Keys {
     id: SecretString,
@@ -52,39 +52,36 @@ struct Keys {
     session: Option<SecretString>,
 }
 
-/// The settings.
+/// Settings of the provider for destinations.
 pub(crate) fn settings() -> Vec<Attribute> {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     vec![
         text(
             "sync",
-            "Where `terrace run` brings what pipelines wrote, unless `--sync` says: a folder, `s3://…`, `gs://…`, `https://…`.",
+            "Default destination of `terrace run` without `--sync`: a folder, `s3://…`, `gs://…`, `https://…`.",
         ),
-        Attribute::new("syncPublic", AttributeType::Bool, "Everybody may read what it brings there.")
-            .default_value(false),
-        text("s3AccessKeyId", "The id of the access key for `s3://`.").sensitive().variable("AWS_ACCESS_KEY_ID"),
-        text("s3SecretAccessKey", "Its secret.").sensitive().variable("AWS_SECRET_ACCESS_KEY"),
-        text("s3SessionToken", "The token of a key that is good for a while.")
-            .sensitive()
-            .variable("AWS_SESSION_TOKEN"),
-        text("s3Region", "The region of the buckets.").default_value("us-east-1").variable("AWS_REGION"),
-        text("s3Endpoint", "Where `s3://` is, where it is not Amazon's: `https://minio.example.com`.")
+        Attribute::new("syncPublic", AttributeType::Bool, "Make the files there public.").default_value(false),
+        text("s3AccessKeyId", "Id of the access key for `s3://`.").sensitive().variable("AWS_ACCESS_KEY_ID"),
+        text("s3SecretAccessKey", "Secret of the access key.").sensitive().variable("AWS_SECRET_ACCESS_KEY"),
+        text("s3SessionToken", "Session token of a temporary access key.").sensitive().variable("AWS_SESSION_TOKEN"),
+        text("s3Region", "Region of the buckets.").default_value("us-east-1").variable("AWS_REGION"),
+        text("s3Endpoint", "Address of the service for `s3://`, if it is not Amazon's: `https://minio.example.com`.")
             .variable("AWS_ENDPOINT_URL"),
-        text("gcsServiceAccount", "The key of a service account for `gs://`: the text of its JSON file.").sensitive(),
-        text("gcsEndpoint", "Where `gs://` is, where it is not Google's."),
-        text("webToken", "A bearer token for destinations of `https://`.").sensitive(),
+        text("gcsServiceAccount", "Key of a service account for `gs://`: the text of its JSON file.").sensitive(),
+        text("gcsEndpoint", "Address of the service for `gs://`, if it is not Google's."),
+        text("webToken", "Bearer token for destinations with `https://`.").sensitive(),
         text(
             "caFile",
-            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+            "File of certificate authorities (PEM) to trust instead of the system's, relative to the project folder.",
         ),
     ]
 }
 
 impl Access {
-    /// What these settings say; nobody is asked.
+    /// Reads the settings, without network calls.
     ///
     /// # Errors
-    /// When one of them cannot work.
+    /// When a setting is not valid.
     pub fn of(settings: &Settings) -> Result<Self, StorageError> {
         let text = |name: &str| {
             let text = settings.values.get(name).and_then(Value::as_str);
@@ -93,7 +90,7 @@ impl Access {
         let secret = |name: &str| text(name).map(SecretString::from);
         let endpoint = |name: &'static str| match text(name) {
             Some(address) if !address.starts_with("http://") && !address.starts_with("https://") => {
-                Err(StorageError::invalid(name, format!("`{name}` is no address of `https` or `http`")))
+                Err(StorageError::invalid(name, format!("`{name}` is not an address with `https` or `http`")))
             }
             endpoint => Ok(endpoint),
         };
@@ -116,10 +113,10 @@ impl Access {
         })
     }
 
-    /// What stands below `name` at a place, to look at and to write to. Nobody is asked yet.
+    /// Returns the target below `name` at a place, without network calls.
     ///
     /// # Errors
-    /// When a setting is missing or cannot work.
+    /// When a setting is missing or not valid.
     pub(super) fn target(&self, place: &Place, name: &str, is_public: bool) -> Result<Box<dyn Target>, StorageError> {
         let below = |prefix: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         match place {
@@ -138,7 +135,7 @@ impl Access {
             }
             Place::Web(_) if is_public => Err(StorageError::invalid(
                 "public",
-                "`public` is `true`: who may read what is put there, only the server knows",
+                "`public` is `true`, but a web server itself decides who may read its files",
             )),
             Place::Web(base) => {
                 if self.web.is_some() && is_read_on_the_way(base.as_str()) {
@@ -158,7 +155,7 @@ impl Access {
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
         })?;
-        // Headers of clients are signed with the others.
+        // The client's default headers are signed too.
         let options = match is_public {
             true => ClientOptions::new().with_default_headers(HeaderMap::from_iter([(S3_ACL, PUBLIC_READ)])),
             false => ClientOptions::new(),
@@ -188,7 +185,7 @@ impl Access {
         if self.endpoints.gcs.as_deref().is_some_and(is_read_on_the_way) {
             return Err(in_the_clear("gcsEndpoint", "gcsServiceAccount"));
         }
-        // Requests are sent with a token, and nothing of them is signed.
+        // Requests carry a token, and are not signed.
         let headers = if is_public { HeaderMap::from_iter([(GCS_ACL, PUBLIC_READ)]) } else { HeaderMap::new() };
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(bucket)
@@ -200,10 +197,10 @@ impl Access {
                 .with_base_url(endpoint)
                 .with_client_options(ClientOptions::new().with_allow_http(endpoint.starts_with("http://")));
         }
-        // What is wrong with a key is told without a word of it.
+        // The original error might contain parts of the key.
         builder.build().map_err(|_| {
-            StorageError::invalid("destination", "`gcsServiceAccount` is no key of a service account")
-                .hint("give the text of the JSON file that Google Cloud made: `${{ file(\"key.json\") }}`")
+            StorageError::invalid("destination", "`gcsServiceAccount` is not the key of a service account")
+                .hint("set it to the text of the JSON file from Google Cloud: `${{ file(\"key.json\") }}`")
         })
     }
 
@@ -222,7 +219,7 @@ impl Access {
     }
 }
 
-/// How often, and how long, requests are sent again.
+/// Retry policy for requests.
 fn retries() -> RetryConfig {
     let backoff = BackoffConfig { max_backoff: Duration::from_secs(10), ..BackoffConfig::default() };
     RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(120), backoff }
@@ -230,15 +227,15 @@ fn retries() -> RetryConfig {
 
 fn missing(message: &str, other: &str) -> StorageError {
     StorageError::invalid("destination", message)
-        .hint(format!("give it in the settings of the provider `pipelines`, as by {other}"))
+        .hint(format!("set it for the provider `pipelines`, for example with {other}"))
 }
 
 fn in_the_clear(reached: &str, secret: &str) -> StorageError {
-    let message = format!("`{reached}` is reached without encryption: `{secret}` could be read on the way");
+    let message = format!("`{reached}` is reached without encryption: `{secret}` could be intercepted");
     StorageError::invalid("destination", message).hint("use `https://`")
 }
 
-/// Gives the clients of vendors connections as everything here has them.
+/// Makes the vendors' clients use the common HTTP client.
 #[derive(Debug)]
 struct Connector(Client);
 

@@ -1,33 +1,33 @@
-//! What goes wrong with a destination, in words without secrets.
+//! Errors of destinations, without secrets.
 
 use std::io;
 use std::path::Path;
 use terrace_provider::{ErrorKind, ProviderError};
 
-/// Something went wrong.
+/// Error of a destination.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct StorageError {
-    /// Of which kind it is.
+    /// Kind of the error.
     pub trouble: Trouble,
     message: String,
     hint: Option<String>,
 }
 
-/// What kind of trouble it is.
+/// Kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// An attribute or a setting cannot work: its name.
+    /// An attribute or a setting is not valid: its name.
     Invalid(&'static str),
-    /// The destination does not let us, or not any more: a token expires.
+    /// The destination denies access; a token may have expired.
     Denied,
-    /// All that may be kept there is there.
+    /// The quota of the destination is exhausted.
     Quota,
-    /// It may work the next time.
+    /// A retry may succeed.
     Temporary,
-    /// Somebody wanted to stop.
+    /// The operation was cancelled.
     Stopped,
-    /// Anything else.
+    /// Any other error.
     Failed,
 }
 
@@ -59,25 +59,25 @@ impl StorageError {
         self
     }
 
-    /// What a person can do about it.
+    /// Hint for the user.
     #[must_use]
     pub fn advice(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// The same before anything was changed: what is temporary is tried again.
+    /// Maps an error before any change: the engine may retry temporary ones.
     #[must_use]
     pub fn while_looking(self) -> ProviderError {
-        self.told(ErrorKind::Transient, ErrorKind::Cancelled)
+        self.provider_error(ErrorKind::Transient, ErrorKind::Cancelled)
     }
 
-    /// The same after something may have been changed: what is there then is found by reading it.
+    /// Maps an error after possible changes: a read shows the present state.
     #[must_use]
     pub fn while_changing(self) -> ProviderError {
-        self.told(ErrorKind::Failed, ErrorKind::Failed)
+        self.provider_error(ErrorKind::Failed, ErrorKind::Failed)
     }
 
-    fn told(self, temporary: ErrorKind, stopped: ErrorKind) -> ProviderError {
+    fn provider_error(self, temporary: ErrorKind, stopped: ErrorKind) -> ProviderError {
         let at = |name| Some(terrace_provider::Path::attribute(name));
         let kind = match self.trouble {
             Trouble::Invalid(name) => ErrorKind::InvalidInput { path: at(name) },

@@ -1,4 +1,4 @@
-//! A folder of this machine as a destination. Files are written beside their place and renamed.
+//! A local folder as a destination. Files are written to a temporary name, and then renamed.
 
 use super::StorageError;
 use super::journal::Journal;
@@ -16,12 +16,12 @@ use std::time::UNIX_EPOCH;
 use terrace_provider::sandbox::ProtectedFiles;
 use tokio_util::sync::CancellationToken;
 
-/// What everybody may read.
+/// Mode of public files.
 const PUBLIC_FILE: u32 = 0o644;
-/// A folder that everybody may look into.
+/// Mode of public folders.
 const PUBLIC_FOLDER: u32 = 0o755;
 
-/// Everything below a folder.
+/// All files below a folder.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     root: PathBuf,
@@ -35,7 +35,7 @@ impl Folder {
         Self { root, is_public, protected }
     }
 
-    /// The place of a key.
+    /// Path of a key.
     fn place(&self, key: &str) -> Result<PathBuf, StorageError> {
         let path = self.root.join(key);
         match self.protected.check(&path) {
@@ -60,17 +60,17 @@ impl Folder {
         let path = self.place(key)?;
         match path.metadata() {
             Ok(metadata) if metadata.is_file() => {
-                let changed = metadata.modified().map_err(|error| StorageError::io("look at", &path, &error))?;
+                let changed = metadata.modified().map_err(|error| StorageError::io("check", &path, &error))?;
                 let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
                 Ok(Some(Seen { size: metadata.len(), tag: format!("{}.{:09}", since.as_secs(), since.subsec_nanos()) }))
             }
             Ok(_) => Ok(None),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(StorageError::io("look at", &path, &error)),
+            Err(error) => Err(StorageError::io("check", &path, &error)),
         }
     }
 
-    /// Writes what `fill` gives beside the place of the key, and puts it there.
+    /// Writes a file with `fill` under a temporary name, and renames it.
     fn put(
         &self,
         key: &str,
@@ -80,7 +80,7 @@ impl Folder {
         let folder = path.parent().unwrap_or(&self.root);
         self.make_folder(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // Its name follows from the place: what a crash left is written over by the next attempt.
+        // The name is derived from the path, so that the next attempt overwrites the rest of an interrupted one.
         let partial = path.with_file_name(format!(".{name}.terrace-sync"));
         let written = File::create(&partial).map_err(|error| StorageError::io("write", &partial, &error));
         let written = written.and_then(|mut file| {
@@ -93,21 +93,21 @@ impl Folder {
             fs::rename(&partial, &path).map_err(failed)
         });
         if let Err(error) = written {
-            // The first error is the one to tell.
+            // The first error is the relevant one.
             drop(fs::remove_file(&partial));
             return Err(error);
         }
         self.look_at(key)?
             .map(|seen| seen.tag)
-            .ok_or_else(|| StorageError::failed(format!("`{}` went", path.display())))
+            .ok_or_else(|| StorageError::failed(format!("`{}` was removed meanwhile", path.display())))
     }
 
     fn make_folder(&self, folder: &Path) -> Result<(), StorageError> {
         let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.is_dir()).collect();
-        let failed = |error: io::Error| StorageError::io("make", folder, &error);
+        let failed = |error: io::Error| StorageError::io("create", folder, &error);
         fs::create_dir_all(folder).map_err(failed)?;
         if self.is_public {
-            // Those that were there before are whose they are.
+            // Existing folders keep their permissions.
             for made in missing {
                 fs::set_permissions(made, Permissions::from_mode(PUBLIC_FOLDER)).map_err(failed)?;
             }
@@ -193,7 +193,7 @@ impl Target for Folder {
             }
             let above = path.ancestors().skip(1).take_while(|above| above.starts_with(&folder.root));
             for above in above {
-                // A folder with other files stays.
+                // An error means that the folder has other files.
                 if fs::remove_dir(above).is_err() {
                     break;
                 }

@@ -1,7 +1,7 @@
-//! How far a sync is: what it has sent, so that one that was cut off is gone on with.
+//! Journal of a sync's progress, so that the next sync continues an interrupted one.
 //!
-//! A line for each file that is there, and for each part of a large one. What a crash left of a line is left out when the
-//! lines are read. The file is locked as long as a sync goes on: the lock goes with its process.
+//! It has a line for each sent file, and for each part of a large file. Readers skip incomplete lines after a crash.
+//! The file is locked during a sync; the lock ends with the process.
 
 use super::StorageError;
 use super::manifest::Entry;
@@ -13,29 +13,29 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// One line.
+/// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Line {
-    /// A file is there.
+    /// A file was sent.
     Sent { key: String, entry: Entry },
-    /// A large file is begun.
+    /// The upload of a large file started.
     Begun { key: String, sha256: String, part_size: u64, upload: String },
-    /// A part of it is there; parts come in their order.
+    /// A part of it was sent; parts are in order.
     Part { key: String, upload: String, id: String },
 }
 
-/// A large file that is being sent in parts.
+/// An upload in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Upload {
     pub(crate) sha256: String,
     pub(crate) part_size: u64,
     pub(crate) id: String,
-    /// What the destination calls the parts that are there.
+    /// Ids of the sent parts at the destination.
     pub(crate) parts: Vec<String>,
 }
 
-/// How far a sync is.
+/// Journal of a sync.
 pub(crate) struct Journal {
     file: Mutex<Held>,
     path: PathBuf,
@@ -44,17 +44,17 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of a sync for this one alone.
+    /// Opens the journal of a sync exclusively.
     ///
     /// # Errors
-    /// When another one is at it, or it cannot be read.
+    /// When another sync has it open, or it cannot be read.
     pub(crate) fn open(folder: &Path) -> Result<Self, StorageError> {
-        crate::private::folder(folder).map_err(|error| StorageError::io("make", folder, &error))?;
+        crate::private::folder(folder).map_err(|error| StorageError::io("create", folder, &error))?;
         let path = folder.join("journal.jsonl");
         let failed = |error: std::io::Error| StorageError::io("open", &path, &error);
         let file = File::options().create(true).truncate(false).read(true).append(true).open(&path).map_err(failed)?;
         let Ok(file) = Held::of(file).map_err(failed)? else {
-            return Err(StorageError::failed("another sync to the same place goes on").hint("wait for it"));
+            return Err(StorageError::failed("another sync to the same place is in progress").hint("wait for it"));
         };
         let (mut sent, mut uploads) = (HashMap::new(), HashMap::<String, Upload>::new());
         (&*file).seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -73,16 +73,16 @@ impl Journal {
                         begun.parts.push(id);
                     }
                 }
-                // Cut off by a crash.
+                // Incomplete after a crash.
                 Err(_) => {}
             }
         }
-        // What follows stands on a line of its own, whatever the last one was cut off to.
+        // Start a new line, since the last one may be incomplete.
         (&*file).write_all(b"\n").map_err(failed)?;
         Ok(Self { file: Mutex::new(file), path, sent, uploads: Mutex::new(uploads) })
     }
 
-    /// What an earlier attempt sent under that key.
+    /// Entry of a file that an earlier attempt sent.
     pub(crate) fn sent(&self, key: &str) -> Option<&Entry> {
         self.sent.get(key)
     }
@@ -92,7 +92,7 @@ impl Journal {
         self.write(&Line::Sent { key: key.to_owned(), entry: entry.clone() })
     }
 
-    /// What was begun of a large file.
+    /// Unfinished upload of a large file.
     pub(crate) fn upload(&self, key: &str) -> Option<Upload> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
@@ -106,7 +106,7 @@ impl Journal {
         self.write(&Line::Part { key: key.to_owned(), upload: upload.to_owned(), id: id.to_owned() })
     }
 
-    /// Large files that were begun and are still not there.
+    /// Unfinished uploads of large files.
     pub(crate) fn unfinished(&self) -> Vec<(String, Upload)> {
         let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         uploads.iter().map(|(key, upload)| (key.clone(), upload.clone())).collect()
@@ -120,7 +120,7 @@ impl Journal {
         (&**file).write_all(&text).map_err(|error| StorageError::io("write", &self.path, &error))
     }
 
-    /// All is done: the next sync begins anew.
+    /// Ends a complete sync: empties the journal.
     pub(crate) fn close(self) -> Result<(), StorageError> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.set_len(0).map_err(|error| StorageError::io("empty", &self.path, &error))
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_known_after_a_crash_in_the_middle_of_a_line() {
+    fn journal_survives_crash_in_the_middle_of_a_line() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(folder.path()).unwrap();
         journal.has_sent("a", &entry()).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn one_sync_at_a_time() {
+    fn journal_is_exclusive() {
         let folder = tempfile::tempdir().unwrap();
         let _journal = Journal::open(folder.path()).unwrap();
         assert!(Journal::open(folder.path()).is_err());

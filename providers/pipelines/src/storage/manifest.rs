@@ -1,6 +1,6 @@
-//! What a sync brought somewhere, kept beside it: which files, of which content, and by which tag the destination knows each.
+//! Manifest of a sync, stored next to the files: their paths, contents, and tags at the destination.
 //!
-//! It is the object that plans are about: without it nothing was synced, whatever lies there.
+//! The manifest is the object that plans manage: without it, nothing counts as synced, even if files exist there.
 
 use super::target::Seen;
 use super::{StorageError, Tree};
@@ -8,36 +8,36 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 
-/// How it is called: a name that no data package has.
+/// Name of the manifest, which no data package uses.
 pub const NAME: &str = ".terrace-sync.json";
-/// The form that this terrace reads and writes.
+/// Format that this version reads and writes.
 const FORMAT: u32 = 1;
-/// A longer one is none of ours: a hundred bytes for each of a million files.
+/// Maximum size in bytes: a hundred bytes for each of a million files, with a reserve.
 pub(crate) const LONGEST: u64 = 256 << 20;
 
-/// What was brought somewhere.
+/// Manifest of a sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
     format: u32,
-    /// The call that finished it.
+    /// Call that finished the sync.
     pub mark: String,
-    /// Everybody may read the files.
+    /// The files are public.
     pub public: bool,
-    /// The files, by their path below the manifest.
+    /// Files, by path below the manifest.
     pub files: BTreeMap<String, Entry>,
 }
 
-/// One file.
+/// Entry of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of its content, in hexadecimal digits.
+    /// SHA-256 of its content, in hexadecimal digits.
     pub sha256: String,
-    /// What the destination tells this content from another one by: an ETag, or the time of the last change.
+    /// Tag of the content at the destination: an ETag, or the time of the last change.
     pub tag: String,
-    /// The source has it no more, and nobody asked to have it removed.
+    /// The source no longer has it, and its removal is not requested.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub left: bool,
 }
@@ -47,26 +47,26 @@ impl Manifest {
         Self { format: FORMAT, mark, public, files }
     }
 
-    /// Reads one.
+    /// Parses a manifest.
     ///
     /// # Errors
-    /// When it is none, or of a newer terrace.
+    /// When it is not valid, or comes from a newer terrace.
     pub(crate) fn read(bytes: &[u8], at: &str) -> Result<Self, StorageError> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(|error| {
-            StorageError::failed(format!("`{at}` is no manifest of a sync: {error}"))
+            StorageError::failed(format!("`{at}` is not the manifest of a sync: {error}"))
                 .hint("remove it, or sync to another place")
         })?;
-        // Others may write it: nothing is looked at or removed by it but what lies beside it.
+        // Other programs may write it, so its paths must stay below the manifest.
         let is_part =
             |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(|c| c.is_control() || c == '\\');
         if let Some(key) = manifest.files.keys().find(|key| !key.split('/').all(is_part)) {
-            let message = format!("`{at}` names `{}`, which lies elsewhere", key.escape_debug());
-            return Err(StorageError::failed(message).hint("somebody changed it: remove it, or sync to another place"));
+            let message = format!("`{at}` names `{}`, which is outside of it", key.escape_debug());
+            return Err(StorageError::failed(message).hint("remove the altered manifest, or sync to another place"));
         }
         match manifest.format {
             FORMAT => Ok(manifest),
             other => {
-                Err(StorageError::failed(format!("`{at}` has the form {other}, which this terrace does not know")))
+                Err(StorageError::failed(format!("`{at}` has the format {other}, which this terrace does not support")))
             }
         }
     }
@@ -76,18 +76,18 @@ impl Manifest {
             .map_err(|error| StorageError::failed(format!("the manifest cannot be written: {error}")))
     }
 
-    /// The files that the source has, too.
+    /// Files that the source has too.
     pub fn current(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.files.iter().filter(|(_, entry)| !entry.left).map(|(key, entry)| (key.as_str(), entry))
     }
 
-    /// A digest of all that was synced.
+    /// Digest of all synced files.
     #[must_use]
     pub fn hash(&self) -> String {
         digest(self.current().map(|(key, entry)| (key, entry.size, entry.sha256.as_str())))
     }
 
-    /// What is no more at the destination as it was brought there, and the digest of what is.
+    /// Files that are missing or altered at the destination, and the digest of the present state.
     pub(crate) fn compared(&self, seen: &BTreeMap<String, Seen>) -> (Vec<String>, String) {
         let is_right = |key: &str, entry: &Entry| seen.get(key).is_some_and(|seen| seen.is_of(entry));
         let damaged: Vec<String> =
@@ -104,7 +104,7 @@ impl Manifest {
         (damaged, hash)
     }
 
-    /// The addresses' keys of what people load: each data package, else each folder.
+    /// Keys that people load: each data package, or else each folder.
     pub(crate) fn doors<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
         let mut folders: Vec<&str> = keys.clone().filter_map(|key| Some(key.split_once('/')?.0)).collect();
         folders.dedup();
@@ -115,40 +115,40 @@ impl Manifest {
     }
 }
 
-/// A digest of files by path, size and content.
+/// Digest of files by path, size and content.
 pub(crate) fn digest<'a>(files: impl Iterator<Item = (&'a str, u64, &'a str)>) -> String {
     let mut digest = Sha256::new();
     for (key, size, sha256) in files {
-        // No path has a line break.
+        // Paths have no line breaks.
         digest.update(format!("{size} {sha256} {key}\n"));
     }
     base16ct::lower::encode_string(&digest.finalize())
 }
 
-/// What is to be done at a destination, for people.
+/// Changes at a destination, for people.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) new: Vec<(String, u64)>,
     pub(crate) other: Vec<(String, u64)>,
-    /// What the source has no more.
+    /// Files that the source no longer has.
     pub(crate) gone: Vec<(String, u64)>,
 }
 
-/// So many files are named.
+/// Number of files that are listed.
 const NAMED: usize = 20;
 
 impl Difference {
-    /// What a sync of the tree would do after that manifest, where these files of it are damaged.
+    /// Changes of a sync of the tree after a manifest with these damaged files.
     pub(crate) fn of(tree: &Tree, former: Option<&Manifest>, damaged: &[String], is_all_other: bool) -> Self {
         let mut difference = Self::default();
         let damaged: HashSet<&str> = damaged.iter().map(String::as_str).collect();
         for file in &tree.files {
             let entry = former.and_then(|former| former.files.get(&file.key));
-            let one = (file.key.clone(), file.size);
+            let listed = (file.key.clone(), file.size);
             match entry {
-                None => difference.new.push(one),
+                None => difference.new.push(listed),
                 Some(entry) if is_all_other || entry.sha256 != file.sha256 || damaged.contains(file.key.as_str()) => {
-                    difference.other.push(one);
+                    difference.other.push(listed);
                 }
                 Some(_) => {}
             }
@@ -158,7 +158,7 @@ impl Difference {
         difference
     }
 
-    /// A line for each file, as far as anybody reads them, after one with the sums.
+    /// Lines for the first files, after a line with totals.
     pub(crate) fn lines(&self, removes: bool) -> Vec<String> {
         let sent = || self.new.iter().chain(&self.other);
         let bytes: u64 = sent().map(|(_, size)| *size).fold(0, u64::saturating_add);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_or_another_content_shows() {
+    fn missing_and_altered_files_are_damaged() {
         let files = [("a", entry("1")), ("b", entry("2"))].map(|(key, entry)| (key.to_owned(), entry)).into();
         let manifest = Manifest::new("call".to_owned(), false, files);
         let seen = |tag: &str| [("a".to_owned(), Seen { size: 1, tag: tag.to_owned() })].into();
@@ -198,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn people_load_data_packages_and_folders() {
+    fn doors_are_data_packages_or_folders() {
         let keys = ["a/datapackage.json", "a/x.csv", "b/y.csv"];
         assert_eq!(Manifest::doors(keys.into_iter()), ["a/datapackage.json", "b/"]);
     }
 
     #[test]
-    fn many_files_are_counted_and_some_are_named() {
+    fn many_files_are_counted_and_some_are_listed() {
         let difference = Difference { new: (0..30).map(|n| (format!("a/{n}"), 2)).collect(), ..Difference::default() };
         let lines = difference.lines(false);
         assert_eq!(
@@ -214,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_names_files_elsewhere_is_refused() {
+    fn manifest_with_outside_paths_is_refused() {
         for key in ["../x", "/etc/x", "a/../../x", "a//x", "", ".", "a\\..\\x", "a\nx"] {
             let files = [(key.to_owned(), entry("1"))].into();
             let written = Manifest::new("call".to_owned(), false, files).to_bytes().unwrap();
             let error = Manifest::read(&written, "there").unwrap_err().to_string();
-            assert!(error.ends_with("which lies elsewhere"), "{error}");
+            assert!(error.ends_with("which is outside of it"), "{error}");
         }
         let files = [("a/.well-known/x".to_owned(), entry("1"))].into();
         let manifest = Manifest::new("call".to_owned(), false, files);
@@ -227,9 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest_is_told_with_its_place() {
+    fn error_for_invalid_manifest_has_its_place() {
         assert!(Manifest::read(b"<html>", "s3://b/x").unwrap_err().to_string().contains("s3://b/x"));
         let newer = br#"{"format": 2, "mark": "", "public": false, "files": {}}"#;
-        assert!(Manifest::read(newer, "x").unwrap_err().to_string().contains("does not know"));
+        assert!(Manifest::read(newer, "x").unwrap_err().to_string().contains("does not support"));
     }
 }

@@ -1,5 +1,5 @@
-//! A bucket of S3 or Google Cloud Storage as a destination, by the crate `object_store`, which signs requests and sends them
-//! again. Large files go in parts, which a later sync goes on with.
+//! A bucket of S3 or Google Cloud Storage as a destination, by the crate `object_store`, which signs and retries
+//! requests. Large files are uploaded in parts, and a later sync continues an upload.
 
 use super::journal::{Journal, Upload};
 use super::manifest::LONGEST;
@@ -21,37 +21,37 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
-/// A part of a large file: as much as is in memory of each file that is being sent. The vendors take 5 MiB and more.
+/// Size of a part, which is in memory for each parallel upload. The vendors require at least 5 MiB.
 const PART: u64 = 8 << 20;
-/// The vendors take 10,000.
+/// Maximum number of parts; the vendors allow 10,000.
 const MOST_PARTS: u64 = 9_000;
-/// So much of an error's text is told.
-const LONGEST_TOLD: usize = 600;
+/// Maximum length of an error's text.
+const LONGEST_ERROR: usize = 600;
 
-/// What both vendors' clients can.
+/// Operations of both vendors' clients.
 pub(super) trait Bucket: ObjectStore + MultipartStore {}
 
 impl<T: ObjectStore + MultipartStore> Bucket for T {}
 
-/// Everything of a bucket whose names begin alike.
+/// Objects of a bucket with a common prefix.
 pub(super) struct Objects {
-    /// Looks, and sends parts.
+    /// Client for reads and for parts.
     pub(super) plain: Arc<dyn Bucket>,
-    /// Makes objects: with the header that says who may read them.
+    /// Client that creates objects, with the header for their permissions.
     pub(super) making: Arc<dyn Bucket>,
-    /// What names begin with, without a slash at the end.
+    /// Prefix of names, without a slash at the end.
     pub(super) prefix: String,
     /// The place, for messages.
     pub(super) shown: String,
-    /// What no message repeats.
+    /// Secrets that messages must not contain.
     pub(super) redaction: Redaction,
 }
 
-/// What kind of trouble an answer tells by its code that its status does not: Amazon answers 400 to a token that has expired
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>), and stores like it limit what they keep by
+/// Kind of an error by its code, if the status is not specific. Amazon responds with 400 to an expired token
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>), and similar services report a full quota as
 /// `QuotaExceeded`.
-fn of_code(said: &str) -> Trouble {
-    let has = |codes: &[&str]| codes.iter().any(|code| said.contains(code));
+fn of_code(response: &str) -> Trouble {
+    let has = |codes: &[&str]| codes.iter().any(|code| response.contains(code));
     if has(&["ExpiredToken", "TokenRefreshRequired", "InvalidToken"]) {
         Trouble::Denied
     } else if has(&["QuotaExceeded"]) {
@@ -64,25 +64,26 @@ fn of_code(said: &str) -> Trouble {
 impl Objects {
     fn key(&self, key: &str) -> Result<Key, StorageError> {
         let whole = if self.prefix.is_empty() { key.to_owned() } else { format!("{}/{key}", self.prefix) };
-        Key::parse(whole).map_err(|error| StorageError::failed(format!("`{key}` can be no name of an object: {error}")))
+        Key::parse(whole)
+            .map_err(|error| StorageError::failed(format!("`{key}` is not a valid name of an object: {error}")))
     }
 
-    fn told(&self, action: &str, key: &str, error: &Error) -> StorageError {
-        let said: String = self.redaction.text(&error.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
+    fn error(&self, action: &str, key: &str, error: &Error) -> StorageError {
+        let text: String = self.redaction.text(&error.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
         let trouble = match error {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Trouble::Denied,
-            Error::Generic { .. } => of_code(&said),
+            Error::Generic { .. } => of_code(&text),
             _ => Trouble::Failed,
         };
-        let said: String = said.chars().take(LONGEST_TOLD).collect();
-        let told = StorageError::new(trouble, format!("cannot {action} `{key}` of {}: {said}", self.shown));
+        let text: String = text.chars().take(LONGEST_ERROR).collect();
+        let mapped = StorageError::new(trouble, format!("cannot {action} `{key}` of {}: {text}", self.shown));
         match (error, trouble) {
-            (Error::NotFound { .. }, _) => told.hint("is there such a bucket? terrace makes none"),
+            (Error::NotFound { .. }, _) => mapped.hint("check that the bucket exists: terrace does not create it"),
             (_, Trouble::Denied) => {
-                told.hint("look at the keys of the provider `pipelines`, and at what they may do in the bucket")
+                mapped.hint("check the keys of the provider `pipelines`, and their permissions in the bucket")
             }
-            (_, Trouble::Quota) => told.hint("make room there, or have more kept there: nothing was removed"),
-            _ => told,
+            (_, Trouble::Quota) => mapped.hint("free space there, or raise the quota: nothing was removed"),
+            _ => mapped,
         }
     }
 
@@ -93,7 +94,7 @@ impl Objects {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<String, StorageError> {
         let options = PutOptions { attributes: Self::attributes(key), ..PutOptions::default() };
         let put = self.making.put_opts(&self.key(key)?, PutPayload::from(bytes), options).await;
-        let put = put.map_err(|error| self.told("send", key, &error))?;
+        let put = put.map_err(|error| self.error("send", key, &error))?;
         match put.e_tag {
             Some(tag) => Ok(tag),
             None => self.tag(key).await,
@@ -101,11 +102,11 @@ impl Objects {
     }
 
     async fn tag(&self, key: &str) -> Result<String, StorageError> {
-        let head = self.plain.head(&self.key(key)?).await.map_err(|error| self.told("look at", key, &error))?;
+        let head = self.plain.head(&self.key(key)?).await.map_err(|error| self.error("check", key, &error))?;
         Ok(head.e_tag.unwrap_or_default())
     }
 
-    /// Sends a large file in parts; those that are there already are only read here.
+    /// Uploads a large file in parts; parts that were sent before are only read.
     async fn put_parts(
         &self,
         file: &SourceFile,
@@ -129,7 +130,7 @@ impl Objects {
                 continue;
             }
             if cancel.is_cancelled() {
-                return Err(StorageError::new(Trouble::Stopped, format!("stopped while sending `{}`", file.key)));
+                return Err(StorageError::new(Trouble::Stopped, format!("cancelled while sending `{}`", file.key)));
             }
             let part = match self.plain.put_part(&key, &upload.id, number, PutPayload::from(bytes)).await {
                 Ok(part) => part,
@@ -154,7 +155,7 @@ impl Objects {
     async fn begin(&self, file: &SourceFile, journal: &Journal) -> Result<Upload, StorageError> {
         let options = PutMultipartOptions { attributes: Self::attributes(&file.key), ..PutMultipartOptions::default() };
         let begun = self.making.create_multipart_opts(&self.key(&file.key)?, options).await;
-        let id = begun.map_err(|error| self.told("send", &file.key, &error))?;
+        let id = begun.map_err(|error| self.error("send", &file.key, &error))?;
         let part_size = PART.max(file.size.div_ceil(MOST_PARTS));
         let upload = Upload { sha256: file.sha256.clone(), part_size, id, parts: Vec::new() };
         journal.has_begun(&file.key, &upload)?;
@@ -178,10 +179,10 @@ impl Target for Objects {
     async fn look(&self, keys: &[String]) -> Result<BTreeMap<String, Seen>, StorageError> {
         let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
         let prefix = Key::parse(&self.prefix)
-            .map_err(|error| StorageError::failed(format!("`{}` can be no prefix: {error}", self.prefix)))?;
+            .map_err(|error| StorageError::failed(format!("`{}` is not a valid prefix: {error}", self.prefix)))?;
         let mut seen = BTreeMap::new();
         let mut listed = self.plain.list(Some(&prefix));
-        while let Some(object) = listed.try_next().await.map_err(|error| self.told("list", "objects", &error))? {
+        while let Some(object) = listed.try_next().await.map_err(|error| self.error("list", "objects", &error))? {
             let name = object.location.as_ref();
             let key = if self.prefix.is_empty() { Some(name) } else { name.strip_prefix(&self.prefix) };
             let key = key.map(|key| key.trim_start_matches('/')).filter(|key| wanted.contains(key));
@@ -197,9 +198,9 @@ impl Target for Objects {
             Ok(got) if got.meta.size <= LONGEST => got,
             Ok(_) => return Err(StorageError::failed(format!("`{key}` of {} is too long", self.shown))),
             Err(Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(self.told("read", key, &error)),
+            Err(error) => return Err(self.error("read", key, &error)),
         };
-        let bytes = got.bytes().await.map_err(|error| self.told("read", key, &error))?;
+        let bytes = got.bytes().await.map_err(|error| self.error("read", key, &error))?;
         Ok(Some(bytes.to_vec()))
     }
 
@@ -207,11 +208,11 @@ impl Target for Objects {
         let got = match self.plain.get(&self.key(key)?).await {
             Ok(got) => got,
             Err(Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(self.told("read", key, &error)),
+            Err(error) => return Err(self.error("read", key, &error)),
         };
         let mut digest = Sha256::new();
         let mut chunks = got.into_stream();
-        while let Some(chunk) = chunks.try_next().await.map_err(|error| self.told("read", key, &error))? {
+        while let Some(chunk) = chunks.try_next().await.map_err(|error| self.error("read", key, &error))? {
             digest.update(&chunk);
         }
         Ok(Some(base16ct::lower::encode_string(&digest.finalize())))
@@ -236,15 +237,15 @@ impl Target for Objects {
         }
         let begun = begun.filter(|begun| begun.sha256 == file.sha256 && begun.part_size > 0);
         if let Some(upload) = begun {
-            // One that the vendor has given up meanwhile is begun anew.
+            // If the vendor has discarded the upload, start a new one.
             match self.put_parts(file, &upload, journal, cancel).await? {
                 Err(Error::NotFound { .. }) => {}
-                sent => return sent.map_err(|error| self.told("send", &file.key, &error)),
+                sent => return sent.map_err(|error| self.error("send", &file.key, &error)),
             }
         }
         let upload = self.begin(file, journal).await?;
         let sent = self.put_parts(file, &upload, journal, cancel).await?;
-        sent.map_err(|error| self.told("send", &file.key, &error))
+        sent.map_err(|error| self.error("send", &file.key, &error))
     }
 
     async fn write(&self, key: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
@@ -254,14 +255,14 @@ impl Target for Objects {
     async fn remove(&self, key: &str) -> Result<(), StorageError> {
         match self.plain.delete(&self.key(key)?).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.told("remove", key, &error)),
+            Err(error) => Err(self.error("remove", key, &error)),
         }
     }
 
     async fn abandon(&self, key: &str, upload: &Upload) -> Result<(), StorageError> {
         match self.plain.abort_multipart(&self.key(key)?, &upload.id).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.told("give up", key, &error)),
+            Err(error) => Err(self.error("abort the upload of", key, &error)),
         }
     }
 }
@@ -271,12 +272,12 @@ mod tests {
     use super::{Trouble, of_code};
 
     #[test]
-    fn an_expired_token_and_a_full_store_are_told_by_their_codes() {
-        let said = |code: &str| {
+    fn error_code_distinguishes_expired_token_and_quota() {
+        let kind = |code: &str| {
             of_code(&format!("Server returned non-2xx status code: 400: <Error><Code>{code}</Code></Error>"))
         };
-        assert_eq!(said("ExpiredToken"), Trouble::Denied);
-        assert_eq!(said("XMinioBucketQuotaExceeded"), Trouble::Quota);
-        assert_eq!(said("SlowDown"), Trouble::Temporary);
+        assert_eq!(kind("ExpiredToken"), Trouble::Denied);
+        assert_eq!(kind("XMinioBucketQuotaExceeded"), Trouble::Quota);
+        assert_eq!(kind("SlowDown"), Trouble::Temporary);
     }
 }

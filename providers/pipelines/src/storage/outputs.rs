@@ -1,4 +1,4 @@
-//! What a run wrote, brought elsewhere by who runs pipelines without plan and state. The resource does the same with both.
+//! Copies outputs of a run for calls without plan and state. The resource does the same with them.
 
 use super::source::Filter;
 use super::sync::{Tell, Told};
@@ -9,27 +9,27 @@ use crate::spec::{self, Pipeline, Specs};
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
-/// Where to, as of [`Asked`].
+/// Destination, as in [`Asked`].
 #[derive(Debug, Clone)]
 pub struct To {
-    /// The place, as a person wrote it.
+    /// The place, as written by the user.
     pub destination: String,
-    /// What everything is put below, there.
+    /// Path below the place.
     pub name: String,
-    /// Everybody may read it.
+    /// Make the files public.
     pub public: bool,
 }
 
-/// Under which name a site is brought somewhere: one that no pipeline has.
+/// Name below which a site is copied; no pipeline may use it.
 pub const SITE: &str = "_site";
 
-/// Under which name what a pipeline wrote is brought somewhere.
+/// Name below which outputs of a pipeline are copied.
 #[must_use]
 pub fn name(pipeline: &str) -> &str {
     pipeline.strip_prefix("./").unwrap_or(pipeline)
 }
 
-/// The folders that the `dump_to_path` steps of a pipeline write; empty where it has none.
+/// Folders of a pipeline's `dump_to_path` steps.
 #[must_use]
 pub fn folders(specs: &Specs, pipeline: &Pipeline) -> Vec<PathBuf> {
     let mut folders = spec::output_folders(&specs.root, pipeline);
@@ -38,30 +38,32 @@ pub fn folders(specs: &Specs, pipeline: &Pipeline) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether what a pipeline is to write could be brought to a place; nobody is asked.
+/// Checks that outputs of a pipeline can be copied to a place, without network calls.
 ///
 /// # Errors
-/// When it could not: the place, the name, a setting.
+/// When the place, the name or a setting is not valid.
 pub fn check(storage: &Storage, specs: &Specs, pipeline: &Pipeline, to: &To) -> Result<(), StorageError> {
     if to.name == SITE {
-        return Err(StorageError::invalid("name", format!("`{SITE}` is where a site goes")).hint("call it otherwise"));
+        return Err(
+            StorageError::invalid("name", format!("`{SITE}` is reserved for the site")).hint("choose another name")
+        );
     }
     storage.check(&to.destination, &to.name, to.public)?;
     storage.check_apart(&to.destination, &to.name, &folders(specs, pipeline))
 }
 
-/// The folders of a site: what pipelines wrote, and what lies ready.
+/// Folders of a site: outputs and static files.
 fn site_folders(storage: &Storage, plan: &Plan) -> Vec<PathBuf> {
     [&plan.content_dir, &plan.overlay_dir].map(|folder| storage.project.join(folder)).to_vec()
 }
 
-/// True where pipelines wrote the page that a site begins with.
+/// Returns true if pipelines wrote the first page of a site.
 #[must_use]
 pub fn has_site(storage: &Storage) -> bool {
     storage.project.join(&Plan::named(SITE).content_dir).join("index.html").is_file()
 }
 
-/// Whether the site of a project could be brought to a place; nobody is asked, and the site need not be there yet.
+/// Checks that the site of a project can be copied to a place, without network calls. The site need not exist yet.
 ///
 /// # Errors
 /// As [`check`].
@@ -70,7 +72,7 @@ pub fn check_site(storage: &Storage, to: &To) -> Result<(), StorageError> {
     storage.check_apart(&to.destination, SITE, &site_folders(storage, &Plan::named(SITE)))
 }
 
-/// The folders that a run wrote.
+/// Folders of a run's outputs.
 fn written(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, StorageError> {
     if record.state != State::Succeeded {
         let message =
@@ -80,17 +82,17 @@ fn written(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, StorageError>
     let folders = specs.pipeline(&record.pipeline).map(|pipeline| folders(specs, pipeline)).unwrap_or_default();
     match folders.is_empty() {
         true => {
-            Err(StorageError::failed(format!("`{}` has no step `dump_to_path` to sync anything of", record.pipeline)))
+            Err(StorageError::failed(format!("`{}` has no step `dump_to_path` with outputs to sync", record.pipeline)))
         }
         false => Ok(folders),
     }
 }
 
-/// Brings what a run wrote to a place. It tells, in this order, `Syncing Data Packages to Public Storage` and a line
+/// Copies the outputs of a run to a place. It reports `Syncing Data Packages to Public Storage`, and then a line
 /// `SOURCE > ADDRESS` for each folder.
 ///
 /// # Errors
-/// When the run did not end well, or something could not be sent: another call goes on from there.
+/// When the run failed, or a file could not be sent: the next call continues.
 pub async fn sync(
     storage: &Storage,
     runner: &Runner,
@@ -101,14 +103,14 @@ pub async fn sync(
     cancel: &CancellationToken,
 ) -> Result<Synced, StorageError> {
     let folders = written(specs, record)?;
-    // What another run is just writing is not read.
+    // The turn prevents a read during another run.
     let patience = std::time::Duration::ZERO;
     let turn = runner.store.turn(&record.folder, &record.pipeline, patience, cancel).await;
     let _turn =
-        turn.map_err(|_| StorageError::failed(format!("`{}` is being run: nothing is synced", record.pipeline)))?;
+        turn.map_err(|_| StorageError::failed(format!("`{}` is running: nothing is synced", record.pipeline)))?;
     let filter = Filter::new(&[], &[])?;
     let tree = storage.tree(folders.clone(), filter.clone()).await?;
-    let tree = tree.ok_or_else(|| StorageError::failed(format!("what `{}` wrote is gone", record.pipeline)))?;
+    let tree = tree.ok_or_else(|| StorageError::failed(format!("the outputs of `{}` are gone", record.pipeline)))?;
     let asked = Asked {
         public: to.public,
         mark: format!("run {}", record.run),
@@ -117,11 +119,11 @@ pub async fn sync(
     storage.sync(&asked, &tree, tell, cancel).await
 }
 
-/// Brings the site of a project to a place, below [`SITE`]: what pipelines wrote into `data`, with `public` over it. Nothing
-/// where there is no `data/index.html`. It tells what is opened, and by which address.
+/// Copies the site of a project to a place, below [`SITE`]: the outputs in `data`, with `public` over them. Does
+/// nothing without `data/index.html`. It reports the first page and the address.
 ///
 /// # Errors
-/// When a file cannot be read, or something could not be sent: another call goes on from there.
+/// When a file cannot be read or sent: the next call continues.
 pub async fn sync_site(
     storage: &Storage,
     shelf: &Shelf,

@@ -1,52 +1,52 @@
-//! What a destination is called, and by which addresses it is read.
+//! Names of destinations, and addresses of their readers.
 //!
-//! `data/out`, `/srv/data`, `file:///srv/data`, `s3://bucket/prefix`, `gs://bucket/prefix`, `https://host/path`. Below it
-//! everything of one sync has a name of its own, and below that the last part of the folder that it comes from:
-//! `data/committees` of `weekly` lands in `s3://bucket/prefix/weekly/committees/`.
+//! `data/out`, `/srv/data`, `file:///srv/data`, `s3://bucket/prefix`, `gs://bucket/prefix`, `https://host/path`. Below
+//! it, each sync has its own name, and below that the last part of each source folder: `data/committees` of `weekly` is
+//! copied to `s3://bucket/prefix/weekly/committees/`.
 
 use super::StorageError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use std::path::{Component, Path, PathBuf};
 
-/// What stays as it is in a part of an address: the unreserved characters of RFC 3986.
+/// Characters that stay in a part of an address: the unreserved ones of RFC 3986.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Where something is brought to.
+/// A destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A folder of this machine.
+    /// A local folder.
     Folder(PathBuf),
-    /// A bucket of S3, and what names in it begin with.
+    /// A bucket of S3, with a prefix of names.
     S3 {
         /// The bucket.
         bucket: String,
         /// Parts joined by `/`; may be empty.
         prefix: String,
     },
-    /// A bucket of Google Cloud Storage, and what names in it begin with.
+    /// A bucket of Google Cloud Storage, with a prefix of names.
     Gcs {
         /// The bucket.
         bucket: String,
         /// Parts joined by `/`; may be empty.
         prefix: String,
     },
-    /// Whatever takes `PUT` below this address, which ends in `/`.
+    /// A web server that accepts `PUT` below this address, which ends in `/`.
     Web(Url),
 }
 
 impl Place {
-    /// Reads what a person wrote; relative folders are those of the project.
+    /// Parses a destination; relative folders are relative to the project.
     ///
     /// # Errors
-    /// When it is no place, in words that repeat no password.
+    /// When it is not valid; the message contains no password.
     pub fn parse(text: &str, project: &Path) -> Result<Self, StorageError> {
         let wrong = |why: &str| {
             StorageError::invalid("destination", format!("`destination` {why}"))
                 .hint("write a folder, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `https://HOST/PATH`")
         };
         if text.is_empty() || text.chars().any(char::is_control) {
-            return Err(wrong("is empty or has characters that no address has"));
+            return Err(wrong("is empty or has control characters"));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             return match text.strip_prefix("file:") {
@@ -56,27 +56,25 @@ impl Place {
         };
         match scheme.to_ascii_lowercase().as_str() {
             "file" => {
-                let url = Url::parse(text).map_err(|error| wrong(&format!("is no address: {error}")))?;
-                let path = url.to_file_path().map_err(|()| wrong("names a folder of another machine"))?;
+                let url = Url::parse(text).map_err(|error| wrong(&format!("is not an address: {error}")))?;
+                let path = url.to_file_path().map_err(|()| wrong("names a folder on another machine"))?;
                 Ok(Self::Folder(folder(project, &path.to_string_lossy())))
             }
             "s3" | "s3a" => bucket(rest).map(|(bucket, prefix)| Self::S3 { bucket, prefix }).map_err(wrong),
             "gs" | "gcs" => bucket(rest).map(|(bucket, prefix)| Self::Gcs { bucket, prefix }).map_err(wrong),
             "http" | "https" => web(text).map(Self::Web).map_err(|why| wrong(&why)),
-            _ => Err(wrong("is of a kind that nothing can be brought to")),
+            _ => Err(wrong("has an unsupported scheme")),
         }
     }
 
-    /// True where reading needs no network.
+    /// Returns true if reads need no network.
     #[must_use]
     pub const fn is_near(&self) -> bool {
         matches!(self, Self::Folder(_))
     }
 
-    /// The address by which the file of that key is read: one that programs can load.
-    ///
-    /// Of a folder it is the path itself, which is what dpp's `load_resource` takes; of S3 and Google Cloud Storage it is the
-    /// address of the object and not the one of a console's page.
+    /// Address at which programs can load the file with that key. For a folder it is the path, as dpp's `load_resource`
+    /// expects. For S3 and Google Cloud Storage it is the address of the object, and not of its page in a console.
     #[must_use]
     pub fn address(&self, key: &str, endpoints: &Endpoints, public: Option<&str>) -> String {
         let encoded = encoded(key);
@@ -93,7 +91,7 @@ impl Place {
         }
     }
 
-    /// The place in words of an error.
+    /// The place, for messages.
     #[must_use]
     pub fn shown(&self) -> String {
         match self {
@@ -105,14 +103,14 @@ impl Place {
     }
 }
 
-/// Where buckets are, without a slash at the end.
+/// Addresses of the storage services, without a slash at the end.
 #[derive(Debug, Clone, Default)]
 pub struct Endpoints {
-    /// Of S3, where it is not Amazon's own.
+    /// Address of S3, if it is not Amazon's.
     pub s3: Option<String>,
-    /// The region of S3.
+    /// Region of S3.
     pub region: String,
-    /// Of Google Cloud Storage, where it is not Google's own.
+    /// Address of Google Cloud Storage, if it is not Google's.
     pub gcs: Option<String>,
 }
 
@@ -128,7 +126,7 @@ impl Endpoints {
     }
 }
 
-/// Whether what goes to this address can be read on the way: it is not encrypted, and leaves this machine.
+/// Returns true if traffic to this address could be intercepted: it is not encrypted, and leaves this machine.
 #[must_use]
 pub fn is_read_on_the_way(address: &str) -> bool {
     let Ok(url) = Url::parse(address) else { return true };
@@ -138,7 +136,7 @@ pub fn is_read_on_the_way(address: &str) -> bool {
     url.scheme() != "https" && !is_here
 }
 
-/// A key as it stands in an address: each part is encoded, the slashes between them are not.
+/// Encodes the parts of a key for an address, but not the slashes between them.
 #[must_use]
 pub fn encoded(key: &str) -> String {
     key.split('/').map(|part| utf8_percent_encode(part, PART).to_string()).collect::<Vec<_>>().join("/")
@@ -166,22 +164,22 @@ fn bucket(rest: &str) -> Result<(String, String), &'static str> {
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if bucket.is_empty() || !bucket.chars().all(is_of_name) {
-        return Err("names no bucket");
+        return Err("has no valid name of a bucket");
     }
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err("has an empty part, `.` or `..` in it");
+        return Err("has an empty part, `.` or `..`");
     }
     Ok((bucket.to_owned(), prefix.to_owned()))
 }
 
 fn web(text: &str) -> Result<Url, String> {
-    let mut url = Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+    let mut url = Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("has a user in it; a token is the setting `webToken`".to_owned());
+        return Err("contains a user: use the setting `webToken` instead".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() || !url.has_host() {
-        return Err("has more than host, port and path in it".to_owned());
+        return Err("has more than host, port and path".to_owned());
     }
     if let Ok(mut parts) = url.path_segments_mut() {
         parts.pop_if_empty().push("");
@@ -198,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_what_people_write() {
+    fn destinations_are_parsed() {
         for (text, place) in [
             ("out", "/project/out"),
             ("./a/../b/", "/project/b"),
@@ -216,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_refused_without_its_password() {
+    fn invalid_destination_is_refused_without_its_password() {
         for text in
             ["", "s3://", "s3://a b", "s3://b/../c", "gs://b//c", "ftp://host", "file://host/a", "https://h/?a", "a\nb"]
         {
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_those_of_the_files_and_are_encoded() {
+    fn addresses_of_files_are_encoded() {
         let endpoints = Endpoints { region: "eu-west-1".to_owned(), ..Endpoints::default() };
         let address = |text: &str, public| {
             Place::parse(text, Path::new("/project")).unwrap().address("n/a b#.csv", &endpoints, public)
@@ -240,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_this_machine_without_encryption_is_known() {
+    fn unencrypted_remote_address_is_detected() {
         for (is_read, address) in [
             (true, "http://store.example.com"),
             (true, "http://localhost.example.com/"),

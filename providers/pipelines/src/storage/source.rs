@@ -1,4 +1,4 @@
-//! What is to be brought somewhere: the files of folders, with their content's digests.
+//! Source files of a sync, with digests of their contents.
 
 use super::StorageError;
 use super::manifest::{Difference, Manifest, digest};
@@ -7,49 +7,49 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use terrace_provider::sandbox::ProtectedFiles;
 
-/// A file.
+/// A source file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its path at the destination: the last part of the folder, and the path in that.
+    /// Its path at the destination: the last part of the folder, and the path inside it.
     pub key: String,
-    /// Where it is.
+    /// Its local path.
     pub path: PathBuf,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of its content, in hexadecimal digits.
+    /// SHA-256 of its content, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// The files that belong somewhere, by their keys.
+/// Source files, by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// In the order of their keys.
+    /// Files, sorted by key.
     pub files: Vec<SourceFile>,
 }
 
-/// The one hidden folder that sites have for others to look into (RFC 8615).
+/// The only hidden folder that sites publish (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
 
-/// Which files of a folder are taken.
+/// Selection of files in a folder.
 #[derive(Debug, Clone)]
 pub struct Filter {
     include: Option<GlobSet>,
     exclude: GlobSet,
-    /// Files that are never taken: a folder that holds one of them is refused.
+    /// Files that are never copied: a folder with one of them is refused.
     protected: ProtectedFiles,
 }
 
 impl Filter {
-    /// Takes files that one of the first patterns matches, or all where there are none, unless one of the second does.
+    /// Selects files that match `include`, or all if it is empty, except those that match `exclude`.
     ///
     /// # Errors
-    /// When a pattern is none.
+    /// When a pattern is not valid.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, StorageError> {
         let include = if include.is_empty() { None } else { Some(set("include", include)?) };
         Ok(Self { include, exclude: set("exclude", exclude)?, protected: ProtectedFiles::default() })
     }
 
-    /// Refuses these files.
+    /// Sets files that must not be copied.
     #[must_use]
     pub(crate) fn refusing(self, protected: ProtectedFiles) -> Self {
         Self { protected, ..self }
@@ -58,7 +58,7 @@ impl Filter {
     fn check(&self, path: &Path) -> Result<(), StorageError> {
         self.protected.check(path).map_err(|protected| {
             let message = format!("`{}` is {}, which no descriptor may use", path.display(), protected.0);
-            StorageError::failed(message).hint("move it out of the folder, or leave it out with `exclude`")
+            StorageError::failed(message).hint("move it out of the folder, or exclude it with `exclude`")
         })
     }
 
@@ -71,7 +71,7 @@ fn set(attribute: &'static str, patterns: &[String]) -> Result<GlobSet, StorageE
     let wrong = |error: globset::Error| StorageError::invalid(attribute, format!("`{attribute}`: {error}"));
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        // As in `.gitignore`: a name alone is meant in any folder.
+        // As in `.gitignore`: a name without a slash matches in any folder.
         let anywhere = if pattern.contains('/') { pattern.clone() } else { format!("**/{pattern}") };
         set.add(GlobBuilder::new(&anywhere).literal_separator(true).build().map_err(wrong)?);
     }
@@ -79,29 +79,31 @@ fn set(attribute: &'static str, patterns: &[String]) -> Result<GlobSet, StorageE
 }
 
 impl Tree {
-    /// The files of these folders below the last part of each; `None` while one of the folders is not there.
     ///
-    /// What is hidden (`.git`, `.env`) is never taken, but for `.well-known`. Links are followed to files within `bounds`
-    /// only.
+    /// Reads the files of these folders, with the last part of each folder as prefix; `None` while a folder does not
+    /// exist.
+    ///
+    /// Hidden files (`.git`, `.env`) are skipped, except for `.well-known`. Links are followed only to files within
+    /// `bounds`.
     ///
     /// # Errors
-    /// When a file cannot be read, or what is there cannot be brought anywhere under its name.
+    /// When a file cannot be read, or its name is not allowed at destinations.
     pub fn read(folders: &[PathBuf], bounds: &Path, filter: &Filter) -> Result<Option<Self>, StorageError> {
         let mut files: Vec<SourceFile> = Vec::new();
         let mut names: Vec<(&str, &Path)> = Vec::new();
         for folder in folders {
             let name = folder.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-                StorageError::invalid(
-                    "source",
-                    format!("`{}` has no name that things can be put under", folder.display()),
-                )
-                .hint("name a folder below the project folder")
+                StorageError::invalid("source", format!("`{}` has no name to use at the destination", folder.display()))
+                    .hint("name a folder below the project folder")
             })?;
             if let Some((_, other)) = names.iter().find(|(other, _)| *other == name) {
-                let message =
-                    format!("`{}` and `{}` would land in one place, `{name}`", other.display(), folder.display());
+                let message = format!(
+                    "`{}` and `{}` would both be copied to one place, `{name}`",
+                    other.display(),
+                    folder.display()
+                );
                 return Err(
-                    StorageError::invalid("source", message).hint("sync them one by one, under names of their own")
+                    StorageError::invalid("source", message).hint("sync them separately, under different names")
                 );
             }
             names.push((name, folder));
@@ -119,13 +121,13 @@ impl Tree {
         Ok(Some(Self { files }))
     }
 
-    /// The files of one folder, by their paths in it.
+    /// Reads the files of a folder, by relative path.
     ///
     /// # Errors
-    /// As of [`Tree::read`].
+    /// As [`Tree::read`].
     pub(crate) fn of_folder(folder: &Path, bounds: &Path, filter: &Filter) -> Result<Self, StorageError> {
         let mut files = Vec::new();
-        // A list instead of recursion: how deep folders nest is not up to us.
+        // A list instead of recursion, since folders may nest to any depth.
         let mut waiting = vec![String::new()];
         while let Some(inner) = waiting.pop() {
             let here = folder.join(&inner);
@@ -134,7 +136,7 @@ impl Tree {
                 let entry = entry.map_err(unreadable)?;
                 let name = entry.file_name();
                 let Some(name) = name.to_str().filter(|name| !name.chars().any(|c| c.is_control() || c == '\\')) else {
-                    let message = format!("`{}` has a name that no address can have", entry.path().display());
+                    let message = format!("`{}` has a name that addresses do not allow", entry.path().display());
                     return Err(StorageError::failed(message).hint("rename it"));
                 };
                 if name.starts_with('.') && name != WELL_KNOWN {
@@ -155,25 +157,25 @@ impl Tree {
         Ok(Self { files })
     }
 
-    /// True when there is such a file.
+    /// Returns true if a file with that key exists.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.files.binary_search_by(|file| file.key.as_str().cmp(key)).is_ok()
     }
 
-    /// The sum of all sizes.
+    /// Sum of all sizes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).fold(0, u64::saturating_add)
     }
 
-    /// A digest of all paths, sizes and contents.
+    /// Digest of all paths, sizes and contents.
     #[must_use]
     pub fn hash(&self) -> String {
         digest(self.files.iter().map(|file| (file.key.as_str(), file.size, file.sha256.as_str())))
     }
 
-    /// What a sync after that one would do, a line for each file as far as anybody reads them.
+    /// Changes of a sync after a former one, with lines for the first files.
     #[must_use]
     pub fn changes(
         &self,
@@ -196,17 +198,17 @@ fn file(key: String, path: PathBuf) -> Result<Option<SourceFile>, StorageError> 
     Ok(Some(SourceFile { key, size: metadata.len(), sha256, path }))
 }
 
-/// Where a link leads.
+/// Resolves a link.
 fn followed(link: &Path, bounds: &Path) -> Result<PathBuf, StorageError> {
     let refused = |why: &str| {
         StorageError::failed(format!("`{}` is a link {why}", link.display()))
-            .hint("remove it, or leave it out with `exclude`")
+            .hint("remove it, or exclude it with `exclude`")
     };
-    let target = link.canonicalize().map_err(|_| refused("that leads nowhere"))?;
+    let target = link.canonicalize().map_err(|_| refused("whose target does not exist"))?;
     let bounds = bounds.canonicalize().map_err(|error| StorageError::io("read", bounds, &error))?;
     match (target.starts_with(&bounds), target.is_dir()) {
-        (false, _) => Err(refused("that leads out of the project folder")),
-        (_, true) => Err(refused("to a folder, which is not followed")),
+        (false, _) => Err(refused("to a target outside of the project folder")),
+        (_, true) => Err(refused("to a folder, and such links are not followed")),
         _ => Ok(target),
     }
 }
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_taken_by_patterns_and_nothing_that_is_hidden() {
+    fn patterns_select_files_and_hidden_ones_are_skipped() {
         let files =
             ["data/a.csv", "data/deep/b.csv", "data/deep/c.txt", "data/.env", "data/.git/x", "data/.well-known/y"];
         let folder = project(&files);
@@ -245,18 +247,18 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_out_is_refused() {
+    fn link_out_of_the_project_is_refused() {
         let folder = project(&["data/a.csv"]);
         std::os::unix::fs::symlink(folder.path().join("data/a.csv"), folder.path().join("data/b.csv")).unwrap();
         assert_eq!(keys(folder.path(), &[], &[]), ["data/a.csv", "data/b.csv"]);
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("data/c.csv")).unwrap();
         let filter = Filter::new(&[], &[]).unwrap();
         let error = Tree::read(&[folder.path().join("data")], folder.path(), &filter).unwrap_err();
-        assert!(error.to_string().ends_with("leads out of the project folder"), "{error}");
+        assert!(error.to_string().ends_with("to a target outside of the project folder"), "{error}");
     }
 
     #[test]
-    fn two_folders_of_one_name_cannot_land_in_one_place() {
+    fn folders_with_the_same_name_are_refused() {
         let folder = project(&["a/data/x", "b/data/x"]);
         let folders = ["a/data", "b/data"].map(|path| folder.path().join(path));
         let error = Tree::read(&folders, folder.path(), &Filter::new(&[], &[]).unwrap()).unwrap_err();
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_yet_is_told() {
+    fn missing_folder_yields_no_tree() {
         let folder = project(&[]);
         let read = Tree::read(&[folder.path().join("data")], folder.path(), &Filter::new(&[], &[]).unwrap());
         assert_eq!(read.unwrap(), None);

@@ -1,4 +1,4 @@
-//! One sync: what is there and right stays, the rest is sent, `datapackage.json` after all that it names, the manifest last.
+//! A sync: unchanged files stay, others are sent, `datapackage.json` after the files that it names, the manifest last.
 
 use super::access::Access;
 use super::journal::Journal;
@@ -16,70 +16,70 @@ use std::sync::PoisonError;
 use terrace_provider::{ProviderError, Settings};
 use tokio_util::sync::CancellationToken;
 
-/// How many files are sent at once: so many parts of 8 MiB are in memory.
+/// Number of parallel uploads: each needs memory for a part of 8 MiB.
 const AT_ONCE: usize = 4;
-/// Where syncs that are under way are recorded, in the folder of records.
+/// Folder of journals, in the folder of records.
 const JOURNALS: &str = "syncs";
 
-/// Brings files of a project to other places.
+/// Copies files of a project to other places.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    /// In whose name.
+    /// Credentials.
     pub access: Access,
-    /// The project folder, without symbolic links.
+    /// Project folder, without symbolic links.
     pub project: PathBuf,
     records: PathBuf,
 }
 
-/// What is to be where.
+/// Request for a sync.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// The place, as a person wrote it.
+    /// The place, as written by the user.
     pub destination: String,
-    /// What everything is put below, there: `weekly`, `teams/weekly`.
+    /// Path below the place: `weekly`, `teams/weekly`.
     pub name: String,
-    /// The folders, each put below its last part.
+    /// Source folders; each is copied below its last part.
     pub folders: Vec<PathBuf>,
-    /// Which of their files.
+    /// Selection of their files.
     pub filter: Filter,
-    /// What the folders have no more is removed.
+    /// Remove files that the folders no longer have.
     pub removes: bool,
-    /// Everybody may read it.
+    /// Make the files public.
     pub public: bool,
-    /// What is there is read in full to see whether it is right.
+    /// Verify files at the destination by reading them in full.
     pub checksum: bool,
-    /// The address by which others read the destination, where that is another one.
+    /// Address for readers of the destination, if it differs.
     pub public_url: Option<String>,
-    /// The call that asks for it.
+    /// Call that requests it.
     pub mark: String,
 }
 
-/// What became of a sync.
+/// Result of a sync.
 #[derive(Debug, Clone)]
 pub struct Synced {
-    /// What is there now.
+    /// The new manifest.
     pub manifest: Manifest,
-    /// So many files were sent; others were there and right.
+    /// Number of sent files; the others were unchanged.
     pub sent: usize,
-    /// So many bytes were sent.
+    /// Number of sent bytes.
     pub bytes: u64,
-    /// The addresses by which it is read: of each data package, else of each folder.
+    /// Addresses for readers: of each data package, or else of each folder.
     pub addresses: Vec<String>,
 }
 
-/// What is told of a sync to people, as it goes; as text in the words of the document that dppctl was.
+/// Progress of a sync; its text has the words of dppctl's document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told<'a> {
-    /// It begins.
+    /// The sync starts.
     Begun {
-        /// Everybody may read what is brought there.
+        /// The files are public.
         public: bool,
     },
-    /// Something is brought somewhere.
+    /// A folder or file is copied.
     Goes {
-        /// The folder or file, relative to the project folder where it lies in it.
+        /// The folder or file, relative to the project folder if inside.
         from: &'a str,
-        /// The address by which it is read.
+        /// Address for readers.
         to: &'a str,
     },
 }
@@ -94,41 +94,41 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-/// Who is told.
+/// Receiver of progress.
 pub type Tell<'a> = dyn Fn(Told<'_>) + Send + Sync + 'a;
 
 impl Storage {
-    /// What the settings say; nobody is asked.
+    /// Builds the storage from settings, without network calls.
     ///
     /// # Errors
-    /// When one of them cannot work.
+    /// When a setting is not valid.
     pub fn of(settings: &Settings, records: PathBuf) -> Result<Self, ProviderError> {
         let project = settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone());
         let access = Access::of(settings).map_err(StorageError::while_looking)?;
         Ok(Self { access, project, records })
     }
 
-    /// Reads a place that a person wrote.
+    /// Parses a destination.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not valid.
     pub fn place(&self, destination: &str) -> Result<Place, StorageError> {
         Place::parse(destination, &self.project)
     }
 
-    /// Whether it could be written to, as far as that can be told without asking anybody.
+    /// Checks a destination without network calls.
     ///
     /// # Errors
-    /// When a setting is missing, or the place cannot be what is asked for.
+    /// When a setting is missing, or the request is not valid for the place.
     pub fn check(&self, destination: &str, name: &str, is_public: bool) -> Result<(), StorageError> {
         check_name(name)?;
         self.target(destination, name, is_public).map(|_| ())
     }
 
-    /// Whether folders lie apart from the place: a sync would bring what it brought again and again.
+    /// Checks that folders and the place do not contain each other: a sync would copy its own files again.
     ///
     /// # Errors
-    /// When one of them lies in the other.
+    /// When one contains the other.
     pub fn check_apart(&self, destination: &str, name: &str, folders: &[PathBuf]) -> Result<(), StorageError> {
         let Place::Folder(place) = self.place(destination)? else { return Ok(()) };
         let place = place.join(name);
@@ -136,8 +136,8 @@ impl Storage {
         match folders.iter().find(lies_within) {
             None => Ok(()),
             Some(folder) => {
-                let message = format!("`{}` and `{}` lie in each other", folder.display(), place.display());
-                Err(StorageError::invalid("destination", message).hint("sync to a folder beside it"))
+                let message = format!("`{}` and `{}` contain each other", folder.display(), place.display());
+                Err(StorageError::invalid("destination", message).hint("sync to a folder next to it"))
             }
         }
     }
@@ -146,7 +146,7 @@ impl Storage {
         self.access.target(&self.place(destination)?, name, is_public)
     }
 
-    /// The files that are asked for; `None` while a folder is not there.
+    /// Reads the source files; `None` while a folder does not exist.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -156,7 +156,7 @@ impl Storage {
         read.map_err(|error| StorageError::failed(format!("work on the file system was lost: {error}")))?
     }
 
-    /// What was synced to a place under that name; `None` where nothing was.
+    /// Manifest of a sync at a place; `None` if nothing was synced.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -165,7 +165,7 @@ impl Storage {
         former(target.as_ref(), destination, name).await
     }
 
-    /// The same, with what of it is no more as it was brought there, and the digest of what is there.
+    /// Manifest with the missing or altered files, and the digest of the present state.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -181,7 +181,7 @@ impl Storage {
         let mut seen = target.look(&keys).await?;
         if checksum {
             for (key, entry) in manifest.current() {
-                // Where size and tag are another's, that is enough.
+                // If size or tag differ already, the file is not read.
                 if seen.get(key).is_some_and(|seen| seen.is_of(entry))
                     && target.digest(key).await?.as_ref() != Some(&entry.sha256)
                     && let Some(seen) = seen.get_mut(key)
@@ -194,10 +194,10 @@ impl Storage {
         Ok(Some((manifest, damaged, hash)))
     }
 
-    /// The addresses by which what has these keys is read.
+    /// Addresses for readers of files with these keys.
     ///
     /// # Errors
-    /// When the destination is no place.
+    /// When the destination is not valid.
     pub fn addresses<'a>(
         &self,
         destination: &str,
@@ -210,22 +210,23 @@ impl Storage {
         Ok(Manifest::doors(keys).into_iter().map(address).collect())
     }
 
-    /// The address of everything under that name.
+    /// Address of all files below that name.
     ///
     /// # Errors
-    /// When the destination is no place.
+    /// When the destination is not valid.
     pub fn address(&self, destination: &str, name: &str, public_url: Option<&str>) -> Result<String, StorageError> {
         let place = self.place(destination)?;
         Ok(place.address(&format!("{name}/"), &self.access.endpoints, public_url))
     }
 
-    /// Brings everything of a tree to its place, and tells which folder goes where.
     ///
-    /// What an attempt that was cut off sent is not sent again. `datapackage.json` is sent when all data is there, so that
-    /// at no time one names what is not.
+    /// Copies a tree to its place, and reports source and address of each folder.
+    ///
+    /// Files of an interrupted attempt are not sent again. `datapackage.json` is sent after all data, so that it never
+    /// names a missing file.
     ///
     /// # Errors
-    /// When something could not be sent: then the manifest is that of before, and the next attempt goes on from here.
+    /// When a file could not be sent: then the manifest is unchanged, and the next attempt continues.
     pub async fn sync(
         &self,
         asked: &Asked,
@@ -237,7 +238,7 @@ impl Storage {
         self.send(asked, tree, cancel).await
     }
 
-    /// The same, and tells nothing.
+    /// Copies a tree without reports.
     pub(super) async fn send(
         &self,
         asked: &Asked,
@@ -268,12 +269,12 @@ impl Storage {
             }
         }
         for (key, upload) in journal.unfinished() {
-            // Of files that are no more, or are others.
+            // Uploads of files that were removed or changed since.
             target.abandon(&key, &upload).await?;
         }
         let gone = former.iter().flat_map(|former| &former.files).filter(|(key, _)| !files.contains_key(*key));
         let mut gone: Vec<(String, Entry)> = gone.map(|(key, entry)| (key.clone(), entry.clone())).collect();
-        // What names data goes before it.
+        // Descriptors are removed before the files that they name.
         gone.sort_by_key(|(key, _)| !is_descriptor(key));
         for (key, entry) in gone {
             if asked.removes {
@@ -293,10 +294,10 @@ impl Storage {
         Ok(Synced { manifest, sent, bytes, addresses })
     }
 
-    /// Removes what was synced, data packages before what they name; or only what is recorded of it.
+    /// Removes the synced files, descriptors first; or only the manifest.
     ///
     /// # Errors
-    /// When something cannot be removed: what is left of it is still recorded.
+    /// When a file cannot be removed: then the manifest stays.
     pub async fn remove(&self, destination: &str, name: &str, with_files: bool) -> Result<(), StorageError> {
         let target = self.target(destination, name, false)?;
         let Some(manifest) = former(target.as_ref(), destination, name).await? else { return Ok(()) };
@@ -313,7 +314,7 @@ impl Storage {
         self.records.join(JOURNALS).join(name)
     }
 
-    /// Tells which folder goes where.
+    /// Reports source and address of each folder.
     fn announce(&self, asked: &Asked, tell: &Tell<'_>) -> Result<(), StorageError> {
         tell(Told::Begun { public: asked.public });
         let place = self.place(&asked.destination)?;
@@ -328,21 +329,21 @@ impl Storage {
     }
 }
 
-/// Whether everything of a sync can be put below that name.
+/// Checks the name of a sync.
 ///
 /// # Errors
-/// When it cannot, with the reason.
+/// When it is not valid, with the reason.
 pub(crate) fn check_name(name: &str) -> Result<(), StorageError> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(is_of_name);
     match name.split('/').all(is_part) {
         true => Ok(()),
-        false => Err(StorageError::invalid("name", format!("`name` is `{name}`, which is no path of names"))
-            .hint("write letters, digits, `-`, `_` and `.`, with `/` between parts: `weekly` or `teams/weekly`")),
+        false => Err(StorageError::invalid("name", format!("`name` is `{name}`, which is not a list of names"))
+            .hint("use letters, digits, `-`, `_` and `.`, with `/` between parts: `weekly` or `teams/weekly`")),
     }
 }
 
-/// True for what describes a data package.
+/// Returns true for the descriptor of a data package.
 fn is_descriptor(key: &str) -> bool {
     key.rsplit('/').next() == Some(DESCRIPTOR)
 }
@@ -352,7 +353,7 @@ async fn former(target: &dyn Target, destination: &str, name: &str) -> Result<Op
     target.text(manifest::NAME).await?.map(|bytes| Manifest::read(&bytes, &at)).transpose()
 }
 
-/// What sending needs to know.
+/// Context of a transfer.
 struct Sending<'a> {
     asked: &'a Asked,
     target: &'a dyn Target,
@@ -363,7 +364,7 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends files that do not need each other, a few at once. When one fails, those that are being sent are let end.
+    /// Sends independent files, a few in parallel. After a failure, files in transfer are finished.
     async fn wave(
         &self,
         files: &[&SourceFile],
@@ -378,7 +379,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Sends a file, unless another one failed before it was begun.
+    /// Sends a file, unless another file failed before.
     async fn unless_failed(
         &self,
         file: &SourceFile,
@@ -389,7 +390,7 @@ impl Sending<'_> {
         if failure().is_some() {
             return None;
         }
-        match self.one(file, seen.get(&file.key)).await {
+        match self.send(file, seen.get(&file.key)).await {
             Ok((entry, is_sent)) => Some((file.key.clone(), entry, is_sent)),
             Err(error) => {
                 failure().get_or_insert(error);
@@ -398,12 +399,12 @@ impl Sending<'_> {
         }
     }
 
-    async fn one(&self, file: &SourceFile, seen: Option<&Seen>) -> Result<(Entry, bool), StorageError> {
+    async fn send(&self, file: &SourceFile, seen: Option<&Seen>) -> Result<(Entry, bool), StorageError> {
         if let Some(entry) = self.right(file, seen).await? {
             return Ok((entry, false));
         }
         if self.cancel.is_cancelled() {
-            let message = "the sync was stopped; the next one goes on with what is not sent";
+            let message = "the sync was cancelled; the next sync continues it";
             return Err(StorageError::new(Trouble::Stopped, message));
         }
         let tag = self.target.send(file, self.journal, self.cancel).await?;
@@ -412,10 +413,10 @@ impl Sending<'_> {
         Ok((entry, true))
     }
 
-    /// What is known of the file at the destination, where that is the file.
+    /// Returns the entry of the file at the destination if its content is unchanged.
     async fn right(&self, file: &SourceFile, seen: Option<&Seen>) -> Result<Option<Entry>, StorageError> {
         let Some(seen) = seen.filter(|seen| seen.size == file.size) else { return Ok(None) };
-        // What others may read is another object.
+        // A public object is a different object.
         let former = self.former.filter(|former| former.public == self.asked.public);
         let known = [self.journal.sent(&file.key), former.and_then(|former| former.files.get(&file.key))];
         let is_known = known.into_iter().flatten().any(|entry| entry.sha256 == file.sha256 && seen.is_of(entry));
@@ -423,7 +424,8 @@ impl Sending<'_> {
         if is_known && !self.asked.checksum {
             return Ok(Some(entry));
         }
-        // A folder is read quickly, also where it is not known who wrote the file; but not so that everybody may read it.
+        // A local folder is read quickly, even if the file's writer is unknown. That does not apply to public files,
+        // whose mode may be wrong.
         if is_known || self.is_near && !self.asked.public {
             let digest = self.target.digest(&file.key).await?;
             return Ok(digest.filter(|digest| *digest == file.sha256).map(|_| entry));
@@ -433,7 +435,7 @@ impl Sending<'_> {
 }
 
 impl Asked {
-    /// A folder of this machine under the project folder, for who syncs without plan and state.
+    /// Request with defaults, for syncs without plan and state.
     #[must_use]
     pub fn new(destination: String, name: String, folders: Vec<PathBuf>, filter: Filter) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What a sync asks of a destination.
+//! Interface of a destination.
 
 use super::StorageError;
 use super::journal::{Journal, Upload};
@@ -8,41 +8,40 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
-/// A file as the destination tells of it, without its content.
+/// Metadata of a file at the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// In bytes.
+    /// Size in bytes.
     pub(crate) size: u64,
-    /// Another one when the content is another: an ETag, or the time of the last change; empty where none is told.
+    /// Tag that changes with the content: an ETag, or the time of the last change; empty if not available.
     pub(crate) tag: String,
 }
 
 impl Seen {
-    /// True when it is what was sent.
+    /// Returns true if it matches the sent file.
     pub(crate) fn is_of(&self, entry: &Entry) -> bool {
         self.size == entry.size && bare(&self.tag) == bare(&entry.tag)
     }
 }
 
-/// An ETag without what servers put around one and the same.
+/// Removes quotes and the weak prefix from an ETag.
 fn bare(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
 }
 
-/// A place that files are brought to. Keys are paths below it.
+/// A destination. Keys are paths below it.
 #[async_trait]
 pub(crate) trait Target: Send + Sync {
-    /// What there is of these files.
+    /// Metadata of those files that exist.
     async fn look(&self, keys: &[String]) -> Result<BTreeMap<String, Seen>, StorageError>;
 
-    /// The whole content of a small file; `None` where there is none.
+    /// Content of a small file; `None` if it does not exist.
     async fn text(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
 
-    /// The digest of a file's content, read in full; `None` where there is none.
+    /// Digest of a file's content, read in full; `None` if it does not exist.
     async fn digest(&self, key: &str) -> Result<Option<String>, StorageError>;
 
-    /// Brings a file there, and tells its tag. It appears as a whole. Content that is no more what its digest says is
-    /// refused.
+    /// Sends a file atomically, and returns its tag. A file whose content no longer matches its digest is refused.
     async fn send(
         &self,
         file: &SourceFile,
@@ -50,22 +49,22 @@ pub(crate) trait Target: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<String, StorageError>;
 
-    /// Puts a small file there.
+    /// Writes a small file.
     async fn write(&self, key: &str, bytes: Vec<u8>) -> Result<(), StorageError>;
 
-    /// Removes a file. One that is gone already is a success.
+    /// Removes a file; a missing file counts as a success.
     async fn remove(&self, key: &str) -> Result<(), StorageError>;
 
-    /// Gives up what was begun of a large file.
+    /// Aborts the upload of a large file.
     async fn abandon(&self, _key: &str, _upload: &Upload) -> Result<(), StorageError> {
         Ok(())
     }
 }
 
-/// A file that is another one than when it was looked at.
+/// Error for a file that changed after it was read.
 pub(crate) fn changed(file: &SourceFile) -> StorageError {
     StorageError::failed(format!("`{}` changed while it was being sent", file.path.display()))
-        .hint("sync again when nobody writes it")
+        .hint("sync again when no process writes it")
 }
 
 #[cfg(test)]
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_the_same_however_it_is_quoted() {
+    fn quotes_of_tags_are_ignored() {
         let entry = |tag: &str| Entry { size: 1, sha256: String::new(), tag: tag.to_owned(), left: false };
         let seen = Seen { size: 1, tag: "W/\"a\"".to_owned() };
         assert!(seen.is_of(&entry("\"a\"")) && seen.is_of(&entry("a")));

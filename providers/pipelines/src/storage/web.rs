@@ -1,6 +1,7 @@
-//! Whatever takes `PUT` as a destination: WebDAV, an artifact repository, a server of one's own.
+//! A web server that accepts `PUT` as a destination: WebDAV, an artifact repository, or another server.
 //!
-//! The SDK's client of vendors keeps bodies in memory; files are streamed, so requests are sent here, by its connections.
+//! The SDK's client keeps bodies in memory. Files are streamed, so this module sends the requests itself with the SDK's
+//! connections.
 
 use super::journal::Journal;
 use super::manifest::LONGEST;
@@ -28,33 +29,33 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
-/// The digest of what is sent (RFC 9530): a server that knows it refuses what was damaged on its way.
+/// Header with the digest of the body (RFC 9530): a server that supports it refuses damaged content.
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
-/// How long a request may go unanswered, besides what its bytes take.
+/// Timeout of a request, without the time for its body.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The least speed that is waited for, in bytes a second.
+/// Minimum speed in bytes per second, for the time of a body.
 const SLOWEST: u64 = 32 << 10;
-/// How often a request is sent again.
+/// Number of retries of a request.
 const AGAIN: usize = 6;
-/// The longest pause that a server is granted.
+/// Maximum pause that a server may request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How many files are looked at at once.
+/// Number of parallel metadata requests.
 const AT_ONCE: usize = 8;
-/// So much of a file is in memory.
+/// Size of the buffer for a file.
 const CHUNK: usize = 1 << 16;
 
-/// Everything below an address.
+/// All files below an address.
 pub(super) struct Web {
     pub(super) client: Client,
-    /// It ends in `/`.
+    /// Ends in `/`.
     pub(super) base: Url,
     pub(super) token: Option<SecretString>,
 }
 
-/// Why a request did not do what was asked.
+/// Error of a request.
 struct Refused {
     error: StorageError,
-    /// How long the server asks to wait.
+    /// Pause that the server requests.
     pause: Option<Duration>,
 }
 
@@ -67,7 +68,7 @@ impl From<StorageError> for Refused {
 impl Web {
     fn at(&self, key: &str) -> Result<Url, StorageError> {
         let url = format!("{}{}", self.base, encoded(key)).parse();
-        url.map_err(|error| StorageError::failed(format!("`{key}` can be no address: {error}")))
+        url.map_err(|error| StorageError::failed(format!("`{key}` cannot be part of an address: {error}")))
     }
 
     async fn request(&self, method: Method, key: &str, content: &Content<'_>) -> Result<RequestBuilder, StorageError> {
@@ -80,7 +81,7 @@ impl Web {
         })
     }
 
-    /// Sends one request once. `None` is the answer that there is no such file.
+    /// Sends a request once. `None` means that the file does not exist.
     async fn once(&self, action: &str, key: &str, request: RequestBuilder) -> Result<Option<Response>, Refused> {
         let what = |why: &str| format!("cannot {action} `{}{}`: {why}", self.base, encoded(key));
         let response =
@@ -90,26 +91,26 @@ impl Web {
             200..=299 => Ok(Some(response)),
             404 | 410 => Ok(None),
             401 | 403 => {
-                let error = StorageError::new(Trouble::Denied, what(&format!("it answers {status}")));
-                Err(error.hint("look at the setting `webToken` of the provider `pipelines`").into())
+                let error = StorageError::new(Trouble::Denied, what(&format!("it responded with {status}")));
+                Err(error.hint("check the setting `webToken` of the provider `pipelines`").into())
             }
-            // RFC 4918: there is no room for it.
+            // RFC 4918: insufficient storage.
             507 => {
-                let error = StorageError::new(Trouble::Quota, what(&format!("it answers {status}")));
-                Err(error.hint("make room there, or have more kept there: nothing was removed").into())
+                let error = StorageError::new(Trouble::Quota, what(&format!("it responded with {status}")));
+                Err(error.hint("free space there, or raise the quota: nothing was removed").into())
             }
             408 | 425 | 429 | 500..=599 => {
                 let pause = pause(response.headers());
                 Err(Refused {
-                    error: StorageError::new(Trouble::Temporary, what(&format!("it answers {status}"))),
+                    error: StorageError::new(Trouble::Temporary, what(&format!("it responded with {status}"))),
                     pause,
                 })
             }
-            _ => Err(StorageError::failed(what(&format!("it answers {status}"))).into()),
+            _ => Err(StorageError::failed(what(&format!("it responded with {status}"))).into()),
         }
     }
 
-    /// Sends a request until it is answered for good: each of these does the same however often it is sent.
+    /// Sends a request with retries: all requests here are idempotent.
     async fn send(
         &self,
         action: &str,
@@ -137,7 +138,7 @@ impl Web {
     }
 
     async fn seen(&self, key: &str) -> Result<Option<Seen>, StorageError> {
-        let answer = self.send("look at", Method::HEAD, key, &Content::Nothing).await?;
+        let answer = self.send("check", Method::HEAD, key, &Content::Nothing).await?;
         Ok(answer.map(|answer| {
             let size = number(answer.headers(), &CONTENT_LENGTH).unwrap_or_default();
             Seen { size, tag: tag(answer.headers()) }
@@ -153,20 +154,20 @@ impl Web {
             Some(tag) if !tag.is_empty() => Ok(tag),
             Some(_) => Ok(self.seen(key).await?.map(|seen| seen.tag).unwrap_or_default()),
             None => {
-                let message = format!("cannot send `{}{}`: there is no such place", self.base, encoded(key));
+                let message = format!("cannot send `{}{}`: the address does not exist", self.base, encoded(key));
                 Err(StorageError::failed(message))
             }
         }
     }
 }
 
-/// What goes with a request.
+/// Body of a request.
 enum Content<'a> {
     Nothing,
     Bytes(&'a Bytes),
     File {
         file: &'a SourceFile,
-        /// It was found to be another one while it was read.
+        /// The file was found to have changed while it was read.
         is_changed: Arc<AtomicBool>,
     },
 }
@@ -194,7 +195,7 @@ impl Content<'_> {
             }
             Self::File { file, is_changed } => {
                 base16ct::lower::decode(&file.sha256, &mut sha256)
-                    .map_err(|_| StorageError::failed(format!("the digest of `{key}` is none")))?;
+                    .map_err(|_| StorageError::failed(format!("the digest of `{key}` is not valid")))?;
                 let opened = File::open(&file.path).await;
                 let opened = opened.map_err(|error| StorageError::io("read", &file.path, &error))?;
                 streamed(opened, file.size, file.sha256.clone(), Arc::clone(is_changed))
@@ -206,7 +207,7 @@ impl Content<'_> {
     }
 }
 
-/// What a server tells a content by: an ETag, or else when it was changed.
+/// Tag of a content: the ETag, or else the time of the last change.
 fn tag(headers: &HeaderMap) -> String {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     text(&ETAG).or_else(|| text(&LAST_MODIFIED)).unwrap_or_default()
@@ -220,8 +221,8 @@ fn pause(headers: &HeaderMap) -> Option<Duration> {
     number(headers, &RETRY_AFTER).map(Duration::from_secs)
 }
 
-/// The bytes of a file as they are read. Content that is not what its digest says ends before its last byte: what is not
-/// whole is not taken.
+/// Streams a file. If the content does not match the digest, the stream fails before the last byte, so that the server
+/// rejects the incomplete body.
 fn streamed(file: File, size: u64, sha256: String, is_changed: Arc<AtomicBool>) -> Body {
     let begun = (file, Sha256::new(), 0_u64);
     let chunks = stream::try_unfold(begun, move |(mut file, mut digest, mut read)| {

@@ -1,4 +1,4 @@
-//! One run of the queue, as a worker runs it.
+//! Executes one queued run.
 
 use crate::queue::{Ending, Entry, WhyNot};
 use crate::run::batch::{self, BatchEnd};
@@ -7,11 +7,11 @@ use crate::run::{Record, Runner, State};
 use crate::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
 
-/// The specs of a run, and which of their pipelines it is; how it ends where it is not run, with those before it in the queue that
-/// did not end well.
+/// Reads the specs of a run and finds its pipeline; returns the outcome instead if the run is not to be executed.
+/// `failed` names its dependencies that failed.
 pub(super) async fn chosen(entry: &Entry, failed: &[String]) -> Result<(Specs, usize), Box<Ending>> {
     if entry.is_cancelled {
-        return Err(Box::new(called_off_before()));
+        return Err(Box::new(cancelled_before_start()));
     }
     let root = entry.root.clone();
     let unreadable = |what: String| Box::new(Ending::impossible(what));
@@ -22,7 +22,7 @@ pub(super) async fn chosen(entry: &Entry, failed: &[String]) -> Result<(Specs, u
     let position = specs.pipelines.iter().position(|pipeline| pipeline.id == entry.pipeline);
     let position = position.filter(|_| !specs.broken().contains(&entry.pipeline.as_str()));
     let Some((position, pipeline)) = position.and_then(|at| Some((at, specs.pipelines.get(at)?))) else {
-        let mut what = vec![format!("the pipeline `{}` is no longer there, or cannot be run", entry.pipeline)];
+        let mut what = vec![format!("the pipeline `{}` no longer exists, or cannot be run", entry.pipeline)];
         let problems = specs.problems.iter().filter(|problem| problem.is_error());
         what.extend(problems.map(|problem| problem.in_one_line(&specs).to_string()));
         return Err(Box::new(Ending::not_run(WhyNot::Impossible, what)));
@@ -33,12 +33,12 @@ pub(super) async fn chosen(entry: &Entry, failed: &[String]) -> Result<(Specs, u
     }
 }
 
-/// Runs it; nothing where it was cut off and has to be run again.
+/// Executes the run; returns nothing if it was interrupted and must run again.
 pub(super) async fn run(
     runner: &Runner,
     entry: &Entry,
     (specs, position): &(Specs, usize),
-    called_off: &CancellationToken,
+    cancelled: &CancellationToken,
     stop: &CancellationToken,
 ) -> Option<Ending> {
     let cancel = stop.child_token();
@@ -56,33 +56,35 @@ pub(super) async fn run(
     tokio::pin!(running);
     let done = tokio::select! {
         done = &mut running => done,
-        () = called_off.cancelled() => {
+        () = cancelled.cancelled() => {
             cancel.cancel();
             running.await
         }
     };
-    let is_cut_off = stop.is_cancelled() && !called_off.is_cancelled();
+    let is_interrupted = stop.is_cancelled() && !cancelled.is_cancelled();
     match done {
-        Ok(end) => ending(end, is_cut_off),
-        Err(error) => Some(Ending::impossible(format!("what has to be run cannot be told: {error}"))),
+        Ok(end) => ending(end, is_interrupted),
+        Err(error) => Some(Ending::impossible(format!("the inputs cannot be compared: {error}"))),
     }
 }
 
-fn called_off_before() -> Ending {
-    Ending::not_run(WhyNot::Cancelled, vec!["stopped before it began".to_owned()])
+fn cancelled_before_start() -> Ending {
+    Ending::not_run(WhyNot::Cancelled, vec!["cancelled before its start".to_owned()])
 }
 
-fn ending(end: BatchEnd, is_cut_off: bool) -> Option<Ending> {
+fn ending(end: BatchEnd, is_interrupted: bool) -> Option<Ending> {
     let not_run = |why, what: Vec<String>| Some(Ending::not_run(why, what));
     match end {
-        BatchEnd::Ran(record) if record.state == State::Cancelled && is_cut_off => None,
+        BatchEnd::Ran(record) if record.state == State::Cancelled && is_interrupted => None,
         BatchEnd::Ran(record) => Some(Ending::Ran(record)),
         BatchEnd::Clean => Some(Ending::Clean),
         BatchEnd::Held { by, why } => Some(Ending::Held { by, why }),
-        BatchEnd::NotRun(NotRun::Cancelled) if is_cut_off => None,
-        BatchEnd::NotRun(NotRun::Cancelled) => Some(called_off_before()),
+        BatchEnd::NotRun(NotRun::Cancelled) if is_interrupted => None,
+        BatchEnd::NotRun(NotRun::Cancelled) => Some(cancelled_before_start()),
         BatchEnd::NotRun(NotRun::Taken { run }) => {
-            let run = run.map(|run| format!("run {run} goes on")).unwrap_or_else(|| "it is being run".to_owned());
+            let run = run
+                .map(|run| format!("run {run} is in progress"))
+                .unwrap_or_else(|| "another run of it is in progress".to_owned());
             not_run(WhyNot::Taken, vec![run])
         }
         BatchEnd::NotRun(NotRun::Changed(how)) => not_run(WhyNot::Impossible, how),
@@ -101,7 +103,7 @@ fn ending(end: BatchEnd, is_cut_off: bool) -> Option<Ending> {
     }
 }
 
-/// How a run of the queue ends whose record is this one; nothing where it was cut off.
+/// Outcome of a queued run with this record; nothing if it was interrupted.
 pub(super) fn found(record: Record, is_cancelled: bool) -> Option<Ending> {
     match record.state {
         State::Lost | State::Cancelled if !is_cancelled => None,

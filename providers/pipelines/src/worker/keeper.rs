@@ -1,5 +1,5 @@
-//! Looks after workers: finds out what became of what dead ones left, starts those that are missing, and ends runs that
-//! nobody will take. Whoever has to do with pools does it, any number at once: the lock of a dead worker goes to one of them.
+//! Looks after workers: settles the runs of dead workers, starts missing workers, and ends runs that no worker can
+//! take. Any number of processes do this at once: only one of them gets the lock of a dead worker.
 
 use super::launch::{Launch, Start};
 use super::{MARK, execute};
@@ -14,38 +14,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
-/// A worker that lives and does not say so for so long hangs: it is killed.
+/// Time without a heartbeat after which a live worker counts as hanging, and is killed.
 const LEASE: Duration = Duration::from_secs(30);
-/// How long a worker has to end after it was asked to.
+/// Time that a worker has to end after the request.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long somebody else is waited for that runs the pipeline of what is left.
+/// Time to wait for another run of the pipeline that a dead worker executed.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// A run that was cut off so often ends with that: perhaps it is what kills its workers.
+/// Number of attempts after which an interrupted run ends: it may kill its workers.
 pub const MOST_ATTEMPTS: u32 = 20;
 
-/// Looks after the workers of a project.
+/// Keeper of a project's workers.
 pub struct Keeper {
     queue: Queue,
     runner: Runner,
     launch: Arc<dyn Launch>,
-    /// The last beat of each worker, and when it was new.
+    /// Last heartbeat of each worker, with the time at which it was first seen.
     seen: Mutex<HashMap<String, (Option<SystemTime>, Instant)>>,
 }
 
 impl Keeper {
-    /// A keeper.
+    /// Creates a keeper.
     #[must_use]
     pub fn new(queue: Queue, runner: Runner, launch: Arc<dyn Launch>) -> Self {
         Self { queue, runner, launch, seen: Mutex::default() }
     }
 
-    /// The queue whose workers it looks after.
+    /// Queue of the workers.
     #[must_use]
     pub const fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// Looks once.
+    /// Checks all workers once.
     ///
     /// # Errors
     /// When the queue cannot be used, or no process can be started.
@@ -60,15 +60,15 @@ impl Keeper {
                             lock::remove(self.queue.folder(), &worker);
                         }
                         Ok(false) => {}
-                        // One record that cannot be read keeps nobody from looking after the others.
-                        Err(error) => tracing::warn!(worker, %error, "what it left cannot be told"),
+                        // An unreadable record must not prevent the check of other workers.
+                        Err(error) => tracing::warn!(worker, %error, "the run of a dead worker cannot be settled"),
                     }
                     drop(lock);
                 }
                 Ok(Looked::Held) if self.hangs(&worker) => {
-                    tracing::warn!(worker, "it does not say any more that it is well, and is killed");
+                    tracing::warn!(worker, "the worker has sent no heartbeat for too long, and is killed");
                     if let Err(error) = local::end_marked(MARK, &worker, GRACE).await {
-                        tracing::warn!(worker, %error, "it cannot be killed");
+                        tracing::warn!(worker, %error, "the worker cannot be killed");
                     }
                 }
                 Ok(Looked::Held) => {}
@@ -80,8 +80,8 @@ impl Keeper {
         self.start_missing().await
     }
 
-    /// True for a worker whose beat has not changed for too long. By the time that this process has seen: no clock that
-    /// somebody sets, and no machine that slept, makes one hang that does not.
+    /// Returns true if the heartbeat of a worker has not changed for too long, by this process's own clock. So neither
+    /// a changed system clock nor a suspended machine makes a worker look hung.
     fn hangs(&self, worker: &str) -> bool {
         let beat = lock::last_beat(self.queue.folder(), worker);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +92,7 @@ impl Keeper {
         since.elapsed() > LEASE
     }
 
-    /// Finds out what became of the runs that a dead worker had; false while that cannot be told.
+    /// Settles the runs of a dead worker; returns false while an outcome is unknown.
     async fn settle(&self, worker: &str) -> Result<bool, QueueError> {
         let name = worker.to_owned();
         let mut is_settled = true;
@@ -105,48 +105,48 @@ impl Keeper {
     async fn settle_one(&self, entry: Entry) -> Result<bool, QueueError> {
         let record = match entry.record.as_ref().map(|record| self.runner.store.run(record)).transpose() {
             Ok(record) => record.flatten(),
-            // What is damaged stays damaged: who waits for the run need not wait for ever.
+            // A damaged record stays damaged: end the run, so that nothing waits for it for ever.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let ending = Ending::impossible(format!("what became of it cannot be told: {error}"));
-                return self.tell(entry, Some(ending)).await;
+                let ending = Ending::impossible(format!("its outcome cannot be read: {error}"));
+                return self.record(entry, Some(ending)).await;
             }
             Err(error) => return Err(self.broken(&error)),
         };
         let (record, ending) = match record {
             None => (None, None),
             Some(record) if record.state.is_over() => {
-                (Some(record.clone()), execute::found(record, is_wanted(&entry, self)))
+                (Some(record.clone()), execute::found(record, is_to_stop(&entry, self)))
             }
             Some(record) => {
                 let Some(settled) = self.settle_record(&record.folder, &record.pipeline, &record.run).await? else {
                     return Ok(false);
                 };
-                (Some(settled.clone()), execute::found(settled, is_wanted(&entry, self)))
+                (Some(settled.clone()), execute::found(settled, is_to_stop(&entry, self)))
             }
         };
         let ending = match (ending, record) {
             (None, Some(record)) if entry.attempt >= MOST_ATTEMPTS => Some(Ending::Ran(Box::new(record))),
             (None, None) if entry.attempt >= MOST_ATTEMPTS => {
-                Some(Ending::impossible(format!("it was cut off {} times before it began", entry.attempt)))
+                Some(Ending::impossible(format!("it was interrupted {} times before its start", entry.attempt)))
             }
             (ending, _) => ending,
         };
-        self.tell(entry, ending).await
+        self.record(entry, ending).await
     }
 
-    /// Tells the queue how a run ended, or puts it back.
-    async fn tell(&self, entry: Entry, ending: Option<Ending>) -> Result<bool, QueueError> {
-        let told = self.queue.call(move |queue| match &ending {
+    /// Records the outcome of a run in the queue, or returns it to the queue.
+    async fn record(&self, entry: Entry, ending: Option<Ending>) -> Result<bool, QueueError> {
+        let recorded = self.queue.call(move |queue| match &ending {
             Some(ending) => queue.end(&entry, ending),
             None => queue.give_back(&entry),
         });
-        match told.await {
+        match recorded.await {
             Ok(()) | Err(QueueError::TakenAway { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }
 
-    /// Ends what is left of a run, unless somebody runs its pipeline: whoever does has done that before.
+    /// Settles the rest of a run. If another process runs the pipeline, that process has settled it.
     async fn settle_record(&self, folder: &str, pipeline: &str, run: &str) -> Result<Option<Record>, QueueError> {
         let store = &self.runner.store;
         match store.turn(folder, pipeline, PATIENCE, &CancellationToken::new()).await {
@@ -169,7 +169,7 @@ impl Keeper {
         for pool in self.queue.call(Queue::short_pools).await? {
             loop {
                 let worker = Queue::name_of_new_worker();
-                // Locked before anybody knows of it: nobody takes it for dead.
+                // The lock precedes the row, so a new worker never looks dead.
                 let lock = match lock::look(self.queue.folder(), &worker) {
                     Ok(Looked::Free(lock)) => lock,
                     Ok(Looked::Held) => continue,
@@ -196,8 +196,8 @@ impl Keeper {
     }
 }
 
-/// True when somebody wants that the run ends.
-fn is_wanted(entry: &Entry, keeper: &Keeper) -> bool {
-    let asked = |record: &String| keeper.runner.store.is_asked_to_stop(record);
-    entry.is_cancelled || entry.record.as_ref().is_some_and(asked)
+/// Returns true if the run is to stop.
+fn is_to_stop(entry: &Entry, keeper: &Keeper) -> bool {
+    let is_requested = |record: &String| keeper.runner.store.is_asked_to_stop(record);
+    entry.is_cancelled || entry.record.as_ref().is_some_and(is_requested)
 }

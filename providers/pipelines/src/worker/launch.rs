@@ -1,5 +1,5 @@
-//! How a worker is started: this program itself, detached. The lock that says that it lives is its standard input, so there
-//! is no moment at which it is neither dead nor alive.
+//! Starts workers: this program, detached. A worker inherits the lock that shows that it is alive as its standard
+//! input, so the lock is held all the time.
 
 use super::MARK;
 use std::fs::File;
@@ -8,36 +8,36 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// What the program is called with: then the folder of the queue and the name of the worker.
+/// Name of the subcommand; its arguments are the folder of the queue and the name of the worker.
 pub const COMMAND: &str = "pipelines-worker";
-/// The variables of terrace itself that it gets: they say what is logged, and where.
+/// Variables of terrace that a worker gets: they configure logs.
 const LOGGING: [&str; 2] = ["TERRACE_LOG", "TERRACE_LOG_FILE"];
-/// A log that is larger is begun anew.
+/// Size in bytes above which a log is truncated at the next start.
 const LARGEST_LOG: u64 = 1 << 20;
 
-/// A worker that is to be started.
+/// Parameters of a worker's start.
 #[derive(Debug)]
 pub struct Start {
     /// The folder of the queue.
     pub folder: PathBuf,
-    /// The pool that it is for.
+    /// Its pool.
     pub pool: String,
     /// Its name.
     pub worker: String,
-    /// The lock that says that it lives, which goes over to it.
+    /// Lock that shows that it is alive, which the worker inherits.
     pub lock: File,
 }
 
-/// Starts workers.
+/// Launcher of workers.
 pub trait Launch: Send + Sync {
-    /// Starts one, which goes on when the caller ends.
+    /// Starts a worker, which outlives the caller.
     ///
     /// # Errors
     /// When it cannot be started.
     fn launch(&self, start: Start) -> io::Result<()>;
 }
 
-/// Starts this very program.
+/// Launches the current program.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Itself;
 
@@ -46,12 +46,12 @@ impl Launch for Itself {
         let log = log(&start.folder, &start.pool)?;
         let mut command = std::process::Command::new(program()?);
         command.arg0("terrace").arg(COMMAND).arg(&start.folder).arg(&start.worker);
-        // What it needs to know is in the queue; a key, or a password of the state, is not for those who run pipelines.
+        // The worker reads its settings from the queue. Keys and passwords of the state are not for pipelines.
         crate::settings::without_own(&mut command, &LOGGING);
         command.env(MARK, &start.worker).current_dir("/");
         command.stdin(Stdio::from(start.lock)).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
         let mut child = tokio::process::Command::from(command).spawn()?;
-        // Waited for as long as this process lives, so that it does not stay about when it has ended.
+        // Reaps the process if it ends before this one.
         tokio::spawn(async move {
             let _ = child.wait().await;
         });
@@ -59,16 +59,16 @@ impl Launch for Itself {
     }
 }
 
-/// This program: also when its file was replaced meanwhile.
+/// Path of this program, even if its file was replaced.
 fn program() -> io::Result<PathBuf> {
     let own = Path::new("/proc/self/exe");
     if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
 }
 
-/// The file that workers of a pool write what they have to say into.
+/// Log of the workers of a pool.
 #[must_use]
 pub fn log_path(folder: &Path, pool: &str) -> PathBuf {
-    // A name of a pool has nothing that leads elsewhere.
+    // Names of pools cannot contain path separators.
     folder.join(crate::queue::lock::FOLDER).join(format!("{pool}.log"))
 }
 

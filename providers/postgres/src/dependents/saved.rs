@@ -1,4 +1,4 @@
-//! A view with all that it has, as the server tells it, and the statements that make it again.
+//! A view with its properties from the catalogs, and the statements that recreate it.
 
 use crate::error::Failure;
 use crate::identifier::{full_name, literal, qualified, quote};
@@ -6,7 +6,7 @@ use crate::view::source_of;
 use serde::Deserialize;
 use terrace_provider::{Path, ProviderError};
 
-/// A view with all that it has.
+/// A view with its properties.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Saved {
@@ -16,24 +16,24 @@ pub(crate) struct Saved {
     is_populated: bool,
     pub(crate) definition: String,
     owner: String,
-    /// Nothing where it has the usual privileges.
+    /// False if it has the default privileges.
     pub(super) has_grants: bool,
     options: Vec<String>,
     comment: Option<String>,
     pub(super) mark: Option<String>,
     grants: Vec<Grant>,
     columns: Vec<SavedColumn>,
-    /// Of a materialized view.
+    /// Only for a materialized view.
     access_method: Option<String>,
-    /// Nothing for that of the database.
+    /// `None` for the tablespace of the database.
     tablespace: Option<String>,
     indexes: Vec<SavedIndex>,
     triggers: Vec<SavedPart>,
-    /// Those that somebody made beside its query.
+    /// Rules in addition to its query.
     rules: Vec<SavedPart>,
-    /// What it has that cannot be made again, in words.
+    /// Properties that cannot be recreated, in words.
     pub(super) lost: Vec<String>,
-    /// It shows a column that goes.
+    /// True if it uses a dropped column.
     #[serde(default)]
     pub(super) uses_dropped: bool,
 }
@@ -72,7 +72,7 @@ struct SavedPart {
     comment: Option<String>,
 }
 
-/// All that depends on a relation, by way of other views too, in the order in which it can be made again.
+/// Direct and indirect dependents of a relation, in the order in which they can be recreated.
 pub(super) const READ: &str = "
 WITH RECURSIVE dependent(oid, depth) AS (
   SELECT r.ev_class, 1
@@ -143,7 +143,7 @@ SELECT json_build_object(
       THEN 'a dependency on an extension' END,
     CASE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'O')
            OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_enabled <> 'O')
-      THEN 'triggers or rules that are not simply on' END
+      THEN 'triggers or rules in a special state' END
   ], NULL)),
   'usesDropped', EXISTS (
     SELECT FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
@@ -155,7 +155,7 @@ WHERE c.relkind IN ('v', 'm')
 ORDER BY o.depth, c.oid";
 
 impl Saved {
-    /// The view is to have another query, and keeps what can be kept: not what belongs to columns.
+    /// Replaces the query, and keeps the properties of the columns that remain.
     pub(crate) fn become_another(&mut self, definition: String) {
         let shown = source_of(&definition).map(|source| source.columns);
         let is_kept = |name: &str| shown.as_ref().is_some_and(|shown| shown.iter().any(|column| column == name));
@@ -164,7 +164,7 @@ impl Saved {
         self.definition = definition;
     }
 
-    /// Its options as `CREATE VIEW` takes them.
+    /// The options in the form of `CREATE VIEW`.
     pub(crate) fn with_options(&self) -> String {
         match self.options.is_empty() {
             true => String::new(),
@@ -231,7 +231,7 @@ impl Saved {
         text
     }
 
-    /// Takes away what defaults of privileges gave to somebody, and gives what was given before.
+    /// Revokes default privileges, and grants the saved ones.
     pub(super) fn regrant(&self, present: &[String]) -> String {
         let own = self.sql();
         let role = |name: &str| if name.is_empty() { "PUBLIC".to_owned() } else { quote(name) };
@@ -239,7 +239,7 @@ impl Saved {
         for grantee in present {
             text.push_str(&format!("REVOKE ALL ON {own} FROM {};\n", role(grantee)));
         }
-        // The owner's go first: others give on what they have of it.
+        // The owner's grants come first: other grantors pass them on.
         let (of_owner, of_others): (Vec<&Grant>, Vec<&Grant>) =
             self.grants.iter().partition(|grant| grant.grantor == self.owner);
         for grant in of_owner.into_iter().chain(of_others) {
@@ -260,16 +260,19 @@ impl Saved {
 
     pub(super) fn cannot_return(&self, failure: Failure) -> Failure {
         let Failure::Server { error, at } = failure else { return failure };
-        let Some(told) = error.as_db_error() else { return Failure::Server { error, at } };
-        let message =
-            format!("the view {} cannot be made again over the changed columns: {}", self.shown(), told.message());
+        let Some(database_error) = error.as_db_error() else { return Failure::Server { error, at } };
+        let message = format!(
+            "the view {} cannot be recreated over the changed columns: {}",
+            self.shown(),
+            database_error.message()
+        );
         ProviderError::invalid(Some(Path::attribute("columns")), message)
             .solution("change or drop that view first; nothing was changed")
             .into()
     }
 }
 
-/// Where the next relation that holds rows is kept; by default in the place of the database.
+/// Sets the tablespace of the next relation with rows; the default is that of the database.
 fn place(tablespace: Option<&str>) -> String {
     format!("SET LOCAL default_tablespace = {};\n", literal(tablespace.unwrap_or_default()))
 }

@@ -1,7 +1,7 @@
-//! Taking privileges away: no more than is meant, and not less.
+//! Revocation of exactly the given privileges.
 //!
-//! The server takes the privileges on columns along with those on their table, and leaves what somebody else granted, at
-//! most with a warning.
+//! A revocation on a table also revokes the privileges on its columns. It leaves grants of other grantors, at most with
+//! a warning.
 
 use super::{Held, held, statement};
 use crate::error::Failure;
@@ -10,12 +10,12 @@ use crate::script::Script;
 use crate::server::Work;
 use terrace_provider::{ErrorKind, ProviderError};
 
-/// What is taken away.
+/// The object of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Take {
     /// The privileges.
     Privileges,
-    /// That they may be given on.
+    /// The grant option.
     Option,
 }
 
@@ -31,7 +31,7 @@ impl Take {
 /// Revokes privileges on the object, or on columns of it.
 ///
 /// # Errors
-/// `PermissionDenied` when the role still has one of them, by somebody else.
+/// `PermissionDenied` if the role keeps a privilege from another grantor.
 pub(super) async fn revoke(
     work: &Work,
     target: &Target,
@@ -43,7 +43,7 @@ pub(super) async fn revoke(
     is_gone(&after, target, take, privileges, columns)
 }
 
-/// Revokes what was given on our part, and answers what the role has then: others may have given the same.
+/// Revokes the grants of this instance and returns the remaining privileges, which include those of other grantors.
 pub(super) async fn take_back(
     work: &Work,
     target: &Target,
@@ -67,7 +67,7 @@ async fn of(work: &Work, target: &Target) -> Result<Held, Failure> {
     Ok(held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default())
 }
 
-/// Grants again what the role had on columns; true when there was anything.
+/// Restores privileges on columns; true if there were any.
 async fn give_back(work: &Work, target: &Target, before: &Held, after: &Held) -> Result<bool, Failure> {
     let mut is_any = false;
     for (column, privileges) in &before.columns {
@@ -85,7 +85,7 @@ async fn give_back(work: &Work, target: &Target, before: &Held, after: &Held) ->
     Ok(is_any)
 }
 
-/// Looks whether what was revoked is gone.
+/// Checks that the revoked privileges are gone.
 fn is_gone(
     after: &Held,
     target: &Target,
@@ -110,12 +110,12 @@ fn is_gone(
     let mut error = ProviderError::new(ErrorKind::PermissionDenied, message);
     for grant in &left {
         let column = grant.column.as_ref().map(|column| format!(" on the column `{column}`")).unwrap_or_default();
-        error = error.problem(format!("`{}`{column} is of `{}`", grant.privilege, grant.grantor));
+        error = error.problem(format!("`{}`{column} was granted by `{}`", grant.privilege, grant.grantor));
     }
     let by_first = left.iter().filter(|grant| grant.grantor == first.grantor);
     let of_first: std::collections::BTreeSet<String> = by_first.map(|grant| grant.privilege.clone()).collect();
     let of_first: Vec<String> = of_first.into_iter().collect();
     let script: Script = statement(take.verb(), target, &of_first, columns, "");
-    let others = if grantors.len() > 1 { ", and the others likewise" } else { "" };
+    let others = if grantors.len() > 1 { ", and the other grantors do the same" } else { "" };
     Err(error.solution(format!("let `{}` run `{};`{others}", first.grantor, script.text())).into())
 }

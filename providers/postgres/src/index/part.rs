@@ -65,14 +65,14 @@ pub(super) struct Present {
 struct Named {
     schema: String,
     name: String,
-    /// The name alone finds it.
+    /// True if the name needs no schema.
     is_visible: bool,
     /// The default operator class of the type, or the collation of the column.
     is_usual: bool,
 }
 
 impl Named {
-    /// The name, with its schema where the name alone does not find it.
+    /// The name, with its schema if the name alone is ambiguous.
     fn shown(&self) -> String {
         match self.is_visible {
             true => full_name(&[&self.name]),
@@ -80,7 +80,7 @@ impl Named {
         }
     }
 
-    /// True for the configured name; a name without a schema is the first of the search path.
+    /// True if this is the configured name; a name without a schema is the first of the search path.
     fn is(&self, configured: &[String]) -> bool {
         match configured {
             [name] => *name == self.name,
@@ -89,7 +89,7 @@ impl Named {
         }
     }
 
-    /// The name in the spelling of the configuration; nothing where none is configured and the usual one is used.
+    /// The name in the configured spelling; `None` for an unconfigured default.
     fn like(
         this: Option<&Self>,
         configured: Option<&String>,
@@ -155,7 +155,7 @@ impl Part {
 
     /// The part in `CREATE INDEX`.
     pub(super) fn sql(&self) -> String {
-        let named = |parts: Vec<String>| parts.iter().map(|it| quote(it)).collect::<Vec<_>>().join(".");
+        let named = |parts: Vec<String>| parts.iter().map(|part| quote(part)).collect::<Vec<_>>().join(".");
         let mut sql = match (&self.column, &self.expression) {
             (Some(column), _) => quote_all([column]),
             (None, expression) => format!("({})", expression.as_deref().unwrap_or_default()),
@@ -182,25 +182,28 @@ impl Present {
         self.column.as_deref()
     }
 
-    /// Describes what a column in `columns` does not say.
+    /// The properties of the part that an entry in `columns` does not describe.
     pub(super) fn beyond_column(&self) -> Option<String> {
-        let named = |word: &str, it: &Option<Named>| {
-            it.as_ref().filter(|it| !it.is_usual).map(|it| format!("the {word} `{}`", it.shown()))
+        let named = |word: &str, named_object: &Option<Named>| {
+            named_object
+                .as_ref()
+                .filter(|named_object| !named_object.is_usual)
+                .map(|named_object| format!("the {word} `{}`", named_object.shown()))
         };
         let order = self.descending.then(|| "the order `descending`".to_owned());
         let nulls = (self.nulls_first != self.descending)
             .then(|| format!("nulls {}", if self.nulls_first { "first" } else { "last" }));
         let class = named("operator class", &self.operator_class);
-        let said: Vec<String> =
+        let properties: Vec<String> =
             [order, nulls, class, named("collation", &self.collation)].into_iter().flatten().collect();
         let column = self.column.as_deref().unwrap_or_default();
-        (!said.is_empty()).then(|| format!("`{column}` has {}", said.join(", ")))
+        (!properties.is_empty()).then(|| format!("`{column}` has {}", properties.join(", ")))
     }
 
     /// The column, if everything else is the default.
     pub(super) fn plain(&self) -> Option<&str> {
         let mut named = self.operator_class.iter().chain(&self.collation);
-        let is_usual = !self.descending && !self.nulls_first && named.all(|it| it.is_usual);
+        let is_usual = !self.descending && !self.nulls_first && named.all(|name| name.is_usual);
         self.column.as_deref().filter(|_| is_usual)
     }
 
@@ -226,7 +229,7 @@ impl Present {
         let class = Named::like(self.operator_class.as_ref(), configured, spelling::operator_class_parts);
         put(&mut entries, "operatorClass", class.as_deref());
         let configured = like.and_then(|like| like.collation.as_ref());
-        // An expression has the collation of its columns, which the server does not tell from a configured one.
+        // An expression has the collation of its columns, which the server does not distinguish from a configured one.
         let is_derived = self.expression.is_some() && like.is_some() && configured.is_none();
         let collation =
             Named::like(self.collation.as_ref().filter(|_| !is_derived), configured, spelling::collation_parts);

@@ -14,10 +14,9 @@ pub(super) fn role() -> ResourceType {
         &["name"],
         Object(vec![
             name("The role's name."),
-            flag("login", "It may log in: it is a user.", false),
-            flag("inherit", "It has the privileges of the roles that it is a member of.", true),
-            text("password", "Its password. It is not read back, and is sent as a verifier that does not tell it.")
-                .write_only(),
+            flag("login", "The role may log in: it is a user.", false),
+            flag("inherit", "The role inherits the privileges of the roles that it is a member of.", true),
+            text("password", "The password. It is sent as a verifier and never read back.").write_only(),
             comment(),
             id(),
         ]),
@@ -30,8 +29,8 @@ pub(super) fn membership() -> ResourceType {
         "Membership of a role in another role.",
         &["role", "member"],
         Object(vec![
-            text("role", "The role whose privileges are given.").required().replaces(),
-            text("member", "The role that gets them.").required().replaces(),
+            text("role", "The role that gets a member.").required().replaces(),
+            text("member", "The role that becomes a member.").required().replaces(),
             flag("admin", "The member may grant the role.", false),
             id(),
         ]),
@@ -42,29 +41,26 @@ pub(super) fn membership() -> ResourceType {
 pub(super) fn grant() -> ResourceType {
     let ty = settled(ResourceType::new(
         "postgres_grant",
-        "Privileges of one role on one object.",
+        "Privileges of a role on an object.",
         &["database", "objectType", "object", "role"],
         Object(vec![
             text("database", "The database.").required().replaces(),
             text("objectType", "`database`, `schema`, `table` (views too) or `sequence`.").required().replaces(),
             text(
                 "object",
-                "The object: `schema.name`, or the name of the database or schema. What has a dot or a double quote in \
-                 it is written in double quotes; `fullName` of what is referred to is written so.",
+                "The object: `schema.name`, or the name of the database or schema. Put a name with a dot or a \
+                 double quote in double quotes, as `fullName` of an object does.",
             )
             .required()
             .replaces()
             .compared(NameRule::Qualified)
             .normal(spelling::object),
-            text("role", "Role that gets them; `PUBLIC` means every role.")
-                .required()
-                .replaces()
-                .normal(spelling::grantee),
-            names("privileges", "The privileges: `SELECT`, `USAGE`; `ALL` is all that there are.")
+            text("role", "The role; `PUBLIC` means every role.").required().replaces().normal(spelling::grantee),
+            names("privileges", "The privileges: `SELECT`, `USAGE`; `ALL` means all of them.")
                 .required()
                 .normal(spelling::privileges),
-            names("columns", "On these columns of a table only.").default_value(empty()).normal(normal::set),
-            flag("grantOption", "The role may give them to others.", false),
+            names("columns", "Grant only on these columns of a table.").default_value(empty()).normal(normal::set),
+            flag("grantOption", "The role may grant them to other roles.", false),
             id(),
         ]),
     ));

@@ -14,7 +14,7 @@ pub(super) fn table() -> ResourceType {
     let objects = |name, object, doc| Attribute::new(name, AttributeType::list(AttributeType::Object(object)), doc);
     let key = || {
         Object(vec![
-            text("name", "The constraint's name. Left out: the server chooses one."),
+            text("name", "The constraint's name. Default: the server chooses one."),
             names("columns", "The columns, in order.").required(),
         ])
     };
@@ -23,30 +23,29 @@ pub(super) fn table() -> ResourceType {
         text("type", "The type, such as `character varying(20)`, `numeric(10,2)` or `timestamptz`.")
             .required()
             .normal(spelling::data_type),
-        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
-        text("default", "The default as one expression of SQL.").normal(spelling::expression),
-        text("identity", "`always` or `byDefault`: the column counts up by itself."),
-        text("generated", "An expression of SQL: the column is computed from others and stored.")
-            .normal(spelling::expression),
+        Attribute::new("nullable", AttributeType::Bool, "The column may be null.").default_value(true),
+        text("default", "The default, as an SQL expression.").normal(spelling::expression),
+        text("identity", "`always` or `byDefault`: the server numbers the rows."),
+        text("generated", "An SQL expression: the server computes and stores the value.").normal(spelling::expression),
         text("comment", "A comment.").normal(normal::non_empty),
-        text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
+        text("previousName", "The previous name of the column: it is renamed instead of replaced."),
     ]);
     let references = Object(vec![
-        text("schema", "The schema of the other table. Left out: the table's own."),
+        text("schema", "The schema of the other table. Default: the table's own."),
         text("table", "The other table.").required(),
-        names("columns", "Its columns, in the order of ours.").required(),
+        names("columns", "Its columns, in the order of `columns`.").required(),
     ]);
     let action = |name, doc| text(name, doc).default_value("noAction");
     let foreign_key = Object(vec![
-        text("name", "The constraint's name. Left out: the server chooses one."),
+        text("name", "The constraint's name. Default: the server chooses one."),
         names("columns", "The columns, in order.").required(),
-        Attribute::new("references", AttributeType::Object(references), "What they refer to.").required(),
+        Attribute::new("references", AttributeType::Object(references), "The referenced columns.").required(),
         action("onDelete", "`noAction`, `restrict`, `cascade`, `setNull` or `setDefault`."),
-        action("onUpdate", "The same, when the other row's key changes."),
+        action("onUpdate", "The action when the referenced key changes."),
     ]);
     let check = Object(vec![
-        text("name", "The constraint's name. Left out: the server chooses one."),
-        text("expression", "A condition of SQL that every row meets.").required().normal(spelling::expression),
+        text("name", "The constraint's name. Default: the server chooses one."),
+        text("expression", "An SQL condition that every row must meet.").required().normal(spelling::expression),
     ]);
     let partitioning = Object(vec![
         text("strategy", "`range`, `list` or `hash`.").required(),
@@ -54,7 +53,7 @@ pub(super) fn table() -> ResourceType {
     ]);
     let partition = Object(vec![
         text("name", "The partition's name, in the same schema.").required(),
-        text("bounds", "`DEFAULT`, or what follows `FOR VALUES`: `FROM ('2026-01-01') TO ('2027-01-01')`.")
+        text("bounds", "`DEFAULT`, or the part after `FOR VALUES`: `FROM ('2026-01-01') TO ('2027-01-01')`.")
             .required()
             .normal(spelling::expression),
     ]);
@@ -67,7 +66,7 @@ pub(super) fn table() -> ResourceType {
             in_schema(),
             name("The table's name."),
             text("previousName", "The table's previous name: the table is renamed instead of replaced."),
-            objects("columns", column, "The columns. Their order counts when the table is made, not afterwards.")
+            objects("columns", column, "The columns. Their order matters only when the table is created.")
                 .required()
                 .normal(spelling::columns),
             Attribute::new("primaryKey", AttributeType::Object(key()), "The primary key."),
@@ -77,17 +76,13 @@ pub(super) fn table() -> ResourceType {
             Attribute::new(
                 "partitionBy",
                 AttributeType::Object(partitioning),
-                "How its rows are spread over partitions. The key follows a column that is renamed.",
+                "The partitioning of the rows. The key follows a renamed column.",
             )
             .replaces(),
-            objects("partitions", partition, "Its partitions. Left out: not managed.").normal(normal::unordered),
+            objects("partitions", partition, "The partitions. Left out: not managed.").normal(normal::unordered),
             comment(),
-            Attribute::new(
-                "oid",
-                AttributeType::Int,
-                "The server's number of the table. A recreated table has another one.",
-            )
-            .stable(),
+            Attribute::new("oid", AttributeType::Int, "The server's id of the table. A recreated table has a new one.")
+                .stable(),
             full_name("`schema.name`, for `object` of a `postgres_grant`."),
             id(),
         ]),
@@ -102,7 +97,7 @@ pub(super) fn view() -> ResourceType {
 pub(super) fn materialized_view() -> ResourceType {
     relation(ResourceType::new(
         "postgres_materialized_view",
-        "A materialized view in a schema: the rows of a query, kept until they are refreshed.",
+        "A materialized view in a schema: the stored rows of a query, until a refresh.",
         IDENTITY,
         of_query(true),
     ))
@@ -110,23 +105,20 @@ pub(super) fn materialized_view() -> ResourceType {
 
 fn of_query(is_materialized: bool) -> Object {
     let source = Object(vec![
-        text("schema", "The schema of what is read.").required(),
-        text("name", "The table or view that is read.").required(),
+        text("schema", "The schema of the source.").required(),
+        text("name", "The table or view to read.").required(),
     ]);
     let mut attributes = vec![
         in_database(),
         in_schema(),
         name("The view's name."),
         Attribute::new("source", AttributeType::Object(source), "Table or view to read."),
-        names(
-            "columns",
-            "The columns of the source that the view shows; none means all that it has when the view is made.",
-        )
-        .default_value(empty()),
+        names("columns", "The columns of the source in the view; an empty list means all columns at creation.")
+            .default_value(empty()),
         text("definition", "The query, instead of `source` and `columns`.").normal(spelling::expression),
     ];
     if is_materialized {
-        attributes.push(flag("withData", "It is filled when it is made.", true));
+        attributes.push(flag("withData", "Fill the view at creation.", true));
     }
     attributes.extend([comment(), full_name("`schema.name`, for `object` of a `postgres_grant`."), id()]);
     Object(attributes)
@@ -135,15 +127,12 @@ fn of_query(is_materialized: bool) -> Object {
 pub(super) fn index() -> ResourceType {
     let part = Object(vec![
         text("column", "The column; or an `expression`."),
-        text("expression", "An expression of SQL, such as `lower(name)`."),
-        flag("descending", "From the largest value to the smallest.", false),
-        text(
-            "nulls",
-            "Where rows without a value stand: `first` or `last`. Left out: last, and first where `descending`.",
-        ),
-        text("operatorClass", "The operator class, such as `text_pattern_ops`. Left out: the usual one of the type.")
+        text("expression", "An SQL expression, such as `lower(name)`."),
+        flag("descending", "Sort from the largest value to the smallest.", false),
+        text("nulls", "The position of nulls: `first` or `last`. Default: `last`, or `first` if `descending`."),
+        text("operatorClass", "The operator class, such as `text_pattern_ops`. Default: the type's default class.")
             .normal(spelling::operator_class),
-        text("collation", "The collation. Left out: that of the column.").normal(spelling::collation),
+        text("collation", "The collation. Default: that of the column.").normal(spelling::collation),
     ]);
     let ty = ResourceType::new(
         "postgres_index",
@@ -158,15 +147,15 @@ pub(super) fn index() -> ResourceType {
             Attribute::new(
                 "parts",
                 AttributeType::list(AttributeType::Object(part)),
-                "The columns and expressions, in order, with all that can be said of each.",
+                "The columns and expressions, in order, with all their options.",
             )
             .replaces()
             .normal(normal::non_empty),
-            names("include", "Columns that the index holds and does not search by.")
+            names("include", "Additional columns in the index that are not search keys.")
                 .replaces()
                 .normal(normal::non_empty),
-            flag("unique", "No two rows have the same values in the columns.", false).replaces(),
-            text("where", "A condition of SQL: only rows that meet it are in the index.")
+            flag("unique", "Require unique values in the columns.", false).replaces(),
+            text("where", "An SQL condition: the index contains only rows that meet it.")
                 .replaces()
                 .normal(spelling::expression),
             text("method", "`btree`, `hash`, `gin`, `gist`, `brin` or another method of the server.")
@@ -183,7 +172,7 @@ pub(super) fn index() -> ResourceType {
     relation(ty)
 }
 
-/// Tables, views and indexes of a schema share their names.
+/// Tables, views and indexes of a schema share a namespace.
 fn relation(ty: ResourceType) -> ResourceType {
     ResourceType { identity_space: "relation", needs: &[IN_DATABASE, IN_SCHEMA], ..settled(ty) }
 }

@@ -1,4 +1,4 @@
-//! Calls that change something: each one transaction, but for what PostgreSQL does outside of any.
+//! Calls that change objects: each in one transaction, except where PostgreSQL requires none.
 
 use super::reading::observe;
 use super::{PostgresSession, observed};
@@ -27,11 +27,11 @@ impl PostgresSession {
     ) -> Result<Observed, ProviderError> {
         let planned = &planned.attributes;
         let target = Target::of(ty, planned)?;
-        let made = match is_outside(&target, planned) {
+        let result = match is_outside(&target, planned) {
             true => self.make_outside(ty, &target, call, planned).await,
             false => self.make_inside(&target, call, planned).await,
         };
-        match made {
+        match result {
             Ok(seen) => {
                 self.remember(&target, &seen);
                 Ok(observed(ty, &target, seen, Some(planned)))
@@ -44,7 +44,7 @@ impl PostgresSession {
         let name = CallName::of(call);
         let work = self.server.work(target.database(), &name, call.timeout, target.schema()).await?;
         let mut memory = Memory::default();
-        let made = async {
+        let result = async {
             match target.kind {
                 Kind::Table => table::create(&work, planned, &name.mark()).await?,
                 Kind::View | Kind::MaterializedView => {
@@ -68,7 +68,7 @@ impl PostgresSession {
                     }
                     grant::put(&work, target, (None, planned), &memory).await?;
                 }
-                Kind::Database => return Err(Failure::bug("a database is not made in a transaction")),
+                Kind::Database => return Err(Failure::bug("a database cannot be created in a transaction")),
             }
             let seen = self.look_at(&work, target, planned, &mut memory).await?;
             if !target.kind.has_row_type() {
@@ -76,8 +76,8 @@ impl PostgresSession {
             }
             Ok(seen)
         };
-        let made = made.await;
-        self.end(work, made).await
+        let result = result.await;
+        self.end(work, result).await
     }
 
     /// The object at the end of a transaction.
@@ -94,12 +94,12 @@ impl PostgresSession {
             Kind::Table => table::made(client, &wanted).await?,
             _ => observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next(),
         };
-        let seen = seen.ok_or_else(|| Failure::bug(format!("{} is not there after it was made", target.shown())))?;
+        let seen = seen.ok_or_else(|| Failure::bug(format!("{} does not exist after its creation", target.shown())))?;
         memory.clone_from(&seen.memory);
         Ok(seen)
     }
 
-    /// Records which transaction a call is, before it can take effect.
+    /// Journals the transaction of a call before it can take effect.
     async fn journal(&self, work: &Work, call: &Call, name: &CallName, memory: &Memory) -> Result<(), Failure> {
         let rows = query(work.client().await?, "SELECT pg_current_xact_id()::text", &[]).await?;
         let transaction = first(&rows)?;
@@ -124,7 +124,7 @@ impl PostgresSession {
         }
     }
 
-    /// Creates what cannot be made in a transaction.
+    /// Creates an object outside of a transaction.
     async fn make_outside(
         &self,
         ty: &ResourceType,
@@ -154,11 +154,11 @@ impl PostgresSession {
         };
         match (stopped, left) {
             (None, Ok(Some(seen))) => Ok(seen),
-            (None, Ok(None)) => Err(Failure::bug(format!("{} is not there after it was made", target.shown()))),
+            (None, Ok(None)) => Err(Failure::bug(format!("{} does not exist after its creation", target.shown()))),
             (None, Err(failure)) => Err(failure.of_what_may_be_there()),
-            // What became of it is looked up once its connection has ended.
+            // `find` determines the outcome once the connection has ended.
             (Some(Stopped { done: 0, failure: failure @ Failure::InDoubt(_) }), _) => Err(failure),
-            // A concurrent creation that fails leaves an index that nobody can use.
+            // A failed concurrent creation leaves an unusable index.
             (Some(Stopped { done: 0, failure }), left) if target.kind == Kind::Index && !failure.is_already_there() => {
                 Err(match left {
                     Ok(Some(left)) => with_object(failure, left),
@@ -172,7 +172,7 @@ impl PostgresSession {
         }
     }
 
-    /// What a creation outside of a transaction made, or left when it failed.
+    /// The object after a creation outside of a transaction, complete or failed.
     async fn left_by(&self, target: &Target, planned: &Attributes) -> Result<Option<Seen>, Failure> {
         let client = self.server.client(target.database()).await?;
         let mut memory = Memory::default();
@@ -183,7 +183,7 @@ impl PostgresSession {
         Ok(observe(&client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next())
     }
 
-    /// Runs statements one by one, on a connection that shows meanwhile which call it works for.
+    /// Runs statements one by one, on a connection that shows the name of its call.
     async fn run_outside(
         &self,
         client: Client,
@@ -202,7 +202,7 @@ impl PostgresSession {
         let client = deadpool_postgres::Object::take(client);
         client.batch_execute(&begin).await.map_err(|error| Stopped { done: 0, failure: error.into() })?;
         let done = one_by_one(&client, scripts).await;
-        // From here on nobody waits for it any more.
+        // From here on, `find` sees that the call has ended.
         client.batch_execute("RESET application_name").await.ok();
         done
     }
@@ -251,7 +251,7 @@ impl PostgresSession {
                     }
                 }
                 Kind::View | Kind::MaterializedView => view::update(&work, target, both, &mut memory, &report).await?,
-                // How the next one is made is all that can differ.
+                // Only the mode of the next creation can differ.
                 Kind::Index => {}
                 Kind::Schema | Kind::Database => namespace::update(&work, target, both).await?,
                 Kind::Role => {
@@ -262,7 +262,7 @@ impl PostgresSession {
                 Kind::Grant => grant::put(&work, target, (Some(both.0), planned), &memory).await?,
             }
             let seen = self.look_at(&work, target, planned, &mut memory).await?;
-            // It may have got its name while the change waited for a lock.
+            // Another table may have taken the name while the change waited for a lock.
             if let (Kind::Table, Some(oid)) = (target.kind, seen.attributes.get("oid").and_then(Value::as_int)) {
                 table::is_the_one(oid, target, both.0)?;
             }
@@ -294,7 +294,7 @@ impl PostgresSession {
                 Kind::Table => table::delete(&work, target, &prior.attributes).await,
                 Kind::View | Kind::MaterializedView => view::delete(&work, target).await,
                 Kind::Index => {
-                    // Of a schema that is gone there is none, either.
+                    // If its schema is gone, the index is gone, too.
                     let wanted = Wanted::anything(target.clone());
                     let client = work.look().await?;
                     match observe(client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
@@ -308,7 +308,7 @@ impl PostgresSession {
                 }
                 Kind::Membership => membership::delete(&work, target, &memory).await,
                 Kind::Grant => grant::delete(&work, target, &prior.attributes, &memory).await,
-                Kind::Database => Err(Failure::bug("a database is not dropped in a transaction")),
+                Kind::Database => Err(Failure::bug("a database cannot be dropped in a transaction")),
             }
         };
         let removed = removed.await;
@@ -333,7 +333,7 @@ impl PostgresSession {
         dropped.map_err(|stopped| stopped.failure)
     }
 
-    /// The error of a creation, with what a look at the server adds to it.
+    /// The error of a creation, with details from the server.
     async fn explain(
         &self,
         failure: Failure,
@@ -351,15 +351,15 @@ impl PostgresSession {
         if failure.is_about_the_missing()
             && let Ok(client) = self.server.client(target.database()).await
         {
-            let told = match target.kind {
+            let explained = match target.kind {
                 Kind::View | Kind::MaterializedView => view::explain(&client, planned).await,
                 Kind::Index => index::explain(&client, target, planned).await,
                 _ => Ok(None),
             };
-            if let Ok(Some(error)) = told {
+            if let Ok(Some(error)) = explained {
                 return error;
             }
-            let mut path = failure.unplaced().and_then(|told| named_in(told, planned));
+            let mut path = failure.unplaced().and_then(|message| named_in(message, planned));
             if target.kind == Kind::Table && failure.unplaced().is_some() {
                 path = table::missing(&client, target, planned).await.ok().flatten().or(path);
             }
@@ -372,19 +372,19 @@ impl PostgresSession {
     }
 }
 
-/// Why statements that are none of a transaction stopped, and how many of them are done for good.
+/// Statements outside of a transaction that stopped, with the number of completed ones.
 struct Stopped {
     done: usize,
     failure: Failure,
 }
 
-/// Runs statements that are none of a transaction: of one whose answer is lost nobody knows whether it took effect.
+/// Runs statements outside of a transaction. If an answer is lost, the effect of that statement is unknown.
 async fn one_by_one(client: &deadpool_postgres::ClientWrapper, scripts: &[Script]) -> Result<(), Stopped> {
     for (done, script) in scripts.iter().enumerate() {
         client.batch_execute(script.text()).await.map_err(|error| {
             let failure = match Failure::of_commit(error) {
                 Failure::Server { error, .. } => {
-                    let position = error.as_db_error().and_then(|told| told.position());
+                    let position = error.as_db_error().and_then(|error| error.position());
                     let position = match position {
                         Some(tokio_postgres::error::ErrorPosition::Original(at)) => usize::try_from(*at).ok(),
                         _ => None,
@@ -399,7 +399,7 @@ async fn one_by_one(client: &deadpool_postgres::ClientWrapper, scripts: &[Script
     Ok(())
 }
 
-/// The attribute whose value a message has in quotes.
+/// The attribute whose value a message quotes.
 fn named_in(message: &str, planned: &Attributes) -> Option<Path> {
     let is_named = |(name, value): &(&String, &Value)| {
         let Some(text) = value.as_str().filter(|_| name.as_str() != "database") else { return false };
@@ -409,7 +409,7 @@ fn named_in(message: &str, planned: &Attributes) -> Option<Path> {
     planned.iter().find(is_named).map(|(name, _)| Path::attribute(name))
 }
 
-/// True for what PostgreSQL does outside of transactions only.
+/// True for operations that PostgreSQL allows only outside of transactions.
 fn is_outside(target: &Target, attributes: &Attributes) -> bool {
     match target.kind {
         Kind::Database => true,

@@ -1,4 +1,4 @@
-//! What became of a call that was lost, and whether there is something to be taken over.
+//! Outcomes of lost calls, and objects to adopt.
 
 use super::{PostgresSession, observed, reading};
 use crate::error::Failure;
@@ -11,12 +11,12 @@ use crate::{grant, index, membership, table, view};
 use terrace_provider::renames::exchanges_names;
 use terrace_provider::{Attempt, Attributes, Found, Observed, ProviderError, ResourceType};
 
-/// What the server says of a transaction.
-enum Became {
+/// The state of a transaction.
+enum Outcome {
     Committed,
     RolledBack,
     Running,
-    Untold,
+    Unknown,
 }
 
 impl PostgresSession {
@@ -58,11 +58,11 @@ impl PostgresSession {
 
     async fn look_for(&self, ty: &ResourceType, target: &Target, attempt: &Attempt) -> Result<Found, Failure> {
         let lost = CallName::lost(attempt);
-        // Asked first: whoever has ended by then has had its effect.
+        // Checked first: a call that has ended by now has had its effect.
         if let Some(call) = &lost
             && self.is_running(call).await?
         {
-            return Ok(Found::Pending("its connection to the server is still at work".to_owned()));
+            return Ok(Found::Pending("its connection to the server is still active".to_owned()));
         }
         let like: &Attributes = match &attempt.prior {
             Some(prior) if attempt.planned.is_empty() => &prior.attributes,
@@ -80,21 +80,21 @@ impl PostgresSession {
             return Ok(Found::Absent);
         };
         let is_ours = match (&lost, &attempt.prior) {
-            // An exchange of names is visible only by its transaction.
+            // Only the transaction shows whether an exchange of names took effect.
             (Some(_), Some(prior)) => match beginning.as_ref().and_then(|it| it.begun.as_ref()?.transaction.clone()) {
                 Some(transaction) => self.became(&transaction).await?,
                 // The call never reached its commit.
-                None if exchanges_names(&prior.attributes, &attempt.planned) => Became::RolledBack,
-                None => Became::Committed,
+                None if exchanges_names(&prior.attributes, &attempt.planned) => Outcome::RolledBack,
+                None => Outcome::Committed,
             },
             (Some(call), None) => self.made_by(target, &seen, call, beginning.as_ref()).await?,
-            (None, _) => Became::RolledBack,
+            (None, _) => Outcome::RolledBack,
         };
-        if let (Became::Committed, None) = (&is_ours, &attempt.prior) {
-            // What is there is what the server made of what was planned.
+        if let (Outcome::Committed, None) = (&is_ours, &attempt.prior) {
+            // The object is the server's form of the plan.
             let client = self.server.client(target.database()).await?;
             let mut memory = learned(&client, target, like).await?;
-            // What was there before it the server does not know any more.
+            // The server no longer knows the earlier privileges.
             memory.preexisting.clone_from(&wanted.memory.preexisting);
             let wanted = Wanted { memory, ..wanted };
             let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
@@ -102,34 +102,34 @@ impl PostgresSession {
         }
         self.remember(target, &seen);
         Ok(match is_ours {
-            Became::RolledBack if attempt.prior.is_some() && lost.is_some() => Found::CameToNothing,
-            Became::Committed => Found::Ours(observed(ty, target, seen, Some(like))),
-            Became::RolledBack => {
+            Outcome::RolledBack if attempt.prior.is_some() && lost.is_some() => Found::CameToNothing,
+            Outcome::Committed => Found::Ours(observed(ty, target, seen, Some(like))),
+            Outcome::RolledBack => {
                 self.respect(target, &mut seen, like).await?;
                 Found::Strangers(observed(ty, target, seen, Some(like)))
             }
-            Became::Running => Found::Pending("its transaction is still open".to_owned()),
-            Became::Untold => Found::Unknown,
+            Outcome::Running => Found::Pending("its transaction is still open".to_owned()),
+            Outcome::Unknown => Found::Unknown,
         })
     }
 
-    /// What was remembered of a call before it could take effect, by this process or by the journal.
+    /// The record of a call before it could take effect, from this process or from the journal.
     fn beginning(&self, call: &CallName, attempt: &Attempt) -> Option<Memory> {
         let journalled = || Some(Memory::read(&attempt.private)).filter(|beginning| beginning.is_of(call));
         self.marks.of(call).or_else(journalled)
     }
 
-    /// Whether the call that was lost made what is there.
+    /// Whether the lost call created the object.
     async fn made_by(
         &self,
         target: &Target,
         seen: &Seen,
         call: &CallName,
         beginning: Option<&Memory>,
-    ) -> Result<Became, Failure> {
+    ) -> Result<Outcome, Failure> {
         let is = |mark: String| match seen.mark.as_ref() == Some(&mark) {
-            true => Became::Committed,
-            false => Became::RolledBack,
+            true => Outcome::Committed,
+            false => Outcome::RolledBack,
         };
         if target.kind.has_row_type() {
             return Ok(is(call.mark()));
@@ -138,35 +138,35 @@ impl PostgresSession {
             return Ok(is(call.object_id().to_string()));
         }
         match beginning.and_then(|beginning| beginning.begun.as_ref()) {
-            // It never came as far as to take effect.
-            None => Ok(Became::RolledBack),
+            // The call ended before it could take effect.
+            None => Ok(Outcome::RolledBack),
             Some(begun) => match &begun.transaction {
                 Some(transaction) => self.became(transaction).await,
-                // Nothing was there before it began.
-                None => Ok(Became::Committed),
+                // No object existed before the call began.
+                None => Ok(Outcome::Committed),
             },
         }
     }
 
-    async fn became(&self, transaction: &str) -> Result<Became, Failure> {
+    async fn became(&self, transaction: &str) -> Result<Outcome, Failure> {
         let client = self.server.client(None).await?;
         let sql = "SELECT pg_xact_status($1::text::xid8)";
         let rows = match query(&client, sql, &[&transaction]).await {
             Ok(rows) => rows,
-            // A server that was restored from a backup has not come so far yet.
-            Err(Failure::Server { error, .. }) if error.as_db_error().is_some() => return Ok(Became::Untold),
+            // A server after a restore from a backup may not know the transaction yet.
+            Err(Failure::Server { error, .. }) if error.as_db_error().is_some() => return Ok(Outcome::Unknown),
             Err(failure) => return Err(failure),
         };
         let status: Option<String> = first::<Option<String>>(&rows)?.flatten();
         Ok(match status.as_deref() {
-            Some("committed") => Became::Committed,
-            Some("aborted") => Became::RolledBack,
-            Some(_) => Became::Running,
-            None => Became::Untold,
+            Some("committed") => Outcome::Committed,
+            Some("aborted") => Outcome::RolledBack,
+            Some(_) => Outcome::Running,
+            None => Outcome::Unknown,
         })
     }
 
-    /// True while a connection works on a call.
+    /// True while a connection works for a call.
     async fn is_running(&self, call: &CallName) -> Result<bool, Failure> {
         let client = self.server.client(None).await?;
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
@@ -174,14 +174,14 @@ impl PostgresSession {
         Ok(first::<i64>(&rows)?.is_some_and(|count| count > 0))
     }
 
-    /// What somebody else granted stays when what is taken over goes.
+    /// Records privileges of other origin, so that they stay when the adopted object is deleted.
     async fn respect(&self, target: &Target, seen: &mut Seen, like: &Attributes) -> Result<(), Failure> {
         match target.kind {
             Kind::Membership => membership::preexists(&mut seen.memory),
             Kind::Grant => {
                 let client = self.server.client(target.database()).await?;
                 seen.memory.preexisting = grant::preexisting(&client, target, like).await?;
-                // What is not wanted and was there before is not ours to see.
+                // Earlier privileges that are not configured are not part of the object.
                 let memory = seen.memory.clone();
                 let wanted = Wanted { target: target.clone(), like: Some(like.clone()), memory };
                 let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
@@ -193,7 +193,7 @@ impl PostgresSession {
     }
 }
 
-/// The server's words for what was made as it was planned.
+/// The server's texts for an object that was created as planned.
 async fn learned(client: &Client, target: &Target, planned: &Attributes) -> Result<Memory, Failure> {
     let mut memory = Memory::default();
     match target.kind {

@@ -1,4 +1,4 @@
-//! What only looks: objects, many at once; how much they hold; what a change would go through.
+//! Reads: objects, many at once; amounts of data; effects of a change on other objects.
 
 use super::{PostgresSession, observed};
 use crate::error::Failure;
@@ -36,7 +36,7 @@ impl PostgresSession {
         observe(&client, wanted).await
     }
 
-    /// Reads recorded objects: those of a database by as many queries as their kind takes, one for all but grants.
+    /// Reads recorded objects, with few queries per database: one per type, and one per kind of object for grants.
     pub(super) async fn read_all(
         &self,
         ty: &ResourceType,
@@ -64,7 +64,7 @@ impl PostgresSession {
                         put(&mut answers, at, Ok(answer));
                     }
                 }
-                // What was in a database that is gone is gone with it.
+                // The objects of a dropped database are gone, too.
                 Err(failure) if failure.is_no_database() && is_in_database(&wanted) => {}
                 Err(failure) => {
                     let Some(first) = wanted.first() else { continue };
@@ -76,7 +76,7 @@ impl PostgresSession {
         answers
     }
 
-    /// How much an object holds.
+    /// The amount of data in an object.
     pub(super) async fn count(&self, target: &Target) -> Result<DataAmount, Failure> {
         match target.kind {
             Kind::Database => database::count(&self.server.client(Some(target.own_name())).await?).await,
@@ -117,10 +117,10 @@ impl PostgresSession {
                 };
                 let (shown, PutBack { views, others }) = (target.shown(), put_back);
                 let views = views.map(|views| {
-                    note(format!("these views are dropped and made again within the change of {shown}: {views}"))
+                    note(format!("the change of {shown} drops these views and recreates them afterwards: {views}"))
                 });
                 let others = (!others.is_empty()).then(|| {
-                    note(format!("the change of {shown} drops these and puts them back: {}", others.join(", ")))
+                    note(format!("the change of {shown} drops and restores these objects: {}", others.join(", ")))
                 });
                 unknown.chain(views).chain(others).collect()
             }
@@ -136,14 +136,15 @@ impl PostgresSession {
                 let hint = error.solutions.first().cloned();
                 vec![Finding { severity: Severity::Error, path: Some(path), message, hint }]
             }
-            // What cannot be told now is told when it is done.
+            // Other errors appear in the apply.
             Err(_) => Vec::new(),
         }
     }
 }
 
 impl PostgresSession {
-    /// Warns of a missing column of an index, which the same apply may add, and notes what `columns` do not say of an index.
+    /// Warns of a missing column of an index, which the same apply may add. Notes properties of an index that `columns`
+    /// do not describe.
     pub(super) async fn look_at_index(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
         let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
         let looked = async {
@@ -160,7 +161,11 @@ impl PostgresSession {
         let note = (!beyond.is_empty()).then(|| Finding {
             severity: Severity::Note,
             path: Some(Path::attribute("columns")),
-            message: format!("{} has more than `columns` says: {}", target.shown(), beyond.join("; ")),
+            message: format!(
+                "{} has properties that `columns` does not describe: {}",
+                target.shown(),
+                beyond.join("; ")
+            ),
             hint: Some("describe it with `parts` and `include` to manage all of it".to_owned()),
         });
         missing.into_iter().chain(note).collect()

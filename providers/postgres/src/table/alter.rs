@@ -1,4 +1,4 @@
-//! What has to be done to turn a table into another one, statement by statement.
+//! Statements that change a table into the wanted one.
 
 use super::ddl;
 use super::like::{is_same, is_same_type};
@@ -11,10 +11,10 @@ use crate::private::Memory;
 use crate::script::Script;
 use terrace_provider::{Path, ProviderError, renames};
 
-/// The statements of a change, in their order, and the columns that views would be in the way of.
+/// The statements of a change in order, and the columns whose views are dropped meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// Before anything else.
+    /// Run first.
     pub(super) drop_constraints: Vec<Script>,
     /// Drops of columns and expressions, while dependent views are dropped.
     pub(super) drops: Vec<Script>,
@@ -22,7 +22,7 @@ pub(super) struct Changes {
     pub(super) columns: Vec<Script>,
     /// New computed columns, after the changes of their source columns.
     pub(super) computed: Vec<Script>,
-    /// With columns as they are to be.
+    /// Run last, with the final columns.
     pub(super) rest: Vec<Script>,
     /// The names of dropped constraints.
     pub(super) dropped_constraints: Vec<String>,
@@ -30,14 +30,14 @@ pub(super) struct Changes {
     pub(super) altered: Vec<i16>,
     /// The numbers of computed columns that are recreated.
     pub(super) remade: Vec<i16>,
-    /// The names of constraints that go with a computed column, and come back with it as they were.
+    /// The names of constraints that are dropped with a computed column and restored with it.
     pub(super) restored: Vec<String>,
-    /// The columns that go.
+    /// The dropped columns.
     pub(super) dropped: Vec<(i16, String)>,
 }
 
 impl Changes {
-    /// True when nothing is to be done.
+    /// True if there are no changes.
     pub(super) fn is_empty(&self) -> bool {
         let steps = [&self.drop_constraints, &self.drops, &self.columns, &self.computed, &self.rest];
         steps.into_iter().all(Vec::is_empty)
@@ -54,10 +54,10 @@ struct Builder<'a> {
     changes: Changes,
 }
 
-/// The changes from what is there to what is wanted; columns were renamed before.
+/// The changes from the present to the wanted table; renames of columns are done before.
 ///
 /// # Errors
-/// `InvalidInput` for what the server cannot do in place.
+/// `InvalidInput` for changes that the server cannot make in place.
 pub(super) fn changes(
     present: &Present,
     wanted: &Table,
@@ -119,10 +119,10 @@ impl Builder<'_> {
     }
 
     /// The names of the recreated columns that meet a condition.
-    fn remade_names(&self, is_meant: impl Fn(&Column, &PresentColumn) -> bool) -> Vec<String> {
+    fn remade_names(&self, matches: impl Fn(&Column, &PresentColumn) -> bool) -> Vec<String> {
         let pairs = self.wanted.columns.iter().filter_map(|column| Some((column, self.present.column(&column.name)?)));
-        let meant = pairs.filter(|(column, present)| self.is_remade(present) && is_meant(column, present));
-        meant.map(|(column, _)| column.name.clone()).collect()
+        let matching = pairs.filter(|(column, present)| self.is_remade(present) && matches(column, present));
+        matching.map(|(column, _)| column.name.clone()).collect()
     }
 
     fn is_remade(&self, column: &PresentColumn) -> bool {
@@ -132,7 +132,7 @@ impl Builder<'_> {
     fn dropped_columns(&mut self) {
         let is_gone = |column: &&PresentColumn| self.wanted.column(&column.name).is_none();
         let mut gone: Vec<&PresentColumn> = self.present.columns.iter().filter(is_gone).collect();
-        // What is computed from others goes before those.
+        // Computed columns are dropped before their source columns.
         gone.sort_by_key(|column| column.generated.is_none());
         for column in gone {
             let path = Path::attribute("columns");
@@ -165,9 +165,9 @@ impl Builder<'_> {
         let change_column = |what: &str| format!("ALTER COLUMN {name} {what}");
         let is_serial = DataType::parse(&column.ty).is_some_and(|ty| ty.is_serial);
         if is_serial && !present.has_sequence {
-            let message = format!("the column `{}` cannot become `{}` afterwards", column.name, column.ty);
+            let message = format!("the existing column `{}` cannot become `{}`", column.name, column.ty);
             return Err(ProviderError::invalid(Some(path.key("type")), message)
-                .solution("make it count up with `identity: byDefault`")
+                .solution("use `identity: byDefault` instead")
                 .into());
         }
         let mut has_default = present.default.is_some() && !(is_serial && present.has_sequence);
@@ -184,13 +184,13 @@ impl Builder<'_> {
         }
         if !is_same_type(&column.ty, &present.ty, memory) {
             let ty = path.key("type");
-            // A default of the old type may be none of the new one. Numbers of a sequence always are.
+            // A default of the old type may be invalid for the new type. Numbers of a sequence stay valid.
             if has_default && !present.has_sequence {
                 let script = self.alter_table(&ty, &change_column("DROP DEFAULT"));
                 self.changes.columns.push(script);
                 has_default = false;
             }
-            // A cast that somebody asks for may cut and round what one in passing refuses.
+            // An explicit cast truncates and rounds values that an implicit cast refuses.
             let plain = plain_type(&column.ty);
             let using = match change(&present.ty, &plain) {
                 TypeChange::Narrowing => format!(" USING {name}::{plain}"),
@@ -207,7 +207,8 @@ impl Builder<'_> {
         let default = path.key("default");
         match &column.default {
             Some(wanted) => {
-                let is_set = has_default && present.default.as_deref().is_some_and(|it| is_same(wanted, it, memory));
+                let is_set =
+                    has_default && present.default.as_deref().is_some_and(|default| is_same(wanted, default, memory));
                 if !is_set {
                     let script = self.alter_table(&default, &change_column(&format!("SET DEFAULT ({wanted})")));
                     self.changes.rest.push(script);
@@ -259,7 +260,7 @@ impl Builder<'_> {
                     push(format!("ALTER TABLE {own} ALTER COLUMN {name} SET NOT NULL"));
                 }
                 push(format!("ALTER TABLE {own} ALTER COLUMN {name} ADD GENERATED {word} AS IDENTITY"));
-                // It goes on after the numbers that are there.
+                // The sequence continues after the existing numbers.
                 push(format!(
                     "SELECT setval(pg_get_serial_sequence({}, {}), (SELECT coalesce(max({name}), 0) + 1 FROM {own}), false)",
                     literal(own),
@@ -274,7 +275,7 @@ impl Builder<'_> {
         self.wanted.primary_key.as_ref().is_some_and(|key| key.columns.iter().any(|column| column == name))
     }
 
-    /// Constraints that are to go go first, new ones come last; one that has another name only is renamed.
+    /// Drops old constraints first and adds new ones last. A constraint that differs only in its name is renamed.
     fn constraints(&mut self, memory: &mut Memory) {
         let mut wanted: Vec<(&'static str, Option<String>, String, String, Path)> = Vec::new();
         if let Some(key) = &self.wanted.primary_key {
@@ -338,7 +339,7 @@ impl Builder<'_> {
         }
         self.changes.restored = restored;
         free.retain(|it| !goes(it));
-        // Those that refer to keys go before those.
+        // Constraints that refer to keys are dropped before keys.
         free.sort_by_key(|it| it.kind == "p" || it.kind == "u");
         for gone in free {
             let attribute = match gone.kind.as_str() {
@@ -398,7 +399,7 @@ fn is_same_content(present: &PresentConstraint, text: &str, schema: &str, memory
     }
 }
 
-/// The type without the sequence that `serial` brings.
+/// The type without the sequence of `serial`.
 fn plain_type(ty: &str) -> String {
     match DataType::parse(ty) {
         Some(parsed) if parsed.is_serial => parsed.canonical(),

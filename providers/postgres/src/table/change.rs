@@ -1,5 +1,5 @@
-//! Makes, changes and drops tables. A change is one transaction: renames first, then what cannot stay, then columns, under
-//! views that are dropped for a while where they are in the way, then keys and comments.
+//! Creates, changes and drops tables. A change is one transaction: renames, drops, columns, keys and comments. It drops
+//! views over changed columns first and recreates them at the end.
 
 use super::alter::{Changes, changes};
 use super::check;
@@ -18,7 +18,7 @@ use crate::script::Script;
 use crate::server::{Client, Work, column, query};
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value, renames};
 
-/// Makes the planned table.
+/// Creates the planned table.
 pub(crate) async fn create(work: &Work, planned: &Attributes, mark: &str) -> Result<(), Failure> {
     let table = Table::of(planned);
     check::table(&table)?;
@@ -63,7 +63,7 @@ pub(crate) async fn update(
     Ok(if renames::has_circle(&renames) { Updated::InCircle } else { Updated::Plainly })
 }
 
-/// Which attribute names something that is not there, where the server does not say it.
+/// The attribute that names a missing object, if the server's error has no position.
 pub(crate) async fn missing(client: &Client, target: &Target, planned: &Attributes) -> Result<Option<Path>, Failure> {
     let schema = "SELECT FROM pg_namespace WHERE nspname = $1";
     if query(client, schema, &[&target.name(1)]).await?.is_empty() {
@@ -86,16 +86,17 @@ pub(crate) async fn missing(client: &Client, target: &Target, planned: &Attribut
     Ok(None)
 }
 
-/// Drops the table; one that is gone already is no error.
+/// Drops the table; a missing table is not an error.
 ///
 /// # Errors
-/// When another table has taken its name since it was looked at.
+/// When another table has taken its name meanwhile.
 pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes) -> Result<(), Failure> {
     let found = read(work.look().await?, std::slice::from_ref(target)).await?.into_iter().flatten().next();
     let Some(present) = found else { return Ok(()) };
     is_the_one(present.oid, target, prior)?;
     work.execute(&format!("DROP TABLE {}", target.sql())).await?;
-    // Whoever was waited for may have given the name to another one: what was dropped is what is locked now.
+    // Another transaction may have given the name to another table during the wait for the lock. The locked table is
+    // the dropped one.
     let sql = "SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted
                AND mode = 'AccessExclusiveLock' AND relation = $1::int8::oid
                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -114,9 +115,9 @@ pub(crate) fn is_the_one(oid: i64, target: &Target, prior: &Attributes) -> Resul
 }
 
 fn another(target: &Target) -> Failure {
-    let message = format!("{} is another one than the one that was planned for", target.shown());
+    let message = format!("{} is not the table of the plan", target.shown());
     ProviderError::new(ErrorKind::Failed, message)
-        .solution("somebody made it anew meanwhile: plan again, and see whether it is to go or to change")
+        .solution("it was recreated meanwhile: plan again and review the change")
         .into()
 }
 
@@ -125,13 +126,13 @@ async fn present(work: &Work, target: &Target) -> Result<Present, Failure> {
     let found = read(client, std::slice::from_ref(target)).await?.into_iter().flatten().next();
     work.speak().await?;
     found.ok_or_else(|| {
-        ProviderError::new(ErrorKind::NotFound, format!("{} is not there any more", target.shown()))
-            .solution("plan again: it will be created")
+        ProviderError::new(ErrorKind::NotFound, format!("{} no longer exists", target.shown()))
+            .solution("plan again: the plan will create it")
             .into()
     })
 }
 
-/// Remembers the server's words for a table that was made as it was planned.
+/// Learns the server's texts for a table that was created as planned.
 pub(crate) async fn learn(
     client: &Client,
     target: &Target,
@@ -144,7 +145,7 @@ pub(crate) async fn learn(
     Ok(())
 }
 
-/// Renames of columns that lead to the wanted table: from and to.
+/// The renames of columns for the wanted table, as pairs of old and new name.
 fn renames_of(present: &Present, prior: &Table, wanted: &Table) -> Vec<(String, String)> {
     let recorded = |name: &str| prior.column(name).and_then(|column| column.previous_name.as_deref());
     let old: Vec<_> = present.columns.iter().map(|it| (it.name.as_str(), recorded(&it.name))).collect();
@@ -194,12 +195,12 @@ async fn apply(
     detached.put_back(work, wanted).await?;
     dependents::restore(work, &saved, report).await?;
     if !saved.is_empty() {
-        report(&format!("made again over the new columns of {}: {}", target.full_name(), dependents::names(&saved)));
+        report(&format!("recreated over the new columns of {}: {}", target.full_name(), dependents::names(&saved)));
     }
     Ok(())
 }
 
-/// The views that have to be dropped for a while, in the order in which they are made again.
+/// The views that must be dropped meanwhile, in the order in which they are recreated.
 async fn in_the_way(client: &Client, oid: i64, changes: &Changes) -> Result<Vec<Saved>, Failure> {
     let altered = [changes.altered.as_slice(), &changes.remade].concat();
     if altered.is_empty() && changes.dropped.is_empty() {

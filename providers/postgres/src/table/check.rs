@@ -1,4 +1,4 @@
-//! What is wrong with a configured table before anybody is asked.
+//! Checks of a configured table without the server.
 
 use super::model::{Column, ForeignKey, Partition, Table};
 use crate::data_type::DataType;
@@ -10,7 +10,7 @@ use terrace_provider::{Path, ProviderError, renames};
 /// The server's limit: <https://www.postgresql.org/docs/current/limits.html>.
 const MOST_COLUMNS: usize = 1600;
 
-/// What may happen to rows that refer to one that goes.
+/// Actions for rows that refer to a deleted row.
 pub(super) const ACTIONS: [(&str, &str); 5] = [
     ("noAction", "NO ACTION"),
     ("restrict", "RESTRICT"),
@@ -25,7 +25,7 @@ fn refuse(path: &Path, message: impl Into<String>) -> Checked {
     Err(ProviderError::invalid(Some(path.clone()), message))
 }
 
-/// Refuses a table that the server could not hold, or could hold only as something else.
+/// Refuses a table that the server would change or reject.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -53,7 +53,7 @@ pub(super) fn table(table: &Table) -> Checked {
     if let Some(partitioning) = &table.partition_by {
         let path = Path::attribute("partitionBy");
         if !["range", "list", "hash"].contains(&partitioning.strategy.as_str()) {
-            let message = format!("`{}` is no strategy: expected `range`, `list` or `hash`", partitioning.strategy);
+            let message = format!("`{}` is not a strategy: expected `range`, `list` or `hash`", partitioning.strategy);
             return refuse(&path.key("strategy"), message);
         }
         columns_of(table, &partitioning.columns, &path.key("columns"))?;
@@ -64,7 +64,7 @@ pub(super) fn table(table: &Table) -> Checked {
     Ok(())
 }
 
-/// The columns alone.
+/// Checks the columns.
 ///
 /// # Errors
 /// `InvalidInput` at the column.
@@ -80,7 +80,7 @@ pub(super) fn columns(columns: &[Column]) -> Checked {
         let place = path.index(index);
         self::column(column, &place)?;
         if columns.iter().take(index).any(|other| other.name == column.name) {
-            return refuse(&place.key("name"), format!("the table has a column `{}` already", column.name));
+            return refuse(&place.key("name"), format!("the table already has a column `{}`", column.name));
         }
         if let Some(previous) = column.previous_name.as_deref() {
             check(previous, &place.key("previousName"))?;
@@ -97,10 +97,10 @@ fn column(column: &Column, place: &Path) -> Checked {
     check(&column.name, &place.key("name"))?;
     check_comment(column.comment.as_deref(), &place.key("comment"))?;
     let Some(ty) = DataType::parse(&column.ty) else {
-        let message = format!("`{}` is no column type", column.ty.escape_default());
+        let message = format!("`{}` is not a column type", column.ty.escape_default());
         return Err(ProviderError::invalid(Some(place.key("type")), message).solution(
-            "write a type as `text`, `varchar(20)` or `numeric(10,2)`; `nullable`, `default` and keys are attributes of \
-             their own",
+            "write a type such as `text`, `varchar(20)` or `numeric(10,2)`; `nullable`, `default` and keys are separate \
+             attributes",
         ));
     };
     if let Some(default) = &column.default {
@@ -150,7 +150,7 @@ fn columns_of(table: &Table, names: &[String], path: &Path) -> Checked {
             });
         }
         if names.iter().take(index).any(|other| other == name) {
-            return refuse(&place, format!("`{name}` is named twice"));
+            return refuse(&place, format!("`{name}` is listed twice"));
         }
     }
     Ok(())
@@ -174,7 +174,7 @@ fn foreign_key(table: &Table, key: &ForeignKey, path: &Path) -> Checked {
     for (name, action) in [("onDelete", &key.on_delete), ("onUpdate", &key.on_update)] {
         if !ACTIONS.iter().any(|(known, _)| known == action) {
             let known: Vec<&str> = ACTIONS.iter().map(|(known, _)| *known).collect();
-            return refuse(&path.key(name), format!("`{action}` is none of {}", listed(&known)));
+            return refuse(&path.key(name), format!("`{action}` is not one of {}", listed(&known)));
         }
     }
     Ok(())
@@ -190,7 +190,7 @@ fn partition_of(table: &Table, partition: &Partition, path: &Path) -> Checked {
     if !first.is_some_and(|first| ["DEFAULT", "FROM", "IN", "WITH"].iter().any(|word| first.is_word(word))) {
         return Err(ProviderError::invalid(
             Some(bounds),
-            format!("`{}` are no bounds", partition.bounds.escape_default()),
+            format!("`{}` are not bounds", partition.bounds.escape_default()),
         )
         .solution("write `DEFAULT`, `FROM (…) TO (…)`, `IN (…)` or `WITH (MODULUS 4, REMAINDER 0)`"));
     }

@@ -1,4 +1,4 @@
-//! The statements that make a table, each part of them with the attribute that it comes from.
+//! Statements that create a table, with the attribute of each part.
 
 use super::check::ACTIONS;
 use super::model::{Check, Column, ForeignKey, Key, Partition, Table};
@@ -6,7 +6,7 @@ use crate::identifier::{literal, literal_or_null, qualified, quote, quote_all};
 use crate::script::Script;
 use terrace_provider::Path;
 
-/// The whole of a new table.
+/// Creates a table with all its parts.
 pub(super) fn create(table: &Table, mark: &str) -> Script {
     let own = qualified(&table.schema, &table.name);
     let mut script = Script::of(format!("CREATE TABLE {own} (\n"));
@@ -54,7 +54,7 @@ pub(super) fn create(table: &Table, mark: &str) -> Script {
     script
 }
 
-/// A column as it stands in `CREATE TABLE` and `ADD COLUMN`.
+/// A column in `CREATE TABLE` and `ADD COLUMN`.
 pub(super) fn column_definition(script: &mut Script, column: &Column, path: &Path) {
     script.push_at(&path.key("name"), &quote(&column.name));
     script.push(" ");
@@ -82,7 +82,7 @@ fn constraint(name: Option<&str>) -> String {
     name.map(|name| format!("CONSTRAINT {} ", quote(name))).unwrap_or_default()
 }
 
-/// A primary key as a constraint of its table.
+/// A primary key as a table constraint.
 pub(super) fn primary_key(key: &Key) -> String {
     format!("{}PRIMARY KEY ({})", constraint(key.name.as_deref()), quote_all(&key.columns))
 }
@@ -111,7 +111,7 @@ pub(super) fn check(check: &Check) -> String {
     format!("{}CHECK ({})", constraint(check.name.as_deref()), check.expression)
 }
 
-/// What makes a partition.
+/// Creates a partition.
 pub(super) fn partition(table: &Table, partition: &Partition) -> String {
     format!(
         "CREATE TABLE {} PARTITION OF {} {}",
@@ -129,7 +129,7 @@ pub(super) fn bounds(partition: &Partition) -> String {
     }
 }
 
-/// Sets the comment of a column to what it is to be.
+/// Sets the comment of a column.
 pub(super) fn comment_on_column(table: &Table, column: &Column) -> String {
     let own = qualified(&table.schema, &table.name);
     format!("COMMENT ON COLUMN {own}.{} IS {}", quote(&column.name), literal_or_null(column.comment.as_deref()))

@@ -106,10 +106,10 @@ struct Refused {
     object: String,
 }
 
-/// Reads all of it as JSON. Parameters: the table, the numbers of columns with another type, of recreated and of dropped columns,
-/// the names of dropped constraints, and those of constraints that go with a recreated column and come back.
+/// Reads all objects as JSON. Parameters: the table; the numbers of retyped, recreated and dropped columns; the names
+/// of dropped constraints, and of constraints that are dropped with a recreated column and restored.
 ///
-/// Constraints that the configuration keeps or does not know go with a column that they include or exclude by.
+/// Constraints that the configuration keeps or does not know are dropped with a column that they include or exclude by.
 const READ: &str = "
 SELECT json_build_object(
   'triggers', (
@@ -222,8 +222,8 @@ pub(super) async fn read(
     let rows = query(client, READ, &parameters).await?;
     let text: String = first(&rows)?.unwrap_or_default();
     let mut detached: Detached = serde_json::from_str(&text)
-        .map_err(|error| Failure::bug(format!("what depends on a table is not understood: {error}")))?;
-    // A foreign key onto the table itself is restored once, and foreign keys come after the keys.
+        .map_err(|error| Failure::bug(format!("the server's list of dependents is not valid: {error}")))?;
+    // A foreign key of the table to itself is restored once, and foreign keys follow the keys.
     let of_others = &detached.foreign_keys;
     let is_own = |name: &String| {
         of_others.iter().any(|it| it.name == *name && it.schema == wanted.schema && it.table == wanted.name)
@@ -250,7 +250,7 @@ impl Detached {
             let error = ProviderError::invalid(Some(path), message);
             let depends = |it: &Refused| format!("the {} depends on the column `{}`", it.object, it.column);
             let error = self.refused.iter().map(depends).fold(error, ProviderError::problem);
-            return Err(error.solution("change or drop those first, and put them back afterwards").into());
+            return Err(error.solution("change or drop these objects first, and restore them afterwards").into());
         }
         let is_same = |key: &[String], columns: &[String]| {
             key.len() == columns.len() && columns.iter().all(|column| key.contains(column))
@@ -260,10 +260,10 @@ impl Detached {
         let without_key = self.foreign_keys.iter().find(|it| !keys.iter().any(|key| is_same(key, &it.references)));
         let Some(stuck) = without_key else { return Ok(()) };
         let columns = listed(&stuck.references);
-        let message = format!("a foreign key refers to {columns}, which would be no key any more");
+        let message = format!("a foreign key refers to {columns}, which would no longer be a key");
         Err(ProviderError::invalid(Some(Path::attribute("primaryKey")), message)
             .problem(format!("it is `{}` of `{}.{}`", stuck.name, stuck.schema, stuck.table))
-            .solution(format!("give the table a unique constraint on {columns}, or take the foreign key away first"))
+            .solution(format!("give the table a unique constraint on {columns}, or remove the foreign key first"))
             .into())
     }
 

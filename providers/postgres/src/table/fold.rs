@@ -1,11 +1,12 @@
-//! Constraints that the server folds into others when a table is made, as they are left out of plans.
+//! Constraints that the server merges when it creates a table; plans omit them.
 
 use super::model::{ForeignKey, Key, Table};
 use crate::attributes::{has_unknown, optional_text};
 use terrace_provider::{Attributes, Value};
 
-/// Leaves out unique constraints on the columns of the primary key or of another unique constraint: the server makes a
-/// single constraint of them, and keeps those that were added later. A foreign key names its own schema as the recorded one does.
+/// Omits unique constraints on the columns of the primary key or of another unique constraint: the server merges them
+/// when it creates a table, and keeps those that were added later. Also spells the own schema in a foreign key as
+/// recorded.
 pub(crate) fn fold(configured: &mut Attributes, recorded: Option<&Attributes>) {
     let read: Attributes = ["schema", "primaryKey", "unique", "foreignKeys"]
         .into_iter()
@@ -36,7 +37,7 @@ fn other_spelling(named: Option<&str>, own: &str) -> Option<String> {
     named.is_none().then(|| own.to_owned())
 }
 
-/// Which of the unique constraints of a table are constraints of their own.
+/// Which unique constraints of a table remain separate constraints.
 fn kept(table: &Table, recorded: Vec<Key>) -> Vec<bool> {
     let mut free = recorded;
     let mut is_kept = vec![false; table.unique.len()];
@@ -44,7 +45,8 @@ fn kept(table: &Table, recorded: Vec<Key>) -> Vec<bool> {
     let mut order: Vec<(usize, &Key)> = table.unique.iter().enumerate().collect();
     order.sort_by_key(|(_, key)| key.name.is_none());
     for (at, key) in &order {
-        let is_this = |there: &Key| there.columns == key.columns && (key.name.is_none() || there.name == key.name);
+        let is_this =
+            |present: &Key| present.columns == key.columns && (key.name.is_none() || present.name == key.name);
         if let Some(found) = free.iter().position(is_this) {
             free.remove(found);
             set(&mut is_kept, *at);
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn unique_constraint_of_the_primary_key_is_left_out() {
+    fn unique_constraint_of_the_primary_key_is_omitted() {
         let (a, b, named) =
             (json!({"columns": ["a"]}), json!({"columns": ["b"]}), json!({"name": "x", "columns": ["b"]}));
         check(json!([a, b]), None, json!([b]));
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn unique_constraint_that_is_there_stays() {
+    fn existing_unique_constraint_stays() {
         let a = json!({"columns": ["a"]});
         check(json!([a]), Some(json!([{"name": "x", "columns": ["a"]}])), json!([a]));
         check(json!([a, a]), Some(json!([a])), json!([a]));
@@ -114,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn folded_constraints_fold_to_themselves(
+        fn folding_is_idempotent(
             primary in proptest::option::of(proptest::sample::subsequence(vec!["a", "b"], 1..3)),
             unique in proptest::collection::vec(
                 (proptest::option::of("[xy]"), proptest::sample::subsequence(vec!["a", "b"], 1..3)), 0..5),

@@ -1,4 +1,4 @@
-//! A table as it is, in the spelling in which it was configured wherever both mean the same.
+//! Existing tables in the spelling of the configuration.
 
 use super::model::{Check, Column, ForeignKey, Key, Partition, Partitioning, Table};
 use super::present::{Present, PresentColumn, PresentConstraint, read};
@@ -19,7 +19,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(present.into_iter().zip(wanted).map(|(present, wanted)| Some(seen(present?, wanted))).collect())
 }
 
-/// Reads a table that has just been made as it is wanted: what the server made of that is remembered.
+/// Reads a table that was just created as planned, and learns the server's texts.
 pub(crate) async fn made(client: &Client, wanted: &Wanted) -> Result<Option<Seen>, Failure> {
     let present = read(client, std::slice::from_ref(&wanted.target)).await?.into_iter().flatten().next();
     Ok(present.map(|present| {
@@ -41,7 +41,7 @@ fn seen(present: Present, wanted: &Wanted) -> Seen {
     Seen { attributes, mark: present.mark, memory }
 }
 
-/// Remembers the server's words for what has just been made as it was wanted.
+/// Learns the server's texts of a table that was just created as wanted.
 pub(super) fn learn_words(present: &Present, wanted: &Table, memory: &mut Memory) {
     for column in &wanted.columns {
         let Some(present) = present.column(&column.name) else { continue };
@@ -67,7 +67,7 @@ pub(super) fn learn_words(present: &Present, wanted: &Table, memory: &mut Memory
             None => open.push(check),
         }
     }
-    // What is left was made in this order.
+    // The remaining ones were created in this order.
     for (check, present) in open.into_iter().zip(free) {
         learn_check(check, present, memory);
     }
@@ -87,7 +87,7 @@ fn learn_check(check: &Check, present: &PresentConstraint, memory: &mut Memory) 
     }
 }
 
-/// True when the server's text is what it makes of the configured one; what is plainly alike is remembered.
+/// True if the server's text is its form of the configured text. Learns texts that are obviously alike.
 pub(crate) fn is_same(configured: &str, server: &str, memory: &mut Memory) -> bool {
     if memory.knows(configured, server) {
         return true;
@@ -99,12 +99,12 @@ pub(crate) fn is_same(configured: &str, server: &str, memory: &mut Memory) -> bo
     is_alike
 }
 
-/// True when the configured type is the server's.
+/// True if the configured type is the server's type.
 pub(super) fn is_same_type(configured: &str, server: &str, memory: &Memory) -> bool {
     canonical(configured) == server || memory.knows(configured, server)
 }
 
-/// The table as attributes say it, in the spelling of `like`; all of it without.
+/// The table as attributes, in the spelling of `like`; without it, all attributes.
 pub(super) fn project(present: &Present, like: Option<&Table>, schema: &str, memory: &mut Memory) -> Table {
     let primary: Option<&PresentConstraint> = present.constraints("p").next();
     let empty = Table::default();
@@ -239,7 +239,7 @@ fn column_like(present: &PresentColumn, like: Option<&Column>, is_forced: bool, 
     if column.default.is_none() && !present.is_domain && column.generated.is_none() {
         column.default = like.default.clone().filter(|default| expression::is_null(default));
     }
-    // A key and an identity have no column without values, whatever else is said.
+    // Columns of a key and identity columns are never nullable, regardless of the configuration.
     if is_forced || is_serial || column.identity.is_some() {
         column.is_nullable = like.is_nullable;
     }
@@ -285,7 +285,7 @@ fn matched<'p>(
     matched_named(configured, present, |key| name(key).map(str::to_owned), is_same, of, memory)
 }
 
-/// What is configured and there, as it is configured, in that order; then what else is there.
+/// The configured items that exist, in configured form and order; then the other existing items.
 pub(super) fn matched_named<'p, T: Clone>(
     configured: &[T],
     present: impl Iterator<Item = &'p PresentConstraint>,

@@ -1,4 +1,4 @@
-//! A table as it is configured, and as it is answered.
+//! The model of a table, from configured or observed attributes.
 
 use crate::attributes::{list, maps, optional_text, put, text, texts};
 use crate::data_type::DataType;
@@ -17,7 +17,7 @@ pub(crate) struct Table {
     pub(crate) foreign_keys: Vec<ForeignKey>,
     pub(crate) checks: Vec<Check>,
     pub(crate) partition_by: Option<Partitioning>,
-    /// `None` where they are not managed.
+    /// `None` if partitions are not managed.
     pub(crate) partitions: Option<Vec<Partition>>,
     pub(crate) comment: Option<String>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Column {
     pub(crate) identity: Option<String>,
     pub(crate) generated: Option<String>,
     pub(crate) comment: Option<String>,
-    /// The name that the column had before, in the configuration only.
+    /// The previous name; only in the configuration.
     pub(crate) previous_name: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Key {
 pub(crate) struct ForeignKey {
     pub(crate) name: Option<String>,
     pub(crate) columns: Vec<String>,
-    /// The schema of the other table; its own where none is said.
+    /// The schema of the other table; `None` for the table's own schema.
     pub(crate) schema: Option<String>,
     pub(crate) table: String,
     pub(crate) references: Vec<String>,
@@ -64,7 +64,7 @@ pub(crate) struct Check {
     pub(crate) expression: String,
 }
 
-/// How rows are spread over partitions.
+/// The partitioning of the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Partitioning {
     pub(crate) strategy: String,
@@ -79,7 +79,7 @@ pub(crate) struct Partition {
 }
 
 impl Table {
-    /// Reads attributes, checked or not.
+    /// Reads attributes; they need not be checked.
     pub(crate) fn of(attributes: &Attributes) -> Self {
         let item = |name: &str| attributes.get(name).and_then(Value::as_map);
         Self {
@@ -104,15 +104,14 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The attributes, in the order of the schema, without those that are made of the table's name. What is not there is
-    /// said to be gone.
+    /// The attributes in schema order, without those that derive from the table's name. Missing parts are null.
     pub(crate) fn to_attributes(&self) -> Attributes {
         fn items<T>(items: &[T], of: impl Fn(&T) -> Value) -> Value {
             items.iter().map(of).collect::<Vec<_>>().into()
         }
         let key = self.primary_key.as_ref().map(Key::to_value);
         let partitioning = self.partition_by.as_ref().map(Partitioning::to_value);
-        let partitions = self.partitions.as_ref().map(|them| items(them, Partition::to_value));
+        let partitions = self.partitions.as_ref().map(|partitions| items(partitions, Partition::to_value));
         let attributes = [
             ("columns", items(&self.columns, Column::to_value)),
             ("primaryKey", key.unwrap_or_default()),
@@ -135,7 +134,7 @@ pub(crate) fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Co
     found.into_iter().map(|at| old.get(at?)).collect()
 }
 
-/// The columns alone, where other attributes may be unknown.
+/// The columns, even if other attributes are unknown.
 pub(crate) fn columns_of(attributes: &Attributes) -> Vec<Column> {
     maps(attributes, "columns").into_iter().map(Column::of).collect()
 }
@@ -157,7 +156,7 @@ impl Column {
         }
     }
 
-    /// Its name, and its previous name.
+    /// Name and previous name.
     pub(crate) fn named(&self) -> Named<'_> {
         (&self.name, self.previous_name.as_deref())
     }

@@ -1,4 +1,4 @@
-//! What a change of a table would do: the schema's answer, and the data that would be lost.
+//! Plans of table changes: the default plan, and the data that the change would lose.
 
 use super::check;
 use super::model::{Column, Partitioning, Table, columns_of, former};
@@ -35,10 +35,10 @@ pub(crate) fn renamed(proposed: &ProposedChange<'_>) -> Option<Recorded> {
 /// Plans a table.
 ///
 /// # Errors
-/// `InvalidInput` when the configured table is one that the server cannot hold.
+/// `InvalidInput` if the server cannot store the configured table.
 pub(crate) fn plan(proposed: &ProposedChange<'_>, mut planned: PlannedChange) -> Result<PlannedChange, ProviderError> {
     if planned.planned.get("columns").is_some_and(Value::has_unknown) {
-        // Planned again when they are known, before anything is called.
+        // The engine plans again when they are known, before any call.
         return Ok(planned);
     }
     let configured = proposed.config;
@@ -60,7 +60,7 @@ pub(crate) fn plan(proposed: &ProposedChange<'_>, mut planned: PlannedChange) ->
     Ok(planned)
 }
 
-/// Refuses another type of a partition key column: the server cannot change it.
+/// Refuses a type change of a partition key column, which the server does not support.
 fn check_partition_key(old: &Table, new: &Table) -> Result<(), ProviderError> {
     let Some(partitioning) = &new.partition_by else { return Ok(()) };
     for (index, (column, was)) in new.columns.iter().zip(former(&new.columns, &old.columns)).enumerate() {
@@ -78,7 +78,7 @@ fn check_partition_key(old: &Table, new: &Table) -> Result<(), ProviderError> {
     Ok(())
 }
 
-/// What goes when a table becomes another, in words.
+/// The data that a change loses, in words.
 fn losses(old: &Table, new: &Table) -> Vec<String> {
     let mut reasons = Vec::new();
     let former = former(&new.columns, &old.columns);
@@ -90,7 +90,7 @@ fn losses(old: &Table, new: &Table) -> Vec<String> {
             None => reasons.push(dropped(column, with_former.get(position))),
         }
     }
-    // Those that nobody speaks of any more are left alone.
+    // Unmanaged partitions stay.
     for partition in old.partitions.iter().flatten().filter(|_| new.partitions.is_some()) {
         if !new.partitions.iter().flatten().any(|now| now.name == partition.name) {
             reasons.push(format!("partition {} is dropped", partition.name));
@@ -105,23 +105,23 @@ fn loss(was: &Column, now: &Column) -> Option<String> {
         return None;
     }
     if is_computed {
-        return Some(format!("column {} is computed from others: its values go", now.name));
+        return Some(format!("column {} becomes a computed column: its values are lost", now.name));
     }
     let narrowed = change(&was.ty, &now.ty) == TypeChange::Narrowing;
     let has_zone = |ty: &str| ty.ends_with("with time zone");
     let (old, new) = (canonical(&was.ty), canonical(&now.ty));
     if has_zone(&new) && !has_zone(&old) && ["date", "time"].iter().any(|begin| old.starts_with(begin)) {
-        return Some(format!("column {} gets a time zone: what it holds is taken for UTC", now.name));
+        return Some(format!("column {} gets a time zone: its values are read as UTC", now.name));
     }
     narrowed.then(|| format!("column {} is narrowed from {} to {}", now.name, was.ty, now.ty))
 }
 
 /// `in_its_place` is the new column at the same position, with its former column.
 fn dropped(column: &Column, in_its_place: Option<&(&Column, Option<&Column>)>) -> String {
-    // Same type, same position: a person who renamed a column sees exactly this.
+    // Same type and position: the usual result of a rename without `previousName`.
     match in_its_place.filter(|(now, was)| was.is_none() && canonical(&now.ty) == canonical(&column.ty)) {
         Some((now, _)) => format!(
-            "column {} is dropped; if {} is its new name, say `previousName: {}`",
+            "column {} is dropped; if {} is its new name, set `previousName: {}`",
             column.name, now.name, column.name
         ),
         None => format!("column {} is dropped", column.name),
@@ -143,24 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_is_told() {
+    fn lost_data_is_reported() {
         let old = table(&[("a", "int4", None), ("b", "varchar(20)", None), ("c", "text", None)]);
-        let told = |new: &[(&str, &str, Option<&str>)]| losses(&old, &table(new));
-        assert!(told(&[("c", "text", None), ("a", "bigint", None), ("bb", "text", Some("b"))]).is_empty());
+        let lost = |new: &[(&str, &str, Option<&str>)]| losses(&old, &table(new));
+        assert!(lost(&[("c", "text", None), ("a", "bigint", None), ("bb", "text", Some("b"))]).is_empty());
         assert_eq!(
-            told(&[("a", "smallint", None), ("x", "character varying(20)", None), ("c", "text", None)]),
+            lost(&[("a", "smallint", None), ("x", "character varying(20)", None), ("c", "text", None)]),
             [
                 "column a is narrowed from int4 to smallint",
-                "column b is dropped; if x is its new name, say `previousName: b`"
+                "column b is dropped; if x is its new name, set `previousName: b`"
             ]
         );
-        assert_eq!(told(&[("a", "int", None), ("b", "varchar(20)", None)]), ["column c is dropped"]);
-        assert!(told(&[("b", "int", Some("a")), ("c", "varchar(20)", Some("b")), ("d", "text", Some("c"))]).is_empty());
+        assert_eq!(lost(&[("a", "int", None), ("b", "varchar(20)", None)]), ["column c is dropped"]);
+        assert!(lost(&[("b", "int", Some("a")), ("c", "varchar(20)", Some("b")), ("d", "text", Some("c"))]).is_empty());
         assert_eq!(
-            told(&[("c", "text", None), ("b", "int2", Some("a")), ("a", "text", Some("b"))]),
+            lost(&[("c", "text", None), ("b", "int2", Some("a")), ("a", "text", Some("b"))]),
             ["column b is narrowed from int4 to int2"]
         );
         let (old, new) = (table(&[("t", "timestamp(3)", None)]), table(&[("t", "timestamptz", None)]));
-        assert_eq!(losses(&old, &new), ["column t gets a time zone: what it holds is taken for UTC"]);
+        assert_eq!(losses(&old, &new), ["column t gets a time zone: its values are read as UTC"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Tables as the server's catalogs have them, many at once by one query.
+//! Tables from the server's catalogs; one query reads many.
 
 use crate::error::Failure;
 use crate::identifier::full_name;
@@ -6,7 +6,7 @@ use crate::kind::Target;
 use crate::server::{Client, column, first, query};
 use serde::Deserialize;
 
-/// A table as it is. Types, defaults and conditions are in the server's words.
+/// An existing table. Types, defaults and conditions have the server's text.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Present {
@@ -19,7 +19,7 @@ pub(crate) struct Present {
     pub(crate) partitions: Vec<PresentPartition>,
 }
 
-/// A column as it is.
+/// An existing column.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PresentColumn {
@@ -27,23 +27,23 @@ pub(crate) struct PresentColumn {
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) ty: String,
-    /// The type is a domain.
+    /// True if the type is a domain.
     #[serde(default)]
     pub(crate) is_domain: bool,
     pub(crate) not_null: bool,
     pub(crate) default: Option<String>,
     pub(crate) generated: Option<String>,
-    /// `a`, `d` or nothing.
+    /// `a`, `d` or empty.
     pub(crate) identity: String,
     pub(crate) comment: Option<String>,
     /// The numbers of its source columns, for a computed column.
     #[serde(default)]
     pub(crate) uses: Vec<i16>,
-    /// Its default takes numbers from a sequence that goes with the column.
+    /// True if its default takes numbers from a sequence that belongs to the column.
     pub(crate) has_sequence: bool,
 }
 
-/// A constraint as it is.
+/// An existing constraint.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PresentConstraint {
@@ -59,31 +59,31 @@ pub(crate) struct PresentConstraint {
     pub(crate) on_update: String,
 }
 
-/// How its rows are spread.
+/// The partitioning of the rows.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct PresentPartitioning {
     /// `r`, `l` or `h`.
     pub(crate) strategy: String,
-    /// Nothing where it is an expression.
+    /// `None` for an expression.
     pub(crate) columns: Vec<Option<String>>,
 }
 
-/// A partition as it is.
+/// An existing partition.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct PresentPartition {
-    /// Nothing where it is the table's own.
+    /// `None` for the schema of the table.
     pub(crate) schema: Option<String>,
     pub(crate) name: String,
     pub(crate) bounds: String,
 }
 
 impl PresentPartition {
-    /// True for the configured partition of that name, which is in the schema of its table.
+    /// True for the configured partition with this name, which is in the schema of its table.
     pub(crate) fn is(&self, name: &str) -> bool {
         self.schema.is_none() && self.name == name
     }
 
-    /// Its name, with its schema where that is another one than the table's.
+    /// Its name, with its schema if that differs from the table's.
     pub(crate) fn shown(&self) -> String {
         self.schema.as_ref().map_or_else(|| self.name.clone(), |schema| full_name(&[schema, &self.name]))
     }
@@ -114,7 +114,7 @@ impl Present {
     }
 }
 
-/// All that is read of tables, by one query: each is one text of JSON.
+/// Reads everything about tables in one query, with a JSON text for each.
 const READ: &str = "
 WITH found AS MATERIALIZED (
   SELECT w.place, w.in_schema, c.oid, c.reltype, c.relkind
@@ -180,7 +180,7 @@ SELECT f.place, json_build_object(
 )::text
 FROM found f";
 
-/// Reads tables; nothing where there is none of that name.
+/// Reads tables; `None` for a missing table.
 pub(crate) async fn read(client: &Client, targets: &[Target]) -> Result<Vec<Option<Present>>, Failure> {
     let schemas: Vec<&str> = targets.iter().map(|target| target.name(1)).collect();
     let names: Vec<&str> = targets.iter().map(Target::own_name).collect();
@@ -188,7 +188,7 @@ pub(crate) async fn read(client: &Client, targets: &[Target]) -> Result<Vec<Opti
     for row in query(client, READ, &[&schemas, &names]).await? {
         let (place, text): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
         let mut present: Present = serde_json::from_str(&text)
-            .map_err(|error| Failure::bug(format!("a table as the server describes it is not understood: {error}")))?;
+            .map_err(|error| Failure::bug(format!("the server's description of a table is not valid: {error}")))?;
         for partition in &mut present.partitions {
             if let Some(bounds) = partition.bounds.strip_prefix("FOR VALUES ") {
                 partition.bounds = bounds.to_owned();
@@ -202,7 +202,7 @@ pub(crate) async fn read(client: &Client, targets: &[Target]) -> Result<Vec<Opti
     Ok(answers)
 }
 
-/// The columns of a table, a view or anything else that is read like one; nothing where there is none.
+/// The columns of a table, a view or a similar relation; `None` if it does not exist.
 pub(crate) async fn column_names(client: &Client, schema: &str, name: &str) -> Result<Option<Vec<String>>, Failure> {
     let sql = "SELECT (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)

@@ -1,4 +1,4 @@
-//! What is there instead of what a view wants to read.
+//! Errors of views with a missing source.
 
 use super::{Body, body};
 use crate::error::Failure;
@@ -7,8 +7,8 @@ use crate::table::column_names;
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Path, ProviderError};
 
-/// The error of a view whose source, or a column of it, is not there: with what there is. Nothing where that is not why it
-/// failed.
+/// The error of a view whose source, or a column of it, does not exist, with the existing ones. `None` if the view
+/// failed for another reason.
 pub(crate) async fn explain(client: &Client, planned: &Attributes) -> Result<Option<ProviderError>, Failure> {
     let Ok(Body::Source(source)) = body(planned) else { return Ok(None) };
     let Some(present) = column_names(client, &source.schema, &source.name).await? else {

@@ -1,5 +1,5 @@
-//! A query that is nothing but columns of one source, as the server writes it: `SELECT t.a, t.b FROM s.t`, without the
-//! `t.` since PostgreSQL 16.
+//! Queries that select only columns of one source, in the server's form: `SELECT t.a, t.b FROM s.t`. Since PostgreSQL
+//! 16, the `t.` is missing.
 
 use crate::lexer::{Token, TokenKind, tokens};
 
@@ -11,7 +11,7 @@ pub(crate) struct Source {
     pub(crate) columns: Vec<String>,
 }
 
-/// The source of a query with all names written out; nothing for any other query.
+/// The source of a query with qualified names; `None` for any other query.
 pub(crate) fn source_of(definition: &str) -> Option<Source> {
     let all = tokens(definition);
     let end = if all.last()?.is_symbol(";") { all.len() - 1 } else { all.len() };
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_of_one_source_are_told_from_other_queries() {
+    fn only_plain_column_lists_have_a_source() {
         let source = source_of(" SELECT t.a,\n    t.\"B x\"\n   FROM s.t;").unwrap();
         assert_eq!((source.schema.as_str(), source.name.as_str()), ("s", "t"));
         assert_eq!(source.columns, ["a", "B x"]);

@@ -1,4 +1,4 @@
-//! The engine's part in small: plans, calls, checks what comes back against the contract, and records it.
+//! A small engine for the suite: plans, calls, checks results against the contract, and records them.
 
 use super::contract;
 use super::fixture::Fixture;
@@ -16,19 +16,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The step that creates.
+/// Step id of a create.
 const CREATE: &str = "create";
-/// The step that deletes.
+/// Step id of a delete.
 pub(super) const DELETE: &str = "delete";
 
-/// One behaviour's view of a session and a fixture. It knows what was made, and removes it at the end.
+/// A session and a fixture for one behaviour. Tracks created objects, and removes them at the end.
 pub(super) struct Bench<'a> {
     pub(super) session: Arc<dyn Session>,
     pub(super) ty: &'a ResourceType,
     pub(super) fixture: &'a Fixture,
     behaviour: &'static str,
     made: Mutex<Vec<Recorded>>,
-    /// What the create reported, as the journal has it.
+    /// The reports of the create, as in the journal.
     reports: Arc<Reports>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Bench<'a> {
         Self { session, ty, fixture, behaviour, made: Mutex::new(Vec::new()), reports: Arc::default() }
     }
 
-    /// True when reading an object tells how it is.
+    /// True if objects can be read.
     pub(super) fn is_readable(&self) -> bool {
         self.ty.readable && self.fixture.is_readable
     }
@@ -68,11 +68,11 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// An attempt to make the object of the fixture; of a lost call, or to adopt what is there.
+    /// An attempt to create the object of the fixture: a lost call, or an adoption.
     pub(super) fn attempt(&self, planned: &PlannedChange, prior: Option<&Recorded>, is_lost_call: bool) -> Attempt {
         let lost_call = LostCall {
             operation: self.behaviour.replace(' ', "-"),
-            // The call of `create_planned`: a provider may mark what it makes with the call that made it.
+            // The step of `create_planned`: a provider may mark a created object with its call.
             step: CREATE.to_owned(),
             timeout: Duration::from_secs(45),
             age: Duration::from_secs(60),
@@ -97,7 +97,7 @@ impl<'a> Bench<'a> {
         self.checked_plan(prior, config, planned)
     }
 
-    /// Plans a new object, and checks the plan; `None` where the provider refuses the configuration.
+    /// Plans a new object, and checks the plan; `None` if the provider refuses the configuration.
     pub(super) async fn plan_unless_refused(&self, config: &Attributes) -> Result<Option<PlannedChange>, String> {
         let planned = refused("plan", self.propose(None, config).await)?;
         planned.map(|planned| self.checked_plan(None, config, planned)).transpose()
@@ -127,14 +127,14 @@ impl<'a> Bench<'a> {
         self.create_planned(&plan).await
     }
 
-    /// Creates what was planned, and checks the answer against the plan and the schema.
+    /// Creates the planned object, and checks the answer against the plan and the schema.
     pub(super) async fn create_planned(&self, plan: &PlannedChange) -> Result<Recorded, String> {
         let planned = planned(plan);
         let observed = self.session.create(self.ty, &self.call(CREATE), &planned).await;
         self.created(&planned, &observed.map_err(|error| failed("create", &error))?)
     }
 
-    /// Creates a planned object; `None` where the provider refuses the plan.
+    /// Creates a planned object; `None` if the provider refuses the plan.
     pub(super) async fn create_unless_refused(&self, plan: &PlannedChange) -> Result<Option<Recorded>, String> {
         let planned = planned(plan);
         let observed = refused("create", self.session.create(self.ty, &self.call(CREATE), &planned).await)?;
@@ -142,7 +142,7 @@ impl<'a> Bench<'a> {
     }
 
     fn created(&self, planned: &Planned, observed: &Observed) -> Result<Recorded, String> {
-        // Recorded before it is checked: whatever is wrong with it, it is there and has to go.
+        // Recorded before the check: the object exists and must be removed even if it is wrong.
         let recorded = self.record(&planned.attributes, observed);
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
         self.check_observed("create", Some(&planned.attributes), observed)?;
@@ -173,7 +173,7 @@ impl<'a> Bench<'a> {
         deleted.map_err(|error| failed("delete", &error))
     }
 
-    /// Reads, checks the answer against the schema, and records it; `None` when the object is gone.
+    /// Reads, checks the answer against the schema, and records it; `None` if the object does not exist.
     pub(super) async fn read(&self, recorded: &Recorded) -> Result<Option<Recorded>, String> {
         let observed = self.session.read(self.ty, recorded).await.map_err(|error| failed("read", &error))?;
         let Some(observed) = observed else { return Ok(None) };
@@ -181,12 +181,12 @@ impl<'a> Bench<'a> {
         Ok(Some(self.record(&recorded.attributes, &observed)))
     }
 
-    /// Reads an object that must be there.
+    /// Reads an object that must exist.
     pub(super) async fn read_present(&self, recorded: &Recorded) -> Result<Recorded, String> {
-        self.read(recorded).await?.ok_or_else(|| "the object reads as gone".to_owned())
+        self.read(recorded).await?.ok_or_else(|| "the object cannot be found".to_owned())
     }
 
-    /// Expects that a plan over the recorded object changes nothing.
+    /// Expects that a plan for the recorded object changes nothing.
     pub(super) async fn expect_no_change(&self, prior: &Recorded, config: &Attributes) -> Result<(), String> {
         let plan = self.plan(Some(prior), config).await?;
         if !plan.replace_paths.is_empty() {
@@ -198,7 +198,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Checks what a call returned.
+    /// Checks the result of a call.
     pub(super) fn check_observed(
         &self,
         what: &str,
@@ -209,8 +209,8 @@ impl<'a> Bench<'a> {
         self.check_concealed(what, &observed.attributes)
     }
 
-    /// The row of a call: the known planned values, and over them the values that the call returned, spelled and marked as
-    /// the plan has them.
+    /// The row of a call: the returned values over the known planned values, with the spelling and the sensitive marks
+    /// of the plan.
     pub(super) fn record(&self, planned: &Attributes, observed: &Observed) -> Recorded {
         let is_stored = |name: &str| self.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
         let known = planned.iter().filter(|(name, value)| is_stored(name) && !value.has_unknown() && !value.is_null());
@@ -228,7 +228,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Removes whatever the behaviour left: behind the provider's back where the fixture can, then by the provider.
+    /// Removes all objects of the behaviour: outside terrace if the fixture can, then with the provider.
     pub(super) async fn clean_up(&self) -> Result<(), String> {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for recorded in made.iter().rev() {
@@ -248,7 +248,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// What goes into a call.
+/// The input of a call.
 fn planned(plan: &PlannedChange) -> Planned {
     Planned { attributes: plan.planned.clone(), private: Private(plan.private.0.clone()) }
 }
@@ -258,7 +258,7 @@ pub(super) fn paths(plan: &PlannedChange) -> String {
     plan.replace_paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// A call that failed, as the sentence of a behaviour.
+/// The message for a failed call.
 pub(super) fn failed(what: &str, error: &ProviderError) -> String {
     format!("{what} failed ({}): {error}", error.kind.code())
 }

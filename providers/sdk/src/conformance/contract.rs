@@ -1,4 +1,4 @@
-//! What values must be like: within the schema, agreeing with the configuration and with the plan.
+//! Checks of values: they match the schema, the configuration and the plan.
 
 use super::report::Verdict;
 use crate::normal::settled;
@@ -7,7 +7,7 @@ use crate::{
     Attribute, AttributeType, Attributes, Object, Observed, Path, ProviderSchema, Recorded, ResourceType, Value,
 };
 
-/// Checks what a type declares.
+/// Checks the declaration of a type.
 pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<Verdict, String> {
     let prefix = format!("{}_", schema.name);
     if !ty.name.starts_with(&prefix) {
@@ -17,7 +17,7 @@ pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<V
         return Err("it has no doc".to_owned());
     }
     if let Some(name) = ty.identity.iter().find(|name| ty.attributes.get(name).is_none()) {
-        return Err(format!("the identity names `{name}`, which is no attribute"));
+        return Err(format!("the identity names `{name}`, which is not an attribute"));
     }
     if schema.resources.iter().filter(|other| other.name == ty.name).count() > 1 {
         return Err("it is declared twice".to_owned());
@@ -31,8 +31,8 @@ pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<V
 /// Checks that a computed attribute declares how updates affect it: unknown values spread to all consumers.
 fn check_computed(ty: &ResourceType, attribute: &Attribute) -> Result<(), String> {
     let name = attribute.name;
-    let said = [attribute.stable, attribute.kept, !attribute.follows.is_empty(), attribute.volatile.is_some()];
-    match said.iter().filter(|is_said| **is_said).count() {
+    let declared = [attribute.stable, attribute.kept, !attribute.follows.is_empty(), attribute.volatile.is_some()];
+    match declared.iter().filter(|is_declared| **is_declared).count() {
         0 if ty.updatable => Err(format!("`{name}` is computed without `stable`, `kept`, `follows` or `volatile`")),
         0 | 1 => match attribute.follows.iter().find(|source| ty.attributes.get(source).is_none()) {
             Some(source) => Err(format!("`{name}` follows `{source}`, which does not exist")),
@@ -42,7 +42,7 @@ fn check_computed(ty: &ResourceType, attribute: &Attribute) -> Result<(), String
     }
 }
 
-/// Checks that a type names the objects it needs by their identity.
+/// Checks that a type returns complete identities of the objects that it needs.
 fn check_needs(schema: &ProviderSchema, ty: &ResourceType) -> Result<(), String> {
     let named: Attributes = ty.attributes.names().map(|name| (name.to_owned(), "one/two".into())).collect();
     for need in ty.needs {
@@ -106,13 +106,14 @@ pub(super) fn check_planned(
     planned: &Attributes,
 ) -> Result<(), String> {
     check_attributes(ty, planned).map_err(|problem| format!("the plan has {problem}"))?;
-    // A provider may plan another value than the default of an attribute that it can compute.
+    // A provider may replace the default of an attribute that it can compute.
     let is_free = |name: &str| {
-        config.get(name).is_none_or(Value::is_null) && ty.attributes.get(name).is_some_and(|it| it.computed)
+        config.get(name).is_none_or(Value::is_null)
+            && ty.attributes.get(name).is_some_and(|attribute| attribute.computed)
     };
     for (name, wanted) in settled(ty, config, recorded).into_iter().filter(|(name, _)| !is_free(name)) {
         match planned.get(&name) {
-            None => return Err(format!("the plan leaves out `{name}`, which is configured")),
+            None => return Err(format!("the plan lacks `{name}`, which is configured")),
             Some(value) if !agrees_in_normal_form(ty, &name, &wanted, value) => {
                 return Err(format!("the plan has {value:?} for `{name}`, which is configured as {wanted:?}"));
             }
@@ -127,7 +128,8 @@ pub(super) fn check_planned(
     Ok(())
 }
 
-/// Checks what a call returned: within the schema, all known, agreeing with the plan, nothing write-only, identity whole.
+/// Checks the result of a call: matches the schema and the plan, no unknown values, no write-only attributes, complete
+/// identity.
 pub(super) fn check_observed(
     ty: &ResourceType,
     planned: Option<&Attributes>,
@@ -156,7 +158,7 @@ pub(super) fn check_observed(
     }
 }
 
-/// True when the plan changes nothing.
+/// True if the plan changes nothing.
 pub(super) fn is_no_change(ty: &ResourceType, prior: &Recorded, plan: &PlannedChange) -> bool {
     plan.replace_paths.is_empty() && first_change(ty, &prior.attributes, &plan.planned).is_none()
 }
@@ -184,7 +186,7 @@ fn agrees_in_normal_form(ty: &ResourceType, name: &str, planned: &Value, value: 
             .is_some_and(|attribute| agrees(&attribute.normal_form(planned), &attribute.normal_form(value)))
 }
 
-/// True when a value is what was planned; what was unknown may be anything.
+/// True if a value matches its plan; an unknown planned value matches anything.
 fn agrees(planned: &Value, value: &Value) -> bool {
     match (planned.exposed(), value.exposed()) {
         (Value::Unknown, _) => true,

@@ -1,15 +1,15 @@
-//! What a provider's tests hand over for one resource type.
+//! Input of the suite for one resource type.
 
 use crate::{Attributes, Recorded, Value};
 use futures_util::future::BoxFuture;
 use std::future::Future;
 
-/// Something done to an object behind the provider's back.
+/// A change to an object outside terrace.
 pub type Hook = Box<dyn Fn(Recorded) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// One resource type as the suite tries it: configurations, and ways to reach the object behind the provider's back.
+/// One resource type for the suite: configurations, and ways to change the object outside terrace.
 ///
-/// The object of `config` must not be there when the suite begins, and is not when it ends.
+/// The object of `config` must not exist when the suite begins. It does not exist when the suite ends.
 pub struct Fixture {
     pub(super) type_name: &'static str,
     pub(super) label: &'static str,
@@ -29,7 +29,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// A fixture of a type, with a configuration that creates an object. The label tells several of one type apart.
+    /// A fixture of a type, with a configuration that creates an object. The label distinguishes fixtures of one type.
     #[must_use]
     pub fn new(type_name: &'static str, label: &'static str, config: Attributes) -> Self {
         Self {
@@ -58,14 +58,14 @@ impl Fixture {
         self
     }
 
-    /// A configuration that needs a new object in place of that of `config`.
+    /// A configuration that replaces the object of `config`.
     #[must_use]
     pub fn replace(mut self, config: Attributes) -> Self {
         self.replace = Some(config);
         self
     }
 
-    /// Changes the object behind the provider's back, so that reading it must tell.
+    /// Changes the object outside terrace: a read must report the drift.
     #[must_use]
     pub fn tamper<F, Fut>(mut self, hook: F) -> Self
     where
@@ -76,7 +76,7 @@ impl Fixture {
         self
     }
 
-    /// Removes the object behind the provider's back.
+    /// Removes the object outside terrace.
     #[must_use]
     pub fn remove<F, Fut>(mut self, hook: F) -> Self
     where
@@ -87,7 +87,7 @@ impl Fixture {
         self
     }
 
-    /// Puts data into the object of a type that holds data. The suite empties it by `remove` afterwards.
+    /// Puts data into an object of a type that holds data. The suite removes the object with `remove` afterwards.
     #[must_use]
     pub fn fill<F, Fut>(mut self, hook: F) -> Self
     where
@@ -98,23 +98,23 @@ impl Fixture {
         self
     }
 
-    /// Values that mean the same at a path such as `/columns/0/type`: an object of any of them is planned as no change with
-    /// every other one.
+    /// Values with the same meaning at a path such as `/columns/0/type`. An object with any of them must plan no change
+    /// for any other one.
     #[must_use]
     pub fn spelled<V: Into<Value>>(mut self, path: &'static str, values: impl IntoIterator<Item = V>) -> Self {
         self.spellings.push((path, values.into_iter().map(Into::into).collect()));
         self
     }
 
-    /// Attributes that the suite does not spell in other ways, such as the commands that read the object.
+    /// Attributes that the suite does not respell, such as the commands that read the object.
     #[must_use]
     pub fn verbatim(mut self, attributes: &'static [&'static str]) -> Self {
         self.verbatim = attributes;
         self
     }
 
-    /// Attributes that this configuration makes sensitive beyond what the schema says: their values must be marked in
-    /// the plan and in what the provider returns.
+    /// Attributes that only this configuration makes sensitive. The plan and the provider's results must mark their
+    /// values.
     #[must_use]
     pub fn conceals(mut self, attributes: &'static [&'static str]) -> Self {
         self.concealed = attributes;
@@ -128,21 +128,21 @@ impl Fixture {
         self
     }
 
-    /// An object of this configuration cannot be found again.
+    /// An object of this configuration cannot be found after a lost call.
     #[must_use]
     pub fn not_findable(mut self) -> Self {
         self.is_findable = false;
         self
     }
 
-    /// Only what calls of one's own made can be found again: whether an object is there already cannot be told.
+    /// Only objects of the provider's own calls can be found: the provider cannot tell whether another object exists.
     #[must_use]
     pub fn not_adoptable(mut self) -> Self {
         self.is_adoptable = false;
         self
     }
 
-    /// An object of this configuration cannot be read, although others of its type can.
+    /// An object of this configuration cannot be read, although other objects of its type can.
     #[must_use]
     pub fn not_readable(mut self) -> Self {
         self.is_readable = false;

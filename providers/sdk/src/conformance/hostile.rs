@@ -1,8 +1,8 @@
-//! Texts that nobody means well with, in the place of each text of a configuration.
+//! Hostile texts in place of each text of a configuration.
 
 use serde_json::Value as Json;
 
-/// The same configuration once for each text in it, with another text in its place, and where that is (a JSON pointer).
+/// One variant of the configuration per text in it, with that text replaced, and its path (a JSON pointer).
 #[must_use]
 pub fn variants(config: &Json, text: &str) -> Vec<(String, Json)> {
     let mut found = Vec::new();
@@ -21,9 +21,9 @@ fn add_texts(value: &Json, at: &str, found: &mut Vec<String>) {
     match value {
         Json::String(_) => found.push(at.to_owned()),
         Json::Array(items) => {
-            items.iter().enumerate().for_each(|(index, it)| add_texts(it, &format!("{at}/{index}"), found));
+            items.iter().enumerate().for_each(|(index, item)| add_texts(item, &format!("{at}/{index}"), found));
         }
-        Json::Object(entries) => entries.iter().for_each(|(key, it)| add_texts(it, &format!("{at}/{key}"), found)),
+        Json::Object(entries) => entries.iter().for_each(|(key, item)| add_texts(item, &format!("{at}/{key}"), found)),
         _ => {}
     }
 }

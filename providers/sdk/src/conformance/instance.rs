@@ -1,4 +1,4 @@
-//! An opened instance that a provider's own tests drive by hand: plan, call, record, as the engine does, without a state.
+//! An open instance for a provider's own tests: plans, calls and records like the engine, without a state.
 
 use crate::wrap::{Limits, guarded};
 use crate::{
@@ -11,25 +11,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The operation and the step that all calls of an instance are of.
+/// Operation and step of all calls of an instance.
 const OPERATION: &str = "operation";
 const STEP: &str = "1";
 
-/// An opened instance, and what its calls report.
+/// An open instance, and the reports of its calls.
 pub struct Instance<P> {
-    /// Whose instance it is.
+    /// The provider of the instance.
     pub provider: P,
-    /// The instance, guarded as the engine opens it.
+    /// The session, guarded like the engine's.
     pub session: Arc<dyn Session>,
-    /// What the calls reported.
+    /// The reports of the calls.
     pub reports: Arc<Reports>,
     /// Cancels all calls.
     pub cancel: CancellationToken,
-    /// The address of whatever is made: `shop@test:area/snowflake.a`.
+    /// The address of all created objects: `shop@test:area/snowflake.a`.
     pub address: &'static str,
 }
 
-/// Keeps what calls report.
+/// Collects the reports of calls.
 #[derive(Debug, Default)]
 pub struct Reports {
     told: Mutex<Vec<String>>,
@@ -37,19 +37,19 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// The lines for people, in their order.
+    /// The lines for people, in order.
     #[must_use]
     pub fn told(&self) -> Vec<String> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What was recorded of objects that were being made.
+    /// The partial reports of objects under construction.
     #[must_use]
     pub fn partials(&self) -> Vec<Partial> {
         self.partials.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the journal has of the object that a call was making, for whoever looks for it: as reported last, else as planned.
+    /// Identity and private bytes of an interrupted create: as last reported, otherwise as planned.
     #[must_use]
     pub fn attempted(&self, ty: &ResourceType, planned: &Attributes, private: &Private) -> (Attributes, Private) {
         self.partials().into_iter().fold(Partial::default(), Partial::then).attempted(ty, planned, private)
@@ -83,15 +83,15 @@ impl<P: Provider> Instance<P> {
         Ok(Self { provider, session, reports: Arc::default(), cancel: CancellationToken::new(), address })
     }
 
-    /// The type of that name.
+    /// The resource type with this name.
     ///
     /// # Errors
-    /// When the provider has none.
+    /// When the provider has no such type.
     pub fn resource_type(&self, name: &str) -> Result<&ResourceType, ProviderError> {
-        self.provider.schema().resource(name).ok_or_else(|| ProviderError::bug(format!("there is no type `{name}`")))
+        self.provider.schema().resource(name).ok_or_else(|| ProviderError::bug(format!("unknown type `{name}`")))
     }
 
-    /// What comes with a call: a minute's time, and no leave to remove data.
+    /// The context of a call: a limit of one minute, and no permission to remove data.
     #[must_use]
     pub fn call(&self) -> Call {
         Call {
@@ -108,7 +108,7 @@ impl<P: Provider> Instance<P> {
     /// Plans a configuration.
     ///
     /// # Errors
-    /// What the provider says of it.
+    /// The error of the provider.
     pub async fn plan(
         &self,
         ty: &str,
@@ -126,10 +126,10 @@ impl<P: Provider> Instance<P> {
         self.session.plan(self.resource_type(ty)?, &change).await
     }
 
-    /// Plans and makes an object: its row.
+    /// Plans and creates an object, and returns its row.
     ///
     /// # Errors
-    /// What the provider says.
+    /// The error of the provider.
     pub async fn create(&self, ty: &str, config: impl Borrow<Json>) -> Result<Recorded, ProviderError> {
         let PlannedChange { planned, private, .. } = self.plan(ty, None, config.borrow()).await?;
         let planned = Planned { attributes: planned, private };
@@ -137,10 +137,10 @@ impl<P: Provider> Instance<P> {
         Ok(recorded(self.address, &planned.attributes, observed))
     }
 
-    /// Plans and makes a change in place: the new row.
+    /// Plans and makes a change in place, and returns the new row.
     ///
     /// # Errors
-    /// What the provider says; a plan for a new object is an error, too.
+    /// The error of the provider, or a plan that replaces.
     pub async fn update(
         &self,
         ty: &str,
@@ -149,35 +149,35 @@ impl<P: Provider> Instance<P> {
     ) -> Result<Recorded, ProviderError> {
         let PlannedChange { planned, private, replace_paths, .. } = self.plan(ty, Some(prior), config.borrow()).await?;
         if !replace_paths.is_empty() {
-            return Err(ProviderError::bug(format!("planned a new object because of {replace_paths:?}")));
+            return Err(ProviderError::bug(format!("planned a replacement because of {replace_paths:?}")));
         }
         let planned = Planned { attributes: planned, private };
         let observed = self.session.update(self.resource_type(ty)?, &self.call(), prior, &planned).await?;
         Ok(recorded(self.address, &planned.attributes, observed))
     }
 
-    /// Reads an object again: its row, if it is there.
+    /// Reads an object again, and returns its row if it exists.
     ///
     /// # Errors
-    /// What the provider says.
+    /// The error of the provider.
     pub async fn read(&self, ty: &str, prior: &Recorded) -> Result<Option<Recorded>, ProviderError> {
         let observed = self.session.read(self.resource_type(ty)?, prior).await?;
         Ok(observed.map(|observed| recorded(self.address, &prior.attributes, observed)))
     }
 
-    /// Removes an object.
+    /// Deletes an object.
     ///
     /// # Errors
-    /// What the provider says.
+    /// The error of the provider.
     pub async fn delete(&self, ty: &str, prior: &Recorded) -> Result<(), ProviderError> {
         self.session.delete(self.resource_type(ty)?, &self.call(), prior).await
     }
 
-    /// Looks for the object of a configuration: what became of a call that was lost so long ago, or with `None` whether
-    /// something is there already.
+    /// Searches for the object of a configuration: after a call that was lost this long ago, or to adopt an object
+    /// (`None`).
     ///
     /// # Errors
-    /// What the provider says.
+    /// The error of the provider.
     pub async fn find(
         &self,
         ty: &str,
@@ -200,34 +200,36 @@ impl<P: Provider> Instance<P> {
         self.session.find(ty, &attempt).await
     }
 
-    /// The names of the attributes that a plan over a row would change, before and after reading the object again:
-    /// none, where a second plan is empty.
+    /// The names of the attributes that a second plan would change, before and after a read of the object. Empty if the
+    /// second plan is empty.
     ///
     /// # Errors
-    /// What the provider says, or when the object is not there.
+    /// The error of the provider, or a missing object.
     pub async fn unsettled(
         &self,
         ty: &str,
         prior: &Recorded,
         config: impl Borrow<Json>,
     ) -> Result<Vec<String>, ProviderError> {
-        let gone = || ProviderError::bug("the object is not there");
+        let gone = || ProviderError::bug("the object does not exist");
         let read = self.read(ty, prior).await?.ok_or_else(gone)?;
         let mut names = Vec::new();
         for prior in [prior, &read] {
             let plan = self.plan(ty, Some(prior), config.borrow()).await?;
-            names.extend(plan.replace_paths.iter().map(|path| format!("{path} (a new object)")));
+            names.extend(plan.replace_paths.iter().map(|path| format!("{path} (replaces)")));
             let is_changed = |name: &str, value: &Value| {
                 let before = prior.attributes.get(name).cloned().unwrap_or_default();
                 !(value.is_same_as(&before) || value.is_null() && before.is_null())
             };
-            names.extend(plan.planned.iter().filter(|(name, value)| is_changed(name, value)).map(|it| it.0.clone()));
+            names.extend(
+                plan.planned.iter().filter(|(name, value)| is_changed(name, value)).map(|change| change.0.clone()),
+            );
         }
         Ok(names)
     }
 }
 
-/// The row of an object that was planned so and looks so.
+/// The row of an object with this plan and this result.
 #[must_use]
 pub fn recorded(address: &str, planned: &Attributes, observed: Observed) -> Recorded {
     let known = planned.iter().filter(|(_, value)| !value.has_unknown());

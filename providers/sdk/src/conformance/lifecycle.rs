@@ -1,18 +1,18 @@
-//! Behaviours of objects that come, change and go.
+//! Behaviours of objects from creation to deletion.
 
 use super::bench::{Bench, failed, paths};
 use super::{Behaviour, Checked, Verdict, contract};
 use crate::DataAmount;
 
-/// In the order in which a provider grows.
+/// In the order in which a provider implements them.
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour { name: "what was created reads the same", check: |bench| Box::pin(created_reads_same(bench)) },
-    Behaviour { name: "many reads answer as single ones", check: |bench| Box::pin(many_reads(bench)) },
+    Behaviour { name: "a created object reads as returned", check: |bench| Box::pin(created_reads_same(bench)) },
+    Behaviour { name: "read_many and read agree", check: |bench| Box::pin(many_reads(bench)) },
     Behaviour { name: "an update happens in place", check: |bench| Box::pin(update_in_place(bench)) },
     Behaviour { name: "a replacement is planned and works", check: |bench| Box::pin(replacement(bench)) },
-    Behaviour { name: "deleting twice is deleting once", check: |bench| Box::pin(delete_twice(bench)) },
-    Behaviour { name: "what is gone reads as gone", check: |bench| Box::pin(gone_reads_as_gone(bench)) },
-    Behaviour { name: "drift shows and is mended", check: |bench| Box::pin(drift_is_mended(bench)) },
+    Behaviour { name: "a second delete succeeds", check: |bench| Box::pin(delete_twice(bench)) },
+    Behaviour { name: "a removed object cannot be read", check: |bench| Box::pin(removed_cannot_be_read(bench)) },
+    Behaviour { name: "drift is found and repaired", check: |bench| Box::pin(drift_is_repaired(bench)) },
     Behaviour { name: "data is counted", check: |bench| Box::pin(data_is_counted(bench)) },
 ];
 
@@ -36,11 +36,11 @@ async fn many_reads(bench: &Bench<'_>) -> Checked {
     let single = bench.session.read(bench.ty, &created).await.map_err(|error| failed("read", &error))?;
     let many = bench.session.read_many(bench.ty, &[created.clone(), created]).await;
     if many.len() != 2 {
-        return Err(format!("two questions got {} answers", many.len()));
+        return Err(format!("two reads got {} answers", many.len()));
     }
     for answer in many {
         if answer.map_err(|error| failed("read_many", &error))? != single {
-            return Err("read_many and read answer differently".to_owned());
+            return Err("read_many and read differ".to_owned());
         }
     }
     Ok(Verdict::Shown)
@@ -95,19 +95,19 @@ async fn delete_twice(bench: &Bench<'_>) -> Checked {
     Ok(Verdict::Shown)
 }
 
-async fn gone_reads_as_gone(bench: &Bench<'_>) -> Checked {
+async fn removed_cannot_be_read(bench: &Bench<'_>) -> Checked {
     let Some(remove) = &bench.fixture.remove else {
         return Ok(Verdict::NotApplicable("the fixture cannot remove the object"));
     };
     let created = bench.create(&bench.fixture.config).await?;
     remove(created.clone()).await;
     match bench.read(&created).await? {
-        Some(_) => Err("an object that was removed can still be read".to_owned()),
+        Some(_) => Err("a removed object can still be read".to_owned()),
         None => Ok(Verdict::Shown),
     }
 }
 
-async fn drift_is_mended(bench: &Bench<'_>) -> Checked {
+async fn drift_is_repaired(bench: &Bench<'_>) -> Checked {
     let Some(tamper) = &bench.fixture.tamper else {
         return Ok(Verdict::NotApplicable("the fixture cannot tamper with the object"));
     };
@@ -116,19 +116,19 @@ async fn drift_is_mended(bench: &Bench<'_>) -> Checked {
     tamper(created.clone()).await;
     let drifted = bench.read_present(&created).await?;
     if contract::first_change(bench.ty, &created.attributes, &drifted.attributes).is_none() {
-        return Err("reading an object that was changed shows no difference".to_owned());
+        return Err("reading a changed object shows no difference".to_owned());
     }
     let plan = bench.plan(Some(&drifted), config).await?;
     if contract::is_no_change(bench.ty, &drifted, &plan) {
-        return Err("the plan does not mend an object that was changed".to_owned());
+        return Err("the plan does not repair a changed object".to_owned());
     }
-    let mended = if plan.replace_paths.is_empty() {
+    let repaired = if plan.replace_paths.is_empty() {
         bench.update(&drifted, config).await?
     } else {
         bench.delete(&drifted).await?;
         bench.create_planned(&plan).await?
     };
-    let read = bench.read_present(&mended).await?;
+    let read = bench.read_present(&repaired).await?;
     bench.expect_no_change(&read, config).await?;
     Ok(Verdict::Shown)
 }
@@ -141,13 +141,13 @@ async fn data_is_counted(bench: &Bench<'_>) -> Checked {
     let count =
         async || bench.session.count_data(bench.ty, &created).await.map_err(|error| failed("count_data", &error));
     if let DataAmount::Some { text, .. } = count().await? {
-        return Err(format!("a new object is said to hold {text}"));
+        return Err(format!("a new object counts as holding {text}"));
     }
     let Some(fill) = &bench.fixture.fill else { return Ok(Verdict::Shown) };
     fill(created.clone()).await;
     match count().await? {
-        DataAmount::Empty => Err("an object that holds data is said to be empty".to_owned()),
-        DataAmount::Some { count: 0, text } => Err(format!("an object that holds {text} is counted as nothing")),
+        DataAmount::Empty => Err("an object with data counts as empty".to_owned()),
+        DataAmount::Some { count: 0, text } => Err(format!("an object with {text} has a count of 0")),
         DataAmount::Some { .. } | DataAmount::Unknown => Ok(Verdict::Shown),
     }
 }

@@ -4,12 +4,15 @@ use super::bench::Bench;
 use super::{Behaviour, Checked, Verdict};
 use crate::{Attributes, Value};
 
-/// Each is about `plan` alone, over objects that are there or not.
+/// Behaviours of `plan` alone, with and without an existing object.
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
     Behaviour { name: "a second plan is empty", check: |bench| Box::pin(second_plan_is_empty(bench)) },
     Behaviour { name: "planning twice gives the same plan", check: |bench| Box::pin(planning_is_repeatable(bench)) },
     Behaviour { name: "unknown values can be planned", check: |bench| Box::pin(unknown_values_can_be_planned(bench)) },
-    Behaviour { name: "what is made of a secret is one", check: |bench| Box::pin(secrets_stay_secret(bench)) },
+    Behaviour {
+        name: "a value derived from a secret is sensitive",
+        check: |bench| Box::pin(secrets_stay_secret(bench)),
+    },
     Behaviour { name: "planning changes nothing", check: |bench| Box::pin(planning_changes_nothing(bench)) },
 ];
 
@@ -36,13 +39,14 @@ async fn unknown_values_can_be_planned(bench: &Bench<'_>) -> Checked {
         config.insert(name.clone(), Value::Unknown);
         let planned = bench.plan(None, &config).await.map_err(|problem| format!("with `{name}` unknown, {problem}"))?;
         if planned.planned.get(name).is_none_or(|value| !value.is_unknown()) {
-            return Err(format!("the plan pretends to know `{name}`"));
+            return Err(format!("the plan has a known value for `{name}`"));
         }
     }
     Ok(Verdict::Shown)
 }
 
-/// With all that names the object marked sensitive, nothing that the provider makes of it may tell it: no id, no path.
+/// Marks the whole identity as sensitive: no value that the provider derives from it, such as an id or a path, may
+/// reveal it.
 async fn secrets_stay_secret(bench: &Bench<'_>) -> Checked {
     let mut config = bench.fixture.config.clone();
     let mut names = Vec::new();
@@ -55,12 +59,12 @@ async fn secrets_stay_secret(bench: &Bench<'_>) -> Checked {
         return Ok(Verdict::NotApplicable("no text of the configuration names the object"));
     }
     let check = |what: &str, attributes: &Attributes| {
-        // What is configured is marked by the engine, however a call returns it.
-        let made = attributes.iter().filter(|(name, _)| !config.contains_key(*name));
-        let telling = made.map(|(name, value)| (name, value.to_json().to_string()));
-        let mut telling = telling.filter(|(_, shown)| names.iter().any(|secret| shown.contains(secret.as_str())));
-        telling.next().map_or(Ok(()), |(name, _)| {
-            Err(format!("{what} tells by `{name}` what names the object, which is sensitive here"))
+        // The engine marks configured values, so a call may return them.
+        let derived = attributes.iter().filter(|(name, _)| !config.contains_key(*name));
+        let revealing = derived.map(|(name, value)| (name, value.to_json().to_string()));
+        let mut revealing = revealing.filter(|(_, shown)| names.iter().any(|secret| shown.contains(secret.as_str())));
+        revealing.next().map_or(Ok(()), |(name, _)| {
+            Err(format!("{what} reveals in `{name}` the object's identity, which is sensitive here"))
         })
     };
     let plan = bench.plan(None, &config).await?;

@@ -1,25 +1,25 @@
-//! What the suite found.
+//! Results of the suite.
 
 use std::fmt;
 
-/// How a behaviour ended.
+/// Result of a behaviour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The provider shows it.
+    /// The provider has the behaviour.
     Shown,
-    /// It does not apply to this type or fixture, for this reason.
+    /// The behaviour does not apply to this type or fixture, with the reason.
     NotApplicable(&'static str),
-    /// The provider does not show it: what was expected and what came.
+    /// The provider lacks the behaviour: expected and actual result.
     Missed(String),
 }
 
-/// All behaviours that were tried, on all fixtures.
+/// The results of all behaviours on all fixtures.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     entries: Vec<Entry>,
 }
 
-/// One behaviour on one fixture.
+/// The result of one behaviour on one fixture.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     type_name: &'static str,
@@ -44,19 +44,19 @@ impl Report {
         self.entries.push(entry);
     }
 
-    /// True when every behaviour that applies is shown.
+    /// True if the provider has every behaviour that applies.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.missed().next().is_none()
     }
 
-    /// The lines of what is missed: `type (fixture): behaviour: what is wrong`.
+    /// The failed behaviours, one per line: `type (fixture): behaviour: problem`.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         self.missed().collect()
     }
 
-    /// The verdict on one behaviour of one fixture.
+    /// The verdict of one behaviour on one fixture.
     #[must_use]
     pub fn verdict(&self, label: &str, behaviour: &str) -> Option<&Verdict> {
         self.entries
@@ -65,7 +65,7 @@ impl Report {
             .map(|entry| &entry.verdict)
     }
 
-    /// How many behaviours were shown.
+    /// Number of behaviours that the provider has.
     #[must_use]
     pub fn shown(&self) -> usize {
         self.entries.iter().filter(|entry| entry.verdict == Verdict::Shown).count()

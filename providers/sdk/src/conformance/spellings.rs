@@ -1,23 +1,23 @@
-//! Behaviours of values that can be spelled in several ways: the written, the planned and the read value agree.
+//! Behaviours of values with several spellings: the configured, the planned and the read value agree.
 
 use super::bench::{Bench, failed};
 use super::{Behaviour, Checked, Verdict, contract};
 use crate::{Attribute, AttributeType, Attributes, ErrorKind, Map, Object, Recorded, Value};
 
-/// The first is tried on every attribute of every type, the second on the spellings that a fixture declares.
+/// The first applies to every attribute of every type, the second to the spellings that a fixture declares.
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
     Behaviour { name: "every spelling settles", check: |bench| Box::pin(every_spelling_settles(bench)) },
     Behaviour { name: "other spellings plan no change", check: |bench| Box::pin(spellings_plan_no_change(bench)) },
 ];
 
-/// A configuration in which one value is written in another way.
+/// A configuration with one value in another spelling.
 struct Variant {
-    /// The attribute and the way: `columns/0/comment as ""`.
+    /// The path and the spelling: `columns/0/comment as ""`.
     label: String,
     config: Attributes,
 }
 
-/// Each variant is refused, or made so that reading it and a second plan agree with the first one.
+/// The provider refuses each variant, or creates an object whose second plan is empty before and after a read.
 async fn every_spelling_settles(bench: &Bench<'_>) -> Checked {
     let mut problems = Vec::new();
     let spelled = bench.ty.attributes.0.iter().filter(|attribute| !bench.fixture.verbatim.contains(&attribute.name));
@@ -31,7 +31,7 @@ async fn every_spelling_settles(bench: &Bench<'_>) -> Checked {
     if problems.is_empty() { Ok(Verdict::Shown) } else { Err(problems.join("\n    ")) }
 }
 
-/// Makes an object of each declared spelling, and plans every other spelling over it.
+/// Creates an object of each declared spelling, and plans every other spelling for it.
 async fn spellings_plan_no_change(bench: &Bench<'_>) -> Checked {
     if bench.fixture.spellings.is_empty() {
         return Ok(Verdict::NotApplicable("the fixture declares no spellings"));
@@ -43,7 +43,7 @@ async fn spellings_plan_no_change(bench: &Bench<'_>) -> Checked {
             let made = settle(bench, &config).await;
             let compared = match made {
                 Ok(Some(recorded)) => compare(bench, path, &recorded, values).await,
-                Ok(None) => Err("it is refused".to_owned()),
+                Ok(None) => Err("the provider refused it".to_owned()),
                 Err(problem) => Err(problem),
             };
             let cleaned = bench.clean_up().await;
@@ -64,7 +64,7 @@ async fn compare(bench: &Bench<'_>, path: &str, recorded: &Recorded, values: &[V
     Ok(())
 }
 
-/// The object as it reads; `None` where the provider refuses the configuration.
+/// The object after a read; `None` if the provider refuses the configuration.
 async fn settle(bench: &Bench<'_>, config: &Attributes) -> Result<Option<Recorded>, String> {
     let Some(plan) = bench.plan_unless_refused(config).await? else { return Ok(None) };
     let Some(created) = bench.create_unless_refused(&plan).await? else { return Ok(None) };
@@ -80,7 +80,7 @@ async fn settle(bench: &Bench<'_>, config: &Attributes) -> Result<Option<Recorde
     Ok(Some(read))
 }
 
-/// A refusal as `None`; any other error is a fault.
+/// A refusal as `None`; any other error is a failure of the behaviour.
 pub(super) fn refused<T>(what: &str, result: Result<T, crate::ProviderError>) -> Result<Option<T>, String> {
     match result {
         Ok(done) => Ok(Some(done)),
@@ -118,7 +118,7 @@ fn add_variants(object: &Object, config: &Map, at: &str, found: &mut impl FnMut(
     }
 }
 
-/// Values that people write to leave an attribute out.
+/// Values with which authors leave an attribute out.
 fn absent_spellings(attribute: &Attribute) -> Vec<Value> {
     match attribute.ty {
         AttributeType::String => vec!["".into()],
@@ -128,7 +128,7 @@ fn absent_spellings(attribute: &Attribute) -> Vec<Value> {
     }
 }
 
-/// Vendors' JSON in which a key is null, beside the others and in the place of each.
+/// Vendor JSON with a null for each key, and with one more null key.
 fn add_nulls(value: &Value, path: &str, found: &mut impl FnMut(&str, Value)) {
     let Some(entries) = value.as_map() else { return };
     for key in ["nothing"].into_iter().chain(entries.keys().map(String::as_str)) {
@@ -165,7 +165,7 @@ fn add_values(ty: &AttributeType, value: &Value, path: &str, found: &mut impl Fn
     }
 }
 
-/// The configuration with another value at a path such as `/columns/0/type`.
+/// The configuration with this value at a path such as `/columns/0/type`.
 fn with(config: &Attributes, path: &str, value: &Value) -> Attributes {
     let mut whole = Value::Map(config.clone());
     put(&mut whole, path.trim_start_matches('/'), value);

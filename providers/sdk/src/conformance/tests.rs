@@ -1,4 +1,4 @@
-//! The suite itself: a provider that is right shows everything, and each fault is told by the behaviour made for it.
+//! Tests of the suite: a correct provider passes, and the right behaviour reports each fault.
 
 use super::*;
 use crate::{
@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// What a create journals before it makes anything.
+/// Private bytes that a create journals before it creates anything.
 const SENT: &[u8] = b"sent";
 
-/// What the provider of these tests does wrong.
+/// Faults of the test provider.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
     None,
@@ -52,7 +52,9 @@ fn shelf(fault: Fault) -> Shelf {
         Attribute::new("label", AttributeType::String, "A label."),
         Attribute::new("colour", AttributeType::String, "Its colour.").normal(any_case),
         Attribute::new("secret", AttributeType::String, "A secret.").write_only(),
-        Attribute::new("rows", AttributeType::Int, "What it holds.").computed().volatile("it grows with the object"),
+        Attribute::new("rows", AttributeType::Int, "Its number of rows.")
+            .computed()
+            .volatile("it grows with the object"),
         Attribute::new("id", AttributeType::String, "Its id.").stable(),
     ]);
     let ty = ResourceType { holds_data: true, ..ResourceType::new("shelf_thing", "A thing.", &["name"], attributes) };
@@ -158,7 +160,7 @@ impl Session for ShelfSession {
         call.progress.partial(Partial { identity: None, private: Some(Private(SENT.to_vec())) }).await?;
         let is_there = self.look(&name_of(&planned.attributes)).is_some();
         if is_there && !self.has(Fault::CreateTakesWhatIsThere) {
-            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it is there"));
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it exists"));
         }
         Ok(self.put(&planned.attributes, 0))
     }
@@ -179,7 +181,7 @@ impl Session for ShelfSession {
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let removed = self.things.lock().unwrap().remove(&name_of(&prior.attributes));
         if removed.is_none() && self.has(Fault::DeleteFailsOnTheGone) {
-            return Err(ProviderError::new(ErrorKind::NotFound, "it is gone"));
+            return Err(ProviderError::new(ErrorKind::NotFound, "it does not exist"));
         }
         Ok(())
     }
@@ -248,50 +250,58 @@ async fn run(fault: Fault) -> Report {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_right_shows_every_behaviour() {
+async fn correct_provider_shows_every_behaviour() {
     let report = run(Fault::None).await;
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.to_string().matches("skipped").count(), 0, "{report}");
 }
 
 #[tokio::test]
-async fn each_fault_is_told_by_the_behaviour_made_for_it() {
+async fn each_fault_is_reported_by_its_behaviour() {
     let cases = [
-        (Fault::CreateReturnsAnUnknown, "what was created reads the same", "an unknown value for `id`"),
-        (Fault::CreateReturnsAnotherValue, "what was created reads the same", "1000 for `size`, which is planned as 1"),
-        (Fault::CreateReturnsTheSecret, "what was created reads the same", "`secret`, which is write-only"),
-        (Fault::CreateTakesWhatIsThere, "a stranger's object is not ours", "takes it"),
-        (Fault::ReadKeepsTheGone, "what is gone reads as gone", "can still be read"),
-        (Fault::ReadSeesNoDrift, "drift shows and is mended", "shows no difference"),
+        (Fault::CreateReturnsAnUnknown, "a created object reads as returned", "an unknown value for `id`"),
+        (
+            Fault::CreateReturnsAnotherValue,
+            "a created object reads as returned",
+            "1000 for `size`, which is planned as 1",
+        ),
+        (Fault::CreateReturnsTheSecret, "a created object reads as returned", "`secret`, which is write-only"),
+        (Fault::CreateTakesWhatIsThere, "another owner's object is not taken", "object succeeded"),
+        (Fault::ReadKeepsTheGone, "a removed object cannot be read", "can still be read"),
+        (Fault::ReadSeesNoDrift, "drift is found and repaired", "shows no difference"),
         (Fault::UpdateDoesNothing, "an update happens in place", "1 for `size`, which is planned as 2"),
-        (Fault::DeleteFailsOnTheGone, "deleting twice is deleting once", "the second time, delete failed (not_found)"),
-        (Fault::FindForgets, "a lost create is found again", "find answers Unknown"),
-        (Fault::FindTakesTheStrangers, "a stranger's object is not ours", "find answers Ours"),
+        (Fault::DeleteFailsOnTheGone, "a second delete succeeds", "the second time, delete failed (not_found)"),
+        (Fault::FindForgets, "a lost create is found", "find returned Unknown"),
+        (Fault::FindTakesTheStrangers, "another owner's object is not taken", "find returned Ours"),
         (Fault::PlanIsNeverDone, "a second plan is empty", "`rows` is Some(0) and then Some((known after apply))"),
         (Fault::PlanForgetsReplacements, "a replacement is planned and works", "the plan does not replace"),
         (Fault::PlanFailsOnUnknowns, "unknown values can be planned", "with `name` unknown, plan failed"),
-        (Fault::CountSeesNothing, "data is counted", "said to be empty"),
-        (Fault::IdTellsTheName, "what is made of a secret is one", "create tells by `id` what names the object"),
+        (Fault::CountSeesNothing, "data is counted", "counts as empty"),
+        (
+            Fault::IdTellsTheName,
+            "a value derived from a secret is sensitive",
+            "create reveals in `id` the object's identity",
+        ),
         (Fault::CreateDropsTheEmpty, "every spelling settles", "/label as \"\": create returned null for `label`"),
         (
             Fault::PlanTakesEverySpelling,
             "other spellings plan no change",
             "planned as \"RED\", a second plan is not empty: `colour`",
         ),
-        (Fault::ImportFindsAnything, "an import reads the same object", "finds an object that was deleted"),
+        (Fault::ImportFindsAnything, "an import reads the same object", "found a deleted object"),
     ];
     for (fault, behaviour, words) in cases {
         let report = run(fault).await;
         match report.verdict("thing", behaviour) {
             Some(Verdict::Missed(problem)) => assert!(problem.contains(words), "{fault:?}: {problem}"),
-            other => panic!("{fault:?} was not told by `{behaviour}`: {other:?}\n{report}"),
+            other => panic!("`{behaviour}` did not report {fault:?}: {other:?}\n{report}"),
         }
         assert!(!report.to_string().contains("hunter2"), "{report}");
     }
 }
 
 #[tokio::test]
-async fn a_type_without_a_fixture_is_told() {
+async fn type_without_a_fixture_is_reported() {
     let provider = shelf(Fault::None);
     let report = Suite::new(&provider, settings(Path::new("/"))).run().await;
     assert_eq!(
@@ -301,7 +311,7 @@ async fn a_type_without_a_fixture_is_told() {
 }
 
 #[test]
-fn an_unsound_schema_is_told() {
+fn unsound_schema_is_reported() {
     let mut ty = ResourceType::new("shelf_thing", "A thing.", &["label"], Object::default());
     let schema = ProviderSchema { name: "shelf", resources: vec![ty.clone()], ..ProviderSchema::default() };
     assert!(contract::check_type(&schema, &ty).unwrap_err().contains("names `label`"));

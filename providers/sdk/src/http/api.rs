@@ -1,4 +1,4 @@
-//! How one request is sent: in whose name, again where that does no harm, and told in words without secrets.
+//! Sends requests with credentials, safe retries, and errors without secrets.
 
 use super::auth::{Keeper, Proof, is_unknown};
 use super::failure::pause_of;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-/// One interface of a vendor: its base URL, in whose name it is asked, how its errors are read. Clones are the same one.
+/// One interface of a vendor: its base URL, its credentials, and the meaning of its errors. Clones share one interface.
 #[derive(Clone)]
 pub struct Api {
     inner: Arc<Inner>,
@@ -26,25 +26,25 @@ struct Inner {
     client: Client,
     base: Base,
     host: String,
-    /// Whether credentials may be sent there.
+    /// The check that credentials may be sent to this URL.
     checked: Result<(), Failure>,
     keeper: Keeper,
     vendor: Vendor,
     hidden: RwLock<Hidden>,
 }
 
-/// What no text repeats: the secrets, the tokens that were got by them, and what takes them out.
+/// Secrets and tokens that no text may contain, and their redaction.
 struct Hidden {
     secrets: Vec<SecretString>,
     tokens: VecDeque<SecretString>,
     redaction: Redaction,
 }
 
-/// So many tokens of before are still looked for: a late answer may repeat one.
+/// Number of older tokens that stay redacted: a late answer may quote one.
 const TOKENS_KEPT: usize = 4;
 
-/// So often a request is sent again that reached nobody. Whoever calls the provider tries again, too: one times the other
-/// would have people wait minutes for a port that is closed.
+/// Number of retries of a request that reached no server. The caller of the provider retries, too; together they would
+/// make users wait minutes for a closed port.
 const UNREACHED_AGAIN: u32 = 1;
 
 impl fmt::Debug for Api {
@@ -69,46 +69,46 @@ impl Api {
         &self.inner.base
     }
 
-    /// The connections, for another interface of the same instance.
+    /// The client, for another interface of the same instance.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.inner.client
     }
 
-    /// A text without the secrets of this interface.
+    /// A text with the secrets of this interface redacted.
     #[must_use]
     pub fn redacted(&self, text: &str) -> String {
         self.inner.hidden.read().unwrap_or_else(PoisonError::into_inner).redaction.text(text)
     }
 
-    /// A question at a URL that an answer named, such as where an operation tells how far it is.
+    /// A read of a URL from an answer, such as the status of an operation.
     ///
     /// # Errors
-    /// [`Failure::Refused`] where that is on another host: who asks there would take the token along.
+    /// [`Failure::Refused`] for a URL on another host, which would receive the token.
     pub fn named(&self, url: &str) -> Result<Request, Failure> {
         let url = self.inner.base.follow(url).map_err(Failure::Refused)?;
         Ok(Request { url: Some(url), ..Request::get("(as an answer named it)", &[]) })
     }
 
-    /// What terrace is told of a failure, without secrets.
+    /// The error for a failure, with secrets redacted.
     #[must_use]
     pub fn error(&self, failure: &Failure, purpose: &Purpose) -> ProviderError {
         self.hide(self.inner.vendor.error(&self.inner.host, failure, purpose))
     }
 
-    /// An error without the secrets of this interface.
+    /// An error with the secrets of this interface redacted.
     #[must_use]
     pub fn hide(&self, error: ProviderError) -> ProviderError {
         self.inner.hidden.read().unwrap_or_else(PoisonError::into_inner).redaction.error(error)
     }
 
-    /// Sends a request, and again where that does no harm, until there is an answer that says yes.
+    /// Sends a request, with safe retries, until it gets a success answer.
     ///
-    /// What only looks, or does the same however often it is sent, is sent again when its answer is lost. A write that is
-    /// neither is sent again only where it is known that nothing happened.
+    /// A lost answer is retried for reads and idempotent requests. Other writes are retried only if the request
+    /// certainly had no effect.
     ///
     /// # Errors
-    /// What became of it: see [`Failure`]. Only an answer of the request itself says what that is once it may have run.
+    /// See [`Failure`]. Once the request may have run, only an answer to the request itself proves its outcome.
     pub async fn send(&self, request: &Request, within: &Within) -> Result<Reply, Failure> {
         if request.effect != Effect::None && within.cancel.is_cancelled() {
             return Err(Failure::Cancelled);
@@ -141,11 +141,11 @@ impl Api {
                 }
                 Err(other) => return Err(other),
             };
-            let asked = pause_of(&failure);
-            if let Some(pause) = asked {
+            let requested = pause_of(&failure);
+            if let Some(pause) = requested {
                 silence::excuse_pause(pause);
             }
-            let pause = asked.unwrap_or_else(|| pause::usual(attempt));
+            let pause = requested.unwrap_or_else(|| pause::usual(attempt));
             attempt += 1;
             let left = within.left();
             if attempt > most || pause >= left || self.is_stopped_while(pause, within).await {
@@ -161,7 +161,7 @@ impl Api {
         }
     }
 
-    /// Sends a request once, and once more with a new token where the old one is not known any more.
+    /// Sends a request once, and once more with a new token if the server rejects the old one.
     async fn attempt(&self, request: &Request, within: &Within, renewed: &mut bool) -> Result<Reply, Failure> {
         loop {
             let proof = self.proof(request, within).await?;
@@ -187,7 +187,7 @@ impl Api {
             }
             span.in_scope(|| tracing::debug!(result = %outcome(&reply), "request"));
             let reply = reply?;
-            // Who is not let in did nothing, whatever the request is.
+            // A 401 means that the request had no effect.
             if is_unknown(&reply) && !*renewed && self.inner.keeper.renew(&proof).await {
                 *renewed = true;
                 continue;
@@ -196,13 +196,13 @@ impl Api {
         }
     }
 
-    /// What proves who asks. To get it takes no longer than the call has time, and who gives up asks for nothing any more; a
-    /// write that nobody waits for does not begin.
+    /// The credentials for a request. A wait for a token ends with the time of the call, or with the cancellation of a
+    /// write.
     async fn proof(&self, request: &Request, within: &Within) -> Result<Proof, Failure> {
         tokio::select! {
             proof = self.inner.keeper.current(|token| self.learn(token)) => proof,
             () = tokio::time::sleep_until(within.deadline) => {
-                Err(Failure::NotSent("there was no token to be had in its time".to_owned()))
+                Err(Failure::NotSent("no token arrived in time".to_owned()))
             }
             () = within.cancel.cancelled(), if request.effect != Effect::None => Err(Failure::Cancelled),
         }
@@ -240,13 +240,13 @@ impl Api {
             (425 | 429, _) => Again::DidNothing,
             (408 | 500 | 502..=504, Effect::None) => Again::DidNothing,
             _ if (self.inner.vendor.did_nothing)(reply) => Again::DidNothing,
-            // A gateway says so, too, of what it has passed on.
+            // A gateway may answer this after it has passed the request on.
             (408 | 502..=504, Effect::Same) => Again::PerhapsDone,
             _ => Again::Never,
         }
     }
 
-    /// Waits; true where nobody does any more.
+    /// Waits; returns true if the call is cancelled.
     async fn is_stopped_while(&self, pause: Duration, within: &Within) -> bool {
         tokio::select! {
             () = tokio::time::sleep(pause) => false,
@@ -274,17 +274,17 @@ impl Hidden {
     }
 }
 
-/// Whether a request whose answer says no is sent again.
+/// Whether a request is retried after a failure answer.
 enum Again {
     Never,
-    /// Nothing happened, or nothing ever does.
+    /// The request had no effect.
     DidNothing,
-    /// It may have happened, and does no harm twice.
+    /// The request may have had its effect, and may be repeated.
     PerhapsDone,
 }
 
-/// An answer that says no to a request that may have run before. What says nothing of the request itself, such as that one has
-/// to wait, leaves open what became of that.
+/// A failure answer to a request that may have run before. Answers that say nothing about the request itself, such as a
+/// request to wait, leave its outcome unknown.
 fn settled(mut reply: Reply, request: &Request, may_have_run: bool) -> Failure {
     reply.may_have_run = may_have_run;
     match reply.status {

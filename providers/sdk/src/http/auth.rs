@@ -1,4 +1,4 @@
-//! In whose name requests are sent.
+//! Credentials of requests.
 
 use super::token::{Token, TokenSource};
 use super::{Failure, Reply};
@@ -12,25 +12,25 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// No token is used for longer, whatever is said of it.
+/// The longest use of a token, even if the server states a longer lifetime.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// A token that says nothing of its life is asked for again after this.
+/// The lifetime of a token without a stated one.
 const USUAL_LIFE: Duration = Duration::from_secs(3 * 60);
-/// One is made anew when it has less than this left, or less than a fifth of its life.
+/// A token is renewed when it has less than this left, or less than a fifth of its lifetime.
 const SPARE: Duration = Duration::from_secs(60);
 
-/// How it is proved who asks.
+/// Kinds of credentials.
 #[derive(Clone)]
 pub enum Auth {
-    /// Nobody is asked for it.
+    /// No credentials.
     None,
-    /// Headers that stay as they are, such as `x-hasura-admin-secret`.
+    /// Fixed headers, such as `x-hasura-admin-secret`.
     Headers(Vec<(HeaderName, SecretString)>),
-    /// A token that stays as it is.
+    /// A fixed token.
     Bearer(SecretString),
     /// User and password.
     Basic(String, SecretString),
-    /// Tokens that are asked for, and anew before they are too old.
+    /// Tokens from a source, renewed before they expire.
     Tokens(Arc<dyn TokenSource>),
 }
 
@@ -46,13 +46,13 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// What proves it in one request: the headers, and which token that was.
+/// The credentials of one request: its headers and the number of its token.
 pub(super) struct Proof {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     number: u64,
 }
 
-/// Knows the token of the moment.
+/// Holds the current token.
 pub(super) struct Keeper {
     auth: Auth,
     kept: Mutex<Kept>,
@@ -60,9 +60,9 @@ pub(super) struct Keeper {
 
 #[derive(Default)]
 struct Kept {
-    /// Its headers, and until when they are good.
+    /// The token's headers, and their expiry.
     token: Option<(Vec<(HeaderName, HeaderValue)>, Instant)>,
-    /// Counts the tokens there were.
+    /// Number of tokens so far.
     number: u64,
 }
 
@@ -71,7 +71,7 @@ impl Keeper {
         Self { auth, kept: Mutex::default() }
     }
 
-    /// The secrets that are known from the beginning.
+    /// The secrets that are known before the first request.
     pub(super) fn secrets(&self) -> Vec<SecretString> {
         match &self.auth {
             Auth::None => Vec::new(),
@@ -82,7 +82,7 @@ impl Keeper {
         }
     }
 
-    /// What proves it now. `learns` is told of a token that is new.
+    /// The current credentials. Calls `learns` with each new token.
     pub(super) async fn current(&self, learns: impl Fn(&SecretString) + Send) -> Result<Proof, Failure> {
         let of = |headers| Ok(Proof { headers, number: 0 });
         let source = match &self.auth {
@@ -97,32 +97,32 @@ impl Keeper {
             }
             Auth::Tokens(source) => source,
         };
-        // Whoever comes meanwhile waits for the same token.
+        // Concurrent callers wait for the same token.
         let mut kept = self.kept.lock().await;
         if let Some((headers, until)) = &kept.token
             && Instant::now() < *until
         {
             return Ok(Proof { headers: headers.clone(), number: kept.number });
         }
-        let asked = Instant::now();
-        let Token { token, life, headers: beside } = source.token().await?;
+        let requested = Instant::now();
+        let Token { token, life, headers: more } = source.token().await?;
         learns(&token);
-        let secrets = beside.iter().filter(|(_, value)| value.is_sensitive());
+        let secrets = more.iter().filter(|(_, value)| value.is_sensitive());
         secrets.filter_map(|(_, value)| value.to_str().ok()).for_each(|text| learns(&text.into()));
-        let headers: Vec<_> = bearer(&token)?.into_iter().chain(beside).collect();
+        let headers: Vec<_> = bearer(&token)?.into_iter().chain(more).collect();
         let life = life.unwrap_or(USUAL_LIFE).min(LONGEST_LIFE);
-        kept.token = Some((headers.clone(), asked + life.saturating_sub(SPARE.min(life / 5))));
+        kept.token = Some((headers.clone(), requested + life.saturating_sub(SPARE.min(life / 5))));
         kept.number += 1;
         Ok(Proof { headers, number: kept.number })
     }
 
-    /// Drops the token of a proof that was not taken; false where there is no other to be had.
+    /// Drops the token of rejected credentials; returns false if the source has no other token.
     pub(super) async fn renew(&self, proof: &Proof) -> bool {
         if !matches!(self.auth, Auth::Tokens(_)) {
             return false;
         }
         let mut kept = self.kept.lock().await;
-        // Somebody else may have made another one since.
+        // Another call may have renewed it meanwhile.
         if kept.number == proof.number {
             kept.token = None;
         }
@@ -130,7 +130,7 @@ impl Keeper {
     }
 }
 
-/// Who asks is not known, or not any more.
+/// True if the server rejects the credentials.
 pub(super) fn is_unknown(reply: &Reply) -> bool {
     reply.status == 401
 }
@@ -143,10 +143,10 @@ pub(super) fn basic(user: &str, password: &SecretString) -> SecretString {
     BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret())).into()
 }
 
-/// A header that no `Debug` prints.
+/// A header that `Debug` does not print.
 pub(super) fn sensitive(secret: &SecretString, prefix: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose_secret()))
-        .map_err(|_| Failure::Refused("what proves who asks has characters that cannot be sent".to_owned()))?;
+        .map_err(|_| Failure::Refused("the credentials contain characters that cannot be sent".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,4 +1,4 @@
-//! Connections, and how many requests there are at once.
+//! Connections, and the limit on concurrent requests.
 
 use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, dispatched, in_words, is_exposed, pause};
 use crate::wrap::silence;
@@ -12,25 +12,25 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// The most time for the connection alone.
+/// Time limit for a connection attempt.
 const CONNECTS: Duration = Duration::from_secs(10);
 
-/// What holds for all requests of an instance.
+/// Options for all requests of an instance.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The authorities to trust instead of the machine's: a file of PEM.
+    /// A PEM file of certificate authorities, instead of those of this machine.
     pub ca_file: Option<PathBuf>,
-    /// Credentials may be sent to other machines over `http://`.
+    /// True if credentials may be sent to other machines over `http://`.
     pub allow_plain_http: bool,
-    /// How long a request may go unanswered.
+    /// Time limit of a request without an answer.
     pub timeout: Duration,
-    /// How many requests one host gets at once.
+    /// Number of concurrent requests to one host.
     pub concurrency: usize,
-    /// How many bytes an answer may have.
+    /// Size limit of an answer, in bytes.
     pub most_bytes: usize,
-    /// How often a request is sent again that was refused for a time: 429 and the like.
+    /// Number of retries after a temporary refusal such as 429.
     pub again: u32,
-    /// How often one is whose answers are lost: nothing says that another one would not be.
+    /// Number of retries after lost answers.
     pub again_after_loss: u32,
 }
 
@@ -48,7 +48,7 @@ impl Default for Options {
     }
 }
 
-/// Connections of an instance: one for all the hosts that it speaks to. Clones share them.
+/// The connections of an instance to all its hosts. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -57,10 +57,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client; nothing is connected to yet.
+    /// A client without open connections.
     ///
     /// # Errors
-    /// When the file of certificates is none.
+    /// When the file of authorities is invalid.
     pub fn new(options: Options) -> Result<Self, ProviderError> {
         let authorities = options.ca_file.as_deref();
         let http = super::builder(authorities).map_err(|why| match authorities {
@@ -68,23 +68,23 @@ impl Client {
                 let message = format!("the certificates of `{}` cannot be read: {why}", path.display());
                 ProviderError::invalid(Some(Path::attribute("caFile")), message)
             }
-            None => ProviderError::bug(format!("there is no TLS: {why}")),
+            None => ProviderError::bug(format!("TLS cannot be set up: {why}")),
         })?;
         let http = http
             .connect_timeout(CONNECTS.min(options.timeout))
             .tcp_keepalive(CONNECTS)
             .build()
-            .map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
+            .map_err(|error| ProviderError::bug(format!("the HTTP client is broken: {}", in_words(&error))))?;
         Ok(Self { http, options: Arc::new(options), hosts: Arc::default() })
     }
 
-    /// One interface of a vendor. `secrets` are what no text repeats besides what proves who asks.
+    /// One interface of a vendor. Texts redact `secrets` and the credentials.
     #[must_use]
     pub fn api(&self, base: Base, auth: Auth, vendor: Vendor, secrets: Vec<SecretString>) -> Api {
         Api::new(self.clone(), base, auth, vendor, secrets)
     }
 
-    /// Refuses to send credentials where others could read them.
+    /// Refuses to send credentials over a connection that others can read.
     pub(super) fn check_credentials(&self, base: &Base) -> Result<(), Failure> {
         match is_exposed(base.shown()) && !self.options.allow_plain_http {
             true => Err(Failure::Refused(format!(
@@ -109,8 +109,8 @@ impl Client {
         gate
     }
 
-    /// Sends a request once, when the host has room for it, and reads the whole answer. It may go unanswered for `timeout`,
-    /// and all of it takes no longer than what is `left`.
+    /// Sends a request once, when the host's limit allows it, and reads the whole answer. Waits up to `timeout` for a
+    /// sign of the server, and up to `left` in total.
     pub(super) async fn send(
         &self,
         builder: RequestBuilder,
@@ -122,7 +122,7 @@ impl Client {
         let began = Instant::now();
         let permit = tokio::time::timeout(left, gate.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
-            return Err(Failure::NotSent("there were too many other requests to send it in time".to_owned()));
+            return Err(Failure::NotSent("too many other requests to send it in time".to_owned()));
         };
         let timeout = timeout.min(left.saturating_sub(began.elapsed()));
         let sent = dispatched(builder.timeout(timeout));

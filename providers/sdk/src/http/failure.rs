@@ -1,33 +1,33 @@
-//! What is told of requests that went wrong, and what terrace does then.
+//! Failures of requests, and their conversion to provider errors.
 
 use super::Reply;
 use crate::{ErrorKind, Path, ProviderError};
 use std::time::Duration;
 
-/// Why there is no answer, or none that says yes.
+/// The reason that a request has no success answer.
 #[derive(Debug, Clone)]
 pub enum Failure {
-    /// The request was never sent: nothing happened.
+    /// The request was never sent: it had no effect.
     NotSent(String),
-    /// It was sent, or may have been, and nobody knows what became of it.
+    /// The request was sent, or may have been; its outcome is unknown.
     Lost(String),
-    /// The other side says no.
+    /// The server returned a failure status.
     Answered(Box<Reply>),
-    /// Who gives out tokens gives none: its code, what it says.
+    /// The token server refused to issue a token.
     Unauthorized {
-        /// Such as `invalid_client`.
+        /// The error code, such as `invalid_client`.
         code: Option<String>,
-        /// In words.
+        /// The message.
         message: String,
     },
-    /// Nobody waited any more, and nothing happened.
+    /// The call was cancelled before it had any effect.
     Cancelled,
-    /// The request cannot be put together.
+    /// The request cannot be built.
     Refused(String),
 }
 
 impl Failure {
-    /// The answer that says no, where there is one.
+    /// The failure answer, if there is one.
     #[must_use]
     pub fn answer(&self) -> Option<&Reply> {
         match self {
@@ -36,13 +36,13 @@ impl Failure {
         }
     }
 
-    /// The status of the answer that says no.
+    /// The status of the failure answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.answer().map(|reply| reply.status)
     }
 
-    /// Why, in words that repeat nothing of any body.
+    /// The reason, without any part of a body.
     #[must_use]
     pub fn in_words(&self) -> String {
         match self {
@@ -54,37 +54,37 @@ impl Failure {
     }
 }
 
-/// What a vendor's answer says.
+/// The content of a vendor's failure answer.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
     /// The vendor's own code.
     pub code: Option<String>,
-    /// What it says, without a period at its end.
+    /// The message, without a trailing period.
     pub message: Option<String>,
-    /// What that is; the status decides where it is not said.
+    /// The kind of failure; `None` to decide by the status.
     pub kind: Option<ErrorKind>,
     /// Further facts.
     pub problems: Vec<String>,
-    /// What a person can do.
+    /// Possible solutions.
     pub solutions: Vec<String>,
 }
 
-/// Whom one calls, for messages, and how its errors are read.
+/// A vendor: its name for messages, and the meaning of its answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Vendor {
-    /// As messages call it: `Airbyte`.
+    /// The name in messages: `Airbyte`.
     pub name: &'static str,
-    /// Takes an answer that says no apart. Its texts are cut and redacted by who asks.
+    /// Parses a failure answer. [`Api`](super::Api) shortens and redacts its texts.
     pub said: fn(&Reply) -> Said,
-    /// Of an answer that says no to a write: nothing was done, and it can be sent again. Of 429 that is known.
+    /// True if a write with this failure answer had no effect and may be retried. Status 429 always counts.
     pub did_nothing: fn(&Reply) -> bool,
-    /// What to look at where it cannot be reached: "look at `url` of the instance".
+    /// The solution for a server that cannot be reached: "look at `url` of the instance".
     pub reach: &'static str,
-    /// What to look at where it does not let terrace in: "look at `token` of the instance".
+    /// The solution for refused credentials: "look at `token` of the instance".
     pub sign_in: &'static str,
 }
 
-/// What a request is for, as errors tell it.
+/// The purpose of a request, for errors.
 #[derive(Debug, Clone, Default)]
 pub struct Purpose {
     doing: String,
@@ -101,27 +101,27 @@ impl Purpose {
         Self { doing: doing.into(), ..Self::default() }
     }
 
-    /// A question: ``read the source `orders` ``. That its answer is lost is nothing but a delay.
+    /// A read: ``read the source `orders` ``. A lost answer is only a delay.
     #[must_use]
     pub fn look(doing: impl Into<String>) -> Self {
         Self { is_question: true, ..Self::to(doing) }
     }
 
-    /// It makes an object of that id, which may be there already.
+    /// The request creates an object with this id, which may already exist.
     #[must_use]
     pub fn makes(mut self, import_id: impl Into<String>) -> Self {
         self.import_id = Some(import_id.into());
         self
     }
 
-    /// It is about that attribute.
+    /// The request concerns this attribute.
     #[must_use]
     pub fn at(mut self, path: Path) -> Self {
         self.path = Some(path);
         self
     }
 
-    /// What helps where it is refused for want of a right.
+    /// The solution if the request lacks a permission.
     #[must_use]
     pub fn needs(mut self, solution: impl Into<String>) -> Self {
         self.solutions.push(solution.into());
@@ -129,11 +129,11 @@ impl Purpose {
     }
 }
 
-/// Nobody reads more of a vendor's text.
+/// The longest part of a vendor's text in a message, in characters.
 const LONGEST_TEXT: usize = 2000;
 
 impl Vendor {
-    /// The one mapping of failures. The texts may hold secrets: [`super::Api::error`] takes them out.
+    /// Converts a failure. The texts may contain secrets: [`super::Api::error`] redacts them.
     pub(super) fn error(&self, host: &str, failure: &Failure, purpose: &Purpose) -> ProviderError {
         let name = self.name;
         let doing = if purpose.doing.is_empty() { "do that" } else { purpose.doing.as_str() };
@@ -147,7 +147,7 @@ impl Vendor {
             }
             Failure::Lost(why) => ProviderError::new(
                 ErrorKind::Ambiguous,
-                format!("whether {name} was told to {doing} is not known: {why}"),
+                format!("{name} may have received the request to {doing}, outcome unknown: {why}"),
             ),
             Failure::Unauthorized { code, message } => {
                 let message = format!("{name} does not let terrace in: {}", trimmed(message));
@@ -181,12 +181,12 @@ impl Vendor {
         let why = why.unwrap_or_else(|| usual_words(reply.status).to_owned());
         let name = self.name;
         let message = match &kind {
-            ErrorKind::Ambiguous => format!("whether {name} was told to {doing} is not known: {why}"),
+            ErrorKind::Ambiguous => format!("{name} may have received the request to {doing}, outcome unknown: {why}"),
             ErrorKind::PermissionDenied if matches!(reply.status, 401 | 407) => {
                 format!("{name} does not let terrace in: {why}")
             }
-            ErrorKind::PermissionDenied => format!("who works in the instance may not {doing}: {why}"),
-            ErrorKind::Throttled { .. } => format!("{name} has too much to do to {doing}: {why}"),
+            ErrorKind::PermissionDenied => format!("the identity of the instance may not {doing}: {why}"),
+            ErrorKind::Throttled { .. } => format!("{name} is too busy to {doing}: {why}"),
             _ => format!("{name} cannot {doing}: {why}"),
         };
         let mut error = ProviderError::new(kind, message);
@@ -207,20 +207,20 @@ impl Vendor {
     }
 }
 
-/// What a status means where the vendor does not say more.
+/// The meaning of a status if the vendor gives none.
 fn usual_kind(reply: &Reply, purpose: &Purpose) -> ErrorKind {
     let or_question = |kind: ErrorKind| if purpose.is_question { ErrorKind::Transient } else { kind };
     match reply.status {
         401 | 403 | 407 => ErrorKind::PermissionDenied,
         404 | 410 => ErrorKind::NotFound,
-        // What was made by a request whose answer was lost is told by looking.
+        // An earlier attempt with a lost answer may have created it: the engine must look.
         409 if reply.may_have_run => ErrorKind::Ambiguous,
         409 if purpose.import_id.is_some() => ErrorKind::AlreadyExists { import_id: None },
         409 => or_question(ErrorKind::Failed),
         425 => ErrorKind::Transient,
         429 => ErrorKind::Throttled { retry_after: reply.retry_after },
         503 if purpose.is_question => ErrorKind::Throttled { retry_after: reply.retry_after },
-        // A gateway says these, too, of what it has passed on.
+        // A gateway may answer this after it has passed the request on.
         408 | 502..=504 => or_question(ErrorKind::Ambiguous),
         500..=599 => or_question(ErrorKind::Failed),
         _ => ErrorKind::InvalidInput { path: None },
@@ -229,17 +229,17 @@ fn usual_kind(reply: &Reply, purpose: &Purpose) -> ErrorKind {
 
 fn usual_words(status: u16) -> &'static str {
     match status {
-        300..=399 => "it names another place instead",
-        401 | 407 => "it does not know who asks",
+        300..=399 => "it redirects to another URL",
+        401 | 407 => "the credentials are unknown or expired",
         403 => "that is not allowed",
-        404 | 410 => "there is no such thing",
-        405 => "there is no such call",
+        404 | 410 => "not found",
+        405 => "it has no such call",
         408 | 504 => "it took too long",
-        409 => "it is in conflict with what is there",
-        413 => "that is too much at once",
-        429 | 503 => "it asks to come again later",
-        500..=599 => "it failed, and does not say why",
-        _ => "it does not say why",
+        409 => "it conflicts with an existing object",
+        413 => "the request is too large",
+        429 | 503 => "it asks to retry later",
+        500..=599 => "it failed without a reason",
+        _ => "it gives no reason",
     }
 }
 
@@ -252,7 +252,7 @@ fn trimmed(text: &str) -> String {
     }
 }
 
-/// How long a throttled answer asks to wait; nothing where it is not throttled.
+/// The pause that a throttled answer requests; `None` if it is not throttled.
 pub(super) fn pause_of(failure: &Failure) -> Option<Duration> {
     failure.answer()?.retry_after
 }

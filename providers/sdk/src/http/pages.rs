@@ -1,26 +1,26 @@
-//! Answers in pages, one after the other as they are wanted.
+//! Paginated answers, read one page at a time.
 
 use super::{Api, Failure, Request, Within};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde_json::Value as Json;
 use std::collections::HashSet;
 
-/// More pages are none that anybody meant.
+/// Page limit; more pages indicate a fault.
 const MOST_PAGES: usize = 10_000;
 
-/// Where the next page is.
+/// Location of the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nowhere: this was the last one.
+    /// No next page.
     End,
-    /// The same request with these pairs in its query, in place of those of the same names.
+    /// The same request with these query pairs instead of those of the same names.
     Query(Vec<(&'static str, String)>),
-    /// At a URL, which has to be on the same host.
+    /// A URL, which must be on the same host.
     At(String),
 }
 
 impl Next {
-    /// By the token that the answer has under a name, as the query takes it under another one; the end where there is none.
+    /// The next page by a token in the answer's field `name`; the end if it is missing.
     #[must_use]
     pub fn token(answer: &Json, name: &str, parameter: &'static str) -> Self {
         match answer.get(name).and_then(Json::as_str).filter(|token| !token.is_empty()) {
@@ -29,7 +29,7 @@ impl Next {
         }
     }
 
-    /// By the URL that the answer has under a name; the end where there is none.
+    /// The next page by a URL in the answer's field `name`; the end if it is missing.
     #[must_use]
     pub fn url(answer: &Json, name: &str) -> Self {
         match answer.get(name).and_then(Json::as_str).filter(|url| !url.is_empty()) {
@@ -40,7 +40,7 @@ impl Next {
 }
 
 impl Api {
-    /// The pages of a question. `next` says of each answer where the next one is; pages that come round again are a failure.
+    /// The pages of a read. `next` finds the next page in each answer; a repeated page is a failure.
     pub fn pages<'a, F>(
         &'a self,
         request: Request,
@@ -51,16 +51,16 @@ impl Api {
         F: FnMut(&Json) -> Next + Send + 'a,
     {
         let begin = (Some(request.reads()), next, HashSet::new());
-        stream::try_unfold(begin, move |(request, mut next, mut seen)| async move {
+        stream::try_unfold(begin, move |(request, mut next, mut visited)| async move {
             let Some(request) = request else { return Ok(None) };
             let page = self.send(&request, within).await?.json()?;
             let next_request = match next(&page) {
                 Next::End => None,
-                place if !seen.insert(format!("{place:?}")) => {
-                    return Err(Failure::Lost(format!("its pages come round again after {}", seen.len())));
+                place if !visited.insert(format!("{place:?}")) => {
+                    return Err(Failure::Lost(format!("the pages repeat after page {}", visited.len())));
                 }
-                _ if seen.len() >= MOST_PAGES => {
-                    return Err(Failure::Lost(format!("it has more than {MOST_PAGES} pages")));
+                _ if visited.len() >= MOST_PAGES => {
+                    return Err(Failure::Lost(format!("the answer has more than {MOST_PAGES} pages")));
                 }
                 Next::Query(pairs) => {
                     Some(pairs.into_iter().fold(request, |request, (name, value)| request.with_query(name, value)))
@@ -70,14 +70,14 @@ impl Api {
                     Some(Request { url: Some(url), ..request })
                 }
             };
-            Ok(Some((page, (next_request, next, seen))))
+            Ok(Some((page, (next_request, next, visited))))
         })
     }
 
-    /// The items of all pages, which are under a name in each.
+    /// The items of all pages, from the field `name` of each.
     ///
     /// # Errors
-    /// What became of the first page that did not come.
+    /// The failure of the first page that could not be read.
     pub async fn items<F>(&self, request: Request, within: &Within, name: &str, next: F) -> Result<Vec<Json>, Failure>
     where
         F: FnMut(&Json) -> Next + Send,

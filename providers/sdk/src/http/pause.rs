@@ -1,4 +1,4 @@
-//! How long to wait before a request is sent again.
+//! Pauses before retries.
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 /// The first pause; each is up to twice as long as the one before.
 const FIRST: Duration = Duration::from_millis(200);
-/// The longest pause, unless more is asked for.
+/// The longest pause, unless an answer requests more.
 const LONGEST: Duration = Duration::from_secs(16);
-/// The longest pause that is asked for and believed: clocks can be set to any time.
+/// The longest pause that an answer can request: its clock may be wrong.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The pause that an answer asks for: seconds, or the time at which to come again, which is told by the clock of who answers.
+/// The pause that an answer requests: seconds, or a time by the clock of the server.
 /// <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>
 pub(super) fn asked_for(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
@@ -26,13 +26,13 @@ pub(super) fn asked_for(headers: &HeaderMap) -> Option<Duration> {
     Some(pause.min(LONGEST_ASKED))
 }
 
-/// A pause before the next attempt, of up to twice the one before, so that many that were refused at once do not come again at
-/// once.
+/// The pause before the next attempt. Each is up to twice the one before, with jitter, so that many refused requests
+/// are not retried at once.
 pub(super) fn usual(attempt: u32) -> Duration {
     jittered(FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST))
 }
 
-/// Somewhere in the upper half of a time.
+/// A random time in the upper half of `most`.
 pub(super) fn jittered(most: Duration) -> Duration {
     most.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_in_seconds_or_until_a_time_of_the_server() {
+    fn pause_is_in_seconds_or_until_a_server_time() {
         assert_eq!(asked(&[(RETRY_AFTER, "7")]), Some(Duration::from_secs(7)));
         let at = |after| [(DATE, "Wed, 21 Oct 2015 07:28:00 GMT"), (RETRY_AFTER, after)];
         assert_eq!(asked(&at("Wed, 21 Oct 2015 07:28:30 GMT")), Some(Duration::from_secs(30)));
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_differ() {
+    fn pauses_grow_with_jitter() {
         for attempt in 0..40 {
             let most = FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST);
             assert!((most / 2..=most).contains(&usual(attempt)), "{attempt}");

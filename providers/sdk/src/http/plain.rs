@@ -1,4 +1,4 @@
-//! Checks of `http://` to another machine, where the network in between reads credentials and changes answers.
+//! Checks of `http://` to another machine, where the network can read credentials and change answers.
 
 use crate::{Attribute, AttributeType, Attributes, Path, ProviderError, Value};
 use reqwest::Url;
@@ -14,19 +14,19 @@ pub fn allow_plain_http() -> Attribute {
     Attribute::new(ALLOW_PLAIN_HTTP, AttributeType::Bool, doc).default_value(false)
 }
 
-/// Whether calls of a URL leave this machine without encryption.
+/// True if calls of a URL leave this machine without encryption.
 #[must_use]
 pub fn is_exposed(url: &str) -> bool {
     Url::parse(url.trim()).is_ok_and(|url| url.scheme() == "http" && !url.host_str().is_some_and(is_this_machine))
 }
 
-/// Whether a host is this machine under a name that no other machine can have.
+/// True if a host name can only mean this machine.
 fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Whether the settings of an instance allow credentials over `http://`.
+/// True if the settings of an instance allow credentials over `http://`.
 #[must_use]
 pub fn is_plain_http_allowed(settings: &Attributes) -> bool {
     settings.get(ALLOW_PLAIN_HTTP).and_then(Value::as_bool) == Some(true)
@@ -37,7 +37,7 @@ pub fn is_plain_http_allowed(settings: &Attributes) -> bool {
 /// `at` is the setting with the URL, which the message does not repeat.
 ///
 /// # Errors
-/// When the network in between could read them.
+/// When the network could read them.
 pub fn check_credentials(url: &str, is_allowed: bool, at: Path) -> Result<(), ProviderError> {
     if is_allowed || !is_exposed(url) {
         return Ok(());

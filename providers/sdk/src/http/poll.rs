@@ -1,14 +1,14 @@
-//! What takes long: asked for until it is done.
+//! Polling of long operations until they end.
 
 use super::{Api, Failure, Reply, Request, Within, pause};
 use std::time::Duration;
 
-/// How often it is asked.
+/// Pauses of polling.
 #[derive(Debug, Clone, Copy)]
 pub struct Poll {
     /// The first pause; each is half as long again as the one before.
     pub first: Duration,
-    /// The longest pause, unless an answer asks for more.
+    /// The longest pause, unless an answer requests more.
     pub most: Duration,
 }
 
@@ -19,17 +19,18 @@ impl Default for Poll {
 }
 
 impl Api {
-    /// Asks until `done` says what came of it, `None` while it still runs. It is asked at once, then after pauses.
+    /// Polls until `done` returns an outcome; `None` means that the operation still runs. The first poll has no pause
+    /// before it.
     ///
     /// # Errors
-    /// What `done` says, or [`Failure::Lost`] where nobody waits any longer: what is asked for may still run.
+    /// The failure of `done`, or [`Failure::Lost`] at the end of the time: the operation may still run.
     pub async fn poll<T, F>(&self, request: &Request, within: &Within, poll: Poll, mut done: F) -> Result<T, Failure>
     where
         F: FnMut(&Reply) -> Result<Option<T>, Failure> + Send,
     {
         let mut usual = poll.first.min(poll.most);
         loop {
-            // Whether somebody still waits is looked at between questions, so that what is done is known to be.
+            // Cancellation is checked between polls, so that a finished operation is always noticed.
             let reply = self.send(request, &within.to_the_end()).await.map_err(|failure| match failure {
                 Failure::NotSent(why) => Failure::Lost(why),
                 other => other,
@@ -40,12 +41,12 @@ impl Api {
             let pause = reply.retry_after.unwrap_or_default().max(pause::jittered(usual));
             usual = usual.saturating_add(usual / 2).min(poll.most);
             if pause >= within.left() {
-                return Err(Failure::Lost("it still ran at the end of its time".to_owned()));
+                return Err(Failure::Lost("it still ran at the end of its timeout".to_owned()));
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = within.cancel.cancelled() => {
-                    return Err(Failure::Lost("it still ran when nobody waited any longer".to_owned()));
+                    return Err(Failure::Lost("it still ran when the operation was stopped".to_owned()));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What comes back.
+//! Answers of a server.
 
 use super::Failure;
 use reqwest::header::HeaderMap;
@@ -13,19 +13,19 @@ pub struct Reply {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The pause that it asks for.
+    /// The pause that the answer requests.
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: Vec<u8>,
-    /// The same request was sent before, and nobody knows what became of that.
+    /// True if an earlier attempt of the same request has an unknown outcome.
     pub may_have_run: bool,
 }
 
 impl Reply {
-    /// The body as JSON; null where there is none.
+    /// The body as JSON; null if it is empty.
     ///
     /// # Errors
-    /// [`Failure::Lost`] where it is no JSON: whatever was asked for, this does not tell what became of it.
+    /// [`Failure::Lost`] if it is not JSON: the outcome of the request is then unknown.
     pub fn json(&self) -> Result<Json, Failure> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Json::Null);
@@ -34,7 +34,7 @@ impl Reply {
             .map_err(|_| Failure::Lost(format!("the answer ({}) cannot be read", self.status)))
     }
 
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     #[must_use]
     pub fn json_or_null(&self) -> Json {
         self.json().unwrap_or_default()
@@ -47,7 +47,7 @@ impl Reply {
     }
 }
 
-/// Without the body, which may repeat what was sent.
+/// Omits the body, which may repeat the request.
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Reply({}, {} bytes)", self.status, self.body.len())

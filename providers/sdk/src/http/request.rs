@@ -1,4 +1,4 @@
-//! What is asked.
+//! Requests to a vendor.
 
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
@@ -7,8 +7,7 @@ use serde_json::Value as Json;
 use std::fmt;
 use std::time::Duration;
 
-/// One request, as often as it is sent. Its path is a template, which logs repeat; the values in it, the query and the body
-/// appear in no text.
+/// One request, including its retries. Logs contain its path template, but never its values, its query or its body.
 #[derive(Clone)]
 pub struct Request {
     pub(super) method: Method,
@@ -19,11 +18,11 @@ pub struct Request {
     pub(super) body: Body,
     pub(super) effect: Effect,
     pub(super) timeout: Option<Duration>,
-    /// Where an answer said that the next page is.
+    /// The URL of the next page from an answer.
     pub(super) url: Option<Url>,
 }
 
-/// What goes with a request.
+/// The body of a request.
 #[derive(Clone)]
 pub(super) enum Body {
     Nothing,
@@ -32,14 +31,14 @@ pub(super) enum Body {
     Bytes(&'static str, Vec<u8>),
 }
 
-/// What sending a request twice would do.
+/// Effect of a request that is sent twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing: it only looks.
+    /// None: it only reads.
     None,
-    /// The same as sending it once.
+    /// The same effect as once.
     Same,
-    /// Perhaps twice what it does.
+    /// Perhaps twice the effect.
     Again,
 }
 
@@ -61,13 +60,13 @@ impl Request {
         }
     }
 
-    /// A request that only looks.
+    /// A request that only reads.
     #[must_use]
     pub fn get(template: &'static str, values: &[&str]) -> Self {
         Self::new(Method::GET, template, values)
     }
 
-    /// A request that makes something, until [`Request::reads`] or [`Request::idempotent`] says otherwise.
+    /// A request that creates something, unless [`Request::reads`] or [`Request::idempotent`] follows.
     #[must_use]
     pub fn post(template: &'static str, values: &[&str]) -> Self {
         Self::new(Method::POST, template, values)
@@ -98,56 +97,56 @@ impl Request {
         self
     }
 
-    /// Puts a pair into the query in place of those of that name.
+    /// Replaces the query pairs of that name.
     #[must_use]
     pub fn with_query(mut self, name: &str, value: impl ToString) -> Self {
         self.query.retain(|(other, _)| other != name);
         self.query(name, value)
     }
 
-    /// Adds a header, which is no secret.
+    /// Adds a header without secrets.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Sends JSON along.
+    /// Sets a JSON body.
     #[must_use]
     pub fn json(mut self, body: Json) -> Self {
         self.body = Body::Json(body);
         self
     }
 
-    /// Sends a form along.
+    /// Sets a form body.
     #[must_use]
     pub fn form(mut self, fields: Vec<(String, SecretString)>) -> Self {
         self.body = Body::Form(fields);
         self
     }
 
-    /// Sends bytes along.
+    /// Sets a body of bytes.
     #[must_use]
     pub fn bytes(mut self, content_type: &'static str, body: Vec<u8>) -> Self {
         self.body = Body::Bytes(content_type, body);
         self
     }
 
-    /// It only looks, whatever its method is: it is sent again when its answer is lost.
+    /// Declares that the request only reads, despite its method: a lost answer is retried.
     #[must_use]
     pub fn reads(mut self) -> Self {
         self.effect = Effect::None;
         self
     }
 
-    /// Sending it twice does the same as sending it once: it is sent again when its answer is lost.
+    /// Declares that the request may be repeated without further effect: a lost answer is retried.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
         self.effect = Effect::Same;
         self
     }
 
-    /// It may go unanswered for so long, instead of the client's usual time.
+    /// Sets the time limit without an answer, instead of the client's default.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);

@@ -1,5 +1,5 @@
-//! Statements by which a client proves itself instead of a secret (RFC 7523, section 2.2): signed with the key of a certificate,
-//! or written by somebody whom the other side trusts, into a file.
+//! Client assertions, which replace a client secret (RFC 7523, section 2.2). terrace signs one with the key of a
+//! certificate, or a trusted issuer writes one to a file.
 
 use super::Failure;
 use base64::Engine;
@@ -16,21 +16,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the form says that the statement is.
+/// The assertion type in the form.
 const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// How long one is good for, in seconds: it is made when it is needed.
+/// Lifetime in seconds; each token request gets a new assertion.
 const LIFE: i64 = 600;
-/// Clocks may be so many seconds apart.
+/// Tolerated clock difference in seconds.
 const SLACK: i64 = 60;
 
-/// A statement of a client, made or read anew whenever a token is asked for.
+/// A client assertion, signed or read again for each token request.
 #[derive(Clone)]
 pub struct Statement(Arc<Source>);
 
 enum Source {
-    /// Signed by us.
+    /// Signed by terrace.
     Signed { client: String, thumbprint: String, key: Box<RsaKeyPair> },
-    /// Written by somebody else, who writes another one before its end.
+    /// Written by an issuer, who replaces it before it expires.
     File(PathBuf),
 }
 
@@ -44,41 +44,40 @@ impl fmt::Debug for Statement {
 }
 
 impl Statement {
-    /// Signs in the name of a client with the key of a certificate. Both are in one file of PEM, the certificate of the key
-    /// first among them.
+    /// Signs for a client with the key of a certificate. One PEM file holds both; the first certificate is that of the
+    /// key.
     ///
     /// # Errors
-    /// What is wrong with the file, in words that repeat nothing of it.
+    /// The problem with the file, without any part of it.
     pub fn of_certificate(client: &str, file: &Path) -> Result<Self, String> {
         let pem = std::fs::read(file).map_err(|error| error.to_string())?;
-        let certificate =
-            CertificateDer::from_pem_slice(&pem).map_err(|_| "there is no certificate in it".to_owned())?;
+        let certificate = CertificateDer::from_pem_slice(&pem).map_err(|_| "it holds no certificate".to_owned())?;
         let key = match PrivateKeyDer::from_pem_slice(&pem) {
             Ok(PrivateKeyDer::Pkcs8(key)) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
             Ok(PrivateKeyDer::Pkcs1(key)) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
-            Ok(_) => return Err("its key is none of RSA".to_owned()),
+            Ok(_) => return Err("its key is not an RSA key".to_owned()),
             Err(_) if pem.windows(9).any(|text| text == b"ENCRYPTED") => {
-                return Err("its key is encrypted, and nothing says the password".to_owned());
+                return Err("its key is encrypted, which is not supported".to_owned());
             }
-            Err(_) => return Err("there is no private key in it".to_owned()),
+            Err(_) => return Err("it holds no private key".to_owned()),
         };
-        let key = key.map_err(|error| format!("its key is none of RSA that can sign: {error}"))?;
+        let key = key.map_err(|error| format!("its RSA key cannot sign: {error}"))?;
         let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&certificate));
         Ok(Self(Arc::new(Source::Signed { client: client.to_owned(), thumbprint, key: Box::new(key) })))
     }
 
-    /// Reads what a file says whenever it is needed: whoever issues it puts a new one there before the old one ends.
+    /// Reads the file for each token request: the issuer replaces it before it expires.
     #[must_use]
     pub fn of_file(file: PathBuf) -> Self {
         Self(Arc::new(Source::File(file)))
     }
 
-    /// The fields of a request for a token at that URL.
+    /// The fields of a token request to that URL.
     pub(super) fn fields(&self, audience: &str) -> Result<Vec<(String, SecretString)>, Failure> {
         let none = |message: String| Failure::Unauthorized { code: None, message };
         let text = match &*self.0 {
             Source::Signed { client, thumbprint, key } => signed(audience, client, thumbprint, key)
-                .ok_or_else(|| none("the statement about who asks cannot be signed".to_owned()))?,
+                .ok_or_else(|| none("the client assertion cannot be signed".to_owned()))?,
             Source::File(file) => {
                 let text = std::fs::read_to_string(file)
                     .map_err(|error| none(format!("the token of `{}` cannot be read: {error}", file.display())))?;
@@ -90,7 +89,7 @@ impl Statement {
     }
 }
 
-/// A statement of ours: <https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials>.
+/// A signed assertion: <https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials>.
 fn signed(audience: &str, client: &str, thumbprint: &str, key: &RsaKeyPair) -> Option<String> {
     let random = SystemRandom::new();
     let mut number = [0_u8; 16];
@@ -114,7 +113,7 @@ mod tests {
     use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
     use secrecy::ExposeSecret;
 
-    /// A certificate with its key, made by openssl.
+    /// A certificate with its key, from openssl.
     fn made() -> String {
         let words = "req -x509 -newkey rsa:2048 -nodes -keyout - -out - -subj /CN=terrace -days 2";
         let made = std::process::Command::new("openssl").args(words.split(' ')).output();
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_signs_for_one_place_and_a_short_time() {
+    fn certificate_signs_for_one_audience_and_a_short_time() {
         let pem = made();
         let (path, _guard) = written(&pem);
         let fields = Statement::of_certificate("app", &path).unwrap().fields("https://login/t/token").unwrap();
@@ -160,23 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_says_is_read_anew() {
+    fn assertion_file_is_read_for_each_token() {
         let (path, _guard) = written("one\n");
         let statement = Statement::of_file(path.clone());
-        let said = || statement.fields("x").map(|fields| fields[1].1.expose_secret().to_owned());
-        assert_eq!(said().unwrap(), "one");
+        let read = || statement.fields("x").map(|fields| fields[1].1.expose_secret().to_owned());
+        assert_eq!(read().unwrap(), "one");
         std::fs::write(&path, "two").unwrap();
-        assert_eq!(said().unwrap(), "two");
+        assert_eq!(read().unwrap(), "two");
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(said(), Err(Failure::Unauthorized { message, .. }) if message.contains("cannot be read")));
+        assert!(matches!(read(), Err(Failure::Unauthorized { message, .. }) if message.contains("cannot be read")));
     }
 
     #[test]
-    fn a_file_that_is_no_key_is_told_without_repeating_it() {
+    fn invalid_key_file_is_refused_without_its_content() {
         let pem = made();
         let begin = pem.find("-----BEGIN CERT").unwrap();
         let certificate = pem.get(begin..).unwrap().split_inclusive("END CERTIFICATE-----").next().unwrap();
-        for (text, says) in [("hunter2", "there is no certificate"), (certificate, "there is no private key")] {
+        for (text, says) in [("hunter2", "it holds no certificate"), (certificate, "it holds no private key")] {
             let (path, _guard) = written(text);
             let why = Statement::of_certificate("app", &path).unwrap_err();
             assert!(why.contains(says) && !why.contains("hunter2"), "{why}");

@@ -1,4 +1,4 @@
-//! The layer against a server that answers as a test tells it to.
+//! Tests of the client against a scripted server.
 
 mod unreached;
 
@@ -16,15 +16,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What the server does with the next request.
+/// The server's reaction to the next request.
 enum Then {
-    /// Answers so: status, headers, body.
+    /// Answers with status, headers and body.
     Answer(u16, Vec<(&'static str, String)>, Json),
-    /// Says that it has more to come than comes, and breaks off.
+    /// Announces more bytes than it sends, and closes the connection.
     BreakOff,
-    /// So many bytes.
+    /// Answers with this number of bytes.
     Bytes(usize),
-    /// Answers with 200 after that time.
+    /// Answers with 200 after this time.
     After(Duration),
 }
 
@@ -49,7 +49,7 @@ struct Script {
     seen: Vec<Seen>,
     at_once: usize,
     most_at_once: usize,
-    /// Tokens given out; the last one is good.
+    /// Number of issued tokens; only the last one is valid.
     tokens: usize,
 }
 
@@ -149,7 +149,7 @@ fn within() -> Within {
 }
 
 #[tokio::test]
-async fn paths_queries_and_bodies_arrive_as_they_were_given() {
+async fn paths_queries_and_bodies_arrive_unchanged() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     let request = Request::post("/things/{id}/parts", &["a/b ?"]).query("x", "1&2=ü").json(json!({"deep": [1]}));
@@ -169,18 +169,18 @@ async fn paths_queries_and_bodies_arrive_as_they_were_given() {
 }
 
 #[tokio::test]
-async fn who_asks_is_said_in_every_way() {
+async fn all_kinds_of_credentials_are_sent() {
     let server = Server::start().await;
     let get = Request::get("/x", &[]);
     let header = "x-hasura-admin-secret".parse().unwrap();
-    for (auth, name, said) in [
+    for (auth, name, expected) in [
         (Auth::None, "authorization", ""),
         (Auth::Bearer("abc".into()), "authorization", "Bearer abc"),
         (Auth::Basic("me".to_owned(), "pass".into()), "authorization", "Basic bWU6cGFzcw=="),
         (Auth::Headers(vec![(header, "admin".into())]), "x-hasura-admin-secret", "admin"),
     ] {
         server.api(auth).send(&get, &within()).await.unwrap();
-        assert_eq!(server.seen()[0].header(name), said);
+        assert_eq!(server.seen()[0].header(name), expected);
     }
     let failure = server.api(Auth::Bearer("a\nb".into())).send(&get, &within()).await.unwrap_err();
     assert!(matches!(&failure, Failure::Refused(why) if !why.contains('\n')), "{failure:?}");
@@ -193,7 +193,7 @@ fn tokens(server: &Server) -> Auth {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_once_by_all_and_anew_when_it_is_not_known_any_more() {
+async fn concurrent_requests_share_one_token_and_its_renewal() {
     let server = Server::start().await;
     let api = server.api(tokens(&server));
     let (get, time) = (Request::get("/x", &[]), within());
@@ -201,23 +201,26 @@ async fn a_token_is_asked_for_once_by_all_and_anew_when_it_is_not_known_any_more
         reply.unwrap();
     }
     let seen = server.seen();
-    let asked: Vec<&Seen> = seen.iter().filter(|it| it.uri == "/base/oidc/token").collect();
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].body, "grant_type=client_credentials&scope=all");
-    assert_eq!(asked[0].header("authorization"), "Basic bWU6Y2xpZW50LXNlY3JldC10ZXh0");
-    // A write whose token is not taken did nothing: it is sent again, once.
+    let token_requests: Vec<&Seen> = seen.iter().filter(|seen| seen.uri == "/base/oidc/token").collect();
+    assert_eq!(token_requests.len(), 1);
+    assert_eq!(token_requests[0].body, "grant_type=client_credentials&scope=all");
+    assert_eq!(token_requests[0].header("authorization"), "Basic bWU6Y2xpZW50LXNlY3JldC10ZXh0");
+    // A write with a rejected token had no effect: seen is sent again, once.
     server.then([says(401, json!({})), says(200, json!({}))]);
     api.send(&Request::post("/x", &[]), &time).await.unwrap();
     let seen = server.seen();
-    assert_eq!(seen.iter().map(|it| it.uri.as_str()).collect::<Vec<_>>(), ["/base/x", "/base/oidc/token", "/base/x"]);
+    assert_eq!(
+        seen.iter().map(|seen| seen.uri.as_str()).collect::<Vec<_>>(),
+        ["/base/x", "/base/oidc/token", "/base/x"]
+    );
     assert_eq!(seen[2].header("authorization"), "Bearer token-number-2");
-    // Three that are refused at once make one new token between them.
+    // Three requests with a rejected token share one new token.
     server.then((0..3).map(|_| says(401, json!({}))));
     for reply in join_all((0..3).map(|_| api.send(&get, &time))).await {
         reply.unwrap();
     }
-    assert_eq!(server.seen().iter().filter(|it| it.uri == "/base/oidc/token").count(), 1);
-    // Nobody is let in by any token: that is said after one.
+    assert_eq!(server.seen().iter().filter(|seen| seen.uri == "/base/oidc/token").count(), 1);
+    // A second 401 with a new token is reported.
     server.then([says(401, json!({})), says(401, json!({"message": "token-number-4 is not known."}))]);
     let failure = api.send(&get, &time).await.unwrap_err();
     let error = api.error(&failure, &Purpose::look("read it"));
@@ -226,7 +229,7 @@ async fn a_token_is_asked_for_once_by_all_and_anew_when_it_is_not_known_any_more
     assert_eq!(error.solutions, ["look at `token` of the instance"]);
 }
 
-/// Gives its token only after a while.
+/// Issues its token after a delay.
 struct Slow(Duration);
 
 #[async_trait::async_trait]
@@ -242,12 +245,12 @@ impl TokenSource for Slow {
 }
 
 #[tokio::test]
-async fn a_token_is_waited_for_no_longer_than_the_call_has_time() {
+async fn wait_for_a_token_ends_with_the_call() {
     let server = Server::start().await;
     let api = server.api(Auth::Tokens(Arc::new(Slow(Duration::from_secs(3)))));
     let (get, began) = (Request::get("/x", &[]), Instant::now());
     let (long, short) = (within(), Within::time(Duration::from_millis(200)));
-    // Also by who waits for the one that somebody else asked for.
+    // The limit also applies to a token that another call requested.
     let brief = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let failure = api.send(&get, &short).await.unwrap_err();
@@ -267,7 +270,7 @@ async fn a_token_is_waited_for_no_longer_than_the_call_has_time() {
 }
 
 #[tokio::test]
-async fn a_client_that_gets_no_token_is_told_why_and_nothing_is_sent() {
+async fn refused_token_is_reported_and_nothing_is_sent() {
     let refusing = Server::start().await;
     let base = Base::parse(&refusing.url).unwrap();
     let request = TokenRequest::new(&refusing.client(), &base, "/elsewhere").unwrap();
@@ -287,7 +290,7 @@ async fn a_client_that_gets_no_token_is_told_why_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn too_many_requests_come_again_when_they_are_told_and_not_before() {
+async fn throttled_requests_are_retried_after_the_requested_pause() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     let (time, pause) = (within(), Duration::from_secs(1));
@@ -300,14 +303,14 @@ async fn too_many_requests_come_again_when_they_are_told_and_not_before() {
     let seen = server.seen();
     assert_eq!(seen.len(), 12);
     for again in &seen[6..] {
-        let first = seen[..6].iter().find(|it| it.uri == again.uri).unwrap();
+        let first = seen[..6].iter().find(|seen| seen.uri == again.uri).unwrap();
         assert!(again.at - first.at >= pause, "{} came early", again.uri);
     }
-    // Its own limit of requests at once.
+    // The client's own limit on concurrent requests.
     server.then((0..20).map(|_| Then::After(Duration::from_millis(20))));
     join_all((0..20).map(|_| api.send(&requests[0], &time))).await;
     assert_eq!(server.script.lock().unwrap().most_at_once, 3);
-    // What it asks for is longer than the call may take.
+    // The requested pause is longer than the call may take.
     server.then([later()]);
     let short = Within::time(Duration::from_millis(500));
     let failure = api.send(&requests[0], &short).await.unwrap_err();
@@ -316,7 +319,7 @@ async fn too_many_requests_come_again_when_they_are_told_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_is_sent_once_and_a_question_again() {
+async fn write_with_a_lost_answer_is_sent_once_but_reads_are_retried() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     let post = Request::post("/x", &[]);
@@ -332,19 +335,19 @@ async fn a_write_whose_answer_is_lost_is_sent_once_and_a_question_again() {
         assert!(api.send(&request, &within()).await.unwrap().may_have_run || request.effect != request::Effect::Same);
         assert_eq!(server.seen().len(), 3);
     }
-    // After a lost answer, one that says nothing of the request leaves open what became of it.
+    // After a lost answer, an answer that says nothing about the request leaves the outcome unknown.
     server.then([Then::BreakOff, says(403, json!({}))]);
     let failure = api.send(&post.clone().idempotent(), &within()).await.unwrap_err();
     assert!(matches!(failure, Failure::Lost(_)), "{failure:?}");
     server.then([Then::BreakOff, says(409, json!({}))]);
     let failure = api.send(&post.clone().idempotent(), &within()).await.unwrap_err();
     assert_eq!(api.error(&failure, &make).kind, ErrorKind::Ambiguous);
-    // The vendor knows of an answer by which nothing was done.
+    // The vendor recognises answers without effect.
     let _ = server.seen();
     server.then([says(409, json!({"code": "try-again-later"}))]);
     api.send(&post, &within()).await.unwrap();
     assert_eq!(server.seen().len(), 2);
-    // Nobody listens: nothing happened.
+    // No server listens: the request had no effect.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base = Base::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     drop(listener);
@@ -356,7 +359,7 @@ async fn a_write_whose_answer_is_lost_is_sent_once_and_a_question_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_lost_and_a_stop_ends_only_what_did_not_begin() {
+async fn late_answer_is_lost_and_cancellation_spares_running_writes() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     let post = Request::post("/x", &[]);
@@ -364,7 +367,7 @@ async fn an_answer_that_takes_too_long_is_lost_and_a_stop_ends_only_what_did_not
     let failure = api.send(&post.clone().timeout(Duration::from_millis(50)), &within()).await.unwrap_err();
     assert!(matches!(&failure, Failure::Lost(why) if why == "no answer in time"), "{failure:?}");
     let _ = server.seen();
-    // Stopped while it waits for its answer: the answer is waited for.
+    // Cancelled during the wait for an answer: the client still waits for it.
     let time = within();
     server.then([Then::After(Duration::from_millis(100))]);
     let (reply, ()) = tokio::join!(api.send(&post, &time), async {
@@ -375,7 +378,7 @@ async fn an_answer_that_takes_too_long_is_lost_and_a_stop_ends_only_what_did_not
     let failure = api.send(&post, &time).await.unwrap_err();
     assert_eq!(api.error(&failure, &Purpose::to("make it")).kind, ErrorKind::Cancelled);
     assert_eq!(server.seen().len(), 1);
-    // Stopped in a pause: nothing happened.
+    // Cancelled during a pause: the request had no effect.
     let time = within();
     server.then([Then::Answer(429, vec![("retry-after", "10".to_owned())], json!({}))]);
     let (reply, ()) = tokio::join!(api.send(&post, &time), async {
@@ -386,7 +389,7 @@ async fn an_answer_that_takes_too_long_is_lost_and_a_stop_ends_only_what_did_not
 }
 
 #[tokio::test]
-async fn a_body_without_an_end_is_not_read_to_its_end() {
+async fn oversized_body_is_refused() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     server.then([Then::Bytes(1000)]);
@@ -397,10 +400,10 @@ async fn a_body_without_an_end_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn errors_say_what_the_vendor_says_without_secrets() {
+async fn errors_quote_the_vendor_without_secrets() {
     let server = Server::start().await;
     let api = server.api(Auth::Bearer("bearer-text".into()));
-    let tell = async |status: u16, json: Json, purpose: &Purpose| {
+    let error_of = async |status: u16, json: Json, purpose: &Purpose| {
         server.then([says(status, json)]);
         let failure = api.send(&Request::post("/x", &[]), &within()).await.unwrap_err();
         assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
@@ -408,16 +411,16 @@ async fn errors_say_what_the_vendor_says_without_secrets() {
     };
     let make = Purpose::to("make the thing `a`").makes("things/a").at(crate::Path::attribute("name"));
     let said = json!({"code": "BAD", "message": "hunter2hunter2 and bearer-text are no names."});
-    let error = tell(422, said, &make).await;
+    let error = error_of(422, said, &make).await;
     assert_eq!(error.message, "Shop cannot make the thing `a`: (sensitive value) and (sensitive value) are no names");
     assert_eq!(error.vendor_code.as_deref(), Some("BAD, HTTP 422"));
     assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(crate::Path::attribute("name")) });
-    let error = tell(409, json!({}), &make).await;
+    let error = error_of(409, json!({}), &make).await;
     assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some("things/a".to_owned()) });
-    let error = tell(403, json!({}), &make.clone().needs("let it make things")).await;
+    let error = error_of(403, json!({}), &make.clone().needs("let it make things")).await;
     assert_eq!((error.kind, error.solutions), (ErrorKind::PermissionDenied, vec!["let it make things".to_owned()]));
-    assert_eq!(tell(404, Json::Null, &make).await.kind, ErrorKind::NotFound);
-    assert_eq!(tell(500, Json::Null, &make).await.kind, ErrorKind::Failed);
+    assert_eq!(error_of(404, Json::Null, &make).await.kind, ErrorKind::NotFound);
+    assert_eq!(error_of(500, Json::Null, &make).await.kind, ErrorKind::Failed);
     server.then([Then::Answer(302, vec![("location", "http://127.0.0.1:1/".to_owned())], Json::Null)]);
     let failure = api.send(&Request::get("/x", &[]), &within()).await.unwrap_err();
     assert_eq!(api.error(&failure, &Purpose::look("look")).solutions, [VENDOR.reach]);
@@ -425,7 +428,7 @@ async fn errors_say_what_the_vendor_says_without_secrets() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_on_one_host() {
+async fn pages_are_followed_on_one_host_only() {
     let server = Server::start().await;
     let api = server.api(Auth::Bearer("t".into()));
     let page = |items: Json, next: &str| says(200, json!({"data": items, "next": next}));
@@ -439,17 +442,17 @@ async fn pages_follow_each_other_on_one_host() {
     server.then([page(json!([1]), &format!("{}/things?offset=1", server.url)), page(json!([2]), "")]);
     assert_eq!(api.items(list.clone(), &time, "data", by_url).await.unwrap(), [1, 2]);
     assert_eq!(server.seen()[1].uri, "/base/things?offset=1");
-    // Who is asked there would be given the token.
+    // A server on another host would receive the token.
     server.then([page(json!([1]), "http://127.0.0.1:1/things")]);
     let failure = api.items(list.clone(), &time, "data", by_url).await.unwrap_err();
     assert!(matches!(&failure, Failure::Refused(why) if why.contains("another host")), "{failure:?}");
     server.then([page(json!([1]), "b"), page(json!([1]), "b")]);
     let failure = api.items(list, &time, "data", by_token).await.unwrap_err();
-    assert!(failure.in_words().contains("come round again"), "{failure:?}");
+    assert!(failure.in_words().contains("repeat after"), "{failure:?}");
 }
 
 #[tokio::test]
-async fn what_takes_long_is_asked_for_until_it_is_done() {
+async fn long_operation_is_polled_until_it_ends() {
     let server = Server::start().await;
     let api = server.api(Auth::None);
     let poll = Poll { first: Duration::from_millis(5), most: Duration::from_millis(20) };
@@ -462,13 +465,13 @@ async fn what_takes_long_is_asked_for_until_it_is_done() {
     let get = Request::get("/jobs/{id}", &["1"]);
     assert_eq!(api.poll(&get, &within(), poll, done).await.unwrap(), json!({"state": "done"}));
     assert_eq!(server.seen().len(), 4);
-    // Its time would be over before the next question.
+    // The timeout ends before the next poll.
     server.then([state("running"), state("running")]);
     let seldom = Poll { first: Duration::from_secs(3600), most: Duration::from_secs(3600) };
     let failure = api.poll(&get, &Within::time(Duration::from_secs(60)), seldom, done).await.unwrap_err();
-    assert!(matches!(&failure, Failure::Lost(why) if why.contains("end of its time")), "{failure:?}");
+    assert!(matches!(&failure, Failure::Lost(why) if why.contains("end of its timeout")), "{failure:?}");
     let stopped = within();
     stopped.cancel.cancel();
     let failure = api.poll(&get, &stopped, poll, done).await.unwrap_err();
-    assert!(matches!(&failure, Failure::Lost(why) if why.contains("nobody waited")), "{failure:?}");
+    assert!(matches!(&failure, Failure::Lost(why) if why.contains("was stopped")), "{failure:?}");
 }

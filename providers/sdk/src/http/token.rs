@@ -1,4 +1,4 @@
-//! Tokens that are asked for: OAuth's client credentials, and what others make of them.
+//! Token sources: OAuth client credentials, and sources that build on them.
 
 use super::auth::{basic, sensitive};
 use super::base::{Base, pairs};
@@ -12,35 +12,35 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map as JsonMap, Value as Json};
 use std::time::Duration;
 
-/// How long a token is waited for.
+/// Time limit of a token request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A token, and how long it is good for from when it was asked for.
+/// A token with its lifetime, counted from the request.
 #[derive(Debug, Clone)]
 pub struct Token {
     /// The token.
     pub token: SecretString,
-    /// Where that is said.
+    /// The lifetime, if the server states it.
     pub life: Option<Duration>,
-    /// What goes along with it as long as it is good; a sensitive one is repeated by no text.
+    /// Headers that accompany the token; texts redact the sensitive ones.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Gives a token whenever one is needed. One is asked for at a time, kept until shortly before its end, and given up when an
-/// answer does not know it any more.
+/// A source of tokens. The client requests one token at a time, keeps it until shortly before its expiry, and drops it
+/// when a server rejects it.
 #[async_trait]
 pub trait TokenSource: Send + Sync {
     /// A new token.
     ///
     /// # Errors
-    /// Why there is none: [`Failure::Unauthorized`] where it is refused.
+    /// [`Failure::Unauthorized`] if the token is refused, or the failure of the request.
     async fn token(&self) -> Result<Token, Failure>;
 
-    /// The secrets by which tokens are got, which no text repeats.
+    /// The secrets of the token request, which texts redact.
     fn secrets(&self) -> Vec<SecretString>;
 }
 
-/// A request for a token (RFC 6749, section 4.4), and what asks by it: the credentials of a client.
+/// A token request (RFC 6749, section 4.4) with the credentials of a client.
 #[derive(Clone)]
 pub struct TokenRequest {
     client: Client,
@@ -59,18 +59,18 @@ impl std::fmt::Debug for TokenRequest {
 }
 
 impl TokenRequest {
-    /// An empty form for that place, below a base.
+    /// An empty form for a path below a base.
     ///
     /// # Errors
-    /// When the path cannot be.
+    /// When the path is invalid.
     pub fn new(client: &Client, base: &Base, path: &'static str) -> Result<Self, Failure> {
         Self::at(client, base, path, &[])
     }
 
-    /// The same for a path with a value for each `{…}`: `"/{tenant}/oauth2/v2.0/token"`.
+    /// An empty form for a path with a value for each `{…}`: `"/{tenant}/oauth2/v2.0/token"`.
     ///
     /// # Errors
-    /// When the path cannot be.
+    /// When the path is invalid.
     pub fn at(client: &Client, base: &Base, template: &'static str, values: &[&str]) -> Result<Self, Failure> {
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
         client.check_credentials(base)?;
@@ -79,28 +79,28 @@ impl TokenRequest {
         Ok(Self { client, url, host, is_json: false, basic: None, fields: Vec::new(), statement: None })
     }
 
-    /// The credentials of a client, in the form.
+    /// Adds client credentials to the form.
     #[must_use]
     pub fn credentials(self, id: &str, secret: SecretString) -> Self {
         let request = self.field("grant_type", "client_credentials".into());
         request.field("client_id", id.into()).field("client_secret", secret)
     }
 
-    /// The credentials of a client, as user and password.
+    /// Adds client credentials as user and password.
     #[must_use]
     pub fn basic_credentials(mut self, id: &str, secret: SecretString) -> Self {
         self.basic = Some((id.to_owned(), secret));
         self.field("grant_type", "client_credentials".into())
     }
 
-    /// A client that proves itself by a statement, made anew for every token, instead of a secret.
+    /// Adds a client assertion instead of a secret, new for each token.
     #[must_use]
     pub fn stated_by(mut self, id: &str, statement: Statement) -> Self {
         self.statement = Some(statement);
         self.field("grant_type", "client_credentials".into()).field("client_id", id.into())
     }
 
-    /// One field more, such as `scope`.
+    /// Adds a field, such as `scope`.
     #[must_use]
     pub fn field(mut self, name: &str, value: SecretString) -> Self {
         self.fields.push((name.to_owned(), value));
@@ -114,10 +114,11 @@ impl TokenRequest {
         self
     }
 
-    /// Asks for a token.
+    /// Requests a token.
     ///
     /// # Errors
-    /// [`Failure::Unauthorized`] where it is refused; anything else says that nothing was asked for in its name.
+    /// [`Failure::Unauthorized`] if the server refuses it. Any other failure means that the original request was not
+    /// sent.
     pub async fn ask(&self) -> Result<Token, Failure> {
         let within = Within::time(PATIENCE);
         let mut attempt = 0;
@@ -129,19 +130,15 @@ impl TokenRequest {
                 Err(failure @ Failure::Unauthorized { .. }) => return Err(failure),
                 Err(failure) => failure,
             };
-            let asked = pause_of(&failure);
-            if let Some(pause) = asked {
+            let requested = pause_of(&failure);
+            if let Some(pause) = requested {
                 silence::excuse_pause(pause);
             }
-            let pause = asked.unwrap_or_else(|| pause::usual(attempt));
+            let pause = requested.unwrap_or_else(|| pause::usual(attempt));
             attempt += 1;
             if attempt > 3 || pause >= within.left() {
-                // Of what it is asked for, nothing was sent.
-                return Err(Failure::NotSent(format!(
-                    "there is no token to be had from `{}`: {}",
-                    self.host,
-                    failure.in_words()
-                )));
+                // The original request was not sent.
+                return Err(Failure::NotSent(format!("no token from `{}`: {}", self.host, failure.in_words())));
             }
             tokio::time::sleep(pause).await;
         }
@@ -152,11 +149,11 @@ impl TokenRequest {
         if let Some((user, password)) = &self.basic {
             builder = builder.header(AUTHORIZATION, sensitive(&basic(user, password), "Basic ")?);
         }
-        let stated = match &self.statement {
+        let assertion = match &self.statement {
             Some(statement) => statement.fields(self.url.as_str())?,
             None => Vec::new(),
         };
-        let all = || self.fields.iter().chain(&stated);
+        let all = || self.fields.iter().chain(&assertion);
         let (kind, body) = match self.is_json {
             true => {
                 let fields = all().map(|(name, value)| (name.clone(), value.expose_secret().into()));
@@ -179,7 +176,7 @@ impl TokenSource for TokenRequest {
     }
 
     fn secrets(&self) -> Vec<SecretString> {
-        // The others are words that everybody knows.
+        // The values of the other fields are public.
         let known = ["grant_type", "client_id", "scope", "resource", "audience", "client_assertion_type", "grant-type"];
         let fields = self.fields.iter().filter(|(name, _)| !known.contains(&name.as_str()));
         let secrets = fields.map(|(_, value)| value.clone());
@@ -192,10 +189,10 @@ fn token_of(reply: &Reply) -> Result<Token, Failure> {
     let json = reply.json_or_null();
     let token = json.get("access_token").and_then(Json::as_str).filter(|token| !token.is_empty());
     let Some(token) = token else {
-        return Err(Failure::NotSent("the answer to the request for a token has none in it".to_owned()));
+        return Err(Failure::NotSent("the answer to the token request contains no token".to_owned()));
     };
-    // Some write the seconds as text.
-    let life = json.get("expires_in").and_then(|it| it.as_u64().or_else(|| it.as_str()?.parse().ok()));
+    // Some servers write the seconds as text.
+    let life = json.get("expires_in").and_then(|life| life.as_u64().or_else(|| life.as_str()?.parse().ok()));
     Ok(Token { token: token.into(), life: life.map(Duration::from_secs), headers: Vec::new() })
 }
 
@@ -205,6 +202,6 @@ fn refusal(reply: &Reply) -> Failure {
     let text = |name: &str| json.get(name).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let message = ["error_description", "detail", "message", "title"].into_iter().find_map(text);
     let code = text("error");
-    let message = message.or_else(|| code.clone()).unwrap_or_else(|| "it does not say why".to_owned());
-    Failure::Unauthorized { code, message: format!("it gives no token ({}): {message}", reply.status) }
+    let message = message.or_else(|| code.clone()).unwrap_or_else(|| "it gives no reason".to_owned());
+    Failure::Unauthorized { code, message: format!("it issued no token ({}): {message}", reply.status) }
 }

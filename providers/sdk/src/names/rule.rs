@@ -1,33 +1,33 @@
-//! How systems compare names: two resources whose names are the same by the rule of their system name one object.
+//! Name comparison of systems: resources with equal names, by the rule of their system, are the same object.
 
 use crate::Value;
 use std::borrow::Cow;
 
-/// How a system compares a part of a name.
+/// The rule by which a system compares a part of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NameRule {
-    /// Letter by letter.
+    /// Exact comparison.
     #[default]
     Exact,
-    /// The case of ASCII letters makes no difference.
+    /// Ignores the case of ASCII letters.
     AsciiCaseless,
-    /// Case makes no difference.
+    /// Ignores case.
     Caseless,
-    /// `.` and `_` make no difference: Kafka has no topic `a_b` beside `a.b`.
+    /// `.` and `_` are equal: Kafka cannot have both topics `a_b` and `a.b`.
     DotsAsUnderscores,
     /// A path: `a//b/`, `./a/b` and `a/c/../b` are `a/b`.
     Path,
-    /// A name of several parts with dots between them: double quotes around a part make no difference.
+    /// A name of several parts with dots between them. Ignores double quotes around a part.
     Qualified,
-    /// One of several words for the same, each with the one that stands for all.
+    /// One of several synonyms, each with its common form.
     Word(&'static [(&'static str, &'static str)]),
-    /// A list of parts of which the first may be left out, where the list is one shorter than this one.
+    /// A list of parts. Missing first parts have these defaults.
     Parts(&'static [&'static str]),
 }
 
 impl NameRule {
-    /// True if two texts of one form are spellings of one name: a change from one to the other changes nothing. The other rules
-    /// say only that two names cannot exist beside each other.
+    /// True if two texts of one form are spellings of one name: a change from one to the other changes nothing. By the
+    /// other rules, two such names only cannot exist at the same time.
     #[must_use]
     pub const fn is_of_spellings(self) -> bool {
         match self {
@@ -36,7 +36,7 @@ impl NameRule {
         }
     }
 
-    /// The form in which two parts are the same text where they are the same name.
+    /// The form of a text: equal names have equal forms.
     #[must_use]
     pub fn form(self, text: &str) -> Cow<'_, str> {
         match self {
@@ -55,7 +55,7 @@ impl NameRule {
         }
     }
 
-    /// The same for a value; one that is no text stays as it is.
+    /// The form of a value; a value that is not text stays the same.
     #[must_use]
     pub fn form_of(self, value: &Value) -> Value {
         match (self, value) {
@@ -71,7 +71,7 @@ impl NameRule {
     }
 }
 
-/// A path without what makes no difference.
+/// A path without redundant parts.
 fn path(text: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in text.split('/') {
@@ -88,7 +88,7 @@ fn path(text: &str) -> String {
     format!("{root}{}", names.join("/"))
 }
 
-/// The parts of `a."b.c"`; `None` for what is no such name.
+/// The parts of `a."b.c"`; `None` if it is not such a name.
 fn parts(text: &str) -> Option<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut letters = text.chars().peekable();
@@ -120,7 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_of_one_object_have_one_form() {
+    fn equal_names_have_one_form() {
         const RELATIONS: NameRule = NameRule::Word(&[("view", "table")]);
         for (rule, one, other) in [
             (NameRule::AsciiCaseless, "Orders", "ORDERS"),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_two_objects_have_two_forms() {
+    fn different_names_have_different_forms() {
         for (rule, one, other) in [
             (NameRule::Exact, "orders", "Orders"),
             (NameRule::AsciiCaseless, "größe", "GRÖSSE"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn part_that_is_left_out_is_the_usual_one() {
+    fn missing_part_is_the_default() {
         let rule = NameRule::Parts(&["public", ""]);
         let list = |parts: &[&str]| Value::List(parts.iter().map(|part| Value::from(*part)).collect());
         assert_eq!(rule.form_of(&list(&["orders"])), list(&["public", "orders"]));
@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn form_of_a_form_is_itself(text in "[a-zA-Z./_\"é]{0,12}") {
+        fn form_is_idempotent(text in "[a-zA-Z./_\"é]{0,12}") {
             for rule in [NameRule::AsciiCaseless, NameRule::Caseless, NameRule::DotsAsUnderscores, NameRule::Path] {
                 let form = rule.form(&text).into_owned();
                 prop_assert_eq!(rule.form(&form), form.as_str());
@@ -171,7 +171,7 @@ mod tests {
         }
 
         #[test]
-        fn case_alone_makes_no_second_name(text in "[a-zA-Z0-9 _]{0,12}") {
+        fn case_makes_no_difference_in_caseless_names(text in "[a-zA-Z0-9 _]{0,12}") {
             let upper = text.to_ascii_uppercase();
             prop_assert_eq!(NameRule::AsciiCaseless.form(&text), NameRule::AsciiCaseless.form(&upper));
         }

@@ -4,16 +4,16 @@ use crate::{Path, ProviderError};
 use unicode_security::MixedScript;
 use unicode_security::mixed_script::AugmentedScriptSet;
 
-/// What to do about a name of mixed scripts.
+/// Solution for a name of mixed scripts.
 pub const ONE_SCRIPT: &str = "write all letters of the name in one script";
-/// Where the parts of a principal end: its kind, and the parts of an address, may be of scripts of their own.
+/// Separators of the parts of a principal: its kind and the parts of an address may have different scripts.
 const BETWEEN_PARTS: [char; 6] = [':', '@', '.', '/', ',', '='];
 
-/// Checks the name of a role. Letters of a single script may stand together with digits, marks and spaces, and Latin ones with
-/// those of Chinese, Japanese or Korean, as the highly restrictive level of Unicode allows (UTS 39).
+/// Checks the name of a role. Letters of one script may be combined with digits, marks and spaces. Latin letters may be
+/// combined with Chinese, Japanese or Korean ones. This is the highly restrictive level of Unicode (UTS 39).
 ///
 /// # Errors
-/// When the letters are of several scripts: the problem, with the letters.
+/// When the letters have several scripts: the problem, with the letters.
 pub fn check_scripts(name: &str) -> Result<(), String> {
     if name.is_ascii() || is_one_script(name) {
         return Ok(());
@@ -29,7 +29,7 @@ pub fn check_scripts(name: &str) -> Result<(), String> {
     letters.dedup();
     let letters: Vec<String> =
         letters.into_iter().take(5).map(|letter| format!("`{letter}` (U+{:04X})", u32::from(letter))).collect();
-    Err(format!("mixes letters of several scripts, which other names may look like: {}", letters.join(", ")))
+    Err(format!("mixes letters of several scripts, so it can be confused with another name: {}", letters.join(", ")))
 }
 
 /// Checks each part of a principal's name, such as `user`, `ada` and `example.com` of `user:ada@example.com`.
@@ -40,7 +40,7 @@ pub fn check_principal_scripts(principal: &str) -> Result<(), String> {
     principal.split(BETWEEN_PARTS).try_for_each(check_scripts)
 }
 
-/// As [`check_scripts`], for an attribute that names a role.
+/// Checks a role name in an attribute, like [`check_scripts`].
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -48,7 +48,7 @@ pub fn check_role(attribute: &str, name: &str) -> Result<(), ProviderError> {
     check_scripts(name).map_err(|problem| refused(attribute, name, &problem))
 }
 
-/// As [`check_principal_scripts`], for an attribute that names a principal.
+/// Checks a principal in an attribute, like [`check_principal_scripts`].
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
@@ -65,7 +65,7 @@ fn is_one_script(text: &str) -> bool {
     if text.is_single_script() {
         return true;
     }
-    // Chinese, Japanese and Korean are written with letters of ASCII among their own.
+    // Chinese, Japanese and Korean texts may contain ASCII letters.
     let others: String = text.chars().filter(|letter| !letter.is_ascii()).collect();
     let set: AugmentedScriptSet = others.as_str().resolve_script_set();
     set.hanb || set.jpan || set.kore
@@ -103,11 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn error_of_attribute_says_what_to_do() {
+    fn error_of_attribute_has_a_solution() {
         let error = check_role("name", "\u{430}dmin").unwrap_err();
         assert_eq!(
             error.message,
-            "`name` is `\u{430}dmin`: the name mixes letters of several scripts, which other names may look like: `\u{430}` (U+0430)"
+            "`name` is `\u{430}dmin`: the name mixes letters of several scripts, so it can be confused with another name: `\u{430}` (U+0430)"
         );
         assert_eq!(error.solutions, [ONE_SCRIPT]);
     }

@@ -17,7 +17,7 @@ fn sensitive(text: &str) -> Redaction {
 }
 
 #[test]
-fn what_is_marked_or_write_only_is_replaced_and_nothing_else() {
+fn only_marked_and_write_only_values_are_redacted() {
     let nested = [("user".to_owned(), "svc".into()), ("token".to_owned(), Value::sensitive("hunter2".into()))];
     let redaction = of("name", nested.into_iter().collect());
     assert_eq!(
@@ -29,7 +29,7 @@ fn what_is_marked_or_write_only_is_replaced_and_nothing_else() {
 }
 
 #[test]
-fn lines_and_words_of_a_text_count_and_its_form_in_json() {
+fn lines_words_and_json_form_of_a_secret_are_redacted() {
     let redaction = sensitive("BEGIN\nline \"two\"\n");
     assert_eq!(
         redaction.text(r#"at `line "two"`, {"k": "BEGIN\nline \"two\"\n"}"#),
@@ -40,7 +40,7 @@ fn lines_and_words_of_a_text_count_and_its_form_in_json() {
 }
 
 #[test]
-fn the_scheme_and_the_names_of_parameters_of_an_address_are_no_secrets() {
+fn scheme_and_parameter_names_of_a_url_stay_visible() {
     let redaction = sensitive("postgres://svc:hunter2@host.internal/data?sslmode=require&pass=hunter3");
     assert_eq!(
         redaction.text("instance `postgres`: sslmode of host.internal, hunter2 hunter3"),
@@ -49,7 +49,7 @@ fn the_scheme_and_the_names_of_parameters_of_an_address_are_no_secrets() {
 }
 
 #[test]
-fn what_an_address_holds_encoded_is_hidden_as_others_read_it() {
+fn decoded_parts_of_a_url_are_redacted() {
     let redaction = sensitive("postgres://svc:p%40ss%2Fw@db/data?sslkey=k%3Dey%20two");
     assert_eq!(
         redaction.text("p@ss/w is not svc's, nor p%40ss%2Fw, nor `k=ey two`"),
@@ -58,29 +58,29 @@ fn what_an_address_holds_encoded_is_hidden_as_others_read_it() {
 }
 
 #[test]
-fn its_form_in_a_url_counts() {
+fn url_encoded_form_of_a_secret_is_redacted() {
     assert_eq!(sensitive("p/w&d ü").text("at ?password=p%2Fw%26d%20%C3%BC&x=1"), "at ?password=(sensitive value)&x=1");
 }
 
 #[test]
-fn a_short_secret_is_replaced_where_it_stands_alone() {
+fn short_secret_is_redacted_only_as_a_separate_word() {
     assert_eq!(sensitive("a").text("a bad day for a"), "(sensitive value) bad day for (sensitive value)");
     assert_eq!(of("name", Value::sensitive(Value::Int(42))).text("42 of 1420"), "(sensitive value) of 1420");
 }
 
 #[test]
-fn every_text_of_an_error_is_redacted_and_a_cut_import_id_left_out() {
+fn all_texts_of_an_error_are_redacted() {
     let kind = ErrorKind::AlreadyExists { import_id: Some("out/hunter2".to_owned()) };
-    let mut error = ProviderError::new(kind, "`hunter2` is there").problem("hunter2?").solution("rename hunter2");
+    let mut error = ProviderError::new(kind, "`hunter2` exists").problem("hunter2?").solution("rename hunter2");
     error.vendor_code = Some("E-hunter2".to_owned());
     let error = sensitive("hunter2").error(error);
     assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: None });
     assert!(!format!("{error:?} {error}").contains("hunter2"), "{error:?}");
     let kind = ErrorKind::AlreadyExists { import_id: Some("out/x".to_owned()) };
-    assert_eq!(sensitive("hunter2").error(ProviderError::new(kind.clone(), "it is there")).kind, kind);
+    assert_eq!(sensitive("hunter2").error(ProviderError::new(kind.clone(), "it exists")).kind, kind);
 }
 
 #[test]
-fn a_redaction_prints_nothing_of_what_it_hides() {
+fn debug_of_a_redaction_shows_no_secret() {
     assert!(!format!("{:?}", sensitive("hunter2")).contains("hunter2"));
 }

@@ -1,4 +1,4 @@
-//! Files that no descriptor may read, write or delete.
+//! Files that descriptors cannot read, write or delete.
 
 use crate::{Path as AttributePath, ProviderError};
 use std::ffi::OsString;
@@ -7,15 +7,15 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-/// The system's file systems that show processes and the kernel as files: the environment and the open files of this
-/// process are among them.
+/// File systems that show processes and the kernel as files, including the environment and the open files of this
+/// process.
 const SYSTEM: [&str; 2] = ["/proc", "/sys"];
-/// The most symbolic links that are followed one after another (as in Linux).
+/// The longest chain of symbolic links that is followed (as in Linux).
 const MOST_LINKS: usize = 40;
-/// The number of entries in protected trees above which every file with several names counts as protected.
+/// Entry limit of protected trees. Above it, every file with several names counts as protected.
 const MOST_ENTRIES: usize = 100_000;
 
-/// A set of protected files. The default protects nothing but the files of the system.
+/// A set of protected files. The default protects only the files of the system.
 #[derive(Debug, Clone, Default)]
 pub struct ProtectedFiles(Arc<Rules>);
 
@@ -26,10 +26,10 @@ struct Rules {
     markers: Vec<(Marker, &'static str)>,
 }
 
-/// Bytes at a fixed place by which a file is recognised wherever it lies, such as a saved plan.
+/// Bytes at a fixed offset that identify a file in any folder, such as a saved plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marker {
-    /// Where the bytes begin.
+    /// The offset of the bytes.
     pub offset: u64,
     /// The bytes.
     pub bytes: &'static [u8],
@@ -50,9 +50,9 @@ struct Rule {
 enum Kind {
     /// One file.
     File,
-    /// A file, and those beside it whose names begin with its name and then `-` or `.`: `state.db-wal`.
+    /// A file, and its neighbours whose names begin with its name and then `-` or `.`: `state.db-wal`.
     Family,
-    /// A folder and what lies directly in it, not what lies in the folders in it.
+    /// A folder and its direct entries, without the content of its subfolders.
     Entries,
     /// Everything below a folder.
     Tree,
@@ -62,7 +62,7 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Place {
     path: PathBuf,
-    /// Without case: some file systems find a file by any case of its name.
+    /// In lower case: some file systems ignore the case of names.
     folded: PathBuf,
 }
 
@@ -92,13 +92,14 @@ impl ProtectedFiles {
         self.with(Kind::File, path, what)
     }
 
-    /// Protects a file with its journals and copies: all whose names begin with its name and then `-` or `.`.
+    /// Protects a file with its journals and copies: all neighbours whose names begin with its name and then `-` or
+    /// `.`.
     #[must_use]
     pub fn family(self, path: &Path, what: &'static str) -> Self {
         self.with(Kind::Family, path, what)
     }
 
-    /// Protects a folder and what lies directly in it, but not what lies in the folders in it.
+    /// Protects a folder and its direct entries, but not the content of its subfolders.
     #[must_use]
     pub fn entries(self, folder: &Path, what: &'static str) -> Self {
         self.with(Kind::Entries, folder, what)
@@ -110,23 +111,22 @@ impl ProtectedFiles {
         self.with(Kind::Tree, folder, what)
     }
 
-    /// Leaves a file with its journals open that a protected folder holds.
+    /// Allows a file with its journals in a protected folder.
     #[must_use]
     pub fn except(mut self, path: &Path) -> Self {
         Arc::make_mut(&mut self.0).exceptions.push(Place::of(path));
         self
     }
 
-    /// Protects files by their content, in any folder.
+    /// Protects files in any folder by their content.
     #[must_use]
     pub fn marker(mut self, marker: Marker, what: &'static str) -> Self {
         Arc::make_mut(&mut self.0).markers.push((marker, what));
         self
     }
 
-    /// Checks a path of this machine before a file is opened, written or deleted there. The path may be absolute or
-    /// relative to the working directory, and the file need not exist. Symbolic and hard links count as the file that
-    /// they lead to.
+    /// Checks a local path before a file is opened, written or deleted there. The path may be absolute or relative to
+    /// the working directory, and the file need not exist. Symbolic and hard links count as their target.
     ///
     /// # Errors
     /// When the file is protected.
@@ -134,8 +134,8 @@ impl ProtectedFiles {
         self.check_beside(path, &[])
     }
 
-    /// As [`ProtectedFiles::check`], also for the files that a program puts beside the path: its name with each of these
-    /// suffixes.
+    /// Checks a path like [`ProtectedFiles::check`], and the neighbour files that a program creates: the path with each
+    /// of these suffixes.
     ///
     /// # Errors
     /// When one of the files is protected.
@@ -153,11 +153,11 @@ impl ProtectedFiles {
         Ok(())
     }
 
-    /// Checks a folder before its permissions change or it is deleted: it must not hold a protected file, nor be a
-    /// protected folder.
+    /// Checks a folder before its permissions change or it is deleted: it must not be protected, or hold a protected
+    /// file.
     ///
     /// # Errors
-    /// When it does, or is.
+    /// When the folder is protected or holds a protected file.
     pub fn check_folder(&self, path: &Path) -> Result<(), ProtectedFile> {
         self.check(path)?;
         let place = Place::of(path);
@@ -200,23 +200,23 @@ impl ProtectedFiles {
         within.map(|rule| rule.what)
     }
 
-    /// True when a file that has several names has one of them under this rule.
+    /// True if a file with several names has one of them under this rule.
     fn holds(&self, rule: &Rule, found: &Metadata) -> bool {
         let top = match rule.kind {
             Kind::File => return false,
             Kind::Family => rule.place.path.parent().unwrap_or(&rule.place.path),
             Kind::Entries | Kind::Tree => &rule.place.path,
         };
-        let (mut waiting, mut seen) = (vec![top.to_owned()], 0);
-        while let Some(folder) = waiting.pop() {
+        let (mut folders, mut count) = (vec![top.to_owned()], 0);
+        while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                seen += 1;
-                if seen > MOST_ENTRIES {
+                count += 1;
+                if count > MOST_ENTRIES {
                     return true;
                 }
                 let Ok(metadata) = entry.metadata() else { continue };
                 if metadata.is_dir() && rule.kind == Kind::Tree {
-                    waiting.push(entry.path());
+                    folders.push(entry.path());
                 } else if is_same_file(&metadata, found) && self.by_path(&Place::of(&entry.path())).is_some() {
                     return true;
                 }
@@ -255,7 +255,7 @@ impl ProtectedFile {
     }
 }
 
-/// True for the file itself, and for files beside it whose names continue with `-` or `.`.
+/// True for the file itself, and for neighbours whose names continue with `-` or `.`.
 fn is_of_family(path: &Path, own: &Path) -> bool {
     if path == own {
         return true;
@@ -269,8 +269,8 @@ fn folded(path: &Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().to_lowercase())
 }
 
-/// The path without links, `.` and `..`, as far as it exists; what does not exist yet follows as it is written. A link
-/// that leads nowhere counts as the place that it names.
+/// The path without links, `.` and `..` in its existing part; the rest stays as written. A dangling link counts as its
+/// target.
 fn resolved(path: &Path) -> PathBuf {
     let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for _ in 0..MOST_LINKS {
@@ -296,7 +296,7 @@ fn existing(path: &Path) -> (PathBuf, Vec<OsString>) {
                 rest.reverse();
                 return (canonical, rest);
             }
-            // A folder that may not be entered is as good as none: what lies in it cannot be opened either.
+            // A folder without access counts as missing: files in it cannot be opened either.
             Err(error) if error.kind() != ErrorKind::InvalidInput => {}
             Err(_) => return (path.to_owned(), Vec::new()),
         }
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn protected_file_is_refused_however_its_path_is_written() {
+    fn protected_file_is_refused_with_any_spelling_of_its_path() {
         let project = project();
         for path in ["keys.txt", "./a/../keys.txt", "KEYS.txt", ".terrace/../keys.txt", ".terrace/none/../../keys.txt"]
         {
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn file_with_marker_is_refused_wherever_it_lies() {
+    fn file_with_marker_is_refused_in_any_folder() {
         let project = project();
         fs::write(project.at("saved"), "{plan}").unwrap();
         fs::write(project.at("short"), "{pla").unwrap();
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_refused_whose_journal_would_be_a_protected_file() {
+    fn file_is_refused_if_its_journal_would_be_protected() {
         let project = project();
         let files = project.files.clone().file(&project.at("a.db-wal"), "a log");
         assert_eq!(files.check_beside(&project.at("a.db"), &["-shm", "-wal"]), Err(ProtectedFile("a log")));

@@ -1,13 +1,13 @@
 //! Environment variables of child processes.
 //!
-//! A child gets what programs need to run at all, and what its configuration names. It inherits nothing else: the
-//! environment of this process holds the state key and the passwords of providers.
+//! A child gets the variables that programs need to run, and those that its configuration names. It inherits nothing
+//! else: the environment of this process holds the state key and the passwords of providers.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// Variables that every child gets where they are set: where programs, homes and temporary files are, the user, the
-/// language, the time zone, the terminal, and the certificates to trust.
+/// Variables that every child inherits: paths of programs, homes and temporary files, the user, the language, the time
+/// zone, the terminal, and the certificates to trust.
 pub const BASE: [&str; 16] = [
     "PATH",
     "HOME",
@@ -26,8 +26,7 @@ pub const BASE: [&str; 16] = [
     "XDG_CONFIG_HOME",
     "XDG_RUNTIME_DIR",
 ];
-/// Variables that hold credentials of providers: those that stand for sensitive settings, and names that the vendors'
-/// own clients know.
+/// Variables with credentials of providers: those of sensitive settings, and those of the vendors' own clients.
 pub const CREDENTIALS: [&str; 25] = [
     "AIRBYTE_CLIENT_SECRET",
     "AIRBYTE_PASSWORD",
@@ -55,12 +54,12 @@ pub const CREDENTIALS: [&str; 25] = [
     "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
     "SNOWFLAKE_TOKEN",
 ];
-/// The prefix of the variables of the language's parts: `LC_ALL`.
+/// The prefix of the locale variables: `LC_ALL`.
 const LANGUAGE: &[u8] = b"LC_";
-/// The prefix of the variables of terrace itself. The state key is one of them.
+/// The prefix of terrace's own variables, such as the state key.
 const OWN: &[u8] = b"TERRACE_";
 
-/// True for a variable of terrace itself, which no child inherits, not even by name.
+/// True for a variable of terrace itself. A child never inherits it, not even by name.
 #[must_use]
 pub fn is_own(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(OWN)
@@ -72,21 +71,20 @@ pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.contains(&name)
 }
 
-/// The variables of this process that a child gets: [`BASE`], the language, and those that `named` lists.
+/// The variables of this process for a child: [`BASE`], the locale, and those that `named` lists.
 #[must_use]
 pub fn inherited<S: AsRef<str>>(named: &[S]) -> BTreeMap<OsString, OsString> {
     chosen(std::env::vars_os(), named)
 }
 
-/// The same for any environment.
+/// The variables for a child from any environment.
 fn chosen<S: AsRef<str>>(all: impl Iterator<Item = (OsString, OsString)>, named: &[S]) -> BTreeMap<OsString, OsString> {
     let is_base = |name: &OsStr| BASE.iter().any(|base| name == *base) || name.as_encoded_bytes().starts_with(LANGUAGE);
     let is_named = |name: &OsStr| named.iter().any(|named| name == named.as_ref());
     all.filter(|(name, _)| !is_own(name) && (is_base(name) || is_named(name))).collect()
 }
 
-/// Gives a command the variables of [`inherited`], and nothing else of this process. Variables set on
-/// the command afterwards are added.
+/// Restricts a command to the variables of [`inherited`]. The caller may add variables afterwards.
 pub fn confine<S: AsRef<str>>(command: &mut std::process::Command, named: &[S]) {
     command.env_clear().envs(inherited(named));
 }

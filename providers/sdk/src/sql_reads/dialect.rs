@@ -1,4 +1,4 @@
-//! Differences between systems: the folding of names, and the functions that reach other objects.
+//! Differences between SQL dialects: name folding, and functions that reach other objects.
 
 use sqlparser::ast::Ident;
 use sqlparser::dialect::{DatabricksDialect, Dialect, PostgreSqlDialect, SQLiteDialect, SnowflakeDialect};
@@ -16,7 +16,7 @@ pub enum SqlDialect {
     Sqlite,
 }
 
-/// A name's part in a way that two parsers may take differently.
+/// A part of a name that two parsers may read differently.
 pub(super) struct Ambiguous(pub(super) &'static str);
 
 impl SqlDialect {
@@ -30,7 +30,7 @@ impl SqlDialect {
         }
     }
 
-    /// How many parts a whole name has.
+    /// Number of parts of a complete name.
     pub(super) fn parts(self) -> usize {
         match self {
             Self::Databricks | Self::Postgres | Self::Snowflake => 3,
@@ -38,17 +38,17 @@ impl SqlDialect {
         }
     }
 
-    /// A part of a name as the system looks for it.
+    /// A part of a name in the form in which the system compares it.
     pub(super) fn fold(self, ident: &Ident) -> Result<String, Ambiguous> {
         let value = &ident.value;
         if value.is_empty() && ident.quote_style.is_some() {
             return Err(Ambiguous("an empty name"));
         }
         match ident.quote_style {
-            None if !value.is_ascii() => Err(Ambiguous("a name with letters beyond ASCII, which has to be quoted")),
+            None if !value.is_ascii() => Err(Ambiguous("a name with letters beyond ASCII, which must be quoted")),
             None if value.starts_with(['@', '%', '~', '$', ':']) => Err(Ambiguous("a stage or a variable")),
-            Some('\'') if self != Self::Sqlite => Err(Ambiguous("a text in the place of a name")),
-            // The server cuts the name, and finds another table.
+            Some('\'') if self != Self::Sqlite => Err(Ambiguous("a text instead of a name")),
+            // The server truncates the name, and finds another table.
             _ if self == Self::Postgres && value.len() > 63 => Err(Ambiguous("a name of more than 63 bytes")),
             quote => Ok(match (self, quote) {
                 (Self::Snowflake, None) => value.to_ascii_uppercase(),
@@ -59,8 +59,8 @@ impl SqlDialect {
         }
     }
 
-    /// A default part of a name as the system looks for it. It is written as it is: nothing is folded but where case makes
-    /// no difference.
+    /// A default part of a name in the form in which the system compares it. Defaults have their exact case, so only
+    /// systems that ignore case need folding.
     pub(super) fn default_part(self, part: &str) -> String {
         match self {
             Self::Snowflake | Self::Postgres => part.to_owned(),
@@ -68,12 +68,12 @@ impl SqlDialect {
         }
     }
 
-    /// The schema that an empty part stands for: `database..table` of Snowflake.
+    /// The schema of an empty part: `database..table` of Snowflake.
     pub(super) fn empty_part(self) -> Option<&'static str> {
         (self == Self::Snowflake).then_some("PUBLIC")
     }
 
-    /// True for a function in FROM that reads nothing but its arguments.
+    /// True for a function in FROM that reads only its arguments.
     pub(super) fn is_plain_table_function(self, name: &str) -> bool {
         let known: &[&str] = match self {
             Self::Databricks => &[
@@ -119,7 +119,7 @@ impl SqlDialect {
         known.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// True for a function that reads, runs or calls an object whose name is a text, or that changes something.
+    /// True for a function that has an effect, or that reads, runs or calls an object by a name in a text.
     pub(super) fn reaches_out(self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let begins = |with: &[&str]| with.iter().any(|with| name.starts_with(with));

@@ -11,7 +11,8 @@ fn of(dialect: SqlDialect, query: &str) -> SqlReads {
     SqlReads::of(dialect, query, defaults)
 }
 
-/// The names in one line, those of functions with `()`; after `!` refused parts, after `!!` those that no setting allows.
+/// The names in one line, functions with `()`, then refusals: `!` for those that a setting can allow, `!!` for the
+/// others.
 fn summary(dialect: SqlDialect, query: &str) -> String {
     let found = of(dialect, query);
     let mut line = found.reads.iter().fold(String::new(), |mut line, read| {
@@ -55,7 +56,7 @@ fn snowflake_names_are_completed_and_folded() {
 }
 
 #[test]
-fn snowflake_reads_are_found_wherever_they_stand() {
+fn snowflake_reads_are_found_in_every_clause() {
     for query in [
         "SELECT (SELECT max(a) FROM x.y.z) FROM t",
         "SELECT * FROM t WHERE a IN (SELECT a FROM x.y.z)",
@@ -101,11 +102,11 @@ fn common_table_expressions_are_not_reads_in_their_scope() {
         &[
             ("WITH c AS (SELECT 1 AS a) SELECT * FROM c", ""),
             ("WITH c AS (SELECT 1 AS a), d AS (SELECT * FROM c) SELECT * FROM d JOIN c", ""),
-            // Before it is made, and within itself, the name is that of a table.
+            // Before its definition, and within itself, the name is a table.
             ("WITH d AS (SELECT * FROM c), c AS (SELECT 1 AS a) SELECT * FROM d", "DB.S.C"),
             ("WITH t AS (SELECT * FROM t) SELECT * FROM t", "DB.S.T"),
             ("WITH RECURSIVE c AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM c) SELECT * FROM c", ""),
-            // Outside of its query too, and where the name has a schema.
+            // Also outside of its query, and if the name has a schema.
             ("SELECT * FROM (WITH c AS (SELECT 1 AS a) SELECT * FROM c) x, c", "DB.S.C"),
             ("WITH c AS (SELECT 1 AS a) SELECT * FROM s2.c", "DB.S2.C"),
             ("WITH \"c\" AS (SELECT 1 AS a) SELECT * FROM c", "DB.S.C"),
@@ -115,7 +116,7 @@ fn common_table_expressions_are_not_reads_in_their_scope() {
 }
 
 #[test]
-fn names_that_cannot_be_read_are_refused() {
+fn ambiguous_names_are_refused() {
     check(
         SqlDialect::Snowflake,
         &[
@@ -126,10 +127,10 @@ fn names_that_cannot_be_read_are_refused() {
             ("SELECT * FROM TABLE(RESULT_SCAN('x'))", "! the function `RESULT_SCAN` may read any table"),
             ("SELECT * FROM TABLE(TO_QUERY('SELECT 1'))", "! the function `TO_QUERY` may read any table"),
             ("SELECT * FROM TABLE('db.s.t')", "! `TABLE(…)` names its table at run time"),
-            ("SELECT GET_DDL('table', 'x.y.z')", "! the function `GET_DDL` reaches what its arguments name"),
-            ("SELECT SYSTEM$TYPEOF(1)", "! the function `SYSTEM$TYPEOF` reaches what its arguments name"),
+            ("SELECT GET_DDL('table', 'x.y.z')", "! the function `GET_DDL` reaches the objects in its arguments"),
+            ("SELECT SYSTEM$TYPEOF(1)", "! the function `SYSTEM$TYPEOF` reaches the objects in its arguments"),
             ("SELECT x.y.seq.NEXTVAL", "! the query takes numbers of a sequence"),
-            ("SELECT * FROM a.b.c.d", "! `a.b.c.d` is a name of too many parts"),
+            ("SELECT * FROM a.b.c.d", "! `a.b.c.d` is a name with too many parts"),
             ("SELECT * FROM größe", "! the character `ö` is not SQL ! the character `ß` is not SQL"),
             ("SELECT * FROM \"größe\"", "DB.S.größe"),
             ("SELECT 1 /* a /* b */ FROM t */", "! a comment holds a second comment, or a hint"),
@@ -185,7 +186,7 @@ fn statements_that_write_are_never_allowed() {
             "",
             ";",
             "-- nothing",
-            // Also where it cannot be parsed, or hides a name.
+            // Also if it cannot be parsed, or hides a name.
             "SELECT * FROM @s; DROP TABLE t",
             "SELECT FROM FROM; DROP TABLE t",
             "SHOW TABLES",
@@ -193,7 +194,11 @@ fn statements_that_write_are_never_allowed() {
             "EXPLAIN SELECT 1",
         ] {
             let found = of(dialect, query);
-            assert!(found.refused.iter().any(|it| it.is_final), "{dialect:?} {query}: {}", summary(dialect, query));
+            assert!(
+                found.refused.iter().any(|refusal| refusal.is_final),
+                "{dialect:?} {query}: {}",
+                summary(dialect, query)
+            );
         }
     }
     assert!(summary(SqlDialect::Postgres, "SELECT * INTO x FROM t").contains("!! `SELECT INTO` writes"));
@@ -211,21 +216,24 @@ fn postgres_names_are_folded_to_lower_case() {
             ("SELECT * FROM Other.T", "db.other.t"),
             ("SELECT * FROM information_schema.columns", "db.information_schema.columns"),
             ("SELECT 1 UNION TABLE t", "! the query reads by `TABLE name`"),
-            ("SELECT * FROM größe", "! `größe` is a name with letters beyond ASCII, which has to be quoted"),
+            ("SELECT * FROM größe", "! `größe` is a name with letters beyond ASCII, which must be quoted"),
             ("SELECT * FROM generate_series(1, 2) g", ""),
             ("SELECT pg_catalog.lower('A')", ""),
             ("SELECT * FROM pg_ls_dir('/')", "! the function `pg_ls_dir` may read any table"),
-            ("SELECT pg_read_file('/etc/passwd')", "! the function `pg_read_file` reaches what its arguments name"),
+            (
+                "SELECT pg_read_file('/etc/passwd')",
+                "! the function `pg_read_file` reaches the objects in its arguments",
+            ),
             (
                 "SELECT pg_catalog.pg_read_file('x')",
-                "! the function `pg_catalog.pg_read_file` reaches what its arguments name",
+                "! the function `pg_catalog.pg_read_file` reaches the objects in its arguments",
             ),
             (
                 "SELECT query_to_xml('SELECT 1', true, true, '')",
-                "! the function `query_to_xml` reaches what its arguments name",
+                "! the function `query_to_xml` reaches the objects in its arguments",
             ),
             ("SELECT * FROM dblink('x', 'y') AS t(a int)", "! the function `dblink` may read any table"),
-            ("SELECT nextval('x.seq')", "! the function `nextval` reaches what its arguments name"),
+            ("SELECT nextval('x.seq')", "! the function `nextval` reaches the objects in its arguments"),
             ("SELECT a FROM t, LATERAL (SELECT * FROM x.y WHERE b = t.a) l", "db.s.t db.x.y"),
         ],
     );
@@ -234,14 +242,14 @@ fn postgres_names_are_folded_to_lower_case() {
 }
 
 #[test]
-fn databricks_and_sqlite_names_know_no_case() {
+fn databricks_and_sqlite_names_ignore_case() {
     check(
         SqlDialect::Databricks,
         &[
             ("SELECT * FROM `Other`.`S`.T", "other.s.t"),
             ("SELECT * FROM parquet.`/mnt/x`", "db.parquet./mnt/x"),
             ("SELECT * FROM read_files('/mnt')", "! the function `read_files` may read any table"),
-            ("SELECT secret('a', 'b')", "! the function `secret` reaches what its arguments name"),
+            ("SELECT secret('a', 'b')", "! the function `secret` reaches the objects in its arguments"),
             ("SELECT * FROM t LATERAL VIEW explode(a) x AS y", "db.s.t"),
         ],
     );
@@ -250,14 +258,14 @@ fn databricks_and_sqlite_names_know_no_case() {
         &[
             ("SELECT * FROM [T], `U`, \"V\"", "main.t main.u main.v"),
             ("SELECT * FROM temp.t", "temp.t"),
-            ("SELECT load_extension('x')", "! the function `load_extension` reaches what its arguments name"),
+            ("SELECT load_extension('x')", "! the function `load_extension` reaches the objects in its arguments"),
             ("SELECT * FROM pragma_table_info('t')", "! the function `pragma_table_info` may read any table"),
         ],
     );
 }
 
 #[test]
-fn lines_are_those_of_the_text() {
+fn reads_have_the_line_of_the_query() {
     let found = of(SqlDialect::Snowflake, "SELECT *\nFROM t\nJOIN x.y.z\n  ON true");
     assert_eq!(found.reads.iter().map(|read| read.line).collect::<Vec<_>>(), [2, 3]);
     let found = of(SqlDialect::Snowflake, "SELECT *\nFROM t\nWHERE )");
@@ -265,7 +273,7 @@ fn lines_are_those_of_the_text() {
 }
 
 #[test]
-fn large_and_deep_queries_are_refused_and_end() {
+fn large_and_deep_queries_are_refused() {
     let repeat = |text: &str, times: usize| text.repeat(times);
     for query in [
         format!("SELECT {}1", repeat("1+", 2_450)),
@@ -294,7 +302,11 @@ fn large_and_deep_queries_are_refused_and_end() {
     ] {
         for dialect in [SqlDialect::Snowflake, SqlDialect::Postgres, SqlDialect::Databricks, SqlDialect::Sqlite] {
             let found = of(dialect, &query);
-            assert!(!found.refused.iter().any(|it| it.what.contains("gave up")), "{dialect:?} {}", &query[..40]);
+            assert!(
+                !found.refused.iter().any(|refusal| refusal.what.contains("gave up")),
+                "{dialect:?} {}",
+                &query[..40]
+            );
         }
     }
 }
@@ -387,14 +399,14 @@ fn wrapped() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_is_answered(text in ".{0,200}") {
+    fn any_text_gets_a_result(text in ".{0,200}") {
         for dialect in [SqlDialect::Snowflake, SqlDialect::Postgres, SqlDialect::Databricks, SqlDialect::Sqlite] {
             let _ = of(dialect, &text);
         }
     }
 
     #[test]
-    fn any_words_are_answered(text in words()) {
+    fn any_words_get_a_result(text in words()) {
         for dialect in [SqlDialect::Snowflake, SqlDialect::Postgres, SqlDialect::Databricks, SqlDialect::Sqlite] {
             let _ = of(dialect, &text);
         }

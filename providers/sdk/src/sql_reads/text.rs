@@ -1,9 +1,9 @@
-//! Refuses text that two parsers may take differently.
+//! Refusals of query text that two parsers may read differently.
 
 use super::{SqlDialect, SqlRefusal};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-/// Refuses text that is not one query, whether or not it can be parsed.
+/// Refuses text that is not a single query, even if it cannot be parsed.
 pub(super) fn check_statements(tokens: &[TokenWithSpan]) -> Option<SqlRefusal> {
     let mut words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
     let Some(first) = words.find(|token| token.token != Token::SemiColon) else {
@@ -18,7 +18,7 @@ pub(super) fn check_statements(tokens: &[TokenWithSpan]) -> Option<SqlRefusal> {
         _ => false,
     };
     if !is_query {
-        return Some(SqlRefusal::never(format!("`{}` begins no query", first.token), line));
+        return Some(SqlRefusal::never(format!("`{}` does not begin a query", first.token), line));
     }
     let mut after = words.skip_while(|token| token.token != Token::SemiColon);
     let second = after.find(|token| token.token != Token::SemiColon)?;
@@ -35,16 +35,16 @@ pub(super) fn check(dialect: SqlDialect, query: &str, tokens: &[TokenWithSpan]) 
     refused
 }
 
-/// Characters that are not seen, or end a line for some readers only.
+/// Invisible characters, and line ends that only some parsers know.
 fn characters(query: &str) -> impl Iterator<Item = SqlRefusal> {
     (1..).zip(query.split('\n')).flat_map(|(line, text)| {
-        // Windows ends a line by two characters.
+        // Windows ends a line with two characters.
         let text = text.strip_suffix('\r').unwrap_or(text);
         let hidden = text.chars().find(|char| is_hidden(*char));
         hidden.map(|char| {
             SqlRefusal::unclear(
                 format!("the query holds the invisible character U+{:04X}", u32::from(char)),
-                "write blanks and plain ends of lines instead; in a text literal write its escape",
+                "write spaces and plain line ends instead; in a text literal, write its escape",
                 line,
             )
         })
@@ -69,7 +69,7 @@ fn of_token(dialect: SqlDialect, token: &TokenWithSpan) -> Option<SqlRefusal> {
         Token::Whitespace(Whitespace::MultiLineComment(text))
             if text.contains("/*") || text.starts_with(['!', '+']) =>
         {
-            unclear("a comment holds a second comment, or a hint".to_owned(), "take the inner one out")
+            unclear("a comment holds a second comment, or a hint".to_owned(), "remove the inner one")
         }
         Token::Whitespace(Whitespace::SingleLineComment { prefix, .. }) if prefix == "#" => {
             unclear("a comment begins with `#`".to_owned(), "begin it with `--`")
@@ -85,7 +85,7 @@ fn of_token(dialect: SqlDialect, token: &TokenWithSpan) -> Option<SqlRefusal> {
         {
             unclear(format!("the query holds the variable `{name}`"), "write its value")
         }
-        Token::Char(char) if !is_hidden(*char) => unclear(format!("the character `{char}` is not SQL"), "take it out"),
+        Token::Char(char) if !is_hidden(*char) => unclear(format!("the character `{char}` is not SQL"), "remove it"),
         _ => None,
     }
 }

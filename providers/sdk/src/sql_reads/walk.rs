@@ -1,4 +1,4 @@
-//! The walk through a parsed query: which tables and functions it names.
+//! Walk through a parsed query: collects its tables and functions.
 
 use super::dialect::Ambiguous;
 use super::{SqlDialect, SqlRead, SqlReads, SqlRefusal};
@@ -23,16 +23,16 @@ struct Walk<'d> {
     defaults: &'d [&'d str],
     found: SqlReads,
     scopes: Vec<Scope>,
-    /// Names of functions that stand where tables do.
+    /// Names of functions in FROM.
     called: Vec<*const ObjectName>,
 }
 
 /// The common table expressions of a query.
 struct Scope {
-    /// Their names, and where their queries are.
+    /// Their names and their queries.
     names: Vec<(String, *const Query)>,
     is_recursive: bool,
-    /// How many of them can be named here: inside of one those before it, in the query itself all.
+    /// Number of visible names: inside of an expression those before it, in the query itself all.
     visible: usize,
 }
 
@@ -45,11 +45,11 @@ impl Walk<'_> {
         self.found.refused.push(SqlRefusal::never(what, line));
     }
 
-    /// The name as the server resolves it.
+    /// The complete name, as the server resolves it.
     fn resolve(&self, name: &ObjectName) -> Result<Vec<String>, Ambiguous> {
         let mut parts = Vec::with_capacity(name.0.len());
         for part in &name.0 {
-            let ObjectNamePart::Identifier(ident) = part else { return Err(Ambiguous("a name that is computed")) };
+            let ObjectNamePart::Identifier(ident) = part else { return Err(Ambiguous("a computed name")) };
             let is_left_out = ident.value.is_empty() && ident.quote_style.is_none();
             parts.push(match self.dialect.empty_part() {
                 Some(schema) if is_left_out => schema.to_owned(),
@@ -59,7 +59,7 @@ impl Walk<'_> {
         }
         let whole = self.dialect.parts();
         if parts.len() > whole || parts.is_empty() {
-            return Err(Ambiguous("a name of too many parts"));
+            return Err(Ambiguous("a name with too many parts"));
         }
         let missing = whole - parts.len();
         let defaults = self.defaults.iter().take(missing).map(|part| self.dialect.default_part(part));
@@ -78,7 +78,7 @@ impl Walk<'_> {
         }
     }
 
-    /// True for the name of a common table expression that can be named here.
+    /// True for the name of a visible common table expression.
     fn is_common(&self, name: &ObjectName) -> bool {
         let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return false };
         let Ok(wanted) = self.dialect.fold(ident) else { return false };
@@ -107,11 +107,11 @@ impl Walk<'_> {
         let last = name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.as_str());
         let is_own = self.dialect == SqlDialect::Postgres
             && name.0.len() == 2
-            && name.0.first().and_then(ObjectNamePart::as_ident).is_some_and(|it| it.value == "pg_catalog");
+            && name.0.first().and_then(ObjectNamePart::as_ident).is_some_and(|part| part.value == "pg_catalog");
         match last {
-            None => self.unclear(format!("`{name}` is a name that is computed"), "write the plain name", line_of(name)),
+            None => self.unclear(format!("`{name}` is a computed name"), "write the plain name", line_of(name)),
             Some(last) if self.dialect.reaches_out(last) => self.unclear(
-                format!("the function `{name}` reaches what its arguments name"),
+                format!("the function `{name}` reaches the objects in its arguments"),
                 "read a table or a view instead",
                 line_of(name),
             ),
@@ -120,7 +120,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The parts of a query's body that no other hook sees.
+    /// Checks the parts of a query's body that no other hook visits.
     fn body(&mut self, body: &SetExpr, line: u64) {
         let mut open = vec![body];
         while let Some(next) = open.pop() {
@@ -132,7 +132,7 @@ impl Walk<'_> {
                 SetExpr::Table(_) => {
                     self.unclear("the query reads by `TABLE name`", "write `SELECT * FROM name`", line);
                 }
-                // A query in parentheses is visited by itself.
+                // A query in parentheses has its own visit.
                 SetExpr::Query(_) | SetExpr::Select(_) | SetExpr::Values(_) => {}
             }
         }
@@ -150,9 +150,9 @@ impl Visitor for Walk<'_> {
             scope.visible = at;
         }
         let common = query.with.iter().flat_map(|with| &with.cte_tables);
-        let names = common.map(|one| {
-            let name = self.dialect.fold(&one.alias.name).unwrap_or_default();
-            (name, ptr::from_ref(&*one.query))
+        let names = common.map(|table| {
+            let name = self.dialect.fold(&table.alias.name).unwrap_or_default();
+            (name, ptr::from_ref(&*table.query))
         });
         let names: Vec<_> = names.collect();
         let is_recursive = query.with.as_ref().is_some_and(|with| with.recursive);
@@ -195,12 +195,12 @@ impl Visitor for Walk<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        // Every kind is named: one that a newer parser knows has to be looked at first.
+        // Every kind is listed: a new kind of a newer parser must be examined first.
         match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
                 self.table_function(name);
             }
-            // The function itself is looked at as part of the expression.
+            // The expression visitor checks the function itself.
             TableFactor::TableFunction { expr: Expr::Function(Function { name, .. }), .. } => self.table_function(name),
             TableFactor::TableFunction { .. } => {
                 let line = factor.span().start.line.max(1);
@@ -238,15 +238,19 @@ impl Visitor for Walk<'_> {
                     self.function_name(&function.name);
                 }
             }
-            // A sequence: reading it changes it.
+            // A read of a sequence changes it.
             Expr::CompoundIdentifier(parts)
                 if parts.last().is_some_and(|last| {
                     last.quote_style.is_none()
-                        && ["nextval", "currval"].iter().any(|it| it.eq_ignore_ascii_case(&last.value))
+                        && ["nextval", "currval"].iter().any(|name| name.eq_ignore_ascii_case(&last.value))
                 }) =>
             {
                 let line = parts.first().map_or(1, |first| first.span.start.line).max(1);
-                self.unclear("the query takes numbers of a sequence", "leave that to who writes the table", line);
+                self.unclear(
+                    "the query takes numbers of a sequence",
+                    "generate the numbers where the table is written",
+                    line,
+                );
             }
             _ => {}
         }

@@ -1,12 +1,12 @@
-//! JSON, written and read, with numbers as they were written: `1.10`, and whole numbers of any length.
+//! JSON with the exact text of numbers: `1.10`, and whole numbers of any length.
 
 use super::{Number, Value};
 use indexmap::IndexMap;
 use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
-/// A value that serialises as JSON does, but for its numbers, which keep their text. Unknown and sensitive values are
-/// null. For serde_json only.
+/// Serialises a value as JSON with the exact text of its numbers. Unknown and sensitive values are null. For serde_json
+/// only.
 #[derive(Debug)]
 pub(super) struct Exact<'a>(pub(super) &'a Value);
 
@@ -34,10 +34,10 @@ impl Serialize for Exact<'_> {
     }
 }
 
-/// The deepest that lists and maps are read, as serde_json reads them.
+/// The nesting limit of the reader; the same as serde_json's.
 const DEEPEST: usize = 128;
 
-/// Reads JSON; `None` when the text is none, or too deep.
+/// Parses JSON; `None` if it is invalid or nests too deep.
 pub(super) fn parse(text: &str) -> Option<Value> {
     parse_within(text, DEEPEST)
 }

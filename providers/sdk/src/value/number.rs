@@ -1,25 +1,25 @@
-//! Numbers that are not 64-bit integers, kept as the text they were written in.
+//! Numbers that are not 64-bit integers, kept as their text.
 
 use std::fmt;
 
-/// A decimal number, or a whole number beyond 64 bits, as its text. Two numbers are equal when their texts are.
+/// A decimal number, or a whole number beyond 64 bits, as its text. Two numbers are equal if their texts are equal.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Number(Box<str>);
 
 impl Number {
-    /// Reads a JSON number (`-1.10`, `1e3`, `92233720368547760000`); `None` when the text is none.
+    /// Parses a JSON number (`-1.10`, `1e3`, `92233720368547760000`); `None` if it is invalid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         is_json_number(text).then(|| Self(text.into()))
     }
 
-    /// The number of a float; `None` for NaN and the infinities, which no descriptor can hold.
+    /// The number of a float; `None` for NaN and the infinities.
     #[must_use]
     pub fn from_f64(value: f64) -> Option<Self> {
         value.is_finite().then(|| Self(format!("{value:?}").into()))
     }
 
-    /// The text as it was written.
+    /// The original text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -31,15 +31,15 @@ impl Number {
         self.0.parse().unwrap_or(f64::NAN)
     }
 
-    /// The JSON number of the same text.
+    /// A JSON number with the same text.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        // Parsed, it would have its exponent written otherwise.
+        // The parser would change the exponent's text.
         serde_json::Value::Number(serde_json::Number::from_string_unchecked(self.0.to_string()))
     }
 
-    /// The same number in its shortest text, as a system writes it that computes with doubles: `1.10` as `1.1`, `1e3` as
-    /// `1000.0`. A number that no double holds keeps its digits.
+    /// The same number in its shortest text, as a system with doubles writes it: `1.10` as `1.1`, `1e3` as `1000.0`. A
+    /// number that no double can hold keeps its digits.
     #[must_use]
     pub fn shortest(&self) -> Self {
         if self.0.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
@@ -50,13 +50,13 @@ impl Number {
     }
 }
 
-/// True when two texts are the same decimal number.
+/// True if two texts are the same decimal number.
 fn is_same_number(one: &str, other: &str) -> bool {
     parts(one).zip(parts(other)).is_some_and(|(one, other)| one == other)
 }
 
-/// The sign of a number, its digits without zeros at the ends, and the exponent of the last digit; `None` where the exponent
-/// has more than 64 bits.
+/// The sign of a number, its digits without leading and trailing zeros, and the exponent of the last digit; `None` if
+/// the exponent has more than 64 bits.
 fn parts(text: &str) -> Option<(bool, String, i64)> {
     let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -85,7 +85,7 @@ impl fmt::Debug for Number {
     }
 }
 
-/// The grammar of RFC 8259 §6, with any number of leading zeros refused.
+/// The grammar of RFC 8259 §6, which refuses leading zeros.
 fn is_json_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = match digits.split_once(['e', 'E']) {

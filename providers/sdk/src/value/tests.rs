@@ -19,7 +19,7 @@ fn map(entries: &[(&str, Value)]) -> Value {
 }
 
 #[test]
-fn wire_form_keeps_what_json_cannot_say() {
+fn wire_form_keeps_values_beyond_json() {
     let value = map(&[
         ("price", Value::Number(Number::parse("1.10").unwrap())),
         ("big", Value::Number(Number::parse("9223372036854776000").unwrap())),
@@ -68,8 +68,8 @@ fn json_keeps_numbers_as_they_are_written() {
     assert_eq!(Value::from_json_text(" [ ] ").unwrap().to_pretty_json_text(), "[]");
     let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert!(Value::from_json_text(&deep(128)).is_some() && Value::from_json_text(&deep(20_000)).is_none());
-    for none in ["", " ", "{", "[1,]", "1.", "01", "nul", "{\"a\" 1}", "[1] 2", "--1", "yes"] {
-        assert_eq!(Value::from_json_text(none), None, "{none}");
+    for invalid in ["", " ", "{", "[1,]", "1.", "01", "nul", "{\"a\" 1}", "[1] 2", "--1", "yes"] {
+        assert_eq!(Value::from_json_text(invalid), None, "{invalid}");
     }
     let hidden = Value::List(vec![Value::sensitive("x".into()), Value::Unknown]);
     assert_eq!(hidden.to_json_text(), "[null,null]");
@@ -117,7 +117,7 @@ proptest! {
         let Some(number) = Number::parse(&text) else { return Err(TestCaseError::fail(text)) };
         let printed = Value::Number(number.clone()).to_json().to_string();
         prop_assert_eq!(&printed, &text);
-        // Whatever text a system gets, it reads the same number.
+        // A system reads the same number from either text.
         let shortest = number.shortest();
         prop_assert!(shortest.to_f64() == number.to_f64(), "{} {}", shortest, number);
         prop_assert_eq!(shortest.shortest(), shortest);

@@ -1,15 +1,14 @@
 //! The lossless JSON form of values, for plan files and state rows.
 //!
-//! Everything JSON can say is written as itself. What it cannot say is a map with the one key `$terrace`:
-//! `{"$terrace": ["unknown"]}`, `["number", "1.10"]`, `["sealed", "<sealed text>"]`, and `["map", {…}]` for a map that
-//! happens to have a key `$terrace` itself.
+//! JSON values stay as they are. Other values are a map with the single key `$terrace`: `{"$terrace": ["unknown"]}`,
+//! `["number", "1.10"]`, `["sealed", "<sealed text>"]`, and `["map", {…}]` for a map that itself has a key `$terrace`.
 
 use super::{Map, Number, Sensitive, Value};
 use std::fmt;
 
 const MARK: &str = "$terrace";
 
-/// Where a value stands within the value that is written as a whole. Printed it is a JSON pointer.
+/// The position of a value within the whole written value. Prints as a JSON pointer.
 #[derive(Debug, Clone, Copy)]
 pub enum Spot<'a> {
     /// The whole value.
@@ -30,42 +29,42 @@ impl fmt::Display for Spot<'_> {
     }
 }
 
-/// Seals sensitive values for rest, and opens them again. Implementations know the key; values never do.
+/// Seals sensitive values for storage, and opens them again. Implementations hold the key; values never do.
 pub trait Sealing: Send + Sync {
-    /// Turns clear bytes into text that is safe to store, for a spot: the text need not open at other spots.
+    /// Seals clear bytes for a spot. The text need not open at other spots.
     ///
     /// # Errors
-    /// When there is no key, and storing in the clear was not asked for.
+    /// When there is no key, and the user did not allow clear text.
     fn seal(&self, spot: &Spot<'_>, clear: &[u8]) -> Result<String, WireError>;
 
-    /// Turns the text that [`Sealing::seal`] wrote for this spot back into the clear bytes.
+    /// Opens a text that [`Sealing::seal`] wrote for this spot.
     ///
     /// # Errors
-    /// When the key is missing or another, or the text was damaged or sealed for another spot.
+    /// When the key is missing or different, or the text is damaged or belongs to another spot.
     fn open(&self, spot: &Spot<'_>, sealed: &str) -> Result<Vec<u8>, WireError>;
 }
 
-/// A value could not be written or read.
+/// A value that could not be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WireError {
-    /// A sensitive value is to be stored and there is no key to seal it with.
+    /// A sensitive value has no key to seal it with.
     #[error("a sensitive value cannot be stored without a state key")]
     NoKey,
     /// A sealed value cannot be opened.
     #[error("a sealed value cannot be opened: {0}")]
     CannotOpen(String),
-    /// A sensitive value is stored in the clear although there is a state key.
-    #[error("{0} holds a sensitive value in the clear although there is a state key")]
+    /// A stored sensitive value is in clear text although there is a state key.
+    #[error("{0} holds a sensitive value in clear text although there is a state key")]
     InClear(String),
-    /// A value was sealed by an older terrace, which did not bind it to its place.
+    /// A value that an older version of terrace sealed without its place.
     #[error("{0} holds a sealed value that is not bound to its place")]
     Unbound(String),
-    /// The JSON is not what `encode` writes.
+    /// The JSON was not written by `encode`.
     #[error("damaged value: {0}")]
     Damaged(String),
 }
 
-/// So many levels of JSON a map takes up itself.
+/// Nesting levels of the JSON of a map itself.
 pub(super) fn levels_of(entries: &Map) -> usize {
     if entries.contains_key(MARK) { 3 } else { 1 }
 }
@@ -103,7 +102,7 @@ fn encode_at(spot: &Spot<'_>, value: &Value, sealing: &dyn Sealing) -> Result<se
     })
 }
 
-/// Writes a map in its lossless form, without looking for the mark among its own keys.
+/// Writes a map in its lossless form; its own keys may include the mark.
 ///
 /// # Errors
 /// As [`encode`].
@@ -117,15 +116,15 @@ fn encode_entries(spot: &Spot<'_>, entries: &Map, sealing: &dyn Sealing) -> Resu
     Ok(serde_json::Value::Object(object.collect::<Result<_, WireError>>()?))
 }
 
-/// Reads what [`encode`] wrote.
+/// Reads the output of [`encode`].
 ///
 /// # Errors
-/// When the JSON is not such a value, or a sealed part cannot be opened.
+/// When the JSON is invalid, or a sealed part cannot be opened.
 pub fn decode(json: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
     decode_at(&Spot::Root, json, sealing)
 }
 
-/// Reads one value of those that [`encode`] or [`encode_map`] wrote together.
+/// Reads one value of a larger output of [`encode`] or [`encode_map`].
 ///
 /// # Errors
 /// As [`decode`].
@@ -144,10 +143,10 @@ pub fn decode_at(spot: &Spot<'_>, json: serde_json::Value, sealing: &dyn Sealing
     })
 }
 
-/// Reads what [`encode_map`] wrote.
+/// Reads the output of [`encode_map`].
 ///
 /// # Errors
-/// As [`decode`], and when the JSON is no object.
+/// As [`decode`], and when the JSON is not an object.
 pub fn decode_map(json: serde_json::Value, sealing: &dyn Sealing) -> Result<Map, WireError> {
     decode_object(&Spot::Root, json, sealing)
 }

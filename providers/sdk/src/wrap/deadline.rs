@@ -1,5 +1,4 @@
-//! How long calls that change nothing are waited for, and what they failed with until then; and whether anybody waits for
-//! more than what is under way.
+//! Time limits of reading calls, the errors of their last attempts, and the user's stop.
 
 use crate::ProviderError;
 use std::collections::HashMap;
@@ -8,19 +7,19 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
-/// The errors of the latest attempts of what is waited for, by the address of the object; without one for what is about
-/// no object that is recorded.
+/// The errors of the latest attempts, by the address of the object; the address is empty for calls without a recorded
+/// object.
 #[derive(Debug, Default)]
 pub struct Latest(HashMap<String, ProviderError>);
 
 impl Latest {
-    /// The temporary error for which an object was asked for again, if there was one.
+    /// The latest temporary error of an object, if there was one.
     #[must_use]
     pub fn of(&self, address: &str) -> Option<&ProviderError> {
         self.0.get(address)
     }
 
-    /// That of a call that is about one object.
+    /// The latest error of a call for a single object.
     #[must_use]
     pub fn only(self) -> Option<ProviderError> {
         self.0.into_values().next()
@@ -32,22 +31,21 @@ tokio::task_local! {
     static STOP: CancellationToken;
 }
 
-/// Works until it is done, whatever is stopped: calls that only look do not wait for their turn any more from then on.
-/// There is nothing left but to find out what happened.
+/// Runs work to its end. After a stop, reading calls no longer wait for the limits: only the outcome matters then.
 pub async fn stoppable<T>(stop: CancellationToken, work: impl Future<Output = T>) -> T {
     STOP.scope(stop, work).await
 }
 
-/// What stops the work that makes a call; nothing does where nobody said.
+/// The stop of the current work; never cancelled by default.
 pub(super) fn stop() -> CancellationToken {
     STOP.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// How long what is late is still listened to.
+/// Grace period for an answer after the time limit.
 const LISTENS: Duration = Duration::from_millis(500);
 
-/// Waits for work at most that long, and hears what has an answer by then: a process that stood still finds its timers over
-/// before it hears of the answers that came meanwhile.
+/// Waits for work up to this time, with a grace period for answers that have arrived. After a suspend of the process,
+/// timers end before it reads the answers.
 ///
 /// # Errors
 /// When there is no answer in time.
@@ -58,10 +56,10 @@ pub async fn in_time<W: Future + Unpin>(timeout: Duration, mut work: W) -> Resul
     }
 }
 
-/// Waits for calls of a guarded session at most that long.
+/// Waits for calls of a guarded session up to this time.
 ///
 /// # Errors
-/// When there is no answer in time: with the temporary errors for which something was tried again.
+/// When there is no answer in time: the latest temporary errors.
 pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, Latest> {
     let latest = Arc::<Mutex<Latest>>::default();
     let work = LATEST.scope(Arc::clone(&latest), work);
@@ -71,10 +69,10 @@ pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Resu
         .map_err(|_| std::mem::take(&mut *latest.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-/// Remembers for who waits how an attempt ended: a temporary error is why there is another one.
+/// Records the end of an attempt for the waiting caller: a temporary error explains the next attempt.
 pub(super) fn remember<T>(address: &str, result: &Result<T, ProviderError>) {
     let error = result.as_ref().err().filter(|error| error.kind.is_temporary());
-    // Nobody waits so for calls that change something.
+    // Changes have no such caller.
     let _ = LATEST.try_with(|latest| {
         let Latest(latest) = &mut *latest.lock().unwrap_or_else(PoisonError::into_inner);
         match error {

@@ -1,4 +1,4 @@
-//! What a provider says must not nest deeper than can be recorded: it is refused before it gets anywhere.
+//! Refuses answers of providers that nest too deep to be recorded.
 
 use crate::plan::PlannedChange;
 use crate::provider::Found;
@@ -7,10 +7,10 @@ use crate::{Attributes, Grantee, Observed, Path, ProviderError};
 
 /// An answer of a provider.
 pub(super) trait Answer: Sized {
-    /// The answer, when it can be recorded.
+    /// Returns the answer if it can be recorded.
     ///
     /// # Errors
-    /// Else, with as much of it as can be.
+    /// Otherwise, with the recordable part of it.
     fn recordable(self) -> Result<Self, ProviderError>;
 }
 
@@ -23,7 +23,7 @@ impl Answer for Attributes {
 impl Answer for Observed {
     fn recordable(mut self) -> Result<Self, ProviderError> {
         let Some(error) = too_deep(&self.attributes).or_else(|| too_deep(&self.identity)) else { return Ok(self) };
-        // The object is there all the same.
+        // The object exists all the same.
         for attributes in [&mut self.attributes, &mut self.identity] {
             attributes.retain(|_, value| !value.is_too_deep());
         }
@@ -43,7 +43,7 @@ impl Answer for Found {
 
 impl Answer for Vec<Grantee> {
     fn recordable(self) -> Result<Self, ProviderError> {
-        self.into_iter().map(|one| Ok(Grantee { grant: one.grant.recordable()?, ..one })).collect()
+        self.into_iter().map(|grantee| Ok(Grantee { grant: grantee.grant.recordable()?, ..grantee })).collect()
     }
 }
 
@@ -59,7 +59,7 @@ impl<T: Answer> Answer for Option<T> {
     }
 }
 
-/// The error of a call whose object is there although it failed: without what cannot be recorded of that.
+/// The error of a call with an existing object, without the parts of the object that cannot be recorded.
 pub(super) fn recordable_error(mut error: ProviderError) -> ProviderError {
     error.object = error.object.map(|object| match object.recordable() {
         Ok(object) => Box::new(object),
@@ -71,8 +71,9 @@ pub(super) fn recordable_error(mut error: ProviderError) -> ProviderError {
 fn too_deep(attributes: &Attributes) -> Option<ProviderError> {
     let (name, _) = attributes.iter().find(|(_, value)| value.is_too_deep())?;
     let path = Path::attribute(name);
-    let message = format!("lists and maps in `{path}` are nested deeper than {DEEPEST} levels: it cannot be recorded");
-    Some(ProviderError::bug(message).solution("this is for the provider's author to mend"))
+    let message =
+        format!("lists and maps in `{path}` are nested deeper than {DEEPEST} levels, which cannot be recorded");
+    Some(ProviderError::bug(message).solution("report it to the author of the provider"))
 }
 
 #[cfg(test)]
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nests_too_deep_is_refused_and_the_object_is_kept_without_it() {
+    fn deep_value_is_refused_and_the_object_kept_without_it() {
         assert_eq!(observed(DEEPEST).recordable().unwrap(), observed(DEEPEST));
         let refused = observed(DEEPEST + 1).recordable().unwrap_err();
         assert!(refused.message.contains("in `deep` are nested deeper than 64 levels"), "{refused}");
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_count_as_deep_as_they_are_written() {
+    fn marks_count_with_their_written_depth() {
         let marked = |value: Value| Value::Map([("$terrace".to_owned(), value)].into_iter().collect());
         assert!(!marked(nested(DEEPEST - 3)).is_too_deep());
         assert!(marked(nested(DEEPEST - 2)).is_too_deep());

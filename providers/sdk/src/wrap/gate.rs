@@ -1,8 +1,7 @@
-//! What a call passes before it begins: slots and tokens of its type, then those of its instance. Tokens may be taken
-//! earlier, by who must not begin before it has them.
+//! Limits before a call: slots and tokens of its type, then those of its instance. A caller may take tokens earlier.
 //!
-//! Who waits for a token holds no slot of the instance, and who waits for a slot has taken no token yet: a rate is kept
-//! by the calls as they begin. Waiting is in order.
+//! A call that waits for a token holds no slot of the instance. A call that waits for a slot has taken no token yet, so
+//! the rate limits the starts of calls. Waiting is in order.
 
 use super::limits::{Limits, Rate};
 use crate::ProviderError;
@@ -23,7 +22,7 @@ pub(super) struct Gates {
     types: BTreeMap<String, Gate>,
 }
 
-/// A call that may run; its slots are free again when this is dropped.
+/// The permission to run a call; a drop frees its slots.
 pub(super) struct Permit {
     _of_type: Option<OwnedSemaphorePermit>,
     _of_instance: OwnedSemaphorePermit,
@@ -37,14 +36,14 @@ impl Gates {
         Self { instance: Gate::new(limits.concurrency, limits.rate), types: limits.types.iter().map(of_type).collect() }
     }
 
-    /// True when calls of a type take tokens.
+    /// True if calls of a type take tokens.
     pub(super) fn has_rate(&self, ty: &str) -> bool {
         self.instance.bucket.is_some() || self.types.get(ty).is_some_and(|gate| gate.bucket.is_some())
     }
 
     /// Waits for the tokens of one call of a type, and takes them.
     async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, waits: &mut Waits<F>) {
-        // As in `enter`: its type's turn lasts until it has all.
+        // As in `enter`: the turn of its type lasts until it has all tokens.
         let _of_type = match self.types.get(ty).and_then(|gate| gate.bucket.as_ref()) {
             Some(bucket) => Some(bucket.wait(Some(ty), waits).await),
             None => None,
@@ -54,7 +53,7 @@ impl Gates {
         }
     }
 
-    /// Waits until a call of a type that has its tokens may begin.
+    /// Waits until a call that has its tokens may begin.
     pub(super) async fn enter_with_tokens(&self, ty: &str) -> Result<Permit, ProviderError> {
         let of_type = match self.types.get(ty) {
             Some(gate) => Some(gate.slot().await?),
@@ -63,7 +62,7 @@ impl Gates {
         Ok(Permit { _of_type: of_type, _of_instance: self.instance.slot().await? })
     }
 
-    /// The slots of a call of a type that has its tokens, where they are free now.
+    /// The slots of a call that has its tokens, if they are free now.
     pub(super) fn slot_now(&self, ty: &str) -> Option<Permit> {
         let of_type = match self.types.get(ty) {
             Some(gate) => Some(gate.slot_now()?),
@@ -74,10 +73,10 @@ impl Gates {
 
     /// Waits until a call of a type may begin.
     pub(super) async fn enter(&self, ty: &str) -> Result<Permit, ProviderError> {
-        self.enter_telling(ty, &mut Waits::<fn(Rate, Option<&str>)>(None)).await
+        self.enter_reporting(ty, &mut Waits::<fn(Rate, Option<&str>)>(None)).await
     }
 
-    /// Waits until so many calls of a type may begin, one after the other in the same slots.
+    /// Waits until this number of calls of a type may begin, one after the other in the same slots.
     pub(super) async fn admit<F: FnOnce(Rate, Option<&str>)>(
         &self,
         ty: &str,
@@ -87,10 +86,10 @@ impl Gates {
         for _ in 1..calls {
             self.take_tokens(ty, waits).await;
         }
-        self.enter_telling(ty, waits).await
+        self.enter_reporting(ty, waits).await
     }
 
-    async fn enter_telling<F: FnOnce(Rate, Option<&str>)>(
+    async fn enter_reporting<F: FnOnce(Rate, Option<&str>)>(
         &self,
         ty: &str,
         waits: &mut Waits<F>,
@@ -100,22 +99,22 @@ impl Gates {
             None => None,
         };
         let of_instance = self.instance.enter(None, waits).await?;
-        // Only now is it the next one's turn: its type's token is taken when this call begins, not before.
+        // The next call's turn begins only now: it must take its type's token when it begins, not earlier.
         Ok(Permit { _of_type: of_type.map(|entered| entered.slot), _of_instance: of_instance.slot })
     }
 }
 
-/// Is told once, when there is a token to wait for: the rate, and of what type it is, unless it is the instance's.
+/// Reports the first wait for a token: the rate, and the type unless the rate is the instance's.
 pub(super) struct Waits<F>(Option<F>);
 
 impl<F: FnOnce(Rate, Option<&str>)> Waits<F> {
-    pub(super) fn new(told: F) -> Self {
-        Self(Some(told))
+    pub(super) fn new(report: F) -> Self {
+        Self(Some(report))
     }
 
-    fn tell(&mut self, rate: Rate, ty: Option<&str>) {
-        if let Some(told) = self.0.take() {
-            told(rate, ty);
+    fn notify(&mut self, rate: Rate, ty: Option<&str>) {
+        if let Some(report) = self.0.take() {
+            report(rate, ty);
         }
     }
 }
@@ -134,13 +133,13 @@ struct Bucket {
     rate: Rate,
     tokens: RateLimiter<NotKeyed, InMemoryState, Since, NoOpMiddleware<Duration>>,
     clock: Since,
-    /// Held by the one who takes the next token.
+    /// Held by the call that takes the next token.
     turn: Mutex<()>,
-    /// That one waits for a token, not for a slot.
+    /// True if that call waits for a token, not for a slot.
     is_empty: AtomicBool,
 }
 
-/// The time since an instance was opened: the runtime's, which tests can stop.
+/// The time since an instance was opened, by the clock of the runtime, which tests can stop.
 #[derive(Debug, Clone, Copy)]
 struct Since(Instant);
 
@@ -173,7 +172,7 @@ impl Gate {
                 return Ok(Entered { slot, _turn: Some(turn) });
             };
             drop(slot);
-            waits.tell(bucket.rate, ty);
+            waits.notify(bucket.rate, ty);
             tokio::time::sleep(pause).await;
         }
     }
@@ -195,11 +194,11 @@ impl Bucket {
         Some(Self { rate, tokens, clock, turn: Mutex::new(()), is_empty: AtomicBool::new(false) })
     }
 
-    /// Waits for a token in turn, and takes it; the turn is over when the answer is dropped.
+    /// Waits in turn for a token, and takes it. The turn ends when the result is dropped.
     async fn wait<F: FnOnce(Rate, Option<&str>)>(&self, ty: Option<&str>, waits: &mut Waits<F>) -> MutexGuard<'_, ()> {
         let turn = self.turn(ty, waits).await;
         while let Some(pause) = self.take() {
-            waits.tell(self.rate, ty);
+            waits.notify(self.rate, ty);
             tokio::time::sleep(pause).await;
         }
         turn
@@ -210,18 +209,18 @@ impl Bucket {
             Ok(turn) => turn,
             Err(_) => {
                 if self.is_empty.load(Ordering::Relaxed) {
-                    waits.tell(self.rate, ty);
+                    waits.notify(self.rate, ty);
                 }
                 self.turn.lock().await
             }
         }
     }
 
-    /// Takes a token; when there is none, how long it takes until there is one.
+    /// Takes a token; without one, returns the time until the next.
     fn take(&self) -> Option<Duration> {
         let missing = self.tokens.check().err();
         self.is_empty.store(missing.is_some(), Ordering::Relaxed);
-        // The runtime's timers know milliseconds.
+        // The runtime's timers have a resolution of milliseconds.
         Some(missing?.wait_time_from(self.clock.now()).max(Duration::from_millis(1)))
     }
 }

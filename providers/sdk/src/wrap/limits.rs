@@ -1,4 +1,4 @@
-//! How much an instance may be asked: how many calls at once, how many in a second, how often again.
+//! Limits of an instance: concurrent calls, call rate, and retries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,33 +6,33 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How calls to one instance are limited and retried.
+/// Limits and retries of the calls to one instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Calls at once.
+    /// Number of concurrent calls.
     pub concurrency: usize,
-    /// Calls in a time.
+    /// Rate of calls.
     pub rate: Option<Rate>,
-    /// Attempts after the first that a temporary error gets.
+    /// Number of retries after a temporary error.
     pub retries: usize,
-    /// The first pause between attempts; it doubles, with jitter.
+    /// The first pause before a retry; later pauses double, with jitter.
     pub first_pause: Duration,
-    /// What holds besides for single types of resources and lookups, by name.
+    /// Additional limits of single resource types and lookups, by name.
     pub types: BTreeMap<String, TypeLimits>,
 }
 
-/// What holds for the calls of one type, besides what holds for all calls of the instance.
+/// Limits for the calls of one type, in addition to those of the instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct TypeLimits {
-    /// Calls at once.
+    /// Number of concurrent calls.
     pub concurrency: Option<usize>,
-    /// Calls in a time.
+    /// Rate of calls.
     pub rate: Option<Rate>,
-    /// Attempts after the first, instead of those of the instance.
+    /// Number of retries, instead of the instance's.
     pub retries: Option<usize>,
 }
 
-/// A token bucket: a call takes a token, and a new one comes with each period.
+/// A token bucket: a call takes a token, and each period adds one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     period: Duration,
@@ -40,15 +40,14 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// How many calls a second can be a rate: from one in about a day to more than anybody answers.
+    /// Valid rates in calls per second: from one in about a day to more than any server handles.
     pub const PER_SECOND: RangeInclusive<f64> = 0.000_01..=1_000_000.0;
 
-    /// The tokens of a burst come again within that time: a hundred years, which nanoseconds in 64 bits can count with
-    /// much to spare.
+    /// The longest refill time of a burst: a hundred years, far below the range of nanoseconds in 64 bits.
     const REFILLED: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-    /// So many calls a second, and as many at once as come in a second unless `burst` says how many; `None` when that is
-    /// beyond [`Rate::PER_SECOND`] or [`Rate::most_burst`].
+    /// A rate in calls per second. The default burst is the number of calls in a second. `None` if the rate is outside
+    /// [`Rate::PER_SECOND`], or the burst above [`Rate::most_burst`].
     #[must_use]
     pub fn per_second(calls: f64, burst: Option<NonZeroU32>) -> Option<Self> {
         let period = Self::period_of(calls)?;
@@ -56,19 +55,19 @@ impl Rate {
         (burst <= times(period, Self::REFILLED)).then_some(Self { period, burst })
     }
 
-    /// The greatest burst that so many calls a second can have; `None` when they are no rate.
+    /// The largest burst at this rate in calls per second; `None` for an invalid rate.
     #[must_use]
     pub fn most_burst(calls: f64) -> Option<NonZeroU32> {
         Self::period_of(calls).map(|period| times(period, Self::REFILLED))
     }
 
-    /// How long it takes until there is another token.
+    /// The time between tokens.
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// How many tokens there can be: so many calls may follow each other without a pause.
+    /// Number of tokens in a full bucket: this many calls may begin without a pause.
     #[must_use]
     pub fn burst(&self) -> NonZeroU32 {
         self.burst
@@ -80,16 +79,16 @@ impl Rate {
     }
 }
 
-/// As it is written in terrace.yaml: `0.5/s`.
+/// The form in terrace.yaml: `0.5/s`.
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No rate has more digits, and what nanoseconds round away is not shown.
+        // A rate has at most five decimals; rounding to nanoseconds adds no visible digits.
         let calls = format!("{:.5}", self.period.as_secs_f64().recip());
         write!(f, "{}/s", calls.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 
-/// How many periods a time has, at least one.
+/// Number of periods in a time, at least one.
 fn times(period: Duration, time: Duration) -> NonZeroU32 {
     let count = time.as_nanos().checked_div(period.as_nanos()).unwrap_or(u128::MAX);
     NonZeroU32::new(u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
@@ -108,13 +107,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How many calls of a type may run at once, where it has a limit of its own.
+    /// Number of concurrent calls of a type, if it has its own limit.
     #[must_use]
     pub fn concurrency_of(&self, ty: &str) -> Option<usize> {
         self.types.get(ty)?.concurrency
     }
 
-    /// How many calls of a type may wait or run at once, where it has limits of its own.
+    /// Number of calls of a type that may wait or run, if it has its own limits.
     #[must_use]
     pub fn lane_of(&self, ty: &str) -> Option<usize> {
         let limits = self.types.get(ty)?;
@@ -122,13 +121,13 @@ impl Limits {
         has_own.then(|| limits.concurrency.unwrap_or(self.concurrency))
     }
 
-    /// Attempts after the first that a call of a type gets.
+    /// Number of retries for a call of a type.
     #[must_use]
     pub fn retries_of(&self, ty: &str) -> usize {
         self.types.get(ty).and_then(|limits| limits.retries).unwrap_or(self.retries)
     }
 
-    /// How long so many calls of a type take in any case, for the rates that hold for them.
+    /// The least time for this number of calls of a type, by its rates.
     #[must_use]
     pub fn pace(&self, ty: &str, calls: usize) -> Duration {
         let rates = [self.rate, self.types.get(ty).and_then(|limits| limits.rate)];

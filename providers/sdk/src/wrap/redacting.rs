@@ -1,4 +1,4 @@
-//! A session whose texts repeat nothing sensitive of what its calls were given: errors, findings, progress, reasons.
+//! A session that redacts the sensitive values of its calls in all texts: errors, findings, progress, reasons.
 
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned};
@@ -9,7 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};
 
-/// Opens an instance. Its settings are hidden in all that it says, as well as what each call is given.
+/// Opens an instance. Its texts hide the sensitive settings and the sensitive values of each call.
 ///
 /// # Errors
 /// When the provider cannot open it.
@@ -23,20 +23,20 @@ pub(super) async fn redacting(provider: &dyn Provider, settings: &Settings) -> R
 
 struct Redacting {
     session: Arc<dyn Session>,
-    /// What the settings of the instance hide.
+    /// Redaction of the instance's settings.
     own: Arc<Redaction>,
     /// The arguments of the provider's lookups.
     lookups: Vec<(&'static str, Object)>,
 }
 
 impl Redacting {
-    /// What must not be told of a call of a resource.
+    /// Redaction for a call of a resource.
     fn given<'a>(&self, ty: &ResourceType, attributes: impl IntoIterator<Item = &'a Attributes>) -> Hidden<'_> {
         Hidden { own: &self.own, given: Redaction::of(&ty.attributes, attributes) }
     }
 }
 
-/// What must not be told: the settings of the instance, and what a call was given.
+/// Redaction of the instance's settings and of a call's attributes.
 struct Hidden<'a> {
     own: &'a Redaction,
     given: Redaction,
@@ -74,7 +74,7 @@ impl Session for Redacting {
             if answers.iter().all(Result::is_ok) {
                 return answers;
             }
-            // One answer may speak of the whole batch.
+            // One answer may quote the whole batch.
             let redaction = self.given(ty, priors.iter().flat_map(both));
             answers.into_iter().map(|answer| answer.map_err(|error| redaction.error(error))).collect()
         }))
@@ -83,17 +83,17 @@ impl Session for Redacting {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let redaction = || self.given(ty, change.prior.into_iter().flat_map(both).chain([change.config]));
         let mut planned = self.session.plan(ty, change).await.map_err(|error| redaction().error(error))?;
-        let lost = planned.data_loss.iter_mut().flat_map(|DataLoss { reasons }| reasons);
-        let mut told = lost.chain(&mut planned.because).peekable();
-        if told.peek().is_some() {
+        let reasons = planned.data_loss.iter_mut().flat_map(|DataLoss { reasons }| reasons);
+        let mut texts = reasons.chain(&mut planned.because).peekable();
+        if texts.peek().is_some() {
             let redaction = redaction();
-            told.for_each(|reason| *reason = redaction.text(reason));
+            texts.for_each(|reason| *reason = redaction.text(reason));
         }
         Ok(planned)
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let told = Told::of(&self.own, ty, [&planned.attributes]);
+        let told = CallRedaction::of(&self.own, ty, [&planned.attributes]);
         let result = self.session.create(ty, &told.call(call), planned).await;
         result.map_err(|error| told.error(error))
     }
@@ -105,13 +105,13 @@ impl Session for Redacting {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        let told = Told::of(&self.own, ty, both(prior).into_iter().chain([&planned.attributes]));
+        let told = CallRedaction::of(&self.own, ty, both(prior).into_iter().chain([&planned.attributes]));
         let result = self.session.update(ty, &told.call(call), prior, planned).await;
         result.map_err(|error| told.error(error))
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let told = Told::of(&self.own, ty, both(prior));
+        let told = CallRedaction::of(&self.own, ty, both(prior));
         let result = self.session.delete(ty, &told.call(call), prior).await;
         result.map_err(|error| told.error(error))
     }
@@ -180,18 +180,18 @@ impl Session for Redacting {
     }
 }
 
-/// What was told to a call that may report of itself: taken apart only when there is something to say.
-struct Told(Arc<Given>);
+/// Redaction for a call that may report progress. Built only when there is a text to redact.
+struct CallRedaction(Arc<Given>);
 
 struct Given {
     own: Arc<Redaction>,
     schema: Object,
-    /// Those that are sensitive.
+    /// Sensitive attributes of the call.
     attributes: Vec<Attributes>,
     redaction: OnceLock<Redaction>,
 }
 
-impl Told {
+impl CallRedaction {
     fn of<'a>(own: &Arc<Redaction>, ty: &ResourceType, attributes: impl IntoIterator<Item = &'a Attributes>) -> Self {
         let is_secret = |name: &String| ty.attributes.get(name).is_some_and(|it| it.sensitive || it.write_only);
         let secrets = |attributes: &Attributes| {
@@ -207,7 +207,7 @@ impl Told {
         self.0.own.error(self.0.redaction().error(error))
     }
 
-    /// The call, reporting through this.
+    /// The call, with a progress that redacts.
     fn call(&self, call: &Call) -> Call {
         if self.0.attributes.is_empty() && self.0.own.is_empty() {
             return call.clone();
@@ -218,7 +218,7 @@ impl Told {
 }
 
 impl Given {
-    /// A text without what the call was given and is sensitive.
+    /// A text with the sensitive values of the call redacted.
     fn text(&self, text: &str) -> String {
         self.own.text(&self.redaction().text(text))
     }

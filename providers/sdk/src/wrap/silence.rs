@@ -1,7 +1,7 @@
-//! How long a plan waits for systems that accept calls and give no answer.
+//! Time limit of a plan for systems that accept calls and give no answer.
 //!
-//! A plan has one budget of silence, which all instances share. An instance that uses it up is not asked again by that plan.
-//! Answers, own limits and pauses that the other side asks for do not count: transports report answers by [`answered`].
+//! A plan has one budget of silence for all instances. It no longer calls an instance that has used it up. Answers, own
+//! limits and requested pauses do not count. Transports report answers with [`answered`].
 
 use crate::{ErrorKind, ProviderError};
 use std::collections::BTreeMap;
@@ -12,24 +12,24 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// The budget where the environment sets none.
+/// The default budget.
 pub const USUAL: Duration = Duration::from_secs(20);
-/// The silence after which it is reported that a plan waits.
+/// The silence before the plan reports that it waits.
 const REPORTED_AFTER: Duration = Duration::from_secs(3);
-/// The part of the budget that each further instance has in any case.
+/// Each further instance gets at least this part of the budget.
 const FURTHER: u32 = 10;
-/// How long a process that was suspended listens for answers that arrived.
+/// Grace period for answers that arrived while the process was suspended.
 const LISTENS: Duration = Duration::from_millis(500);
 
-/// Prints a line about an instance that a plan waits for.
+/// Prints a line about an instance without an answer.
 pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How long a plan waits for systems that give no answer, in all, and who reports that.
+/// The silence budget of a plan, and its reporter.
 #[derive(Clone)]
 pub struct Patience {
-    /// The time.
+    /// The total time.
     pub limit: Duration,
-    /// Takes a line for each instance that is waited for.
+    /// Receives a line for each instance without an answer.
     pub reporter: Option<Reporter>,
 }
 
@@ -50,7 +50,7 @@ tokio::task_local! {
     static CALL: Arc<Listener>;
 }
 
-/// The silence that one plan can still stand.
+/// The silence budget of one plan.
 struct Budget {
     patience: Patience,
     account: Mutex<Account>,
@@ -60,15 +60,15 @@ struct Budget {
 /// The rest of a budget.
 struct Account {
     left: Duration,
-    /// Silence before that is paid for: several calls may wait at the same time.
+    /// Silence before this moment is paid for: concurrent calls share it.
     paid_until: Instant,
 }
 
-/// One instance, as a plan hears it.
+/// The state of one instance within a plan.
 struct Line {
-    /// When it answered last.
+    /// Time of its last answer.
     answered: Mutex<Option<Instant>>,
-    /// The time after which it was given up.
+    /// The waiting time after which the plan gave it up.
     given_up: Mutex<Option<Duration>>,
     ended: CancellationToken,
     is_reported: AtomicBool,
@@ -77,9 +77,9 @@ struct Line {
 /// One call to an instance.
 struct Listener {
     line: Arc<Line>,
-    /// It waits for something else than an answer.
+    /// Number of current waits for something other than an answer.
     excuses: AtomicUsize,
-    /// Since when it waits for an answer.
+    /// Start of the wait for an answer.
     since: Mutex<Instant>,
 }
 
@@ -89,7 +89,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Runs work with one budget of silence for all its reading calls. Nested work shares the budget.
 pub async fn with_patience<T>(patience: &Patience, work: impl Future<Output = T>) -> T {
-    // Boxed, as below: the futures of a whole plan are too large for the stack of a thread in a debug build.
+    // Boxed, as below: the futures of a whole plan exceed the stack of a thread in a debug build.
     let work = Box::pin(work);
     if BUDGET.try_with(|_| ()).is_ok() {
         return work.await;
@@ -98,19 +98,19 @@ pub async fn with_patience<T>(patience: &Patience, work: impl Future<Output = T>
     BUDGET.scope(Arc::new(Budget { patience: patience.clone(), account, lines: Mutex::default() }), work).await
 }
 
-/// Reports that the other side answered, be it a part of an answer.
+/// Reports that the other side sent an answer or a part of it.
 pub fn answered() {
     let _ = CALL.try_with(|call| *locked(&call.line.answered) = Some(Instant::now()));
 }
 
-/// Waits for something else than an answer: a slot, a token of the instance's rate.
+/// Waits without use of the budget: for a slot or a token of the instance's rate.
 pub async fn excused<T>(work: impl Future<Output = T>) -> T {
     let _excuse = CALL.try_with(|call| Excuse::of(Arc::clone(call))).ok();
     work.await
 }
 
-/// Waits for slow work of the other side, such as a connector that runs there. Only an instance that answered before in this
-/// plan has the time for it.
+/// Waits for slow work of the other side, such as a running connector. Uses the budget unless the instance has answered
+/// before in this plan.
 pub async fn excused_if_known<T>(work: impl Future<Output = T>) -> T {
     match CALL.try_with(|call| locked(&call.line.answered).is_some()) {
         Ok(true) => excused(work).await,
@@ -118,7 +118,7 @@ pub async fn excused_if_known<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Does not count a pause that is about to begin, be it that the other side asked for it.
+/// Excludes a coming pause, such as a requested one, from the silence.
 pub(crate) fn excuse_pause(pause: Duration) {
     let _ = CALL.try_with(|call| call.excuse(pause));
 }
@@ -144,24 +144,24 @@ impl Drop for Excuse {
 }
 
 impl Listener {
-    /// Since when nothing was heard; nothing while it waits for something else.
+    /// Start of the silence; `None` during an excused wait.
     fn silent_since(&self) -> Option<Instant> {
         if self.excuses.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        Some(self.heard())
+        Some(self.last_sign())
     }
 
-    /// When it was heard of last, or began.
-    fn heard(&self) -> Instant {
+    /// Time of the last sign of life, or the start.
+    fn last_sign(&self) -> Instant {
         let since = *locked(&self.since);
         locked(&self.line.answered).map_or(since, |answered| answered.max(since))
     }
 
-    /// Leaves a time out of the silence.
+    /// Excludes a time from the silence.
     fn excuse(&self, time: Duration) {
-        let heard = self.heard();
-        *locked(&self.since) = heard.checked_add(time).unwrap_or(heard);
+        let last_sign = self.last_sign();
+        *locked(&self.since) = last_sign.checked_add(time).unwrap_or(last_sign);
     }
 }
 
@@ -178,7 +178,7 @@ impl Budget {
         Arc::clone(locked(&self.lines).entry(instance.to_owned()).or_insert_with(new))
     }
 
-    /// How long an instance may be silent from now on.
+    /// The silence that an instance may still have.
     fn allowed(&self) -> Duration {
         locked(&self.account).left.max(self.patience.limit / FURTHER)
     }
@@ -192,7 +192,7 @@ impl Budget {
         }
     }
 
-    /// Pays for silence that began then; whether anything is left.
+    /// Pays for silence since this moment; returns true if budget is left.
     fn pay(&self, since: Instant) -> bool {
         let mut account = locked(&self.account);
         let now = Instant::now();
@@ -208,7 +208,7 @@ impl Budget {
         self.error(instance, allowed)
     }
 
-    /// The result of a call. A failure without any sign of life counts as silence.
+    /// The result of a call. A failure without a sign of life counts as silence.
     fn settled<T>(
         &self,
         instance: &str,
@@ -229,7 +229,7 @@ impl Budget {
     fn error(&self, instance: &str, waited: Duration) -> ProviderError {
         let limit = self.patience.limit;
         let of = match waited < limit {
-            true => format!(", which were left of the {} s of the plan", limit.as_secs_f64()),
+            true => format!(", the rest of the {} s of the plan", limit.as_secs_f64()),
             false => String::new(),
         };
         ProviderError::new(
@@ -240,12 +240,12 @@ impl Budget {
     }
 }
 
-/// Whether a call failed without proof that the other side is there.
+/// True if a call failed without proof that the other side exists.
 fn is_unanswered<T>(answer: &Result<T, ProviderError>) -> bool {
     answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Transient)
 }
 
-/// Runs a reading call, with its retries, as long as its instance gives signs of life.
+/// Runs a reading call with its retries while its instance gives signs of life.
 pub(super) async fn listening<T>(
     instance: &str,
     call: impl Future<Output = Result<T, ProviderError>>,
@@ -274,7 +274,7 @@ pub(super) async fn listening<T>(
         }
         let Some(silence) = listener.silent_since().map(|since| since.elapsed()) else { continue };
         if silence >= allowed {
-            // After a pause of the whole process its timers end before it reads the answers that arrived.
+            // After a suspend, the timers of the process end before it reads the answers.
             let answer = tokio::time::timeout(LISTENS, &mut call).await;
             budget.pay(since);
             return match answer {

@@ -1,4 +1,4 @@
-//! A slot that is taken before a step begins, and kept until its last call is over.
+//! A slot that a step takes before it begins, and keeps until its last call ends.
 
 use super::Guarded;
 use super::gate::{Permit, Waits};
@@ -6,7 +6,7 @@ use super::limits::Rate;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where the calls of one type go in, as long as it is had.
+/// The slot of one type's calls, while the step holds it.
 pub(super) struct Slot {
     ty: String,
     permit: Mutex<Option<Permit>>,
@@ -27,15 +27,15 @@ impl Slot {
 }
 
 impl Guarded {
-    /// Waits until the limits of a type allow so many calls, and answers with the same session, of which the next ones do
-    /// not wait any more: they go one after the other in a slot that it keeps until it is dropped, or a call of it pauses
-    /// before another attempt. `waits` is told once, in words, when there is a token to wait for.
+    /// Waits until the limits allow this number of calls of a type. Returns the same session with their tokens: the
+    /// calls run one after the other in one slot. The session keeps the slot until it is dropped or a call pauses
+    /// before a retry. `waits` gets one message if there is a token to wait for.
     pub async fn admitted(self: &Arc<Self>, ty: &str, calls: usize, waits: impl FnOnce(String) + Send) -> Arc<Self> {
-        let told = |rate: Rate, of: Option<&str>| {
+        let report = |rate: Rate, of: Option<&str>| {
             let of = of.map(|ty| format!("`{ty}` of ")).unwrap_or_default();
             waits(format!("waiting (limit of {rate} of {of}`{}`)", self.instance));
         };
-        let permit = self.gates.admit(ty, calls, &mut Waits::new(told)).await;
+        let permit = self.gates.admit(ty, calls, &mut Waits::new(report)).await;
         let admitted = if permit.is_ok() { calls } else { 0 };
         Arc::new(Self {
             instance: self.instance.clone(),
@@ -49,12 +49,12 @@ impl Guarded {
         })
     }
 
-    /// Leaves the slot to others; the calls keep their tokens.
+    /// Frees the slot; the calls keep their tokens.
     pub fn leave_slot(&self) {
         self.slot.iter().for_each(|slot| slot.set(None));
     }
 
-    /// Takes a slot again where one is free now; false when there is none.
+    /// Takes a slot again if one is free now; otherwise returns false.
     pub fn take_slot(&self) -> bool {
         let Some(slot) = self.slot.as_ref().filter(|slot| !slot.is_had()) else { return true };
         slot.set(self.gates.slot_now(&slot.ty));
@@ -68,12 +68,12 @@ impl Guarded {
         }
     }
 
-    /// The slot that was taken for a call of that type.
+    /// The slot of this session, for a call of its type.
     pub(super) fn own_slot(&self, ty: &str) -> Option<Permit> {
         self.slot.as_ref().filter(|slot| slot.ty == ty)?.take()
     }
 
-    /// Keeps the slot of a call for the next one, where this goes on in one slot.
+    /// Keeps the slot of a call for the next one, if this session has its own slot.
     pub(super) fn keep_slot(&self, ty: &str, permit: Option<Permit>) {
         if let Some(slot) = self.slot.as_ref().filter(|slot| slot.ty == ty && permit.is_some()) {
             slot.set(permit);

@@ -1,4 +1,4 @@
-//! Limits, in a time that stands still until everybody waits.
+//! Tests of limits with a paused clock, which advances when all tasks wait.
 
 use super::*;
 use crate::call::NoProgress;
@@ -10,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 mod begin;
 
-/// Every call takes that long.
+/// Duration of every call.
 const TAKES: Duration = Duration::from_secs(10);
 
-/// What a provider sees of the calls that reach it.
+/// Calls that reach the provider.
 #[derive(Default)]
 struct Seen {
     running: BTreeMap<String, usize>,
     most: BTreeMap<String, usize>,
-    /// When each call began, in milliseconds, and of what type.
+    /// Start of each call in milliseconds, with its type.
     began: Vec<(u128, String)>,
 }
 
@@ -56,10 +56,10 @@ impl Watching {
         for name in [ty, "all"] {
             *seen.running.get_mut(name).unwrap() -= 1;
         }
-        // It was made by the first attempt, which does not know of it.
+        // The first attempt created it without knowing.
         let attempts = seen.began.iter().filter(|(_, began)| began == ty).count();
         if ty == "w_made" && attempts > 1 {
-            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it is there already"));
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it exists"));
         }
         if self.fails || ty == "w_made" { Err(ProviderError::new(ErrorKind::Transient, "busy")) } else { Ok(()) }
     }
@@ -156,7 +156,7 @@ impl Bench {
         Self::open(limits, TAKES, false).await
     }
 
-    /// Creates so many of each of these types, all at once.
+    /// Creates this number of objects of each type, all at once.
     async fn create(&self, types: &[(&'static str, usize)], call: &Call) -> Vec<Result<Observed, ProviderError>> {
         let names = types.iter().flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
         let one = |name: &'static str| async move {
@@ -200,7 +200,7 @@ fn of_type(name: &str, limits: TypeLimits) -> BTreeMap<String, TypeLimits> {
 }
 
 #[test]
-fn a_rate_allows_a_burst_of_a_second_unless_it_says_otherwise() {
+fn default_burst_is_the_rate_of_a_second() {
     let told = |rate: Rate| (rate.period().as_millis(), rate.burst().get());
     assert_eq!(Rate::per_second(10.0, None).map(told), Some((100, 10)));
     assert_eq!(Rate::per_second(0.5, None).map(told), Some((2_000, 1)));
@@ -211,7 +211,7 @@ fn a_rate_allows_a_burst_of_a_second_unless_it_says_otherwise() {
 }
 
 #[test]
-fn a_rate_is_told_as_it_is_written() {
+fn rate_prints_as_written() {
     for calls in ["0.00001", "0.5", "0.33333", "2", "10", "1000000"] {
         let rate = Rate::per_second(calls.parse().unwrap(), None).unwrap();
         assert_eq!(rate.to_string(), format!("{calls}/s"));
@@ -234,7 +234,7 @@ async fn every_rate_within_the_bounds_can_be_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_takes_only_so_many_calls_at_once() {
+async fn instance_limits_concurrent_calls() {
     let bench = Bench::with(Limits { concurrency: 3, ..Limits::default() }).await;
     bench.create(&[("w_a", 10), ("w_b", 10)], &patient()).await;
     assert_eq!(bench.most("all"), 3);
@@ -242,7 +242,7 @@ async fn an_instance_takes_only_so_many_calls_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_takes_only_so_many_calls_at_once_and_leaves_the_rest_to_others() {
+async fn type_limit_leaves_slots_to_other_types() {
     let types = of_type("w_a", TypeLimits { concurrency: Some(2), ..TypeLimits::default() });
     let bench = Bench::with(Limits { concurrency: 5, types, ..Limits::default() }).await;
     bench.create(&[("w_a", 10), ("w_b", 10)], &patient()).await;
@@ -250,7 +250,7 @@ async fn a_type_takes_only_so_many_calls_at_once_and_leaves_the_rest_to_others()
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_begin_no_faster_than_the_rate_of_their_instance() {
+async fn rate_of_an_instance_limits_call_starts() {
     let bench = Bench::with(Limits { rate: rate(2.0, 3), ..Limits::default() }).await;
     bench.create(&[("w_a", 4), ("w_b", 3)], &patient()).await;
     let began = bench.began();
@@ -262,7 +262,7 @@ async fn calls_begin_no_faster_than_the_rate_of_their_instance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_is_kept_by_calls_that_waited_for_a_slot() {
+async fn rate_also_limits_calls_that_waited_for_a_slot() {
     let bench = Bench::with(Limits { concurrency: 4, rate: rate(1.0, 1), ..Limits::default() }).await;
     bench.create(&[("w_a", 12)], &patient()).await;
     let began = bench.began();
@@ -270,19 +270,19 @@ async fn a_rate_is_kept_by_calls_that_waited_for_a_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_has_a_rate_besides_that_of_its_instance() {
+async fn type_has_its_own_rate() {
     let types = of_type("w_a", TypeLimits { rate: rate(1.0, 1), ..TypeLimits::default() });
     let bench = Bench::with(Limits { rate: rate(10.0, 1), types, ..Limits::default() }).await;
     bench.create(&[("w_a", 5), ("w_b", 5)], &patient()).await;
     let seen = bench.seen.lock().unwrap();
     let of = |name: &str| -> Vec<u128> { seen.began.iter().filter(|(_, ty)| ty == name).map(|(at, _)| *at).collect() };
     assert!(of("w_a").windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", seen.began);
-    assert!(*of("w_b").last().unwrap() < 1_000, "others wait for nothing but their own: {:?}", seen.began);
+    assert!(*of("w_b").last().unwrap() < 1_000, "other types wait only for their own limits: {:?}", seen.began);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_token_holds_no_slot() {
-    // One slot; the type's next token comes in an hour, and others do not wait for it.
+async fn call_that_waits_for_a_token_holds_no_slot() {
+    // One slot; the type's next token comes in an hour, and other types do not wait for it.
     let types = of_type("w_a", TypeLimits { rate: rate(1.0 / 3_600.0, 1), ..TypeLimits::default() });
     let bench = Bench::with(Limits { concurrency: 1, types, ..Limits::default() }).await;
     bench.create(&[("w_a", 2), ("w_b", 3)], &patient()).await;
@@ -292,7 +292,7 @@ async fn who_waits_for_a_token_holds_no_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_pauses_before_another_attempt_holds_no_slot() {
+async fn call_that_pauses_before_a_retry_holds_no_slot() {
     let limits = Limits { concurrency: 1, retries: 1, first_pause: Duration::from_secs(60), ..Limits::default() };
     let bench = Bench::open(limits, TAKES, true).await;
     let answers = bench.create(&[("w_a", 2)], &patient()).await;
@@ -303,7 +303,7 @@ async fn who_pauses_before_another_attempt_holds_no_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_has_retries_of_its_own() {
+async fn type_has_its_own_retries() {
     let types = of_type("w_b", TypeLimits { retries: Some(0), ..TypeLimits::default() });
     let bench = Bench::open(Limits { retries: 2, types, ..Limits::default() }, TAKES, true).await;
     bench.create(&[("w_a", 1), ("w_b", 1)], &patient()).await;
@@ -313,29 +313,29 @@ async fn a_type_has_retries_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_looks_is_not_tried_for_minutes() {
+async fn reading_call_is_not_retried_for_minutes() {
     let attempts = async |takes: Duration| {
         let bench = Bench::open(Limits::default(), takes, true).await;
         bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
         bench.began().len()
     };
-    // Of a host that lets connections wait; of one that refuses them.
+    // The first host leaves connections open, the second refuses them.
     assert_eq!(attempts(Duration::from_secs(10)).await, 2);
     assert_eq!(attempts(Duration::from_millis(1)).await, 6);
-    // A change waits for a server that starts again.
+    // A change waits for a server that restarts.
     let bench = Bench::open(Limits::default(), Duration::from_secs(10), true).await;
     bench.create(&[("w_a", 1)], &patient()).await;
     assert_eq!(bench.began().len(), 6);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_away_for_one_look_is_not_waited_for_by_each() {
+async fn unreachable_instance_gets_no_further_retries() {
     let bench = Bench::open(Limits::default(), Duration::from_millis(1), true).await;
     for attempts in [6, 7, 8] {
         bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
         assert_eq!(bench.began().len(), attempts);
     }
-    // Another answer tells that it is there again.
+    // Any answer ends this state.
     bench.create(&[("w_made", 2)], &patient()).await;
     let before = bench.began().len();
     bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
@@ -343,17 +343,17 @@ async fn who_was_away_for_one_look_is_not_waited_for_by_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_there_after_an_attempt_that_failed_may_be_ours() {
+async fn object_that_exists_after_a_failed_attempt_is_ambiguous() {
     let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES, false).await;
     let answers = bench.create(&[("w_made", 1)], &patient()).await;
     assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::Ambiguous);
-    // Where it is there before the first attempt, it is not.
+    // Without an earlier attempt, it is not ambiguous.
     let answers = bench.create(&[("w_made", 1)], &patient()).await;
     assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::AlreadyExists { import_id: None });
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_reads_keep_to_the_limits_of_single_ones() {
+async fn read_many_obeys_the_limits_of_reads() {
     let bench = Bench::with(Limits { concurrency: 2, rate: rate(1.0, 1), ..Limits::default() }).await;
     let priors = vec![Recorded::default(); 6];
     let answers = bench.session.read_many(&ty("w_a"), &priors).await;
@@ -364,21 +364,21 @@ async fn many_reads_keep_to_the_limits_of_single_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_cannot_begin_in_its_time_does_not_begin() {
+async fn call_that_cannot_begin_in_time_does_not_begin() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
     let answers = bench.create(&[("w_a", 3)], &call(Duration::from_secs(15))).await;
     let told: Vec<_> = answers.iter().map(|answer| answer.as_ref().map(drop).map_err(ToString::to_string)).collect();
-    let late = "the limits of `w` let it not begin early enough in its timeout of 15 s";
+    let late = "the limits of `w` left too little of its timeout of 15 s";
     assert!(
         told[0].is_ok() && told[1].is_ok() && told[2].as_ref().is_err_and(|error| error.contains(late)),
         "{told:?}"
     );
     assert_eq!(answers[2].as_ref().unwrap_err().kind, ErrorKind::NotBegun);
-    assert_eq!(bench.began().len(), 2, "what gave up was not called");
+    assert_eq!(bench.began().len(), 2, "calls that gave up never began");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_does_not_begin_once_the_user_stops() {
+async fn waiting_call_does_not_begin_after_a_stop() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
     let call = patient();
     let cancel = call.cancel.clone();
@@ -393,7 +393,7 @@ async fn a_call_that_waits_does_not_begin_once_the_user_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_reached_its_provider_once_has_begun() {
+async fn call_that_reached_its_provider_has_begun() {
     // The second attempt would begin after 100 s.
     let bench = Bench::open(Limits { rate: rate(0.01, 1), ..Limits::default() }, TAKES, true).await;
     let answers = bench.create(&[("w_a", 1)], &call(Duration::from_secs(50))).await;
@@ -403,7 +403,7 @@ async fn a_call_that_reached_its_provider_once_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_the_user_stops_nobody_waits_to_find_out_what_happened() {
+async fn find_does_not_wait_after_a_stop() {
     let bench = Bench::with(Limits { rate: rate(0.01, 1), ..Limits::default() }).await;
     let call = patient();
     bench.create(&[("w_a", 1)], &call).await;
@@ -420,16 +420,16 @@ async fn once_the_user_stops_nobody_waits_to_find_out_what_happened() {
     let find = || bench.session.find(&ty, &attempt);
     assert_eq!(stoppable(call.cancel.clone(), find()).await.unwrap(), Found::Absent);
     assert_eq!(bench.began(), [0, TAKES.as_millis()]);
-    // Whoever was not stopped keeps to the limits.
+    // Calls without a stop obey the limits.
     assert_eq!(find().await.unwrap(), Found::Absent);
     assert!(bench.began()[2] >= 100_000, "{:?}", bench.began());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_counts_where_there_is_one() {
+async fn dry_run_takes_a_slot() {
     let bench = Bench::with(Limits { rate: rate(1.0, 1), ..Limits::default() }).await;
     let nothing = Attributes::default();
-    assert!(bench.session.validate_remote(&ty("w_a"), &nothing).is_none(), "nobody waits for what is not asked");
+    assert!(bench.session.validate_remote(&ty("w_a"), &nothing).is_none(), "a type without a dry run takes no slot");
     for _ in 0..3 {
         bench.session.validate_remote(&ty("w_b"), &nothing).unwrap().await;
     }
@@ -438,7 +438,7 @@ async fn a_dry_run_counts_where_there_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_for_rights_keeps_to_the_limits_and_tries_again() {
+async fn missing_rights_obeys_the_limits_and_retries() {
     let bench = Bench::with(Limits { rate: rate(1.0, 1), ..Limits::default() }).await;
     for _ in 0..2 {
         assert_eq!(bench.session.missing_rights().await.unwrap(), Some(Vec::new()));
@@ -450,40 +450,40 @@ async fn whoever_asks_for_rights_keeps_to_the_limits_and_tries_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_took_its_tokens_before_begins_at_once_and_the_rate_is_kept() {
+async fn admitted_call_begins_at_once_within_the_rate() {
     let types = of_type("w_a", TypeLimits { rate: rate(0.01, 1), ..TypeLimits::default() });
     let bench = Bench::with(Limits { rate: rate(0.02, 1), types, ..Limits::default() }).await;
-    let told = Mutex::new(Vec::new());
+    let messages = Mutex::new(Vec::new());
     let planned = Planned { attributes: Attributes::default(), private: Private::default() };
     for _ in 0..3 {
-        let session = bench.session.admitted("w_a", 1, |text| told.lock().unwrap().push(text)).await;
-        // There is no time to wait for anything.
+        let session = bench.session.admitted("w_a", 1, |text| messages.lock().unwrap().push(text)).await;
+        // The timeout leaves no time to wait.
         session.create(&ty("w_a"), &call(Duration::from_secs(1)), &planned).await.unwrap();
     }
     let began = bench.began();
     assert!(began.windows(2).all(|pair| pair[1] - pair[0] >= 100_000), "{began:?}");
-    assert_eq!(*told.lock().unwrap(), ["waiting (limit of 0.01/s of `w_a` of `w`)"; 2]);
+    assert_eq!(*messages.lock().unwrap(), ["waiting (limit of 0.01/s of `w_a` of `w`)"; 2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_beyond_all_clocks_is_no_limit() {
+async fn huge_time_limit_does_not_overflow() {
     let bench = Bench::with(Limits { concurrency: 1, rate: rate(1.0, 1), ..Limits::default() }).await;
     let answers = bench.create(&[("w_a", 3)], &call(Duration::MAX)).await;
     assert!(answers.iter().all(Result::is_ok));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_what_fails_again_and_again_learns_why() {
+async fn time_limit_returns_the_last_temporary_error() {
     let bench = Bench::open(Limits::default(), TAKES, true).await;
     let read = || async { bench.session.import(&ty("w_a"), "a").await };
     let error = within(Duration::from_secs(15), read()).await.unwrap_err().only().unwrap();
     assert_eq!((error.kind.clone(), error.message.as_str()), (ErrorKind::Transient, "busy"));
-    // Not one attempt came to an end.
+    // No attempt ended.
     assert!(within(Duration::from_secs(5), read()).await.unwrap_err().only().is_none());
 }
 
 #[tokio::test]
-async fn who_is_let_in_to_something_else_is_a_fault_of_the_provider() {
+async fn grantee_of_another_object_is_a_provider_bug() {
     let bench = Bench::with(Limits::default()).await;
     let ty = ResourceType { identity: &["name", "who"], grantee: &["who"], ..ty("w_a") };
     let access = |name: &str| Attributes::from_iter([("name".to_owned(), name.into())]);
@@ -491,7 +491,7 @@ async fn who_is_let_in_to_something_else_is_a_fault_of_the_provider() {
     assert_eq!(all.len(), 2);
     let error = bench.session.grantees(&ty, &[access("a")]).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Bug);
-    // Whom nobody can name nobody can keep out.
+    // A grant without a complete identity cannot be revoked.
     let ty = ResourceType { identity: &["name", "who", "host"], ..ty };
     assert_eq!(bench.session.grantees(&ty, &[access("a"), access("b")]).await.unwrap_err().kind, ErrorKind::Bug);
 }

@@ -1,4 +1,4 @@
-//! Key pairs: who one is, signed. <https://docs.snowflake.com/en/developer-guide/sql-api/authenticating>
+//! Key-pair authentication with signed tokens. <https://docs.snowflake.com/en/developer-guide/sql-api/authenticating>
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -13,10 +13,10 @@ use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
 
-/// How long a token is good for: at most an hour is.
+/// Lifetime of a token in seconds; Snowflake allows an hour.
 pub(super) const LIFE: i64 = 59 * 60;
 
-/// A private key, and whose it is. It is shown nowhere.
+/// A private key and its user. `Debug` does not print the key.
 #[derive(Clone)]
 pub(crate) struct Key {
     pair: Arc<KeyPair>,
@@ -31,13 +31,13 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// Reads a private key of RSA out of PEM: PKCS#8, encrypted or not, or PKCS#1.
+    /// Reads a private RSA key from PEM: PKCS#8, encrypted or not, or PKCS#1.
     ///
     /// # Errors
-    /// Why it is none, in words that repeat nothing of it.
+    /// The reason, without any part of the file.
     pub(crate) fn read(pem: &str, passphrase: Option<&str>, account: &str, user: &str) -> Result<Self, String> {
-        let (label, der) = pem_block(pem).ok_or("the private key is no PEM")?;
-        let no_key = |_| "the private key is none of RSA that can be used (2048 bits at least)".to_owned();
+        let (label, der) = pem_block(pem).ok_or("the private key is not in PEM format")?;
+        let no_key = |_| "the private key is not a usable RSA key (at least 2048 bits)".to_owned();
         let pair = match label.as_str() {
             "PRIVATE KEY" => KeyPair::from_pkcs8(&der).map_err(no_key)?,
             "RSA PRIVATE KEY" => KeyPair::from_der(&der).map_err(no_key)?,
@@ -56,7 +56,7 @@ impl Key {
         Ok(Self { pair: Arc::new(pair), subject: format!("{}.{}", account.to_uppercase(), user.to_uppercase()) })
     }
 
-    /// A token that is good from now on.
+    /// A token that is valid from now on.
     pub(super) fn token(&self, now: Timestamp) -> Result<SecretString, String> {
         let (issued, expires) = (now.as_second(), now.as_second() + LIFE);
         let issuer = format!("{}.SHA256:{}", self.subject, self.fingerprint());
@@ -66,11 +66,11 @@ impl Key {
         let mut signature = vec![0; self.pair.public().modulus_len()];
         self.pair
             .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
-            .map_err(|_| "the private key does not sign".to_owned())?;
+            .map_err(|_| "the private key cannot sign".to_owned())?;
         Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)).into())
     }
 
-    /// The SHA-256 of the public key in the form of X.509, as base64.
+    /// The SHA-256 of the public key in X.509 form, as base64.
     fn fingerprint(&self) -> String {
         // AlgorithmIdentifier {rsaEncryption, NULL} of RFC 8017.
         const RSA: [u8; 15] =
@@ -80,7 +80,7 @@ impl Key {
     }
 }
 
-/// The label and the content of the first block of PEM.
+/// The label and the content of the first PEM block.
 fn pem_block(pem: &str) -> Option<(String, Vec<u8>)> {
     let (_, rest) = pem.split_once("-----BEGIN ")?;
     let (label, rest) = rest.split_once("-----")?;
@@ -89,7 +89,7 @@ fn pem_block(pem: &str) -> Option<(String, Vec<u8>)> {
     Some((label.to_owned(), BASE64_STANDARD.decode(text).ok()?))
 }
 
-/// An element of DER.
+/// A DER element.
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let bytes: Vec<u8> = length.into_iter().skip_while(|byte| *byte == 0).collect();

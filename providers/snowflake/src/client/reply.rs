@@ -1,4 +1,4 @@
-//! What comes back, taken apart.
+//! Parser of answers.
 
 use super::LONGEST;
 use flate2::read::GzDecoder;
@@ -11,12 +11,12 @@ use std::time::Duration;
 pub(crate) struct Rows {
     /// The names of the columns, as Snowflake writes them.
     pub(crate) columns: Vec<String>,
-    /// Everything is text; NULL is none.
+    /// The cells as texts; `None` for NULL.
     pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
 impl Rows {
-    /// Each row by the names of its columns, which are compared without regard to case.
+    /// The rows, with access by column name in any case.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().map(|cells| Row { columns: &self.columns, cells })
     }
@@ -30,13 +30,13 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// A cell that is there and not NULL.
+    /// The value of a column; `None` for NULL and for an unknown column.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
         let position = self.columns.iter().position(|column| column.eq_ignore_ascii_case(name))?;
         self.cells.get(position)?.as_deref()
     }
 
-    /// A cell; empty where there is none.
+    /// The value of a column; empty for NULL and for an unknown column.
     pub(crate) fn text(&self, name: &str) -> &'a str {
         self.get(name).unwrap_or_default()
     }
@@ -47,22 +47,22 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Why there are no rows.
+/// The reason that a statement returned no rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Snowflake says no: its code, the SQLSTATE, what it says.
+    /// Snowflake refused the statement: code, SQLSTATE and message.
     Sql { code: String, state: String, message: String },
-    /// Who asks is not let in: the code, what it says.
+    /// Snowflake refused the credentials: code and message.
     Unauthorized { code: String, message: String },
-    /// Too many requests, until after that.
+    /// Too many requests, with the requested pause.
     Throttled(Option<Duration>),
-    /// It took longer than it may, and was stopped.
+    /// The statement exceeded its time limit and was stopped.
     TimedOut,
-    /// The request was never sent: nothing happened.
+    /// The request was never sent: it had no effect.
     NotSent(String),
-    /// It was sent, or may have been, and nobody knows what became of it.
+    /// The request was sent, or may have been; its outcome is unknown.
     Lost(String),
-    /// The request itself is refused.
+    /// Snowflake refused the request.
     Refused(String),
 }
 
@@ -71,8 +71,8 @@ impl Failure {
         Self::Lost(format!("the answer about {what} cannot be read"))
     }
 
-    /// What this is of a statement that may have run: whatever the statement did not say itself leaves open what became of
-    /// it.
+    /// The meaning of this failure for a statement that may have run: unless it is the statement's own answer, the
+    /// outcome is unknown.
     pub(super) fn after(self, may_have_run: bool) -> Self {
         match self {
             Self::Sql { .. } | Self::TimedOut | Self::Lost(_) => self,
@@ -81,12 +81,12 @@ impl Failure {
         }
     }
 
-    /// Why, in words.
+    /// The reason, in words.
     pub(crate) fn in_words(&self) -> String {
         match self {
             Self::Sql { message, .. } | Self::Unauthorized { message, .. } => message.clone(),
             Self::Throttled(_) => "too many requests".to_owned(),
-            Self::TimedOut => "it took longer than it may".to_owned(),
+            Self::TimedOut => "it exceeded its time limit".to_owned(),
             Self::NotSent(why) | Self::Lost(why) | Self::Refused(why) => why.clone(),
         }
     }
@@ -97,14 +97,14 @@ impl Failure {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
-    /// How long it is, inflated.
+    /// The size after decompression, in bytes.
     pub(super) size: usize,
     pub(super) body: Body,
 }
 
 #[derive(Debug)]
 pub(super) enum Body {
-    /// The first rows, and in how many partitions they all come.
+    /// The first rows, and the number of partitions.
     Rows {
         rows: Rows,
         handle: String,
@@ -117,9 +117,9 @@ pub(super) enum Body {
 }
 
 impl Reply {
-    /// Takes an answer apart.
+    /// Parses an answer.
     pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Self, Failure> {
-        // Partitions come compressed, whatever is asked for.
+        // Partitions are always compressed.
         let inflated = if body.starts_with(&[0x1f, 0x8b]) { Some(inflated(body, LONGEST)?) } else { None };
         let body = inflated.as_deref().unwrap_or(body);
         let size = body.len();
@@ -137,20 +137,20 @@ impl Reply {
             422 => failed(Failure::Sql { code: text("code"), state: text("sqlState"), message: text("message") }),
             429 => failed(Failure::Throttled(retry_after)),
             _ => {
-                let said = text("message");
-                let said = if said.is_empty() { "without a word".to_owned() } else { said };
-                failed(Failure::Refused(format!("it answers {status}: {said}")))
+                let reason = text("message");
+                let reason = if reason.is_empty() { "no reason given".to_owned() } else { reason };
+                failed(Failure::Refused(format!("it answers {status}: {reason}")))
             }
         }
     }
 
-    /// The token is too old: another one may do.
+    /// True if the token has expired: a new one may help.
     pub(super) fn is_expired(&self) -> bool {
         let codes = ["390114", "390318", "390144"];
         matches!(&self.body, Body::Failed(Failure::Unauthorized { code, .. }) if codes.contains(&code.as_str()))
     }
 
-    /// The answer to a statement that may have run before: of what the statement did not say itself, a failure.
+    /// The answer to a statement that may have run before; a failure unless it is the statement's own answer.
     pub(super) fn after(self, may_have_run: bool) -> Result<Self, Failure> {
         match self.body {
             Body::Failed(failure) if may_have_run => match failure.after(true) {
@@ -162,7 +162,7 @@ impl Reply {
     }
 }
 
-/// What is compressed, as far as it is not longer than anything that is answered at once.
+/// Decompresses an answer up to the size limit.
 fn inflated(compressed: &[u8], most: usize) -> Result<Vec<u8>, Failure> {
     let mut inflated = Vec::new();
     let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
@@ -177,8 +177,9 @@ fn inflated(compressed: &[u8], most: usize) -> Result<Vec<u8>, Failure> {
 fn rows(json: &Json) -> Option<Body> {
     let data = json.get("data").and_then(Json::as_array);
     let metadata = json.get("resultSetMetaData");
-    let types = metadata.and_then(|it| it.get("rowType")).and_then(Json::as_array);
-    let columns = types.into_iter().flatten().filter_map(|it| Some(it.get("name")?.as_str()?.to_owned())).collect();
+    let types = metadata.and_then(|meta| meta.get("rowType")).and_then(Json::as_array);
+    let columns =
+        types.into_iter().flatten().filter_map(|column| Some(column.get("name")?.as_str()?.to_owned())).collect();
     let cell = |cell: &Json| match cell {
         Json::Null => None,
         Json::String(text) => Some(text.clone()),
@@ -186,7 +187,7 @@ fn rows(json: &Json) -> Option<Body> {
     };
     let row = |row: &Json| Some(row.as_array()?.iter().map(cell).collect());
     let rows = data?.iter().map(row).collect::<Option<_>>()?;
-    let info = metadata.and_then(|it| it.get("partitionInfo")).and_then(Json::as_array);
+    let info = metadata.and_then(|meta| meta.get("partitionInfo")).and_then(Json::as_array);
     let handle = json.get("statementHandle").and_then(Json::as_str).unwrap_or_default().to_owned();
     Some(Body::Rows { rows: Rows { columns, rows }, handle, partitions: info.map_or(1, Vec::len) })
 }
@@ -199,13 +200,13 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn what_inflates_without_an_end_is_not_read_to_its_end() {
+    fn endless_compressed_answer_is_refused() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&vec![b' '; 100_000]).unwrap();
         let compressed = encoder.finish().unwrap();
         assert!(compressed.len() < 1000);
         assert_eq!(inflated(&compressed, 100_000).map(|body| body.len()), Ok(100_000));
-        let told = inflated(&compressed, 99_999).unwrap_err();
-        assert!(matches!(&told, Failure::Lost(why) if why.contains("more than 99999 bytes")), "{told:?}");
+        let failure = inflated(&compressed, 99_999).unwrap_err();
+        assert!(matches!(&failure, Failure::Lost(why) if why.contains("more than 99999 bytes")), "{failure:?}");
     }
 }

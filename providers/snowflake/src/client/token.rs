@@ -1,4 +1,4 @@
-//! The token that goes with every request, made anew before it is too old.
+//! The access token, renewed before it expires.
 
 use super::key::LIFE;
 use super::reply::Failure;
@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 
-/// A token of a key is made anew when it has less than this left, in seconds.
+/// A key-pair token is renewed when it has less than this left, in seconds.
 const SPARE: i64 = 5 * 60;
 
 #[derive(Debug)]
 pub(super) struct Tokens {
     proof: Proof,
-    /// Of a key: the token, and when it was made.
+    /// The token of a key, and its creation time.
     made: Mutex<Option<(SecretString, Timestamp)>>,
 }
 
@@ -26,7 +26,7 @@ impl Tokens {
         &self.proof
     }
 
-    /// The token and the word for its kind.
+    /// The token, and the name of its kind.
     pub(super) async fn current(&self) -> Result<(SecretString, &'static str), Failure> {
         let key = match &self.proof {
             Proof::Token(token, _) => return Ok((token.clone(), "PROGRAMMATIC_ACCESS_TOKEN")),
@@ -45,7 +45,7 @@ impl Tokens {
         Ok((token, "KEYPAIR_JWT"))
     }
 
-    /// Drops the token where another one can be made.
+    /// Drops the token if a new one can be created.
     pub(super) async fn renew(&self) -> bool {
         let is_key = matches!(self.proof, Proof::Key(_));
         if is_key {

@@ -16,7 +16,7 @@ fn days(attributes: &Attributes) -> Option<i64> {
     attributes.get("retentionDays").and_then(Value::as_int)
 }
 
-/// Refuses what Snowflake cannot keep.
+/// Refuses invalid retention times.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     match days(attributes) {
         Some(days) if !(0..=90).contains(&days) => {
@@ -99,8 +99,8 @@ fn days_of(seen: &Seen) -> Option<i64> {
     days(&seen.attributes)
 }
 
-/// Drops a database or a schema. Snowflake drops tables and views along with it, also where `RESTRICT` is written: that looks
-/// at foreign keys alone. So a call that may not remove data looks for tables and views first.
+/// Drops a database or a schema. Snowflake drops its tables and views with it even with `RESTRICT`, which considers
+/// only foreign keys. So a call that may not remove data checks for tables and views first.
 pub(crate) async fn delete(
     statements: &Statements<'_>,
     kind: Kind,
@@ -112,15 +112,15 @@ pub(crate) async fn delete(
         let what = word.to_lowercase();
         let message = format!("the {what} {} holds {text}, which would be dropped with it", shown(identity));
         return Err(ProviderError::invalid(None, message)
-            .solution(format!("move or drop what is in the {what}, then plan and apply again")));
+            .solution(format!("move or drop the content of the {what}, then plan and apply again")));
     }
     let need = Need::to(format!("drop the {} {}", word.to_lowercase(), shown(identity)))
         .right(format!("OWNERSHIP ON {word} {name}"));
     statements.change(&format!("DROP {word} IF EXISTS {name}"), &need).await
 }
 
-/// How many tables and views there are. Those that the role does not see are not told of: none are there for certain only
-/// where it sees everything.
+/// The number of tables and views. Snowflake hides objects from the role: zero is certain only for a role that sees
+/// everything.
 pub(crate) async fn count(
     statements: &Statements<'_>,
     kind: Kind,

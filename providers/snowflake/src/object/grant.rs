@@ -1,4 +1,4 @@
-//! Privileges that roles have on objects.
+//! Privileges of roles on objects.
 
 use super::Seen;
 use crate::client::Rows;
@@ -9,11 +9,11 @@ use terrace_provider::attributes::{flag, list, text, texts};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
-/// Kinds of objects that privileges are on, with how many parts their names have.
+/// Object types with privileges, and the number of parts of their names.
 const OBJECT_TYPES: [(&str, usize); 7] =
     [("account", 0), ("database", 1), ("schema", 2), ("table", 3), ("tag", 3), ("view", 3), ("warehouse", 1)];
 
-/// Refuses what nobody can have privileges on, and privileges that are none.
+/// Refuses invalid object types and privileges.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     let refuse = |name: &str, message: String| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
     if let Some(given) = attributes.get("objectType").and_then(Value::as_str) {
@@ -21,7 +21,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
             let known: Vec<String> = OBJECT_TYPES.iter().map(|(known, _)| (*known).to_owned()).collect();
             return refuse(
                 "objectType",
-                format!("`{given}` is no type of an object: expected one of {}", listed(&known)),
+                format!("`{given}` is not an object type: expected one of {}", listed(&known)),
             );
         };
         let object = attributes.get("object").and_then(Value::as_str);
@@ -39,7 +39,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
             || privilege == "ALL PRIVILEGES"
             || privilege == "OWNERSHIP"
         {
-            let message = format!("`{privilege}` is no privilege that can be granted here");
+            let message = format!("`{privilege}` is not a privilege that can be granted here");
             return Err(ProviderError::invalid(Some(Path::attribute("privileges").index(index)), message).solution(
                 "write each privilege in capitals, such as `SELECT` or `CREATE TABLE`; ownership is not managed",
             ));
@@ -51,7 +51,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     }
 }
 
-/// The object as `GRANT … ON` names it.
+/// The object in the form of `GRANT … ON`.
 fn on(identity: &Attributes) -> String {
     let object_type = text(identity, "objectType").to_uppercase();
     let parts = split(&text(identity, "object")).unwrap_or_default();
@@ -71,30 +71,30 @@ pub(crate) async fn observe(
     Ok(rows.and_then(|rows| of_rows(&rows, identity, like)))
 }
 
-/// Asks for all that a role has.
+/// The statement that lists all privileges of a role.
 pub(crate) fn question(role: &str) -> String {
     format!("SHOW GRANTS TO ROLE {}", quote(role))
 }
 
-/// What of that is on one object.
+/// The privileges of that list on one object.
 pub(crate) fn of_rows(rows: &Rows, identity: &Attributes, like: Option<&Attributes>) -> Option<Seen> {
     let wanted = text(identity, "objectType");
     let object = split(&text(identity, "object")).unwrap_or_default();
-    let is_meant = |row: &crate::client::Row<'_>| {
+    let is_on_object = |row: &crate::client::Row<'_>| {
         let on = row.text("granted_on").to_lowercase();
-        // A view may be called a table here, and the other way round.
+        // Snowflake may call a view a table here, and the reverse.
         let is_relation = |ty: &str| ty == "table" || ty == "view";
         let is_type = on == wanted || (is_relation(&on) && is_relation(&wanted));
         let is_object = wanted == "account" || split(row.text("name")).is_some_and(|parts| parts == object);
         is_type && is_object && row.text("privilege") != "OWNERSHIP"
     };
-    let rows: Vec<_> = rows.iter().filter(is_meant).collect();
+    let rows: Vec<_> = rows.iter().filter(is_on_object).collect();
     let first = rows.first()?;
     let mut privileges: Vec<String> = rows.iter().map(|row| row.text("privilege").to_owned()).collect();
     privileges.sort();
     privileges.dedup();
     let wanted = like.map(|like| texts(like, "privileges")).unwrap_or_default();
-    // In the order in which they are wanted, where they are the same.
+    // In the configured order if the set is the same.
     let mut sorted = wanted.clone();
     sorted.sort();
     let shown = if sorted == privileges { wanted } else { privileges.clone() };
@@ -132,7 +132,7 @@ async fn take(statements: &Statements<'_>, identity: &Attributes, what: &str) ->
     statements.change(&sql, &need("revoke", identity)).await
 }
 
-/// Leaves out the privileges that were there before and that nobody asked for: they are not terrace's to take.
+/// Removes earlier privileges that are not configured: terrace does not manage them.
 pub(crate) fn leave_out(attributes: &mut Attributes, before: &[String], like: &Attributes) {
     if before.is_empty() || !like.contains_key("privileges") {
         return;
@@ -144,7 +144,7 @@ pub(crate) fn leave_out(attributes: &mut Attributes, before: &[String], like: &A
     attributes.insert("privileges".to_owned(), list(if is_wanted { &wanted } else { &shown }));
 }
 
-/// Gives what is missing before it takes what is too much, but for what was there before.
+/// Grants missing privileges first, then revokes surplus ones except earlier ones.
 pub(crate) async fn update(
     statements: &Statements<'_>,
     present: &Seen,
@@ -155,7 +155,7 @@ pub(crate) async fn update(
     let (had_option, has_option) = (flag(&present.attributes, "grantOption"), flag(planned, "grantOption"));
     let missing: Vec<String> = match has_option && !had_option {
         true => wanted.clone(),
-        false => wanted.iter().filter(|it| !present.privileges.contains(it)).cloned().collect(),
+        false => wanted.iter().filter(|privilege| !present.privileges.contains(privilege)).cloned().collect(),
     };
     if !missing.is_empty() {
         give(statements, planned, &missing).await?;
@@ -171,14 +171,14 @@ pub(crate) async fn update(
     Ok(())
 }
 
-/// Takes what is there, but for what was there before.
+/// Revokes the present privileges except earlier ones.
 pub(crate) async fn delete(
     statements: &Statements<'_>,
     identity: &Attributes,
     before: &[String],
 ) -> Result<(), ProviderError> {
     let Some(seen) = observe(statements, identity, None).await? else { return Ok(()) };
-    let ours: Vec<String> = seen.privileges.into_iter().filter(|it| !before.contains(it)).collect();
+    let ours: Vec<String> = seen.privileges.into_iter().filter(|privilege| !before.contains(privilege)).collect();
     if ours.is_empty() {
         return Ok(());
     }

@@ -49,8 +49,8 @@ pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -
     statements.change(&format!("DROP ROLE IF EXISTS {}", quote(&name)), &need).await
 }
 
-/// Whether the role in whose name is asked sees every object there is: it, or a role that it has, has `MANAGE GRANTS`. Nobody
-/// else does, not even the owner of what objects are in.
+/// True if the instance's role sees every object: it, or a role that it has, has `MANAGE GRANTS`. Without it, even the
+/// owner of a container does not see all objects in it.
 /// <https://docs.snowflake.com/en/user-guide/security-access-control-privileges>
 pub(crate) async fn sees_everything(statements: &Statements<'_>) -> Result<bool, ProviderError> {
     let manages = |row: &Row<'_>| (row.text("privilege"), row.text("granted_on")) == ("MANAGE GRANTS", "ACCOUNT");

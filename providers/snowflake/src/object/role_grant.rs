@@ -1,4 +1,4 @@
-//! Roles that users and roles have.
+//! Roles of users and roles.
 
 use super::Seen;
 use crate::client::Rows;
@@ -8,7 +8,7 @@ use crate::statements::Statements;
 use terrace_provider::attributes::text;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
-/// Refuses what cannot have a role.
+/// Refuses invalid grantee types.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     match attributes.get("granteeType").and_then(Value::as_str) {
         None | Some("user" | "role") => Ok(()),
@@ -29,28 +29,27 @@ pub(crate) async fn observe(statements: &Statements<'_>, identity: &Attributes) 
     Ok(rows.and_then(|rows| of_rows(&rows, identity)))
 }
 
-/// Asks for all who have a role.
+/// The statement that lists the grantees of a role.
 pub(crate) fn question(role: &str) -> String {
     format!("SHOW GRANTS OF ROLE {}", quote(role))
 }
 
-/// One of them.
+/// One grant of that list.
 pub(crate) fn of_rows(rows: &Rows, identity: &Attributes) -> Option<Seen> {
     let (word, name) = grantee(identity);
-    let is_meant = |row: &crate::client::Row<'_>| {
+    let is_grantee = |row: &crate::client::Row<'_>| {
         row.text("granted_to").eq_ignore_ascii_case(word) && row.get("grantee_name") == Some(name.as_str())
     };
-    rows.iter().find(is_meant).map(|row| of_row(&row))
+    rows.iter().find(is_grantee).map(|row| of_row(&row))
 }
 
 fn of_row(row: &crate::client::Row<'_>) -> Seen {
     Seen { owner: None, privileges: vec!["USAGE".to_owned()], ..Seen::of_row(row) }
 }
 
-/// Everybody who has a role: users and roles, as the attributes that name such a grant. What else may have one is nothing
-/// that a grant of ours could name.
+/// All users and roles with a role, as identities of grants. Other kinds of grantees cannot be expressed as a grant.
 pub(crate) fn all_of_rows(rows: &Rows, role: &str) -> Vec<(Attributes, Seen)> {
-    let one = |row: &crate::client::Row<'_>| {
+    let grant = |row: &crate::client::Row<'_>| {
         let grantee_type = match row.text("granted_to").to_ascii_uppercase().as_str() {
             "USER" => "user",
             "ROLE" => "role",
@@ -60,7 +59,7 @@ pub(crate) fn all_of_rows(rows: &Rows, role: &str) -> Vec<(Attributes, Seen)> {
         let identity = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         Some((identity, of_row(row)))
     };
-    rows.iter().filter_map(|row| one(&row)).collect()
+    rows.iter().filter_map(|row| grant(&row)).collect()
 }
 
 fn need(doing: &str, identity: &Attributes) -> Need {
@@ -74,7 +73,7 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
     let (role, (word, name)) = (text(planned, "role"), grantee(planned));
     if observe(statements, planned).await?.is_some() {
         let kind = ErrorKind::AlreadyExists { import_id: Some(id.to_owned()) };
-        return Err(ProviderError::new(kind, format!("{name} has the role {role} already")));
+        return Err(ProviderError::new(kind, format!("{name} already has the role {role}")));
     }
     let sql = format!("GRANT ROLE {} TO {word} {}", quote(&role), quote(&name));
     statements.change(&sql, &need("grant", planned)).await

@@ -1,4 +1,4 @@
-//! Tables: the model that configuration and the answers of Snowflake are both turned into.
+//! Tables: a common model of configuration and Snowflake's answers.
 
 mod batch;
 mod change;
@@ -18,7 +18,7 @@ use terrace_provider::names::{closest, listed};
 use terrace_provider::renames::{self, Named};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
-/// A table as it is wanted, or as it is.
+/// A configured or existing table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
@@ -34,7 +34,7 @@ pub(crate) struct Column {
     pub(crate) ty: String,
     pub(crate) is_nullable: bool,
     pub(crate) comment: Option<String>,
-    /// The name that the column had before, in the configuration only.
+    /// The previous name; only in the configuration.
     pub(crate) previous_name: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Table {
     /// Reads configured or planned attributes.
     ///
     /// # Errors
-    /// `InvalidInput` at what Snowflake could not hold.
+    /// `InvalidInput` at a value that Snowflake cannot store.
     pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
         Self::columns_of(attributes)?;
         let table = Self::as_read(attributes);
@@ -50,17 +50,17 @@ impl Table {
         Ok(table)
     }
 
-    /// Reads the columns alone, where other attributes may be unknown.
+    /// Reads the columns, even if other attributes are unknown.
     ///
     /// # Errors
-    /// `InvalidInput` at the column that Snowflake could not hold.
+    /// `InvalidInput` at the column that Snowflake cannot store.
     pub(crate) fn columns_of(attributes: &Attributes) -> Result<Vec<Column>, ProviderError> {
         let path = Path::attribute("columns");
         let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
         columns.iter().enumerate().map(|(index, column)| Column::from_value(column, &path.index(index))).collect()
     }
 
-    /// What was read back or recorded: whatever types Snowflake has, known here or not.
+    /// A table as read or recorded, including unknown types.
     pub(crate) fn as_read(attributes: &Attributes) -> Self {
         let unique = attributes.get("unique").and_then(Value::as_list).unwrap_or_default();
         Self {
@@ -71,7 +71,7 @@ impl Table {
         }
     }
 
-    /// The columns of it.
+    /// The columns of such a table.
     pub(crate) fn columns_as_read(attributes: &Attributes) -> Vec<Column> {
         let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
         columns.iter().map(Column::as_read).collect()
@@ -82,7 +82,7 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The attributes, without what names the table.
+    /// The attributes, without the identity.
     pub(crate) fn to_attributes(&self) -> Attributes {
         let columns: Vec<Value> = self.columns.iter().map(Column::to_value).collect();
         let unique: Vec<Value> = self.unique.iter().map(|columns| list(columns)).collect();
@@ -102,7 +102,7 @@ impl Table {
         for (index, column) in self.columns.iter().enumerate() {
             let place = columns.index(index);
             if self.columns.iter().take(index).any(|other| other.name == column.name) {
-                return refuse(&place.key("name"), format!("the table has a column `{}` already", column.name));
+                return refuse(&place.key("name"), format!("the table already has a column `{}`", column.name));
             }
         }
         let names: Vec<_> = self.columns.iter().map(|it| (it.name.as_str(), it.previous_name.as_deref())).collect();
@@ -133,7 +133,7 @@ impl Table {
                 });
             }
             if key.iter().take(index).any(|other| other == name) {
-                return Err(ProviderError::invalid(place, format!("`{name}` is named twice")));
+                return Err(ProviderError::invalid(place, format!("`{name}` is listed twice")));
             }
         }
         Ok(())
@@ -148,7 +148,7 @@ fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     found.into_iter().map(|at| old.get(at?)).collect()
 }
 
-/// Renames that lead from the old columns to the new columns.
+/// Renames from the old columns to the new columns.
 fn renames_of(new: &[Column], old: &[Column]) -> Vec<(String, String)> {
     let pairs = former(new, old).into_iter().zip(new).filter_map(|(was, now)| Some((was?, now)));
     pairs.filter(|(was, now)| was.name != now.name).map(|(was, now)| (was.name.clone(), now.name.clone())).collect()
@@ -163,7 +163,7 @@ pub(crate) fn is_untold(prior: &Attributes, planned: &Attributes, observed: &Att
 }
 
 impl Column {
-    /// Its name, and its previous name.
+    /// Name and previous name.
     fn named(&self) -> Named<'_> {
         (&self.name, self.previous_name.as_deref())
     }
@@ -185,7 +185,7 @@ impl Column {
         identifier::check(&column.name, &path.key("name"))?;
         DataType::parse(&column.ty).map_err(|why| {
             ProviderError::invalid(Some(path.key("type")), why)
-                .solution("write a type as `VARCHAR(20)`, `NUMBER(38,0)` or `TIMESTAMP_NTZ`; `nullable` and keys are attributes of their own")
+                .solution("write a type such as `VARCHAR(20)`, `NUMBER(38,0)` or `TIMESTAMP_NTZ`; `nullable` and keys are separate attributes")
         })?;
         Ok(column)
     }
@@ -203,7 +203,7 @@ impl Column {
         Value::Map(entries)
     }
 
-    /// The type as Snowflake writes it: a spelling of another kind never reaches a statement.
+    /// The type in Snowflake's spelling: no other text reaches a statement.
     pub(crate) fn sql_type(&self) -> String {
         DataType::parse(&self.ty).map_or_else(|_| self.ty.clone(), |ty| ty.to_string())
     }

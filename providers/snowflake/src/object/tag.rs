@@ -7,7 +7,7 @@ use crate::statements::Statements;
 use terrace_provider::attributes::{list, optional_text, text, texts};
 use terrace_provider::{Attributes, Path, ProviderError};
 
-/// The longest value of a tag, in characters.
+/// Length limit of a tag value, in characters.
 pub(crate) const LONGEST: usize = 256;
 
 /// Refuses values that are too long.
@@ -20,7 +20,7 @@ pub(crate) fn check_value(value: &str, path: &Path) -> Result<(), ProviderError>
     Ok(())
 }
 
-/// Refuses values that no tag can have.
+/// Refuses invalid allowed values.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     let path = Path::attribute("allowedValues");
     let values = texts(attributes, "allowedValues");

@@ -1,5 +1,5 @@
-//! Tags on objects and on their columns, read from `INFORMATION_SCHEMA.TAG_REFERENCES`, which is up to date (the view in
-//! ACCOUNT_USAGE is up to two hours old). <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
+//! Tags on objects and columns. `INFORMATION_SCHEMA.TAG_REFERENCES` is up to date, while the view in ACCOUNT_USAGE is
+//! up to two hours old. <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
 
 use super::{Seen, tag};
 use crate::client::Rows;
@@ -10,10 +10,10 @@ use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
-/// What tags are on here, with how many parts names have.
+/// Object types with tags, and the number of parts of their names.
 const OBJECT_TYPES: [(&str, usize); 4] = [("database", 1), ("schema", 2), ("table", 3), ("view", 3)];
 
-/// Refuses what has no tags.
+/// Refuses invalid objects and tags.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     let refuse = |name: &str, message: String| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
     let known = |name: &str| attributes.get(name).and_then(Value::as_str);
@@ -35,7 +35,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     if let Some(tag) = known("tag")
         && split(tag).is_none_or(|parts| parts.len() != 3)
     {
-        return refuse("tag", format!("`{tag}` is no full name of a tag: write `DB.SCHEMA.TAG`"));
+        return refuse("tag", format!("`{tag}` is not a full tag name: write `DB.SCHEMA.TAG`"));
     }
     match known("value") {
         Some(value) => tag::check_value(value, &Path::attribute("value")),
@@ -43,14 +43,14 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     }
 }
 
-/// The tags of an object or a column, those that it has by what it lies in included.
+/// The tags of an object or a column, including inherited ones.
 async fn references(statements: &Statements<'_>, identity: &Attributes) -> Result<Option<Rows>, ProviderError> {
     let mut parts = split(&text(identity, "object")).unwrap_or_default();
     let Some(database) = parts.first().cloned() else { return Ok(None) };
     let column = text(identity, "column");
     let domain = match (column.is_empty(), text(identity, "objectType").as_str()) {
         (false, _) => "column",
-        // Of views, too.
+        // The domain of views is also `table`.
         (true, "table" | "view") => "table",
         (true, "schema") => "schema",
         (true, _) => "database",
@@ -62,13 +62,13 @@ async fn references(statements: &Statements<'_>, identity: &Attributes) -> Resul
     let sql =
         format!("SELECT * FROM TABLE({}.INFORMATION_SCHEMA.TAG_REFERENCES({object}, '{domain}'))", quote(&database));
     match statements.ask_about(&sql).await {
-        // An object whose column is not there any more.
+        // The column of the object does not exist.
         Err(error) if error.vendor_code.as_deref().is_some_and(|code| code.starts_with("000904")) => Ok(None),
         other => other,
     }
 }
 
-/// What `TAG_REFERENCES` calls such an object; a view may be called a table.
+/// The level names of `TAG_REFERENCES` for an object type; a view may be called a table.
 /// <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
 pub(crate) fn levels(object_type: &str) -> &'static [&'static str] {
     match object_type {
@@ -79,7 +79,7 @@ pub(crate) fn levels(object_type: &str) -> &'static [&'static str] {
     }
 }
 
-/// The value of the tag where it was set on this very object or column.
+/// The value of the tag if it is set directly on this object or column.
 fn value_of<'r>(rows: &'r Rows, identity: &Attributes) -> Option<&'r str> {
     let tag = split(&text(identity, "tag"))?;
     let is_whole = text(identity, "column").is_empty();
@@ -97,7 +97,7 @@ pub(crate) async fn observe(statements: &Statements<'_>, identity: &Attributes) 
     Ok(value_of(&rows, identity).map(|value| Seen::default().with("value", value)))
 }
 
-/// The statement that sets or takes off a tag.
+/// The statement that sets or removes a tag.
 fn alter(identity: &Attributes, what: &str) -> String {
     let object = split(&text(identity, "object")).unwrap_or_default();
     let column = text(identity, "column");
@@ -119,7 +119,7 @@ fn need(doing: &str, identity: &Attributes) -> Need {
 pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
     if observe(statements, planned).await?.is_some() {
         let kind = ErrorKind::AlreadyExists { import_id: Some(id.to_owned()) };
-        let message = format!("{} has the tag {} already", text(planned, "object"), text(planned, "tag"));
+        let message = format!("{} already has the tag {}", text(planned, "object"), text(planned, "tag"));
         return Err(ProviderError::new(kind, message));
     }
     set(statements, planned).await
@@ -134,5 +134,5 @@ pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -
     if observe(statements, identity).await?.is_none() {
         return Ok(());
     }
-    statements.change(&alter(identity, &format!("UNSET TAG {}", tag_name(identity))), &need("take off", identity)).await
+    statements.change(&alter(identity, &format!("UNSET TAG {}", tag_name(identity))), &need("remove", identity)).await
 }

@@ -1,7 +1,7 @@
 //! Views: columns of a source, or a statement.
 //!
-//! A view whose columns or statement change is made anew by `CREATE OR REPLACE VIEW … COPY GRANTS`, so that who may read it
-//! still may, with the tags that are on it.
+//! A view with changed columns or a changed statement is recreated with `CREATE OR REPLACE VIEW … COPY GRANTS`, so that
+//! it keeps its grants and tags.
 
 mod body;
 mod kept;
@@ -19,7 +19,7 @@ use kept::Kept;
 use terrace_provider::attributes::{flag, optional_text, text};
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 
-/// A view as it is wanted, or as it is.
+/// A configured or existing view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) body: Body,
@@ -33,7 +33,7 @@ impl View {
     /// Reads configured or planned attributes.
     ///
     /// # Errors
-    /// `InvalidInput` where they say both a source and a statement, neither, or what is no view.
+    /// `InvalidInput` if not exactly one of source and statement is given, or if it is invalid.
     pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
         let body = Body::from_attributes(attributes)?;
         let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
@@ -53,7 +53,7 @@ impl View {
         comment_of(&self.comments, column)
     }
 
-    /// The statement that makes it, with what it keeps of the one that it replaces.
+    /// The statement that creates it, with the properties that it keeps of the replaced view.
     fn ddl(&self, name: &str, replaces: Option<&Kept>) -> String {
         let nothing = Kept::default();
         let kept = replaces.unwrap_or(&nothing);
@@ -102,8 +102,8 @@ pub(crate) async fn observe(
     Ok(Some(Seen { attributes, ..seen }))
 }
 
-/// What is known of the columns of a view. One whose source has changed under it may not be describable any more: it has
-/// none, and is made anew.
+/// The description of a view's columns. A view with a changed source may have no valid description: then it is empty,
+/// and the view is recreated.
 async fn describe(statements: &Statements<'_>, identity: &Attributes) -> Result<Rows, ProviderError> {
     match statements.ask_about(&format!("DESCRIBE VIEW {}", qualified(identity))).await {
         Ok(rows) => Ok(rows.unwrap_or_default()),
@@ -112,7 +112,7 @@ async fn describe(statements: &Statements<'_>, identity: &Attributes) -> Result<
     }
 }
 
-/// The names of the columns that a view shows.
+/// The column names of a view.
 pub(crate) fn column_names(described: &Rows) -> Vec<String> {
     described.iter().map(|row| row.text("name").to_owned()).collect()
 }
@@ -124,7 +124,7 @@ fn body_attributes(body: &Body, described: &Rows, wanted: Option<&View>) -> Attr
     };
     let column = |name: &String| {
         let mut entries = Map::from_iter([("name".to_owned(), Value::from(name.as_str()))]);
-        // Comments that nobody wrote down are nobody's to manage.
+        // Unmanaged comments are left out.
         let is_managed = wanted.is_none_or(|wanted| wanted.comment_of(name).is_some());
         if let Some(comment) = comment(name).filter(|_| is_managed) {
             entries.insert("comment".to_owned(), comment.into());
@@ -172,10 +172,10 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
     statements.change(&view.ddl(&qualified(planned), None), &need).await
 }
 
-/// Refuses the plan of a change that could not be made for want of a warehouse.
+/// Refuses the plan of a change that needs a warehouse.
 ///
 /// # Errors
-/// Where the view would have to be made anew.
+/// When the view must be recreated.
 pub(crate) fn check_change(prior: &Attributes, planned: &Attributes) -> Result<(), ProviderError> {
     let wanted = View::from_attributes(planned)?.body;
     let (database, schema) = (text(planned, "database"), text(planned, "schema"));
@@ -185,7 +185,7 @@ pub(crate) fn check_change(prior: &Attributes, planned: &Attributes) -> Result<(
     }
 }
 
-/// Turns the view that is there into the planned one; `prior` is what was recorded of it.
+/// Changes the existing view to the planned one; `prior` is the recorded one.
 pub(crate) async fn update(
     statements: &Statements<'_>,
     present: &Seen,
@@ -227,7 +227,7 @@ pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -
     statements.change(&format!("DROP VIEW IF EXISTS {name}"), &need).await
 }
 
-/// The full name of what a view reads, for messages.
+/// The full name of a view's source, for messages.
 pub(crate) fn source_of(attributes: &Attributes) -> Option<Vec<String>> {
     let source = attributes.get("source")?.as_map()?;
     split(&shown(source)).filter(|parts| parts.len() == 3)

@@ -1,5 +1,5 @@
-//! Many objects at once: tables by the statements of their schemas where a schema has several of them, grants by one statement
-//! for each role.
+//! Reads many objects at once: tables with one set of statements per schema that has several of them, grants with one
+//! statement per role.
 
 use super::{SnowflakeSession, Target};
 use crate::client::Rows;
@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use terrace_provider::attributes::text;
 use terrace_provider::{Observed, ProviderError, Recorded, ResourceType, Session as _};
 
-/// So few tables are asked about one by one: each takes as many statements as a whole schema.
+/// Below this number of tables, each is read alone: a table takes as many statements as a schema.
 pub(super) const FEW: usize = 3;
 
 type Read = Result<Option<Observed>, ProviderError>;
 
-/// Reads tables; the answers are in the order of the questions.
+/// Reads tables; the answers have the order of `priors`.
 pub(super) async fn tables(session: &SnowflakeSession, ty: &ResourceType, priors: &[Recorded]) -> Vec<Read> {
     let targets: Vec<Result<Target, ProviderError>> = priors.iter().map(|prior| Target::recorded(ty, prior)).collect();
     let mut counts: HashMap<String, usize> = HashMap::new();
@@ -24,14 +24,14 @@ pub(super) async fn tables(session: &SnowflakeSession, ty: &ResourceType, priors
     let mut answers = Vec::with_capacity(priors.len());
     for (target, prior) in targets.into_iter().zip(priors) {
         answers.push(match target {
-            Ok(target) => one(session, ty, prior, &target, &counts, &mut schemas).await,
+            Ok(target) => one_table(session, ty, prior, &target, &counts, &mut schemas).await,
             Err(error) => Err(error),
         });
     }
     answers
 }
 
-async fn one(
+async fn one_table(
     session: &SnowflakeSession,
     ty: &ResourceType,
     prior: &Recorded,
@@ -54,12 +54,12 @@ async fn one(
             Ok(seen.map(|seen| target.observed(&seen, &prior.attributes, prior.private.clone())))
         }
         Some(Err(error)) => Err(error.clone()),
-        // There are more things than it tells of.
+        // The schema has too many rows for a batch.
         Some(Ok(None)) | None => session.read(ty, prior).await,
     }
 }
 
-/// Reads grants, or who has roles; the answers are in the order of the questions.
+/// Reads grants and role members; the answers have the order of `priors`.
 pub(super) async fn grants(session: &SnowflakeSession, ty: &ResourceType, priors: &[Recorded]) -> Vec<Read> {
     let mut roles: HashMap<String, Result<Option<Rows>, ProviderError>> = HashMap::new();
     let mut answers = Vec::with_capacity(priors.len());

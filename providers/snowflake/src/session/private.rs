@@ -1,17 +1,17 @@
-//! What a row keeps besides attributes.
+//! Private bytes of a row.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use terrace_provider::{Private, Recorded};
 
-/// Kept with a row, as JSON.
+/// Private data of a row, as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Kept {
-    /// When the table was made that is on record: another one of its name has another time.
+    /// The creation time of the recorded table: a recreated one has another time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) created_on: Option<Timestamp>,
-    /// Privileges that were there before terrace took them over: they are not terrace's to revoke.
+    /// Privileges that existed before the adoption: terrace does not revoke them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) preexisting: Vec<String>,
 }
@@ -28,7 +28,7 @@ impl Kept {
         Private(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Whether the object that was read is another one than the one on record: of the same name, made at another time.
+    /// True if the read object is not the recorded one: the same name with another creation time.
     pub(crate) fn is_another(&self, read: &Recorded) -> bool {
         let now = read.text("createdOn").and_then(|text| text.parse::<Timestamp>().ok());
         matches!((self.created_on, now), (Some(kept), Some(now)) if kept != now)

@@ -1,6 +1,7 @@
-//! Makes and changes tables. A change is one transaction: renames first, then columns that SQLite can add in place, and
-//! whatever is left by the rebuild that SQLite's documentation describes under "Making Other Kinds Of Table Schema
-//! Changes": a new table, the rows copied, the old one dropped, the new one renamed, indexes and triggers made again.
+//! Creates and changes tables. A change is one transaction: first the renames, then the columns that SQLite can add in
+//! place, then a rebuild for the rest. SQLite's documentation describes the rebuild under "Making Other Kinds Of Table
+//! Schema Changes": create a new table, copy the rows, drop the old table, rename the new one, recreate indexes and
+//! triggers.
 
 use super::read::{has_same_keys, is_same_key, is_same_sql, read};
 use super::{Column, Comments, Table, ddl, renames_of};
@@ -14,14 +15,14 @@ use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, renames};
 
-/// Makes the planned table.
+/// Creates the planned table.
 pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark) -> Result<(), Failure> {
     let table = Table::from_attributes(planned)?;
     connection.execute_batch(&ddl::create(&table, Some(mark)))?;
     Ok(())
 }
 
-/// Changes the table into the planned one; `report` receives notes for people.
+/// Changes the table to the planned one; `report` receives notes for the user.
 pub(crate) fn update(
     connection: &Connection,
     prior: &Attributes,
@@ -51,12 +52,12 @@ pub(crate) fn update(
 
 fn present(connection: &Connection, name: &str) -> Result<(Table, Comments), Failure> {
     Ok(read(connection, name)?.ok_or_else(|| {
-        ProviderError::new(ErrorKind::NotFound, format!("the table `{name}` is not there any more"))
+        ProviderError::new(ErrorKind::NotFound, format!("the table `{name}` does not exist any more"))
             .solution("plan again: it will be created")
     })?)
 }
 
-/// The outcome of a lost update, by the columns of the table.
+/// The outcome of a lost update, from the columns of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// The table is unchanged.
@@ -67,7 +68,7 @@ pub(crate) enum Lost {
     Untold,
 }
 
-/// The outcome of a lost update. A transaction takes effect as a whole or not at all.
+/// Returns the outcome of a lost update. A transaction takes effect completely or not at all.
 pub(crate) fn lost_update(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> Lost {
     let (was, wanted) = (columns_of(prior), columns_of(planned));
     if !renames::has_circle(&renames_of(&wanted, &was)) {
@@ -86,7 +87,7 @@ fn columns_of(attributes: &Attributes) -> Vec<Column> {
     Table::columns_of(attributes).unwrap_or_default()
 }
 
-/// Renames the table, unless it has the new name already.
+/// Renames the table unless it already has the new name.
 fn rename(connection: &Connection, from: &str, to: &str) -> Result<(), Failure> {
     if from != to && !from.is_empty() && definition(connection, "table", from)?.is_some() {
         connection.execute_batch(&format!("ALTER TABLE {} RENAME TO {}", quote(from), quote(to)))?;
@@ -108,7 +109,7 @@ fn rename_columns(connection: &Connection, prior: &[Column], wanted: &Table) -> 
     Ok(())
 }
 
-/// The columns that are missing at the end, when they are all that is missing and SQLite can add them in place.
+/// The missing columns at the end, if nothing else differs and SQLite can add them in place.
 fn columns_to_append<'a>(present: &Table, wanted: &'a Table) -> Option<&'a [Column]> {
     let (kept, added) = wanted.columns.split_at_checked(present.columns.len())?;
     let kept = Table { columns: kept.to_vec(), ..wanted.clone() };
@@ -140,8 +141,7 @@ fn rebuild(
     report: &dyn Fn(&str),
 ) -> Result<(), Failure> {
     if !comments.unmanaged.is_empty() {
-        let message =
-            format!("the table `{}` cannot be changed without losing what terrace does not manage", present.name);
+        let message = format!("the table `{}` cannot be changed without losing unmanaged parts", present.name);
         return Err(ProviderError::invalid(None, message)
             .problem(format!("its definition has {}", comments.unmanaged.join(", ")))
             .solution("make the change by hand, then plan again")
@@ -153,7 +153,7 @@ fn rebuild(
     connection.execute_batch(&ddl::create(&interim, comments.mark.as_ref()))?;
     copy_rows(connection, present, &interim)?;
     connection.execute_batch(&format!("DROP TABLE {}", quote(&present.name)))?;
-    // Otherwise views that name the table, which is gone for a moment, would stop the renaming.
+    // Otherwise the rename fails because of views that refer to the dropped table.
     connection.pragma_update(None, "legacy_alter_table", true)?;
     let renamed =
         connection.execute_batch(&format!("ALTER TABLE {} RENAME TO {}", quote(&interim.name), quote(&wanted.name)));
@@ -164,12 +164,12 @@ fn rebuild(
             if !dependent.is_about_lost_columns(connection, wanted)? {
                 return Err(error.into());
             }
-            report(&format!("{} went with the columns that it was made of", dependent.name));
+            report(&format!("{} was removed with its columns", dependent.name));
         }
     }
     if foreign_key_violations(connection) > violations {
-        let message = format!("rows of other tables refer to what the change of `{}` would take away", wanted.name);
-        return Err(ProviderError::invalid(None, message).solution("change or delete those rows first").into());
+        let message = format!("rows of other tables refer to data that the change of `{}` would remove", wanted.name);
+        return Err(ProviderError::invalid(None, message).solution("change or delete these rows first").into());
     }
     Ok(())
 }
@@ -199,7 +199,7 @@ fn copy_rows(connection: &Connection, present: &Table, interim: &Table) -> Resul
     }
 }
 
-/// Says which rows stand in the way of a new constraint, and what to do about them.
+/// Finds the rows that violate a new constraint and suggests a solution.
 fn violated(
     connection: &Connection,
     error: &rusqlite::Error,
@@ -210,9 +210,9 @@ fn violated(
         let place = Path::attribute("columns").index(index);
         let Some(old) = present.column(&column.name) else {
             if column.default.is_none() {
-                let message = format!("the rows that are there have no value for the new column `{}`", column.name);
+                let message = format!("existing rows have no value for the new column `{}`", column.name);
                 return Ok(ProviderError::invalid(Some(place), message)
-                    .solution("give the column a `default`, or make it nullable"));
+                    .solution("set a `default` for the column, or make it nullable"));
             }
             continue;
         };
@@ -220,13 +220,13 @@ fn violated(
         let rows: i64 = connection.query_row(&count, [], |row| row.get(0))?;
         if rows > 0 {
             let message = match rows {
-                1 => format!("`{}` cannot be made not null: 1 row has no value in it", column.name),
-                rows => format!("`{}` cannot be made not null: {rows} rows have no value in it", column.name),
+                1 => format!("`{}` cannot become not null: 1 row has no value in it", column.name),
+                rows => format!("`{}` cannot become not null: {rows} rows have no value in it", column.name),
             };
-            return Ok(ProviderError::invalid(Some(place.key("nullable")), message).solution("fill those rows first"));
+            return Ok(ProviderError::invalid(Some(place.key("nullable")), message).solution("fill these rows first"));
         }
     }
-    let message = format!("rows of `{}` break a key that it is to have", present.name);
+    let message = format!("rows of `{}` violate a planned key", present.name);
     let keys: Vec<String> = std::iter::once(&interim.primary_key)
         .chain(&interim.unique)
         .filter(|key| !key.is_empty())
@@ -234,11 +234,11 @@ fn violated(
         .collect();
     Ok(ProviderError::invalid(Some(Path::attribute("primaryKey")), message)
         .problem(error.to_string().replace(&interim.name, &present.name))
-        .problem(format!("its keys are to be {}", listed(&keys)))
-        .solution("remove the rows that are there twice first"))
+        .problem(format!("the planned keys are {}", listed(&keys)))
+        .solution("remove the duplicate rows first"))
 }
 
-/// An index or trigger that goes with its table and has to be made again.
+/// An index or trigger that is dropped with its table and must be recreated.
 struct Dependent {
     is_index: bool,
     name: String,
@@ -246,7 +246,7 @@ struct Dependent {
 }
 
 impl Dependent {
-    /// True for an index over a column that the table no longer has: such an index cannot be.
+    /// True for an index on a column that the table no longer has: it cannot be recreated.
     fn is_about_lost_columns(&self, connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
         let names = crate::tokenizer::tokens(&self.sql);
         let open = names.iter().position(|token| token.is_symbol('(')).unwrap_or(names.len());
@@ -272,7 +272,7 @@ fn readable_views(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(names.into_iter().filter(|name| is_readable(connection, name)).collect())
 }
 
-/// A name that nothing has, for the moment in which two generations of a table exist.
+/// A free name for the new table while both tables exist.
 fn free_name(connection: &Connection, table: &str) -> rusqlite::Result<String> {
     let mut name = format!("new {table}");
     while exists(connection, &name)? || is_same(&name, table) {
@@ -281,7 +281,7 @@ fn free_name(connection: &Connection, table: &str) -> rusqlite::Result<String> {
     Ok(name)
 }
 
-/// How many rows refer to what is not there. A reference that cannot even be checked counts as the worst.
+/// The number of rows with dangling references. If the check fails, the number is the maximum.
 fn foreign_key_violations(connection: &Connection) -> i64 {
     let count = "SELECT count(*) FROM pragma_foreign_key_check";
     connection.query_row(count, [], |row| row.get(0)).unwrap_or(i64::MAX)

@@ -1,8 +1,8 @@
-//! The DDL text of a table, written and read back.
+//! Writes and reads the DDL text of a table.
 //!
-//! Comments stand in it as line comments right behind the name that they describe: the one place where SQLite's own
-//! `ALTER TABLE` keeps them, whether a column is added, renamed or dropped. One line of a comment is one `-- ` line, so
-//! that any text comes back as it was.
+//! A comment is written as line comments directly after the name that it describes. SQLite's own `ALTER TABLE` keeps
+//! comments only there, when a column is added, renamed or dropped. Each line of a comment is one `-- ` line, so every
+//! text is read back unchanged.
 
 use super::{Column, Table};
 use crate::identifier::{quote, quote_all};
@@ -11,20 +11,20 @@ use crate::tokenizer::{Token, TokenKind, tokens};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-/// What only the text of a definition says.
+/// The parts of a definition that only its text contains.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Comments {
-    /// The comment of the object itself.
+    /// The comment of the object.
     pub(crate) object: Option<String>,
     /// The comments of its columns, by name in lower case.
     pub(crate) columns: HashMap<String, String>,
-    /// The call that made the object.
+    /// The call that created the object.
     pub(crate) mark: Option<Mark>,
-    /// Parts of the definition that attributes cannot say: a rebuild would lose them.
+    /// Parts of the definition that no attribute expresses: a rebuild would lose them.
     pub(crate) unmanaged: Vec<&'static str>,
 }
 
-/// Constraints that attributes cannot say, with what to call them.
+/// Constraints that no attribute expresses, with their descriptions.
 const CONSTRAINTS: [(&str, &str); 7] = [
     ("CHECK", "a CHECK constraint"),
     ("COLLATE", "a COLLATE clause"),
@@ -35,7 +35,7 @@ const CONSTRAINTS: [(&str, &str); 7] = [
     ("AUTOINCREMENT", "AUTOINCREMENT"),
 ];
 
-/// Options of a whole table that attributes cannot say.
+/// Table options that no attribute expresses, with their descriptions.
 const OPTIONS: [(&str, &str); 2] = [("STRICT", "the STRICT option"), ("WITHOUT", "the WITHOUT ROWID option")];
 
 /// The `CREATE TABLE` statement.
@@ -55,7 +55,7 @@ pub(super) fn create(table: &Table, mark: Option<&Mark>) -> String {
     )
 }
 
-/// A name with its mark and comment behind it, ready to be followed by the definition.
+/// The name with its mark and comment, followed by the definition in the statement.
 pub(crate) fn heading(name: &str, comment: Option<&str>, mark: Option<&Mark>) -> String {
     let mut text = quote(name);
     if let Some(mark) = mark {
@@ -65,7 +65,7 @@ pub(crate) fn heading(name: &str, comment: Option<&str>, mark: Option<&Mark>) ->
     text
 }
 
-/// A column as it stands in `CREATE TABLE` and in `ADD COLUMN`.
+/// The definition of a column in `CREATE TABLE` and `ADD COLUMN`.
 pub(super) fn column_definition(column: &Column) -> String {
     let mut text = format!("{}{}{}", quote(&column.name), comment_lines(column.comment.as_deref(), "    "), column.ty);
     if !column.is_nullable {
@@ -89,7 +89,7 @@ fn comment_lines(comment: Option<&str>, indent: &str) -> String {
     format!("{lines}\n{indent}")
 }
 
-/// Reads the comments back from the text of a table's, view's or index's definition.
+/// Reads the comments in the definition of a table, view or index.
 pub(crate) fn read_comments(sql: &str) -> Comments {
     let tokens = tokens(sql);
     let mut comments = Comments::default();
@@ -127,7 +127,7 @@ fn is_object_kind(token: &Token<'_>) -> bool {
     ["TABLE", "VIEW", "INDEX"].iter().any(|kind| token.is_word(kind))
 }
 
-/// The lines of the comment that a run of tokens begins with; the mark among them is skipped.
+/// The comment at the start of the tokens; the mark is skipped.
 fn leading_comment(tokens: &[Token<'_>]) -> Option<String> {
     let lines: Vec<&str> = tokens
         .iter()
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_come_back_as_they_were() {
+    fn comments_are_read_back_unchanged() {
         let table = table();
         let comments = read_comments(&create(&table, None));
         assert_eq!(comments.object, table.comment);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_attributes_cannot_say_is_noticed() {
+    fn unmanaged_parts_are_found() {
         let sql =
             "CREATE TABLE t (a INT CHECK (a > 0), b INT REFERENCES c, d TEXT DEFAULT ('x' COLLATE NOCASE)) STRICT";
         assert_eq!(read_comments(sql).unmanaged, ["a CHECK constraint", "a foreign key", "the STRICT option"]);

@@ -1,11 +1,11 @@
-//! Unique constraints that SQLite folds into others, as they are left out of plans.
+//! Removes unique constraints from plans that SQLite merges with others.
 
 use super::read::is_same_key;
 use terrace_provider::attributes::{texts, texts_of};
 use terrace_provider::{Attributes, Value};
 
-/// Leaves out unique constraints on the columns of the primary key or of another unique constraint, unless SQLite has them:
-/// it makes a single index for all of them.
+/// Removes unique constraints on the columns of the primary key or of another unique constraint, unless the table has
+/// them: SQLite creates a single index for all of them.
 pub(crate) fn fold(configured: &mut Attributes, recorded: Option<&Attributes>) {
     let is_unknown = |name: &str| configured.get(name).is_some_and(Value::has_unknown);
     if is_unknown("primaryKey") || is_unknown("unique") {
@@ -49,14 +49,14 @@ mod tests {
     }
 
     #[test]
-    fn unique_constraint_that_is_there_stays() {
+    fn existing_unique_constraint_stays() {
         assert_eq!(folded(&json!([["id"]]), Some(&json!([["ID"]]))), json!([["id"]]).into());
         assert_eq!(folded(&json!([["a"], ["a"]]), Some(&json!([["A"]]))), json!([["a"]]).into());
     }
 
     proptest! {
         #[test]
-        fn folded_constraints_fold_to_themselves(
+        fn folding_is_idempotent(
             unique in proptest::collection::vec(proptest::collection::vec("[aAiI][dD]", 1..3), 0..5),
         ) {
             let unique = json!(unique);

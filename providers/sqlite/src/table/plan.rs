@@ -1,16 +1,16 @@
-//! What a change of a table would do: the schema's answer, and the data that would be lost.
+//! Plans a change of a table: the result of the schema, and the data loss.
 
 use super::{Column, Table, former};
 use crate::declared_type::is_narrower;
 use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{DataLoss, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
-/// The prior table under its new name. `None` without a rename.
+/// The prior table with its new name; `None` without a rename.
 pub(crate) fn renamed(change: &ProposedChange<'_>) -> Option<Recorded> {
     let prior = change.prior?;
     let name = change.config.get("name").filter(|name| name.as_str().is_some())?;
     let previous = change.config.get(PREVIOUS_NAME).and_then(Value::as_str)?;
-    // As the schema compares names.
+    // The same comparison as in the schema.
     let is_same = |one: Option<&str>| one.is_some_and(|one| one.eq_ignore_ascii_case(previous));
     if !is_same(prior.text("name")) || is_same(name.as_str()) {
         return None;
@@ -23,10 +23,11 @@ pub(crate) fn renamed(change: &ProposedChange<'_>) -> Option<Recorded> {
 /// Plans a table.
 ///
 /// # Errors
-/// `InvalidInput` when the configured table is one that SQLite cannot hold.
+///
+/// `InvalidInput` if SQLite cannot store the configured table.
 pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> Result<PlannedChange, ProviderError> {
     if planned.planned.get("columns").is_some_and(Value::has_unknown) {
-        // Planned again when they are known, before anything is called.
+        // It is planned again before any call, when the columns are known.
         return Ok(planned);
     }
     let wanted = match planned.planned.values().any(Value::has_unknown) {
@@ -43,7 +44,7 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
     Ok(planned)
 }
 
-/// What goes when the columns of a table become others, in words.
+/// Describes the data that a change of columns loses.
 fn losses(old: &[Column], new: &[Column]) -> Vec<String> {
     let mut reasons = Vec::new();
     let new: Vec<_> = new.iter().zip(former(new, old)).collect();
@@ -55,13 +56,13 @@ fn losses(old: &[Column], new: &[Column]) -> Vec<String> {
             }
             Some(_) => {}
             None => {
-                // Same type, same position: a person who renamed a column sees exactly this.
+                // Same type and position: the usual result of a rename without `previousName`.
                 let is_likely = |(now, was): &&(&Column, Option<&Column>)| {
                     was.is_none() && crate::declared_type::is_same(&now.ty, &column.ty)
                 };
                 reasons.push(match new.get(position).filter(is_likely) {
                     Some((now, _)) => format!(
-                        "column {} is dropped; if {} is its new name, say `previousName: {}`",
+                        "column {} is dropped; if {} is its new name, set `previousName: {}`",
                         column.name, now.name, column.name
                     ),
                     None => format!("column {} is dropped", column.name),

@@ -1,4 +1,4 @@
-//! Reads a table as the file has it: columns and keys from SQLite's own tables, comments from the DDL text.
+//! Reads a table: columns and keys from the schema of SQLite, comments from the DDL text.
 
 use super::ddl::read_comments;
 use super::{Column, Comments, Table};
@@ -12,7 +12,7 @@ use terrace_provider::attributes::optional_text;
 use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{Attributes, renames};
 
-/// The table of that name as attributes, in the spelling of `like` where both mean the same; `None` when there is none.
+/// Reads the attributes of a table in the spelling of `like`; `None` if it does not exist.
 pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
     let Some((table, comments)) = read(connection, name)? else { return Ok(None) };
     let table = match Table::from_attributes(like) {
@@ -27,13 +27,13 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     Ok(Some(Seen { attributes, mark: comments.mark }))
 }
 
-/// Describes parts of the table that attributes do not describe.
+/// Describes parts of the table that no attribute expresses.
 pub(crate) fn unexpressed(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
     let unmanaged = read(connection, name)?.map(|(_, comments)| comments.unmanaged).unwrap_or_default();
     Ok(unmanaged.into_iter().map(str::to_owned).collect())
 }
 
-/// The table of that name, with what its text says besides.
+/// Reads a table and the parts that only its text contains.
 pub(super) fn read(connection: &Connection, name: &str) -> rusqlite::Result<Option<(Table, Comments)>> {
     let Some(definition) = definition(connection, "table", name)? else { return Ok(None) };
     let comments = read_comments(&definition.sql);
@@ -68,7 +68,7 @@ pub(super) fn read(connection: &Connection, name: &str) -> rusqlite::Result<Opti
     Ok(Some((table, comments)))
 }
 
-/// The unique constraints, in the order in which they were declared.
+/// The unique constraints in their declared order.
 fn unique_constraints(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<String>>> {
     // SQLite lists the newest index first.
     let mut statement =
@@ -77,7 +77,7 @@ fn unique_constraints(connection: &Connection, table: &str) -> rusqlite::Result<
     indexes.iter().map(|index| index_columns(connection, index)).collect()
 }
 
-/// The columns of an index; a part that is an expression has no name and is left out.
+/// The columns of an index. An expression has no name and is omitted.
 pub(crate) fn index_columns(connection: &Connection, index: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement =
         connection.prepare("SELECT name FROM pragma_index_info(?1) WHERE name IS NOT NULL ORDER BY seqno")?;
@@ -90,7 +90,7 @@ pub(crate) fn column_names(connection: &Connection, table: &str) -> rusqlite::Re
     statement.query_map([table], |row| row.get(0))?.collect()
 }
 
-/// How many rows a table has; `None` when there is no such table.
+/// The number of rows of a table; `None` if the table does not exist.
 pub(crate) fn row_count(connection: &Connection, table: &str) -> rusqlite::Result<Option<u64>> {
     if definition(connection, "table", table)?.is_none() {
         return Ok(None);
@@ -99,7 +99,7 @@ pub(crate) fn row_count(connection: &Connection, table: &str) -> rusqlite::Resul
     connection.query_row(&count, [], |row| row.get::<_, i64>(0)).optional().map(|count| count.map(i64::unsigned_abs))
 }
 
-/// The same table, with what only the configuration knows and with its spelling where that makes no difference.
+/// Returns the table in the spelling of `like`, with the previous names, which only the configuration has.
 fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
     let is_renamed = |previous: &String| {
@@ -125,7 +125,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     table
 }
 
-/// True when both texts are the same tokens; NULL counts as left out.
+/// True if both texts have the same tokens; NULL counts as absent.
 pub(super) fn is_same_sql(one: Option<&str>, other: Option<&str>) -> bool {
     let [one, other] = [one, other].map(|sql| sql.filter(|sql| !spelling::is_null(sql)));
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
@@ -133,12 +133,12 @@ pub(super) fn is_same_sql(one: Option<&str>, other: Option<&str>) -> bool {
     one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
 }
 
-/// True when both name the same columns in the same order.
+/// True if both have the same columns in the same order.
 pub(super) fn is_same_key(one: &[String], other: &[String]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
 }
 
-/// True when both are the same constraints, in whatever order.
+/// True if both have the same constraints in any order.
 pub(super) fn has_same_keys(one: &[Vec<String>], other: &[Vec<String>]) -> bool {
     one.len() == other.len() && one.iter().all(|key| other.iter().any(|candidate| is_same_key(key, candidate)))
 }

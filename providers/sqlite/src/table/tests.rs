@@ -13,14 +13,14 @@ fn with_default(default: &str) -> Result<Table, ProviderError> {
 }
 
 #[test]
-fn a_type_cannot_smuggle_in_a_constraint() {
+fn type_cannot_contain_a_constraint() {
     for ty in ["TEXT NOT NULL", "TEXT, b TEXT", "TEXT); DROP TABLE x; --", ""] {
         assert!(table(&[("name", "a".into()), ("type", ty.into())]).is_err(), "{ty}");
     }
 }
 
 #[test]
-fn a_default_is_one_expression() {
+fn default_must_be_a_single_expression() {
     for default in ["0", "-1", "'it''s'", "CURRENT_TIMESTAMP", "lower('A') || 'b'", "NULL", "max(1, 2)"] {
         assert!(with_default(default).is_ok(), "{default}");
     }
@@ -30,7 +30,7 @@ fn a_default_is_one_expression() {
 }
 
 #[test]
-fn literals_are_told_from_expressions() {
+fn literals_differ_from_expressions() {
     for (default, is_literal) in
         [("0", true), ("-1.5", true), ("'a'", true), ("true", true), ("1 + 1", false), ("CURRENT_DATE", false)]
     {

@@ -1,14 +1,14 @@
 use super::*;
 
 #[test]
-fn what_we_write_is_read_as_a_source() {
+fn own_definition_is_read_as_a_source() {
     let body = Body::Source { name: "it's a \"b\"".to_owned(), columns: vec!["x, y".to_owned(), "AS".to_owned()] };
     let view = View { name: "as ( v".to_owned(), comment: Some("AS SELECT\n(".to_owned()), body };
     assert_eq!(read_body(&view.ddl(None)), view.body);
 }
 
 #[test]
-fn all_columns_are_a_star() {
+fn all_columns_are_written_as_a_star() {
     let body = Body::Source { name: "t".to_owned(), columns: Vec::new() };
     let view = View { name: "v".to_owned(), comment: None, body };
     assert!(view.ddl(None).ends_with("AS SELECT * FROM \"t\""));
@@ -25,13 +25,13 @@ fn any_other_query_is_a_statement() {
 }
 
 #[test]
-fn white_space_case_and_comments_are_no_difference() {
+fn white_space_case_and_comments_do_not_matter() {
     assert!(is_same_statement("select a -- x\nFROM \"t\";", "SELECT a FROM  \"t\""));
     assert!(!is_same_statement("SELECT 'a'", "SELECT 'A'"));
 }
 
 #[test]
-fn a_statement_is_one_query() {
+fn statement_must_be_a_single_query() {
     assert_eq!(checked_statement(" SELECT 1 ; -- done").unwrap(), "SELECT 1");
     for text in ["", "DROP TABLE t", "SELECT 1; DROP TABLE t", "-- SELECT"] {
         assert!(checked_statement(text).is_err(), "{text}");

@@ -16,12 +16,12 @@ fn table(columns: &serde_json::Value) -> Attributes {
     attributes(json!({"path": "shop.db", "name": "orders", "columns": columns}))
 }
 
-/// A fixture whose object statements can reach behind the provider's back.
+/// A fixture whose object is accessible to statements outside the provider.
 fn reached(folder: &Path, fixture: Fixture, tamper: &'static str, remove: &'static str) -> Fixture {
     fixture.tamper(by_hand(folder, tamper)).remove(by_hand(folder, remove))
 }
 
-/// Runs statements behind the provider's back.
+/// Runs statements outside the provider.
 fn by_hand(folder: &Path, sql: &'static str) -> impl Fn(Recorded) -> std::future::Ready<()> + Send + Sync + use<> {
     let folder = folder.to_owned();
     move |recorded| {
@@ -31,7 +31,7 @@ fn by_hand(folder: &Path, sql: &'static str) -> impl Fn(Recorded) -> std::future
 }
 
 #[tokio::test]
-async fn the_provider_shows_every_behaviour() {
+async fn provider_passes_the_conformance_suite() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let made = rusqlite::Connection::open(folder.join("shop.db")).unwrap();

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Names the folder to work in, for the process that is going to be killed.
+/// The folder for the process that will be killed.
 const FOLDER: &str = "TERRACE_TEST_CRASH_FOLDER";
 
 const ROWS: u32 = 5000;
@@ -14,7 +14,7 @@ const WIDE: &str = r#"{"path": "d.db", "name": "T", "comment": "wide", "columns"
     {"name": "M", "type": "TEXT", "nullable": false, "default": "'m'"}, {"name": "B", "type": "TEXT", "comment": "b"}]}"#;
 
 #[tokio::test]
-async fn a_process_killed_in_a_rebuild_leaves_all_of_it_or_nothing() {
+async fn killed_rebuild_is_complete_or_without_effect() {
     let world = World::new().await;
     world.create("sqlite_table", NARROW).await.unwrap();
     world.execute(
@@ -26,7 +26,7 @@ async fn a_process_killed_in_a_rebuild_leaves_all_of_it_or_nothing() {
     );
     for round in 0..16 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crashes::the_process_that_is_killed"])
+            .args(["--exact", "crashes::process_to_kill"])
             .env(FOLDER, &world.folder)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -40,7 +40,7 @@ async fn a_process_killed_in_a_rebuild_leaves_all_of_it_or_nothing() {
         let is_wide = table.attributes.get("comment").is_some();
         let config = if is_wide { WIDE } else { NARROW };
         let plan = world.plan("sqlite_table", Some(&table), config).await.unwrap();
-        assert_eq!(plan.planned, table.attributes, "neither the one table nor the other");
+        assert_eq!(plan.planned, table.attributes, "the table is neither the old nor the new one");
         assert_eq!(
             world.query("d.db", "SELECT count(DISTINCT A), count(B) FROM T"),
             [format!("Integer({ROWS}) Integer({ROWS})")]
@@ -53,9 +53,9 @@ async fn a_process_killed_in_a_rebuild_leaves_all_of_it_or_nothing() {
     }
 }
 
-/// Changes the table to and fro until it is killed; without the folder it has nothing to do.
+/// Changes the table back and forth until it is killed; does nothing without the folder.
 #[tokio::test]
-async fn the_process_that_is_killed() {
+async fn process_to_kill() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let world = World::at(Path::new(&folder)).await;
     let mut table = world.import("sqlite_table", "d.db/T").await.unwrap();

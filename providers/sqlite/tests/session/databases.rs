@@ -4,7 +4,7 @@ use terrace_provider::{DataAmount, ErrorKind, Found};
 const DATABASE: &str = r#"{"path": "data/D/s.db"}"#;
 
 #[tokio::test]
-async fn a_database_is_made_found_again_and_deleted() {
+async fn database_is_created_found_and_deleted() {
     let world = World::new().await;
     let database = world.create("sqlite_database", DATABASE).await.unwrap();
     world.is_settled("sqlite_database", &database, DATABASE).await;
@@ -23,7 +23,7 @@ async fn a_database_is_made_found_again_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_there_is_not_taken() {
+async fn existing_database_is_not_taken_over() {
     let world = World::new().await;
     std::fs::create_dir_all(world.folder.join("data/D")).unwrap();
     world.execute("data/D/s.db", "CREATE TABLE t (a)");
@@ -32,7 +32,7 @@ async fn a_database_that_is_there_is_not_taken() {
 }
 
 #[tokio::test]
-async fn what_a_killed_call_left_is_no_database_yet() {
+async fn file_of_a_killed_create_is_not_a_database() {
     let world = World::new().await;
     std::fs::create_dir_all(world.folder.join("data/D")).unwrap();
     std::fs::write(world.folder.join("data/D/s.db"), "").unwrap();
@@ -41,7 +41,7 @@ async fn what_a_killed_call_left_is_no_database_yet() {
 }
 
 #[tokio::test]
-async fn a_database_with_tables_goes_only_when_asked() {
+async fn database_with_tables_is_deleted_only_if_recursive() {
     let world = World::new().await;
     let database = world.create("sqlite_database", DATABASE).await.unwrap();
     assert_eq!(world.count("sqlite_database", &database).await, DataAmount::Empty);
@@ -61,7 +61,7 @@ async fn a_database_with_tables_goes_only_when_asked() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_said() {
+async fn other_file_is_not_a_database() {
     let world = World::new().await;
     let database = world.create("sqlite_database", DATABASE).await.unwrap();
     std::fs::write(world.folder.join("data/D/s.db"), "not a database, but long enough to look like a file".repeat(99))
@@ -72,7 +72,7 @@ async fn what_is_no_database_is_said() {
 }
 
 #[tokio::test]
-async fn a_path_out_of_the_project_is_refused_in_the_plan() {
+async fn path_out_of_the_project_is_refused_in_the_plan() {
     let world = World::new().await;
     let error = world.plan("sqlite_database", None, r#"{"path": "../x.db"}"#).await.unwrap_err();
     assert!(error.message.contains("leads out of the project folder"));
@@ -81,7 +81,7 @@ async fn a_path_out_of_the_project_is_refused_in_the_plan() {
 }
 
 #[tokio::test]
-async fn a_lock_is_temporary() {
+async fn lock_is_a_transient_error() {
     let world = World::new().await;
     let database = world.create("sqlite_database", DATABASE).await.unwrap();
     let other = world.open("data/D/s.db");
@@ -92,7 +92,7 @@ async fn a_lock_is_temporary() {
 }
 
 #[tokio::test]
-async fn protected_database_is_neither_looked_up_nor_changed() {
+async fn protected_database_is_neither_read_nor_changed() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.db");
     rusqlite::Connection::open(&state).unwrap().execute_batch("CREATE TABLE t (a TEXT)").unwrap();
@@ -125,12 +125,12 @@ async fn database_replaces_only_a_folder_that_its_operation_emptied() {
     std::fs::create_dir_all(&by_hand).unwrap();
     let at_x = r#"{"path": "x.db"}"#;
     let error = world.create("sqlite_database", at_x).await.unwrap_err();
-    assert!(error.message.contains("a folder is there"), "{error}");
+    assert!(error.message.contains("found a folder"), "{error}");
     assert!(by_hand.is_dir());
     let inner = world.create("sqlite_database", r#"{"path": "x.db/deep/y.db"}"#).await.unwrap();
     world.delete("sqlite_database", &inner).await.unwrap();
     let error = world.create("sqlite_database", at_x).await.unwrap_err();
-    assert!(error.message.contains("a folder is there"), "{error}");
+    assert!(error.message.contains("found a folder"), "{error}");
     std::fs::remove_dir(&by_hand).unwrap();
     world.create("sqlite_database", at_x).await.unwrap();
     assert!(world.folder.join("x.db").is_file());

@@ -1,4 +1,4 @@
-//! The provider through its session, on real files.
+//! Tests of the provider through its session, with real files.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -6,11 +6,11 @@
     reason = "a test fails by panicking, helpers of tests too"
 )]
 
-mod conformance; // what every provider shows
-mod crashes; // a killed process leaves all of a call or nothing
-mod databases; // files: made, found again, deleted with what stands beside them
-mod names; // generated names live through create, find, rename and drop
-mod renames; // columns and tables under other names
-mod tables; // columns, keys and comments: made, read back, changed with their rows
+mod conformance; // the conformance suite
+mod crashes; // a killed process leaves a complete call or no change
+mod databases; // files: created, found, deleted with their side files
+mod names; // generated names work in create, find, rename and drop
+mod renames; // renamed columns and tables
+mod tables; // columns, keys and comments: created, read back, changed with their rows
 mod views; // views and indexes
 mod world;

@@ -4,7 +4,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 use terrace_provider::Found;
 
-/// Names with everything that could end, escape or match something, from one character to 255.
+/// Names with special characters of SQL, patterns and paths, of 1 to 255 characters.
 fn names() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just("\"".to_owned()),
@@ -26,7 +26,7 @@ fn names() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn any_name_lives_through_create_find_rename_and_drop() {
+fn any_name_works_in_create_find_rename_and_drop() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let world = runtime.block_on(World::new());
     let mut runner = TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });

@@ -40,7 +40,7 @@ async fn columns_move_along_a_chain_and_exchange_their_names() {
     let swap = [("C", Some("B")), ("B", Some("C"))];
     let made = resettled(&world, &made, &table(&swap)).await;
     assert_eq!(texts(&world, "B, C"), [r#"Text("2") Text("1")"#]);
-    // An exchange that is recorded is not repeated.
+    // A recorded exchange is not repeated.
     resettled(&world, &made, &table(&[("C", Some("B")), ("B", Some("C")), ("D", None)])).await;
     assert_eq!(texts(&world, "B, C"), [r#"Text("2") Text("1")"#]);
     assert_eq!(world.query("d.db", "SELECT * FROM V"), [r#"Text("1")"#], "the view follows its column");

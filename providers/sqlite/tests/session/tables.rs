@@ -22,7 +22,7 @@ async fn with_rows(world: &World) -> Observed {
 }
 
 #[tokio::test]
-async fn a_table_reads_back_as_it_was_planned() {
+async fn table_reads_back_as_planned() {
     let world = World::new().await;
     let table = world.create("sqlite_table", FULL).await.unwrap();
     world.is_settled("sqlite_table", &table, FULL).await;
@@ -33,7 +33,7 @@ async fn a_table_reads_back_as_it_was_planned() {
 }
 
 #[tokio::test]
-async fn only_the_call_that_made_a_table_finds_it_as_ours() {
+async fn only_the_creating_call_finds_the_table_as_its_own() {
     let world = World::new().await;
     assert_eq!(world.find("sqlite_table", FULL, Some("step-1")).await, Found::Absent);
     let table = world.create("sqlite_table", FULL).await.unwrap();
@@ -44,7 +44,7 @@ async fn only_the_call_that_made_a_table_finds_it_as_ours() {
 }
 
 #[tokio::test]
-async fn a_column_at_the_end_is_added_in_place() {
+async fn column_at_the_end_is_added_in_place() {
     let world = World::new().await;
     let table = with_rows(&world).await;
     let wanted = small(&format!(r#"{A}, {B}, {{"name": "C", "type": "TEXT", "default": "'c'", "comment": "of\nC"}}"#));
@@ -54,7 +54,7 @@ async fn a_column_at_the_end_is_added_in_place() {
 }
 
 #[tokio::test]
-async fn a_column_in_the_middle_keeps_the_order_and_the_rows() {
+async fn column_in_the_middle_keeps_the_order_and_the_rows() {
     let world = World::new().await;
     let table = with_rows(&world).await;
     world.execute("d.db", "CREATE VIEW v AS SELECT A FROM T; CREATE INDEX i ON T (B); CREATE TABLE log (x); CREATE TRIGGER g AFTER INSERT ON T BEGIN INSERT INTO log VALUES (new.A); END");
@@ -73,7 +73,7 @@ async fn a_column_in_the_middle_keeps_the_order_and_the_rows() {
 }
 
 #[tokio::test]
-async fn a_renamed_column_keeps_its_values_and_is_no_loss() {
+async fn renamed_column_keeps_its_values_without_loss() {
     let world = World::new().await;
     let table = with_rows(&world).await;
     world.execute("d.db", "CREATE VIEW v AS SELECT B FROM T");
@@ -95,7 +95,7 @@ async fn dropped_and_narrowed_columns_are_losses_with_a_hint() {
     let plan = world.plan("sqlite_table", Some(&table), &wanted).await.unwrap();
     assert_eq!(
         plan.data_loss.unwrap().reasons,
-        ["column B is dropped; if LABEL is its new name, say `previousName: B`"]
+        ["column B is dropped; if LABEL is its new name, set `previousName: B`"]
     );
     let wanted = small(r#"{"name": "A", "type": "INTEGER"}, {"name": "B", "type": "VARCHAR(5)"}"#);
     let plan = world.plan("sqlite_table", Some(&table), &wanted).await.unwrap();
@@ -106,7 +106,7 @@ async fn dropped_and_narrowed_columns_are_losses_with_a_hint() {
 }
 
 #[tokio::test]
-async fn an_index_goes_with_the_column_it_was_made_of() {
+async fn index_is_dropped_with_its_column() {
     let world = World::new().await;
     let table = with_rows(&world).await;
     world.execute("d.db", "CREATE INDEX i ON T (B); CREATE INDEX j ON T (A)");
@@ -128,26 +128,26 @@ async fn keys_and_comments_change_in_place() {
 }
 
 #[tokio::test]
-async fn rows_that_break_a_new_constraint_change_nothing() {
+async fn violated_new_constraint_changes_nothing() {
     let world = World::new().await;
     let table = with_rows(&world).await;
     let before = world.query("d.db", "SELECT sql FROM sqlite_schema");
     let refused = async |columns: &str| world.update("sqlite_table", &table, &small(columns)).await.unwrap_err();
 
     let error = refused(&format!(r#"{A}, {{"name": "B", "type": "VARCHAR(10)", "nullable": false}}"#)).await;
-    assert_eq!(error.message, "`B` cannot be made not null: 1 row has no value in it");
+    assert_eq!(error.message, "`B` cannot become not null: 1 row has no value in it");
     let error = refused(&format!(r#"{A}, {B}, {{"name": "C", "type": "TEXT", "nullable": false}}"#)).await;
     assert!(error.message.contains("no value for the new column `C`"), "{error}");
     world.execute("d.db", "INSERT INTO T VALUES (1, 'z')");
     let wanted = format!(r#"{{"path": "d.db", "name": "T", "primaryKey": ["A"], "columns": [{A}, {B}]}}"#);
     let error = world.update("sqlite_table", &table, &wanted).await.unwrap_err();
-    assert!(error.message.contains("break a key"), "{error}");
+    assert!(error.message.contains("violate a planned key"), "{error}");
     assert!(error.problems.iter().any(|problem| problem.contains("T.A")), "{:?}", error.problems);
     assert_eq!(world.query("d.db", "SELECT sql FROM sqlite_schema"), before);
 }
 
 #[tokio::test]
-async fn what_others_change_shows_as_drift_and_is_mended() {
+async fn changes_outside_terrace_are_drift() {
     let world = World::new().await;
     let config = small(&format!("{A}, {B}"));
     let table = with_rows(&world).await;
@@ -160,14 +160,14 @@ async fn what_others_change_shows_as_drift_and_is_mended() {
     let plan = world.plan("sqlite_table", Some(&read), &config).await.unwrap();
     assert_eq!(
         plan.data_loss.unwrap().reasons,
-        ["column a2 is dropped; if A is its new name, say `previousName: a2`", "column Z is dropped"]
+        ["column a2 is dropped; if A is its new name, set `previousName: a2`", "column Z is dropped"]
     );
     world.execute("d.db", "DROP TABLE T");
     assert_eq!(world.read("sqlite_table", &table).await, None);
 }
 
 #[tokio::test]
-async fn a_table_with_what_terrace_does_not_manage_is_not_rebuilt() {
+async fn table_with_unmanaged_parts_is_not_rebuilt() {
     let world = World::new().await;
     world.execute("d.db", "CREATE TABLE T (A INTEGER CHECK (A > 0), B VARCHAR(10))");
     let table = world.import("sqlite_table", "d.db/T").await.unwrap();
@@ -176,7 +176,7 @@ async fn a_table_with_what_terrace_does_not_manage_is_not_rebuilt() {
 }
 
 #[tokio::test]
-async fn rows_are_counted_and_go_with_the_table() {
+async fn rows_are_counted_and_deleted_with_the_table() {
     let world = World::new().await;
     let table = with_rows(&world).await;
     assert_eq!(world.count("sqlite_table", &table).await, DataAmount::Some { count: 2, text: "2 rows".to_owned() });
@@ -188,7 +188,7 @@ async fn rows_are_counted_and_go_with_the_table() {
 }
 
 #[tokio::test]
-async fn an_impossible_table_is_refused_in_the_plan() {
+async fn invalid_table_is_refused_in_the_plan() {
     let world = World::new().await;
     for (config, place) in [
         (small(""), "columns"),
@@ -220,7 +220,7 @@ async fn another_name_or_path_is_another_table() {
 }
 
 #[tokio::test]
-async fn many_tables_of_one_file_can_be_made_at_once() {
+async fn many_tables_of_one_file_can_be_created_at_once() {
     let world = std::sync::Arc::new(World::new().await);
     let calls: Vec<_> = (0..40)
         .map(|number| {
@@ -244,7 +244,7 @@ async fn table_settles_if_a_unique_column_is_the_primary_key() {
     world.is_settled("sqlite_table", &table, config).await;
     let indexes = "SELECT count(*) FROM pragma_index_list('T') WHERE origin = 'u'";
     assert_eq!(world.query("d.db", indexes), ["Integer(1)"]);
-    // The constraint is added once the primary key is gone.
+    // The constraint is added after the primary key is removed.
     let without_key = config.replace(r#""primaryKey": ["A"], "#, "");
     let table = world.update("sqlite_table", &table, &without_key).await.unwrap();
     world.is_settled("sqlite_table", &table, &without_key).await;

@@ -23,7 +23,7 @@ fn place(error: &terrace_provider::ProviderError) -> String {
 }
 
 #[tokio::test]
-async fn a_view_of_a_source_reads_back_as_it_was_planned() {
+async fn view_of_a_source_reads_back_as_planned() {
     let (world, _) = with_table().await;
     let view = world.create("sqlite_view", SOURCE).await.unwrap();
     world.is_settled("sqlite_view", &view, SOURCE).await;
@@ -41,7 +41,7 @@ async fn a_view_of_a_source_reads_back_as_it_was_planned() {
 }
 
 #[tokio::test]
-async fn a_statement_keeps_its_own_spelling() {
+async fn statement_keeps_its_own_spelling() {
     let (world, _) = with_table().await;
     for text in [
         "select A, \"Long Name\" -- both\n  from T where A > 0 ;\n",
@@ -56,7 +56,7 @@ async fn a_statement_keeps_its_own_spelling() {
 }
 
 #[tokio::test]
-async fn a_changed_definition_is_drift_and_is_mended_in_place() {
+async fn changed_definition_is_drift_and_is_updated_in_place() {
     let (world, _) = with_table().await;
     let view = world.create("sqlite_view", SOURCE).await.unwrap();
     world.execute("d.db", "DROP VIEW V; CREATE VIEW V AS SELECT A FROM T WHERE A > 1");
@@ -71,7 +71,7 @@ async fn a_changed_definition_is_drift_and_is_mended_in_place() {
 }
 
 #[tokio::test]
-async fn a_view_over_what_is_not_there_says_what_is() {
+async fn view_of_a_missing_source_lists_existing_ones() {
     let (world, _) = with_table().await;
     let error = world.create("sqlite_view", &SOURCE.replace("Long Name", "LongName")).await.unwrap_err();
     assert_eq!(error.message, "`T` has no column `LongName`");
@@ -92,7 +92,7 @@ async fn a_view_over_what_is_not_there_says_what_is() {
 }
 
 #[tokio::test]
-async fn an_impossible_view_is_refused_in_the_plan() {
+async fn invalid_view_is_refused_in_the_plan() {
     let world = World::new().await;
     for (config, at) in [
         (r#"{"path": "d.db", "name": "V"}"#.to_owned(), "statement"),
@@ -106,14 +106,14 @@ async fn an_impossible_view_is_refused_in_the_plan() {
 }
 
 #[tokio::test]
-async fn a_view_needs_its_database() {
+async fn view_requires_its_database() {
     let world = World::new().await;
     let error = world.create("sqlite_view", SOURCE).await.unwrap_err();
     assert_eq!(error.message, "there is no database `d.db`");
 }
 
 #[tokio::test]
-async fn an_index_reads_back_as_it_was_planned_and_any_change_replaces_it() {
+async fn index_reads_back_as_planned_and_any_change_replaces_it() {
     let (world, _) = with_table().await;
     let index = world.create("sqlite_index", INDEX).await.unwrap();
     world.is_settled("sqlite_index", &index, INDEX).await;
@@ -128,7 +128,7 @@ async fn an_index_reads_back_as_it_was_planned_and_any_change_replaces_it() {
 }
 
 #[tokio::test]
-async fn an_index_that_cannot_be_says_why() {
+async fn invalid_index_is_refused_with_a_reason() {
     let (world, _) = with_table().await;
     let error = world.create("sqlite_index", &INDEX.replace("\"A\"", "\"AA\"")).await.unwrap_err();
     assert_eq!((error.message.as_str(), place(&error).as_str()), ("`T` has no column `AA`", "columns[1]"));
@@ -139,7 +139,7 @@ async fn an_index_that_cannot_be_says_why() {
 }
 
 #[tokio::test]
-async fn a_view_lives_through_the_rebuild_of_its_table() {
+async fn view_survives_the_rebuild_of_its_table() {
     let (world, table) = with_table().await;
     let view = world.create("sqlite_view", SOURCE).await.unwrap();
     let index = world.create("sqlite_index", INDEX).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_view_lives_through_the_rebuild_of_its_table() {
 }
 
 #[tokio::test]
-async fn import_names_what_attributes_do_not_say() {
+async fn import_reports_unexpressed_parts() {
     let world = World::new().await;
     world.execute(
         "d.db",

@@ -1,4 +1,4 @@
-//! A project folder with a session, and short ways to call it as the engine does.
+//! A project folder with a session, and short forms of the engine's calls.
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,12 @@ impl World {
         Self { _guard: Some(guard), ..world }
     }
 
-    /// A session on a folder that somebody else cares for.
+    /// A session on a folder that the caller manages.
     pub(crate) async fn at(folder: &Path) -> Self {
         Self::protecting(folder, ProtectedFiles::default()).await
     }
 
-    /// A session that must not touch these files.
+    /// A session with these protected files.
     pub(crate) async fn protecting(folder: &Path, files: ProtectedFiles) -> Self {
         let provider = SqliteProvider::new();
         let settings = Settings {
@@ -84,7 +84,7 @@ impl World {
         Ok(observed)
     }
 
-    /// Asserts that reading and planning again finds nothing to do.
+    /// Asserts that a second read and plan find no changes.
     pub(crate) async fn is_settled(&self, ty: &str, prior: &Observed, config: &str) {
         let read = self.read(ty, prior).await.unwrap();
         assert_eq!(&read, prior, "drift right after the call");
@@ -113,7 +113,7 @@ impl World {
         self.session.count_data(self.ty(ty), &recorded(prior)).await.unwrap()
     }
 
-    /// Looks for what a lost create of that step would have made.
+    /// Searches for the object that a lost create of the step would have left.
     pub(crate) async fn find(&self, ty: &str, config: &str, step: Option<&str>) -> Found {
         let planned = self.plan(ty, None, config).await.unwrap().planned;
         let attempt = Attempt {
@@ -173,7 +173,7 @@ pub(crate) fn recorded(observed: &Observed) -> Recorded {
     }
 }
 
-/// Attributes written as JSON.
+/// Parses attributes from JSON.
 pub(crate) fn attributes(json: &str) -> Attributes {
     let value = Value::from(serde_json::from_str::<serde_json::Value>(json).unwrap());
     value.as_map().unwrap().clone()

@@ -1,4 +1,4 @@
-//! One HTTP request: what is sent, how long it may take, what came back.
+//! HTTP client: sends requests with a timeout, and reads answers.
 
 use crate::config::Config;
 use jiff::Timestamp;
@@ -9,40 +9,40 @@ use std::time::Duration;
 use terrace_provider::http::{self, in_words, is_exposed};
 use terrace_provider::{Path, ProviderError, Settings, Value};
 
-/// A body that is longer is nothing that an adapter says.
+/// Maximum length of a body; no adapter sends a longer one.
 const LONGEST: usize = 16 << 20;
-/// The most time for the connection alone.
+/// Timeout of the connection alone.
 const CONNECTS: Duration = Duration::from_secs(10);
 
-/// Sends requests with all that the settings say of them.
+/// HTTP client with the credentials and certificates of the settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
     has_open_credentials: bool,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// The status.
+    /// The HTTP status.
     pub(crate) status: u16,
-    /// The pause that is asked for.
+    /// The requested pause before a retry.
     pub(crate) retry_after: Option<Duration>,
     /// The body.
     pub(crate) text: String,
 }
 
-/// Nothing came back.
+/// A request without an answer.
 #[derive(Debug)]
 pub(crate) enum Unanswered {
-    /// The request was never sent: nothing happened.
+    /// The request was not sent: nothing happened.
     NotSent(String),
-    /// It was sent, or may have been.
+    /// The request was or may have been sent.
     Lost(String),
 }
 
 impl Unanswered {
-    /// Why, in words.
+    /// The reason.
     pub(crate) fn why(&self) -> &str {
         match self {
             Self::NotSent(why) | Self::Lost(why) => why,
@@ -51,10 +51,10 @@ impl Unanswered {
 }
 
 impl Client {
-    /// A client; nothing is connected to yet.
+    /// Creates a client without connecting.
     ///
     /// # Errors
-    /// When a header or a file of certificates is none.
+    /// If a header or a certificate file is invalid.
     pub(crate) fn new(config: &Config, settings: &Settings) -> Result<Self, ProviderError> {
         let authorities = config.ca_file.as_deref();
         let http = http::builder(authorities).map_err(|why| match authorities {
@@ -62,45 +62,45 @@ impl Client {
                 let message = format!("the certificates of `{}` cannot be read: {why}", path.display());
                 ProviderError::invalid(Some(Path::attribute("caFile")), message)
             }
-            None => ProviderError::bug(format!("there is no TLS: {why}")),
+            None => ProviderError::bug(format!("cannot set up TLS: {why}")),
         })?;
         let http = http
             .default_headers(headers(settings)?)
             .timeout(config.timeout)
             .connect_timeout(CONNECTS.min(config.timeout))
-            // A machine that went away without a word does not keep a call until the end of its time.
+            // A peer that vanished does not block a call until its timeout.
             .tcp_keepalive(CONNECTS)
             .build();
         let http =
-            http.map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
+            http.map_err(|error| ProviderError::bug(format!("cannot create the HTTP client: {}", in_words(&error))))?;
         Ok(Self { http, has_open_credentials: config.has_open_credentials })
     }
 
-    /// Asks.
+    /// Sends a read request.
     ///
     /// # Errors
-    /// When nothing comes back.
+    /// If no answer arrives.
     pub(crate) async fn get(&self, url: Url) -> Result<Reply, Unanswered> {
         send(self.request(Method::GET, url)?).await
     }
 
-    /// Sends a body; adapters may work within their answer, so it may take longer than that of a question.
+    /// Sends a body. The timeout may be long, because some adapters do their work before they answer.
     ///
     /// # Errors
-    /// When nothing comes back.
+    /// If no answer arrives.
     pub(crate) async fn post(&self, url: Url, body: &Json, timeout: Duration) -> Result<Reply, Unanswered> {
         send(self.request(Method::POST, url)?.json(body).timeout(timeout)).await
     }
 
-    /// Asks with a body.
+    /// Sends a read request with a body.
     ///
     /// # Errors
-    /// When nothing comes back.
+    /// If no answer arrives.
     pub(crate) async fn ask(&self, url: Url, body: &Json) -> Result<Reply, Unanswered> {
         send(self.request(Method::POST, url)?.json(body)).await
     }
 
-    /// Also components name adapters, which the settings do not check.
+    /// Builds a request. Checks the URL, because components may name adapters that the settings do not check.
     fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Unanswered> {
         if self.has_open_credentials && is_exposed(url.as_str()) {
             let why = "credentials would be sent without encryption: write `https://`, or set `allowPlainHttp: true`";
@@ -122,7 +122,7 @@ async fn send(request: RequestBuilder) -> Result<Reply, Unanswered> {
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= LONGEST => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(Unanswered::Lost(format!("the answer has more than {LONGEST} bytes"))),
+            Ok(Some(_)) => return Err(Unanswered::Lost(format!("the answer is longer than {LONGEST} bytes"))),
             Ok(None) => break,
             Err(error) => return Err(Unanswered::Lost(in_words(&error))),
         }
@@ -130,7 +130,7 @@ async fn send(request: RequestBuilder) -> Result<Reply, Unanswered> {
     Ok(Reply { status, retry_after, text: String::from_utf8_lossy(&body).into_owned() })
 }
 
-/// Seconds, or the time at which to come again.
+/// Parses `Retry-After`: seconds or a date.
 fn pause(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -151,15 +151,18 @@ fn headers(settings: &Settings) -> Result<HeaderMap, ProviderError> {
     for (name, value) in given.into_iter().flatten() {
         let wrong = |what: &str| {
             let path = Path::attribute("headers").key(name);
-            ProviderError::invalid(Some(path), format!("{what} of a header cannot be sent"))
+            ProviderError::invalid(Some(path), format!("{what} of a header has characters that are not allowed"))
         };
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("the name"))?;
         headers.insert(key, value.as_str().and_then(secret).ok_or_else(|| wrong("the value"))?);
     }
     if let Some(token) = settings.values.get("token").and_then(Value::as_str) {
         let wrong = || {
-            ProviderError::invalid(Some(Path::attribute("token")), "the token has characters that cannot be sent")
-                .solution("a line break at its end may be one of them")
+            ProviderError::invalid(
+                Some(Path::attribute("token")),
+                "the token has characters that are not allowed in a header",
+            )
+            .solution("check for a line break at the end of the token")
         };
         headers.insert(AUTHORIZATION, secret(&format!("Bearer {token}")).ok_or_else(wrong)?);
     }
@@ -171,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_seconds_or_a_time() {
+    fn retry_after_is_seconds_or_a_date() {
         assert_eq!(pause("7"), Some(Duration::from_secs(7)));
         assert_eq!(pause("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
         assert_eq!(pause("soon"), None);

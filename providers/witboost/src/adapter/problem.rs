@@ -1,39 +1,41 @@
-//! What an adapter says is wrong: the bodies of 400 and 500, in all their shapes.
+//! Parses the error bodies of adapters (status 400 and 500) in all their formats.
 
 use terrace_provider::Value;
 
-/// More of one text is not for people.
+/// Maximum length of a text.
 const LONGEST: usize = 2000;
 
-/// What is wrong, and what helps. The input that some adapters repeat is left out: it is the whole descriptor.
+/// The problems and solutions of an error answer. Leaves out the input that some adapters repeat: it is the whole
+/// descriptor.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// What is wrong, for people.
+    /// The main message.
     pub(crate) message: Option<String>,
-    /// Each thing that is wrong.
+    /// The single problems.
     pub(crate) problems: Vec<String>,
-    /// What helps.
+    /// Suggested solutions.
     pub(crate) solutions: Vec<String>,
 }
 
 impl Problem {
-    /// Reads the body of an error.
+    /// Parses the body of an error.
     pub(crate) fn read(text: &str) -> Self {
         let Some(body) = Value::from_json_text(text.trim()).filter(|body| body.as_map().is_some()) else {
             let text = short(text.trim());
-            // The page of a proxy says nothing to anybody.
+            // The HTML page of a proxy does not help users.
             let is_page = text.starts_with('<');
             return Self { message: (!is_page && !text.is_empty()).then_some(text), ..Self::default() };
         };
         let field = body.get("inputErrorField").and_then(Value::as_str).filter(|field| !field.is_empty());
-        let said = ["userMessage", "error", "message", "detail"].map(|name| body.get(name));
-        // `error` is a text, or `{errors: […]}` as in validations.
+        let messages = ["userMessage", "error", "message", "detail"].map(|name| body.get(name));
+        // `error` is a string, or `{errors: […]}` in validations.
         let nested = body.get("error").and_then(|error| error.get("errors"));
         let more = body.get("moreInfo");
         let mut problems = texts(body.get("errors"));
         problems.extend(texts(nested));
         problems.extend(texts(more.and_then(|more| more.get("problems"))));
-        let mut message = said.into_iter().flatten().filter_map(Value::as_str).map(short).find(|text| !text.is_empty());
+        let mut message =
+            messages.into_iter().flatten().filter_map(Value::as_str).map(short).find(|text| !text.is_empty());
         if message.is_none() && !problems.is_empty() {
             message = Some(problems.remove(0));
         }
@@ -50,7 +52,7 @@ impl Problem {
     }
 }
 
-/// A text, a list of texts, or what stands for them.
+/// Converts a string, a list of strings, or any other JSON into texts.
 fn texts(value: Option<&Value>) -> Vec<String> {
     let text = |value: &Value| match value.as_str() {
         Some(text) => short(text.trim()),
@@ -74,23 +76,23 @@ fn short(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> (Option<String>, Vec<String>, Vec<String>) {
+    fn parsed(text: &str) -> (Option<String>, Vec<String>, Vec<String>) {
         let Problem { message, problems, solutions } = Problem::read(text);
         (message, problems, solutions)
     }
 
     #[test]
-    fn every_shape_of_an_error_is_understood() {
+    fn all_error_formats_are_parsed() {
         let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let whole = r#"{"errors": ["a", "b"], "userMessage": "it is wrong", "input": "hunter2", "inputErrorField": "x.y",
                         "moreInfo": {"problems": ["b", "c"], "solutions": ["do d"]}, "new": 1}"#;
-        assert_eq!(told(whole), (Some("it is wrong (at `x.y`)".to_owned()), own(&["a", "b", "c"]), own(&["do d"])));
-        assert_eq!(told(r#"{"errors": ["a", "b"]}"#), (Some("a".to_owned()), own(&["b"]), own(&[])));
-        assert_eq!(told(r#"{"error": "broken"}"#), (Some("broken".to_owned()), own(&[]), own(&[])));
+        assert_eq!(parsed(whole), (Some("it is wrong (at `x.y`)".to_owned()), own(&["a", "b", "c"]), own(&["do d"])));
+        assert_eq!(parsed(r#"{"errors": ["a", "b"]}"#), (Some("a".to_owned()), own(&["b"]), own(&[])));
+        assert_eq!(parsed(r#"{"error": "broken"}"#), (Some("broken".to_owned()), own(&[]), own(&[])));
         let nested = r#"{"error": {"errors": [{"field": 1}]}}"#;
-        assert_eq!(told(nested), (Some(r#"{"field":1}"#.to_owned()), own(&[]), own(&[])));
-        assert_eq!(told("not supported"), (Some("not supported".to_owned()), own(&[]), own(&[])));
-        assert_eq!(told("<html>gateway</html>"), (None, own(&[]), own(&[])));
-        assert_eq!(told(""), (None, own(&[]), own(&[])));
+        assert_eq!(parsed(nested), (Some(r#"{"field":1}"#.to_owned()), own(&[]), own(&[])));
+        assert_eq!(parsed("not supported"), (Some("not supported".to_owned()), own(&[]), own(&[])));
+        assert_eq!(parsed("<html>gateway</html>"), (None, own(&[]), own(&[])));
+        assert_eq!(parsed(""), (None, own(&[]), own(&[])));
     }
 }

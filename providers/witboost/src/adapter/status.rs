@@ -1,10 +1,10 @@
-//! What an adapter says of its work: a token, a status, a verdict.
+//! Parses answers about work: tokens, statuses, and validation results.
 
 use super::Reply;
 use super::problem::Problem;
 use terrace_provider::Value;
 
-/// How the work stands.
+/// State of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Running,
@@ -15,7 +15,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// As the specification writes it.
+    /// The state's name in the specification.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
@@ -32,7 +32,7 @@ impl State {
         all.into_iter().find(|state| state.word() == word)
     }
 
-    /// Nothing is under way any more.
+    /// Returns true if the work has ended.
     pub(crate) fn has_ended(self) -> bool {
         !matches!(self, Self::Running | Self::Terminating)
     }
@@ -43,19 +43,19 @@ impl State {
 pub(crate) struct LogLine {
     /// `DEBUG`, `INFO`, `WARNING`, `ERROR`.
     pub(crate) level: String,
-    /// What it says.
+    /// The text.
     pub(crate) message: String,
 }
 
-/// The status of provisioning, unprovisioning or granting.
+/// The status of a provision, unprovision or access update.
 #[derive(Debug, Clone)]
 pub(crate) struct Status {
     pub(crate) state: State,
-    /// Deprecated, and the place where adapters say why something failed.
+    /// Deprecated; adapters write the reason of a failure here.
     pub(crate) result: String,
-    /// What everybody may know; nothing where there is none.
+    /// Public information, if any.
     pub(crate) public_info: Option<Value>,
-    /// What only some may know; nothing where there is none.
+    /// Private information, if any.
     pub(crate) private_info: Option<Value>,
     /// The log so far.
     pub(crate) logs: Vec<LogLine>,
@@ -82,17 +82,17 @@ impl Status {
         })
     }
 
-    /// That of work that ended so, of which nothing else is known.
+    /// A status without details.
     pub(crate) fn of(state: State) -> Self {
         Self { state, result: String::new(), public_info: None, private_info: None, logs: Vec::new() }
     }
 
-    /// All was done.
+    /// Returns true if the work succeeded.
     pub(crate) fn is_completed(&self) -> bool {
         self.state == State::Completed
     }
 
-    /// Why it failed: what `result` says, and the errors of the log.
+    /// The reasons of a failure: `result`, and the errors of the log.
     pub(crate) fn causes(&self) -> Vec<String> {
         let mut causes: Vec<String> = Some(self.result.clone()).into_iter().filter(|it| !it.is_empty()).collect();
         for line in self.logs.iter().filter(|line| line.level == "ERROR" && !line.message.is_empty()) {
@@ -103,22 +103,22 @@ impl Status {
         causes
     }
 
-    /// True for a status that says in its own way that there is no such token: one adapter answers so.
+    /// Returns true for a status that means "unknown token", as one adapter answers.
     pub(crate) fn is_of_no_token(&self) -> bool {
         self.state == State::Failed && self.result.to_ascii_lowercase().contains("token not found")
     }
 }
 
-/// What a call was answered with.
+/// The answer to a call.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It is under way.
+    /// The work is running.
     Token(String),
-    /// It is over, or says so itself.
+    /// The status of the work, which has usually ended.
     Status(Box<Status>),
 }
 
-/// Reads the answer of a call that went well: a status, or a token in any of its forms; nothing where it is neither.
+/// Parses a successful answer: a status, or a token in any format; `None` for anything else.
 pub(crate) fn answer(reply: &Reply) -> Option<Answer> {
     let text = reply.text.trim();
     let token = match Value::from_json_text(text) {
@@ -128,30 +128,30 @@ pub(crate) fn answer(reply: &Reply) -> Option<Answer> {
         },
         Some(Value::String(token)) => token.trim().to_owned(),
         Some(Value::List(_) | Value::Null | Value::Bool(_)) => return None,
-        // Bare, and perhaps all digits.
+        // A bare token, which may consist of digits.
         _ => text.to_owned(),
     };
     (!token.is_empty()).then_some(Answer::Token(token))
 }
 
-/// Reads the status of a token; nothing where it is none.
+/// Parses the status of a token; `None` if it is invalid.
 pub(crate) fn status(reply: &Reply) -> Option<Status> {
     Status::read(&Value::from_json_text(reply.text.trim())?)
 }
 
-/// What a validation came to.
+/// The result of a validation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Validity {
-    /// It is not known yet.
+    /// The validation is still running.
     Running,
     Valid,
-    /// With what is wrong.
+    /// Invalid, with the problems.
     Invalid(Vec<String>),
     /// The validation itself failed.
     Broken,
 }
 
-/// Reads what a validation came to: the verdict alone, or a status that holds it.
+/// Parses the result of a validation: the bare result, or a status that contains it.
 pub(crate) fn validity(reply: &Reply) -> Option<Validity> {
     let body = Value::from_json_text(reply.text.trim())?;
     match State::of(&body) {
@@ -166,9 +166,9 @@ pub(crate) fn validity(reply: &Reply) -> Option<Validity> {
     }
     let Problem { message, problems, .. } = Problem::read(&verdict.to_json_text());
     let errors: Vec<String> = message.into_iter().chain(problems).collect();
-    // What is not valid is told, also where nobody says why.
-    let silent = || vec!["it is not valid, and no error says why".to_owned()];
-    Some(Validity::Invalid(if errors.is_empty() { silent() } else { errors }))
+    // An invalid result without errors is still reported.
+    let fallback = || vec!["the descriptor is invalid; the adapter gives no reason".to_owned()];
+    Some(Validity::Invalid(if errors.is_empty() { fallback() } else { errors }))
 }
 
 #[cfg(test)]
@@ -187,10 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_bare_or_in_quotes() {
-        let wanted = Some("3f0c-1".to_owned());
+    fn token_may_be_bare_or_quoted() {
+        let expected = Some("3f0c-1".to_owned());
         for text in ["3f0c-1", "\"3f0c-1\"", " 3f0c-1\n", "{\"token\": \"3f0c-1\"}"] {
-            assert_eq!(token(text), wanted, "{text}");
+            assert_eq!(token(text), expected, "{text}");
         }
         assert_eq!(token("0012"), Some("0012".to_owned()));
         for text in ["", "\"\"", "{}", "null", "[]"] {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_why_in_its_result_or_its_log() {
+    fn causes_come_from_result_and_log() {
         let of = |text: &str| status(&reply(text)).unwrap().causes();
         assert_eq!(of(r#"{"status": "FAILED", "result": "no quota"}"#), ["no quota"]);
         let logged = r#"{"status": "failed", "result": "", "more": {}, "logs": [
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_found_where_adapters_put_it() {
+    fn validation_result_is_found_in_all_places() {
         let of = |text: &str| validity(&reply(text));
         assert_eq!(of(r#"{"valid": true}"#), Some(Validity::Valid));
         assert_eq!(of(r#"{"status": "COMPLETED", "info": {"publicInfo": {"valid": true}}}"#), Some(Validity::Valid));

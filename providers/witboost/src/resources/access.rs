@@ -1,4 +1,4 @@
-//! `witboost_access`: who has access to a component. An adapter is told all of them at once.
+//! `witboost_access`: the access to a component. Each call sends all principals.
 
 use super::attributes::{IDENTITY, descriptor, place, told};
 use super::component::told_only;
@@ -9,10 +9,10 @@ use crate::mark::Asked;
 use serde_json::{Value as Json, json};
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, ProviderError, ResourceType, Value};
 
-/// Its name.
+/// Name of the resource type.
 pub(crate) const NAME: &str = "witboost_access";
 
-/// The type.
+/// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
     let mut attributes = place();
     attributes.extend([
@@ -55,6 +55,6 @@ fn request(attributes: &Attributes, refs: &[String], fields: Json, asked: Asked)
         path: &["v1", "updateacl"],
         body: access_request(&descriptor(attributes)?, result, refs, fields),
         asked,
-        what: "let them in",
+        what: "update the access",
     })
 }

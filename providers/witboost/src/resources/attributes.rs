@@ -1,4 +1,4 @@
-//! What both types have: where an object is, what was said of it last, and how it is planned.
+//! Common attributes of both types: the adapter, the last call, and the plan.
 
 use crate::adapter::{State, Status};
 use crate::calls::Ended;
@@ -10,12 +10,12 @@ use terrace_provider::{
     ResourceType, Value,
 };
 
-/// What names an object.
+/// The identifying attributes.
 pub(crate) const IDENTITY: &[&str] = &["endpoint", "componentId"];
-/// What every call answers anew.
+/// Attributes that change with each call.
 const TOLD: [&str; 5] = ["status", "token", "call", "publicInfo", "privateInfo"];
 
-/// Where the component of an object is.
+/// The attributes that locate the component.
 pub(crate) fn place() -> Vec<Attribute> {
     vec![
         Attribute::new(
@@ -26,19 +26,19 @@ pub(crate) fn place() -> Vec<Attribute> {
         .or_computed()
         .follows(&["templates"])
         .replaces(),
-        Attribute::new("componentId", AttributeType::String, "The id of the component.").required().replaces(),
+        Attribute::new("componentId", AttributeType::String, "Id of the component.").required().replaces(),
         Attribute::new(
             "templates",
             AttributeType::list(AttributeType::String),
-            "Template ids of the component: the first that `templates` of the instance has says which adapter it is.",
+            "Template ids of the component. The first one in `templates` of the instance selects the adapter.",
         ),
     ]
 }
 
-/// Why an update changes the facts of the last call.
+/// Why an update changes the attributes of the last call.
 pub(crate) const EACH_CALL: &str = "each call has its own answer";
 
-/// What is known of the last call.
+/// The attributes of the last call.
 pub(crate) fn told() -> Vec<Attribute> {
     vec![
         Attribute::new("id", AttributeType::String, "Adapter and component.").stable(),
@@ -49,23 +49,23 @@ pub(crate) fn told() -> Vec<Attribute> {
         )
         .computed()
         .volatile(EACH_CALL),
-        Attribute::new("token", AttributeType::String, "The token of the last call, where it had one.")
+        Attribute::new("token", AttributeType::String, "Token of the last call, if any.")
             .computed()
             .volatile(EACH_CALL),
-        Attribute::new("call", AttributeType::String, "The last call itself: operation and step of terrace.")
+        Attribute::new("call", AttributeType::String, "The last call: operation and step of terrace.")
             .computed()
             .volatile(EACH_CALL),
     ]
 }
 
-/// A text that has to be known by now.
+/// Returns a string attribute that must be known.
 pub(crate) fn text<'a>(attributes: &'a Attributes, name: &str) -> Result<&'a str, ProviderError> {
     let known = attributes.get(name).and_then(Value::as_str);
     known.ok_or_else(|| ProviderError::bug(format!("a call without a known `{name}`")))
 }
 
-/// A descriptor as it is sent: text as it is, anything else as JSON, which is YAML whose texts cannot be taken for
-/// numbers, times or truth values.
+/// Encodes the descriptor: a string unchanged, a map as JSON. JSON is YAML whose strings cannot be mistaken for
+/// numbers, dates or booleans.
 pub(crate) fn descriptor(attributes: &Attributes) -> Result<String, ProviderError> {
     match attributes.get("descriptor").map(Value::exposed) {
         Some(Value::String(text)) => Ok(text.clone()),
@@ -74,17 +74,17 @@ pub(crate) fn descriptor(attributes: &Attributes) -> Result<String, ProviderErro
     }
 }
 
-/// Plans from the schema, with the adapter that the settings say, and again where the last call did not end well.
+/// Plans from the schema, with the configured adapter. Repeats a call that did not end successfully.
 pub(crate) fn plan(
     config: &Config,
     ty: &ResourceType,
     change: &ProposedChange<'_>,
 ) -> Result<PlannedChange, ProviderError> {
-    let mut wanted = change.config.clone();
-    check_descriptor(&wanted)?;
-    let endpoint = endpoint(config, &wanted)?;
-    wanted.insert("endpoint".to_owned(), endpoint);
-    let mut planned = from_schema(ty, &ProposedChange { config: &wanted, ..change.clone() });
+    let mut configured = change.config.clone();
+    check_descriptor(&configured)?;
+    let endpoint = endpoint(config, &configured)?;
+    configured.insert("endpoint".to_owned(), endpoint);
+    let mut planned = from_schema(ty, &ProposedChange { config: &configured, ..change.clone() });
     let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
     let status = change.prior.and_then(|prior| prior.text("status"));
     if change.prior.is_some() && !is_replaced && status != Some(State::Completed.word()) {
@@ -101,7 +101,7 @@ pub(crate) fn plan(
     Ok(planned)
 }
 
-/// The adapter of an object as it is to be recorded.
+/// The adapter of an object, to be recorded.
 fn endpoint(config: &Config, wanted: &Attributes) -> Result<Value, ProviderError> {
     let at = || Some(Path::attribute("endpoint"));
     let given = wanted.get("endpoint").filter(|value| !value.is_null());
@@ -123,16 +123,16 @@ fn endpoint(config: &Config, wanted: &Attributes) -> Result<Value, ProviderError
                 Some(template) => format!("components of the template `{template}`"),
                 None => "this component".to_owned(),
             };
-            let message = format!("nothing says which adapter makes {of}");
+            let message = format!("no adapter is configured for {of}");
             Err(ProviderError::invalid(at(), message).solution(format!(
-                "give `templates: {{TEMPLATE: URL}}` or `endpoint` in `providers.{}` of the environment",
+                "set `templates: {{TEMPLATE: URL}}` or `endpoint` in `providers.{}` of the environment",
                 config.instance
             )))
         }
     }
 }
 
-/// What is known of a descriptor and cannot work.
+/// Refuses an invalid descriptor, as far as it is known.
 fn check_descriptor(wanted: &Attributes) -> Result<(), ProviderError> {
     let invalid = |message: String| Err(ProviderError::invalid(Some(Path::attribute("descriptor")), message));
     let Some(descriptor) = wanted.get("descriptor") else { return Ok(()) };
@@ -140,10 +140,10 @@ fn check_descriptor(wanted: &Attributes) -> Result<(), ProviderError> {
     let named = descriptor.get("componentIdToProvision").and_then(Value::as_str);
     match (descriptor.exposed(), component, named) {
         (Value::Map(_), Some(component), Some(named)) if component != named => {
-            invalid(format!("the descriptor is for `{named}`, and the resource for `{component}`"))
+            invalid(format!("the descriptor is for `{named}`, but the resource for `{component}`"))
         }
         (Value::Map(_) | Value::String(_) | Value::Unknown | Value::Null, ..) => Ok(()),
-        (other, ..) => invalid(format!("the descriptor is {}: write a map, or a text of YAML", other.kind())),
+        (other, ..) => invalid(format!("the descriptor is {}: write a map or a YAML string", other.kind())),
     }
 }
 
@@ -153,7 +153,7 @@ fn id(attributes: &Attributes) -> Option<Value> {
     Some(Value::from(endpoint.id_of(part("componentId")?)).made_of(attributes, IDENTITY))
 }
 
-/// An object of which nothing is known but its name.
+/// An object of which only the name is known.
 fn named(ty: &ResourceType, attributes: &Attributes) -> Observed {
     let identity = ty.identity_of(attributes).unwrap_or_default();
     let mut known = identity.clone();
@@ -163,8 +163,8 @@ fn named(ty: &ResourceType, attributes: &Attributes) -> Observed {
     Observed { identity, attributes: known, private: Private::default() }
 }
 
-/// An object after a call that ended. What was planned and no adapter repeats is left out, so that it is recorded as
-/// planned.
+/// An object after a call that ended. Planned attributes that adapters do not return are left out, so that they are
+/// recorded as planned.
 pub(crate) fn observed(
     ty: &ResourceType,
     planned: &Attributes,
@@ -188,7 +188,7 @@ pub(crate) fn observed(
     observed
 }
 
-/// An object after a call that did not come to be: it is not known to be as it was to be.
+/// An object after a call without effect: its content is null, so that the next plan repeats the call.
 pub(crate) fn untouched(ty: &ResourceType, attributes: &Attributes, content: &str) -> Observed {
     let mut observed = named(ty, attributes);
     observed.attributes.insert(content.to_owned(), Value::Null);

@@ -1,4 +1,4 @@
-//! `witboost_component`: what an adapter makes of a descriptor.
+//! `witboost_component`: a component that an adapter creates from a descriptor.
 
 use super::attributes::{EACH_CALL, IDENTITY, descriptor, place, told};
 use super::endpoint_of;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, ProviderError, ResourceType};
 
-/// Its name.
+/// Name of the resource type.
 pub(crate) const NAME: &str = "witboost_component";
 
-/// The type.
+/// The resource type.
 pub(crate) fn resource_type() -> ResourceType {
     let mut attributes = place();
     attributes.push(
@@ -25,26 +25,27 @@ pub(crate) fn resource_type() -> ResourceType {
         Attribute::new("publicInfo", AttributeType::Any, "Public information of the adapter.")
             .computed()
             .volatile(EACH_CALL),
-        // Marked by each value, not by the schema: what is public has words in common with it (`type: string`), and is no
-        // secret for that.
+        // Each value is marked as sensitive, not the schema: otherwise equal words of the public information (`type:
+        // string`) would count as secrets.
         Attribute::new("privateInfo", AttributeType::Any, "Private information of the adapter: sensitive.")
             .computed()
             .volatile(EACH_CALL),
     ]);
     ResourceType {
         spares_data: true,
-        ..told_only(ResourceType::new(NAME, "A component that an adapter makes.", IDENTITY, Object(attributes)))
+        ..told_only(ResourceType::new(NAME, "A component of an adapter.", IDENTITY, Object(attributes)))
     }
 }
 
-/// A type whose objects are known by what their adapter was told.
+/// Adds the common properties of types whose objects cannot be read.
 pub(super) fn told_only(ty: ResourceType) -> ResourceType {
     let long = Duration::from_secs(3600);
     ResourceType {
-        // An adapter cannot be asked what is there.
+        // Adapters cannot list their objects.
         readable: false,
         timeouts: Timeouts { create: long, update: long, delete: long, ..Timeouts::default() },
-        // What may still take effect after a call, its token tells; and where there is none, `find` says so.
+        // No settling time: the token shows if a call may still take effect, and without a token `find` reports the
+        // doubt.
         settle: Duration::ZERO,
         ..ty
     }

@@ -1,6 +1,6 @@
-//! The groups of a user by Microsoft Graph: <https://learn.microsoft.com/graph/api/user-list-transitivememberof>.
+//! Groups of a user from Microsoft Graph: <https://learn.microsoft.com/graph/api/user-list-transitivememberof>.
 //!
-//! It tells them in pages; all of them are read. The service asks in its own name, as an application with the permission
+//! Graph returns them in pages, and the role mapper reads all pages. It calls as an application with the permissions
 //! `GroupMember.Read.All` and `User.Read.All`.
 
 use super::NoGroups;
@@ -14,23 +14,23 @@ use terrace_provider::http::{
 };
 use terrace_server::jwt::claim;
 
-/// How long one request may go unanswered: somebody waits for the answer to a query.
+/// Timeout of one request: a user waits for the answer to a query.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long all pages may take.
+/// Timeout for all pages.
 const ALL: Duration = Duration::from_secs(20);
-/// How many are asked for at once: as many as there can be.
+/// Groups per page: the maximum of Graph.
 const PAGE: usize = 999;
 
-/// How Graph is asked.
+/// Settings of Microsoft Graph.
 #[derive(Debug, Clone)]
 pub struct GraphSettings {
-    /// Where it is: `https://graph.microsoft.com`.
+    /// The URL: `https://graph.microsoft.com`.
     pub url: String,
-    /// Where tokens for it are had: `https://login.microsoftonline.com`.
+    /// The URL for tokens: `https://login.microsoftonline.com`.
     pub login_url: String,
     /// The tenant.
     pub tenant: String,
-    /// The application in whose name it is asked.
+    /// The client ID of the application.
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
@@ -38,7 +38,7 @@ pub struct GraphSettings {
     pub user_claim: String,
     /// The property of a group that is its name: `displayName`.
     pub name: String,
-    /// How long groups of a user are kept.
+    /// How long the groups of a user are cached.
     pub holds: Duration,
 }
 
@@ -46,8 +46,8 @@ const VENDOR: Vendor = Vendor {
     name: "Microsoft Graph",
     said: |_: &Reply| Said::default(),
     did_nothing: |_| false,
-    reach: "look at `ROLE_MAPPER_GRAPH_URL`",
-    sign_in: "look at `ROLE_MAPPER_AZURE_CLIENT_ID` and `ROLE_MAPPER_AZURE_CLIENT_SECRET`",
+    reach: "check `ROLE_MAPPER_GRAPH_URL`",
+    sign_in: "check `ROLE_MAPPER_AZURE_CLIENT_ID` and `ROLE_MAPPER_AZURE_CLIENT_SECRET`",
 };
 
 pub(super) struct Graph {
@@ -63,7 +63,7 @@ impl Graph {
             return Err("the tenant is neither a UUID nor a domain".to_owned());
         }
         if settings.name.is_empty() || !settings.name.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(format!("`{}` is no property of a group", settings.name));
+            return Err(format!("`{}` is not a property of a group", settings.name));
         }
         let options = Options { timeout: PATIENCE, again: 2, again_after_loss: 1, ..Options::default() };
         let client = Client::new(options).map_err(|error| error.to_string())?;
@@ -76,13 +76,13 @@ impl Graph {
         Ok(Self { api, user_claim: settings.user_claim, name: settings.name })
     }
 
-    /// The id of whom a token speaks of.
+    /// The ID of the user in a token.
     pub(super) fn user(&self, claims: &Map<String, Json>) -> Result<String, NoGroups> {
         let id = claim(claims, &self.user_claim).and_then(Json::as_str).filter(|id| !id.is_empty());
         id.map(str::to_owned).ok_or_else(|| NoGroups::Nobody(format!("the token lacks `{}`", self.user_claim)))
     }
 
-    /// The groups that a user is in, also by way of others.
+    /// The groups of a user, including indirect memberships.
     pub(super) async fn groups(&self, user: &str) -> Result<BTreeSet<String>, NoGroups> {
         let request = Request::get("/v1.0/users/{id}/transitiveMemberOf", &[user])
             .query("$select", format!("id,{}", self.name))
@@ -90,10 +90,10 @@ impl Graph {
         let next = |page: &Json| Next::url(page, "@odata.nextLink");
         let items = self.api.items(request, &Within::time(ALL), "value", next).await;
         let items = items.map_err(|failure| match failure.status() {
-            Some(404) => NoGroups::Nobody("Microsoft Graph knows no such user".to_owned()),
+            Some(404) => NoGroups::Nobody("Microsoft Graph does not know this user".to_owned()),
             _ => NoGroups::Away(format!("Microsoft Graph: {}", failure.in_words())),
         })?;
-        // A user is a member of roles and units of administration, too.
+        // The list also contains directory roles and administrative units.
         let is_group = |item: &&Json| item.get("@odata.type").and_then(Json::as_str) == Some("#microsoft.graph.group");
         let name = |item: &Json| Some(item.get(&self.name)?.as_str()?.to_owned());
         Ok(items.iter().filter(is_group).filter_map(name).collect())

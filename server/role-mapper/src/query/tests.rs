@@ -1,11 +1,11 @@
 use super::*;
 use proptest::prelude::*;
 
-fn asked(text: &str) -> Result<BTreeSet<String>, Wrong> {
+fn fields_of(text: &str) -> Result<BTreeSet<String>, Wrong> {
     root_fields(text, None, Allowed::default())
 }
 
-/// A selection of the root, as somebody who hides fields would write it.
+/// A selection of the root with a hidden field.
 #[derive(Debug, Clone)]
 enum Hidden {
     Field {
@@ -14,12 +14,12 @@ enum Hidden {
         is_left_out: bool,
     },
     Inline(Option<String>, Vec<Hidden>),
-    /// A fragment of its own.
+    /// A fragment definition.
     Spread(Vec<Hidden>),
 }
 
 fn name() -> impl Strategy<Value = String> {
-    // Words of GraphQL are names, too.
+    // GraphQL keywords are names, too.
     prop_oneof![
         "[a-z][a-z0-9_]{0,6}",
         prop::sample::select(vec!["on", "query", "fragment", "true", "null", "type", "mutation", "_x"])
@@ -39,7 +39,7 @@ fn hidden() -> impl Strategy<Value = Hidden> {
     })
 }
 
-/// Writes selections, the fragments that they spread, and which fields they ask for.
+/// Writes selections; collects their fragments and the fields that they request.
 fn write(all: &[Hidden], fragments: &mut Vec<String>, fields: &mut BTreeSet<String>) -> String {
     let mut text = String::new();
     for one in all {
@@ -69,39 +69,39 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_field_stays_hidden(all in prop::collection::vec(hidden(), 1..5)) {
+    fn every_hidden_field_is_found(all in prop::collection::vec(hidden(), 1..5)) {
         let (mut fragments, mut fields) = (Vec::new(), BTreeSet::new());
         let text = write(&all, &mut fragments, &mut fields);
         let text = format!("{} query {{ {text} }}", fragments.join("\n"));
-        prop_assert_eq!(asked(&text), Ok(fields), "{}", text);
+        prop_assert_eq!(fields_of(&text), Ok(fields), "{}", text);
     }
 
     #[test]
-    fn no_text_breaks_it(parts in prop::collection::vec(prop::sample::select(vec![
+    fn arbitrary_text_does_not_panic(parts in prop::collection::vec(prop::sample::select(vec![
         "{", "}", "(", ")", "[", "]", "...", "..", ":", "!", "$", "@", "=", "|", "&", ",", " ", "\n", "\r", "#", "\"",
         "\"\"\"", "\\", "\\u", "\\u00e9", "\\ud83d", "query", "mutation", "fragment", "on", "a", "F", "Q", "type", "schema",
         "extend", "directive", "1", "-", "0", "1.5e", "true", "\u{feff}", "é", "\u{0}", "😀", "__schema",
     ]), 0..40)) {
         let text = parts.concat();
-        if let Ok(fields) = asked(&text) {
+        if let Ok(fields) = fields_of(&text) {
             prop_assert!(fields.iter().all(|field| text.contains(field.as_str())), "{fields:?} of {text}");
         }
     }
 }
 
 #[test]
-fn long_chains_of_fragments_are_followed_without_a_stack() {
+fn long_chain_of_fragments_is_followed_without_recursion() {
     let count = 1_000;
     let chain = (0..count).map(|at| format!("fragment F{at} on Q{{...F{}}}", at + 1)).collect::<String>();
-    let fields = asked(&format!("{{...F0}}{chain}fragment F{count} on Q{{x}}")).unwrap();
+    let fields = fields_of(&format!("{{...F0}}{chain}fragment F{count} on Q{{x}}")).unwrap();
     assert_eq!(fields, BTreeSet::from(["x".to_owned()]));
-    let circle = asked(&format!("{{...F0}}{chain}fragment F{count} on Q{{x ...F0}}")).unwrap_err();
-    assert_eq!(circle, Wrong::Bad("fragments spread each other in a circle".to_owned()));
+    let circle = fields_of(&format!("{{...F0}}{chain}fragment F{count} on Q{{x ...F0}}")).unwrap_err();
+    assert_eq!(circle, Wrong::Bad("fragments spread each other in a cycle".to_owned()));
 }
 
 #[test]
-fn what_nests_as_deep_as_may_be_is_read() {
-    let nested = |depth: usize| asked(&format!("{{ x{} {} }}", "{x".repeat(depth), "}".repeat(depth)));
+fn deepest_allowed_nesting_is_read() {
+    let nested = |depth: usize| fields_of(&format!("{{ x{} {} }}", "{x".repeat(depth), "}".repeat(depth)));
     assert!(nested(MOST_DEPTH - 2).is_ok());
     assert!(nested(MOST_DEPTH + 1).is_err());
 }

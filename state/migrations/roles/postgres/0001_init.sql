@@ -1,5 +1,5 @@
--- What the role mapper of Hasura keeps beside a state: its own tables, with the names and columns of the service before it,
--- and those of `../sqlite` with their reasons.
+-- Tables of Hasura's role mapper beside a state, with the names and columns of the previous service. `../sqlite` explains
+-- the reasons.
 
 CREATE TABLE roles (
     role_id      text COLLATE "C" PRIMARY KEY,

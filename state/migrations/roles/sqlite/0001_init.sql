@@ -1,4 +1,4 @@
--- What the role mapper of Hasura keeps beside a state: its own tables, with the names and columns of the service before it.
+-- Tables of Hasura's role mapper beside a state, with the names and columns of the previous service.
 --
 -- Times are microseconds since the epoch. Names are compared byte by byte.
 
@@ -13,7 +13,7 @@ CREATE TABLE role_graphql_root_field_names (
     PRIMARY KEY (role_id, graphql_root_field_name)
 ) STRICT, WITHOUT ROWID;
 
--- Who asks is a user with groups, and the roles of both are wanted: those names lead the keys.
+-- Queries look up the roles of a user and of its groups: their names lead the keys.
 CREATE TABLE user_roles (
     user        TEXT NOT NULL,
     role_id     TEXT NOT NULL REFERENCES roles (role_id) ON DELETE CASCADE,

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 impl World {
-    /// A source or destination as it is read.
+    /// The API's form of a source or destination.
     pub(crate) fn shown(&self, id: &str) -> Json {
         let actor = &self.actors[id];
         let (kind, id_name) =
@@ -44,7 +44,7 @@ impl World {
             (None, Some(key)) => {
                 let key = key.as_str().unwrap_or_default();
                 Connector::by_key(key, is_source)
-                    .ok_or_else(|| bad_request(format!("{kind}: \"{key}\" is no connector")))?
+                    .ok_or_else(|| bad_request(format!("{kind}: \"{key}\" is not a connector")))?
             }
             (None, None) => return Err(bad_request("definitionId: must not be null or empty")),
         };
@@ -87,7 +87,7 @@ impl World {
         Ok(self.shown(id))
     }
 
-    /// Soft: what is read by it, or written to it, becomes `deprecated`.
+    /// A soft deletion: its connections become `deprecated`.
     pub(crate) fn delete_actor(&mut self, is_source: bool, id: &str) -> Outcome<()> {
         self.actor(id, is_source)?;
         if let Some(actor) = self.actors.get_mut(id) {
@@ -103,7 +103,7 @@ impl World {
     }
 }
 
-/// The workspaces that a list is of; all where none is named.
+/// The workspaces in a list's query; `None` means all.
 pub(crate) fn asked_workspaces(world: &World, query: &BTreeMap<String, String>) -> Outcome<Option<Vec<String>>> {
     let Some(asked) = query.get("workspaceIds").filter(|text| !text.is_empty()) else { return Ok(None) };
     let ids: Vec<String> = asked.split(',').map(str::to_owned).collect();

@@ -1,10 +1,9 @@
-//! The connectors: what their configurations must and may have, which parts of them are secret, what they add, and which
-//! streams sources have.
+//! The connectors: required, optional and secret settings, defaults, and the streams of sources.
 
 use crate::problem::{Outcome, unprocessable};
 use serde_json::{Map, Value as Json, json};
 
-/// What stands in place of a secret.
+/// The mask of a secret.
 pub(crate) const MASK: &str = "**********";
 
 /// A connector.
@@ -19,7 +18,7 @@ pub(crate) struct Connector {
     /// Paths of secrets, with dots.
     secrets: &'static [&'static str],
     defaults: fn(&mut Map<String, Json>),
-    /// Of a source: its streams by its configuration.
+    /// The streams of a source, by its configuration.
     pub(crate) streams: fn(&Json) -> Vec<Json>,
 }
 
@@ -142,10 +141,10 @@ impl Connector {
         CONNECTORS.iter().find(|it| it.key == key && it.is_source == is_source)
     }
 
-    /// Checks a whole configuration, and adds what the connector adds.
+    /// Checks a whole configuration and adds the connector's defaults.
     pub(crate) fn complete(&self, configuration: Json) -> Outcome<Json> {
         let Json::Object(mut configuration) = configuration else {
-            return Err(unprocessable("The configuration is no object"));
+            return Err(unprocessable("The configuration is not an object"));
         };
         for name in self.required {
             if configuration.get(*name).is_none_or(Json::is_null) {
@@ -162,13 +161,13 @@ impl Connector {
         let configuration = Json::Object(configuration);
         for path in self.secrets {
             if at(&configuration, path) == Some(&json!(MASK)) {
-                return Err(unprocessable(format!("$.{path}: a masked value is no secret")));
+                return Err(unprocessable(format!("$.{path}: a masked value is not a secret")));
             }
         }
         Ok(configuration)
     }
 
-    /// A configuration as it is read.
+    /// The API's form of a configuration, with masked secrets.
     pub(crate) fn masked(&self, configuration: &Json) -> Json {
         let mut masked = configuration.clone();
         for path in self.secrets {
@@ -181,7 +180,7 @@ impl Connector {
         masked
     }
 
-    /// What the Config API says of configurations.
+    /// The Config API's schema of the configuration.
     pub(crate) fn specification(&self) -> Json {
         let names = self.required.iter().chain(self.optional);
         let properties = names.map(|name| ((*name).to_owned(), json!({}))).collect::<Map<_, _>>();

@@ -1,4 +1,4 @@
-//! What is asked of the Config API: by the provisioner that was before terrace, and for checks.
+//! The Config API calls of the provisioner before terrace, and of checks.
 
 use crate::catalog::Connector;
 use crate::problem::{Outcome, bad_request, not_found};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 impl World {
     /// `POST /api/v1/…`: <https://reference.airbyte.com/reference/config-api>.
     pub(crate) fn config_api(&mut self, path: &[&str], body: &Json) -> Outcome<Json> {
-        let Json::Object(fields) = body else { return Err(bad_request("The body is no object")) };
+        let Json::Object(fields) = body else { return Err(bad_request("The body is not an object")) };
         match path {
             ["sources", "list"] => Ok(self.old_list("sources", true, fields)),
             ["destinations", "list"] => Ok(self.old_list("destinations", false, fields)),

@@ -16,7 +16,7 @@ const SYNC_MODES: [&str; 5] = [
     "incremental_append",
     "incremental_deduped_history",
 ];
-/// What can be said of a connection whenever it is written.
+/// Fields that every write of a connection accepts.
 const ALWAYS: [&str; 10] = [
     "name",
     "configurations",
@@ -31,7 +31,7 @@ const ALWAYS: [&str; 10] = [
 ];
 
 impl World {
-    /// A connection that is there.
+    /// An existing connection.
     pub(crate) fn connection(&self, id: &str) -> Outcome<&Connection> {
         let found = self.connections.get(id).filter(|it| !it.is_deleted);
         found.ok_or_else(|| not_found("connection", id))
@@ -99,8 +99,8 @@ impl World {
         Ok(())
     }
 
-    /// A connection with what a body says of it. Streams that it does not say are all of the source, whatever they were
-    /// before: so do both calls.
+    /// Applies the fields of a body to a connection. Without `streams`, both calls select all streams of the source,
+    /// regardless of the earlier configuration.
     fn written(&self, mut connection: Connection, fields: &Map<String, Json>) -> Outcome<Connection> {
         if fields.contains_key("name") {
             connection.name = text(fields, "name")?;
@@ -195,7 +195,7 @@ fn configured(known: &[Json], asked: &[Json]) -> Outcome<Vec<Json>> {
     Ok(streams)
 }
 
-/// A stream as it is read: with what the source says where nothing else does.
+/// The API's form of a stream, with defaults of the source.
 fn completed(stream: &Json, given: &Json) -> Json {
     let or = |name: &str, usual: &str| {
         let own = given.get(name).filter(|it| it.as_array().is_some_and(|items| !items.is_empty()));

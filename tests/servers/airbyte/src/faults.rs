@@ -1,23 +1,23 @@
-//! What goes wrong on purpose. Calls are counted from 1 as they come in; those for tokens are not counted.
+//! Faults on purpose. Calls are numbered from 1; token calls don't count.
 
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// One thing that goes wrong.
+/// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection ends before anything happened.
+    /// Drops the connection; the call has no effect.
     LostBefore,
-    /// It happened, and the connection ends before the answer.
+    /// Drops the connection after the call took effect.
     LostAfter,
-    /// Nothing happened: too many requests, with what `Retry-After` says.
+    /// Too many requests, with this `Retry-After`; the call has no effect.
     TooMany(Option<Duration>),
-    /// Nothing happened: that status, as a gateway answers.
+    /// This status from a gateway; the call has no effect.
     Status(u16),
-    /// It happened, and a gateway answers with that status.
+    /// This status from a gateway after the call took effect.
     StatusAfter(u16),
-    /// Nothing happened: 409 `try-again-later`.
+    /// 409 `try-again-later`; the call has no effect.
     TryAgain,
 }
 
@@ -26,22 +26,22 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the call.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next calls, whatever their number.
+    /// For the next calls, in order.
     pub next: VecDeque<Fault>,
-    /// For the next calls of a method whose path holds a text, once each.
+    /// For the next call of a method whose path contains a text, once each.
     pub by_call: Vec<(&'static str, &'static str, Fault)>,
-    /// How long every call takes.
+    /// Duration of every call.
     pub takes: Option<Duration>,
-    /// Pages hold so many at the most, whatever was asked for.
+    /// Maximum page size, which overrides the query.
     pub page: Option<usize>,
-    /// Answers leave these fields out, as other versions do.
+    /// Fields that responses omit, as other versions do.
     pub unsaid: Vec<&'static str>,
-    /// How many seconds a token is said to live, instead of a quarter of an hour.
+    /// Lifetime of tokens in seconds; default 900.
     pub life: Option<u64>,
 }
 
 impl Faults {
-    /// What was asked, with pages as they come.
+    /// The query with the page size of this stand-in.
     pub(crate) fn paged(&self, mut query: BTreeMap<String, String>) -> BTreeMap<String, String> {
         if let (Some(page), Some(limit)) = (self.page, query.get_mut("limit")) {
             *limit = page.to_string();
@@ -49,7 +49,7 @@ impl Faults {
         query
     }
 
-    /// An answer as it is told.
+    /// The response without the omitted fields.
     pub(crate) fn told(&self, mut answer: Json) -> Json {
         for name in &self.unsaid {
             let items = answer["data"].as_array().is_some();

@@ -1,4 +1,4 @@
-//! Which call is which, who may make it, and what goes wrong.
+//! Routes, authorization and faults.
 
 use crate::faults::{Fault, Faults};
 use crate::problem::{
@@ -20,14 +20,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// All that a stand-in has.
+/// The state of a stand-in.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) url: String,
     pub(crate) world: Mutex<World>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) seen: Mutex<Vec<Seen>>,
-    /// Tokens that let in, and those of them that only let look.
+    /// Accepted tokens; true for a read-only one.
     pub(crate) tokens: Mutex<BTreeMap<String, bool>>,
     pub(crate) count: AtomicUsize,
     pub(crate) tokens_given: AtomicUsize,
@@ -106,7 +106,7 @@ async fn answered(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap
         Err(None) => {}
     }
     let Some(mut response) = response else {
-        // A head, and a body that never comes: the connection ends in the middle of it.
+        // Sends the head and never the body: the connection ends in between.
         let parts = [Ok("{".to_owned()), Err(std::io::Error::other("lost"))];
         return Response::new(Body::from_stream(futures_util::stream::iter(parts)));
     };
@@ -147,7 +147,7 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let mut all = BTreeMap::<String, String>::new();
     for (name, value) in pairs {
-        // A list comes as the same name several times, or with commas.
+        // A list is the same name several times, or has commas.
         let entry = all.entry(decoded(name)).or_default();
         if !entry.is_empty() {
             entry.push(',');
@@ -157,7 +157,7 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
     all
 }
 
-/// Whether who asks may only look.
+/// True if the caller may only read.
 fn let_in(state: &State, headers: &HeaderMap) -> Outcome<bool> {
     let said = headers.get("authorization").and_then(|it| it.to_str().ok()).unwrap_or_default();
     if let Some(token) = said.strip_prefix("Bearer ") {
@@ -181,7 +181,7 @@ fn carried_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, b
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let json = |body: &Bytes| match body.is_empty() {
         true => Ok(Json::Null),
-        false => serde_json::from_slice(body).map_err(|_| bad_request("The body is no JSON")),
+        false => serde_json::from_slice(body).map_err(|_| bad_request("The body is not JSON")),
     };
     let mut world = lock(&state.world);
     if let ["api", "v1", rest @ ..] = segments.as_slice() {
@@ -206,7 +206,7 @@ fn carried_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, b
     Ok((status, lock(&state.faults).told(answer)))
 }
 
-/// Those of who asks: <https://reference.airbyte.com/reference/listpermissions>.
+/// Permissions of the caller: <https://reference.airbyte.com/reference/listpermissions>.
 fn permissions(only_looks: bool) -> Json {
     let kind = if only_looks { "workspace_reader" } else { "workspace_editor" };
     json!({"data": [{

@@ -1,19 +1,19 @@
-//! A stand-in of Airbyte for tests: its public API, and what an earlier provisioner asks of the Config API, over workspaces
-//! that are kept in memory.
+//! A stand-in of Airbyte for tests: its public API and the Config API calls of an earlier provisioner, with workspaces
+//! in memory.
 //!
-//! It is strict: a field that it does not know, a stream that the source does not have, a schedule that is none, a token
-//! without the right are answered as Airbyte answers them. Secrets come back masked, connectors add their defaults, what a
-//! source is read by outlives it as `deprecated`. Nothing is ever synced.
+//! It is strict: it answers unknown fields, unknown streams, invalid schedules and missing rights as Airbyte does.
+//! Secrets are returned masked, connectors add their defaults, and connections outlive a deleted source as
+//! `deprecated`. It never syncs data.
 //!
-//! Read in this order: [`StandIn`] (how a test starts one), `http` (which call is which), `catalog` (the connectors),
-//! `world` (what there is), `actors`, `connections` and `others` (what calls do), [`Faults`] (what may go wrong).
+//! Read in this order: [`StandIn`] (how a test starts one), `http` (routes), `catalog` (the connectors), `world` (the
+//! data), `actors`, `connections` and `others` (the calls), [`Faults`] (the faults).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "this crate is tests: what fails here fails a test"
+    reason = "this crate is test code: a panic here fails a test"
 )]
 
 mod actors;

@@ -1,7 +1,7 @@
-//! The stand-in as a program: `terrace-test-airbyte [--bind ADDRESS]`. It says where it is and runs until its standard input
-//! ends.
+//! The stand-in as a program: `terrace-test-airbyte [--bind ADDRESS]`. It prints its URL and runs until its standard
+//! input ends.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program of tests talks to its caller")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program prints to its caller")]
 
 use std::io::Read;
 use std::process::ExitCode;

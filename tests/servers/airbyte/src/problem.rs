@@ -1,8 +1,8 @@
-//! Errors as Airbyte tells them: RFC 9457, with the cases of its `api-problems.yaml`.
+//! Airbyte's errors: RFC 9457, with the cases of its `api-problems.yaml`.
 
 use serde_json::{Value as Json, json};
 
-/// An answer that says no.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: u16,

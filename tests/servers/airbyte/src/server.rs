@@ -1,4 +1,4 @@
-//! A stand-in that runs, and what a test does with it.
+//! A running stand-in, and its control by tests.
 
 use crate::faults::Faults;
 use crate::http::{State, lock, router};
@@ -8,16 +8,16 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 use terrace_test_listening::{ANY, Listening};
 
-/// The workspace that every stand-in has.
+/// The workspace of every stand-in.
 pub const WORKSPACE: &str = "11111111-1111-4111-8111-111111111111";
-/// The id and the secret of the client that is given tokens.
+/// Id and secret of the client that may get tokens.
 pub const CLIENT: (&str, &str) = ("terrace", "client-secret");
 /// The definition of the source for files.
 pub const DEFINITION_FILE: &str = "778daa7c-feaf-4db6-96f3-70fd645acc77";
 /// The definition of the destination Snowflake.
 pub const DEFINITION_SNOWFLAKE: &str = "424892c4-daac-4491-b35d-c6688ba547ba";
 
-/// A call that came in.
+/// A received call.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// Its number, from 1.
@@ -28,14 +28,14 @@ pub struct Seen {
     pub path: String,
     /// The body.
     pub body: String,
-    /// The status of the answer; 0 where none was sent.
+    /// The status of the response; 0 without a response.
     pub status: u16,
-    /// When it came.
+    /// The time of the call.
     pub at: Instant,
 }
 
 impl Seen {
-    /// Whether it could change anything.
+    /// Whether the call could change anything.
     #[must_use]
     pub fn is_write(&self) -> bool {
         match self.path.starts_with("/api/v1/") {
@@ -45,12 +45,12 @@ impl Seen {
     }
 }
 
-/// A stand-in, as long as it is not dropped. It has the workspace [`WORKSPACE`], lets in who has the token `secret`, the
-/// tokens of [`CLIENT`] or the password of `airbyte`, and lets who has the token `reader` look.
+/// A stand-in, running until it is dropped. It has the workspace [`WORKSPACE`], and accepts the token `secret`, the
+/// tokens of [`CLIENT`] and the password of `airbyte`. The token `reader` may only read.
 pub struct StandIn {
     url: String,
     state: Arc<State>,
-    // What answers, as long as this is there.
+    // Serves until it is dropped.
     _listening: Listening,
 }
 
@@ -61,19 +61,19 @@ impl std::fmt::Debug for StandIn {
 }
 
 impl StandIn {
-    /// Starts one on a free port.
+    /// Starts a stand-in on a free port.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// When no port is free.
     #[must_use]
     pub fn start() -> Self {
         Self::start_on(ANY)
     }
 
-    /// Starts one on an address.
+    /// Starts a stand-in on an address.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the address is in use.
     #[must_use]
     pub fn start_on(address: &str) -> Self {
         let listening = Listening::new();
@@ -84,13 +84,13 @@ impl StandIn {
             served = Some(state);
             routes
         });
-        let state = served.expect("it was asked for its routes");
+        let state = served.expect("the server has its routes");
         lock(&state.tokens).extend([("secret".to_owned(), false), ("reader".to_owned(), true)]);
         lock(&state.world).workspaces.insert(WORKSPACE.to_owned(), "Data products".to_owned());
         Self { url, state, _listening: listening }
     }
 
-    /// Where it is: `http://127.0.0.1:4711`.
+    /// Its URL: `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -106,21 +106,21 @@ impl StandIn {
         lock(&self.state.world).workspaces.remove(id);
     }
 
-    /// Makes tokens that were given out unknown.
+    /// Revokes the tokens that it issued.
     pub fn forget_tokens(&self) {
         lock(&self.state.tokens).retain(|token, _| !token.starts_with("access-token-"));
     }
 
-    /// How many tokens were given out.
+    /// The number of issued tokens.
     #[must_use]
     pub fn tokens_given(&self) -> usize {
         self.state.tokens_given.load(Ordering::SeqCst)
     }
 
-    /// Makes a source or a destination behind everybody's back; its id.
+    /// Creates a source or a destination outside terrace; returns its id.
     ///
     /// # Panics
-    /// When it is none.
+    /// When the body is invalid.
     #[track_caller]
     pub fn make(&self, is_source: bool, body: &Json) -> String {
         let made = lock(&self.state.world).create_actor(is_source, body);
@@ -129,20 +129,20 @@ impl StandIn {
         made[name].as_str().unwrap().to_owned()
     }
 
-    /// Makes a connection behind everybody's back; its id.
+    /// Creates a connection outside terrace; returns its id.
     ///
     /// # Panics
-    /// When it is none.
+    /// When the body is invalid.
     #[track_caller]
     pub fn connect(&self, body: &Json) -> String {
         let made = lock(&self.state.world).create_connection(body);
         made.unwrap_or_else(|problem| panic!("{}", problem.body))["connectionId"].as_str().unwrap().to_owned()
     }
 
-    /// Changes a source, a destination or a connection behind everybody's back.
+    /// Changes a source, a destination or a connection outside terrace.
     ///
     /// # Panics
-    /// When it cannot be changed so.
+    /// When the change is invalid.
     #[track_caller]
     pub fn patch(&self, id: &str, body: &Json) {
         let mut world = lock(&self.state.world);
@@ -153,14 +153,14 @@ impl StandIn {
         done.unwrap_or_else(|problem| panic!("{}", problem.body));
     }
 
-    /// Makes a source or a destination so many seconds older than it is.
+    /// Sets the creation time of a source or a destination this many seconds back.
     pub fn age(&self, name: &str, seconds: i64) {
         for actor in lock(&self.state.world).actors.values_mut().filter(|it| it.name == name) {
             actor.created_at -= seconds;
         }
     }
 
-    /// Removes a source, a destination or a connection behind everybody's back, if it is there.
+    /// Removes a source, a destination or a connection outside terrace, if it exists.
     pub fn remove(&self, id: &str) {
         let mut world = lock(&self.state.world);
         let _ = match world.actors.get(id).map(|actor| actor.connector.is_source) {
@@ -169,7 +169,7 @@ impl StandIn {
         };
     }
 
-    /// The id of what has that name, of all that is there.
+    /// The id of an existing source, destination or connection.
     #[must_use]
     pub fn id_of(&self, name: &str) -> Option<String> {
         let world = lock(&self.state.world);
@@ -178,56 +178,56 @@ impl StandIn {
         actors.chain(connections.map(|(id, _)| id)).next().cloned()
     }
 
-    /// A source or a destination as it is, with its secrets.
+    /// The configuration of a source or a destination, with its secrets.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     #[must_use]
     pub fn configuration(&self, id: &str) -> Json {
         lock(&self.state.world).actors[id].configuration.clone()
     }
 
-    /// A connection as it is read.
+    /// The API's form of a connection.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     #[must_use]
     pub fn connection(&self, id: &str) -> Json {
         lock(&self.state.world).shown_connection(id)
     }
 
-    /// Carries out a call of the Config API, as an earlier provisioner does.
+    /// Makes a call of the Config API, as an earlier provisioner does.
     ///
     /// # Panics
-    /// When it is refused.
+    /// When the call is refused.
     #[track_caller]
     pub fn config_api(&self, path: &[&str], body: &Json) -> Json {
         let done = lock(&self.state.world).config_api(path, body);
         done.unwrap_or_else(|problem| panic!("{}", problem.body))
     }
 
-    /// Says that a connection was synced.
+    /// Records a sync of a connection.
     ///
     /// # Panics
-    /// When there is none.
+    /// When the connection does not exist.
     pub fn sync(&self, connection: &str) {
         let body = serde_json::json!({"connectionId": connection, "jobType": "sync"});
         let done = lock(&self.state.world).create_job(&body);
         done.unwrap_or_else(|problem| panic!("{}", problem.body));
     }
 
-    /// What goes wrong from now on.
+    /// The faults from now on.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.state.faults)
     }
 
-    /// What came since the last time.
+    /// The calls since the last use of this method.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *lock(&self.state.seen))
     }
 
-    /// What came since the last time and could change anything: `POST /sources`.
+    /// The same, only calls that could change anything: `POST /sources`.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let seen = self.take_seen();
@@ -235,25 +235,25 @@ impl StandIn {
         writes.map(|it| format!("{} {}", it.method, it.path.trim_start_matches("/api/public/v1"))).collect()
     }
 
-    /// Starts counting anew.
+    /// Resets the counters.
     pub fn reset_count(&self) {
         self.state.count.store(0, Ordering::SeqCst);
         self.state.most.store(0, Ordering::SeqCst);
     }
 
-    /// How many calls came since then.
+    /// The number of calls since the reset.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state.count.load(Ordering::SeqCst)
     }
 
-    /// The most calls that were answered at once.
+    /// The maximum number of concurrent calls.
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         self.state.most.load(Ordering::SeqCst)
     }
 
-    /// The names of all that is there.
+    /// The names of all existing objects.
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         lock(&self.state.world).inventory()

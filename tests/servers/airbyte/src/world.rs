@@ -1,11 +1,11 @@
-//! What there is.
+//! The data of a stand-in.
 
 use crate::catalog::Connector;
 use crate::problem::{Outcome, bad_request, not_found};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 
-/// Workspaces and all that is in them.
+/// Workspaces and their content.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) workspaces: BTreeMap<String, String>,
@@ -47,7 +47,7 @@ pub(crate) struct Connection {
 }
 
 impl World {
-    /// An id that nothing has yet.
+    /// A new id.
     pub(crate) fn id(&mut self) -> String {
         self.made += 1;
         format!("00000000-0000-4000-8000-{:012x}", self.made)
@@ -66,7 +66,7 @@ impl World {
         found.ok_or_else(|| not_found(kind, id))
     }
 
-    /// All that is there, for people.
+    /// The existing objects as text.
     pub(crate) fn inventory(&self) -> Vec<String> {
         let actors = self.actors.values().filter(|it| !it.is_deleted).map(|it| {
             let kind = if it.connector.is_source { "source" } else { "destination" };
@@ -88,22 +88,22 @@ pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// The fields of a body, all of which are known.
+/// The fields of a body; an unknown one is an error.
 pub(crate) fn fields(body: &Json, known: &[&str]) -> Outcome<Map<String, Json>> {
-    let Json::Object(fields) = body else { return Err(bad_request("The body is no object")) };
+    let Json::Object(fields) = body else { return Err(bad_request("The body is not an object")) };
     match fields.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(bad_request(format!("Unrecognized field \"{name}\""))),
         None => Ok(fields.clone()),
     }
 }
 
-/// A text of a body that has to be there.
+/// A required string of a body.
 pub(crate) fn text(fields: &Map<String, Json>, name: &str) -> Outcome<String> {
     let given = fields.get(name).and_then(Json::as_str).filter(|text| !text.trim().is_empty());
     given.map(str::to_owned).ok_or_else(|| bad_request(format!("{name}: must not be null or empty")))
 }
 
-/// One of these words, where one is given.
+/// An optional word of a body, out of the known ones.
 pub(crate) fn word(fields: &Map<String, Json>, name: &str, known: &[&str]) -> Outcome<Option<String>> {
     let Some(given) = fields.get(name).filter(|it| !it.is_null()) else { return Ok(None) };
     match given.as_str().filter(|word| known.contains(word)) {
@@ -112,10 +112,10 @@ pub(crate) fn word(fields: &Map<String, Json>, name: &str, known: &[&str]) -> Ou
     }
 }
 
-/// A page of a list, with the places of the others.
+/// A page of a list, with links to the next and the previous one.
 pub(crate) fn page(all: Vec<Json>, query: &BTreeMap<String, String>, url: &str) -> Outcome<Json> {
     let number = |name: &str, usual: usize| match query.get(name) {
-        Some(text) => text.parse().map_err(|_| bad_request(format!("{name} is no number"))),
+        Some(text) => text.parse().map_err(|_| bad_request(format!("{name} is not a number"))),
         None => Ok(usual),
     };
     let (limit, offset) = (number("limit", 20)?, number("offset", 0)?);
@@ -130,7 +130,7 @@ pub(crate) fn page(all: Vec<Json>, query: &BTreeMap<String, String>, url: &str) 
     Ok(json!({"data": data, "next": next, "previous": previous}))
 }
 
-/// One JSON laid over another: objects are merged, all else is replaced.
+/// Merges one JSON into another: objects are merged, all else is replaced.
 pub(crate) fn merge(below: &mut Json, above: &Json) {
     match (below, above) {
         (Json::Object(below), Json::Object(above)) => {

@@ -13,7 +13,7 @@ pub(crate) fn call(world: &mut World, request: &Request) -> Outcome {
         return Err(no_such_call(Manner::Account, request));
     };
     if *account != ACCOUNT || !world.administrators.contains(&request.actor) {
-        let message = format!("{} is no administrator of the account {account}", request.actor);
+        let message = format!("{} is not an administrator of the account {account}", request.actor);
         return Err(ApiError::account(403, "PERMISSION_DENIED", message));
     }
     match (method, rest) {
@@ -106,11 +106,7 @@ fn assign(world: &mut World, request: &Request, workspace: &str, metastore: &str
             let said = &request.body["metastore_assignment"];
             only(Manner::Account, said, "the assignment", &["metastore_id", "default_catalog_name", "workspace_id"])?;
             if said["metastore_id"] != metastore {
-                return Err(ApiError::account(
-                    400,
-                    "INVALID_PARAMETER_VALUE",
-                    "metastore_id is another one in the path",
-                ));
+                return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", "metastore_id differs from the path"));
             }
             world.assigned.insert(workspace.to_owned(), said.clone());
         }
@@ -144,7 +140,7 @@ fn entered(world: &World, workspace: &str) -> Json {
     json!({"permission_assignments": of.map(|((_, who), it)| row(world, who, it)).collect::<Vec<_>>()})
 }
 
-/// Whether people of the account may be let in: once a workspace has a metastore, and a while later.
+/// True if people of the account may be assigned to the workspace: some calls after it has a metastore.
 fn is_federated(world: &mut World, workspace: &str) -> bool {
     if !world.assigned.contains_key(workspace) {
         return false;
@@ -161,7 +157,7 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
         return Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message));
     };
     let key = (workspace.to_owned(), principal.to_owned());
-    // Whoever administers it may enter it.
+    // An administrator may also enter.
     let most = |given: Vec<String>| match given.iter().any(|it| it == "ADMIN") {
         true => vec!["ADMIN".to_owned()],
         false => given,
@@ -191,7 +187,7 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
     }
     if let Some(there) = world.numbered(workspace) {
         let (served, name) =
-            (there.served.clone().expect("it is there"), text(&found, "displayName").unwrap_or_default());
+            (there.served.clone().expect("the workspace is served"), text(&found, "displayName").unwrap_or_default());
         let knows = |kind: &str, field: &str, wanted: &str| {
             let known = served.call("GET", &format!("/api/2.0/preview/scim/v2/{kind}"), Json::Null);
             known["Resources"].as_array().is_some_and(|all| all.iter().any(|it| it[field] == wanted))

@@ -1,5 +1,5 @@
-//! Tokens: <https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-client-creds-grant-flow>, and its first version,
-//! which asks by `resource`.
+//! Tokens: <https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-client-creds-grant-flow>, and its
+//! first version, which uses `resource`.
 
 use crate::error::{ApiError, Outcome};
 use crate::server::TENANT;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 const DATABRICKS: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What everybody is told: where tokens are to be had.
+/// Public metadata: the token endpoints.
 pub(crate) fn known(path: &[String], base: &str) -> Option<Json> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path.as_slice() {
@@ -38,7 +38,7 @@ fn audience(text: &str) -> Option<Audience> {
     }
 }
 
-/// Gives out a token.
+/// Issues a token.
 pub(crate) fn token(world: &mut World, path: &[String], form: &BTreeMap<String, String>, base: &str) -> Outcome {
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     let (tenant, is_second) = match parts.as_slice() {
@@ -90,14 +90,14 @@ pub(crate) fn token(world: &mut World, path: &[String], form: &BTreeMap<String, 
     Ok(json!({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token}).into())
 }
 
-/// Whether a statement proves who asks: it was written by somebody who is trusted, or is signed with a certificate that is known.
+/// Checks that an assertion proves the caller: a trusted token, or one signed with a known certificate.
 fn stated(client: &Client, id: &str, tenant: &str, text: &str, base: &str) -> Result<(), String> {
     if client.federated.iter().any(|it| it == text) {
         return Ok(());
     }
     let parts: Vec<&str> = text.split('.').collect();
-    let [header, claims, signature] = parts.as_slice() else { return Err("The assertion is no JWT.".to_owned()) };
-    let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "The assertion is no JWT.".to_owned());
+    let [header, claims, signature] = parts.as_slice() else { return Err("The assertion is not a JWT.".to_owned()) };
+    let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "The assertion is not a JWT.".to_owned());
     let json = |part: &str| serde_json::from_slice::<Json>(&decode(part)?).map_err(|error| error.to_string());
     let (said, header) = (json(claims)?, json(header)?);
     let thumbprint = header["x5t#S256"].as_str().or_else(|| header["x5t"].as_str()).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Errors with the codes and bodies of each of them.
+//! Errors with the codes and bodies of each API.
 
 use serde_json::{Value as Json, json};
 
-/// Whose error it is, which decides what its body looks like.
+/// The API of an error, which decides the form of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// Azure Resource Manager and Microsoft Graph.
@@ -13,7 +13,7 @@ pub(crate) enum Manner {
     Account,
 }
 
-/// Why a call failed.
+/// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) manner: Manner,
@@ -22,7 +22,7 @@ pub(crate) struct ApiError {
     pub(crate) message: String,
 }
 
-/// An answer: its status, its body, and where an operation can be asked for.
+/// A response: status, body, and the URL of an operation.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -47,13 +47,13 @@ impl ApiError {
         Self { manner: Manner::Account, status, code: code.to_owned(), message: message.into() }
     }
 
-    /// With the number that Entra ID has for it: `AADSTS7000215`.
+    /// With Entra ID's number of the error: `AADSTS7000215`.
     pub(crate) fn entra(status: u16, code: &str, number: u32, message: &str) -> Self {
         let message = format!("AADSTS{number}: {message}");
         Self { manner: Manner::Entra, status, code: code.to_owned(), message }
     }
 
-    /// The body that it goes out with.
+    /// The body of the response.
     pub(crate) fn body(&self) -> Json {
         match self.manner {
             Manner::Azure => json!({"error": {"code": self.code, "message": self.message}}),

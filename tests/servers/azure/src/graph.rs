@@ -1,4 +1,4 @@
-//! Who there is in the tenant: <https://learn.microsoft.com/en-us/graph/api/user-list>.
+//! Principals of the tenant: <https://learn.microsoft.com/en-us/graph/api/user-list>.
 
 use crate::error::{ApiError, Manner, Outcome};
 use crate::http::{Request, no_such_call, paged};

@@ -1,4 +1,4 @@
-//! Who is let in, what is counted, what goes wrong; then the call itself.
+//! Authorization, counters and faults; then the call itself.
 
 use crate::error::{Answer, ApiError, Manner, Outcome};
 use crate::world::{Audience, World};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use terrace_test_databricks::{Fault, Faults, Seen, StandIn};
 
-/// All that a stand-in has.
+/// The state of a stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     world: Mutex<World>,
@@ -35,9 +35,9 @@ pub(crate) struct Request {
     pub(crate) path: Vec<String>,
     pub(crate) query: BTreeMap<String, String>,
     pub(crate) body: Json,
-    /// Who calls.
+    /// The caller.
     pub(crate) actor: String,
-    /// Where this stand-in is.
+    /// The URL of this stand-in.
     pub(crate) base: String,
 }
 
@@ -66,12 +66,12 @@ impl State {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Lets a workspace ask here whose a token is, and takes its metastore away.
+    /// Lets the stand-in of a workspace check tokens here, and detaches its metastore.
     pub(crate) fn prepare(self: &Arc<Self>, stand_in: &StandIn) {
         let state = Arc::downgrade(self);
         let url = stand_in.url().to_owned();
         stand_in.let_in(move |token, management, resource| {
-            let state = state.upgrade().ok_or_else(|| "nobody gives out tokens any more".to_owned())?;
+            let state = state.upgrade().ok_or_else(|| "the token server has stopped".to_owned())?;
             let world = &mut *state.world();
             let whose = |token: &str, audience: Audience| {
                 world.tokens.get(token).filter(|(_, of)| *of == audience).map(|(client, _)| client.clone())
@@ -81,7 +81,7 @@ impl State {
             let known =
                 world.workspaces.iter_mut().find(|(_, it)| it.served.as_ref().is_some_and(|it| it.url() == url));
             let Some((id, workspace)) = known else { return Ok(Some(client)) };
-            // Who may manage it in Azure becomes its administrator.
+            // A manager of the workspace in Azure becomes its administrator.
             if manager.as_ref() == Some(&client) && resource.is_some_and(|it| it.eq_ignore_ascii_case(id)) {
                 workspace.members.insert(client.clone());
             }
@@ -222,7 +222,7 @@ fn refused(seen: &mut Seen, error: &ApiError) -> Response {
     (StatusCode::from_u16(error.status).unwrap(), axum::Json(error.body())).into_response()
 }
 
-/// A head, and a body that never comes: the connection ends in the middle of it.
+/// Sends the head and never the body: the connection ends in between.
 fn lost() -> Response {
     let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
     Response::new(Body::from_stream(futures_util::stream::once(lost)))
@@ -237,7 +237,7 @@ fn query(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Whose call a path is.
+/// The API that a path belongs to.
 fn manner(path: &[String]) -> Manner {
     match path.first().map(String::as_str) {
         Some("api") => Manner::Account,
@@ -257,7 +257,7 @@ fn expired(manner: Manner) -> ApiError {
     }
 }
 
-/// Whose token came along; it has to be one for whom is called.
+/// The caller by its token, which must be for the API of the path.
 fn actor(state: &State, headers: &HeaderMap, path: &[String], manner: Manner) -> Result<String, ApiError> {
     let wanted = match path.first().map(String::as_str) {
         Some("api") => Audience::Databricks,
@@ -305,7 +305,7 @@ fn call(state: &Arc<State>, request: &Request) -> Outcome {
     }
 }
 
-/// A call of an administrator of all.
+/// Makes a call as an administrator of everything.
 pub(crate) fn within(state: &Arc<State>, method: &str, path: &str, body: Json) -> Result<Json, String> {
     let (path, pairs) = path.split_once('?').unwrap_or((path, ""));
     let mut query = query(pairs);
@@ -317,7 +317,7 @@ pub(crate) fn within(state: &Arc<State>, method: &str, path: &str, body: Json) -
     call(state, &request).map(|answer| answer.body).map_err(|error| format!("{} {}", error.code, error.message))
 }
 
-/// There is no such call.
+/// The error of an unknown call.
 pub(crate) fn no_such_call(manner: Manner, request: &Request) -> ApiError {
     let message = format!("No HTTP resource was found that matches '{} /{}'", request.method, request.path.join("/"));
     match manner {
@@ -326,12 +326,12 @@ pub(crate) fn no_such_call(manner: Manner, request: &Request) -> ApiError {
     }
 }
 
-/// Refuses fields that nobody knows.
+/// Refuses unknown fields.
 pub(crate) fn only(manner: Manner, body: &Json, what: &str, known: &[&str]) -> Result<(), ApiError> {
     let entries = body.as_object();
     let unknown = entries.into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()));
     let (code, message) = match (entries, unknown) {
-        (None, _) => ("InvalidRequestContent", format!("{what} is no object")),
+        (None, _) => ("InvalidRequestContent", format!("{what} is not an object")),
         (_, Some((name, _))) => {
             ("InvalidRequestContent", format!("Could not find member '{name}' on object of type '{what}'."))
         }
@@ -343,12 +343,12 @@ pub(crate) fn only(manner: Manner, body: &Json, what: &str, known: &[&str]) -> R
     })
 }
 
-/// A text that must be there.
+/// A required string.
 pub(crate) fn text(body: &Json, name: &str) -> Option<String> {
     body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// A list of one row a page, so that who reads one page alone misses something.
+/// A list with one row a page, so that a client that reads only one page misses rows.
 pub(crate) fn paged(world: &World, request: &Request, rows: &[Json], next: &str) -> Answer {
     let at: usize = request.query.get("$skiptoken").and_then(|it| it.parse().ok()).unwrap_or(0);
     let mut answer = json!({"value": rows.iter().skip(at).take(1).collect::<Vec<_>>()});

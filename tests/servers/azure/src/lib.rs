@@ -1,19 +1,19 @@
-//! A stand-in of Azure for tests, as far as workspaces of Databricks need it: Microsoft Entra ID gives out tokens, Azure Resource
-//! Manager makes workspaces and role assignments, Microsoft Graph knows who there is, and the account of Databricks says which
-//! metastore a workspace has and who may enter it. A workspace that is made is a stand-in of Databricks itself.
+//! A stand-in of Azure for tests, as far as Databricks workspaces need it. Microsoft Entra ID issues tokens; Azure
+//! Resource Manager creates workspaces and role assignments; Microsoft Graph lists principals; the Databricks account
+//! assigns metastores and people to workspaces. A created workspace is itself a stand-in of Databricks.
 //!
-//! It is strict. A token is for one of them alone, fields and versions that it does not know are refused, and so is what comes
-//! in the wrong order. Making a workspace takes as many questions as a test says.
+//! It is strict: a token is valid for one API only, and unknown fields, unknown versions and calls in the wrong order
+//! are refused. Creating a workspace takes as many polls as a test sets.
 //!
-//! Read in this order: [`Azure`] (how a test starts one), `http` (who is let in, what is counted), `world` (what there is), then
-//! `entra`, `management`, `roles`, `graph` and `account` (the calls).
+//! Read in this order: [`Azure`] (how a test starts one), `http` (authorization and counters), `world` (the data),
+//! then `entra`, `management`, `roles`, `graph` and `account` (the calls).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "this crate is tests: what fails here fails a test"
+    reason = "this crate is test code: a panic here fails a test"
 )]
 
 mod account;

@@ -1,7 +1,8 @@
-//! The stand-in as a program: `terrace-test-azure [--bind ADDRESS] [--certificate FILE] [--federated TOKEN]`. It says where it is
-//! and runs until its standard input ends. Its service principal proves itself by a secret, and by what is given here.
+//! The stand-in as a program: `terrace-test-azure [--bind ADDRESS] [--certificate FILE] [--federated TOKEN]`. It
+//! prints its URL and runs until its standard input ends. Its service principal authenticates with a secret, and with
+//! the given certificate or token.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program of tests talks to its caller")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program prints to its caller")]
 
 use std::io::Read;
 use std::process::ExitCode;

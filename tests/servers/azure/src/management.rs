@@ -1,4 +1,4 @@
-//! Workspaces and the groups that they are in: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
+//! Workspaces and their resource groups: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
 
 use crate::error::{Answer, ApiError, Manner, Outcome};
 use crate::http::{Request, State, no_such_call, only, paged, text};
@@ -46,7 +46,7 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
         ));
     }
     match path.get(1) {
-        // Whoever signs in is told of those that they may look at.
+        // Every signed-in caller may list the subscriptions that it may read.
         None if request.method == "GET" => {
             let known = [json!({"id": format!("/subscriptions/{SUBSCRIPTION}"), "subscriptionId": SUBSCRIPTION})];
             return Ok(paged(&state.world(), request, &known, "nextLink"));
@@ -58,7 +58,7 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
         }
     }
     let world = &mut *state.world();
-    // What is below a scope belongs to another part of Azure.
+    // Paths below a scope belong to another API of Azure.
     let authorization = path.iter().position(|part| part.eq_ignore_ascii_case("Microsoft.Authorization"));
     if let Some(at) = authorization {
         let (scope, rest) = path.split_at(at - 1);
@@ -96,7 +96,7 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
     }
 }
 
-/// A scope of a workspace or a group has to be there.
+/// Checks that the workspace or group of a scope exists.
 fn is_there(world: &World, scope: &str, path: &[&str]) -> Result<(), ApiError> {
     let scope = scope.to_lowercase();
     let is_known = match path.iter().take_while(|part| !part.eq_ignore_ascii_case("Microsoft.Authorization")).count() {
@@ -128,7 +128,7 @@ fn list(world: &World, request: &Request, within: &str) -> Answer {
     paged(world, request, &known.map(|(_, it)| it.resource.clone()).collect::<Vec<_>>(), "nextLink")
 }
 
-/// Goes on with a workspace by one question; true when it is gone.
+/// Advances a workspace by one poll; true when it is gone.
 fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
     let number = world.number();
     let mut spare = || world.spare.pop_front();
@@ -148,7 +148,7 @@ fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
             error = Some(json!({"code": code, "message": message}));
         }
         Moves::Creating { fails: None } if is_cancelled => properties["provisioningState"] = json!("Canceled"),
-        // The operation has ended; the workspace will be what it is to be.
+        // The operation has ended; the workspace is finished later.
         Moves::Creating { fails: None } if early > 0 => {
             world.ways.ends_early -= 1;
             workspace.moves = Some(Moves::Creating { fails: None });
@@ -164,7 +164,7 @@ fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
             properties["workspaceUrl"] = json!(served.url());
             let id = properties["workspaceId"].as_str().unwrap().to_owned();
             served.add_service_principal("terrace-azure", crate::CLIENT);
-            // Who made it administers it.
+            // The creator is an administrator.
             served.entitle(crate::CLIENT, &["allow-cluster-create"]);
             if let Some(metastore) = &world.assigns {
                 served.attach_metastore();
@@ -202,12 +202,12 @@ fn operation(state: &Arc<State>, world: &mut World, id: &str) -> Outcome {
     Ok(answer.into())
 }
 
-/// Begins with something that takes its time.
+/// Starts a long-running operation.
 fn begin(world: &mut World, request: &Request, key: &str, moves: Moves, status: u16) -> Answer {
     let id = world.uuid();
     let left = world.takes;
     world.operations.insert(id.clone(), (key.to_owned(), None));
-    let workspace = world.workspaces.get_mut(key).expect("it is there");
+    let workspace = world.workspaces.get_mut(key).expect("the workspace exists");
     workspace.left = left;
     workspace.moves = Some(moves);
     let location = workspace.resource["location"].as_str().unwrap().to_owned();
@@ -251,7 +251,7 @@ fn one(state: &Arc<State>, world: &mut World, request: &Request, group: &str, na
         "PUT" => put(world, request, &id, key),
         "DELETE" if !world.workspaces.contains_key(&key) => Ok(Answer { status: 204, ..Json::Null.into() }),
         "DELETE" => {
-            world.workspaces.get_mut(&key).expect("it is there").resource["properties"]["provisioningState"] =
+            world.workspaces.get_mut(&key).expect("the workspace exists").resource["properties"]["provisioningState"] =
                 json!("Deleting");
             Ok(begin(world, request, &key, Moves::Deleting, 202))
         }

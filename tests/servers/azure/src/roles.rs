@@ -1,4 +1,4 @@
-//! Roles and who has them: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
+//! Roles and their assignments: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
 
 use crate::error::{Answer, ApiError, Manner, Outcome};
 use crate::http::{Request, no_such_call, only, paged, text};
@@ -24,7 +24,7 @@ pub(crate) fn call(world: &mut World, request: &Request, scope: &str, rest: &[&s
     }
 }
 
-/// What a filter compares with, where it compares that field.
+/// The value that a filter compares a field with, if it compares that field.
 fn compared(request: &Request, field: &str) -> Result<Option<String>, ApiError> {
     let Some(filter) = request.query.get("$filter") else { return Ok(None) };
     let value = filter.strip_prefix(&format!("{field} eq '")).and_then(|it| it.strip_suffix('\''));
@@ -49,13 +49,13 @@ fn definitions(world: &World, request: &Request) -> Outcome {
     Ok(paged(world, request, &found.map(shown).collect::<Vec<_>>(), "nextLink"))
 }
 
-/// What whoever asks may do there: <https://learn.microsoft.com/en-us/rest/api/authorization/permissions>.
+/// The caller's permissions: <https://learn.microsoft.com/en-us/rest/api/authorization/permissions>.
 fn permissions(world: &World, request: &Request) -> Outcome {
     let shown = |it: &(Vec<String>, Vec<String>)| json!({"actions": it.0, "notActions": it.1});
     Ok(paged(world, request, &world.may.iter().map(shown).collect::<Vec<_>>(), "nextLink"))
 }
 
-/// Those of the scope, and of what it is in.
+/// The assignments of the scope and of its parents.
 fn list(world: &World, request: &Request, scope: &str) -> Outcome {
     let wanted = compared(request, "principalId")?;
     let scope = scope.to_lowercase();

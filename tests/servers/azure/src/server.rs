@@ -1,4 +1,4 @@
-//! A stand-in that runs, and what a test does with it.
+//! A running stand-in, and its control by tests.
 
 use crate::http::{State, router};
 use crate::world::{Audience, World};
@@ -16,43 +16,44 @@ use terrace_test_listening::{ANY, Listening};
 
 /// The tenant.
 pub const TENANT: &str = "11111111-aaaa-4000-8000-000000000001";
-/// The application id of the service principal that terrace works as.
+/// The application id of terrace's service principal.
 pub const CLIENT: &str = "22222222-bbbb-4000-8000-000000000002";
 /// Its secret.
 pub const SECRET: &str = "azure~s3cret";
 /// The subscription.
 pub const SUBSCRIPTION: &str = "33333333-cccc-4000-8000-000000000003";
-/// The resource group that is there.
+/// The existing resource group.
 pub const GROUP: &str = "data";
-/// The account of Databricks.
+/// The Databricks account.
 pub const ACCOUNT: &str = "44444444-dddd-4000-8000-000000000004";
-/// The id of the metastore `main`, which is that of every stand-in of a workspace.
+/// The id of the metastore `main`, the same in every workspace stand-in.
 pub const METASTORE: &str = "0aa0aa00-0000-4000-8000-00000000a0a0";
 
-/// A stand-in, as long as it is not dropped. Its service principal may make workspaces in the resource group `data` and is
-/// administrator of the account, which has the metastores `main` and `other` and, as the tenant has, a few people and groups.
+/// A stand-in, running until it is dropped. Its service principal may create workspaces in the resource group `data`
+/// and is administrator of the account. The account has the metastores `main` and `other`; account and tenant have a
+/// few users and groups.
 #[derive(Debug)]
 pub struct Azure {
     url: String,
     state: Arc<State>,
-    // What answers, as long as this is there.
+    // Serves until it is dropped.
     _listening: Listening,
 }
 
 impl Azure {
-    /// Starts one on a free port.
+    /// Starts a stand-in on a free port.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// When no port is free.
     #[must_use]
     pub fn start() -> Self {
         Self::start_on(ANY)
     }
 
-    /// Starts one on an address.
+    /// Starts a stand-in on an address.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the address is in use.
     #[must_use]
     pub fn start_on(address: &str) -> Self {
         let listening = Listening::new();
@@ -91,7 +92,7 @@ impl Azure {
         self.add_service_principal("terrace", CLIENT);
     }
 
-    /// Where it is: `http://127.0.0.1:4711`.
+    /// Its URL: `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -112,26 +113,26 @@ impl Azure {
         world.account.entry(kinds.1).or_default().push(entry);
     }
 
-    /// Makes a user, in the tenant and in the account.
+    /// Adds a user to the tenant and the account.
     pub fn add_user(&self, name: &str) {
         self.add(("users", "Users"), name, ("userPrincipalName", name), ("userName", name));
     }
 
-    /// Makes a group; there may be several of one name.
+    /// Adds a group; several may have one name.
     pub fn add_group(&self, name: &str) {
         self.add(("groups", "Groups"), name, ("securityEnabled", "true"), ("displayName", name));
     }
 
-    /// Makes a service principal.
+    /// Adds a service principal.
     pub fn add_service_principal(&self, name: &str, application: &str) {
         let kinds = ("servicePrincipals", "ServicePrincipals");
         self.add(kinds, name, ("appId", application), ("applicationId", application));
     }
 
-    /// Lets terrace's service principal prove itself by a certificate: PEM with certificate and key of RSA.
+    /// Trusts a certificate of terrace's service principal: PEM with an RSA key and its certificate.
     ///
     /// # Panics
-    /// When they are none.
+    /// When the PEM is invalid.
     pub fn trust_certificate(&self, pem: &[u8]) {
         let certificate = CertificateDer::from_pem_slice(pem).expect("a certificate");
         let key = match PrivateKeyDer::from_pem_slice(pem).expect("a key") {
@@ -141,7 +142,7 @@ impl Azure {
         };
         let key = key.expect("a key of RSA");
         let public = key.public().as_ref().to_vec();
-        // Some call it by the one, some by the other.
+        // Clients send one or the other thumbprint.
         let old = digest(&SHA1_FOR_LEGACY_USE_ONLY, &certificate);
         for thumbprint in [Sha256::digest(&certificate).as_slice(), old.as_ref()] {
             let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(thumbprint);
@@ -149,87 +150,87 @@ impl Azure {
         }
     }
 
-    /// Lets terrace's service principal prove itself by a token of somebody else.
+    /// Trusts an external token for terrace's service principal.
     pub fn trust_token(&self, token: &str) {
         self.world().clients.entry(CLIENT.to_owned()).or_default().federated.push(token.to_owned());
     }
 
-    /// Takes all tokens away that were given out.
+    /// Revokes all tokens.
     pub fn expire_tokens(&self) {
         self.world().tokens.clear();
     }
 
-    /// Which stand-in the next new workspace is; a new one where nothing says it. It has no metastore until it is given one.
+    /// Sets the stand-in of the next workspace; default a new one. It has no metastore until one is assigned.
     pub fn serve(&self, stand_in: Arc<StandIn>) {
         self.state.prepare(&stand_in);
         self.world().spare.push_back(stand_in);
     }
 
-    /// The stand-in of a workspace that is there.
+    /// The stand-in of an existing workspace.
     #[must_use]
     pub fn workspace(&self, name: &str) -> Option<Arc<StandIn>> {
         let world = self.world();
         world.workspaces.values().find(|it| it.resource["name"] == name).and_then(|it| it.served.clone())
     }
 
-    /// How many questions it takes until a workspace is made, changed or gone.
+    /// Sets the number of polls until a workspace is created, changed or deleted.
     pub fn take_questions(&self, count: usize) {
         self.world().takes = count;
     }
 
-    /// Whatever takes long is done with the next question.
+    /// Ends all running operations at the next poll.
     pub fn finish(&self) {
         let mut world = self.world();
         world.takes = 1;
         world.workspaces.values_mut().for_each(|it| it.left = 0);
     }
 
-    /// The next workspace is not made, and why.
+    /// Fails the creation of the next workspace with this code and message.
     pub fn fail_next(&self, code: &str, message: &str) {
         self.world().fails = Some((code.to_owned(), message.to_owned()));
     }
 
-    /// So many questions for a workspace are answered as if there was none.
+    /// Answers this many reads of a workspace with "not found".
     pub fn hide_workspaces(&self, questions: usize) {
         self.world().ways.unseen = questions;
     }
 
-    /// Lists of the subscription have no workspaces any more.
+    /// Hides workspaces from lists of the subscription.
     pub fn forget_lists(&self) {
         self.world().ways.lists_are_old = true;
     }
 
-    /// The operation that makes the next workspace ends so many questions before that is there.
+    /// Ends the operation of the next creation this many polls before its workspace is ready.
     pub fn end_early(&self, questions: usize) {
         self.world().ways.ends_early = questions;
     }
 
-    /// Somebody cancels the next workspace while it is made.
+    /// Cancels the creation of the next workspace.
     pub fn cancel_next(&self) {
         self.world().ways.cancels = true;
     }
 
-    /// So many calls about who may enter a workspace are refused although it has a metastore.
+    /// Refuses this many assignments to a workspace that has a metastore.
     pub fn federate_after(&self, calls: usize) {
         self.world().ways.federates_after = calls;
     }
 
-    /// To give the same role by the same id once more is a conflict.
+    /// Makes a repeated role assignment with the same id a conflict.
     pub fn refuse_repeats(&self) {
         self.world().ways.repeats_conflict = true;
     }
 
-    /// Where pages go on instead of here.
+    /// Sets another base URL for the links of pages.
     pub fn lead_astray(&self, base: &str) {
         self.world().ways.astray = Some(base.to_owned());
     }
 
-    /// What terrace may do in the resource group: actions such as `Microsoft.Databricks/*`.
+    /// Sets terrace's permitted actions in the resource group, such as `Microsoft.Databricks/*`.
     pub fn allow(&self, actions: &[&str]) {
         self.world().may = vec![(actions.iter().map(|it| (*it).to_owned()).collect(), Vec::new())];
     }
 
-    /// Takes a resource group away with all that is in it.
+    /// Removes a resource group and its content.
     pub fn remove_group(&self, name: &str) {
         let mut world = self.world();
         let part = format!("/resourcegroups/{}/", name.to_lowercase());
@@ -238,26 +239,26 @@ impl Azure {
         world.assignments.retain(|(at, _), _| !at.contains(&part));
     }
 
-    /// Takes a role away that nobody has any more.
+    /// Removes a role without assignments.
     pub fn remove_role(&self, name: &str) {
         self.world().roles.retain(|_, it| it != name);
     }
 
-    /// New workspaces get that metastore by themselves, as those of accounts with one for their region do.
+    /// Assigns a metastore to new workspaces, as accounts with one for their region do.
     pub fn assign_by_itself(&self, metastore: &str) {
         self.world().assigns = Some(metastore.to_owned());
     }
 
-    /// Does something behind everybody's back, as an administrator of all.
+    /// Makes a call outside terrace, as an administrator of everything.
     ///
     /// # Panics
-    /// When it fails.
+    /// When the call fails.
     #[track_caller]
     pub fn call(&self, method: &str, path: &str, body: serde_json::Value) -> serde_json::Value {
         self.try_call(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// The same, where it may fail.
+    /// The same for a call that may fail.
     ///
     /// # Errors
     /// The code and the message.
@@ -265,29 +266,29 @@ impl Azure {
         crate::http::within(&self.state, method, path, body)
     }
 
-    /// The object id of somebody in the tenant by display name.
+    /// The object id of a principal in the tenant, by display name.
     ///
     /// # Panics
-    /// When there is nobody.
+    /// When there is no such principal.
     #[must_use]
     pub fn object_id(&self, name: &str) -> String {
         let world = self.world();
         let found = world.directory.values().flatten().find(|it| it["displayName"] == name);
-        found.and_then(|it| it["id"].as_str()).expect("somebody of that name").to_owned()
+        found.and_then(|it| it["id"].as_str()).expect("a principal of that name").to_owned()
     }
 
-    /// The number of somebody in the account by display name.
+    /// The number of a principal in the account, by display name.
     ///
     /// # Panics
-    /// When there is nobody.
+    /// When there is no such principal.
     #[must_use]
     pub fn account_id(&self, name: &str) -> String {
         let world = self.world();
         let found = world.account.values().flatten().find(|it| it["displayName"] == name);
-        found.and_then(|it| it["id"].as_str()).expect("somebody of that name").to_owned()
+        found.and_then(|it| it["id"].as_str()).expect("a principal of that name").to_owned()
     }
 
-    /// How many tokens were given out for the management of Azure, Microsoft Graph and Databricks that are still good.
+    /// The numbers of valid tokens for Azure management, Microsoft Graph and Databricks.
     #[must_use]
     pub fn tokens(&self) -> [usize; 3] {
         let world = self.world();
@@ -295,42 +296,42 @@ impl Azure {
             .map(|audience| world.tokens.values().filter(|(_, of)| *of == audience).count())
     }
 
-    /// What goes wrong from now on.
+    /// The faults from now on.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What came since the last time.
+    /// The calls since the last use of this method.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.state.seen())
     }
 
-    /// What came since the last time and could change anything, without requests for tokens.
+    /// The same, only calls that could change anything, without token requests.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let seen = self.take_seen().into_iter().filter(Seen::is_write).filter(|it| !it.path.contains("/oauth2/"));
         seen.map(|it| format!("{} {}", it.method, it.path)).collect()
     }
 
-    /// Starts counting anew.
+    /// Resets the counters.
     pub fn reset_count(&self) {
         self.state.reset();
     }
 
-    /// How many calls came since then.
+    /// The number of calls since the reset.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state.counted()
     }
 
-    /// The most calls that were answered at once.
+    /// The maximum number of concurrent calls.
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         self.state.most_at_once()
     }
 
-    /// One line for everything that is there: workspaces, roles, metastores of workspaces, who may enter them.
+    /// One line for each workspace, role assignment, metastore assignment and workspace assignment.
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         self.world().inventory()

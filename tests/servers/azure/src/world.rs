@@ -1,11 +1,11 @@
-//! What there is in the tenant, the subscription and the account.
+//! The data of the tenant, the subscription and the account.
 
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use terrace_test_databricks::StandIn;
 
-/// Whom a token is for.
+/// The API that a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     Management,
@@ -13,30 +13,30 @@ pub(crate) enum Audience {
     Databricks,
 }
 
-/// An application that may ask for tokens.
+/// An application that may get tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Client {
     pub(crate) secrets: Vec<String>,
     /// Keys by the thumbprints of their certificates.
     pub(crate) keys: BTreeMap<String, Vec<u8>>,
-    /// Tokens of somebody else that are trusted.
+    /// Trusted external tokens.
     pub(crate) federated: Vec<String>,
 }
 
-/// A workspace as Azure has it.
+/// A workspace in Azure.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) resource: Json,
-    /// So many questions until what goes on with it is done.
+    /// Number of polls until its operation ends.
     pub(crate) left: usize,
     pub(crate) moves: Option<Moves>,
-    /// Once it is there.
+    /// Its stand-in, once it is created.
     pub(crate) served: Option<Arc<StandIn>>,
-    /// Applications that it knows.
+    /// Applications with access.
     pub(crate) members: BTreeSet<String>,
 }
 
-/// What goes on with a workspace.
+/// A running operation of a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Moves {
     Creating { fails: Option<(String, String)> },
@@ -44,22 +44,22 @@ pub(crate) enum Moves {
     Deleting,
 }
 
-/// How it differs from one that is quick and of one mind.
+/// Deviations from a fast and consistent Azure.
 #[derive(Debug, Default)]
 pub(crate) struct Ways {
-    /// So many questions for a new workspace, or for all of them, are answered as if there was none.
+    /// Number of reads of workspaces that are answered with "not found".
     pub(crate) unseen: usize,
-    /// Lists of the subscription never have new workspaces.
+    /// Lists of the subscription have no new workspaces.
     pub(crate) lists_are_old: bool,
-    /// An operation ends so many questions before its workspace.
+    /// Number of polls by which an operation ends before its workspace is ready.
     pub(crate) ends_early: usize,
     /// The next workspace ends as `Canceled`.
     pub(crate) cancels: bool,
-    /// So many calls about who may enter a workspace are refused after it was given a metastore.
+    /// Number of assignments that are refused after a workspace got a metastore.
     pub(crate) federates_after: usize,
-    /// To give the same role once more by the same id is a conflict.
+    /// A repeated role assignment with the same id is a conflict.
     pub(crate) repeats_conflict: bool,
-    /// Where pages go on instead of here.
+    /// Another base URL for the links of pages.
     pub(crate) astray: Option<String>,
 }
 
@@ -67,39 +67,39 @@ pub(crate) struct Ways {
 pub(crate) struct World {
     ids: u64,
     pub(crate) clients: BTreeMap<String, Client>,
-    /// Whose tokens there are, and for whom.
+    /// Tokens with their client and API.
     pub(crate) tokens: BTreeMap<String, (String, Audience)>,
     /// Names of resource groups in lower case.
     pub(crate) groups: BTreeSet<String>,
     /// By their id in lower case.
     pub(crate) workspaces: BTreeMap<String, Workspace>,
-    /// What came of operations: the workspace, and the outcome once there is one.
+    /// Operations: the workspace, and the outcome once it is known.
     pub(crate) operations: BTreeMap<String, (String, Option<Json>)>,
     /// Names of roles by id.
     pub(crate) roles: BTreeMap<String, String>,
-    /// What whoever asks may do in the resource group: actions, and those that are none of them.
+    /// The caller's permissions in the resource group: actions and excluded actions.
     pub(crate) may: Vec<(Vec<String>, Vec<String>)>,
     /// By scope and name in lower case.
     pub(crate) assignments: BTreeMap<(String, String), Json>,
-    /// Who is in the tenant, by kind: `users`, `groups`, `servicePrincipals`.
+    /// Principals of the tenant by kind: `users`, `groups`, `servicePrincipals`.
     pub(crate) directory: BTreeMap<&'static str, Vec<Json>>,
-    /// Who is in the account, by kind: `Users`, `Groups`, `ServicePrincipals`.
+    /// Principals of the account by kind: `Users`, `Groups`, `ServicePrincipals`.
     pub(crate) account: BTreeMap<&'static str, Vec<Json>>,
     pub(crate) administrators: BTreeSet<String>,
     pub(crate) metastores: Vec<Json>,
     /// The metastores of workspaces by their number.
     pub(crate) assigned: BTreeMap<String, Json>,
-    /// What principals are in workspaces.
+    /// Permissions of principals in workspaces.
     pub(crate) entered: BTreeMap<(String, String), Vec<String>>,
-    /// Workspaces that are waiting to be made.
+    /// Stand-ins for the next workspaces.
     pub(crate) spare: VecDeque<Arc<StandIn>>,
-    /// So many questions until a workspace is made, changed or gone.
+    /// Number of polls until a workspace is created, changed or deleted.
     pub(crate) takes: usize,
-    /// The next workspace is not made: code and message.
+    /// The creation of the next workspace fails with this code and message.
     pub(crate) fails: Option<(String, String)>,
-    /// New workspaces get this metastore by themselves.
+    /// The metastore of new workspaces.
     pub(crate) assigns: Option<String>,
-    /// How it keeps people waiting, and what it does that is seldom seen.
+    /// Deviations and delays.
     pub(crate) ways: Ways,
 }
 
@@ -109,17 +109,17 @@ impl World {
         self.ids
     }
 
-    /// An id in the form of a UUID that nothing had before.
+    /// A new id in the form of a UUID.
     pub(crate) fn uuid(&mut self) -> String {
         format!("00000000-0000-4000-9000-{:012x}", self.number())
     }
 
-    /// The workspace of a number.
+    /// The workspace with a number.
     pub(crate) fn numbered(&mut self, number: &str) -> Option<&mut Workspace> {
         self.workspaces.values_mut().find(|it| it.resource["properties"]["workspaceId"] == number)
     }
 
-    /// One line for each thing that is there, so that tests see what is left.
+    /// One line for each object, for checks of leftovers.
     pub(crate) fn inventory(&self) -> Vec<String> {
         let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
         let mut lines: Vec<String> = self

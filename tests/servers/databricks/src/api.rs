@@ -1,4 +1,4 @@
-//! The calls by method and path: <https://docs.databricks.com/api/workspace/introduction>.
+//! Routes by method and path: <https://docs.databricks.com/api/workspace/introduction>.
 
 mod catalogs;
 mod clusters;
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     pub(crate) path: Vec<String>,
     pub(crate) query: BTreeMap<String, String>,
     pub(crate) body: Json,
-    /// Who calls.
+    /// The caller.
     pub(crate) actor: String,
 }
 
@@ -40,18 +40,18 @@ impl Request {
     ) -> Result<Self, ApiError> {
         let decode = |part: &str| percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned);
         let parts: Result<Vec<String>, _> = path.trim_matches('/').split('/').map(decode).collect();
-        let path = parts.map_err(|_| ApiError::malformed("The path is no UTF-8"))?;
+        let path = parts.map_err(|_| ApiError::malformed("The path is not UTF-8"))?;
         Ok(Self { method: method.to_owned(), path, query, body, actor })
     }
 
-    /// A parameter that must be there.
+    /// A required parameter.
     pub(crate) fn parameter(&self, name: &str) -> Result<&str, ApiError> {
         let given = self.query.get(name).filter(|text| !text.is_empty());
         given.map(String::as_str).ok_or_else(|| ApiError::invalid(format!("Missing required field: {name}")))
     }
 }
 
-/// Carries a call out.
+/// Executes a call.
 pub(crate) fn call(world: &mut World, request: &Request, polls: usize) -> Outcome {
     let parts: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let method = request.method.as_str();
@@ -103,7 +103,7 @@ fn unity_catalog(world: &mut World, request: &Request, parts: &[&str]) -> Outcom
     }
 }
 
-/// There is no such call.
+/// The error of an unknown call.
 pub(crate) fn no_such_call(request: &Request) -> ApiError {
     let message = format!("No API found for '{} /{}'", request.method, request.path.join("/"));
     ApiError::new(404, "ENDPOINT_NOT_FOUND", message)

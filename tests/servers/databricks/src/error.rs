@@ -1,14 +1,14 @@
-//! Errors with the codes and bodies of the real one.
+//! Errors with Databricks' codes and bodies.
 
 use serde_json::{Value as Json, json};
 
-/// Why a call failed.
+/// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) status: u16,
     pub(crate) code: &'static str,
     pub(crate) message: String,
-    /// Of SCIM, whose errors have a shape of their own.
+    /// An error of SCIM, which has another form.
     pub(crate) is_scim: bool,
 }
 
@@ -19,17 +19,17 @@ impl ApiError {
         Self { status, code, message: message.into(), is_scim: false }
     }
 
-    /// A value that cannot be.
+    /// An invalid value.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, "INVALID_PARAMETER_VALUE", message)
     }
 
-    /// A body that is none.
+    /// An invalid body.
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::new(400, "MALFORMED_REQUEST", message)
     }
 
-    /// Nothing of that name.
+    /// A missing object.
     pub(crate) fn missing(message: impl Into<String>) -> Self {
         Self::new(404, "RESOURCE_DOES_NOT_EXIST", message)
     }
@@ -38,7 +38,7 @@ impl ApiError {
         Self::new(403, "PERMISSION_DENIED", message)
     }
 
-    /// The body that it goes out with.
+    /// The body of the response.
     pub(crate) fn body(&self) -> Json {
         if self.is_scim {
             return json!({

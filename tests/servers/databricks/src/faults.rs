@@ -1,25 +1,25 @@
-//! What goes wrong on purpose. Calls are counted from 1 as they come in.
+//! Faults on purpose. Calls are numbered from 1.
 
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// One thing that goes wrong.
+/// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection ends before anything happened.
+    /// Drops the connection; the call has no effect.
     LostBefore,
-    /// It happened, and the connection ends before the answer.
+    /// Drops the connection after the call took effect.
     LostAfter,
-    /// Nothing happened: too many requests, with what `Retry-After` says in seconds.
+    /// Too many requests, with this `Retry-After` in seconds; the call has no effect.
     TooMany(Option<u64>),
-    /// Nothing happened: 503 `TEMPORARILY_UNAVAILABLE`.
+    /// 503 `TEMPORARILY_UNAVAILABLE`; the call has no effect.
     Unavailable,
-    /// Nothing happened: 500 `INTERNAL_ERROR`.
+    /// 500 `INTERNAL_ERROR`; the call has no effect.
     Fails,
-    /// It happened, and a gateway answers 504 instead.
+    /// 504 from a gateway after the call took effect.
     After504,
-    /// 401: the token is not taken.
+    /// 401: the token is refused.
     Expired,
 }
 
@@ -28,32 +28,32 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the call.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next calls, whatever their number.
+    /// For the next calls, in order.
     pub next: VecDeque<Fault>,
-    /// For calls whose `METHOD path` holds a text, once each.
+    /// For calls whose `METHOD path` contains a text, once each.
     pub by_text: Vec<(String, Fault)>,
-    /// Calls whose `METHOD path` holds one of these are not permitted.
+    /// Calls whose `METHOD path` contains one of these texts are not permitted.
     pub denied: Vec<String>,
-    /// How long every call takes.
+    /// Duration of every call.
     pub takes: Option<Duration>,
-    /// So many reading calls after each change still see what was before it.
+    /// Number of reads after each change that still return the old state.
     pub lag: usize,
-    /// A statement runs only once it was asked for so many times.
+    /// Number of polls before a statement runs.
     pub statement_polls: usize,
-    /// A statement that ran is told to be closed.
+    /// A finished statement is reported as closed.
     pub closes_statements: bool,
-    /// Pages hold so many, whatever was asked for.
+    /// Page size, which overrides the query.
     pub page: Option<usize>,
-    /// Every page names a next one.
+    /// Every page links to a next one.
     pub is_endless: bool,
-    /// What somebody else does just before the next call of that `METHOD path`.
+    /// Bodies of concurrent calls, made just before the next call with the same `METHOD path`.
     pub(crate) races: Vec<(String, Json)>,
-    /// How many seconds a token of OAuth is said to live, instead of an hour.
+    /// Lifetime of OAuth tokens in seconds; default one hour.
     pub life: Option<u64>,
 }
 
 impl Faults {
-    /// What was asked, with pages as they come.
+    /// The query with the page size of this stand-in.
     pub(crate) fn paged(&self, mut query: BTreeMap<String, String>) -> BTreeMap<String, String> {
         for name in ["limit", "max_results", "page_size"] {
             query.extend(self.page.map(|size| (name.to_owned(), size.to_string())));
@@ -61,7 +61,7 @@ impl Faults {
         query
     }
 
-    /// An answer as it is told.
+    /// The response with the faults of this stand-in.
     pub(crate) fn told(&self, mut answer: Json, is_read: bool) -> Json {
         if self.closes_statements && answer["status"]["state"] == "SUCCEEDED" {
             answer["status"]["state"] = "CLOSED".into();
@@ -73,7 +73,7 @@ impl Faults {
         answer
     }
 
-    /// What goes wrong with the call of that number, whose `METHOD path` is the line.
+    /// Takes the fault of a call by its number and its `METHOD path`.
     pub fn take(&mut self, number: usize, line: &str) -> Option<Fault> {
         if let Some(fault) = self.by_number.remove(&number) {
             return Some(fault);

@@ -1,12 +1,12 @@
-//! Strict reading of bodies: what is not known is refused.
+//! Strict reading of bodies: unknown fields are refused.
 
 use crate::error::ApiError;
 use serde_json::{Map, Value as Json};
 
-/// The object of a body, with none but these fields.
+/// The object of a body, with only known fields.
 pub(crate) fn object<'a>(body: &'a Json, what: &str, known: &[&str]) -> Result<&'a Map<String, Json>, ApiError> {
     let Some(entries) = body.as_object() else {
-        return Err(ApiError::malformed(format!("{what} is no JSON object")));
+        return Err(ApiError::malformed(format!("{what} is not a JSON object")));
     };
     match entries.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => {
@@ -16,32 +16,32 @@ pub(crate) fn object<'a>(body: &'a Json, what: &str, known: &[&str]) -> Result<&
     }
 }
 
-/// A text that must be there.
+/// A required string.
 pub(crate) fn text(body: &Json, name: &str) -> Result<String, ApiError> {
     match &body[name] {
         Json::String(text) if !text.is_empty() => Ok(text.clone()),
         Json::Null | Json::String(_) => Err(ApiError::invalid(format!("Missing required field: {name}"))),
-        _ => Err(ApiError::malformed(format!("Field '{name}' is no text"))),
+        _ => Err(ApiError::malformed(format!("Field '{name}' is not a string"))),
     }
 }
 
-/// A text that may be missing.
+/// An optional string.
 pub(crate) fn optional(body: &Json, name: &str) -> Result<Option<String>, ApiError> {
     match &body[name] {
         Json::Null => Ok(None),
         Json::String(text) => Ok(Some(text.clone())),
-        _ => Err(ApiError::malformed(format!("Field '{name}' is no text"))),
+        _ => Err(ApiError::malformed(format!("Field '{name}' is not a string"))),
     }
 }
 
-/// Sets what is not there.
+/// Sets a field that is null.
 pub(crate) fn default(object: &mut Json, name: &str, value: Json) {
     if object[name].is_null() {
         object[name] = value;
     }
 }
 
-/// One page of items, and the token of the next one.
+/// One page of items, and the token of the next page.
 pub(crate) fn page<T>(
     items: Vec<T>,
     query: &std::collections::BTreeMap<String, String>,

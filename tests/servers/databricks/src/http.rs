@@ -1,4 +1,4 @@
-//! Who is let in, what is counted, what goes wrong; then the call itself: `api`.
+//! Authorization, counters and faults; then the call itself: `api`.
 
 use crate::api::{self, Request};
 use crate::error::ApiError;
@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Who is asked whose a token is.
+/// Returns the principal of a token.
 type Whose = dyn Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync;
 
-/// Somebody else who knows tokens.
+/// An external check of tokens.
 #[derive(Clone)]
 pub(crate) struct Outside(pub(crate) Arc<Whose>);
 
@@ -32,19 +32,19 @@ impl std::fmt::Debug for Outside {
     }
 }
 
-/// All that a stand-in has.
+/// The state of a stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     world: Mutex<World>,
-    /// What was there before the latest change, and how many reading calls still see that.
+    /// The state before the latest change, and the number of reads that still return it.
     before: Mutex<(World, usize)>,
     pub(crate) faults: Mutex<Faults>,
     seen: Mutex<Vec<Seen>>,
-    /// Who has which token.
+    /// Principals by token.
     pub(crate) tokens: Mutex<BTreeMap<String, String>>,
     /// Secrets by client id.
     pub(crate) clients: Mutex<BTreeMap<String, String>>,
-    /// Who is asked for other tokens.
+    /// The check of other tokens.
     pub(crate) outside: Mutex<Option<Outside>>,
     count: AtomicUsize,
     at_once: AtomicUsize,
@@ -78,7 +78,7 @@ impl State {
     }
 }
 
-/// Counts the calls that are answered at once.
+/// Counts concurrent calls.
 struct AtOnce<'a>(&'a State);
 
 impl<'a> AtOnce<'a> {
@@ -188,7 +188,7 @@ async fn answer(
     response
 }
 
-/// Carries a call out on the world, or on what it was a moment ago.
+/// Executes a call on the current state, or on the state before the latest change.
 fn carry_out(state: &State, request: &Request, line: &str) -> Result<Json, ApiError> {
     let (is_denied, lag, polls) = {
         let faults = lock(&state.faults);
@@ -209,7 +209,7 @@ fn carry_out(state: &State, request: &Request, line: &str) -> Result<Json, ApiEr
     }
     if request.method == "GET" {
         let mut before = lock(&state.before);
-        // Statements are known at once.
+        // Statements are visible at once.
         if before.1 > 0 && !line.contains("/sql/statements/") {
             before.1 -= 1;
             return api::call(&mut before.0, request, polls);
@@ -234,7 +234,7 @@ fn refused(seen: &mut Seen, error: &ApiError, pause: Option<u64>) -> Response {
     response
 }
 
-/// A head, and a body that never comes: the connection ends in the middle of it.
+/// Sends the head and never the body: the connection ends in between.
 fn lost() -> Response {
     let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
     Response::new(Body::from_stream(futures_util::stream::once(lost)))
@@ -253,7 +253,7 @@ fn unauthorized(message: &str) -> ApiError {
     ApiError::new(401, "UNAUTHENTICATED", message)
 }
 
-/// Whose token came along.
+/// The principal of the call's token.
 fn actor(state: &State, headers: &HeaderMap) -> Result<String, ApiError> {
     let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     let Some(token) = given.and_then(|it| it.strip_prefix("Bearer ")) else {

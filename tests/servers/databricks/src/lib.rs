@@ -1,18 +1,18 @@
-//! A stand-in of Databricks for tests: the REST API of one workspace, with Unity Catalog, over objects that are kept in memory.
+//! A stand-in of Databricks for tests: the REST API of one workspace with Unity Catalog, with objects in memory.
 //!
-//! It is strict. A field that it does not know is refused, as are names that nobody has and levels that an object does not
-//! know; what the real one adds by itself (defaults of jobs, owners, inherited entries) it adds as well. It runs nothing: of
-//! SQL it knows the statements about views.
+//! It is strict: it refuses unknown fields, unknown principals and levels that an object does not have. It adds what
+//! Databricks adds: defaults of jobs, owners, inherited entries. It runs no jobs; of SQL it knows the statements about
+//! views.
 //!
-//! Read in this order: [`StandIn`] (how a test starts one), `http` (who is let in, what is counted), `world` (what there is),
-//! `api` (the calls), `sql` (texts to statements), [`Faults`] (what may go wrong).
+//! Read in this order: [`StandIn`] (how a test starts one), `http` (authorization and counters), `world` (the data),
+//! `api` (the calls), `sql` (the statements), [`Faults`] (the faults).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "this crate is tests: what fails here fails a test"
+    reason = "this crate is test code: a panic here fails a test"
 )]
 
 mod api;

@@ -1,7 +1,8 @@
-//! The stand-in as a program: `terrace-test-databricks [--bind ADDRESS] [--table NAME:COLUMN=TYPE;…]`. It says where it is and
-//! runs until its standard input ends. Its workspace has what a stand-in of the library has, and those tables.
+//! The stand-in as a program: `terrace-test-databricks [--bind ADDRESS] [--table NAME:COLUMN=TYPE;…]`. It prints its
+//! URL and runs until its standard input ends. Its workspace has the content of the library's stand-in, and the given
+//! tables.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program of tests talks to its caller")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program prints to its caller")]
 
 use std::io::Read;
 use std::process::ExitCode;

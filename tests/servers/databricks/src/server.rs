@@ -1,4 +1,4 @@
-//! A stand-in that runs, and what a test does with it.
+//! A running stand-in, and its control by tests.
 
 use crate::api::{self, Request};
 use crate::faults::Faults;
@@ -10,12 +10,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 use terrace_test_listening::{ANY, Listening};
 
-/// Who terrace is in the workspace.
+/// terrace's user in the workspace.
 pub(crate) const DEPLOYER: &str = "terrace@example.com";
-/// The administrator in whose name tests do things behind everybody's back.
+/// The administrator who makes calls of tests outside terrace.
 pub(crate) const ADMINISTRATOR: &str = "admin@example.com";
 
-/// A call that came in.
+/// A received call.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// Its number, from 1.
@@ -26,49 +26,49 @@ pub struct Seen {
     pub path: String,
     /// The query, decoded.
     pub query: BTreeMap<String, String>,
-    /// The body; null where there was none.
+    /// The body; null without one.
     pub body: Json,
-    /// When it came.
+    /// The time of the call.
     pub at: Instant,
-    /// The status of the answer; 0 where none was sent.
+    /// The status of the response; 0 without a response.
     pub status: u16,
     /// The code of the error.
     pub code: String,
 }
 
 impl Seen {
-    /// Whether it could change anything.
+    /// Whether the call could change anything.
     #[must_use]
     pub fn is_write(&self) -> bool {
         self.method != "GET"
     }
 }
 
-/// A stand-in, as long as it is not dropped. Its workspace has the user `terrace@example.com` with the token `secret`, the
-/// same rights for the service principal of the client `terrace-client` with the secret `client-secret`, a metastore, the
-/// warehouse `WH`, the cluster `databricks-cluster` and a few people and groups.
+/// A stand-in, running until it is dropped. Its workspace has the user `terrace@example.com` with the token `secret`,
+/// and with the same rights the service principal of the client `terrace-client` with the secret `client-secret`. It
+/// has a metastore, the warehouse `WH`, the cluster `databricks-cluster`, and a few users and groups.
 #[derive(Debug)]
 pub struct StandIn {
     url: String,
     pub(crate) state: Arc<State>,
-    // What answers, as long as this is there.
+    // Serves until it is dropped.
     listening: Listening,
 }
 
 impl StandIn {
-    /// Starts one on a free port.
+    /// Starts a stand-in on a free port.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// When no port is free.
     #[must_use]
     pub fn start() -> Self {
         Self::start_on(ANY)
     }
 
-    /// Starts one on an address.
+    /// Starts a stand-in on an address.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the address is in use.
     #[must_use]
     pub fn start_on(address: &str) -> Self {
         let listening = Listening::new();
@@ -114,13 +114,13 @@ impl StandIn {
         }
     }
 
-    /// Where it is: `http://127.0.0.1:4711`.
+    /// Its URL: `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it is besides: as if another workspace had the same metastore, for whoever asks nothing of the workspace itself.
+    /// A second URL, as of another workspace with the same metastore, for clients that don't use the workspace itself.
     ///
     /// # Panics
     /// When there is no free port.
@@ -137,21 +137,21 @@ impl StandIn {
         self.state.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a user.
+    /// Adds a user.
     pub fn add_user(&self, name: &str) {
         let mut world = self.world();
         let id = world.id().to_string();
         world.users.push(json!({"id": id, "userName": name, "displayName": name, "active": true}));
     }
 
-    /// Makes a group; there may be several of one name.
+    /// Adds a group; several may have one name.
     pub fn add_group(&self, name: &str) {
         let mut world = self.world();
         let id = world.id().to_string();
         world.groups.push(json!({"id": id, "displayName": name}));
     }
 
-    /// Makes a service principal.
+    /// Adds a service principal.
     pub fn add_service_principal(&self, name: &str, application: &str) {
         let mut world = self.world();
         let id = world.id().to_string();
@@ -160,12 +160,12 @@ impl StandIn {
             .push(json!({"id": id, "displayName": name, "applicationId": application, "active": true}));
     }
 
-    /// Puts somebody into a group.
+    /// Adds a principal to a group.
     pub fn add_member(&self, group: &str, who: &str) {
         self.world().members.insert((group.to_owned(), who.to_owned()));
     }
 
-    /// Says what somebody, or a group, is entitled to: `allow-cluster-create`; that alone.
+    /// Sets the entitlements of a principal or a group, such as `allow-cluster-create`.
     pub fn entitle(&self, who: &str, entitlements: &[&str]) {
         let mut world = self.world();
         let World { users, groups, service_principals, .. } = &mut *world;
@@ -177,38 +177,39 @@ impl StandIn {
         }
     }
 
-    /// Lets somebody in by a token.
+    /// Adds a token of a principal.
     pub fn add_token(&self, who: &str, token: &str) {
         self.tokens().insert(token.to_owned(), who.to_owned());
     }
 
-    /// Takes all tokens away that OAuth gave out.
+    /// Revokes all OAuth tokens.
     pub fn expire_tokens(&self) {
         self.tokens().retain(|token, _| !token.starts_with("oauth-"));
     }
 
-    /// Makes a warehouse in a state such as `STOPPED`.
+    /// Adds a warehouse in a state such as `STOPPED`.
     pub fn add_warehouse(&self, name: &str, state: &str) {
         let mut world = self.world();
         let id = format!("wh{}", world.id());
         world.warehouses.push(json!({"id": id, "name": name, "state": state, "cluster_size": "X-Small"}));
     }
 
-    /// Makes a table, with catalog and schema where they are missing; columns are names with types such as `decimal(10,2)`.
+    /// Adds a table, and its catalog and schema if they are missing; columns are names with types such as
+    /// `decimal(10,2)`.
     pub fn add_table(&self, full_name: &str, columns: &[(&str, &str)]) {
         api::tables::add(&mut self.world(), full_name, columns);
     }
 
-    /// Puts something into a schema: of the kind `volumes`, `functions` or `models`.
+    /// Adds an object of the kind `volumes`, `functions` or `models` to a schema.
     pub fn add_to_schema(&self, kind: &str, full_name: &str) {
         let it = json!({"name": full_name.rsplit('.').next(), "full_name": full_name});
         self.world().others.insert((kind.to_owned(), full_name.to_owned()), it);
     }
 
-    /// Gives a table a primary key, whose columns hold a value in every row.
+    /// Adds a primary key to a table; its columns become not null.
     ///
     /// # Panics
-    /// When there is no such table.
+    /// When the table does not exist.
     pub fn add_primary_key(&self, full_name: &str, columns: &[&str]) {
         let mut world = self.world();
         let table = world.tables.get_mut(full_name).expect("a table");
@@ -220,26 +221,26 @@ impl StandIn {
         }
     }
 
-    /// Makes a table that a pipeline owns.
+    /// Adds a table that a pipeline owns.
     ///
     /// # Panics
-    /// When there is no such pipeline.
+    /// When the pipeline does not exist.
     pub fn add_pipeline_table(&self, pipeline: &str, full_name: &str) {
         self.add_table(full_name, &[("id", "int")]);
         let mut world = self.world();
         world.pipelines.get_mut(pipeline).expect("a pipeline").tables.insert(full_name.to_lowercase());
     }
 
-    /// Gives a repository branches and tags, each with the commit that it is at.
+    /// Adds a branch or tag with its commit to a repository.
     pub fn add_remote(&self, url: &str, reference: &str, head: &str) {
         self.world().remotes.entry(url.to_owned()).or_default().insert(reference.to_owned(), head.to_owned());
     }
 
-    /// Lets others say whose a token is that is not known here: by the token, by the token for the management of Azure and by
-    /// the id of the resource that came along. Nothing where they do not know it either.
+    /// Sets an external check of unknown tokens: by the token, the Azure management token and the resource id of the
+    /// call. The check returns `None` for a token that it does not know either.
     ///
     /// # Errors
-    /// Of the question: why whoever has the token may not enter.
+    /// The check fails with the reason why the token has no access.
     pub fn let_in(
         &self,
         whose: impl Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync + 'static,
@@ -247,7 +248,7 @@ impl StandIn {
         *self.state.outside.lock().unwrap_or_else(PoisonError::into_inner) = Some(Outside(Arc::new(whose)));
     }
 
-    /// Takes everybody away but the groups that every workspace has, as in a workspace that has just been made.
+    /// Removes all principals except the groups of every workspace, as in a new workspace.
     pub fn forget_people(&self) {
         let mut world = self.world();
         world.users.clear();
@@ -255,38 +256,38 @@ impl StandIn {
         world.groups.retain(|it| ["admins", "users"].iter().any(|name| it["displayName"] == *name));
     }
 
-    /// Grants a privilege on the metastore, which another workspace of the account may do before this one has it.
+    /// Grants a privilege on the metastore, as another workspace of the account may do before this one has it.
     pub fn grant_on_metastore(&self, principal: &str, privilege: &str) {
         let mut world = self.world();
         let granted = world.grants.entry(("metastore".to_owned(), METASTORE.to_owned())).or_default();
         granted.entry(principal.to_owned()).or_default().insert(privilege.to_owned());
     }
 
-    /// Gives the metastore back to the workspace.
+    /// Assigns the metastore to the workspace.
     pub fn attach_metastore(&self) {
         self.world().has_metastore = true;
     }
 
-    /// Gives the workspace another metastore, in which everything has the same names.
+    /// Assigns another metastore with objects of the same names to the workspace.
     pub fn assign_metastore(&self, id: &str) {
         self.world().other_metastore = Some(id.to_owned());
     }
 
-    /// Takes the metastore away from the workspace.
+    /// Detaches the metastore from the workspace.
     pub fn detach_metastore(&self) {
         self.world().has_metastore = false;
     }
 
-    /// Does something behind everybody's back, as an administrator: `("POST", "/api/2.2/jobs/update", …)`.
+    /// Makes a call outside terrace, as an administrator: `("POST", "/api/2.2/jobs/update", …)`.
     ///
     /// # Panics
-    /// When it fails.
+    /// When the call fails.
     #[track_caller]
     pub fn call(&self, method: &str, path: &str, body: Json) -> Json {
         self.try_call(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// The same, where it may fail.
+    /// The same for a call that may fail.
     ///
     /// # Errors
     /// The code and the message.
@@ -294,10 +295,10 @@ impl StandIn {
         self.try_call_as(ADMINISTRATOR, method, path, body)
     }
 
-    /// Does something in the name of somebody else.
+    /// Makes a call as a principal.
     ///
     /// # Panics
-    /// When it fails.
+    /// When the call fails.
     #[track_caller]
     pub fn call_as(&self, who: &str, method: &str, path: &str, body: Json) -> Json {
         self.try_call_as(who, method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
@@ -312,67 +313,67 @@ impl StandIn {
         done.map_err(|error| format!("{} {}", error.code, error.message))
     }
 
-    /// Lets somebody else make the same call with another body just before the next one of its kind.
+    /// Makes a concurrent call with another body just before the next one with this method and path.
     pub fn race(&self, method: &str, path: &str, body: Json) {
         self.faults().races.push((format!("{method} {path}"), body));
     }
 
-    /// Runs a statement behind everybody's back.
+    /// Runs a statement outside terrace.
     ///
     /// # Panics
-    /// When it fails.
+    /// When the statement fails.
     #[track_caller]
     pub fn sql(&self, text: &str) {
         let done = crate::sql::run(&mut self.world(), ADMINISTRATOR, text);
         done.unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 
-    /// Permits no statement any more that has that text in it.
+    /// Refuses all statements that contain a text.
     pub fn deny_sql(&self, text: &str) {
         self.world().denied_sql.push(text.to_owned());
     }
 
-    /// Lets nobody run a job as that service principal any more.
+    /// Refuses jobs that run as a service principal.
     pub fn deny_run_as(&self, application: &str) {
         self.world().denied_run_as.push(application.to_owned());
     }
 
-    /// What goes wrong from now on.
+    /// The faults from now on.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What came since the last time.
+    /// The calls since the last use of this method.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.state.seen())
     }
 
-    /// What came since the last time and could change anything: `POST /api/2.2/jobs/create`.
+    /// The same, only calls that could change anything: `POST /api/2.2/jobs/create`.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let seen = self.take_seen();
         seen.into_iter().filter(Seen::is_write).map(|it| format!("{} {}", it.method, it.path)).collect()
     }
 
-    /// Starts counting anew.
+    /// Resets the counters.
     pub fn reset_count(&self) {
         self.state.reset();
     }
 
-    /// How many calls came since then.
+    /// The number of calls since the reset.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state.counted()
     }
 
-    /// The most calls that were answered at once.
+    /// The maximum number of concurrent calls.
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         self.state.most_at_once()
     }
 
-    /// One line for everything that is there: jobs, pipelines, objects of the workspace, catalogs, tables, grants, lists.
+    /// One line for each job, pipeline, workspace object, catalog, table, grant and access list.
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         self.world().inventory()

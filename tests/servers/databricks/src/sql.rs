@@ -1,8 +1,8 @@
-//! The statements about views: <https://docs.databricks.com/aws/en/sql/language-manual/>.
+//! Statements about views: <https://docs.databricks.com/aws/en/sql/language-manual/>.
 //!
-//! `CREATE VIEW`, `CREATE OR REPLACE VIEW` (which makes another view, without what was granted on the old one), `ALTER VIEW …
-//! AS`, `ALTER VIEW … SET TBLPROPERTIES`, `COMMENT ON TABLE`, `COMMENT ON COLUMN`, `DROP VIEW`. Everything else is a syntax
-//! error.
+//! `CREATE VIEW`, `CREATE OR REPLACE VIEW` (creates another view, without the grants of the old one), `ALTER VIEW …
+//! AS`, `ALTER VIEW … SET TBLPROPERTIES`, `COMMENT ON TABLE`, `COMMENT ON COLUMN`, `DROP VIEW`. Everything else is a
+//! syntax error.
 
 mod tokens;
 
@@ -11,10 +11,10 @@ use crate::world::World;
 use serde_json::{Value as Json, json};
 use tokens::{Token, Tokens};
 
-/// What is told of a statement that was stopped.
+/// The error of a cancelled statement.
 pub(crate) const CANCELED: &str = "[CANCELED]";
 
-/// What a view shows: columns (none for all) of a relation.
+/// The query of a view: columns of a relation; no columns means all.
 struct Query {
     columns: Vec<String>,
     source: String,
@@ -122,7 +122,7 @@ fn alter(world: &mut World, tokens: &mut Tokens) -> Result<(), String> {
     }
     if tokens.take_word("AS") {
         let query = query(tokens)?;
-        // As if it were made anew, but for what was granted on it: comments and properties go.
+        // As if the view were recreated, except that it keeps its grants: comments and properties go.
         let columns = columns_of(world, &query)?;
         let view = world.tables.get_mut(&name).unwrap();
         view["columns"] = json!(columns);
@@ -221,7 +221,7 @@ fn query(tokens: &mut Tokens) -> Result<Query, String> {
     Ok(Query { columns, source, text })
 }
 
-/// The columns that a query shows.
+/// The columns of a query.
 fn columns_of(world: &World, query: &Query) -> Result<Vec<Json>, String> {
     let source = world.tables.get(&query.source).ok_or_else(|| not_found(&query.source))?;
     let all = source["columns"].as_array().unwrap();
@@ -233,7 +233,7 @@ fn columns_of(world: &World, query: &Query) -> Result<Vec<Json>, String> {
             )
         };
         let mut column = found.cloned().ok_or_else(missing)?;
-        // As it is written in the query.
+        // The name is as written in the query.
         column["name"] = json!(name);
         Ok(column)
     };
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_shows_columns_and_loses_its_grants_when_it_is_replaced() {
+    fn replaced_view_loses_its_grants_and_altered_view_keeps_them() {
         let mut world = world();
         run(&mut world, "me", r"CREATE VIEW `c`.`s`.`v` (`id` COMMENT 'it\'s', `Name`) COMMENT 'a \\ b' AS SELECT `id`, `Name` FROM `c`.`s`.`t`").unwrap();
         assert_eq!(world.tables["c.s.v"]["columns"][0]["comment"], "it's");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_a_syntax_error() {
+    fn unknown_statement_is_a_syntax_error() {
         for text in [
             "",
             "SELECT 1",
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_there_are_told() {
+    fn unknown_names_are_errors() {
         for (text, code) in [
             ("CREATE VIEW c.s.v AS SELECT other FROM c.s.t", "UNRESOLVED_COLUMN"),
             ("CREATE VIEW c.s.v AS SELECT id FROM c.s.nothing", "TABLE_OR_VIEW_NOT_FOUND"),

@@ -1,4 +1,4 @@
-//! What there is in the workspace and its metastore.
+//! The data of the workspace and its metastore.
 
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ pub(crate) const METASTORE: &str = "0aa0aa00-0000-4000-8000-00000000a0a0";
 /// The id of the workspace.
 pub(crate) const WORKSPACE: i64 = 1_234_567_890_123;
 
-/// A job with the settings as they are read.
+/// A job, with settings in the API's form.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) creator: String,
@@ -27,12 +27,12 @@ pub(crate) struct Pipeline {
     pub(crate) tables: BTreeSet<String>,
 }
 
-/// Something in the tree of the workspace.
+/// An object in the tree of the workspace.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) id: i64,
     pub(crate) kind: &'static str,
-    /// Of a repo.
+    /// The repository of a repo.
     pub(crate) repo: Option<Repo>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Repo {
     pub(crate) head: String,
 }
 
-/// One direct entry of an access control list.
+/// A direct entry of an access control list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// `user_name`, `group_name` or `service_principal_name`.
@@ -54,17 +54,17 @@ pub(crate) struct Entry {
     pub(crate) level: String,
 }
 
-/// A statement that came in.
+/// A received statement.
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
     pub(crate) text: String,
     pub(crate) actor: String,
-    /// How often it is asked for before it runs.
+    /// Number of polls before it runs.
     pub(crate) polls: usize,
     pub(crate) outcome: Option<Result<(), String>>,
 }
 
-/// Everything.
+/// The data of a stand-in.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
     ids: i64,
@@ -75,13 +75,13 @@ pub(crate) struct World {
     /// Direct entries by kind of object and id.
     pub(crate) acls: BTreeMap<(String, String), Vec<Entry>>,
     pub(crate) has_metastore: bool,
-    /// The metastore that the workspace says it is of, instead of the usual one.
+    /// The metastore that the workspace reports instead of the usual one.
     pub(crate) other_metastore: Option<String>,
     pub(crate) metastore_owner: String,
     pub(crate) catalogs: BTreeMap<String, Json>,
     pub(crate) schemas: BTreeMap<String, Json>,
     pub(crate) tables: BTreeMap<String, Json>,
-    /// What else schemas hold, by kind (`volumes`, `functions`, `models`) and full name.
+    /// Other objects in schemas, by kind (`volumes`, `functions`, `models`) and full name.
     pub(crate) others: BTreeMap<(String, String), Json>,
     /// Privileges by kind of securable and full name, then by principal.
     pub(crate) grants: BTreeMap<(String, String), BTreeMap<String, BTreeSet<String>>>,
@@ -89,26 +89,26 @@ pub(crate) struct World {
     pub(crate) clusters: Vec<Json>,
     pub(crate) users: Vec<Json>,
     pub(crate) groups: Vec<Json>,
-    /// Names of groups, each with somebody who is in it.
+    /// Members: group and principal.
     pub(crate) members: BTreeSet<(String, String)>,
     pub(crate) service_principals: Vec<Json>,
     pub(crate) statements: BTreeMap<String, Statement>,
-    /// Statements with one of these texts are not permitted.
+    /// Statements that contain one of these texts are not permitted.
     pub(crate) denied_sql: Vec<String>,
-    /// Whom nobody may run a job as.
+    /// Service principals that no job may run as.
     pub(crate) denied_run_as: Vec<String>,
-    /// What repositories have: branches and tags with their heads, by URL.
+    /// Repositories: branches and tags with their commits, by URL.
     pub(crate) remotes: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl World {
-    /// A number that nothing had before.
+    /// A new number.
     pub(crate) fn id(&mut self) -> i64 {
         self.ids += 1;
         1_000 + self.ids
     }
 
-    /// An id in the form of a UUID that nothing had before.
+    /// A new id in the form of a UUID.
     pub(crate) fn uuid(&mut self) -> String {
         format!("00000000-0000-4000-8000-{:012x}", self.id())
     }
@@ -118,7 +118,7 @@ impl World {
         jiff::Timestamp::now().as_millisecond()
     }
 
-    /// What somebody is called who is known by a name: a user, a group, the application id of a service principal.
+    /// The exact name of a user, a group or the application id of a service principal.
     pub(crate) fn known(&self, name: &str) -> Option<String> {
         ["user_name", "group_name", "service_principal_name"].iter().find_map(|kind| self.known_as(kind, name))
     }
@@ -127,7 +127,7 @@ impl World {
         self.known_as(kind, name).is_some()
     }
 
-    /// The same of one kind: users and service principals are the same in any case, groups are not.
+    /// The same for one kind. Users and service principals ignore case; groups don't.
     pub(crate) fn known_as(&self, kind: &str, name: &str) -> Option<String> {
         let known = |items: &[Json], field: &str| {
             let mut names = items.iter().filter_map(|it| it[field].as_str());
@@ -140,12 +140,12 @@ impl World {
         }
     }
 
-    /// Whether somebody is in a group: of `users` is everybody, of others who was put there.
+    /// True if a principal is in a group. Everyone is in `users`.
     pub(crate) fn is_in(&self, who: &str, group: &str) -> bool {
         group == "users" || self.members.contains(&(group.to_owned(), who.to_owned()))
     }
 
-    /// Whether somebody may make clusters, by what they or their groups are entitled to.
+    /// True if a principal may create clusters by its own entitlements or those of its groups.
     pub(crate) fn may_make_clusters(&self, who: &str) -> bool {
         let is_entitled = |it: &Json| {
             it["entitlements"].as_array().into_iter().flatten().any(|it| it["value"] == "allow-cluster-create")
@@ -157,7 +157,7 @@ impl World {
         self.is_in(who, "admins") || own.any(is_entitled) || groups.any(is_entitled)
     }
 
-    /// Whether somebody has a privilege on the metastore.
+    /// True if a principal has a privilege on the metastore.
     pub(crate) fn may_in_metastore(&self, who: &str, privilege: &str) -> bool {
         let grants = self.grants.get(&("metastore".to_owned(), METASTORE.to_owned()));
         let mut held =
@@ -165,7 +165,7 @@ impl World {
         self.metastore_owner == who || held.any(|(_, held)| held.contains(privilege))
     }
 
-    /// One line for each thing that is there, so that tests see what is left.
+    /// One line for each object, for checks of leftovers.
     pub(crate) fn inventory(&self) -> Vec<String> {
         let mut lines = Vec::new();
         lines
@@ -193,7 +193,7 @@ impl World {
                 "pipelines" => self.pipelines.get(id).map(|it| it.spec["name"].clone()),
                 _ => self.objects.iter().find(|(_, it)| it.id.to_string() == *id).map(|(path, _)| json!(path)),
             };
-            // Lists go with their objects.
+            // The list of a deleted object is ignored.
             let Some(shown) = shown else { continue };
             let shown = shown.as_str().unwrap_or_default();
             lines.extend(entries.iter().map(|it| format!("acl {kind} {shown}: {} {}", it.name, it.level)));

@@ -1,5 +1,5 @@
-//! What commands do: `type` and `args` of <https://hasura.io/docs/2.0/api-reference/metadata-api/index/>, as graphql-engine's
-//! source has them (`Hasura/Server/API/Metadata.hs`, `Hasura/RQL/DDL`).
+//! The commands: `type` and `args` of <https://hasura.io/docs/2.0/api-reference/metadata-api/index/>, as in
+//! graphql-engine's source (`Hasura/Server/API/Metadata.hs`, `Hasura/RQL/DDL`).
 
 mod sql;
 mod tables;
@@ -9,7 +9,7 @@ use crate::metadata::{Metadata, Source};
 use crate::refused::{Outcome, Refused};
 use serde_json::{Map, Value as Json, json};
 
-/// Commands that change nothing; SQL is run here where it says so of itself.
+/// Commands that change nothing; SQL runs here only if it is marked read-only.
 const QUESTIONS: [&str; 6] = [
     "export_metadata",
     "get_inconsistent_metadata",
@@ -18,12 +18,13 @@ const QUESTIONS: [&str; 6] = [
     "list_source_kinds",
     RUN_SQL,
 ];
-/// What runs SQL, at an address of its own.
+/// The command that runs SQL, with its own URL.
 pub(crate) const RUN_SQL: &str = "run_sql";
-/// What operations on relationships begin with, after the kind of source: all that `bulk_atomic` knows besides queries and models.
+/// Suffixes of the relationship commands, after the kind of source: with queries and models, all that `bulk_atomic`
+/// knows.
 const ATOMIC: [&str; 3] = ["create_object_relationship", "create_array_relationship", "drop_relationship"];
 
-/// Whether a request could change something.
+/// Whether a request could change anything.
 pub(crate) fn is_write(request: &Json) -> bool {
     let ty = request["type"].as_str().unwrap_or_default();
     match (ty, request["args"].as_array()) {
@@ -32,7 +33,7 @@ pub(crate) fn is_write(request: &Json) -> bool {
     }
 }
 
-/// A request in few words.
+/// A short form of a request.
 pub(crate) fn line(request: &Json) -> String {
     let ty = request["type"].as_str().unwrap_or("?");
     match request["args"].as_array() {
@@ -41,7 +42,7 @@ pub(crate) fn line(request: &Json) -> String {
     }
 }
 
-/// The known fields of an object, of which some are needed; others are refused.
+/// The fields of an object: required and optional ones; others are refused.
 pub(crate) fn fields<'a>(
     args: &'a Json,
     what: &str,
@@ -68,14 +69,14 @@ pub(crate) fn success() -> Json {
     json!({"message": "success"})
 }
 
-/// Carries a request out on metadata, which is thrown away where it fails.
+/// Executes a request on a copy of the metadata, which the caller drops after an error.
 pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, request: &Json) -> Outcome<Json> {
     let Some(ty) = request["type"].as_str() else { return Err(Refused::parse("key \"type\" not found").at("$")) };
     let args = &request["args"];
     match ty {
         "bulk" => {
             let requests = args.as_array().ok_or_else(|| Refused::parse("parsing [] failed, expected Array"))?;
-            // One that fails ends all: what those before it changed is stored nowhere.
+            // The first failure ends the bulk; the changes before it are not stored.
             let run = |(index, request)| run(metadata, databases, request).map_err(|why| why.within(index));
             requests.iter().enumerate().map(run).collect::<Outcome<Vec<Json>>>().map(Json::Array)
         }
@@ -84,7 +85,7 @@ pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, request: &Json
             let is_known =
                 |it: &Json| ATOMIC.iter().any(|known| it["type"].as_str().unwrap_or_default().ends_with(known));
             match requests.iter().all(is_known) {
-                // Relationships are nothing that this stand-in has.
+                // This stand-in has no relationships.
                 true if requests.is_empty() => Ok(success()),
                 _ => Err(Refused::new(500, "unexpected", "Bulk atomic does not support this command")),
             }
@@ -116,7 +117,7 @@ pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, request: &Json
     }
 }
 
-/// Commands of a kind of source: `snowflake_track_table`.
+/// Commands for a kind of source: `snowflake_track_table`.
 fn of_source(metadata: &mut Metadata, databases: &Databases, ty: &str, args: &Json) -> Outcome<Json> {
     let (prefix, command) = ty.split_once('_').unwrap_or((ty, ""));
     let kind = match prefix {
@@ -139,7 +140,7 @@ fn of_source(metadata: &mut Metadata, databases: &Databases, ty: &str, args: &Js
         _ => tables::run(metadata, databases, (ty, kind, command), args)?,
     };
     metadata.check_root_fields()?;
-    // What a command makes inconsistent it does not do; what was so before stays so.
+    // A command that makes an object inconsistent is refused; earlier inconsistencies stay.
     let now = metadata.inconsistent(databases);
     if let Some(new) = now.iter().find(|found| !before.contains(found)) {
         let (of, name, reason) = new;
@@ -153,7 +154,7 @@ fn of_source(metadata: &mut Metadata, databases: &Databases, ty: &str, args: &Js
     Ok(done)
 }
 
-/// As agents' sources are stored, however they were said.
+/// The stored form of a source's configuration.
 fn stored(kind: &str, configuration: &Json) -> Outcome<Json> {
     let Some(object) = configuration.as_object() else {
         return Err(Refused::parse("parsing a configuration failed, expected Object").at("$.args.configuration"));
@@ -166,7 +167,7 @@ fn stored(kind: &str, configuration: &Json) -> Outcome<Json> {
             &["read_replicas", "extensions_schema"],
         )?;
         let mut info = info.clone();
-        // What is not said has a value.
+        // Omitted fields have defaults.
         if let Some(info) = info.get_mut("connection_info").and_then(Json::as_object_mut) {
             info.entry("use_prepared_statements").or_insert(Json::Bool(false));
             info.entry("isolation_level").or_insert_with(|| "read-committed".into());

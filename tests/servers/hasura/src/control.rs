@@ -1,4 +1,4 @@
-//! For tests that are programs of their own: what came, what there is, what is to go wrong. Nothing of Hasura's.
+//! Control by tests in other programs: calls, inventory and faults. Not part of Hasura's API.
 
 use crate::databases::Table;
 use crate::faults::Fault;
@@ -23,7 +23,7 @@ pub(crate) fn routes() -> axum::Router<Arc<State>> {
         .route("/test/reset", post(reset))
 }
 
-/// What came since the last time, oldest first.
+/// The calls since the last request of this route, oldest first.
 async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
     let seen = std::mem::take(&mut *state.traffic.seen());
     let seen: Vec<Json> = seen
@@ -61,7 +61,7 @@ async fn faults(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// `{"database": …, "schema": …, "name": …, "columns": […], "key": […]}`; without columns the table goes.
+/// `{"database": …, "schema": …, "name": …, "columns": […], "key": […]}`; without columns the table is removed.
 async fn table(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     let Ok(body) = serde_json::from_slice::<Json>(&body) else { return StatusCode::BAD_REQUEST.into_response() };
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -86,7 +86,7 @@ async fn variable(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// A request of the metadata API behind everybody's back: it is not counted.
+/// A request of the metadata API outside terrace: it is not counted.
 async fn metadata(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     let Ok(body) = serde_json::from_slice::<Json>(&body) else { return StatusCode::BAD_REQUEST.into_response() };
     match state.carry_out(&body) {
@@ -95,7 +95,7 @@ async fn metadata(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     }
 }
 
-/// Starts counting anew.
+/// Resets the counters.
 async fn reset(Shared(state): Shared<Arc<State>>) -> StatusCode {
     state.traffic.reset();
     state.traffic.seen().clear();

@@ -1,4 +1,4 @@
-//! What is behind sources: databases with tables, which agents and PostgreSQL would tell of.
+//! Databases behind sources: their tables, as agents and PostgreSQL report them.
 
 use crate::refused::{Outcome, Refused};
 use percent_encoding::percent_decode_str;
@@ -14,19 +14,19 @@ pub struct Table {
     pub key: Vec<String>,
 }
 
-/// Where a table is: the database, the schema, its name.
+/// The place of a table: database, schema and name.
 pub(crate) type Place = (String, String, String);
 
-/// All databases, and the variables of Hasura's process that configurations may name.
+/// All databases, and the environment variables of Hasura that configurations may name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Databases {
     pub(crate) tables: BTreeMap<Place, Table>,
     pub(crate) variables: BTreeMap<String, String>,
-    /// The password that databases let in, where a test says one.
+    /// The password that databases require, if a test sets one.
     pub(crate) password: Option<String>,
 }
 
-/// What a source reaches.
+/// The database that a source connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reached {
     is_postgres: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Reached {
 }
 
 impl Databases {
-    /// What a configuration reaches.
+    /// Connects to the database of a configuration.
     pub(crate) fn reach(&self, kind: &str, configuration: &Json) -> Outcome<Reached> {
         if kind == "postgres" {
             let parts = &configuration["connection_info"]["database_url"]["connection_parameters"];
@@ -55,8 +55,7 @@ impl Databases {
         Ok(Reached { is_postgres: false, database: part("db"), schema: part("schema"), is_qualified })
     }
 
-    /// A database by the parts of its URL:
-    /// <https://hasura.io/docs/2.0/api-reference/syntax-defs/#pgconnectionparameters>.
+    /// The database of URL parts: <https://hasura.io/docs/2.0/api-reference/syntax-defs/#pgconnectionparameters>.
     fn by_parts(&self, parts: &Json) -> Outcome<Reached> {
         let known = ["username", "password", "database", "host", "port"];
         if let Some(name) =
@@ -80,7 +79,7 @@ impl Databases {
         if let Some(text) = value.as_str() {
             return Ok(text.to_owned());
         }
-        // PostgreSQL's sources name a variable as `from_env`, those of agents as `value_from: {env}`.
+        // PostgreSQL sources name a variable as `from_env`, agents' sources as `value_from: {env}`.
         let named = value["from_env"].as_str().or_else(|| value["value_from"]["env"].as_str());
         let Some(name) = named else {
             return Err(Unusable::new("a connection string or the name of a variable is missing"));
@@ -91,10 +90,10 @@ impl Databases {
             .ok_or_else(|| Unusable::new(&format!("environment variable '{name}' not set")))
     }
 
-    /// The database of a URL's path, and its query.
+    /// The database in a URL's path, and the query.
     fn parts(&self, url: &str, kind: &str) -> Outcome<(String, BTreeMap<String, String>)> {
         let failed = |why: &str| Refused::bad("invalid-configuration", format!("Inconsistent object: {why}"));
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| failed("the connection string is no URL"))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| failed("the connection string is not a URL"))?;
         if !matches!((kind, scheme), ("postgres", "postgres" | "postgresql") | ("snowflake", "jdbc:snowflake")) {
             return Err(failed("the connection string is of another kind of database"));
         }
@@ -111,12 +110,12 @@ impl Databases {
         Ok((decoded(path), query))
     }
 
-    /// The table that a source's tables name so.
+    /// The table with a name of a source.
     pub(crate) fn table(&self, reached: &Reached, name: &Json) -> Option<&Table> {
         self.tables.get(&place(reached, name)?)
     }
 
-    /// What an agent says of a table.
+    /// An agent's description of a table.
     pub(crate) fn info(&self, reached: &Reached, name: &Json) -> Json {
         let Some(table) = self.table(reached, name) else { return Json::Null };
         let column = |column: &String| json!({"name": column, "type": "string", "nullable": true, "insertable": false, "updatable": false});
@@ -129,7 +128,7 @@ impl Databases {
         info
     }
 
-    /// The names of all tables that a source reaches.
+    /// The names of all tables of a source.
     pub(crate) fn names(&self, reached: &Reached) -> Vec<Json> {
         let is_within = |(database, schema, _): &&Place| {
             *database == reached.database && (reached.is_postgres || reached.is_qualified || *schema == reached.schema)

@@ -1,28 +1,28 @@
-//! What goes wrong on purpose. Requests to both servers are counted from 1 as they come in.
+//! Faults on purpose. Requests to both servers are numbered from 1.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// One thing that goes wrong.
+/// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection ends before anything happened.
+    /// Drops the connection; the request has no effect.
     LostBefore,
-    /// It happened, and the connection ends before the answer.
+    /// Drops the connection after the request took effect.
     LostAfter,
-    /// It happened, and a gateway answers 504.
+    /// 504 from a gateway after the request took effect.
     GatewayTimeout,
-    /// Nothing happened: too many requests, with what `Retry-After` says.
+    /// Too many requests, with this `Retry-After`; the request has no effect.
     TooMany(Option<Duration>),
-    /// Nothing happened: 503.
+    /// 503; the request has no effect.
     Unavailable,
-    /// Nothing happened: 500 `unexpected`.
+    /// 500 `unexpected`; the request has no effect.
     Fails,
-    /// Nothing happened: 400 `postgres-error`, what is behind the source says no.
+    /// 400 `postgres-error` from the database behind the source; the request has no effect.
     Denied,
-    /// Somebody else changes the metadata first.
+    /// A concurrent change of the metadata comes first.
     Overtaken,
-    /// It happens, and what was changed is inconsistent from then on.
+    /// The request takes effect; its objects are inconsistent from then on.
     LeavesInconsistent,
 }
 
@@ -31,13 +31,13 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the request.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next requests, whatever their number.
+    /// For the next requests, in order.
     pub next: VecDeque<Fault>,
-    /// For requests whose line in the log holds a text, once each.
+    /// For requests whose line in the log contains a text, once each.
     pub by_text: Vec<(String, Fault)>,
-    /// How long every request takes.
+    /// Duration of every request.
     pub takes: Option<Duration>,
-    /// So many exports answer as things were before the last change.
+    /// Number of exports that return the state before the last change.
     pub stale_exports: usize,
 }
 

@@ -19,16 +19,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// All that a stand-in has.
+/// The state of a stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) secret: String,
-    /// What the role mapper is asked with, where it asks for a token.
+    /// The token that the role mapper requires, if any.
     pub(crate) token: Mutex<Option<String>>,
-    /// Whoever asks is answered.
+    /// True if every request is answered.
     pub(crate) is_open: AtomicBool,
     metadata: Mutex<Metadata>,
-    /// What there was before the last change.
+    /// The metadata before the last change.
     before: Mutex<Metadata>,
     databases: Mutex<Databases>,
     roles: Mutex<Roles>,
@@ -56,14 +56,14 @@ impl State {
         locked(&self.roles)
     }
 
-    /// Carries a request of the metadata API out: all of it or nothing.
+    /// Executes a request of the metadata API: all of it or nothing.
     pub(crate) fn carry_out(&self, request: &Json) -> Result<Json, Refused> {
         let databases = self.databases().clone();
         let mut metadata = self.metadata();
         let mut changed = metadata.clone();
         let done = commands::run(&mut changed, &databases, request)?;
         if commands::is_write(request) {
-            // The version is compared when all is done, and what was done is then thrown away.
+            // The version is compared last; on a mismatch the changes are dropped.
             if let Some(wanted) = request.get("resource_version").filter(|it| !it.is_null())
                 && wanted.as_i64() != Some(metadata.version)
             {
@@ -76,7 +76,7 @@ impl State {
         Ok(done)
     }
 
-    /// Makes inconsistent what a request changed.
+    /// Makes the objects that a request changed inconsistent.
     fn break_objects(&self, request: &Json) {
         let requests = request["args"].as_array().cloned().unwrap_or_else(|| vec![request.clone()]);
         let mut metadata = self.metadata();
@@ -115,7 +115,7 @@ fn answer(status: u16, body: &Json) -> Response {
     (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
 }
 
-/// The connection ends instead of an answer.
+/// Drops the connection instead of a response.
 fn lost() -> Response {
     let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
     Response::new(Body::from_stream(futures_util::stream::once(lost)))
@@ -133,7 +133,7 @@ fn unexpected() -> Refused {
     Refused::new(500, "unexpected", "database query error")
 }
 
-/// Queries are nothing that this stand-in answers: only whether it does at all.
+/// This stand-in runs no queries: the route only shows that it answers.
 async fn graphql(Shared(state): Shared<std::sync::Arc<State>>) -> Response {
     let refused = json!({"errors": [{"extensions": {"path": "$", "code": "access-denied"},
         "message": "Authentication hook unauthorized this request"}]});
@@ -147,7 +147,7 @@ async fn health(Shared(state): Shared<std::sync::Arc<State>>) -> String {
     if is_consistent { "OK" } else { "WARN: inconsistent objects in schema" }.to_owned()
 }
 
-/// Commands on metadata, and on what is behind sources: each at its own address.
+/// Commands on metadata and on databases behind sources, each at its own URL.
 async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let text = String::from_utf8_lossy(&body).into_owned();
     let request: Json = serde_json::from_slice(&body).unwrap_or(Json::Null);

@@ -1,19 +1,19 @@
-//! Stand-ins of Hasura and of its role mapper for tests: the metadata API of graphql-engine v2 over metadata that is kept in
-//! memory, and the REST of the service that says who has which role.
+//! Stand-ins of Hasura and of its role mapper for tests: the metadata API of graphql-engine v2 with metadata in
+//! memory, and the REST API of the service that assigns roles.
 //!
-//! Hasura's half is stricter than graphql-engine in one point: a field that no command knows is refused, where graphql-engine
-//! leaves it unread. `set` in a select permission is let through, for existing services send it. Of the databases behind
-//! sources it knows the tables that a test gives it.
+//! Hasura's half is stricter than graphql-engine in one point: it refuses unknown fields, which graphql-engine
+//! ignores. `set` in a select permission is accepted, since existing services send it. Of the databases behind sources
+//! it knows the tables that a test adds.
 //!
-//! Read in this order: [`StandIn`] (how a test starts one), `http` (both APIs), `metadata` (what there is), `commands` (what
-//! commands do), `databases` (what is behind sources), `roles` (the role mapper), [`Faults`] (what may go wrong).
+//! Read in this order: [`StandIn`] (how a test starts one), `http` (both APIs), `metadata` (the data), `commands` (the
+//! commands), `databases` (the databases behind sources), `roles` (the role mapper), [`Faults`] (the faults).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "this crate is tests: what fails here fails a test"
+    reason = "this crate is test code: a panic here fails a test"
 )]
 
 mod commands;

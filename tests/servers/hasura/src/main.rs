@@ -1,7 +1,7 @@
-//! The stand-in as a program: `terrace-test-hasura [--bind ADDRESS] [--bind-mapper ADDRESS] [--mapper old|extended]`. It says
-//! where Hasura and the role mapper are, a line each, and runs until its standard input ends.
+//! The stand-in as a program: `terrace-test-hasura [--bind ADDRESS] [--bind-mapper ADDRESS] [--mapper old|extended]`.
+//! It prints the URLs of Hasura and the role mapper, a line each, and runs until its standard input ends.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program of tests talks to its caller")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program prints to its caller")]
 
 use std::io::Read;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What there is: sources with tables and who may read them, and the version that every change counts up.
+//! The metadata: sources with tables and permissions, and the version, which every change increments.
 
 use crate::databases::Databases;
 use crate::refused::{Outcome, Refused};
@@ -19,7 +19,7 @@ pub(crate) struct Tracked {
     pub(crate) configuration: Map<String, Json>,
     pub(crate) apollo: Option<Json>,
     pub(crate) permissions: Vec<Permission>,
-    /// What somebody made by hand and what stands in the way of untracking: a relationship of another table to it.
+    /// Relationships of other tables to this one, created outside terrace: they prevent untracking.
     pub(crate) dependants: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Source {
     pub(crate) tables: Vec<Tracked>,
 }
 
-/// All of it.
+/// The metadata of a stand-in.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Metadata {
     pub(crate) version: i64,
@@ -42,7 +42,7 @@ pub(crate) struct Metadata {
     pub(crate) broken: Vec<(String, String, String)>,
 }
 
-/// A table as messages name it.
+/// A table's name in messages.
 pub(crate) fn shown(name: &Json) -> String {
     match name {
         Json::Array(parts) => {
@@ -61,7 +61,7 @@ pub(crate) fn shown(name: &Json) -> String {
 }
 
 impl Tracked {
-    /// The root fields that it gives everybody with all rights.
+    /// The root fields of the table for a role with all rights.
     fn root_fields(&self) -> Vec<String> {
         let usual = self
             .configuration
@@ -109,7 +109,7 @@ impl Metadata {
         self.sources.iter_mut().find(|source| source.name == name).ok_or_else(missing)
     }
 
-    /// What `export_metadata` answers.
+    /// The response of `export_metadata`.
     pub(crate) fn exported(&self) -> Json {
         let source = |it: &Source| {
             let tables: Vec<Json> = it.tables.iter().map(Tracked::exported).collect();
@@ -127,7 +127,7 @@ impl Metadata {
         }})
     }
 
-    /// What does not go together with what is behind it: type, name, reason.
+    /// Inconsistent objects: type, name, reason.
     pub(crate) fn inconsistent(&self, databases: &Databases) -> Vec<(String, String, String)> {
         let mut found = self.broken.clone();
         for source in &self.sources {
@@ -173,7 +173,7 @@ impl Metadata {
         found
     }
 
-    /// Two tables cannot give one root field.
+    /// Two tables cannot have the same root field.
     pub(crate) fn check_root_fields(&self) -> Outcome<()> {
         let mut all: Vec<(String, String)> = Vec::new();
         for source in &self.sources {

@@ -1,16 +1,16 @@
-//! What graphql-engine answers to what it does not take: <https://hasura.io/docs/2.0/api-reference/metadata-api/index/>, with the
-//! codes of its source (`Hasura/Base/Error.hs`).
+//! graphql-engine's errors: <https://hasura.io/docs/2.0/api-reference/metadata-api/index/>, with the codes of its
+//! source (`Hasura/Base/Error.hs`).
 
 use serde_json::{Value as Json, json};
 
-/// A command that is not carried out.
+/// A refused command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) status: u16,
     pub(crate) code: &'static str,
     pub(crate) error: String,
     pub(crate) path: String,
-    /// What only developers are told.
+    /// Details for developers only.
     pub(crate) internal: Option<Json>,
 }
 
@@ -21,7 +21,7 @@ impl Refused {
         Self { status, code, error: error.into(), path: "$.args".to_owned(), internal: None }
     }
 
-    /// With status 400, as nearly everything is.
+    /// With status 400, as nearly all errors.
     pub(crate) fn bad(code: &'static str, error: impl Into<String>) -> Self {
         Self::new(400, code, error)
     }
@@ -35,7 +35,7 @@ impl Refused {
         self
     }
 
-    /// The same within the list of a `bulk`.
+    /// The same inside the list of a `bulk`.
     pub(crate) fn within(mut self, index: usize) -> Self {
         let rest = self.path.trim_start_matches('$');
         self.path = format!("$.args[{index}]{rest}");

@@ -1,15 +1,15 @@
-//! The role mapper: which root fields a role has, and who has the role. Its REST is that of the existing service, which can
-//! neither be asked who has a role nor be told to remove one; an extended one can.
+//! The role mapper: root fields and members of roles. Its REST API is that of the existing service, which can neither
+//! list members nor remove a role; an extended one can.
 
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which role mapper it is.
+/// The kind of role mapper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mapper {
-    /// The existing one: no reading of root fields and members, no removal.
+    /// The previous role mapper: it does not return root fields or members, and removes nothing.
     Old,
-    /// One that tells all and removes.
+    /// A role mapper that returns and removes everything.
     #[default]
     Extended,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Role {
     pub(crate) groups: BTreeSet<String>,
 }
 
-/// All roles by their id.
+/// All roles by id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Roles {
     pub(crate) mapper: Mapper,
@@ -37,7 +37,7 @@ fn errors(status: u16, error: String) -> Answer {
     (status, json!({"errors": [error]}))
 }
 
-/// What FastAPI says of a route that there is not.
+/// FastAPI's error of an unknown route.
 fn no_route() -> Answer {
     (404, json!({"detail": "Not Found"}))
 }
@@ -55,7 +55,7 @@ fn texts(body: &Json, name: &str) -> Option<BTreeSet<String>> {
 }
 
 impl Roles {
-    /// Answers a request; the path is without the base and decoded part by part.
+    /// Handles a request; the path is without the base, and its parts are decoded.
     pub(crate) fn answer(&mut self, method: &str, path: &[String], body: &Json) -> Answer {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         match (method, path.as_slice()) {
@@ -115,7 +115,7 @@ impl Roles {
             return errors(400, format!("Cannot upsert role with role_id {id}"));
         }
         if self.roles.iter().any(|(other, role)| other != id && role.component == component) {
-            // The unique constraint of its table is nothing that the service expects.
+            // The service does not handle the unique constraint of its table.
             return errors(500, "Internal Server Error".to_owned());
         }
         let role = self.roles.entry(id.to_owned()).or_default();

@@ -1,4 +1,4 @@
-//! A stand-in that runs, and what a test does with it.
+//! A running stand-in, and its control by tests.
 
 use crate::databases::Table;
 use crate::faults::Faults;
@@ -10,30 +10,30 @@ use serde_json::Value as Json;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use terrace_test_listening::{ANY, Listening};
 
-/// A stand-in of both servers, as long as it is not dropped. Its secret is `secret`, and it has nothing.
+/// A stand-in of both servers, running until it is dropped. Its secret is `secret`; it has no data.
 #[derive(Debug)]
 pub struct StandIn {
     url: String,
     mapper_url: String,
     state: Arc<State>,
-    // What answers, as long as this is there.
+    // Serves until it is dropped.
     _listening: Listening,
 }
 
 impl StandIn {
-    /// Starts one on free ports, with a role mapper of that kind.
+    /// Starts a stand-in on free ports, with the given kind of role mapper.
     ///
     /// # Panics
-    /// When there are none to be had.
+    /// When no ports are free.
     #[must_use]
     pub fn start(mapper: Mapper) -> Self {
         Self::start_on(ANY, ANY, mapper)
     }
 
-    /// Starts one on two addresses.
+    /// Starts a stand-in on two addresses.
     ///
     /// # Panics
-    /// When one of them is taken.
+    /// When an address is in use.
     #[must_use]
     pub fn start_on(address: &str, mapper_address: &str, mapper: Mapper) -> Self {
         let listening = Listening::new();
@@ -44,51 +44,51 @@ impl StandIn {
         Self { url, mapper_url, state, _listening: listening }
     }
 
-    /// Where Hasura is: `http://127.0.0.1:4711`.
+    /// Hasura's URL: `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the role mapper is.
+    /// The URL of the role mapper.
     #[must_use]
     pub fn mapper_url(&self) -> &str {
         &self.mapper_url
     }
 
-    /// Puts a table or view into a database.
+    /// Adds a table or view to a database.
     pub fn add_table(&self, database: &str, schema: &str, name: &str, columns: &[&str], key: &[&str]) {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let table = Table { columns: owned(columns), key: owned(key) };
         self.state.databases().tables.insert((database.to_owned(), schema.to_owned(), name.to_owned()), table);
     }
 
-    /// Takes a table out of a database.
+    /// Removes a table from a database.
     pub fn drop_table(&self, database: &str, schema: &str, name: &str) {
         self.state.databases().tables.remove(&(database.to_owned(), schema.to_owned(), name.to_owned()));
     }
 
-    /// Sets a variable of Hasura's process.
+    /// Sets an environment variable of Hasura.
     pub fn set_variable(&self, name: &str, value: &str) {
         self.state.databases().variables.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Databases let nobody in without that password.
+    /// Sets the password that databases require.
     pub fn set_password(&self, password: &str) {
         self.state.databases().password = Some(password.to_owned());
     }
 
-    /// Hasura answers queries of whoever asks, without asking the role mapper.
+    /// Lets Hasura answer every query, without the role mapper.
     pub fn open_to_all(&self) {
         self.state.is_open.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
-    /// The role mapper asks for a token.
+    /// Sets the token that the role mapper requires.
     pub fn set_token(&self, token: &str) {
         *self.state.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.to_owned());
     }
 
-    /// Gives a table something that depends on it.
+    /// Adds a dependent object to a table.
     pub fn add_dependant(&self, source: &str, table: &Json, dependant: &str) {
         let mut metadata = self.state.metadata();
         let source = metadata.sources.iter_mut().find(|it| it.name == source).expect("the source");
@@ -96,58 +96,58 @@ impl StandIn {
         tracked.dependants.push(dependant.to_owned());
     }
 
-    /// Carries out a request of the metadata API behind everybody's back.
+    /// Makes a request of the metadata API outside terrace.
     ///
     /// # Panics
-    /// When it is refused.
+    /// When the request is refused.
     #[track_caller]
     pub fn metadata(&self, request: &Json) -> Json {
         self.try_metadata(request).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// The same, where it may be refused.
+    /// The same for a request that may be refused.
     ///
     /// # Errors
-    /// What is answered then.
+    /// The error response.
     pub fn try_metadata(&self, request: &Json) -> Result<Json, Json> {
         self.state.carry_out(request).map_err(|why| why.body())
     }
 
-    /// Asks the role mapper behind everybody's back.
+    /// Makes a request of the role mapper outside terrace.
     pub fn mapper(&self, method: &str, path: &[&str], body: &Json) -> (u16, Json) {
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
         self.state.roles().answer(method, &path, body)
     }
 
-    /// What goes wrong from now on.
+    /// The faults from now on.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         self.state.traffic.faults()
     }
 
-    /// What came since the last time.
+    /// The requests since the last use of this method.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.state.traffic.seen())
     }
 
-    /// The lines of what came since the last time and could change anything.
+    /// The lines of the requests since the last use that could change anything.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         self.take_seen().into_iter().filter(|it| it.is_write).map(|it| it.line).collect()
     }
 
-    /// Starts counting anew.
+    /// Resets the counters.
     pub fn reset_count(&self) {
         self.state.traffic.reset();
     }
 
-    /// How many requests came since then.
+    /// The number of requests since the reset.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state.traffic.count()
     }
 
-    /// The most requests that were answered at once.
+    /// The maximum number of concurrent requests.
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         self.state.traffic.most_at_once()
@@ -158,7 +158,7 @@ impl StandIn {
         &self.state
     }
 
-    /// Everything that is there, a line each: sources, tables, permissions, roles and who has them.
+    /// One line for each source, table, permission, role and member.
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         inventory(&self.state)

@@ -1,4 +1,4 @@
-//! What the stand-in takes and refuses, in graphql-engine's own words.
+//! Accepted and refused requests, with graphql-engine's errors.
 
 use crate::{Mapper, StandIn};
 use serde_json::{Value as Json, json};
@@ -32,7 +32,7 @@ fn refused(stand_in: &StandIn, request: &Json) -> String {
 }
 
 #[test]
-fn what_is_there_is_not_made_again_and_what_is_gone_not_removed() {
+fn repeated_creation_and_removal_are_refused() {
     let stand_in = started();
     stand_in.metadata(&add());
     assert_eq!(refused(&stand_in, &add()), "400 already-exists $.args source with name \"s\" already exists");
@@ -50,7 +50,7 @@ fn what_is_there_is_not_made_again_and_what_is_gone_not_removed() {
 }
 
 #[test]
-fn a_bulk_is_all_or_nothing_and_counts_as_one_change() {
+fn bulk_is_all_or_nothing_and_counts_as_one_change() {
     let stand_in = started();
     let version =
         || stand_in.metadata(&json!({"type": "export_metadata", "version": 2, "args": {}}))["resource_version"].clone();
@@ -65,7 +65,7 @@ fn a_bulk_is_all_or_nothing_and_counts_as_one_change() {
 }
 
 #[test]
-fn a_change_of_another_version_is_a_conflict() {
+fn change_of_another_version_is_a_conflict() {
     let stand_in = started();
     stand_in.metadata(&add());
     let late = json!({"type": "bulk", "resource_version": 0, "args": [track("V", "v")]});
@@ -76,7 +76,7 @@ fn a_change_of_another_version_is_a_conflict() {
 }
 
 #[test]
-fn what_would_be_inconsistent_is_refused() {
+fn inconsistent_change_is_refused() {
     let stand_in = started();
     stand_in.metadata(&add());
     let missing = refused(&stand_in, &track("GONE", "v"));
@@ -91,22 +91,22 @@ fn what_would_be_inconsistent_is_refused() {
     assert!(twice.starts_with("500 unexpected $.args Encountered conflicting definitions"), "{twice}");
     let unknown = json!({"type": "snowflake_track_table", "args": {"source": "s", "table": ["W"], "tabel": 1}});
     assert!(refused(&stand_in, &unknown).starts_with("400 parse-failed"));
-    // What goes behind a source makes it inconsistent, and is told.
+    // A table that is dropped behind a source makes it inconsistent.
     stand_in.drop_table("D", "S", "V");
-    let told = stand_in.metadata(&json!({"type": "get_inconsistent_metadata", "args": {}}));
+    let output = stand_in.metadata(&json!({"type": "get_inconsistent_metadata", "args": {}}));
     assert_eq!(
-        (told["is_consistent"].clone(), told["inconsistent_objects"][0]["type"].clone()),
+        (output["is_consistent"].clone(), output["inconsistent_objects"][0]["type"].clone()),
         (json!(false), json!("table"))
     );
 }
 
 #[test]
-fn the_old_role_mapper_neither_tells_nor_removes() {
+fn old_role_mapper_neither_returns_nor_removes() {
     let stand_in = started();
     let role = json!({"role_id": "r", "component_id": "c", "graphql_root_field_names": ["v"]});
     assert_eq!(stand_in.mapper("PUT", &["v1", "roles"], &role).0, 200);
-    let told = stand_in.mapper("GET", &["v1", "roles", "r"], &Json::Null);
-    assert_eq!(told, (200, json!({"role_id": "r", "component_id": "c"})));
+    let output = stand_in.mapper("GET", &["v1", "roles", "r"], &Json::Null);
+    assert_eq!(output, (200, json!({"role_id": "r", "component_id": "c"})));
     assert_eq!(stand_in.mapper("DELETE", &["v1", "roles", "r"], &Json::Null).0, 405);
     assert_eq!(stand_in.mapper("GET", &["v1", "user_roles", "r"], &Json::Null).0, 404);
     let stolen = json!({"role_id": "r", "component_id": "d", "graphql_root_field_names": []});

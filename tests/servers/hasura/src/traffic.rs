@@ -1,28 +1,28 @@
-//! What came to both servers, and what goes wrong with it.
+//! The requests to both servers, and their faults.
 
 use crate::faults::{Fault, Faults};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// A request that came in.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// Its number, from 1.
     pub number: usize,
-    /// What it is: the commands (`bulk[snowflake_track_table]`), or method and path (`PUT /v1/roles`).
+    /// A short form: the commands (`bulk[snowflake_track_table]`), or method and path (`PUT /v1/roles`).
     pub line: String,
-    /// The body, as it came.
+    /// The raw body.
     pub body: String,
-    /// It could change something.
+    /// Whether the request could change anything.
     pub is_write: bool,
-    /// When it came.
+    /// The time of the request.
     pub at: Instant,
-    /// The HTTP status of the answer; 0 where none was sent.
+    /// The HTTP status of the response; 0 without a response.
     pub status: u16,
 }
 
-/// Counts, remembers and disturbs.
+/// Counts and records requests, and applies faults.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) faults: Mutex<Faults>,
@@ -54,7 +54,7 @@ impl Traffic {
         self.most.load(Ordering::SeqCst)
     }
 
-    /// A request begins: what goes wrong with it, once it has taken its time.
+    /// Starts a request: waits its duration and returns its fault.
     pub(crate) async fn begin(&self, line: &str, body: &str, is_write: bool) -> (Seen, Option<Fault>, AtOnce<'_>) {
         let at_once = AtOnce::new(self);
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
@@ -75,7 +75,7 @@ impl Traffic {
     }
 }
 
-/// Counts what is answered at once.
+/// Counts concurrent requests.
 pub(crate) struct AtOnce<'a>(&'a Traffic);
 
 impl<'a> AtOnce<'a> {

@@ -1,26 +1,26 @@
-//! A server for tests: it listens on addresses of this machine, in a runtime of its own, as long as somebody holds it.
+//! A server for tests: it listens on local addresses in its own runtime until it is dropped.
 #![forbid(unsafe_code)]
-#![expect(clippy::expect_used, reason = "this crate is tests: what fails here fails a test")]
+#![expect(clippy::expect_used, reason = "this crate is test code: a panic here fails a test")]
 
 use axum::Router;
 use std::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-/// An address with a free port of this machine.
+/// An address with a free local port.
 pub const ANY: &str = "127.0.0.1:0";
 
-/// What listens, until it is dropped.
+/// A listening server, until it is dropped.
 #[derive(Debug)]
 pub struct Listening {
-    // Nothing once it is being dropped.
+    // `None` during the drop.
     runtime: Option<Runtime>,
 }
 
 impl Listening {
-    /// Something that listens nowhere yet.
+    /// A server that does not listen yet.
     ///
     /// # Panics
-    /// When there are no threads to be had.
+    /// When no thread can be started.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it starts a thread")]
     pub fn new() -> Self {
@@ -28,17 +28,17 @@ impl Listening {
         Self { runtime: Some(runtime.expect("a runtime")) }
     }
 
-    /// Takes an address: where that is, such as `http://127.0.0.1:4711`, for routes that know it.
+    /// Listens on an address. Returns its URL, such as `http://127.0.0.1:4711`, which the routes may use.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the address is in use.
     #[must_use]
     pub fn on(&self, address: &str, routes: impl FnOnce(&str) -> Router) -> String {
         let listener = TcpListener::bind(address).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         listener.set_nonblocking(true).expect("a socket");
         let routes = routes(&url);
-        self.runtime.as_ref().expect("it is not being dropped").spawn(async move {
+        self.runtime.as_ref().expect("the server is alive").spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             axum::serve(listener, routes).await
         });
@@ -48,7 +48,7 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // It may be dropped within another runtime, which does not wait.
+        // The drop may run inside another runtime, which must not block.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

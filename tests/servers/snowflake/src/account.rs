@@ -1,4 +1,4 @@
-//! What there is in the account.
+//! The data of the account.
 
 use crate::data_type::DataType;
 use crate::error::{Outcome, SqlError};
@@ -6,7 +6,7 @@ use crate::name::shown;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A kind of object, by its word in statements.
+/// A kind of object, by its keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Account,
@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// As messages call it.
+    /// The kind in messages.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Account => "Account",
@@ -50,10 +50,10 @@ impl Kind {
     }
 }
 
-/// What names an object: its kind and the parts of its name. Tables and views share their names.
+/// The key of an object: its kind and the parts of its name. Tables and views share a namespace.
 pub(crate) type Key = (Kind, Vec<String>);
 
-/// What every object has.
+/// Attributes of every object.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     pub(crate) created_on: Timestamp,
@@ -82,7 +82,7 @@ pub(crate) struct Table {
     /// Its name and its columns.
     pub(crate) primary_key: Option<(String, Vec<String>)>,
     pub(crate) unique: Vec<(String, Vec<String>)>,
-    /// As texts; NULL is none.
+    /// Values as text; `None` is NULL.
     pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct Grant {
     pub(crate) by: String,
 }
 
-/// A role that a role or a user has.
+/// A role granted to a role or a user.
 #[derive(Debug, Clone)]
 pub(crate) struct RoleGrant {
     pub(crate) created_on: Timestamp,
@@ -154,13 +154,13 @@ pub(crate) struct TagReference {
     pub(crate) value: String,
 }
 
-/// Everything.
+/// The data of an account.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Account {
     pub(crate) users: BTreeSet<String>,
-    /// Those whose other roles count beside the one that they work in.
+    /// Users with secondary roles.
     pub(crate) with_secondary_roles: BTreeSet<String>,
-    /// With the roles that own them; the first ones are nobody's.
+    /// Roles with their owners; the built-in ones have none.
     pub(crate) warehouses: BTreeMap<String, Option<String>>,
     pub(crate) roles: BTreeMap<String, About>,
     pub(crate) databases: BTreeMap<String, Container>,
@@ -170,13 +170,13 @@ pub(crate) struct Account {
     pub(crate) grants: Vec<Grant>,
     pub(crate) role_grants: Vec<RoleGrant>,
     pub(crate) references: Vec<TagReference>,
-    /// Row access policies by name, with what each is on.
+    /// Row access policies by name, with the views they protect.
     pub(crate) policies: Vec<(String, Key)>,
     last: Option<Timestamp>,
 }
 
 impl Account {
-    /// An account as it is on its first day, with its own roles and what they may.
+    /// A new account with its built-in roles and their privileges.
     pub(crate) fn new() -> Self {
         let mut account = Self::default();
         for role in ["ACCOUNTADMIN", "SECURITYADMIN", "USERADMIN", "SYSADMIN", "PUBLIC"] {
@@ -216,7 +216,7 @@ impl Account {
         About { created_on: self.now(), owner: owner.to_owned(), comment: comment.to_owned() }
     }
 
-    /// Gives a role a privilege, unless it has it.
+    /// Grants a privilege to a role, unless it has it.
     pub(crate) fn give(&mut self, privilege: &str, on: Key, role: &str, by: &str) {
         let has = |grant: &Grant| grant.privilege == privilege && grant.on == on && grant.role == role;
         if self.grants.iter().any(has) {
@@ -233,7 +233,7 @@ impl Account {
         });
     }
 
-    /// A role and all that it has.
+    /// A role and all roles it inherits.
     pub(crate) fn roles_of(&self, role: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::from([role.to_owned(), "PUBLIC".to_owned()]);
         loop {
@@ -250,7 +250,7 @@ impl Account {
         }
     }
 
-    /// The roles that count for a user beside that one, but for what is created.
+    /// The secondary roles of a user beside the primary one; they don't own new objects.
     /// <https://docs.snowflake.com/en/user-guide/security-access-control-overview#authorization-through-primary-role-and-secondary-roles>
     pub(crate) fn secondary_roles(&self, user: &str, role: &str) -> Vec<String> {
         let counts = |grant: &&RoleGrant| grant.to == (Kind::User, user.to_owned()) && grant.role != role;
@@ -258,7 +258,7 @@ impl Account {
         grants.filter(counts).map(|grant| grant.role.clone()).collect()
     }
 
-    /// Who owns an object; nothing where there is none.
+    /// The owner of an object; `None` if it does not exist.
     pub(crate) fn owner(&self, (kind, path): &Key) -> Option<&str> {
         if *kind == Kind::Warehouse {
             return path.first().and_then(|name| self.warehouses.get(name)).and_then(Option::as_deref);
@@ -278,7 +278,7 @@ impl Account {
         self.owner(key).is_some_and(|owner| self.roles_of(role).contains(owner))
     }
 
-    /// Whether a role, or one that it has, has one of the privileges; owners have all.
+    /// True if a role, or one it inherits, has one of the privileges; owners have all.
     pub(crate) fn may(&self, role: &str, key: &Key, privileges: &[&str]) -> bool {
         let roles = self.roles_of(role);
         let is_meant = |grant: &&Grant| {
@@ -287,7 +287,7 @@ impl Account {
         self.owns(role, key) || self.grants.iter().any(|grant| is_meant(&grant))
     }
 
-    /// Whether a role sees an object: any privilege on it does, and the use of what it lies in.
+    /// True if a role sees an object: it needs any privilege on it, and the use of its database and schema.
     fn sees(&self, role: &str, key: &Key) -> bool {
         let roles = self.roles_of(role);
         let has_any = self.owns(role, key)
@@ -296,7 +296,7 @@ impl Account {
         has_any && self.reaches(role, &key.1)
     }
 
-    /// Whether a role may use the database and the schema that a name is in.
+    /// True if a role may use the database and the schema of a name.
     pub(crate) fn reaches(&self, role: &str, path: &[String]) -> bool {
         let manages = self.may(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"]);
         let may_use = |key: Key| {
@@ -309,7 +309,7 @@ impl Account {
         database && schema
     }
 
-    /// The object, as far as the role sees it.
+    /// An object that the role can see.
     pub(crate) fn seen(&self, role: &str, kind: Kind, path: &[String]) -> Outcome<Key> {
         let missing = || SqlError::missing(kind.title(), &shown(path));
         let depth = match kind {
@@ -318,7 +318,7 @@ impl Account {
             _ => 1,
         };
         if path.len() != depth {
-            // Nothing is selected in a session: there is none.
+            // A session has no current database or schema.
             let message = format!(
                 "Cannot perform operation. This session does not have a current {}. Call 'USE', or use a qualified name.",
                 if depth - path.len() > 1 { "database" } else { "schema" }
@@ -339,7 +339,7 @@ impl Account {
         if is_there && is_seen { Ok(key) } else { Err(missing()) }
     }
 
-    /// The object, which the role has to own.
+    /// An object that the role owns.
     pub(crate) fn owned(&self, role: &str, kind: Kind, path: &[String]) -> Outcome<Key> {
         let key = self.seen(role, kind, path)?;
         if self.owns(role, &key) {
@@ -353,7 +353,7 @@ impl Account {
         }
     }
 
-    /// Takes away what is said of an object, and of all that lies in it.
+    /// Removes the grants, policies and tags of an object and of its content.
     pub(crate) fn forget(&mut self, (kind, path): &Key) {
         let is_within = |other: &Key| {
             other == &(*kind, path.clone())
@@ -370,7 +370,7 @@ impl Account {
 }
 
 impl Account {
-    /// Everything by name, sorted.
+    /// Every object by name, sorted.
     pub(crate) fn inventory(&self) -> Vec<String> {
         let mut all: Vec<String> = self.databases.keys().map(|name| format!("database {name}")).collect();
         all.extend(self.schemas.keys().map(|path| format!("schema {}", shown(path))));

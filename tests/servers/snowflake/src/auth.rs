@@ -1,4 +1,4 @@
-//! Who asks: tokens of the three kinds that the SQL API takes.
+//! Authentication: the three kinds of tokens of the SQL API.
 //! <https://docs.snowflake.com/en/developer-guide/sql-api/authenticating>
 
 use axum::http::HeaderMap;
@@ -10,20 +10,20 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// What lets users in.
+/// The credentials of users.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    /// Users by token: programmatic access tokens and those of OAuth.
+    /// Users by token: programmatic access tokens and OAuth tokens.
     pub(crate) tokens: BTreeMap<(String, String), String>,
-    /// The public keys of users, in the form of PKCS#1.
+    /// Public keys of users in PKCS#1.
     pub(crate) keys: BTreeMap<String, Vec<u8>>,
 }
 
-/// A refusal: its code and what it says.
+/// A refusal: code and message.
 pub(crate) type Refused = (&'static str, String);
 
 impl Keys {
-    /// The user whose token came.
+    /// The user of the request's token.
     pub(crate) fn user(&self, account: &str, headers: &HeaderMap) -> Result<String, Refused> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let Some(token) = header("authorization").and_then(|value| value.strip_prefix("Bearer ")) else {
@@ -61,7 +61,7 @@ impl Keys {
     }
 }
 
-/// The SHA-256 of a key in the form of X.509, as base64.
+/// The SHA-256 of a key in X.509 form, as base64.
 fn fingerprint(pkcs1: &[u8]) -> String {
     let rsa = [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
     let bits = der(0x03, &[&[0], pkcs1].concat());

@@ -1,4 +1,4 @@
-//! Column types as they are stored, and which may become which.
+//! Stored column types, and their permitted changes.
 //! <https://docs.snowflake.com/en/sql-reference/intro-summary-data-types>,
 //! <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>
 
@@ -32,7 +32,7 @@ impl fmt::Display for DataType {
 }
 
 impl DataType {
-    /// As `SHOW COLUMNS` writes it. <https://docs.snowflake.com/en/sql-reference/sql/show-columns>
+    /// The form in `SHOW COLUMNS`. <https://docs.snowflake.com/en/sql-reference/sql/show-columns>
     pub(crate) fn in_json(&self) -> Value {
         match self {
             Self::Number(precision, scale) => json!({"type": "FIXED", "precision": precision, "scale": scale}),
@@ -49,7 +49,7 @@ impl DataType {
         }
     }
 
-    /// Reads a type; what follows it stays.
+    /// Reads a type and leaves what follows it.
     pub(crate) fn read(tokens: &mut Tokens) -> Outcome<Self> {
         let unknown = tokens.unexpected();
         let Ok(Token::Word { text, is_quoted: false }) = tokens.next() else { return Err(unknown) };
@@ -90,7 +90,7 @@ impl DataType {
             "ARRAY" => Self::Plain("ARRAY"),
             "GEOGRAPHY" => Self::Plain("GEOGRAPHY"),
             "GEOMETRY" => Self::Plain("GEOMETRY"),
-            // One structured type stands for all of them.
+            // One structured type represents all of them.
             "MAP" => {
                 tokens.expect_symbol("(")?;
                 let (key, value) = (Self::read(tokens)?, {
@@ -108,8 +108,8 @@ impl DataType {
         Ok(read)
     }
 
-    /// True when a column may become of the other type in place: texts longer; numbers of another precision and the same
-    /// scale.
+    /// True if a column may change to the other type in place: longer strings, and numbers with another precision and
+    /// the same scale.
     pub(crate) fn may_become(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Varchar(old), Self::Varchar(new)) => new >= old,

@@ -1,6 +1,6 @@
-//! Errors with the codes of the real one.
+//! Errors with Snowflake's codes.
 
-/// Why a statement failed.
+/// A failed statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SqlError {
     /// Six digits.
@@ -21,7 +21,7 @@ impl SqlError {
         Self::new("001003", "42000", format!("SQL compilation error:\nsyntax error unexpected '{near}'."))
     }
 
-    /// Not there, or nothing that the role may see: Snowflake does not say which.
+    /// A missing or invisible object: Snowflake does not distinguish them.
     pub(crate) fn missing(kind: &str, name: &str) -> Self {
         let message = format!("SQL compilation error:\n{kind} '{name}' does not exist or not authorized.");
         Self::new("002003", "02000", message)
@@ -45,7 +45,7 @@ impl SqlError {
         Self::new("000606", "57P03", message.to_owned())
     }
 
-    /// A compilation error of the unspecific code.
+    /// A compilation error with the generic code.
     pub(crate) fn invalid(message: &str) -> Self {
         Self::new("002262", "22023", format!("SQL compilation error:\n{message}"))
     }

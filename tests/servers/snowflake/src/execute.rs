@@ -1,4 +1,4 @@
-//! What statements do, in the name of a role.
+//! Execution of statements as a role.
 
 mod alter;
 mod create;
@@ -14,13 +14,13 @@ use crate::grammar::Statement;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
     pub(crate) columns: Vec<&'static str>,
-    /// Of queries, whose names are not known here.
+    /// The result of a query, whose column names are not known here.
     pub(crate) names: Vec<String>,
     pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
 impl Rows {
-    /// The answer of what returns nothing else.
+    /// The result of a statement without rows.
     fn status(text: &str) -> Self {
         Self { columns: vec!["status"], names: Vec::new(), rows: vec![vec![Some(text.to_owned())]] }
     }
@@ -34,7 +34,7 @@ impl Rows {
     }
 }
 
-/// Who asks, and with what.
+/// The caller and its session.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) user: String,
@@ -42,7 +42,7 @@ pub(crate) struct Session {
     pub(crate) warehouse: Option<String>,
 }
 
-/// Carries out one statement.
+/// Executes one statement.
 pub(crate) fn execute(account: &mut Account, session: &Session, statement: Statement) -> Outcome<Rows> {
     let role = session.role.as_str();
     match statement {
@@ -82,7 +82,7 @@ pub(crate) fn execute(account: &mut Account, session: &Session, statement: State
             Ok(Rows::status("Statement executed successfully."))
         }
         Statement::Insert(path, rows) => query::insert(account, session, &path, rows),
-        // There is no session that it could hold for.
+        // There is no session that it could apply to.
         Statement::Use => Ok(Rows::status("Statement executed successfully.")),
     }
 }
@@ -123,7 +123,7 @@ fn drop_object(account: &mut Account, role: &str, kind: Kind, if_exists: bool, p
             account.roles.remove(&name);
             account.grants.retain(|grant| grant.role != name);
             account.role_grants.retain(|grant| grant.role != name && grant.to != (Kind::Role, name.clone()));
-            // What it owned is its dropper's from now on.
+            // The role that drops it owns its objects from now on.
             let heir = |about: &mut crate::account::About| {
                 if about.owner == name {
                     about.owner = role.to_owned();

@@ -1,34 +1,34 @@
-//! What goes wrong on purpose. Statements are counted from 1 as they come in; the same request again is not another one.
+//! Faults on purpose. Statements are numbered from 1; a repeated request has the same number.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// One thing that goes wrong.
+/// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection ends before anything happened.
+    /// Drops the connection; the statement has no effect.
     LostBefore,
-    /// It happened, and the connection ends before the answer.
+    /// Drops the connection after the statement took effect.
     LostAfter,
-    /// It happened, and no answer to this request ever comes, however often it is sent again.
+    /// Takes effect; this request and its repetitions never get a response.
     LostForGood,
-    /// It happened, the connection ends before the answer, and whoever asks again is answered with that status.
+    /// Takes effect and drops the connection; repetitions get this status.
     LostThen(u16),
-    /// It happened, and every request about it is answered with that status.
+    /// Takes effect; every request about the statement gets this status.
     After(u16),
-    /// 202; it happens, and whoever asks for the answer gets that status.
+    /// 202; takes effect, and polls get this status.
     LaterThen(u16),
-    /// Nothing happened: too many requests, with what `Retry-After` says.
+    /// Too many requests, with this `Retry-After`; the statement has no effect.
     TooMany(Option<Duration>),
-    /// Nothing happened: 503.
+    /// 503; the statement has no effect.
     Unavailable,
-    /// The statement itself fails, with an internal error.
+    /// The statement fails with an internal error.
     Fails,
-    /// 202, and so many more before the answer is there.
+    /// 202, and this many more before the result.
     Later(usize),
-    /// 408: it took longer than it may.
+    /// 408: the statement timed out.
     TimesOut,
-    /// 401: the token is too old.
+    /// 401: the token has expired.
     Expired,
 }
 
@@ -37,13 +37,13 @@ pub enum Fault {
 pub struct Faults {
     /// By the number of the statement.
     pub by_number: BTreeMap<usize, Fault>,
-    /// For the next statements, whatever their number.
+    /// For the next statements, in order.
     pub next: VecDeque<Fault>,
-    /// For statements that hold a text, once each.
+    /// For statements that contain a text, once each.
     pub by_text: Vec<(String, Fault)>,
-    /// Answers of more rows come in partitions of so many.
+    /// Maximum number of rows in a partition.
     pub rows_of_partition: Option<usize>,
-    /// How long every statement takes.
+    /// Duration of every statement.
     pub takes: Option<Duration>,
 }
 

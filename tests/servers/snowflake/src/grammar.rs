@@ -1,5 +1,5 @@
-//! Texts to statements. What is no statement of ours is a syntax error; what is one has to be one for sqlparser, too, unless
-//! it is of a kind that sqlparser does not know (tags, `SHOW`, `DESCRIBE`, comments on columns).
+//! The parser. Unknown statements are syntax errors. Known ones must be valid for sqlparser too, unless sqlparser
+//! lacks their kind (tags, `SHOW`, `DESCRIBE`, comments on columns).
 
 mod alter;
 mod create;
@@ -15,7 +15,7 @@ use crate::token::Tokens;
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 
-/// How something is created.
+/// Modifiers of `CREATE`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct How {
     pub(crate) replaces: bool,
@@ -31,7 +31,7 @@ pub(crate) enum Statement {
     CreateView(How, Vec<String>, CreateView),
     CreateRole(How, String, Options),
     CreateTag(How, Vec<String>, Options),
-    /// `SET` and `UNSET` of what every object has.
+    /// `SET` and `UNSET` of options that every object has.
     AlterOptions(Kind, bool, Vec<String>, Options),
     AlterTable(bool, Vec<String>, AlterTable),
     Comment(Kind, bool, Vec<String>, Option<String>, String),
@@ -60,13 +60,13 @@ pub(crate) enum Statement {
     PolicyReferences(String),
     Count(Vec<String>),
     CurrentRole(&'static str),
-    /// Whether all roles of a user count beside the one that they work in.
+    /// True if all roles of a user are secondary roles.
     SecondaryRoles(String, bool),
     Insert(Vec<String>, Vec<Vec<Option<String>>>),
     Use,
 }
 
-/// Reads one statement.
+/// Parses one statement.
 pub(crate) fn parse(sql: &str) -> Outcome<Statement> {
     let mut tokens = Tokens::of(sql)?;
     let statement = statement(&mut tokens, sql)?;
@@ -77,7 +77,7 @@ pub(crate) fn parse(sql: &str) -> Outcome<Statement> {
     Ok(statement)
 }
 
-/// Whether sqlparser knows statements of that kind.
+/// True if sqlparser knows the kind of a statement.
 fn is_known_elsewhere(statement: &Statement) -> bool {
     match statement {
         Statement::CreateView(_, _, view) if view.has_tags() => false,
@@ -90,7 +90,7 @@ fn is_known_elsewhere(statement: &Statement) -> bool {
         | Statement::Query(_)
         | Statement::Count(_)
         | Statement::Insert(..) => true,
-        // It knows the privileges of SQL, and those on accounts.
+        // sqlparser knows SQL's privileges, and those on accounts.
         Statement::Grant { privileges, kind, .. } => {
             *kind == Kind::Account || privileges.iter().all(|it| !it.contains(' ') && it != "APPLY")
         }
@@ -144,7 +144,7 @@ fn statement(tokens: &mut Tokens, sql: &str) -> Outcome<Statement> {
     Err(tokens.unexpected())
 }
 
-/// The kind of object that is named here.
+/// Parses a kind of object.
 pub(crate) fn kind(tokens: &mut Tokens) -> Outcome<Kind> {
     let kinds = [
         Kind::Account,
@@ -202,7 +202,7 @@ fn grant(tokens: &mut Tokens, is_revoke: bool) -> Outcome<Statement> {
     let _ = tokens.take("ROLE");
     let role = tokens.identifier()?;
     let has_option = !is_revoke && tokens.take("WITH GRANT OPTION");
-    // What it stands for is kept, and shown.
+    // `ALL` is stored and shown as the privileges it stands for.
     if privileges == ["ALL"] || privileges == ["ALL PRIVILEGES"] {
         privileges = privileges_of(kind).iter().map(|it| (*it).to_owned()).collect();
     }
@@ -214,7 +214,7 @@ fn grant(tokens: &mut Tokens, is_revoke: bool) -> Outcome<Statement> {
     Ok(Statement::Grant { privileges, kind, path, role, has_option, is_revoke, only_option })
 }
 
-/// <https://docs.snowflake.com/en/user-guide/security-access-control-privileges>, as far as tests go.
+/// <https://docs.snowflake.com/en/user-guide/security-access-control-privileges>, as far as tests need it.
 pub(crate) fn privileges_of(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Account => &["CREATE DATABASE", "CREATE ROLE", "MANAGE GRANTS", "APPLY TAG", "CREATE WAREHOUSE"],

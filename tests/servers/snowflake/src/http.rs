@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// All that a stand-in has.
+/// The state of a stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// By which fakesnow tells accounts apart.
+    /// The name of the account in fakesnow.
     pub(crate) name: String,
     account: Mutex<Account>,
     pub(crate) keys: Mutex<Keys>,
@@ -39,7 +39,7 @@ pub(crate) struct State {
     most: AtomicUsize,
 }
 
-/// A statement that came: by its request, and by its handle.
+/// A received statement, found by its request and its handle.
 #[derive(Debug, Clone)]
 struct Stored {
     number: usize,
@@ -47,11 +47,11 @@ struct Stored {
     sql: String,
     session: Session,
     outcome: Option<Result<Rows, SqlError>>,
-    /// So often it is still running.
+    /// Number of polls while it is running.
     polls: usize,
-    /// No answer is ever sent.
+    /// It never gets a response.
     is_mute: bool,
-    /// What is answered in place of what came of it.
+    /// The status that replaces its result.
     instead: Option<u16>,
 }
 
@@ -85,7 +85,7 @@ impl State {
         self.most.load(Ordering::SeqCst)
     }
 
-    /// Sends what an administrator does on, where there is a mirror.
+    /// Forwards a statement of an administrator to the mirror, if there is one.
     pub(crate) fn mirrored(&self, sql: &str) -> Result<(), SqlError> {
         let mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
         mirror.map_or(Ok(()), |url| mirror::compare(&url, &self.name, sql).map(drop))
@@ -105,7 +105,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .with_state(state)
 }
 
-/// For tests that are programs of their own: what came, oldest first.
+/// For tests in other programs: the received statements, oldest first.
 async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
     let seen: Vec<Json> = state
         .seen()
@@ -115,7 +115,7 @@ async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
     axum::Json(seen).into_response()
 }
 
-/// Counts what is answered at once.
+/// Counts concurrent requests.
 struct AtOnce<'a>(&'a State);
 
 impl<'a> AtOnce<'a> {
@@ -132,7 +132,7 @@ impl Drop for AtOnce<'_> {
     }
 }
 
-/// What every request has to have.
+/// Checks the required headers and fields of a request.
 fn check_headers(state: &State, headers: &HeaderMap) -> Result<String, Response> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if text("user-agent").is_empty() {
@@ -181,16 +181,16 @@ async fn submit(
     if let Some(name) = query.keys().find(|name| !known.contains(name.as_str())) {
         return bad(&format!("unknown parameter {name}"));
     }
-    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return bad("the body is no JSON") };
+    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return bad("the body is not JSON") };
     let fields = ["statement", "timeout", "database", "schema", "warehouse", "role", "bindings", "parameters"];
-    let Some(entries) = body.as_object() else { return bad("the body is no object") };
+    let Some(entries) = body.as_object() else { return bad("the body is not an object") };
     if let Some(name) = entries.keys().find(|name| !fields.contains(&name.as_str())) {
         return bad(&format!("unknown field {name}"));
     }
     let Some(sql) = body["statement"].as_str().map(str::to_owned) else { return bad("there is no statement") };
     let request = query.get("requestId").cloned().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     if uuid::Uuid::parse_str(&request).is_err() {
-        return bad("requestId is no UUID");
+        return bad("requestId is not a UUID");
     }
     let is_retry = query.get("retry").is_some_and(|it| it == "true");
     let stored = state.statements().get(&request).cloned();
@@ -207,7 +207,7 @@ async fn submit(
     };
     if let Some(stored) = stored.filter(|it| it.outcome.is_some() || it.polls > 0) {
         if !is_retry || stored.sql != sql {
-            return bad("the requestId was used before, and this is no retry");
+            return bad("the requestId was used before, and this is not a retry");
         }
         let answer = match (stored.is_mute, stored.instead) {
             (true, _) => Answer::Lost,
@@ -268,7 +268,7 @@ async fn submit(
     finish(&state, seen, answer)
 }
 
-/// Carries the statement out.
+/// Executes the statement.
 fn run(state: &State, stored: &mut Stored) {
     let outcome =
         grammar::parse(&stored.sql).and_then(|statement| execute(&mut state.account(), &stored.session, statement));

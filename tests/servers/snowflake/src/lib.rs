@@ -1,18 +1,17 @@
-//! A stand-in of Snowflake for tests: the SQL API v2 over an account that is kept in memory.
+//! A stand-in of Snowflake for tests: the SQL API v2 with an account in memory.
 //!
-//! It is strict. What it does not know is a syntax error, as with the real one; each statement is checked against what the
-//! executing role may do; the same request comes back as the same answer. It is no database: of queries it knows those
-//! that terrace asks.
+//! It is strict: unknown statements are syntax errors, each statement is checked against the privileges of its role,
+//! and a repeated request gets the same response. It is no database: it knows only terrace's own queries.
 //!
-//! Read in this order: [`StandIn`] (how a test starts one), `http` (the API), `grammar` (texts to statements), `account`
-//! (what there is), `execute` (what statements do), [`Faults`] (what may go wrong).
+//! Read in this order: [`StandIn`] (how a test starts one), `http` (the API), `grammar` (the parser), `account` (the
+//! data), `execute` (the execution), [`Faults`] (the faults).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "this crate is tests: what fails here fails a test"
+    reason = "this crate is test code: a panic here fails a test"
 )]
 
 mod account;

@@ -1,7 +1,7 @@
-//! The stand-in as a program: `terrace-test-snowflake [--bind ADDRESS] [--fakesnow URL]`. It says where it is and runs
+//! The stand-in as a program: `terrace-test-snowflake [--bind ADDRESS] [--fakesnow URL]`. It prints its URL and runs
 //! until its standard input ends.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program of tests talks to its caller")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program prints to its caller")]
 
 use std::io::Read;
 use std::process::ExitCode;

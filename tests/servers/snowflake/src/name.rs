@@ -1,6 +1,6 @@
-//! Names as `SHOW GRANTS` writes them, and patterns of `LIKE`.
+//! Names in the form of `SHOW GRANTS`, and patterns of `LIKE`.
 
-/// A name with dots, quoted where it has to be.
+/// A dotted name, quoted where necessary.
 pub(crate) fn shown(parts: &[String]) -> String {
     let part = |part: &String| {
         let is_plain = part.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
@@ -10,11 +10,11 @@ pub(crate) fn shown(parts: &[String]) -> String {
     parts.iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// Whether a name fits a pattern of `SHOW … LIKE`: `%` and `_` stand for others, case makes no difference.
+/// True if a name matches a pattern of `SHOW … LIKE`: `%` and `_` are wildcards, case is ignored.
 pub(crate) fn is_like(name: &str, pattern: &str) -> bool {
     let (name, pattern): (Vec<char>, Vec<char>) =
         (name.to_lowercase().chars().collect(), pattern.to_lowercase().chars().collect());
-    // reachable[i]: the pattern so far fits the first i characters.
+    // reachable[i]: the pattern so far matches the first i characters.
     let mut reachable = vec![false; name.len() + 1];
     reachable[0] = true;
     let mut position = 0;
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_where_they_have_to_be() {
+    fn names_are_quoted_where_necessary() {
         assert_eq!(shown(&["DB".to_owned(), "a.b".to_owned(), "C\"".to_owned()]), r#"DB."a.b"."C""""#);
     }
 }

@@ -1,4 +1,4 @@
-//! A stand-in that runs, and what a test does with it.
+//! A running stand-in, and its control by tests.
 
 use crate::account::Account;
 use crate::auth::Keys;
@@ -9,37 +9,37 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 use terrace_test_listening::{ANY, Listening};
 
-/// The one account.
+/// The account.
 pub(crate) const ACCOUNT: &str = "TEST";
 
-/// Where a bridge to fakesnow is, for all stand-ins of a process.
+/// The URL of a bridge to fakesnow, for all stand-ins of a process.
 const MIRROR: &str = "TERRACE_FAKESNOW";
 
-/// A statement that came in.
+/// A received statement.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Its number, from 1; the same request again has the same.
+    /// Its number, from 1; a repeated request has the same.
     pub number: usize,
     /// The text.
     pub sql: String,
     /// The request's id.
     pub request: String,
-    /// In whose name.
+    /// The role.
     pub role: String,
-    /// The session parameter of that name.
+    /// The session parameter `QUERY_TAG`.
     pub query_tag: String,
-    /// When it came.
+    /// The time of the request.
     pub at: Instant,
-    /// The HTTP status of the answer; 0 where none was sent.
+    /// The HTTP status of the response; 0 without a response.
     pub status: u16,
-    /// The code of the answer.
+    /// The code of the response.
     pub code: String,
-    /// The request came before.
+    /// Whether the request was repeated.
     pub is_again: bool,
 }
 
 impl Seen {
-    /// Whether it could change anything.
+    /// Whether the statement could change anything.
     #[must_use]
     pub fn is_write(&self) -> bool {
         let word = self.sql.split_whitespace().next().unwrap_or_default().to_uppercase();
@@ -47,30 +47,30 @@ impl Seen {
     }
 }
 
-/// A stand-in, as long as it is not dropped. Its account has the user `TERRACE` with the token `secret`, the warehouse
-/// `WH`, and the role `TERRACE_ROLE` that may make databases and roles.
+/// A stand-in, running until it is dropped. Its account has the user `TERRACE` with the token `secret`, the warehouse
+/// `WH`, and the role `TERRACE_ROLE`, which may create databases and roles.
 #[derive(Debug)]
 pub struct StandIn {
     url: String,
     pub(crate) state: Arc<State>,
-    // What answers, as long as this is there.
+    // Serves until it is dropped.
     _listening: Listening,
 }
 
 impl StandIn {
-    /// Starts one on a free port.
+    /// Starts a stand-in on a free port.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// When no port is free.
     #[must_use]
     pub fn start() -> Self {
         Self::start_on(ANY)
     }
 
-    /// Starts one on an address.
+    /// Starts a stand-in on an address.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the address is in use.
     #[must_use]
     pub fn start_on(address: &str) -> Self {
         let listening = Listening::new();
@@ -100,39 +100,39 @@ impl StandIn {
         }
     }
 
-    /// Where it is: `http://127.0.0.1:4711`.
+    /// Its URL: `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Makes a user.
+    /// Adds a user.
     pub fn add_user(&self, name: &str) {
         self.state.account().users.insert(name.to_owned());
     }
 
-    /// Makes a warehouse.
+    /// Adds a warehouse.
     pub fn add_warehouse(&self, name: &str) {
         self.state.account().warehouses.insert(name.to_owned(), None);
     }
 
-    /// Makes a warehouse that a role owns.
+    /// Adds a warehouse that a role owns.
     pub fn add_warehouse_of(&self, name: &str, owner: &str) {
         self.state.account().warehouses.insert(name.to_owned(), Some(owner.to_owned()));
     }
 
-    /// Puts a row access policy on a view.
+    /// Adds a row access policy to a view.
     pub fn add_policy(&self, policy: &str, view: [&str; 3]) {
         let on = (crate::account::Kind::View, view.map(str::to_owned).to_vec());
         self.state.account().policies.push((policy.to_owned(), on));
     }
 
-    /// Lets a user in by a token of a kind.
+    /// Accepts a token of a kind for a user.
     pub fn add_token(&self, user: &str, kind: &str, token: &str) {
         self.keys().tokens.insert((kind.to_owned(), token.to_owned()), user.to_owned());
     }
 
-    /// Lets a user in by tokens that are signed with the private key to this public one (PKCS#1 in DER).
+    /// Accepts tokens of a user that are signed with the private key of this public one (PKCS#1 in DER).
     pub fn add_key(&self, user: &str, public: &[u8]) {
         self.keys().keys.insert(user.to_owned(), public.to_owned());
     }
@@ -141,24 +141,24 @@ impl StandIn {
         self.state.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something behind everybody's back, as the account's administrator; answers with the rows.
+    /// Runs a statement outside terrace, as the account's administrator; returns the rows.
     ///
     /// # Panics
-    /// When it fails.
+    /// When the statement fails.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         self.sql_as("ACCOUNTADMIN", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// The same in the name of another role.
+    /// The same as another role.
     ///
     /// # Errors
-    /// The code and the message, when it fails.
+    /// The code and the message.
     pub fn sql_as(&self, role: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
         let mut account = self.state.account();
         let session = Session { user: "ADMIN".to_owned(), role: role.to_owned(), warehouse: Some("WH".to_owned()) };
         let done = crate::grammar::parse(sql).and_then(|statement| {
-            // The administrator of the tests may do everything.
+            // The tests' administrator may do everything.
             match role {
                 "ACCOUNTADMIN" => execute_as_owner(&mut account, &session, sql, statement),
                 _ => execute(&mut account, &session, statement),
@@ -169,48 +169,48 @@ impl StandIn {
         done.map(|rows| rows.rows).map_err(|error| format!("{} {}", error.code, error.message))
     }
 
-    /// What goes wrong from now on.
+    /// The faults from now on.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What came since the last time.
+    /// The statements since the last use of this method.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.state.seen())
     }
 
-    /// The texts of what came since the last time and could change anything, each once.
+    /// The texts of the statements since the last use that could change anything, without repetitions.
     #[must_use]
     pub fn take_writes(&self) -> Vec<String> {
         let seen = self.take_seen();
         seen.into_iter().filter(|it| it.is_write() && !it.is_again).map(|it| it.sql).collect()
     }
 
-    /// Starts counting anew.
+    /// Resets the counters.
     pub fn reset_count(&self) {
         self.state.reset();
     }
 
-    /// How many statements came since then.
+    /// The number of statements since the reset.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state.counted()
     }
 
-    /// The most requests that were answered at once.
+    /// The maximum number of concurrent requests.
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         self.state.most_at_once()
     }
 
-    /// The names of everything that is there: databases, schemas, tables and views, tags, roles, grants.
+    /// The names of all databases, schemas, tables, views, tags, roles and grants.
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         self.state.account().inventory()
     }
 
-    /// The same, and sends every statement that it accepted on to a bridge to fakesnow; a difference fails that statement.
+    /// The same; forwards every accepted statement to a bridge to fakesnow, where a difference fails it.
     #[must_use]
     pub fn with_mirror(self, url: &str) -> Self {
         *self.state.mirror.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.to_owned());
@@ -218,7 +218,7 @@ impl StandIn {
     }
 }
 
-/// An administrator of tests owns what it changes.
+/// Executes as the owner of the changed object.
 fn execute_as_owner(
     account: &mut Account,
     session: &Session,
@@ -227,7 +227,7 @@ fn execute_as_owner(
 ) -> crate::error::Outcome<crate::execute::Rows> {
     let first = execute(account, session, statement);
     let Err(error) = first else { return first };
-    // Every role in turn: one of them owns it.
+    // Tries every role: one of them is the owner.
     let roles: Vec<String> = account.roles.keys().cloned().collect();
     for role in roles {
         let session = Session { role, ..session.clone() };

@@ -1,4 +1,4 @@
-//! Texts taken apart, by the tokenizer of sqlparser.
+//! Tokens of a statement, by sqlparser's tokenizer.
 
 use crate::error::{Outcome, SqlError};
 use sqlparser::dialect::SnowflakeDialect;
@@ -12,13 +12,13 @@ pub(crate) enum Token {
         text: String,
         is_quoted: bool,
     },
-    /// A text between single quotes, unescaped.
+    /// A string in single quotes, unescaped.
     Text(String),
     Number(String),
     Symbol(String),
 }
 
-/// The parts of one statement, read from the front.
+/// The tokens of a statement, read from the front.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
     tokens: Vec<Token>,
@@ -55,7 +55,7 @@ impl Tokens {
         self.peek().is_none()
     }
 
-    /// The error of what stands here.
+    /// The error of an unexpected token.
     pub(crate) fn unexpected(&self) -> SqlError {
         SqlError::syntax(&match self.peek() {
             None => "<EOF>".to_owned(),
@@ -69,7 +69,7 @@ impl Tokens {
         if self.is_at_end() { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    /// True when the words stand here; then they are behind.
+    /// Skips the words if they come next; true if they did.
     pub(crate) fn take(&mut self, words: &str) -> bool {
         let words: Vec<&str> = words.split(' ').collect();
         let here = self.tokens.get(self.position..self.position + words.len()).unwrap_or_default();
@@ -137,7 +137,7 @@ impl Tokens {
         }
     }
 
-    /// The names between parentheses.
+    /// The names in parentheses.
     pub(crate) fn names(&mut self) -> Outcome<Vec<String>> {
         self.expect_symbol("(")?;
         let mut names = vec![self.identifier()?];

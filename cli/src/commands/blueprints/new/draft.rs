@@ -1,4 +1,4 @@
-//! The texts of a new blueprint: from nothing, from a resource type, or from another blueprint.
+//! Texts of a new blueprint: a sample, or a copy of a resource type or another blueprint.
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 use std::fmt::Write as _;
@@ -8,24 +8,24 @@ use terrace_engine::source::{Sources, Span};
 use terrace_engine::yaml::{self, Budget, Entry, Node};
 use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
 
-/// What a blueprint that begins from nothing says.
+/// The sample blueprint.
 const PLAIN: &str = include_str!("plain.yaml");
 /// Its schema.
 const PLAIN_SCHEMA: &str = include_str!("plain.json");
 
-/// What every schema begins with.
+/// The dialect of generated schemas.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The texts of a new blueprint.
 pub(super) struct Draft {
     pub(super) blueprint: String,
-    /// The JSON Schema beside it; none when it stands in the blueprint.
+    /// The JSON Schema in its own file; `None` if the blueprint contains it.
     pub(super) schema: Option<String>,
     pub(super) test: String,
 }
 
 impl Draft {
-    /// A small one with a bit of everything.
+    /// A small sample with an example of each part.
     pub(super) fn plain(name: &str) -> Self {
         let specific = json!({"title": "Hello"});
         Self {
@@ -35,9 +35,9 @@ impl Draft {
         }
     }
 
-    /// One whose components become one object of that type.
+    /// A blueprint with one object of a resource type for each component.
     pub(super) fn of_type(name: &str, ty: &ResourceType) -> Self {
-        let schema = with_head(&format!("What a component of {name} asks for"), object(&ty.attributes));
+        let schema = with_head(&format!("Fields of a component of {name}"), object(&ty.attributes));
         Self {
             blueprint: blueprint_of(name, ty),
             test: test(name, None, &smallest(&schema)),
@@ -45,7 +45,7 @@ impl Draft {
         }
     }
 
-    /// The same as another blueprint, under another name and for another template.
+    /// A copy of another blueprint, with another name and template.
     pub(super) fn of_blueprint(name: &str, blueprint: &Blueprint, sources: &Sources) -> Self {
         let schema = blueprint.specific.as_ref().map(|schema| schema.json().clone());
         let source = sources.get(blueprint.span.source);
@@ -63,13 +63,14 @@ impl Draft {
     }
 }
 
-/// Whether a blueprint takes its match and its schema from another one.
+/// True if a blueprint inherits its match and its schema.
 fn is_extension(node: &Node) -> bool {
     node.get("extends").is_some() && node.get("match").is_none() && node.get("specific").is_none()
 }
 
-/// The text of a blueprint with another name, version, template and schema file. One that extends another, whose locals and
-/// checks it needs, stands beside it then: of its own match, and in no overlay, where it would take that one's place.
+/// The text of a blueprint with another name, version, template and schema file. If the original extends a blueprint,
+/// the copy extends the same one, because it needs its locals and checks. It gets its own match and no overlay: an
+/// overlay would replace that blueprint.
 fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String {
     let matcher = match &blueprint.matcher.kind {
         Some(kind) => format!("{{useCaseTemplateId: {}, kind: {kind}}}", template(name)),
@@ -89,7 +90,7 @@ fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String
     let mut text = text.to_owned();
     for (span, new) in changes {
         let (start, mut end) = (span.start as usize, span.end as usize);
-        // A block begins on the line after its key, and ends with its own line.
+        // A block begins on the line after its key, and ends with a line end.
         let is_block =
             !new.is_empty() && text.get(start..end).is_some_and(|old| old.contains('\n') || new.ends_with('\n'));
         let start = if is_block { text.get(..start).map_or(start, |before| before.trim_end().len()) } else { start };
@@ -110,12 +111,12 @@ fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String
     text.lines().map(line).collect()
 }
 
-/// All that there is of an entry of a map: its line, or what stands between its commas.
+/// The span of an entry of a map: its line, or the text between commas.
 fn entry_span(text: &str, entry: &Entry) -> Span {
     let (start, end) = (entry.key_span.start as usize, entry.value.span.end as usize);
     let before = text.get(..start).unwrap_or_default().trim_end_matches(' ');
     let begin = before.strip_suffix(['\n', ',']).map_or(start, str::len);
-    // The first one of `{…}` has its comma behind it.
+    // The first entry of `{…}` ends with its comma.
     let comma = text.get(end..).filter(|_| begin == start).map_or(0, |rest| rest.find(',').map_or(0, |at| at + 1));
     Span::new(entry.key_span.source, begin, end + comma)
 }
@@ -124,7 +125,7 @@ fn template(name: &str) -> String {
     format!("urn:dmb:utm:{name}-template")
 }
 
-/// A blueprint with one object, whose attributes come from the component.
+/// A blueprint with one object whose attributes come from the component.
 fn blueprint_of(name: &str, ty: &ResourceType) -> String {
     let noun = ty.name.split_once('_').map_or(ty.name, |(_, noun)| noun);
     let mut text = format!(
@@ -134,9 +135,9 @@ fn blueprint_of(name: &str, ty: &ResourceType) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "# Which components it is for. A stack may also name it: `blueprint: {name}`.\n\
+        "# The blueprint applies to components that match. A stack may also name it: `blueprint: {name}`.\n\
          match:\n  useCaseTemplateId: {}\n\
-         # What a component may ask for: mistakes are told with their place in the descriptor.\n\
+         # The fields of a component. Errors name their place in the descriptor.\n\
          specific: specific/{name}.json\n\
          resources:\n  # {}\n  - type: {}\n    name: {noun}\n    config:\n",
         template(name),
@@ -151,7 +152,7 @@ fn blueprint_of(name: &str, ty: &ResourceType) -> String {
         } else {
             format!("${{{{ component.specific.?{name}.orValue(null) }}}}")
         };
-        // Descriptors are read by many.
+        // Descriptors have many readers.
         let hidden = if attribute.sensitive { "# sensitive, so not from a descriptor: " } else { "" };
         let value = if attribute.sensitive { format!("${{{{ settings.{name} }}}}") } else { value };
         let _ = writeln!(text, "      {hidden}{name}: {value}");
@@ -161,7 +162,7 @@ fn blueprint_of(name: &str, ty: &ResourceType) -> String {
         identity => identity.to_vec(),
     };
     if !names.is_empty() {
-        text.push_str("# What others may read: people see the public ones after an apply.\noutputs:\n  public:\n");
+        text.push_str("# Values for other components. An apply prints the public ones.\noutputs:\n  public:\n");
     }
     for name in names {
         let _ = writeln!(text, "    {name}: {{label: {name}, value: \"${{{{ resources.{noun}.{name} }}}}\"}}");
@@ -169,7 +170,7 @@ fn blueprint_of(name: &str, ty: &ResourceType) -> String {
     text
 }
 
-/// A test with one case, whose expectation is written from what becomes of it.
+/// A test with one case. `terrace blueprints new` writes its expectation from the actual result.
 fn test(name: &str, kind: Option<&str>, specific: &Json) -> String {
     let kind = kind.unwrap_or("workload");
     let specific: String = match specific.as_object().is_some_and(JsonMap::is_empty) {
@@ -177,15 +178,15 @@ fn test(name: &str, kind: Option<&str>, specific: &Json) -> String {
         false => yaml_of(specific).lines().fold("\n".to_owned(), |text, line| text + "        " + line + "\n"),
     };
     format!(
-        "# `terrace blueprints test` compares what becomes of each component with `expect`;\n\
-         # `terrace blueprints test --accept` writes it. Add a case for what has to be refused, too.\n\
-         apiVersion: terrace.dev/v1\nkind: BlueprintTest\ncases:\n  - name: a component with what is required\n    \
+        "# `terrace blueprints test` compares the result of each component with `expect`;\n\
+         # `terrace blueprints test --accept` writes it. Add a case for an invalid component too.\n\
+         apiVersion: terrace.dev/v1\nkind: BlueprintTest\ncases:\n  - name: a component with its required fields\n    \
          component:\n      useCaseTemplateId: {}\n      kind: {kind}\n      specific:{specific}",
         template(name)
     )
 }
 
-/// A value with what a schema requires, and nothing else.
+/// A value with only the required fields of a schema.
 fn smallest(schema: &Json) -> Json {
     let mut schema = schema.clone();
     drop_optional(&mut schema);
@@ -214,7 +215,7 @@ fn with_head(title: &str, object: Json) -> Json {
     Json::Object(schema)
 }
 
-/// The JSON Schema of what can be configured. Sensitive values do not belong in descriptors.
+/// The JSON Schema of configurable attributes. Sensitive values do not belong in descriptors.
 fn object(object: &Object) -> Json {
     let shown = || object.0.iter().filter(|attribute| attribute.configurable && !attribute.sensitive);
     let required: Vec<&str> = shown().filter(|it| it.required).map(|attribute| attribute.name).collect();
@@ -225,7 +226,7 @@ fn object(object: &Object) -> Json {
 
 fn property(attribute: &Attribute) -> Json {
     let mut schema = json!({"description": attribute.doc});
-    // The vendor's own JSON may be anything, and is a map wherever it is more than one value.
+    // Vendor JSON may be anything; larger values are maps.
     let ty = match (&attribute.ty, attribute.vendor_json) {
         (AttributeType::Any, true) => json!({"type": "object"}),
         (ty, _) => type_of(ty),

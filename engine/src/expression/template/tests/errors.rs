@@ -1,4 +1,4 @@
-//! What people are told, and what they must never be shown.
+//! Error messages of expressions, and the absence of secrets in them.
 
 use super::*;
 
@@ -55,22 +55,22 @@ fn secrets_never_occur_in_errors() {
         "[s.token, 1].sort()",
     ] {
         for template in [format!("${{{{ {expression} }}}}"), format!("x ${{{{ {expression} }}}}")] {
-            let told = text(&template, variables.clone());
-            let is_leaked = told.replace(expression, "").contains("hunter2") || told.contains("4242");
-            assert!(!is_leaked, "{expression}: {told}");
-            assert!(told.starts_with("error: ") || told == "(sensitive value)", "{expression}: {told}");
+            let output = text(&template, variables.clone());
+            let is_leaked = output.replace(expression, "").contains("hunter2") || output.contains("4242");
+            assert!(!is_leaked, "{expression}: {output}");
+            assert!(output.starts_with("error: ") || output == "(sensitive value)", "{expression}: {output}");
         }
     }
-    // A list in a text is an error that tells its kind only.
+    // An error for a list in a text names only its kind.
     assert_eq!(
         text("x ${{ s.list }}", variables),
-        "error: text cannot take up `s.list`: expected text, a number or true/false, found a list; `json(…)` and \
-         `list.join(\", \")` make text of it"
+        "error: text cannot contain `s.list`: expected text, a number or true/false, found a list; convert it with \
+         `json(…)` or `list.join(\", \")`"
     );
 }
 
 #[test]
-fn errors_say_what_is_wrong_and_what_to_do() {
+fn errors_have_a_message_and_a_hint() {
     let variables = json!({"a": {"n": 1, "t": "x", "list": [1, 2]}});
     check(
         &variables,
@@ -79,66 +79,63 @@ fn errors_say_what_is_wrong_and_what_to_do() {
             ("a.lst", "error: `a` has no `lst`; did you mean `list`?"),
             ("a.lst + 1", "error: `a` has no `lst`; did you mean `list`?"),
             ("b.c", "error: there is no variable `b`"),
-            ("a.n / 0", "error: division by zero; look at the divisor first: `b == 0 ? 0 : a / b`"),
-            ("a.n % 0", "error: the remainder of a division by zero; look at the divisor first: `b == 0 ? 0 : a / b`"),
+            ("a.n / 0", "error: division by zero; check the divisor first: `b == 0 ? 0 : a / b`"),
+            ("a.n % 0", "error: the remainder of a division by zero; check the divisor first: `b == 0 ? 0 : a / b`"),
             ("9223372036854775807 + a.n", "error: the result does not fit into 64 bits"),
             (
                 "a.n + a.t",
-                "error: `+` cannot be used with a whole number and text; `string(…)` makes it text, `int(…)` and `double(…)` make text a number",
+                "error: `+` cannot be used with a whole number and text; `string(…)` converts it to text, `int(…)` and `double(…)` convert text to a number",
             ),
             (
                 "a.n + 1.5",
-                "error: `+` cannot be used with a whole number and a decimal number; `double(…)` makes a whole number a decimal one, `int(…)` the reverse",
+                "error: `+` cannot be used with a whole number and a decimal number; `double(…)` converts a whole number to a decimal one, `int(…)` the reverse",
             ),
             (
                 "a.n < a.t",
-                "error: `<` cannot be used with a whole number and text; `string(…)` makes it text, `int(…)` and `double(…)` make text a number",
+                "error: `<` cannot be used with a whole number and text; `string(…)` converts it to text, `int(…)` and `double(…)` convert text to a number",
             ),
             ("a.list[5]", "error: `a.list` has 2 items, none at 5 (the first is at 0)"),
             (
                 "[1, 2][a.n + 4]",
-                "error: the list has no item at 5 (the first is at 0); `size(…)` tells how many items there are",
+                "error: the list has no item at 5 (the first is at 0); `size(…)` returns the number of items",
             ),
             ("{'k': 1}['l']", "error: there is no key `l`; `has(value.l)` tests for it"),
-            ("a.n ? 1 : 2", "error: a value is of another type than expected: true/false"),
+            ("a.n ? 1 : 2", "error: a value has the wrong type: expected true/false"),
             ("sizee(a.list)", "error: there is no function `sizee`; did you mean `size`?"),
             ("a.t.lowerascii()", "error: there is no function `lowerascii`; did you mean `lowerAscii`?"),
             (
                 "replace(a.t, 'x', 'y')",
                 "error: `replace` cannot be called like this; write `text.replace(old, new) -> text`",
             ),
-            ("urn('x')", "error: `urn`: `x` is no URN: expected the form `urn:dmb:cmp:domain:name:0:component`"),
+            ("urn('x')", "error: `urn`: `x` is not a URN: expected the form `urn:dmb:cmp:domain:name:0:component`"),
             ("range(1000001)", "error: `range`: expected a whole number from 0 to 1000000, found 1000001"),
-            ("double('NaN')", "error: the result is no finite number"),
+            ("double('NaN')", "error: the result is not a finite number"),
             ("", "error: the expression is empty; write `$${{` for a literal `${{`"),
             (
                 "a.t +",
-                "error: the expression ends too early; an operator lacks its right side, or a bracket is not closed",
+                "error: the expression ends too early; an operator has no right side, or a bracket is not closed",
             ),
-            (
-                "(a.t",
-                "error: the expression ends too early; an operator lacks its right side, or a bracket is not closed",
-            ),
+            ("(a.t", "error: the expression ends too early; an operator has no right side, or a bracket is not closed"),
             (
                 "uint(1) + 1",
-                "error: `+` cannot be used with an unsigned whole number and a signed whole number; `int(…)` makes an unsigned whole number a signed one, as plain numbers are",
+                "error: `+` cannot be used with an unsigned whole number and a signed whole number; convert it with `int(…)`: plain numbers are signed",
             ),
             ("a b", "error: unexpected `b`"),
             (
                 "a ? b",
-                "error: `?` needs what is taken, a `:` and what is taken else; write `condition ? one : other`; `has(value.key) ? value.key : other` where something may be missing",
+                "error: incomplete conditional: expected `condition ? a : b`; for a key that may be missing, write `has(value.key) ? value.key : other`",
             ),
-            ("size()", "error: `size` is called with nothing"),
-            ("a. ", "error: unexpected `.`; a name stands before a dot and after it: `vars.NAME`"),
-            ("var.x", "error: `var` is a word that CEL keeps for itself; variables are read as `vars.NAME`"),
-            ("Foo{a: 1}", "error: `Foo{…}` is no value; a map is written `{\"key\": value}`"),
+            ("size()", "error: `size` is called without arguments"),
+            ("a. ", "error: unexpected `.`; write a name before and after the dot: `vars.NAME`"),
+            ("var.x", "error: `var` is a reserved word of CEL; variables are read as `vars.NAME`"),
+            ("Foo{a: 1}", "error: `Foo{…}` is not a value; write a map as `{\"key\": value}`"),
         ],
     );
     assert_eq!(text("x ${{ a.none }} ${{ a.nope }}", variables), "error: `a` has no `none`\nerror: `a` has no `nope`");
 }
 
 #[test]
-fn faults_point_into_the_text() {
+fn errors_point_into_the_text() {
     for (template, expected) in [
         ("${{ a b }}", "stack.yaml:1:7"),
         ("x\n ${{ 1 +* 2 }}", "stack.yaml:2:9"),

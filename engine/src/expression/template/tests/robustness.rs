@@ -1,4 +1,4 @@
-//! No text makes the compiler or the evaluator panic, hang or overflow.
+//! Tests that no text makes the compiler or the evaluator panic, hang or overflow.
 
 use super::*;
 use crate::limits::Limits;
@@ -6,7 +6,7 @@ use crate::naming::NamesRule;
 use proptest::prelude::*;
 
 #[test]
-fn deep_nesting_is_an_error_and_no_overflow() {
+fn deep_nesting_is_an_error_instead_of_an_overflow() {
     let count = 100_000;
     for deep in [
         "(".repeat(count),
@@ -59,9 +59,9 @@ fn no_depth_overflows_a_small_stack() {
 }
 
 #[test]
-fn nothing_nests_deeper_than_can_be_recorded() {
-    let too_deep = "error: the value nests lists and maps deeper than 64 levels; let values hold less of each other: read \
-                    a part where it is needed, not the whole";
+fn value_cannot_nest_deeper_than_the_state_allows() {
+    let too_deep = "error: the value nests lists and maps deeper than 64 levels; embed less of other values: read the \
+                    needed part, not the whole";
     let nested = |count: usize| "[".repeat(count) + &"]".repeat(count);
     let deep = json!({"a": serde_json::from_str::<serde_json::Value>(&nested(60)).unwrap()});
     assert_eq!(text(&format!("${{{{ {} }}}}", nested(64)), json!({})), nested(64));
@@ -73,18 +73,18 @@ fn nothing_nests_deeper_than_can_be_recorded() {
 }
 
 #[test]
-fn the_values_of_a_stack_have_a_budget_together_and_each_stack_its_own() {
+fn values_of_a_stack_share_a_budget() {
     let functions = Functions::default();
     let evaluate = |functions: &Functions, count: u64| {
         let (template, _, _) = compile(&format!("${{{{ range({count}) }}}}"));
-        template.evaluate(&Variables::new(json!({})), functions).map(drop).map_err(|errors| told(&errors))
+        template.evaluate(&Variables::new(json!({})), functions).map(drop).map_err(|errors| messages(&errors))
     };
     for _ in 0..2 {
         let stack = functions.within(5_000);
         assert_eq!([2_000, 2_000, 2_000].map(|count| evaluate(&stack, count)), [const { Ok(()) }; 3]);
         let refused = evaluate(&stack, 2_000).unwrap_err();
         assert!(refused.starts_with("error: the values of the stack are too large"), "{refused}");
-        // However many there are: as many as somebody wrote.
+        // Small values do not count.
         assert_eq!([500; 8].map(|count| evaluate(&stack, count)), [const { Ok(()) }; 8]);
     }
     assert_eq!([500_000; 4].map(|count| evaluate(&functions, count)), [const { Ok(()) }; 4]);
@@ -96,14 +96,14 @@ fn budget_shrinks_with_the_limits() {
     let functions = Functions::default().bounded(limits.clone()).of_stack(NamesRule::Latin);
     let evaluate = |text: &str| {
         let (template, _, _) = compile(text);
-        template.evaluate(&Variables::new(json!({})), &functions).map(drop).map_err(|errors| told(&errors))
+        template.evaluate(&Variables::new(json!({})), &functions).map(drop).map_err(|errors| messages(&errors))
     };
     assert_eq!(evaluate("${{ range(9000) }}"), Ok(()));
     assert!(!limits.is_exceeded());
     assert_eq!(
         evaluate("${{ range(100).map(i, range(101)).size() }}").unwrap_err(),
-        "error: the computation is too large: it walks over or makes more than 10000 items, or 0 MB of text; let it walk \
-         over less, and hold less of other values, or buy more memory"
+        "error: the computation is too large: it visits or creates more than 10000 items, or 0 MB of text; visit fewer \
+         items, and copy smaller values, or buy more memory"
     );
     assert!(limits.is_exceeded());
     assert_eq!([(); 3].map(|()| evaluate("${{ range(9000) }}")), [const { Ok(()) }; 3]);
@@ -111,20 +111,20 @@ fn budget_shrinks_with_the_limits() {
     assert!(refused.starts_with("error: the values of the stack are too large: together they hold more than 40000"));
 }
 
-/// A deep expression is evaluated in a thread of its own.
+/// A deep expression is evaluated on a new thread.
 #[test]
-fn deep_expression_keeps_to_the_budgets_of_its_stack() {
+fn deep_expression_keeps_to_the_budget_of_its_stack() {
     let limits = Limits::new(10_000, 100, "buy more memory");
     let functions = Functions::default().bounded(limits.clone()).of_stack(NamesRule::Latin);
     let evaluate = |items: usize| {
         let text = format!("${{{{ {}range({items}){} }}}}", "true ? (".repeat(40), ") : []".repeat(40));
         let (template, diagnostics, _) = compile(&text);
         assert_eq!(diagnostics.len(), 0, "{diagnostics:?}");
-        template.evaluate(&Variables::new(json!({})), &functions).map(drop).map_err(|errors| told(&errors))
+        template.evaluate(&Variables::new(json!({})), &functions).map(drop).map_err(|errors| messages(&errors))
     };
     let refused = evaluate(20_000).unwrap_err();
     assert!(
-        refused.starts_with("error: the computation is too large: it walks over or makes more than 10000"),
+        refused.starts_with("error: the computation is too large: it visits or creates more than 10000"),
         "{refused}"
     );
     assert!(limits.is_exceeded());
@@ -137,7 +137,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_makes_it_panic(noise in any::<String>(), pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..14)) {
+    fn no_text_causes_a_panic(noise in any::<String>(), pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..14)) {
         let variables = json!({"a": {"b": [1, "x", null, "(unknown)"], "s": {"(secret)": "y"}}, "c": 3});
         for inner in [noise, pieces.concat(), pieces.join(" ")] {
             text(&inner, variables.clone());

@@ -1,11 +1,11 @@
-//! Over random expressions: that only what is needed of a value is read, and that a call alone goes around CEL, makes no
-//! difference to what comes of them.
+//! Property tests of two optimisations, reading only the needed parts of a value, and calling a function without CEL:
+//! they do not change results.
 
 use super::super::super::functions::FUNCTIONS;
 use super::*;
 use proptest::prelude::*;
 
-/// What is said of an item `x`.
+/// Expressions over an item `x`.
 const OF_ITEM: &[&str] = &[
     "x",
     "x.name",
@@ -37,7 +37,7 @@ const OF_ITEM: &[&str] = &[
     "merge(x, {'a': 1})",
     "1",
 ];
-/// Loops around it, where `§` stands.
+/// Loops around such an expression, which replaces `§`.
 const LOOPS: &[&str] = &[
     "items.map(x, §)",
     "items.filter(x, (§) == 1)",
@@ -66,7 +66,7 @@ const LOOPS: &[&str] = &[
     "map.?parts.orValue([]).map(x, §)",
 ];
 
-/// Well-formed expressions over `items`, a list of maps with lists of maps in them.
+/// Well-formed expressions over `items`, a list of maps that contain lists of maps.
 fn expression() -> impl Strategy<Value = String> {
     let of_item = prop::sample::select(OF_ITEM).prop_map(str::to_owned).prop_recursive(2, 6, 2, |inner| {
         prop_oneof![
@@ -90,27 +90,28 @@ fn variables() -> Variables {
     }))
 }
 
-fn say(expression: &str) -> Result<Value, Vec<String>> {
+fn result_of(expression: &str) -> Result<Value, Vec<String>> {
     let (template, diagnostics, _) = compile(&format!("${{{{ {expression} }}}}"));
     assert!(diagnostics.is_empty(), "{expression}: {diagnostics:?}");
-    let told = |diagnostics: Vec<Diagnostic>| diagnostics.into_iter().map(|it| it.message).collect();
-    template.evaluate(&variables(), &Functions::default()).map_err(told)
+    let messages =
+        |diagnostics: Vec<Diagnostic>| diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
+    template.evaluate(&variables(), &Functions::default()).map_err(messages)
 }
 
-/// That nothing else comes of it where everything is needed, being part of the answer.
+/// Checks that the result is the same when the whole variables are part of the answer, and so needed.
 fn check_needs(expression: &str) {
     let read: Vec<_> =
         ["items", "lacking", "odd", "map", "unknown"].into_iter().filter(|name| expression.contains(name)).collect();
-    let whole = say(&format!("[{expression}, {}]", read.join(", "))).map(|value| match value.exposed() {
+    let whole = result_of(&format!("[{expression}, {}]", read.join(", "))).map(|value| match value.exposed() {
         Value::List(values) => values[0].revealed(),
-        // Something unknown was looked at: then nothing is known.
+        // An unknown value was touched, so the whole answer is unknown.
         other => other.revealed(),
     });
-    assert_eq!(say(expression).map(|value| value.revealed()), whole, "{expression}");
+    assert_eq!(result_of(expression).map(|value| value.revealed()), whole, "{expression}");
 }
 
 #[test]
-fn what_is_not_needed_is_not_missed() {
+fn reading_only_needed_parts_keeps_results() {
     for around in LOOPS {
         OF_ITEM.iter().for_each(|of_item| check_needs(&around.replace('§', of_item)));
     }
@@ -120,13 +121,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_missed_where_several_things_are_said_of_an_item(expression in expression()) {
+    fn reading_needed_parts_keeps_results_of_combined_expressions(expression in expression()) {
         check_needs(&expression);
     }
 }
 
 #[test]
-fn a_call_alone_answers_what_cel_has_it_answer() {
+fn call_without_cel_returns_the_same_as_with_cel() {
     let own: Vec<_> = FUNCTIONS.iter().map(|function| function.name).take_while(|name| *name != "all").collect();
     assert!(own.len() > 12, "{own:?}");
     let arguments = [
@@ -151,9 +152,9 @@ fn a_call_alone_answers_what_cel_has_it_answer() {
             for call in
                 [format!("{name}({first})"), format!("{name}({first}, 'kafka')"), format!("{name}('kafka', {first})")]
             {
-                // With the order of its keys, which equal maps need not have in common.
+                // Compare with the order of keys, which equal maps do not need to share.
                 let [alone, within] =
-                    [say(&call), say(&format!("[{call}][0]"))].map(|it| it.map(|it| format!("{it:?}")));
+                    [result_of(&call), result_of(&format!("[{call}][0]"))].map(|it| it.map(|it| format!("{it:?}")));
                 assert_eq!(alone, within, "{call}");
             }
         }

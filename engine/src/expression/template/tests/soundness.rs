@@ -1,10 +1,10 @@
-//! Over random expressions: what is said to be known does not depend on the unknown, and what is not marked sensitive
-//! does not depend on the sensitive.
+//! Property tests: a result planned as known does not depend on unknown values, and an unmarked result does not depend
+//! on sensitive values.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Well-formed expressions over the variable `u`, and `m.k` which is the same.
+/// Well-formed expressions over the variable `u`, and over `m.k`, which has the same value.
 fn expression() -> impl Strategy<Value = String> {
     let leaves =
         ["u", "m.k", "1", "2", "'a'", "true", "false", "null", "[u]", "{'k': u}", "[1, m.k]", "known.list", "known.k"];
@@ -46,13 +46,13 @@ fn expression() -> impl Strategy<Value = String> {
     })
 }
 
-fn say(expression: &str, u: &serde_json::Value) -> Option<Result<Value, ()>> {
+fn result_of(expression: &str, u: &serde_json::Value) -> Option<Result<Value, ()>> {
     let (template, diagnostics, _) = compile(&format!("${{{{ {expression} }}}}"));
     let variables = Variables::new(json!({"u": u, "m": {"k": u}, "known": {"list": [1, 2], "k": 1}}));
     diagnostics.is_empty().then(|| template.evaluate(&variables, &Functions::default()).map_err(|_| ()))
 }
 
-/// Values that the unknown and the sensitive may turn out to be.
+/// Values for the unknown and the sensitive variable.
 fn possible() -> Vec<serde_json::Value> {
     vec![
         json!(1),
@@ -69,7 +69,7 @@ fn possible() -> Vec<serde_json::Value> {
     ]
 }
 
-/// True when the concrete value is what the planned one promised: equal wherever that is known.
+/// True when the concrete value equals the planned value wherever that is known.
 fn keeps(planned: &Value, concrete: &Value) -> bool {
     match (planned, concrete) {
         (Value::Unknown, _) => true,
@@ -85,14 +85,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_planned_as_known_comes_true_whatever_the_unknown_is(expression in expression()) {
-        let Some(planned) = say(&expression, &json!("(unknown)")) else { return Ok(()) };
+    fn known_planned_value_holds_for_every_actual_value(expression in expression()) {
+        let Some(planned) = result_of(&expression, &json!("(unknown)")) else { return Ok(()) };
         for value in possible() {
-            let concrete = say(&expression, &value).unwrap();
+            let concrete = result_of(&expression, &value).unwrap();
             match (&planned, &concrete) {
                 (Ok(planned), Ok(concrete)) => prop_assert!(keeps(planned, concrete), "{expression}: {planned:?}, with {value}: {concrete:?}"),
-                // The unknown may still turn out to be of a type that an operation refuses: `size([u.k])` plans 1. Then
-                // the apply stops with an error and no value differs from the plan.
+                // The unknown value may have a type that an operation refuses: `size([u.k])` plans 1. Then the apply
+                // stops with an error, and no value differs from the plan.
                 (Ok(_), Err(())) => {}
                 (Err(()), Ok(concrete)) => prop_assert!(false, "{expression}: an error, with {value}: {concrete:?}"),
                 (Err(()), Err(())) => {}
@@ -101,10 +101,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_marked_does_not_depend_on_the_sensitive(expression in expression()) {
+    fn unmarked_result_does_not_depend_on_sensitive_values(expression in expression()) {
         let mut open = Vec::new();
         for value in possible() {
-            match say(&expression, &json!({"(secret)": value})) {
+            match result_of(&expression, &json!({"(secret)": value})) {
                 Some(Ok(result)) if !result.has_sensitive() => open.push(result),
                 _ => {}
             }

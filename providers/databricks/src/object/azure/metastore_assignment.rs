@@ -1,5 +1,5 @@
-//! Which metastore a workspace is of: <https://docs.databricks.com/api/account/accountmetastoreassignments>. New workspaces may
-//! be given that of their region by Databricks itself.
+//! The metastore of a workspace: <https://docs.databricks.com/api/account/accountmetastoreassignments>. Databricks may
+//! assign the metastore of the region to a new workspace by itself.
 
 use super::{account, shown, takes_existing};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, put, text, text_of};
@@ -30,7 +30,7 @@ impl MetastoreAssignment {
             put(&mut assignment, "default_catalog_name", catalog);
         }
         let request = method(ASSIGNMENT, &[account(place)?, &workspace, metastore]);
-        let purpose = Purpose::to(format!("give the workspace {workspace} the metastore `{metastore}`"))
+        let purpose = Purpose::to(format!("assign the metastore `{metastore}` to the workspace {workspace}"))
             .at(Path::attribute("metastoreId"))
             .needs("make the service principal an administrator of the account and of the metastore");
         place.send(&request.json(json!({"metastore_assignment": assignment})), &purpose).await.map(drop)
@@ -79,7 +79,7 @@ impl Object for MetastoreAssignment {
             let made =
                 Self::write(place, planned, &metastore, |path, values| Request::post(path, values).idempotent()).await;
             return match made {
-                // There was none: it is what a request made whose answer was lost.
+                // There was no assignment before: an earlier request with a lost answer created it.
                 Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
                     match self.read(place, planned, planned, &Kept::default()).await? {
                         Some(seen) if text(&seen.attributes, "metastoreId") == text(planned, "metastoreId") => {
@@ -95,7 +95,7 @@ impl Object for MetastoreAssignment {
         if is != wanted {
             let workspace = text(planned, "workspaceId");
             let kind = ErrorKind::AlreadyExists { import_id: Some(workspace.clone()) };
-            let message = format!("the workspace {workspace} is of the metastore `{is}`, and not of `{wanted}`");
+            let message = format!("the workspace {workspace} belongs to the metastore `{is}` instead of `{wanted}`");
             return Err(ProviderError::new(kind, message));
         }
         if optional_text(planned, "defaultCatalog") != optional_text(&seen.attributes, "defaultCatalog") {
@@ -121,25 +121,25 @@ impl Object for MetastoreAssignment {
         if kept.preexisting.first() == Some(&metastore) {
             return Ok(());
         }
-        // One that somebody else gave it meanwhile is theirs to take.
+        // A metastore that was assigned outside terrace meanwhile is kept.
         let there = self.read(place, prior, prior, kept).await?;
         if there.is_none_or(|seen| text(&seen.attributes, "metastoreId") != metastore) {
             return Ok(());
         }
-        // What was there before is put back.
+        // Restore the earlier assignment.
         if let Some(before) = kept.preexisting.first() {
             let named = attributes([("workspaceId", workspace.into())]);
             return Self::write(place, &named, before, |path, values| Request::put(path, values).idempotent()).await;
         }
         let request = Request::delete(ASSIGNMENT, &[account(place)?, &workspace, &metastore]);
-        place.remove(request, &Purpose::to(format!("take the metastore from the workspace {workspace}"))).await
+        place.remove(request, &Purpose::to(format!("remove the metastore from the workspace {workspace}"))).await
     }
 
     fn was_to_go(&self, prior: &Attributes, seen: &Seen) -> bool {
         text(&seen.attributes, "metastoreId") == text(prior, "metastoreId")
     }
 
-    /// It was not there before.
+    /// There was no assignment before.
     async fn is_ours(
         &self,
         _: &Place<'_>,

@@ -1,7 +1,7 @@
-//! What somebody may do with a resource of Azure: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
+//! Azure role assignments: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
 //!
-//! Who makes an assignment gives it an id. Ours follows from what it says, so that making it twice is making it once; one of
-//! another id that says the same was made by somebody else, and stays.
+//! The client chooses the id of an assignment. Ours is derived from its content, so that a repeated create has no
+//! further effect. An equal assignment with another id belongs to another owner, and is kept.
 
 use super::{shown, takes_existing};
 use crate::attributes::{attributes, optional_text, text, text_of};
@@ -17,13 +17,13 @@ use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Finding, Path, ProviderError, Recorded, Severity, Value};
 use uuid::{Builder, Uuid};
 
-/// The version of the interface.
+/// The API version.
 const VERSION: &str = "2022-04-01";
 const KINDS: [(&str, &str); 3] = [("user", "User"), ("group", "Group"), ("servicePrincipal", "ServicePrincipal")];
 
 pub(crate) struct RoleAssignment;
 
-/// The kinds of scopes with the paths of their assignments, of one of them, and of the roles that are known there.
+/// For each kind of scope: the paths of the scope, its assignments, one assignment, and its role definitions.
 const PATHS: [[&str; 4]; 3] = [
     [
         "/subscriptions/{}",
@@ -45,7 +45,7 @@ const PATHS: [[&str; 4]; 3] = [
     ],
 ];
 
-/// A scope, taken apart.
+/// A parsed scope.
 struct Scope<'a> {
     paths: [&'static str; 4],
     values: Vec<&'a str>,
@@ -74,8 +74,8 @@ impl<'a> Scope<'a> {
     fn of(named: &'a Attributes) -> Result<Self, ProviderError> {
         let scope = named.get("scope").and_then(Value::as_str).unwrap_or_default();
         Self::parse(scope).ok_or_else(|| {
-            ProviderError::invalid(Some(Path::attribute("scope")), format!("`{scope}` is no id of a resource of Azure"))
-                .solution("write that of a subscription, a resource group or a resource, such as `resourceId` of a workspace: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Databricks/workspaces/…`")
+            ProviderError::invalid(Some(Path::attribute("scope")), format!("`{scope}` is not the id of an Azure resource"))
+                .solution("write the id of a subscription, a resource group or a resource, such as the `resourceId` of a workspace: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Databricks/workspaces/…`")
         })
     }
 
@@ -103,12 +103,12 @@ fn last_part(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 
-/// A text of OData in quotes.
+/// A string in OData quotes.
 pub(crate) fn quoted(text: &str) -> String {
     ["'", &text.replace('\'', "''"), "'"].concat()
 }
 
-/// The id of our assignment: version 5 of RFC 9562, in the space of URLs.
+/// Derives the id of our assignment: a UUID of version 5 (RFC 9562) in the URL namespace.
 fn own_id(scope: &str, role: &str, principal: &str) -> String {
     let name = [scope.trim_end_matches('/'), role, principal].map(str::to_lowercase).join("|");
     let text = [Uuid::NAMESPACE_URL.as_bytes().as_slice(), name.as_bytes()].concat();
@@ -118,11 +118,11 @@ fn own_id(scope: &str, role: &str, principal: &str) -> String {
 }
 
 fn no_role(role: &str) -> ProviderError {
-    ProviderError::invalid(Some(Path::attribute("role")), format!("there is no role `{role}` in Azure"))
-        .solution("write the name of a role such as `Contributor` or `Reader`, or the id of its definition")
+    ProviderError::invalid(Some(Path::attribute("role")), format!("Azure has no role `{role}`"))
+        .solution("write the name of a role, such as `Contributor` or `Reader`, or the id of its definition")
 }
 
-/// The id of a role, which is told by its name where it is none yet; nothing where its scope is not there.
+/// Returns the id of a role, which is given by name or id; `None` if the scope does not exist.
 async fn role_id(place: &Place<'_>, role: &str, scope: &Scope<'_>) -> Result<Option<String>, ProviderError> {
     if Uuid::try_parse(last_part(role)).is_ok() {
         return Ok(Some(last_part(role).to_lowercase()));
@@ -130,7 +130,7 @@ async fn role_id(place: &Place<'_>, role: &str, scope: &Scope<'_>) -> Result<Opt
     let [.., definitions] = scope.paths;
     let filter = format!("roleName eq {}", quoted(role));
     let request = Request::get(definitions, &scope.values).query("api-version", VERSION).query("$filter", filter);
-    let doing = format!("look for the role `{role}`");
+    let doing = format!("find the role `{role}`");
     let Some(found) = items(place, request, &doing).await? else { return Ok(None) };
     match found.as_slice() {
         [one] => Ok(Some(text_of(one, "name").to_lowercase())),
@@ -138,12 +138,12 @@ async fn role_id(place: &Place<'_>, role: &str, scope: &Scope<'_>) -> Result<Opt
         several => {
             let ids: Vec<&str> = several.iter().map(|it| text_of(it, "name")).collect();
             let message = format!("there are {} roles `{role}`: {}", ids.len(), listed(&ids));
-            Err(ProviderError::invalid(Some(Path::attribute("role")), message).solution("write the id of one of them"))
+            Err(ProviderError::invalid(Some(Path::attribute("role")), message).solution("write the id of a role"))
         }
     }
 }
 
-/// All rows of a list, page by page; nothing where what it is of is not there.
+/// Returns all rows of a paged list; `None` if its parent does not exist.
 async fn items(place: &Place<'_>, request: Request, doing: &str) -> Result<Option<Vec<Json>>, ProviderError> {
     let api = &place.workspace.api;
     let rows = api.items(request, &place.within, "value", |page| Next::url(page, "nextLink")).await;
@@ -153,39 +153,39 @@ async fn items(place: &Place<'_>, request: Request, doing: &str) -> Result<Optio
     }
 }
 
-/// Whether a role can be given at all: told before the workspace that it is for is there.
+/// Checks during the plan that a role exists, even before its workspace does.
 pub(crate) async fn look_for_role(place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
     let subscription = place.config.azure().and_then(|azure| azure.subscription.as_deref());
     let scope = optional_text(planned, "scope").or_else(|| Some(["/subscriptions/", subscription?].concat()));
     let Some(scope) = scope.as_deref().and_then(Scope::parse) else { return Vec::new() };
-    // Who may not look at roles is told when it is needed.
+    // A missing right to read roles is reported during the apply.
     let Err(error) = role_id(place, &text(planned, "role"), &scope).await else { return Vec::new() };
     let ErrorKind::InvalidInput { path: Some(path) } = error.kind else { return Vec::new() };
     let hint = error.solutions.into_iter().next();
     vec![Finding { severity: Severity::Error, path: Some(path), message: error.message, hint }]
 }
 
-/// The assignment that says what is wanted, with the id that ours has: our own before those of others.
+/// Returns the assignment with the wanted content, and the id that ours has. Our own assignment wins over others.
 async fn assignment(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
     let (scope, principal) = (Scope::of(named)?, text(named, "principalId"));
     let Some(role) = role_id(place, &text(named, "role"), &scope).await? else { return Ok(None) };
     let own = own_id(&text(named, "scope"), &role, &principal);
     let request = scope.all().query("$filter", format!("principalId eq {}", quoted(&principal)));
-    let doing = format!("read who may do what with `{}`", text(named, "scope"));
+    let doing = format!("read the role assignments of `{}`", text(named, "scope"));
     let rows = items(place, request, &doing).await?.unwrap_or_default();
     let is_meant = |row: &&Json| {
-        let Some(said) = row.get("properties") else { return false };
-        // Those of what it is in hold here as well, and are others.
-        same(text_of(said, "scope"), &text(named, "scope"))
-            && same(last_part(text_of(said, "roleDefinitionId")), &role)
-            && same(text_of(said, "principalId"), &principal)
+        let Some(properties) = row.get("properties") else { return false };
+        // Assignments of parent scopes are listed too, but are different ones.
+        same(text_of(properties, "scope"), &text(named, "scope"))
+            && same(last_part(text_of(properties, "roleDefinitionId")), &role)
+            && same(text_of(properties, "principalId"), &principal)
     };
     let mut found: Vec<&Json> = rows.iter().filter(is_meant).collect();
     found.sort_by_key(|row| !same(text_of(row, "name"), &own));
     Ok(found.first().map(|row| ((*row).clone(), own)))
 }
 
-/// The same of one on record: nobody can have a role that is gone.
+/// The same for a recorded assignment: if the role is gone, so is the assignment.
 async fn recorded(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
     match assignment(place, named).await {
         Err(error) if error.message == no_role(&text(named, "role")).message => Ok(None),
@@ -201,15 +201,15 @@ impl Object for RoleAssignment {
             Scope::of(planned)?;
         }
         if let Some(principal) = given("principalId").filter(|id| Uuid::try_parse(id).is_err()) {
-            let message = format!("`{principal}` is no object id of Microsoft Entra ID");
+            let message = format!("`{principal}` is not an object id of Microsoft Entra ID");
             return Err(ProviderError::invalid(Some(Path::attribute("principalId")), message).solution(
-                "the lookup `databricks_azure_principal` answers with the id of a user, a group or a service principal",
+                "use the lookup `databricks_azure_principal` to get the id of a user, a group or a service principal",
             ));
         }
         let known = KINDS.map(|(kind, _)| kind);
         match given("principalKind").filter(|kind| !known.contains(kind)) {
             Some(kind) => {
-                let message = format!("`{kind}` is nobody who can be given a role: expected one of {}", listed(&known));
+                let message = format!("`{kind}` is not a kind of principal: expected one of {}", listed(&known));
                 Err(ProviderError::invalid(Some(Path::attribute("principalKind")), message))
             }
             None => Ok(()),
@@ -254,26 +254,26 @@ impl Object for RoleAssignment {
         }
         let (scope, principal) = (Scope::of(planned)?, text(planned, "principalId"));
         let role = role_id(place, &text(planned, "role"), &scope).await?.ok_or_else(|| {
-            let message = format!("there is no `{}` that a role could be given on", text(planned, "scope"));
+            let message = format!("the scope `{}` does not exist", text(planned, "scope"));
             ProviderError::invalid(Some(Path::attribute("scope")), message)
         })?;
         let id = own_id(&text(planned, "scope"), &role, &principal);
         let definition =
             ["/subscriptions", scope.subscription(), "providers/Microsoft.Authorization/roleDefinitions", &role];
-        let mut said = json!({"roleDefinitionId": definition.join("/"), "principalId": principal});
+        let mut properties = json!({"roleDefinitionId": definition.join("/"), "principalId": principal});
         let kind = KINDS.iter().find(|(kind, _)| *kind == text(planned, "principalKind"));
-        if let (Some((_, kind)), Some(entries)) = (kind, said.as_object_mut()) {
+        if let (Some((_, kind)), Some(entries)) = (kind, properties.as_object_mut()) {
             entries.insert("principalType".to_owned(), (*kind).into());
         }
-        let purpose = Purpose::to(format!("give {} the role `{}`", principal, text(planned, "role")))
+        let purpose = Purpose::to(format!("assign to {} the role `{}`", principal, text(planned, "role")))
             .at(Path::attribute("principalId"))
             .needs(format!(
-                "give the service principal the role User Access Administrator on `{}`",
+                "assign the service principal the role User Access Administrator on `{}`",
                 text(planned, "scope")
             ));
-        let request = scope.one(Request::put, &id).json(json!({"properties": said})).idempotent();
+        let request = scope.one(Request::put, &id).json(json!({"properties": properties})).idempotent();
         match place.send(&request, &purpose).await {
-            // An answer of before was lost, or somebody else was quicker: theirs is what has not our id.
+            // An earlier answer was lost, or another process created an equal assignment, which has another id.
             Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
                 match self.read(place, planned, planned, &Kept::default()).await? {
                     Some(seen) if seen.held.is_empty() || takes_existing(planned) => {
@@ -286,7 +286,7 @@ impl Object for RoleAssignment {
         }
     }
 
-    /// Nothing of it changes there: only what is to be done where somebody else gives the same.
+    /// Only `takeExisting` can change, which has no effect on the remote object.
     async fn update(&self, _: &Place<'_>, prior: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
         Ok(Kept::of(&prior.private))
     }
@@ -297,14 +297,16 @@ impl Object for RoleAssignment {
         }
         let Some((there, own)) = recorded(place, prior).await? else { return Ok(()) };
         let id = text_of(&there, "name");
-        // What somebody else made meanwhile is theirs, whatever has been recorded of it since.
+        // An assignment that was created by another owner meanwhile is kept, even if it was recorded since.
         if !same(id, &own) {
             return Ok(());
         }
         let purpose =
-            Purpose::to(format!("take the role `{}` from {}", text(prior, "role"), text(prior, "principalId"))).needs(
-                format!("give the service principal the role User Access Administrator on `{}`", text(prior, "scope")),
-            );
+            Purpose::to(format!("remove the role `{}` from {}", text(prior, "role"), text(prior, "principalId")))
+                .needs(format!(
+                    "assign the service principal the role User Access Administrator on `{}`",
+                    text(prior, "scope")
+                ));
         place.remove(Scope::of(prior)?.one(Request::delete, id), &purpose).await
     }
 
@@ -312,7 +314,7 @@ impl Object for RoleAssignment {
         seen.held.is_empty()
     }
 
-    /// It has the id that only terrace gives.
+    /// Only terrace derives this id.
     async fn is_ours(
         &self,
         _: &Place<'_>,
@@ -329,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_follows_from_what_it_says() {
+    fn assignment_id_is_derived_from_content() {
         let scope = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Databricks/workspaces/w";
         let id = own_id(scope, "b24988ac-6180-42a0-ab88-20f7382dd24c", "p");
         assert_eq!(id, own_id(&scope.to_uppercase(), "B24988AC-6180-42A0-AB88-20F7382DD24C", "P"));
@@ -338,7 +340,7 @@ mod tests {
         {
             assert_ne!(id, other);
         }
-        // As every other maker of such ids has it: https://www.rfc-editor.org/rfc/rfc9562#name-example-of-a-uuidv5-value.
+        // The example value of the RFC: https://www.rfc-editor.org/rfc/rfc9562#name-example-of-a-uuidv5-value.
         let text = [Uuid::NAMESPACE_DNS.as_bytes().as_slice(), b"www.example.com"].concat();
         let mut bytes = [0_u8; 16];
         bytes.iter_mut().zip(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref()).for_each(|(to, from)| *to = *from);

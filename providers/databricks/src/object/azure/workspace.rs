@@ -1,5 +1,5 @@
-//! Workspaces of Azure: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>. They are made and changed by `PUT`,
-//! which says the same however often it is said, and takes minutes.
+//! Databricks workspaces in Azure: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>. They are created
+//! and updated by an idempotent `PUT`, which takes minutes.
 
 use crate::attributes::{attributes, optional_text, put, text, text_of};
 use crate::entra::WORKSPACES_VERSION;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 const ONE: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Databricks/workspaces/{name}";
 const SKUS: [&str; 3] = ["premium", "standard", "trial"];
-/// What Azure tells of a workspace and takes from nobody.
+/// Properties that only Azure sets.
 const READ_ONLY: [&str; 9] = [
     "provisioningState",
     "workspaceId",
@@ -34,9 +34,9 @@ const READ_ONLY: [&str; 9] = [
     "isUcEnabled",
 ];
 
-/// The version of the interface for resource groups: <https://learn.microsoft.com/en-us/rest/api/resources/resource-groups/get>.
+/// The API version for resource groups: <https://learn.microsoft.com/en-us/rest/api/resources/resource-groups/get>.
 const GROUPS_VERSION: &str = "2021-04-01";
-/// How long what Azure has begun with may go unseen.
+/// How long a new workspace may stay invisible after Azure accepted the request.
 const UNSEEN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,7 +55,7 @@ fn property<'a>(there: &'a Json, name: &str) -> &'a str {
     there.get("properties").map_or("", |properties| text_of(properties, name))
 }
 
-/// Whether somebody still works at it, or it has not got all that it will have.
+/// Returns true while an operation runs on the workspace, or its URL is still missing.
 fn is_moving(there: &Json) -> bool {
     match state(there) {
         "Accepted" | "Running" | "Ready" | "Creating" | "Created" | "Updating" | "Deleting" => true,
@@ -64,17 +64,17 @@ fn is_moving(there: &Json) -> bool {
     }
 }
 
-/// Whether what somebody began with came to nothing.
+/// Returns true if the last operation failed.
 fn has_failed(there: &Json) -> bool {
     matches!(state(there), "Failed" | "Canceled")
 }
 
-/// The one that never came to be: what is left of it is made whole by making it again.
-fn is_none(there: &Json) -> bool {
+/// Returns true for a workspace whose creation failed: another create completes it.
+fn is_missing(there: &Json) -> bool {
     state(there) == "Deleted" || (has_failed(there) && property(there, "workspaceUrl").is_empty())
 }
 
-/// A region as Azure writes it: `West Europe` is `westeurope`.
+/// A region in Azure's spelling: `West Europe` is `westeurope`.
 fn region(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
 }
@@ -83,7 +83,7 @@ fn last_part(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 
-/// What the operation says that it came to.
+/// Reads the outcome of an asynchronous operation.
 fn outcome(reply: &Reply) -> Result<Option<Result<(), Json>>, Failure> {
     let body = reply.json()?;
     Ok(match text_of(&body, "status") {
@@ -93,23 +93,23 @@ fn outcome(reply: &Reply) -> Result<Option<Result<(), Json>>, Failure> {
     })
 }
 
-/// Whether Azure says that there is not even the resource group.
+/// Returns true if even the resource group is missing.
 fn is_without_group(error: &ProviderError) -> bool {
     error.vendor_code.as_deref().is_some_and(|code| code.starts_with("ResourceGroupNotFound"))
 }
 
-/// An error of a question about what was begun with: it says nothing of that.
+/// Marks the error of a status request as ambiguous: it proves nothing about the operation.
 fn in_doubt(error: ProviderError) -> ProviderError {
     ProviderError { kind: ErrorKind::Ambiguous, ..error }
 }
 
-/// What is to come of what Azure begins with.
+/// The awaited end of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
     Made,
     Changed,
     Gone,
-    /// Whatever it is: nobody knows whether anything was begun with.
+    /// Any stable state: it is unknown if an operation was started.
     Settled,
 }
 
@@ -118,11 +118,11 @@ impl AzureWorkspace {
         let doing = format!("read the workspace `{}`", text(named, "name"));
         match place.ask(&request(Request::get, named), &doing).await {
             Err(error) if is_without_group(&error) => Ok(None),
-            there => Ok(there.map_err(at_what_is_missing)?.filter(|there| !is_none(there))),
+            there => Ok(there.map_err(with_missing_attribute)?.filter(|there| !is_missing(there))),
         }
     }
 
-    /// Writes it, and waits until that is done.
+    /// Sends a write request, and waits until the operation ends.
     async fn write(
         place: &Place<'_>,
         named: &Attributes,
@@ -132,9 +132,9 @@ impl AzureWorkspace {
     ) -> Result<(), ProviderError> {
         let api = &place.workspace.api;
         let operation = match api.send(&request.idempotent(), &place.within).await {
-            // Where the operation can be asked for on this host, it says why it failed.
+            // The status URL explains a failure, if it is on this host.
             Ok(reply) => reply.header("azure-asyncoperation").and_then(|url| api.named(url).ok()),
-            // It is on its way already: what is wanted happens.
+            // The deletion runs already.
             Err(failure) if until == Until::Gone && failure.status() == Some(409) => {
                 let there = Self::get(place, named).await.map_err(in_doubt)?;
                 if there.is_some_and(|there| state(&there) != "Deleting") {
@@ -142,7 +142,7 @@ impl AzureWorkspace {
                 }
                 None
             }
-            // A fault of Azure's own does not say that it did not begin.
+            // An internal error of Azure does not prove that no operation was started.
             Err(failure) if until == Until::Made && failure.status().is_some_and(|status| status >= 500) => {
                 match Self::get(place, named).await {
                     Ok(Some(_)) => None,
@@ -151,11 +151,11 @@ impl AzureWorkspace {
             }
             Err(failure) => return Err(api.error(&failure, purpose)),
         };
-        // Azure is at work from here on, whatever comes of asking about it.
+        // From here on Azure works on the request, even if a status request fails.
         if let Some(operation) = operation {
             match api.poll(&operation, &place.within, Poll::default(), outcome).await {
                 Ok(Err(body)) => return Err(api.hide(failed(&body, named))),
-                // It may be forgotten by now, or not be for who asks: the workspace tells as well.
+                // The status may have expired or be forbidden: the workspace itself shows the outcome too.
                 Ok(Ok(())) | Err(Failure::Answered(_)) => {}
                 Err(failure) => return Err(in_doubt(api.error(&failure, purpose))),
             }
@@ -163,10 +163,10 @@ impl AzureWorkspace {
         Self::wait(place, named, until).await
     }
 
-    /// Waits until nobody works at it any more.
+    /// Waits until no operation runs on the workspace.
     async fn wait(place: &Place<'_>, named: &Attributes, until: Until) -> Result<(), ProviderError> {
         let api = &place.workspace.api;
-        let purpose = Purpose::to(format!("make or change the workspace `{}`", text(named, "name")));
+        let purpose = Purpose::to(format!("create or change the workspace `{}`", text(named, "name")));
         let settled = |reply: &Reply| {
             let there = reply.json()?;
             Ok((!is_moving(&there)).then_some(there))
@@ -178,7 +178,7 @@ impl AzureWorkspace {
                 Ok(_) => Ok(()),
                 Err(failure) if failure.status() == Some(404) => match until {
                     Until::Gone | Until::Settled => Ok(()),
-                    // What was just begun with may be seen only after a while.
+                    // A new workspace may become visible only after a while.
                     _ if Instant::now() < patience => {
                         sleep(PAUSE).await;
                         continue;
@@ -191,24 +191,24 @@ impl AzureWorkspace {
     }
 }
 
-/// Why Azure did not do what it had begun with.
+/// The error of a failed operation.
 fn failed(body: &Json, named: &Attributes) -> ProviderError {
     let error = body.get("error").cloned().unwrap_or_default();
     let why = text_of(&error, "message").trim_end_matches('.');
     let is_cancelled = text_of(body, "status") == "Canceled" || state(body) == "Canceled";
     let why = match why {
-        "" if is_cancelled => "somebody cancelled it",
-        "" => "it does not say why",
+        "" if is_cancelled => "the operation was cancelled",
+        "" => "no reason given",
         why => why,
     };
-    let message = format!("Azure began with the workspace `{}` and failed: {why}", text(named, "name"));
+    let message = format!("the operation of Azure on the workspace `{}` failed: {why}", text(named, "name"));
     let code = Some(text_of(&error, "code")).filter(|code| !code.is_empty()).map(str::to_owned);
     ProviderError { vendor_code: code, ..ProviderError::new(ErrorKind::Failed, message) }
-        .solution("look at the activity log of its resource group; the next apply begins with it anew")
+        .solution("read the activity log of its resource group, then apply again")
 }
 
-/// What in the settings is not there, where Azure says so: that is around the workspace.
-fn at_what_is_missing(error: ProviderError) -> ProviderError {
+/// Adds the attribute to an error about a missing container of the workspace.
+fn with_missing_attribute(error: ProviderError) -> ProviderError {
     let code = error.vendor_code.as_deref().unwrap_or_default();
     let at = match code.split(',').next() {
         Some("ResourceGroupNotFound") => "resourceGroup",
@@ -221,16 +221,16 @@ fn at_what_is_missing(error: ProviderError) -> ProviderError {
     ProviderError { kind: ErrorKind::InvalidInput { path: Some(Path::attribute(at)) }, ..error }
 }
 
-/// Whether what a new workspace goes into is there, which Azure else tells only when it is to be made.
+/// Checks during the plan that the resource group of a new workspace exists; Azure reports it only at the create.
 pub(crate) async fn look_around(place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
     let (subscription, group) = (text(planned, "subscriptionId"), text(planned, "resourceGroup"));
     let template = "/subscriptions/{subscription}/resourcegroups/{group}";
     let request = Request::get(template, &[&subscription, &group]).query("api-version", GROUPS_VERSION);
-    let purpose = Purpose::look(format!("look at the resource group `{group}`"));
-    // Who may not look at it is told when it is needed.
-    let Err(error) = place.send(&request, &purpose).await.map_err(at_what_is_missing) else { return Vec::new() };
+    let purpose = Purpose::look(format!("read the resource group `{group}`"));
+    // A missing right to read the group is reported during the apply.
+    let Err(error) = place.send(&request, &purpose).await.map_err(with_missing_attribute) else { return Vec::new() };
     let ErrorKind::InvalidInput { path: Some(path) } = error.kind else { return Vec::new() };
-    let hint = "make it, or correct what the settings say under `azure` or `managedWorkspace`".to_owned();
+    let hint = "create it, or correct `azure` or `managedWorkspace` in the settings".to_owned();
     vec![Finding { severity: Severity::Error, path: Some(path), message: error.message, hint: Some(hint) }]
 }
 
@@ -242,25 +242,25 @@ impl Object for AzureWorkspace {
         if let Some(name) = given("name") {
             let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
             if !(3..=64).contains(&name.chars().count()) || !name.chars().all(is_known) {
-                return Err(refused("name", format!("`{name}` is no name of a workspace of Azure"))
-                    .solution("write 3 to 64 letters, digits, `_` and `-`"));
+                return Err(refused("name", format!("`{name}` is not a valid name of a workspace in Azure"))
+                    .solution("use 3 to 64 letters, digits, `_` and `-`"));
             }
         }
         if let Some(location) = given("location").filter(|location| region(location) != **location) {
-            return Err(refused("location", format!("`{location}` is no region as Azure writes it"))
+            return Err(refused("location", format!("`{location}` is not a region in Azure's spelling"))
                 .solution(format!("write `{}`", region(location))));
         }
         if let Some(group) = given("managedResourceGroup").filter(|group| group.contains('/')) {
-            return Err(refused("managedResourceGroup", format!("`{group}` is no name of a resource group"))
-                .solution(format!("write `{}`: it is one of the subscription", last_part(group))));
+            return Err(refused("managedResourceGroup", format!("`{group}` is not the name of a resource group"))
+                .solution(format!("write `{}`: only the name, not the full id", last_part(group))));
         }
         match given("sku").filter(|sku| !SKUS.contains(sku)) {
-            Some(sku) => Err(refused("sku", format!("`{sku}` is no tier: expected one of {}", listed(&SKUS)))),
+            Some(sku) => Err(refused("sku", format!("`{sku}` is not a tier: expected one of {}", listed(&SKUS)))),
             None => Ok(()),
         }
     }
 
-    /// Nothing replaces a workspace but one of another name: what lives in it would be lost with it.
+    /// Refuses the replacement of a workspace under the same name: its contents would be lost.
     fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
         let Some(prior) = change.prior else {
             if let (Some(name), Some(group)) =
@@ -283,7 +283,7 @@ impl Object for AzureWorkspace {
                 let message =
                     format!("the workspace `{workspace}` has `{name}` `{is}`, which cannot become `{wanted}`");
                 return Err(ProviderError::invalid(Some(path), message).solution(format!(
-                    "write `{is}`, or give the new workspace another name: none is ever replaced, for what lives in it would go with it"
+                    "write `{is}`, or use another name for the new workspace: a replacement would delete the contents of the workspace"
                 )));
             }
         }
@@ -299,9 +299,9 @@ impl Object for AzureWorkspace {
     ) -> Result<Option<Seen>, ProviderError> {
         let Some(there) = Self::get(place, named).await? else { return Ok(None) };
         if is_moving(&there) && property(&there, "workspaceUrl").is_empty() {
-            let message = format!("Azure still makes the workspace `{}`", text(named, "name"));
+            let message = format!("Azure is still creating the workspace `{}`", text(named, "name"));
             return Err(ProviderError::new(ErrorKind::Transient, message)
-                .solution("run this again when it is there: what lives in it needs its URL"));
+                .solution("run the command again when the workspace exists: its contents need its URL"));
         }
         let url = Base::parse(property(&there, "workspaceUrl")).map(|base| base.shown().to_owned());
         let or_null = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
@@ -328,7 +328,7 @@ impl Object for AzureWorkspace {
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let name = text(planned, "name");
-        // A part of its id, which Azure takes as text.
+        // Azure needs the full id of the managed resource group.
         let group = [
             "/subscriptions",
             &text(planned, "subscriptionId"),
@@ -341,12 +341,12 @@ impl Object for AzureWorkspace {
             "sku": {"name": text(planned, "sku")},
             "properties": {"managedResourceGroupId": group},
         });
-        let purpose = Purpose::to(format!("make the workspace `{name}`")).needs(format!(
-            "give the service principal the role Contributor on the resource group `{}`",
+        let purpose = Purpose::to(format!("create the workspace `{name}`")).needs(format!(
+            "assign the service principal the role Contributor on the resource group `{}`",
             text(planned, "resourceGroup")
         ));
         let put = request(Request::put, planned).json(body);
-        Self::write(place, planned, put, &purpose, Until::Made).await.map_err(at_what_is_missing)?;
+        Self::write(place, planned, put, &purpose, Until::Made).await.map_err(with_missing_attribute)?;
         Ok((Attributes::default(), Kept::default()))
     }
 
@@ -357,7 +357,7 @@ impl Object for AzureWorkspace {
         _present: &Seen,
         planned: &Attributes,
     ) -> Result<Kept, ProviderError> {
-        // All of it is written: what others set stays.
+        // `PUT` replaces everything: send unmanaged properties unchanged.
         let there = Self::get(place, planned).await?.unwrap_or_default();
         let mut properties = there.get("properties").cloned().unwrap_or_default();
         if let Some(entries) = properties.as_object_mut() {
@@ -370,7 +370,7 @@ impl Object for AzureWorkspace {
         }
         let name = text(planned, "name");
         let purpose = Purpose::to(format!("change the workspace `{name}`"));
-        let purpose = purpose.needs(format!("give the service principal the role Contributor on `{name}`"));
+        let purpose = purpose.needs(format!("assign the service principal the role Contributor on `{name}`"));
         let put = request(Request::put, planned).json(body);
         Self::write(place, planned, put, &purpose, Until::Changed).await?;
         Ok(Kept::default())
@@ -378,21 +378,21 @@ impl Object for AzureWorkspace {
 
     async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
         let purpose = Purpose::to(format!("delete the workspace `{}`", text(prior, "name")));
-        let purpose = purpose.needs("give the service principal the role Contributor on the resource group");
+        let purpose = purpose.needs("assign the service principal the role Contributor on the resource group");
         match Self::write(place, prior, request(Request::delete, prior), &purpose, Until::Gone).await {
             Err(error) if error.kind == ErrorKind::NotFound || is_without_group(&error) => Ok(()),
             done => done,
         }
     }
 
-    /// What lives in it is nobody's to count.
+    /// The amount of data in a workspace is unknown.
     async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
     }
 
     async fn settle(&self, place: &Place<'_>, named: &Attributes) -> Result<(), ProviderError> {
         match Self::wait(place, named, Until::Settled).await {
-            // It is settled that it failed, and reading tells what is left of it.
+            // A failed operation has ended too; the next read shows the state of the workspace.
             Err(error) if error.kind == ErrorKind::Failed => Ok(()),
             done => done,
         }

@@ -1,4 +1,4 @@
-//! Who may enter a workspace, and who administers it: <https://docs.databricks.com/api/account/workspaceassignment>.
+//! Users and administrators of workspaces: <https://docs.databricks.com/api/account/workspaceassignment>.
 
 use super::{account, shown, takes_existing};
 use crate::attributes::{attributes, id_of, list, text, texts};
@@ -17,14 +17,14 @@ const ALL: &str = "/api/2.0/accounts/{account}/workspaces/{workspace}/permission
 const ONE: &str = "/api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments/principals/{principal}";
 const PERMISSIONS: [&str; 2] = ["USER", "ADMIN"];
 
-/// How long a workspace may take to know the people of the account once it has a metastore.
+/// How long a workspace may need to see the account's principals after it gets a metastore.
 const SETTLES: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) struct WorkspaceAssignment;
 
-/// Whether the account says that it cannot let anybody in, which holds as long as a workspace has no metastore, and for a while
-/// after: <https://github.com/databricks/terraform-provider-databricks/issues/2739>.
+/// Recognizes the account's error for a workspace without a metastore, which persists for a while after the assignment:
+/// <https://github.com/databricks/terraform-provider-databricks/issues/2739>.
 fn is_not_yet(error: &ProviderError) -> bool {
     let says = |text: &str| error.message.to_lowercase().contains(text);
     ["not available for this workspace", "not supported for current workspace", "not in workspace"]
@@ -41,7 +41,7 @@ impl WorkspaceAssignment {
         let (workspace, principal) = (text(named, "workspaceId"), text(named, "principalId"));
         let request = Request::put(ONE, &[account(place)?, &workspace, &principal]);
         let request = request.json(json!({"permissions": permissions})).idempotent();
-        let purpose = Purpose::to(format!("let the principal {principal} into the workspace {workspace}"))
+        let purpose = Purpose::to(format!("assign the principal {principal} to the workspace {workspace}"))
             .at(Path::attribute("principalId"))
             .needs("make the service principal an administrator of the account");
         let patience = Instant::now() + SETTLES.min(place.within.left());
@@ -50,7 +50,7 @@ impl WorkspaceAssignment {
                 Err(error) if is_not_yet(&error) && Instant::now() + PAUSE < patience => sleep(PAUSE).await,
                 Err(error) if is_not_yet(&error) => {
                     return Err(
-                        error.solution("give the workspace a metastore: its people are those of the account only then")
+                        error.solution("assign a metastore to the workspace: without one it does not use the principals of the account")
                     );
                 }
                 done => return done.map(drop),
@@ -65,18 +65,19 @@ impl Object for WorkspaceAssignment {
         let Some(permissions) = planned.get("permissions").and_then(Value::as_list) else { return Ok(()) };
         let path = Path::attribute("permissions");
         if permissions.is_empty() {
-            return Err(ProviderError::invalid(Some(path), "nothing is given").solution("write `USER` or `ADMIN`"));
+            return Err(ProviderError::invalid(Some(path), "the list of permissions is empty")
+                .solution("write `USER` or `ADMIN`"));
         }
         if let [_, second, ..] = permissions {
             let given = second.as_str().unwrap_or_default();
-            let message = format!("`{given}` comes beside another one: whoever has `ADMIN` has all that `USER` gives");
-            return Err(ProviderError::invalid(Some(path.index(1)), message).solution("write one of them"));
+            let message = format!("`{given}` is a second permission, but only one is allowed: `ADMIN` includes `USER`");
+            return Err(ProviderError::invalid(Some(path.index(1)), message).solution("keep one of the two"));
         }
         let is_unknown = |it: &&Value| it.as_str().is_some_and(|text| !PERMISSIONS.contains(&text));
         match permissions.iter().position(|it| is_unknown(&it)) {
             Some(index) => {
                 let given = permissions.get(index).and_then(Value::as_str).unwrap_or_default();
-                let message = format!("`{given}` cannot be given on a workspace: expected `USER` or `ADMIN`");
+                let message = format!("`{given}` is not a permission on a workspace: expected `USER` or `ADMIN`");
                 Err(ProviderError::invalid(Some(path.index(index)), message))
             }
             None => Ok(()),
@@ -92,9 +93,9 @@ impl Object for WorkspaceAssignment {
     ) -> Result<Option<Seen>, ProviderError> {
         let (workspace, principal) = (text(named, "workspaceId"), text(named, "principalId"));
         let request = Request::get(ALL, &[account(place)?, &workspace]);
-        let answer = place.ask(&request, &format!("read who may enter the workspace {workspace}")).await;
+        let answer = place.ask(&request, &format!("read the assignments of the workspace {workspace}")).await;
         let rows = match answer {
-            // Nobody of the account does.
+            // The workspace has no principals of the account yet.
             Err(error) if is_not_yet(&error) => return Ok(None),
             answer => answer?.unwrap_or_default(),
         };
@@ -108,7 +109,7 @@ impl Object for WorkspaceAssignment {
         if held.is_empty() {
             return Ok(None);
         }
-        // The order says nothing.
+        // The order is irrelevant.
         let wanted = texts(like, "permissions");
         let permissions = if is_same_set(&wanted, &held) { wanted } else { held.clone() };
         let seen = attributes([
@@ -153,7 +154,7 @@ impl Object for WorkspaceAssignment {
 
     async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
         if !kept.preexisting.is_empty() {
-            // What was there before is put back.
+            // Restore the earlier permissions.
             return match self.read(place, prior, prior, kept).await? {
                 Some(seen) if !is_same_set(&seen.held, &kept.preexisting) => {
                     Self::give(place, prior, &kept.preexisting).await
@@ -163,12 +164,12 @@ impl Object for WorkspaceAssignment {
         }
         let (workspace, principal) = (text(prior, "workspaceId"), text(prior, "principalId"));
         let request = Request::delete(ONE, &[account(place)?, &workspace, &principal]);
-        let purpose = Purpose::to(format!("take the principal {principal} out of the workspace {workspace}"))
+        let purpose = Purpose::to(format!("remove the principal {principal} from the workspace {workspace}"))
             .needs("make the service principal an administrator of the account");
         place.remove(request, &purpose).await
     }
 
-    /// Giving it twice is giving it once, and it was not there before.
+    /// Assignments are idempotent, and there was no assignment before.
     async fn is_ours(
         &self,
         _: &Place<'_>,

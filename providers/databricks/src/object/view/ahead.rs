@@ -1,4 +1,4 @@
-//! What a view needs to be there, as far as it can be told before anything is made.
+//! Checks during the plan if the warehouse and the source of a view exist.
 
 use super::fit;
 use crate::attributes::{text, text_of};
@@ -6,10 +6,10 @@ use crate::object::Place;
 use terrace_provider::http::Request;
 use terrace_provider::{Attributes, Finding, Path, ProviderError, Severity};
 
-/// What is missing, or will not fit.
+/// Returns missing objects and misfits.
 ///
 /// # Errors
-/// When the workspace cannot be asked.
+/// If the workspace does not answer.
 pub(crate) async fn findings(place: &Place<'_>, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
     let mut findings = Vec::new();
     let note = |severity, path: Option<&str>, message: String, hint: &str| Finding {
@@ -20,18 +20,18 @@ pub(crate) async fn findings(place: &Place<'_>, planned: &Attributes) -> Result<
     };
     let id = text(planned, "warehouse");
     let request = Request::get("/api/2.0/sql/warehouses/{id}", &[&id]);
-    match place.ask(&request, "look at the warehouse").await? {
+    match place.ask(&request, "read the warehouse").await? {
         None => findings.push(note(
             Severity::Error,
             Some("warehouse"),
-            format!("there is no SQL warehouse of the id `{id}`"),
-            "the lookup `databricks_sql_warehouse` answers with the id of a name",
+            format!("SQL warehouse `{id}` not found"),
+            "use the lookup `databricks_sql_warehouse` to get the id by name",
         )),
         Some(it) if text_of(&it, "state") == "STOPPED" => findings.push(note(
             Severity::Note,
             Some("warehouse"),
             format!("the SQL warehouse `{}` is stopped", text_of(&it, "name")),
-            "the first statement starts it, which takes a while and costs what it costs",
+            "expect the first statement to start it, which takes time and costs money",
         )),
         Some(_) => {}
     }
@@ -39,12 +39,12 @@ pub(crate) async fn findings(place: &Place<'_>, planned: &Attributes) -> Result<
         return Ok(findings);
     };
     let Some(table) = super::table(place, &source).await? else {
-        let message = format!("not checked: `{source}` is not there yet");
-        let hint = "it has to be made before this view: by the same apply, or by the component that declares it";
+        let message = format!("not checked: `{source}` does not exist yet");
+        let hint = "create it before this view: in the same apply, or with the component that declares it";
         findings.push(note(Severity::Warning, None, message, hint));
         return Ok(findings);
     };
-    // A view may be changed by the same apply: it is looked at again before a statement is sent.
+    // The same apply may change a view: the source is checked again before the statement.
     let is_view = text_of(&table, "table_type") == "VIEW";
     let misfit = |it: fit::Misfit| Finding {
         severity: if is_view { Severity::Warning } else { Severity::Error },

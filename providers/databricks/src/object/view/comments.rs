@@ -1,6 +1,6 @@
-//! Comments of a view and of its columns. To alter what a view shows is to make it anew but for what was granted on it
-//! (<https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-syntax-ddl-alter-view>): comments go, be they whose they
-//! may. So those of others are written again.
+//! Comments of a view and its columns. Altering the query recreates the view except for its grants
+//! (<https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-syntax-ddl-alter-view>): all comments are lost. So
+//! unmanaged comments are written again.
 
 use super::{columns, full_name, source, table};
 use crate::attributes::{optional_text, text_of};
@@ -9,7 +9,7 @@ use crate::sql::{literal, qualified, quote};
 use serde_json::Value as Json;
 use terrace_provider::{Attributes, ProviderError};
 
-/// Comments that are not the resource's, of a view whose query is about to change.
+/// Unmanaged comments of a view whose query is about to change.
 #[derive(Debug, Default)]
 pub(super) struct OfOthers {
     own: Option<String>,
@@ -17,10 +17,11 @@ pub(super) struct OfOthers {
 }
 
 impl OfOthers {
-    /// Reads them: of columns that stay, without those that columns have of what the view read until now.
+    /// Reads the unmanaged comments of the view and of its remaining columns. Comments inherited from the old source
+    /// are left out.
     ///
     /// # Errors
-    /// When the workspace cannot be asked.
+    /// If the workspace does not answer.
     pub(super) async fn read(
         place: &Place<'_>,
         prior: &Attributes,
@@ -54,14 +55,14 @@ impl OfOthers {
         Ok(Self { own: own.map(str::to_owned), columns: kept.collect() })
     }
 
-    /// The statements that write them again.
+    /// The statements that restore the comments.
     pub(super) fn statements(&self, name: &str) -> impl Iterator<Item = String> {
         let columns = self.columns.iter().map(move |(column, text)| on_column(name, column, &literal(text)));
         columns.chain(self.own.iter().map(move |text| on_view(name, &literal(text))))
     }
 }
 
-/// The columns of a table or view, each with its comment.
+/// The columns of a table or view with their comments.
 fn commented(table: &Json) -> impl Iterator<Item = (String, Option<String>)> {
     let columns = table.get("columns").and_then(Json::as_array).into_iter().flatten();
     columns.map(|column| {
@@ -78,7 +79,7 @@ fn on_view(name: &str, text: &str) -> String {
     format!("COMMENT ON TABLE {} IS {text}", qualified(name))
 }
 
-/// The statements that bring the resource's own comments about: from what is on record and what is there to what is planned.
+/// The statements that set the managed comments, from the recorded and observed to the planned ones.
 pub(super) fn statements(
     prior: &Attributes,
     present: &Attributes,
@@ -92,7 +93,7 @@ pub(super) fn statements(
         let of = |all: &[(String, Option<String>)]| {
             all.iter().find(|(it, _)| *it == column).and_then(|(_, text)| text.clone())
         };
-        // Comments went with the old columns.
+        // The old columns lost their comments.
         let now = if is_altered { None } else { of(&there) };
         let text = match (&wanted, of(&was)) {
             (Some(text), _) if now.as_ref() != Some(text) => literal(text),

@@ -1,11 +1,11 @@
-//! Whether the columns that a view shows are in what it reads, and of the types that they have to have.
+//! Checks that the columns of a view exist in its source, with the required types.
 
 use crate::attributes::text;
 use crate::lookup::columns_of;
 use serde_json::Value as Json;
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 
-/// Something that does not fit.
+/// A column that does not fit.
 pub(crate) struct Misfit {
     pub(crate) path: Path,
     pub(crate) message: String,
@@ -13,13 +13,13 @@ pub(crate) struct Misfit {
 }
 
 impl Misfit {
-    /// The same as an error.
+    /// Converts the misfit into an error.
     pub(crate) fn into_error(self) -> ProviderError {
         ProviderError::invalid(Some(self.path), self.message).solution(self.hint)
     }
 }
 
-/// The type of a column in words, with its numbers where they are said: `DECIMAL(10,2)`.
+/// The type of a column as text, with its numbers if configured: `DECIMAL(10,2)`.
 fn type_of(column: &Attributes) -> Option<String> {
     let name = column.get("typeName").and_then(Value::as_str)?;
     let number = |name: &str| match column.get(name) {
@@ -41,11 +41,11 @@ fn listed(columns: &[&Attributes]) -> String {
     columns.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a column is of the type that is wanted; what nobody says fits.
+/// Returns true if a column has the required type. Missing requirements fit any type.
 fn fits(wanted: &Attributes, there: &Attributes) -> bool {
-    let is_said = |name: &&str| wanted.get(*name).is_some_and(|value| !value.is_null() && !value.has_unknown());
-    let mut said = ["typeName", "precision", "scale"].into_iter().filter(|name| is_said(name));
-    said.all(|name| match (wanted.get(name), there.get(name)) {
+    let is_set = |name: &&str| wanted.get(*name).is_some_and(|value| !value.is_null() && !value.has_unknown());
+    let mut required = ["typeName", "precision", "scale"].into_iter().filter(|name| is_set(name));
+    required.all(|name| match (wanted.get(name), there.get(name)) {
         (Some(wanted), Some(there)) => match (wanted.as_str(), there.as_str()) {
             (Some(wanted), Some(there)) => wanted.eq_ignore_ascii_case(there),
             _ => wanted.is_same_as(there),
@@ -54,12 +54,12 @@ fn fits(wanted: &Attributes, there: &Attributes) -> bool {
     })
 }
 
-/// What of the columns of a planned view does not fit what it reads.
+/// Returns the misfits of a planned view's columns.
 pub(crate) fn misfits(planned: &Attributes, source: &str, table: &Json) -> Vec<Misfit> {
     let items = planned.get("columns").and_then(Value::as_list).unwrap_or_default();
     let wanted: Vec<&Attributes> = items.iter().filter_map(Value::as_map).collect();
     let there = columns_of(table);
-    let lists = format!("it has {}; wanted are {}", listed(&there.iter().collect::<Vec<_>>()), listed(&wanted));
+    let lists = format!("it has {}; the view needs {}", listed(&there.iter().collect::<Vec<_>>()), listed(&wanted));
     let misfit = |(index, wanted): (usize, &&Attributes)| {
         let (column, name) = (Path::attribute("columns").index(index), text(wanted, "name"));
         let hint = lists.clone();
@@ -71,7 +71,7 @@ pub(crate) fn misfits(planned: &Attributes, source: &str, table: &Json) -> Vec<M
             return None;
         }
         let (is, wanted) = (type_of(found).unwrap_or_default(), type_of(wanted).unwrap_or_default());
-        let message = format!("the column `{name}` is of another type in `{source}`: {is}, and not {wanted}");
+        let message = format!("the column `{name}` has the type {is} instead of {wanted} in `{source}`");
         Some(Misfit { path: column.key("typeName"), message, hint })
     };
     wanted.iter().enumerate().filter_map(misfit).collect()
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn told(columns: Json) -> Vec<String> {
+    fn misfits_of(columns: Json) -> Vec<String> {
         let table = json!({"columns": [
             {"name": "id", "type_name": "INT", "type_text": "int"},
             {"name": "Price", "type_name": "DECIMAL", "type_precision": 10, "type_scale": 2},
@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn names_in_any_case_and_types_as_far_as_they_are_said() {
+    fn misfits_ignore_case_and_unset_types() {
         let decimal =
             |precision: i64| json!([{"name": "price", "typeName": "decimal", "precision": precision, "scale": 2}]);
-        assert_eq!(told(json!([{"name": "ID"}, {"name": "price", "typeName": "DECIMAL"}])), [""; 0]);
-        assert_eq!(told(decimal(10)), [""; 0]);
-        let wrong = "columns[0].typeName: the column `price` is of another type in `c.s.t`: DECIMAL(10,2), and not";
-        assert_eq!(told(decimal(12)), [format!("{wrong} decimal(12,2)")]);
+        assert_eq!(misfits_of(json!([{"name": "ID"}, {"name": "price", "typeName": "DECIMAL"}])), [""; 0]);
+        assert_eq!(misfits_of(decimal(10)), [""; 0]);
+        let wrong = "columns[0].typeName: the column `price` has the type DECIMAL(10,2) instead of";
+        assert_eq!(misfits_of(decimal(12)), [format!("{wrong} decimal(12,2) in `c.s.t`")]);
         let no = "columns[1].name: `c.s.t` has no column `prize`";
-        assert_eq!(told(json!([{"name": "id", "typeName": "INT"}, {"name": "prize"}])), [no]);
+        assert_eq!(misfits_of(json!([{"name": "id", "typeName": "INT"}, {"name": "prize"}])), [no]);
     }
 }

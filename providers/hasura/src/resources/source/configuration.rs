@@ -1,17 +1,17 @@
-//! Configurations of sources in Hasura's own words: what of them is compared, shown and replaced.
+//! Configurations of sources in Hasura's format: comparison, display and replacement.
 
 use serde_json::Value as Json;
 
-/// What agents' sources are stored as besides their value, where that is not said.
+/// Keys that Hasura adds around the value of an agent's configuration.
 const AROUND: [&str; 3] = ["template", "timeout", "template_variables"];
 
-/// A configuration without what Hasura puts around that of agents: `{value, template: null, timeout: null}`.
+/// A configuration without Hasura's wrapper for agents: `{value, template: null, timeout: null}`.
 pub(crate) fn canonical(configuration: &Json) -> Json {
     let Some(entries) = configuration.as_object() else { return configuration.clone() };
     let is_bare = |name: &String, value: &Json| name == "value" || (AROUND.contains(&name.as_str()) && value.is_null());
     let inner = entries.get("value").filter(|_| entries.iter().all(|(name, value)| is_bare(name, value)));
     let mut canonical = inner.unwrap_or(configuration).clone();
-    // However the parts of a connection string are encoded, they are the same.
+    // A normal form of connection strings, independent of their encoding.
     if let Some(url) = canonical.get_mut("jdbc_url")
         && let Some(parts) = url.as_str().and_then(crate::jdbc::Parts::read)
     {
@@ -20,7 +20,7 @@ pub(crate) fn canonical(configuration: &Json) -> Json {
     canonical
 }
 
-/// What of a configuration has a place in a shape: what others said besides is theirs.
+/// The part of a configuration with the keys of a shape; other keys are unmanaged.
 pub(crate) fn projected(configuration: &Json, shape: &Json) -> Json {
     match (configuration, shape) {
         (Json::Object(entries), Json::Object(shape)) => {
@@ -31,7 +31,7 @@ pub(crate) fn projected(configuration: &Json, shape: &Json) -> Json {
     }
 }
 
-/// A configuration with what is wanted now in place of what was wanted before; all else stays.
+/// A configuration with the new values in place of the previous ones; other keys stay.
 pub(crate) fn overlay(now: &Json, before: &Json, wanted: &Json) -> Json {
     let (Json::Object(now), Json::Object(wanted)) = (now, wanted) else { return wanted.clone() };
     let mut merged = now.clone();
@@ -46,7 +46,7 @@ pub(crate) fn overlay(now: &Json, before: &Json, wanted: &Json) -> Json {
     Json::Object(merged)
 }
 
-/// JSON without the values at some paths.
+/// JSON without the values at these paths.
 pub(crate) fn without_paths(json: &Json, paths: &[Vec<String>]) -> Json {
     let Json::Object(entries) = json else { return json.clone() };
     let below = |name: &String| -> Vec<Vec<String>> {
@@ -66,7 +66,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_hasura_puts_around_a_configuration_is_no_part_of_it() {
+    fn wrapper_of_a_configuration_is_removed() {
         let inner = json!({"a": 1});
         assert_eq!(canonical(&json!({"value": {"a": 1}, "template": null, "timeout": null})), inner);
         assert_eq!(canonical(&inner), inner);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_said_stays_and_what_is_not_wanted_any_more_goes() {
+    fn overlay_keeps_unmanaged_keys_and_drops_old_ones() {
         let now = json!({"url": "a", "pool": {"max": 9, "idle": 1}, "theirs": true});
         let (before, wanted) =
             (json!({"url": "a", "pool": {"max": 9}, "old": 1}), json!({"url": "b", "pool": {"idle": 2}}));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_taken_out_by_their_paths() {
+    fn secrets_are_removed_by_their_paths() {
         let full = json!({"connection_info": {"database_url": "postgres://u:p@h/d", "isolation": "x"}, "n": {"url": {"from_env": "V"}}});
         let secrets = terrace_provider::twin::likely_secrets(&full);
         assert_eq!(secrets, [["connection_info", "database_url"].map(str::to_owned)]);

@@ -1,4 +1,4 @@
-//! How a database is to be reached: a configuration in Hasura's own words, made of what is said in ours.
+//! The planned connection of a source, in Hasura's format.
 
 use super::configuration::canonical;
 use crate::attributes::{flag, is_given, json, optional_text};
@@ -12,10 +12,10 @@ use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// The secrets of a connection.
 const SECRETS: [&str; 3] = ["password", "privateKey", "privateKeyPassphrase"];
-/// The parts of a connection that variables may give.
+/// The parts of a connection with defaults from variables.
 const FROM_VARIABLES: [&str; 4] = ["host", "user", "role", "warehouse"];
 
-/// A whole configuration with its secrets, and where those are.
+/// A complete configuration with its secrets, and the paths of the secrets.
 #[derive(Clone)]
 pub(crate) struct Desired {
     pub(crate) full: Json,
@@ -23,10 +23,10 @@ pub(crate) struct Desired {
 }
 
 impl Desired {
-    /// What attributes say; `None` while some of it is not known.
+    /// The configuration from attributes; `None` while a part is unknown.
     ///
     /// # Errors
-    /// When it contradicts itself, or something is missing.
+    /// When it contradicts itself, or a part is missing.
     pub(crate) fn of(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Result<Option<Self>, ProviderError> {
         let parts = [&["configuration", "secretConfiguration", "connection"][..], &SECRETS].concat();
         if parts.iter().any(|name| attributes.get(*name).is_some_and(Value::has_unknown)) {
@@ -37,8 +37,8 @@ impl Desired {
         }
         let open = json(attributes, "configuration").unwrap_or(Json::Null);
         if !open.is_object() {
-            let error = ProviderError::invalid(Some(Path::attribute("configuration")), "`configuration` is no map");
-            return Err(error.solution("write it as Hasura's documentation of sources does"));
+            let error = ProviderError::invalid(Some(Path::attribute("configuration")), "`configuration` is not a map");
+            return Err(error.solution("write it in the format of Hasura's documentation of sources"));
         }
         let Some(secret) = json(attributes, "secretConfiguration") else {
             return Ok(Some(Self { full: canonical(&open), secrets: Vec::new() }));
@@ -49,10 +49,10 @@ impl Desired {
         Ok(Some(Self { full: WHOLE.merged(&open, &secret), secrets: WHOLE.leaves(&secret) }))
     }
 
-    /// What attributes say, all of which is known.
+    /// The configuration from attributes without unknown values.
     pub(crate) fn known(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Result<Self, ProviderError> {
         let desired = Self::of(attributes, defaults)?;
-        let desired = desired.ok_or_else(|| ProviderError::bug("how the source is reached is not known yet"))?;
+        let desired = desired.ok_or_else(|| ProviderError::bug("the connection of the source is unknown"))?;
         if desired.full.get("jdbc_url").and_then(Json::as_str).and_then(Parts::read).is_none() {
             return Ok(desired);
         }
@@ -69,7 +69,7 @@ impl Desired {
                 "user" => (Path::attribute("connection").key("user"), "SNOWFLAKE_USER"),
                 _ => (Path::attribute("connection").key("host"), "SNOWFLAKE_HOST"),
             };
-            let message = format!("nothing says the {name} by which Hasura reaches Snowflake");
+            let message = format!("Hasura needs the {name} to connect to Snowflake");
             return Err(ProviderError::invalid(Some(at.clone()), message).solution(match *name {
                 "password" => format!("write `privateKey` or `password`, or set {variable} for the instance `hasura`"),
                 _ => format!("write `{at}`, or set {variable} for the instance `hasura`"),
@@ -84,35 +84,35 @@ fn of_connection(
     attributes: &Attributes,
     defaults: &SnowflakeDefaults,
 ) -> Result<Desired, ProviderError> {
-    let said = |name: &str| optional_text(connection, name).or_else(|| defaults.get(name).map(str::to_owned));
-    let host = said("host").unwrap_or_default();
+    let value_of = |name: &str| optional_text(connection, name).or_else(|| defaults.get(name).map(str::to_owned));
+    let host = value_of("host").unwrap_or_default();
     if !host.is_empty() && !is_host(&host) {
-        let message = "the host of a connection is a name, with a port at most";
+        let message = "the host of a connection is a name with an optional port";
         return Err(ProviderError::invalid(Some(Path::attribute("connection").key("host")), message)
-            .solution("write such as `ab12345.eu-central-1.snowflakecomputing.com`"));
+            .solution("write a host such as `ab12345.eu-central-1.snowflakecomputing.com`"));
     }
     let [password, key, passphrase] = SECRETS.map(|name| optional_text(attributes, name));
     if let (Some(_), Some(_)) = (&password, &key) {
         return Err(ProviderError::invalid(
             Some(Path::attribute("privateKey")),
-            "`password` and `privateKey` both say how Hasura signs in",
+            "`password` and `privateKey` both define the credentials",
         )
-        .solution("leave one of them: keys go on where passwords are not let in any more"));
+        .solution("remove one of them: keys also work where Snowflake refuses passwords"));
     }
     if let (None, Some(_)) = (&key, &passphrase) {
         return Err(ProviderError::invalid(
             Some(Path::attribute("privateKeyPassphrase")),
-            "`privateKeyPassphrase` is of no use without `privateKey`",
+            "`privateKeyPassphrase` requires `privateKey`",
         )
-        .solution("write `privateKey`, or leave it out"));
+        .solution("write `privateKey`, or remove it"));
     }
     if key.as_ref().is_some_and(|key| !key.trim_start().starts_with("-----BEGIN")) {
-        return Err(ProviderError::invalid(Some(Path::attribute("privateKey")), "`privateKey` is no key of PEM")
+        return Err(ProviderError::invalid(Some(Path::attribute("privateKey")), "`privateKey` is not a PEM key")
             .solution(
-                "give the content of the file `rsa_key.p8`, its first line (`-----BEGIN …`) and its last one included",
+                "give the content of the file `rsa_key.p8`, including its first line (`-----BEGIN …`) and its last line",
             ));
     }
-    // The agent wants the whole file in Base64.
+    // The agent needs the whole file in Base64.
     let key = key.map(|key| BASE64_STANDARD.encode(key));
     let password = password.or_else(|| defaults.get("password").map(str::to_owned)).filter(|_| key.is_none());
     let names = ["user", "password", "privateKey", "privateKeyPassphrase", "role", "warehouse", "database", "schema"];
@@ -122,7 +122,7 @@ fn of_connection(
             "privateKey" => key.clone(),
             "privateKeyPassphrase" => passphrase.clone(),
             "database" | "schema" => optional_text(connection, name),
-            name => said(name),
+            name => value_of(name),
         };
         value.map(|value| (name, value))
     };
@@ -131,22 +131,22 @@ fn of_connection(
     Ok(Desired { full, secrets: vec![vec!["jdbc_url".to_owned()]] })
 }
 
-/// What of a configuration a connection is made into.
+/// The keys of a configuration that a connection becomes.
 pub(crate) fn connection_shape() -> Option<Json> {
     Some(json!({"fully_qualify_all_names": null, "jdbc_url": null}))
 }
 
-/// The connection that a configuration is made of; `None` where it is none. What variables give is left out where nobody
-/// said it.
+/// The connection of a configuration; `None` if it has none. Omits values that equal the default of a variable and are
+/// not configured.
 pub(crate) fn connection_of(full: &Json, like: Option<&Attributes>, defaults: &SnowflakeDefaults) -> Option<Map> {
     let parts = Parts::read(full.get("jdbc_url")?.as_str()?)?;
     let given = like.and_then(|like| like.get("connection")).and_then(Value::as_map);
     let mut connection = Map::default();
     for name in ["host", "user", "role", "warehouse", "database", "schema"] {
         let Some(value) = parts.get(name) else { continue };
-        let is_said = given.is_some_and(|given| given.get(name).is_some_and(|it| !it.is_null()));
+        let is_configured = given.is_some_and(|given| given.get(name).is_some_and(|value| !value.is_null()));
         let is_default = FROM_VARIABLES.contains(&name) && defaults.get(name) == Some(value);
-        if is_said || !is_default {
+        if is_configured || !is_default {
             connection.insert(name.to_owned(), value.into());
         }
     }

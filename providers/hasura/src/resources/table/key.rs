@@ -1,4 +1,4 @@
-//! Whether a table has a primary key: without one nothing can be selected by it.
+//! Checks for a primary key, which the root field by key needs.
 
 use super::root_fields;
 use crate::engine::Engine;
@@ -7,18 +7,18 @@ use crate::resources::Target;
 use serde_json::{Value as Json, json};
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 
-/// The attribute that names the root field.
+/// The attribute with the root field's name.
 const BY_KEY: &str = "selectByPk";
 
-/// What the root field by key is to be called.
+/// The planned name of the root field by key.
 fn wanted(planned: &Attributes) -> Option<String> {
     root_fields(planned).into_iter().find(|(attribute, _)| *attribute == BY_KEY).map(|(_, name)| name)
 }
 
-/// Refuses a root field by key where the table has none.
+/// Refuses a root field by key for a table without a key.
 ///
 /// # Errors
-/// `InvalidInput` where there is none; another one where that cannot be found out.
+/// `InvalidInput` if there is no key; another error if the check fails.
 pub(super) async fn check(
     engine: &Engine,
     source: &Source,
@@ -35,11 +35,11 @@ pub(super) async fn check(
         Ok(true) => Ok(()),
         Ok(false) => {
             let message =
-                format!("`{}` has no primary key, so that `{name}` would give nothing", target.table().join("."));
+                format!("`{}` has no primary key, so `{name}` would return nothing", target.table().join("."));
             Err(ProviderError::invalid(Some(Path::attribute("rootFields").key(BY_KEY)), message)
-                .solution("leave `selectByPk` out: a view has no key"))
+                .solution("remove `selectByPk`: a view has no key"))
         }
-        // That the question is refused says nothing against what is planned.
+        // A refused check does not mean that the plan is wrong.
         Err(error) => Err(match error.kind {
             ErrorKind::InvalidInput { .. } => ProviderError { kind: ErrorKind::Failed, ..error },
             _ => error,
@@ -47,10 +47,10 @@ pub(super) async fn check(
     }
 }
 
-/// The same for a source that the plan may not have seen yet. What cannot be found out keeps nobody from trying.
+/// The same for a source that the plan may not have checked. A failed check is ignored.
 ///
 /// # Errors
-/// `InvalidInput` where there is none.
+/// `InvalidInput` if there is no key.
 pub(super) async fn check_now(engine: &Engine, target: &Target, planned: &Attributes) -> Result<(), ProviderError> {
     if wanted(planned).is_none() {
         return Ok(());
@@ -63,17 +63,17 @@ pub(super) async fn check_now(engine: &Engine, target: &Target, planned: &Attrib
     }
 }
 
-/// What an agent says of a table; one that it does not know is told where it is tracked.
+/// Checks with the agent; for a table that the agent does not know, tracking will report an error.
 async fn of_agent(engine: &Engine, source: &Source, table: &Json) -> Result<bool, ProviderError> {
     let args = json!({"source": source.name, "table": table});
     let question = json!({"type": format!("{}_get_table_info", source.prefix()), "args": args});
-    let info = engine.look("tell of a table", question).await?;
+    let info = engine.look("describe a table", question).await?;
     let has_key = info.get("primary_key").and_then(Json::as_array).is_some_and(|key| !key.is_empty());
     Ok(has_key || !info.is_object())
 }
 
-/// What the catalog of PostgreSQL says, for Hasura tells of no table there. Rows come as texts, the names of columns first:
-/// <https://hasura.io/docs/2.0/api-reference/schema-api/run-sql/>.
+/// Checks with PostgreSQL's catalog, because Hasura does not describe its tables. Rows are texts, after a row of column
+/// names: <https://hasura.io/docs/2.0/api-reference/schema-api/run-sql/>.
 async fn in_postgres(engine: &Engine, source: &Source, table: &Json) -> Result<bool, ProviderError> {
     let part = |name: &str| literal(table.get(name).and_then(Json::as_str).unwrap_or_default());
     let sql = format!(
@@ -85,11 +85,11 @@ async fn in_postgres(engine: &Engine, source: &Source, table: &Json) -> Result<b
     );
     let args = json!({"source": source.name, "sql": sql, "read_only": true});
     let question = json!({"type": format!("{}_run_sql", source.prefix()), "args": args});
-    let answer = engine.query("tell whether a table has a key", question).await?;
+    let answer = engine.query("check the key of a table", question).await?;
     Ok(answer.pointer("/result/1/0").and_then(Json::as_str) != Some("f"))
 }
 
-/// A text as an SQL literal, whatever the session says of backslashes.
+/// A text as an SQL literal, for any setting of backslash escapes.
 fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', r"\\").replace('\'', "''"))
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_ends_its_literal() {
+    fn name_cannot_end_its_literal() {
         assert_eq!(literal("orders"), "E'orders'");
         assert_eq!(literal(r"it's \' OR 1=1 --"), r"E'it''s \\'' OR 1=1 --'");
     }

@@ -1,4 +1,4 @@
-//! Subjects that come, change and go.
+//! Creates, updates and deletes subjects.
 
 use super::{Instance, former_level, level_before, look, registry, schema_of};
 use crate::attributes::{optional_text, text};
@@ -14,14 +14,14 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
     let registry = registry(instance)?;
     let earlier = instance.marks.earlier(call);
     if let Some(found) = look(instance, subject, attributes).await? {
-        // What an earlier attempt registered is not complete, maybe.
+        // An earlier attempt may have registered only a part.
         let is_ours = earlier.is_some() && found.attributes.get("schema") == attributes.get("schema");
         if !is_ours {
             if earlier.is_some() {
                 instance.marks.refused(call).await;
             }
             let kind = ErrorKind::AlreadyExists { import_id: Some(object_id::join([subject])) };
-            return Err(ProviderError::new(kind, format!("the schema registry has a subject `{subject}` already")));
+            return Err(ProviderError::new(kind, format!("the schema registry already has a subject `{subject}`")));
         }
     }
     let failed = |trouble: Trouble| trouble.failed(&format!("register the subject `{subject}`"), true);
@@ -41,42 +41,43 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
     if let Err(trouble) = registered.await {
         if trouble.excludes_effect() && earlier.is_none() {
             if level.is_some() {
-                give_back(registry, subject, former.as_deref()).await;
+                restore_level(registry, subject, former.as_deref()).await;
             }
             instance.marks.refused(call).await;
         }
         return Err(failed(trouble));
     }
     let unseen = |trouble| unseen(failed(trouble));
-    // Some registries give a level only to what is there.
+    // Some registries accept a level only for an existing subject.
     if level.is_some() && registry.compatibility(subject).await.map_err(unseen)?.as_deref() != level {
         registry.set_compatibility(subject, level).await.map_err(unseen)?;
     }
-    made_now(instance, subject, attributes, former_level(former.as_deref())).await
+    read_registered(instance, subject, attributes, former_level(former.as_deref())).await
 }
 
-/// A subject that a version was registered of: what the look says is nothing of that.
-async fn made_now(
+/// Reads a subject after a version was registered. A failed read is ambiguous: it proves nothing about the
+/// registration.
+async fn read_registered(
     instance: &Instance,
     subject: &str,
     like: &Attributes,
     private: Private,
 ) -> Result<Observed, ProviderError> {
     let seen = look(instance, subject, like).await.map_err(unseen)?.ok_or_else(|| {
-        let message = format!("the subject `{subject}` was registered, and the schema registry does not know it");
+        let message = format!("the subject `{subject}` was registered, but the schema registry does not return it");
         ProviderError::new(ErrorKind::Ambiguous, message)
     })?;
     Ok(Observed { private, ..seen })
 }
 
-/// Gives a subject the level that it had before a version was refused.
-async fn give_back(registry: &Registry, subject: &str, level: Option<&str>) {
+/// Restores a subject's level after a version was refused.
+async fn restore_level(registry: &Registry, subject: &str, level: Option<&str>) {
     if let Err(trouble) = registry.set_compatibility(subject, level).await {
-        tracing::debug!(subject, ?trouble, "the compatibility level stays");
+        tracing::debug!(subject, ?trouble, "cannot restore the compatibility level");
     }
 }
 
-/// Registers another version, or sets the level, which comes first: by it the version is judged.
+/// Sets the level, then registers a new version: the registry checks the version by the new level.
 pub(crate) async fn update(
     instance: &Instance,
     call: &Call,
@@ -101,20 +102,20 @@ pub(crate) async fn update(
         registry.set_compatibility(subject, after.or(former.as_deref())).await.map_err(failed)?;
     }
     let registered = schema_of(&prior.attributes)?;
-    // Some registries take other white space for another version.
+    // Some registries create a new version for different white space.
     if !registered.means_same(&schema)
         && let Err(trouble) = registry.register(subject, &schema).await
     {
         if before != after && trouble.excludes_effect() {
-            give_back(registry, subject, before.or(former.as_deref())).await;
+            restore_level(registry, subject, before.or(former.as_deref())).await;
         }
         return Err(failed(trouble));
     }
     let private = former_level(former.as_deref().filter(|_| after.is_some()));
-    made_now(instance, subject, attributes, private).await
+    read_registered(instance, subject, attributes, private).await
 }
 
-/// Removes a subject with all versions, and gives it back the level that it had before.
+/// Deletes a subject with all versions, and restores its level from before terrace.
 pub(crate) async fn delete(instance: &Instance, prior: &Recorded) -> Result<(), ProviderError> {
     let subject = text(&prior.attributes, "subject")?;
     let failed = |trouble: Trouble| trouble.failed(&format!("delete the subject `{subject}`"), true);

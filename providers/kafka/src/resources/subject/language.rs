@@ -1,21 +1,21 @@
-//! The languages of schemas: whether a text is one, and whether two mean the same.
+//! Schema languages: validates texts and compares them.
 
 use serde_json::Value as Json;
 
-/// The languages that registries know.
+/// The languages of registries.
 pub(super) const KINDS: [&str; 3] = ["AVRO", "JSON", "PROTOBUF"];
 
-/// Checks what can be told of a text without a registry.
+/// Checks a schema text as far as possible without a registry.
 ///
 /// # Errors
-/// Why it is no schema.
+/// The reason why the text is not a schema.
 pub(super) fn check_text(kind: &str, text: &str) -> Result<(), String> {
     match kind {
         "PROTOBUF" if text.trim().is_empty() => Err("it is empty".to_owned()),
         "PROTOBUF" => Ok(()),
         _ => match serde_json::from_str::<Json>(text) {
             Ok(_) => Ok(()),
-            // Avro's names of types stand alone, too.
+            // In Avro, the name of a type alone is a schema.
             Err(_) if kind == "AVRO" && is_name(text.trim()) => Ok(()),
             Err(error) => Err(error.to_string()),
         },
@@ -26,7 +26,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "._".contains(letter))
 }
 
-/// True when both texts are the same schema: white space, comments and the order of keys say nothing.
+/// Returns true if both texts are the same schema. White space, comments and the order of keys are irrelevant.
 pub(super) fn means_same(kind: &str, one: &str, other: &str) -> bool {
     if one == other {
         return true;
@@ -36,7 +36,7 @@ pub(super) fn means_same(kind: &str, one: &str, other: &str) -> bool {
         _ => match (serde_json::from_str::<Json>(one), serde_json::from_str::<Json>(other)) {
             (Ok(one), Ok(other)) => one == other,
             (Err(_), Err(_)) => one.trim() == other.trim(),
-            // A name of a type with and without quotes.
+            // The name of a type with and without quotes.
             (Ok(Json::String(name)), Err(_)) => name == other.trim(),
             (Err(_), Ok(Json::String(name))) => name == one.trim(),
             _ => false,
@@ -44,7 +44,7 @@ pub(super) fn means_same(kind: &str, one: &str, other: &str) -> bool {
     }
 }
 
-/// The words and signs of a text of Protocol Buffers, without comments.
+/// Splits a Protocol Buffers text into words and signs, without comments.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut letters = text.chars().peekable();
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn white_space_says_nothing() {
+    fn white_space_and_key_order_are_ignored() {
         let avro = r#"{"type": "record", "name": "A", "fields": [{"name": "x", "type": "int"}]}"#;
         let written = r#"{"name":"A","type":"record","fields":[{"type":"int","name":"x"}]}"#;
         assert!(means_same("AVRO", avro, written));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_schema_is_told() {
+    fn invalid_schema_text_is_refused() {
         assert!(check_text("JSON", "{").is_err() && check_text("AVRO", "{]").is_err());
         assert!(check_text("AVRO", "string").is_ok() && check_text("PROTOBUF", "  ").is_err());
     }

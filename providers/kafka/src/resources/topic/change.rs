@@ -1,4 +1,4 @@
-//! Topics that come, change and go.
+//! Creates, updates and deletes topics.
 
 use super::config::{Fate, fate, wanted};
 use super::read::{configured, observed, private_of, with_config};
@@ -12,19 +12,19 @@ use terrace_provider::{
     Attempt, Attributes, Call, ErrorKind, Found, Observed, Planned, Private, ProviderError, Recorded, Value,
 };
 
-/// Makes a topic with its configuration, and waits until brokers know it.
+/// Creates a topic with its configuration, and waits until brokers show it.
 pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
     let attributes = &planned.attributes;
     let name = text(attributes, "name")?;
     let asked = instance.creating(name);
     let exists = || {
         let kind = ErrorKind::AlreadyExists { import_id: Some(crate::object_id::join([name])) };
-        ProviderError::new(kind, format!("there is a topic `{name}` already"))
+        ProviderError::new(kind, format!("the topic `{name}` exists already"))
     };
-    let is_again = instance.marks.earlier(call).is_some();
+    let is_retry = instance.marks.earlier(call).is_some();
     if instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?.is_some() {
-        return match is_again {
-            true => asked_for(instance, call, name, attributes).await?.ok_or_else(exists),
+        return match is_retry {
+            true => find_requested(instance, call, name, attributes).await?.ok_or_else(exists),
             false => Err(exists()),
         };
     }
@@ -34,35 +34,35 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
     let created = match instance.admin.create_topic(&new, false).await {
         Ok(created) => created,
         Err(failure) if failure.code() == Some(Code::TOPIC_EXISTS) => {
-            return asked_for(instance, call, name, attributes).await?.ok_or_else(exists);
+            return find_requested(instance, call, name, attributes).await?.ok_or_else(exists);
         }
         Err(failure) => {
-            if failure.excludes_effect() && !is_again {
+            if failure.excludes_effect() && !is_retry {
                 instance.marks.refused(call).await;
             }
             return Err(asked.failed(failure));
         }
     };
     let is_ours = |topic: &Topic| created.id.is_none() || topic.id == created.id;
-    let not_yet = format!("the topic `{name}` was made, and the brokers do not know it yet");
+    let not_yet = format!("the topic `{name}` was created, but the brokers do not show it yet");
     let seen = until_seen(call, &not_yet, || async {
         let topic = instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?;
         Ok(topic.filter(|topic| topic.is_ready && is_ours(topic)))
     });
-    let topic = seen.await.map_err(|error| error.solution("look whether all brokers run"))?;
+    let topic = seen.await.map_err(|error| error.solution("check that all brokers run"))?;
     Ok(with_config(name, attributes, &topic, configured(attributes).cloned()))
 }
 
-/// The topic that is there although it was not when it was asked for: a broker passes a request on again where it lost the
-/// answer, and a controller that resigns may have written it. It is the one that was asked for where all of it is as
-/// planned; else it is a stranger's.
-async fn asked_for(
+/// Reads a topic that appeared during its own create. A broker that lost the answer sends the request again, and a
+/// resigning controller may have written the topic. A topic that equals the plan is ours; any other belongs to
+/// another owner.
+async fn find_requested(
     instance: &Instance,
     call: &Call,
     name: &str,
     attributes: &Attributes,
 ) -> Result<Option<Observed>, ProviderError> {
-    let not_yet = format!("there is a topic `{name}`, and the brokers do not know it yet");
+    let not_yet = format!("the topic `{name}` exists, but the brokers do not show it yet");
     let seen = until_seen(call, &not_yet, || async {
         let looked = look(instance, name, attributes).await?;
         Ok(looked.filter(|(topic, _)| topic.is_ready))
@@ -78,7 +78,7 @@ async fn asked_for(
     Ok(Some(observed))
 }
 
-/// True for a topic that has as many partitions on as many brokers as planned, where that is.
+/// Returns true if the topic has the planned partitions and replicas. Numbers that are not planned are ignored.
 fn is_as_planned(planned: &Attributes, topic: &Topic) -> bool {
     let is = |name: &str, now: i64| planned.get(name).and_then(Value::as_int).is_none_or(|planned| planned == now);
     is("partitions", topic.partitions) && is("replicationFactor", topic.replicas)
@@ -93,7 +93,7 @@ pub(super) fn new_topic<'a>(
     NewTopic { name, partitions: number("partitions"), replicas: number("replicationFactor"), config }
 }
 
-/// The configuration without what these brokers do not know and do anyway.
+/// The configuration without keys that these brokers do not support and that repeat their default behavior.
 pub(super) async fn sendable(
     instance: &Instance,
     name: &str,
@@ -103,12 +103,12 @@ pub(super) async fn sendable(
     let known = instance.known_keys(name).await;
     let knows = known.map(|known| move |key: &str| known.contains(key));
     let knows = knows.as_ref().map(|knows| knows as &dyn Fn(&str) -> bool);
-    // What is unknown is sent: brokers say what is wrong with it.
+    // Unknown keys are sent: the brokers report them.
     config.retain(|key, value| fate(key, value, knows, instance.flavor) != Fate::LeftOut);
     Ok(config)
 }
 
-/// Changes what differs, and waits until brokers show it.
+/// Applies the differences, and waits until brokers show them.
 pub(crate) async fn update(
     instance: &Instance,
     call: &Call,
@@ -121,7 +121,7 @@ pub(crate) async fn update(
     let (before, after) = (wanted(&prior.attributes)?, sendable(instance, name, attributes).await?);
     let mut changes: BTreeMap<String, Option<String>> = BTreeMap::new();
     for key in before.keys().filter(|key| !after.contains_key(*key)) {
-        // What was left out was never there.
+        // A key that the brokers do not support was never set.
         if instance.known_keys(name).await.is_none_or(|known| known.contains(key)) {
             changes.insert(key.clone(), None);
         }
@@ -143,8 +143,8 @@ pub(crate) async fn update(
     }
     let shown = until(call, deadline(call), || async {
         let Some((topic, seen)) = look(instance, name, attributes).await? else {
-            let message = format!("the topic `{name}` is not there any more");
-            return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be made"));
+            let message = format!("the topic `{name}` no longer exists");
+            return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again to recreate it"));
         };
         let is_there = topic.is_ready && partitions.is_none_or(|wanted| topic.partitions >= wanted);
         let config = configured(attributes).map(|config| Value::from(config.clone()));
@@ -152,12 +152,12 @@ pub(crate) async fn update(
         Ok((is_there && is_configured).then_some(seen))
     });
     shown.await?.ok_or_else(|| {
-        let message = format!("the change of the topic `{name}` was accepted, and the brokers do not show it yet");
+        let message = format!("the change of the topic `{name}` was accepted, but the brokers do not show it yet");
         ProviderError::new(ErrorKind::Ambiguous, message)
     })
 }
 
-/// True when everything that was wanted is there.
+/// Returns true if every wanted entry is present with the same value.
 fn holds(seen: Option<&Value>, wanted: &Value) -> bool {
     let wanted = wanted.as_map().into_iter().flatten().filter(|(_, value)| !value.is_null());
     let mut wanted =
@@ -169,7 +169,7 @@ async fn has_partitions(instance: &Instance, name: &str, total: i64) -> bool {
     instance.admin.topic(name).await.is_ok_and(|topic| topic.is_some_and(|topic| topic.partitions == total))
 }
 
-/// A topic as it is now.
+/// Reads a topic.
 async fn look(instance: &Instance, name: &str, like: &Attributes) -> Result<Option<(Topic, Observed)>, ProviderError> {
     let failed = |failure| instance.reading(name).failed(failure);
     let Some(topic) = instance.admin.topic(name).await.map_err(failed)? else { return Ok(None) };
@@ -184,7 +184,7 @@ async fn look(instance: &Instance, name: &str, like: &Attributes) -> Result<Opti
     Ok(Some((topic, observed)))
 }
 
-/// Removes the topic that is recorded, and not another one that has its name by now; and waits until the name is free.
+/// Deletes the recorded topic, but not another topic with its name. Waits until the name is free.
 pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
     let name = text(&prior.attributes, "name")?;
     let id = optional_text(&prior.attributes, "topicId");
@@ -194,7 +194,7 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
         Err(failure) if matches!(failure.code(), Some(Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID)) => {}
         Err(failure) => return Err(asked.failed(failure)),
     }
-    let not_yet = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
+    let not_yet = format!("the brokers accepted the deletion of the topic `{name}`, but it still exists");
     let gone = until_seen(call, &not_yet, || async {
         let topic = instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?;
         let is_gone = topic.is_none_or(|topic| id.is_some() && topic.id.as_deref() != id);
@@ -203,7 +203,7 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
     gone.await
 }
 
-/// What became of a call, or whether there is something to take over.
+/// Finds the object of a lost call, or an object to adopt.
 pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
     let like = match &attempt.prior {
         Some(prior) if attempt.planned.is_empty() => &prior.attributes,
@@ -213,7 +213,7 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         return Ok(Found::Unknown);
     };
     let looked = match look(instance, name, like).await {
-        // Whoever cannot be asked was not told anything.
+        // Unreachable brokers do not matter if no request was ever sent.
         Err(_) if instance.marks.made_nothing(attempt) => None,
         looked => looked?,
     };

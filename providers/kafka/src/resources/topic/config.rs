@@ -1,17 +1,17 @@
-//! A topic's configuration: how values are written, which of them mean the same, and which keys brokers know.
+//! A topic's configuration: encodes values, compares them, and knows which keys brokers support.
 
 use crate::admin::Setting;
 use crate::config::Flavor;
 use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
-/// The largest number of 64 bits, and what JavaScript makes of it.
+/// The largest signed 64-bit number, and the number that JavaScript rounds it to.
 const LONG_MAX: &str = "9223372036854775807";
 const ROUNDED_LONG_MAX: &str = "9223372036854776000";
 
-/// Keys that only some brokers know, with the values that mean the same as not to have them: those of Confluent
-/// (<https://docs.confluent.io/platform/current/installation/configuration/topic-configs.html>), and those that Apache
-/// Kafka 4.0 retired (<https://kafka.apache.org/documentation/#upgrade_4_0_0>).
+/// Keys that only some brokers support, with the values that equal the default behavior: keys of Confluent
+/// (<https://docs.confluent.io/platform/current/installation/configuration/topic-configs.html>), and keys that Apache
+/// Kafka 4.0 removed (<https://kafka.apache.org/documentation/#upgrade_4_0_0>).
 const NOT_EVERYWHERE: &[(&str, &[&str])] = &[
     ("confluent.cluster.link.allow.legacy.message.format", &["false"]),
     ("confluent.key.schema.validation", &["false"]),
@@ -27,13 +27,13 @@ const NOT_EVERYWHERE: &[(&str, &[&str])] = &[
     ("message.timestamp.difference.max.ms", &[LONG_MAX]),
 ];
 
-/// The prefix of keys that only Confluent's brokers know.
+/// The prefix of keys that only Confluent's brokers support.
 const CONFLUENT: &str = "confluent.";
 
-/// The configured keys with their values as Kafka is sent them; null counts as not configured.
+/// Returns the configured keys with their values as sent to Kafka. Null counts as not configured.
 ///
 /// # Errors
-/// When a value is none that a key can have.
+/// If a value is neither text, number nor boolean.
 pub(super) fn wanted(attributes: &Attributes) -> Result<BTreeMap<String, String>, ProviderError> {
     let configured = attributes.get("config").and_then(Value::as_map).into_iter().flatten();
     let entry = |(key, value): (&String, &Value)| match sent(value) {
@@ -41,13 +41,13 @@ pub(super) fn wanted(attributes: &Attributes) -> Result<BTreeMap<String, String>
         None => {
             let path = Path::attribute("config").key(key);
             let message = format!("`config` has {} for `{key}`", value.kind());
-            Err(ProviderError::invalid(Some(path), message).solution("write a text, a number, or true or false"))
+            Err(ProviderError::invalid(Some(path), message).solution("write a string, a number, `true` or `false`"))
         }
     };
     configured.filter(|(_, value)| !value.is_null() && !value.is_unknown()).map(entry).collect()
 }
 
-/// A value as it is sent.
+/// Encodes a value for Kafka; `None` for lists and maps.
 fn sent(value: &Value) -> Option<String> {
     let text = match value.exposed() {
         Value::String(text) => text.clone(),
@@ -59,7 +59,7 @@ fn sent(value: &Value) -> Option<String> {
     Some(if text.trim() == ROUNDED_LONG_MAX { LONG_MAX.to_owned() } else { text })
 }
 
-/// True when brokers make the same of both texts: they parse what they are sent, and write it anew.
+/// Returns true if brokers treat both texts as the same value: they parse texts, and return them in their own spelling.
 fn means_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim(), other.trim());
     if one == other {
@@ -78,25 +78,25 @@ fn means_same(one: &str, other: &str) -> bool {
     one.contains(',') && one.split(',').map(str::trim).eq(other.split(',').map(str::trim))
 }
 
-/// What becomes of a key.
+/// How a key is sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Brokers are sent it.
+    /// The key is sent to the brokers.
     Sent,
-    /// Brokers do not know it, and do without it what it says.
+    /// The brokers do not support the key, but its value equals their default behavior.
     LeftOut,
-    /// Brokers do not know it.
+    /// The brokers do not support the key.
     Unknown,
 }
 
-/// What becomes of a key, by what is known of the brokers.
+/// Decides how a key is sent, by the keys or the flavor of the brokers.
 pub(super) fn fate(key: &str, value: &str, known: Option<&dyn Fn(&str) -> bool>, flavor: Option<Flavor>) -> Fate {
     let listed = NOT_EVERYWHERE.iter().find(|(name, _)| *name == key);
     let is_known = match (flavor, known) {
         (Some(Flavor::Apache), _) if key.starts_with(CONFLUENT) => false,
         (_, Some(known)) => known(key),
         (Some(Flavor::Confluent), None) => true,
-        // Whoever may not ask which keys there are sends what every broker knows.
+        // Without the right to list keys, assume the keys that every broker supports.
         (_, None) => listed.is_none(),
     };
     match (is_known, listed) {
@@ -106,17 +106,17 @@ pub(super) fn fate(key: &str, value: &str, known: Option<&dyn Fn(&str) -> bool>,
     }
 }
 
-/// The configuration of a topic in the spelling of what was configured, with only the keys of that: a key that the topic
-/// does not have of its own any more is missing.
+/// The configuration of a topic, limited to the configured keys and in their spelling. Keys that the topic no longer
+/// sets itself are missing.
 pub(super) fn observed(configured: &Map, settings: &BTreeMap<String, Setting>, flavor: Option<Flavor>) -> Map {
     let knows = |key: &str| settings.contains_key(key);
     let mut observed = Map::default();
     for (key, value) in configured {
-        let Some(wanted) = sent(value) else { continue };
-        let now = match (fate(key, &wanted, Some(&knows), flavor), settings.get(key)) {
+        let Some(expected) = sent(value) else { continue };
+        let now = match (fate(key, &expected, Some(&knows), flavor), settings.get(key)) {
             (Fate::LeftOut, _) => value.clone(),
             (_, Some(Setting { value: None, is_own: true })) => value.clone(),
-            (_, Some(Setting { value: Some(text), is_own: true })) => match means_same(text, &wanted) {
+            (_, Some(Setting { value: Some(text), is_own: true })) => match means_same(text, &expected) {
                 true => value.clone(),
                 false => Value::from(text.as_str()),
             },
@@ -127,7 +127,7 @@ pub(super) fn observed(configured: &Map, settings: &BTreeMap<String, Setting>, f
     observed
 }
 
-/// All that a topic has of its own.
+/// All settings of the topic itself.
 pub(super) fn own_settings(settings: &BTreeMap<String, Setting>) -> Map {
     let own = settings.iter().filter(|(_, setting)| setting.is_own);
     own.filter_map(|(key, setting)| Some((key.clone(), Value::from(setting.value.as_deref()?)))).collect()
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_brokers_write_anew_mean_the_same() {
+    fn values_in_brokers_spelling_are_the_same() {
         for (one, other) in
             [("0.50", "0.5"), ("TRUE", "true"), (" 3 ", "3"), ("compact, delete", "compact,delete"), ("a", "a")]
         {
@@ -147,13 +147,13 @@ mod tests {
         for (one, other) in [("0.5", "0.6"), ("true", "false"), ("compact", "delete"), ("a,b", "b,a"), ("", "0")] {
             assert!(!means_same(one, other), "{one} {other}");
         }
-        // Beyond what a double can tell apart.
+        // A double cannot represent the difference.
         assert!(!means_same("9223372036854775807", "9223372036854775806"));
         assert_eq!(sent(&Value::from("9223372036854776000")).as_deref(), Some(LONG_MAX));
     }
 
     #[test]
-    fn keys_of_other_brokers_are_left_out_where_they_say_nothing() {
+    fn unsupported_keys_with_default_values_are_left_out() {
         let known = |key: &str| key == "retention.ms";
         let of = |key, value| fate(key, value, Some(&known), None);
         assert_eq!(of("retention.ms", "1"), Fate::Sent);

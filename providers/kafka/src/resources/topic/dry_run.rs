@@ -1,4 +1,4 @@
-//! What brokers say of a topic before anything is done: they are asked to make or to change it, and only to check that.
+//! Validates a topic before the apply: brokers check a create or a change without performing it.
 
 use super::change::{new_topic, sendable};
 use super::config::{Fate, fate, wanted};
@@ -11,8 +11,8 @@ use terrace_provider::names::closest;
 use terrace_provider::{Attributes, ErrorKind, Finding, Path, Severity, Value};
 
 impl Instance {
-    /// The configuration keys that topics of these brokers can have; nothing where who asks may not know them. `name` is
-    /// that of a topic that is there, or may be made.
+    /// Returns the configuration keys that topics of these brokers support; `None` if the caller may not list them.
+    /// `name` is the name of an existing topic, or a name that the caller may use for a new topic.
     pub(super) async fn known_keys(&self, name: &str) -> Option<&BTreeSet<String>> {
         let ask = || async {
             let nothing = BTreeMap::new();
@@ -31,18 +31,18 @@ impl Instance {
     }
 }
 
-/// Everything that is wrong with a topic.
+/// Returns all problems of a topic.
 pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<Finding> {
     let Some(name) = optional_text(planned, "name") else { return Vec::new() };
     let known = instance.known_keys(name).await;
     let mut findings = keys(instance, planned, known);
     let Ok(mut config) = sendable(instance, name, planned).await else { return findings };
     let (sent, reported) = (config.len(), findings.iter().any(|finding| finding.severity == Severity::Error));
-    // What was found already is not told twice.
+    // Keys that are reported above are not checked again.
     if let Some(known) = known.filter(|_| reported) {
         config.retain(|key, _| known.contains(key));
     }
-    // Brokers only check it: whatever they say, nothing happened.
+    // The request only validates: no answer means a change.
     let asked = Asked { changes: false, ..instance.creating(name) };
     match instance.admin.create_topic(&new_topic(name, planned, &config), true).await {
         Ok(_) => {}
@@ -51,11 +51,11 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
         }
         Err(failure) => findings.push(finding(&asked, failure, &config)),
     }
-    tracing::trace!(name, sent, "a topic was checked");
+    tracing::trace!(name, sent, "checked a topic");
     findings
 }
 
-/// Keys that brokers do not know.
+/// Reports keys that brokers do not support.
 fn keys(instance: &Instance, planned: &Attributes, known: Option<&BTreeSet<String>>) -> Vec<Finding> {
     let Ok(config) = wanted(planned) else { return Vec::new() };
     let knows = known.map(|known| move |key: &str| known.contains(key));
@@ -70,13 +70,13 @@ fn keys(instance: &Instance, planned: &Attributes, known: Option<&BTreeSet<Strin
                 findings.push(Finding {
                     severity: Severity::Error,
                     path: Some(Path::attribute("config").key(key)),
-                    message: format!("topics of these brokers have no configuration `{key}`"),
+                    message: format!("these brokers do not support the configuration key `{key}`"),
                     hint: Some(match closest {
                         Some(closest) => format!("did you mean `{closest}`?"),
                         None if key.starts_with("confluent.") => {
-                            "only brokers of Confluent know it; leave it out here".to_owned()
+                            "leave it out: only Confluent's brokers support it".to_owned()
                         }
-                        None => "leave it out; brokers of other versions may know it".to_owned(),
+                        None => "leave it out: only brokers of other versions may support it".to_owned(),
                     }),
                 });
             }
@@ -86,14 +86,14 @@ fn keys(instance: &Instance, planned: &Attributes, known: Option<&BTreeSet<Strin
         findings.push(Finding {
             severity: Severity::Warning,
             path: Some(Path::attribute("config")),
-            message: format!("these brokers do not know {}, which is left out", left_out.join(", ")),
-            hint: Some("it says what they do anyway".to_owned()),
+            message: format!("these brokers do not support {}: left out", left_out.join(", ")),
+            hint: Some("remove it from `config`: the value equals the default behavior".to_owned()),
         });
     }
     findings
 }
 
-/// A topic that is there.
+/// Checks a change of an existing topic.
 async fn change(
     instance: &Instance,
     name: &str,
@@ -108,13 +108,13 @@ async fn change(
     };
     let mut findings = Vec::new();
     let number = |name: &str| planned.get(name).and_then(Value::as_int);
-    // A topic that is to be replaced is gone by the time at which brokers say so.
+    // The brokers' own check comes too late for a replacement: the old topic is already deleted.
     if let Some(replicas) = number("replicationFactor").filter(|replicas| *replicas > topic.brokers) {
         findings.push(Finding {
             severity: Severity::Error,
             path: Some(Path::attribute("replicationFactor")),
-            message: format!("each partition cannot be on {replicas} brokers: there are {}", topic.brokers),
-            hint: Some("it can be no more than there are brokers".to_owned()),
+            message: format!("a partition cannot have {replicas} replicas: the number of brokers is {}", topic.brokers),
+            hint: Some("use at most the number of brokers".to_owned()),
         });
     }
     if !config.is_empty() {
@@ -131,7 +131,7 @@ async fn change(
     findings
 }
 
-/// A failure as a finding; one that says nothing about the topic is a warning.
+/// Converts a failure into a finding. A temporary failure is a warning: it proves nothing about the topic.
 fn finding(asked: &Asked<'_>, failure: Failure, config: &BTreeMap<String, String>) -> Finding {
     let said = match &failure {
         Failure::Refused(refusal) => refusal.said.clone().unwrap_or_default(),
@@ -147,7 +147,7 @@ fn finding(asked: &Asked<'_>, failure: Failure, config: &BTreeMap<String, String
         ErrorKind::InvalidInput { path } => path.clone(),
         _ => None,
     };
-    // Brokers say which key it is in their words only.
+    // Brokers name the key only in their message.
     if path.as_ref().is_some_and(|path| path.first_key() == Some("config")) {
         let named = config.keys().filter(|key| said.contains(key.as_str())).max_by_key(|key| key.len());
         path = path.map(|path| named.map_or(path.clone(), |key| path.key(key)));

@@ -1,4 +1,4 @@
-//! What a change of a topic would do.
+//! Plans changes of topics.
 
 use super::config::wanted;
 use crate::attributes::without_nulls;
@@ -6,14 +6,14 @@ use crate::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
 
-/// Kafka's limit for names: they become names of folders.
+/// Kafka's limit for topic names, which become folder names.
 const LONGEST_NAME: usize = 249;
 
-/// Plans from the schema; with fewer partitions, a new topic; and where the topic is not the one that was made, an update
-/// that says so.
+/// Plans from the schema. Fewer partitions need a replacement. If the topic was recreated outside terrace, the plan has
+/// an update that shows the new id.
 ///
 /// # Errors
-/// When what is configured can be no topic.
+/// If the configuration is not a valid topic.
 pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
     check(change)?;
     let config = without_nulls(change.config, "config");
@@ -43,12 +43,12 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
     Ok(planned)
 }
 
-/// The id of the topic that was made, from the private bytes of its row.
+/// The id of the topic that terrace created, from the private bytes of its row.
 pub(super) fn made_id(private: &[u8]) -> Option<&str> {
     std::str::from_utf8(private).ok()?.strip_prefix("topic ")
 }
 
-/// The private bytes of the row of a topic.
+/// The private bytes of a topic's row.
 pub(super) fn made(id: Option<&str>) -> terrace_provider::Private {
     terrace_provider::Private(id.map(|id| format!("topic {id}").into_bytes()).unwrap_or_default())
 }
@@ -60,18 +60,19 @@ fn check(change: &ProposedChange<'_>) -> Result<(), ProviderError> {
     if let Some(name) = change.config.get("name").and_then(Value::as_str) {
         let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
         if name.is_empty() || [".", ".."].contains(&name) || !name.chars().all(is_legal) {
-            let hint = "Kafka's topics are named with `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, and not `.` or `..`";
-            return invalid("name", format!("`{name}` is no name of a topic"), hint);
+            let hint = "use only `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, but not `.` or `..` alone";
+            return invalid("name", format!("`{name}` is not a valid topic name"), hint);
         }
         if name.len() > LONGEST_NAME {
             let message = format!("the name of the topic has {} characters", name.len());
-            return invalid("name", message, "Kafka takes at most 249");
+            return invalid("name", message, "use at most 249 characters");
         }
     }
     for (name, most) in [("partitions", i64::from(i32::MAX)), ("replicationFactor", i64::from(i16::MAX))] {
         let Some(number) = change.config.get(name).and_then(Value::as_int) else { continue };
         if !(1..=most).contains(&number) {
-            return invalid(name, format!("a topic cannot have {number} as `{name}`"), "write a number greater than 0");
+            let hint = format!("write a number from 1 to {most}");
+            return invalid(name, format!("{number} is out of range for `{name}`"), &hint);
         }
     }
     wanted(change.config).map(|_| ())

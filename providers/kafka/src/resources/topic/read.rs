@@ -1,4 +1,4 @@
-//! Topics as they are.
+//! Reads topics.
 
 use super::config;
 use super::plan::{made, made_id};
@@ -11,18 +11,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use terrace_provider::{Attributes, DataAmount, Map, Observed, Private, ProviderError, Recorded, Value};
 
-/// How often, and after which pause, brokers are asked again that do not know yet what they lead.
+/// How often and after which pause to repeat a request to brokers that do not know yet which partitions they lead.
 const PATIENCE: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
 type Read = Result<Option<Observed>, ProviderError>;
 
-/// One topic.
+/// Reads one topic.
 pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Read {
     read_all(instance, std::slice::from_ref(prior)).await.pop().unwrap_or(Ok(None))
 }
 
-/// Many topics: one question for all of them, and one about the configuration of each few hundred.
+/// Reads many topics: one request for all, and one for the configuration of each few hundred.
 pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Read> {
     let mut names = Vec::with_capacity(priors.len());
     for prior in priors {
@@ -40,10 +40,10 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
     };
     let is_there = |name: &&str| topics.get(*name).is_some_and(|topic| matches!(topic, Ok(Some(_))));
     let configured = names.iter().zip(priors).filter(|(_, prior)| configured(&prior.attributes).is_some());
-    let asked: Vec<&str> = configured.map(|(name, _)| *name).filter(is_there).collect();
-    let configs = match asked.is_empty() {
+    let existing: Vec<&str> = configured.map(|(name, _)| *name).filter(is_there).collect();
+    let configs = match existing.is_empty() {
         true => Ok(HashMap::new()),
-        false => instance.admin.configs(&asked).await,
+        false => instance.admin.configs(&existing).await,
     };
     let configs = match configs {
         Ok(configs) => configs,
@@ -58,7 +58,7 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
         };
         let settings = match configs.get(*name) {
             None => None,
-            // It went between the two questions.
+            // The topic was deleted between the two requests.
             Some(Ok(None)) => return Ok(None),
             Some(Ok(Some(settings))) => Some(settings),
             Some(Err(failure)) => return Err(failed(failure)),
@@ -72,7 +72,7 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
     names.iter().zip(priors).map(one).collect()
 }
 
-/// A topic in the spelling of what was configured.
+/// Converts a topic into attributes, spelled as in the configuration.
 pub(super) fn observed(
     instance: &Instance,
     name: &str,
@@ -84,7 +84,7 @@ pub(super) fn observed(
     with_config(name, like, topic, config.map(|(like, settings)| config::observed(like, settings, instance.flavor)))
 }
 
-/// A topic whose configuration is known.
+/// Converts a topic with a known configuration into attributes.
 pub(super) fn with_config(name: &str, like: &Attributes, topic: &Topic, config: Option<Map>) -> Observed {
     let id = Value::from(object_id::join([name])).made_of(like, &["name"]);
     let optional = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
@@ -102,12 +102,12 @@ pub(super) fn with_config(name: &str, like: &Attributes, topic: &Topic, config: 
     Observed { identity, attributes, private: made(topic.id.as_deref()) }
 }
 
-/// The configuration that is managed.
+/// The managed configuration.
 pub(super) fn configured(attributes: &Attributes) -> Option<&Map> {
     attributes.get("config").and_then(Value::as_map)
 }
 
-/// A topic by its name, with all the configuration that it has of its own.
+/// Reads a topic by its import id, with all settings of the topic itself.
 pub(crate) async fn import(instance: &Instance, id: &str) -> Read {
     let Some([name]) = object_id::split::<1>(id) else { return Ok(None) };
     let failed = |failure| instance.reading(&name).failed(failure);
@@ -118,12 +118,12 @@ pub(crate) async fn import(instance: &Instance, id: &str) -> Read {
     Ok(Some(Observed { identity, ..with_config(&name, &Attributes::default(), &topic, config) }))
 }
 
-/// How many records a topic holds at most.
+/// Counts the records of a topic: an upper limit.
 pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataAmount, ProviderError> {
     let name = text(&prior.attributes, "name")?;
     let failed = |failure| instance.reading(name).failed(failure);
     let mut counted = instance.admin.count_records(name).await;
-    // The brokers of a topic that was just made, or moved, take a moment until each knows what it leads.
+    // After a create or a move, a broker needs a moment to learn which partitions it leads.
     for _ in 0..PATIENCE {
         if !counted.as_ref().is_err_and(|failure| failure.code().is_some_and(Code::is_passing)) {
             break;
@@ -134,7 +134,7 @@ pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataA
     Ok(DataAmount::of(counted.map_err(failed)?.unwrap_or_default().unsigned_abs(), "record", "records"))
 }
 
-/// The private bytes that a row of this topic has.
+/// The private bytes for the row of this topic.
 pub(super) fn private_of(topic: &Topic) -> Private {
     made(topic.id.as_deref())
 }

@@ -1,8 +1,8 @@
-//! Planning a command: which changes run a program, and which are only recorded.
+//! Plans a command: which changes run a program and which are only recorded.
 //!
-//! Programs are told the input and the environment, so a change of these runs `update`, or replaces where there is
-//! none. A change of argv lists or of the working directory is recorded without a call. The planned `output` says which
-//! of the two it is: unknown when a program will run, the recorded one otherwise.
+//! Programs get the input and the environment, so a change of these runs `update`, or replaces the object if there is
+//! no `update`. A change of argv lists or of the working directory is recorded without a call. The planned `output`
+//! shows the difference: it is unknown if a program will run, and the recorded one otherwise.
 
 use super::is_output_sensitive;
 use super::private::{PrivateState, digest};
@@ -11,16 +11,17 @@ use crate::resources::attributes::{given, marked, text};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Value};
 
-/// The attributes that name programs.
+/// The attributes that contain programs.
 pub(super) const PROGRAMS: [&str; 5] = ["create", "read", "update", "delete", "find"];
 
-/// What programs are told: a change of these is one of the object.
-const TOLD: [&str; 2] = ["input", "environment"];
+/// The attributes that programs get: their change is a change of the object.
+const PASSED: [&str; 2] = ["input", "environment"];
 
-/// Decides what a proposed change would do.
+/// Plans a proposed change.
 ///
 /// # Errors
-/// `InvalidInput` when an argv list is empty, the name of a variable is none, or the working directory leaves the project
+///
+/// `InvalidInput` if an argv list is empty, a variable has an invalid name, or the working directory leaves the project
 /// folder.
 pub(super) fn plan(
     project: &Project,
@@ -52,14 +53,14 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// The attributes because of which a program must run on an object that is there.
+/// The attributes whose change requires a program to run on an existing object.
 fn reasons_to_run(planned: &Attributes, prior: &Recorded, changed_write_only: &[String]) -> Vec<&'static str> {
     let is_same = |name: &str| match (given(planned, name), given(&prior.attributes, name)) {
         (Some(new), Some(old)) => new.is_same_as(old),
         (None, None) => true,
         _ => false,
     };
-    let mut reasons: Vec<&'static str> = TOLD.into_iter().filter(|name| !is_same(name)).collect();
+    let mut reasons: Vec<&'static str> = PASSED.into_iter().filter(|name| !is_same(name)).collect();
     if changed_write_only.iter().any(|name| name == "secretEnvironment") {
         reasons.push("secretEnvironment");
     }
@@ -69,7 +70,7 @@ fn reasons_to_run(planned: &Attributes, prior: &Recorded, changed_write_only: &[
     reasons
 }
 
-/// True when `read` told of another object than the one that was made.
+/// True if `read` returned a different output than the last create or update.
 fn has_drifted(prior: &Recorded) -> bool {
     match (PrivateState::of(&prior.private).applied, given(&prior.attributes, "output")) {
         (Some(applied), Some(output)) => applied != digest(output),
@@ -87,39 +88,40 @@ fn check(project: &Project, config: &Attributes) -> Result<(), ProviderError> {
         let variables = given(config, attribute).and_then(Value::as_map).into_iter().flatten();
         for (name, value) in variables {
             if name.is_empty() || name.contains(['=', '\0']) {
-                let message = format!("`{name:?}` in `{attribute}` cannot be the name of a variable");
+                let message = format!("`{name:?}` in `{attribute}` is not a valid name of a variable");
                 return Err(invalid(attribute, message));
             }
             if value.as_str().is_some_and(|text| text.contains('\0')) {
                 return Err(invalid(
                     attribute,
-                    format!("the variable `{name}` in `{attribute}` holds a NUL character"),
+                    format!("the variable `{name}` in `{attribute}` contains a NUL character"),
                 ));
             }
         }
     }
     if let Some(folder) = text(config, "workingDirectory") {
-        // It need not be there yet: another resource of the plan may make it.
+        // The folder may not exist yet: another resource of the plan may create it.
         project.subfolder("workingDirectory", folder)?;
     }
     Ok(())
 }
 
-/// The words of an argv list.
+/// Reads the words of an argv list.
 ///
 /// # Errors
-/// `InvalidInput` when it is empty or holds anything but text.
+///
+/// `InvalidInput` if the list is empty or has an item that is not a text.
 pub(super) fn words(program: &str, argv: &Value) -> Result<Vec<String>, ProviderError> {
     let words: Option<Vec<String>> =
         argv.as_list().and_then(|words| words.iter().map(|word| word.as_str().map(str::to_owned)).collect());
     match words {
         Some(words) if words.iter().any(|word| word.contains('\0')) => {
-            Err(invalid(program, format!("`{program}` holds a NUL character")))
+            Err(invalid(program, format!("`{program}` contains a NUL character")))
         }
         Some(words) if words.first().is_some_and(|program| !program.is_empty()) => Ok(words),
         _ => Err(invalid(
             program,
-            format!("`{program}` names no program: expected a list of a program and its arguments"),
+            format!("`{program}` contains no program: expected a list of a program and its arguments"),
         )
         .solution(format!("for a line of shell, write `{program}: [sh, -c, \"…\"]`"))),
     }

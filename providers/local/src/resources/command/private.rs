@@ -1,4 +1,4 @@
-//! What a command's row keeps for itself: the digest of the output that was applied, and the process of a call.
+//! The private data of a command: the digest of the applied output, and the process of a call.
 
 use super::process::Started;
 use base16ct::lower::encode_string;
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use terrace_provider::{Private, Value};
 
-/// The private bytes of a row or of a call under way, read.
+/// The private data of a resource or of a running call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct PrivateState {
-    /// The digest of the output that `create` or `update` printed; a `read` that prints another tells of drift.
+    /// The digest of the output of the last `create` or `update`; `read` with another output is drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) applied: Option<String>,
     /// The process of the call.
@@ -18,19 +18,19 @@ pub(super) struct PrivateState {
 }
 
 impl PrivateState {
-    /// Reads private bytes; none, and those of nobody we know, are an empty state.
+    /// Reads private data; missing or unreadable data is an empty state.
     pub(super) fn of(private: &Private) -> Self {
         serde_json::from_slice(&private.0).unwrap_or_default()
     }
 
-    /// Writes the bytes.
+    /// Serializes the state.
     pub(super) fn to_private(&self) -> Private {
         // Two optional plain fields always serialize.
         Private(serde_json::to_vec(self).unwrap_or_default())
     }
 }
 
-/// A digest that is the same for equal values, whatever the order of their keys.
+/// A digest that does not depend on the order of keys.
 pub(super) fn digest(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(&value.to_revealed_json(), &mut text);

@@ -1,8 +1,8 @@
-//! Processes of a call: telling which still run, and stopping them.
+//! The processes of a call: finds those that still run and stops them.
 //!
-//! A call's processes are known by the variable `TERRACE_ATTEMPT` in their environment, which children inherit, and by
-//! the process group that the call reported. Both are read from `/proc`; where there is none (not Linux) the reported
-//! group alone counts, and is never stopped, because its number may be somebody else's by now.
+//! A process belongs to a call if its environment has the `TERRACE_ATTEMPT` of the call, which children inherit, or if
+//! it is in the process group that the call recorded. Both come from `/proc`. Without `/proc` (not Linux) only the
+//! recorded group counts. It is never stopped then, because its number may belong to another group now.
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -11,56 +11,57 @@ use std::path::Path;
 use std::time::Duration;
 use terrace_provider::{ErrorKind, ProviderError};
 
-/// The variable that names the call in the environment of its processes.
+/// The environment variable with the name of the call.
 pub(super) const ATTEMPT_VARIABLE: &str = "TERRACE_ATTEMPT";
 
-/// How often a process group that was told to end is looked at.
+/// The interval of checks whether stopped processes ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How often an environment that is empty is looked at, and the time between.
+/// How often an empty environment is read again, and the interval.
 const BECOMING: usize = 20;
-const GLANCE: Duration = Duration::from_millis(1);
+const ENVIRONMENT_PAUSE: Duration = Duration::from_millis(1);
 
-/// A process that was started, named so that no later one is taken for it.
+/// A started process, described so that no later process is confused with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Started {
-    /// Its number, which is its group's too.
+    /// Its process id, which is also the id of its group.
     pub(super) pid: i32,
-    /// When it was started, in ticks since the machine was.
+    /// Its start time, in ticks since the machine booted.
     pub(super) start_time: Option<u64>,
-    /// Which start of the machine that was.
+    /// The id of this boot of the machine.
     pub(super) boot: Option<String>,
 }
 
 impl Started {
-    /// Describes a process that runs now.
+    /// Describes a running process.
     pub(super) fn now(pid: i32) -> Self {
         let start_time = Status::read(&Path::new("/proc").join(pid.to_string())).map(|status| status.start_time);
         Self { pid, start_time, boot: boot() }
     }
 }
 
-/// A process of a call that still runs.
+/// A running process of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Running {
     pid: i32,
     group: i32,
-    /// It is certain that this is a process of the call.
+    /// True if the process certainly belongs to the call.
     is_certain: bool,
 }
 
-/// All processes of a call that still run.
+/// Finds all running processes of a call.
 ///
 /// # Errors
-/// When the list of processes cannot be read.
+///
+/// If the list of processes cannot be read.
 pub(super) async fn find(attempt: &str, started: Option<&Started>) -> Result<Vec<Running>, ProviderError> {
     let (attempt, started) = (attempt.to_owned(), started.cloned());
     tokio::task::spawn_blocking(move || scan(&attempt, started.as_ref()))
         .await
-        .map_err(|error| ProviderError::bug(format!("looking for processes was lost: {error}")))?
+        .map_err(|error| ProviderError::bug(format!("the search for processes was lost: {error}")))?
 }
 
-/// Stops processes: asks them to end, and kills those that did not after the grace.
+/// Stops processes: sends TERM, and after the grace period KILL.
 pub(super) async fn stop(running: &[Running], grace: Duration) {
     let certain: Vec<&Running> = running.iter().filter(|process| process.is_certain).collect();
     let is_any_there = || certain.iter().any(|process| is_there(process));
@@ -70,7 +71,7 @@ pub(super) async fn stop(running: &[Running], grace: Duration) {
     wait_while(is_any_there, grace).await;
 }
 
-/// Waits until no process of a group is left that was killed; a killed process is gone a moment later than the signal.
+/// Waits until a killed group has no live process: processes end shortly after the signal.
 pub(super) async fn wait_for_end(group: i32, limit: Duration) {
     let is_any_there = || {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -86,7 +87,7 @@ async fn wait_while(is_so: impl Fn() -> bool, limit: Duration) {
     }
 }
 
-/// Sends a signal to a process group; one that is gone has nothing left to stop.
+/// Sends a signal to a process group. A missing group is not an error.
 pub(super) fn signal_group(group: i32, signal: Signal) {
     if let Some(group) = Pid::from_raw(group) {
         let _ = rustix::process::kill_process_group(group, signal);
@@ -99,7 +100,7 @@ fn signal(processes: &[&Running], signal: Signal) {
         if process.group != own_group {
             signal_group(process.group, signal);
         } else if let Some(pid) = Pid::from_raw(process.pid) {
-            // One that moved into our own group: we are not to end with it.
+            // The process moved into the group of this program, which must not be killed.
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
@@ -124,7 +125,7 @@ fn scan(attempt: &str, started: Option<&Started>) -> Result<Vec<Running>, Provid
     for entry in fs::read_dir(processes).map_err(cannot_list)? {
         let entry = entry.map_err(cannot_list)?;
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // A process that ends while it is looked at is no longer there: unreadable is gone.
+        // An unreadable process ended in the meantime.
         let Some(status) = Status::read(&entry.path()).filter(Status::is_alive) else { continue };
         let is_marked =
             || environment(&entry.path()).split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
@@ -135,20 +136,20 @@ fn scan(attempt: &str, started: Option<&Started>) -> Result<Vec<Running>, Provid
     Ok(running)
 }
 
-/// The environment of a process. One that is just becoming another program has none for a moment; threads of the kernel,
-/// which have no program, never have any.
+/// The environment of a process. It is empty for a moment while the process executes another program. Kernel threads
+/// have no program and never have an environment.
 fn environment(process: &Path) -> Vec<u8> {
     for _ in 0..BECOMING {
         let environment = fs::read(process.join("environ")).unwrap_or_default();
         if !environment.is_empty() || fs::read_link(process.join("exe")).is_err() {
             return environment;
         }
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(ENVIRONMENT_PAUSE);
     }
     Vec::new()
 }
 
-/// The group of a reported process, while its leader is still the same process.
+/// The group of a recorded process if its leader is still the same process.
 fn live_group(started: &Started) -> Option<i32> {
     let status = Status::read(&Path::new("/proc").join(started.pid.to_string()))?;
     (started.start_time == Some(status.start_time)).then_some(started.pid)
@@ -159,12 +160,12 @@ fn without_proc(started: &Started) -> Option<Running> {
     Some(Running { pid: started.pid, group: started.pid, is_certain: false })
 }
 
-/// Names one start of the machine.
+/// The id of the current boot.
 fn boot() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|text| text.trim().to_owned())
 }
 
-/// What `/proc/<pid>/stat` says.
+/// The relevant fields of `/proc/<pid>/stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct Status {
     state: char,
@@ -177,7 +178,8 @@ impl Status {
         Self::parse(&fs::read_to_string(folder.join("stat")).ok()?)
     }
 
-    /// Reads the fields after the program's name, which stands in brackets and may hold anything (proc_pid_stat(5)).
+    /// Parses the fields after the name of the program, which is in brackets and may contain any character
+    /// (proc_pid_stat(5)).
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -189,7 +191,7 @@ impl Status {
         })
     }
 
-    /// False for a process that ended and only waits for its parent to notice.
+    /// False if the process ended and only waits for its parent.
     fn is_alive(&self) -> bool {
         !matches!(self.state, 'Z' | 'X' | 'x')
     }
@@ -200,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_read_past_any_program_name() {
+    fn name_of_the_program_does_not_confuse_the_parser() {
         let text = "42 (a) b (c)) S 1 40 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 777 0 0";
         assert_eq!(Status::parse(text), Some(Status { state: 'S', group: 40, start_time: 777 }));
         assert_eq!(Status::parse("42 (cut"), None);

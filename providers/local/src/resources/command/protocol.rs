@@ -1,4 +1,4 @@
-//! The one JSON object that goes into a program, and the one that comes out.
+//! The JSON object that a program receives, and the JSON object that it prints.
 
 use crate::project::invalid;
 use crate::resources::attributes::given;
@@ -6,7 +6,7 @@ use serde_json::json;
 use terrace_provider::value::DEEPEST;
 use terrace_provider::{Attributes, ProviderError, Value};
 
-/// What a program is told on its standard input.
+/// The standard input of a program.
 pub(super) struct Question<'a> {
     address: &'a str,
     input: Option<&'a Value>,
@@ -14,12 +14,12 @@ pub(super) struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// A question about the object of that address: with the input of these attributes, and what is recorded of it.
+    /// Creates the question about the object at an address, from its attributes and its recorded attributes.
     pub(super) fn about(address: &'a str, attributes: &'a Attributes, recorded: Option<&'a Attributes>) -> Self {
         Self { address, input: given(attributes, "input"), recorded }
     }
 
-    /// The bytes for the program, sensitive values in clear: the program is the provider's own side.
+    /// Serializes the question. Sensitive values are in plain text because the program belongs to the provider.
     pub(super) fn to_json(&self) -> Vec<u8> {
         let clear = |value: Option<&Value>| value.map_or(serde_json::Value::Null, Value::to_revealed_json);
         let output = clear(self.recorded.and_then(|recorded| given(recorded, "output")));
@@ -30,52 +30,54 @@ impl<'a> Question<'a> {
     }
 }
 
-/// What `read` and `find` answer.
+/// The answer of `read` and `find`.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    /// `null`: it is not there.
+    /// `null`: the object does not exist.
     Absent,
     /// The object.
     Object(Value),
 }
 
-/// What a program that ended well printed on its standard output.
+/// The standard output of a program that ended successfully.
 pub(super) struct Printed(pub(super) Vec<u8>);
 
 impl Printed {
-    /// The object that `create` and `update` must print.
+    /// Parses the object that `create` and `update` must print.
     ///
     /// # Errors
-    /// When it is anything else.
+    ///
+    /// If the output is not one JSON object.
     pub(super) fn object(&self, program: &str) -> Result<Value, ProviderError> {
-        match self.parse(program, "one JSON object", "print what is there now, `{}` at least")? {
+        match self.parse(program, "one JSON object", "print the object, `{}` at least")? {
             object @ serde_json::Value::Object(_) => self.exact(program, object),
             other => Err(unexpected(program, kind(&other), "one JSON object")),
         }
     }
 
-    /// The object, or `null`, that `read` and `find` must print.
+    /// Parses the object or `null` that `read` and `find` must print.
     ///
     /// # Errors
-    /// When it is anything else.
+    ///
+    /// If the output is anything else.
     pub(super) fn answer(&self, program: &str) -> Result<Answer, ProviderError> {
-        match self.parse(program, "one JSON object or `null`", "print `null` where the object is not there")? {
+        match self.parse(program, "one JSON object or `null`", "print `null` if the object does not exist")? {
             serde_json::Value::Null => Ok(Answer::Absent),
             object @ serde_json::Value::Object(_) => self.exact(program, object).map(Answer::Object),
             other => Err(unexpected(program, kind(&other), "one JSON object or `null`")),
         }
     }
 
-    /// What was parsed, with its numbers as they were printed.
+    /// Converts the parsed value, with its numbers exactly as printed.
     fn exact(&self, program: &str, parsed: serde_json::Value) -> Result<Value, ProviderError> {
         let text = std::str::from_utf8(&self.0).ok();
         let value = text.and_then(Value::from_json_text).unwrap_or_else(|| parsed.into());
         if value.is_too_deep() {
             return Err(invalid(
                 program,
-                format!("`{program}` printed lists and maps that are nested deeper than {DEEPEST} levels"),
+                format!("`{program}` printed lists and maps nested more than {DEEPEST} levels deep"),
             )
-            .solution("print less, or a part of it as a text"));
+            .solution("print less, or print a part of it as a text"));
         }
         Ok(value)
     }
@@ -84,16 +86,16 @@ impl Printed {
         if self.0.iter().all(u8::is_ascii_whitespace) {
             return Err(not_printed(program, "nothing", expected).solution(instead));
         }
-        // The text itself is not quoted: it may hold what must not be shown.
+        // The error does not quote the output: it may contain a secret.
         serde_json::from_slice(&self.0)
-            .map_err(|error| unexpected(program, "something that is not JSON", expected).problem(error.to_string()))
+            .map_err(|error| unexpected(program, "invalid JSON", expected).problem(error.to_string()))
     }
 }
 
 fn kind(json: &serde_json::Value) -> &'static str {
     match json {
         serde_json::Value::Null => "`null`",
-        serde_json::Value::Bool(_) => "a truth value",
+        serde_json::Value::Bool(_) => "a boolean",
         serde_json::Value::Number(_) => "a number",
         serde_json::Value::String(_) => "a text",
         serde_json::Value::Array(_) => "a list",

@@ -1,4 +1,4 @@
-//! Running one program: in a group of its own, within its time, with a bounded output.
+//! Runs one program in its own process group, with a time limit and a limit of its output.
 
 use super::private::PrivateState;
 use super::process::{self, ATTEMPT_VARIABLE, Started};
@@ -16,54 +16,54 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
-/// How long a program that is told to end may take before it is killed.
+/// How long a program may take to end after TERM before it is killed.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// How long the pipes of a program that ended are watched: a process that it left behind may hold them open for ever, or
-/// go on printing, while all that the program itself wrote is in them already.
+/// How long the pipes of a program are read after its end. A background process may keep them open or continue to
+/// print, but all output of the program itself is in the pipes already.
 const AFTERWARDS: Duration = Duration::from_millis(200);
 
-/// How many reads take in what two full pipes hold, at least.
+/// How many reads are enough to read two full pipes.
 const FULL_PIPES: usize = 64;
 
-/// The most that a program may print on its standard output.
+/// The limit of the standard output of a program.
 const LARGEST_OUTPUT: usize = 16 << 20;
 
-/// How much of the end of its standard error is kept.
+/// How much of the end of standard error is kept.
 const KEPT_ERRORS: usize = 16 << 10;
 
-/// How many lines of that an error shows.
+/// How many of these lines an error shows.
 const SHOWN_LINES: usize = 10;
 
-/// The exit code that asks for another attempt (`EX_TEMPFAIL` of sysexits.h).
+/// The exit code that requests a retry (`EX_TEMPFAIL` of sysexits.h).
 const TRY_AGAIN: i32 = 75;
 
-/// A program ready to run.
+/// A program that is ready to run.
 pub(super) struct Job {
-    /// The attribute that it comes from.
+    /// The attribute of the program.
     pub(super) program: &'static str,
     /// The program and its arguments; not empty.
     pub(super) argv: Vec<String>,
-    /// Where it runs.
+    /// The working directory.
     pub(super) folder: PathBuf,
-    /// The names of the variables that it inherits beside the usual ones.
+    /// The names of the inherited variables in addition to the usual ones.
     pub(super) inherited: Vec<String>,
-    /// Variables added to the inherited ones.
+    /// The variables in addition to the inherited ones.
     pub(super) environment: Vec<(String, String)>,
-    /// What it gets on its standard input.
+    /// The standard input.
     pub(super) question: Vec<u8>,
     /// How long it may run.
     pub(super) timeout: Duration,
-    /// How long it may take to end when it is told to.
+    /// How long it may take to end after TERM.
     pub(super) grace: Duration,
 }
 
-/// The name of a call, as its processes carry it.
+/// The name of a call in the environment of its processes.
 pub(super) fn attempt_name(operation: &str, step: &str) -> String {
     format!("{operation}/{step}")
 }
 
-/// How a program's run ended.
+/// The end of a program.
 enum End {
     Exited(ExitStatus),
     TimedOut,
@@ -71,25 +71,27 @@ enum End {
 }
 
 impl Job {
-    /// Runs a program that changes nothing. It is killed when the answer is no longer wanted.
+    /// Runs a program that changes nothing. It is killed if the future is dropped.
     ///
     /// # Errors
-    /// When it cannot be started, fails, takes too long or prints too much.
+    ///
+    /// If the program cannot start, fails, takes too long or prints too much.
     pub(super) async fn ask(&self) -> Result<Printed, ProviderError> {
         let child = self.spawn(self.command()?)?;
         let mut unwanted = KillGroup(group_of(&child));
         let failed = ErrorKind::InvalidInput { path: Some(terrace_provider::Path::attribute(self.program)) };
         let printed = self.attend(child, failed).await;
-        // It ended, and its number may be another's from now on.
+        // The program ended; its process id may be reused from now on.
         unwanted.0 = None;
         printed
     }
 
-    /// Runs a program that changes something. It has all of its input from the beginning, and is left alone when we are
-    /// killed: recovery finds it by the name of its call, or by its process, which is recorded.
+    /// Runs a program that changes something. It has all of its input from the start and continues if this process is
+    /// killed: recovery finds it by the name of the call or by its recorded process.
     ///
     /// # Errors
-    /// As [`Job::ask`], as `Failed` once it was started; and when the process cannot be recorded.
+    ///
+    /// As for [`Job::ask`], but `Failed` after the start; also if the process cannot be recorded.
     pub(super) async fn act(&self, call: &Call, state: &PrivateState) -> Result<Printed, ProviderError> {
         let mut command = self.command()?;
         command.env(ATTEMPT_VARIABLE, attempt_name(&call.operation, &call.step));
@@ -107,7 +109,7 @@ impl Job {
 
     fn command(&self) -> Result<Command, ProviderError> {
         let Some((program, arguments)) = self.argv.split_first() else {
-            return Err(ProviderError::bug(format!("`{}` names no program", self.program)));
+            return Err(ProviderError::bug(format!("`{}` has no program", self.program)));
         };
         let mut command = Command::new(program);
         command
@@ -117,7 +119,7 @@ impl Job {
             .envs(variables::inherited(&self.inherited))
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let input = input(&self.question).map_err(|error| {
-            let message = format!("the input of `{}` cannot be made: {error}", self.program);
+            let message = format!("the input of `{}` cannot be created: {error}", self.program);
             ProviderError::new(ErrorKind::Transient, message)
         })?;
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -132,10 +134,10 @@ impl Job {
                 io::ErrorKind::NotFound => invalid(self.program, message(&format!("there is no program `{name}`")))
                     .solution("install it, or write its path; no shell is involved"),
                 io::ErrorKind::PermissionDenied => {
-                    invalid(self.program, message(&format!("`{name}` may not be executed")))
-                        .solution(format!("`chmod +x {name}`, or name its interpreter first"))
+                    invalid(self.program, message(&format!("`{name}` is not executable")))
+                        .solution(format!("`chmod +x {name}`, or put its interpreter first"))
                 }
-                // Out of processes or memory: another time it may work.
+                // Out of processes or memory: a retry may succeed.
                 io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
                     ProviderError::new(ErrorKind::Transient, message(&error.to_string()))
                 }
@@ -144,7 +146,7 @@ impl Job {
         })
     }
 
-    /// Feeds a child and listens to it until it ends, or its time does.
+    /// Reads the output of a child until it ends or times out.
     async fn attend(&self, mut child: Child, failed: ErrorKind) -> Result<Printed, ProviderError> {
         let time_is_up = tokio::time::sleep(self.timeout);
         tokio::pin!(time_is_up);
@@ -153,7 +155,7 @@ impl Job {
             let status = tokio::select! {
                 biased;
                 status = child.wait() => status.map(Some),
-                // Where we stood still the timer is over before we hear that the program ended in its time.
+                // After a suspended process the timer may fire before the notice that the program ended in time.
                 () = &mut time_is_up => child.try_wait(),
                 () = streams.listen(), if streams.is_open() => {
                     if streams.printed.len() > LARGEST_OUTPUT {
@@ -189,7 +191,7 @@ impl Job {
             End::TimedOut => (failed, format!("did not end within {} and was stopped", in_words(self.timeout))),
             End::Exited(status) if status.success() => return Ok(Printed(streams.printed)),
             End::Exited(status) => match status.code() {
-                Some(TRY_AGAIN) => (ErrorKind::Transient, format!("asks to be tried again (exit code {TRY_AGAIN})")),
+                Some(TRY_AGAIN) => (ErrorKind::Transient, format!("requests a retry (exit code {TRY_AGAIN})")),
                 Some(code) => (failed, format!("failed with exit code {code}")),
                 None => (failed, format!("was ended by a signal ({status})")),
             },
@@ -198,7 +200,7 @@ impl Job {
         let mut error = ProviderError::new(kind, format!("`{}` {what}{last}", self.program));
         error.problems = lines;
         if is_late {
-            error = error.solution("give the resource a longer `timeouts`, if it needs more time");
+            error = error.solution("set longer `timeouts` for the resource if it needs more time");
         }
         Err(error)
     }
@@ -206,16 +208,19 @@ impl Job {
     /// The last lines of standard error.
     fn last_lines(streams: &Streams) -> Vec<String> {
         let text = String::from_utf8_lossy(&streams.errors);
-        // The first line may be the end of a longer one, and of a secret that would not be recognised.
+        // The first line may be cut, and a cut secret would not be redacted.
         let whole = if streams.errors_are_cut { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
         let lines: Vec<&str> = whole.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         if streams.errors_are_cut && lines.is_empty() {
-            return vec![format!("the last line of its errors is longer than {} KiB, and left out", KEPT_ERRORS >> 10)];
+            return vec![format!(
+                "the last line of standard error is longer than {} KiB and is omitted",
+                KEPT_ERRORS >> 10
+            )];
         }
         lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)).map(|line| (*line).to_owned()).collect()
     }
 
-    /// Ends a child with all of its group.
+    /// Stops a child and its whole group.
     async fn stop(&self, child: &mut Child) {
         let Some(group) = group_of(child) else { return };
         process::signal_group(group, Signal::TERM);
@@ -228,7 +233,7 @@ impl Job {
     }
 }
 
-/// The group of a child that was not waited for yet: its own number.
+/// The group of a child that has not been waited for: its process id.
 fn group_of(child: &Child) -> Option<i32> {
     child.id().and_then(|id| i32::try_from(id).ok())
 }
@@ -244,8 +249,8 @@ impl Drop for KillGroup {
     }
 }
 
-/// What a program reads: a file without a name. Of a pipe it would get nothing, or a part, when we are killed, and
-/// could not tell that from all there is.
+/// The standard input: a file without a name. A pipe would be truncated if this process were killed, and the program
+/// could not detect it.
 fn input(question: &[u8]) -> io::Result<Stdio> {
     let mut file = nameless()?;
     file.write_all(question)?;
@@ -253,7 +258,7 @@ fn input(question: &[u8]) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
-/// A file that lies in memory only: it may hold secrets.
+/// Creates a file in memory only, because it may contain secrets.
 #[cfg(target_os = "linux")]
 fn nameless() -> io::Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
@@ -265,7 +270,7 @@ fn nameless() -> io::Result<File> {
     tempfile::tempfile()
 }
 
-/// The pipes of a child, and what came out of them.
+/// The pipes of a child and the output so far.
 struct Streams {
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -289,13 +294,13 @@ impl Streams {
         self.stdout.is_some() || self.stderr.is_some()
     }
 
-    /// Takes in what there is once the program ended. After the time for that only what lies in the pipes counts: where
-    /// the machine is busy, that may be all that the program wrote.
+    /// Reads the remaining output after the program ended. After the time limit it only empties the pipes:
+    /// on a busy machine they may hold the whole output of the program.
     async fn drain(&mut self) {
         let end = Instant::now() + AFTERWARDS;
         let mut late = 0;
         while self.is_open() && self.printed.len() <= LARGEST_OUTPUT && late < FULL_PIPES {
-            // What is there already is read also when the time is over.
+            // Available output is read even after the time limit.
             if timeout_at(end, self.listen()).await.is_err() {
                 break;
             }
@@ -303,7 +308,7 @@ impl Streams {
         }
     }
 
-    /// Takes in what comes next on either pipe. Cancelling it loses nothing.
+    /// Reads the next output of either pipe. It is cancel-safe.
     async fn listen(&mut self) {
         let mut out = [0_u8; 8 << 10];
         let mut err = [0_u8; 8 << 10];
@@ -322,7 +327,7 @@ impl Streams {
     }
 }
 
-/// The next bytes of a pipe; none, and no pipe, once it is closed.
+/// Reads the next bytes of a pipe; none after the pipe is closed.
 async fn next<'a, R: AsyncRead + Unpin>(pipe: &mut Option<R>, buffer: &'a mut [u8]) -> &'a [u8] {
     let Some(open) = pipe else { return &[] };
     match open.read(buffer).await {

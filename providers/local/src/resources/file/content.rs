@@ -1,4 +1,4 @@
-//! What a file is to hold, and what it holds.
+//! The planned and the stored content of a file.
 
 use crate::project::{Place, Project, ProjectPath, invalid};
 use crate::resources::attributes::{given, text};
@@ -11,21 +11,21 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
 use terrace_provider::{Attributes, ErrorKind, ProviderError, Value};
 
-/// Files beyond this size come back as a digest only.
+/// Only the digest of a larger file is returned.
 const LARGEST_SHOWN: u64 = 16 << 20;
 
-/// The three ways to say what a file holds.
+/// The three forms of content.
 pub(super) const FORMS: [&str; 3] = ["content", "contentBase64", "source"];
 
-/// What a file is to hold.
+/// The planned content of a file.
 pub(super) enum Content {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// What another file holds.
+    /// The content of another file.
     Source(Dir, ProjectPath),
 }
 
-/// How much was written, or would be.
+/// The digest and size of the content.
 pub(super) struct Summary {
     /// Hexadecimal.
     pub(super) sha256: String,
@@ -34,10 +34,11 @@ pub(super) struct Summary {
 }
 
 impl Content {
-    /// What the attributes ask for; all of it must be known.
+    /// The content from the attributes; they must be known.
     ///
     /// # Errors
-    /// `InvalidInput` when the base64 is none or the source lies outside the project folder.
+    ///
+    /// `InvalidInput` if the base64 is invalid or the source is outside the project folder.
     pub(super) fn of(project: &Project, attributes: &Attributes) -> Result<Self, ProviderError> {
         if let Some(content) = text(attributes, "content") {
             return Ok(Self::Bytes(content.as_bytes().to_vec()));
@@ -55,18 +56,20 @@ impl Content {
         }
     }
 
-    /// The digest and the size.
+    /// Calculates the digest and the size.
     ///
     /// # Errors
-    /// `NotFound` when there is no such source, and when it cannot be read.
+    ///
+    /// `NotFound` if the source does not exist; also if it cannot be read.
     pub(super) fn digest(&self) -> Result<Summary, ProviderError> {
         self.copy_to(&mut io::sink())?.map_err(|error| ProviderError::bug(format!("the sink refused bytes: {error}")))
     }
 
-    /// Writes the content; the inner error is the target's.
+    /// Writes the content; the inner error is the one of the target.
     ///
     /// # Errors
-    /// When the source cannot be read.
+    ///
+    /// If the source cannot be read.
     pub(super) fn copy_to(&self, target: &mut dyn Write) -> Result<io::Result<Summary>, ProviderError> {
         let mut summing = Summing { target, hash: Sha256::new(), size: 0 };
         let copied = match self {
@@ -105,16 +108,16 @@ fn open_source(root: &Dir, path: &ProjectPath) -> Result<File, ProviderError> {
     root.open(path.as_path()).map_err(wrong)
 }
 
-/// Reads base64; white space between the characters is allowed, as YAML blocks bring it in.
+/// Decodes base64; white space is allowed because YAML blocks contain it.
 pub(super) fn decode(encoded: &str) -> Result<Vec<u8>, ProviderError> {
     let compact: String = encoded.split_ascii_whitespace().collect();
     STANDARD.decode(compact).map_err(|_| {
-        // The decoder's own message quotes the text, which may be secret.
+        // The message of the decoder quotes the text, which may be secret.
         invalid("contentBase64", "`contentBase64` is not base64 with padding").solution("encode it with `base64 FILE`")
     })
 }
 
-/// A file as it is on disk.
+/// A file on disk.
 pub(super) struct Stored {
     /// Hexadecimal.
     pub(super) sha256: String,
@@ -122,15 +125,16 @@ pub(super) struct Stored {
     pub(super) size: i64,
     /// The permission bits and the file type.
     pub(super) mode: u32,
-    /// What it holds, in the recorded form, where that form can say it.
+    /// The content in the recorded form, if this form can represent it.
     pub(super) content: Option<(&'static str, Value)>,
 }
 
 impl Stored {
-    /// Reads the file at a place; `None` when there is none.
+    /// Reads the file at a place; `None` if it does not exist.
     ///
     /// # Errors
-    /// When something else than a regular file is there, or it cannot be read.
+    ///
+    /// If it is not a regular file or cannot be read.
     pub(super) fn read(
         place: &Place,
         path: &ProjectPath,
@@ -150,20 +154,20 @@ impl Stored {
     }
 }
 
-/// Writes bytes in the recorded form. Bytes that are no text show as text with replacement characters: that is a
-/// difference to look at, and the digest decides.
+/// Converts bytes to the recorded form. Bytes that are not UTF-8 become text with replacement characters: this shows a
+/// difference, and the digest decides.
 fn in_form(form: &str, recorded: &Attributes, bytes: Vec<u8>) -> Value {
     if form == "content" {
         return String::from_utf8_lossy(&bytes).into_owned().into();
     }
     match text(recorded, form) {
-        // Line breaks in the descriptor's base64 are no drift.
+        // Line breaks in the base64 of the descriptor are not drift.
         Some(encoded) if decode(encoded).is_ok_and(|recorded| recorded == bytes) => encoded.into(),
         _ => STANDARD.encode(bytes).into(),
     }
 }
 
-/// Opens a regular file without following a link; `None` when nothing is there.
+/// Opens a regular file without following a link; `None` if it does not exist.
 fn open_regular(place: &Place, path: &ProjectPath) -> Result<Option<(File, u32, u64)>, ProviderError> {
     let metadata = match place.folder.symlink_metadata(&place.name) {
         Ok(metadata) => metadata,
@@ -178,10 +182,11 @@ fn open_regular(place: &Place, path: &ProjectPath) -> Result<Option<(File, u32, 
     }
 }
 
-/// Checks that a regular file is at the path.
+/// Checks that the path is a regular file.
 ///
 /// # Errors
-/// `InvalidInput` that says what is there instead.
+///
+/// `InvalidInput` with the kind of the object at the path.
 pub(super) fn expect_regular(metadata: &cap_std::fs::Metadata, path: &ProjectPath) -> Result<(), ProviderError> {
     let kind = metadata.file_type();
     if kind.is_file() {
@@ -194,11 +199,11 @@ pub(super) fn expect_regular(metadata: &cap_std::fs::Metadata, path: &ProjectPat
     } else {
         "a device, pipe or socket"
     };
-    Err(invalid("path", format!("`path` is `{}`: {what} is there, expected a regular file", path.display()))
+    Err(invalid("path", format!("`path` is `{}`: expected a regular file, found {what}", path.display()))
         .solution("remove it, or use another path"))
 }
 
-/// The form in which an imported file's content is recorded; `None` when it is missing or too large to show.
+/// The form in which the content of an imported file is recorded; `None` if the file is missing or too large.
 pub(super) fn importable_form(place: &Place, path: &ProjectPath) -> Result<Option<&'static str>, ProviderError> {
     let Some((mut file, _, length)) = open_regular(place, path)? else { return Ok(None) };
     if length > LARGEST_SHOWN {
@@ -209,7 +214,7 @@ pub(super) fn importable_form(place: &Place, path: &ProjectPath) -> Result<Optio
     Ok(Some(if std::str::from_utf8(&bytes).is_ok() { "content" } else { "contentBase64" }))
 }
 
-/// Passes bytes on and sums them up.
+/// Forwards bytes and calculates their digest and size.
 struct Summing<'a> {
     target: &'a mut dyn Write,
     hash: Sha256,

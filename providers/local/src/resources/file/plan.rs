@@ -1,7 +1,7 @@
-//! Planning a file: checks what can be checked, and works out the digest that the file will have.
+//! Plans a file: validates the configuration and calculates the digest of the file.
 
 use super::content::{Content, FORMS};
-use super::{PUBLIC_MODE, TELLING, default_mode, is_sensitive};
+use super::{PUBLIC_MODE, REVEALING, default_mode, is_sensitive};
 use crate::project::{Project, invalid};
 use crate::resources::attributes::{given, id_of, text};
 use crate::resources::mode;
@@ -10,16 +10,17 @@ use terrace_provider::{
     Attributes, ErrorKind, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Value,
 };
 
-/// Plans from the schema, after the configuration was checked without looking at any file.
+/// Plans from the schema and validates the configuration without reading any file.
 ///
 /// # Errors
-/// `InvalidInput` when not exactly one form of content is given as far as is known, or `mode` is none.
+///
+/// `InvalidInput` if the known attributes do not contain exactly one form of content, or if `mode` is invalid.
 pub(super) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
     let is_known = |form: &&str| given(change.config, form).is_some_and(|value| !value.has_unknown());
     let (forms, unknown): (Vec<&str>, Vec<&str>) =
         FORMS.into_iter().filter(|form| given(change.config, form).is_some()).partition(is_known);
     match forms.as_slice() {
-        // What is not known yet may come to nothing.
+        // An unknown value may become null.
         [] if !unknown.is_empty() => {}
         [_] => {}
         [] => {
@@ -41,7 +42,7 @@ pub(super) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
     Ok(from_schema(ty, change))
 }
 
-/// The file before a change, as far as a mode depends on it that the configuration does not name.
+/// The prior state of the file, as far as the default mode depends on it.
 pub(super) struct Prior {
     sha256: Option<Value>,
     mode: Option<String>,
@@ -53,8 +54,8 @@ impl Prior {
         Self { sha256: found("sha256"), mode: found("mode").as_ref().and_then(Value::as_str).map(str::to_owned) }
     }
 
-    /// The mode of the planned file. A sensitive file that earlier versions made readable for all stays as it is until it
-    /// is written again: a plan that changes nothing else is empty.
+    /// The default mode of the planned file. A sensitive file that an earlier version made readable for all keeps its
+    /// mode until it is written again, so an unchanged file has an empty plan.
     fn mode(&self, planned: &Attributes) -> Value {
         let is_known = |name: &str| !given(planned, name).is_some_and(Value::has_unknown);
         let is_sensitive = is_sensitive(planned);
@@ -68,10 +69,11 @@ impl Prior {
     }
 }
 
-/// Fills in what follows from the configuration: the normal path, the digest, the size, and the mode where none is given.
+/// Adds the attributes that follow from the configuration: the normal path, the digest, the size and the default mode.
 ///
 /// # Errors
-/// `InvalidInput` when a path leads out of the project folder, or the base64 is none.
+///
+/// `InvalidInput` if a path leads out of the project folder or the base64 is invalid.
 pub(super) fn complete(
     project: &Project,
     mut plan: PlannedChange,
@@ -93,9 +95,9 @@ pub(super) fn complete(
         let mode = prior.mode(planned);
         planned.insert("mode".to_owned(), mode);
     }
-    // What may turn out to be sensitive is so until then.
+    // A value that may become sensitive is sensitive while this is unknown.
     if is_sensitive(planned) || given(planned, "sensitive").is_some_and(Value::has_unknown) {
-        for name in TELLING {
+        for name in REVEALING {
             if let Some(value) = planned.get_mut(name) {
                 *value = Value::sensitive(std::mem::take(value));
             }
@@ -104,14 +106,14 @@ pub(super) fn complete(
     Ok(plan)
 }
 
-/// What the planned file will hold; `None` while that is unknown.
+/// The digest of the planned file; `None` while the content is unknown.
 fn digest(project: &Project, planned: &Attributes) -> Result<Option<super::Summary>, ProviderError> {
     if FORMS.iter().any(|form| given(planned, form).is_some_and(Value::has_unknown)) {
         return Ok(None);
     }
     match Content::of(project, planned)?.digest() {
         Ok(summary) => Ok(Some(summary)),
-        // Another resource of the same plan may be about to write it.
+        // Another resource of the same plan may create it.
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

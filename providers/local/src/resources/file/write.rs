@@ -1,7 +1,8 @@
-//! Writing a file so that it is there as a whole or not at all, and so that a crash leaves nothing behind for long.
+//! Writes a file atomically; a crash leaves no permanent leftover.
 //!
-//! The bytes go to a file beside the target whose name follows from the target's. It is locked while it is written: the
-//! lock of a process that died is gone, so the next write of the same target takes its leftover over.
+//! The bytes go to a temporary file in the same folder, with a name derived from the name of the target. The file is
+//! locked during the write. The lock of a dead process is released, so the next write of the same target reuses its
+//! leftover.
 
 use super::content::{Content, Summary, expect_regular};
 use super::file_error;
@@ -19,23 +20,23 @@ use std::path::Path;
 use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{ErrorKind, ProviderError};
 
-/// What becomes of a file that is there already.
+/// What to do with an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {
-    /// It is not ours: nothing is written.
+    /// The file is not managed: nothing is written.
     Refused,
-    /// It is ours: it is replaced.
+    /// The file is managed: it is replaced.
     Replaced,
 }
 
-/// The folders that an operation emptied: a file of the same operation may take the place of one.
+/// The folders that an operation emptied; a file of the same operation may replace one of them.
 pub(super) struct Emptied {
     pub(super) removed: RemovedPaths,
     pub(super) operation: String,
 }
 
 impl Emptied {
-    /// True if this folder, and each folder in it, was emptied, and none holds a file.
+    /// True if the operation emptied this folder and each folder in it, and none contains a file.
     fn has(&self, folder: &Dir, name: &OsStr, path: &Path) -> bool {
         let has_entry = |inner: &Dir, entry: io::Result<DirEntry>| {
             let entry = entry?;
@@ -52,9 +53,9 @@ impl Emptied {
 /// Writes a file.
 ///
 /// # Errors
-/// `AlreadyExists` when a file is there that is to be refused; `InvalidInput` when the content is not what the plan
-/// was made with, or something else than a regular file is there; `Ambiguous` when the file was put in place and the
-/// folder could not be made durable.
+///
+/// `AlreadyExists` if there is a file and `existing` refuses it; `InvalidInput` if the content differs from the plan or
+/// the target is not a regular file; `Ambiguous` if the file was replaced but the folder could not be made durable.
 pub(super) fn write(
     place: &Place,
     path: &ProjectPath,
@@ -76,7 +77,7 @@ pub(super) fn write(
         Ok(summary)
     });
     if placed.is_err() {
-        // The first error is the one to report; what cannot be removed now is taken over by the next write.
+        // The first error is the one to report; the next write reuses a leftover that cannot be removed now.
         drop(place.folder.remove_file(&temporary));
     }
     let summary = placed?;
@@ -87,10 +88,11 @@ pub(super) fn write(
     Ok(summary)
 }
 
-/// Removes a file, and what a crashed write of it left; true if the file was there.
+/// Removes a file and the leftover of a crashed write; returns whether the file existed.
 ///
 /// # Errors
-/// When something else than a regular file is there, or it cannot be removed.
+///
+/// If it is not a regular file or cannot be removed.
 pub(super) fn remove(project: &Project, path: &ProjectPath) -> Result<bool, ProviderError> {
     let Some(place) = project.place(path)? else { return Ok(false) };
     let leftover = remove_if_there(&place.folder, OsStr::new(&temporary_name(&place.name)));
@@ -112,12 +114,12 @@ fn remove_if_there(folder: &Dir, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Looks before anything is written; the rename decides again. Removes a folder that the same operation emptied.
+/// Checks the target before the write; the rename checks again. Removes a folder that the same operation emptied.
 fn check_target(place: &Place, path: &ProjectPath, existing: Existing, emptied: &Emptied) -> Result<(), ProviderError> {
     match place.folder.symlink_metadata(&place.name) {
         Ok(metadata) if metadata.is_dir() && emptied.has(&place.folder, &place.name, path.as_path()) => {
             remove_folders(&place.folder, &place.name)
-                .map_err(|error| file_error("remove the empty folder in the place of", path, &error))
+                .map_err(|error| file_error("remove the empty folder in place of", path, &error))
         }
         Ok(metadata) => {
             expect_regular(&metadata, path)?;
@@ -128,7 +130,7 @@ fn check_target(place: &Place, path: &ProjectPath, existing: Existing, emptied: 
     }
 }
 
-/// Removes a folder and the folders in it. A file that came into one of them meanwhile stays, and is an error.
+/// Removes a folder and the folders in it. A file that appeared in one of them stays and is an error.
 fn remove_folders(folder: &Dir, name: &OsStr) -> io::Result<()> {
     let inner = folder.open_dir(name)?;
     for entry in inner.entries()? {
@@ -145,7 +147,7 @@ fn already_exists(path: &ProjectPath) -> ProviderError {
     ProviderError::new(kind, format!("there is a file `{}` already", path.display()))
 }
 
-/// A name that follows from the target's: short enough for any target, and the same for every write of it.
+/// A name derived from the name of the target: short enough for any target, and the same for every write.
 fn temporary_name(name: &OsStr) -> String {
     let digest = encode_string(&Sha256::digest(name.as_bytes()));
     format!(".terrace-{digest:.16}.tmp")
@@ -154,14 +156,14 @@ fn temporary_name(name: &OsStr) -> String {
 /// Opens the temporary file, empty and locked.
 fn open_temporary(folder: &Dir, name: &str, path: &ProjectPath) -> Result<std::fs::File, ProviderError> {
     let mut options = OpenOptions::new();
-    // Nobody else may read what may be secret before the file has its own mode.
+    // Until the file has its final mode, only the owner may read it: it may be secret.
     options.write(true).create(true).mode(0o600);
     let busy = || {
         let message = format!("another process is writing `{}`", path.display());
         ProviderError::new(ErrorKind::Transient, message)
     };
     let opened = folder.open_with(name, &options).or_else(|error| match error.kind() {
-        // A leftover that was about to become a read-only file.
+        // The leftover of a read-only file.
         io::ErrorKind::PermissionDenied if folder.remove_file(name).is_ok() => folder.open_with(name, &options),
         _ => Err(error),
     });
@@ -171,11 +173,11 @@ fn open_temporary(folder: &Dir, name: &str, path: &ProjectPath) -> Result<std::f
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(busy()),
-        // File systems without locks: the name alone has to do.
+        // On file systems without locks only the name protects the file.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => return Err(file_error("lock a file beside", path, &error)),
     }
-    // Between opening and locking, another process may have put this very file in place as its target.
+    // Before the lock, another process may have renamed this file to the target.
     match folder.symlink_metadata(name) {
         Ok(now) if now.is_file() && now.ino() == opened.ino() && now.dev() == opened.dev() => Ok(file),
         _ => Err(busy()),
@@ -202,14 +204,14 @@ fn fill(
     Ok(summary)
 }
 
-/// Puts the temporary file in the target's place, in one step that no reader sees the middle of.
+/// Renames the temporary file to the target atomically.
 fn rename(place: &Place, temporary: &str, existing: Existing) -> io::Result<()> {
     if existing == Existing::Replaced {
         return place.folder.rename(temporary, &place.folder, &place.name);
     }
     let (folder, flags) = (&place.folder, RenameFlags::NOREPLACE);
     match rustix::fs::renameat_with(folder, temporary, folder, place.name.as_os_str(), flags) {
-        // Some network file systems know no such rename; a hard link refuses an existing name too.
+        // Some network file systems do not support this rename; a hard link also refuses an existing name.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
             folder.hard_link(temporary, folder, &place.name)?;
             folder.remove_file(temporary)

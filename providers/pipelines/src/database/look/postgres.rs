@@ -1,4 +1,4 @@
-//! Tables of a server. All values are asked for as text, so that any type can be shown.
+//! Tables of a server. Values are read as text, so that all types can be shown.
 
 use super::{
     Column, LONGEST_VALUE, MOST_COUNTED, MOST_TABLES, PAGE, PATIENCE, Rows, Table, cut, of_page, quoted, unanswered,
@@ -8,7 +8,7 @@ use crate::database::record::{Access, HOST, Record, USER};
 use secrecy::ExposeSecret;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-/// A session that can only read.
+/// Opens a read-only session.
 async fn connect(record: &Record, access: &Access) -> Result<Client, DatabaseError> {
     let mut config = Config::new();
     config.host(HOST).port(access.port.unwrap_or_default()).user(USER).dbname(USER).connect_timeout(PATIENCE);
@@ -22,14 +22,14 @@ async fn connect(record: &Record, access: &Access) -> Result<Client, DatabaseErr
     Ok(client)
 }
 
-/// What the server says, else what the client does.
+/// Message of the server, or else of the client.
 fn in_words(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 type TextRows = Vec<Vec<Option<String>>>;
 
-/// Asks, and answers the rows as text.
+/// Runs a query; returns the rows as text.
 async fn ask(record: &Record, client: &Client, sql: &str) -> Result<TextRows, DatabaseError> {
     let messages = client.simple_query(sql).await.map_err(|error| unanswered(record, in_words(&error)))?;
     let rows = messages.into_iter().filter_map(|message| match message {
@@ -41,7 +41,7 @@ async fn ask(record: &Record, client: &Client, sql: &str) -> Result<TextRows, Da
     Ok(rows.collect())
 }
 
-/// A text as SQL takes it, whatever is in it; backslashes mean nothing in it (`standard_conforming_strings`).
+/// Quotes a text for SQL; backslashes are not special (`standard_conforming_strings`).
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -81,7 +81,7 @@ pub(super) async fn rows(record: &Record, access: &Access, table: &Table, first:
         .iter()
         .map(|column| format!("pg_catalog.left({}::pg_catalog.text, {length})", quoted(&column.name)))
         .collect();
-    // Rows of a table have places, so that one page goes on where the one before ended; those of views, and of tables elsewhere, have not.
+    // Physical positions order the rows of a table, so that pages are consistent. Views and foreign tables have none.
     let order = if table.is_view { "" } else { " ORDER BY tableoid, ctid" };
     let sql = format!("SELECT {} FROM {place}{order} LIMIT {} OFFSET {first}", shown.join(", "), PAGE + 1);
     let rows = ask(record, &client, &sql).await?;
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_text_is_one_text_in_sql() {
+    fn any_text_stays_one_literal() {
         assert_eq!(literal("a'b\\"), "'a''b\\'");
     }
 }

@@ -1,4 +1,4 @@
-//! Tables of a file.
+//! Tables of a SQLite file.
 
 use super::{
     Column, LONGEST_VALUE, MOST_COUNTED, MOST_TABLES, PAGE, PATIENCE, Rows, Table, cut, of_page, quoted, unanswered,
@@ -8,26 +8,26 @@ use crate::database::record::Record;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Result, Row};
 
-/// Asks a file where that blocks nobody; a question that takes too long is given up.
+/// Runs a query outside of the async threads; interrupts it after a timeout.
 pub(super) async fn ask<T: Send + 'static>(
     record: &Record,
     question: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
 ) -> std::result::Result<T, DatabaseError> {
     let data = record.data.clone();
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (send_handle, handle_received) = tokio::sync::oneshot::channel();
     let answer = tokio::task::spawn_blocking(move || {
         let file =
             Connection::open_with_flags(data, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         file.busy_timeout(PATIENCE)?;
-        // Nobody hears of it where the question was given up before it began.
-        let _ = tell.send(file.get_interrupt_handle());
+        // If this fails, the query timed out before it started.
+        let _ = send_handle.send(file.get_interrupt_handle());
         question(&file)
     });
     tokio::pin!(answer);
     let answered = tokio::select! {
         answered = &mut answer => answered,
         () = tokio::time::sleep(PATIENCE) => {
-            if let Ok(handle) = told.await {
+            if let Ok(handle) = handle_received.await {
                 handle.interrupt();
             }
             answer.await
@@ -60,12 +60,12 @@ pub(super) fn rows(file: &Connection, table: &Table, first: u64) -> Result<Rows>
     Ok(of_page(columns, rows))
 }
 
-/// SQLite's numbers have a sign.
+/// Converts a number for SQLite, whose integers are signed.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A value as it is shown: what is long is cut before it is read.
+/// Expression that truncates a value before it is read.
 fn shown(column: &str, length: usize) -> String {
     format!(
         "CASE typeof({column}) WHEN 'text' THEN substr({column}, 1, {length}) \

@@ -1,9 +1,9 @@
-//! The process that ends a run when its executor is gone.
+//! Ends the processes of a run when its executor dies.
 //!
-//! Each run has a process group of its own, and its leader is a small shell that reads from a pipe that only the executor
-//! holds open. When the executor dies, however it does, the read ends: the shell asks the group to end, and kills it
-//! after the grace. Nothing else is needed to keep a killed terrace from leaving orphans; what leaves the group is found
-//! by its mark ([`super::processes`]).
+//! Each run has its own process group. Its leader is a small shell that reads from a pipe which only the executor holds
+//! open. When the executor dies in any way, the read ends: the shell asks the group to end, and kills it after the
+//! grace. So a killed terrace leaves no orphans. Processes that leave the group are found by their mark
+//! ([`super::processes`]).
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
@@ -11,8 +11,8 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// What the shell does. It ignores what it sends to its own group, until the last signal, and ends as soon as nobody else is
-/// left in the group; where the processes cannot be listed, after the grace.
+/// Script of the shell. It ignores the signals that it sends to its own group, except for the last one. It ends as soon
+/// as the group has no other process; if the processes cannot be listed, after the grace.
 const SCRIPT: &str = r#"
 trap '' TERM INT HUP
 left=$(($1 * 10))
@@ -20,7 +20,7 @@ is_anybody_left() {
     [ -r "/proc/$$/stat" ] || return 0
     for stat in /proc/[0-9]*/stat; do
         [ "$stat" != "/proc/$$/stat" ] && read -r line < "$stat" || continue
-        # What follows the name: state, parent, group.
+        # After the name: state, parent, group.
         set -- ${line##*) }
         [ "$3" = "$$" ] && [ "$1" != Z ] && return 0
     done
@@ -35,7 +35,7 @@ done
 kill -KILL 0
 "#;
 
-/// The leader of a process group, which ends with whoever started it.
+/// Leader of a process group, which ends with the process that started it.
 pub(crate) struct Guard {
     shell: Child,
     group: i32,
@@ -53,11 +53,11 @@ impl Guard {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let shell = command.spawn()?;
         let group = shell.id().and_then(|id| i32::try_from(id).ok());
-        let group = group.ok_or_else(|| io::Error::other("the process ended as it began"))?;
+        let group = group.ok_or_else(|| io::Error::other("the process ended at its start"))?;
         Ok(Self { shell, group })
     }
 
-    /// The group, which further processes join.
+    /// Process group, which other processes join.
     pub(crate) const fn group(&self) -> i32 {
         self.group
     }
@@ -72,9 +72,9 @@ impl Guard {
         signal(self.group, Signal::KILL);
     }
 
-    /// Kills what is left of the group, itself included.
+    /// Kills the rest of the group, including the leader.
     pub(crate) async fn end(mut self) {
-        // The leader was not waited for yet: its number is nobody else's.
+        // The leader has not been reaped yet, so no other process has its number.
         self.kill();
         let _ = self.shell.wait().await;
     }
@@ -82,7 +82,7 @@ impl Guard {
 
 fn signal(group: i32, signal: Signal) {
     if let Some(group) = Pid::from_raw(group) {
-        // A group that is gone has nothing left to end.
+        // An error means that the group has ended.
         let _ = kill_process_group(group, signal);
     }
 }
@@ -97,8 +97,8 @@ mod tests {
         command.spawn().unwrap()
     }
 
-    /// Waits until the member says a word, lets go of the group, and answers how the member ended.
-    async fn let_go(mut guard: Guard, mut member: Child) -> std::process::ExitStatus {
+    /// Waits for a line of the member, closes the pipe of the guard, and returns the member's status.
+    async fn release(mut guard: Guard, mut member: Child) -> std::process::ExitStatus {
         use tokio::io::AsyncReadExt;
         let mut word = [0; 3];
         member.stdout.take().unwrap().read_exact(&mut word).await.unwrap();
@@ -108,17 +108,17 @@ mod tests {
             guard.shell.wait().await.unwrap();
             member
         });
-        ended.await.expect("the shell lives on after everybody else is gone")
+        ended.await.expect("the shell outlives its group")
     }
 
     #[tokio::test]
-    async fn the_shell_does_not_outlive_those_that_it_is_there_for() {
+    async fn shell_ends_with_its_process_group() {
         use std::os::unix::process::ExitStatusExt;
         let guard = Guard::start(("TERRACE_TEST", "1"), Duration::from_secs(600)).unwrap();
         let obedient = member(&guard, "echo yes; exec sleep 600");
-        assert_eq!(let_go(guard, obedient).await.signal(), Some(15));
+        assert_eq!(release(guard, obedient).await.signal(), Some(15));
         let guard = Guard::start(("TERRACE_TEST", "2"), Duration::from_secs(1)).unwrap();
         let stubborn = member(&guard, "trap '' TERM; echo yes; while :; do sleep 1; done");
-        assert_eq!(let_go(guard, stubborn).await.signal(), Some(9));
+        assert_eq!(release(guard, stubborn).await.signal(), Some(9));
     }
 }

@@ -1,11 +1,11 @@
-//! Whether the machine ran out of memory: the kernel counts the processes that it killed for that.
+//! Detects that the machine ran out of memory: the kernel counts the processes that it killed for lack of it.
 
 use std::fs;
 
-/// Where Linux counts (`oom_kill N`, since 4.13): those of containers with a limit of their own among them.
+/// Counters of Linux (`oom_kill N`, since 4.13), which include containers with their own limit.
 const COUNTERS: &str = "/proc/vmstat";
 
-/// So many processes were killed since the machine started; nothing where nobody counts.
+/// Number of processes killed since the machine started; nothing if the kernel does not count them.
 pub(super) fn kills() -> Option<u64> {
     of_text(&fs::read_to_string(COUNTERS).ok()?)
 }
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_says_how_many_it_killed() {
+    fn kills_are_read_from_kernel_counters() {
         assert_eq!(of_text("pgfault 7\noom_kill 3\noom_kill_disable 1\n"), Some(3));
         assert_eq!(of_text("pgfault 7\n"), None);
     }

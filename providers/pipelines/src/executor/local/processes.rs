@@ -1,5 +1,5 @@
-//! The processes of a run, by the mark in their environment, which children inherit: whoever left the process group is
-//! found as well. Read from `/proc`; where there is none, nothing is found.
+//! Finds the processes of a run by a mark in their environment, which children inherit, even if they left the process
+//! group. Without `/proc`, it finds none.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 /// The variable that names the run in the environment of its processes.
 pub(crate) const MARK: &str = "TERRACE_RUN";
-/// How often an environment that is empty is looked at, and the time between.
-const BECOMING: usize = 20;
-const GLANCE: Duration = Duration::from_millis(1);
-/// How often processes are looked at that were told to end.
+/// Number of reads of an empty environment, and the time between.
+const READS: usize = 20;
+const READ_INTERVAL: Duration = Duration::from_millis(1);
+/// Interval between checks of processes that were asked to end.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The numbers of the processes that carry this mark, and still run.
+/// Ids of the running processes with this mark.
 ///
 /// # Errors
 /// When the processes cannot be listed.
@@ -35,21 +35,21 @@ fn marked(mark: &str, value: &str) -> io::Result<Vec<i32>> {
     Ok(found)
 }
 
-/// The environment of a process; one that has ended has none. One that is just becoming another program has none for a
-/// moment; threads of the kernel, which have no program, never have any.
+/// Reads the environment of a process. It is empty for a moment while the process executes another program, and always
+/// for threads of the kernel, which have no program.
 fn environment(process: &Path) -> Vec<u8> {
-    for _ in 0..BECOMING {
+    for _ in 0..READS {
         let environment = fs::read(process.join("environ")).unwrap_or_default();
         if !environment.is_empty() || fs::read_link(process.join("exe")).is_err() {
             return environment;
         }
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(READ_INTERVAL);
     }
     Vec::new()
 }
 
-/// Ends all processes that carry a mark, those of a run by [`MARK`]: asks them, and kills those that are still there after the grace. Answers how many there
-/// were.
+/// Ends all processes with a mark, such as those of a run by [`MARK`]: asks them, and kills the rest after the grace.
+/// Returns their number.
 ///
 /// # Errors
 /// When the processes cannot be listed.
@@ -63,7 +63,8 @@ pub(crate) async fn end(mark: &'static str, value: &str, grace: Duration) -> io:
     while asked.elapsed() < grace && !look(mark, value).await?.is_empty() {
         tokio::time::sleep(POLL).await;
     }
-    // What began meanwhile is killed along; what forks as fast as it is killed, as long as it does.
+    // Also kills processes that started meanwhile. The limit ends the loop for processes that fork as fast as they are
+    // killed.
     let killed = tokio::time::Instant::now();
     loop {
         let left = look(mark, value).await?;
@@ -75,7 +76,7 @@ pub(crate) async fn end(mark: &'static str, value: &str, grace: Duration) -> io:
     }
 }
 
-/// Looks for them where it blocks nobody.
+/// Lists the processes outside of the async threads.
 async fn look(mark: &'static str, value: &str) -> io::Result<Vec<i32>> {
     let value = value.to_owned();
     tokio::task::spawn_blocking(move || marked(mark, &value)).await.map_err(io::Error::other)?

@@ -1,7 +1,7 @@
-//! What flows between steps, passed on and counted.
+//! Forwards and counts the stream between two steps.
 //!
-//! A stream is a line of dependencies, a line that describes the data package, for each resource an empty line and its
-//! rows, one a line, then an empty line and one of statistics.
+//! A stream is a line of dependencies, a line that describes the data package, then per resource an empty line and its
+//! rows, one per line. An empty line and a line of statistics end it.
 
 use super::super::Watch;
 use serde_json::{Map, Value};
@@ -10,21 +10,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// So much is passed on at once.
+/// Bytes per read.
 const BLOCK: usize = 1 << 16;
-/// How often somebody is told how far a stream is.
+/// Minimum time between two progress reports.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Lines that are no rows: dependencies and description.
+/// Lines before the rows: dependencies and description.
 const BEFORE: u64 = 2;
 
-/// Counts what flows.
+/// Counter of lines and bytes.
 #[derive(Debug, Default)]
 pub(super) struct Counter {
-    /// Lines with something in them.
+    /// Lines that are not empty.
     lines: u64,
-    /// Those of them since the last empty line.
+    /// Number of them since the last empty line.
     since_empty: u64,
-    /// The line that is being read has something in it.
+    /// The present line is not empty.
     is_begun: bool,
     pub(super) bytes: u64,
 }
@@ -43,43 +43,42 @@ impl Counter {
         }
     }
 
-    /// A line with something in it ends.
+    /// Ends a line that is not empty.
     const fn end(&mut self) {
         self.lines += 1;
         self.since_empty += 1;
         self.is_begun = false;
     }
 
-    /// Rows so far. The first line after an empty one is the statistics where nothing follows it: it is a row when something
-    /// does, be it an empty line.
+    /// Rows so far. The first line after an empty one may be the statistics: it counts as a row once another line
+    /// follows, even an empty one.
     pub(super) const fn rows(&self) -> u64 {
         let open = if self.since_empty == 1 { 1 } else { 0 };
         self.lines.saturating_sub(BEFORE + open)
     }
 }
 
-/// What came out of a step so far.
+/// Output of a step so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Passed {
     pub(super) rows: u64,
     pub(super) bytes: u64,
-    /// The last line with something in it, where it was asked for, and whether an empty one came before it.
+    /// The last line that is not empty, for the last step only, and whether an empty line precedes it.
     last: (Vec<u8>, bool),
 }
 
 impl Passed {
-    /// What the steps counted and told; nothing where the stream does not end with it.
+    /// Statistics of the steps; nothing if the stream does not end with them.
     pub(super) fn statistics(&self) -> Option<Map<String, Value>> {
         let (line, is_after_empty) = &self.last;
         let parse = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
-        // Rows come before statistics, and an empty line between them.
+        // An empty line separates statistics from rows.
         let value = is_after_empty.then(|| parse(line).or_else(|| parse(plain_json(line).as_bytes())))??;
         if let Value::Object(map) = value { Some(map) } else { None }
     }
 }
 
-/// What Python writes and JSON does not know: `NaN` and infinities become nothing, halves of characters the sign for one
-/// that is lost.
+/// Converts Python's output to JSON: `NaN` and infinities become `null`, lone surrogates the replacement character.
 fn plain_json(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let mut plain = String::with_capacity(text.len());
@@ -102,7 +101,7 @@ fn plain_json(line: &[u8]) -> String {
     plain
 }
 
-/// A text of JSON without halves of characters: `\ud800` that no other half follows.
+/// Replaces lone surrogates in a JSON text: an escape such as `\ud800` without its other half.
 fn whole_characters(text: &str) -> String {
     let half = |text: &str, low: u32, high: u32| {
         let code = text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
@@ -115,7 +114,7 @@ fn whole_characters(text: &str) -> String {
         let code = after.strip_prefix('u').unwrap_or_default();
         let (is_first, is_second) = (half(code, 0xd800, 0xdbff), half(code, 0xdc00, 0xdfff));
         let next = code.get(4..).and_then(|next| next.strip_prefix("\\u")).unwrap_or_default();
-        let taken = match (is_first && half(next, 0xdc00, 0xdfff), is_first || is_second) {
+        let length = match (is_first && half(next, 0xdc00, 0xdfff), is_first || is_second) {
             (true, _) => 11,
             (false, true) => {
                 whole.push_str("\\ufffd");
@@ -126,13 +125,13 @@ fn whole_characters(text: &str) -> String {
             (false, false) => after.chars().next().map_or(0, char::len_utf8),
         };
         whole.push('\\');
-        whole.push_str(after.get(..taken).unwrap_or(after));
-        rest = after.get(taken..).unwrap_or_default();
+        whole.push_str(after.get(..length).unwrap_or(after));
+        rest = after.get(length..).unwrap_or_default();
     }
     whole + rest
 }
 
-/// What came out of a step, for whoever wants to know before it is over.
+/// Output of a step so far, for readers before its end.
 #[derive(Debug, Default)]
 pub(super) struct Passing(Mutex<Passed>);
 
@@ -141,7 +140,7 @@ impl Passing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn tell(&self, counter: &Counter, last: Option<&Lines>) {
+    fn update(&self, counter: &Counter, last: Option<&Lines>) {
         let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (passed.rows, passed.bytes) = (counter.rows(), counter.bytes);
         if let Some(lines) = last {
@@ -150,11 +149,11 @@ impl Passing {
     }
 }
 
-/// Passes on what a step writes until it writes no more, and takes down what that was. A reader that went away stops
-/// nothing: what the step still writes is dropped, and whoever waits for the reader knows how it ended.
+/// Forwards the output of a step until its end, and counts it. If the reader ends, the rest is dropped: the reader's
+/// status explains why.
 ///
 /// # Errors
-/// When the step cannot be read.
+/// When the output cannot be read.
 pub(super) async fn pass(
     step: usize,
     mut from: impl AsyncRead + Unpin,
@@ -165,16 +164,16 @@ pub(super) async fn pass(
     let (mut counter, mut to) = (Counter::default(), to);
     let mut lines = to.is_none().then(Lines::default);
     let mut buffer = vec![0; BLOCK];
-    let (mut told, mut is_all_told) = (Instant::now(), true);
+    let (mut last_report, mut is_reported) = (Instant::now(), true);
     loop {
-        let read = if is_all_told {
+        let read = if is_reported {
             from.read(&mut buffer).await?
         } else if let Ok(read) = tokio::time::timeout(PERIOD, from.read(&mut buffer)).await {
             read?
         } else {
-            // The step is slow: what came last is told without waiting for more.
+            // Report the present counts while the step is slow.
             watch.progress(step, counter.rows(), counter.bytes);
-            (told, is_all_told) = (Instant::now(), true);
+            (last_report, is_reported) = (Instant::now(), true);
             continue;
         };
         let block = buffer.get(..read).unwrap_or_default();
@@ -190,10 +189,10 @@ pub(super) async fn pass(
         if let Some(lines) = &mut lines {
             lines.take(block);
         }
-        passing.tell(&counter, lines.as_ref());
-        is_all_told = told.elapsed() >= PERIOD;
-        if is_all_told {
-            told = Instant::now();
+        passing.update(&counter, lines.as_ref());
+        is_reported = last_report.elapsed() >= PERIOD;
+        if is_reported {
+            last_report = Instant::now();
             watch.progress(step, counter.rows(), counter.bytes);
         }
     }
@@ -203,16 +202,16 @@ pub(super) async fn pass(
     if let Some(lines) = &mut lines {
         lines.end();
     }
-    passing.tell(&counter, lines.as_ref());
+    passing.update(&counter, lines.as_ref());
     watch.progress(step, counter.rows(), counter.bytes);
     Ok(())
 }
 
-/// Keeps the last line that is whole and has something in it.
+/// Keeps the last complete line that is not empty.
 #[derive(Debug, Default)]
 struct Lines {
     line: Vec<u8>,
-    /// The line before this one is empty.
+    /// The previous line is empty.
     is_after_empty: bool,
     last: (Vec<u8>, bool),
 }
@@ -220,7 +219,7 @@ struct Lines {
 impl Lines {
     fn take(&mut self, block: &[u8]) {
         let mut parts = block.split(|byte| *byte == b'\n');
-        // What follows the last line break is the beginning of another line.
+        // The text after the last line break begins another line.
         let Some(rest) = parts.next_back() else { return };
         for part in parts {
             self.line.extend_from_slice(part);
@@ -248,9 +247,9 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Seen(Mutex<Vec<(u64, u64)>>);
+    struct Reports(Mutex<Vec<(u64, u64)>>);
 
-    impl Watch for Seen {
+    impl Watch for Reports {
         fn line(&self, _step: usize, _line: &str) {}
         fn progress(&self, _step: usize, rows: u64, bytes: u64) {
             self.0.lock().unwrap().push((rows, bytes));
@@ -261,31 +260,31 @@ mod tests {
     const STREAM: &str = "{}\n{\"name\": \"_\"}\n\n{\"a\": 1}\n{\"a\": 2}\n\n{\"b\": 1}\n\n{\"rows\": 3}\n";
 
     #[tokio::test]
-    async fn rows_are_counted_and_the_rest_is_not() {
-        let (mut out, seen, passing) = (Vec::new(), Seen::default(), Passing::default());
-        pass(0, STREAM.as_bytes(), Some(&mut out), &passing, &seen).await.unwrap();
+    async fn only_rows_are_counted() {
+        let (mut out, reports, passing) = (Vec::new(), Reports::default(), Passing::default());
+        pass(0, STREAM.as_bytes(), Some(&mut out), &passing, &reports).await.unwrap();
         let passed = passing.so_far();
         assert_eq!((passed.rows, passed.bytes), (3, STREAM.len() as u64));
         assert_eq!(out, STREAM.as_bytes());
-        assert_eq!(seen.0.into_inner().unwrap(), [(3, STREAM.len() as u64)]);
+        assert_eq!(reports.0.into_inner().unwrap(), [(3, STREAM.len() as u64)]);
     }
 
     #[tokio::test]
-    async fn what_is_told_while_a_stream_goes_on_is_rows_alone() {
+    async fn progress_reports_count_only_rows() {
         let cut_off = STREAM.split_once("\n\n{\"rows").unwrap().0;
         for (stream, rows) in [("{}\n{}\n\n{\"pages\": 1}\n", 0), (STREAM, 3), (&format!("{cut_off}\n\n"), 3)] {
             let (mut writer, reader) = tokio::io::duplex(1 << 12);
-            let (seen, passing) = (Seen::default(), Passing::default());
+            let (reports, passing) = (Reports::default(), Passing::default());
             let writing = async {
                 writer.write_all(stream.as_bytes()).await.unwrap();
-                // For longer than it is told how far the stream is.
+                // Wait longer than one report period.
                 tokio::time::sleep(PERIOD * 3).await;
                 drop(writer);
             };
-            let (passed, ()) = tokio::join!(pass(0, reader, None::<&mut Vec<u8>>, &passing, &seen), writing);
+            let (passed, ()) = tokio::join!(pass(0, reader, None::<&mut Vec<u8>>, &passing, &reports), writing);
             passed.unwrap();
-            let told: Vec<u64> = seen.0.into_inner().unwrap().into_iter().map(|(rows, _)| rows).collect();
-            assert!(told.len() > 1 && told.iter().all(|told| *told == rows), "{stream}: {told:?}");
+            let counts: Vec<u64> = reports.0.into_inner().unwrap().into_iter().map(|(rows, _)| rows).collect();
+            assert!(counts.len() > 1 && counts.iter().all(|counts| *counts == rows), "{stream}: {counts:?}");
         }
     }
 
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_are_the_last_line_however_the_blocks_fall() {
+    fn statistics_are_last_line_for_any_block_size() {
         for size in [1, 2, 3, 7, 1000] {
             assert_eq!(statistics(STREAM, size), Some(json!({"rows": 3})), "{size}");
             assert_eq!(statistics(STREAM.trim_end(), size), Some(json!({"rows": 3})), "{size}");
@@ -305,26 +304,26 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_not_taken_for_statistics() {
+    fn row_is_not_parsed_as_statistics() {
         assert_eq!(statistics("{}\n{}\n\n{\"a\": 1}\n{\"a\": 2}\n", 7), None);
         assert_eq!(statistics("", 7), None);
         assert_eq!(statistics("{}\n\n[1]\n", 7), None);
     }
 
     #[test]
-    fn statistics_that_only_python_reads_are_read() {
-        let told =
+    fn python_only_json_is_parsed_as_statistics() {
+        let line =
             r#"{"mean": NaN, "most": -Infinity, "said": "NaN \" \\ \ud800 \ud83d\ude00", "x": [Infinity], "ü": "\\"}"#;
         let read = json!({"mean": null, "most": null, "said": "NaN \" \\ \u{fffd} \u{1f600}", "x": [null], "ü": "\\"});
-        assert_eq!(statistics(&format!("{{}}\n\n{told}\n"), 5), Some(read));
+        assert_eq!(statistics(&format!("{{}}\n\n{line}\n"), 5), Some(read));
     }
 
     #[tokio::test]
-    async fn a_reader_that_goes_away_stops_nothing() {
+    async fn closed_reader_does_not_stop_counting() {
         let (mut writer, reader) = tokio::io::duplex(4);
         drop(reader);
         let passing = Passing::default();
-        pass(0, STREAM.as_bytes(), Some(&mut writer), &passing, &Seen::default()).await.unwrap();
+        pass(0, STREAM.as_bytes(), Some(&mut writer), &passing, &Reports::default()).await.unwrap();
         assert_eq!(passing.so_far().rows, 3);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a pipeline has to be run, and why.
+//! Plans whether a pipeline must run, and why.
 
 use super::super::attributes::{Name, blocking, io_error};
 use super::super::folder::Folders;
@@ -10,23 +10,23 @@ use terrace_provider::names::listed;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
 
-/// What a run depends on, as attributes.
+/// Attributes for the inputs of a run.
 const HASHES: [&str; 3] = ["specHash", "codeHash", "dataHash"];
 
-/// What was run before.
+/// Earlier runs of a pipeline.
 struct Before {
     last: Option<Record>,
     good: Option<Record>,
-    /// Why what the good one wrote is not there any more.
+    /// Reason why outputs of the good run are gone.
     lost: Option<String>,
-    /// How the last one did not end well: what the good one wrote into a database is not what is there.
+    /// How the last run failed: it may have changed the database since the good run.
     unwell: Option<String>,
 }
 
-/// Plans a run: what it depends on now is compared with what the last good one depended on.
+/// Plans a run: compares the inputs with those of the last good run.
 ///
 /// # Errors
-/// When there is no such pipeline, or it cannot be run.
+/// When the pipeline does not exist, or cannot be run.
 pub(super) async fn plan(
     runner: &Runner,
     folders: &Arc<Folders>,
@@ -38,7 +38,7 @@ pub(super) async fn plan(
     let (now, last) = blocking(move || {
         let folder = folders.planned(&runner.project, &found)?;
         let now = runner.fingerprint(&folder.specs, folder.pipeline(&found)?);
-        let now = now.map_err(|error| io_error("what the pipeline depends on cannot be read", &error))?;
+        let now = now.map_err(|error| io_error("the inputs of the pipeline cannot be read", &error))?;
         let (store, folder) = (&runner.store, runner.recorded_folder(&found.folder));
         let last = store.last_as_it_stands(&folder, &found.name).and_then(|last| {
             let good = store.succeeded(&folder, &found.name)?;
@@ -52,30 +52,30 @@ pub(super) async fn plan(
     let mut config = change.config.clone();
     let unknown = dependencies(change, &mut config, &now)?;
     for (attribute, hash) in HASHES.into_iter().zip([&now.spec, &now.code, &now.data]) {
-        // A pipeline that is run before it may write what this one reads.
+        // A dependency that runs first may write files that this pipeline reads.
         let is_open = attribute == "dataHash" && !unknown.is_empty();
         config.insert(attribute.to_owned(), if is_open { Value::Unknown } else { hash.as_str().into() });
     }
     let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
     planned.planned.insert("id".to_owned(), name.id().into());
     let is_run = planned.planned.get("runId").is_none_or(Value::has_unknown);
-    // What is secret, and where it writes, no attribute tells.
+    // No attribute covers secrets and the target of tables, so the record is compared too.
     let is_other = last.good.as_ref().is_some_and(|good| !good.own_reasons_against(&now).is_empty());
     let is_changed = is_other || last.unwell.is_some() || differs(change, &config);
     let needs_run = change.prior.is_none() || change.must_replace || is_changed;
     if needs_run {
         planned.because = because(change, &now, &last, &unknown, &config);
         if !is_run {
-            made_anew(ty, &config, &mut planned);
+            mark_unknown(ty, &config, &mut planned);
         }
     } else if is_run {
-        // Only how the next run goes is another: the last one stays.
+        // Only options for the next run changed: the last result stays.
         keep(ty, change, &mut planned);
     }
     Ok(planned)
 }
 
-/// Takes what is configured of dependencies, or else what is recorded; answers those that are not known yet.
+/// Fills in `dependencies` from the configuration, or else from the records; returns the ids with unknown results.
 fn dependencies(
     change: &ProposedChange<'_>,
     config: &mut Attributes,
@@ -95,7 +95,7 @@ fn dependencies(
         Some(value) if value.has_unknown() => Ok(now.dependencies.keys().cloned().collect()),
         _ => {
             let before = change.prior.and_then(|prior| prior.attributes.get("dependencies"));
-            // One that has made nothing may be run before this one is; not so when that was the case already.
+            // A dependency without a result may run before this pipeline, unless it had none last time either.
             let is_open =
                 |id: &str, made: &str| made.is_empty() && before.is_none_or(|before| before.get(id).is_none());
             let value = |id: &str, made: &str| if is_open(id, made) { Value::Unknown } else { made.into() };
@@ -107,7 +107,7 @@ fn dependencies(
     }
 }
 
-/// True when something is another that the result depends on.
+/// Returns true if an input of the result changed.
 fn differs(change: &ProposedChange<'_>, config: &Attributes) -> bool {
     let Some(prior) = change.prior else { return true };
     let value = |attributes: &Attributes, name: &str| attributes.get(name).cloned().unwrap_or(Value::Null);
@@ -115,15 +115,15 @@ fn differs(change: &ProposedChange<'_>, config: &Attributes) -> bool {
     names.any(|name| !value(config, name).is_same_as(&value(&prior.attributes, name)))
 }
 
-/// What only the run itself tells is not known yet, though nothing of what is configured is another.
-fn made_anew(ty: &ResourceType, config: &Attributes, planned: &mut PlannedChange) {
-    let told = ty.attributes.0.iter().filter(|attribute| attribute.computed && !attribute.stable);
-    for attribute in told.filter(|attribute| !config.contains_key(attribute.name)) {
+/// Marks the results of the run as unknown, even though no configured attribute changed.
+fn mark_unknown(ty: &ResourceType, config: &Attributes, planned: &mut PlannedChange) {
+    let results = ty.attributes.0.iter().filter(|attribute| attribute.computed && !attribute.stable);
+    for attribute in results.filter(|attribute| !config.contains_key(attribute.name)) {
         planned.planned.insert(attribute.name.to_owned(), Value::Unknown);
     }
 }
 
-/// Everything of the last run stays as it is.
+/// Keeps all attributes of the last run.
 fn keep(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
     let Some(prior) = change.prior else { return };
     for attribute in ty.attributes.0.iter().filter(|attribute| attribute.computed) {
@@ -136,7 +136,7 @@ fn keep(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedCha
     }
 }
 
-/// Why it is run, in words. What other pipelines have to do with it is told only where nothing else is.
+/// Reasons for a run, for people. Results of other pipelines are a reason only if there is nothing else.
 fn because(
     change: &ProposedChange<'_>,
     now: &Fingerprint,
@@ -157,18 +157,18 @@ fn because(
         reasons.push("`triggers` changed".to_owned());
     }
     if reasons.is_empty() && !unknown.is_empty() {
-        return vec![format!("{} may make other data before it", listed(unknown))];
+        return vec![format!("{} may produce other data first", listed(unknown))];
     }
     if let (true, Some(good)) = (reasons.is_empty(), &before.good) {
         reasons = good.reasons_against(now);
     }
     if reasons.is_empty() {
-        reasons.push("it is asked for".to_owned());
+        reasons.push("it is requested".to_owned());
     }
     reasons
 }
 
-/// What was planned that the result depends on: anything else is refused before it begins.
+/// Planned inputs: a run is refused if one of them differs when it starts.
 pub(super) fn fixed(planned: &Attributes) -> BTreeMap<&'static str, String> {
     let hash = |name: &'static str| Some((name, planned.get(name)?.as_str()?.to_owned()));
     HASHES.into_iter().filter_map(hash).collect()

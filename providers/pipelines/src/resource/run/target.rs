@@ -1,5 +1,5 @@
-//! What a run writes into: a database of the project by its name, or another one by its address. The address goes to the
-//! steps by their environment, and nowhere else.
+//! Target of a run's tables: a database of the project by name, or an external database by address. Only the
+//! environment of the steps contains the address.
 
 use super::super::database::told;
 use crate::database::of_cluster;
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 use tokio_util::sync::CancellationToken;
 
-/// The folder of a run that says none.
+/// Default folder of a run.
 const HERE: &str = ".";
 
-/// How long what was read is taken for what is there.
+/// Lifetime of the cached cluster.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// The active cluster, as the runs of a plan ask for it: one after the other, and each the same.
+/// Cache of the active cluster, which all runs of a plan look up.
 #[derive(Debug, Default)]
 pub(super) struct Clusters(Mutex<Option<(Instant, Option<Cluster>)>>);
 
@@ -29,19 +29,19 @@ impl Clusters {
             return Ok(active.clone());
         }
         let active = of_cluster::active(runner.store.folder()).map_err(|error| {
-            let told = ProviderError::invalid(None, error.to_string());
-            error.hint().into_iter().fold(told, ProviderError::solution)
+            let mapped = ProviderError::invalid(None, error.to_string());
+            error.hint().into_iter().fold(mapped, ProviderError::solution)
         })?;
         *read = Some((Instant::now(), active.clone()));
         Ok(active)
     }
 }
 
-/// The runner as far as a plan needs it: which database the run writes into, and of which kind that is, says whether it has
-/// to be run and which packages it needs.
+/// Returns the runner for a plan: identity and kind of the database decide whether the pipeline must run, and which
+/// packages it needs.
 ///
 /// # Errors
-/// When two databases are said.
+/// When both `database` and `engineUrl` are set.
 pub(super) fn plan_into(
     runner: &Runner,
     databases: &Databases,
@@ -51,7 +51,7 @@ pub(super) fn plan_into(
     let given = |name: &str| config.get(name).filter(|value| !value.is_null());
     let mut runner = runner.clone();
     match (given("database"), given("engineUrl")) {
-        // It writes where `terrace run` has it write.
+        // The target is the same as for `terrace run`.
         (None, None) => {
             let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(HERE));
             if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder)) {
@@ -61,7 +61,7 @@ pub(super) fn plan_into(
         (Some(_), Some(_)) => {
             return Err(ProviderError::invalid(
                 Some(Path::attribute("engineUrl")),
-                "`database` and `engineUrl` both say what it writes into: expected one of them",
+                "`database` and `engineUrl` are both set: expected one of them",
             ));
         }
         (None, Some(url)) => match url.as_str() {
@@ -84,7 +84,7 @@ fn write_into(runner: &mut Runner, record: Option<Record>) {
     runner.target = record.map_or(Target::Unknown, |record| Target::Database(record.id));
 }
 
-/// The beginning of an address, which is all that packages depend on.
+/// Scheme of the address, which is all that packages depend on.
 const fn driver(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "postgresql+psycopg2://",
@@ -92,11 +92,11 @@ const fn driver(engine: Engine) -> &'static str {
     }
 }
 
-/// The runner for a run: its steps see the address. A database that does not run is started, one that has expired made anew.
-/// A pipeline that uses no database gets none of the cluster.
+/// Returns the runner for a run, whose steps see the address. It starts a stopped database and recreates an expired
+/// one. A pipeline that uses no database does not start the one of the cluster.
 ///
 /// # Errors
-/// When there is no such database, or it does not come up.
+/// When the database does not exist, or does not start.
 pub(super) async fn run_into(
     runner: &Runner,
     databases: &Databases,

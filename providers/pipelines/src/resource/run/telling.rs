@@ -1,14 +1,14 @@
-//! What is told of a run while it goes: now and then, for people.
+//! Reports a run's progress at intervals, for people.
 
 use crate::run::Watching;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use terrace_provider::Progress;
 
-/// How often it is told how far a run is.
+/// Minimum time between two reports.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Tells a call's progress.
+/// Forwards a run's progress to the call.
 pub(in crate::resource) struct Telling<'a> {
     progress: &'a dyn Progress,
     pipeline: &'a str,
@@ -20,7 +20,7 @@ impl<'a> Telling<'a> {
         Self { progress, pipeline, told: Mutex::new(None) }
     }
 
-    /// How far its environment is.
+    /// Reports the progress of the environment.
     pub(in crate::resource) fn environment(&self, done: usize, of: usize, what: &str) {
         if self.is_time() {
             self.progress.message(&format!("Python environment: {done} of {of} packages, {what}"));
@@ -28,10 +28,10 @@ impl<'a> Telling<'a> {
     }
 
     fn is_time(&self) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_time = told.is_none_or(|at| at.elapsed() >= PERIOD);
+        let mut last_report = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = last_report.is_none_or(|at| at.elapsed() >= PERIOD);
         if is_time {
-            *told = Some(Instant::now());
+            *last_report = Some(Instant::now());
         }
         is_time
     }
@@ -54,11 +54,11 @@ impl Watching for Telling<'_> {
 
     fn waits(&self, _pipeline: &str, run: Option<&str>, _most: Duration) {
         let run = run.map_or_else(|| "another run of it".to_owned(), |run| format!("run {run}"));
-        self.progress.message(&format!("waiting for {run}, which goes on"));
+        self.progress.message(&format!("waiting for {run} to end"));
     }
 
     fn progress(&self, _pipeline: &str, step: usize, of: usize, rows: u64, _bytes: u64) {
-        // What comes out of the last step is what counts.
+        // Only rows of the last step count.
         if step + 1 == of && rows > 0 && self.is_time() {
             self.progress.message(&format!("processed {rows} rows"));
         }

@@ -1,4 +1,4 @@
-//! What a sync would do: which files are others than those that are there.
+//! Plans a sync: compares local files with the destination.
 
 use super::super::attributes::texts as listed_texts;
 use super::{Facts, Named, Syncs, Wanted};
@@ -7,13 +7,13 @@ use terrace_provider::attributes::{flag, optional_text};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, DataLoss, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
 
-/// What follows from the files.
+/// Attributes that follow from the files.
 const COMPUTED: [&str; 5] = ["url", "urls", "files", "bytes", "manifestHash"];
-/// So many files that go are named.
+/// Number of removed files that a plan names.
 const NAMED: usize = 10;
 
 impl Syncs {
-    /// Plans a sync: what is to be there is compared with what was brought there.
+    /// Plans a sync: compares the source with the last manifest.
     pub(super) async fn planned(
         &self,
         ty: &ResourceType,
@@ -27,7 +27,7 @@ impl Syncs {
             let apart = self.storage.check_apart(&named.destination, &named.name, &wanted.folders);
             apart.map_err(StorageError::while_looking)?;
         }
-        // What a run is still to write is known when it is written.
+        // If a run before it writes the files, they are unknown until then.
         let is_open = ["triggers", "public", "publicUrl", "delete", "checksum"]
             .iter()
             .any(|name| change.config.get(*name).is_some_and(Value::has_unknown));
@@ -66,12 +66,12 @@ impl Syncs {
         let facts = Facts { count: keys.len(), bytes: tree.bytes(), hash: tree.hash() };
         let public_url = optional_text(configured, "publicUrl");
         let mut computed = self.computed(named, configured, public_url.as_deref(), &keys, facts)?;
-        // It is no attribute that may be configured; what is kept of it is filled in afterwards.
+        // `id` is set afterwards, since it cannot be configured.
         computed.shift_remove("id");
         Ok(computed)
     }
 
-    /// Why it is not known which files go, and which that would be by what lies there now.
+    /// Explains why the files to copy are unknown, with the changes for the present files.
     async fn open(
         &self,
         named: &Named,
@@ -85,7 +85,7 @@ impl Syncs {
             let missing = wanted.folders.iter().find(|folder| !folder.is_dir());
             let missing = missing.map(|folder| folder.strip_prefix(&self.storage.project).unwrap_or(folder));
             let missing = missing.map(|folder| folder.display().to_string()).unwrap_or_default();
-            return Ok(vec![format!("which files go is known when `{missing}` is written")]);
+            return Ok(vec![format!("the files to copy are known after `{missing}` is written")]);
         };
         let lines = match is_new {
             true => tree.changes(None, &[], false, false),
@@ -93,8 +93,8 @@ impl Syncs {
         };
         let (sum, files) = lines.split_first().map(|(sum, files)| (sum.as_str(), files)).unwrap_or_default();
         let files = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
-        let why = "which files go is known when what comes before it is done";
-        Ok(vec![format!("{why}; by those that are there now {sum}{files}")])
+        let why = "the files to copy are known after apply";
+        Ok(vec![format!("{why}; for the present files: {sum}{files}")])
     }
 
     async fn compare(
@@ -117,16 +117,16 @@ impl Syncs {
             || is_public(&prior.attributes) != is_public(config)
             || flag(config, "delete") && !flag(&prior.attributes, "delete");
         if !is_due {
-            // Only what is said of it is another: what the last sync did is still that.
+            // Only a description changed: the changes of the last sync stay.
             match recorded("changes") {
                 Some(changes) => planned.planned.insert("changes".to_owned(), changes.clone()),
                 None => planned.planned.shift_remove("changes"),
             };
             return Ok(());
         }
-        let looked = self.storage.look(&named.destination, &named.name, flag(config, "checksum")).await;
-        let looked = looked.map_err(StorageError::while_looking)?;
-        let (former, damaged) = looked.map(|(former, damaged, _)| (former, damaged)).unzip();
+        let found = self.storage.look(&named.destination, &named.name, flag(config, "checksum")).await;
+        let found = found.map_err(StorageError::while_looking)?;
+        let (former, damaged) = found.map(|(former, damaged, _)| (former, damaged)).unzip();
         let former: Option<Manifest> = former;
         let is_all_other = former.as_ref().is_some_and(|former| former.public != is_public(config));
         let removes = flag(config, "delete");
@@ -139,7 +139,7 @@ impl Syncs {
     }
 }
 
-/// What goes where what the source has no more is removed.
+/// Files that a sync with `delete` removes.
 fn loss(former: &Manifest, tree: &Tree) -> Option<DataLoss> {
     let gone: Vec<&str> = former.files.keys().map(String::as_str).filter(|key| !tree.has(key)).collect();
     let (named, more) = gone.split_at(gone.len().min(NAMED));

@@ -1,6 +1,6 @@
-"""Asks the plugin of a source spec for its pipelines: the source comes as JSON, the answer is one JSON object.
+"""Asks the plugin of a source spec for its pipelines. The source comes as JSON; the result is one JSON object.
 
-As dpp does it (specs/parsers/source_spec_pipeline.py), but for what a plugin prints, which does not get into the answer.
+Follows dpp (specs/parsers/source_spec_pipeline.py), except that the output of a plugin goes to stderr, not into the result.
 """
 import importlib
 import importlib.util
@@ -25,7 +25,7 @@ def tell(**said):
 
 
 def exact(value):
-    """What JSON's numbers have not comes under a name: see spec/yaml/number.rs."""
+    """Writes numbers that JSON lacks as an object with a reserved key: see spec/yaml/number.rs."""
     if isinstance(value, dict):
         return {key: exact(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,14 +1,14 @@
-//! One step of a pipeline.
+//! Decodes a step of a pipeline.
 
 use super::{Teller, find};
 use crate::spec::model::{Step, StepKind};
 use crate::spec::yaml::{Kind, Node, map_to_json};
 use terrace_provider::names::closest;
 
-/// What a step may say: pipeline-spec.schema.json of dpp, and `flow`, `code` and `runner`, which its resolver reads.
+/// Keys of a step: pipeline-spec.schema.json of dpp, and `flow`, `code` and `runner`, which its resolver reads.
 const STEP_KEYS: [&str; 7] = ["run", "flow", "parameters", "cache", "code", "runner", "validate"];
 
-/// Reads a step of that number; nothing where it is none.
+/// Reads a step; returns nothing if it has an error.
 pub(super) fn read(item: &Node, number: usize, teller: &mut Teller<'_>) -> Option<Step> {
     let Some(entries) = item.as_map() else {
         let message = format!("a step is {}: expected a map with `run` or `flow`", item.in_words());
@@ -23,19 +23,19 @@ pub(super) fn read(item: &Node, number: usize, teller: &mut Teller<'_>) -> Optio
     teller.check_keys(entries, &STEP_KEYS);
     let code = teller.text(entries, "code");
     if let (Some(run), Some(flow)) = (find(entries, "run"), find(entries, "flow")) {
-        let message = "a step has `run` or `flow`, and this one has both".to_owned();
+        let message = "a step has both `run` and `flow`: expected one of them".to_owned();
         let second = if run.key_at.start > flow.key_at.start { run } else { flow };
         teller.error(
             "run_and_flow",
             &second.key_at,
             message,
-            Some("remove one of the two, or make two steps".to_owned()),
+            Some("remove one of the two, or write two steps".to_owned()),
         );
         return None;
     }
     let Some(entry) = named else {
-        let is_told = entries.iter().any(|entry| closest(&entry.key, ["run", "flow"]).is_some());
-        if !is_told {
+        let is_reported = entries.iter().any(|entry| closest(&entry.key, ["run", "flow"]).is_some());
+        if !is_reported {
             let hint = match code {
                 Some(_) => "give the code a name: `run: NAME`",
                 None => "add `run: PROCESSOR`, or `flow: MODULE`",

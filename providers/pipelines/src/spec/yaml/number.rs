@@ -1,23 +1,23 @@
-//! Numbers that Python has and JSON's numbers here have not: whole ones of any size, infinities, and what is no number.
+//! Numbers that Python supports, but JSON here does not: whole numbers of any size, infinities, and NaN.
 //!
-//! PyYAML reads them, and dpp hands them on as Python's JSON writes them: `123456789012345678901234567890`, `Infinity`, `NaN`.
-//! Among JSON values each is a map with one key that nobody writes; [`python_json`] writes it as Python does.
+//! PyYAML reads them, and dpp passes them on as Python's JSON writes them: `123456789012345678901234567890`,
+//! `Infinity`, `NaN`. As a JSON value, each is a map with a reserved key; [`python_json`] writes it as Python does.
 
 use serde_json::{Map, Value, json};
 
-/// The key. Names of parameters have no such character.
+/// The reserved key. Names of parameters cannot have this character.
 const MARK: &str = "\0number";
-/// A number of more digits is text: so Python 3.11 takes it, too, which reads none that are longer.
+/// Maximum number of digits; a longer number is text, as in Python 3.11, which rejects it.
 pub(super) const LONGEST: usize = 4_300;
-/// The number that a digit of a large number is below.
+/// Base of the digits of a large number.
 const BASE: u64 = 1_000_000_000;
 
-/// A number as JSON.
+/// Encodes a number as JSON.
 pub(super) fn value(text: &str) -> Value {
     json!({ MARK: text })
 }
 
-/// What Python calls a floating-point number that JSON has not.
+/// Python's name of a floating-point number that JSON does not have.
 pub(super) const fn name_of(float: f64) -> &'static str {
     if float.is_nan() {
         "NaN"
@@ -28,7 +28,7 @@ pub(super) const fn name_of(float: f64) -> &'static str {
     }
 }
 
-/// The number that a map stands for.
+/// Decodes a number from a map.
 pub(super) fn of_map(map: &Map<String, Value>) -> Option<&str> {
     let text = map.get(MARK).filter(|_| map.len() == 1)?.as_str()?;
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -36,7 +36,7 @@ pub(super) fn of_map(map: &Map<String, Value>) -> Option<&str> {
     (is_whole || matches!(text, "NaN" | "Infinity" | "-Infinity")).then_some(text)
 }
 
-/// The value as Python's JSON, with every number as it was written.
+/// Writes a value as Python's JSON, with all numbers unchanged.
 pub(crate) fn python_json(value: &Value) -> String {
     let mut text = String::new();
     write(value, &mut text);
@@ -70,7 +70,8 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
-/// The decimal digits of what parts in a radix make: digits, or hours and minutes. Nothing where there are too many.
+/// Converts parts in a radix, such as digits, or hours and minutes, to decimal digits. Nothing if the number is too
+/// long.
 pub(super) fn decimal(parts: impl IntoIterator<Item = u64>, radix: u64) -> Option<String> {
     let mut digits: Vec<u64> = Vec::new();
     for (position, part) in parts.into_iter().enumerate() {
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_of_any_radix_are_decimal_ones() {
+    fn digits_of_any_radix_become_decimal() {
         let of = |text: &str, radix: u32| {
             decimal(text.chars().map(|digit| digit.to_digit(radix).unwrap().into()), radix.into())
         };
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_only_looks_like_a_number_is_a_map() {
+    fn map_that_resembles_a_number_stays_a_map() {
         for value in [json!({ MARK: "1, 2" }), json!({ MARK: "" }), json!({ MARK: "-" }), json!({ MARK: "1", "b": 2 })]
         {
             assert_eq!(python_json(&value), value.to_string());

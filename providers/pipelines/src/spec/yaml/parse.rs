@@ -1,4 +1,4 @@
-//! The parser's events to nodes, in one pass and within limits: specs are also read from folders of strangers.
+//! Builds nodes from the parser's events, in one pass and with limits: specs may come from untrusted folders.
 
 use super::scalar;
 use super::{Entry, Kind, Node};
@@ -6,14 +6,14 @@ use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, T
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// The longest text, in bytes.
+/// Maximum length of the text in bytes.
 pub(crate) const LONGEST: usize = 8 << 20;
-/// How deep lists and maps may nest.
+/// Maximum depth of lists and maps.
 const DEPTH: usize = 64;
-/// How many values a text may have, with what its aliases copy.
+/// Maximum number of values in a text, including copies by aliases.
 const MOST: usize = 200_000;
 
-/// Why a text cannot be read, or what is wrong at a place of it.
+/// Syntax error, or a problem at a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) at: Range<usize>,
@@ -27,10 +27,10 @@ impl Fault {
     }
 }
 
-/// Reads one YAML document. The second part says which keys stand twice: PyYAML takes the last and says nothing.
+/// Parses a YAML document. The second part lists duplicate keys: PyYAML silently takes the last one.
 ///
 /// # Errors
-/// When the text is no such document, or is over a limit.
+/// When the text is not a single YAML document, or exceeds a limit.
 pub(crate) fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
     if text.len() > LONGEST {
         return Err(Fault::new(0..0, "the file is longer than 8 MiB", "split it into several files"));
@@ -78,7 +78,7 @@ impl Builder {
             }
             Event::DocumentStart(..) => self.has_document = true,
             Event::Scalar(text, style, anchor, tag) => {
-                // The parser says `~` for what is not there at all.
+                // The parser reports a missing value as `~`.
                 let text = if style == ScalarStyle::Plain && at.is_empty() { "" } else { &*text };
                 let kind = scalar_kind(text, style, tag.as_deref(), &at)?;
                 if let Some(Frame { content: Content::Map { key: key @ None, .. }, .. }) = self.open.last_mut() {
@@ -95,7 +95,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.leave(at.end)?,
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
-                    return Err(Fault::new(at, "this alias refers to what it is part of", "write the value out"));
+                    return Err(Fault::new(at, "this alias refers to a value that contains it", "write the value out"));
                 };
                 self.grow(size(node), at.clone())?;
                 let kind = self.anchors.get(&anchor).map_or(Kind::Null, |node| node.kind.clone());
@@ -109,7 +109,7 @@ impl Builder {
     fn grow(&mut self, by: usize, at: Range<usize>) -> Result<(), Fault> {
         self.count = self.count.saturating_add(by);
         if self.count > MOST {
-            return Err(Fault::new(at, format!("there are more than {MOST} values up to here"), "split the file"));
+            return Err(Fault::new(at, format!("more than {MOST} values up to here"), "split the file"));
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Builder {
             Kind::Map(entries) => entries.last().map(|entry| entry.value.at.end.max(entry.key_at.end)),
             _ => None,
         };
-        // The end of a block is where the next token begins, which may be lines below.
+        // The end of a block is the start of the next token, which may be lines below.
         let at = frame.at.start..last.unwrap_or(end).max(frame.at.end);
         self.attach(Node { at, kind }, frame.anchor)
     }
@@ -152,8 +152,8 @@ impl Builder {
         let mut seen = HashMap::new();
         for entry in entries {
             if seen.insert(entry.key.as_str(), ()).is_some() {
-                let message = format!("the key `{}` stands twice in one map", entry.key);
-                let hint = "remove one of the two: the first is not looked at";
+                let message = format!("the key `{}` occurs twice in a map", entry.key);
+                let hint = "remove one of the two: only the last one counts";
                 self.twice.push(Fault::new(entry.key_at.clone(), message, hint));
             }
         }
@@ -174,18 +174,18 @@ impl Builder {
             Content::Map { entries, merges, key } => match key.take() {
                 Some((_, _, true)) => merges.push(node),
                 Some((key, key_at, false)) => {
-                    // What is not there stands where its key ends.
+                    // A missing value gets the position of its key.
                     let at = if node.at.is_empty() { key_at.clone() } else { node.at };
                     entries.push(Entry { key, key_at, value: Node { at, kind: node.kind } });
                 }
-                None => return Err(Fault::new(node.at, "a key that is no text", "put the key in quotes")),
+                None => return Err(Fault::new(node.at, "a key that is not text", "put the key in quotes")),
             },
         }
         Ok(())
     }
 }
 
-/// Keys of the map itself win over merged ones.
+/// Merges maps; keys of the map itself take precedence.
 fn merge_into(entries: &mut Vec<Entry>, merge: Node) -> Result<(), Fault> {
     match merge.kind {
         Kind::Map(merged) => {
@@ -197,7 +197,7 @@ fn merge_into(entries: &mut Vec<Entry>, merge: Node) -> Result<(), Fault> {
             Ok(())
         }
         Kind::List(items) => items.into_iter().try_for_each(|item| merge_into(entries, item)),
-        _ => Err(Fault::new(merge.at, "`<<` merges maps, and this is none", "write `<<: *anchor`")),
+        _ => Err(Fault::new(merge.at, "`<<` merges maps, but this is not a map", "write `<<: *anchor`")),
     }
 }
 
@@ -215,13 +215,13 @@ fn scalar_kind(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: &Range<usi
         None if style == ScalarStyle::Plain => Ok(scalar::resolve(text)),
         None => Ok(Kind::Text(text.to_owned())),
         Some(tag) => tag.core_suffix().and_then(|suffix| scalar::tagged(suffix, text)).ok_or_else(|| {
-            let message = format!("the tag `{}` does not go with `{text}`", tag.original());
-            Fault::new(at.clone(), message, "remove the tag; text that begins with `!` goes in quotes")
+            let message = format!("the tag `{}` does not fit `{text}`", tag.original());
+            Fault::new(at.clone(), message, "remove the tag, or put text that begins with `!` in quotes")
         }),
     }
 }
 
-/// What a syntax error means. The first is the one that people make.
+/// Converts a syntax error. The first case is the most frequent mistake.
 fn syntax_fault(error: &ScanError, text: &str) -> Fault {
     let at = error.marker().byte_offset().unwrap_or_default().min(text.len());
     let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
@@ -239,33 +239,33 @@ fn syntax_fault(error: &ScanError, text: &str) -> Fault {
             ("a tab where YAML allows only spaces".to_owned(), "indent with spaces")
         }
         Is::MappingValueNotAllowed | Is::InvalidColonPlacement => {
-            ("a `:` that makes no key here".to_owned(), "put text that holds `: ` in quotes, or check the indentation")
+            ("a `:` that does not follow a key".to_owned(), "put text with `: ` in quotes, or check the indentation")
         }
         Is::RecursionLimitExceeded => (format!("lists and maps nest deeper than {DEPTH} levels"), "flatten it"),
         Is::ExpectedBlockMappingKey | Is::ExpectedBlockSequenceEntry | Is::InvalidIndentation => {
             ("this line is indented differently from its neighbours".to_owned(), "check the indentation")
         }
-        other => (format!("this is no YAML: {other}"), "check quotes, brackets and indentation around here"),
+        other => (format!("this is not YAML: {other}"), "check quotes, brackets and indentation around here"),
     };
     Fault::new(at..at, message, hint)
 }
 
-/// A line without its `:`. The parser notices at the next line; people look for the line itself.
+/// Finds a line without its `:`. The parser notices the error on the next line, but users look for this line.
 fn missing_colon(text: &str, at: usize) -> Option<Fault> {
     let own_end = text.get(at..)?.find('\n').map_or(text.len(), |newline| at + newline);
     let own = line_to(text, own_end);
     let before = text.get(..own.start)?.trim_end().len();
     let indented = |line: &Range<usize>| text.get(line.clone()).map_or(0, |it| it.len() - it.trim_start().len());
     let own_depth = indented(&own);
-    // An item of plain text is all right, unless keys follow that can only be its own.
+    // An item of plain text is valid, unless keys follow that can belong only to it.
     let is_item = |line: &Range<usize>| text.get(line.clone()).is_some_and(|it| it.trim_start().starts_with('-'));
-    let is_it =
+    let is_cause =
         |line: &Range<usize>| lacks_colon(text.get(line.clone())) && (!is_item(line) || indented(line) < own_depth);
-    let line = [own, line_to(text, before)].into_iter().find(is_it)?;
+    let line = [own, line_to(text, before)].into_iter().find(is_cause)?;
     let words = text.get(line.clone())?;
     let start = line.start + (words.len() - words.trim_start().len());
     let word = words.trim();
-    let message = "expected `key: value`: there is no `:`";
+    let message = "expected `key: value`: the `:` is missing";
     let meant = match word.strip_prefix("- ").map(|item| item.trim().split_once(char::is_whitespace)) {
         Some(Some((key, value))) => format!("- {key}: {}", value.trim_start()),
         Some(None) => "- KEY: VALUE".to_owned(),
@@ -274,7 +274,7 @@ fn missing_colon(text: &str, at: usize) -> Option<Fault> {
     Some(Fault::new(start..start + word.len(), message, format!("did you mean `{meant}`?")))
 }
 
-/// The line that ends there.
+/// Returns the line that ends at a position.
 fn line_to(text: &str, end: usize) -> Range<usize> {
     let start = text.get(..end).and_then(|text| text.rfind('\n')).map_or(0, |newline| newline + 1);
     start..end
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_its_colon_is_found_where_it_stands() {
+    fn missing_colon_is_reported_at_its_key() {
         let text = "dump:\n  pipeline:\n  - run: dump.to_sql\n    parameters:\n      tables:\n        gcs_list_files\n          resource-name: gcs\n";
         let (at, message, hint) = fault(text);
         assert_eq!((at.as_str(), hint.as_str()), ("gcs_list_files", "did you mean `gcs_list_files:`?"), "{message}");
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_whose_key_lacks_its_colon_is_found_where_it_stands() {
+    fn missing_colon_in_item_is_reported_at_the_item() {
         let (at, _, hint) = fault("x:\n  pipeline:\n  - run noise\n    parameters: {a: 1}\n");
         assert_eq!((at.as_str(), hint.as_str()), ("- run noise", "did you mean `- run: noise`?"));
         let (at, _, hint) = fault("x:\n  pipeline:\n  - noise\n    parameters: {a: 1}\n");
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_and_merges_are_written_out() {
+    fn aliases_and_merges_are_expanded() {
         let (node, twice) = parse("a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\nc: *a\n").unwrap();
         assert_eq!(
             node.to_json(),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn bombs_are_refused() {
+    fn alias_bombs_are_refused() {
         let mut text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 0..8 {
             let (this, next) = (char::from(b'a' + level), char::from(b'b' + level));
@@ -342,9 +342,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_twice_is_told() {
+    fn duplicate_key_is_reported() {
         let (_, twice) = parse("a: 1\na: 2\n").unwrap();
         assert_eq!(twice.len(), 1);
-        assert_eq!(twice[0].message, "the key `a` stands twice in one map");
+        assert_eq!(twice[0].message, "the key `a` occurs twice in a map");
     }
 }

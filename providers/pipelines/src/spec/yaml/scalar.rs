@@ -1,8 +1,8 @@
-//! Which unquoted text is what, by the rules of PyYAML (YAML 1.1): <https://yaml.org/type/>, resolver.py.
+//! Resolution of unquoted text by the rules of PyYAML (YAML 1.1): <https://yaml.org/type/>, resolver.py.
 
 use super::{Kind, number};
 
-/// What unquoted text is.
+/// Resolves unquoted text.
 pub(super) fn resolve(text: &str) -> Kind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
@@ -17,7 +17,7 @@ pub(super) fn resolve(text: &str) -> Kind {
     time(text).or_else(|| int(text)).or_else(|| float(text)).unwrap_or_else(|| Kind::Text(text.to_owned()))
 }
 
-/// What a tag of YAML itself makes of text; nothing where it does not fit.
+/// Applies a standard tag to a text; returns nothing if the text does not fit.
 pub(super) fn tagged(suffix: &str, text: &str) -> Option<Kind> {
     let resolved = resolve(text);
     let is_fitting = match suffix {
@@ -28,7 +28,7 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Option<Kind> {
         "timestamp" => matches!(resolved, Kind::Time { .. }),
         "float" => {
             return match resolved {
-                #[expect(clippy::cast_precision_loss, reason = "what `!!float` asks for")]
+                #[expect(clippy::cast_precision_loss, reason = "`!!float` requires a float")]
                 Kind::Int(value) => Some(Kind::Float(value as f64)),
                 Kind::Large(digits) => digits.parse().ok().map(Kind::Float),
                 Kind::Float(_) => Some(resolved),
@@ -50,7 +50,7 @@ fn int(text: &str) -> Option<Kind> {
     } else if let Some(digits) = clean.strip_prefix("0x") {
         of_radix(digits, 16)?
     } else if let Some(digits) = clean.strip_prefix('0') {
-        // An octal number; `08` is text to PyYAML, and so is `0o10`.
+        // An octal number; `08` and `0o10` are text for PyYAML.
         of_radix(digits, 8)?
     } else if clean.contains(':') {
         sexagesimal(&clean)?
@@ -71,7 +71,7 @@ fn of_radix(digits: &str, radix: u32) -> Option<String> {
     number::decimal(digits.filter(|digits| !digits.is_empty())?, radix.into())
 }
 
-/// `1:30` is ninety: YAML 1.1 counts in sixties. Every part but the first is below 60.
+/// Parses sexagesimal numbers of YAML 1.1: `1:30` is ninety. Every part but the first is below 60.
 fn sexagesimal(text: &str) -> Option<String> {
     let mut parts: Vec<u64> = Vec::new();
     for part in text.split(':') {
@@ -92,7 +92,7 @@ fn float(text: &str) -> Option<Kind> {
     if matches!(text, ".nan" | ".NaN" | ".NAN") {
         return Some(Kind::Float(f64::NAN));
     }
-    // A point is needed, and an exponent has a sign: `1e3` is text.
+    // A point is required, and an exponent needs a sign: `1e3` is text.
     let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (digits, None),
@@ -117,7 +117,7 @@ fn signed(text: &str) -> (i64, &str) {
     }
 }
 
-/// A day is `YYYY-MM-DD`; what has a time of the day comes as dpp's JSON writes it: a zone is left out.
+/// Parses a day (`YYYY-MM-DD`), or a time in the form of dpp's JSON, which drops the zone.
 fn time(text: &str) -> Option<Kind> {
     if text.len() == 10 {
         let [year, month, day] = numbers(text, '-')?;
@@ -142,7 +142,7 @@ fn time(text: &str) -> Option<Kind> {
     Some(Kind::Time { key: "type{datetime}", text: moment.strftime("%Y-%m-%d %H:%M:%S").to_string() })
 }
 
-/// Three numbers of one to four digits, each with how many it has.
+/// Parses three numbers of one to four digits, each with its number of digits.
 fn numbers(text: &str, between: char) -> Option<[(i16, usize); 3]> {
     let number = |part: &str| {
         let is_number = (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -157,7 +157,7 @@ fn civil(year: (i16, usize), month: (i16, usize), day: (i16, usize)) -> Option<j
     jiff::civil::Date::new(year.0, i8::try_from(month.0).ok()?, i8::try_from(day.0).ok()?).ok()
 }
 
-/// `Z`, or hours and perhaps minutes from it, less than a day.
+/// Returns true for `Z`, or for an offset of less than a day in hours and optional minutes.
 fn is_zone(text: &str) -> bool {
     let Some(offset) = text.strip_prefix(['+', '-']) else { return matches!(text, "" | "Z") };
     let (hours, minutes) = offset.split_once(':').unwrap_or((offset, "00"));
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unquoted_text_is_what_pyyaml_takes_it_for() {
+    fn unquoted_text_is_resolved_as_in_pyyaml() {
         let text = |text: &str| Kind::Text(text.to_owned());
         let large = |digits: &str| Kind::Large(digits.to_owned());
         for (written, read) in [

@@ -1,1 +1,1 @@
-"""The little of datapackage-pipelines that tests of its starter need, without any package but Python's own."""
+"""The part of datapackage-pipelines that tests of its starter need. It uses only the standard library."""

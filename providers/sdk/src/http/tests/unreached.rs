@@ -1,9 +1,9 @@
-//! Who cannot be reached at all.
+//! Tests with an unreachable server.
 
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts how often it is asked: once for each attempt, for its tokens do not live.
+/// Counts token requests: one per attempt, because its tokens expire at once.
 #[derive(Default)]
 struct Counting(AtomicUsize);
 
@@ -19,17 +19,17 @@ impl TokenSource for Counting {
     }
 }
 
-/// Whoever calls the provider tries again, too.
+/// The caller of the provider retries, too.
 #[tokio::test]
-async fn who_cannot_be_reached_is_tried_twice() {
+async fn unreachable_server_is_tried_twice() {
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server { url: format!("http://{}", gone.local_addr().unwrap()), ..Server::default() };
     drop(gone);
-    let asked = Arc::new(Counting::default());
-    let api = server.api(Auth::Tokens(Arc::clone(&asked) as Arc<dyn TokenSource>));
+    let tokens = Arc::new(Counting::default());
+    let api = server.api(Auth::Tokens(Arc::clone(&tokens) as Arc<dyn TokenSource>));
     for request in [Request::get("/x", &[]), Request::post("/x", &[])] {
         let failure = api.send(&request, &within()).await.unwrap_err();
         assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
-        assert_eq!(asked.0.swap(0, Ordering::Relaxed), 2);
+        assert_eq!(tokens.0.swap(0, Ordering::Relaxed), 2);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// A provider that repeats in every text all that it was ever given.
+/// A provider that quotes all its input in every text.
 struct Parrot(ProviderSchema);
 
 struct ParrotSession(Settings);
@@ -99,7 +99,7 @@ impl Session for ParrotSession {
     }
 }
 
-/// Keeps what is reported.
+/// Collects reports.
 #[derive(Default)]
 struct Heard(Mutex<String>);
 
@@ -150,7 +150,7 @@ fn call(progress: Arc<dyn Progress>) -> Call {
 }
 
 #[tokio::test]
-async fn whatever_a_provider_says_repeats_nothing_sensitive_of_what_it_was_given() {
+async fn texts_of_a_provider_quote_no_sensitive_input() {
     let (provider, ty) = parrot();
     let session = redacting(&provider, &settings("parrot")).await.unwrap();
     let old = attributes(&[("name", "plain".into()), ("content", Value::sensitive("old-hunter1".into()))]);
@@ -202,7 +202,10 @@ async fn whatever_a_provider_says_repeats_nothing_sensitive_of_what_it_was_given
     let text = format!("{:?}", session.import(&ty, "x").await);
     assert!(!text.contains("s3same"), "{text}");
     let rights = session.missing_rights().await.unwrap().unwrap();
-    assert!(rights.iter().all(|it| it.operation.contains("svc") && it.statement.contains("svc")), "{rights:?}");
+    assert!(
+        rights.iter().all(|right| right.operation.contains("svc") && right.statement.contains("svc")),
+        "{rights:?}"
+    );
     assert!(!format!("{rights:?}").contains("s3same"), "{rights:?}");
     let silent = redacting(&provider, &settings("silent")).await.unwrap().missing_rights().await.unwrap_err();
     assert!(!format!("{silent:?}").contains("s3same"), "{silent:?}");

@@ -6,7 +6,7 @@ use crate::{
 use async_trait::async_trait;
 use std::path::PathBuf;
 
-/// An instance whose lookups behave as their names say.
+/// An instance whose lookups behave like their names.
 struct Remote;
 
 #[async_trait]
@@ -26,7 +26,7 @@ impl Session for Remote {
     async fn lookup(&self, name: &str, _: &Attributes) -> Result<Attributes, ProviderError> {
         match name {
             "silent" => std::future::pending().await,
-            // A list of a hundred pages, each of which takes a while.
+            // A list of a hundred slow pages.
             "pages" => {
                 for _ in 0..100 {
                     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -95,7 +95,7 @@ async fn ask(instance: &crate::wrap::Guarded, lookup: &str) -> Result<Attributes
     instance.lookup(lookup, &Attributes::default()).await
 }
 
-/// The seconds that work takes within a budget of twenty, its result and its reports.
+/// Duration of work in seconds with a budget of twenty, its result and its reports.
 async fn seconds<T>(work: impl Future<Output = T>) -> (u64, T, Vec<String>) {
     let lines = Arc::<Mutex<Vec<String>>>::default();
     let taken = Arc::clone(&lines);
@@ -108,7 +108,7 @@ async fn seconds<T>(work: impl Future<Output = T>) -> (u64, T, Vec<String>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_instance_is_given_up_after_the_limit_and_not_asked_again() {
+async fn silent_instance_is_given_up_and_not_called_again() {
     let silent = instance("silent").await;
     let (took, errors, lines) = seconds(async {
         let first = ask(&silent, "silent").await.unwrap_err();
@@ -119,7 +119,7 @@ async fn a_silent_instance_is_given_up_after_the_limit_and_not_asked_again() {
     assert_eq!(took, 20);
     assert_eq!(errors, ["`silent` gives no answer within 20 s", "`silent` gives no answer within 20 s"]);
     assert_eq!(lines, ["waiting for `silent`, which gives no answer: at most 20 s"]);
-    // The next plan has a budget again.
+    // The next plan has a new budget.
     let (took, ..) = seconds(async { ask(&silent, "answers").await.unwrap() }).await;
     assert_eq!(took, 0);
 }
@@ -132,7 +132,7 @@ async fn calls_to_a_silent_instance_end_together() {
         futures_util::future::join_all(calls).await
     })
     .await;
-    assert_eq!(took, 20, "the calls that waited for a slot wait no longer than those before them");
+    assert_eq!(took, 20, "calls that waited for a slot end with the others");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,11 +145,11 @@ async fn several_silent_instances_share_one_limit() {
     })
     .await;
     assert!((24..=25).contains(&took), "{took}");
-    assert_eq!(error.message, "`third` gives no answer within 2 s, which were left of the 20 s of the plan");
+    assert_eq!(error.message, "`third` gives no answer within 2 s, the rest of the 20 s of the plan");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_instance_that_answers_in_parts_is_waited_for() {
+async fn plan_waits_for_an_instance_that_answers_in_parts() {
     let slow = instance("slow").await;
     let (took, answer, lines) = seconds(ask(&slow, "pages")).await;
     assert!(answer.is_ok());
@@ -157,7 +157,7 @@ async fn a_slow_instance_that_answers_in_parts_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_work_of_an_instance_that_answered_before_is_waited_for() {
+async fn plan_waits_for_long_work_of_an_instance_that_answered_before() {
     let known = instance("known").await;
     let (took, answer, _) = seconds(ask(&known, "long")).await;
     assert!(answer.is_ok());
@@ -169,7 +169,7 @@ async fn long_work_of_an_instance_that_answered_before_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_on_request_does_not_count() {
+async fn requested_pause_does_not_count() {
     let throttled = instance("throttled").await;
     let (took, error, lines) = seconds(ask(&throttled, "throttled")).await;
     assert!(took >= 300, "{took}");
@@ -191,16 +191,16 @@ async fn attempts_without_a_connection_share_one_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_without_a_limit_waits_as_before() {
+async fn work_without_a_limit_waits_for_the_end() {
     let slow = instance("slow").await;
     let began = Instant::now();
     ask(&slow, "longUnknown").await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 50);
 }
 
-/// A prompt error is an answer, with its own message.
+/// A prompt error counts as an answer and keeps its message.
 #[tokio::test(start_paused = true)]
-async fn a_refused_connection_keeps_its_own_error() {
+async fn refused_connection_keeps_its_own_error() {
     let (silent, refused) = (instance("silent").await, instance("refused").await);
     let (_, error, _) = seconds(async {
         ask(&silent, "silent").await.unwrap_err();

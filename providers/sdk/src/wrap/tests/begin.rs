@@ -1,9 +1,9 @@
-//! When a call may begin, and the slot that a step has for its calls.
+//! Tests of call starts, and of the slot that a step holds for its calls.
 
 use super::*;
 use futures_util::FutureExt;
 
-/// The right of who holds its lease until that is lost.
+/// The right of a step until its lease is lost.
 fn right(lost: &CancellationToken) -> Right {
     let lost = lost.clone();
     let holds = move || {
@@ -18,12 +18,12 @@ fn planned() -> Planned {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stood_still_until_its_time_was_over_begins_nothing_though_a_slot_is_free() {
+async fn suspended_call_begins_nothing_after_its_time() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
     let call = call(Duration::from_secs(60));
     let suspended = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // The first call ends, and the time of the others is over, before anybody hears of either.
+        // The first call ends and the others' time is over before the tasks notice either.
         tokio::time::advance(Duration::from_secs(100)).await;
     };
     let (answers, ()) = tokio::join!(bench.create(&[("w_a", 3)], &call), suspended);
@@ -33,7 +33,7 @@ async fn who_stood_still_until_its_time_was_over_begins_nothing_though_a_slot_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_call_is_that_of_its_step() {
+async fn time_of_a_call_counts_from_the_intent() {
     let bench = Bench::with(Limits::default()).await;
     let right = Right { since: Moment::ago(Duration::from_secs(54)), ..right(&CancellationToken::new()) };
     let answers = entitled(right, bench.create(&[("w_a", 1)], &call(Duration::from_secs(60)))).await;
@@ -54,25 +54,25 @@ async fn no_attempt_begins_once_the_lease_is_lost() {
     };
     let call = patient();
     let (answers, ()) = tokio::join!(entitled(right.clone(), bench.create(&[("w_a", 1)], &call)), lose);
-    // It began once, and that may have done something.
+    // The call began once and may have had an effect.
     assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::Transient);
     assert_eq!(bench.began(), [0]);
     let answers = entitled(right.clone(), bench.create(&[("w_a", 1)], &call)).await;
     let error = answers[0].as_ref().unwrap_err();
-    assert_eq!((&error.kind, &*error.message), (&ErrorKind::NotBegun, "it was not begun: the lease was lost"));
+    assert_eq!((&error.kind, &*error.message), (&ErrorKind::NotBegun, "it did not begin: the lease was lost"));
     assert_eq!(bench.began().len(), 1);
-    // What came of it may be looked for.
+    // Reading calls may still determine the outcome.
     entitled(right, bench.session.read(&ty("w_b"), &Recorded::default())).await.unwrap_err();
     assert_eq!(bench.began().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_looks_and_changes_in_the_slot_that_it_took_before() {
+async fn step_reads_and_changes_in_its_own_slot() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
     let step = bench.session.admitted("w_a", 2, drop).await;
     let own = async {
         step.read(&ty("w_a"), &Recorded::default()).await.unwrap();
-        // It waits for nothing: there is no time to.
+        // The timeout leaves no time to wait.
         step.create(&ty("w_a"), &call(Duration::from_secs(1)), &planned()).await.unwrap();
         drop(step);
     };
@@ -87,7 +87,7 @@ async fn a_step_looks_and_changes_in_the_slot_that_it_took_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_pauses_before_another_attempt_leaves_the_slot_that_it_took_before() {
+async fn pause_before_a_retry_frees_the_slot_of_a_step() {
     let limits = Limits { concurrency: 1, retries: 1, first_pause: Duration::from_secs(60), ..Limits::default() };
     let bench = Bench::open(limits, TAKES, true).await;
     let one = async || {
@@ -100,7 +100,7 @@ async fn who_pauses_before_another_attempt_leaves_the_slot_that_it_took_before()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_is_left_to_others_and_taken_again() {
+async fn slot_can_be_freed_and_taken_again() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
     let first = bench.session.admitted("w_a", 1, drop).await;
     first.leave_slot();
@@ -118,7 +118,7 @@ async fn a_slot_is_left_to_others_and_taken_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_slot_is_not_told_to_wait_for_a_token_and_takes_none_before() {
+async fn wait_for_a_slot_is_not_reported_and_takes_no_token() {
     let bench = Bench::with(Limits { concurrency: 1, rate: rate(1.0, 2), ..Limits::default() }).await;
     let told = Mutex::new(Vec::new());
     let one = async || {
@@ -131,12 +131,12 @@ async fn who_waits_for_a_slot_is_not_told_to_wait_for_a_token_and_takes_none_bef
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_late_and_has_an_answer_is_heard() {
+async fn late_answer_that_has_arrived_counts() {
     let suspended = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         tokio::time::advance(Duration::from_secs(100)).await;
     };
-    // As of a socket, which is looked at after the timers.
+    // Like a socket, which is polled after the timers.
     let work = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         tokio::task::yield_now().await;

@@ -1,8 +1,8 @@
-//! Reads all tables of a schema by four statements, whatever their number.
+//! Reads all tables of a schema with four statements.
 //!
-//! No warehouse is needed for them. `SHOW` tells of at most 10,000 things
-//! (<https://docs.snowflake.com/en/sql-reference/sql/show-columns>): where there are as many, what it does not tell may be
-//! missing, and is asked about table by table.
+//! They need no warehouse. `SHOW` returns at most 10,000 rows
+//! (<https://docs.snowflake.com/en/sql-reference/sql/show-columns>). A result of that size may be incomplete, so the
+//! tables are then read one by one.
 
 use super::Column;
 use super::read::{columns, keys, seen};
@@ -13,24 +13,24 @@ use serde_json::Value as Json;
 use std::collections::HashMap;
 use terrace_provider::{Attributes, ProviderError};
 
-/// So many things are shown at most.
+/// Row limit of `SHOW`.
 const MOST_SHOWN: usize = 10_000;
 
 /// The tables of a schema.
 pub(crate) struct Schema {
-    /// By name, what `SHOW TABLES` says of each.
+    /// The `SHOW TABLES` row of each table, by name.
     tables: HashMap<String, Rows>,
-    /// By table; nothing of one that has a column whose type is not understood here.
+    /// The columns by table; `None` for a table with a column of an unsupported type.
     columns: HashMap<String, Option<Vec<Column>>>,
     primary: HashMap<String, Rows>,
     unique: HashMap<String, Rows>,
 }
 
 impl Schema {
-    /// Asks about the schema of a table. Nothing where that cannot tell of all tables; empty where there is no such schema.
+    /// Reads the schema of a table. `None` if the result may be incomplete; empty if the schema does not exist.
     ///
     /// # Errors
-    /// What Snowflake says against it.
+    /// The error of Snowflake.
     pub(crate) async fn read(
         statements: &Statements<'_>,
         identity: &Attributes,
@@ -53,10 +53,10 @@ impl Schema {
         Ok(Some(Self { tables, columns, primary, unique }))
     }
 
-    /// One table of it.
+    /// A table of the schema.
     ///
     /// # Errors
-    /// What Snowflake says against a question about that one.
+    /// The error of Snowflake.
     pub(crate) async fn table(
         &self,
         statements: &Statements<'_>,
@@ -69,7 +69,7 @@ impl Schema {
             Some(Some(columns)) => columns.clone(),
             _ => {
                 let described = statements.ask_about(&format!("DESCRIBE TABLE {}", qualified(identity))).await?;
-                // It went between the two questions.
+                // The table was dropped between the two reads.
                 let Some(described) = described else { return Ok(None) };
                 columns(&described)
             }
@@ -79,7 +79,7 @@ impl Schema {
     }
 }
 
-/// The same rows by what they have in a column.
+/// Rows grouped by the value of a column.
 fn by(rows: Rows, column: &str) -> HashMap<String, Rows> {
     let mut found: HashMap<String, Rows> = HashMap::new();
     let names: Vec<String> = rows.iter().map(|row| row.text(column).to_owned()).collect();
@@ -90,7 +90,7 @@ fn by(rows: Rows, column: &str) -> HashMap<String, Rows> {
     found
 }
 
-/// Columns as `SHOW COLUMNS` tells them; nothing where a type is not understood.
+/// Columns from `SHOW COLUMNS`; `None` if a type is unsupported.
 fn described(shown: &Rows) -> Option<Vec<Column>> {
     let column = |row: crate::client::Row<'_>| {
         let ty: Json = serde_json::from_str(row.text("data_type")).ok()?;
@@ -116,7 +116,7 @@ fn spelling(ty: &Json) -> Option<String> {
         "BINARY" => format!("BINARY({})", number("length")?),
         "TIME" | "TIMESTAMP_NTZ" | "TIMESTAMP_LTZ" | "TIMESTAMP_TZ" => format!("{name}({})", number("scale")?),
         "DATE" | "BOOLEAN" | "VARIANT" | "GEOGRAPHY" | "GEOMETRY" => name.to_owned(),
-        // Structured ones have more in them than is known here.
+        // Structured types have parts that this function does not know.
         _ => return None,
     })
 }
@@ -127,7 +127,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn types_are_spelled_as_describe_does() {
+    fn types_have_the_spelling_of_describe() {
         for (ty, spelled) in [
             (json!({"type": "FIXED", "precision": 12, "scale": 2, "nullable": true}), Some("NUMBER(12,2)")),
             (json!({"type": "TEXT", "length": 20, "byteLength": 80, "fixed": false}), Some("VARCHAR(20)")),

@@ -1,5 +1,5 @@
-//! Makes and changes tables. Snowflake's statements about structure take effect one by one: a change that is cut off is
-//! planned again from what it left.
+//! Creates and changes tables. Snowflake's DDL statements take effect one by one: after an interruption, the next plan
+//! continues from the present state.
 
 use super::{Column, Table, former, read, renames_of};
 use crate::data_type::is_same;
@@ -10,7 +10,7 @@ use crate::statements::Statements;
 use terrace_provider::attributes::optional_text;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, renames};
 
-/// Makes the planned table, by one statement.
+/// Creates the planned table with one statement.
 pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
     let table = Table::from_attributes(planned)?;
     let mut parts: Vec<String> = table.columns.iter().map(definition).collect();
@@ -39,13 +39,13 @@ fn definition(column: &Column) -> String {
     format!("{} {}{null}{}", quote(&column.name), column.sql_type(), comment.unwrap_or_default())
 }
 
-/// One change of a table and the attribute that asks for it.
+/// A change of a table, with its attribute.
 struct Step {
     sql: String,
     path: Path,
 }
 
-/// Turns the table that is there into the planned one; `prior` is what was recorded of it.
+/// Changes the existing table to the planned one; `prior` is the recorded one.
 pub(crate) async fn update(
     statements: &Statements<'_>,
     prior: &Attributes,
@@ -53,8 +53,8 @@ pub(crate) async fn update(
 ) -> Result<(), ProviderError> {
     let wanted = Table::from_attributes(planned)?;
     let seen = read::observe(statements, prior, None).await?.ok_or_else(|| {
-        ProviderError::new(ErrorKind::NotFound, format!("the table {} is not there any more", shown(prior)))
-            .solution("plan again: it will be created")
+        ProviderError::new(ErrorKind::NotFound, format!("the table {} no longer exists", shown(prior)))
+            .solution("plan again: the plan will create it")
     })?;
     let present = Table::as_read(&seen.attributes);
     let (name, new_name) = (qualified(prior), qualified(planned));
@@ -73,8 +73,9 @@ pub(crate) async fn update(
     Ok(())
 }
 
-/// What it takes, in order: renames first, so that everything after them speaks of the new names; keys go before their
-/// columns and come after them; columns come before others go, for a table has at least one.
+/// The statements of a change, in order. Renames come first, so that all others use the new names. Keys are dropped
+/// before their columns and added after them. Columns are added before others are dropped, because a table needs at
+/// least one.
 fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step> {
     let (mut present, mut steps) = (present.clone(), Vec::new());
     let mut step = |sql: String, path: Path| steps.push(Step { sql: format!("ALTER TABLE {name} {sql}"), path });
@@ -110,10 +111,12 @@ fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step
     for gone in present.unique.iter().filter(|key| !wanted.unique.contains(key)) {
         step(format!("DROP UNIQUE ({})", names(gone)), unique.clone());
     }
-    for (index, column) in wanted.columns.iter().enumerate().filter(|(_, it)| present.column(&it.name).is_none()) {
+    for (index, column) in
+        wanted.columns.iter().enumerate().filter(|(_, column)| present.column(&column.name).is_none())
+    {
         step(format!("ADD COLUMN {}", definition(column)), columns.index(index));
     }
-    for gone in present.columns.iter().filter(|it| wanted.column(&it.name).is_none()) {
+    for gone in present.columns.iter().filter(|column| wanted.column(&column.name).is_none()) {
         step(format!("DROP COLUMN {}", quote(&gone.name)), columns.clone());
     }
     for (index, column) in wanted.columns.iter().enumerate() {
@@ -122,7 +125,7 @@ fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step
         if !is_same(&old.ty, &column.ty) {
             step(format!("ALTER COLUMN {quoted} SET DATA TYPE {}", column.sql_type()), place.key("type"));
         }
-        // Keys see to it themselves that their columns are never null.
+        // Columns of a key are never null by themselves.
         let is_of_key = wanted.primary_key.contains(&column.name);
         if old.is_nullable && !column.is_nullable && !is_of_key {
             step(format!("ALTER COLUMN {quoted} SET NOT NULL"), place.key("nullable"));
@@ -149,7 +152,7 @@ fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step
     steps
 }
 
-/// Keys follow their columns.
+/// Renames columns, also in keys.
 fn rename(table: &mut Table, renames: &[(String, String)]) {
     let columns = table.columns.iter_mut().map(|column| &mut column.name);
     let keys = table.primary_key.iter_mut().chain(table.unique.iter_mut().flatten());
@@ -160,7 +163,7 @@ fn rename(table: &mut Table, renames: &[(String, String)]) {
     }
 }
 
-/// Removes a table.
+/// Drops a table.
 pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
     let name = qualified(identity);
     let need = Need::to(format!("drop the table {}", shown(identity))).right(format!("OWNERSHIP ON TABLE {name}"));

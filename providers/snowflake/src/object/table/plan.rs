@@ -1,4 +1,4 @@
-//! What a change of a table would do: the schema's answer, what Snowflake cannot do in place, and the data that would be lost.
+//! Plans of table changes: the default plan, changes that Snowflake cannot make in place, and the data that is lost.
 
 use super::{Column, Table, former};
 use crate::data_type::{DataType, TypeChange};
@@ -21,10 +21,10 @@ pub(crate) fn renamed(change: &ProposedChange<'_>) -> Option<Recorded> {
 /// Plans a table.
 ///
 /// # Errors
-/// `InvalidInput` when the configured table is one that Snowflake cannot hold, or cannot make of the present one.
+/// `InvalidInput` if Snowflake cannot store the configured table, or cannot change the present one to it.
 pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> Result<PlannedChange, ProviderError> {
     if planned.planned.get("columns").is_some_and(Value::has_unknown) {
-        // Planned again when they are known, before anything is called.
+        // The engine plans again when they are known, before any call.
         return Ok(planned);
     }
     let configured = ["primaryKey", "unique", "comment"];
@@ -33,7 +33,7 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
         true => Table::columns_of(&planned.planned)?,
         false => Table::from_attributes(&planned.planned)?.columns,
     };
-    // One of a type that is not known here is a column like the others: it goes, or stays as it is.
+    // A column of an unsupported type can be dropped or kept like any other.
     let Some(old) = change.prior.map(|prior| Table::columns_as_read(&prior.attributes)) else {
         return Ok(planned);
     };
@@ -70,13 +70,13 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
 fn change_of(old: &Column, new: &Column) -> TypeChange {
     match (DataType::parse(&old.ty), DataType::parse(&new.ty)) {
         (Ok(old), Ok(new)) => old.change_to(&new),
-        // A type of which terrace does not know anything stays.
+        // An unsupported type stays.
         _ if old.ty == new.ty => TypeChange::Same,
         _ => TypeChange::Impossible,
     }
 }
 
-/// The columns that go, in words.
+/// The dropped columns, in words.
 fn dropped(old: &[Column], new: &[Column]) -> Vec<String> {
     let mut reasons = Vec::new();
     let new: Vec<_> = new.iter().zip(former(new, old)).collect();
@@ -84,12 +84,12 @@ fn dropped(old: &[Column], new: &[Column]) -> Vec<String> {
         if new.iter().any(|(_, was)| was.is_some_and(|was| was.name == column.name)) {
             continue;
         }
-        // Same type, same position: a person who renamed a column sees exactly this.
+        // Same type and position: the usual result of a rename without `previousName`.
         let is_likely =
             |(now, was): &&(&Column, Option<&Column>)| was.is_none() && crate::data_type::is_same(&now.ty, &column.ty);
         reasons.push(match new.get(position).filter(is_likely) {
             Some((now, _)) => format!(
-                "column {} is dropped; if {} is its new name, say `previousName: {}`",
+                "column {} is dropped; if {} is its new name, set `previousName: {}`",
                 column.name, now.name, column.name
             ),
             None => format!("column {} is dropped", column.name),

@@ -1,4 +1,4 @@
-//! Reads a table as Snowflake has it, in the spelling of what it is compared with where both mean the same.
+//! Reads a table, in the configured spelling if both mean the same.
 
 use super::{Column, Table};
 use crate::client::{Row, Rows};
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use terrace_provider::attributes::text;
 use terrace_provider::{Attributes, DataAmount, ProviderError, renames};
 
-/// The table of that identity; `None` when there is none.
+/// The table with this identity; `None` if it does not exist.
 pub(crate) async fn observe(
     statements: &Statements<'_>,
     identity: &Attributes,
@@ -25,7 +25,7 @@ pub(crate) async fn observe(
         format!("SHOW PRIMARY KEYS IN TABLE {full}"),
         format!("SHOW UNIQUE KEYS IN TABLE {full}"),
     );
-    // One after the other: how many are asked at once is for the limits of the instance to say.
+    // One after the other: only the instance's limits decide about concurrency.
     let Some(tables) = statements.ask_about(&tables).await? else { return Ok(None) };
     let Some(row) = named(&tables, &name) else { return Ok(None) };
     let Some(described) = statements.ask_about(&describe).await? else { return Ok(None) };
@@ -34,7 +34,7 @@ pub(crate) async fn observe(
     Ok(Some(seen(&row, columns(&described), keys(&primary), keys(&unique), like)))
 }
 
-/// A table of what is said of it in four places.
+/// A table from the results of four statements.
 pub(super) fn seen(
     row: &Row<'_>,
     columns: Vec<Column>,
@@ -83,8 +83,8 @@ pub(super) fn keys(rows: &Rows) -> Vec<Vec<String>> {
     keys.into_iter().map(sorted).collect()
 }
 
-/// The same table, with what only the configuration knows, in its order, and with its spelling where that makes no difference.
-/// Snowflake only adds columns at the end, so that their order is nobody's to manage.
+/// The table with the previous names, the order and the spelling of the configuration. Snowflake adds columns only at
+/// the end, so their order is not managed.
 fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     let is_key = |name: &String| table.primary_key.contains(name);
     let names: BTreeSet<String> = table.columns.iter().map(|column| column.name.clone()).collect();
@@ -95,7 +95,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
         if is_same(&column.ty, &known.ty) {
             column.ty.clone_from(&known.ty);
         }
-        // What is part of the primary key is never null, whatever was said.
+        // Columns of the primary key are never null, regardless of the configuration.
         if is_key(&column.name) && like.primary_key.contains(&column.name) {
             column.is_nullable = known.is_nullable;
         }
@@ -109,7 +109,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     let has_same = |one: &[Vec<String>], other: &[Vec<String>]| {
         one.len() == other.len() && one.iter().all(|key| other.contains(key))
     };
-    // The order of what is not enforced means nothing.
+    // The order of columns in a key that is not enforced has no meaning.
     if table.primary_key.len() == like.primary_key.len()
         && table.primary_key.iter().all(|name| like.primary_key.contains(name))
     {
@@ -121,14 +121,14 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     table
 }
 
-/// How many rows a table has, by what Snowflake keeps of it: no warehouse is asked.
+/// The number of rows, from Snowflake's metadata: needs no warehouse.
 pub(crate) async fn count_rows(
     statements: &Statements<'_>,
     identity: &Attributes,
 ) -> Result<DataAmount, ProviderError> {
     let name = text(identity, "name");
     let sql = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
-    // It is gone, or the role does not see it: Snowflake does not say which.
+    // It does not exist, or the role may not see it: Snowflake does not distinguish these.
     let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Unknown) };
     let Some(row) = named(&rows, &name) else { return Ok(DataAmount::Unknown) };
     if let Ok(count) = row.text("rows").parse::<u64>() {
@@ -144,7 +144,7 @@ pub(crate) async fn count_rows(
     Ok(count.map_or(DataAmount::Unknown, |rows| DataAmount::of(rows, "row", "rows")))
 }
 
-/// When the table of that name was made; nothing where there is none.
+/// The creation time of the table with this name; `None` if it does not exist.
 pub(crate) async fn created_on(
     statements: &Statements<'_>,
     identity: &Attributes,

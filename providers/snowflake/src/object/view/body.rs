@@ -1,4 +1,4 @@
-//! What a view is made of, written and read back.
+//! The content of a view: writing and parsing.
 
 use crate::identifier::{self, qualified, quote, quote_all, read_path};
 use crate::tokenizer::{Token, meaningful, tokens};
@@ -12,7 +12,7 @@ pub(crate) enum Body {
     Source {
         /// Database, schema and name.
         source: Vec<String>,
-        /// In order; all where there are none.
+        /// The columns in order; empty for all.
         columns: Vec<String>,
     },
     Statement(String),
@@ -28,7 +28,7 @@ impl Body {
             (Some(_), Some(_)) => refuse("statement", "a view has a `source` or a `statement`, not both"),
             (None, None) => refuse("source", "a view needs a `source` with `columns`, or a `statement`"),
             (None, Some(_)) if !columns.is_empty() => {
-                refuse("columns", "a view of a `statement` says its columns there, not in `columns`")
+                refuse("columns", "a view with a `statement` selects its columns there, not in `columns`")
             }
             (None, Some(statement)) => checked_statement(&statement).map(Self::Statement),
             (Some(source), None) => {
@@ -47,7 +47,7 @@ impl Body {
                     if names.iter().any(|known| known == name) {
                         return Err(ProviderError::invalid(
                             Some(place),
-                            format!("the view has a column `{name}` already"),
+                            format!("the view already has a column `{name}`"),
                         ));
                     }
                     names.push(name.to_owned());
@@ -70,22 +70,22 @@ impl Body {
         }
     }
 
-    /// Reads what stands behind the `AS` of a view's text. Names without database or schema are those of the view.
+    /// Parses the text after the `AS` of a view. Unqualified names belong to the database and the schema of the view.
     pub(super) fn read(ddl: &str, database: &str, schema: &str) -> Self {
         let all = tokens(ddl);
         let mut depth = 0_i32;
-        let behind = all.iter().position(|token| {
+        let as_keyword = all.iter().position(|token| {
             depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
             depth == 0 && token.is_word("AS")
         });
-        let start = behind.and_then(|at| all.get(at + 1)).map_or(ddl.len(), |first| first.start);
+        let start = as_keyword.and_then(|at| all.get(at + 1)).map_or(ddl.len(), |first| first.start);
         let body = ddl.get(start..).unwrap_or_default();
         let statement = || Self::Statement(body.trim_end().trim_end_matches(';').trim_end().to_owned());
         read_query(&meaningful(body), database, schema).unwrap_or_else(statement)
     }
 
-    /// The same with the names that the columns of the view have: where they are others than those of the source, or are
-    /// not to be had, it is a statement.
+    /// The content with the column names of the view. If they differ from those of the source, or are unknown, it
+    /// becomes a statement.
     pub(super) fn with_names(self, names: &[String]) -> Self {
         match &self {
             Self::Source { source, columns } if !columns.is_empty() && columns != names => {
@@ -104,12 +104,12 @@ impl Body {
         }
     }
 
-    /// True when both show the same. All columns of a source are those that the view has; names without database or schema
-    /// are those of the view.
+    /// True if both mean the same. All columns of a source equal those of the view; unqualified names belong to the
+    /// database and the schema of the view.
     pub(super) fn is_same_as(&self, wanted: &Self, names: &[String], database: &str, schema: &str) -> bool {
         match (self, wanted) {
             (Self::Statement(one), Self::Statement(other)) => is_same_statement(one, other),
-            // A statement of the form that is read as a source.
+            // A statement in the form of a source.
             (Self::Source { .. }, Self::Statement(statement)) => {
                 read_query(&meaningful(statement), database, schema).as_ref() == Some(self)
             }
@@ -136,7 +136,7 @@ fn without_parentheses<'t, 'a>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
     }
 }
 
-/// Reads `SELECT a, "b" FROM c`, or `SELECT * FROM c`, perhaps in parentheses, and nothing else.
+/// Parses `SELECT a, "b" FROM c` or `SELECT * FROM c`, perhaps in parentheses, and nothing else.
 fn read_query(tokens: &[Token<'_>], database: &str, schema: &str) -> Option<Body> {
     let (select, rest) = without_parentheses(tokens).split_first()?;
     let from = rest.iter().position(|token| token.is_word("FROM"))?;
@@ -164,16 +164,16 @@ fn read_query(tokens: &[Token<'_>], database: &str, schema: &str) -> Option<Body
     Some(Body::Source { source, columns })
 }
 
-/// The statement without what may stand behind it. It must be one query.
+/// The statement without text after it. It must be a single query.
 fn checked_statement(statement: &str) -> Result<String, ProviderError> {
     let refuse = |message: &str| ProviderError::invalid(Some(Path::attribute("statement")), message);
     let meaning = meaningful(statement);
     let begins = |first: &Token<'_>| first.is_word("SELECT") || first.is_word("WITH") || first.is_symbol('(');
     if !meaning.first().is_some_and(begins) {
-        return Err(refuse("a view's statement must be one query").solution("begin it with `SELECT` or `WITH`"));
+        return Err(refuse("a view's statement must be a single query").solution("begin it with `SELECT` or `WITH`"));
     }
     if meaning.iter().any(|token| token.is_symbol(';')) || statement.contains('\0') {
-        return Err(refuse("a view's statement must be one query, and this text goes on behind a `;`"));
+        return Err(refuse("a view's statement must be a single query, but text follows a `;`"));
     }
     let mut depth = 0_i32;
     let is_balanced = meaning.iter().all(|token| {
@@ -187,10 +187,10 @@ fn checked_statement(statement: &str) -> Result<String, ProviderError> {
     Ok(statement.get(..end).unwrap_or(statement).trim_start().to_owned())
 }
 
-/// Looks whether a source has the columns that a view shows of it.
+/// Checks that a source has the columns of a view.
 ///
 /// # Errors
-/// `InvalidInput` at the first that it has not, with those that it has.
+/// `InvalidInput` at the first missing column, with the existing ones.
 pub(crate) fn check_columns(planned: &Attributes, source: &str, present: &[String]) -> Result<(), ProviderError> {
     let columns = planned.get("columns").and_then(Value::as_list).unwrap_or_default();
     let names: Vec<String> =
@@ -202,7 +202,7 @@ pub(crate) fn check_columns(planned: &Attributes, source: &str, present: &[Strin
         let place = Path::attribute("columns").index(index).key("name");
         let error = ProviderError::invalid(Some(place), format!("{source} has no column `{name}`"))
             .problem(format!("its columns are {}", listed(present)))
-            .problem(format!("the view is to show {}", listed(&names)));
+            .problem(format!("the view selects {}", listed(&names)));
         return Err(match closest(name, present.iter().map(String::as_str)) {
             Some(meant) => error.solution(format!("did you mean `{meant}`?")),
             None => error,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_views_are_read_whoever_wrote_them() {
+    fn text_of_any_view_is_parsed() {
         let read = |ddl: &str| Body::read(ddl, "DB", "S");
         for ddl in [
             r#"CREATE VIEW "DB"."S"."V" ("A", "b" COMMENT 'as') AS SELECT "A", "b" FROM "DB"."S"."T""#,
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_is_one_query() {
+    fn statement_must_be_a_single_query() {
         assert_eq!(checked_statement(" SELECT 1 ; -- done").unwrap(), "SELECT 1");
         for statement in ["", "DROP TABLE x", "SELECT 1; DROP TABLE x", "SELECT (1", "SELECT 1) UNION (SELECT 2"] {
             assert!(checked_statement(statement).is_err(), "{statement}");

@@ -1,5 +1,5 @@
-//! What a view keeps when it is made anew: its tags and comments, by the same statement that makes it, so that there is no
-//! moment without them. Policies are not copied: a view that has any is not made anew.
+//! Tags and comments that a recreated view keeps. The statement that recreates the view sets them, so that the view
+//! never lacks them. Policies are not copied: a view with policies is not recreated.
 
 use super::{View, column_names, comment_of, need};
 use crate::client::Rows;
@@ -12,7 +12,7 @@ use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 
-/// A tag on a view, or on a column of it.
+/// A tag on a view or one of its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tag {
     column: Option<String>,
@@ -20,20 +20,20 @@ struct Tag {
     value: String,
 }
 
-/// What is written beside the body.
+/// Properties of the replaced view.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Kept {
     tags: Vec<Tag>,
-    /// The columns, where they have to be listed.
+    /// The columns, if the statement must list them.
     columns: Vec<String>,
-    /// Comments of columns that nobody manages, by name.
+    /// Unmanaged comments of columns, by name.
     comments: Vec<(String, String)>,
-    /// The view's own, where nobody manages it.
+    /// The view's own comment if it is unmanaged.
     comment: Option<String>,
 }
 
 impl Kept {
-    /// The columns to be listed; none are where the body says them.
+    /// The columns to list; empty if the content already lists them.
     pub(super) fn columns<'a>(&'a self, view: &'a View) -> &'a [String] {
         match &view.body {
             Body::Source { columns, .. } if !columns.is_empty() => columns,
@@ -48,21 +48,21 @@ impl Kept {
         if tags.is_empty() { String::new() } else { format!(" WITH TAG ({})", tags.join(", ")) }
     }
 
-    /// The comment of a column that nobody manages.
+    /// The unmanaged comment of a column.
     pub(super) fn comment_of(&self, column: &str) -> Option<&str> {
         comment_of(&self.comments, column)
     }
 
-    /// The view's own, where nobody manages it.
+    /// The view's own comment if it is unmanaged.
     pub(super) fn comment(&self) -> Option<&str> {
         self.comment.as_deref()
     }
 }
 
-/// Looks at what is on a view that is to be made anew.
+/// Reads the properties of a view before it is recreated.
 ///
 /// # Errors
-/// Where it has policies, or where it cannot be told what it has: then nothing is changed.
+/// When it has policies, or its properties cannot be read: then nothing changes.
 pub(super) async fn look(
     statements: &Statements<'_>,
     wanted: &View,
@@ -75,10 +75,10 @@ pub(super) async fn look(
     let policies = policies(statements, planned, described).await?;
     if !policies.is_empty() {
         let message =
-            format!("the view {} is not made anew: it has the policies {}", shown(planned), listed(&policies));
+            format!("the view {} cannot be recreated: it has the policies {}", shown(planned), listed(&policies));
         return Err(refused(planned, message)
-            .problem("a view of other columns, or of another statement, is made anew, and would be without them")
-            .solution("take them off the view, apply, and put them on again"));
+            .problem("a change of columns or statement recreates the view, which would lose them")
+            .solution("remove them from the view, apply, and add them again"));
     }
     let mut kept = Kept { tags: tags(statements, planned, described).await?, ..Kept::default() };
     let comment = |row: crate::client::Row<'_>| {
@@ -95,7 +95,7 @@ pub(super) async fn look(
 }
 
 impl Kept {
-    /// Leaves out the comments that a configuration has taken back, and the view's own unless nobody manages it.
+    /// Drops comments that were managed before, and the view's own comment unless it is unmanaged.
     pub(super) fn without_managed(mut self, was: Option<&View>, comment: Option<String>) -> Self {
         let is_managed = |column: &str| was.is_some_and(|was| comment_of(&was.comments, column).is_some());
         self.comments.retain(|(column, _)| !is_managed(column));
@@ -104,20 +104,21 @@ impl Kept {
     }
 }
 
-/// The error of a view that would have to be made anew where nothing can be asked about it.
+/// The error of a view that must be recreated without a warehouse.
 pub(super) fn without_warehouse(planned: &Attributes) -> ProviderError {
-    let message = format!("which tags and policies are on the view {} cannot be asked", shown(planned));
+    let message = format!("the tags and policies of the view {} cannot be read", shown(planned));
     refused(planned, message)
-        .problem("a view of other columns, or of another statement, is made anew, and would lose them")
-        .solution("set `warehouse` of the instance: they are asked about on it")
+        .problem("a change of columns or statement recreates the view, which would lose them")
+        .solution("set `warehouse` of the instance: the reads need one")
 }
 
 fn refused(planned: &Attributes, message: String) -> ProviderError {
-    let name = if planned.get("statement").is_some_and(|it| !it.is_null()) { "statement" } else { "columns" };
+    let name =
+        if planned.get("statement").is_some_and(|statement| !statement.is_null()) { "statement" } else { "columns" };
     ProviderError::new(ErrorKind::InvalidInput { path: Some(Path::attribute(name)) }, message)
 }
 
-/// The columns that the new body has.
+/// The columns of the new content.
 async fn result_columns(
     statements: &Statements<'_>,
     wanted: &View,
@@ -137,7 +138,7 @@ fn function(planned: &Attributes, call: &str) -> String {
     format!("SELECT * FROM TABLE({}.INFORMATION_SCHEMA.{call})", quote(&text(planned, "database")))
 }
 
-/// Asks what an edition may not have.
+/// Reads a feature that an edition may lack.
 async fn ask(statements: &Statements<'_>, sql: &str) -> Result<Rows, ProviderError> {
     match statements.ask_about(sql).await {
         Ok(rows) => Ok(rows.unwrap_or_default()),
@@ -146,7 +147,7 @@ async fn ask(statements: &Statements<'_>, sql: &str) -> Result<Rows, ProviderErr
     }
 }
 
-/// The policies that were put on the view or its columns themselves: those of tags come along with the tags.
+/// The policies set directly on the view or its columns; tag-based policies follow the tags.
 /// <https://docs.snowflake.com/en/sql-reference/functions/policy_references>
 async fn policies(
     statements: &Statements<'_>,
@@ -165,7 +166,7 @@ async fn policies(
     Ok(found)
 }
 
-/// The tags that are set on the view itself and on its columns. Where there are no tags in this edition, there are none.
+/// The tags set directly on the view and its columns; empty in an edition without tags.
 async fn tags(statements: &Statements<'_>, planned: &Attributes, described: &Rows) -> Result<Vec<Tag>, ProviderError> {
     let parts = [text(planned, "database"), text(planned, "schema"), text(planned, "name")];
     let mut found = Vec::new();

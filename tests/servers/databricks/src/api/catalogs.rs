@@ -1,4 +1,5 @@
-//! Catalogs and schemas of Unity Catalog: <https://docs.databricks.com/api/workspace/catalogs>. Names are kept in lower case.
+//! Catalogs and schemas of Unity Catalog: <https://docs.databricks.com/api/workspace/catalogs>. Names are stored in
+//! lower case.
 
 use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
@@ -31,7 +32,7 @@ pub(super) fn assignment(world: &World) -> Json {
     json!({"metastore_id": id, "workspace_id": WORKSPACE, "default_catalog_name": "main"})
 }
 
-/// The metastore of the workspace as everybody may see it.
+/// The metastore of the workspace, readable for everyone.
 pub(super) fn summary(world: &World) -> Json {
     json!({
         "metastore_id": METASTORE, "name": "metastore", "owner": world.metastore_owner, "region": "westeurope",
@@ -51,7 +52,7 @@ pub(super) fn metastore(id: &str) -> Outcome {
     }
 }
 
-/// A catalog or schema as it is kept.
+/// A new catalog or schema.
 pub(super) fn new(world: &mut World, kind: Kind, full_name: &str, actor: &str) -> Json {
     let now = world.now();
     let mut made = json!({
@@ -157,7 +158,7 @@ fn create(world: &mut World, request: &Request, kind: Kind) -> Outcome {
     Ok(made)
 }
 
-/// An empty comment is none, and a folder is written without a slash at its end.
+/// An empty comment is dropped, and a folder loses its trailing slash.
 fn kept(container: &mut Json) {
     if container["comment"] == "" {
         container.as_object_mut().unwrap().shift_remove("comment");

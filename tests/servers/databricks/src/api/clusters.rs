@@ -1,4 +1,4 @@
-//! Clusters and SQL warehouses, which are there and are not made here.
+//! Clusters and SQL warehouses: they exist and cannot be created here.
 
 use super::Request;
 use crate::error::{ApiError, Outcome};
@@ -15,7 +15,7 @@ pub(super) fn list(world: &World, request: &Request) -> Outcome {
     Ok(answer)
 }
 
-/// A cluster that is not there is a wrong parameter.
+/// An unknown cluster is an invalid parameter.
 pub(super) fn get(world: &World, request: &Request) -> Outcome {
     let id = request.parameter("cluster_id")?;
     let found = world.clusters.iter().find(|it| it["cluster_id"] == id);

@@ -6,7 +6,7 @@ use crate::fields::{object, text};
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 
-/// The privileges that a kind of securable knows.
+/// The privileges of a kind of securable.
 fn privileges(kind: &str) -> Result<&'static [&'static str], ApiError> {
     match kind {
         "catalog" => Ok(&[

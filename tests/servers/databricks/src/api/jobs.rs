@@ -8,7 +8,7 @@ use crate::fields::{object, page};
 use crate::world::{Entry, Job, World};
 use serde_json::{Value as Json, json};
 
-/// `jobs/get` gives so many tasks at once.
+/// Maximum number of tasks in a response of `jobs/get`.
 const TASKS: usize = 100;
 
 pub(super) fn call(world: &mut World, request: &Request, what: &str) -> Outcome {
@@ -23,7 +23,7 @@ pub(super) fn call(world: &mut World, request: &Request, what: &str) -> Outcome 
     }
 }
 
-/// Refuses clusters of whoever may make none, and whom a job may not run as.
+/// Refuses clusters of a caller that may not create them, and a `run_as` that is not permitted.
 fn check_rights(world: &World, request: &Request, settings: &Json) -> Result<(), ApiError> {
     if let Some(name) = settings["run_as"]["service_principal_name"].as_str()
         && world.denied_run_as.iter().any(|it| it == name)
@@ -58,7 +58,7 @@ fn id_of(text: Option<&str>) -> Result<i64, ApiError> {
     text.and_then(|text| text.parse().ok()).ok_or_else(|| ApiError::invalid("Missing required field: job_id"))
 }
 
-/// A job that is not there is a wrong parameter, and not a missing resource.
+/// An unknown job is an invalid parameter, not a missing resource.
 fn missing(id: i64) -> ApiError {
     ApiError::invalid(format!("Job {id} does not exist."))
 }
@@ -131,7 +131,7 @@ fn change(world: &mut World, request: &Request, what: &str) -> Outcome {
     check_rights(world, request, &settings)?;
     let run_as = settings::take_run_as(&mut settings);
     let creator = job.creator.clone();
-    // A reset without it makes the creator the one again.
+    // A reset without `run_as` sets the creator again.
     let run_as = run_as.unwrap_or(if what == "reset" { creator } else { job.run_as.clone() });
     world.jobs.insert(id, Job { settings, run_as, ..job });
     Ok(json!({}))

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 const PRINCIPALS: [&str; 3] = ["user_name", "group_name", "service_principal_name"];
 
-/// Which levels a kind of object knows.
+/// The levels of a kind of object.
 fn levels(kind: &str) -> Result<&'static [&'static str], ApiError> {
     match kind {
         "jobs" => Ok(&["CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"]),
@@ -18,7 +18,7 @@ fn levels(kind: &str) -> Result<&'static [&'static str], ApiError> {
     }
 }
 
-/// The entry of who made an object.
+/// The entry of an object's creator.
 pub(super) fn owner(world: &World, actor: &str) -> Entry {
     let kind = if world.knows_as("user_name", actor) { "user_name" } else { "service_principal_name" };
     Entry { kind: kind.to_owned(), name: actor.to_owned(), level: "IS_OWNER".to_owned() }
@@ -50,7 +50,7 @@ pub(super) fn call(world: &mut World, request: &Request, kind: &str, id: &str) -
         let row = json!({&entry.kind: entry.name, "display_name": entry.name, "all_permissions": [{"permission_level": entry.level, "inherited": false}]});
         rows.push(row);
     }
-    // Administrators manage everything, by what is above.
+    // Administrators inherit the right to manage everything.
     let inherited =
         json!({"permission_level": "CAN_MANAGE", "inherited": true, "inherited_from_object": [format!("/{kind}/")]});
     match rows.iter_mut().find(|it| it["group_name"] == "admins") {
@@ -64,7 +64,7 @@ pub(super) fn call(world: &mut World, request: &Request, kind: &str, id: &str) -
     Ok(json!({"object_id": format!("/{kind}/{id}"), "object_type": singular, "access_control_list": rows}))
 }
 
-/// The direct entries after a change: these instead of all others, or beside them.
+/// The direct entries after a change that replaces or extends them.
 pub(super) fn merged(
     world: &World,
     kind: &str,
@@ -99,7 +99,7 @@ pub(super) fn merged(
         seen.push((principal_kind.to_string(), name.clone()));
         entries.retain(|it| !(it.kind == **principal_kind && it.name == name));
         if level == "IS_OWNER" {
-            // There is one: whoever it was before is it no more.
+            // An object has one owner: this one replaces the previous one.
             entries.retain(|it| it.level != "IS_OWNER");
         }
         entries.push(Entry { kind: principal_kind.to_string(), name, level });

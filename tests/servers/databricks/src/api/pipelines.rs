@@ -75,7 +75,7 @@ pub(super) fn one(world: &mut World, request: &Request, id: &str) -> Outcome {
             Ok(json!({}))
         }
         "DELETE" => {
-            // The tables go along unless it is said that they stay.
+            // The tables are deleted too unless `cascade` is false.
             if request.query.get("cascade").is_none_or(|it| it != "false") {
                 for table in &pipeline.tables {
                     world.tables.remove(table);
@@ -187,7 +187,7 @@ fn list(world: &World, request: &Request) -> Outcome {
     Ok(answer)
 }
 
-/// `%` stands for any text, `_` for any character.
+/// `%` matches any text, `_` any character.
 fn is_like(text: &str, pattern: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {

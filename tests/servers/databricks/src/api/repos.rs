@@ -40,7 +40,7 @@ fn same(credential: &Json, provider: &str) -> bool {
     credential["git_provider"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(provider))
 }
 
-/// The token is never shown.
+/// The API's form of a credential, without the token.
 fn shown(credential: &Json) -> Json {
     json!({
         "credential_id": credential["credential_id"], "git_provider": credential["git_provider"],
@@ -112,14 +112,14 @@ pub(super) fn all(world: &mut World, request: &Request) -> Outcome {
             let id = add(world, &path, "REPO");
             let repo = Repo { url, provider, branch: Some(branch), head };
             let answer = info(id, &path, &repo);
-            world.objects.get_mut(&path).expect("it was added").repo = Some(repo);
+            world.objects.get_mut(&path).expect("the object was added").repo = Some(repo);
             Ok(answer)
         }
         _ => Err(no_such_call(request)),
     }
 }
 
-/// The commit that a branch or tag is at.
+/// The commit of a branch or tag.
 fn head(world: &World, url: &str, reference: &str) -> Result<String, ApiError> {
     match world.remotes.get(url) {
         Some(known) => known.get(reference).cloned().ok_or_else(|| {
@@ -132,7 +132,7 @@ fn head(world: &World, url: &str, reference: &str) -> Result<String, ApiError> {
     }
 }
 
-/// Whether a branch or a tag is checked out is not told of tags.
+/// The API's form of a repo. It names a branch, but not a tag.
 fn info(id: i64, path: &str, repo: &Repo) -> Json {
     let mut info =
         json!({"id": id, "path": path, "url": repo.url, "provider": repo.provider, "head_commit_id": repo.head});
@@ -157,7 +157,7 @@ pub(super) fn one(world: &mut World, request: &Request, id: &str) -> Outcome {
                 _ => return Err(ApiError::invalid("Exactly one of branch or tag must be specified")),
             };
             let head = head(world, &repo.url, &reference)?;
-            world.objects.get_mut(&path).expect("it is there").repo = Some(Repo { branch, head, ..repo });
+            world.objects.get_mut(&path).expect("the object exists").repo = Some(Repo { branch, head, ..repo });
             Ok(json!({}))
         }
         "DELETE" => {

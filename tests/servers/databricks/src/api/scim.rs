@@ -1,4 +1,4 @@
-//! Who there is: <https://docs.databricks.com/api/workspace/users>.
+//! Principals: <https://docs.databricks.com/api/workspace/users>.
 
 use super::Request;
 use crate::error::{ApiError, Outcome};

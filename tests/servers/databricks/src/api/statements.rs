@@ -21,7 +21,7 @@ pub(super) fn submit(world: &mut World, request: &Request, polls: usize) -> Outc
     let Some(found) = world.warehouses.iter_mut().find(|it| it["id"] == warehouse.as_str()) else {
         return Err(ApiError::missing(format!("SQL warehouse {warehouse} does not exist.")));
     };
-    // It is started, which takes a while.
+    // Starting a warehouse takes some polls.
     let starts = found["state"] == "STOPPED";
     found["state"] = json!("RUNNING");
     let polls = if starts { polls.max(2) } else { polls };
@@ -32,7 +32,7 @@ pub(super) fn submit(world: &mut World, request: &Request, polls: usize) -> Outc
     Ok(shown(world, &id))
 }
 
-/// Runs it where its time has come.
+/// Runs a statement when its polls have passed.
 fn advance(world: &mut World, id: &str) {
     let Some(statement) = world.statements.get(id).cloned() else { return };
     if statement.outcome.is_some() {
@@ -53,7 +53,7 @@ fn shown(world: &World, id: &str) -> serde_json::Value {
     json!({"statement_id": id, "status": status})
 }
 
-/// The world of a poll may be what it was a moment ago; statements then wait.
+/// Polls may read an old state; statements then wait.
 pub(super) fn poll(world: &mut World, id: &str) -> Outcome {
     if !world.statements.contains_key(id) {
         return Err(ApiError::missing(format!("The statement {id} was not found.")));

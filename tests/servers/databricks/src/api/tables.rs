@@ -10,7 +10,7 @@ fn missing(name: &str) -> ApiError {
     ApiError::new(404, "TABLE_DOES_NOT_EXIST", format!("Table '{name}' does not exist."))
 }
 
-/// A column as it is shown; the type as DDL writes it: `decimal(10,2)`.
+/// The API's form of a column, with a type as in DDL: `decimal(10,2)`.
 pub(crate) fn column(name: &str, ty: &str, position: usize) -> Json {
     let word = ty.split('(').next().unwrap_or_default().to_uppercase();
     let type_name = match word.as_str() {
@@ -32,7 +32,7 @@ pub(crate) fn column(name: &str, ty: &str, position: usize) -> Json {
     column
 }
 
-/// Makes a table, with catalog and schema where they are missing.
+/// Adds a table, and its catalog and schema if they are missing.
 pub(crate) fn add(world: &mut World, full_name: &str, columns: &[(&str, &str)]) {
     let full_name = full_name.to_lowercase();
     let parts: Vec<&str> = full_name.split('.').collect();
@@ -49,7 +49,7 @@ pub(crate) fn add(world: &mut World, full_name: &str, columns: &[(&str, &str)]) 
     put(world, &full_name, "MANAGED", columns, "admin@example.com");
 }
 
-/// Puts a table or view there.
+/// Adds a table or view.
 pub(crate) fn put(world: &mut World, full_name: &str, ty: &str, columns: Vec<Json>, owner: &str) {
     let (id, now) = (world.uuid(), world.now());
     let parts: Vec<&str> = full_name.split('.').collect();
@@ -94,7 +94,7 @@ pub(super) fn one(world: &mut World, request: &Request, name: &str) -> Outcome {
     }
 }
 
-/// Takes a table or view away, with what was granted on it.
+/// Removes a table or view with its grants.
 pub(crate) fn remove(world: &mut World, name: &str) {
     world.tables.remove(name);
     world.grants.remove(&("table".to_owned(), name.to_owned()));

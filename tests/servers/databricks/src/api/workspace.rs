@@ -6,7 +6,7 @@ use crate::fields::{object, text};
 use crate::world::{Object, World};
 use serde_json::{Value as Json, json};
 
-/// A path without the `/Workspace` that may stand before it.
+/// A path without the optional prefix `/Workspace`.
 pub(crate) fn path_of(text: &str) -> Result<String, ApiError> {
     let path = text.strip_prefix("/Workspace").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(text);
     if !text.starts_with('/') {
@@ -19,14 +19,14 @@ pub(crate) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
-/// Puts something into the tree.
+/// Adds an object to the tree.
 pub(crate) fn add(world: &mut World, path: &str, kind: &'static str) -> i64 {
     let id = world.id();
     world.objects.insert(path.to_owned(), Object { id, kind, repo: None });
     id
 }
 
-/// Whether there is a folder; the root always is.
+/// True if the folder exists; the root always does.
 pub(super) fn has_folder(world: &World, path: &str) -> bool {
     path.is_empty() || world.objects.get(path).is_some_and(|it| it.kind == "DIRECTORY")
 }
@@ -47,7 +47,7 @@ pub(super) fn call(world: &mut World, request: &Request, what: &str) -> Outcome 
                         return Err(ApiError::new(
                             400,
                             "RESOURCE_ALREADY_EXISTS",
-                            format!("Node {folder} exists and is no directory"),
+                            format!("Node {folder} exists and is not a directory"),
                         ));
                     }
                 }

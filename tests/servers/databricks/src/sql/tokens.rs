@@ -1,4 +1,5 @@
-//! Texts to tokens, as Databricks reads them: names in backticks (doubled within), texts in single quotes with backslashes.
+//! The tokenizer, with Databricks' rules: names in backticks (doubled inside), strings in single quotes with
+//! backslashes.
 
 use super::syntax;
 
@@ -10,10 +11,10 @@ pub(super) enum Token {
     Sign(char),
 }
 
-/// The tokens of a statement, and how far they were read.
+/// The tokens of a statement, with the reading position.
 pub(super) struct Tokens<'a> {
     text: &'a str,
-    /// Each with where it begins.
+    /// Tokens with their start.
     tokens: Vec<(usize, Token)>,
     at: usize,
 }
@@ -74,12 +75,12 @@ impl<'a> Tokens<'a> {
         self.peek().map_or_else(|| syntax("end of input"), |token| syntax(&String::from(token)))
     }
 
-    /// The text that was not read yet.
+    /// The unread text.
     pub(super) fn rest(&self) -> &'a str {
         self.tokens.get(self.at).map_or("", |(at, _)| &self.text[*at..])
     }
 
-    /// A word, in capitals.
+    /// A word in upper case.
     pub(super) fn word(&mut self) -> Result<String, String> {
         match self.peek() {
             Some(Token::Word(word)) => {
@@ -111,7 +112,7 @@ impl<'a> Tokens<'a> {
         if self.take(sign) { Ok(()) } else { Err(self.wrong()) }
     }
 
-    /// A name, in backticks or not.
+    /// An identifier, with or without backticks.
     pub(super) fn identifier(&mut self) -> Result<String, String> {
         match self.peek().cloned() {
             Some(Token::Word(name) | Token::Quoted(name)) => {
@@ -122,7 +123,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A name of so many parts.
+    /// A name with this number of parts.
     pub(super) fn name(&mut self, parts: usize) -> Result<Vec<String>, String> {
         let mut name = vec![self.identifier()?];
         while self.take('.') {
@@ -137,7 +138,7 @@ impl<'a> Tokens<'a> {
             _ => return Err(self.wrong()),
         };
         self.at += 1;
-        // Texts side by side are one, as everywhere in this dialect: '' within quotes ends one and begins another.
+        // Adjacent strings are one, as usual in this dialect: '' inside quotes ends one string and begins another.
         while let Some(Token::Literal(more)) = self.peek() {
             text.push_str(more);
             self.at += 1;

@@ -1,5 +1,5 @@
-//! `pg_run_sql`: <https://hasura.io/docs/2.0/api-reference/schema-api/run-sql/>. Of all SQL this knows the one question
-//! whether a table has a primary key.
+//! `pg_run_sql`: <https://hasura.io/docs/2.0/api-reference/schema-api/run-sql/>. It knows one query: whether a table
+//! has a primary key.
 
 use super::{fields, text};
 use crate::databases::Databases;
@@ -7,7 +7,7 @@ use crate::metadata::Metadata;
 use crate::refused::{Outcome, Refused};
 use serde_json::{Value as Json, json};
 
-/// Runs it.
+/// Runs the query.
 pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, args: &Json) -> Outcome<Json> {
     let known = ["source", "read_only", "cascade", "check_metadata_consistency"];
     let args = fields(args, "RunSQL", &["sql"], &known)?;
@@ -32,7 +32,7 @@ pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, args: &Json) -
     Ok(json!({"result_type": "TuplesOk", "result": result}))
 }
 
-/// The text that a column is compared with: an `E` literal, in which `''` and `\\\\` stand for one of them.
+/// The string that a column is compared with: an `E` literal, with `''` and `\\\\` as escapes.
 fn compared(sql: &str, column: &str) -> Option<String> {
     let rest = sql.split_once(&format!("{column} = E'"))?.1;
     let mut found = String::new();

@@ -1,4 +1,4 @@
-//! Commands about tables of a source, and who may read them.
+//! Commands about tables of a source and their permissions.
 
 use super::{fields, success, text};
 use crate::databases::Databases;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 /// Fields of a table's configuration.
 const CONFIGURATION: [&str; 5] =
     ["custom_name", "custom_root_fields", "column_config", "custom_column_names", "comment"];
-/// Root fields that may have another name.
+/// Root fields that can be renamed.
 const ROOT_FIELDS: [&str; 12] = [
     "select",
     "select_by_pk",
@@ -25,7 +25,7 @@ const ROOT_FIELDS: [&str; 12] = [
     "comment",
 ];
 
-/// Carries one out; the answer, and the object that it is about.
+/// Executes a command; returns the response and the object that it changed.
 pub(crate) fn run(
     metadata: &mut Metadata,
     databases: &Databases,
@@ -68,7 +68,7 @@ fn source_of(args: &Map<String, Json>) -> String {
     args.get("source").and_then(Json::as_str).unwrap_or("default").to_owned()
 }
 
-/// A table's name as it is stored: PostgreSQL's may be a text, and then lie in `public`.
+/// The stored name of a table. In PostgreSQL a plain string means the schema `public`.
 fn name_of(args: &Map<String, Json>) -> Json {
     match args.get("table") {
         Some(Json::String(name)) => serde_json::json!({"schema": "public", "name": name}),
@@ -104,13 +104,13 @@ fn configuration(given: Option<&Json>) -> Outcome<Map<String, Json>> {
         check_name(name)?;
     }
     configuration.remove("custom_column_names");
-    // What says nothing is left out.
+    // Empty fields are dropped.
     let is_empty = |it: &Json| it.is_null() || it.as_object().is_some_and(Map::is_empty);
     configuration.retain(|_, value| !is_empty(value));
     Ok(configuration)
 }
 
-/// A name of GraphQL: <https://spec.graphql.org/October2021/#Name>.
+/// Checks a GraphQL name: <https://spec.graphql.org/October2021/#Name>.
 fn check_name(name: &str) -> Outcome<()> {
     let mut chars = name.chars();
     let is_right = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
@@ -173,7 +173,7 @@ fn customize(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
 fn permit(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
     let args = fields(args, "CreatePerm", &["table", "role", "permission"], &["source", "comment"])?;
     let role = text(args, "role")?;
-    // `set` belongs to other permissions; existing services send it, and it is left unread.
+    // `set` belongs to other permissions; existing services send it, and it is ignored.
     let known =
         ["limit", "allow_aggregations", "computed_fields", "query_root_fields", "subscription_root_fields", "set"];
     let given = args.get("permission").unwrap_or(&Json::Null);

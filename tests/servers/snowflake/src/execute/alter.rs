@@ -8,7 +8,7 @@ use crate::name::shown;
 
 const DONE: &str = "Statement executed successfully.";
 
-/// The object, which the role has to own; nothing where it may be missing.
+/// An object that the role owns; `None` if it may be missing and is.
 fn owned(account: &Account, role: &str, kind: Kind, if_exists: bool, path: &[String]) -> Outcome<Option<Key>> {
     match account.owned(role, kind, path) {
         Ok(key) => Ok(Some(key)),
@@ -38,7 +38,7 @@ pub(super) fn options(
 ) -> Outcome<Rows> {
     let has_tags = !options.tags.is_empty() || !options.tags_off.is_empty();
     let key = if has_tags {
-        // Who may apply the tag need not own the object.
+        // A role that may apply the tag need not own the object.
         match account.seen(role, kind, path) {
             Err(error) if if_exists && error.code == "002003" => return Ok(Rows::status(DONE)),
             other => other?,
@@ -79,7 +79,7 @@ pub(super) fn options(
     Ok(Rows::status(DONE))
 }
 
-/// Makes sure that the role may put that tag on things.
+/// Checks that the role may apply a tag.
 pub(super) fn may_apply(account: &Account, role: &str, tag: &[String]) -> Outcome<()> {
     let key = account.seen(role, Kind::Tag, tag)?;
     let may = account.may(role, &key, &["APPLY"]) || account.may(role, &(Kind::Account, Vec::new()), &["APPLY TAG"]);
@@ -165,7 +165,7 @@ pub(super) fn table(
     let Some((_, Relation::Table(table))) = account.relations.get_mut(path) else {
         return Err(SqlError::missing("Table", &shown(path)));
     };
-    // All of a statement, or nothing of it.
+    // All changes of a statement, or none.
     let mut changed = table.clone();
     let outcome = alter(&mut changed, change, &mut |old, new| {
         let of_it = |it: &&mut TagReference| it.object.1 == path && it.column.as_deref() == Some(old);
@@ -200,7 +200,7 @@ fn position(table: &Table, name: &str) -> Outcome<usize> {
     found.ok_or_else(|| SqlError::identifier(name))
 }
 
-/// Changes a table; who keeps names of its columns hears of renamed ones.
+/// Changes a table; `renamed` gets the renamed columns.
 fn alter(table: &mut Table, change: AlterTable, renamed: &mut dyn FnMut(&str, &str)) -> Outcome<()> {
     match change {
         AlterTable::Rename(_) => {}
@@ -236,7 +236,7 @@ fn alter(table: &mut Table, change: AlterTable, renamed: &mut dyn FnMut(&str, &s
                 }
                 table.columns.remove(at);
                 table.rows.iter_mut().for_each(|row| drop(row.remove(at)));
-                // Keys go with what they are made of.
+                // Keys of a dropped column are dropped too.
                 table.primary_key = table.primary_key.take().filter(|(_, columns)| !columns.contains(&name));
                 table.unique.retain(|(_, columns)| !columns.contains(&name));
             }

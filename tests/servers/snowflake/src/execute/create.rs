@@ -6,7 +6,7 @@ use crate::error::{Outcome, SqlError};
 use crate::grammar::{CreateTable, CreateView, How, Options, Query};
 use crate::name::shown;
 
-/// Looks whether there is one already. `Some` is the answer of a statement that has nothing to do.
+/// Checks for an existing object. `Some` is the result of a statement with nothing to do.
 fn existing(account: &Account, role: &str, kind: Kind, how: How, path: &[String]) -> Outcome<Option<Rows>> {
     let is_there = account.owner(&(kind, path.to_vec())).is_some();
     let name = path.last().cloned().unwrap_or_default();
@@ -24,7 +24,7 @@ fn created(kind: Kind, name: &str) -> Rows {
     Rows::status(&format!("{title} {name} successfully created."))
 }
 
-/// Makes sure that the role may make objects of a kind in a schema, or a schema in a database.
+/// Checks that the role may create objects of a kind in a schema, or a schema in a database.
 fn may_create(account: &Account, role: &str, kind: Kind, path: &[String]) -> Outcome<()> {
     let (within, parent) = match path {
         [_, _] => (Kind::Database, &path[..1]),
@@ -126,7 +126,7 @@ fn check_names(columns: &[Column]) -> Outcome<()> {
     if columns.is_empty() { Err(SqlError::syntax(")")) } else { Ok(()) }
 }
 
-/// Adds a key: what the primary key is made of is never null.
+/// Adds a key; columns of a primary key become not null.
 pub(super) fn add_key(table: &mut Table, is_primary: bool, name: Option<String>, columns: Vec<String>) -> Outcome<()> {
     for name in &columns {
         let column = table.columns.iter_mut().find(|column| column.name == *name);
@@ -157,7 +157,7 @@ pub(super) fn view(
     path: Vec<String>,
     mut wanted: CreateView,
 ) -> Outcome<Rows> {
-    // Names without database or schema are those of the view.
+    // Missing parts of the source's name are those of the view.
     while wanted.query.source.len() < 3 && path.len() == 3 {
         let missing = path[2 - wanted.query.source.len()].clone();
         wanted.query.source.insert(0, missing);
@@ -208,7 +208,7 @@ pub(super) fn view(
     Ok(created(Kind::View, &name))
 }
 
-/// The columns of a query, and the ones of the source that they are.
+/// The columns of a query, and their columns in the source.
 pub(super) fn read_source(account: &Account, role: &str, query: &Query) -> Outcome<(Vec<Column>, Vec<String>)> {
     let key = account.seen(role, Kind::Table, &query.source)?;
     if !account.may(role, &key, &["SELECT"]) {

@@ -4,7 +4,7 @@ use super::Rows;
 use crate::account::{Account, Grant, Kind, RoleGrant};
 use crate::error::{Outcome, SqlError};
 
-/// Privileges on an object, and who gets or loses them.
+/// Privileges on an object, with the role that gets or loses them.
 pub(super) struct Granted {
     pub(super) privileges: Vec<String>,
     pub(super) kind: Kind,

@@ -7,7 +7,7 @@ use crate::grammar::Query;
 use crate::name::shown;
 use crate::token::Tokens;
 
-/// Queries run on a warehouse that the role may use.
+/// Checks that the role may use a warehouse for queries.
 fn needs_warehouse(account: &Account, session: &Session) -> Outcome<()> {
     let roles = account.secondary_roles(&session.user, &session.role);
     let may_use = |warehouse: &String| {
@@ -18,7 +18,7 @@ fn needs_warehouse(account: &Account, session: &Session) -> Outcome<()> {
     if session.warehouse.as_ref().is_some_and(may_use) { Ok(()) } else { Err(SqlError::no_warehouse()) }
 }
 
-/// The rows of a table or of what a view reads.
+/// The rows of a table or of a view's source.
 fn rows(account: &Account, path: &[String], columns: &[String]) -> Vec<Vec<Option<String>>> {
     match account.relations.get(path).map(|(_, relation)| relation) {
         Some(Relation::Table(table)) => {
@@ -52,7 +52,7 @@ pub(super) fn query(account: &Account, session: &Session, query: &Query) -> Outc
     Ok(Rows { names: columns.into_iter().map(|column| column.name).collect(), rows, ..Rows::default() })
 }
 
-/// A view whose source has changed under it cannot be read.
+/// Refuses to read a view whose source has changed.
 fn broken(account: &Account, view: &crate::account::View) -> Outcome<()> {
     let Some((_, source)) = account.relations.get(&view.source) else {
         return Err(SqlError::missing("Object", &shown(&view.source)));
@@ -131,8 +131,8 @@ pub(super) fn policy_references(account: &Account, session: &Session, object: &s
     Ok(Rows { columns, names: Vec::new(), rows })
 }
 
-/// `INFORMATION_SCHEMA.TAG_REFERENCES`: tags of an object and those that it has by what it lies in, with the level at which
-/// each was set. <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
+/// `INFORMATION_SCHEMA.TAG_REFERENCES`: the object's own and inherited tags, with the level of each.
+/// <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
 pub(super) fn tag_references(account: &Account, session: &Session, object: &str, domain: &str) -> Outcome<Rows> {
     needs_warehouse(account, session)?;
     let mut path = Tokens::of(object)?.path()?;

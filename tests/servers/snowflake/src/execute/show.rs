@@ -1,4 +1,4 @@
-//! `SHOW` and `DESCRIBE`, with the columns of the real ones.
+//! `SHOW` and `DESCRIBE`, with Snowflake's columns.
 
 use super::Rows;
 use crate::account::{About, Account, Column, Container, Kind, Relation};
@@ -9,14 +9,14 @@ use jiff::Timestamp;
 
 type Row = Vec<Option<String>>;
 
-/// So many things are told of at most.
+/// Maximum number of rows.
 const MOST_SHOWN: usize = 10_000;
 
 fn some(text: impl Into<String>) -> Option<String> {
     Some(text.into())
 }
 
-/// As the SQL API writes a time with a zone: seconds with nine decimals, and the minutes of the zone beside 1440.
+/// The SQL API's form of a time with a zone: seconds with nine decimals, and the zone's minutes plus 1440.
 pub(crate) fn time(at: Timestamp) -> Option<String> {
     Some(format!("{}.{:09} 1440", at.as_second(), at.subsec_nanosecond()))
 }
@@ -142,7 +142,7 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
             return Err(SqlError::unsupported("SHOW"));
         }
     };
-    // More are not told. <https://docs.snowflake.com/en/sql-reference/sql/show-columns>
+    // The limit of `SHOW COLUMNS`. <https://docs.snowflake.com/en/sql-reference/sql/show-columns>
     let rows = rows.into_iter().take(MOST_SHOWN).collect();
     Ok(Rows { columns, names: Vec::new(), rows })
 }

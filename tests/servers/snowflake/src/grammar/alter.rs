@@ -156,7 +156,7 @@ fn options(tokens: &mut Tokens, kind: Kind) -> Outcome<Options> {
     }
     let mut options = Options::default();
     if kind == Kind::Tag && tokens.take("ADD ALLOWED_VALUES") {
-        // The first text says what becomes of the others: see `execute`.
+        // The first item says whether the values are added or removed: see `execute`.
         options.allowed = Some([vec!["+".to_owned()], texts(tokens)?].concat());
         return Ok(options);
     }

@@ -1,4 +1,4 @@
-//! `CREATE`, and the queries that views are made of.
+//! `CREATE`, and the queries of views.
 
 use super::{How, Statement, kind};
 use crate::account::{Column, Kind};
@@ -6,18 +6,18 @@ use crate::data_type::DataType;
 use crate::error::{Outcome, SqlError};
 use crate::token::Tokens;
 
-/// What stands behind a name: each is nothing where it is not said.
+/// Options after a name; `None` if omitted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
-    /// Empty is none.
+    /// Empty removes the comment.
     pub(crate) comment: Option<String>,
     pub(crate) retention_days: Option<u64>,
     pub(crate) allowed: Option<Vec<String>>,
     pub(crate) is_secure: Option<bool>,
-    /// Tags to set, with their values, and to take off.
+    /// Tags to set with their values, and tags to unset.
     pub(crate) tags: Vec<(Vec<String>, String)>,
     pub(crate) tags_off: Vec<Vec<String>>,
-    /// Of that column.
+    /// The column that the options belong to.
     pub(crate) column: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct CreateTable {
 /// `SELECT` of columns of one source.
 #[derive(Debug)]
 pub(crate) struct Query {
-    /// Columns of the source with the names that they get; all where it is empty.
+    /// Columns of the source with their new names; empty means all.
     pub(crate) columns: Vec<(String, String)>,
     pub(crate) source: Vec<String>,
     pub(crate) limit: Option<u64>,
@@ -40,14 +40,14 @@ pub(crate) struct Query {
 
 #[derive(Debug)]
 pub(crate) struct CreateView {
-    /// Names with comments; empty where the query says them.
+    /// Names with comments; empty if the query names them.
     pub(crate) columns: Vec<(String, Option<String>)>,
-    /// Each with the column that has it, and its value.
+    /// Tags with their column and their value.
     pub(crate) tags: Vec<(Vec<String>, Option<String>, String)>,
     pub(crate) copies_grants: bool,
     pub(crate) comment: String,
     pub(crate) query: Query,
-    /// The whole statement, as it is shown.
+    /// The text of the statement, as `SHOW` returns it.
     pub(crate) text: String,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn create(tokens: &mut Tokens, sql: &str) -> Outcome<Statement> {
     }
 }
 
-/// What may stand behind a name, in any order.
+/// Parses options after a name, in any order.
 fn options(tokens: &mut Tokens) -> Outcome<Options> {
     let mut options = Options::default();
     while !tokens.is_at_end() {
@@ -140,7 +140,7 @@ fn table(tokens: &mut Tokens) -> Outcome<CreateTable> {
     Ok(table)
 }
 
-/// A column, and whether it is the primary key (`Table`) or unique (anything else) by itself.
+/// A column with its inline key: primary (`Table`) or unique (any other kind).
 pub(super) fn column(tokens: &mut Tokens) -> Outcome<(Column, Option<Kind>)> {
     let name = tokens.identifier()?;
     let ty = DataType::read(tokens)?;
@@ -163,7 +163,7 @@ pub(super) fn column(tokens: &mut Tokens) -> Outcome<(Column, Option<Kind>)> {
     }
 }
 
-/// `WITH TAG (a = 'x', b = 'y')`, where it stands there.
+/// Parses `WITH TAG (a = 'x', b = 'y')`, if present.
 fn with_tags(
     tokens: &mut Tokens,
     column: Option<&String>,
@@ -215,7 +215,7 @@ fn view(tokens: &mut Tokens, sql: &str) -> Outcome<CreateView> {
     Ok(CreateView { columns, tags, copies_grants, comment, query, text: sql.trim().to_owned() })
 }
 
-/// Behind `SELECT`: columns, or everything, of one source; a condition is taken and means nothing.
+/// The rest of a `SELECT`: columns, or `*`, of one source. A condition is accepted and ignored.
 fn query(tokens: &mut Tokens) -> Outcome<Query> {
     let mut columns = Vec::new();
     if !tokens.take_symbol("*") {
@@ -252,7 +252,7 @@ fn query(tokens: &mut Tokens) -> Outcome<Query> {
     Ok(Query { columns, source, limit })
 }
 
-/// What may be asked.
+/// The supported queries.
 pub(super) fn select(tokens: &mut Tokens) -> Outcome<Statement> {
     for function in ["CURRENT_ROLE", "CURRENT_SECONDARY_ROLES", "CURRENT_USER", "CURRENT_WAREHOUSE"] {
         if tokens.take(function) {
@@ -292,7 +292,7 @@ fn tag_references(tokens: &mut Tokens) -> Outcome<Option<Statement>> {
         tokens.expect("REF_ENTITY_DOMAIN")?;
         tokens.expect_symbol("=>")?;
         if !tokens.text()?.eq_ignore_ascii_case("view") {
-            return Err(SqlError::unsupported("policies of what is no view"));
+            return Err(SqlError::unsupported("policies of an object that is not a view"));
         }
         tokens.expect_symbol(")")?;
         tokens.expect_symbol(")")?;

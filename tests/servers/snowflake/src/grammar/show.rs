@@ -20,7 +20,7 @@ pub(crate) enum What {
     GrantsOn(Kind),
 }
 
-/// Where to look.
+/// The scope of a `SHOW`.
 #[derive(Debug, Clone)]
 pub(crate) enum Scope {
     Account,

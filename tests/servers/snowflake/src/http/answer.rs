@@ -1,4 +1,4 @@
-//! Answers as they go over the wire.
+//! Responses in the wire format.
 
 use crate::error::SqlError;
 use crate::execute::Rows;
@@ -11,18 +11,18 @@ use serde_json::{Value as Json, json};
 use std::io::Write;
 use std::time::Duration;
 
-/// What is answered.
+/// A response.
 pub(super) enum Answer {
-    /// Nothing: the connection ends.
+    /// No response: the connection ends.
     Lost,
     Running(String),
-    /// The handle, all rows, how many a partition has, and which one is asked for.
+    /// The handle, all rows, the rows of a partition, and the requested partition.
     Rows(String, Rows, Option<usize>, Option<usize>),
     Failed(String, SqlError),
     Throttled(u16, Option<Duration>),
     TimedOut(String),
     Unauthorized(&'static str, String),
-    /// Nothing of the statement.
+    /// A status without a statement.
     Refused(u16),
 }
 
@@ -31,11 +31,11 @@ pub(super) fn refused(status: StatusCode, code: &str, message: &str) -> Response
 }
 
 impl Answer {
-    /// The status (0 where there is none), the code, the answer.
+    /// The status (0 without a response), the code, and the response.
     pub(super) fn into_response(self) -> (u16, String, Response) {
         match self {
             Self::Lost => {
-                // A head, and a body that never comes: the connection ends in the middle of it.
+                // Sends the head and never the body: the connection ends in between.
                 (0, String::new(), Response::new(broken_body()))
             }
             Self::Running(handle) => {
@@ -94,7 +94,7 @@ fn rows_response(handle: &str, rows: &Rows, size: Option<usize>, partition: Opti
         return refused(StatusCode::BAD_REQUEST, "391905", "There is no such partition");
     };
     if wanted > 0 {
-        // Compressed, whatever is asked for.
+        // Compressed, regardless of the request's `Accept-Encoding`.
         let text = json!({"data": part}).to_string();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(text.as_bytes()).unwrap();

@@ -1,13 +1,13 @@
-//! The bridge to fakesnow: what it has seen too has to work there.
+//! The bridge to fakesnow: statements must work there too.
 
 use crate::error::SqlError;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// Where statements are written down with who has seen them, for the list of docs/testing.md.
+/// The file that logs statements and whether fakesnow ran them, for the list in docs/testing.md.
 const LOG: &str = "TERRACE_STATEMENTS";
 
-/// Writes down that a statement was seen: by fakesnow (`ok`), or not (`skipped`, `none`).
+/// Logs a statement: run by fakesnow (`ok`) or not (`skipped`, `none`).
 pub(super) fn write_down(seen: &str, sql: &str) {
     let Some(path) = std::env::var_os(LOG) else { return };
     let line = format!("{seen}\t{}\n", serde_json::json!(sql));
@@ -15,7 +15,7 @@ pub(super) fn write_down(seen: &str, sql: &str) {
     file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of statements can be written");
 }
 
-/// Sends a statement on; a difference fails it here, too.
+/// Forwards a statement; a difference is an error.
 pub(super) fn compare(url: &str, account: &str, sql: &str) -> Result<String, SqlError> {
     match sent(url, account, sql) {
         Ok(answer) if answer == "ok" || answer == "skipped" => Ok(answer),
@@ -26,7 +26,7 @@ pub(super) fn compare(url: &str, account: &str, sql: &str) -> Result<String, Sql
     }
 }
 
-/// One request of HTTP/1.0, whose answer ends with the connection.
+/// Makes a request of HTTP/1.0, whose response ends with the connection.
 fn sent(url: &str, account: &str, sql: &str) -> Result<String, String> {
     let host = url.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(host).map_err(|error| error.to_string())?;

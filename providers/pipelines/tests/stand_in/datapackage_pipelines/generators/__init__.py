@@ -1,4 +1,4 @@
-"""What plugins build on, as `datapackage_pipelines.generators` has it, without a validator of schemas."""
+"""Base class of plugins, like `datapackage_pipelines.generators`, but without validation of schemas."""
 
 
 class GeneratorBase:

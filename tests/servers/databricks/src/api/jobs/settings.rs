@@ -1,4 +1,4 @@
-//! Settings of jobs: what may be in them, and what the server adds.
+//! Settings of jobs: known fields and the server's defaults.
 
 use crate::error::ApiError;
 use crate::fields::{default, object, optional, text};
@@ -36,7 +36,7 @@ const SETTINGS: [&str; 29] = [
     "usage_policy_id",
     "webhook_notifications",
 ];
-/// The parts of a task that say what it does.
+/// Fields with the kind of a task.
 const KINDS: [&str; 10] = [
     "notebook_task",
     "pipeline_task",
@@ -105,7 +105,7 @@ const PROVIDERS: [&str; 8] = [
     "awsCodeCommit",
 ];
 
-/// The settings with what the server adds, or what is wrong with them.
+/// The settings with the server's defaults, or their error.
 pub(super) fn checked(world: &World, given: &Json) -> Result<Json, ApiError> {
     object(given, "settings", &SETTINGS)?;
     let mut settings = given.clone();
@@ -136,7 +136,7 @@ pub(super) fn checked(world: &World, given: &Json) -> Result<Json, ApiError> {
         optional(&parameter, "default")?.ok_or_else(|| ApiError::invalid("Missing required field: default"))?;
     }
     tasks(world, &mut settings, &keys, has_git)?;
-    // What is not there is not told.
+    // Null fields are not returned.
     settings.as_object_mut().expect("settings are an object").retain(|_, value| !value.is_null());
     Ok(settings)
 }
@@ -145,7 +145,7 @@ fn list(object: &Json, name: &str) -> Result<Vec<Json>, ApiError> {
     match &object[name] {
         Json::Null => Ok(Vec::new()),
         Json::Array(items) => Ok(items.clone()),
-        _ => Err(ApiError::malformed(format!("Field '{name}' is no list"))),
+        _ => Err(ApiError::malformed(format!("Field '{name}' is not a list"))),
     }
 }
 
@@ -289,13 +289,13 @@ fn notebook(task: &mut Json, has_git: bool) -> Result<(), ApiError> {
     }
 }
 
-/// Takes out who runs it, which is never read back among the settings.
+/// Takes `run_as` out of the settings, where it is never returned.
 pub(super) fn take_run_as(settings: &mut Json) -> Option<String> {
     let run_as = settings.as_object_mut()?.remove("run_as")?;
     run_as.as_object()?.values().next()?.as_str().map(str::to_owned)
 }
 
-/// What `jobs/update` makes of settings: top-level fields are replaced, tasks and clusters merged by their keys.
+/// The settings after `jobs/update`: top-level fields are replaced, tasks and clusters merged by key.
 pub(super) fn updated(old: &Json, new: &Json, removed: &Json) -> Result<Json, ApiError> {
     let mut settings = old.clone();
     let entries = settings.as_object_mut().expect("settings are an object");
