@@ -450,7 +450,7 @@ def what_is_wrong_is_told_with_its_place_before_any_call():
     world.metadata("snowflake_add_source", name="theirs", configuration={"jdbc_url": URL.format(HOST)})
     world.metadata("snowflake_track_table", source="theirs", table=["OLD_ORDERS"],
                    configuration={"custom_root_fields": {"select": FIELDS[0]}})
-    world.plan(code=1, says=[f"Hasura already has a root field `{FIELDS[0]}` already", "the table `OLD_ORDERS` of the source `theirs` has it"])
+    world.plan(code=1, says=["Hasura already has a root field", f"`{FIELDS[0]}`; the table `OLD_ORDERS` of the source `theirs` has it"])
     world.variables["HASURA_ADMIN_SECRET"] = "wrong"
     world.plan(code=1, says=["Hasura does not let terrace in", "HASURA_ADMIN_SECRET"])
     assert world.writes() == []
