@@ -60,7 +60,7 @@ async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
         output,
-        ["the object came to hold 12 rows (the plan showed 2 rows) since the plan was made, so the \
+        ["the object grew to 12 rows (the plan showed 2 rows) since the plan was made, so the \
              provider was not called"]
     );
     assert!(story.log().is_empty());
@@ -88,7 +88,7 @@ async fn consent_covers_the_amount_shown_in_any_wording() {
     assert_eq!(
         failed,
         [
-            "the object came to hold 2 tables with 500 rows (the plan showed 2 tables with 5 rows) since the plan was made, so the \
+            "the object grew to 2 tables with 500 rows (the plan showed 2 tables with 5 rows) since the plan was made, so the \
              provider was not called"
         ]
     );
@@ -205,7 +205,7 @@ async fn table_filled_since_the_plan_is_not_replaced() {
     let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
         output,
-        ["the object came to hold 3 rows since the plan was made, so the \
+        ["the object grew to 3 rows since the plan was made, so the \
              provider was not called"]
     );
     assert!(story.log().is_empty(), "neither half of the replacement was begun");

@@ -67,5 +67,5 @@ async fn owners_of_a_shared_resource_need_the_same_instance() {
     };
     story.apply(&shared("one", "world.eu")).await;
     let told = story.errors(&shared("two", "world")).await;
-    assert!(told.contains("with another value of `provider` than one@test"), "{told}");
+    assert!(told.contains("with a different `provider` than one@test"), "{told}");
 }

@@ -127,7 +127,7 @@ async fn lookup_result_may_have_more_fields_than_planned() {
         let story = Story::new();
         story.remote().seen.insert("made".to_owned(), seen(deep, fields));
         let report = story.apply_once(&text).await;
-        assert_eq!(report.failed[0].error, "the plan is no longer valid: `val` differs from the planned value");
+        assert_eq!(report.failed[0].error, "the plan is stale: `val` differs from its planned value");
     }
 }
 
@@ -139,7 +139,7 @@ async fn lookup_result_that_differs_from_the_plan_fails_its_readers() {
     story.remote().seen.insert("made".to_owned(), seen.into_iter().collect());
     let report = story.apply_once(&text).await;
     assert_eq!(story.log(), ["create made"]);
-    assert_eq!(report.failed[0].error, "the plan is no longer valid: `val` differs from the planned value");
+    assert_eq!(report.failed[0].error, "the plan is stale: `val` differs from its planned value");
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn conflicting_declaration_names_the_other_owner() {
     story.apply(&product("one", "1")).await;
     story.apply(&product("two", "1")).await;
     insta::assert_snapshot!(story.errors(&product("two", "2")).await, @r#"
-    stack.yaml:7:9: `x` of two@test declares shared/world_thing["common"] with another value of `val` than `x` of one@test, which owns it too
+    stack.yaml:7:9: `x` of two@test declares shared/world_thing["common"] with a different `val` than `x` of one@test, which owns it too
       hint: change the shared resource in one@test too, and plan both stacks in one run
     "#);
 }
@@ -130,7 +130,7 @@ async fn new_owner_must_declare_the_resource_equally() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     let messages = story.errors(&product("two", "2")).await;
-    assert!(messages.contains("with another value of `val` than `x` of one@test"), "{messages}");
+    assert!(messages.contains("with a different `val` than `x` of one@test"), "{messages}");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn owners_must_declare_the_same_lifecycle() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
     let messages = story.errors(&product("two", "1").replace("onLastRelease: delete", "onLastRelease: retain")).await;
-    assert!(messages.contains("with another value of `lifecycle` than"), "{messages}");
+    assert!(messages.contains("with a different `lifecycle` than"), "{messages}");
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn unknown_values_are_compared_once_they_are_known() {
     // At first the value is known only after apply.
     story.apply(&stack("one", "'${{ resources.seed.id }}'")).await;
     let messages = story.errors(&stack("two", "other")).await;
-    assert!(messages.contains("with another value of `val` than `x` of one@test"), "{messages}");
+    assert!(messages.contains("with a different `val` than `x` of one@test"), "{messages}");
     story.apply(&stack("two", "id-1")).await;
 }
 
@@ -162,7 +162,7 @@ async fn secrets_of_a_shared_resource_are_compared_and_not_printed() {
     let story = Story::new();
     story.apply(&with_base("one", "{key: base, secret: hunter2}")).await;
     let messages = story.errors(&with_base("two", "{key: base, secret: other}")).await;
-    assert!(messages.contains("with another value of `secret` than") && !messages.contains("hunter2"), "{messages}");
+    assert!(messages.contains("with a different `secret` than") && !messages.contains("hunter2"), "{messages}");
     story.apply(&with_base("two", "{key: base, secret: hunter2}")).await;
     let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
     for owner in story.store.owners("test", &all).await.unwrap() {
@@ -181,7 +181,7 @@ async fn owners_planned_together_change_the_resource() {
     // Each owner agrees from now on, also if planned alone.
     story.check_second_plan(&product("one", "2")).await;
     story.check_second_plan(&product("two", "2")).await;
-    assert!(story.errors(&product("one", "1")).await.contains("with another value of `val` than `x` of two@test"));
+    assert!(story.errors(&product("one", "1")).await.contains("with a different `val` than `x` of two@test"));
 }
 
 #[tokio::test]

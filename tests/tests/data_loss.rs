@@ -234,7 +234,7 @@ fn database_with_more_rows_than_planned_is_not_deleted() {
         .says("1 table with 1 row");
     sql(&project, "INSERT INTO T VALUES (2), (3)");
     let refused = project.run(["apply", "plan"]).with_code(3);
-    refused.says("the object came to hold 1 table with 3 rows (the plan showed 1 table with 1 row)");
+    refused.says("the object grew to 1 table with 3 rows (the plan showed 1 table with 1 row)");
     let rows = rusqlite::Connection::open(project.path("shop.db")).unwrap();
     assert_eq!(rows.query_row("SELECT count(*) FROM T", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
 }

@@ -211,7 +211,7 @@ fn changed_git_token_is_sent_and_none_is_stored() {
 fn invalid_product_is_reported_before_any_write() {
     for (old, new, says) in [
         ("cronExpression: \"0 0 6 * * ?\"", "cronExpression: \"0 0 6 * *\"", "`0 0 6 * *` is not a Quartz expression"),
-        ("devGroup: group:dev", "devGroup: group:nobody", "group `nobody` not found"),
+        ("devGroup: group:dev", "devGroup: group:missing", "group `missing` not found"),
         (
             "workspace: shop\n        repoPath: shop_0/nightly",
             "workspace: other\n        repoPath: shop_0/nightly",
@@ -221,7 +221,7 @@ fn invalid_product_is_reported_before_any_write() {
         ("sqlWarehouseName: wh", "sqlWarehouseName: nothing", "SQL warehouse `nothing` not found"),
         ("name: price, dataType: DECIMAL", "name: prize, dataType: DECIMAL", "has no column `prize`"),
         ("{name: id, dataType: INT", "{name: id, dataType: DATE", "the type INT instead of DATE in `main.raw.orders`"),
-        ("runAsPrincipalName: runner", "runAsPrincipalName: nobody", "service principal `nobody` not found"),
+        ("runAsPrincipalName: runner", "runAsPrincipalName: missing", "service principal `missing` not found"),
     ] {
         let world = World::new();
         world.project.edit(PRODUCT, old, new);

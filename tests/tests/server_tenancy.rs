@@ -143,10 +143,12 @@ fn hold(project: &Project, domain: &str) -> Running {
     running
 }
 
+/// Returns the lease of the held command. Leases of requests that ran before end at any moment.
 fn lease(server: &Served, domain: &str) -> String {
     let leases = call(server, "root", "GET", "/api/v1/leases", "").json();
     let all = leases["items"].as_array().unwrap();
-    let own = all.iter().find(|lease| lease["stack"].as_str().unwrap().starts_with(domain)).unwrap();
+    let own =
+        all.iter().find(|lease| lease["stack"].as_str().unwrap().starts_with(&format!("{domain}.held."))).unwrap();
     own["id"].as_str().unwrap().to_owned()
 }
 
@@ -233,9 +235,9 @@ fn every_route_respects_the_limits_of_every_scope() {
                         assert_eq!(answer.status, if answered == Missing { 404 } else { 400 }, "{place}");
                         // The response equals the response for an id that never existed.
                         let never = "01890000-0000-7000-8000-000000000000";
-                        let bogus = (stack("nobody"), "nowhere", never);
+                        let bogus = (stack("missing"), "nowhere", never);
                         let other = with(&bogus.0, bogus.1, bogus.2);
-                        let other = call(&server, scope, method, &other, &body(template, "nobody"));
+                        let other = call(&server, scope, method, &other, &body(template, "missing"));
                         let output_of = |answer: &Answer, names: [&str; 3]| {
                             names.iter().fold(answer.body.clone(), |body, name| match name.is_empty() {
                                 true => body,

@@ -151,8 +151,7 @@ fn different_declaration_of_the_database_names_its_owners() {
     --- stderr
     shared_conflict
 
-      × two@local declares shared/sqlite_database["warehouse"] with another value of `path` than one@local, which owns it
-      │ too
+      × two@local declares shared/sqlite_database["warehouse"] with a different `path` than one@local, which owns it too
       │ at one.yaml:5:5
        ╭─[two.yaml:5:5]
      5 │   - type: sqlite_database

@@ -161,8 +161,8 @@ impl Planner<'_> {
             {
                 reads.push(Read::absent(stack, &address));
             }
-            // A forgotten object that still exists may be the recorded object, and so may an object that still has a row. Another object at
-            // that address is not adopted.
+            // A forgotten object that still exists may be the recorded object, and so may an object that still has a
+            // row. A different object at that address is not adopted.
             let is_same = |row: &LoadedRow| are_same(&row.opened.prior.identity, &opened.prior.identity);
             let is_recorded_object = match loaded.rows.get(&address) {
                 Some(row) if is_same(row) || !row.is_gone => is_same(row) && !row.is_gone,

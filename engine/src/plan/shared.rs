@@ -314,7 +314,7 @@ impl SharedRows {
             let mut diagnostic = Diagnostic::error(
                 "shared_conflict",
                 format!(
-                    "{} declares {address} with another value of `{}` than {}, which owns it too",
+                    "{} declares {address} with a different `{}` than {}, which owns it too",
                     names[0],
                     differing.join("`, `"),
                     names[1]

@@ -188,8 +188,8 @@ pub fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The option for an environment, after a space. Also for the default environment, because the reader may have a different one in
-/// `TERRACE_ENV` or in the descriptor.
+/// The option for an environment, after a space. Also for the default environment, because `TERRACE_ENV` or the
+/// descriptor of the reader may name a different environment.
 #[must_use]
 pub fn environment_option(name: &str) -> String {
     format!(" --env {}", shell_word(name))

@@ -301,7 +301,7 @@ pub async fn claimant_back_after_an_outage_is_no_death(fixture: Fixture) {
     assert!(fixture.claim_expired("three").await.deaths.is_empty());
 }
 
-/// The deaths of one request do not count for the next one.
+/// Deaths during a request do not count for later requests.
 pub async fn deaths_of_a_finished_request_are_forgotten(fixture: Fixture) {
     let first = fixture.ask("api", "a").await;
     fixture.claim_as("one").await.unwrap();

@@ -184,7 +184,7 @@ async fn still_empty(
 ) -> Result<(), ProviderError> {
     match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
         DataAmount::Empty => Ok(()),
-        DataAmount::Some { text, .. } => Err(moved(&format!("the object came to hold {text}"))),
+        DataAmount::Some { text, .. } => Err(moved(&format!("the object grew to {text}"))),
         DataAmount::Unknown => Err(moved("the amount of data in the object became unknown")),
     }
 }
@@ -201,9 +201,7 @@ async fn no_more(
     match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
         DataAmount::Empty => Ok(()),
         DataAmount::Some { count, text } if loss.covers(count, &text) => Ok(()),
-        DataAmount::Some { text, .. } => {
-            Err(moved(&format!("the object came to hold {text} (the plan showed {shown})")))
-        }
+        DataAmount::Some { text, .. } => Err(moved(&format!("the object grew to {text} (the plan showed {shown})"))),
         DataAmount::Unknown => {
             Err(moved(&format!("the amount of data in the object became unknown (the plan showed {shown})")))
         }

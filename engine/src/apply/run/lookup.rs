@@ -72,9 +72,9 @@ impl<'a> Run<'a> {
             let found = answer(schema, &arguments, &result);
             match disagreement(&lookup.result, &found) {
                 None => Ok(found),
-                Some(name) => Err(ProviderError::bug(format!(
-                    "the plan is no longer valid: `{name}` differs from the planned value"
-                ))),
+                Some(name) => {
+                    Err(ProviderError::bug(format!("the plan is stale: `{name}` differs from its planned value")))
+                }
             }
         });
         match found {
